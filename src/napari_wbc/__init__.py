@@ -1,0 +1,24 @@
+"""White blood cells in napari, Python and the shell.
+
+Importing this package loads neither torch nor napari; each name below loads what it needs
+when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["analyze", "classify"]
+
+if TYPE_CHECKING:
+    from napari_wbc.pipeline.analyze import analyze
+    from napari_wbc.pipeline.classify import classify
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.pipeline.{name}"), name)

@@ -1,0 +1,75 @@
+"""The CDNN: a compact residual network with group normalisation.
+
+Residual blocks after He et al. 2016, group normalisation after Wu and He 2018: it does not
+carry the colour statistics of the training laboratory into the next one, as the running means
+of batch normalisation do (wbc-benchmark, arXiv 2303.01777).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+__all__ = ["Cdnn"]
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = nn.GroupNorm(8, outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = nn.GroupNorm(8, outputs)
+        self.shortcut = (
+            nn.Identity() if stride == 1 and inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+        )
+        self.stride = stride
+        nn.init.zeros_(self.norm2.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = functional.relu(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        if self.stride > 1:
+            x = functional.avg_pool2d(x, self.stride, ceil_mode=True)
+        shortcut: torch.Tensor = self.shortcut(x)
+        return functional.relu(y + shortcut)
+
+
+class Cdnn(nn.Module):
+    """Compact residual network, 393,696 parameters with eight classes.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of outputs.
+    widths : tuple of int
+        Channels of the four stages, multiples of 8.
+    dropout : float
+        Of the pooled features, in training.
+    """
+
+    def __init__(
+        self, n_classes: int, widths: tuple[int, ...] = (24, 48, 88, 120), dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, widths[0], 5, 2, 2, bias=False), nn.GroupNorm(8, widths[0]), nn.ReLU()
+        )
+        inputs = (widths[0], *widths)
+        self.stages = nn.Sequential(
+            *(_Block(inputs[i], width, 1 if i == 0 else 2) for i, width in enumerate(widths))
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(widths[-1], n_classes)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Pooled features, shape (N, widths[-1]), of crops of shape (N, 3, size, size)."""
+        return self.stages(self.stem(x)).mean(dim=(2, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits, shape (N, n_classes), of crops of shape (N, 3, size, size)."""
+        logits: torch.Tensor = self.head(self.dropout(self.features(x)))
+        return logits

@@ -1,0 +1,233 @@
+"""The command line ``napari-wbc``.
+
+Exit codes: 0 done, 2 wrong arguments, 3 some files failed and the rest was written.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from napari_wbc import __version__
+from napari_wbc.cli.progress import drive
+from napari_wbc.errors import WbcError
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+
+if TYPE_CHECKING:
+    from napari_wbc.model.differential import Differential
+    from napari_wbc.pipeline.analyze import Analysis
+
+__all__ = ["app", "main"]
+
+WRONG_ARGUMENTS = 2
+SOME_FILES_FAILED = 3
+
+app = typer.Typer(
+    name="napari-wbc",
+    help="Locate, classify and count white blood cells in stained blood-film images.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+train_app = typer.Typer(help="Train networks on labelled cells.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
+
+Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")]
+Weights = Annotated[str, typer.Option(help="Shipped weights by name, or a .safetensors file.")]
+
+
+def main() -> None:
+    """Run the command line; a WbcError becomes one line on stderr and exit code 2."""
+    try:
+        app()
+    except WbcError as error:
+        _errors().print(f"napari-wbc: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(WRONG_ARGUMENTS)
+
+
+def _errors() -> Console:
+    return Console(stderr=True)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"napari-wbc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def analyze(
+    paths: Paths,
+    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
+    detector: Annotated[str, typer.Option(help="hsv or mask-rcnn.")] = "hsv",
+    preset: Annotated[
+        str | None, typer.Option(help="Preset of the detector: nucleus or youssef-2024.", show_default="nucleus")
+    ] = None,
+    device: Device = "auto",
+    weights: Weights = DEFAULT_CLASSIFIER,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Confidence below which a cell is unidentified.", show_default="the weights' own"),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Locate, classify and count the leukocytes of slides.
+
+    A folder is one slide, an image file a slide of one field. Writes cells.csv,
+    cells.geojson, differential.csv, differential.json and overlays/.
+    """
+    from napari_wbc.pipeline.analyze import analyze_steps
+
+    steps = analyze_steps(
+        paths,
+        detector=detector,
+        preset=preset,
+        device=device,
+        weights=weights,
+        threshold=threshold,
+        skip=out,
+    )
+    _write(drive(steps, _errors(), quiet=quiet), out, quiet=quiet)
+
+
+def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
+    from napari_wbc.pipeline.report import write_results
+
+    drive(write_results(analysis, out, EIGHT_CLASSES), _errors(), quiet=quiet)
+    if not quiet:
+        for one in analysis.slides:
+            Console().print(_differential_table(one.differential))
+        print(f"{len(analysis.cells)} cells written to {out}")
+    if analysis.failures:
+        fields = sum(len(one.slide.fields) for one in analysis.slides)
+        _errors().print(f"{len(analysis.failures)} of {fields} files failed; the rest was written to {out}")
+        raise typer.Exit(SOME_FILES_FAILED)
+
+
+def _differential_table(differential: Differential) -> Table:
+    table = Table(title=f"{differential.slide}: {differential.total} leukocytes", title_justify="left")
+    for name, justify in (("class", "left"), ("count", "right"), ("%", "right"), ("95 % limits", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for s in differential.shares:
+        known = s.percent == s.percent
+        table.add_row(
+            s.name,
+            str(s.count),
+            f"{s.percent:.1f}" if known else "–",
+            f"{s.low:.1f} – {s.high:.1f}" if known else "–",
+        )
+    table.add_section()
+    for b in differential.beside:
+        related = b.per_100_wbc is not None and b.per_100_wbc == b.per_100_wbc
+        table.add_row(b.name, str(b.count), "", f"{b.per_100_wbc:.1f} per 100 WBC" if related else "")
+    table.caption = "Research use only"
+    return table
+
+
+@app.command()
+def classify(
+    paths: Paths,
+    out: Annotated[Path, typer.Option(help="CSV file for the predictions.", show_default=False)],
+    device: Device = "auto",
+    weights: Weights = DEFAULT_CLASSIFIER,
+    quiet: Quiet = False,
+) -> None:
+    """Classify images that show one cell each."""
+    from napari_wbc.pipeline.classify import classify_steps, write_predictions
+
+    result = drive(classify_steps(paths, weights=weights, device=device), _errors(), quiet=quiet)
+    write_predictions(result, out)
+    if not quiet:
+        print(f"{len(result.predictions)} predictions written to {out}")
+    if result.failures:
+        _errors().print(f"{len(result.failures)} files failed; the rest was written to {out}")
+        raise typer.Exit(SOME_FILES_FAILED)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Run the main job on real fields where NAPARI_WBC_DATA names them, else on a drawn smear."""
+    from napari_wbc.pipeline.analyze import analyze_demo_steps
+
+    shown, analysis = drive(analyze_demo_steps(out, device=device), _errors(), quiet=quiet)
+    print(f"Demo on {shown.origin}.")
+    _write(analysis, out, quiet=quiet)
+    if shown.leukocytes is not None:
+        print(f"{shown.leukocytes} leukocytes were drawn.")
+    print(f"Look at {out / 'overlays'}, {out / 'differential.csv'} and {out / 'cells.csv'}.")
+
+
+@train_app.command("classifier")
+def train_classifier(
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Training set: a folder SPLIT/CLASS/image or a CSV manifest; may be repeated."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for weights, card, curves and checkpoint.")],
+    name: Annotated[str, typer.Option(help="Name of the weights.")] = "cdnn",
+    epochs: Annotated[int, typer.Option(min=1)] = 30,
+    draws: Annotated[int, typer.Option(min=0, help="Crops an epoch; 0: as many as there are.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=2)] = 96,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 3e-3,
+    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Train a classifier; run the same command again to resume it."""
+    from napari_wbc.pipeline.finetune import train_steps
+
+    options: dict[str, Any] = {
+        "name": name,
+        "epochs": epochs,
+        "draws": draws,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "precision": precision,
+        "seed": seed,
+    }
+    trained = drive(train_steps(data, out, device=device, **options), _errors(), quiet=quiet)
+    print(f"Weights written to {trained.weights}, their card beside them.")
+
+
+@app.command()
+def evaluate(
+    data: Annotated[list[Path], typer.Option(help="Training set; may be repeated.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    weights: Weights = DEFAULT_CLASSIFIER,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Measure a classifier on labelled cells."""
+    from napari_wbc.pipeline.evaluate import evaluate_steps
+
+    metrics = drive(
+        evaluate_steps(data, split=split, weights=weights, device=device), _errors(), quiet=quiet
+    )
+    table = Table("source", "cells", "accuracy", "balanced accuracy", "macro F1")
+    for source, m in metrics.items():
+        scores = (f"{100 * v:.1f}" for v in (m.accuracy, m.balanced_accuracy, m.macro_f1))
+        table.add_row(source, str(m.n), *scores)
+    Console().print(table)

@@ -1,0 +1,60 @@
+"""Progress of a long verb on the terminal: done, total and rate."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from napari_wbc.model.progress import Steps
+
+__all__ = ["drive"]
+
+T = TypeVar("T")
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s", style="progress.data.speed")
+
+
+def drive(steps: Steps[T], console: Console, *, quiet: bool) -> T:
+    """Run a long verb to its end and show where it is.
+
+    Notes (a file that failed, an epoch's metrics) are printed even when quiet.
+
+    Parameters
+    ----------
+    steps : generator
+    console : Console
+        Of standard error.
+    quiet : bool
+        No bar.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
+    result: list[T] = []
+
+    def caught() -> Steps[None]:
+        result.append((yield from steps))
+
+    with Bar(*columns, console=console, disable=quiet) as bar:
+        task = bar.add_task("starting", total=None)
+        for progress in caught():
+            if progress.note:
+                console.print(progress.note, markup=False, highlight=False, soft_wrap=True)
+            if bar.tasks[0].description != progress.step:
+                bar.reset(task, total=progress.total or None)
+            bar.update(
+                task, description=progress.step, completed=progress.done, total=progress.total or None
+            )
+    return result[0]

@@ -1,0 +1,27 @@
+"""Room ``errors``: the only exceptions that cross rooms.
+
+Invariant: the message of a :class:`WbcError` is one sentence for the person at the
+screen. It names the file or value, says what is wrong, and says what to do.
+"""
+
+from __future__ import annotations
+
+
+class WbcError(Exception):
+    """Bad input, told in one clear message."""
+
+
+class ReadError(WbcError):
+    """A file cannot be read as what it was given as."""
+
+
+class WeightsError(WbcError):
+    """Weights or their model card are missing, damaged or do not fit."""
+
+
+class StepFailed(WbcError):
+    """A long-running step failed; the cause is chained.
+
+    It exists because superqt's generator worker takes any ``RuntimeError`` for a deleted
+    worker and never reports it, and torch raises ``RuntimeError`` for nearly everything.
+    """

@@ -1,0 +1,91 @@
+"""Square crops around boxes, cut once from the field.
+
+Invariant: a crop is a square centred on its box, its side a stated factor of the box's longer
+side, so that a cell fills the same part of every crop whatever the magnification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.model.geometry import BBox
+
+__all__ = ["background", "cut_crops", "whole_image_box"]
+
+
+def background(image: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
+    """Colour of the bare glass: the 90th percentile of each channel.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+
+    Returns
+    -------
+    tuple of three int, 0 to 255
+    """
+    step = max(1, min(image.shape[:2]) // 128)
+    red, green, blue = np.percentile(image[::step, ::step].reshape(-1, 3), 90, axis=0)
+    return int(red), int(green), int(blue)
+
+
+def whole_image_box(image: npt.NDArray[np.uint8], factor: float) -> BBox:
+    """The box whose crop is the largest centred square of the image.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3)
+    factor : float
+        Side of the crop as a multiple of the box's longer side.
+    """
+    height, width = image.shape[:2]
+    half = min(height, width) / factor / 2
+    return BBox(height / 2 - half, width / 2 - half, height / 2 + half, width / 2 + half)
+
+
+def cut_crops(
+    image: npt.NDArray[np.uint8], boxes: Sequence[BBox], *, size: int, factor: float
+) -> npt.NDArray[np.uint8]:
+    """Cut a square crop around each box.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+        The field.
+    boxes : sequence of BBox
+        N boxes in pixels of the field; they may reach over its edge.
+    size : int
+        Side of the crops in pixels.
+    factor : float
+        Side of the square in the field, as a multiple of the box's longer side.
+
+    Returns
+    -------
+    ndarray, shape (N, size, size, 3), uint8
+        What lies outside the field has the colour of its background.
+    """
+    crops = np.empty((len(boxes), size, size, 3), dtype=np.uint8)
+    if not boxes:
+        return crops
+    fill = background(image)
+    height, width = image.shape[:2]
+    for crop, box in zip(crops, boxes, strict=True):
+        side = max(2, round(max(box.height, box.width) * factor))
+        top, left = (round(center - side / 2) for center in box.center)
+        inside = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
+        square = cv2.copyMakeBorder(
+            inside,
+            min(max(-top, 0), side),
+            side - min(max(-top, 0), side) - inside.shape[0],
+            min(max(-left, 0), side),
+            side - min(max(-left, 0), side) - inside.shape[1],
+            cv2.BORDER_CONSTANT,
+            value=fill,
+        ) if inside.size else np.full((side, side, 3), fill, np.uint8)
+        shrinks = side > size
+        crop[:] = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return crops

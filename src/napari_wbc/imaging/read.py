@@ -1,0 +1,240 @@
+"""The one reader of image files, and of folders as slides.
+
+Invariant: whatever is wrong with a file, :func:`read_image` raises one
+:class:`~napari_wbc.errors.ReadError` that names it; nothing else leaves this module.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image, UnidentifiedImageError
+
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.model.slide import FieldOfView, Slide
+
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "find_slides", "open_slide", "read_image"]
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+"""Suffixes of the files that a folder's fields are read from, in lower case."""
+
+MAX_PIXELS = 80_000_000
+"""Largest field that is read whole; a camera frame has 20 million pixels at most."""
+
+_BIT_DEPTHS = (8, 10, 12, 14, 16)
+# What Pillow and tifffile (with zlib, imagecodecs, struct and numpy below it) raise for damaged files.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    SyntaxError,
+    struct.error,
+    tifffile.TiffFileError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Read one field of view.
+
+    PNG, JPEG, BMP and TIFF; grey, RGB, RGBA (over white) and palette. Images of more than
+    8 bits are scaled by the smallest usual camera depth (10, 12, 14, 16) that holds them.
+
+    Parameters
+    ----------
+    path : str or Path
+        Image file.
+    max_pixels : int
+        Height x width above which the file is refused before it is decoded.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8
+        RGB, 0 to 255.
+
+    Raises
+    ------
+    ReadError
+        If the file is missing, empty, truncated, too large or not an image.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise ReadError(f"{path}: no such image file; check the path.")
+        if path.stat().st_size == 0:
+            raise ReadError(f"{path}: the file is empty; export or copy it again.")
+        read = _read_tiff if path.suffix.lower() in {".tif", ".tiff"} else _read_other
+        return np.ascontiguousarray(_to_rgb8(read(path, max_pixels), path))
+    except UnidentifiedImageError:
+        raise ReadError(f"{path}: not a PNG, JPEG, BMP or TIFF image; convert it first.") from None
+    except _DAMAGE as error:
+        raise ReadError(
+            f"{path}: the image cannot be read, it may be damaged or truncated "
+            f"({type(error).__name__}: {_one_line(error)}); export or copy it again."
+        ) from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or "no reason given"
+
+
+def _check_size(path: Path, height: int, width: int, max_pixels: int) -> None:
+    if height < 1 or width < 1:
+        raise ReadError(f"{path}: the image has no pixels ({width} x {height}); export it again.")
+    if height * width > max_pixels:
+        raise ReadError(
+            f"{path}: {width} x {height} pixels is more than a field of view "
+            f"({max_pixels:,} pixels); cut it into fields first."
+        )
+
+
+def _read_other(path: Path, max_pixels: int) -> npt.NDArray[Any]:
+    try:
+        with Image.open(path) as image:
+            _check_size(path, image.height, image.width, max_pixels)
+            if image.mode.startswith(("I", "F")):
+                return np.asarray(image)
+            if image.mode == "P" or "transparency" in image.info:
+                return np.asarray(image.convert("RGBA"))
+            return np.asarray(image if image.mode in {"RGB", "RGBA", "L"} else image.convert("RGB"))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ReadError(
+            f"{path}: larger than a field of view ({max_pixels:,} pixels); cut it into fields first."
+        ) from None
+
+
+def _read_tiff(path: Path, max_pixels: int) -> npt.NDArray[Any]:
+    with tifffile.TiffFile(path) as tiff:
+        if not tiff.series:
+            raise ReadError(f"{path}: the TIFF holds no image; export it again.")
+        series = tiff.series[0]
+        page = series.keyframe
+        sizes = {axis: n for axis, n in zip(series.axes, series.shape, strict=True) if n > 1 or axis in "YX"}
+        _check_size(path, sizes.get("Y", 0), sizes.get("X", 0), max_pixels)
+        samples = [axis for axis in sizes if axis not in "YX"]
+        if len(samples) > 1 or any(axis not in "SC" or sizes[axis] not in {3, 4} for axis in samples):
+            raise ReadError(
+                f"{path}: a stack with axes {series.axes} {series.shape}, not one field; "
+                "save each field as a file of its own."
+            )
+        size = path.stat().st_size
+        if any(
+            offset + count > size
+            for one in series.pages
+            if one is not None
+            for offset, count in zip(one.dataoffsets, one.databytecounts, strict=True)
+        ):
+            raise ReadError(f"{path}: the TIFF is truncated; export or copy it again.")
+        pixels = series.asarray().reshape(tuple(sizes.values()))
+        if samples and list(sizes)[0] == samples[0]:
+            pixels = np.moveaxis(pixels, 0, -1)
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+            return (np.moveaxis(page.colormap, 0, -1)[pixels] // 257).astype(np.uint8)
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            pixels = np.iinfo(pixels.dtype).max - pixels
+        return np.asarray(pixels)
+
+
+def _to_rgb8(pixels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    if pixels.dtype.kind == "f":
+        if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
+            raise ReadError(f"{path}: floating-point pixels outside 0 to 1; save it with 8 or 16 bits.")
+        pixels = np.round(pixels * 255).astype(np.uint8)
+    elif pixels.dtype != np.uint8:
+        low, high = int(pixels.min()), int(pixels.max())
+        if low < 0 or high > 0xFFFF:
+            raise ReadError(f"{path}: pixels from {low} to {high}; save it with 8 or 16 bits.")
+        depth = next(bits for bits in _BIT_DEPTHS if high < 1 << bits)
+        pixels = np.round(pixels * (255 / ((1 << depth) - 1))).astype(np.uint8)
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.shape[2] == 4:
+        alpha = pixels[..., 3:].astype(np.float32) / 255
+        return np.round(pixels[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return pixels
+
+
+def find_slides(paths: Sequence[str | Path], *, skip: Path | None = None) -> tuple[Slide, ...]:
+    """Slides of image files and folders, without reading a pixel.
+
+    A folder is one slide, its image files (not those of its subfolders) its fields in natural
+    order. An image file is a slide of one field.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Image files and folders.
+    skip : Path, optional
+        Folder whose files are never taken as fields (where results are written).
+
+    Returns
+    -------
+    tuple of Slide
+
+    Raises
+    ------
+    WbcError
+        If there is no path, a path is missing, a folder holds no image, or two slides would
+        have one name.
+    """
+    if not paths:
+        raise WbcError("No image given; name at least one image file or folder.")
+    slides = tuple(open_slide(path, skip=skip) for path in paths)
+    names = [slide.fields[0].fov_id.split("/")[0] for slide in slides]
+    for name in names:
+        if names.count(name) > 1:
+            raise WbcError(
+                f"Two of the paths are named {name!r}, their results would be mixed; "
+                "rename one or analyze them one by one."
+            )
+    return slides
+
+
+def open_slide(path: str | Path, *, skip: Path | None = None) -> Slide:
+    """One image file or folder as a slide; see :func:`find_slides`."""
+    path = Path(path)
+    if path.is_dir():
+        name = path.resolve().name
+        files = sorted(
+            (
+                file
+                for file in path.iterdir()
+                if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+            ),
+            key=_natural,
+        )
+        if skip is not None:
+            files = [file for file in files if skip.resolve() not in file.resolve().parents]
+        if not files:
+            raise WbcError(
+                f"{path}: no PNG, JPEG, BMP or TIFF file directly inside this folder; "
+                "a folder is one slide, so give each slide's own folder."
+            )
+        return Slide(name, tuple(FieldOfView(f"{name}/{file.name}", file) for file in files))
+    if not path.exists():
+        raise WbcError(f"{path}: no such file or folder; check the path.")
+    return Slide(path.stem, (FieldOfView(path.name, path),))
+
+
+def _natural(path: Path) -> tuple[tuple[float, str], ...]:
+    parts = re.split(r"(\d+)", path.name.lower())
+    return tuple((int(part), "") if part.isdecimal() else (math.inf, part) for part in parts)

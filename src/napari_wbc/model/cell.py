@@ -1,0 +1,149 @@
+"""A cell and what is known of it: where it lies, what the model says, what a person says.
+
+Invariant: a prediction and an annotation never overwrite each other. Their agreement is the
+model's live error rate and the filter of an export.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.taxonomy import UNIDENTIFIED
+
+__all__ = ["Annotation", "Cell", "Detection", "LabelSource", "Prediction"]
+
+LabelSource = Literal["annotation", "prediction", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A located candidate, without a class.
+
+    Parameters
+    ----------
+    bbox : BBox
+        Box in pixels of the field of view.
+    outline : Outline, optional
+        Outline of the whole cell, in the same coordinates.
+    score : float
+        0 to 1, how sure the detector is; 1 for a cell that a person drew.
+    """
+
+    bbox: BBox
+    outline: Outline | None = None
+    score: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score <= 1:
+            raise WbcError(f"Detection score {self.score} is outside 0 to 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one cell.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Class names, in the model's order.
+    probabilities : tuple of float
+        One a class, 0 to 1, summing to 1.
+    threshold : float
+        Confidence below which the cell's label is ``unidentified``, 0 to 1.
+    model_id : str
+        Name and version of the weights.
+    """
+
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    threshold: float = 0.0
+    model_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.names or len(self.names) != len(self.probabilities):
+            raise WbcError(
+                f"A prediction needs one probability a class, not {len(self.probabilities)} "
+                f"for {len(self.names)} classes."
+            )
+        if not all(0 <= p <= 1 for p in self.probabilities):
+            raise WbcError(f"Probabilities {self.probabilities} are not all within 0 to 1.")
+
+    @property
+    def cell_class(self) -> str:
+        """The most probable class."""
+        return self.names[self.probabilities.index(self.confidence)]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the most probable class."""
+        return max(self.probabilities)
+
+    @property
+    def label(self) -> str:
+        """The most probable class, or ``unidentified`` below the threshold."""
+        return self.cell_class if self.confidence >= self.threshold else UNIDENTIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What a person says of one cell.
+
+    Parameters
+    ----------
+    label : str
+        Class name, ``unidentified`` or ``not classed``.
+    annotator : str
+        Who said it.
+    when : str
+        ISO 8601 time with zone.
+    """
+
+    label: str
+    annotator: str = ""
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of one field of view."""
+
+    cell_id: str
+    fov_id: str
+    detection: Detection
+    prediction: Prediction | None = None
+    annotation: Annotation | None = None
+
+    @classmethod
+    def new(cls, fov_id: str, detection: Detection) -> Cell:
+        """Mint a cell with an id of its own."""
+        return cls(str(uuid.uuid4()), fov_id, detection)
+
+    @property
+    def label(self) -> str:
+        """Annotation, or else prediction, or else ``unidentified``."""
+        if self.annotation is not None:
+            return self.annotation.label
+        return UNIDENTIFIED if self.prediction is None else self.prediction.label
+
+    @property
+    def label_source(self) -> LabelSource:
+        """What :attr:`label` comes from."""
+        if self.annotation is not None:
+            return "annotation"
+        return "none" if self.prediction is None else "prediction"
+
+    def predicted(self, prediction: Prediction | None) -> Cell:
+        """This cell with another prediction."""
+        return replace(self, prediction=prediction)
+
+    def annotated(self, annotation: Annotation | None) -> Cell:
+        """This cell with another annotation."""
+        return replace(self, annotation=annotation)
+
+    def moved(self, detection: Detection) -> Cell:
+        """This cell elsewhere: same id and annotation, no prediction."""
+        return replace(self, detection=detection, prediction=None)

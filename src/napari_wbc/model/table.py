@@ -1,0 +1,90 @@
+"""The table of cells: the single source of truth on screen.
+
+Invariant: a :class:`CellTable` never changes. Undo is a stack of tables, and two tables
+share every cell that did not change, so a diff compares identities first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from napari_wbc.model.cell import Cell
+
+__all__ = ["CellTable", "TableDiff", "diff"]
+
+
+class CellTable(Mapping[str, Cell]):
+    """An immutable mapping from cell id to cell, in order of arrival.
+
+    Examples
+    --------
+    >>> len(CellTable())
+    0
+    """
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, cells: Iterable[Cell] = ()) -> None:
+        self._cells: Mapping[str, Cell] = MappingProxyType({cell.cell_id: cell for cell in cells})
+
+    def __getitem__(self, cell_id: str) -> Cell:
+        return self._cells[cell_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __repr__(self) -> str:
+        return f"CellTable({len(self)} cells)"
+
+    def with_cells(self, cells: Iterable[Cell]) -> CellTable:
+        """A table with these cells added, or in the place of those with their ids."""
+        table = CellTable()
+        table._cells = MappingProxyType({**self._cells, **{cell.cell_id: cell for cell in cells}})
+        return table
+
+    def without(self, cell_ids: Iterable[str]) -> CellTable:
+        """A table less the cells with these ids; unknown ids are no error."""
+        gone = set(cell_ids)
+        return CellTable(cell for cell in self._cells.values() if cell.cell_id not in gone)
+
+    def of_field(self, fov_id: str) -> tuple[Cell, ...]:
+        """The cells of one field of view, in order."""
+        return tuple(cell for cell in self._cells.values() if cell.fov_id == fov_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TableDiff:
+    """What leads from one table to another."""
+
+    added: tuple[Cell, ...] = ()
+    removed: tuple[Cell, ...] = ()
+    changed: tuple[tuple[Cell, Cell], ...] = ()
+    """Pairs (old, new) with one id."""
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+def diff(old: CellTable, new: CellTable) -> TableDiff:
+    """What leads from ``old`` to ``new``.
+
+    Examples
+    --------
+    >>> bool(diff(CellTable(), CellTable()))
+    False
+    """
+    if old is new:
+        return TableDiff()
+    added = tuple(cell for key, cell in new.items() if key not in old)
+    removed = tuple(cell for key, cell in old.items() if key not in new)
+    changed = tuple(
+        (old[key], cell)
+        for key, cell in new.items()
+        if key in old and old[key] is not cell and old[key] != cell
+    )
+    return TableDiff(added, removed, changed)

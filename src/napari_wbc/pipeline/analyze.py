@@ -1,0 +1,278 @@
+"""From image files to located, classified and counted cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_wbc.classify.predict import Classifier, load_classifier
+from napari_wbc.detect.base import Detector
+from napari_wbc.detect.hsv import make_hsv_detector
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.imaging.read import find_slides, read_image
+from napari_wbc.model.cell import Cell
+from napari_wbc.model.differential import Differential
+from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.slide import Slide
+from napari_wbc.model.table import CellTable
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.pipeline.demo import DemoSlide, demo_slide_steps
+from napari_wbc.pipeline.report import differential
+from napari_wbc.storage.formats.csv import cells_frame, differential_frame
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+
+if TYPE_CHECKING:
+    from napari_wbc.model.cell import Prediction
+
+__all__ = [
+    "DETECTORS",
+    "Analysis",
+    "Failure",
+    "SlideAnalysis",
+    "analyze",
+    "analyze_demo_steps",
+    "analyze_slide_steps",
+    "analyze_steps",
+    "classify_cells",
+    "make_detector",
+]
+
+DETECTORS = ("hsv",)
+"""Names of the detectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be analyzed, and why."""
+
+    path: Path
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlideAnalysis:
+    """What was found on one slide."""
+
+    slide: Slide
+    table: CellTable
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def differential(self) -> Differential:
+        """The slide's differential."""
+        return differential(self.slide.name, self.table, EIGHT_CLASSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What was found on all slides."""
+
+    slides: tuple[SlideAnalysis, ...]
+    detector: str
+    model_id: str
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Files that could not be analyzed."""
+        return tuple(failure for one in self.slides for failure in one.failures)
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell, the columns of ``cells.csv``."""
+        return cells_frame(((one.slide.name, one.table) for one in self.slides), EIGHT_CLASSES.names)
+
+    @property
+    def differential(self) -> pd.DataFrame:
+        """One row a slide and class, the columns of ``differential.csv``."""
+        return differential_frame(one.differential for one in self.slides)
+
+
+def make_detector(
+    name: str = "hsv", preset: str | None = None, parameters: Mapping[str, Any] | None = None
+) -> Detector:
+    """A detector by name.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`DETECTORS`.
+    preset : str, optional
+        Of the detector; its default where None.
+    parameters : mapping, optional
+        Values that differ from the preset's.
+
+    Raises
+    ------
+    WbcError
+        If there is no such detector, preset or parameter.
+    """
+    if name == "mask-rcnn":
+        raise WbcError("No Mask R-CNN weights are shipped in this version; choose --detector hsv.")
+    if name not in DETECTORS:
+        raise WbcError(f"No detector {name!r}; choose one of: {', '.join(DETECTORS)}.")
+    return make_hsv_detector(preset, parameters)
+
+
+def classify_cells(
+    image: npt.NDArray[np.uint8], cells: Sequence[Cell], classifier: Classifier
+) -> tuple[Cell, ...]:
+    """Cells of one field with their predictions; each crop is cut once.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+        The field.
+    cells : sequence of Cell
+    classifier : Classifier
+    """
+    preset = classifier.preset
+    boxes = [cell.detection.bbox for cell in cells]
+    predictions: tuple[Prediction, ...] = classifier.predict(
+        cut_crops(image, boxes, size=preset.size, factor=preset.factor)
+    )
+    return tuple(cell.predicted(p) for cell, p in zip(cells, predictions, strict=True))
+
+
+def analyze_slide_steps(
+    slide: Slide, detector: Detector, classifier: Classifier, *, offset: int = 0, total: int = 0
+) -> Steps[SlideAnalysis]:
+    """Locate and classify the cells of one slide, field by field.
+
+    Parameters
+    ----------
+    slide : Slide
+    detector : Detector
+    classifier : Classifier
+    offset, total : int
+        Fields done before and of all, for the progress over several slides.
+    """
+    total = total or len(slide.fields)
+    failures: list[Failure] = []
+    cells: list[Cell] = []
+    for done, field in enumerate(slide.fields, start=offset + 1):
+        note = ""
+        try:
+            image = read_image(field.path)
+            found = [Cell.new(field.fov_id, detection) for detection in detector.detect(image)]
+            cells += classify_cells(image, found, classifier)
+        except ReadError as error:
+            failures.append(Failure(field.path, str(error)))
+            note = str(error)
+        yield Progress(slide.name, done, total, note)
+    return SlideAnalysis(slide, CellTable(cells), tuple(failures))
+
+
+def analyze_steps(
+    paths: Sequence[str | Path],
+    *,
+    detector: str = "hsv",
+    preset: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    device: str = "auto",
+    threshold: float | None = None,
+    skip: Path | None = None,
+) -> Steps[Analysis]:
+    """The steps of :func:`analyze`; ``skip`` is a folder that holds results, not fields."""
+    slides = find_slides(paths, skip=skip)
+    finder = make_detector(detector, preset, parameters)
+    yield Progress("loading weights", 0, sum(len(slide.fields) for slide in slides))
+    classifier = load_classifier(weights, device=device, threshold=threshold)
+    total = sum(len(slide.fields) for slide in slides)
+    results: list[SlideAnalysis] = []
+    offset = 0
+    for slide in slides:
+        one = yield from analyze_slide_steps(slide, finder, classifier, offset=offset, total=total)
+        results.append(one)
+        offset += len(slide.fields)
+    return Analysis(tuple(results), finder.name, classifier.card.model_id)
+
+
+def analyze_demo_steps(out: Path, *, device: str = "auto") -> Steps[tuple[DemoSlide, Analysis]]:
+    """Analyze a slide to try things on, with the defaults.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for a drawn smear.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    """
+    demo = yield from demo_slide_steps(out)
+    finder, classifier = make_detector(), load_classifier(device=device)
+    one = yield from analyze_slide_steps(demo.slide, finder, classifier)
+    return demo, Analysis((one,), finder.name, classifier.card.model_id)
+
+
+def analyze(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    detector: str = "hsv",
+    preset: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    device: str = "auto",
+    threshold: float | None = None,
+) -> Analysis:
+    """Locate, classify and count the leukocytes of slides.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        Image files, each a slide of one field, and folders, each one slide.
+    detector : str
+        Name of a detector.
+    preset : str, optional
+        Preset of the detector.
+    parameters : mapping, optional
+        Detector parameters that differ from the preset's.
+    weights : str or Path
+        Name or file of the classifier's weights.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    threshold : float, optional
+        Confidence below which a cell is unidentified, 0 to 1; the model card's where None.
+
+    Returns
+    -------
+    Analysis
+        Its ``cells`` and ``differential`` are data frames; files that could not be read are
+        in its ``failures``.
+
+    Raises
+    ------
+    WbcError
+        If an argument is wrong or a path is missing.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from PIL import Image
+    >>> import napari_wbc
+    >>> from napari_wbc.imaging.synthetic import synthetic_smear
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> Image.fromarray(synthetic_smear(1, n_leukocytes=3).image).save(folder / "field.png")
+    >>> analysis = napari_wbc.analyze(folder / "field.png", device="cpu")
+    >>> len(analysis.cells), set(analysis.cells["fov"])
+    (3, {'field.png'})
+    """
+    if isinstance(paths, (str, Path)):
+        paths = [paths]
+    return run(
+        analyze_steps(
+            paths,
+            detector=detector,
+            preset=preset,
+            parameters=parameters,
+            weights=weights,
+            device=device,
+            threshold=threshold,
+        )
+    )

@@ -1,0 +1,108 @@
+"""Images of single cells to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_wbc.classify.predict import load_classifier
+from napari_wbc.errors import ReadError
+from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.imaging.read import open_slide, read_image
+from napari_wbc.model.cell import Prediction
+from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.pipeline.analyze import Failure
+from napari_wbc.storage.formats.csv import predictions_frame, write_csv
+from napari_wbc.train.dataset import one_cell_box
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+
+__all__ = ["Classification", "classify", "classify_steps", "write_predictions"]
+
+BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Predictions of images of single cells."""
+
+    predictions: tuple[tuple[Path, Prediction], ...]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row an image, the columns of ``crops.csv``."""
+        return predictions_frame(self.predictions)
+
+
+def classify_steps(
+    paths: Sequence[str | Path], *, weights: str | Path = DEFAULT_CLASSIFIER, device: str = "auto"
+) -> Steps[Classification]:
+    """The steps of :func:`classify`."""
+    files = [field.path for path in paths for field in open_slide(path).fields]
+    yield Progress("loading weights", 0, len(files))
+    classifier = load_classifier(weights, device=device)
+    preset = classifier.preset
+    read: list[Path] = []
+    crops: list[npt.NDArray[np.uint8]] = []
+    failures: list[Failure] = []
+    for done, path in enumerate(files, start=1):
+        note = ""
+        try:
+            image = read_image(path)
+            crops.append(
+                cut_crops(image, [one_cell_box(image, preset)], size=preset.size, factor=preset.factor)[0]
+            )
+            read.append(path)
+        except ReadError as error:
+            note = str(error)
+            failures.append(Failure(path, note))
+        yield Progress("locating", done, len(files), note)
+    predictions: list[Prediction] = []
+    for start in range(0, len(crops), BATCH):
+        predictions += classifier.predict(np.stack(crops[start : start + BATCH]))
+        yield Progress("classifying", min(start + BATCH, len(crops)), len(crops))
+    return Classification(tuple(zip(read, predictions, strict=True)), tuple(failures))
+
+
+def classify(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    device: str = "auto",
+) -> Classification:
+    """Classify images that show one cell each.
+
+    The cell is located in its image first, so the image may be cut tight or wide.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        Image files, and folders of image files.
+    weights : str or Path
+        Name or file of the classifier's weights.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    Classification
+        Its ``cells`` is a data frame of ``path, prediction, confidence, p_<class>``.
+
+    Raises
+    ------
+    WbcError
+        If an argument is wrong or a path is missing.
+    """
+    if isinstance(paths, (str, Path)):
+        paths = [paths]
+    return run(classify_steps(paths, weights=weights, device=device))
+
+
+def write_predictions(classification: Classification, path: str | Path) -> None:
+    """Write predictions as CSV, whole or not at all."""
+    write_csv(Path(path), classification.cells)

@@ -1,0 +1,197 @@
+"""Counting, and writing what was found."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+from napari_wbc.errors import ReadError
+from napari_wbc.imaging.read import read_image
+from napari_wbc.model.cell import Cell
+from napari_wbc.model.differential import Beside, Differential, Share
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED, Place, Taxonomy
+from napari_wbc.storage.atomic import write_bytes, write_text
+from napari_wbc.storage.formats.csv import write_csv
+from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
+
+if TYPE_CHECKING:
+    from napari_wbc.pipeline.analyze import Analysis
+
+__all__ = ["differential", "differential_json", "draw_overlay", "write_results"]
+
+
+def differential(
+    slide: str, cells: Mapping[str, Cell], taxonomy: Taxonomy, *, confidence_level: float = 0.95
+) -> Differential:
+    """Count a slide's cells by label.
+
+    Limits are Clopper and Pearson's (Biometrika 1934), one class against all others.
+
+    Parameters
+    ----------
+    slide : str
+        Its name.
+    cells : mapping of id to Cell
+        A table, or any part of it.
+    taxonomy : Taxonomy
+    confidence_level : float
+        Of the limits, 0 to 1.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import EIGHT_CLASSES
+    >>> differential("empty", {}, EIGHT_CLASSES).total
+    0
+    """
+    counts = Counter(cell.label for cell in cells.values())
+    leukocytes = taxonomy.names_at(Place.LEUKOCYTE)
+    total = sum(counts[name] for name in leukocytes)
+    shares = tuple(_share(name, counts[name], total, confidence_level) for name in leukocytes)
+    related = tuple(
+        Beside(name, counts[name], 100 * counts[name] / total if total else math.nan)
+        for name in taxonomy.names_at(Place.PER_100_WBC)
+    )
+    others = tuple(
+        Beside(name, counts[name])
+        for name in (*taxonomy.names_at(Place.BESIDE), UNIDENTIFIED, NOT_CLASSED)
+    )
+    return Differential(slide, shares, related + others, confidence_level)
+
+
+def _share(name: str, count: int, total: int, level: float) -> Share:
+    if not total:
+        return Share(name, 0, math.nan, math.nan, math.nan)
+    limits = binomtest(count, total).proportion_ci(level, method="exact")
+    return Share(name, count, 100 * count / total, 100 * float(limits.low), 100 * float(limits.high))
+
+
+def differential_json(analysis: Analysis) -> list[dict[str, Any]]:
+    """The differentials as JSON values; what is not a number becomes null."""
+
+    def number(value: float | None) -> float | None:
+        return None if value is None or math.isnan(value) else round(value, 2)
+
+    return [
+        {
+            "slide": one.slide.name,
+            "fields": len(one.slide.fields),
+            "failed": [{"path": str(f.path), "error": f.message} for f in one.failures],
+            "detector": analysis.detector,
+            "model": analysis.model_id,
+            "confidence_level": (counted := one.differential).confidence_level,
+            "leukocytes": counted.total,
+            "classes": [
+                {
+                    "class": s.name,
+                    "count": s.count,
+                    "percent": number(s.percent),
+                    "low": number(s.low),
+                    "high": number(s.high),
+                }
+                for s in counted.shares
+            ],
+            "beside": [
+                {"class": b.name, "count": b.count, "per_100_wbc": number(b.per_100_wbc)}
+                for b in counted.beside
+            ],
+            "use": "Research use only. Not for diagnosis.",
+        }
+        for one in analysis.slides
+    ]
+
+
+def write_results(analysis: Analysis, out: str | Path, taxonomy: Taxonomy) -> Steps[Path]:
+    """Write cells, outlines, differentials and overlays.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    out : str or Path
+        Folder, made where missing; files of the same names are replaced.
+    taxonomy : Taxonomy
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    WbcError
+        If something cannot be written.
+    """
+    out = Path(out)
+    write_csv(out / "cells.csv", analysis.cells)
+    write_csv(out / "differential.csv", analysis.differential)
+    write_text(
+        out / "differential.json",
+        json.dumps(differential_json(analysis), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+    )
+    fields = [
+        (field, one.table.of_field(field.fov_id))
+        for one in analysis.slides
+        for field in one.slide.fields
+        if field.path not in {failure.path for failure in one.failures}
+    ]
+    write_geojson(
+        out / "cells.geojson", [feature_collection(field.fov_id, cells, taxonomy) for field, cells in fields]
+    )
+    for done, (field, cells) in enumerate(fields, start=1):
+        note = ""
+        try:
+            picture = draw_overlay(read_image(field.path), cells, taxonomy)
+            encoded = cv2.imencode(".png", picture[..., ::-1])[1]
+            write_bytes(out / "overlays" / f"{field.fov_id}.png", encoded.tobytes())
+        except ReadError as error:
+            note = str(error)
+        yield Progress("drawing overlays", done, len(fields), note)
+    return out
+
+
+def draw_overlay(
+    image: npt.NDArray[np.uint8], cells: Iterable[Cell], taxonomy: Taxonomy
+) -> npt.NDArray[np.uint8]:
+    """A copy of a field with its cells outlined in the colour of their label.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+    cells : iterable of Cell
+    taxonomy : Taxonomy
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8
+    """
+    picture = np.ascontiguousarray(image.copy())
+    thick = max(1, round(max(image.shape[:2]) / 400))
+    size = max(0.4, max(image.shape[:2]) / 1200)
+    for cell in cells:
+        outline, box = cell.detection.outline, cell.detection.bbox
+        corners = (outline.array() if outline else box.corners()) - 0.5
+        points = np.round(corners[:, ::-1]).astype(np.int32).reshape(-1, 1, 2)
+        color = taxonomy.colors.get(cell.label, "#ffffff")
+        rgb = tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+        cv2.polylines(picture, [points], True, (0, 0, 0), thick + 2, cv2.LINE_AA)
+        cv2.polylines(picture, [points], True, rgb, thick, cv2.LINE_AA)
+        text = taxonomy.shorts.get(cell.label, "?")
+        if cell.prediction:
+            text += f" {cell.prediction.confidence:.2f}"
+        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)
+        x = int(min(max(box.left, 1), image.shape[1] - width - 1))
+        y = int(max(box.top - 4, height + 2))
+        for ink, extra in (((0, 0, 0), 2), (rgb, 0)):
+            cv2.putText(
+                picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick + extra, cv2.LINE_AA
+            )
+    return picture

@@ -1,0 +1,106 @@
+"""From what a Shapes layer holds to the table it means.
+
+Identity lives in the table, never in the layer: a drawn shape has no id, a pasted one has
+somebody else's, an edited features table may hold anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_wbc.model.cell import Annotation, Cell, Detection
+from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.table import CellTable
+from napari_wbc.model.taxonomy import Taxonomy
+
+__all__ = ["ShapeRow", "reconcile"]
+
+TOLERANCE = 1e-3
+"""Pixels by which a shape may differ from its cell and still be where it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeRow:
+    """One shape as read from a layer.
+
+    Parameters
+    ----------
+    cell_id : str
+        As the layer's features say; it may be empty, unknown or a copy.
+    label : str
+        As the layer's features say; it may be no label at all.
+    bbox : BBox
+        In pixels of the field.
+    outline : Outline, optional
+        None for an upright rectangle.
+    """
+
+    cell_id: str
+    label: str
+    bbox: BBox
+    outline: Outline | None = None
+
+
+def reconcile(
+    table: CellTable,
+    rows: Sequence[ShapeRow],
+    fov_id: str,
+    taxonomy: Taxonomy,
+    *,
+    annotator: str = "",
+    when: str = "",
+) -> CellTable:
+    """The table that a field's shapes mean.
+
+    A shape with a known id that moved keeps the id and loses outline and prediction; one
+    without an id, with an unknown one or with one that an earlier shape holds, is a new cell;
+    a cell without a shape is gone; a label that differs from the cell's is an annotation; a
+    label that the taxonomy does not have is ignored.
+
+    Parameters
+    ----------
+    table : CellTable
+        Before.
+    rows : sequence of ShapeRow
+        All shapes of the field's layer.
+    fov_id : str
+        The field; cells of others are left alone.
+    taxonomy : Taxonomy
+    annotator, when : str
+        For new annotations.
+
+    Returns
+    -------
+    CellTable
+        ``table`` itself if nothing changed.
+    """
+    seen: set[str] = set()
+    fresh: list[Cell] = []
+    for row in rows:
+        cell = table.get(row.cell_id)
+        if cell is None or cell.fov_id != fov_id or row.cell_id in seen:
+            fresh.append(Cell.new(fov_id, Detection(row.bbox, row.outline)))
+            continue
+        seen.add(row.cell_id)
+        if _moved(cell.detection, row):
+            fresh.append(cell.moved(Detection(row.bbox, row.outline)))
+        elif row.label != cell.label and row.label in taxonomy.labels:
+            fresh.append(cell.annotated(Annotation(row.label, annotator, when)))
+    gone = [cell.cell_id for cell in table.of_field(fov_id) if cell.cell_id not in seen]
+    if not fresh and not gone:
+        return table
+    return table.without(gone).with_cells(fresh) if gone else table.with_cells(fresh)
+
+
+def _moved(detection: Detection, row: ShapeRow) -> bool:
+    if detection.outline is row.outline and row.outline is not None:
+        return False
+    before, after = detection.outline, row.outline
+    if (before is None) != (after is None):
+        return True
+    old = before.vertices if before else ((detection.bbox.top, detection.bbox.left), (detection.bbox.bottom, detection.bbox.right))
+    new = after.vertices if after else ((row.bbox.top, row.bbox.left), (row.bbox.bottom, row.bbox.right))
+    return len(old) != len(new) or any(
+        abs(a - c) > TOLERANCE or abs(b - d) > TOLERANCE for (a, b), (c, d) in zip(old, new, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""One file per format. Every format converts coordinates and names at its own door."""

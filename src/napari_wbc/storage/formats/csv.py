@@ -1,0 +1,122 @@
+"""Tables as CSV, safe to open in a spreadsheet.
+
+A text cell that begins with ``=``, ``+``, ``-``, ``@``, tab or carriage return gets a leading
+``'``, so that no spreadsheet takes it for a formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from napari_wbc.model.cell import Cell, Prediction
+from napari_wbc.model.differential import Differential
+from napari_wbc.model.table import CellTable
+from napari_wbc.storage.atomic import write_text
+
+__all__ = ["cells_frame", "differential_frame", "predictions_frame", "write_csv"]
+
+CELL_COLUMNS = (
+    "slide",
+    "fov",
+    "cell_id",
+    "top",
+    "left",
+    "bottom",
+    "right",
+    "detection_score",
+    "label",
+    "label_source",
+    "prediction",
+    "confidence",
+)
+DIFFERENTIAL_COLUMNS = ("slide", "class", "place", "count", "percent", "low", "high", "per_100_wbc")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _p_columns(names: Iterable[str]) -> list[str]:
+    return [f"p_{name.replace(' ', '_')}" for name in names]
+
+
+def cells_frame(tables: Iterable[tuple[str, CellTable]], names: tuple[str, ...]) -> pd.DataFrame:
+    """One row a cell.
+
+    Parameters
+    ----------
+    tables : iterable of (slide name, CellTable)
+    names : tuple of str
+        Classes with a ``p_`` column each.
+
+    Examples
+    --------
+    >>> cells_frame([], ("neutrophil",)).shape
+    (0, 13)
+    """
+    rows = [_cell_row(slide, cell, names) for slide, table in tables for cell in table.values()]
+    return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *_p_columns(names)])
+
+
+def _cell_row(slide: str, cell: Cell, names: tuple[str, ...]) -> list[object]:
+    box, prediction = cell.detection.bbox, cell.prediction
+    chances = dict(zip(prediction.names, prediction.probabilities, strict=True)) if prediction else {}
+    return [
+        slide,
+        cell.fov_id,
+        cell.cell_id,
+        *(round(edge, 2) for edge in (box.top, box.left, box.bottom, box.right)),
+        round(cell.detection.score, 4),
+        cell.label,
+        cell.label_source,
+        prediction.cell_class if prediction else None,
+        round(prediction.confidence, 6) if prediction else None,
+        *(round(chances[name], 6) if name in chances else None for name in names),
+    ]
+
+
+def predictions_frame(predictions: Iterable[tuple[Path, Prediction]]) -> pd.DataFrame:
+    """One row an image of one cell: ``path, prediction, confidence, p_<class>...``."""
+    rows = list(predictions)
+    names = rows[0][1].names if rows else ()
+    return pd.DataFrame(
+        [
+            [str(path), p.cell_class, round(p.confidence, 6), *(round(one, 6) for one in p.probabilities)]
+            for path, p in rows
+        ],
+        columns=["path", "prediction", "confidence", *_p_columns(names)],
+    )
+
+
+def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
+    """One row a slide and class; counts beside the differential have no percentage."""
+    rows: list[list[object]] = []
+    for one in differentials:
+        rows += [
+            [one.slide, s.name, "leukocyte", s.count, *(round(v, 2) for v in (s.percent, s.low, s.high)), None]
+            for s in one.shares
+        ]
+        rows += [
+            [
+                one.slide,
+                b.name,
+                "beside",
+                b.count,
+                None,
+                None,
+                None,
+                None if b.per_100_wbc is None else round(b.per_100_wbc, 2),
+            ]
+            for b in one.beside
+        ]
+    return pd.DataFrame(rows, columns=list(DIFFERENTIAL_COLUMNS))
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as UTF-8, whole or not at all, with formulas made harmless."""
+    safe = frame.copy()
+    for column in safe.select_dtypes(include=["object", "string"]):
+        safe[column] = safe[column].map(
+            lambda value: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+        )
+    write_text(path, safe.to_csv(index=False, lineterminator="\n"))

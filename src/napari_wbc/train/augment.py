@@ -1,0 +1,119 @@
+"""Augmentation of batches of crops: turned, scaled, recoloured, blurred.
+
+Strong in colour, because stain and camera are what differs between laboratories. All of it
+runs on whole batches on the device of the network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+__all__ = ["Augmentation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Ranges of random change.
+
+    Parameters
+    ----------
+    zoom : float
+        Scale is drawn log-uniformly from 1 / (1 + zoom) to 1 + zoom.
+    shift : float
+        Largest shift, as a part of the crop's side.
+    shear : float
+        Largest shear, as a part of the crop's side.
+    mix : float
+        Deviation of the entries of a random 3x3 colour matrix around the identity.
+    gamma : float
+        Gamma is drawn log-uniformly from 1 / (1 + gamma) to 1 + gamma.
+    saturation : float
+        Largest relative change of saturation.
+    blur : float
+        Largest deviation of a Gaussian blur in pixels.
+    noise : float
+        Largest deviation of Gaussian noise, of a range of 0 to 1.
+    """
+
+    zoom: float = 0.25
+    shift: float = 0.06
+    shear: float = 0.12
+    mix: float = 0.08
+    gamma: float = 0.4
+    saturation: float = 0.5
+    blur: float = 1.6
+    noise: float = 0.04
+
+    def apply(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
+        """Augment a batch.
+
+        Parameters
+        ----------
+        crops : Tensor, shape (N, 3, S, S)
+            RGB, 0 to 1, cut with room around the ``size`` x ``size`` centre.
+        size : int
+            Side of the result in pixels; unzoomed, one pixel stays one pixel.
+        rng : Generator
+            On the CPU.
+
+        Returns
+        -------
+        Tensor, shape (N, 3, size, size), 0 to 1
+        """
+        return self._recolor(self._move(crops, size, rng), rng).clamp(0, 1)
+
+    def _move(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
+        n = len(crops)
+
+        def uniform(limit: float) -> torch.Tensor:
+            return (torch.rand(n, generator=rng) * 2 - 1) * limit
+
+        angle = uniform(math.pi)
+        scale = size / crops.shape[-1] * torch.exp(uniform(math.log1p(self.zoom)))
+        flip = torch.randint(0, 2, (n,), generator=rng) * 2.0 - 1
+        shear = uniform(self.shear)
+        cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+        theta = torch.stack(
+            [
+                torch.stack([cos * flip, cos * shear - sin, uniform(2 * self.shift) * scale], 1),
+                torch.stack([sin * flip, sin * shear + cos, uniform(2 * self.shift) * scale], 1),
+            ],
+            1,
+        ).to(crops.device)
+        grid = functional.affine_grid(theta, [n, 3, size, size], align_corners=False)
+        return functional.grid_sample(crops, grid, padding_mode="border", align_corners=False)
+
+    def _recolor(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        n = len(x)
+
+        def draw(*shape: int) -> torch.Tensor:
+            return torch.rand(*shape, generator=rng).to(x.device)
+
+        gray = x.mean(1, keepdim=True)
+        x = gray + (x - gray) * (1 + (draw(n, 1, 1, 1) * 2 - 1) * self.saturation)
+        matrix = torch.eye(3) + torch.randn(n, 3, 3, generator=rng) * self.mix
+        matrix = (matrix / matrix.sum(2, keepdim=True)).to(x.device)
+        x = torch.einsum("nij,njhw->nihw", matrix, x)
+        gamma = torch.exp((draw(n, 3, 1, 1) * 0.3 + draw(n, 1, 1, 1) - 0.65) * 2 * math.log1p(self.gamma))
+        x = x.clamp(1e-3, 1) ** gamma
+        sigma = (draw(n) * 2 - 1).clamp(min=0) * self.blur
+        x = _blurred(x, sigma.clamp(min=0.05))
+        noise = torch.randn(x.shape, generator=rng).to(x.device)
+        return x + noise * draw(n, 1, 1, 1) ** 2 * self.noise
+
+
+def _blurred(x: torch.Tensor, sigma: torch.Tensor, radius: int = 3) -> torch.Tensor:
+    """Blur each crop by a Gaussian of its own deviation, in pixels."""
+    n, c, height, width = x.shape
+    offsets = torch.arange(-radius, radius + 1, device=x.device)
+    kernel = torch.exp(-0.5 * (offsets[None] / sigma[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(c, 0)
+    flat = x.reshape(1, n * c, height, width)
+    flat = functional.pad(flat, (radius,) * 4, mode="replicate")
+    flat = functional.conv2d(flat, kernel[:, None, :, None], groups=n * c)
+    flat = functional.conv2d(flat, kernel[:, None, None, :], groups=n * c)
+    return flat.reshape(n, c, height, width)

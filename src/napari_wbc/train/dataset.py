@@ -1,0 +1,188 @@
+"""Labelled cells: from files on disk to crops in memory.
+
+A training set is either a folder ``SPLIT/CLASS/image`` (each image one cell) or a CSV manifest
+with the columns ``path, label, split, source, top, left, bottom, right``; paths are relative to
+the manifest, and rows without a box show one cell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_wbc.classify.preset import Preset
+from napari_wbc.detect.hsv import locate_one
+from napari_wbc.errors import WbcError
+from napari_wbc.imaging.crop import cut_crops, whole_image_box
+from napari_wbc.imaging.read import IMAGE_SUFFIXES, read_image
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.progress import Progress, Steps
+
+__all__ = ["SPLITS", "CropSet", "LabelledCell", "cut_training_crops", "one_cell_box", "read_training_set"]
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCell:
+    """One cell with its label.
+
+    Parameters
+    ----------
+    path : Path
+        Image file.
+    label : str
+        Class name.
+    split : str
+        ``train``, ``val`` or ``test``.
+    source : str
+        Laboratory or data set.
+    box : BBox, optional
+        In pixels of the image; None for an image of one cell.
+    """
+
+    path: Path
+    label: str
+    split: str
+    source: str
+    box: BBox | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CropSet:
+    """Crops with labels, in memory.
+
+    Parameters
+    ----------
+    crops : ndarray, shape (N, size, size, 3), uint8
+    labels : ndarray, shape (N,), int64
+        Indices of classes.
+    sources : ndarray, shape (N,), str
+    splits : ndarray, shape (N,), str
+    sha256 : str
+        Over names, labels and pixels, to tell which data weights were trained on.
+    """
+
+    crops: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    sources: npt.NDArray[np.str_]
+    splits: npt.NDArray[np.str_]
+    sha256: str
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> CropSet:
+        """The crops for which ``keep``, shape (N,), is true."""
+        return CropSet(
+            self.crops[keep], self.labels[keep], self.sources[keep], self.splits[keep], self.sha256
+        )
+
+
+def read_training_set(path: str | Path) -> tuple[LabelledCell, ...]:
+    """Read what a training set holds, without its pixels.
+
+    Raises
+    ------
+    WbcError
+        If it is neither a folder ``SPLIT/CLASS/image`` nor a manifest, or holds no cell.
+    """
+    path = Path(path)
+    if path.is_dir():
+        cells = tuple(
+            LabelledCell(file, file.parent.name.replace("_", " "), split, path.resolve().name)
+            for split in SPLITS
+            for file in sorted(path.glob(f"{split}/*/*"))
+            if file.suffix.lower() in IMAGE_SUFFIXES
+        )
+    elif path.suffix.lower() == ".csv" and path.is_file():
+        cells = _read_manifest(path)
+    else:
+        raise WbcError(f"{path}: neither a folder SPLIT/CLASS/image nor a CSV manifest; check the path.")
+    if not cells:
+        raise WbcError(f"{path}: no labelled cell found; expected train/CLASS/image.png or a filled manifest.")
+    return cells
+
+
+def _read_manifest(path: Path) -> tuple[LabelledCell, ...]:
+    edges = ["top", "left", "bottom", "right"]
+    try:
+        table = pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise WbcError(f"{path}: not a readable CSV manifest ({error}).") from error
+    missing = [name for name in ("path", "label", "split", "source", *edges) if name not in table]
+    if missing:
+        raise WbcError(f"{path}: the manifest lacks the columns {', '.join(missing)}.")
+    wrong = set(table["split"]) - set(SPLITS)
+    if wrong:
+        raise WbcError(f"{path}: unknown splits {sorted(map(str, wrong))}; use {', '.join(SPLITS)}.")
+    return tuple(
+        LabelledCell(
+            path.parent / str(row["path"]),
+            str(row["label"]),
+            str(row["split"]),
+            str(row["source"]),
+            None if pd.isna(row["top"]) else BBox(*(float(row[edge]) for edge in edges)),
+        )
+        for row in table.to_dict("records")
+    )
+
+
+def one_cell_box(image: npt.NDArray[np.uint8], preset: Preset) -> BBox:
+    """Box of the cell in an image of one cell, or the whole image where none is found."""
+    found = locate_one(image)
+    return whole_image_box(image, preset.factor) if found is None else found.bbox
+
+
+def cut_training_crops(
+    cells: Sequence[LabelledCell], classes: Sequence[str], preset: Preset, *, room: float = 1.0
+) -> Steps[CropSet]:
+    """Cut the crops of labelled cells.
+
+    Parameters
+    ----------
+    cells : sequence of LabelledCell
+    classes : sequence of str
+        Class names; their order gives the label indices.
+    preset : Preset
+        Size and factor of the crops.
+    room : float
+        Both size and factor are multiplied by this, so that augmentation has room to turn
+        and shift the crop at unchanged scale.
+
+    Returns
+    -------
+    CropSet
+
+    Raises
+    ------
+    WbcError
+        If a label is not among the classes, or an image cannot be read.
+    """
+    unknown = sorted({cell.label for cell in cells} - set(classes))
+    if unknown:
+        raise WbcError(f"Labels {unknown} are not among the classes {list(classes)}; rename or map them.")
+    size = round(preset.size * room)
+    crops = np.empty((len(cells), size, size, 3), dtype=np.uint8)
+    done, digest = 0, hashlib.sha256()
+    for path, group in groupby(cells, key=lambda cell: cell.path):
+        here = list(group)
+        image = read_image(path)
+        boxes = [cell.box or one_cell_box(image, preset) for cell in here]
+        crops[done : done + len(here)] = cut_crops(image, boxes, size=size, factor=preset.factor * room)
+        digest.update("".join(f"{path.name}\t{cell.label}\t{cell.split}\n" for cell in here).encode())
+        digest.update(image.tobytes())
+        done += len(here)
+        yield Progress("cutting crops", done, len(cells))
+    index = {name: i for i, name in enumerate(classes)}
+    return CropSet(
+        crops,
+        np.array([index[cell.label] for cell in cells], dtype=np.int64),
+        np.array([cell.source for cell in cells], dtype=np.str_),
+        np.array([cell.split for cell in cells], dtype=np.str_),
+        digest.hexdigest(),
+    )

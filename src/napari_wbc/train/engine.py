@@ -1,0 +1,339 @@
+"""The training loop: a generator that can be stopped at each step and resumed.
+
+A checkpoint is written after every epoch (safetensors and JSON, each replaced as a whole).
+Every epoch seeds its own random numbers, so a resumed run goes on as if never stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from napari_wbc.classify.calibrate import confidence_threshold, temperature
+from napari_wbc.classify.networks import build_network
+from napari_wbc.classify.preset import Preset
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.train.augment import Augmentation
+from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.metrics import Metrics, measure
+from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.store import save_weights
+
+__all__ = ["ROOM", "Recipe", "Trained", "logits_of", "train_classifier"]
+
+ROOM = 1.4
+"""Crops are cut this much larger than the network's input, for turning and shifting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train a classifier.
+
+    Parameters
+    ----------
+    name, version : str
+        Of the weights.
+    architecture : str
+        Name of the network.
+    epochs, batch_size, draws : int
+        An epoch is ``draws`` crops, drawn with replacement; 0 means as many as there are.
+    learning_rate, weight_decay, label_smoothing : float
+        Of AdamW and the cross entropy; the rate warms up over the first epoch, then falls as a
+        cosine.
+    ema : float
+        Decay of the running mean of the weights, which is what is kept; 0 to 1.
+    balance : float
+        A (source, class) group of n crops is drawn in proportion to n to the power of this:
+        1 draws crops evenly, 0 groups evenly.
+    precision : str
+        Of Lightning Fabric: ``32-true`` or ``bf16-mixed``.
+    seed : int
+    preset : Preset
+    augmentation : Augmentation
+    """
+
+    name: str = "cdnn"
+    version: str = "1"
+    architecture: str = "cdnn"
+    epochs: int = 30
+    batch_size: int = 96
+    draws: int = 0
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.05
+    ema: float = 0.998
+    balance: float = 0.5
+    precision: str = "32-true"
+    seed: int = 0
+    preset: Preset = field(default_factory=Preset)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training leaves."""
+
+    weights: Path
+    card: ModelCard
+    history: tuple[dict[str, float], ...]
+
+
+def train_classifier(
+    data: CropSet, classes: tuple[str, ...], recipe: Recipe, out: str | Path, *, device: str = "auto"
+) -> Steps[Trained]:
+    """Train a classifier and write its weights and card.
+
+    Parameters
+    ----------
+    data : CropSet
+        Cut with ``room=ROOM``; its ``train`` split is learnt, its ``val`` split chooses the
+        epoch, the temperature and the threshold, its ``test`` split is not looked at.
+    classes : tuple of str
+        Class names in the order of the labels.
+    recipe : Recipe
+    out : str or Path
+        Folder of the weights, the history and the checkpoint; a checkpoint of the same recipe
+        and data in it is resumed.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    WbcError
+        If a split is empty, or the checkpoint belongs to another recipe or data.
+    """
+    out = Path(out)
+    train, val = data.where(data.splits == "train"), data.where(data.splits == "val")
+    if not len(train.labels) or not len(val.labels):
+        raise WbcError("Training needs cells in the splits train and val; add them to the training set.")
+    fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)  # type: ignore[arg-type]
+    torch.manual_seed(recipe.seed)
+    network = build_network(recipe.architecture, len(classes)).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    mean = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
+    model, optimizer = fabric.setup(network, optimizer)
+    checkpoint = _Checkpoint(out, recipe, data.sha256)
+    history, best = checkpoint.load(model.module, mean, optimizer)
+    for epoch in range(len(history), recipe.epochs):
+        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        losses: list[float] = []
+        for step, (batch, labels) in enumerate(_batches(train, recipe, epoch, fabric.device)):
+            steps = math.ceil((recipe.draws or len(train.labels)) / recipe.batch_size)
+            _set_rate(optimizer, recipe, epoch * steps + step, steps)
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(
+                model(batch).float(), labels, label_smoothing=recipe.label_smoothing
+            )
+            if not torch.isfinite(loss):
+                raise WbcError(f"Training diverged in epoch {epoch + 1}; lower the learning rate.")
+            fabric.backward(loss)
+            fabric.clip_gradients(model, optimizer, max_norm=1.0)
+            optimizer.step()
+            _update_mean(mean, model.module, recipe.ema, epoch * steps + step)
+            losses.append(loss.item())
+            yield Progress("training", epoch * steps + step + 1, recipe.epochs * steps)
+        scores = _validate(mean, val, classes, recipe.preset)
+        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), **scores})
+        better = scores["val_balanced_accuracy"] >= best
+        best = max(best, scores["val_balanced_accuracy"])
+        checkpoint.save(model.module, mean, optimizer, history, best=best, better=better)
+        line = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
+        yield Progress("training", (epoch + 1) * steps, recipe.epochs * steps, note=line)
+    mean.load_state_dict(checkpoint.best())
+    card = _card(mean, data, val, classes, recipe, history)
+    path = out / f"{recipe.name}.safetensors"
+    return Trained(path, save_weights(path, mean.state_dict(), card), tuple(history))
+
+
+def logits_of(
+    network: nn.Module, crops: npt.NDArray[np.uint8], preset: Preset, *, batch_size: int = 256
+) -> npt.NDArray[np.float32]:
+    """Logits of crops that were cut with or without room, shape (N, classes)."""
+    network.eval()
+    device = next(network.parameters()).device
+    edge = (crops.shape[1] - preset.size) // 2
+    inner = slice(edge, edge + preset.size)
+    parts = [np.empty((0, 0), np.float32)] * 0
+    with torch.inference_mode():
+        for start in range(0, len(crops), batch_size):
+            batch = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch_size, inner, inner]))
+            x = batch.to(device).permute(0, 3, 1, 2).float() / 255
+            parts.append(network(preset.prepare(x)).float().cpu().numpy())
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+
+def _batches(
+    train: CropSet, recipe: Recipe, epoch: int, device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    rng = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
+    groups = np.unique(np.char.add(train.sources, train.labels.astype(str)), return_inverse=True)[1]
+    chances = (np.bincount(groups) ** (recipe.balance - 1.0))[groups]
+    draws = recipe.draws or len(train.labels)
+    drawn = torch.multinomial(torch.from_numpy(chances), draws, replacement=True, generator=rng)
+    for start in range(0, draws, recipe.batch_size):
+        chosen = drawn[start : start + recipe.batch_size].numpy()
+        crops = torch.from_numpy(train.crops[chosen]).to(device).permute(0, 3, 1, 2).float() / 255
+        batch = recipe.augmentation.apply(crops, recipe.preset.size, rng)
+        batch = recipe.preset.prepare(batch).contiguous(memory_format=torch.channels_last)
+        yield batch, torch.from_numpy(train.labels[chosen]).to(device)
+
+
+def _set_rate(optimizer: Any, recipe: Recipe, step: int, steps: int) -> None:
+    done = step / (recipe.epochs * steps)
+    rate = recipe.learning_rate * min((step + 1) / steps, 0.5 * (1 + math.cos(math.pi * done)))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _update_mean(mean: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    decay = min(decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for kept, new in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
+            kept.lerp_(new.to(kept.dtype), 1 - decay)
+
+
+def _validate(network: nn.Module, val: CropSet, classes: tuple[str, ...], preset: Preset) -> dict[str, float]:
+    by_source = _by_source(logits_of(network, val.crops, preset), val, classes)
+    scores = {f"val_{source}": m.balanced_accuracy for source, m in by_source.items()}
+    return {**scores, "val_balanced_accuracy": float(np.mean(list(scores.values())))}
+
+
+def _by_source(
+    logits: npt.NDArray[np.float32], data: CropSet, classes: tuple[str, ...]
+) -> dict[str, Metrics]:
+    return {
+        str(source): measure(
+            data.labels[data.sources == source], logits[data.sources == source].argmax(1), classes
+        )
+        for source in np.unique(data.sources)
+    }
+
+
+def _card(
+    network: nn.Module,
+    data: CropSet,
+    val: CropSet,
+    classes: tuple[str, ...],
+    recipe: Recipe,
+    history: list[dict[str, float]],
+) -> ModelCard:
+    logits = logits_of(network, val.crops, recipe.preset)
+    t = temperature(logits, val.labels)
+    confidence = torch.softmax(torch.from_numpy(logits / t), 1).amax(1).numpy()
+    threshold = confidence_threshold(confidence, logits.argmax(1) == val.labels)
+    counts = {
+        f"{source} {split}": int(((data.sources == source) & (data.splits == split)).sum())
+        for source in np.unique(data.sources)
+        for split in ("train", "val")
+    }
+    return ModelCard(
+        name=recipe.name,
+        version=recipe.version,
+        architecture=recipe.architecture,
+        classes=classes,
+        preset=asdict(recipe.preset),
+        temperature=round(t, 4),
+        threshold=threshold,
+        parameters=sum(p.numel() for p in network.parameters()),
+        provenance={
+            "cells": counts,
+            "data_sha256": data.sha256,
+            "recipe": asdict(recipe),
+            "epochs_run": len(history),
+            "versions": {
+                "python": platform.python_version(),
+                "torch": str(torch.__version__),
+                "numpy": np.__version__,
+            },
+            "use": "Research use only. Not for diagnosis.",
+        },
+        metrics={
+            f"{source} val": {"n": m.n, "accuracy": m.accuracy, "balanced_accuracy": m.balanced_accuracy}
+            for source, m in _by_source(logits, val, classes).items()
+        },
+    )
+
+
+class _Checkpoint:
+    """State of a run on disk; each epoch's files are complete before the index names them."""
+
+    def __init__(self, out: Path, recipe: Recipe, sha256: str) -> None:
+        self.folder = out / "checkpoint"
+        self.index = self.folder / "index.json"
+        self.identity = {"recipe": asdict(recipe), "data_sha256": sha256}
+
+    def load(self, network: nn.Module, mean: nn.Module, optimizer: Any) -> tuple[list[dict[str, float]], float]:
+        if not self.index.is_file():
+            return [], -1.0
+        saved = json.loads(self.index.read_text(encoding="utf-8"))
+        if saved["identity"] != json.loads(json.dumps(self.identity)):
+            raise WbcError(
+                f"{self.folder}: holds a run with another recipe or other data; "
+                "choose another output folder or remove this one."
+            )
+        state = load_file(self.folder / saved["state"])
+        network.load_state_dict(_part(state, "network."))
+        mean.load_state_dict(_part(state, "mean."))
+        full = optimizer.state_dict()
+        full["state"] = {
+            i: _part(state, f"optimizer.{i}.") for i in range(len(list(network.parameters())))
+        }
+        optimizer.load_state_dict(full)
+        return saved["history"], saved["best_score"]
+
+    def save(
+        self,
+        network: nn.Module,
+        mean: nn.Module,
+        optimizer: Any,
+        history: list[dict[str, float]],
+        *,
+        best: float,
+        better: bool,
+    ) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        old = json.loads(self.index.read_text(encoding="utf-8")) if self.index.is_file() else {}
+        state = {f"network.{k}": v for k, v in network.state_dict().items()}
+        state |= {f"mean.{k}": v for k, v in mean.state_dict().items()}
+        for i, moments in optimizer.state_dict()["state"].items():
+            state |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+        names = {"state": f"epoch-{len(history)}.safetensors", "best": old.get("best", "")}
+        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, self.folder / names["state"])
+        if better:
+            names["best"] = f"best-{len(history)}.safetensors"
+            save_file({k: v.cpu().contiguous() for k, v in mean.state_dict().items()}, self.folder / names["best"])
+        index = {"identity": self.identity, "history": history, "best_score": best, **names}
+        part = self.index.with_suffix(".part")
+        part.write_text(json.dumps(index, indent=2), encoding="utf-8")
+        part.replace(self.index)
+        for name in {old.get("state"), old.get("best")} - set(names.values()) - {None, ""}:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def best(self) -> dict[str, torch.Tensor]:
+        index = json.loads(self.index.read_text(encoding="utf-8"))
+        return load_file(self.folder / index["best"])
+
+
+def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

@@ -1,0 +1,78 @@
+"""The model card: all that is needed to use weights, and to judge them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from napari_wbc.errors import WeightsError
+
+__all__ = ["ModelCard"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a set of weights is.
+
+    Parameters
+    ----------
+    name, version : str
+        Together they name the weights in every result.
+    architecture : str
+        Name in the registry of networks.
+    classes : tuple of str
+        Class names in the order of the outputs.
+    preset : dict
+        Preprocessing, as keyword arguments of :class:`~napari_wbc.classify.preset.Preset`.
+    temperature : float
+        Divides the logits, so that probabilities are calibrated.
+    threshold : float
+        Confidence below which a cell is unidentified, 0 to 1.
+    parameters : int
+        Number of trained numbers.
+    sha256 : str
+        Of the weights file.
+    provenance : dict
+        Data, splits, hashes, seed, versions, command.
+    metrics : dict
+        What was measured, by data set.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    classes: tuple[str, ...]
+    preset: dict[str, Any]
+    temperature: float = 1.0
+    threshold: float = 0.5
+    parameters: int = 0
+    sha256: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_id(self) -> str:
+        """Name, version and the first of the hash."""
+        return f"{self.name} {self.version} ({self.sha256[:8]})"
+
+    def to_json(self) -> str:
+        """The card as indented JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read a card.
+
+        Raises
+        ------
+        WeightsError
+            If the text is not a model card.
+        """
+        try:
+            data = json.loads(text)
+            known = {f.name for f in fields(cls)}
+            card = cls(**{key: value for key, value in data.items() if key in known})
+            return cls(**{**{f: getattr(card, f) for f in known}, "classes": tuple(card.classes)})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise WeightsError(f"This is not a model card ({error}); use the card saved with the weights.") from error

@@ -1,0 +1,49 @@
+"""What every test shares: a display where there is none, and the real images where they are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_DATA = ROOT / os.environ.get("NAPARI_WBC_DATA", "../shared/data")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start a virtual display where Linux has none; xdist's workers inherit it."""
+    headless = sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if not headless or not shutil.which("Xvfb"):
+        return
+    reader, writer = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1600x1200x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
+    os.close(writer)
+    with os.fdopen(reader, encoding="ascii") as answer:
+        number = answer.readline().strip()  # empty where the server ended before it was ready
+    config.add_cleanup(lambda: (server.terminate(), server.wait()))
+    if not number:
+        raise pytest.UsageError("Xvfb did not start")
+    os.environ.update(DISPLAY=f":{number}", QT_QPA_PLATFORM="xcb", LIBGL_ALWAYS_SOFTWARE="1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs the real images where they are absent, and say so."""
+    if REAL_DATA.is_dir():
+        return
+    skip = pytest.mark.skip(reason=f"needs the real images, and NAPARI_WBC_DATA names no folder: {REAL_DATA}")
+    for item in items:
+        if item.get_closest_marker("real"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of the real images; ask for it only in tests marked `real`."""
+    return REAL_DATA
