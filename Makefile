@@ -18,7 +18,7 @@ display: ## the environment, and a virtual display where there is none
 	@$(PYTHON) scripts/setup_env.py --display
 
 demo: env ## a whole analysis, real where there is data and synthetic elsewhere
-	$(BIN)/napari-wbc demo --out demo-output
+	NAPARI_WBC_DATA="$${NAPARI_WBC_DATA:-../shared/data}" $(BIN)/napari-wbc demo --out demo-output
 
 test: display lint ## everything that must pass before a commit
 	$(BIN)/pytest

@@ -27,7 +27,7 @@ UNFINISHED = "unfinished\n"
 DISPLAY_PACKAGES = (
     *("xvfb", "xauth", "libegl1", "libgl1", "libglx-mesa0", "libgl1-mesa-dri", "libxkbcommon-x11-0"),
     *("libxcb-cursor0", "libxcb-icccm4", "libxcb-keysyms1", "libxcb-image0", "libxcb-render-util0"),
-    *("libxcb-shape0", "libxcb-randr0", "libxcb-xinerama0", "libdbus-1-3", "libfontconfig1"),
+    *("libxcb-shape0", "libxcb-randr0", "libxcb-xinerama0", "libdbus-1-3", "libfontconfig1", "libglib2.0-0"),
 )
 
 

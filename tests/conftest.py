@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL_DATA = ROOT / os.environ.get("NAPARI_WBC_DATA", "../shared/data")
+REAL_DATA = ROOT / (os.environ.get("NAPARI_WBC_DATA") or "../shared/data")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -19,7 +19,7 @@ class WeightsError(WbcError):
     """Weights or their model card are missing, damaged or do not fit."""
 
 
-class StepFailed(WbcError):
+class StepFailed(WbcError):  # noqa: N818, named by what happened, not what it is
     """A long-running step failed; the cause is chained.
 
     It exists because superqt's generator worker takes any ``RuntimeError`` for a deleted

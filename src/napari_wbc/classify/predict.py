@@ -47,9 +47,7 @@ class Classifier:
         """How crops are cut and prepared."""
         return Preset(**self.card.preset)
 
-    def predict(
-        self, crops: npt.NDArray[np.uint8], *, batch_size: int = 256
-    ) -> tuple[Prediction, ...]:
+    def predict(self, crops: npt.NDArray[np.uint8], *, batch_size: int = 256) -> tuple[Prediction, ...]:
         """Classify crops.
 
         Parameters
@@ -128,7 +126,11 @@ def load_classifier(
     network = build_network(card.architecture, len(card.classes))
     try:
         network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: the weights do not fit the network {card.architecture!r}.") from error
-    network = network.eval().to(device, memory_format=torch.channels_last)
+        Preset(**card.preset)
+    except (RuntimeError, TypeError) as error:
+        raise WeightsError(
+            f"{path}: the weights do not fit the network {card.architecture!r} of this version; "
+            "use the version they were made for."
+        ) from error
+    network = network.eval().to(device).to(memory_format=torch.channels_last)
     return Classifier(network, card, device, card.threshold if threshold is None else threshold)

@@ -76,10 +76,12 @@ def _root(
 @app.command()
 def analyze(
     paths: Paths,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
     detector: Annotated[str, typer.Option(help="hsv or mask-rcnn.")] = "hsv",
     preset: Annotated[
-        str | None, typer.Option(help="Preset of the detector: nucleus or youssef-2024.", show_default="nucleus")
+        str | None,
+        typer.Option(help="Preset of the detector: nucleus or youssef-2024.", show_default="nucleus"),
     ] = None,
     device: Device = "auto",
     weights: Weights = DEFAULT_CLASSIFIER,
@@ -103,7 +105,7 @@ def analyze(
         device=device,
         weights=weights,
         threshold=threshold,
-        skip=out,
+        skip=out / "overlays",
     )
     _write(drive(steps, _errors(), quiet=quiet), out, quiet=quiet)
 
@@ -181,6 +183,7 @@ def demo(
 
 @train_app.command("classifier")
 def train_classifier(
+    *,
     data: Annotated[
         list[Path],
         typer.Option(help="Training set: a folder SPLIT/CLASS/image or a CSV manifest; may be repeated."),
@@ -189,7 +192,7 @@ def train_classifier(
     name: Annotated[str, typer.Option(help="Name of the weights.")] = "cdnn",
     epochs: Annotated[int, typer.Option(min=1)] = 30,
     draws: Annotated[int, typer.Option(min=0, help="Crops an epoch; 0: as many as there are.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=2)] = 96,
+    batch_size: Annotated[int, typer.Option(min=2)] = 64,
     learning_rate: Annotated[float, typer.Option(min=0)] = 3e-3,
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -223,9 +226,7 @@ def evaluate(
     """Measure a classifier on labelled cells."""
     from napari_wbc.pipeline.evaluate import evaluate_steps
 
-    metrics = drive(
-        evaluate_steps(data, split=split, weights=weights, device=device), _errors(), quiet=quiet
-    )
+    metrics = drive(evaluate_steps(data, split=split, weights=weights, device=device), _errors(), quiet=quiet)
     table = Table("source", "cells", "accuracy", "balanced accuracy", "macro F1")
     for source, m in metrics.items():
         scores = (f"{100 * v:.1f}" for v in (m.accuracy, m.balanced_accuracy, m.macro_f1))

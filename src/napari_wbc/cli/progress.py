@@ -54,7 +54,5 @@ def drive(steps: Steps[T], console: Console, *, quiet: bool) -> T:
                 console.print(progress.note, markup=False, highlight=False, soft_wrap=True)
             if bar.tasks[0].description != progress.step:
                 bar.reset(task, total=progress.total or None)
-            bar.update(
-                task, description=progress.step, completed=progress.done, total=progress.total or None
-            )
+            bar.update(task, description=progress.step, completed=progress.done, total=progress.total or None)
     return result[0]

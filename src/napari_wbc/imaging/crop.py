@@ -66,26 +66,21 @@ def cut_crops(
     Returns
     -------
     ndarray, shape (N, size, size, 3), uint8
-        What lies outside the field has the colour of its background.
+        What lies outside the field has the colour of its background. The square is at most
+        four times the field's longer side.
     """
     crops = np.empty((len(boxes), size, size, 3), dtype=np.uint8)
     if not boxes:
         return crops
     fill = background(image)
-    height, width = image.shape[:2]
     for crop, box in zip(crops, boxes, strict=True):
-        side = max(2, round(max(box.height, box.width) * factor))
+        side = min(max(2, round(max(box.height, box.width) * factor)), 4 * max(image.shape[:2]))
         top, left = (round(center - side / 2) for center in box.center)
+        square = np.full((side, side, 3), fill, dtype=np.uint8)
         inside = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
-        square = cv2.copyMakeBorder(
-            inside,
-            min(max(-top, 0), side),
-            side - min(max(-top, 0), side) - inside.shape[0],
-            min(max(-left, 0), side),
-            side - min(max(-left, 0), side) - inside.shape[1],
-            cv2.BORDER_CONSTANT,
-            value=fill,
-        ) if inside.size else np.full((side, side, 3), fill, np.uint8)
-        shrinks = side > size
-        crop[:] = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        row, col = max(-top, 0), max(-left, 0)
+        square[row : row + inside.shape[0], col : col + inside.shape[1]] = inside
+        cv2.resize(
+            square, (size, size), crop, interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        )
     return crops

@@ -6,9 +6,10 @@ Invariant: whatever is wrong with a file, :func:`read_image` raises one
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-import struct
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.slide import FieldOfView, Slide
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "find_slides", "open_slide", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "as_rgb8", "find_slides", "open_slide", "read_image"]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 """Suffixes of the files that a folder's fields are read from, in lower case."""
@@ -30,32 +31,25 @@ MAX_PIXELS = 80_000_000
 """Largest field that is read whole; a camera frame has 20 million pixels at most."""
 
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
-# What Pillow and tifffile (with zlib, imagecodecs, struct and numpy below it) raise for damaged files.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    RuntimeError,
-    EOFError,
-    MemoryError,
-    SyntaxError,
-    struct.error,
-    tifffile.TiffFileError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PILLOW_FORMATS = ("PNG", "JPEG", "BMP")
+_TIFF_COLORS = {
+    tifffile.PHOTOMETRIC.MINISWHITE,
+    tifffile.PHOTOMETRIC.MINISBLACK,
+    tifffile.PHOTOMETRIC.RGB,
+    tifffile.PHOTOMETRIC.PALETTE,
+}
+
+# tifffile logs what is odd about a file, which Python prints to stderr where nobody listens.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """Read one field of view.
 
-    PNG, JPEG, BMP and TIFF; grey, RGB, RGBA (over white) and palette. Images of more than
-    8 bits are scaled by the smallest usual camera depth (10, 12, 14, 16) that holds them.
+    PNG, JPEG, BMP and TIFF, told apart by content; grey, RGB, RGBA (over white) and palette.
+    Images of more than 8 bits are scaled by the smallest usual camera depth (10, 12, 14, 16)
+    that holds them.
 
     Parameters
     ----------
@@ -78,13 +72,20 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
     try:
         if not path.is_file():
             raise ReadError(f"{path}: no such image file; check the path.")
-        if path.stat().st_size == 0:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if not magic:
             raise ReadError(f"{path}: the file is empty; export or copy it again.")
-        read = _read_tiff if path.suffix.lower() in {".tif", ".tiff"} else _read_other
-        return np.ascontiguousarray(_to_rgb8(read(path, max_pixels), path))
+        read = _read_tiff if magic in _TIFF_MAGIC else _read_other
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow finds odd is either legible or an error below
+            pixels = read(path, max_pixels)
+        return np.ascontiguousarray(as_rgb8(pixels, str(path)))
+    except ReadError:
+        raise
     except UnidentifiedImageError:
         raise ReadError(f"{path}: not a PNG, JPEG, BMP or TIFF image; convert it first.") from None
-    except _DAMAGE as error:
+    except Exception as error:  # decoders of damaged files raise some twenty types
         raise ReadError(
             f"{path}: the image cannot be read, it may be damaged or truncated "
             f"({type(error).__name__}: {_one_line(error)}); export or copy it again."
@@ -107,14 +108,15 @@ def _check_size(path: Path, height: int, width: int, max_pixels: int) -> None:
 
 def _read_other(path: Path, max_pixels: int) -> npt.NDArray[Any]:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_PILLOW_FORMATS) as image:
             _check_size(path, image.height, image.width, max_pixels)
-            if image.mode.startswith(("I", "F")):
+            image.load()
+            if image.mode.startswith("I"):
                 return np.asarray(image)
-            if image.mode == "P" or "transparency" in image.info:
+            if image.mode in {"P", "PA", "LA"} or "transparency" in image.info:
                 return np.asarray(image.convert("RGBA"))
             return np.asarray(image if image.mode in {"RGB", "RGBA", "L"} else image.convert("RGB"))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise ReadError(
             f"{path}: larger than a field of view ({max_pixels:,} pixels); cut it into fields first."
         ) from None
@@ -125,7 +127,6 @@ def _read_tiff(path: Path, max_pixels: int) -> npt.NDArray[Any]:
         if not tiff.series:
             raise ReadError(f"{path}: the TIFF holds no image; export it again.")
         series = tiff.series[0]
-        page = series.keyframe
         sizes = {axis: n for axis, n in zip(series.axes, series.shape, strict=True) if n > 1 or axis in "YX"}
         _check_size(path, sizes.get("Y", 0), sizes.get("X", 0), max_pixels)
         samples = [axis for axis in sizes if axis not in "YX"]
@@ -134,35 +135,73 @@ def _read_tiff(path: Path, max_pixels: int) -> npt.NDArray[Any]:
                 f"{path}: a stack with axes {series.axes} {series.shape}, not one field; "
                 "save each field as a file of its own."
             )
-        size = path.stat().st_size
-        if any(
-            offset + count > size
-            for one in series.pages
-            if one is not None
-            for offset, count in zip(one.dataoffsets, one.databytecounts, strict=True)
-        ):
-            raise ReadError(f"{path}: the TIFF is truncated; export or copy it again.")
+        _check_segments(path, series, max_pixels)
         pixels = series.asarray().reshape(tuple(sizes.values()))
-        if samples and list(sizes)[0] == samples[0]:
+        if samples and next(iter(sizes)) == samples[0]:
             pixels = np.moveaxis(pixels, 0, -1)
-        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-            return (np.moveaxis(page.colormap, 0, -1)[pixels] // 257).astype(np.uint8)
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            pixels = np.iinfo(pixels.dtype).max - pixels
-        return np.asarray(pixels)
+        return _brightness(path, pixels, series.keyframe)
 
 
-def _to_rgb8(pixels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
-    if pixels.dtype == bool:
+def _check_segments(path: Path, series: tifffile.TiffPageSeries, max_pixels: int) -> None:
+    """Refuse strips and tiles that lie outside the file, or are larger than a field."""
+    size = path.stat().st_size
+    for page in series.pages:
+        if page is None:
+            continue
+        if math.prod(page.keyframe.chunks) > 4 * max_pixels or any(
+            offset + count > size for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ):
+            raise ReadError(f"{path}: the TIFF is damaged or truncated; export or copy it again.")
+
+
+def _brightness(path: Path, pixels: npt.NDArray[Any], page: tifffile.TiffPage) -> npt.NDArray[Any]:
+    """Grey or RGB, bright where the page is bright, of what a TIFF page stores."""
+    color, bits = page.photometric, page.bitspersample
+    jpeg = color == tifffile.PHOTOMETRIC.YCBCR and page.compression == tifffile.COMPRESSION.JPEG
+    if not (jpeg or color in _TIFF_COLORS):
+        raise ReadError(f"{path}: a TIFF with colours stored as {color!s}; save it as RGB.")
+    if color == tifffile.PHOTOMETRIC.PALETTE:
+        rgb: npt.NDArray[Any] = (np.moveaxis(page.colormap, 0, -1)[pixels] >> 8).astype(np.uint8)
+        return rgb
+    if color == tifffile.PHOTOMETRIC.MINISWHITE:
+        pixels = ~pixels if pixels.dtype == bool else (1 << bits) - 1 - pixels
+    if 1 < bits < 8:
+        pixels = pixels / ((1 << bits) - 1)
+    return pixels
+
+
+def as_rgb8(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
+    """Pixels of any depth as 8-bit RGB, as :func:`read_image` gives them.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width) or (height, width, 3 or 4)
+        Boolean, integer, or floating point from 0 to 1.
+    name : str
+        File or layer, for the message.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8
+
+    Raises
+    ------
+    ReadError
+        If the values have no meaning as brightness.
+    """
+    kind = pixels.dtype.kind
+    if kind not in "biuf":
+        raise ReadError(f"{name}: pixels of the type {pixels.dtype}; save it with 8 or 16 bits.")
+    if kind == "b":
         pixels = pixels.astype(np.uint8) * 255
-    if pixels.dtype.kind == "f":
+    elif kind == "f":
         if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
-            raise ReadError(f"{path}: floating-point pixels outside 0 to 1; save it with 8 or 16 bits.")
+            raise ReadError(f"{name}: floating-point pixels outside 0 to 1; save it with 8 or 16 bits.")
         pixels = np.round(pixels * 255).astype(np.uint8)
     elif pixels.dtype != np.uint8:
         low, high = int(pixels.min()), int(pixels.max())
         if low < 0 or high > 0xFFFF:
-            raise ReadError(f"{path}: pixels from {low} to {high}; save it with 8 or 16 bits.")
+            raise ReadError(f"{name}: pixels from {low} to {high}; save it with 8 or 16 bits.")
         depth = next(bits for bits in _BIT_DEPTHS if high < 1 << bits)
         pixels = np.round(pixels * (255 / ((1 << depth) - 1))).astype(np.uint8)
     if pixels.ndim == 2:
@@ -199,7 +238,7 @@ def find_slides(paths: Sequence[str | Path], *, skip: Path | None = None) -> tup
     if not paths:
         raise WbcError("No image given; name at least one image file or folder.")
     slides = tuple(open_slide(path, skip=skip) for path in paths)
-    names = [slide.fields[0].fov_id.split("/")[0] for slide in slides]
+    names = [slide.name for slide in slides]
     for name in names:
         if names.count(name) > 1:
             raise WbcError(

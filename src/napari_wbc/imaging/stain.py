@@ -1,17 +1,17 @@
 """Stain and light: from pixels to how much each stain absorbs.
 
-Invariant: every function takes or gives arrays of shape (height, width, 3), (row, col, RGB),
-changes none of them in place, and knows nothing of cells.
+Invariant: no function changes its arrays; images are RGB of shape (height, width, 3), maps are
+float32 of shape (height, width), and nothing here knows of white cells' boxes or classes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_wbc.errors import WbcError
 
@@ -22,22 +22,25 @@ __all__ = [
     "illumination",
     "nucleus_map",
     "red_cells",
+    "total_absorbance",
     "unlike_red_cells",
     "white_balanced",
 ]
 
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
+Rgb: TypeAlias = npt.NDArray[np.uint8]
+Float32: TypeAlias = npt.NDArray[np.float32]
+Float64: TypeAlias = npt.NDArray[np.float64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
-_DEPTHS = (0.25, 0.15)
-_RIDGE = 5e-3
-_ROUND = 0.5
-
-_GRID = 72
+_GRID = 64
 """Longer side, in pixels, of the thumbnail that the light is fitted on."""
+_STAINED = 0.06
+"""Total absorbance above which a pixel may be more than empty slide."""
+_LOG = np.log10(np.arange(1, 257)).astype(np.float32)
+"""Logarithm of each grey value plus 1."""
 
 
-def checked_rgb(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def checked_rgb(image: npt.NDArray[np.uint8]) -> Rgb:
     """The image itself, if it is a uint8 RGB image.
 
     Parameters
@@ -51,7 +54,7 @@ def checked_rgb(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         If it is anything else.
     """
     array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise WbcError(
             f"Cells are sought in RGB images of uint8 with shape (height, width, 3), not "
             f"{array.dtype} with shape {array.shape}; convert the image first."
@@ -59,7 +62,7 @@ def checked_rgb(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return array
 
 
-def illumination(image: npt.NDArray[np.uint8], quantile: float = 0.85) -> Float32:
+def illumination(image: Rgb, quantile: float = 0.85) -> Float32:
     """Light that would reach the camera through an empty slide.
 
     Two smooth surfaces a channel, fitted to the logarithm of a thumbnail: a quadratic one by
@@ -70,8 +73,8 @@ def illumination(image: npt.NDArray[np.uint8], quantile: float = 0.85) -> Float3
     Parameters
     ----------
     image : ndarray, shape (height, width, 3), uint8
-        RGB, 0 to 255. Pixels that are nearly black (the round edge of an eyepiece) are
-        left out of the fit.
+        RGB, 0 to 255. Nearly black pixels (outside the round field of an eyepiece) are left
+        out of the fit.
     quantile : float
         Share of pixels below the first surface, 0.5 to 1.
 
@@ -79,6 +82,12 @@ def illumination(image: npt.NDArray[np.uint8], quantile: float = 0.85) -> Float3
     -------
     ndarray, shape (height, width, 3), float32
         1 to 256, in the units of the image plus 1.
+
+    Examples
+    --------
+    >>> grey = np.full((40, 60, 3), 199, np.uint8)
+    >>> bool(np.allclose(illumination(grey), 200, atol=1))
+    True
     """
     height, width = image.shape[:2]
     scale = min(1.0, _GRID / max(height, width))
@@ -88,7 +97,7 @@ def illumination(image: npt.NDArray[np.uint8], quantile: float = 0.85) -> Float3
     y, x = (grid.ravel() for grid in np.meshgrid(rows, cols, indexing="ij"))
     surface = _light(x, y, log.reshape(-1, 3), quantile).reshape(log.shape).astype(np.float32)
     full = cv2.resize(surface, (width, height), interpolation=cv2.INTER_LINEAR)
-    result: Float32 = np.clip(np.exp(full), 1.0, 256.0)
+    result: Float32 = np.clip(np.exp(full), 1.0, 256.0).reshape(height, width, 3)
     return result
 
 
@@ -103,9 +112,10 @@ def _light(x: Float64, y: Float64, log: Float64, quantile: float) -> Float64:
         first = basis[:, :6] @ _ridge(basis[:, :6], log, weight, 2e-2)
         rest = brightness - first.sum(axis=1)
         weight = lit * np.where(rest > 0, quantile, 1 - quantile) / np.maximum(np.abs(rest), 0.03)
-    for depth in _DEPTHS:
-        weight = lit / (1 + np.exp(-(rest + depth) / (0.2 * depth)))
-        second = first + basis @ _ridge(basis, log - first, weight, _RIDGE)
+    second = first
+    for depth in (0.25, 0.15):
+        weight = lit / (1 + np.exp(np.clip(-(rest + depth) / (0.2 * depth), -50, 50)))
+        second = first + basis @ _ridge(basis, log - first, weight, 5e-3)
         rest = brightness - second.sum(axis=1)
     return second
 
@@ -118,7 +128,7 @@ def _ridge(basis: Float64, values: Float64, weight: Float64, stiffness: float) -
     return result
 
 
-def absorbance(image: npt.NDArray[np.uint8], light: Float32 | None = None) -> Float32:
+def absorbance(image: Rgb, light: Float32 | None = None) -> Float32:
     """Optical density of each channel against the light of an empty slide.
 
     Parameters
@@ -131,19 +141,23 @@ def absorbance(image: npt.NDArray[np.uint8], light: Float32 | None = None) -> Fl
     Returns
     -------
     ndarray, shape (height, width, 3), float32
-        ``-log10(image / light)``: 0 on empty slide, about 1 in a dark nucleus, and below 0
+        ``log10(light / (image + 1))``: 0 on empty slide, about 1 in a dark nucleus, below 0
         where a pixel is brighter than the light.
     """
     light = illumination(image) if light is None else light
-    result: Float32 = np.log10(light) - np.log10(image.astype(np.float32) + 1)
+    result: Float32 = np.log10(light) - _LOG[image]
     return result
 
 
-def white_balanced(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The image as if under even white light, shape (height, width, 3), uint8."""
-    result: npt.NDArray[np.uint8] = np.clip(
-        np.rint(255 * np.power(10.0, -absorbance(image))), 0, 255
-    ).astype(np.uint8)
+def white_balanced(image: Rgb) -> Rgb:
+    """The image as if under even white light, shape (height, width, 3), uint8, 0 to 255."""
+    result: Rgb = np.clip(np.rint(255 * np.power(10.0, -absorbance(image))), 0, 255).astype(np.uint8)
+    return result
+
+
+def total_absorbance(density: Float32) -> Float32:
+    """Absorbance summed over the channels, shape (height, width), float32."""
+    result: Float32 = cv2.transform(density, np.ones((1, 3), np.float32))
     return result
 
 
@@ -161,10 +175,10 @@ def nucleus_map(density: Float32) -> Float32:
     Returns
     -------
     ndarray, shape (height, width), float32
-        About 0 on empty slide and in most red cells, 0.1 to 0.2 in cytoplasm, 0.2 to 1 in
-        nuclei.
+        About 0 on empty slide, -0.1 to 0.2 in red cells, 0.1 to 0.2 in cytoplasm, 0.2 to 1
+        in nuclei.
     """
-    result: Float32 = density[..., 0] + density[..., 1] - 1.5 * density[..., 2]
+    result: Float32 = cv2.transform(density, np.array([[1.0, 1.0, -1.5]], np.float32))
     return result
 
 
@@ -181,15 +195,15 @@ class RedCells:
     tint : ndarray, shape (2,), float64
         Mean share of red and of green in the absorbance, 0 to 1.
     whitening : ndarray, shape (2, 2), float64
-        Takes a difference of tint to units of its standard deviation.
+        Takes a difference of tint to standard deviations.
     diameter : float
-        Median diameter in pixels; 0 where fewer than four red cells are seen.
+        Typical diameter in pixels; 0 where fewer than four red cells are seen.
     """
 
     level: float
     nucleus: tuple[float, float]
-    tint: npt.NDArray[np.float64]
-    whitening: npt.NDArray[np.float64]
+    tint: Float64
+    whitening: Float64
     diameter: float
 
 
@@ -212,70 +226,78 @@ def red_cells(density: Float32, nuclei: Float32) -> RedCells:
     RedCells
         Those of an ordinary stain where fewer than 50 pixels look like red cells.
     """
-    total = density.sum(axis=2)
-    stained = total[total > 0.06]
-    typical = float(np.median(nuclei[total > 0.06])) if stained.size > 50 else 0.0
-    cut = max(0.4 * _top(nuclei), 1.6 * typical)
+    total = total_absorbance(density)
+    stained = total > _STAINED
+    if np.count_nonzero(stained) < 50:
+        return _STANDARD
+    top = min(float(np.percentile(nuclei[::2, ::2], 99.5)), 0.7)
+    cut = max(0.4 * top, 1.6 * float(np.median(nuclei[stained])))
     near = cv2.dilate((nuclei > cut).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    level = float(np.median(stained)) if stained.size > 50 else 0.0
-    red = (total > max(0.06, 0.5 * level)) & ~near
-    if red.sum() < 50:
+    red = (total > max(_STAINED, 0.5 * float(np.median(total[stained])))) & ~near
+    if np.count_nonzero(red) < 50:
         return _STANDARD
     level = float(np.median(total[red]))
-    tint, whitening = _tint(density[red], total[red], level)
     low, high = np.percentile(nuclei[red], (50, 90))
-    return RedCells(level, (float(low), float(high)), tint, whitening, _diameter(cv2.GaussianBlur(total, (0, 0), 1.0) > 0.5 * level, near))
+    diameter = _diameter(cv2.GaussianBlur(total, (0, 0), 1.0) > 0.5 * level, near)
+    return RedCells(level, (float(low), float(high)), *_tint(density[red], level), diameter)
 
 
-def _top(nuclei: Float32) -> float:
-    """Level of the darkest nuclei of a field, at most 0.7."""
-    return min(float(np.percentile(nuclei[::2, ::2], 99.5)), 0.7)
-
-
-def _tint(
-    density: npt.NDArray[np.float32], total: npt.NDArray[np.float32], level: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _tint(density: Float32, level: float) -> tuple[Float64, Float64]:
     """Mean tint and whitening matrix of red cells, twice trimmed of what is unlike them."""
-    shares = (density[:, :2] / np.maximum(total, 0.3 * level)[:, None]).astype(np.float64)
+    colors = density[:: max(1, len(density) // 20_000)].astype(np.float64)
+    shares = colors[:, :2] / np.maximum(colors @ np.ones(3), 0.3 * level)[:, None]
     mean = np.median(shares, axis=0)
     covariance = np.cov((shares - mean).T) + 1e-4 * np.eye(2)
     for _ in range(2):
         whitening = np.linalg.cholesky(np.linalg.inv(covariance))
         kept = shares[(((shares - mean) @ whitening) ** 2).sum(axis=1) < 6]
+        if len(kept) < 10:
+            break
         mean = kept.mean(axis=0)
         covariance = 1.3 * np.cov((kept - mean).T) + 4e-4 * np.eye(2)
     return mean, np.linalg.cholesky(np.linalg.inv(covariance))
 
 
-def _diameter(stained: npt.NDArray[np.bool_], near: npt.NDArray[np.bool_]) -> float:
-    """Diameter of red cells: the median peak of the distance to the slide, weighed by area."""
-    slide = (~stained).astype(np.uint8)
-    _, holes, stats, _ = cv2.connectedComponentsWithStats(slide, connectivity=4)
-    area = stats[:, cv2.CC_STAT_AREA]
-    depth = cv2.distanceTransform(np.pad(slide, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    deepest = ndimage.maximum(depth, holes, np.arange(len(area)))
-    pallor = np.pi * deepest**2 > _ROUND * area
-    pallor[0] = False
-    pallor &= deepest < 3.5 * float(np.median(deepest[pallor & (area > 8)])) if pallor.any() else False
-    filled = stained | pallor[holes]
-    distance = cv2.distanceTransform(np.pad(filled, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+def _diameter(stained: Mask, near: Mask) -> float:
+    """Diameter of red cells: the median of the discs that fill them, weighed by area."""
+    distance = _depth(stained | _pallor(stained))
     peaks = (distance == cv2.dilate(distance, np.ones((7, 7), np.uint8))) & (distance > 2) & ~near
     radii = _apart(np.argwhere(peaks), distance[peaks])
-    if radii.size < 4:
+    if len(radii) < 4:
         return 0.0
     weight = np.cumsum(radii**2)
     return min(2 * float(radii[np.searchsorted(weight, weight[-1] / 2)]), max(stained.shape) / 4)
 
 
+def _depth(mask: Mask) -> Float32:
+    """Distance of each pixel of a mask to its outside, the image's edge included."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    result: Float32 = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    return result
+
+
+def _pallor(stained: Mask) -> Mask:
+    """The pale centres of red cells: round holes, none far larger than the others."""
+    _, holes, stats, _ = cv2.connectedComponentsWithStats((~stained).astype(np.uint8), connectivity=4)
+    area = stats[:, cv2.CC_STAT_AREA]
+    deepest = np.zeros(len(area), np.float32)
+    np.maximum.at(deepest, holes[~stained], _depth(~stained)[~stained])
+    pale = np.pi * deepest**2 > 0.5 * area
+    pale[0] = False
+    if (pale & (area > 8)).any():
+        pale &= deepest < 3.5 * float(np.median(deepest[pale & (area > 8)]))
+    result: Mask = pale[holes]
+    return result
+
+
 def _apart(places: npt.NDArray[np.intp], radii: Float32) -> Float32:
     """Radii, ascending, of the discs whose centre lies in no larger disc that is kept."""
-    order = np.argsort(-radii, kind="stable")[:1000]
+    order = np.argsort(-radii, kind="stable")[:800]
     places, radii = places[order], radii[order]
     kept = np.ones(len(radii), bool)
     for i in range(len(radii)):
         if kept[i]:
-            near = ((places[i + 1 :] - places[i]) ** 2).sum(axis=1) < radii[i] ** 2
-            kept[i + 1 :] &= ~near
+            kept[i + 1 :] &= ((places[i + 1 :] - places[i]) ** 2).sum(axis=1) >= radii[i] ** 2
     return radii[kept][::-1]
 
 
@@ -294,8 +316,10 @@ def unlike_red_cells(density: Float32, red: RedCells) -> Float32:
     ndarray, shape (height, width), float32
         Mahalanobis distance, 0 and above, in standard deviations.
     """
-    total = np.maximum(density.sum(axis=2), 0.3 * red.level)
+    total = np.maximum(total_absorbance(density), 0.3 * red.level)
     first, second = (density[..., i] / total - np.float32(red.tint[i]) for i in (0, 1))
     m = red.whitening.astype(np.float32)
-    result: Float32 = np.hypot(first * m[0, 0] + second * m[1, 0], first * m[0, 1] + second * m[1, 1])
+    result: Float32 = cv2.magnitude(
+        first * m[0, 0] + second * m[1, 0], first * m[0, 1] + second * m[1, 1]
+    )
     return result

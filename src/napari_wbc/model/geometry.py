@@ -89,9 +89,7 @@ class BBox:
         WbcError
             If nothing of the box lies inside.
         """
-        return BBox(
-            max(self.top, 0), max(self.left, 0), min(self.bottom, height), min(self.right, width)
-        )
+        return BBox(max(self.top, 0), max(self.left, 0), min(self.bottom, height), min(self.right, width))
 
     def corners(self) -> npt.NDArray[np.float64]:
         """The four corners, clockwise from top left, shape (4, 2), (row, col)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,14 @@ import pandas as pd
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
-from napari_wbc.detect.hsv import make_hsv_detector
+from napari_wbc.detect.hsv import PRESETS, HsvDetector
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import find_slides, read_image
-from napari_wbc.model.cell import Cell
+from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.differential import Differential
 from napari_wbc.model.progress import Progress, Steps, run
-from napari_wbc.model.slide import Slide
+from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline.demo import DemoSlide, demo_slide_steps
@@ -33,19 +33,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DETECTORS",
+    "PRESETS",
     "Analysis",
     "Failure",
+    "Parameter",
     "SlideAnalysis",
     "analyze",
     "analyze_demo_steps",
+    "analyze_fields_steps",
     "analyze_slide_steps",
     "analyze_steps",
     "classify_cells",
+    "classify_table_steps",
     "make_detector",
+    "parameters_of",
+    "preview_steps",
 ]
 
 DETECTORS = ("hsv",)
 """Names of the detectors."""
+DEFAULT_PRESET = "nucleus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,54 @@ def make_detector(
         raise WbcError("No Mask R-CNN weights are shipped in this version; choose --detector hsv.")
     if name not in DETECTORS:
         raise WbcError(f"No detector {name!r}; choose one of: {', '.join(DETECTORS)}.")
-    return make_hsv_detector(preset, parameters)
+    preset = preset or DEFAULT_PRESET
+    if not parameters:
+        return HsvDetector(preset)
+    known = {parameter.name for parameter in parameters_of(preset)}
+    unknown = sorted(set(parameters) - known)
+    if unknown:
+        raise WbcError(f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(known)}.")
+    return HsvDetector(preset, PRESETS[preset](**parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A number that a detector can be tuned by."""
+
+    name: str
+    default: float
+    low: float
+    high: float
+    step: float
+    help: str
+
+    @property
+    def title(self) -> str:
+        """Its name for a person."""
+        return self.name.replace("_", " ").capitalize()
+
+
+def parameters_of(preset: str) -> tuple[Parameter, ...]:
+    """The parameters of a detector's preset, in order.
+
+    Raises
+    ------
+    WbcError
+        If there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise WbcError(f"No preset {preset!r}; choose one of: {', '.join(PRESETS)}.")
+    return tuple(
+        Parameter(
+            field.name,
+            float(field.default),  # type: ignore[arg-type]
+            field.metadata["min"],
+            field.metadata["max"],
+            field.metadata["step"],
+            field.metadata["help"],
+        )
+        for field in fields(PRESETS[preset])
+    )
 
 
 def classify_cells(
@@ -140,8 +194,18 @@ def classify_cells(
     return tuple(cell.predicted(p) for cell, p in zip(cells, predictions, strict=True))
 
 
+def _read_file(field: FieldOfView) -> npt.NDArray[np.uint8]:
+    return read_image(field.path)
+
+
 def analyze_slide_steps(
-    slide: Slide, detector: Detector, classifier: Classifier, *, offset: int = 0, total: int = 0
+    slide: Slide,
+    detector: Detector,
+    classifier: Classifier,
+    *,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
+    offset: int = 0,
+    total: int = 0,
 ) -> Steps[SlideAnalysis]:
     """Locate and classify the cells of one slide, field by field.
 
@@ -150,6 +214,8 @@ def analyze_slide_steps(
     slide : Slide
     detector : Detector
     classifier : Classifier
+    read : callable
+        Gives the pixels of a field.
     offset, total : int
         Fields done before and of all, for the progress over several slides.
     """
@@ -159,7 +225,7 @@ def analyze_slide_steps(
     for done, field in enumerate(slide.fields, start=offset + 1):
         note = ""
         try:
-            image = read_image(field.path)
+            image = read(field)
             found = [Cell.new(field.fov_id, detection) for detection in detector.detect(image)]
             cells += classify_cells(image, found, classifier)
         except ReadError as error:
@@ -167,6 +233,43 @@ def analyze_slide_steps(
             note = str(error)
         yield Progress(slide.name, done, total, note)
     return SlideAnalysis(slide, CellTable(cells), tuple(failures))
+
+
+def analyze_fields_steps(
+    slide: Slide, detector: Detector, *, read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file
+) -> Steps[SlideAnalysis]:
+    """Locate and classify the cells of one slide with the shipped weights."""
+    yield Progress("loading weights", 0, len(slide.fields))
+    return (yield from analyze_slide_steps(slide, detector, load_classifier(), read=read))
+
+
+def classify_table_steps(
+    slide: Slide, table: CellTable, *, read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file
+) -> Steps[tuple[Cell, ...]]:
+    """Classify the cells of a table that have no prediction yet.
+
+    Returns
+    -------
+    tuple of Cell
+        Those cells, with predictions.
+    """
+    fields = [f for f in slide.fields if any(c.prediction is None for c in table.of_field(f.fov_id))]
+    yield Progress("loading weights", 0, len(fields))
+    classifier = load_classifier()
+    classified: list[Cell] = []
+    for done, field in enumerate(fields, start=1):
+        cells = [cell for cell in table.of_field(field.fov_id) if cell.prediction is None]
+        classified += classify_cells(read(field), cells, classifier)
+        yield Progress("classifying", done, len(fields))
+    return tuple(classified)
+
+
+def preview_steps(
+    image: npt.NDArray[np.uint8], name: str, preset: str, parameters: Mapping[str, Any]
+) -> Steps[tuple[Detection, ...]]:
+    """What a detector finds on one field."""
+    yield Progress("locating", 0, 1)
+    return make_detector(name, preset, parameters).detect(image)
 
 
 def analyze_steps(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +10,10 @@ import cv2
 from napari_wbc.imaging.synthetic import synthetic_slide
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.pipeline.samples import bccd_test_fields
 from napari_wbc.storage.atomic import write_bytes
 
-__all__ = ["DATA_VARIABLE", "DemoSlide", "bccd_test_fields", "demo_slide_steps"]
-
-DATA_VARIABLE = "NAPARI_WBC_DATA"
-"""Environment variable that names the folder of real images."""
+__all__ = ["DemoSlide", "demo_slide_steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +24,6 @@ class DemoSlide:
     origin: str
     leukocytes: int | None = None
     """How many there are, where that is known."""
-
-
-def bccd_test_fields() -> tuple[Path, ...]:
-    """Real fields of the BCCD test split, where the data folder is set and has them."""
-    folder = Path(os.environ.get(DATA_VARIABLE, "")) / "bccd"
-    if not os.environ.get(DATA_VARIABLE) or not (folder / "splits.csv").is_file():
-        return ()
-    with (folder / "splits.csv").open(newline="", encoding="utf-8") as file:
-        names = [row["image"] for row in csv.DictReader(file) if row["split"] == "test"]
-    return tuple(path for name in names if (path := folder / "JPEGImages" / name).is_file())
 
 
 def demo_slide_steps(out: Path, *, n_fields: int = 40, seed: int = 0) -> Steps[DemoSlide]:

@@ -59,8 +59,6 @@ def evaluate_steps(
     data = yield from cut_training_crops(cells, classes, classifier.preset)
     predicted = np.array([classes.index(p.cell_class) for p in classifier.predict(data.crops)])
     return {
-        str(source): measure(
-            data.labels[data.sources == source], predicted[data.sources == source], classes
-        )
+        str(source): measure(data.labels[data.sources == source], predicted[data.sources == source], classes)
         for source in np.unique(data.sources)
     }

@@ -62,8 +62,7 @@ def differential(
         for name in taxonomy.names_at(Place.PER_100_WBC)
     )
     others = tuple(
-        Beside(name, counts[name])
-        for name in (*taxonomy.names_at(Place.BESIDE), UNIDENTIFIED, NOT_CLASSED)
+        Beside(name, counts[name]) for name in (*taxonomy.names_at(Place.BESIDE), UNIDENTIFIED, NOT_CLASSED)
     )
     return Differential(slide, shares, related + others, confidence_level)
 

@@ -16,8 +16,8 @@ from napari_wbc.model.taxonomy import Taxonomy
 
 __all__ = ["ShapeRow", "reconcile"]
 
-TOLERANCE = 1e-3
-"""Pixels by which a shape may differ from its cell and still be where it was."""
+TOLERANCE = 0.01
+"""Pixels by which a shape may differ from its cell and still be where it was (napari keeps float32)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,11 @@ def reconcile(
             fresh.append(Cell.new(fov_id, Detection(row.bbox, row.outline)))
             continue
         seen.add(row.cell_id)
-        if _moved(cell.detection, row):
-            fresh.append(cell.moved(Detection(row.bbox, row.outline)))
-        elif row.label != cell.label and row.label in taxonomy.labels:
-            fresh.append(cell.annotated(Annotation(row.label, annotator, when)))
+        now = cell.moved(Detection(row.bbox, row.outline)) if _moved(cell.detection, row) else cell
+        if row.label != cell.label and row.label in taxonomy.labels:
+            now = now.annotated(Annotation(row.label, annotator, when))
+        if now is not cell:
+            fresh.append(now)
     gone = [cell.cell_id for cell in table.of_field(fov_id) if cell.cell_id not in seen]
     if not fresh and not gone:
         return table
@@ -94,13 +95,14 @@ def reconcile(
 
 
 def _moved(detection: Detection, row: ShapeRow) -> bool:
-    if detection.outline is row.outline and row.outline is not None:
+    if detection.bbox is row.bbox and detection.outline is row.outline:
         return False
-    before, after = detection.outline, row.outline
-    if (before is None) != (after is None):
-        return True
-    old = before.vertices if before else ((detection.bbox.top, detection.bbox.left), (detection.bbox.bottom, detection.bbox.right))
-    new = after.vertices if after else ((row.bbox.top, row.bbox.left), (row.bbox.bottom, row.bbox.right))
+    old, new = _points(detection.bbox, detection.outline), _points(row.bbox, row.outline)
     return len(old) != len(new) or any(
         abs(a - c) > TOLERANCE or abs(b - d) > TOLERANCE for (a, b), (c, d) in zip(old, new, strict=True)
     )
+
+
+def _points(bbox: BBox, outline: Outline | None) -> tuple[tuple[float, float], ...]:
+    """All vertices of an outline, or else two corners of a box, (row, col)."""
+    return outline.vertices if outline else ((bbox.top, bbox.left), (bbox.bottom, bbox.right))

@@ -30,9 +30,11 @@ def write_bytes(path: Path, data: bytes) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise WbcError(f"{path}: cannot be written ({error.strerror}); choose another place.") from error
+        raise WbcError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another place."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8; see :func:`write_bytes`."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write text as UTF-8, what UTF-8 has not (an odd file name) escaped; see :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))

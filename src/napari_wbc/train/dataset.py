@@ -8,10 +8,11 @@ the manifest, and rows without a box show one cell.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,39 +98,47 @@ def read_training_set(path: str | Path) -> tuple[LabelledCell, ...]:
             LabelledCell(file, file.parent.name.replace("_", " "), split, path.resolve().name)
             for split in SPLITS
             for file in sorted(path.glob(f"{split}/*/*"))
-            if file.suffix.lower() in IMAGE_SUFFIXES
+            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
         )
     elif path.suffix.lower() == ".csv" and path.is_file():
         cells = _read_manifest(path)
     else:
         raise WbcError(f"{path}: neither a folder SPLIT/CLASS/image nor a CSV manifest; check the path.")
     if not cells:
-        raise WbcError(f"{path}: no labelled cell found; expected train/CLASS/image.png or a filled manifest.")
+        raise WbcError(f"{path}: no labelled cell; expected train/CLASS/image.png or a filled manifest.")
     return cells
 
 
 def _read_manifest(path: Path) -> tuple[LabelledCell, ...]:
-    edges = ["top", "left", "bottom", "right"]
+    names, edges = ["path", "label", "split", "source"], ["top", "left", "bottom", "right"]
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=dict.fromkeys(edges, "")
+        )
     except (ValueError, OSError) as error:
         raise WbcError(f"{path}: not a readable CSV manifest ({error}).") from error
-    missing = [name for name in ("path", "label", "split", "source", *edges) if name not in table]
+    missing = [name for name in (*names, *edges) if name not in table]
     if missing:
         raise WbcError(f"{path}: the manifest lacks the columns {', '.join(missing)}.")
-    wrong = set(table["split"]) - set(SPLITS)
+    wrong = sorted(set(table["split"]) - set(SPLITS))
     if wrong:
-        raise WbcError(f"{path}: unknown splits {sorted(map(str, wrong))}; use {', '.join(SPLITS)}.")
+        raise WbcError(f"{path}: unknown splits {wrong}; use {', '.join(SPLITS)}.")
     return tuple(
         LabelledCell(
-            path.parent / str(row["path"]),
-            str(row["label"]),
-            str(row["split"]),
-            str(row["source"]),
-            None if pd.isna(row["top"]) else BBox(*(float(row[edge]) for edge in edges)),
+            path.parent / row["path"], row["label"], row["split"], row["source"], _box(path, line, row)
         )
-        for row in table.to_dict("records")
+        for line, row in enumerate(table.to_dict("records"), start=2)
     )
+
+
+def _box(path: Path, line: int, row: Mapping[Hashable, Any]) -> BBox | None:
+    edges = [row[name] for name in ("top", "left", "bottom", "right")]
+    if all(pd.isna(edge) for edge in edges):
+        return None
+    try:
+        return BBox(*map(float, edges))
+    except (ValueError, WbcError) as error:
+        raise WbcError(f"{path}, line {line}: {error}") from error
 
 
 def one_cell_box(image: npt.NDArray[np.uint8], preset: Preset) -> BBox:

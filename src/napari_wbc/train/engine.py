@@ -19,15 +19,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn import functional
 
 from napari_wbc.classify.calibrate import confidence_threshold, temperature
 from napari_wbc.classify.networks import build_network
+from napari_wbc.classify.predict import resolve_device
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.storage.atomic import write_bytes, write_text
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.metrics import Metrics, measure
@@ -35,6 +38,8 @@ from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.store import save_weights
 
 __all__ = ["ROOM", "Recipe", "Trained", "logits_of", "train_classifier"]
+
+PRECISIONS = ("32-true", "bf16-mixed")
 
 ROOM = 1.4
 """Crops are cut this much larger than the network's input, for turning and shifting."""
@@ -71,11 +76,11 @@ class Recipe:
     version: str = "1"
     architecture: str = "cdnn"
     epochs: int = 30
-    batch_size: int = 96
+    batch_size: int = 64
     draws: int = 0
     learning_rate: float = 3e-3
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.05
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.03
     ema: float = 0.998
     balance: float = 0.5
     precision: str = "32-true"
@@ -119,13 +124,16 @@ def train_classifier(
     Raises
     ------
     WbcError
-        If a split is empty, or the checkpoint belongs to another recipe or data.
+        If a split is empty, the device or precision is not to be had, or the checkpoint is
+        damaged or belongs to another recipe or data.
     """
-    out = Path(out)
+    out, device = Path(out), resolve_device(device)
+    if recipe.precision not in PRECISIONS:
+        raise WbcError(f"No precision {recipe.precision!r}; choose one of: {', '.join(PRECISIONS)}.")
     train, val = data.where(data.splits == "train"), data.where(data.splits == "val")
     if not len(train.labels) or not len(val.labels):
         raise WbcError("Training needs cells in the splits train and val; add them to the training set.")
-    fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)  # type: ignore[arg-type]
+    fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.architecture, len(classes)).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
@@ -157,11 +165,11 @@ def train_classifier(
         history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), **scores})
         better = scores["val_balanced_accuracy"] >= best
         best = max(best, scores["val_balanced_accuracy"])
-        checkpoint.save(model.module, mean, optimizer, history, best=best, better=better)
+        checkpoint.save(model.module, mean, optimizer, history=history, best=best, better=better)
         line = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
         yield Progress("training", (epoch + 1) * steps, recipe.epochs * steps, note=line)
     mean.load_state_dict(checkpoint.best())
-    card = _card(mean, data, val, classes, recipe, history)
+    card = _card(mean, data, val, classes=classes, recipe=recipe, epochs=len(history))
     path = out / f"{recipe.name}.safetensors"
     return Trained(path, save_weights(path, mean.state_dict(), card), tuple(history))
 
@@ -174,7 +182,7 @@ def logits_of(
     device = next(network.parameters()).device
     edge = (crops.shape[1] - preset.size) // 2
     inner = slice(edge, edge + preset.size)
-    parts = [np.empty((0, 0), np.float32)] * 0
+    parts: list[npt.NDArray[np.float32]] = []
     with torch.inference_mode():
         for start in range(0, len(crops), batch_size):
             batch = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch_size, inner, inner]))
@@ -187,7 +195,9 @@ def _batches(
     train: CropSet, recipe: Recipe, epoch: int, device: torch.device
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     rng = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
-    groups = np.unique(np.char.add(train.sources, train.labels.astype(str)), return_inverse=True)[1]
+    groups = np.unique(
+        np.char.add(train.labels.astype(str), np.char.add(" ", train.sources)), return_inverse=True
+    )[1]
     chances = (np.bincount(groups) ** (recipe.balance - 1.0))[groups]
     draws = recipe.draws or len(train.labels)
     drawn = torch.multinomial(torch.from_numpy(chances), draws, replacement=True, generator=rng)
@@ -234,9 +244,10 @@ def _card(
     network: nn.Module,
     data: CropSet,
     val: CropSet,
+    *,
     classes: tuple[str, ...],
     recipe: Recipe,
-    history: list[dict[str, float]],
+    epochs: int,
 ) -> ModelCard:
     logits = logits_of(network, val.crops, recipe.preset)
     t = temperature(logits, val.labels)
@@ -260,7 +271,7 @@ def _card(
             "cells": counts,
             "data_sha256": data.sha256,
             "recipe": asdict(recipe),
-            "epochs_run": len(history),
+            "epochs_run": epochs,
             "versions": {
                 "python": platform.python_version(),
                 "torch": str(torch.__version__),
@@ -283,56 +294,65 @@ class _Checkpoint:
         self.index = self.folder / "index.json"
         self.identity = {"recipe": asdict(recipe), "data_sha256": sha256}
 
-    def load(self, network: nn.Module, mean: nn.Module, optimizer: Any) -> tuple[list[dict[str, float]], float]:
+    def load(
+        self, network: nn.Module, mean: nn.Module, optimizer: Any
+    ) -> tuple[list[dict[str, float]], float]:
         if not self.index.is_file():
             return [], -1.0
-        saved = json.loads(self.index.read_text(encoding="utf-8"))
-        if saved["identity"] != json.loads(json.dumps(self.identity)):
+        try:
+            saved = self._read_index()
+            if saved["identity"] != json.loads(json.dumps(self.identity)):
+                raise WbcError(
+                    f"{self.folder}: holds a run with another recipe or other data; "
+                    "choose another output folder or remove this one."
+                )
+            state = load_file(self.folder / saved["state"])
+            network.load_state_dict(_part(state, "network."))
+            mean.load_state_dict(_part(state, "mean."))
+            full = optimizer.state_dict()
+            full["state"] = {i: _part(state, f"optimizer.{i}.") for i, _ in enumerate(network.parameters())}
+            optimizer.load_state_dict(full)
+            return list(saved["history"]), float(saved["best_score"])
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise WbcError(
-                f"{self.folder}: holds a run with another recipe or other data; "
-                "choose another output folder or remove this one."
-            )
-        state = load_file(self.folder / saved["state"])
-        network.load_state_dict(_part(state, "network."))
-        mean.load_state_dict(_part(state, "mean."))
-        full = optimizer.state_dict()
-        full["state"] = {
-            i: _part(state, f"optimizer.{i}.") for i in range(len(list(network.parameters())))
-        }
-        optimizer.load_state_dict(full)
-        return saved["history"], saved["best_score"]
+                f"{self.folder}: the checkpoint is damaged ({error}); remove it to start again."
+            ) from error
 
     def save(
         self,
         network: nn.Module,
         mean: nn.Module,
         optimizer: Any,
-        history: list[dict[str, float]],
         *,
+        history: list[dict[str, float]],
         best: float,
         better: bool,
     ) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        old = json.loads(self.index.read_text(encoding="utf-8")) if self.index.is_file() else {}
+        old = self._read_index() if self.index.is_file() else {}
         state = {f"network.{k}": v for k, v in network.state_dict().items()}
         state |= {f"mean.{k}": v for k, v in mean.state_dict().items()}
         for i, moments in optimizer.state_dict()["state"].items():
             state |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in moments.items()}
         names = {"state": f"epoch-{len(history)}.safetensors", "best": old.get("best", "")}
-        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, self.folder / names["state"])
+        self._write(names["state"], state)
         if better:
             names["best"] = f"best-{len(history)}.safetensors"
-            save_file({k: v.cpu().contiguous() for k, v in mean.state_dict().items()}, self.folder / names["best"])
+            self._write(names["best"], mean.state_dict())
         index = {"identity": self.identity, "history": history, "best_score": best, **names}
-        part = self.index.with_suffix(".part")
-        part.write_text(json.dumps(index, indent=2), encoding="utf-8")
-        part.replace(self.index)
-        for name in {old.get("state"), old.get("best")} - set(names.values()) - {None, ""}:
+        write_text(self.index, json.dumps(index, indent=2))
+        for name in {old.get("state", ""), old.get("best", "")} - {*names.values(), ""}:
             (self.folder / name).unlink(missing_ok=True)
 
     def best(self) -> dict[str, torch.Tensor]:
-        index = json.loads(self.index.read_text(encoding="utf-8"))
-        return load_file(self.folder / index["best"])
+        tensors: dict[str, torch.Tensor] = load_file(self.folder / self._read_index()["best"])
+        return tensors
+
+    def _read_index(self) -> dict[str, Any]:
+        index: dict[str, Any] = json.loads(self.index.read_text(encoding="utf-8"))
+        return index
+
+    def _write(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
+        write_bytes(self.folder / name, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
 
 
 def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -51,6 +51,15 @@ class ModelCard:
     provenance: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not self.classes or not all(isinstance(name, str) for name in self.classes):
+            raise WeightsError(f"Model card {self.name!r} names no classes.")
+        if not self.temperature > 0 or not 0 <= self.threshold <= 1:
+            raise WeightsError(
+                f"Model card {self.name!r} has temperature {self.temperature} and threshold "
+                f"{self.threshold}; expected one above 0, and one from 0 to 1."
+            )
+
     @property
     def model_id(self) -> str:
         """Name, version and the first of the hash."""
@@ -72,7 +81,9 @@ class ModelCard:
         try:
             data = json.loads(text)
             known = {f.name for f in fields(cls)}
-            card = cls(**{key: value for key, value in data.items() if key in known})
-            return cls(**{**{f: getattr(card, f) for f in known}, "classes": tuple(card.classes)})
-        except (ValueError, TypeError, AttributeError) as error:
-            raise WeightsError(f"This is not a model card ({error}); use the card saved with the weights.") from error
+            values = {key: value for key, value in data.items() if key in known}
+            return cls(**{**values, "classes": tuple(values["classes"]), "preset": dict(values["preset"])})
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            raise WeightsError(
+                f"This is not a model card ({error}); use the card saved with the weights."
+            ) from error

@@ -33,6 +33,5 @@ def find_weights(name: str | Path = DEFAULT_CLASSIFIER) -> Path:
     for path in (_DATA / f"{name}.safetensors", Path(name)):
         if path.suffix == ".safetensors" and path.is_file():
             return path
-    raise WeightsError(
-        f"No weights {str(name)!r}; give a .safetensors file or one of: {', '.join(shipped_weights()) or 'none'}."
-    )
+    shipped = ", ".join(shipped_weights()) or "none"
+    raise WeightsError(f"No weights {str(name)!r}; give a .safetensors file or one of: {shipped}.")

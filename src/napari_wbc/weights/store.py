@@ -34,15 +34,25 @@ def save_weights(path: str | Path, tensors: Mapping[str, torch.Tensor], card: Mo
     -------
     ModelCard
         The card as written.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be written.
     """
     from safetensors.torch import save
 
     path = Path(path)
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     card = replace(card, sha256=hashlib.sha256(data).hexdigest())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, data)
-    _replace(path.with_suffix(".json"), card.to_json().encode())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, data)
+        _replace(path.with_suffix(".json"), card.to_json().encode())
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another place."
+        ) from error
     return card
 
 

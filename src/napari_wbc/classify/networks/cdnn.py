@@ -52,7 +52,7 @@ class Cdnn(nn.Module):
     """
 
     def __init__(
-        self, n_classes: int, widths: tuple[int, ...] = (24, 48, 88, 120), dropout: float = 0.2
+        self, n_classes: int, widths: tuple[int, ...] = (24, 48, 88, 120), dropout: float = 0.1
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
@@ -67,7 +67,8 @@ class Cdnn(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Pooled features, shape (N, widths[-1]), of crops of shape (N, 3, size, size)."""
-        return self.stages(self.stem(x)).mean(dim=(2, 3))
+        maps: torch.Tensor = self.stages(self.stem(x))
+        return maps.mean(dim=(2, 3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits, shape (N, n_classes), of crops of shape (N, 3, size, size)."""

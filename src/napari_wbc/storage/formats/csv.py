@@ -92,23 +92,12 @@ def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
     """One row a slide and class; counts beside the differential have no percentage."""
     rows: list[list[object]] = []
     for one in differentials:
-        rows += [
-            [one.slide, s.name, "leukocyte", s.count, *(round(v, 2) for v in (s.percent, s.low, s.high)), None]
-            for s in one.shares
-        ]
-        rows += [
-            [
-                one.slide,
-                b.name,
-                "beside",
-                b.count,
-                None,
-                None,
-                None,
-                None if b.per_100_wbc is None else round(b.per_100_wbc, 2),
-            ]
-            for b in one.beside
-        ]
+        for s in one.shares:
+            limits = (round(value, 2) for value in (s.percent, s.low, s.high))
+            rows.append([one.slide, s.name, "leukocyte", s.count, *limits, None])
+        for b in one.beside:
+            related = None if b.per_100_wbc is None else round(b.per_100_wbc, 2)
+            rows.append([one.slide, b.name, "beside", b.count, None, None, None, related])
     return pd.DataFrame(rows, columns=list(DIFFERENTIAL_COLUMNS))
 
 

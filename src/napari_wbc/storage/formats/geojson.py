@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_wbc.model.cell import Cell
+import shapely
+
+from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.storage.atomic import write_text
 
@@ -36,8 +38,6 @@ def feature_collection(fov_id: str, cells: Iterable[Cell], taxonomy: Taxonomy) -
 
 
 def _feature(cell: Cell, taxonomy: Taxonomy) -> dict[str, Any]:
-    outline, box = cell.detection.outline, cell.detection.bbox
-    points = (outline.array() if outline else box.corners()).round(2).tolist()
     color = taxonomy.colors.get(cell.label, "#ffffff")
     measurements = {"detection score": round(cell.detection.score, 4)}
     if cell.prediction:
@@ -47,7 +47,7 @@ def _feature(cell: Cell, taxonomy: Taxonomy) -> dict[str, Any]:
     return {
         "type": "Feature",
         "id": cell.cell_id,
-        "geometry": {"type": "Polygon", "coordinates": [[[col, row] for row, col in [*points, points[0]]]]},
+        "geometry": shapely.geometry.mapping(_polygon(cell.detection)),
         "properties": {
             "objectType": "annotation",
             "classification": {
@@ -58,6 +58,18 @@ def _feature(cell: Cell, taxonomy: Taxonomy) -> dict[str, Any]:
             "measurements": measurements,
         },
     }
+
+
+def _polygon(detection: Detection) -> shapely.Polygon:
+    """The outline in (x, y), or the largest valid part of one that crosses itself, or else the box."""
+    box = shapely.Polygon(detection.bbox.corners()[:, ::-1].round(2))
+    if detection.outline is None:
+        return box
+    polygon = shapely.Polygon(detection.outline.array()[:, ::-1].round(2))
+    if polygon.is_valid:
+        return polygon
+    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(polygon)))
+    return max((part for part in parts if part.geom_type == "Polygon"), key=shapely.area, default=box)
 
 
 def write_geojson(path: Path, collections: Sequence[dict[str, Any]]) -> None:

@@ -1,0 +1,86 @@
+"""Make the pictures of the README and the documentation from the synthetic smear.
+
+    python docs/make_screenshots.py [--slide FOLDER] [--out FOLDER]
+
+Needs a display. ``--slide`` takes a folder of fields instead, to look at real ones; such pictures are
+not for the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import napari
+from PIL import Image
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_wbc.imaging.read import open_slide
+from napari_wbc.imaging.synthetic import synthetic_slide
+from napari_wbc.widgets.workbench import Workbench
+
+
+def draw_slide(folder: Path) -> Path:
+    """A synthetic slide of six fields."""
+    slide = folder / "synthetic-smear"
+    slide.mkdir(parents=True)
+    for i, field in enumerate(synthetic_slide(4, 6, per_field=(3, 5)), start=1):
+        Image.fromarray(field.image).save(slide / f"field-{i}.png")
+    return slide
+
+
+def wait_for(bench: Workbench) -> None:
+    """Let the work that is under way end, and the window follow."""
+    QTest.qWait(300)
+    while bench.busy:
+        QTest.qWait(50)
+    QTest.qWait(300)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slide", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        take(open_slide(arguments.slide or draw_slide(Path(folder))), arguments.out)
+
+
+def take(slide, out: Path) -> None:
+    """Go through the main job and take a picture of each step."""
+    viewer = napari.Viewer(show=False)
+    window = viewer.window._qt_window
+    window.resize(1500, 1000)
+    window.show()
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, name="WBC workbench")
+
+    def shoot(name: str) -> None:
+        QTest.qWait(200)
+        viewer.window.screenshot(str(out / f"{name}.png"), canvas_only=False, flash=False)
+
+    bench.open_slide(slide)
+    wait_for(bench)
+    bench.detector.preview.setChecked(True)
+    wait_for(bench)
+    shoot("preview")
+    bench.detector.preview.setChecked(False)
+    bench.run.click()
+    wait_for(bench)
+    shoot("workbench")
+    cells = bench.session.table.of_field(slide.fields[0].fov_id)
+    bench.view.select([cells[0].cell_id], center=False)
+    canvas = viewer.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    QTest.keyClick(canvas, Qt.Key.Key_3)
+    wait_for(bench)
+    shoot("relabelled")
+    bench.release()
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Room ``contrib``: the doors that napari opens: reader and sample data."""

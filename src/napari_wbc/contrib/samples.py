@@ -1,0 +1,23 @@
+"""Sample data of the File menu."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_wbc.imaging.synthetic import synthetic_smear as draw_smear
+from napari_wbc.layers.field import slide_layer
+from napari_wbc.pipeline.samples import fetch_bccd_fields
+
+__all__ = ["bccd_fields", "synthetic_smear"]
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def synthetic_smear() -> list[LayerData]:
+    """A drawn field with five leukocytes."""
+    return [(draw_smear(0, n_leukocytes=5).image, {"name": "synthetic smear"}, "image")]
+
+
+def bccd_fields() -> list[LayerData]:
+    """Real fields of the BCCD set, from the data folder or downloaded once."""
+    return [slide_layer("BCCD", fetch_bccd_fields())]

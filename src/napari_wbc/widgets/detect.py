@@ -1,0 +1,82 @@
+"""Choose a detector, its preset and its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
+from superqt import QLabeledDoubleSlider
+
+from napari_wbc.pipeline.analyze import DETECTORS, PRESETS, parameters_of
+
+__all__ = ["DetectorChoice", "DetectorWidget"]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorChoice:
+    """What :func:`napari_wbc.pipeline.analyze.make_detector` needs."""
+
+    name: str
+    preset: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+class DetectorWidget(QWidget):
+    """Detector, preset and a slider for each parameter.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    changed = Signal(object)
+    """With the DetectorChoice, also while a slider moves."""
+    preview_toggled = Signal(bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._detector = QComboBox()
+        self._detector.addItems(DETECTORS)
+        self._preset = QComboBox()
+        self._preset.addItems(PRESETS)
+        self._preset.setToolTip("nucleus: all leukocytes, whole cells. youssef-2024: the published recipe.")
+        self.preview = QCheckBox("Preview on this field")
+        self.preview.setToolTip("Outline what would be found, while the sliders move")
+        self._sliders: dict[str, QLabeledDoubleSlider] = {}
+        self._form = QFormLayout(self)
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self._form.addRow("Detector", self._detector)
+        self._form.addRow("Preset", self._preset)
+        self._form.addRow(self.preview)
+        self._preset.currentTextChanged.connect(self._fill)
+        self.preview.toggled.connect(self.preview_toggled)
+        self._fill()
+
+    def value(self) -> DetectorChoice:
+        """What is chosen."""
+        return DetectorChoice(
+            self._detector.currentText(),
+            self._preset.currentText(),
+            {name: slider.value() for name, slider in self._sliders.items()},
+        )
+
+    def _fill(self, _preset: str = "") -> None:
+        for slider in self._sliders.values():
+            self._form.removeRow(slider)
+        self._sliders.clear()
+        for parameter in parameters_of(self._preset.currentText()):
+            slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+            slider.setRange(parameter.low, parameter.high)
+            slider.setSingleStep(parameter.step)
+            slider.setDecimals(0 if parameter.step >= 1 else 2)
+            slider.setValue(parameter.default)
+            slider.setToolTip(parameter.help)
+            slider.valueChanged.connect(self._on_slider)
+            self._form.insertRow(self._form.rowCount() - 1, parameter.title, slider)
+            self._sliders[parameter.name] = slider
+        self.changed.emit(self.value())
+
+    def _on_slider(self, _value: float) -> None:
+        self.changed.emit(self.value())

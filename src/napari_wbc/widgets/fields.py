@@ -1,0 +1,73 @@
+"""The fields of the slide, beside the viewer that shows one of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
+
+from napari_wbc.model.slide import Slide
+from napari_wbc.session.session import Session
+
+__all__ = ["FieldList"]
+
+
+class FieldList(QListWidget):
+    """One row a field, with the number of its cells; click one to see it.
+
+    Parameters
+    ----------
+    session : Session
+    parent : QWidget, optional
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.setToolTip("Fields of the slide. Page Up and Page Down show the one before and after.")
+        self.currentRowChanged.connect(self._on_row)
+        session.slide_changed.connect(self._on_slide)
+        session.field_changed.connect(self._on_field)
+        session.changed.connect(self._refresh)
+        self._on_slide(session.slide)
+
+    def close_session(self) -> None:
+        """Let go of the session."""
+        self._session.slide_changed.disconnect(self._on_slide)
+        self._session.field_changed.disconnect(self._on_field)
+        self._session.changed.disconnect(self._refresh)
+
+    def step(self, by: int) -> None:
+        """Show the field ``by`` rows further down; at the ends nothing happens."""
+        row = self.currentRow() + by
+        if 0 <= row < self.count():
+            self.setCurrentRow(row)
+
+    def _on_slide(self, slide: Slide) -> None:
+        self.blockSignals(True)
+        self.clear()
+        for field in slide.fields:
+            self.addItem(QListWidgetItem(field.path.name))
+        self.blockSignals(False)
+        if self._session.field is not None:
+            self._on_field(self._session.field.fov_id)
+
+    def _on_field(self, fov_id: str) -> None:
+        ids = [field.fov_id for field in self._session.slide.fields]
+        self.blockSignals(True)
+        self.setCurrentRow(ids.index(fov_id))
+        self.blockSignals(False)
+
+    def _on_row(self, row: int) -> None:
+        if 0 <= row < len(self._session.slide.fields):
+            self._session.show_field(self._session.slide.fields[row].fov_id)
+
+    def _refresh(self, *_tables: object) -> None:
+        counts = Counter(cell.fov_id for cell in self._session.table.values())
+        for i, field in enumerate(self._session.slide.fields):
+            text = field.path.name
+            if counts[field.fov_id]:
+                text += f"   ({counts[field.fov_id]})"
+            item = self.item(i)
+            if item is not None and item.text() != text:
+                item.setText(text)

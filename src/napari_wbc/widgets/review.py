@@ -1,0 +1,92 @@
+"""Give the selected cells a label: by button, combo box or key; undo and redo."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_wbc.session.session import Session
+from napari_wbc.widgets.counts import swatch
+
+__all__ = ["ReviewWidget"]
+
+
+class ReviewWidget(QWidget):
+    """Label the selected cells.
+
+    Parameters
+    ----------
+    session : Session
+    parent : QWidget, optional
+    """
+
+    label_chosen = Signal(str)
+    """With the label for the selected cells."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._selection = QLabel()
+        self._combo = QComboBox()
+        self._combo.setToolTip("Label for the selected cells")
+        taxonomy = session.taxonomy
+        for label in taxonomy.labels:
+            self._combo.addItem(swatch(taxonomy.colors[label]), label)
+        self._combo.activated.connect(lambda i: self.label_chosen.emit(self._combo.itemText(i)))
+        grid = QGridLayout()
+        grid.setSpacing(2)
+        for i, (key, label) in enumerate(taxonomy.keys.items()):
+            button = QPushButton(f"{key}  {taxonomy.shorts[label]}")
+            button.setIcon(swatch(taxonomy.colors[label]))
+            button.setToolTip(f"{label} (key {key})")
+            button.clicked.connect(lambda _checked=False, label=label: self.label_chosen.emit(label))
+            grid.addWidget(button, i // 5, i % 5)
+        self.undo = QPushButton("Undo")
+        self.redo = QPushButton("Redo")
+        self.undo.clicked.connect(lambda: session.undo())
+        self.redo.clicked.connect(lambda: session.redo())
+        row = QHBoxLayout()
+        for widget in (self._combo, self.undo, self.redo):
+            row.addWidget(widget)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._selection)
+        layout.addLayout(grid)
+        layout.addLayout(row)
+        session.changed.connect(self._refresh)
+        session.slide_changed.connect(self._refresh)
+        self.show_selection(())
+        self._refresh()
+
+    def close_session(self) -> None:
+        """Let go of the session."""
+        self._session.changed.disconnect(self._refresh)
+        self._session.slide_changed.disconnect(self._refresh)
+
+    def show_selection(self, cell_ids: tuple[str, ...]) -> None:
+        """Say which cells a label would go to, and what they are now."""
+        cells = [self._session.table[key] for key in cell_ids if key in self._session.table]
+        labels = {cell.label for cell in cells}
+        if not cells:
+            text = "No cell selected"
+        elif len(cells) > 1:
+            text = f"{len(cells)} cells selected: {', '.join(sorted(labels))}"
+        else:
+            (cell,) = cells
+            text = cell.label
+            if cell.annotation:
+                text += f", said by {cell.annotation.annotator or 'a person'}"
+            if cell.prediction:
+                text += f"; model: {cell.prediction.cell_class} {cell.prediction.confidence:.0%}"
+        self._selection.setText(text)
+        if len(labels) == 1:
+            self._combo.setCurrentText(labels.pop())
+        self._combo.setEnabled(bool(cells))
+
+    def _refresh(self, *_tables: object) -> None:
+        for button, what, verb in (
+            (self.undo, self._session.undoable, "Undo"),
+            (self.redo, self._session.redoable, "Redo"),
+        ):
+            button.setEnabled(bool(what))
+            button.setToolTip(f"{verb}: {what}" if what else f"Nothing to {verb.lower()}")
