@@ -68,7 +68,7 @@ def main() -> None:
         notes=[
             f"Trained on: {card.provenance.get('cells')}",
             "Accuracy counts every cell, also those below the confidence threshold.",
-            "PBC has no slide or donor identifiers, so a donor may be on both sides of its split: optimistic.",
+            "PBC has no slide or donor identifiers, so a donor may be on both sides: optimistic.",
             "BCCD's labels are noisy (see its README); its one-cell test fields hold no basophil.",
         ],
         extra={title: m.confusion for title, m in found.items()},

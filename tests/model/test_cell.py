@@ -40,7 +40,8 @@ def test_a_score_is_from_0_to_1(score):
 
 
 @pytest.mark.parametrize(
-    ("names", "probabilities"), [((), ()), (("a",), (0.5, 0.5)), (("a", "b"), (1.2, 0)), (("a",), (math.nan,))]
+    ("names", "probabilities"),
+    [((), ()), (("a",), (0.5, 0.5)), (("a", "b"), (1.2, 0)), (("a",), (math.nan,))],
 )
 def test_a_prediction_has_one_probability_a_class(names, probabilities):
     with pytest.raises(WbcError):

@@ -15,7 +15,7 @@ from napari_wbc.model.geometry import BBox, Outline, iou_matrix
 
 EDGE = st.integers(-50, 50)
 SIDE = st.integers(1, 60)
-BOXES = st.builds(lambda t, l, h, w: BBox(t, l, t + h, l + w), EDGE, EDGE, SIDE, SIDE)
+BOXES = st.builds(lambda top, left, h, w: BBox(top, left, top + h, left + w), EDGE, EDGE, SIDE, SIDE)
 
 
 def pixels(box: BBox) -> set[tuple[int, int]]:
@@ -29,7 +29,8 @@ def test_no_boxes_have_no_overlaps():
 
 
 @pytest.mark.parametrize(
-    "edges", [(0, 0, 0, 5), (0, 0, 5, 0), (5, 0, 0, 5), (0, 5, 5, 0), (0, 0, math.nan, 1), (-math.inf, 0, 1, 1)]
+    "edges",
+    [(0, 0, 0, 5), (0, 0, 5, 0), (5, 0, 0, 5), (0, 5, 5, 0), (0, 0, math.nan, 1), (-math.inf, 0, 1, 1)],
 )
 def test_an_empty_or_infinite_box_is_refused(edges):
     with pytest.raises(WbcError):
@@ -83,7 +84,9 @@ def test_points_of_another_shape_are_refused(points):
         Outline.from_array(points)
 
 
-@pytest.mark.parametrize("points", [[(0, 0), (1, 1)], [(0, 0), (0, 1), (0, 2)], [(0, 0), (1, 1), (math.nan, 2)]])
+@pytest.mark.parametrize(
+    "points", [[(0, 0), (1, 1)], [(0, 0), (0, 1), (0, 2)], [(0, 0), (1, 1), (math.nan, 2)]]
+)
 def test_an_outline_needs_three_finite_vertices_and_an_area(points):
     with pytest.raises(WbcError):
         Outline.from_array(points)

@@ -36,6 +36,8 @@ _GRID = 64
 """Longer side, in pixels, of the thumbnail that the light is fitted on."""
 _STAINED = 0.06
 """Total absorbance above which a pixel may be more than empty slide."""
+_AROUND = 0.45
+"""Cytoplasm may reach this share of the side of the largest nucleus beyond the larger ones."""
 _LOG = np.log10(np.arange(1, 257)).astype(np.float32)
 """Logarithm of each grey value plus 1."""
 
@@ -224,7 +226,8 @@ def red_cells(density: Float32, nuclei: Float32) -> RedCells:
     Returns
     -------
     RedCells
-        Those of an ordinary stain where fewer than 50 pixels look like red cells.
+        Those of an ordinary stain where fewer than 50 pixels, or than 0.5 % of the image,
+        look like red cells.
     """
     total = total_absorbance(density)
     stained = total > _STAINED
@@ -232,14 +235,28 @@ def red_cells(density: Float32, nuclei: Float32) -> RedCells:
         return _STANDARD
     top = min(float(np.percentile(nuclei[::2, ::2], 99.5)), 0.7)
     cut = max(0.4 * top, 1.6 * float(np.median(nuclei[stained])))
-    near = cv2.dilate((nuclei > cut).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    near = _near((nuclei > cut).astype(np.uint8))
     red = (total > max(_STAINED, 0.5 * float(np.median(total[stained])))) & ~near
-    if np.count_nonzero(red) < 50:
+    if np.count_nonzero(red) < max(50, red.size // 200):
         return _STANDARD
     level = float(np.median(total[red]))
     low, high = np.percentile(nuclei[red], (50, 90))
     diameter = _diameter(cv2.GaussianBlur(total, (0, 0), 1.0) > 0.5 * level, near)
     return RedCells(level, (float(low), float(high)), *_tint(density[red], level), diameter)
+
+
+def _near(nuclei: npt.NDArray[np.uint8]) -> Mask:
+    """Where a mask of nuclei is near, and where the cytoplasm of the larger ones may be."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        cv2.morphologyEx(nuclei, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    )
+    near: Mask = cv2.dilate(nuclei, np.ones((7, 7), np.uint8)) > 0
+    if count > 1:
+        area = stats[:, cv2.CC_STAT_AREA]
+        area[0] = 0
+        away = (area < area.max() / 4)[labels].astype(np.uint8)
+        near |= cv2.distanceTransform(away, cv2.DIST_L2, 3) < _AROUND * float(np.sqrt(area.max()))
+    return near
 
 
 def _tint(density: Float32, level: float) -> tuple[Float64, Float64]:
@@ -266,7 +283,7 @@ def _diameter(stained: Mask, near: Mask) -> float:
     if len(radii) < 4:
         return 0.0
     weight = np.cumsum(radii**2)
-    return min(2 * float(radii[np.searchsorted(weight, weight[-1] / 2)]), max(stained.shape) / 4)
+    return min(2 * float(radii[np.searchsorted(weight, weight[-1] / 2)]), float(max(stained.shape)) / 4)
 
 
 def _depth(mask: Mask) -> Float32:
@@ -319,7 +336,5 @@ def unlike_red_cells(density: Float32, red: RedCells) -> Float32:
     total = np.maximum(total_absorbance(density), 0.3 * red.level)
     first, second = (density[..., i] / total - np.float32(red.tint[i]) for i in (0, 1))
     m = red.whitening.astype(np.float32)
-    result: Float32 = cv2.magnitude(
-        first * m[0, 0] + second * m[1, 0], first * m[0, 1] + second * m[1, 1]
-    )
+    result: Float32 = cv2.magnitude(first * m[0, 0] + second * m[1, 0], first * m[0, 1] + second * m[1, 1])
     return result

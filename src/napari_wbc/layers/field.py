@@ -17,7 +17,8 @@ from napari.layers import Image, Shapes
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import as_rgb8, read_image
-from napari_wbc.layers.cells import HALF, CellsBinding, make_layer
+from napari_wbc.layers.binding import CellsBinding
+from napari_wbc.layers.cells import make_layer, vertices
 from napari_wbc.model.cell import Annotation, Detection
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.session.session import Session
@@ -44,7 +45,8 @@ def slide_layer(name: str, paths: Sequence[Path]) -> tuple[npt.NDArray[np.uint8]
         except WbcError as error:
             errors.append(error)
         else:
-            return pixels, {"name": name, "metadata": {FIELDS_KEY: [str(path) for path in paths]}}, "image"
+            metadata = {FIELDS_KEY: [str(path) for path in paths]}
+            return pixels, {"name": name, "rgb": True, "metadata": metadata}, "image"
     raise errors[0] if errors else WbcError(f"{name}: the slide has no field; choose a folder of images.")
 
 
@@ -69,8 +71,8 @@ class FieldView:
 
     def close(self) -> None:
         """Take the last edits in and let go; the layers stay in the viewer."""
-        self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.clear_preview()
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
         if self.binding is not None:
             self.binding.close()
             self.binding = None
@@ -83,24 +85,22 @@ class FieldView:
         WbcError
             If the layer is not one grey or RGB image.
         """
-        paths = layer.metadata.get(FIELDS_KEY)
+        name, paths, data = layer.name, layer.metadata.get(FIELDS_KEY), layer.data
         if paths:
-            fields = tuple(FieldOfView(f"{layer.name}/{Path(p).name}", Path(p)) for p in paths)
+            fields = tuple(FieldOfView(f"{name}/{Path(p).name}", Path(p)) for p in paths)
             self._pixels = {}
-            name = layer.name
+        elif layer.multiscale or data.ndim != (3 if layer.rgb else 2):
+            raise WbcError(f"Layer {name!r} is not one field; choose a layer with one 2-D image.")
         else:
-            data = layer.data
-            if layer.multiscale or data.ndim != (3 if layer.rgb else 2):
-                raise WbcError(f"Layer {layer.name!r} is not one field; choose a layer with one 2-D image.")
-            name = layer.name
             fields = (FieldOfView(name, Path(layer.source.path or name)),)
             self._pixels = {name: as_rgb8(np.asarray(data), name)}
         self.image_layer = layer
         self.session.open(Slide(name, fields))
 
     def open_slide(self, slide: Slide) -> None:
-        """Open a slide from files."""
-        self._pixels = {}
+        """Open a slide from files, in the layer of the slide before if that came from files too."""
+        if self._pixels:
+            self.image_layer, self._pixels = None, {}
         self.session.open(slide)
 
     def read(self, field: FieldOfView) -> npt.NDArray[np.uint8]:
@@ -110,31 +110,42 @@ class FieldView:
 
     def show(self, field: FieldOfView, pixels: npt.NDArray[np.uint8]) -> None:
         """Show the image of a field, and its cells above it."""
-        if self.image_layer is None:
-            self.image_layer = self.viewer.add_image(pixels, name=field.fov_id)
+        layer = self.image_layer
+        if layer is None:
+            self.image_layer = Image(pixels, name=self.session.slide.name, rgb=True)
+            self.viewer.add_layer(self.image_layer)
             self.viewer.reset_view()
-        elif self._pixels.get(field.fov_id) is None:
-            reset = self.image_layer.data.shape != pixels.shape
-            self.image_layer.data = pixels
+        elif field.fov_id not in self._pixels:
+            reset = layer.data.shape != pixels.shape
+            layer.data = pixels
             if reset:
                 self.viewer.reset_view()
         self.ensure_cells()
 
+    def blank(self, field: FieldOfView) -> None:
+        """Show nothing where the image of a field cannot be read, rather than the one before."""
+        shape = (8, 8, 3) if self.image_layer is None else self.image_layer.data.shape
+        self.show(field, np.zeros(shape, dtype=np.uint8))
+
     def ensure_cells(self) -> CellsBinding:
-        """The binding of the cells layer, which is made where it is missing."""
+        """The binding of the cells layer, which is made where it is missing and put above the image."""
         if self.binding is None:
-            image = self.image_layer
-            place = {} if image is None else {"scale": image.scale[-2:], "translate": image.translate[-2:]}
-            layer = make_layer((), self.session.taxonomy, **place)
+            layer = make_layer((), self.session.taxonomy)
             self.binding = CellsBinding(self.session, layer, self._annotator)
             self.viewer.add_layer(layer)
             layer.mode = "select"
+        self._place(self.binding.layer)
         return self.binding
 
     def pull(self) -> None:
         """Take in what a person did to the layer, unless a shape is just being drawn."""
         if self.binding is not None and not self.binding.drawing:
             self.binding.pull()
+
+    def settle(self) -> None:
+        """End what is being drawn and take everything in, before the table is changed from elsewhere."""
+        if self.binding is not None:
+            self.binding.settle()
 
     def selected(self) -> tuple[str, ...]:
         """Ids of the selected cells."""
@@ -159,42 +170,54 @@ class FieldView:
 
     def select(self, cell_ids: Iterable[str], *, center: bool = True) -> None:
         """Select cells of the field and bring them into the middle of the view."""
-        wanted = set(cell_ids)
         binding = self.ensure_cells()
-        binding.select(wanted)
-        self.viewer.layers.selection.active = binding.layer
-        boxes = [self.session.table[key].detection.bbox for key in wanted if key in self.session.table]
-        if center and boxes:
-            middle = np.mean([box.center for box in boxes], axis=0) - HALF
-            world = binding.layer.data_to_world(middle)
-            self.viewer.camera.center = (0.0, *(float(v) for v in world[-2:]))
+        binding.select(set(cell_ids))
+        layer = binding.layer
+        self.viewer.layers.selection.active = layer
+        if center and layer.selected_data:
+            data = layer.data
+            points = np.concatenate([data[i] for i in layer.selected_data])
+            world = layer.data_to_world((points.min(axis=0) + points.max(axis=0)) / 2)
+            scene = getattr(self.viewer, "scene", self.viewer)  # napari before 0.9 has no scene
+            scene.camera.center = (0.0, *(float(v) for v in world[-2:]))
 
     def preview(self, detections: Sequence[Detection]) -> None:
         """Show what a detector would find, as thin white outlines."""
-        shapes = [(d.outline.array() if d.outline else d.bbox.corners()) - HALF for d in detections]
         if self._preview is None:
-            image = self.image_layer
-            place = {} if image is None else {"scale": image.scale[-2:], "translate": image.translate[-2:]}
             active = self.viewer.layers.selection.active
             self._preview = Shapes(
-                ndim=2, name=PREVIEW, edge_color="white", face_color="transparent", edge_width=1.5, **place
+                ndim=2, name=PREVIEW, edge_color="white", face_color="transparent", edge_width=1.5
             )
             self.viewer.add_layer(self._preview)
             self.viewer.layers.selection.active = active
+        self._place(self._preview)
         self._preview.data = []
-        if shapes:
-            self._preview.add(shapes, shape_type="polygon", edge_color="white", face_color="transparent")
-            self._preview.selected_data = set()
+        if detections:
+            self._preview.add(
+                [vertices(detection) for detection in detections],
+                shape_type="polygon",
+                edge_color="white",
+                face_color="transparent",
+            )
 
     def clear_preview(self) -> None:
         """Take the preview away."""
-        if self._preview is not None and self._preview in self.viewer.layers:
+        if self._preview is not None:
             self.viewer.layers.remove(self._preview)
-        self._preview = None
+
+    def _place(self, layer: Shapes) -> None:
+        """Put shapes where the image is, and above it."""
+        image, layers = self.image_layer, self.viewer.layers
+        if image is None:
+            return
+        layer.scale, layer.translate = image.scale[-2:], image.translate[-2:]
+        if layers.index(layer) < layers.index(image):
+            layers.move(layers.index(layer), len(layers))
+            layers.selection.active = layer
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
-        if layer is self.image_layer:
+        if layer == self.image_layer:  # a plugin gets proxies of layers, which are equal, not the same
             self.image_layer = None
         elif layer is self._preview:
             self._preview = None

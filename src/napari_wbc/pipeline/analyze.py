@@ -127,11 +127,11 @@ def make_detector(
     preset = preset or DEFAULT_PRESET
     if not parameters:
         return HsvDetector(preset)
-    known = {parameter.name for parameter in parameters_of(preset)}
-    unknown = sorted(set(parameters) - known)
+    known = tuple(parameter.name for parameter in parameters_of(preset))
+    unknown = sorted(set(parameters).difference(known))
     if unknown:
         raise WbcError(f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(known)}.")
-    return HsvDetector(preset, PRESETS[preset](**parameters))
+    return HsvDetector(preset, PRESETS[preset].parameters(**parameters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def parameters_of(preset: str) -> tuple[Parameter, ...]:
             field.metadata["step"],
             field.metadata["help"],
         )
-        for field in fields(PRESETS[preset])
+        for field in fields(PRESETS[preset].parameters)
     )
 
 

@@ -67,6 +67,8 @@ class Augmentation:
         -------
         Tensor, shape (N, 3, size, size), 0 to 1
         """
+        if not len(crops):
+            return crops.new_empty((0, 3, size, size))
         return self._recolor(self._move(crops, size, rng), rng).clamp(0, 1)
 
     def _move(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:

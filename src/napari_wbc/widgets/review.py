@@ -22,6 +22,8 @@ class ReviewWidget(QWidget):
 
     label_chosen = Signal(str)
     """With the label for the selected cells."""
+    undo_chosen = Signal()
+    redo_chosen = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -43,8 +45,8 @@ class ReviewWidget(QWidget):
             grid.addWidget(button, i // 5, i % 5)
         self.undo = QPushButton("Undo")
         self.redo = QPushButton("Redo")
-        self.undo.clicked.connect(lambda: session.undo())
-        self.redo.clicked.connect(lambda: session.redo())
+        self.undo.clicked.connect(self.undo_chosen)
+        self.redo.clicked.connect(self.redo_chosen)
         row = QHBoxLayout()
         for widget in (self._combo, self.undo, self.redo):
             row.addWidget(widget)

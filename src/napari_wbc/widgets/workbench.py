@@ -5,27 +5,20 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Image
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image, Shapes
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFileDialog, QGroupBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.field import FIELDS_KEY, FieldView
-from napari_wbc.model.progress import Progress
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.pipeline.analyze import (
     SlideAnalysis,
@@ -39,8 +32,10 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.counts import CountsTable
 from napari_wbc.widgets.detect import DetectorWidget
 from napari_wbc.widgets.fields import FieldList
+from napari_wbc.widgets.keys import bind_keys
+from napari_wbc.widgets.progress import JobBar
 from napari_wbc.widgets.review import ReviewWidget
-from napari_wbc.widgets.worker import Job, LatestJob
+from napari_wbc.widgets.worker import LatestJob
 
 __all__ = ["Workbench"]
 
@@ -63,9 +58,21 @@ class Workbench(QWidget):
         self.viewer = napari_viewer
         self.session = session or Session()
         self.view = FieldView(napari_viewer, self.session, getpass.getuser)
-        self._job, self._loader, self._previewer = Job(self), LatestJob(self), LatestJob(self)
+        self._loader, self._previewer = LatestJob(self), LatestJob(self)
         self._build()
         self._connect()
+        self._bound: Shapes | None = None
+        self._unbind_layer: Callable[[], None] = lambda: None
+        label = self._guarded(self.label_selected)
+        self._keys: dict[str, Callable[[], Any]] = {
+            "Control-Z": self.undo,
+            "Control-Shift-Z": self.redo,
+            "PageDown": partial(self.fields.step, 1),
+            "PageUp": partial(self.fields.step, -1),
+        }
+        self._keys |= {key: partial(label, name) for key, name in self.session.taxonomy.keys.items()}
+        self._unbind_viewer = bind_keys(napari_viewer, self._keys)
+        self._open = True
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.view.pull)
         self._clock.start(READ_EVERY_MS)
@@ -85,27 +92,18 @@ class Workbench(QWidget):
         self.run_field.setToolTip("Locate and classify the cells of the field in view")
         self.classify = QPushButton("Classify drawn")
         self.classify.setToolTip("Classify the cells that were drawn or moved")
-        self.cancel = QPushButton("Cancel")
-        self.bar = QProgressBar()
-        self.bar.setFormat("%v / %m")
+        self.jobs = JobBar()
         self.review = ReviewWidget(self.session)
         self.counts = CountsTable(self.session)
         self.status = QLabel()
         self.status.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.addWidget(_group("Slide", _row(self._open_folder, self._use_image), self.fields))
-        layout.addWidget(
-            _group(
-                "Locate and classify",
-                self.detector,
-                _row(self.run, self.run_field, self.classify),
-                _row(self.bar, self.cancel),
-            )
-        )
+        run = _row(self.run, self.run_field, self.classify)
+        layout.addWidget(_group("Locate and classify", self.detector, run, self.jobs))
         layout.addWidget(_group("Review", self.review))
         layout.addWidget(_group("Differential", self.counts), stretch=1)
         layout.addWidget(self.status)
-        self._set_running(False)
 
     def _connect(self) -> None:
         self._open_folder.clicked.connect(self._ask_folder)
@@ -113,34 +111,30 @@ class Workbench(QWidget):
         self.run.clicked.connect(self._guarded(lambda: self.analyze(self._slide().fields)))
         self.run_field.clicked.connect(self._guarded(self._analyze_field))
         self.classify.clicked.connect(self._guarded(self._classify_drawn))
-        self.cancel.clicked.connect(self._job.cancel)
-        self._done: Callable[[Any], Any] = lambda _result: None
-        self._job.returned.connect(lambda result: self._done(result))
-        self._job.progressed.connect(self._on_progress)
-        self._job.failed.connect(self._say)
-        self._job.finished.connect(partial(self._set_running, False))
+        self.jobs.said.connect(self._say)
+        self.jobs.running_changed.connect(self._set_running)
         self._loader.returned.connect(self._on_loaded)
         self._loader.failed.connect(self._say)
         self._previewer.returned.connect(self._on_preview)
         self._previewer.failed.connect(self._say)
-        self.detector.changed.connect(lambda _choice: self._preview())
-        self.detector.preview_toggled.connect(lambda _on: self._preview())
+        self.detector.changed.connect(self._preview)
+        self.detector.preview_toggled.connect(self._preview)
         self.review.label_chosen.connect(self._guarded(self.label_selected))
+        self.review.undo_chosen.connect(self.undo)
+        self.review.redo_chosen.connect(self.redo)
         self.counts.label_clicked.connect(self._guarded(self.show_label))
         self.session.field_changed.connect(self._on_field)
         self.viewer.layers.events.inserted.connect(self._on_layer)
-        self._keys: dict[str, Callable[[], Any]] = {
-            key: partial(self._guarded(self.label_selected), label)
-            for key, label in self.session.taxonomy.keys.items()
-        }
-        self._keys |= {
-            "Control-Z": self.session.undo,
-            "Control-Shift-Z": self.session.redo,
-            "PageDown": partial(self.fields.step, 1),
-            "PageUp": partial(self.fields.step, -1),
-        }
-        for key, action in self._keys.items():
-            self.viewer.bind_key(key, _key_handler(action), overwrite=True)
+        self.destroyed.connect(
+            lambda _gone=None: self.release()
+        )  # Qt would not call a method of what is gone
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Let go when napari closes the dock, which takes this widget out and sends no close event."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+            self.deleteLater()
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Let go of viewer and session."""
@@ -148,50 +142,69 @@ class Workbench(QWidget):
         super().closeEvent(event)
 
     def release(self) -> None:
-        """Stop work, take the last edits in, unbind keys; the second call does nothing."""
-        if not self._clock.isActive():
+        """Stop work, take the last edits in, unbind keys; the second call does nothing.
+
+        It may come when Qt has destroyed the widgets, so it touches none.
+        """
+        if not self._open:
             return
-        self._clock.stop()
-        for job in (self._job, self._loader, self._previewer):
+        self._open = False
+        for job in (self.jobs, self._loader, self._previewer):
             job.cancel()
         self.viewer.layers.events.inserted.disconnect(self._on_layer)
         self._bind_cells(None)
-        self.view.close()
-        for key in self._keys:
-            self.viewer.bind_key(key, None)
+        self._unbind_viewer()
         for widget in (self.counts, self.review, self.fields):
             widget.close_session()
         self.session.field_changed.disconnect(self._on_field)
+        self.view.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is read, previewed, analyzed or classified at this moment."""
+        return any(job.running for job in (self.jobs, self._loader, self._previewer))
 
     def open_slide(self, slide: Slide) -> None:
         """Open a slide from files."""
-        self._job.cancel()
+        self.jobs.cancel()
         self.view.open_slide(slide)
         self._say(f"{slide.name}: {len(slide.fields)} fields")
 
     def open_layer(self, layer: Image) -> None:
         """Open an image layer as a slide."""
-        self._job.cancel()
         self.view.open_layer(layer)
+        self.jobs.cancel()
         self._say(f"{self.session.slide.name}: {len(self.session.slide.fields)} fields")
 
     def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
         """Locate and classify the cells of fields of the open slide."""
-        self.view.pull()
         choice = self.detector.value()
         slide = Slide(self.session.slide.name, fields)
         detector = make_detector(choice.name, choice.preset, choice.parameters)
-        self._start(
+        self.jobs.start(
             lambda: analyze_fields_steps(slide, detector, read=self.view.read),
             partial(self._on_analyzed, self.session.slide),
         )
 
     def label_selected(self, label: str) -> None:
         """Give the selected cells a label."""
-        self.view.pull()
+        self.view.settle()
         n = self.view.label_selected(label)
-        self._say(f"{n} cells: {label}" if n else "Select a cell first: click it, or drag a box around several.")
+        missed = "Select a cell first: click it, or drag a box around several."
+        self._say(f"{n} cells: {label}" if n else missed)
         self._on_selection()
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        self.view.settle()
+        what = self.session.undo()
+        self._say(f"Undone: {what}" if what else "Nothing to undo.")
+
+    def redo(self) -> None:
+        """Do again what was taken back."""
+        self.view.settle()
+        what = self.session.redo()
+        self._say(f"Done again: {what}" if what else "Nothing to redo.")
 
     def show_label(self, label: str) -> None:
         """Select the cells of a label, in this field or else in the next that has any."""
@@ -217,10 +230,9 @@ class Workbench(QWidget):
     def _open_active(self) -> None:
         active = self.viewer.layers.selection.active
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        layer = active if isinstance(active, Image) else (images[-1] if images else None)
-        if layer is None:
+        if not images:
             raise WbcError("No image is open; open a folder or drop an image into the window.")
-        self.open_layer(layer)
+        self.open_layer(next((layer for layer in images if layer == active), images[-1]))
 
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a slide: a folder of fields")
@@ -234,65 +246,60 @@ class Workbench(QWidget):
             self.analyze((field,))
 
     def _classify_drawn(self) -> None:
-        self.view.pull()
+        self.view.settle()
         table, slide = self.session.table, self.session.slide
-        self._start(
-            lambda: classify_table_steps(slide, table, read=self.view.read),
-            lambda cells: self.session.commit(
-                self.session.table.with_cells(c for c in cells if c.cell_id in self.session.table),
-                "classify drawn cells",
-            ),
-        )
+        self.jobs.start(lambda: classify_table_steps(slide, table, read=self.view.read), self._on_classified)
 
-    def _start(self, steps: Callable[[], Any], done: Callable[[Any], Any]) -> None:
-        self._job.start(steps)
-        self._done = done
-        self._set_running(True)
+    def _on_classified(self, found: tuple[Cell, ...]) -> None:
+        self.view.settle()
+        now = [(self.session.table.get(cell.cell_id), cell) for cell in found]
+        same = [a.predicted(b.prediction) for a, b in now if a is not None and a.detection == b.detection]
+        self.session.commit(self.session.table.with_cells(same), "classify drawn cells")
+        self._say(f"{len(same)} cells classified")
 
     def _on_analyzed(self, slide: Slide, found: SlideAnalysis) -> None:
         if self.session.slide != slide:
             return
-        self.view.pull()
+        self.view.settle()
         failed = {failure.path for failure in found.failures}
         searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
         self.session.commit(merged(self.session.table, found.table.values(), searched), "analyze")
+        self._bind_cells(self.view.ensure_cells().layer)
         text = f"{len(found.table)} cells in {len(searched)} fields"
         if failed:
             text += f"; {len(failed)} files failed: {found.failures[0].message}"
         self._say(text)
 
-    def _on_progress(self, progress: Progress) -> None:
-        self.bar.setMaximum(progress.total)
-        self.bar.setValue(progress.done)
-        self._say(progress.note or progress.step)
-
     def _set_running(self, running: bool) -> None:
         for button in (self.run, self.run_field, self.classify):
             button.setEnabled(not running)
-        self.cancel.setEnabled(running)
-        if not running:
-            self.bar.setMaximum(max(1, self.bar.maximum()))
-            self.bar.reset()
 
     def _on_field(self, fov_id: str) -> None:
         field = next(f for f in self.session.slide.fields if f.fov_id == fov_id)
+        self._previewer.cancel()
         self._loader.request(partial(_load_steps, field, self.view.read))
 
-    def _on_loaded(self, loaded: Any) -> None:
-        field, pixels = loaded
-        if field == self.session.field:
+    def _on_loaded(self, loaded: tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]) -> None:
+        field, pixels, error = loaded
+        if field != self.session.field:
+            return
+        if pixels is None:
+            self._say(error)
+            self.view.blank(field)
+        else:
             self.view.show(field, pixels)
-            self._bind_cells(self.view.ensure_cells().layer)
-            self._preview()
+        self._bind_cells(self.view.ensure_cells().layer)
+        self._preview()
 
     def _on_layer(self, event: Any) -> None:
         layer = event.value
-        if isinstance(layer, Image) and FIELDS_KEY in layer.metadata and layer is not self.view.image_layer:
-            QTimer.singleShot(0, self._guarded(partial(self.open_layer, layer)))
+        if isinstance(layer, Image) and FIELDS_KEY in layer.metadata:
+            self._guarded(self.open_layer)(layer)
 
-    def _preview(self) -> None:
+    def _preview(self, _choice: object = None) -> None:
         field = self.session.field
         if not self.detector.preview.isChecked() or field is None:
+            self._previewer.cancel()
             self.view.clear_preview()
             return
         choice = self.detector.value()
@@ -300,26 +307,21 @@ class Workbench(QWidget):
             lambda: preview_steps(self.view.read(field), choice.name, choice.preset, choice.parameters)
         )
 
-    def _on_preview(self, detections: Any) -> None:
-        if self.detector.preview.isChecked():
-            self.view.preview(detections)
-            self._say(f"Preview: {len(detections)} cells")
+    def _on_preview(self, detections: tuple[Detection, ...]) -> None:
+        self.view.preview(detections)
+        self._say(f"Preview: {len(detections)} cells")
 
-    _bound: Any = None
-
-    def _bind_cells(self, layer: Any) -> None:
+    def _bind_cells(self, layer: Shapes | None) -> None:
         """Keys and selection follow the cells layer, whose own keys would come first."""
         if self._bound is layer:
             return
         if self._bound is not None:
             self._bound.events.highlight.disconnect(self._on_selection)
-            for key in self._keys:
-                self._bound.bind_key(key, None)
+            self._unbind_layer()
         self._bound = layer
         if layer is not None:
             layer.events.highlight.connect(self._on_selection)
-            for key, action in self._keys.items():
-                layer.bind_key(key, _key_handler(action), overwrite=True)
+            self._unbind_layer = bind_keys(layer, self._keys)
 
     def _on_selection(self, _event: Any = None) -> None:
         self.review.show_selection(self.view.selected())
@@ -339,16 +341,14 @@ class Workbench(QWidget):
         self.status.setText(text)
 
 
-def _load_steps(field: FieldOfView, read: Callable[[FieldOfView], Any]) -> Any:
+def _load_steps(
+    field: FieldOfView, read: Callable[[FieldOfView], npt.NDArray[np.uint8]]
+) -> Steps[tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]]:
     yield Progress("reading", 0, 1)
-    return field, read(field)
-
-
-def _key_handler(action: Callable[[], Any]) -> Callable[[Any], None]:
-    def handle(_target: Any) -> None:
-        action()
-
-    return handle
+    try:
+        return field, read(field), ""
+    except ReadError as error:
+        return field, None, str(error)
 
 
 def _row(*widgets: QWidget) -> QWidget:

@@ -7,6 +7,7 @@ wrapped before it is handed over.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from napari_wbc.model.progress import Progress, Steps
 __all__ = ["Job", "LatestJob"]
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class Job(QObject):
@@ -32,7 +34,7 @@ class Job(QObject):
     returned = Signal(object)
     """With the result; not when cancelled or failed."""
     failed = Signal(str)
-    """With one line for the person at the screen."""
+    """With one line for the person at the screen; not when cancelled."""
     finished = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -59,7 +61,7 @@ class Job(QObject):
         """
         if self.running:
             raise WbcError("Something else is still running; wait for it or cancel it.")
-        self._worker = create_worker(_guarded, steps, _start_thread=False)
+        self._worker = create_worker(_guarded, steps, _start_thread=False, _ignore_errors=True)
         self._worker.yielded.connect(self.progressed)
         self._worker.returned.connect(self._on_returned)
         self._worker.errored.connect(self._on_errored)
@@ -76,7 +78,11 @@ class Job(QObject):
             self.returned.emit(result)
 
     def _on_errored(self, error: BaseException) -> None:
-        self.failed.emit(str(error) if isinstance(error, WbcError) else f"{type(error).__name__}: {error}")
+        if error.__cause__ is not None or not isinstance(error, WbcError):
+            _log.error("A long function failed", exc_info=error)
+        if self._worker is not None and not self._worker.abort_requested:
+            told = str(error) if isinstance(error, WbcError) else f"{type(error).__name__}: {error}"
+            self.failed.emit(told)
 
     def _on_finished(self) -> None:
         self._worker = None
@@ -94,10 +100,15 @@ class LatestJob(Job):
     def request(self, steps: Callable[[], Steps[Any]]) -> None:
         """Run this as soon as what is under way has ended; its result is dropped."""
         if self.running:
+            super().cancel()
             self._waiting = steps
-            self.cancel()
         else:
             self.start(steps)
+
+    def cancel(self) -> None:
+        """Ask what is under way to end, and drop what waits."""
+        self._waiting = None
+        super().cancel()
 
     def _next(self) -> None:
         steps, self._waiting = self._waiting, None

@@ -105,7 +105,12 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a table as UTF-8, whole or not at all, with formulas made harmless."""
     safe = frame.copy()
     for column in safe.select_dtypes(include=["object", "string"]):
-        safe[column] = safe[column].map(
-            lambda value: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
-        )
+        safe[column] = safe[column].map(_harmless)
     write_text(path, safe.to_csv(index=False, lineterminator="\n"))
+
+
+def _harmless(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    marked = f"'{value}" if value.startswith(FORMULA) else value
+    return marked.replace("\r", "\\r")  # which older Pythons do not quote, and which ends a row

@@ -1,0 +1,143 @@
+"""The cells layer and the session's table, kept in step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from napari.layers import Shapes
+from napari.layers.base import ActionType
+
+from napari_wbc.layers.cells import DEFAULTS, apply, dress, read, shape_ids
+from napari_wbc.model.cell import Cell
+from napari_wbc.model.slide import Slide
+from napari_wbc.model.table import CellTable, diff
+from napari_wbc.session.reconcile import reconcile
+from napari_wbc.session.session import Session
+
+__all__ = ["CellsBinding"]
+
+
+class CellsBinding:
+    """Keeps a layer and the session's table in step.
+
+    Parameters
+    ----------
+    session : Session
+    layer : Shapes
+        It shows the field in view.
+    annotator : callable
+        Who is at the screen, asked at each annotation.
+    """
+
+    def __init__(self, session: Session, layer: Shapes, annotator: Callable[[], str] = str) -> None:
+        self.session, self.layer, self._annotator = session, layer, annotator
+        self._pushing = self._pulling = False
+        self._fov_id = session.field.fov_id if session.field else ""
+        self.push()
+        session.changed.connect(self._on_changed)
+        session.field_changed.connect(self._on_field)
+        session.slide_changed.connect(self._on_slide)
+        layer.events.data.connect(self._on_data)
+        layer.events.features.connect(self._on_features)
+
+    def close(self) -> None:
+        """Take the last edits in and let go of layer and session."""
+        self.settle()
+        self.session.changed.disconnect(self._on_changed)
+        self.session.field_changed.disconnect(self._on_field)
+        self.session.slide_changed.disconnect(self._on_slide)
+        self.layer.events.data.disconnect(self._on_data)
+        self.layer.events.features.disconnect(self._on_features)
+
+    @property
+    def drawing(self) -> bool:
+        """Whether a shape is being drawn or dragged at this moment."""
+        return bool(getattr(self.layer, "_is_creating", False) or getattr(self.layer, "_is_moving", False))
+
+    def pull(self) -> None:
+        """Read the layer and commit what a person did to it; mend what means nothing."""
+        if self._pushing or self._pulling or not self._fov_id:
+            return
+        session, rows = self.session, read(self.layer, self._cells())
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        table = reconcile(
+            session.table, rows, self._fov_id, session.taxonomy, annotator=self._annotator(), when=when
+        )
+        self._pulling = True
+        try:
+            if not session.commit(table, "edit cells"):
+                self.push()
+        finally:
+            self._pulling = False
+
+    def settle(self) -> None:
+        """End what is being drawn or dragged, and pull: the table is about to change."""
+        self._end_drawing()
+        self.pull()
+
+    def push(self) -> None:
+        """Make the layer show the table."""
+        with self._quiet():
+            apply(self.layer, self._cells(), self.session.taxonomy)
+
+    def selected(self) -> tuple[str, ...]:
+        """Ids of the selected cells."""
+        ids = shape_ids(self.layer)
+        return tuple(ids[i] for i in sorted(self.layer.selected_data) if i < len(ids))
+
+    def select(self, cell_ids: set[str]) -> None:
+        """Select the shapes of these cells."""
+        with self._quiet():
+            self.layer.selected_data = {i for i, key in enumerate(shape_ids(self.layer)) if key in cell_ids}
+            self.layer.feature_defaults = DEFAULTS
+
+    def _cells(self) -> tuple[Cell, ...]:
+        return self.session.table.of_field(self._fov_id)
+
+    def _end_drawing(self) -> None:
+        if self.drawing:
+            self.layer._finish_drawing()
+            self.layer.selected_data = set()  # or what is left of the drag would go on with it
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        before, self._pushing = self._pushing, True
+        try:
+            yield
+        finally:
+            self._pushing = before
+
+    def _on_changed(self, old: CellTable, new: CellTable) -> None:
+        if not self._pulling:
+            with self._quiet():
+                self._end_drawing()
+        step, ids = diff(old, new), shape_ids(self.layer)
+        moved = step.added or step.removed or any(a.detection is not b.detection for a, b in step.changed)
+        if moved or not all(key in new for key in ids):
+            self.push()
+        else:
+            with self._quiet():
+                dress(self.layer, [new[key] for key in ids], self.session.taxonomy)
+
+    def _on_field(self, fov_id: str) -> None:
+        self.settle()
+        self._fov_id = fov_id
+        self.push()
+
+    def _on_slide(self, _slide: Slide) -> None:
+        with self._quiet():
+            self._end_drawing()
+        self._fov_id = ""
+        self.push()
+
+    def _on_data(self, event: Any) -> None:
+        if getattr(event, "action", None) in {ActionType.ADDED, ActionType.CHANGED, ActionType.REMOVED}:
+            self.pull()
+
+    def _on_features(self, event: Any) -> None:
+        del event
+        if not self.drawing:
+            self.pull()

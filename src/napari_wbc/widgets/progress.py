@@ -1,0 +1,97 @@
+"""One long function at a time, with a bar and a button to cancel it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.widgets.worker import Job
+
+__all__ = ["JobBar"]
+
+T = TypeVar("T")
+
+
+class JobBar(QWidget):
+    """Run a long function in a thread and show how far it is.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    said = Signal(str)
+    """With one line for the person at the screen: the step, or what went wrong."""
+    running_changed = Signal(bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._job = Job(self)
+        self._done: Callable[[Any], Any] = lambda _result: None
+        self.bar = QProgressBar()
+        self.bar.setFormat("%v / %m")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setEnabled(False)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.cancel_button)
+        self.cancel_button.clicked.connect(self._on_cancel)
+        self._job.progressed.connect(self._on_progress)
+        self._job.returned.connect(self._on_returned)
+        self._job.failed.connect(self.said)
+        self._job.finished.connect(lambda: self._set_running(False))
+
+    @property
+    def running(self) -> bool:
+        """Whether a function is under way."""
+        return self._job.running
+
+    def start(self, steps: Callable[[], Steps[T]], done: Callable[[T], Any]) -> None:
+        """Run a long function.
+
+        Parameters
+        ----------
+        steps : callable
+            Makes the generator, in the thread.
+        done : callable
+            Gets the result, in the thread of the window; not when cancelled or failed.
+
+        Raises
+        ------
+        WbcError
+            If one is under way.
+        """
+        self._job.start(steps)
+        self._done = done
+        self._set_running(True)
+
+    def cancel(self) -> None:
+        """Ask the function to end at its next step."""
+        self._job.cancel()
+
+    def _on_cancel(self) -> None:
+        self.cancel()
+        self.cancel_button.setEnabled(False)
+        self.said.emit("Cancelled.")
+
+    def _on_returned(self, result: Any) -> None:
+        self._done(result)
+
+    def _on_progress(self, progress: Progress) -> None:
+        if not self.cancel_button.isEnabled():
+            return
+        self.bar.setMaximum(progress.total)
+        self.bar.setValue(progress.done)
+        self.said.emit(progress.note or progress.step)
+
+    def _set_running(self, running: bool) -> None:
+        self.cancel_button.setEnabled(running)
+        if not running:
+            self.bar.setMaximum(max(1, self.bar.maximum()))
+            self.bar.reset()
+        self.running_changed.emit(running)

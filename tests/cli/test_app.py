@@ -1,0 +1,92 @@
+"""The command line: exit codes, one line for an error, and results beside the fields."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_wbc import __version__
+from napari_wbc.classify.networks import build_network
+from napari_wbc.classify.preset import Preset
+from napari_wbc.cli import main
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.store import save_weights
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the command line; return exit code, stdout and stderr."""
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["napari-wbc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    card = ModelCard("tiny", "1", "cdnn", EIGHT_CLASSES.names, asdict(Preset(size=32)), threshold=0)
+    save_weights(path, build_network("cdnn", 8).state_dict(), card)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder that is a slide."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.full((60, 80, 3), 230, np.uint8)).save("a.png")
+    return tmp_path
+
+
+def test_the_version_is_told(call):
+    assert call("--version") == (0, f"napari-wbc {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("analyze",), ("fly",), ("analyze", "x", "--out", "y", "--device", "tpu")]
+)
+def test_wrong_arguments_are_exit_code_2(call, arguments):
+    assert call(*arguments)[0] == 2
+
+
+def test_an_error_is_one_line(call, tmp_path):
+    code, out, err = call("analyze", tmp_path / "none.png", "--out", tmp_path, "--quiet")
+    assert (code, out) == (2, "")
+    assert err.startswith("napari-wbc: ")
+    assert err.count("\n") == 1
+
+
+def test_results_may_go_beside_the_fields_again_and_again(call, folder, weights):
+    for _ in range(2):
+        code, _, err = call("analyze", ".", "--out", ".", "--weights", weights, "--device", "cpu", "--quiet")
+        assert (code, err) == (0, "")
+        (one,) = json.loads((folder / "differential.json").read_text())
+        assert (one["slide"], one["fields"]) == (folder.name, 1)
+
+
+def test_some_files_failed_is_exit_code_3(call, folder, weights):
+    (folder / "b.png").touch()
+    code, _, err = call("analyze", folder, "--out", "out", "--weights", weights, "--device", "cpu", "--quiet")
+    assert code == 3
+    assert "b.png: the file is empty" in err
+    assert "1 of 2 files failed" in err
+    assert (folder / "out" / "cells.csv").is_file()
+
+
+def test_single_cells_are_classified(call, folder, weights):
+    code, out, _ = call("classify", "a.png", "--out", "crops.csv", "--weights", weights, "--device", "cpu")
+    assert code == 0
+    assert "1 predictions written" in out
+    assert (folder / "crops.csv").read_text().startswith("path,prediction,confidence,p_neutrophil")

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from npe2 import PluginManager
+from PIL import Image
+
+from napari_wbc.contrib.reader import get_reader
+from napari_wbc.errors import WbcError
+from napari_wbc.layers.field import FIELDS_KEY
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "slide"
+    path.mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((20, 24, 3), 50 * (i + 1), np.uint8)).save(path / f"{i}.png")
+    (path / "notes.txt").write_text("stained on Monday")
+    return path
+
+
+def read(path):
+    reader = get_reader(path)
+    assert reader is not None
+    (layer,) = reader(path)
+    return layer
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_folder_is_one_slide(folder, as_list):
+    data, meta, kind = read([str(folder)] if as_list else str(folder))
+    assert kind == "image"
+    assert data.shape == (20, 24, 3)
+    assert data.max() == 50
+    assert meta["name"] == "slide"
+    assert [Path(path).name for path in meta["metadata"][FIELDS_KEY]] == ["0.png", "1.png", "2.png"]
+
+
+def test_what_is_no_slide_is_left_to_others(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("no image")
+    for path in (folder / "0.png", tmp_path / "empty", tmp_path / "notes", tmp_path / "missing"):
+        assert get_reader(str(path)) is None
+    assert get_reader([]) is None
+    assert get_reader([str(folder), str(folder)]) is None
+
+
+def test_broken_first_image(folder):
+    (folder / "0.png").write_bytes(b"no image")
+    data, meta, _ = read(str(folder))
+    assert data.max() == 100
+    assert len(meta["metadata"][FIELDS_KEY]) == 3
+
+
+def test_only_broken_images(folder):
+    for path in folder.glob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(WbcError, match=r"0\.png"):
+        read(str(folder))
+
+
+def test_napari_finds_the_reader(folder):
+    PluginManager.instance().discover()
+    viewer = ViewerModel()
+    (layer,) = viewer.open(str(folder), plugin="napari-wbc")
+    assert layer.rgb
+    assert layer.name == "slide"
+    assert Path(layer.metadata[FIELDS_KEY][0]).name == "0.png"

@@ -1,0 +1,126 @@
+"""The main job: fields in, cells out, and what failed beside them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import napari_wbc
+from napari_wbc.classify.networks import build_network
+from napari_wbc.classify.predict import load_classifier
+from napari_wbc.classify.preset import Preset
+from napari_wbc.errors import WbcError
+from napari_wbc.imaging.read import open_slide
+from napari_wbc.model.cell import Detection
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.progress import run
+from napari_wbc.model.slide import Slide
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.pipeline.analyze import (
+    PRESETS,
+    analyze_slide_steps,
+    classify_cells,
+    make_detector,
+    parameters_of,
+)
+from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.store import save_weights
+
+BOXES = (BBox(5, 5, 25, 25), BBox(30, 40, 50, 60))
+
+
+@dataclass(frozen=True)
+class TwoCells:
+    """A detector that finds two cells everywhere."""
+
+    name: str = "two cells"
+
+    def detect(self, image):
+        return tuple(Detection(box, score=0.5) for box in BOXES)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    card = ModelCard("tiny", "1", "cdnn", EIGHT_CLASSES.names, asdict(Preset(size=32)), threshold=0)
+    save_weights(path, build_network("cdnn", 8).state_dict(), card)
+    return path
+
+
+@pytest.fixture(scope="module")
+def classifier(weights):
+    return load_classifier(weights, device="cpu")
+
+
+@pytest.fixture
+def slide(tmp_path):
+    folder = tmp_path / "slide"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("f1.png", "f2.png"):
+        Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def test_a_slide_without_fields_has_no_cells(classifier):
+    one = run(analyze_slide_steps(Slide("empty", ()), TwoCells(), classifier))
+    assert (len(one.table), one.failures, one.differential.total) == (0, (), 0)
+
+
+def test_no_cells_are_classified_as_none(classifier):
+    assert classify_cells(np.zeros((9, 9, 3), np.uint8), [], classifier) == ()
+
+
+def test_a_field_that_cannot_be_read_is_a_failure_and_the_rest_goes_on(slide, classifier):
+    (slide / "f0.png").write_bytes(b"no image")
+    steps = analyze_slide_steps(open_slide(slide), TwoCells(), classifier)
+    notes = [(s.done, s.total, "f0.png" in s.note) for s in steps]
+    assert notes == [(1, 3, True), (2, 3, False), (3, 3, False)]
+    one = run(analyze_slide_steps(open_slide(slide), TwoCells(), classifier))
+    assert [f.path.name for f in one.failures] == ["f0.png"]
+    assert [c.fov_id for c in one.table.values()] == ["slide/f1.png"] * 2 + ["slide/f2.png"] * 2
+    assert all(c.prediction is not None for c in one.table.values())
+    assert [c.detection.bbox for c in one.table.of_field("slide/f1.png")] == list(BOXES)
+
+
+def test_an_analysis_has_tables_of_cells_and_classes(slide, weights):
+    analysis = napari_wbc.analyze(str(slide), weights=weights, device="cpu")
+    assert analysis.failures == ()
+    assert len(analysis.differential) == 10
+    assert set(analysis.cells["slide"]) <= {"slide"}
+
+
+def test_nothing_to_analyze_is_said():
+    with pytest.raises(WbcError, match="No image given"):
+        napari_wbc.analyze([])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("abacus",), "choose one of: hsv"),
+        (("mask-rcnn",), "choose --detector hsv"),
+        (("hsv", "blue"), "nucleus"),
+        (("hsv", "blue", {"sensitivity": 1}), "nucleus"),
+        (("hsv", None, {"luck": 1}), "no parameter luck; it has "),
+    ],
+)
+def test_an_unknown_detector_preset_or_parameter_is_said(arguments, message):
+    with pytest.raises(WbcError, match=message):
+        make_detector(*arguments)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_parameter_of_a_preset_can_be_set(preset):
+    parameters = parameters_of(preset)
+    assert parameters
+    for one in parameters:
+        assert one.low <= one.default <= one.high
+        assert one.title
+        changed = make_detector("hsv", preset, {one.name: one.high})
+        assert getattr(changed.parameters, one.name) == one.high

@@ -1,0 +1,75 @@
+"""A file is replaced as a whole or left as it was."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from napari_wbc.errors import WbcError
+from napari_wbc.storage.atomic import write_bytes, write_text
+
+
+def test_nothing_can_be_written(tmp_path):
+    write_bytes(tmp_path / "empty", b"")
+    assert (tmp_path / "empty").read_bytes() == b""
+
+
+def test_folders_are_made(tmp_path):
+    write_text(tmp_path / "a" / "b" / "c.txt", "é\n")
+    assert (tmp_path / "a" / "b" / "c.txt").read_bytes() == b"\xc3\xa9\n"
+
+
+def test_an_old_file_is_replaced_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "table.csv"
+    for text in ("old", "new"):
+        write_text(path, text)
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_failure_leaves_the_old_file(step, tmp_path, monkeypatch):
+    path = tmp_path / "table.csv"
+    write_text(path, "old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync" if step == "fsync" else "pathlib.Path.replace", full)
+    with pytest.raises(WbcError, match=r"table\.csv: cannot be written \(No space left"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interruption_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "table.csv"
+    write_text(path, "old")
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_the_way_is_said(tmp_path):
+    (tmp_path / "table.csv" / "inner").mkdir(parents=True)
+    with pytest.raises(WbcError, match="cannot be written"):
+        write_text(tmp_path / "table.csv", "new")
+
+
+def test_a_file_where_a_folder_should_be_is_said(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(WbcError, match="cannot be written"):
+        write_text(tmp_path / "out" / "table.csv", "new")
+
+
+def test_names_that_are_no_text_are_escaped(tmp_path):
+    write_text(tmp_path / "table.csv", os.fsdecode(b"\xff.png"))
+    assert (tmp_path / "table.csv").read_text() == "\\udcff.png"

@@ -1,0 +1,75 @@
+"""Augmentation: drawn from a seed, within range, and nothing where nothing is asked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_wbc.train.augment import Augmentation
+
+NOTHING = Augmentation(zoom=0, shift=0, shear=0, mix=0, gamma=0, saturation=0, blur=0, noise=0)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def crops():
+    return torch.rand(6, 3, 28, 28, generator=seeded(9))
+
+
+def target(side):
+    """Rings that look the same however they are turned, shape (1, 3, side, side)."""
+    line = torch.arange(side) - (side - 1) / 2
+    radius = (line[:, None] ** 2 + line**2).sqrt()
+    return torch.stack([0.5 + 0.4 * torch.cos(radius / scale) for scale in (3, 4, 5)])[None]
+
+
+def test_no_crops_stay_no_crops(crops):
+    assert Augmentation().apply(crops[:0], 20, seeded()).shape == (0, 3, 20, 20)
+
+
+@pytest.mark.parametrize("size", [16, 20, 28])
+def test_crops_keep_their_range_and_get_their_size(crops, size):
+    strong = Augmentation(zoom=1, shift=0.5, shear=1, mix=1, gamma=3, saturation=2, blur=3, noise=0.5)
+    for augmentation in (Augmentation(), strong, NOTHING):
+        changed = augmentation.apply(crops, size, seeded())
+        assert changed.shape == (6, 3, size, size)
+        assert changed.isfinite().all()
+        assert changed.min() >= 0
+        assert changed.max() <= 1
+
+
+def test_a_seed_gives_the_same_crops_again(crops):
+    first, second = (Augmentation().apply(crops, 20, seeded(3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, Augmentation().apply(crops, 20, seeded(4)))
+
+
+def test_the_global_random_state_is_not_touched(crops):
+    before = torch.random.get_rng_state()
+    Augmentation().apply(crops, 20, seeded())
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_each_crop_is_changed_in_its_own_way():
+    changed = Augmentation().apply(target(28).repeat(4, 1, 1, 1), 20, seeded())
+    assert all(not torch.equal(changed[0], other) for other in changed[1:])
+
+
+def test_where_all_ranges_are_zero_colours_stay():
+    flat = torch.rand(8, 3, 1, 1, generator=seeded(1)).clamp(min=0.01).expand(8, 3, 28, 28)
+    torch.testing.assert_close(NOTHING.apply(flat, 20, seeded()), flat[..., :20, :20])
+
+
+def test_where_all_ranges_are_zero_a_crop_is_only_turned():
+    rings = target(28).repeat(8, 1, 1, 1)
+    changed = NOTHING.apply(rings, 20, seeded())
+    torch.testing.assert_close(changed, rings[..., 4:24, 4:24], rtol=0, atol=0.02)
+
+
+def test_black_crops_stay_dark():
+    changed = Augmentation(noise=0).apply(torch.zeros(4, 3, 28, 28), 20, seeded())
+    assert changed.isfinite().all()
+    assert changed.max() < 0.2

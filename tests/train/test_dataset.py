@@ -1,0 +1,156 @@
+"""Training sets: folders and manifests, and the crops that are cut from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_wbc.classify.preset import Preset
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.progress import run
+from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
+
+HEADER = "path,label,split,source,top,left,bottom,right\n"
+
+
+def picture(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    def write(rows, header=HEADER):
+        path = tmp_path / "cells.csv"
+        path.write_text(header + "".join(f"{row}\n" for row in rows), encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_an_empty_folder_is_no_training_set(tmp_path):
+    with pytest.raises(WbcError, match="no labelled cell"):
+        read_training_set(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["none", "none.csv", "cells.txt"])
+def test_what_is_neither_folder_nor_manifest_is_refused(tmp_path, name):
+    (tmp_path / "cells.txt").touch()
+    with pytest.raises(WbcError, match="neither a folder"):
+        read_training_set(tmp_path / name)
+
+
+def test_a_folder_tells_split_and_class(tmp_path):
+    root = tmp_path / "lab"
+    for name in ("train/immature_granulocyte/b.png", "train/basophil/a.JPG", "test/basophil/c.tif"):
+        picture(root / name)
+    for name in ("train/basophil/._a.png", "train/basophil/notes.txt", "other/basophil/d.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    assert read_training_set(str(root)) == (
+        LabelledCell(root / "train/basophil/a.JPG", "basophil", "train", "lab"),
+        LabelledCell(root / "train/immature_granulocyte/b.png", "immature granulocyte", "train", "lab"),
+        LabelledCell(root / "test/basophil/c.tif", "basophil", "test", "lab"),
+    )
+
+
+def test_an_empty_manifest_is_no_training_set(manifest):
+    with pytest.raises(WbcError, match="no labelled cell"):
+        read_training_set(manifest([]))
+    with pytest.raises(WbcError, match="not a readable CSV"):
+        read_training_set(manifest([], header=""))
+
+
+def test_a_manifest_tells_everything(manifest, tmp_path):
+    cells = read_training_set(manifest(["a/1.png,basophil,train,é,1,2,11,22.5", "007,NA,val,None,,,,"]))
+    assert cells == (
+        LabelledCell(tmp_path / "a/1.png", "basophil", "train", "é", BBox(1, 2, 11, 22.5)),
+        LabelledCell(tmp_path / "007", "NA", "val", "None", None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.png,basophil,training,lab,,,,", "unknown splits"),
+        ("a.png,basophil,,lab,,,,", "unknown splits"),
+        ("a.png,basophil,train,lab,5,5,5,9", "line 3.*empty"),
+        ("a.png,basophil,train,lab,5,5,,9", "line 3.*finite"),
+        ("a.png,basophil,train,lab,five,5,7,9", "line 3.*five"),
+        ("a.png,basophil,train,lab,5,5,7,9,11,13,15", "not a readable CSV"),
+    ],
+)
+def test_a_wrong_row_is_said_with_its_place(manifest, row, message):
+    with pytest.raises(WbcError, match=message):
+        read_training_set(manifest(["ok.png,basophil,train,lab,,,,", row]))
+
+
+@pytest.mark.parametrize("missing", ["path", "split", "right"])
+def test_a_missing_column_is_named(manifest, missing):
+    header = ",".join(name for name in HEADER.strip().split(",") if name != missing) + "\n"
+    with pytest.raises(WbcError, match=f"lacks the columns {missing}"):
+        read_training_set(manifest([], header=header))
+
+
+def test_a_manifest_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "cells.csv").write_bytes(b"\xff\xfe\x00\x01" * 50)
+    with pytest.raises(WbcError, match="not a readable CSV"):
+        read_training_set(tmp_path / "cells.csv")
+
+
+def test_no_cells_give_no_crops():
+    data = run(cut_training_crops([], ("a",), Preset(size=16)))
+    assert data.crops.shape == (0, 16, 16, 3)
+    assert len(data.labels) == len(data.sources) == len(data.splits) == 0
+
+
+def test_crops_are_cut_as_for_inference(tmp_path):
+    boxes = [BBox(5, 5, 20, 20), BBox(10, 20, 30, 35)]
+    field = picture(tmp_path / "f.png")
+    cells = [
+        LabelledCell(tmp_path / "f.png", label, split, "lab", box)
+        for box, label, split in zip(boxes, ("b", "a"), ("train", "val"), strict=True)
+    ]
+    steps = list(cut_training_crops(cells, ("a", "b"), Preset(size=16)))
+    assert [(s.done, s.total) for s in steps] == [(2, 2)]
+    data = run(cut_training_crops(cells, ("a", "b"), Preset(size=16)))
+    np.testing.assert_array_equal(data.crops, cut_crops(field, boxes, size=16, factor=1.5))
+    assert data.labels.tolist() == [1, 0]
+    assert data.splits.tolist() == ["train", "val"]
+    assert data.where(data.splits == "val").labels.tolist() == [0]
+
+
+def test_room_adds_a_margin_at_the_same_scale(tmp_path):
+    picture(tmp_path / "f.png")
+    cells = [LabelledCell(tmp_path / "f.png", "a", "train", "lab", BBox(10, 15, 26, 31))]
+    preset = Preset(size=16, factor=1)
+    tight = run(cut_training_crops(cells, ("a",), preset)).crops
+    wide = run(cut_training_crops(cells, ("a",), preset, room=1.5)).crops
+    np.testing.assert_array_equal(wide[:, 4:20, 4:20], tight)
+
+
+def test_an_unknown_label_is_refused_before_any_pixel_is_read(tmp_path):
+    cells = [LabelledCell(tmp_path / "none.png", "zebra", "train", "lab")]
+    with pytest.raises(WbcError, match="zebra"):
+        run(cut_training_crops(cells, ("a",), Preset()))
+
+
+def test_a_missing_image_is_said(tmp_path):
+    cells = [LabelledCell(tmp_path / "none.png", "a", "train", "lab")]
+    with pytest.raises(ReadError, match=r"none\.png"):
+        run(cut_training_crops(cells, ("a",), Preset()))
+
+
+def test_the_hash_tells_data_apart(tmp_path):
+    def sha256(label="a", split="train", seed=0):
+        picture(tmp_path / "f.png", seed)
+        cells = [LabelledCell(tmp_path / "f.png", label, split, "lab", BBox(5, 5, 20, 20))]
+        return run(cut_training_crops(cells, ("a", "b"), Preset(size=16))).sha256
+
+    assert sha256() == sha256()
+    assert len({sha256(), sha256(label="b"), sha256(split="val"), sha256(seed=1)}) == 4

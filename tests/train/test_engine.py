@@ -1,0 +1,171 @@
+"""Training: it learns, it can be stopped and resumed, and it says what it cannot do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_wbc.classify.predict import load_classifier
+from napari_wbc.classify.preset import Preset
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import run
+from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.engine import ROOM, Recipe, logits_of, train_classifier
+from napari_wbc.weights.store import load_weights
+
+CLASSES = ("small", "large")
+RECIPE = Recipe(name="tiny", epochs=2, batch_size=20, draws=40, ema=0.5, preset=Preset(size=16))
+SIDE = round(16 * ROOM)
+
+
+def blobs(n=40, sources=("lab",), seed=0):
+    """Purple discs, small or large, on bright ground: three quarters to learn, the rest to choose."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    rows, cols = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    disc = np.hypot(rows, cols) < np.where(labels, 7, 3)[:, None, None]
+    color = np.where(disc[..., None], (110, 60, 140), (240, 235, 230))
+    crops = np.clip(color + rng.normal(0, 8, color.shape), 0, 255).astype(np.uint8)
+    splits = np.where(np.arange(n) % 8 < 6, "train", "val")
+    return CropSet(crops, labels, np.resize(np.array(sources), n), splits, f"sha of {seed}")
+
+
+def train(out, recipe=RECIPE, data=None):
+    return run(train_classifier(data or blobs(), CLASSES, recipe, out, device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("run"), replace(RECIPE, epochs=8, draws=80))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_empty_split_is_refused(split, tmp_path):
+    data = blobs()
+    with pytest.raises(WbcError, match="train and val"):
+        train(tmp_path, data=data.where(data.splits != split))
+    assert not any(tmp_path.iterdir())
+
+
+def test_no_crops_have_no_logits():
+    assert len(logits_of(torch.nn.Linear(1, 1), np.empty((0, 16, 16, 3), np.uint8), Preset(size=16))) == 0
+
+
+@pytest.mark.parametrize("options", [{"precision": "3-bit"}, {"architecture": "vit-9000"}])
+def test_an_impossible_recipe_is_refused(options, tmp_path):
+    with pytest.raises(WbcError, match="choose one of"):
+        train(tmp_path, replace(RECIPE, **options))
+
+
+def test_an_unknown_device_is_refused(tmp_path):
+    with pytest.raises(WbcError, match="choose auto, cpu or cuda"):
+        run(train_classifier(blobs(), CLASSES, RECIPE, tmp_path, device="abacus"))
+
+
+def test_it_learns(trained):
+    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
+    fresh = blobs(seed=5)
+    edge = (SIDE - 16) // 2
+    predictions = load_classifier(trained.weights, device="cpu").predict(
+        fresh.crops[:, edge:-edge, edge:-edge]
+    )
+    right = [CLASSES[i] == p.cell_class for i, p in zip(fresh.labels, predictions, strict=True)]
+    assert np.mean(right) > 0.9
+
+
+def test_the_card_tells_what_was_done(trained):
+    tensors, card = load_weights(trained.weights)
+    assert card == trained.card
+    assert card.classes == CLASSES
+    assert Preset(**card.preset) == RECIPE.preset
+    assert card.parameters == sum(t.numel() for t in tensors.values())
+    assert card.provenance["cells"] == {"lab train": 30, "lab val": 10}
+    assert card.provenance["recipe"]["seed"] == 0
+    assert card.metrics["lab val"]["n"] == 10
+    assert 0.2 <= card.temperature <= 5
+    assert 0.5 <= card.threshold <= 0.95
+
+
+def test_progress_comes_at_every_step_and_a_line_after_every_epoch(tmp_path):
+    steps = list(train_classifier(blobs(), CLASSES, RECIPE, tmp_path, device="cpu"))
+    assert [s.done for s in steps] == [1, 2, 2, 3, 4, 4]
+    assert {s.total for s in steps} == {4}
+    assert ["val_lab" in s.note for s in steps] == [False, False, True] * 2
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5], ids=["in the first epoch", "after it", "in the second"])
+def test_a_stopped_run_goes_on_as_if_never_stopped(stop, tmp_path):
+    recipe = replace(RECIPE, epochs=3)
+    straight = train(tmp_path / "straight", recipe)
+    started = train_classifier(blobs(), CLASSES, recipe, tmp_path / "resumed", device="cpu")
+    for _ in range(stop):
+        next(started)
+    started.close()
+    resumed = train(tmp_path / "resumed", recipe)
+    assert resumed.history == straight.history
+    assert resumed.card == straight.card
+    ours, theirs = load_weights(resumed.weights)[0], load_weights(straight.weights)[0]
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    first = train(tmp_path)
+    steps = train_classifier(blobs(), CLASSES, RECIPE, tmp_path, device="cpu")
+    assert list(steps) == []
+    assert train(tmp_path) == first
+    kept = sorted(path.name.split("-")[0] for path in (tmp_path / "checkpoint").iterdir())
+    assert kept == ["best", "epoch", "index.json"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data"),
+    [(replace(RECIPE, epochs=3), None), (replace(RECIPE, seed=1), None), (RECIPE, blobs(seed=1))],
+    ids=["epochs", "seed", "data"],
+)
+def test_another_run_in_the_same_folder_is_refused(recipe, data, tmp_path):
+    train(tmp_path)
+    with pytest.raises(WbcError, match="another recipe or other data"):
+        train(tmp_path, recipe, data)
+
+
+@pytest.mark.parametrize("harm", ["index", "truncated index", "state"])
+def test_a_damaged_checkpoint_is_said(harm, tmp_path):
+    train(tmp_path)
+    index = tmp_path / "checkpoint" / "index.json"
+    if harm == "index":
+        index.write_text("{}")
+    elif harm == "truncated index":
+        index.write_text(index.read_text()[:50])
+    else:
+        (index.parent / json.loads(index.read_text())["state"]).write_bytes(b"half")
+    with pytest.raises(WbcError, match="the checkpoint is damaged"):
+        train(tmp_path)
+
+
+def test_every_source_is_validated_for_itself(tmp_path):
+    trained = train(tmp_path, data=blobs(sources=("lab", "lab1", "lab11")))
+    last = trained.history[-1]
+    scores = [last[f"val_{source}"] for source in ("lab", "lab1", "lab11")]
+    assert last["val_balanced_accuracy"] == pytest.approx(np.mean(scores))
+
+
+def test_a_run_that_diverges_is_stopped(tmp_path):
+    with pytest.raises(WbcError, match="diverged"):
+        train(tmp_path, replace(RECIPE, learning_rate=1e30, epochs=4))
+
+
+def test_the_test_split_is_not_looked_at(tmp_path):
+    data = blobs()
+    more = CropSet(
+        np.concatenate([data.crops, 255 - data.crops[:8]]),
+        np.concatenate([data.labels, 1 - data.labels[:8]]),
+        np.concatenate([data.sources, data.sources[:8]]),
+        np.concatenate([data.splits, np.full(8, "test")]),
+        data.sha256,
+    )
+    with_test, without = train(tmp_path / "a", data=more), train(tmp_path / "b", data=data)
+    assert with_test.card.sha256 == without.card.sha256

@@ -1,0 +1,88 @@
+"""A slide, a detector and a classifier that take no time, and a viewer with the workbench docked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_wbc.classify.preset import Preset
+from napari_wbc.imaging.read import open_slide
+from napari_wbc.model.cell import Detection, Prediction
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.slide import Slide
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.widgets.workbench import Workbench
+
+
+@dataclass
+class FakeDetector:
+    """Finds two cells in each field; ``before`` runs first, with the image."""
+
+    before: Callable[[np.ndarray], Any] = lambda _image: None
+    name: str = "fake"
+
+    def detect(self, image: np.ndarray) -> tuple[Detection, ...]:
+        self.before(image)
+        return Detection(BBox(5, 5, 15, 15)), Detection(BBox(20, 30, 35, 45))
+
+
+@dataclass
+class FakeClassifier:
+    """Takes the first cell of a field for a lymphocyte, all others for basophils."""
+
+    preset: Preset = field(default_factory=Preset)
+
+    def predict(self, crops: np.ndarray) -> tuple[Prediction, ...]:
+        names = EIGHT_CLASSES.names
+        said = ["lymphocyte", *["basophil"] * len(crops)][: len(crops)]
+        return tuple(Prediction(names, tuple(float(n == s) for n in names)) for s in said)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "slide"
+    path.mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((48, 64, 3), 60 * (i + 1), np.uint8)).save(path / f"field-{i}.png")
+    return path
+
+
+@pytest.fixture
+def slide(folder: Path) -> Slide:
+    return open_slide(folder)
+
+
+@pytest.fixture
+def detector(monkeypatch: pytest.MonkeyPatch) -> FakeDetector:
+    """What the workbench analyzes and previews with."""
+    fake = FakeDetector()
+    for module in ("widgets.workbench", "pipeline.analyze"):
+        monkeypatch.setattr(f"napari_wbc.{module}.make_detector", lambda *_args: fake)
+    monkeypatch.setattr("napari_wbc.pipeline.analyze.load_classifier", lambda *_args, **_kw: FakeClassifier())
+    return fake
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Any]) -> Any:
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def bench(viewer: Any, detector: FakeDetector, wait: Callable[[Workbench], None]) -> Iterator[Workbench]:
+    """The workbench as napari makes it for a person."""
+    _dock, bench = viewer.window.add_plugin_dock_widget("napari-wbc", "Workbench")
+    yield bench
+    bench.release()
+    wait(bench)
+
+
+@pytest.fixture
+def wait(qtbot: Any) -> Callable[[Workbench], None]:
+    """Let the work that is under way end."""
+    return lambda bench: qtbot.waitUntil(lambda: not bench.busy, timeout=20_000)
