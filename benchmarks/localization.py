@@ -9,20 +9,12 @@ in the notes below the table.
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
-import json
-import os
-import platform
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import cv2
 import matplotlib as mpl
@@ -32,18 +24,15 @@ import pandas as pd
 
 from napari_wbc.detect.hsv import PRESETS, HsvDetector
 from napari_wbc.errors import WbcError
+from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
+from public_sets import DATA, table, voc_boxes
+from record import record
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT / os.environ.get("NAPARI_WBC_DATA", "../shared/data")
-RESULTS = ROOT / "benchmarks" / "results"
-LIBRARIES = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "pandas")
-SEED = 0
-"""Written down for the record; nothing here is drawn at random."""
 MISPLACED_MASK = "BloodImage_00177"
 UNBOXED = {f"BloodImage_{number}" for number in ("00133", "00135", "00171", "00178", "00228")}
 SMALLEST = 200
@@ -54,12 +43,11 @@ Image = npt.NDArray[np.uint8]
 
 @dataclass
 class Labelled:
-    """One field with the boxes of its cells, and the bytes that it was read from."""
+    """One field with the boxes of its cells."""
 
     name: str
     image: Image
     truths: list[BBox]
-    sources: list[bytes] = field(repr=False)
 
 
 def decoded(data: bytes, flag: int = cv2.IMREAD_COLOR) -> Image:
@@ -67,30 +55,15 @@ def decoded(data: bytes, flag: int = cv2.IMREAD_COLOR) -> Image:
     return np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def yolo(data: bytes, shape: tuple[int, ...], keep: str | None = None) -> list[BBox]:
+def yolo(labels: str, shape: tuple[int, ...], keep: str | None = None) -> list[BBox]:
     height, width = shape[:2]
     boxes = []
-    for line in data.decode().splitlines():
+    for line in labels.splitlines():
         kind, *numbers = line.split()
         x, y, w, h = map(float, numbers[:4])
         if keep in (None, kind):
             box = BBox((y - h / 2) * height, (x - w / 2) * width, (y + h / 2) * height, (x + w / 2) * width)
             boxes.append(box.clipped(height, width))
-    return boxes
-
-
-def voc(data: bytes) -> list[BBox]:
-    boxes = []
-    for item in ET.fromstring(data).iter("object"):
-        box = item.find("bndbox")
-        if item.findtext("name") == "WBC" and box is not None:
-            edges = (float(box.findtext(key) or "nan") for key in ("ymin", "xmin", "ymax", "xmax"))
-            boxes.append(BBox(*edges))
     return boxes
 
 
@@ -121,44 +94,39 @@ def mask_boxes(mask: Image, boxes: Sequence[BBox] = ()) -> list[BBox]:
 
 def bccd(truth: str, split: str | None = None) -> Iterator[Labelled]:
     folder = DATA / "bccd"
-    for row in rows(folder / "splits.csv"):
+    for row in table(folder / "splits.csv"):
         name = Path(row["image"]).stem
         annotation = folder / "Annotations" / f"{name}.xml"
         if split not in (None, row["split"]):
             continue
-        sources = [(folder / "JPEGImages" / f"{name}.jpg").read_bytes()]
-        boxes = []
-        if annotation.is_file():
-            sources.append(annotation.read_bytes())
-            boxes = voc(sources[-1])
+        boxes = [BBox(*edges) for edges in voc_boxes(annotation)]
         if truth == "boxes" and (name in UNBOXED or not annotation.is_file()):
             continue
         if truth == "masks":
             if name == MISPLACED_MASK:
                 continue
-            sources.append((folder / "masks" / f"{name.replace('_', '_Mask_')}.png").read_bytes())
-            boxes = mask_boxes(decoded(sources[-1], cv2.IMREAD_GRAYSCALE), boxes)
-        yield Labelled(name, decoded(sources[0]), boxes, sources)
+            mask = (folder / "masks" / f"{name.replace('_', '_Mask_')}.png").read_bytes()
+            boxes = mask_boxes(decoded(mask, cv2.IMREAD_GRAYSCALE), boxes)
+        yield Labelled(name, read_image(folder / "JPEGImages" / f"{name}.jpg"), boxes)
 
 
 def boxed(folder: Path, names: Sequence[str], keep: str | None = None) -> Iterator[Labelled]:
     """Fields of a set with ``images/`` and YOLO ``labels/``."""
     for name in names:
-        sources = [(folder / "images" / name).read_bytes()]
-        sources.append((folder / "labels" / name).with_suffix(".txt").read_bytes())
-        image = decoded(sources[0])
-        yield Labelled(name, image, yolo(sources[1], image.shape, keep), sources)
+        image = read_image(folder / "images" / name)
+        labels = (folder / "labels" / name).with_suffix(".txt").read_text(encoding="utf-8")
+        yield Labelled(name, image, yolo(labels, image.shape, keep))
 
 
 def chula(split: str) -> Iterator[Labelled]:
     folder = DATA / "chula_wbc"
-    names = [row["image"] for row in rows(folder / "splits.csv") if row["split"] == split]
+    names = [row["image"] for row in table(folder / "splits.csv") if row["split"] == split]
     return boxed(folder, names)
 
 
 def raabin() -> Iterator[Labelled]:
     folder = DATA / "txl_pbc"
-    names = [row["image"] for row in rows(folder / "index.csv") if row["source"] == "raabin"]
+    names = [row["image"] for row in table(folder / "index.csv") if row["source"] == "raabin"]
     return boxed(folder, names, keep="0")
 
 
@@ -170,9 +138,8 @@ def pig() -> Iterator[Labelled]:
 def seg_wbc() -> Iterator[Labelled]:
     with zipfile.ZipFile(DATA / "seg_wbc_dataset2" / "images_and_masks.zip") as archive:
         for name in sorted(n for n in archive.namelist() if n.endswith(".bmp")):
-            sources = [archive.read(name), archive.read(f"{Path(name).stem}.png")]
-            mask = decoded(sources[1], cv2.IMREAD_GRAYSCALE)
-            yield Labelled(name, decoded(sources[0]), mask_boxes(mask), sources)
+            mask = decoded(archive.read(f"{Path(name).stem}.png"), cv2.IMREAD_GRAYSCALE)
+            yield Labelled(name, decoded(archive.read(name)), mask_boxes(mask))
 
 
 SETS: dict[str, Callable[[str], Iterator[Labelled]]] = {
@@ -262,16 +229,6 @@ def run(fields: Sequence[Labelled], detector: HsvDetector) -> list[Outcome]:
     return outcomes
 
 
-def digest(fields: Sequence[Labelled]) -> str:
-    """SHA-256 over the names and files of a set, in order."""
-    sha = hashlib.sha256()
-    for one in fields:
-        sha.update(one.name.encode())
-        for source in one.sources:
-            sha.update(hashlib.sha256(source).digest())
-    return sha.hexdigest()
-
-
 def contact_sheet(outcomes: Sequence[Outcome], path: Path, count: int = 24) -> None:
     """Draw the worst fields: truth in blue, detections in green."""
     worst = sorted((o for o in outcomes if o.field.truths), key=lambda o: min(o.best))[:count]
@@ -290,33 +247,6 @@ def contact_sheet(outcomes: Sequence[Outcome], path: Path, count: int = 24) -> N
     plt.close(figure)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    lines = [list(table.columns), ["---"] * table.shape[1]]
-    lines += [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in table.to_numpy(object)]
-    return "\n".join(f"| {' | '.join('' if v == 'nan' else v for v in line)} |" for line in lines)
-
-
-def about(hashes: dict[str, str]) -> dict[str, Any]:
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, OpenCV on one thread",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in LIBRARIES},
-        "seed": SEED,
-        "data_sha256": hashes,
-    }
-
-
-def write(table: pd.DataFrame, facts: dict[str, Any]) -> None:
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    text = ["# Localization by colour", "", markdown(table), ""]
-    text += [f"- {note}" for note in NOTES] + [""]
-    text += [f"- {key}: {json.dumps(value)}" for key, value in facts.items()]
-    (RESULTS / "localization.md").write_text("\n".join(text) + "\n", encoding="utf-8")
-    content = {"table": json.loads(table.to_json(orient="records")), "notes": NOTES, **facts}
-    (RESULTS / "localization.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
 NOTES = [
     "IoU: best overlap of each true cell with a detection, 0 for a miss. Recall and precision: at IoU 0.5.",
     "False: detections matched to no true cell at IoU 0.5; stray: those that overlap none at IoU 0.1.",
@@ -324,7 +254,7 @@ NOTES = [
     "training fields and on the PBC part of TXL-PBC.",
     "Not untouched: the share of a nucleus' size that is left out around it when red cells are measured was "
     "set with scores of part of Raabin and seg_wbc_dataset2 in view, and the scale of fields without red "
-    "cells was mended after two missed cells of seg_wbc_dataset2 were seen. Take these two rows as optimistic.",
+    "cells was mended after two missed cells of seg_wbc_dataset2 were seen: these two rows are optimistic.",
     "BCCD masks: boxes of components above 60; 00177 (misplaced mask) left out; one component with "
     "several annotated boxes is parted between their centres.",
     "BCCD boxes: five fields without their box left out.",
@@ -344,10 +274,9 @@ def main() -> None:
         raise SystemExit(f"There is no folder {DATA}; let NAPARI_WBC_DATA name that of the images.")
     cv2.setNumThreads(1)
     lines: list[dict[str, Any]] = []
-    hashes, drawn = {}, []
+    drawn: list[Outcome] = []
     for name in chosen.set or SETS:
         fields = list(SETS[name](chosen.split))
-        hashes[name] = digest(fields)
         for preset in PRESETS:
             outcomes = run(fields, HsvDetector(preset))
             lines.append({"set": name, "preset": preset, **summary(outcomes)})
@@ -356,10 +285,12 @@ def main() -> None:
                 lines.append(
                     {"set": name, "preset": "youssef-2024, largest contour", **largest_contour(outcomes)}
                 )
-    table = pd.DataFrame(lines).astype({"images": int, "cells": "Int64"})
-    print(markdown(table))
-    if not chosen.set and chosen.split == "test":
-        write(table, about(hashes))
+    found = pd.DataFrame(lines).astype({"images": int, "cells": "Int64"}).round(3)
+    if chosen.set or chosen.split != "test":
+        print(found.to_string(index=False))
+    else:
+        data = [DATA / folder for folder in ("bccd", "chula_wbc", "txl_pbc", "seg_wbc_dataset2", "pig_wbc")]
+        record("localization", "Localization by colour, OpenCV on one thread", found, data=data, notes=NOTES)
     if chosen.contact_sheet:
         contact_sheet(drawn, chosen.contact_sheet)
 

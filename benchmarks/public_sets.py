@@ -98,7 +98,11 @@ def bccd(_cache: Path) -> Iterator[Row]:
 
 
 def voc_boxes(path: Path) -> list[tuple[float, float, float, float]]:
-    """WBC boxes of a Pascal VOC file, (top, left, bottom, right), half open; [] without a file."""
+    """WBC boxes of BCCD's Pascal VOC files, (top, left, bottom, right); [] without a file.
+
+    Pascal VOC counts pixels from 1; these boxes agree better with masks and detections when they are
+    taken as they are.
+    """
     if not path.is_file():
         return []
     boxes = []
@@ -107,7 +111,7 @@ def voc_boxes(path: Path) -> list[tuple[float, float, float, float]]:
             left, top, right, bottom = (
                 float(item.findtext(f"bndbox/{edge}")) for edge in ("xmin", "ymin", "xmax", "ymax")
             )
-            boxes.append((top - 1, left - 1, bottom, right))
+            boxes.append((top, left, bottom, right))
     return boxes
 
 
