@@ -17,6 +17,7 @@ from napari_wbc import __version__
 from napari_wbc.cli.progress import drive
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.storage.atomic import make_folder
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def analyze(
     """
     from napari_wbc.pipeline.analyze import analyze_steps
 
+    make_folder(out)
     steps = analyze_steps(
         paths,
         detector=detector,
@@ -155,6 +157,7 @@ def classify(
     """Classify images that show one cell each."""
     from napari_wbc.pipeline.classify import classify_steps, write_predictions
 
+    make_folder(out.parent)
     result = drive(classify_steps(paths, weights=weights, device=device), _errors(), quiet=quiet)
     write_predictions(result, out)
     if not quiet:
@@ -173,6 +176,7 @@ def demo(
     """Run the main job on real fields where NAPARI_WBC_DATA names them, else on a drawn smear."""
     from napari_wbc.pipeline.analyze import analyze_demo_steps
 
+    make_folder(out)
     shown, analysis = drive(analyze_demo_steps(out, device=device), _errors(), quiet=quiet)
     print(f"Demo on {shown.origin}.")
     _write(analysis, out, quiet=quiet)

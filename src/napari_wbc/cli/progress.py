@@ -48,11 +48,11 @@ def drive(steps: Steps[T], console: Console, *, quiet: bool) -> T:
         result.append((yield from steps))
 
     with Bar(*columns, console=console, disable=quiet) as bar:
-        task = bar.add_task("starting", total=None)
         for progress in caught():
             if progress.note:
                 console.print(progress.note, markup=False, highlight=False, soft_wrap=True)
+            task = bar.task_ids[0] if bar.task_ids else bar.add_task(progress.step)
             if bar.tasks[0].description != progress.step:
-                bar.reset(task, total=progress.total or None)
+                bar.reset(task)
             bar.update(task, description=progress.step, completed=progress.done, total=progress.total or None)
     return result[0]

@@ -14,7 +14,7 @@ import pandas as pd
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
 from napari_wbc.detect.hsv import PRESETS, HsvDetector
-from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.errors import WbcError
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import find_slides, read_image
 from napari_wbc.model.cell import Cell, Detection
@@ -228,7 +228,7 @@ def analyze_slide_steps(
             image = read(field)
             found = [Cell.new(field.fov_id, detection) for detection in detector.detect(image)]
             cells += classify_cells(image, found, classifier)
-        except ReadError as error:
+        except WbcError as error:
             failures.append(Failure(field.path, str(error)))
             note = str(error)
         yield Progress(slide.name, done, total, note)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from napari_wbc.errors import ReadError
+from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.differential import Beside, Differential, Share
@@ -148,11 +148,13 @@ def write_results(analysis: Analysis, out: str | Path, taxonomy: Taxonomy) -> St
     for done, (field, cells) in enumerate(fields, start=1):
         note = ""
         try:
-            picture = draw_overlay(read_image(field.path), cells, taxonomy)
+            image = read_image(field.path)
+        except WbcError as error:
+            note = str(error)
+        else:
+            picture = draw_overlay(image, cells, taxonomy)
             encoded = cv2.imencode(".png", picture[..., ::-1])[1]
             write_bytes(out / "overlays" / f"{field.fov_id}.png", encoded.tobytes())
-        except ReadError as error:
-            note = str(error)
         yield Progress("drawing overlays", done, len(fields), note)
     return out
 

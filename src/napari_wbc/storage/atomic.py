@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["write_bytes", "write_text"]
+__all__ = ["make_folder", "write_bytes", "write_text"]
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -27,6 +27,7 @@ def write_bytes(path: Path, data: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
+            _sync_folder(path.parent)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
@@ -38,3 +39,30 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8, what UTF-8 has not (an odd file name) escaped; see :func:`write_bytes`."""
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder for results, before the work that leads to them.
+
+    Raises
+    ------
+    WbcError
+        If it cannot be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WbcError(f"{path}: cannot be a folder ({error.strerror}); choose another place.") from error
+    if not os.access(path, os.W_OK):
+        raise WbcError(f"{path}: this folder cannot be written to; choose another place.")
+    return path
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename last through a power cut; Windows does not open folders and needs no such thing."""
+    if os.name == "posix":
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
