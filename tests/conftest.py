@@ -23,7 +23,9 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     reader, writer = os.pipe()
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1600x1200x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command, pass_fds=[writer], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     os.close(writer)
     with os.fdopen(reader, encoding="ascii") as answer:
         number = answer.readline().strip()  # empty where the server ended before it was ready

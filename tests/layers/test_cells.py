@@ -141,7 +141,7 @@ def test_drawn_shape_is_a_new_cell_whatever_features_it_inherits(session, layer,
     (new,) = (cell for cell in session.table.values() if cell.cell_id != old.cell_id)
     assert new.label == UNIDENTIFIED
     assert new.label_source == "none"
-    assert new.detection == Detection(BBox(50.5, 50.5, 70.5, 70.5))
+    assert new.detection == Detection(BBox(50.5, 50.5, 70.5, 70.5), drawn=True)
     assert agree(session, layer)
     assert binding.selected() == (new.cell_id,)
 

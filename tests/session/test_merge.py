@@ -48,3 +48,8 @@ def test_new_cells_come_in_the_order_of_their_fields():
     fields = [str(i) for i in range(30)]
     found = [cell(f"cell {i}", i) for i in fields]
     assert list(merged(CellTable(), found, iter(fields))) == [f"cell {i}" for i in fields]
+
+
+def test_a_cell_that_a_person_drew_stays_without_a_label():
+    drawn = Cell.new("1", Detection(BBox(0, 0, 10, 10), drawn=True))
+    assert list(merged(CellTable([drawn]), [cell("new")], ["1"])) == [drawn.cell_id]

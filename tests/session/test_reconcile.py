@@ -57,7 +57,11 @@ def test_a_drawn_shape_is_a_new_cell_without_a_label(cell_id):
     assert (change.removed, change.changed) == ((), ())
     (new,) = change.added
     assert new.cell_id not in {"", *TABLE, cell_id}
-    assert (new.fov_id, new.detection, new.label) == (FOV, Detection(BBox(40, 40, 50, 50)), UNIDENTIFIED)
+    assert (new.fov_id, new.detection, new.label) == (
+        FOV,
+        Detection(BBox(40, 40, 50, 50), drawn=True),
+        UNIDENTIFIED,
+    )
 
 
 def test_a_pasted_shape_is_a_new_cell_and_the_first_keeps_its_id():
@@ -71,7 +75,7 @@ def test_a_pasted_shape_is_a_new_cell_and_the_first_keeps_its_id():
 def test_a_moved_box_keeps_id_and_annotation_and_drops_prediction_and_outline():
     box = BBox(0, 0, 10, 11)
     table = mean(row(BOXED), row(OUTLINED, bbox=box, outline=None))
-    assert table["outlined"] == Cell("outlined", FOV, Detection(box), None, OUTLINED.annotation)
+    assert table["outlined"] == Cell("outlined", FOV, Detection(box, drawn=True), None, OUTLINED.annotation)
     assert table["boxed"] is BOXED
 
 

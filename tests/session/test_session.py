@@ -153,3 +153,17 @@ def test_a_field_of_another_slide_is_refused(session):
     with pytest.raises(WbcError, match="no field 'x'"):
         session.show_field("x")
     assert session.field == SLIDE.fields[0]
+
+
+def test_unsaved_counts_what_a_person_touched():
+    session = Session()
+    found = Cell.new("a.png", Detection(BBox(0, 0, 9, 9)))
+    session.commit(session.table.with_cells([found]), "analyze")
+    assert session.unsaved == 0
+    session.commit(session.table.with_cells([found.annotated(Annotation("basophil"))]), "label")
+    assert session.unsaved == 1
+    session.mark_saved(session.table)
+    assert session.unsaved == 0
+    session.undo()
+    session.redo()
+    assert session.unsaved == 0

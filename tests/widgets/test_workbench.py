@@ -3,17 +3,19 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 from napari.layers import Image
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress
+from napari_wbc.model.slide import Slide
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.workbench import Workbench
 
@@ -541,3 +543,40 @@ def test_steps_are_shown(bench, slide, qtbot, wait, monkeypatch):
     gate.set()
     wait(bench)
     assert bench.status.text() == "enough"
+
+
+def test_export_writes_the_reviewed_slide(bench, slide, wait, tmp_path):
+    bench.open_slide(slide)
+    wait(bench)
+    bench.run.click()
+    wait(bench)
+    bench.view.select([bench.session.table.of_field(slide.fields[0].fov_id)[0].cell_id])
+    bench.label_selected("monocyte")
+    assert bench.session.unsaved == 1
+    bench.export_to(tmp_path / "out")
+    wait(bench)
+    cells = pd.read_csv(tmp_path / "out" / "cells.csv")
+    assert (cells["label_source"] == "annotation").sum() == 1
+    assert cells.loc[cells["label_source"] == "annotation", "label"].tolist() == ["monocyte"]
+    assert len(list((tmp_path / "out" / "overlays").rglob("*.png"))) == len(slide.fields)
+    assert bench.session.unsaved == 0
+    assert "written" in bench.status.text()
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_another_slide_is_opened_over_unsaved_labels_only_after_asking(
+    bench, slide, wait, monkeypatch, answer
+):
+    bench.open_slide(slide)
+    wait(bench)
+    bench.run.click()
+    wait(bench)
+    bench.view.select([bench.session.table.of_field(slide.fields[0].fov_id)[0].cell_id])
+    bench.label_selected("monocyte")
+    asked = []
+    button = QMessageBox.StandardButton[answer]
+    monkeypatch.setattr(QMessageBox, "question", lambda *args: asked.append(args) or button)
+    bench.open_slide(Slide("other", slide.fields[:1]))
+    wait(bench)
+    assert len(asked) == 1
+    assert bench.session.slide.name == ("other" if answer == "Yes" else slide.name)

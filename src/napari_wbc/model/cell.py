@@ -31,11 +31,14 @@ class Detection:
         Outline of the whole cell, in the same coordinates.
     score : float
         0 to 1, how sure the detector is; 1 for a cell that a person drew.
+    drawn : bool
+        Whether a person drew or moved it.
     """
 
     bbox: BBox
     outline: Outline | None = None
     score: float = 1.0
+    drawn: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.score <= 1:
@@ -128,6 +131,11 @@ class Cell:
         if self.annotation is not None:
             return self.annotation.label
         return UNIDENTIFIED if self.prediction is None else self.prediction.label
+
+    @property
+    def touched(self) -> bool:
+        """Whether a person drew, moved or labelled it."""
+        return self.annotation is not None or self.detection.drawn
 
     @property
     def label_source(self) -> LabelSource:

@@ -14,7 +14,7 @@ import pandas as pd
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
 from napari_wbc.detect.hsv import PRESETS, HsvDetector
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import find_slides, read_image
 from napari_wbc.model.cell import Cell, Detection
@@ -38,6 +38,7 @@ __all__ = [
     "Failure",
     "Parameter",
     "SlideAnalysis",
+    "analysis_of",
     "analyze",
     "analyze_demo_steps",
     "analyze_fields_steps",
@@ -99,6 +100,20 @@ class Analysis:
     def differential(self) -> pd.DataFrame:
         """One row a slide and class, the columns of ``differential.csv``."""
         return differential_frame(one.differential for one in self.slides)
+
+
+def analysis_of(slide: Slide, table: CellTable, detector: str) -> Analysis:
+    """A reviewed slide as an analysis, to be written.
+
+    Parameters
+    ----------
+    slide : Slide
+    table : CellTable
+    detector : str
+        Name of the detector that located the cells.
+    """
+    models = {cell.prediction.model_id for cell in table.values() if cell.prediction is not None}
+    return Analysis((SlideAnalysis(slide, table),), detector, ", ".join(sorted(models)))
 
 
 def make_detector(
@@ -228,7 +243,7 @@ def analyze_slide_steps(
             image = read(field)
             found = [Cell.new(field.fov_id, detection) for detection in detector.detect(image)]
             cells += classify_cells(image, found, classifier)
-        except WbcError as error:
+        except ReadError as error:
             failures.append(Failure(field.path, str(error)))
             note = str(error)
         yield Progress(slide.name, done, total, note)

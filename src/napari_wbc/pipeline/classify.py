@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_wbc.classify.predict import load_classifier
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import ReadError
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import open_slide, read_image
 from napari_wbc.model.cell import Prediction
@@ -58,7 +58,7 @@ def classify_steps(
                 cut_crops(image, [one_cell_box(image, preset)], size=preset.size, factor=preset.factor)[0]
             )
             read.append(path)
-        except WbcError as error:
+        except ReadError as error:
             note = str(error)
             failures.append(Failure(path, note))
         yield Progress("locating", done, len(files), note)

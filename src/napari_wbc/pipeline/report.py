@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import ReadError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.differential import Beside, Differential, Share
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED, Place, Taxonomy
 from napari_wbc.storage.atomic import write_bytes, write_text
 from napari_wbc.storage.formats.csv import write_csv
@@ -109,7 +110,13 @@ def differential_json(analysis: Analysis) -> list[dict[str, Any]]:
     ]
 
 
-def write_results(analysis: Analysis, out: str | Path, taxonomy: Taxonomy) -> Steps[Path]:
+def write_results(
+    analysis: Analysis,
+    out: str | Path,
+    taxonomy: Taxonomy,
+    *,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] | None = None,
+) -> Steps[Path]:
     """Write cells, outlines, differentials and overlays.
 
     Parameters
@@ -118,6 +125,8 @@ def write_results(analysis: Analysis, out: str | Path, taxonomy: Taxonomy) -> St
     out : str or Path
         Folder, made where missing; files of the same names are replaced.
     taxonomy : Taxonomy
+    read : callable, optional
+        Gives the pixels of a field; from its file where None.
 
     Returns
     -------
@@ -148,8 +157,8 @@ def write_results(analysis: Analysis, out: str | Path, taxonomy: Taxonomy) -> St
     for done, (field, cells) in enumerate(fields, start=1):
         note = ""
         try:
-            image = read_image(field.path)
-        except WbcError as error:
+            image = read(field) if read else read_image(field.path)
+        except ReadError as error:
             note = str(error)
         else:
             picture = draw_overlay(image, cells, taxonomy)

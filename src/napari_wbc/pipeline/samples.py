@@ -17,6 +17,8 @@ DATA_VARIABLE = "NAPARI_WBC_DATA"
 
 BCCD_URL = "https://raw.githubusercontent.com/Shenggan/BCCD_Dataset/master/BCCD/JPEGImages/"
 """BCCD, Shenggan and others, MIT licence."""
+TIMEOUT = 10
+"""Seconds to wait for an answer."""
 BCCD_SHA256 = {
     "BloodImage_00010.jpg": "814dad6947309a9ada5383ab622c6f548302c91be9db436d1f2a6030088cedca",
     "BloodImage_00012.jpg": "af2e2f7f66b94cf7bb468e33c3fd61314bd194c7be833238ca6fa757e9a95fc2",
@@ -62,9 +64,14 @@ def fetch_bccd_fields(*, base_url: str = BCCD_URL, cache: Path | None = None) ->
     if real:
         return real
     folder = cache or pooch.os_cache("napari-wbc") / "bccd"
+    downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
     try:
         return tuple(
-            Path(pooch.retrieve(base_url + name, f"sha256:{sha256}", fname=name, path=folder))
+            Path(
+                pooch.retrieve(
+                    base_url + name, f"sha256:{sha256}", fname=name, path=folder, downloader=downloader
+                )
+            )
             for name, sha256 in BCCD_SHA256.items()
         )
     except (OSError, ValueError) as error:

@@ -16,7 +16,7 @@ __all__ = ["merged"]
 def merged(
     table: CellTable, found: Iterable[Cell], fov_ids: Iterable[str], *, overlap: float = 0.3
 ) -> CellTable:
-    """Replace the cells of fields by newly found ones, keeping the annotated.
+    """Replace the cells of fields by newly found ones, keeping what a person touched.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def merged(
     fov_ids : iterable of str
         Fields that were searched.
     overlap : float
-        Intersection over union above which a new cell is one that a person has annotated, and
-        is left out; 0 to 1.
+        Intersection over union above which a new cell is one that a person has labelled, drawn
+        or moved, and is left out; 0 to 1.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def merged(
     CellTable(0 cells)
     """
     fields, new = dict.fromkeys(fov_ids), list(found)
-    kept = [cell for cell in table.values() if cell.fov_id in fields and cell.annotation is not None]
+    kept = [cell for cell in table.values() if cell.fov_id in fields and cell.touched]
     fresh: list[Cell] = []
     for fov_id in fields:
         here = [cell for cell in new if cell.fov_id == fov_id]
@@ -44,5 +44,5 @@ def merged(
         known = iou_matrix((cell.detection.bbox for cell in here), said)
         taken = known.max(axis=1, initial=0) > overlap if said else np.zeros(len(here), dtype=bool)
         fresh += [cell for cell, known_already in zip(here, taken, strict=True) if not known_already]
-    gone = [cell.cell_id for cell in table.values() if cell.fov_id in fields and cell.annotation is None]
+    gone = [cell.cell_id for cell in table.values() if cell.fov_id in fields and not cell.touched]
     return table.without(gone).with_cells(fresh)

@@ -80,10 +80,12 @@ def reconcile(
     for row in rows:
         cell = table.get(row.cell_id)
         if cell is None or cell.fov_id != fov_id or row.cell_id in seen:
-            fresh.append(Cell.new(fov_id, Detection(row.bbox, row.outline)))
+            fresh.append(Cell.new(fov_id, Detection(row.bbox, row.outline, drawn=True)))
             continue
         seen.add(row.cell_id)
-        now = cell.moved(Detection(row.bbox, row.outline)) if _moved(cell.detection, row) else cell
+        now = (
+            cell.moved(Detection(row.bbox, row.outline, drawn=True)) if _moved(cell.detection, row) else cell
+        )
         if row.label != cell.label and row.label in taxonomy.labels:
             now = now.annotated(Annotation(row.label, annotator, when))
         if now is not cell:

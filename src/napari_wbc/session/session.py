@@ -45,6 +45,7 @@ class Session:
         self._table = CellTable()
         self._past: list[tuple[CellTable, str]] = []
         self._future: list[tuple[CellTable, str]] = []
+        self._saved = self._table
 
     @property
     def table(self) -> CellTable:
@@ -70,6 +71,17 @@ class Session:
     def redoable(self) -> str:
         """What :meth:`redo` would do again, empty when there is nothing."""
         return self._future[-1][1] if self._future else ""
+
+    @property
+    def unsaved(self) -> int:
+        """Cells that a person touched, if the table is not the one that was last saved; else 0."""
+        if self._table is self._saved:
+            return 0
+        return sum(cell.touched for cell in self._table.values())
+
+    def mark_saved(self, table: CellTable) -> None:
+        """Note that a table has been written out."""
+        self._saved = table
 
     def open(self, slide: Slide) -> None:
         """Open a slide; its first field comes into view, cells and undo start empty."""

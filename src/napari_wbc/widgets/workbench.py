@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import napari
@@ -12,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Shapes
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QGroupBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import open_slide
@@ -22,11 +32,13 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.pipeline.analyze import (
     SlideAnalysis,
+    analysis_of,
     analyze_fields_steps,
     classify_table_steps,
     make_detector,
     preview_steps,
 )
+from napari_wbc.pipeline.report import write_results
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.counts import CountsTable
@@ -79,6 +91,8 @@ class Workbench(QWidget):
         self._say("Open a folder of fields, or use the image that is open.")
 
     def _build(self) -> None:
+        self.export = QPushButton("Export…")
+        self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
         self._open_folder = QPushButton("Open folder…")
         self._open_folder.setToolTip("A folder is one slide, its images are the fields")
         self._use_image = QPushButton("Use open image")
@@ -102,7 +116,7 @@ class Workbench(QWidget):
         run = _row(self.run, self.run_field, self.classify)
         layout.addWidget(_group("Locate and classify", self.detector, run, self.jobs))
         layout.addWidget(_group("Review", self.review))
-        layout.addWidget(_group("Differential", self.counts), stretch=1)
+        layout.addWidget(_group("Differential", self.counts, self.export), stretch=1)
         layout.addWidget(self.status)
 
     def _connect(self) -> None:
@@ -111,6 +125,7 @@ class Workbench(QWidget):
         self.run.clicked.connect(self._guarded(lambda: self.analyze(self._slide().fields)))
         self.run_field.clicked.connect(self._guarded(self._analyze_field))
         self.classify.clicked.connect(self._guarded(self._classify_drawn))
+        self.export.clicked.connect(self._guarded(self._ask_export))
         self.jobs.said.connect(self._say)
         self.jobs.running_changed.connect(self._set_running)
         self._loader.returned.connect(self._on_loaded)
@@ -166,12 +181,16 @@ class Workbench(QWidget):
 
     def open_slide(self, slide: Slide) -> None:
         """Open a slide from files."""
+        if not self._may_leave():
+            return
         self.jobs.cancel()
         self.view.open_slide(slide)
         self._say(f"{slide.name}: {len(slide.fields)} fields")
 
     def open_layer(self, layer: Image) -> None:
         """Open an image layer as a slide."""
+        if not self._may_leave():
+            return
         self.view.open_layer(layer)
         self.jobs.cancel()
         self._say(f"{self.session.slide.name}: {len(self.session.slide.fields)} fields")
@@ -185,6 +204,19 @@ class Workbench(QWidget):
             lambda: analyze_fields_steps(slide, detector, read=self.view.read),
             partial(self._on_analyzed, self.session.slide),
         )
+
+    def export_to(self, folder: Path) -> None:
+        """Write the slide as it is now: cells, outlines, differential, overlays."""
+        self.view.settle()
+        table, choice = self.session.table, self.detector.value()
+        analysis = analysis_of(self.session.slide, table, f"{choice.name}/{choice.preset}")
+        taxonomy = self.session.taxonomy
+
+        def done(written: Path) -> None:
+            self.session.mark_saved(table)
+            self._say(f"{len(table)} cells written to {written}")
+
+        self.jobs.start(lambda: write_results(analysis, folder, taxonomy, read=self.view.read), done)
 
     def label_selected(self, label: str) -> None:
         """Give the selected cells a label."""
@@ -239,6 +271,23 @@ class Workbench(QWidget):
         if folder:
             self._guarded(lambda: self.open_slide(open_slide(folder)))()
 
+    def _ask_export(self) -> None:
+        if not self.session.slide.fields:
+            raise WbcError("No slide is open; open a folder of fields first.")
+        folder = QFileDialog.getExistingDirectory(self, "Export to a folder")
+        if folder:
+            self.export_to(Path(folder))
+
+    def _may_leave(self) -> bool:
+        """Ask before what people did is dropped."""
+        self.view.settle()
+        n = self.session.unsaved
+        if not n:
+            return True
+        text = f"{n} cells were labelled, drawn or moved and are not exported. Drop that?"
+        answer = QMessageBox.question(self, "Open another slide", text)
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
     def _analyze_field(self) -> None:
         self._slide()
         field = self.session.field
@@ -271,7 +320,7 @@ class Workbench(QWidget):
         self._say(text)
 
     def _set_running(self, running: bool) -> None:
-        for button in (self.run, self.run_field, self.classify):
+        for button in (self.run, self.run_field, self.classify, self.export):
             button.setEnabled(not running)
 
     def _on_field(self, fov_id: str) -> None:
