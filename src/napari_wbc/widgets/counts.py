@@ -14,6 +14,7 @@ from napari_wbc.session.session import Session
 
 __all__ = ["CountsTable"]
 
+ROW_HEIGHT = 20
 COLUMNS = ("class", "n", "%", "95 % limits")
 
 
@@ -38,6 +39,8 @@ class CountsTable(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setToolTip("Click a row to select its cells. Limits: Clopper-Pearson.")
         self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.verticalHeader().setMinimumSectionSize(ROW_HEIGHT)
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)

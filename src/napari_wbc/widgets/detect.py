@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
-from superqt import QLabeledDoubleSlider
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+from superqt import QCollapsible, QLabeledDoubleSlider
 
 from napari_wbc.pipeline.analyze import DETECTORS, PRESETS, parameters_of
 
@@ -39,17 +39,30 @@ class DetectorWidget(QWidget):
         super().__init__(parent)
         self._detector = QComboBox()
         self._detector.addItems(DETECTORS)
+        self._detector.setToolTip("Detector")
         self._preset = QComboBox()
         self._preset.addItems(PRESETS)
         self._preset.setToolTip("nucleus: all leukocytes, whole cells. youssef-2024: the published recipe.")
         self.preview = QCheckBox("Preview on this field")
         self.preview.setToolTip("Outline what would be found, while the sliders move")
         self._sliders: dict[str, QLabeledDoubleSlider] = {}
-        self._form = QFormLayout(self)
+        choice = QHBoxLayout()
+        choice.addWidget(self._detector)
+        choice.addWidget(self._preset, stretch=1)
+        sliders = QWidget()
+        self._form = QFormLayout(sliders)
         self._form.setContentsMargins(0, 0, 0, 0)
-        self._form.addRow("Detector", self._detector)
-        self._form.addRow("Preset", self._preset)
-        self._form.addRow(self.preview)
+        self._form.setVerticalSpacing(1)
+        tuning = QCollapsible("Tuning")
+        tuning.layout().setContentsMargins(0, 0, 0, 0)
+        tuning.addWidget(sliders)
+        tuning.expand(animate=False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(choice)
+        layout.addWidget(tuning)
+        layout.addWidget(self.preview)
         self._preset.currentTextChanged.connect(self._fill)
         self.preview.toggled.connect(self.preview_toggled)
         self._fill()
@@ -74,7 +87,7 @@ class DetectorWidget(QWidget):
             slider.setValue(parameter.default)
             slider.setToolTip(parameter.help)
             slider.valueChanged.connect(self._on_slider)
-            self._form.insertRow(self._form.rowCount() - 1, parameter.title, slider)
+            self._form.addRow(parameter.title, slider)
             self._sliders[parameter.name] = slider
         self.changed.emit(self.value())
 

@@ -98,7 +98,7 @@ class Workbench(QWidget):
         self._use_image = QPushButton("Use open image")
         self._use_image.setToolTip("Take the selected image layer as a slide")
         self.fields = FieldList(self.session)
-        self.fields.setMaximumHeight(110)
+        self.fields.setMaximumHeight(90)
         self.detector = DetectorWidget()
         self.run = QPushButton("Analyze slide")
         self.run.setToolTip("Locate and classify the cells of every field; what people said is kept")
@@ -413,6 +413,7 @@ def _group(title: str, *widgets: QWidget) -> QGroupBox:
     group = QGroupBox(title)
     layout = QVBoxLayout(group)
     layout.setContentsMargins(6, 6, 6, 6)
+    layout.setSpacing(3)
     for widget in widgets:
         layout.addWidget(widget)
     return group
