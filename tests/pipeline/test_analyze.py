@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import napari_wbc
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
@@ -24,6 +25,7 @@ from napari_wbc.pipeline.analyze import (
     PRESETS,
     analyze_slide_steps,
     classify_cells,
+    load_eight_classes,
     make_detector,
     parameters_of,
 )
@@ -124,3 +126,13 @@ def test_every_parameter_of_a_preset_can_be_set(preset):
         assert one.title
         changed = make_detector("hsv", preset, {one.name: one.high})
         assert getattr(changed.parameters, one.name) == one.high
+
+
+def test_weights_with_a_class_that_cannot_be_counted_are_refused(weights, tmp_path):
+    card = json.loads(weights.with_suffix(".json").read_text())
+    card["classes"][0] = "segmented neutrophil"
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(weights.read_bytes())
+    other.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(WeightsError, match="segmented neutrophil"):
+        load_eight_classes(other, device="cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from statsmodels.stats.proportion import proportion_confint
 
+from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
@@ -102,7 +104,7 @@ def test_an_analysis_of_nothing_is_written(tmp_path):
     assert len(pd.read_csv(tmp_path / "cells.csv")) == 0
 
 
-def test_a_report_is_five_things(analysis, tmp_path):
+def test_a_report_is_five_things_and_outlines_by_field(analysis, tmp_path):
     out = tmp_path / "out"
     steps = list(write_results(analysis, out, EIGHT_CLASSES))
     assert [(s.done, s.total, s.note) for s in steps] == [(1, 2, ""), (2, 2, "")]
@@ -112,11 +114,25 @@ def test_a_report_is_five_things(analysis, tmp_path):
         "cells.geojson",
         "differential.csv",
         "differential.json",
+        str(Path("geojson/s/a.png.geojson")),
+        str(Path("geojson/s/b.png.geojson")),
         str(Path("overlays/s/a.png.png")),
         str(Path("overlays/s/b.png.png")),
     ]
+    (alone,) = [json.loads((out / "geojson/s/a.png.geojson").read_text())]
+    assert (alone["type"], alone["fov"]) == ("FeatureCollection", "s/a.png")
     assert [one["fov"] for one in json.loads((out / "cells.geojson").read_text())] == ["s/a.png", "s/b.png"]
     assert np.asarray(Image.open(out / "overlays/s/a.png.png")).shape == (60, 80, 3)
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "s/../../../escaped"])
+def test_a_field_whose_name_leads_out_of_the_folder_is_refused(analysis, tmp_path, name):
+    (one,) = analysis.slides
+    slide = Slide("s", (FieldOfView(name, one.slide.fields[0].path),))
+    outside = dataclasses.replace(analysis, slides=(dataclasses.replace(one, slide=slide, failures=()),))
+    with pytest.raises(WbcError, match="leads out of"):
+        list(write_results(outside, tmp_path / "deep" / "out", EIGHT_CLASSES))
+    assert not list(tmp_path.rglob("escaped*"))
 
 
 def test_a_field_that_vanished_is_a_note(analysis, tmp_path):

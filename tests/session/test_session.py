@@ -158,7 +158,7 @@ def test_a_field_of_another_slide_is_refused(session):
 def test_unsaved_counts_what_a_person_touched():
     session = Session()
     found = Cell.new("a.png", Detection(BBox(0, 0, 9, 9)))
-    session.commit(session.table.with_cells([found]), "analyze")
+    session.commit(session.table.with_cells([found]), "analyze", by_model=True)
     assert session.unsaved == 0
     session.commit(session.table.with_cells([found.annotated(Annotation("basophil"))]), "label")
     assert session.unsaved == 1
@@ -167,3 +167,5 @@ def test_unsaved_counts_what_a_person_touched():
     session.undo()
     session.redo()
     assert session.unsaved == 0
+    session.commit(session.table.without([found.cell_id]), "delete")
+    assert session.unsaved == 1

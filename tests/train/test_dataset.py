@@ -147,10 +147,17 @@ def test_a_missing_image_is_said(tmp_path):
 
 
 def test_the_hash_tells_data_apart(tmp_path):
-    def sha256(label="a", split="train", seed=0):
+    def sha256(label="a", split="train", seed=0, source="lab", right=20):
         picture(tmp_path / "f.png", seed)
-        cells = [LabelledCell(tmp_path / "f.png", label, split, "lab", BBox(5, 5, 20, 20))]
+        cells = [LabelledCell(tmp_path / "f.png", label, split, source, BBox(5, 5, 20, right))]
         return run(cut_training_crops(cells, ("a", "b"), Preset(size=16))).sha256
 
     assert sha256() == sha256()
-    assert len({sha256(), sha256(label="b"), sha256(split="val"), sha256(seed=1)}) == 4
+    others = [
+        sha256(label="b"),
+        sha256(split="val"),
+        sha256(seed=1),
+        sha256(source="other"),
+        sha256(right=30),
+    ]
+    assert len({sha256(), *others}) == 6

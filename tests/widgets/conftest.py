@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class FakeClassifier:
     """Takes the first cell of a field for a lymphocyte, all others for basophils."""
 
     preset: Preset = field(default_factory=Preset)
+    card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(classes=EIGHT_CLASSES.names))
 
     def predict(self, crops: np.ndarray) -> tuple[Prediction, ...]:
         names = EIGHT_CLASSES.names

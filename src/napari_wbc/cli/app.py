@@ -5,12 +5,14 @@ Exit codes: 0 done, 2 wrong arguments, 3 some files failed and the rest was writ
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from napari_wbc import __version__
@@ -42,12 +44,15 @@ app.add_typer(train_app, name="train")
 
 Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
 Weights = Annotated[str, typer.Option(help="Shipped weights by name, or a .safetensors file.")]
 
 
 def main() -> None:
     """Run the command line; a WbcError becomes one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except WbcError as error:
@@ -79,7 +84,7 @@ def analyze(
     paths: Paths,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
-    detector: Annotated[str, typer.Option(help="hsv or mask-rcnn.")] = "hsv",
+    detector: Annotated[str, typer.Option(help="hsv; mask-rcnn once it has weights.")] = "hsv",
     preset: Annotated[
         str | None,
         typer.Option(help="Preset of the detector: nucleus or youssef-2024.", show_default="nucleus"),
@@ -127,7 +132,8 @@ def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
 
 
 def _differential_table(differential: Differential) -> Table:
-    table = Table(title=f"{differential.slide}: {differential.total} leukocytes", title_justify="left")
+    title = escape(f"{differential.slide}: {differential.total} leukocytes")
+    table = Table(title=title, title_justify="left")
     for name, justify in (("class", "left"), ("count", "right"), ("%", "right"), ("95 % limits", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for s in differential.shares:
@@ -192,14 +198,14 @@ def train_classifier(
         list[Path],
         typer.Option(help="Training set: a folder SPLIT/CLASS/image or a CSV manifest; may be repeated."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for weights, card, curves and checkpoint.")],
+    out: Annotated[Path, typer.Option(help="Folder for weights, card and checkpoint.")],
     name: Annotated[str, typer.Option(help="Name of the weights.")] = "cdnn",
     epochs: Annotated[int, typer.Option(min=1)] = 30,
     draws: Annotated[int, typer.Option(min=0, help="Crops an epoch; 0: as many as there are.")] = 0,
     batch_size: Annotated[int, typer.Option(min=2)] = 64,
     learning_rate: Annotated[float, typer.Option(min=0)] = 3e-3,
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -234,5 +240,5 @@ def evaluate(
     table = Table("source", "cells", "accuracy", "balanced accuracy", "macro F1")
     for source, m in metrics.items():
         scores = (f"{100 * v:.1f}" for v in (m.accuracy, m.balanced_accuracy, m.macro_f1))
-        table.add_row(source, str(m.n), *scores)
+        table.add_row(escape(source), str(m.n), *scores)
     Console().print(table)

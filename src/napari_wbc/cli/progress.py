@@ -36,7 +36,7 @@ def drive(steps: Steps[T], console: Console, *, quiet: bool) -> T:
         No bar.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),

@@ -85,7 +85,8 @@ class FieldView:
         WbcError
             If the layer is not one grey or RGB image.
         """
-        name, paths, data = layer.name, layer.metadata.get(FIELDS_KEY), layer.data
+        paths, data = layer.metadata.get(FIELDS_KEY), layer.data
+        name = layer.name.replace("/", "_").replace("\\", "_").lstrip(".") or "image"
         if paths:
             fields = tuple(FieldOfView(f"{name}/{Path(p).name}", Path(p)) for p in paths)
             self._pixels = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
 from napari_wbc.detect.hsv import PRESETS, HsvDetector
-from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.errors import ReadError, WbcError, WeightsError
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import find_slides, read_image
 from napari_wbc.model.cell import Cell, Detection
@@ -85,6 +86,10 @@ class Analysis:
     slides: tuple[SlideAnalysis, ...]
     detector: str
     model_id: str
+    threshold: float | None = None
+    """Confidence below which a cell is unidentified."""
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Of the detector, where they differ from the preset's."""
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -102,7 +107,14 @@ class Analysis:
         return differential_frame(one.differential for one in self.slides)
 
 
-def analysis_of(slide: Slide, table: CellTable, detector: str) -> Analysis:
+def analysis_of(
+    slide: Slide,
+    table: CellTable,
+    *,
+    detector: str,
+    parameters: Mapping[str, Any],
+    failures: tuple[Failure, ...] = (),
+) -> Analysis:
     """A reviewed slide as an analysis, to be written.
 
     Parameters
@@ -111,9 +123,37 @@ def analysis_of(slide: Slide, table: CellTable, detector: str) -> Analysis:
     table : CellTable
     detector : str
         Name of the detector that located the cells.
+    parameters : mapping
+        Of that detector.
+    failures : tuple of Failure
+        Fields that could not be read.
     """
-    models = {cell.prediction.model_id for cell in table.values() if cell.prediction is not None}
-    return Analysis((SlideAnalysis(slide, table),), detector, ", ".join(sorted(models)))
+    predictions = [cell.prediction for cell in table.values() if cell.prediction is not None]
+    models = sorted({p.model_id for p in predictions})
+    threshold = max((p.threshold for p in predictions), default=None)
+    one = SlideAnalysis(slide, table, failures)
+    return Analysis((one,), detector, ", ".join(models), threshold, parameters)
+
+
+def load_eight_classes(
+    weights: str | Path = DEFAULT_CLASSIFIER, *, device: str = "auto", threshold: float | None = None
+) -> Classifier:
+    """A classifier whose classes can be counted.
+
+    Raises
+    ------
+    WbcError
+        As :func:`~napari_wbc.classify.predict.load_classifier`, and if a class has no place in the
+        differential.
+    """
+    classifier = load_classifier(weights, device=device, threshold=threshold)
+    unknown = [name for name in classifier.card.classes if name not in EIGHT_CLASSES.names]
+    if unknown:
+        raise WeightsError(
+            f"{weights}: the classes {', '.join(unknown)} have no place in the differential; "
+            f"it counts {', '.join(EIGHT_CLASSES.names)}."
+        )
+    return classifier
 
 
 def make_detector(
@@ -185,7 +225,7 @@ def parameters_of(preset: str) -> tuple[Parameter, ...]:
             field.metadata["step"],
             field.metadata["help"],
         )
-        for field in fields(PRESETS[preset].parameters)
+        for field in dataclasses.fields(PRESETS[preset].parameters)
     )
 
 
@@ -255,7 +295,7 @@ def analyze_fields_steps(
 ) -> Steps[SlideAnalysis]:
     """Locate and classify the cells of one slide with the shipped weights."""
     yield Progress("loading weights", 0, len(slide.fields))
-    return (yield from analyze_slide_steps(slide, detector, load_classifier(), read=read))
+    return (yield from analyze_slide_steps(slide, detector, load_eight_classes(), read=read))
 
 
 def classify_table_steps(
@@ -270,7 +310,7 @@ def classify_table_steps(
     """
     fields = [f for f in slide.fields if any(c.prediction is None for c in table.of_field(f.fov_id))]
     yield Progress("loading weights", 0, len(fields))
-    classifier = load_classifier()
+    classifier = load_eight_classes()
     classified: list[Cell] = []
     for done, field in enumerate(fields, start=1):
         cells = [cell for cell in table.of_field(field.fov_id) if cell.prediction is None]
@@ -302,7 +342,7 @@ def analyze_steps(
     slides = find_slides(paths, skip=skip)
     finder = make_detector(detector, preset, parameters)
     yield Progress("loading weights", 0, sum(len(slide.fields) for slide in slides))
-    classifier = load_classifier(weights, device=device, threshold=threshold)
+    classifier = load_eight_classes(weights, device=device, threshold=threshold)
     total = sum(len(slide.fields) for slide in slides)
     results: list[SlideAnalysis] = []
     offset = 0
@@ -310,7 +350,9 @@ def analyze_steps(
         one = yield from analyze_slide_steps(slide, finder, classifier, offset=offset, total=total)
         results.append(one)
         offset += len(slide.fields)
-    return Analysis(tuple(results), finder.name, classifier.card.model_id)
+    return Analysis(
+        tuple(results), finder.name, classifier.card.model_id, classifier.threshold, dict(parameters or {})
+    )
 
 
 def analyze_demo_steps(out: Path, *, device: str = "auto") -> Steps[tuple[DemoSlide, Analysis]]:
@@ -324,9 +366,9 @@ def analyze_demo_steps(out: Path, *, device: str = "auto") -> Steps[tuple[DemoSl
         ``auto``, ``cpu`` or ``cuda``.
     """
     demo = yield from demo_slide_steps(out)
-    finder, classifier = make_detector(), load_classifier(device=device)
+    finder, classifier = make_detector(), load_eight_classes(device=device)
     one = yield from analyze_slide_steps(demo.slide, finder, classifier)
-    return demo, Analysis((one,), finder.name, classifier.card.model_id)
+    return demo, Analysis((one,), finder.name, classifier.card.model_id, classifier.threshold)
 
 
 def analyze(

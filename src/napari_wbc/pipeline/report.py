@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from napari_wbc.errors import ReadError
+from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.differential import Beside, Differential, Share
@@ -68,6 +69,7 @@ def differential(
     return Differential(slide, shares, related + others, confidence_level)
 
 
+@lru_cache(maxsize=4096)
 def _share(name: str, count: int, total: int, level: float) -> Share:
     if not total:
         return Share(name, 0, math.nan, math.nan, math.nan)
@@ -87,7 +89,9 @@ def differential_json(analysis: Analysis) -> list[dict[str, Any]]:
             "fields": len(one.slide.fields),
             "failed": [{"path": str(f.path), "error": f.message} for f in one.failures],
             "detector": analysis.detector,
+            "detector_parameters": dict(analysis.parameters),
             "model": analysis.model_id,
+            "threshold": analysis.threshold,
             "confidence_level": (counted := one.differential).confidence_level,
             "leukocytes": counted.total,
             "classes": [
@@ -163,9 +167,20 @@ def write_results(
         else:
             picture = draw_overlay(image, cells, taxonomy)
             encoded = cv2.imencode(".png", picture[..., ::-1])[1]
-            write_bytes(out / "overlays" / f"{field.fov_id}.png", encoded.tobytes())
+            write_bytes(_inside(out / "overlays", f"{field.fov_id}.png"), encoded.tobytes())
+        if len(fields) > 1:
+            collection = feature_collection(field.fov_id, cells, taxonomy)
+            write_geojson(_inside(out / "geojson", f"{field.fov_id}.geojson"), [collection])
         yield Progress("drawing overlays", done, len(fields), note)
     return out
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file in a folder, whatever its name says."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise WbcError(f"{name}: this name leads out of {folder}; rename the field.")
+    return path
 
 
 def draw_overlay(
@@ -186,22 +201,35 @@ def draw_overlay(
     picture = np.ascontiguousarray(image.copy())
     thick = max(1, round(max(image.shape[:2]) / 400))
     size = max(0.4, max(image.shape[:2]) / 1200)
+    cells = list(cells)
     for cell in cells:
         outline, box = cell.detection.outline, cell.detection.bbox
         corners = (outline.array() if outline else box.corners()) - 0.5
         points = np.round(corners[:, ::-1]).astype(np.int32).reshape(-1, 1, 2)
-        color = taxonomy.colors.get(cell.label, "#ffffff")
-        rgb = tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
         cv2.polylines(picture, [points], True, (0, 0, 0), thick + 2, cv2.LINE_AA)
-        cv2.polylines(picture, [points], True, rgb, thick, cv2.LINE_AA)
-        text = taxonomy.shorts.get(cell.label, "?")
-        if cell.prediction:
-            text += f" {cell.prediction.confidence:.2f}"
-        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)
-        x = int(min(max(box.left, 1), image.shape[1] - width - 1))
-        y = int(max(box.top - 4, height + 2))
-        for ink, extra in (((0, 0, 0), 2), (rgb, 0)):
-            cv2.putText(
-                picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick + extra, cv2.LINE_AA
-            )
+        cv2.polylines(picture, [points], True, _rgb(cell, taxonomy), thick, cv2.LINE_AA)
+    for cell in cells:
+        _write_label(picture, cell, taxonomy, size, thick)
     return picture
+
+
+def _rgb(cell: Cell, taxonomy: Taxonomy) -> tuple[int, ...]:
+    color = taxonomy.colors.get(cell.label, "#ffffff")
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def _write_label(
+    picture: npt.NDArray[np.uint8], cell: Cell, taxonomy: Taxonomy, size: float, thick: int
+) -> None:
+    """Short name and confidence on a dark plate above the cell, inside the field."""
+    text = taxonomy.shorts.get(cell.label, "?")
+    if cell.prediction:
+        text += f" {cell.prediction.confidence:.2f}"
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)
+    box = cell.detection.bbox
+    x = int(min(max(box.left, 2), max(picture.shape[1] - width - 2, 2)))
+    y = int(max(box.top - 6, height + 4))
+    cv2.rectangle(picture, (x - 2, y - height - 3), (x + width + 2, y + 3), (20, 20, 20), cv2.FILLED)
+    cv2.putText(
+        picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, _rgb(cell, taxonomy), thick, cv2.LINE_AA
+    )

@@ -74,10 +74,12 @@ class Session:
 
     @property
     def unsaved(self) -> int:
-        """Cells that a person touched, if the table is not the one that was last saved; else 0."""
-        if self._table is self._saved:
-            return 0
-        return sum(cell.touched for cell in self._table.values())
+        """How many cells were added, removed or changed since the table was last saved.
+
+        What a model found counts only on top of what a person did: it can be found again.
+        """
+        step = diff(self._saved, self._table)
+        return len(step.added) + len(step.removed) + len(step.changed)
 
     def mark_saved(self, table: CellTable) -> None:
         """Note that a table has been written out."""
@@ -86,6 +88,7 @@ class Session:
     def open(self, slide: Slide) -> None:
         """Open a slide; its first field comes into view, cells and undo start empty."""
         old, self._table = self._table, CellTable()
+        self._saved = self._table
         self._past.clear()
         self._future.clear()
         self._slide, self._field = slide, None
@@ -110,7 +113,7 @@ class Session:
             self._field = found
             self.field_changed.emit(fov_id)
 
-    def commit(self, table: CellTable, what: str) -> bool:
+    def commit(self, table: CellTable, what: str, *, by_model: bool = False) -> bool:
         """Make a table the current one.
 
         Parameters
@@ -118,6 +121,8 @@ class Session:
         table : CellTable
         what : str
             What was done, as undo will name it.
+        by_model : bool
+            Whether a model did it, not a person.
 
         Returns
         -------
@@ -127,6 +132,8 @@ class Session:
         old = self._table
         if not diff(old, table):
             return False
+        if by_model and not self.unsaved:
+            self._saved = table
         self._past.append((old, what))
         self._future.clear()
         self._table = table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 from napari_wbc.errors import WbcError
@@ -18,7 +19,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     WbcError
         If it cannot be written; the old file is then as it was.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{uuid.uuid4().hex[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -68,7 +68,7 @@ class CropSet:
     sources : ndarray, shape (N,), str
     splits : ndarray, shape (N,), str
     sha256 : str
-        Over names, labels and pixels, to tell which data weights were trained on.
+        Over names, labels, splits, sources and crops, to tell which data weights were trained on.
     """
 
     crops: npt.NDArray[np.uint8]
@@ -183,8 +183,10 @@ def cut_training_crops(
         image = read_image(path)
         boxes = [cell.box or one_cell_box(image, preset) for cell in here]
         crops[done : done + len(here)] = cut_crops(image, boxes, size=size, factor=preset.factor * room)
-        digest.update("".join(f"{path.name}\t{cell.label}\t{cell.split}\n" for cell in here).encode())
-        digest.update(image.tobytes())
+        digest.update(
+            "".join(f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n" for cell in here).encode()
+        )
+        digest.update(crops[done : done + len(here)].tobytes())
         done += len(here)
         yield Progress("cutting crops", done, len(cells))
     index = {name: i for i, name in enumerate(classes)}

@@ -41,6 +41,8 @@ __all__ = ["ROOM", "Recipe", "Trained", "logits_of", "train_classifier"]
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
+FORMAT = 2
+"""Of the checkpoint; one of another format, or chosen by another measure, is not resumed."""
 ROOM = 1.4
 """Crops are cut this much larger than the network's input, for turning and shifting."""
 
@@ -88,6 +90,12 @@ class Recipe:
     preset: Preset = field(default_factory=Preset)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise WbcError(f"No precision {self.precision!r}; choose one of: {', '.join(PRECISIONS)}.")
+        if not self.name or Path(self.name).name != self.name:
+            raise WbcError(f"{self.name!r} cannot name weights; give a plain file name.")
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -128,8 +136,6 @@ def train_classifier(
         damaged or belongs to another recipe or data.
     """
     out, device = Path(out), resolve_device(device)
-    if recipe.precision not in PRECISIONS:
-        raise WbcError(f"No precision {recipe.precision!r}; choose one of: {', '.join(PRECISIONS)}.")
     train, val = data.where(data.splits == "train"), data.where(data.splits == "val")
     if not len(train.labels) or not len(val.labels):
         raise WbcError("Training needs cells in the splits train and val; add them to the training set.")
@@ -296,7 +302,7 @@ class _Checkpoint:
     def __init__(self, out: Path, recipe: Recipe, sha256: str) -> None:
         self.folder = out / "checkpoint"
         self.index = self.folder / "index.json"
-        self.identity = {"recipe": asdict(recipe), "data_sha256": sha256}
+        self.identity = {"format": FORMAT, "recipe": asdict(recipe), "data_sha256": sha256}
 
     def load(
         self, network: nn.Module, mean: nn.Module, optimizer: Any

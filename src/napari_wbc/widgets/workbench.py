@@ -31,6 +31,7 @@ from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.pipeline.analyze import (
+    Failure,
     SlideAnalysis,
     analysis_of,
     analyze_fields_steps,
@@ -42,7 +43,7 @@ from napari_wbc.pipeline.report import write_results
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.counts import CountsTable
-from napari_wbc.widgets.detect import DetectorWidget
+from napari_wbc.widgets.detect import DetectorChoice, DetectorWidget
 from napari_wbc.widgets.fields import FieldList
 from napari_wbc.widgets.keys import bind_keys
 from napari_wbc.widgets.progress import JobBar
@@ -73,6 +74,8 @@ class Workbench(QWidget):
         self._loader, self._previewer = LatestJob(self), LatestJob(self)
         self._build()
         self._connect()
+        self._located: DetectorChoice | None = None
+        self._failures: tuple[Failure, ...] = ()
         self._bound: Shapes | None = None
         self._unbind_layer: Callable[[], None] = lambda: None
         label = self._guarded(self.label_selected)
@@ -101,7 +104,9 @@ class Workbench(QWidget):
         self.fields.setMaximumHeight(90)
         self.detector = DetectorWidget()
         self.run = QPushButton("Analyze slide")
-        self.run.setToolTip("Locate and classify the cells of every field; what people said is kept")
+        self.run.setToolTip(
+            "Locate and classify the cells of every field; cells that you labelled, drew or moved are kept"
+        )
         self.run_field = QPushButton("This field")
         self.run_field.setToolTip("Locate and classify the cells of the field in view")
         self.classify = QPushButton("Classify drawn")
@@ -184,6 +189,7 @@ class Workbench(QWidget):
         if not self._may_leave():
             return
         self.jobs.cancel()
+        self._located, self._failures = None, ()
         self.view.open_slide(slide)
         self._say(f"{slide.name}: {len(slide.fields)} fields")
 
@@ -193,6 +199,7 @@ class Workbench(QWidget):
             return
         self.view.open_layer(layer)
         self.jobs.cancel()
+        self._located, self._failures = None, ()
         self._say(f"{self.session.slide.name}: {len(self.session.slide.fields)} fields")
 
     def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
@@ -202,15 +209,21 @@ class Workbench(QWidget):
         detector = make_detector(choice.name, choice.preset, choice.parameters)
         self.jobs.start(
             lambda: analyze_fields_steps(slide, detector, read=self.view.read),
-            partial(self._on_analyzed, self.session.slide),
+            partial(self._on_analyzed, self.session.slide, choice),
         )
 
     def export_to(self, folder: Path) -> None:
         """Write the slide as it is now: cells, outlines, differential, overlays."""
         self.view.settle()
-        table, choice = self.session.table, self.detector.value()
-        analysis = analysis_of(self.session.slide, table, f"{choice.name}/{choice.preset}")
-        taxonomy = self.session.taxonomy
+        table, taxonomy = self.session.table, self.session.taxonomy
+        located = self._located
+        analysis = analysis_of(
+            self.session.slide,
+            table,
+            detector=f"{located.name}/{located.preset}" if located else "by hand",
+            parameters=located.parameters if located else {},
+            failures=self._failures,
+        )
 
         def done(written: Path) -> None:
             self.session.mark_saved(table)
@@ -284,7 +297,7 @@ class Workbench(QWidget):
         n = self.session.unsaved
         if not n:
             return True
-        text = f"{n} cells were labelled, drawn or moved and are not exported. Drop that?"
+        text = f"{n} cells were labelled, drawn, moved or deleted and are not exported. Drop that?"
         answer = QMessageBox.question(self, "Open another slide", text)
         return bool(answer == QMessageBox.StandardButton.Yes)
 
@@ -303,16 +316,19 @@ class Workbench(QWidget):
         self.view.settle()
         now = [(self.session.table.get(cell.cell_id), cell) for cell in found]
         same = [a.predicted(b.prediction) for a, b in now if a is not None and a.detection == b.detection]
-        self.session.commit(self.session.table.with_cells(same), "classify drawn cells")
+        self.session.commit(self.session.table.with_cells(same), "classify drawn cells", by_model=True)
         self._say(f"{len(same)} cells classified")
 
-    def _on_analyzed(self, slide: Slide, found: SlideAnalysis) -> None:
+    def _on_analyzed(self, slide: Slide, choice: DetectorChoice, found: SlideAnalysis) -> None:
         if self.session.slide != slide:
             return
         self.view.settle()
+        self._located, self._failures = choice, found.failures
         failed = {failure.path for failure in found.failures}
         searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
-        self.session.commit(merged(self.session.table, found.table.values(), searched), "analyze")
+        self.session.commit(
+            merged(self.session.table, found.table.values(), searched), "analyze", by_model=True
+        )
         self._bind_cells(self.view.ensure_cells().layer)
         text = f"{len(found.table)} cells in {len(searched)} fields"
         if failed:
