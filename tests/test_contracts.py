@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import napari_wbc
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "src/napari_wbc"
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
@@ -130,3 +132,9 @@ def test_importing_a_room_loads_no_more_than_it_needs(module, unwanted):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
     )
     assert unwanted & set(result.stdout.split()) == set()
+
+
+def test_no_public_name_is_that_of_a_room():
+    rooms = {path.stem for path in (ROOT / "src" / "napari_wbc").iterdir()}
+    assert not rooms & set(napari_wbc.__all__)
+    assert all(callable(getattr(napari_wbc, name)) for name in napari_wbc.__all__)

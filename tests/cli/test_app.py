@@ -90,3 +90,22 @@ def test_single_cells_are_classified(call, folder, weights):
     assert code == 0
     assert "1 predictions written" in out
     assert (folder / "crops.csv").read_text().startswith("path,prediction,confidence,p_neutrophil")
+
+
+def test_results_beside_the_slides_are_not_a_slide_the_second_time(call, folder, weights):
+    (folder / "slides" / "one").mkdir(parents=True)
+    (folder / "a.png").rename(folder / "slides" / "one" / "a.png")
+    for _ in range(2):
+        paths = sorted((folder / "slides").iterdir())
+        out = folder / "slides" / "results"
+        code, _, said = call("analyze", *paths, "--out", out, "--weights", weights, "-q", "--device", "cpu")
+        assert (code, said) == (0, "")
+    assert len(json.loads((out / "differential.json").read_text())) == 1
+
+
+def test_a_folder_is_no_csv_file(call, folder, weights):
+    (folder / "crops").mkdir()
+    code, _, said = call("classify", "a.png", "--out", "crops", "--weights", weights)
+    assert code == 2
+    assert said.count("\n") == 1
+    assert "crops: this is a folder" in said

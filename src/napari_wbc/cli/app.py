@@ -105,6 +105,8 @@ def analyze(
     from napari_wbc.pipeline.analyze import analyze_steps
 
     make_folder(out)
+    if len(paths) > 1 and (out / "cells.csv").is_file():  # slides/* names the results of the last run too
+        paths = [path for path in paths if path.resolve() != out.resolve()]
     steps = analyze_steps(
         paths,
         detector=detector,
@@ -164,6 +166,8 @@ def classify(
     from napari_wbc.pipeline.classify import classify_steps, write_predictions
 
     make_folder(out.parent)
+    if out.is_dir():
+        raise WbcError(f"{out}: this is a folder; name a CSV file in it.")
     result = drive(classify_steps(paths, weights=weights, device=device), _errors(), quiet=quiet)
     write_predictions(result, out)
     if not quiet:

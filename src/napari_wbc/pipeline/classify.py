@@ -21,7 +21,7 @@ from napari_wbc.storage.formats.csv import predictions_frame, write_csv
 from napari_wbc.train.dataset import one_cell_box
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
-__all__ = ["Classification", "classify", "classify_steps", "write_predictions"]
+__all__ = ["Classification", "classify_images", "classify_steps", "write_predictions"]
 
 BATCH = 256
 
@@ -42,7 +42,7 @@ class Classification:
 def classify_steps(
     paths: Sequence[str | Path], *, weights: str | Path = DEFAULT_CLASSIFIER, device: str = "auto"
 ) -> Steps[Classification]:
-    """The steps of :func:`classify`."""
+    """The steps of :func:`classify_images`."""
     files = [field.path for path in paths for field in open_slide(path).fields]
     yield Progress("loading weights", 0, len(files))
     classifier = load_classifier(weights, device=device)
@@ -69,7 +69,7 @@ def classify_steps(
     return Classification(tuple(zip(read, predictions, strict=True)), tuple(failures))
 
 
-def classify(
+def classify_images(
     paths: str | Path | Sequence[str | Path],
     *,
     weights: str | Path = DEFAULT_CLASSIFIER,
@@ -97,6 +97,18 @@ def classify(
     ------
     WbcError
         If an argument is wrong or a path is missing.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from PIL import Image
+    >>> import napari_wbc
+    >>> from napari_wbc.imaging.synthetic import synthetic_smear
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> smear = synthetic_smear(2, shape=(200, 200), n_leukocytes=1, classes=("lymphocyte",))
+    >>> Image.fromarray(smear.image).save(folder / "cell.png")
+    >>> napari_wbc.classify_images(folder, device="cpu").cells["prediction"].tolist()
+    ['lymphocyte']
     """
     if isinstance(paths, (str, Path)):
         paths = [paths]
