@@ -22,13 +22,11 @@ from napari_wbc.model.progress import run
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline.analyze import (
-    PRESETS,
     analyze_slide_steps,
     classify_cells,
     load_eight_classes,
-    make_detector,
-    parameters_of,
 )
+from napari_wbc.pipeline.locate import PRESETS, make_detector, parameters_of
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.store import save_weights
 

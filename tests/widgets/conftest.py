@@ -64,7 +64,7 @@ def slide(folder: Path) -> Slide:
 def detector(monkeypatch: pytest.MonkeyPatch) -> FakeDetector:
     """What the workbench analyzes and previews with."""
     fake = FakeDetector()
-    for module in ("widgets.workbench", "pipeline.analyze"):
+    for module in ("widgets.workbench", "pipeline.locate"):
         monkeypatch.setattr(f"napari_wbc.{module}.make_detector", lambda *_args: fake)
     monkeypatch.setattr("napari_wbc.pipeline.analyze.load_classifier", lambda *_args, **_kw: FakeClassifier())
     return fake

@@ -424,7 +424,7 @@ def test_preview_follows_the_sliders_and_the_field(bench, viewer, slide, detecto
         asked.append(dict(parameters))
         return detector
 
-    monkeypatch.setattr("napari_wbc.pipeline.analyze.make_detector", make)
+    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", make)
     seen: list[int] = []
     detector.before = lambda image: seen.append(int(image.max()))
     bench.detector.preview.setChecked(True)

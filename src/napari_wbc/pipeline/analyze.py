@@ -14,17 +14,17 @@ import pandas as pd
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
-from napari_wbc.detect.hsv import PRESETS, HsvDetector
-from napari_wbc.errors import ReadError, WbcError, WeightsError
+from napari_wbc.errors import ReadError, WeightsError
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import find_slides, read_image
-from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.cell import Cell
 from napari_wbc.model.differential import Differential
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline.demo import DemoSlide, demo_slide_steps
+from napari_wbc.pipeline.locate import make_detector
 from napari_wbc.pipeline.report import differential
 from napari_wbc.storage.formats.csv import cells_frame, differential_frame
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
@@ -33,11 +33,8 @@ if TYPE_CHECKING:
     from napari_wbc.model.cell import Prediction
 
 __all__ = [
-    "DETECTORS",
-    "PRESETS",
     "Analysis",
     "Failure",
-    "Parameter",
     "SlideAnalysis",
     "analysis_of",
     "analyze",
@@ -47,14 +44,7 @@ __all__ = [
     "analyze_steps",
     "classify_cells",
     "classify_table_steps",
-    "make_detector",
-    "parameters_of",
-    "preview_steps",
 ]
-
-DETECTORS = ("hsv",)
-"""Names of the detectors."""
-DEFAULT_PRESET = "nucleus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,79 +146,6 @@ def load_eight_classes(
     return classifier
 
 
-def make_detector(
-    name: str = "hsv", preset: str | None = None, parameters: Mapping[str, Any] | None = None
-) -> Detector:
-    """A detector by name.
-
-    Parameters
-    ----------
-    name : str
-        One of :data:`DETECTORS`.
-    preset : str, optional
-        Of the detector; its default where None.
-    parameters : mapping, optional
-        Values that differ from the preset's.
-
-    Raises
-    ------
-    WbcError
-        If there is no such detector, preset or parameter.
-    """
-    if name == "mask-rcnn":
-        raise WbcError("No Mask R-CNN weights are shipped in this version; choose --detector hsv.")
-    if name not in DETECTORS:
-        raise WbcError(f"No detector {name!r}; choose one of: {', '.join(DETECTORS)}.")
-    preset = preset or DEFAULT_PRESET
-    if not parameters:
-        return HsvDetector(preset)
-    known = tuple(parameter.name for parameter in parameters_of(preset))
-    unknown = sorted(set(parameters).difference(known))
-    if unknown:
-        raise WbcError(f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(known)}.")
-    return HsvDetector(preset, PRESETS[preset].parameters(**parameters))
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A number that a detector can be tuned by."""
-
-    name: str
-    default: float
-    low: float
-    high: float
-    step: float
-    help: str
-
-    @property
-    def title(self) -> str:
-        """Its name for a person."""
-        return self.name.replace("_", " ").capitalize()
-
-
-def parameters_of(preset: str) -> tuple[Parameter, ...]:
-    """The parameters of a detector's preset, in order.
-
-    Raises
-    ------
-    WbcError
-        If there is no such preset.
-    """
-    if preset not in PRESETS:
-        raise WbcError(f"No preset {preset!r}; choose one of: {', '.join(PRESETS)}.")
-    return tuple(
-        Parameter(
-            field.name,
-            float(field.default),  # type: ignore[arg-type]
-            field.metadata["min"],
-            field.metadata["max"],
-            field.metadata["step"],
-            field.metadata["help"],
-        )
-        for field in dataclasses.fields(PRESETS[preset].parameters)
-    )
-
-
 def classify_cells(
     image: npt.NDArray[np.uint8], cells: Sequence[Cell], classifier: Classifier
 ) -> tuple[Cell, ...]:
@@ -317,14 +234,6 @@ def classify_table_steps(
         classified += classify_cells(read(field), cells, classifier)
         yield Progress("classifying", done, len(fields))
     return tuple(classified)
-
-
-def preview_steps(
-    image: npt.NDArray[np.uint8], name: str, preset: str, parameters: Mapping[str, Any]
-) -> Steps[tuple[Detection, ...]]:
-    """What a detector finds on one field."""
-    yield Progress("locating", 0, 1)
-    return make_detector(name, preset, parameters).detect(image)
 
 
 def analyze_steps(

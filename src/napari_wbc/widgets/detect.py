@@ -9,14 +9,14 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
 
-from napari_wbc.pipeline.analyze import DETECTORS, PRESETS, parameters_of
+from napari_wbc.pipeline.locate import DETECTORS, PRESETS, parameters_of
 
 __all__ = ["DetectorChoice", "DetectorWidget"]
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorChoice:
-    """What :func:`napari_wbc.pipeline.analyze.make_detector` needs."""
+    """What :func:`napari_wbc.pipeline.locate.make_detector` needs."""
 
     name: str
     preset: str

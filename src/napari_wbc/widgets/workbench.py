@@ -36,9 +36,8 @@ from napari_wbc.pipeline.analyze import (
     analysis_of,
     analyze_fields_steps,
     classify_table_steps,
-    make_detector,
-    preview_steps,
 )
+from napari_wbc.pipeline.locate import make_detector, preview_steps
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
