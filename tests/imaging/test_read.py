@@ -11,6 +11,7 @@ import sys
 import warnings
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -429,3 +430,11 @@ for path in sys.argv[1:]:
     command = [sys.executable, "-c", code, *map(str, paths)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("opaque", [True, False])
+def test_a_png_of_16_bits_a_channel_keeps_its_depth(put, opaque):
+    pixels = DEEP if opaque else np.dstack([DEEP, np.full(DEEP.shape[:2], 0xFFFF, np.uint16)])
+    data = cv2.imencode(".png", pixels[..., [2, 1, 0] if opaque else [2, 1, 0, 3]])[1].tobytes()
+    wanted = DEEP * (255 / 4095) if opaque else DEEP * (255 / 0xFFFF)
+    assert np.abs(read_image(put("deep.png", data)).astype(float) - wanted).max() <= 1

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -110,7 +111,10 @@ def _read_other(path: Path, max_pixels: int) -> npt.NDArray[Any]:
     try:
         with Image.open(path, formats=_PILLOW_FORMATS) as image:
             _check_size(path, image.height, image.width, max_pixels)
+            wide = any(";16B" in str(part) for part in image.tile)
             image.load()
+            if wide and image.mode in {"RGB", "RGBA"}:  # Pillow keeps the upper byte of these alone
+                return _wide_png(path)
             if image.mode.startswith("I"):
                 return np.asarray(image)
             if image.mode in {"P", "PA", "LA"} or "transparency" in image.info:
@@ -120,6 +124,14 @@ def _read_other(path: Path, max_pixels: int) -> npt.NDArray[Any]:
         raise ReadError(
             f"{path}: larger than a field of view ({max_pixels:,} pixels); cut it into fields first."
         ) from None
+
+
+def _wide_png(path: Path) -> npt.NDArray[np.uint16]:
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        raise ReadError(f"{path}: a 16-bit PNG that cannot be decoded; save it as TIFF.")
+    order = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return np.asarray(cv2.cvtColor(pixels, order), dtype=np.uint16)
 
 
 def _read_tiff(path: Path, max_pixels: int) -> npt.NDArray[Any]:
