@@ -80,10 +80,19 @@ def _matrices(found: dict[str, Metrics], path: Path) -> None:
     figure, axes = plt.subplots(2, 2, figsize=(11, 11), layout="constrained")
     for axis, (title, m) in zip(axes.flat, found.items(), strict=True):
         matrix = np.array(m.confusion)
-        axis.imshow(matrix / np.maximum(matrix.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+        share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+        axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
         for (i, j), n in np.ndenumerate(matrix):
             if n:
-                axis.text(j, i, n, ha="center", va="center", fontsize=8, color="white" if i == j else "black")
+                axis.text(
+                    j,
+                    i,
+                    n,
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if share[i, j] > 0.5 else "black",
+                )
         axis.set(title=title, xlabel="predicted", ylabel="true")
         axis.set_xticks(range(len(names)), names)
         axis.set_yticks(range(len(names)), names)
