@@ -6,12 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = ROOT / (os.environ.get("NAPARI_WBC_DATA") or "../shared/data")
+
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks on busy cores are quickest on one thread
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,3 +53,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def real_data() -> Path:
     """Return the folder of the real images; ask for it only in tests marked `real`."""
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights of the eight classes, for small crops."""
+    import torch
+
+    from napari_wbc.classify.networks import build_network
+    from napari_wbc.classify.preset import Preset
+    from napari_wbc.model.taxonomy import EIGHT_CLASSES
+    from napari_wbc.weights.card import ModelCard
+    from napari_wbc.weights.store import save_weights
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    card = ModelCard("tiny", "1", "cdnn", EIGHT_CLASSES.names, asdict(Preset(size=32)), threshold=0)
+    save_weights(path, build_network("cdnn", 8).state_dict(), card)
+    return path

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from napari_wbc import __version__
-from napari_wbc.classify.networks import build_network
-from napari_wbc.classify.preset import Preset
 from napari_wbc.cli import main
-from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.weights.card import ModelCard
-from napari_wbc.weights.store import save_weights
 
 
 @pytest.fixture
@@ -31,15 +24,6 @@ def call(monkeypatch, capsys):
         return ended.value.code or 0, *capsys.readouterr()
 
     return command
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    card = ModelCard("tiny", "1", "cdnn", EIGHT_CLASSES.names, asdict(Preset(size=32)), threshold=0)
-    save_weights(path, build_network("cdnn", 8).state_dict(), card)
-    return path
 
 
 @pytest.fixture

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import napari_wbc
-from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.predict import load_classifier
-from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.slide import Slide
-from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline.analyze import (
     analyze_slide_steps,
     classify_cells,
     load_eight_classes,
 )
 from napari_wbc.pipeline.locate import PRESETS, make_detector, parameters_of
-from napari_wbc.weights.card import ModelCard
-from napari_wbc.weights.store import save_weights
 
 BOXES = (BBox(5, 5, 25, 25), BBox(30, 40, 50, 60))
 
@@ -41,15 +35,6 @@ class TwoCells:
 
     def detect(self, image):
         return tuple(Detection(box, score=0.5) for box in BOXES)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    card = ModelCard("tiny", "1", "cdnn", EIGHT_CLASSES.names, asdict(Preset(size=32)), threshold=0)
-    save_weights(path, build_network("cdnn", 8).state_dict(), card)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.classify.networks import build_network
-from napari_wbc.classify.preset import Preset
+from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.model.cell import Prediction
 from napari_wbc.weights.card import ModelCard
@@ -67,8 +67,7 @@ class Classifier:
         predictions: list[Prediction] = []
         with torch.inference_mode():
             for start in range(0, len(crops), batch_size):
-                batch = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch_size]))
-                x = preset.prepare(batch.to(self.device).permute(0, 3, 1, 2).float() / 255)
+                x = preset.prepare(tensor_of(crops[start : start + batch_size], self.device))
                 x = x.contiguous(memory_format=torch.channels_last)
                 probabilities = torch.softmax(self.network(x).double() / card.temperature, dim=1)
                 predictions += [

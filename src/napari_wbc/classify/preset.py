@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_wbc.errors import WbcError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Preset"]
+__all__ = ["Preset", "tensor_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +60,20 @@ class Preset:
             white = torch.kthvalue(sample.float(), rank, dim=2).values
             crops = (crops / white.clamp(min=0.05)[:, :, None, None]).clamp(max=1.2)
         return (crops - 0.6) / 0.25
+
+
+def tensor_of(crops: npt.NDArray[np.uint8], device: str | torch.device) -> torch.Tensor:
+    """Crops on a device, as :meth:`Preset.prepare` takes them.
+
+    Parameters
+    ----------
+    crops : ndarray, shape (N, size, size, 3), uint8
+    device : str or device
+
+    Returns
+    -------
+    Tensor, shape (N, 3, size, size), float32, 0 to 1
+    """
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float() / 255

@@ -250,9 +250,9 @@ def analyze_steps(
     """The steps of :func:`analyze`; ``skip`` is a folder that holds results, not fields."""
     slides = find_slides(paths, skip=skip)
     finder = make_detector(detector, preset, parameters)
-    yield Progress("loading weights", 0, sum(len(slide.fields) for slide in slides))
-    classifier = load_eight_classes(weights, device=device, threshold=threshold)
     total = sum(len(slide.fields) for slide in slides)
+    yield Progress("loading weights", 0, total)
+    classifier = load_eight_classes(weights, device=device, threshold=threshold)
     results: list[SlideAnalysis] = []
     offset = 0
     for slide in slides:

@@ -11,7 +11,7 @@ from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Steps
 from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
-from napari_wbc.train.metrics import Metrics, measure
+from napari_wbc.train.metrics import Metrics, measure_by_source
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 __all__ = ["evaluate_steps", "read_training_sets"]
@@ -58,7 +58,4 @@ def evaluate_steps(
     classes = classifier.card.classes
     data = yield from cut_training_crops(cells, classes, classifier.preset)
     predicted = np.array([classes.index(p.cell_class) for p in classifier.predict(data.crops)])
-    return {
-        str(source): measure(data.labels[data.sources == source], predicted[data.sources == source], classes)
-        for source in np.unique(data.sources)
-    }
+    return measure_by_source(data.labels, predicted, data.sources, classes)

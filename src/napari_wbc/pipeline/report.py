@@ -155,10 +155,9 @@ def write_results(
         for field in one.slide.fields
         if field.path not in {failure.path for failure in one.failures}
     ]
-    write_geojson(
-        out / "cells.geojson", [feature_collection(field.fov_id, cells, taxonomy) for field, cells in fields]
-    )
-    for done, (field, cells) in enumerate(fields, start=1):
+    collections = [feature_collection(field.fov_id, cells, taxonomy) for field, cells in fields]
+    write_geojson(out / "cells.geojson", collections)
+    for done, ((field, cells), collection) in enumerate(zip(fields, collections, strict=True), start=1):
         note = ""
         try:
             image = read(field) if read else read_image(field.path)
@@ -169,7 +168,6 @@ def write_results(
             encoded = cv2.imencode(".png", picture[..., ::-1])[1]
             write_bytes(_inside(out / "overlays", f"{field.fov_id}.png"), encoded.tobytes())
         if len(fields) > 1:
-            collection = feature_collection(field.fov_id, cells, taxonomy)
             write_geojson(_inside(out / "geojson", f"{field.fov_id}.geojson"), [collection])
         yield Progress("drawing overlays", done, len(fields), note)
     return out

@@ -27,13 +27,13 @@ from torch.nn import functional
 from napari_wbc.classify.calibrate import confidence_threshold, temperature
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.predict import resolve_device
-from napari_wbc.classify.preset import Preset
+from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.storage.atomic import write_bytes, write_text
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.metrics import Metrics, measure
+from napari_wbc.train.metrics import measure_by_source
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.store import save_weights
 
@@ -149,11 +149,11 @@ def train_classifier(
     model, optimizer = fabric.setup(network, optimizer)
     checkpoint = _Checkpoint(out, recipe, data.sha256)
     history, best = checkpoint.load(model.module, mean, optimizer)
+    steps = math.ceil((recipe.draws or len(train.labels)) / recipe.batch_size)
     for epoch in range(len(history), recipe.epochs):
         torch.manual_seed(recipe.seed * 100_003 + epoch)
         losses: list[float] = []
         for step, (batch, labels) in enumerate(_batches(train, recipe, epoch, fabric.device)):
-            steps = math.ceil((recipe.draws or len(train.labels)) / recipe.batch_size)
             _set_rate(optimizer, recipe, epoch * steps + step, steps)
             optimizer.zero_grad()
             loss = functional.cross_entropy(
@@ -191,8 +191,7 @@ def logits_of(
     parts: list[npt.NDArray[np.float32]] = []
     with torch.inference_mode():
         for start in range(0, len(crops), batch_size):
-            batch = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch_size, inner, inner]))
-            x = batch.to(device).permute(0, 3, 1, 2).float() / 255
+            x = tensor_of(crops[start : start + batch_size, inner, inner], device)
             parts.append(network(preset.prepare(x)).float().cpu().numpy())
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
@@ -209,7 +208,7 @@ def _batches(
     drawn = torch.multinomial(torch.from_numpy(chances), draws, replacement=True, generator=rng)
     for start in range(0, draws, recipe.batch_size):
         chosen = drawn[start : start + recipe.batch_size].numpy()
-        crops = torch.from_numpy(train.crops[chosen]).to(device).permute(0, 3, 1, 2).float() / 255
+        crops = tensor_of(train.crops[chosen], device)
         batch = recipe.augmentation.apply(crops, recipe.preset.size, rng)
         batch = recipe.preset.prepare(batch).contiguous(memory_format=torch.channels_last)
         yield batch, torch.from_numpy(train.labels[chosen]).to(device)
@@ -234,20 +233,10 @@ def _validate(network: nn.Module, val: CropSet, classes: tuple[str, ...], preset
 
     Balanced accuracy would let the one cell of a rare class swing it by ten points and more.
     """
-    by_source = _by_source(logits_of(network, val.crops, preset), val, classes)
+    predicted = logits_of(network, val.crops, preset).argmax(1)
+    by_source = measure_by_source(val.labels, predicted, val.sources, classes)
     scores = {f"val_{source}": m.accuracy for source, m in by_source.items()}
     return {**scores, "val_accuracy": float(np.mean(list(scores.values())))}
-
-
-def _by_source(
-    logits: npt.NDArray[np.float32], data: CropSet, classes: tuple[str, ...]
-) -> dict[str, Metrics]:
-    return {
-        str(source): measure(
-            data.labels[data.sources == source], logits[data.sources == source].argmax(1), classes
-        )
-        for source in np.unique(data.sources)
-    }
 
 
 def _card(
@@ -291,7 +280,7 @@ def _card(
         },
         metrics={
             f"{source} val": {"n": m.n, "accuracy": m.accuracy, "balanced_accuracy": m.balanced_accuracy}
-            for source, m in _by_source(logits, val, classes).items()
+            for source, m in measure_by_source(val.labels, logits.argmax(1), val.sources, classes).items()
         },
     )
 

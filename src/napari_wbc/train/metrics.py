@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Metrics", "measure"]
+__all__ = ["Metrics", "measure", "measure_by_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +70,25 @@ def measure(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: tuple[str, 
         {name: float(r) for name, r in zip(np.array(classes)[occurs], recall, strict=True)},
         tuple(map(tuple, confusion.tolist())),
     )
+
+
+def measure_by_source(
+    truth: npt.NDArray[np.integer],
+    predicted: npt.NDArray[np.integer],
+    sources: npt.NDArray[np.str_],
+    classes: tuple[str, ...],
+) -> dict[str, Metrics]:
+    """Compare predicted with true classes for each laboratory by itself.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray, shape (N,), int
+        Class indices.
+    sources : ndarray, shape (N,), str
+    classes : tuple of str
+        Class names.
+    """
+    return {
+        str(source): measure(truth[sources == source], predicted[sources == source], classes)
+        for source in np.unique(sources)
+    }
