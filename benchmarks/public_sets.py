@@ -7,19 +7,28 @@ Each function yields rows ``path, label, split, source, top, left, bottom, right
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from defusedxml.ElementTree import parse
 
+from napari_wbc.detect.outlines import traced
+
 DATA = Path(os.environ.get("NAPARI_WBC_DATA", Path(__file__).parents[2] / "shared" / "data"))
-COLUMNS = ("path", "label", "split", "source", "top", "left", "bottom", "right")
+COLUMNS = ("path", "label", "split", "source", "top", "left", "bottom", "right", "outline")
 Row = dict[str, Any]
+
+MISPLACED_MASK = "BloodImage_00177"
+SMALLEST = 200
+"""Smallest component of BCCD's masks that is a cell, in pixels."""
 
 PBC_NAMES = {"ig": "immature granulocyte"}
 CHULA_NAMES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
@@ -103,16 +112,20 @@ def voc_boxes(path: Path) -> list[tuple[float, float, float, float]]:
     Pascal VOC counts pixels from 1; these boxes agree better with masks and detections when they are
     taken as they are.
     """
+    return [box for kind, box in voc_objects(path) if kind == "WBC"]
+
+
+def voc_objects(path: Path) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """Objects of a Pascal VOC file with their boxes, (top, left, bottom, right); [] without a file."""
     if not path.is_file():
         return []
-    boxes = []
+    objects = []
     for item in parse(path, forbid_dtd=True).iter("object"):
-        if item.findtext("name") == "WBC":
-            left, top, right, bottom = (
-                float(item.findtext(f"bndbox/{edge}")) for edge in ("xmin", "ymin", "xmax", "ymax")
-            )
-            boxes.append((top, left, bottom, right))
-    return boxes
+        left, top, right, bottom = (
+            float(item.findtext(f"bndbox/{edge}")) for edge in ("xmin", "ymin", "xmax", "ymax")
+        )
+        objects.append((item.findtext("name"), (top, left, bottom, right)))
+    return objects
 
 
 def seg_wbc(cache: Path) -> Iterator[Row]:
@@ -135,7 +148,130 @@ def seg_wbc(cache: Path) -> Iterator[Row]:
             }
 
 
-SETS = {"pbc": pbc, "chula": chula, "bccd": bccd, "seg_wbc_dataset2": seg_wbc}
+def bccd_fields(_cache: Path) -> Iterator[Row]:
+    """BCCD for a detector: every leukocyte with its outline, from the hand-drawn masks."""
+    root = DATA / "bccd"
+    for row in table(root / "splits.csv"):
+        name = Path(row["image"]).stem
+        if name == MISPLACED_MASK:
+            continue
+        own = {"path": root / "JPEGImages" / row["image"], "split": row["split"], "source": "bccd"}
+        masks = bccd_masks(name)
+        for mask in masks:
+            ring = traced(np.pad(mask.astype(np.uint8), 1)) - 1
+            yield {**own, "label": "leukocyte", "outline": " ".join(f"{r:.2f},{c:.2f}" for r, c in ring)}
+        if not masks:
+            yield {**own, "label": ""}
+
+
+def bccd_masks(name: str) -> list[npt.NDArray[np.bool_]]:
+    """Masks of the single leukocytes of one BCCD field, shape (480, 640).
+
+    A component with the centres of several boxes in it is parted between them; what is smaller than
+    200 pixels is no cell.
+    """
+    file = DATA / "bccd" / "masks" / f"{name.replace('_', '_Mask_')}.png"
+    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) > 60
+    boxes = np.array(voc_boxes(DATA / "bccd" / "Annotations" / f"{name}.xml")).reshape(-1, 4)
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    found = []
+    for label in range(1, len(stats)):
+        if stats[label, cv2.CC_STAT_AREA] < SMALLEST:
+            continue
+        left, top, width, height = stats[label, :4]
+        inside = ((centers > [top, left]) & (centers < [top + height, left + width])).all(axis=1)
+        middles = centers[inside] if inside.any() else np.array([[top, left]])
+        pixels = np.argwhere(labels == label)
+        owner = ((pixels[:, None] - middles) ** 2).sum(axis=-1).argmin(axis=1)
+        for k in range(len(middles)):
+            one = np.zeros(mask.shape, np.uint8)
+            one[tuple(pixels[owner == k].T)] = 1
+            _, parts, sizes, _ = cv2.connectedComponentsWithStats(one)
+            if sizes[1:, cv2.CC_STAT_AREA].max(initial=0) >= SMALLEST:
+                found.append(parts == 1 + sizes[1:, cv2.CC_STAT_AREA].argmax())
+    return found
+
+
+def chula_fields(cache: Path) -> Iterator[Row]:
+    """Chula for a detector: every box but slivers at the border."""
+    for row in chula(cache):
+        if min(row["bottom"] - row["top"], row["right"] - row["left"]) >= 12:
+            yield row
+
+
+def txl_pbc_fields(_cache: Path, kinds: tuple[str, ...] = ("leukocyte",)) -> Iterator[Row]:
+    """The PBC part of TXL-PBC, 360 x 363 pixels, split by a hash of the overlap group, 5 to 1."""
+    root = DATA / "txl_pbc"
+    names = ("leukocyte", "red cell", "platelet")
+    for row in table(root / "index.csv"):
+        if row["source"] != "pbc" or row["n_wbc_boxes"] == "0":
+            continue
+        image = root / "images" / row["image"]
+        height, width = cv2.imread(str(image)).shape[:2]
+        side = int(hashlib.sha256(row["overlap_group"].encode()).hexdigest(), 16) % 6
+        for line in (root / "labels" / row["image"]).with_suffix(".txt").read_text().splitlines():
+            kind, *numbers = line.split()
+            x, y, w, h = map(float, numbers[:4])
+            if names[int(kind)] in kinds:
+                yield {
+                    "path": image,
+                    "label": names[int(kind)],
+                    "split": "train" if side else "val",
+                    "source": "txl_pbc",
+                    "top": (y - h / 2) * height,
+                    "left": (x - w / 2) * width,
+                    "bottom": (y + h / 2) * height,
+                    "right": (x + w / 2) * width,
+                }
+
+
+def pbc_fields(cache: Path, each: int = 120) -> Iterator[Row]:
+    """PBC for a detector: the first 120 images of each class of its training archive; platelets show none."""
+    taken: Counter[str] = Counter()
+    for row in pbc(cache):
+        taken[row["label"]] += row["split"] == "train"
+        if row["split"] == "train" and taken[row["label"]] <= each:
+            yield row
+
+
+def blood_fields(cache: Path) -> Iterator[Row]:
+    """Leukocytes, red cells and platelets: the boxes of BCCD and of the PBC part of TXL-PBC."""
+    root = DATA / "bccd"
+    names = {"WBC": "leukocyte", "RBC": "red cell", "Platelets": "platelet"}
+    for row in bccd_fields(cache):
+        if row["label"]:
+            yield row
+    for row in table(root / "splits.csv"):
+        file = root / "Annotations" / f"{Path(row['image']).stem}.xml"
+        for kind, (top, left, bottom, right) in voc_objects(file):
+            if kind != "WBC" and bottom > top and right > left:
+                yield {
+                    "path": root / "JPEGImages" / row["image"],
+                    "label": names[kind],
+                    "split": row["split"],
+                    "source": "bccd",
+                    "top": top,
+                    "left": left,
+                    "bottom": bottom,
+                    "right": right,
+                }
+    yield from txl_pbc_fields(cache, ("leukocyte", "red cell", "platelet"))
+
+
+SETS = {
+    "pbc": pbc,
+    "chula": chula,
+    "bccd": bccd,
+    "seg_wbc_dataset2": seg_wbc,
+    "bccd_fields": bccd_fields,
+    "chula_fields": chula_fields,
+    "txl_pbc_fields": txl_pbc_fields,
+    "pbc_fields": pbc_fields,
+    "blood_fields": blood_fields,
+}
+FIELDS = ("bccd_fields", "chula_fields", "txl_pbc_fields", "pbc_fields")
+"""What the shipped detector is trained and chosen on."""
 
 
 def write_manifest(path: Path, sets: tuple[str, ...], cache: Path) -> Path:
@@ -153,3 +289,5 @@ if __name__ == "__main__":
     CACHE = Path(__file__).parents[1] / ".cache"
     print(write_manifest(CACHE / "training.csv", ("pbc", "chula", "bccd"), CACHE))
     print(write_manifest(CACHE / "elsewhere.csv", ("seg_wbc_dataset2",), CACHE))
+    print(write_manifest(CACHE / "fields.csv", FIELDS, CACHE))
+    print(write_manifest(CACHE / "blood.csv", ("blood_fields",), CACHE))

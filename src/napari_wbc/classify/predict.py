@@ -14,13 +14,14 @@ from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.model.cell import Prediction
 from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import load_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Classifier", "load_classifier", "resolve_device"]
+__all__ = ["Classifier", "load_classifier"]
 
 
 @dataclass(frozen=True)
@@ -75,25 +76,6 @@ class Classifier:
                     for p in probabilities.clamp(0, 1).tolist()
                 ]
         return tuple(predictions)
-
-
-def resolve_device(device: str) -> str:
-    """The device meant by ``auto``, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    WbcError
-        If there is no such device.
-    """
-    import torch
-
-    if device not in {"auto", "cpu", "cuda"}:
-        raise WbcError(f"No device {device!r}; choose auto, cpu or cuda.")
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise WbcError("No CUDA device found here; choose --device auto or cpu.")
-    return device
 
 
 def load_classifier(

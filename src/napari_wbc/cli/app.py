@@ -229,6 +229,76 @@ def train_classifier(
     print(f"Weights written to {trained.weights}, their card beside them.")
 
 
+@train_app.command("detector")
+def train_detector(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for weights, card, curves and checkpoint.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Training set: a CSV manifest with boxes or outlines; may be repeated."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with data and recipe; options override it.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the weights.", show_default="mask_rcnn")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="mobilenet_v3_large, resnet50 (GroupNorm), resnet50_frozen_bn or vgg16.",
+            show_default="mobilenet_v3_large",
+        ),
+    ] = None,
+    pretrained: Annotated[
+        bool | None,
+        typer.Option("--pretrained", help="Start from torchvision's ImageNet weights (downloaded)."),
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights of a detector to start from.", show_default=False)
+    ] = None,
+    blood_cells: Annotated[
+        bool, typer.Option("--blood-cells", help="Also find red cells and platelets.")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(min=1, show_default="20")] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="Canvases an epoch.", show_default="1200")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, show_default="8")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, help="End after so many epochs without a better one; 0: never.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0, show_default="0.001")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="32-true or bf16-mixed.", show_default="32-true")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, show_default="0")] = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Train a Mask R-CNN; run the same command again to resume it."""
+    from napari_wbc.pipeline.finetune import read_config, train_detector_steps
+    from napari_wbc.pipeline.locate import BLOOD_CLASSES
+
+    paths, recipe = read_config(config) if config else ([], {})
+    given = {
+        "name": name,
+        "backbone": backbone,
+        "pretrained": pretrained,
+        "start": str(start) if start else None,
+        "classes": BLOOD_CLASSES if blood_cells else None,
+        "epochs": epochs,
+        "draws": draws,
+        "batch_size": batch_size,
+        "patience": patience,
+        "learning_rate": learning_rate,
+        "precision": precision,
+        "seed": seed,
+    }
+    recipe |= {key: value for key, value in given.items() if value is not None}
+    paths = data or paths
+    if not paths:
+        raise WbcError("Say what to train on: --data MANIFEST.csv, or --config FILE.toml that names it.")
+    trained = drive(train_detector_steps(paths, out, device=device, **recipe), _errors(), quiet=quiet)
+    print(f"Weights written to {trained.weights}, their card and curves beside them.")
+
+
 @app.command()
 def evaluate(
     data: Annotated[list[Path], typer.Option(help="Training set; may be repeated.")],

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from napari_wbc.detect.base import Detector, RgbImage
 from napari_wbc.detect.nuclei import Float64, Pixels, Seen, find_nuclei, see
+from napari_wbc.detect.outlines import traced
 from napari_wbc.detect.rings import draw_rings, halves_joined, score_of
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.stain import checked_rgb
@@ -161,21 +162,9 @@ def _by_youssef(image: RgbImage, settings: YoussefParameters) -> list[Detection]
     filled = np.zeros((height + 2, width + 2), np.uint8)
     cv2.drawContours(filled, [largest], -1, 1, cv2.FILLED, offset=(1 - left, 1 - top))
     score = np.count_nonzero(mask[top : top + height, left : left + width] & filled[1:-1, 1:-1])
-    outline = Outline.from_array(_traced(filled) + np.array([top - 1, left - 1]))
+    outline = Outline.from_array(traced(filled) + np.array([top - 1, left - 1]))
     share = score / np.count_nonzero(mask)
     return [Detection(BBox(top, left, top + height, left + width), outline, share)]
-
-
-def _traced(mask: npt.NDArray[np.uint8]) -> Float64:
-    """Outline of a mask in pixel edges, shape (n, 2), (row, col), 16 to 64 vertices."""
-    double = mask.repeat(2, axis=0).repeat(2, axis=1)
-    (contour, *_), _ = cv2.findContours(double, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    points = contour.reshape(-1, 2)[:, ::-1] / 2 + 0.25
-    lengths = np.hypot(*np.diff(points, axis=0, append=points[:1]).T)
-    at = np.concatenate([[0], np.cumsum(lengths)])
-    want = np.linspace(0, at[-1], int(np.clip(len(points) // 4, 16, 64)), endpoint=False)
-    closed = np.vstack([points, points[:1]])
-    return np.stack([np.interp(want, at, closed[:, i]) for i in (0, 1)], axis=-1)
 
 
 Parameters: TypeAlias = NucleusParameters | YoussefParameters

@@ -23,6 +23,7 @@ __all__ = [
     "nucleus_map",
     "red_cells",
     "total_absorbance",
+    "transmitted",
     "unlike_red_cells",
     "white_balanced",
 ]
@@ -151,10 +152,15 @@ def absorbance(image: Rgb, light: Float32 | None = None) -> Float32:
     return result
 
 
+def transmitted(density: Float32) -> Rgb:
+    """What even white light is left by an absorbance, shape (height, width, 3), uint8, 0 to 255."""
+    result: Rgb = np.clip(np.rint(255 * np.power(10.0, -density)), 0, 255).astype(np.uint8)
+    return result
+
+
 def white_balanced(image: Rgb) -> Rgb:
     """The image as if under even white light, shape (height, width, 3), uint8, 0 to 255."""
-    result: Rgb = np.clip(np.rint(255 * np.power(10.0, -absorbance(image))), 0, 255).astype(np.uint8)
-    return result
+    return transmitted(absorbance(image))
 
 
 def total_absorbance(density: Float32) -> Float32:

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from napari_wbc.detect.base import Detector
 from napari_wbc.detect.hsv import PRESETS, HsvDetector
+from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
 
-__all__ = ["DETECTORS", "PRESETS", "Parameter", "make_detector", "parameters_of", "preview_steps"]
+__all__ = ["BLOOD_CLASSES", "DETECTORS", "PRESETS", "Parameter", "make_detector", "parameters_of", "preview_steps"]
 
 DETECTORS = ("hsv",)
 """Names of the detectors."""

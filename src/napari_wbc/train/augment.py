@@ -69,7 +69,7 @@ class Augmentation:
         """
         if not len(crops):
             return crops.new_empty((0, 3, size, size))
-        return self._recolor(self._move(crops, size, rng), rng).clamp(0, 1)
+        return self.recolor(self._move(crops, size, rng), rng).clamp(0, 1)
 
     def _move(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
         n = len(crops)
@@ -92,7 +92,8 @@ class Augmentation:
         grid = functional.affine_grid(theta, [n, 3, size, size], align_corners=False)
         return functional.grid_sample(crops, grid, padding_mode="border", align_corners=False)
 
-    def _recolor(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    def recolor(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Change colours, sharpness and noise of a batch, shape (N, 3, height, width), about 0 to 1."""
         n = len(x)
 
         def draw(*shape: int) -> torch.Tensor:

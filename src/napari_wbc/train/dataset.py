@@ -1,8 +1,9 @@
 """Labelled cells: from files on disk to crops in memory.
 
 A training set is either a folder ``SPLIT/CLASS/image`` (each image one cell) or a CSV manifest
-with the columns ``path, label, split, source, top, left, bottom, right``; paths are relative to
-the manifest, and rows without a box show one cell.
+with the columns ``path, label, split, source, top, left, bottom, right`` and, if outlines are known,
+``outline`` ("row,col row,col ..."); paths are relative to the manifest, and rows without a box show
+one cell.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from napari_wbc.detect.hsv import locate_one
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.crop import cut_crops, whole_image_box
 from napari_wbc.imaging.read import IMAGE_SUFFIXES, read_image
-from napari_wbc.model.geometry import BBox
+from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 
 __all__ = ["SPLITS", "CropSet", "LabelledCell", "cut_training_crops", "one_cell_box", "read_training_set"]
@@ -47,6 +48,8 @@ class LabelledCell:
         Laboratory or data set.
     box : BBox, optional
         In pixels of the image; None for an image of one cell.
+    outline : Outline, optional
+        In pixels of the image; None where it is not known.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class LabelledCell:
     split: str
     source: str
     box: BBox | None = None
+    outline: Outline | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,10 @@ def _read_manifest(path: Path) -> tuple[LabelledCell, ...]:
     names, edges = ["path", "label", "split", "source"], ["top", "left", "bottom", "right"]
     try:
         table = pd.read_csv(
-            path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=dict.fromkeys(edges, "")
+            path,
+            dtype=dict.fromkeys([*names, "outline"], str),
+            keep_default_na=False,
+            na_values=dict.fromkeys(edges, ""),
         )
     except (ValueError, OSError) as error:
         raise WbcError(f"{path}: not a readable CSV manifest ({error}).") from error
@@ -124,21 +131,26 @@ def _read_manifest(path: Path) -> tuple[LabelledCell, ...]:
     if wrong:
         raise WbcError(f"{path}: unknown splits {wrong}; use {', '.join(SPLITS)}.")
     return tuple(
-        LabelledCell(
-            path.parent / row["path"], row["label"], row["split"], row["source"], _box(path, line, row)
-        )
-        for line, row in enumerate(table.to_dict("records"), start=2)
+        _read_row(path, line, row) for line, row in enumerate(table.to_dict("records"), start=2)
     )
 
 
-def _box(path: Path, line: int, row: Mapping[Hashable, Any]) -> BBox | None:
+def _read_row(path: Path, line: int, row: Mapping[Hashable, Any]) -> LabelledCell:
     edges = [row[name] for name in ("top", "left", "bottom", "right")]
-    if all(pd.isna(edge) for edge in edges):
-        return None
     try:
-        return BBox(*map(float, edges))
+        outline = _outline(row.get("outline") or "")
+        box = None if all(pd.isna(edge) for edge in edges) else BBox(*map(float, edges))
     except (ValueError, WbcError) as error:
         raise WbcError(f"{path}, line {line}: {error}") from error
+    if box is None and outline is not None:
+        box = outline.bbox
+    return LabelledCell(path.parent / row["path"], row["label"], row["split"], row["source"], box, outline)
+
+
+def _outline(text: str) -> Outline | None:
+    if not text:
+        return None
+    return Outline.from_array([[float(number) for number in vertex.split(",")] for vertex in text.split()])
 
 
 def one_cell_box(image: npt.NDArray[np.uint8], preset: Preset) -> BBox:

@@ -7,7 +7,6 @@ Every epoch seeds its own random numbers, so a resumed run goes on as if never s
 from __future__ import annotations
 
 import copy
-import json
 import math
 import platform
 from collections.abc import Iterator
@@ -19,30 +18,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn import functional
 
 from napari_wbc.classify.calibrate import confidence_threshold, temperature
 from napari_wbc.classify.networks import build_network
-from napari_wbc.classify.predict import resolve_device
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.storage.atomic import write_bytes, write_text
 from napari_wbc.train.augment import Augmentation
+from napari_wbc.train.checkpoint import Checkpoint, check_run, set_rate, update_mean
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.metrics import measure_by_source
 from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.store import save_weights
 
 __all__ = ["ROOM", "Recipe", "Trained", "logits_of", "train_classifier"]
 
-PRECISIONS = ("32-true", "bf16-mixed")
-
-FORMAT = 2
-"""Of the checkpoint; one of another format, or chosen by another measure, is not resumed."""
 ROOM = 1.4
 """Crops are cut this much larger than the network's input, for turning and shifting."""
 
@@ -91,10 +84,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise WbcError(f"No precision {self.precision!r}; choose one of: {', '.join(PRECISIONS)}.")
-        if not self.name or Path(self.name).name != self.name:
-            raise WbcError(f"{self.name!r} cannot name weights; give a plain file name.")
+        check_run(self.name, self.precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +137,14 @@ def train_classifier(
     )
     mean = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
     model, optimizer = fabric.setup(network, optimizer)
-    checkpoint = _Checkpoint(out, recipe, data.sha256)
+    checkpoint = Checkpoint(out, {"recipe": asdict(recipe), "data_sha256": data.sha256})
     history, best = checkpoint.load(model.module, mean, optimizer)
     steps = math.ceil((recipe.draws or len(train.labels)) / recipe.batch_size)
     for epoch in range(len(history), recipe.epochs):
         torch.manual_seed(recipe.seed * 100_003 + epoch)
         losses: list[float] = []
         for step, (batch, labels) in enumerate(_batches(train, recipe, epoch, fabric.device)):
-            _set_rate(optimizer, recipe, epoch * steps + step, steps)
+            set_rate(optimizer, recipe.learning_rate, epoch * steps + step, steps, recipe.epochs)
             optimizer.zero_grad()
             loss = functional.cross_entropy(
                 model(batch).float(), labels, label_smoothing=recipe.label_smoothing
@@ -164,7 +154,7 @@ def train_classifier(
             fabric.backward(loss)
             fabric.clip_gradients(model, optimizer, max_norm=1.0)
             optimizer.step()
-            _update_mean(mean, model.module, recipe.ema, epoch * steps + step)
+            update_mean(mean, model.module, recipe.ema, epoch * steps + step)
             losses.append(loss.item())
             yield Progress("training", epoch * steps + step + 1, recipe.epochs * steps)
         scores = _validate(mean, val, classes, recipe.preset)
@@ -212,20 +202,6 @@ def _batches(
         batch = recipe.augmentation.apply(crops, recipe.preset.size, rng)
         batch = recipe.preset.prepare(batch).contiguous(memory_format=torch.channels_last)
         yield batch, torch.from_numpy(train.labels[chosen]).to(device)
-
-
-def _set_rate(optimizer: Any, recipe: Recipe, step: int, steps: int) -> None:
-    done = step / (recipe.epochs * steps)
-    rate = recipe.learning_rate * min((step + 1) / steps, 0.5 * (1 + math.cos(math.pi * done)))
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def _update_mean(mean: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    decay = min(decay, (1 + step) / (10 + step))
-    with torch.no_grad():
-        for kept, new in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
-            kept.lerp_(new.to(kept.dtype), 1 - decay)
 
 
 def _validate(network: nn.Module, val: CropSet, classes: tuple[str, ...], preset: Preset) -> dict[str, float]:
@@ -283,76 +259,3 @@ def _card(
             for source, m in measure_by_source(val.labels, logits.argmax(1), val.sources, classes).items()
         },
     )
-
-
-class _Checkpoint:
-    """State of a run on disk; each epoch's files are complete before the index names them."""
-
-    def __init__(self, out: Path, recipe: Recipe, sha256: str) -> None:
-        self.folder = out / "checkpoint"
-        self.index = self.folder / "index.json"
-        self.identity = {"format": FORMAT, "recipe": asdict(recipe), "data_sha256": sha256}
-
-    def load(
-        self, network: nn.Module, mean: nn.Module, optimizer: Any
-    ) -> tuple[list[dict[str, float]], float]:
-        if not self.index.is_file():
-            return [], -1.0
-        try:
-            saved = self._read_index()
-            if saved["identity"] != json.loads(json.dumps(self.identity)):
-                raise WbcError(
-                    f"{self.folder}: holds a run with another recipe or other data; "
-                    "choose another output folder or remove this one."
-                )
-            state = load_file(self.folder / saved["state"])
-            network.load_state_dict(_part(state, "network."))
-            mean.load_state_dict(_part(state, "mean."))
-            full = optimizer.state_dict()
-            full["state"] = {i: _part(state, f"optimizer.{i}.") for i, _ in enumerate(network.parameters())}
-            optimizer.load_state_dict(full)
-            return list(saved["history"]), float(saved["best_score"])
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise WbcError(
-                f"{self.folder}: the checkpoint is damaged ({error}); remove it to start again."
-            ) from error
-
-    def save(
-        self,
-        network: nn.Module,
-        mean: nn.Module,
-        optimizer: Any,
-        *,
-        history: list[dict[str, float]],
-        best: float,
-        better: bool,
-    ) -> None:
-        old = self._read_index() if self.index.is_file() else {}
-        state = {f"network.{k}": v for k, v in network.state_dict().items()}
-        state |= {f"mean.{k}": v for k, v in mean.state_dict().items()}
-        for i, moments in optimizer.state_dict()["state"].items():
-            state |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in moments.items()}
-        names = {"state": f"epoch-{len(history)}.safetensors", "best": old.get("best", "")}
-        self._write(names["state"], state)
-        if better:
-            names["best"] = f"best-{len(history)}.safetensors"
-            self._write(names["best"], mean.state_dict())
-        index = {"identity": self.identity, "history": history, "best_score": best, **names}
-        write_text(self.index, json.dumps(index, indent=2))
-        for name in {old.get("state", ""), old.get("best", "")} - {*names.values(), ""}:
-            (self.folder / name).unlink(missing_ok=True)
-
-    def best(self) -> dict[str, torch.Tensor]:
-        tensors: dict[str, torch.Tensor] = load_file(self.folder / self._read_index()["best"])
-        return tensors
-
-    def _read_index(self) -> dict[str, Any]:
-        index: dict[str, Any] = json.loads(self.index.read_text(encoding="utf-8"))
-        return index
-
-    def _write(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
-        write_bytes(self.folder / name, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
-
-
-def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

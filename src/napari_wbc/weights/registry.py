@@ -6,9 +6,10 @@ from pathlib import Path
 
 from napari_wbc.errors import WeightsError
 
-__all__ = ["DEFAULT_CLASSIFIER", "find_weights", "shipped_weights"]
+__all__ = ["DEFAULT_CLASSIFIER", "DEFAULT_DETECTOR", "find_weights", "shipped_weights"]
 
 DEFAULT_CLASSIFIER = "cdnn"
+DEFAULT_DETECTOR = "mask_rcnn"
 _DATA = Path(__file__).parent / "data"
 
 

@@ -1,0 +1,164 @@
+"""Mask R-CNN by the name of its backbone (He et al. 2017), as torchvision builds it.
+
+Invariant: a network takes working pixels as they are, scaled and balanced by
+:class:`~napari_wbc.detect.mask_rcnn.DetectorPreset`; it resizes and normalizes nothing itself, and gives masks as the
+28 x 28 pixels of their boxes.
+
+The heads are lighter than torchvision's, since a field holds a few large round things of one or
+three kinds, and not many small ones of ninety: fewer proposals, two anchors a place, 64 channels of masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision.models import mobilenet_v3_large, resnet50, vgg16
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork
+
+from napari_wbc.errors import WbcError
+
+__all__ = ["BACKBONES", "build_mask_rcnn"]
+
+BACKBONES = ("mobilenet_v3_large", "resnet50", "resnet50_frozen_bn", "vgg16")
+"""Names of the backbones, the default first."""
+_ANCHORS = ((24.0, 40.0), (64.0, 104.0), (168.0, 272.0))
+"""Sides of the square anchors in working pixels, at strides 8, 16 and 32."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Backbone:
+    """How to build a backbone: stages by name, their channels, and the channels of the pyramid."""
+
+    features: Callable[[bool], nn.Module]
+    stages: dict[str, str]
+    channels: tuple[int, ...]
+    width: int
+
+
+def _mobilenet(pretrained: bool) -> nn.Module:
+    features: nn.Module = mobilenet_v3_large(weights="DEFAULT" if pretrained else None).features
+    return features
+
+
+def _resnet(norm: Callable[..., nn.Module], pretrained: bool) -> nn.Module:
+    network: nn.Module = resnet50(norm_layer=norm, weights="DEFAULT" if pretrained else None)
+    return network
+
+
+def _group_norm_resnet(pretrained: bool) -> nn.Module:
+    if pretrained:
+        raise WbcError("There are no pretrained weights of resnet50 with GroupNorm; use resnet50_frozen_bn.")
+    return _resnet(partial(nn.GroupNorm, 32), False)
+
+
+def _vgg(pretrained: bool) -> nn.Module:
+    features: nn.Module = vgg16(weights="DEFAULT" if pretrained else None).features[:-1]
+    return features
+
+
+_RESNET_STAGES = {"layer2": "0", "layer3": "1", "layer4": "2"}
+_BACKBONES = {
+    "mobilenet_v3_large": _Backbone(_mobilenet, {"6": "0", "12": "1", "16": "2"}, (40, 112, 960), 128),
+    "resnet50": _Backbone(_group_norm_resnet, _RESNET_STAGES, (512, 1024, 2048), 256),
+    "resnet50_frozen_bn": _Backbone(
+        partial(_resnet, FrozenBatchNorm2d), _RESNET_STAGES, (512, 1024, 2048), 256
+    ),
+    "vgg16": _Backbone(_vgg, {"29": "0"}, (512,), 512),
+}
+
+
+class _Pyramid(nn.Module):
+    """Stages of a backbone, joined by a feature pyramid (Lin et al. 2017) where there are several."""
+
+    def __init__(self, plan: _Backbone, pretrained: bool) -> None:
+        super().__init__()
+        self.body = IntermediateLayerGetter(plan.features(pretrained), return_layers=plan.stages)
+        several = len(plan.channels) > 1
+        self.fpn = FeaturePyramidNetwork(list(plan.channels), plan.width) if several else nn.Identity()
+        self.out_channels = plan.width
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        maps: dict[str, torch.Tensor] = self.fpn(self.body(x))
+        return maps
+
+
+def build_mask_rcnn(
+    backbone: str, n_classes: int, *, pretrained: bool = False, detections: int = 100
+) -> MaskRCNN:
+    """An untrained Mask R-CNN.
+
+    Parameters
+    ----------
+    backbone : str
+        One of :data:`BACKBONES`.
+    n_classes : int
+        Classes without the background, which is class 0.
+    pretrained : bool
+        Whether the backbone starts from torchvision's ImageNet weights, which are then downloaded
+        and checked by torch.
+    detections : int
+        Most cells of one field.
+
+    Returns
+    -------
+    MaskRCNN
+        In training mode it takes (images, targets) and gives losses; else images, and gives boxes
+        (xyxy, working pixels), labels (from 1), scores and masks of shape (N, 1, 28, 28).
+
+    Raises
+    ------
+    WbcError
+        If there is no such backbone, or its weights cannot be downloaded.
+    """
+    if backbone not in _BACKBONES:
+        raise WbcError(f"No backbone {backbone!r}; choose one of: {', '.join(BACKBONES)}.")
+    plan = _BACKBONES[backbone]
+    try:
+        pyramid = _Pyramid(plan, pretrained)
+    except OSError as error:
+        raise WbcError(
+            f"The pretrained weights of {backbone} cannot be downloaded ({error}); go on without them."
+        ) from error
+    names = list(plan.stages.values())
+    anchors = _ANCHORS if len(names) > 1 else (tuple(size for level in _ANCHORS for size in level),)
+    width, n = plan.width, n_classes + 1
+    network = MaskRCNN(
+        pyramid,
+        rpn_anchor_generator=AnchorGenerator(anchors, ((1.0,),) * len(anchors)),
+        rpn_head=RPNHead(width, len(anchors[0])),
+        rpn_pre_nms_top_n_train=400,
+        rpn_post_nms_top_n_train=100,
+        rpn_pre_nms_top_n_test=300,
+        rpn_post_nms_top_n_test=max(50, detections),
+        rpn_batch_size_per_image=64,
+        box_roi_pool=MultiScaleRoIAlign(names, 7, 2),
+        box_head=TwoMLPHead(width * 49, 256),
+        box_predictor=FastRCNNPredictor(256, n),
+        box_score_thresh=0.05,
+        box_detections_per_img=detections,
+        box_batch_size_per_image=32,
+        box_positive_fraction=0.3,
+        mask_roi_pool=MultiScaleRoIAlign(names, 14, 2),
+        mask_head=MaskRCNNHeads(width, (64, 64, 64), 1),
+        mask_predictor=MaskRCNNPredictor(64, 64, n),
+        image_mean=[0.0, 0.0, 0.0],
+        image_std=[1.0, 1.0, 1.0],
+        _skip_resize=True,
+    )
+    network.transform.postprocess = _as_they_are
+    return network
+
+
+def _as_they_are(result: list[dict[str, torch.Tensor]], *_sizes: Any) -> list[dict[str, torch.Tensor]]:
+    return result

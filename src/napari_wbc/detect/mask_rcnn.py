@@ -1,0 +1,299 @@
+"""Detection by Mask R-CNN: a field to boxes and outlines, at whatever magnification.
+
+Invariant: coordinates turn from torchvision's (left, top, right, bottom) to (row, col) here and
+nowhere else. Training and inference see a field through the same :class:`DetectorPreset`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.detect.base import RgbImage
+from napari_wbc.detect.outlines import mask_outline
+from napari_wbc.detect.tiled import tiles_of
+from napari_wbc.errors import WbcError, WeightsError
+from napari_wbc.imaging.stain import absorbance, checked_rgb, nucleus_map, red_cells, transmitted
+from napari_wbc.model.cell import Detection
+from napari_wbc.model.geometry import BBox
+from napari_wbc.weights.device import resolve_device
+from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
+from napari_wbc.weights.store import load_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torchvision.models.detection import MaskRCNN
+
+    from napari_wbc.weights.card import ModelCard
+
+__all__ = ["BLOOD_CLASSES", "LEUKOCYTE", "DetectorPreset", "MaskRcnnDetector", "load_mask_rcnn"]
+
+LEUKOCYTE, RED_CELL, PLATELET = "leukocyte", "red cell", "platelet"
+BLOOD_CLASSES = (LEUKOCYTE, RED_CELL, PLATELET)
+"""Classes of a detector that also finds red cells and platelets."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorPreset:
+    """How a field becomes the network's input.
+
+    Parameters
+    ----------
+    longest : int
+        Longer side in pixels of the image that is worked on; smaller fields are not enlarged ...
+    finest : float
+        ... unless red cells are then narrower than this many pixels.
+    largest : float
+        Most that a field is enlarged.
+    tile : int
+        A working image longer than this is worked on in tiles of this side.
+    """
+
+    longest: int = 512
+    finest: float = 14.0
+    largest: float = 1.5
+    tile: int = 1280
+
+    def prepare(self, image: RgbImage) -> tuple[RgbImage, float]:
+        """Scale a field, and balance its light and white.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8
+
+        Returns
+        -------
+        work : ndarray, shape (height * scale, width * scale, 3), uint8
+            The field as if under even white light.
+        scale : float
+            Working pixels a pixel of the field.
+        """
+        scale = min(1.0, self.longest / max(image.shape[:2]))
+        work, diameter = _balanced(image, scale)
+        if 0 < diameter < self.finest:
+            closer = min(self.largest, scale * 1.25 * self.finest / diameter)
+            if closer > scale:
+                return _balanced(image, closer)[0], closer
+        return work, scale
+
+    @staticmethod
+    def tensor(work: RgbImage) -> torch.Tensor:
+        """The network's input, shape (3, height, width), float32, about zero mean and unit deviation."""
+        import torch
+
+        return (torch.from_numpy(work).permute(2, 0, 1).float() / 255 - 0.6) / 0.25
+
+
+def _balanced(image: RgbImage, scale: float) -> tuple[RgbImage, float]:
+    """The field at a scale, white balanced, and the diameter of its red cells in working pixels or 0."""
+    height, width = (max(1, round(n * scale)) for n in image.shape[:2])
+    if scale != 1:
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
+    density = absorbance(image)
+    half = cv2.resize(
+        np.clip(density, -0.02, 2), (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA
+    )
+    return transmitted(density), 2 * red_cells(half, nucleus_map(half)).diameter
+
+
+@dataclass(frozen=True)
+class MaskRcnnDetector:
+    """Locates leukocytes with a trained Mask R-CNN.
+
+    Parameters
+    ----------
+    network : MaskRCNN
+    card : ModelCard
+        Of the weights.
+    device : str
+        ``cpu`` or ``cuda``.
+    score : float
+        Lowest score of a cell, 0 to 1.
+    overlap : float
+        Of two boxes of one class with a greater IoU than this, 0 to 1, the surer is kept.
+    """
+
+    network: MaskRCNN
+    card: ModelCard
+    device: str
+    score: float = 0.5
+    overlap: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("score", "overlap"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise WbcError(f"Mask R-CNN's {name} {getattr(self, name)} is outside 0 to 1.")
+
+    @property
+    def name(self) -> str:
+        """Name and weights, as written in reports."""
+        return f"mask-rcnn/{self.card.model_id}"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What it finds: ``leukocyte``, and red cells and platelets if it was trained for them."""
+        return self.card.classes
+
+    def detect(self, image: RgbImage) -> tuple[Detection, ...]:
+        """Locate the leukocytes of one field.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8
+            RGB, 0 to 255.
+
+        Returns
+        -------
+        tuple of Detection
+            In descending order of score, each with an outline of 48 vertices.
+
+        Raises
+        ------
+        WbcError
+            If the image is not uint8 RGB.
+        """
+        return self.survey(image)[LEUKOCYTE]
+
+    def survey(self, image: RgbImage) -> dict[str, tuple[Detection, ...]]:
+        """Locate all that it was trained to find; see :meth:`detect`.
+
+        Returns
+        -------
+        dict of class name to tuple of Detection
+        """
+        work, scale = DetectorPreset(**self.card.preset).prepare(checked_rgb(image))
+        return self.look(work, scale, image.shape[:2])
+
+    def look(self, work: RgbImage, scale: float, shape: Sequence[int]) -> dict[str, tuple[Detection, ...]]:
+        """:meth:`survey` of a field that is prepared already.
+
+        Parameters
+        ----------
+        work : ndarray, shape (rows, cols, 3), uint8
+            From :meth:`DetectorPreset.prepare`.
+        scale : float
+            Working pixels a pixel of the field.
+        shape : sequence of int
+            Height and width of the field.
+        """
+        raw = [
+            self._raw(np.ascontiguousarray(work[tile.rows, tile.cols]), tile.top, tile.left)
+            for tile in tiles_of(work.shape[:2], DetectorPreset(**self.card.preset).tile)
+        ]
+        boxes, labels, scores, masks = (np.concatenate(part) for part in zip(*raw, strict=True))
+        kept = _suppressed(boxes, labels, scores, self.overlap)
+        found: dict[str, list[Detection]] = {name: [] for name in self.classes}
+        for i in kept:
+            name = self.classes[labels[i] - 1]
+            detection = _detection(boxes[i], masks[i], float(scores[i]), scale=scale, shape=shape)
+            if detection is not None:
+                found[name].append(detection)
+        return {name: tuple(cells) for name, cells in found.items()}
+
+    def _raw(self, work: RgbImage, top: int, left: int) -> tuple[npt.NDArray[np.float64], ...]:
+        """Boxes (top, left, bottom, right) in working pixels, labels, scores and masks of one tile."""
+        import torch
+
+        with torch.inference_mode():
+            x = DetectorPreset.tensor(work).to(self.device)
+            (found,) = self.network([x])
+        keep = found["scores"] >= self.score
+        boxes, labels, scores, masks = (
+            found[k][keep].float().cpu().numpy() for k in ("boxes", "labels", "scores", "masks")
+        )
+        return boxes[:, [1, 0, 3, 2]] + [top, left, top, left], labels.astype(int), scores, masks[:, 0]
+
+
+def _suppressed(
+    boxes: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float64],
+    overlap: float,
+) -> list[int]:
+    """Indices, surest first, of the boxes that no surer one of their class overlaps."""
+    import torch
+    from torchvision.ops import batched_nms
+
+    kept = batched_nms(
+        torch.from_numpy(boxes).float(),
+        torch.from_numpy(scores).float(),
+        torch.from_numpy(labels),
+        overlap,
+    )
+    indices: list[int] = kept.tolist()
+    return indices
+
+
+def _detection(
+    edges: npt.NDArray[np.float64],
+    mask: npt.NDArray[np.float32],
+    score: float,
+    *,
+    scale: float,
+    shape: Sequence[int],
+) -> Detection | None:
+    """One cell in pixels of its field; None for a sliver at the edge."""
+    top, left, bottom, right = np.clip(edges / scale, 0, [shape[0], shape[1]] * 2).tolist()
+    if bottom - top < 1 or right - left < 1:
+        return None
+    box = BBox(top, left, bottom, right)
+    return Detection(box, mask_outline(mask, box), min(max(score, 0.0), 1.0))
+
+
+def load_mask_rcnn(
+    weights: str | Path = DEFAULT_DETECTOR,
+    *,
+    device: str = "auto",
+    parameters: Mapping[str, float] | None = None,
+) -> MaskRcnnDetector:
+    """Load a detector.
+
+    Parameters
+    ----------
+    weights : str or Path
+        Name of shipped weights, or a ``.safetensors`` file with its card beside it.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    parameters : mapping, optional
+        ``score`` and ``overlap`` of :class:`MaskRcnnDetector`, where they differ from the card's.
+
+    Raises
+    ------
+    WbcError
+        If the weights, the device or a parameter are not to be had.
+    """
+    path = find_weights(weights)
+    network, card = _network(path, path.stat().st_mtime_ns, resolve_device(device))
+    return MaskRcnnDetector(
+        network, card, resolve_device(device), **{"score": card.threshold, **(parameters or {})}
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCard]:
+    """Network and card of a file, kept: a preview asks again for each move of a slider."""
+    from napari_wbc.detect.architectures import build_mask_rcnn
+
+    tensors, card = load_weights(path)
+    kind, _, backbone = card.architecture.partition("/")
+    if kind != "mask-rcnn":
+        raise WeightsError(f"{path}: these are weights of {card.architecture!r}, not of a Mask R-CNN.")
+    try:
+        DetectorPreset(**card.preset)
+        network = build_mask_rcnn(backbone, len(card.classes))
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except (RuntimeError, TypeError) as error:
+        raise WeightsError(
+            f"{path}: the weights do not fit the network {card.architecture!r} of this version; "
+            "use the version they were made for."
+        ) from error
+    network.eval().to(device)
+    return network, card

@@ -1,0 +1,111 @@
+"""Masks to outlines.
+
+Invariant: an outline drawn from a mask's probabilities is star-shaped around its middle, so it
+never crosses itself.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.model.geometry import BBox, Outline
+
+__all__ = ["VERTICES", "mask_outline", "traced"]
+
+Float64 = npt.NDArray[np.float64]
+
+VERTICES = 48
+"""Of an outline drawn from probabilities."""
+_STEPS = 64
+_TURN = np.arange(VERTICES) * (2 * np.pi / VERTICES)
+_RAYS = np.stack([np.sin(_TURN), np.cos(_TURN)], axis=-1)
+
+
+def traced(mask: npt.NDArray[np.uint8]) -> Float64:
+    """Outline of a mask in pixel edges.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (height, width), uint8
+        One component, above 0, with a margin of 0.
+
+    Returns
+    -------
+    ndarray, shape (n, 2), (row, col)
+        16 to 64 vertices.
+    """
+    double = mask.repeat(2, axis=0).repeat(2, axis=1)
+    (contour, *_), _ = cv2.findContours(double, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = contour.reshape(-1, 2)[:, ::-1] / 2 + 0.25
+    lengths = np.hypot(*np.diff(points, axis=0, append=points[:1]).T)
+    at = np.concatenate([[0], np.cumsum(lengths)])
+    want = np.linspace(0, at[-1], int(np.clip(len(points) // 4, 16, 64)), endpoint=False)
+    closed = np.vstack([points, points[:1]])
+    return np.stack([np.interp(want, at, closed[:, i]) for i in (0, 1)], axis=-1)
+
+
+def mask_outline(mask: npt.NDArray[np.float32], box: BBox) -> Outline:
+    """Smooth outline of the part of a box where a mask is likelier than not.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (rows, cols), float32
+        Probability of each place of the box, 0 to 1.
+    box : BBox
+        Where the mask lies, in pixels of the field.
+
+    Returns
+    -------
+    Outline
+        48 vertices, on rays from the middle of the mask, inside the box; an ellipse where the
+        mask is nowhere likely.
+
+    Examples
+    --------
+    >>> outline = mask_outline(np.ones((28, 28), np.float32), BBox(10, 10, 30, 50))
+    >>> len(outline.vertices), outline.bbox.iou(BBox(10, 10, 30, 50)) > 0.95
+    (48, True)
+    """
+    shape = np.array(mask.shape)
+    if mask.max() <= 0.5:
+        rows, cols = (np.linspace(-1, 1, n) for n in shape)
+        mask = (1.5 - np.hypot(rows[:, None], cols)).astype(np.float32)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    places = np.argwhere(labels == largest)
+    center = places.mean(axis=0)
+    own = np.where((labels == largest) | (mask <= 0.5), mask, 0).astype(np.float32)
+    reach = _reach(center, shape - 0.5)
+    steps = (np.arange(_STEPS) + 0.5) / _STEPS
+    at = (center + _RAYS[:, None] * (reach[:, None] * steps)[..., None]).astype(np.float32)
+    values = cv2.remap(
+        own,
+        np.ascontiguousarray(at[..., 1]),
+        np.ascontiguousarray(at[..., 0]),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    radii = reach * _crossing(values)
+    radii = (np.roll(radii, 1) + 2 * radii + np.roll(radii, -1)) / 4
+    ring = (center + _RAYS * np.minimum(radii, reach)[:, None] + 0.5) / shape
+    return Outline.from_array(ring * [box.height, box.width] + [box.top, box.left])
+
+
+def _reach(center: Float64, high: Float64) -> Float64:
+    """How far each ray goes from a centre to the rectangle from -0.5 to ``high``."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ways = np.where(_RAYS > 0, (high - center) / _RAYS, (-0.5 - center) / _RAYS)
+    ways = np.where(np.abs(_RAYS) < 1e-9, np.inf, ways)
+    return np.asarray(ways.min(axis=1))
+
+
+def _crossing(values: npt.NDArray[np.float32]) -> Float64:
+    """Where each ray leaves the mask for the last time, as a share of its reach."""
+    inside = values > 0.5
+    last = np.where(inside, np.arange(_STEPS), 0).max(axis=1)
+    rays = np.arange(len(values))
+    here, beyond = values[rays, last], values[rays, np.minimum(last + 1, _STEPS - 1)]
+    between = np.clip((here - 0.5) / np.maximum(here - beyond, 1e-6), 0, 1)
+    return np.where(last == _STEPS - 1, 1.0, (last + 0.5 + between) / _STEPS)

@@ -1,0 +1,58 @@
+"""A large working image in overlapping tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+__all__ = ["OVERLAP", "Tile", "tiles_of"]
+
+OVERLAP = 320
+"""Working pixels that neighbouring tiles share, more than the longest cell that is trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A rectangle of an image, in its pixels."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def rows(self) -> slice:
+        """Its rows in the image."""
+        return slice(self.top, self.bottom)
+
+    @property
+    def cols(self) -> slice:
+        """Its columns in the image."""
+        return slice(self.left, self.right)
+
+
+def tiles_of(shape: Sequence[int], side: int) -> Iterator[Tile]:
+    """Tiles that cover an image, each cell up to :data:`OVERLAP` wholly in one of them.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Height and width of the image.
+    side : int
+        Longest side of a tile, above :data:`OVERLAP`; an image no longer is one tile.
+
+    Examples
+    --------
+    >>> [(tile.left, tile.right) for tile in tiles_of((100, 2000), 1280)]
+    [(0, 1280), (720, 2000)]
+    """
+    for top, bottom in _spans(shape[0], side):
+        for left, right in _spans(shape[1], side):
+            yield Tile(top, left, bottom, right)
+
+
+def _spans(length: int, side: int) -> Iterator[tuple[int, int]]:
+    count = 1 if length <= side else -(-(length - OVERLAP) // (side - OVERLAP))
+    for i in range(count):
+        start = round(i * (length - min(side, length)) / max(count - 1, 1))
+        yield start, start + min(side, length)

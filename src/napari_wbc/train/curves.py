@@ -1,0 +1,41 @@
+"""The course of a training run, as numbers and as a picture."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from napari_wbc.storage.atomic import write_bytes, write_text
+
+__all__ = ["write_curves"]
+
+
+def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write ``history.json`` and ``curves.png``: losses on the left, validation on the right.
+
+    Parameters
+    ----------
+    out : Path
+        Folder.
+    history : sequence of mapping
+        One an epoch; names that begin with ``val_`` are measures from 0 to 1, the others losses.
+    """
+    from matplotlib.figure import Figure
+
+    write_text(out / "history.json", json.dumps(list(history), indent=1) + "\n")
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [epoch["epoch"] for epoch in history]
+    for name in [key for key in history[-1] if key != "epoch"]:
+        axis = right if name.startswith("val_") else left
+        axis.plot(epochs, [epoch[name] for epoch in history], marker=".", label=name)
+    left.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+    right.set(xlabel="epoch", ylabel="validation", ylim=(0, 1))
+    for axis in (left, right):
+        axis.legend(fontsize="small")
+        axis.grid(alpha=0.3)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=90)
+    write_bytes(out / "curves.png", picture.getvalue())
