@@ -19,6 +19,10 @@ class WeightsError(WbcError):
     """Weights or their model card are missing, damaged or do not fit."""
 
 
+class TorchMissing(WbcError):  # noqa: N818, named by what happened, not what it is
+    """PyTorch is not installed, or cannot be loaded; what needs no network still works."""
+
+
 class StepFailed(WbcError):  # noqa: N818, named by what happened, not what it is
     """A long-running step failed; the cause is chained.
 

@@ -84,10 +84,23 @@ def analyze(
     paths: Paths,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
-    detector: Annotated[str, typer.Option(help="hsv; mask-rcnn once it has weights.")] = "hsv",
+    detector: Annotated[str, typer.Option(help="mask-rcnn or hsv (by colour).")] = "mask-rcnn",
     preset: Annotated[
         str | None,
-        typer.Option(help="Preset of the detector: nucleus or youssef-2024.", show_default="nucleus"),
+        typer.Option(
+            help="Of hsv: nucleus or youssef-2024; of mask-rcnn: its weights, by name or file.",
+            show_default="mask_rcnn, nucleus",
+        ),
+    ] = None,
+    score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Lowest score of a cell.", show_default="the detector's own"),
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Of boxes that overlap more than this IoU, the surest stays (mask-rcnn)."
+        ),
     ] = None,
     device: Device = "auto",
     weights: Weights = DEFAULT_CLASSIFIER,
@@ -100,17 +113,19 @@ def analyze(
     """Locate, classify and count the leukocytes of slides.
 
     A folder is one slide, an image file a slide of one field. Writes cells.csv,
-    cells.geojson, differential.csv, differential.json and overlays/.
+    cells.geojson, fields.csv, differential.csv, differential.json and overlays/.
     """
     from napari_wbc.pipeline.analyze import analyze_steps
 
     make_folder(out)
     if len(paths) > 1 and (out / "cells.csv").is_file():  # slides/* names the results of the last run too
         paths = [path for path in paths if path.resolve() != out.resolve()]
+    parameters = {"score": score, "overlap": overlap}
     steps = analyze_steps(
         paths,
         detector=detector,
         preset=preset,
+        parameters={name: value for name, value in parameters.items() if value is not None},
         device=device,
         weights=weights,
         threshold=threshold,

@@ -1,8 +1,8 @@
 """Mask R-CNN by the name of its backbone (He et al. 2017), as torchvision builds it.
 
 Invariant: a network takes working pixels as they are, scaled and balanced by
-:class:`~napari_wbc.detect.mask_rcnn.DetectorPreset`; it resizes and normalizes nothing itself, and gives masks as the
-28 x 28 pixels of their boxes.
+:class:`~napari_wbc.detect.mask_rcnn.DetectorPreset`; it resizes and normalizes nothing itself, and
+gives masks as the 28 x 28 pixels of their boxes.
 
 The heads are lighter than torchvision's, since a field holds a few large round things of one or
 three kinds, and not many small ones of ninety: fewer proposals, two anchors a place, 64 channels of masks.
@@ -47,7 +47,11 @@ class _Backbone:
 
 
 def _mobilenet(pretrained: bool) -> nn.Module:
-    features: nn.Module = mobilenet_v3_large(weights="DEFAULT" if pretrained else None).features
+    # torchvision's momentum of 0.01 leaves the running means behind weights that are trained from scratch.
+    norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.1)
+    features: nn.Module = mobilenet_v3_large(
+        norm_layer=norm, weights="DEFAULT" if pretrained else None
+    ).features
     return features
 
 
@@ -154,10 +158,14 @@ def build_mask_rcnn(
         mask_predictor=MaskRCNNPredictor(64, 64, n),
         image_mean=[0.0, 0.0, 0.0],
         image_std=[1.0, 1.0, 1.0],
-        _skip_resize=True,
     )
+    network.transform.resize = _same_size
     network.transform.postprocess = _as_they_are
     return network
+
+
+def _same_size(image: torch.Tensor, target: Any = None) -> tuple[torch.Tensor, Any]:
+    return image, target
 
 
 def _as_they_are(result: list[dict[str, torch.Tensor]], *_sizes: Any) -> list[dict[str, torch.Tensor]]:

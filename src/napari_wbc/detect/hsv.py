@@ -18,7 +18,6 @@ from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from napari_wbc.detect.base import Detector, RgbImage
 from napari_wbc.detect.nuclei import Float64, Pixels, Seen, find_nuclei, see

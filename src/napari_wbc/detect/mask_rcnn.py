@@ -153,7 +153,8 @@ class MaskRcnnDetector:
         Returns
         -------
         tuple of Detection
-            In descending order of score, each with an outline of 48 vertices.
+            In descending order of score, each with an outline of 48 vertices, whose bounds are the
+            box; on validation fields they fit better than the boxes of the network.
 
         Raises
         ------
@@ -244,8 +245,8 @@ def _detection(
     top, left, bottom, right = np.clip(edges / scale, 0, [shape[0], shape[1]] * 2).tolist()
     if bottom - top < 1 or right - left < 1:
         return None
-    box = BBox(top, left, bottom, right)
-    return Detection(box, mask_outline(mask, box), min(max(score, 0.0), 1.0))
+    outline = mask_outline(mask, BBox(top, left, bottom, right))
+    return Detection(outline.bbox, outline, min(max(score, 0.0), 1.0))
 
 
 def load_mask_rcnn(

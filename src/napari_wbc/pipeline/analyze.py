@@ -14,7 +14,7 @@ import pandas as pd
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
-from napari_wbc.errors import ReadError, WeightsError
+from napari_wbc.errors import ReadError, TorchMissing, WeightsError
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import find_slides, read_image
 from napari_wbc.model.cell import Cell
@@ -24,9 +24,9 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline.demo import DemoSlide, demo_slide_steps
-from napari_wbc.pipeline.locate import make_detector
+from napari_wbc.pipeline.locate import DEFAULT, detector_steps, located
 from napari_wbc.pipeline.report import differential
-from napari_wbc.storage.formats.csv import cells_frame, differential_frame
+from napari_wbc.storage.formats.csv import cells_frame, differential_frame, fields_frame
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 if TYPE_CHECKING:
@@ -62,6 +62,18 @@ class SlideAnalysis:
     slide: Slide
     table: CellTable
     failures: tuple[Failure, ...] = ()
+    blood_cells: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+    """Field to red cells and platelets, where the detector was asked for them."""
+    detector: str = ""
+    """Name of the detector that was used."""
+    classified: bool = True
+    """False where PyTorch was missing, so that cells are located only."""
+
+    @property
+    def read_fields(self) -> tuple[FieldOfView, ...]:
+        """The fields that could be read."""
+        failed = {failure.path for failure in self.failures}
+        return tuple(field for field in self.slide.fields if field.path not in failed)
 
     @property
     def differential(self) -> Differential:
@@ -92,6 +104,15 @@ class Analysis:
         return cells_frame(((one.slide.name, one.table) for one in self.slides), EIGHT_CLASSES.names)
 
     @property
+    def fields(self) -> pd.DataFrame:
+        """One row a field that could be read, the columns of ``fields.csv``."""
+        return fields_frame(
+            (one.slide.name, f.fov_id, len(one.table.of_field(f.fov_id)), one.blood_cells.get(f.fov_id))
+            for one in self.slides
+            for f in one.read_fields
+        )
+
+    @property
     def differential(self) -> pd.DataFrame:
         """One row a slide and class, the columns of ``differential.csv``."""
         return differential_frame(one.differential for one in self.slides)
@@ -104,6 +125,7 @@ def analysis_of(
     detector: str,
     parameters: Mapping[str, Any],
     failures: tuple[Failure, ...] = (),
+    blood_cells: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Analysis:
     """A reviewed slide as an analysis, to be written.
 
@@ -117,11 +139,13 @@ def analysis_of(
         Of that detector.
     failures : tuple of Failure
         Fields that could not be read.
+    blood_cells : mapping, optional
+        Field to red cells and platelets, where they were counted.
     """
     predictions = [cell.prediction for cell in table.values() if cell.prediction is not None]
     models = sorted({p.model_id for p in predictions})
     threshold = max((p.threshold for p in predictions), default=None)
-    one = SlideAnalysis(slide, table, failures)
+    one = SlideAnalysis(slide, table, failures, blood_cells or {}, detector)
     return Analysis((one,), detector, ", ".join(models), threshold, parameters)
 
 
@@ -173,7 +197,7 @@ def _read_file(field: FieldOfView) -> npt.NDArray[np.uint8]:
 def analyze_slide_steps(
     slide: Slide,
     detector: Detector,
-    classifier: Classifier,
+    classifier: Classifier | None,
     *,
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
     offset: int = 0,
@@ -185,7 +209,8 @@ def analyze_slide_steps(
     ----------
     slide : Slide
     detector : Detector
-    classifier : Classifier
+    classifier : Classifier or None
+        Without one, the cells are located only.
     read : callable
         Gives the pixels of a field.
     offset, total : int
@@ -194,25 +219,67 @@ def analyze_slide_steps(
     total = total or len(slide.fields)
     failures: list[Failure] = []
     cells: list[Cell] = []
+    blood_cells: dict[str, Mapping[str, int]] = {}
     for done, field in enumerate(slide.fields, start=offset + 1):
         note = ""
         try:
             image = read(field)
-            found = [Cell.new(field.fov_id, detection) for detection in detector.detect(image)]
-            cells += classify_cells(image, found, classifier)
+            detections, counts = located(detector, image)
+            found = [Cell.new(field.fov_id, detection) for detection in detections]
+            cells += classify_cells(image, found, classifier) if classifier else found
+            if counts is not None:
+                blood_cells[field.fov_id] = counts
         except ReadError as error:
             failures.append(Failure(field.path, str(error)))
             note = str(error)
         yield Progress(slide.name, done, total, note)
-    return SlideAnalysis(slide, CellTable(cells), tuple(failures))
+    return SlideAnalysis(
+        slide,
+        CellTable(cells),
+        tuple(failures),
+        blood_cells,
+        detector=detector.name,
+        classified=classifier is not None,
+    )
+
+
+def _classifier_steps(
+    total: int,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    *,
+    device: str = "auto",
+    threshold: float | None = None,
+) -> Steps[Classifier | None]:
+    """The classifier; None with a notice where PyTorch is missing or broken."""
+    yield Progress("loading weights", 0, total)
+    try:
+        return load_eight_classes(weights, device=device, threshold=threshold)
+    except TorchMissing:
+        yield Progress("loading weights", 0, total, "Cells are not classified, since PyTorch is missing.")
+        return None
 
 
 def analyze_fields_steps(
-    slide: Slide, detector: Detector, *, read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file
+    slide: Slide,
+    detector: str = DEFAULT,
+    preset: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
 ) -> Steps[SlideAnalysis]:
-    """Locate and classify the cells of one slide with the shipped weights."""
-    yield Progress("loading weights", 0, len(slide.fields))
-    return (yield from analyze_slide_steps(slide, detector, load_eight_classes(), read=read))
+    """Locate and classify the cells of one slide with the shipped classifier.
+
+    Parameters
+    ----------
+    slide : Slide
+    detector, preset, parameters
+        Of :func:`~napari_wbc.pipeline.locate.make_detector`.
+    read : callable
+        Gives the pixels of a field.
+    """
+    finder = yield from detector_steps(detector, preset, parameters)
+    classifier = yield from _classifier_steps(len(slide.fields))
+    return (yield from analyze_slide_steps(slide, finder, classifier, read=read))
 
 
 def classify_table_steps(
@@ -239,7 +306,7 @@ def classify_table_steps(
 def analyze_steps(
     paths: Sequence[str | Path],
     *,
-    detector: str = "hsv",
+    detector: str = DEFAULT,
     preset: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     weights: str | Path = DEFAULT_CLASSIFIER,
@@ -249,19 +316,16 @@ def analyze_steps(
 ) -> Steps[Analysis]:
     """The steps of :func:`analyze`; ``skip`` is a folder that holds results, not fields."""
     slides = find_slides(paths, skip=skip)
-    finder = make_detector(detector, preset, parameters)
     total = sum(len(slide.fields) for slide in slides)
-    yield Progress("loading weights", 0, total)
-    classifier = load_eight_classes(weights, device=device, threshold=threshold)
+    finder = yield from detector_steps(detector, preset, parameters, device=device)
+    classifier = yield from _classifier_steps(total, weights, device=device, threshold=threshold)
     results: list[SlideAnalysis] = []
     offset = 0
     for slide in slides:
         one = yield from analyze_slide_steps(slide, finder, classifier, offset=offset, total=total)
         results.append(one)
         offset += len(slide.fields)
-    return Analysis(
-        tuple(results), finder.name, classifier.card.model_id, classifier.threshold, dict(parameters or {})
-    )
+    return _analysis(results, finder, classifier, parameters)
 
 
 def analyze_demo_steps(out: Path, *, device: str = "auto") -> Steps[tuple[DemoSlide, Analysis]]:
@@ -275,15 +339,26 @@ def analyze_demo_steps(out: Path, *, device: str = "auto") -> Steps[tuple[DemoSl
         ``auto``, ``cpu`` or ``cuda``.
     """
     demo = yield from demo_slide_steps(out)
-    finder, classifier = make_detector(), load_eight_classes(device=device)
+    finder = yield from detector_steps(device=device)
+    classifier = yield from _classifier_steps(len(demo.slide.fields), device=device)
     one = yield from analyze_slide_steps(demo.slide, finder, classifier)
-    return demo, Analysis((one,), finder.name, classifier.card.model_id, classifier.threshold)
+    return demo, _analysis([one], finder, classifier)
+
+
+def _analysis(
+    slides: Sequence[SlideAnalysis],
+    detector: Detector,
+    classifier: Classifier | None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Analysis:
+    model, threshold = (classifier.card.model_id, classifier.threshold) if classifier else ("", None)
+    return Analysis(tuple(slides), detector.name, model, threshold, dict(parameters or {}))
 
 
 def analyze(
     paths: str | Path | Sequence[str | Path],
     *,
-    detector: str = "hsv",
+    detector: str = DEFAULT,
     preset: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     weights: str | Path = DEFAULT_CLASSIFIER,
@@ -299,7 +374,8 @@ def analyze(
     detector : str
         Name of a detector.
     preset : str, optional
-        Preset of the detector.
+        Preset of the detector: ``nucleus`` or ``youssef-2024`` of ``hsv``; of ``mask-rcnn`` its
+        weights, by name or as a ``.safetensors`` file.
     parameters : mapping, optional
         Detector parameters that differ from the preset's.
     weights : str or Path

@@ -113,7 +113,8 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
     Parameters
     ----------
     path : str or Path
-        ``data`` lists training sets, relative to the file; the rest is the recipe.
+        ``data`` lists training sets and ``start`` may name weights, both relative to the file; the
+        rest is the recipe.
 
     Returns
     -------
@@ -133,4 +134,6 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
     data = recipe.pop("data", [])
     if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
         raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")
+    if isinstance(recipe.get("start"), str):
+        recipe["start"] = str(path.parent / recipe["start"])
     return [path.parent / one for one in data], recipe

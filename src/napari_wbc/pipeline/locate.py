@@ -12,20 +12,37 @@ import numpy.typing as npt
 
 from napari_wbc.detect.base import Detector
 from napari_wbc.detect.hsv import PRESETS, HsvDetector
-from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES
-from napari_wbc.errors import WbcError
+from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, LEUKOCYTE, MaskRcnnDetector, load_mask_rcnn
+from napari_wbc.errors import TorchMissing, WbcError
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights, shipped_weights
+from napari_wbc.weights.store import read_card
 
-__all__ = ["BLOOD_CLASSES", "DETECTORS", "PRESETS", "Parameter", "make_detector", "parameters_of", "preview_steps"]
+__all__ = [
+    "BLOOD_CLASSES",
+    "DEFAULT",
+    "DETECTORS",
+    "Parameter",
+    "detector_steps",
+    "located",
+    "make_detector",
+    "parameters_of",
+    "presets_of",
+    "preview_steps",
+]
 
-DETECTORS = ("hsv",)
+DETECTORS = ("mask-rcnn", "hsv")
 """Names of the detectors."""
-DEFAULT_PRESET = "nucleus"
+DEFAULT = DETECTORS[0]
 
 
 def make_detector(
-    name: str = "hsv", preset: str | None = None, parameters: Mapping[str, Any] | None = None
+    name: str = DEFAULT,
+    preset: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    device: str = "auto",
 ) -> Detector:
     """A detector by name.
 
@@ -34,27 +51,61 @@ def make_detector(
     name : str
         One of :data:`DETECTORS`.
     preset : str, optional
-        Of the detector; its default where None.
+        One of :func:`presets_of` the detector, the first where None; ``mask-rcnn`` also takes the
+        path of a ``.safetensors`` file.
     parameters : mapping, optional
         Values that differ from the preset's.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``; ``hsv`` needs none.
 
     Raises
     ------
+    TorchMissing
+        If the detector needs PyTorch, which is missing or broken.
     WbcError
         If there is no such detector, preset or parameter.
     """
-    if name == "mask-rcnn":
-        raise WbcError("No Mask R-CNN weights are shipped in this version; choose --detector hsv.")
-    if name not in DETECTORS:
-        raise WbcError(f"No detector {name!r}; choose one of: {', '.join(DETECTORS)}.")
-    preset = preset or DEFAULT_PRESET
-    if not parameters:
-        return HsvDetector(preset)
-    known = tuple(parameter.name for parameter in parameters_of(preset))
-    unknown = sorted(set(parameters).difference(known))
+    preset = preset or presets_of(name)[0]
+    known = tuple(parameter.name for parameter in parameters_of(name, preset))
+    unknown = sorted(set(parameters or {}).difference(known))
     if unknown:
         raise WbcError(f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(known)}.")
-    return HsvDetector(preset, PRESETS[preset].parameters(**parameters))
+    if name == "mask-rcnn":
+        return load_mask_rcnn(preset, device=device, parameters=parameters)
+    return HsvDetector(preset, PRESETS[preset].parameters(**parameters) if parameters else None)
+
+
+def detector_steps(
+    name: str = DEFAULT,
+    preset: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    device: str = "auto",
+) -> Steps[Detector]:
+    """:func:`make_detector`; where PyTorch is missing or broken, the colour detector with a notice."""
+    yield Progress("loading the detector", 0, 0)
+    try:
+        return make_detector(name, preset, parameters, device=device)
+    except TorchMissing as error:
+        note = f"{error} Until then cells are located by colour (hsv)."
+        yield Progress("loading the detector", 0, 0, note)
+        return HsvDetector()
+
+
+def located(
+    detector: Detector, image: npt.NDArray[np.uint8]
+) -> tuple[tuple[Detection, ...], dict[str, int] | None]:
+    """The leukocytes of a field; and how many red cells and platelets, if the detector knows them.
+
+    Parameters
+    ----------
+    detector : Detector
+    image : ndarray, shape (height, width, 3), uint8
+    """
+    if not isinstance(detector, MaskRcnnDetector) or detector.classes == (LEUKOCYTE,):
+        return detector.detect(image), None
+    found = detector.survey(image)
+    return found[LEUKOCYTE], {name: len(cells) for name, cells in found.items() if name != LEUKOCYTE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +125,43 @@ class Parameter:
         return self.name.replace("_", " ").capitalize()
 
 
-def parameters_of(preset: str) -> tuple[Parameter, ...]:
+def presets_of(detector: str) -> tuple[str, ...]:
+    """The presets of a detector, its default first.
+
+    Those of ``mask-rcnn`` are the shipped weights.
+
+    Raises
+    ------
+    WbcError
+        If there is no such detector.
+    """
+    if detector not in DETECTORS:
+        raise WbcError(f"No detector {detector!r}; choose one of: {', '.join(DETECTORS)}.")
+    if detector == "hsv":
+        return tuple(PRESETS)
+    names = [
+        name
+        for name in shipped_weights()
+        if read_card(find_weights(name)).architecture.startswith("mask-rcnn/")
+    ]
+    return tuple(sorted(names, key=lambda name: name != DEFAULT_DETECTOR))
+
+
+def parameters_of(detector: str, preset: str) -> tuple[Parameter, ...]:
     """The parameters of a detector's preset, in order.
 
     Raises
     ------
     WbcError
-        If there is no such preset.
+        If there is no such detector or preset.
     """
-    if preset not in PRESETS:
+    if detector == "mask-rcnn":
+        score = read_card(find_weights(preset)).threshold
+        return (
+            Parameter("score", score, 0.05, 1.0, 0.01, "Lowest score of a cell."),
+            Parameter("overlap", 0.5, 0.0, 1.0, 0.05, "Of two boxes that overlap more, the surer is kept."),
+        )
+    if preset not in presets_of(detector):
         raise WbcError(f"No preset {preset!r}; choose one of: {', '.join(PRESETS)}.")
     return tuple(
         Parameter(
@@ -101,5 +180,6 @@ def preview_steps(
     image: npt.NDArray[np.uint8], name: str, preset: str, parameters: Mapping[str, Any]
 ) -> Steps[tuple[Detection, ...]]:
     """What a detector finds on one field."""
+    detector = yield from detector_steps(name, preset, parameters)
     yield Progress("locating", 0, 1)
-    return make_detector(name, preset, parameters).detect(image)
+    return detector.detect(image)

@@ -27,7 +27,7 @@ from napari_wbc.storage.formats.csv import write_csv
 from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
 
 if TYPE_CHECKING:
-    from napari_wbc.pipeline.analyze import Analysis
+    from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis
 
 __all__ = ["differential", "differential_json", "draw_overlay", "write_results"]
 
@@ -108,10 +108,21 @@ def differential_json(analysis: Analysis) -> list[dict[str, Any]]:
                 {"class": b.name, "count": b.count, "per_100_wbc": number(b.per_100_wbc)}
                 for b in counted.beside
             ],
+            **_blood_cells(one),
             "use": "Research use only. Not for diagnosis.",
         }
         for one in analysis.slides
     ]
+
+
+def _blood_cells(one: SlideAnalysis) -> dict[str, Any]:
+    """Red cells and platelets of the fields where they were counted, and leukocytes there."""
+    if not one.blood_cells:
+        return {}
+    leukocytes = sum(len(one.table.of_field(fov)) for fov in one.blood_cells)
+    names = sorted({name for counts in one.blood_cells.values() for name in counts})
+    totals = {name: sum(counts.get(name, 0) for counts in one.blood_cells.values()) for name in names}
+    return {"blood_cells": {"fields": len(one.blood_cells), "leukocyte": leukocytes, **totals}}
 
 
 def write_results(
@@ -121,7 +132,7 @@ def write_results(
     *,
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]] | None = None,
 ) -> Steps[Path]:
-    """Write cells, outlines, differentials and overlays.
+    """Write cells, fields, outlines, differentials and overlays.
 
     Parameters
     ----------
@@ -145,15 +156,13 @@ def write_results(
     out = Path(out)
     write_csv(out / "cells.csv", analysis.cells)
     write_csv(out / "differential.csv", analysis.differential)
+    write_csv(out / "fields.csv", analysis.fields)
     write_text(
         out / "differential.json",
         json.dumps(differential_json(analysis), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
     )
     fields = [
-        (field, one.table.of_field(field.fov_id))
-        for one in analysis.slides
-        for field in one.slide.fields
-        if field.path not in {failure.path for failure in one.failures}
+        (field, one.table.of_field(field.fov_id)) for one in analysis.slides for field in one.read_fields
     ]
     collections = [feature_collection(field.fov_id, cells, taxonomy) for field, cells in fields]
     write_geojson(out / "cells.geojson", collections)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -84,16 +85,16 @@ class CanvasMaker:
             rows, cols = ([0, int(rng.integers(n // 4, n - n // 4)), n] for _ in range(2))
         image = np.empty((n, n, 3), np.uint8)
         rings: list[tuple[npt.NDArray[np.float64], int, tuple[slice, slice]]] = []
-        for top, bottom in zip(rows[:-1], rows[1:], strict=True):
-            for left, right in zip(cols[:-1], cols[1:], strict=True):
-                source = members[rng.integers(len(members))]
-                field = source[rng.integers(len(source))]
+        for top, bottom in pairwise(rows):
+            for left, right in pairwise(cols):
+                source = members[int(rng.integers(len(members)))]
+                field = source[int(rng.integers(len(source)))]
                 part, outlines = self._window(field, (bottom - top, right - left), rng)
                 place = slice(top, bottom), slice(left, right)
                 image[place] = part
+                corner = np.array([top, left])
                 rings += [
-                    (ring + [top, left], label, place)
-                    for ring, label in zip(outlines, field.labels, strict=True)
+                    (ring + corner, label, place) for ring, label in zip(outlines, field.labels, strict=True)
                 ]
         cells = [cell for cell in (self._cell(*ring) for ring in rings) if cell is not None]
         return Canvas(
@@ -107,11 +108,8 @@ class CanvasMaker:
         self, field: TrainingField, shape: tuple[int, int], rng: np.random.Generator
     ) -> tuple[RgbImage, list[npt.NDArray[np.float64]]]:
         """A window of a field at a random scale, turned, with the field's outlines."""
-        if rng.random() < 0.5:
-            shape = shape[::-1]
-            turned = True
-        else:
-            turned = False
+        turned = rng.random() < 0.5
+        shape = shape[::-1] if turned else shape
         high = np.array(field.image.shape[:2])
         ring = field.outlines[rng.integers(len(field.outlines))] if field.outlines else None
         native = float(np.ptp(ring, axis=0).max()) if ring is not None else 0.25 * high.min()

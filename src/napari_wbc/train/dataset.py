@@ -130,9 +130,7 @@ def _read_manifest(path: Path) -> tuple[LabelledCell, ...]:
     wrong = sorted(set(table["split"]) - set(SPLITS))
     if wrong:
         raise WbcError(f"{path}: unknown splits {wrong}; use {', '.join(SPLITS)}.")
-    return tuple(
-        _read_row(path, line, row) for line, row in enumerate(table.to_dict("records"), start=2)
-    )
+    return tuple(_read_row(path, line, row) for line, row in enumerate(table.to_dict("records"), start=2))
 
 
 def _read_row(path: Path, line: int, row: Mapping[Hashable, Any]) -> LabelledCell:

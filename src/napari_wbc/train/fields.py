@@ -29,11 +29,12 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.train.dataset import LabelledCell
 
-__all__ = ["FieldSet", "TrainingField", "outline_in_box", "read_fields"]
+__all__ = ["SEARCH", "FieldSet", "TrainingField", "outline_in_box", "read_fields"]
 
 _AGREES = 0.5
 """IoU from which a found cell is taken for that of a box."""
-_SEARCH = HsvDetector(parameters=NucleusParameters(score=0.2))
+SEARCH = HsvDetector(parameters=NucleusParameters(score=0.2))
+"""Finds the outlines that boxes are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def _read_field(
             outline = None if one is None else one.outline
         elif outline is None and cell.box is not None:
             if found is None:
-                found = _SEARCH.detect(image) if LEUKOCYTE in classes else ()
+                found = SEARCH.detect(image) if LEUKOCYTE in classes else ()
             outline = outline_in_box(cell.box, found if name == LEUKOCYTE else ())
         if outline is not None:
             outlines.append(outline.array())

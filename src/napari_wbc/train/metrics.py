@@ -155,7 +155,9 @@ def average_precision(
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
-    images, annotations, results = [], [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
+    results: list[dict[str, object]] = []
     for i, (truth, detections) in enumerate(fields, start=1):
         images.append({"id": i, "height": truth.shape[0], "width": truth.shape[1]})
         shapes = truth.outlines if kind == "segm" else (None,) * len(truth.boxes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import TorchMissing, WbcError
 
 __all__ = ["resolve_device"]
 
@@ -12,11 +12,19 @@ def resolve_device(device: str) -> str:
 
     Raises
     ------
+    TorchMissing
+        If PyTorch or torchvision is missing or broken.
     WbcError
         If there is no such device.
     """
-    import torch
-
+    try:
+        import torch
+        import torchvision  # noqa: F401 (torch of one source and torchvision of another fail here)
+    except (ImportError, OSError, RuntimeError) as error:
+        raise TorchMissing(
+            f"PyTorch cannot be loaded ({type(error).__name__}: {error}); "
+            "install torch and torchvision again, both in one command."
+        ) from error
     if device not in {"auto", "cpu", "cuda"}:
         raise WbcError(f"No device {device!r}; choose auto, cpu or cuda.")
     if device == "auto":

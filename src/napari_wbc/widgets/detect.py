@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
 
-from napari_wbc.pipeline.locate import DETECTORS, PRESETS, parameters_of
+from napari_wbc.pipeline.locate import DETECTORS, parameters_of, presets_of
 
 __all__ = ["DetectorChoice", "DetectorWidget"]
 
@@ -39,10 +39,11 @@ class DetectorWidget(QWidget):
         super().__init__(parent)
         self._detector = QComboBox()
         self._detector.addItems(DETECTORS)
-        self._detector.setToolTip("Detector")
+        self._detector.setToolTip("mask-rcnn: a trained network. hsv: by colour, needs no network.")
         self._preset = QComboBox()
-        self._preset.addItems(PRESETS)
-        self._preset.setToolTip("nucleus: all leukocytes, whole cells. youssef-2024: the published recipe.")
+        self._preset.setToolTip(
+            "mask-rcnn: its weights. hsv: nucleus finds whole cells, youssef-2024 is the published recipe."
+        )
         self.preview = QCheckBox("Preview on this field")
         self.preview.setToolTip("Outline what would be found, while the sliders move")
         self._sliders: dict[str, QLabeledDoubleSlider] = {}
@@ -63,9 +64,10 @@ class DetectorWidget(QWidget):
         layout.addLayout(choice)
         layout.addWidget(tuning)
         layout.addWidget(self.preview)
+        self._detector.currentTextChanged.connect(self._choose)
         self._preset.currentTextChanged.connect(self._fill)
         self.preview.toggled.connect(self.preview_toggled)
-        self._fill()
+        self._choose(self._detector.currentText())
 
     def value(self) -> DetectorChoice:
         """What is chosen."""
@@ -75,11 +77,18 @@ class DetectorWidget(QWidget):
             {name: slider.value() for name, slider in self._sliders.items()},
         )
 
+    def _choose(self, detector: str) -> None:
+        self._preset.blockSignals(True)
+        self._preset.clear()
+        self._preset.addItems(presets_of(detector))
+        self._preset.blockSignals(False)
+        self._fill()
+
     def _fill(self, _preset: str = "") -> None:
         for slider in self._sliders.values():
             self._form.removeRow(slider)
         self._sliders.clear()
-        for parameter in parameters_of(self._preset.currentText()):
+        for parameter in parameters_of(self._detector.currentText(), self._preset.currentText()):
             slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
             slider.setRange(parameter.low, parameter.high)
             slider.setSingleStep(parameter.step)

@@ -31,13 +31,12 @@ from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.pipeline.analyze import (
-    Failure,
     SlideAnalysis,
     analysis_of,
     analyze_fields_steps,
     classify_table_steps,
 )
-from napari_wbc.pipeline.locate import make_detector, preview_steps
+from napari_wbc.pipeline.locate import preview_steps
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
@@ -73,8 +72,8 @@ class Workbench(QWidget):
         self._loader, self._previewer = LatestJob(self), LatestJob(self)
         self._build()
         self._connect()
-        self._located: DetectorChoice | None = None
-        self._failures: tuple[Failure, ...] = ()
+        self._found: SlideAnalysis | None = None
+        self._parameters: dict[str, Any] = {}
         self._bound: Shapes | None = None
         self._unbind_layer: Callable[[], None] = lambda: None
         label = self._guarded(self.label_selected)
@@ -188,7 +187,7 @@ class Workbench(QWidget):
         if not self._may_leave():
             return
         self.jobs.cancel()
-        self._located, self._failures = None, ()
+        self._found = None
         self.view.open_slide(slide)
         self._say(f"{slide.name}: {len(slide.fields)} fields")
 
@@ -198,16 +197,17 @@ class Workbench(QWidget):
             return
         self.view.open_layer(layer)
         self.jobs.cancel()
-        self._located, self._failures = None, ()
+        self._found = None
         self._say(f"{self.session.slide.name}: {len(self.session.slide.fields)} fields")
 
     def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
         """Locate and classify the cells of fields of the open slide."""
         choice = self.detector.value()
         slide = Slide(self.session.slide.name, fields)
-        detector = make_detector(choice.name, choice.preset, choice.parameters)
         self.jobs.start(
-            lambda: analyze_fields_steps(slide, detector, read=self.view.read),
+            lambda: analyze_fields_steps(
+                slide, choice.name, choice.preset, choice.parameters, read=self.view.read
+            ),
             partial(self._on_analyzed, self.session.slide, choice),
         )
 
@@ -215,13 +215,14 @@ class Workbench(QWidget):
         """Write the slide as it is now: cells, outlines, differential, overlays."""
         self.view.settle()
         table, taxonomy = self.session.table, self.session.taxonomy
-        located = self._located
+        found = self._found
         analysis = analysis_of(
             self.session.slide,
             table,
-            detector=f"{located.name}/{located.preset}" if located else "by hand",
-            parameters=located.parameters if located else {},
-            failures=self._failures,
+            detector=found.detector if found else "by hand",
+            parameters=self._parameters if found else {},
+            failures=found.failures if found else (),
+            blood_cells=found.blood_cells if found else {},
         )
 
         def done(written: Path) -> None:
@@ -322,7 +323,7 @@ class Workbench(QWidget):
         if self.session.slide != slide:
             return
         self.view.settle()
-        self._located, self._failures = choice, found.failures
+        self._found, self._parameters = found, choice.parameters
         failed = {failure.path for failure in found.failures}
         searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
         self.session.commit(
@@ -332,6 +333,10 @@ class Workbench(QWidget):
         text = f"{len(found.table)} cells in {len(searched)} fields"
         if failed:
             text += f"; {len(failed)} files failed: {found.failures[0].message}"
+        for name in sorted({name for counts in found.blood_cells.values() for name in counts}):
+            text += f"; {sum(counts.get(name, 0) for counts in found.blood_cells.values())} {name}s"
+        if not found.classified:
+            text += f"; located by {found.detector} and not classified, since PyTorch cannot be loaded"
         self._say(text)
 
     def _set_running(self, running: bool) -> None:

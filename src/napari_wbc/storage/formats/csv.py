@@ -6,7 +6,7 @@ A text cell that begins with ``=``, ``+``, ``-``, ``@``, tab or carriage return 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,7 @@ from napari_wbc.model.differential import Differential
 from napari_wbc.model.table import CellTable
 from napari_wbc.storage.atomic import write_text
 
-__all__ = ["cells_frame", "differential_frame", "predictions_frame", "write_csv"]
+__all__ = ["cells_frame", "differential_frame", "fields_frame", "predictions_frame", "write_csv"]
 
 CELL_COLUMNS = (
     "slide",
@@ -33,6 +33,7 @@ CELL_COLUMNS = (
     "confidence",
 )
 DIFFERENTIAL_COLUMNS = ("slide", "class", "place", "count", "percent", "low", "high", "per_100_wbc")
+FIELD_COLUMNS = ("slide", "fov", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -99,6 +100,25 @@ def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
             related = None if b.per_100_wbc is None else round(b.per_100_wbc, 2)
             rows.append([one.slide, b.name, "beside", b.count, None, None, None, related])
     return pd.DataFrame(rows, columns=list(DIFFERENTIAL_COLUMNS))
+
+
+def fields_frame(
+    fields: Iterable[tuple[str, str, int, Mapping[str, int] | None]],
+) -> pd.DataFrame:
+    """One row a field.
+
+    Parameters
+    ----------
+    fields : iterable of (slide, field, leukocytes, counts)
+        The counts are of ``red cell`` and ``platelet``; None where they were not counted.
+    """
+    rows: list[list[object]] = []
+    for slide, fov, leukocytes, counts in fields:
+        red, platelets = (None if counts is None else counts.get(k, 0) for k in ("red cell", "platelet"))
+        ratio = round(red / leukocytes, 1) if red is not None and leukocytes else None
+        rows.append([slide, fov, leukocytes, red, platelets, ratio])
+    frame = pd.DataFrame(rows, columns=list(FIELD_COLUMNS))
+    return frame.astype({"red_cells": "Int64", "platelets": "Int64"})
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
