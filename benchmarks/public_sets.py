@@ -167,13 +167,19 @@ def bccd_fields(_cache: Path) -> Iterator[Row]:
 def bccd_masks(name: str) -> list[npt.NDArray[np.bool_]]:
     """Masks of the single leukocytes of one BCCD field, shape (480, 640).
 
-    A component with the centres of several boxes in it is parted between them; what is smaller than
-    200 pixels is no cell.
+    A component with the centres of several boxes in it is parted between them.
     """
     file = DATA / "bccd" / "masks" / f"{name.replace('_', '_Mask_')}.png"
     mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) > 60
     boxes = np.array(voc_boxes(DATA / "bccd" / "Annotations" / f"{name}.xml")).reshape(-1, 4)
-    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return cell_masks(mask, (boxes[:, :2] + boxes[:, 2:]) / 2)
+
+
+def cell_masks(mask: npt.NDArray[np.bool_], centers: npt.NDArray[np.float64]) -> list[npt.NDArray[np.bool_]]:
+    """Components of a mask, parted between the centres of shape (n, 2), (row, col), that lie in their boxes.
+
+    What is smaller than 200 pixels is no cell.
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     found = []
     for label in range(1, len(stats)):

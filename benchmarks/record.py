@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,16 @@ from typing import Any
 import pandas as pd
 
 RESULTS = Path(__file__).parent / "results"
-LIBRARIES = ("napari-wbc", "numpy", "opencv-python-headless", "scikit-image", "scipy", "torch", "napari")
+LIBRARIES = (
+    "napari-wbc",
+    "numpy",
+    "opencv-python-headless",
+    "scikit-image",
+    "scipy",
+    "torch",
+    "torchvision",
+    "napari",
+)
 
 
 def record(
@@ -27,8 +36,10 @@ def record(
     notes: Sequence[str] = (),
     seed: int = 0,
     extra: dict[str, Any] | None = None,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    folder: Path = RESULTS,
 ) -> None:
-    """Print a table and write it to ``benchmarks/results/NAME.md`` and ``NAME.json``."""
+    """Print a table, and further ``tables`` by title, and write them to ``NAME.md`` and ``NAME.json``."""
     about = {
         "date": date.today().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
@@ -37,20 +48,24 @@ def record(
         "seed": seed,
         "data_sha256": {folder.name: folder_sha256(folder) for folder in data},
     }
-    lines = [f"# {title}", "", _markdown(table), "", *(f"- {note}" for note in notes), ""]
+    lines = [f"# {title}", "", _markdown(table), ""]
+    for heading, further in (tables or {}).items():
+        lines += [f"## {heading}", "", _markdown(further), ""]
+    lines += [*(f"- {note}" for note in notes), ""]
     lines += [f"- {key}: {json.dumps(value)}" for key, value in about.items()]
     text = "\n".join(lines) + "\n"
     print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
     content = {
         "title": title,
-        "table": table.to_dict("records"),
+        "table": _records(table),
+        **({"tables": {heading: _records(further) for heading, further in tables.items()}} if tables else {}),
         "notes": list(notes),
         **about,
         **(extra or {}),
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
 
 
 def folder_sha256(folder: Path) -> str:
@@ -69,6 +84,11 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor()
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows, with None where there is no number: JSON knows no NaN."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def _markdown(table: pd.DataFrame) -> str:

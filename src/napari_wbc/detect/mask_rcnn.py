@@ -23,6 +23,7 @@ from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.imaging.stain import absorbance, checked_rgb, nucleus_map, red_cells, transmitted
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import load_weights
@@ -170,11 +171,17 @@ class MaskRcnnDetector:
         -------
         dict of class name to tuple of Detection
         """
-        work, scale = DetectorPreset(**self.card.preset).prepare(checked_rgb(image))
-        return self.look(work, scale, image.shape[:2])
+        return run(self.survey_steps(image))
 
-    def look(self, work: RgbImage, scale: float, shape: Sequence[int]) -> dict[str, tuple[Detection, ...]]:
-        """:meth:`survey` of a field that is prepared already.
+    def survey_steps(self, image: RgbImage) -> Steps[dict[str, tuple[Detection, ...]]]:
+        """:meth:`survey`, with a step between the tiles of a large field."""
+        work, scale = DetectorPreset(**self.card.preset).prepare(checked_rgb(image))
+        return (yield from self.look_steps(work, scale, image.shape[:2]))
+
+    def look_steps(
+        self, work: RgbImage, scale: float, shape: Sequence[int]
+    ) -> Steps[dict[str, tuple[Detection, ...]]]:
+        """:meth:`survey_steps` of a field that is prepared already.
 
         Parameters
         ----------
@@ -185,10 +192,12 @@ class MaskRcnnDetector:
         shape : sequence of int
             Height and width of the field.
         """
-        raw = [
-            self._raw(np.ascontiguousarray(work[tile.rows, tile.cols]), tile.top, tile.left)
-            for tile in tiles_of(work.shape[:2], DetectorPreset(**self.card.preset).tile)
-        ]
+        tiles = list(tiles_of(work.shape[:2], DetectorPreset(**self.card.preset).tile))
+        raw = []
+        for done, tile in enumerate(tiles):
+            if done:
+                yield Progress("locating", done, len(tiles))
+            raw.append(self._raw(np.ascontiguousarray(work[tile.rows, tile.cols]), tile.top, tile.left))
         boxes, labels, scores, masks = (np.concatenate(part) for part in zip(*raw, strict=True))
         kept = _suppressed(boxes, labels, scores, self.overlap)
         found: dict[str, list[Detection]] = {name: [] for name in self.classes}
@@ -281,6 +290,8 @@ def load_mask_rcnn(
 @functools.lru_cache(maxsize=2)
 def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCard]:
     """Network and card of a file, kept: a preview asks again for each move of a slider."""
+    import torch
+
     from napari_wbc.detect.architectures import build_mask_rcnn
 
     tensors, card = load_weights(path)
@@ -296,5 +307,5 @@ def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCar
             f"{path}: the weights do not fit the network {card.architecture!r} of this version; "
             "use the version they were made for."
         ) from error
-    network.eval().to(device)
+    network.eval().to(device).to(memory_format=torch.channels_last)
     return network, card

@@ -24,7 +24,7 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline.demo import DemoSlide, demo_slide_steps
-from napari_wbc.pipeline.locate import DEFAULT, detector_steps, located
+from napari_wbc.pipeline.locate import DEFAULT, detector_steps, locate_steps
 from napari_wbc.pipeline.report import differential
 from napari_wbc.storage.formats.csv import cells_frame, differential_frame, fields_frame
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
@@ -224,7 +224,8 @@ def analyze_slide_steps(
         note = ""
         try:
             image = read(field)
-            detections, counts = located(detector, image)
+            now = Progress(slide.name, done - 1, total)
+            detections, counts = yield from locate_steps(detector, image, now)
             found = [Cell.new(field.fov_id, detection) for detection in detections]
             cells += classify_cells(image, found, classifier) if classifier else found
             if counts is not None:

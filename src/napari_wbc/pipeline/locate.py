@@ -25,7 +25,7 @@ __all__ = [
     "DETECTORS",
     "Parameter",
     "detector_steps",
-    "located",
+    "locate_steps",
     "make_detector",
     "parameters_of",
     "presets_of",
@@ -92,20 +92,30 @@ def detector_steps(
         return HsvDetector()
 
 
-def located(
-    detector: Detector, image: npt.NDArray[np.uint8]
-) -> tuple[tuple[Detection, ...], dict[str, int] | None]:
-    """The leukocytes of a field; and how many red cells and platelets, if the detector knows them.
+def locate_steps(
+    detector: Detector, image: npt.NDArray[np.uint8], now: Progress
+) -> Steps[tuple[tuple[Detection, ...], dict[str, int] | None]]:
+    """The leukocytes of a field; and how many red cells and platelets, if the detector counts them.
 
     Parameters
     ----------
     detector : Detector
     image : ndarray, shape (height, width, 3), uint8
+    now : Progress
+        What to say between the parts of a large field.
     """
-    if not isinstance(detector, MaskRcnnDetector) or detector.classes == (LEUKOCYTE,):
+    if not isinstance(detector, MaskRcnnDetector):
         return detector.detect(image), None
-    found = detector.survey(image)
-    return found[LEUKOCYTE], {name: len(cells) for name, cells in found.items() if name != LEUKOCYTE}
+    steps = detector.survey_steps(image)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: dict[str, tuple[Detection, ...]] = end.value
+            break
+        yield now
+    leukocytes = found.pop(LEUKOCYTE)
+    return leukocytes, {name: len(cells) for name, cells in found.items()} if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,5 +191,6 @@ def preview_steps(
 ) -> Steps[tuple[Detection, ...]]:
     """What a detector finds on one field."""
     detector = yield from detector_steps(name, preset, parameters)
-    yield Progress("locating", 0, 1)
-    return detector.detect(image)
+    now = Progress("locating", 0, 1)
+    yield now
+    return (yield from locate_steps(detector, image, now))[0]

@@ -23,7 +23,7 @@ from napari_wbc.detect.mask_rcnn import LEUKOCYTE, DetectorPreset, MaskRcnnDetec
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
-from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.canvas import Canvas, CanvasMaker
 from napari_wbc.train.checkpoint import Checkpoint, check_run, set_rate, update_mean
@@ -188,7 +188,7 @@ def train_detector(
         recipe,
         scores=scores,
         threshold=_threshold(val, found, recipe.classes),
-        epochs=len(history),
+        history=history,
     )
     path = out / f"{recipe.name}.safetensors"
     halves = {name: t.half() if t.is_floating_point() else t for name, t in mean.state_dict().items()}
@@ -247,9 +247,9 @@ def _rounded(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _stale(history: Sequence[dict[str, float]]) -> int:
-    """Epochs since the best."""
-    scores = [epoch["val_ap"] for epoch in history]
-    return len(scores) - 1 - int(np.argmax(scores)) if scores else 0
+    """Epochs since the best, of several that are best the last."""
+    scores = [epoch["val_ap"] for epoch in reversed(history)]
+    return int(np.argmax(scores)) if scores else 0
 
 
 def _batches(
@@ -306,7 +306,7 @@ def _validate(
     """AP of leukocytes by source, and its mean, which chooses the epoch; and what was found."""
     found: list[tuple[Detection, ...]] = []
     for one in val:
-        found.append(detector.look(one.image, one.scale, one.shape)[LEUKOCYTE])
+        found.append(run(detector.look_steps(one.image, one.scale, one.shape))[LEUKOCYTE])
         yield Progress("validating", done, total)
     scores: dict[str, float] = {}
     for source in sorted({one.source for one in val}):
@@ -355,7 +355,7 @@ def _card(
     *,
     scores: dict[str, float],
     threshold: float,
-    epochs: int,
+    history: Sequence[dict[str, float]],
 ) -> ModelCard:
     counts: Counter[str] = Counter()
     for one in data.fields:
@@ -366,7 +366,8 @@ def _card(
         "data": dict(sorted(counts.items())),
         "data_sha256": data.sha256,
         "recipe": asdict(recipe),
-        "epochs_run": epochs,
+        "epochs_run": len(history),
+        "epoch_kept": len(history) - _stale(history),
         "versions": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),
