@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 endif
 
-.PHONY: env display demo test lint bench docs
+.PHONY: env display demo test lint bench detector docs
 .NOTPARALLEL:
 
 env: ## the environment .venv
@@ -30,10 +30,15 @@ lint: env
 	$(BIN)/mypy
 	$(BIN)/npe2 validate src/napari_wbc/napari.yaml
 
-bench: env
+bench: env ## on an idle machine; half an hour
 	$(BIN)/python benchmarks/localization.py
 	$(BIN)/python benchmarks/classification.py
 	$(BIN)/python benchmarks/relabel.py
+
+detector: env ## the shipped detector, trained anew in .cache: hours without a graphics card
+	$(BIN)/python benchmarks/public_sets.py
+	$(BIN)/napari-wbc train detector --config benchmarks/configs/mask_rcnn_base.toml --out .cache/mask_rcnn_base
+	$(BIN)/napari-wbc train detector --config benchmarks/configs/mask_rcnn.toml --out .cache/mask_rcnn
 
 docs: env
 	$(BIN)/sphinx-build -W --keep-going docs docs/_build

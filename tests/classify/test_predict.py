@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_wbc.classify.networks import build_network
-from napari_wbc.classify.predict import load_classifier, resolve_device
+from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.model.taxonomy import UNIDENTIFIED
@@ -108,20 +108,3 @@ def test_weights_of_another_make_are_refused(tmp_path, card):
     path, _ = save(tmp_path / "other.safetensors", card)
     with pytest.raises(WbcError):
         load_classifier(path, device="cpu")
-
-
-def test_an_unknown_device_is_refused():
-    with pytest.raises(WbcError, match="choose auto, cpu or cuda"):
-        resolve_device("tpu")
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_a_gpu_is_taken_where_there_is_one(there, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    assert resolve_device("cpu") == "cpu"
-    assert resolve_device("auto") == ("cuda" if there else "cpu")
-    if there:
-        assert resolve_device("cuda") == "cuda"
-    else:
-        with pytest.raises(WbcError, match="No CUDA device"):
-            resolve_device("cuda")

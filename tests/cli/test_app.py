@@ -93,3 +93,70 @@ def test_a_folder_is_no_csv_file(call, folder, weights):
     assert code == 2
     assert said.count("\n") == 1
     assert "crops: this is a folder" in said
+
+
+def test_a_detector_needs_something_to_train_on(call, tmp_path):
+    code, out, err = call("train", "detector", "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err == (
+        "napari-wbc: Say what to train on: --data MANIFEST.csv, or --config FILE.toml that names it.\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "Say what to train on"),
+        ("data = 3", "data must be a list"),
+        ("data = ['none.csv']", "none.csv"),
+        ("data = ['none.csv']\nepoch = 3", "has no epoch"),
+        ("data = ['none.csv']\ndevice = 'cpu'", "has no device"),
+        ("data = ['none.csv']\nout = 'here'", "has no out"),
+        ("data = ['none.csv']\npaths = ['here']", "has no paths"),
+    ],
+)
+def test_a_wrong_recipe_of_a_detector_is_one_line(text, said, call, tmp_path):
+    (tmp_path / "recipe.toml").write_text(text)
+    code, out, err = call(
+        "train", "detector", "--config", tmp_path / "recipe.toml", "--out", tmp_path / "out", "-q"
+    )
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_backbone_is_said_with_the_known_ones(call, field_manifest, tmp_path):
+    code, out, err = call(
+        "train", "detector", "--data", field_manifest, "--out", tmp_path, "--backbone", "alexnet", "-q"
+    )
+    assert (code, out) == (2, "")
+    assert "No backbone 'alexnet'; choose one of: mobilenet_v3_large, resnet50" in err
+    assert err.count("\n") == 1
+
+
+def test_a_detector_is_trained_and_options_override_the_recipe(call, field_manifest, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f"""
+        data = ['{field_manifest}']
+        name = "of_the_file"
+        epochs = 9
+        batch_size = 2
+        draws = 2
+        canvas = 64
+        preset = {{ longest = 96 }}
+        """
+    )
+    out = tmp_path / "out"
+    options = ("--name", "small", "--epochs", 1, "--blood-cells", "--device", "cpu", "-q")
+    for _ in range(2):  # the second time it is finished already
+        code, said, err = call("train", "detector", "--config", recipe, "--out", out, *options)
+        assert (code, err) == (0, "")
+        assert f"Weights written to {out / 'small.safetensors'}" in said
+    card = json.loads((out / "small.json").read_text())
+    assert card["architecture"] == "mask-rcnn/mobilenet_v3_large"
+    assert card["classes"] == ["leukocyte", "red cell", "platelet"]
+    assert card["preset"]["longest"] == 96
+    assert (card["provenance"]["recipe"]["draws"], card["provenance"]["epochs_run"]) == (2, 1)
+    assert (out / "curves.png").is_file()

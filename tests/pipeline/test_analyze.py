@@ -22,7 +22,6 @@ from napari_wbc.pipeline.analyze import (
     classify_cells,
     load_eight_classes,
 )
-from napari_wbc.pipeline.locate import PRESETS, make_detector, parameters_of
 
 BOXES = (BBox(5, 5, 25, 25), BBox(30, 40, 50, 60))
 
@@ -83,32 +82,6 @@ def test_an_analysis_has_tables_of_cells_and_classes(slide, weights):
 def test_nothing_to_analyze_is_said():
     with pytest.raises(WbcError, match="No image given"):
         napari_wbc.analyze([])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("abacus",), "choose one of: hsv"),
-        (("mask-rcnn",), "choose --detector hsv"),
-        (("hsv", "blue"), "nucleus"),
-        (("hsv", "blue", {"sensitivity": 1}), "nucleus"),
-        (("hsv", None, {"luck": 1}), "no parameter luck; it has "),
-    ],
-)
-def test_an_unknown_detector_preset_or_parameter_is_said(arguments, message):
-    with pytest.raises(WbcError, match=message):
-        make_detector(*arguments)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_parameter_of_a_preset_can_be_set(preset):
-    parameters = parameters_of(preset)
-    assert parameters
-    for one in parameters:
-        assert one.low <= one.default <= one.high
-        assert one.title
-        changed = make_detector("hsv", preset, {one.name: one.high})
-        assert getattr(changed.parameters, one.name) == one.high
 
 
 def test_weights_with_a_class_that_cannot_be_counted_are_refused(weights, tmp_path):

@@ -104,7 +104,7 @@ def test_an_analysis_of_nothing_is_written(tmp_path):
     assert len(pd.read_csv(tmp_path / "cells.csv")) == 0
 
 
-def test_a_report_is_five_things_and_outlines_by_field(analysis, tmp_path):
+def test_a_report_is_six_things_and_outlines_by_field(analysis, tmp_path):
     out = tmp_path / "out"
     steps = list(write_results(analysis, out, EIGHT_CLASSES))
     assert [(s.done, s.total, s.note) for s in steps] == [(1, 2, ""), (2, 2, "")]
@@ -114,6 +114,7 @@ def test_a_report_is_five_things_and_outlines_by_field(analysis, tmp_path):
         "cells.geojson",
         "differential.csv",
         "differential.json",
+        "fields.csv",
         str(Path("geojson/s/a.png.geojson")),
         str(Path("geojson/s/b.png.geojson")),
         str(Path("overlays/s/a.png.png")),
@@ -155,6 +156,21 @@ def test_the_json_is_strict_and_tells_what_failed(analysis):
         "high": 100.0,
     }
     assert "Research use only" in one["use"]
+
+
+def test_red_cells_and_platelets_are_told_where_they_were_counted(analysis):
+    assert "blood_cells" not in differential_json(analysis)[0]
+    (one,) = analysis.slides
+    counts = {"s/a.png": {"red cell": 40, "platelet": 2}, "s/b.png": {"red cell": 20, "platelet": 1}}
+    counted = dataclasses.replace(analysis, slides=(dataclasses.replace(one, blood_cells=counts),))
+    assert differential_json(counted)[0]["blood_cells"] == {
+        "fields": 2,
+        "leukocyte": 3,
+        "platelet": 3,
+        "red cell": 60,
+    }
+    assert counted.fields["red_cells"].tolist() == [40, 20]
+    assert counted.fields["leukocytes"].tolist() == [3, 0]
 
 
 def test_of_a_slide_without_cells_the_json_has_nulls():

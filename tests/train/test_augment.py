@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -73,3 +75,17 @@ def test_black_crops_stay_dark():
     changed = Augmentation(noise=0).apply(torch.zeros(4, 3, 28, 28), 20, seeded())
     assert changed.isfinite().all()
     assert changed.max() < 0.2
+
+
+def test_another_stain_leaves_white_glass_white_and_colours_cells():
+    crops = torch.ones(8, 3, 16, 16)
+    crops[:, :, 4:12, 4:12] = torch.tensor([0.8, 0.5, 0.6])[:, None, None]
+    plain = Augmentation(mix=0, gamma=0, saturation=0, blur=0, noise=0)
+    stained = replace(plain, stain=0.3, depth=0.6)
+    same = plain.recolor(crops, torch.Generator().manual_seed(0))
+    other = stained.recolor(crops, torch.Generator().manual_seed(0))
+    assert torch.allclose(same, crops, atol=0.02)
+    assert torch.allclose(other[:, :, :2], crops[:, :, :2], atol=1e-3)
+    middle = other[:, :, 8, 8]
+    assert middle.std(dim=0).min() > 0.02
+    assert ((middle >= 0) & (middle <= 1)).all()

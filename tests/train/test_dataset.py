@@ -9,7 +9,7 @@ from PIL import Image
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.crop import cut_crops
-from napari_wbc.model.geometry import BBox
+from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
 
@@ -95,6 +95,47 @@ def test_a_missing_column_is_named(manifest, missing):
     header = ",".join(name for name in HEADER.strip().split(",") if name != missing) + "\n"
     with pytest.raises(WbcError, match=f"lacks the columns {missing}"):
         read_training_set(manifest([], header=header))
+
+
+OUTLINED = HEADER.strip() + ",outline\n"
+RING = Outline.from_array([[1, 2.5], [1, 9], [8, 9]])
+
+
+@pytest.mark.parametrize("row", ["a.png,NA,val,lab,1,2,11,22,", "a.png,NA,val,lab,1,2,11,22"])
+def test_an_outline_may_be_left_out(manifest, row, tmp_path):
+    (cell,) = read_training_set(manifest([row], OUTLINED))
+    assert cell == LabelledCell(tmp_path / "a.png", "NA", "val", "lab", BBox(1, 2, 11, 22))
+    assert cell.outline is None
+
+
+def test_an_outline_is_read_vertex_by_vertex(manifest, tmp_path):
+    rows = [
+        'a.png,basophil,train,lab,0,0,11,22.5,"1,2.5 1,9 8,9"',
+        'b.png,basophil,train,lab,,,,,"1,2.5 1,9  8,9 "',
+    ]
+    assert read_training_set(manifest(rows, OUTLINED)) == (
+        LabelledCell(tmp_path / "a.png", "basophil", "train", "lab", BBox(0, 0, 11, 22.5), RING),
+        LabelledCell(tmp_path / "b.png", "basophil", "train", "lab", RING.bbox, RING),
+    )
+
+
+@pytest.mark.parametrize(
+    ("outline", "message"),
+    [
+        ("1,2 3,4", "line 3.*3 vertices"),
+        ("1,2 3,4 5,x", "line 3.*x"),
+        ("1,2 3,4 5", "line 3"),
+        ("1,2,3 4,5,6 7,8,9", "line 3.*shape"),
+        ("1,2 1,3 1,4", "line 3.*empty"),
+        ("1,2 nan,3 5,4", "line 3.*finite"),
+        ("NA", "line 3.*NA"),
+        ("5", "line 3"),
+    ],
+)
+def test_a_wrong_outline_is_said_with_its_place(manifest, outline, message):
+    good, bad = (f'a.png,basophil,train,lab,,,,,"{text}"' for text in ("", outline))
+    with pytest.raises(WbcError, match=message):
+        read_training_set(manifest([good, bad], OUTLINED))
 
 
 def test_a_manifest_that_is_no_text_is_refused(tmp_path):

@@ -38,7 +38,9 @@ class FakeClassifier:
     """Takes the first cell of a field for a lymphocyte, all others for basophils."""
 
     preset: Preset = field(default_factory=Preset)
-    card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(classes=EIGHT_CLASSES.names))
+    card: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(classes=EIGHT_CLASSES.names, model_id="fake 1")
+    )
 
     def predict(self, crops: np.ndarray) -> tuple[Prediction, ...]:
         names = EIGHT_CLASSES.names
@@ -64,8 +66,7 @@ def slide(folder: Path) -> Slide:
 def detector(monkeypatch: pytest.MonkeyPatch) -> FakeDetector:
     """What the workbench analyzes and previews with."""
     fake = FakeDetector()
-    for module in ("widgets.workbench", "pipeline.locate"):
-        monkeypatch.setattr(f"napari_wbc.{module}.make_detector", lambda *_args: fake)
+    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: fake)
     monkeypatch.setattr("napari_wbc.pipeline.analyze.load_classifier", lambda *_args, **_kw: FakeClassifier())
     return fake
 

@@ -279,11 +279,12 @@ def test_bad_parameters_are_told(bench, slide, wait, monkeypatch):
     bench.open_slide(slide)
     wait(bench)
 
-    def refuse(*_args):
+    def refuse(*_args, **_device):
         raise WbcError("No such preset.")
 
-    monkeypatch.setattr("napari_wbc.widgets.workbench.make_detector", refuse)
+    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", refuse)
     bench.run.click()
+    wait(bench)
     assert bench.status.text() == "No such preset."
     assert bench.run.isEnabled()
 
@@ -420,7 +421,7 @@ def test_preview_follows_the_sliders_and_the_field(bench, viewer, slide, detecto
     wait(bench)
     asked: list[dict[str, float]] = []
 
-    def make(_name, _preset, parameters):
+    def make(_name, _preset, parameters, **_device):
         asked.append(dict(parameters))
         return detector
 

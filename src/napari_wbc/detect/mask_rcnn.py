@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from napari_wbc.detect.base import RgbImage
 from napari_wbc.detect.outlines import mask_outline
-from napari_wbc.detect.tiled import tiles_of
+from napari_wbc.detect.tiled import OVERLAP, Tile, tiles_of
 from napari_wbc.errors import WbcError, WeightsError
-from napari_wbc.imaging.stain import absorbance, checked_rgb, nucleus_map, red_cells, transmitted
+from napari_wbc.imaging.stain import checked_rgb, field_absorbance, nucleus_map, red_cells, transmitted
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps, run
@@ -62,6 +62,10 @@ class DetectorPreset:
     largest: float = 1.5
     tile: int = 1280
 
+    def __post_init__(self) -> None:
+        if self.longest < 1 or not self.finest >= 0 or not self.largest > 0 or self.tile <= OVERLAP:
+            raise WbcError(f"{self} is impossible; longest and largest exceed 0, tile {OVERLAP}.")
+
     def prepare(self, image: RgbImage) -> tuple[RgbImage, float]:
         """Scale a field, and balance its light and white.
 
@@ -98,7 +102,7 @@ def _balanced(image: RgbImage, scale: float) -> tuple[RgbImage, float]:
     if scale != 1:
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         image = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
-    density = absorbance(image)
+    density = field_absorbance(image)
     half = cv2.resize(
         np.clip(density, -0.02, 2), (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA
     )
@@ -197,7 +201,7 @@ class MaskRcnnDetector:
         for done, tile in enumerate(tiles):
             if done:
                 yield Progress("locating", done, len(tiles))
-            raw.append(self._raw(np.ascontiguousarray(work[tile.rows, tile.cols]), tile.top, tile.left))
+            raw.append(self._raw(work, tile))
         boxes, labels, scores, masks = (np.concatenate(part) for part in zip(*raw, strict=True))
         kept = _suppressed(boxes, labels, scores, self.overlap)
         found: dict[str, list[Detection]] = {name: [] for name in self.classes}
@@ -208,18 +212,23 @@ class MaskRcnnDetector:
                 found[name].append(detection)
         return {name: tuple(cells) for name, cells in found.items()}
 
-    def _raw(self, work: RgbImage, top: int, left: int) -> tuple[npt.NDArray[np.float64], ...]:
-        """Boxes (top, left, bottom, right) in working pixels, labels, scores and masks of one tile."""
+    def _raw(self, work: RgbImage, tile: Tile) -> tuple[npt.NDArray[np.float64], ...]:
+        """Boxes (top, left, bottom, right) in working pixels, labels, scores and masks of one tile.
+
+        What touches an edge that a neighbour goes on beyond is left to the neighbour.
+        """
         import torch
 
         with torch.inference_mode():
-            x = DetectorPreset.tensor(work).to(self.device)
+            x = DetectorPreset.tensor(np.ascontiguousarray(work[tile.rows, tile.cols])).to(self.device)
             (found,) = self.network([x])
         keep = found["scores"] >= self.score
         boxes, labels, scores, masks = (
             found[k][keep].float().cpu().numpy() for k in ("boxes", "labels", "scores", "masks")
         )
-        return boxes[:, [1, 0, 3, 2]] + [top, left, top, left], labels.astype(int), scores, masks[:, 0]
+        boxes = boxes[:, [1, 0, 3, 2]] + np.array([tile.top, tile.left] * 2)
+        whole = tile.holds(boxes, work.shape)
+        return boxes[whole], labels[whole].astype(int), scores[whole], masks[whole, 0]
 
 
 def _suppressed(
@@ -280,11 +289,12 @@ def load_mask_rcnn(
     WbcError
         If the weights, the device or a parameter are not to be had.
     """
-    path = find_weights(weights)
-    network, card = _network(path, path.stat().st_mtime_ns, resolve_device(device))
-    return MaskRcnnDetector(
-        network, card, resolve_device(device), **{"score": card.threshold, **(parameters or {})}
-    )
+    given = dict(parameters or {})
+    if unknown := sorted(set(given) - {"score", "overlap"}):
+        raise WbcError(f"Mask R-CNN has no parameter {', '.join(unknown)}; it has score, overlap.")
+    path, device = find_weights(weights), resolve_device(device)
+    network, card = _network(path, path.stat().st_mtime_ns, device)
+    return MaskRcnnDetector(network, card, device, **{"score": card.threshold, **given})
 
 
 @functools.lru_cache(maxsize=2)
@@ -298,6 +308,8 @@ def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCar
     kind, _, backbone = card.architecture.partition("/")
     if kind != "mask-rcnn":
         raise WeightsError(f"{path}: these are weights of {card.architecture!r}, not of a Mask R-CNN.")
+    if LEUKOCYTE not in card.classes:
+        raise WeightsError(f"{path}: finds {', '.join(card.classes)} and no {LEUKOCYTE}; choose others.")
     try:
         DetectorPreset(**card.preset)
         network = build_mask_rcnn(backbone, len(card.classes))

@@ -70,7 +70,7 @@ def mask_outline(mask: npt.NDArray[np.float32], box: BBox) -> Outline:
     """
     shape = np.array(mask.shape)
     if mask.max() <= 0.5:
-        rows, cols = (np.linspace(-1, 1, n) for n in shape)
+        rows, cols = ((2 * np.arange(n) + 1) / n - 1 for n in shape)
         mask = (1.5 - np.hypot(rows[:, None], cols)).astype(np.float32)
     _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
     largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())

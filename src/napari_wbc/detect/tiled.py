@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 __all__ = ["OVERLAP", "Tile", "tiles_of"]
 
 OVERLAP = 320
 """Working pixels that neighbouring tiles share, more than the longest cell that is trained on."""
+
+_MARGIN = 2.0
+"""Working pixels from an edge within which a box touches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,22 @@ class Tile:
     left: int
     bottom: int
     right: int
+
+    def holds(self, boxes: npt.NDArray[np.float64], shape: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Which boxes touch no edge of the tile but the image's own.
+
+        Parameters
+        ----------
+        boxes : ndarray, shape (N, 4)
+            (top, left, bottom, right) in pixels of the image.
+        shape : sequence of int
+            Height and width of the image.
+        """
+        low = np.array([self.top or -np.inf, self.left or -np.inf]) + _MARGIN
+        ends = zip((self.bottom, self.right), shape[:2], strict=True)
+        high = np.array([np.inf if end == length else end for end, length in ends]) - _MARGIN
+        inside: npt.NDArray[np.bool_] = (boxes[:, :2] >= low) & (boxes[:, 2:] <= high)
+        return inside[:, 0] & inside[:, 1]
 
     @property
     def rows(self) -> slice:

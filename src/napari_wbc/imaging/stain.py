@@ -19,6 +19,8 @@ __all__ = [
     "RedCells",
     "absorbance",
     "checked_rgb",
+    "eyepiece",
+    "field_absorbance",
     "illumination",
     "nucleus_map",
     "red_cells",
@@ -37,6 +39,8 @@ _GRID = 64
 """Longer side, in pixels, of the thumbnail that the light is fitted on."""
 _STAINED = 0.06
 """Total absorbance above which a pixel may be more than empty slide."""
+_BLACK = 0.55
+"""Absorbance of every channel from which a pixel is black."""
 _AROUND = 0.45
 """Cytoplasm may reach this share of the side of the largest nucleus beyond the larger ones."""
 _LOG = np.log10(np.arange(1, 257)).astype(np.float32)
@@ -158,9 +162,39 @@ def transmitted(density: Float32) -> Rgb:
     return result
 
 
+def field_absorbance(image: Rgb) -> Float32:
+    """:func:`absorbance` of a field, 0 where the black around an eyepiece is."""
+    density = absorbance(image)
+    density[eyepiece(density)] = 0
+    return density
+
+
 def white_balanced(image: Rgb) -> Rgb:
-    """The image as if under even white light, shape (height, width, 3), uint8, 0 to 255."""
-    return transmitted(absorbance(image))
+    """The field as if under even white light, shape (height, width, 3), uint8, 0 to 255."""
+    return transmitted(field_absorbance(image))
+
+
+def eyepiece(density: Float32) -> Mask:
+    """Where no light comes through: the black around the round field of an eyepiece.
+
+    Parameters
+    ----------
+    density : ndarray, shape (height, width, 3), float32
+        From :func:`absorbance`.
+
+    Returns
+    -------
+    ndarray, shape (height, width), bool
+        Black parts at the border that cover 1 % of the image or more, with a margin.
+    """
+    black = (cv2.min(cv2.min(density[..., 0], density[..., 1]), density[..., 2]) > _BLACK).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(black)
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    around = np.zeros(count, np.uint8)
+    around[edge] = stats[edge, cv2.CC_STAT_AREA] >= 0.01 * black.size
+    around[0] = 0
+    result: Mask = cv2.dilate(around[labels], np.ones((15, 15), np.uint8)) > 0
+    return result
 
 
 def total_absorbance(density: Float32) -> Float32:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_wbc.detect.mask_rcnn import DetectorPreset
+from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
@@ -82,9 +82,15 @@ def train_detector_steps(
 def _recipe(values: Mapping[str, Any]) -> DetectorRecipe:
     plan = dict(values)
     for name, kind in (("preset", DetectorPreset), ("augmentation", Augmentation)):
-        plan[name] = _filled(kind, plan.get(name, {}), f"{name}.")
+        part = plan.get(name, {})
+        if not isinstance(part, Mapping):
+            raise WbcError(f"A detector's recipe takes {name} as a table of values, not {part!r}.")
+        plan[name] = _filled(kind, part, f"{name}.")
     if "classes" in plan:
-        plan["classes"] = tuple(plan["classes"])
+        classes = plan["classes"]
+        if not isinstance(classes, (list, tuple)) or not all(isinstance(one, str) for one in classes):
+            raise WbcError(f"A detector's recipe takes classes like {BLOOD_CLASSES}, not {classes!r}.")
+        plan["classes"] = tuple(classes)
     result: DetectorRecipe = _filled(DetectorRecipe, plan, "")
     return result
 

@@ -40,6 +40,11 @@ class Augmentation:
         Largest deviation of a Gaussian blur in pixels.
     noise : float
         Largest deviation of Gaussian noise, of a range of 0 to 1.
+    stain : float
+        Deviation of the entries of a random 3x3 matrix on absorbances, around the identity: how
+        much of one stain another laboratory uses instead of another. White glass stays white.
+    depth : float
+        Absorbances are multiplied by a factor drawn log-uniformly from 1 / (1 + depth) to 1 + depth.
     """
 
     zoom: float = 0.2
@@ -50,6 +55,8 @@ class Augmentation:
     saturation: float = 0.5
     blur: float = 1.2
     noise: float = 0.03
+    stain: float = 0.0
+    depth: float = 0.0
 
     def apply(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
         """Augment a batch.
@@ -99,6 +106,8 @@ class Augmentation:
         def draw(*shape: int) -> torch.Tensor:
             return torch.rand(*shape, generator=rng).to(x.device)
 
+        if self.stain or self.depth:
+            x = self._restained(x, rng)
         strength = draw(n, 1, 1, 1)
         gray = x.mean(1, keepdim=True)
         x = gray + (x - gray) * (1 + (draw(n, 1, 1, 1) * 2 - 1) * strength * self.saturation)
@@ -112,6 +121,16 @@ class Augmentation:
         x = _blurred(x, sigma.clamp(min=0.05))
         noise = torch.randn(x.shape, generator=rng).to(x.device)
         return x + noise * draw(n, 1, 1, 1) ** 2 * self.noise
+
+    def _restained(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Another laboratory's stain: absorbances mixed and scaled (Beer-Lambert)."""
+        n = len(x)
+        strength = torch.rand(n, 1, 1, generator=rng)
+        matrix = torch.eye(3) + torch.randn(n, 3, 3, generator=rng) * strength * self.stain
+        depth = torch.rand(n, 1, 1, generator=rng) * 2 - 1
+        matrix = matrix * torch.exp(depth * strength * math.log1p(self.depth))
+        absorbance = -torch.log(x.clamp(1 / 255, 1))
+        return torch.exp(-torch.einsum("nij,njhw->nihw", matrix.to(x.device), absorbance).clamp(min=0))
 
 
 def _blurred(x: torch.Tensor, sigma: torch.Tensor, radius: int = 3) -> torch.Tensor:

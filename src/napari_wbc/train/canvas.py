@@ -145,15 +145,14 @@ class CanvasMaker:
     ) -> tuple[npt.NDArray[np.float64], int, npt.NDArray[np.uint8]] | None:
         """Box, label and mask of a cell in its window; None for one that hardly shows."""
         low, high = np.array([s.start for s in place]), np.array([s.stop for s in place])
-        inside = np.clip(ring, low, high)
-        first, last = inside.min(axis=0), inside.max(axis=0)
-        if (last - first).min() < _SMALLEST:
-            return None
-        whole = cv2.contourArea(ring.astype(np.float32))
-        if cv2.contourArea(inside.astype(np.float32)) < _VISIBLE * whole:
-            return None
         mask = np.zeros((self.size, self.size), np.uint8)
         cv2.fillPoly(mask, [np.rint((ring[:, ::-1] - 0.5) * 16).astype(np.int32)], 1, shift=4)
         shown = np.zeros_like(mask)
         shown[place] = mask[place]
-        return np.concatenate([first, last]), label, shown
+        if shown.sum() < max(1.0, _VISIBLE * cv2.contourArea(ring.astype(np.float32))):
+            return None
+        first, last = ring.min(axis=0), ring.max(axis=0)
+        if (first < low).any() or (last > high).any():
+            pixels = np.argwhere(shown)
+            first, last = pixels.min(axis=0), pixels.max(axis=0) + 1
+        return (np.concatenate([first, last]), label, shown) if (last - first).min() >= _SMALLEST else None

@@ -25,6 +25,9 @@ PRECISIONS = ("32-true", "bf16-mixed")
 FORMAT = 2
 """Of the checkpoint; one of another format, or chosen by another measure, is not resumed."""
 
+_DAMAGES = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
+"""What reading a damaged checkpoint raises."""
+
 
 def check_run(name: str, precision: str) -> None:
     """Refuse a name that is no file name, and a precision that is not offered."""
@@ -95,10 +98,8 @@ class Checkpoint:
             full["state"] = {i: _part(state, f"optimizer.{i}.") for i, _ in enumerate(network.parameters())}
             optimizer.load_state_dict(full)
             return list(saved["history"]), float(saved["best_score"])
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise WbcError(
-                f"{self.folder}: the checkpoint is damaged ({error}); remove it to start again."
-            ) from error
+        except _DAMAGES as error:
+            raise self._damaged(error) from error
 
     def save(
         self,
@@ -127,9 +128,21 @@ class Checkpoint:
             (self.folder / name).unlink(missing_ok=True)
 
     def best(self) -> dict[str, torch.Tensor]:
-        """The mean weights after the best epoch."""
-        tensors: dict[str, torch.Tensor] = load_file(self.folder / self._read_index()["best"])
+        """The mean weights after the best epoch.
+
+        Raises
+        ------
+        WbcError
+            If they are damaged or missing.
+        """
+        try:
+            tensors: dict[str, torch.Tensor] = load_file(self.folder / self._read_index()["best"])
+        except _DAMAGES as error:
+            raise self._damaged(error) from error
         return tensors
+
+    def _damaged(self, error: Exception) -> WbcError:
+        return WbcError(f"{self.folder}: the checkpoint is damaged ({error}); remove it to start again.")
 
     def _read_index(self) -> dict[str, Any]:
         index: dict[str, Any] = json.loads(self.index.read_text(encoding="utf-8"))

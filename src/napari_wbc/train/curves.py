@@ -34,7 +34,8 @@ def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
     left.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     right.set(xlabel="epoch", ylabel="validation", ylim=(0, 1))
     for axis in (left, right):
-        axis.legend(fontsize="small")
+        if axis.lines:
+            axis.legend(fontsize="small")
         axis.grid(alpha=0.3)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=90)

@@ -110,6 +110,15 @@ class DetectorRecipe:
             raise WbcError(
                 "A detector needs batches of 1 or more, as many draws, and a canvas of 64 or more."
             )
+        if self.epochs < 1 or min(self.patience, self.seed) < 0 or not self.learning_rate > 0:
+            raise WbcError(
+                "A detector needs an epoch or more, patience and seed of 0 or more, and a learning rate."
+            )
+        if not 0 < self.smallest <= self.largest or not 0 <= self.mosaic <= 1:
+            raise WbcError(
+                f"Cells of {self.smallest} to {self.largest} pixels and mosaics of {self.mosaic} are "
+                "impossible; the smallest is above 0, the largest no smaller, mosaic 0 to 1."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,8 @@ def train_detector(
     train, val = data.of("train"), data.of("val")
     if not any(f.labels for f in train) or not any(f.labels for f in val):
         raise WbcError("Training needs cells in the splits train and val; add them to the training set.")
+    if not any(_truth(one, recipe.classes) for one in val):
+        raise WbcError("The split val holds no leukocyte, by which the epoch is chosen; add some.")
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
     torch.manual_seed(recipe.seed)
     network = _started(recipe)
@@ -179,7 +190,10 @@ def train_detector(
         write_curves(out, history)
         line = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
         yield Progress("training", (epoch + 1) * steps, total, note=line)
-    mean.load_state_dict({name: _rounded(t) for name, t in checkpoint.best().items()})
+    best_weights = {name: _rounded(t) for name, t in checkpoint.best().items()}
+    if not all(t.isfinite().all() for t in best_weights.values()):
+        raise WbcError("Training diverged: its best weights are not finite; lower the learning rate.")
+    mean.load_state_dict(best_weights)
     detector = _detector(mean, recipe, device, score=0.05)
     scores, found = yield from _validate(detector, val, done=total, total=total)
     card = _card(
@@ -214,7 +228,8 @@ def _epoch(
         now = epoch * steps + step
         set_rate(optimizer, recipe.learning_rate, now, steps, recipe.epochs)
         optimizer.zero_grad()
-        losses = model(images, targets)
+        with fabric.autocast():
+            losses = model.module(images, targets)  # the wrapper would halve the targets' precision too
         loss = sum(losses.values())
         if not torch.isfinite(loss):
             raise WbcError(f"Training diverged in epoch {epoch + 1}; lower the learning rate.")

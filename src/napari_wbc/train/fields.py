@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from napari_wbc.detect.base import RgbImage
 from napari_wbc.detect.hsv import HsvDetector, NucleusParameters, locate_one
-from napari_wbc.detect.mask_rcnn import LEUKOCYTE, PLATELET, DetectorPreset
+from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, LEUKOCYTE, PLATELET, DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.imaging.stain import white_balanced
@@ -144,7 +144,7 @@ def _read_field(
             labels.append(classes.index(name) + 1)
     if cells[0].split == "train":
         scale = min(1.0, 2 * preset.longest / max(image.shape[:2]))
-        size = round(image.shape[1] * scale), round(image.shape[0] * scale)
+        size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
         work = white_balanced(
             image if scale == 1 else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         )
@@ -164,6 +164,9 @@ def _read_field(
 def _class_of(cell: LabelledCell) -> str:
     if cell.label in EIGHT_CLASSES.names and cell.label != PLATELET:
         return LEUKOCYTE
+    if cell.label not in (*BLOOD_CLASSES, ""):
+        known = ", ".join((*BLOOD_CLASSES, *EIGHT_CLASSES.names))
+        raise WbcError(f"{cell.path}: unknown label {cell.label!r}; use one of {known}, or none.")
     return cell.label
 
 

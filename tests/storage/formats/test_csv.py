@@ -14,7 +14,13 @@ from napari_wbc.model.differential import Beside, Differential, Share
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.storage.formats.csv import cells_frame, differential_frame, predictions_frame, write_csv
+from napari_wbc.storage.formats.csv import (
+    cells_frame,
+    differential_frame,
+    fields_frame,
+    predictions_frame,
+    write_csv,
+)
 
 CELL_COLUMNS = [
     "slide",
@@ -131,3 +137,24 @@ def test_names_with_commas_quotes_and_lines_come_back(tmp_path):
     odd = 'a "b", c\nd é'
     write_csv(tmp_path / "c.csv", pd.DataFrame({"slide": [odd]}))
     assert read(tmp_path / "c.csv")[1] == [odd]
+
+
+def test_no_fields_still_have_the_columns(tmp_path):
+    write_csv(tmp_path / "fields.csv", fields_frame([]))
+    assert read(tmp_path / "fields.csv") == [
+        ["slide", "fov", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte"]
+    ]
+
+
+def test_a_field_tells_its_blood_cells_where_they_were_counted(tmp_path):
+    fields = [
+        ("s", "a", 2, {"red cell": 31, "platelet": 4}),
+        ("s", "b", 0, {"red cell": 7}),
+        ("s", "c", 3, None),
+    ]
+    write_csv(tmp_path / "fields.csv", fields_frame(fields))
+    assert read(tmp_path / "fields.csv")[1:] == [
+        ["s", "a", "2", "31", "4", "15.5"],
+        ["s", "b", "0", "7", "0", ""],
+        ["s", "c", "3", "", "", ""],
+    ]

@@ -1,0 +1,137 @@
+"""Mask R-CNN by its backbone: every one is built, and takes and gives what the detector expects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from napari_wbc.detect import architectures
+from napari_wbc.detect.architectures import BACKBONES, build_mask_rcnn
+from napari_wbc.errors import WbcError
+
+
+@pytest.fixture(scope="module")
+def mobilenet():
+    torch.manual_seed(0)
+    return build_mask_rcnn("mobilenet_v3_large", 3)
+
+
+def target(n=1):
+    """Cells at the same place of a canvas of 64 pixels."""
+    mask = torch.zeros(64, 64, dtype=torch.uint8)
+    mask[16:48, 12:52] = 1
+    return {
+        "boxes": torch.tensor([[12.0, 16.0, 52.0, 48.0]]).repeat(n, 1),
+        "labels": torch.arange(1, n + 1),
+        "masks": mask.repeat(n, 1, 1),
+    }
+
+
+@pytest.mark.parametrize("name", ["", "alexnet", "ResNet50"])
+def test_an_unknown_backbone_is_refused_with_the_known_ones(name):
+    with pytest.raises(WbcError, match=", ".join(BACKBONES)):
+        build_mask_rcnn(name, 1)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("n_classes", [1, 3])
+def test_every_backbone_is_built_for_its_classes(backbone, n_classes):
+    with torch.device("meta"):
+        network = build_mask_rcnn(backbone, n_classes)
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert shapes["roi_heads.box_predictor.cls_score.weight"][0] == n_classes + 1
+    assert shapes["roi_heads.mask_predictor.mask_fcn_logits.weight"][0] == n_classes + 1
+    assert sum(p.numel() for p in network.parameters()) > 5e6
+
+
+def test_the_backbones_differ_in_their_norm():
+    def norms(backbone):
+        with torch.device("meta"):
+            return {type(m).__name__ for m in build_mask_rcnn(backbone, 1).modules()} & {
+                "BatchNorm2d",
+                "FrozenBatchNorm2d",
+                "GroupNorm",
+            }
+
+    assert norms("mobilenet_v3_large") == {"BatchNorm2d"}
+    assert norms("resnet50") == {"GroupNorm"}
+    assert norms("resnet50_frozen_bn") == {"FrozenBatchNorm2d"}
+    assert norms("vgg16") == set()
+
+
+def test_the_pyramid_has_strides_8_16_and_32(mobilenet):
+    with torch.inference_mode():
+        maps = mobilenet.eval().backbone(torch.zeros(1, 3, 64, 96))
+    assert [tuple(m.shape) for m in maps.values()] == [(1, 128, 8, 12), (1, 128, 4, 6), (1, 128, 2, 3)]
+
+
+def test_a_resnet_takes_an_image():
+    with torch.inference_mode():
+        (found,) = build_mask_rcnn("resnet50", 1).eval()([torch.zeros(3, 64, 64)])
+    assert found["masks"].shape[1:] == (1, 28, 28)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 90), (64, 64)])
+def test_what_is_found_lies_in_the_image_as_it_came(mobilenet, shape):
+    pixels = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    with torch.inference_mode():
+        (found,) = mobilenet.eval()([torch.from_numpy(pixels)])
+    n = len(found["boxes"])
+    assert found["masks"].shape == (n, 1, 28, 28)
+    assert found["labels"].shape == found["scores"].shape == (n,)
+    assert set(found["labels"].tolist()) <= {1, 2, 3}
+    assert (found["boxes"] >= 0).all()
+    assert (found["boxes"] <= torch.tensor([shape[1], shape[0]] * 2)).all()
+
+
+def test_no_more_is_found_than_asked_for():
+    torch.manual_seed(0)
+    network = build_mask_rcnn("mobilenet_v3_large", 1, detections=5).eval()
+    with torch.inference_mode():
+        (found,) = network([torch.zeros(3, 64, 64)])
+    assert len(found["boxes"]) <= 5
+
+
+@pytest.mark.parametrize("cells", [0, 1, 3])
+def test_training_gives_finite_losses_with_and_without_cells(mobilenet, cells):
+    mobilenet.train()
+    losses = mobilenet([torch.zeros(3, 64, 64)] * 2, [target(cells), target(0)])
+    assert set(losses) == {
+        "loss_classifier",
+        "loss_box_reg",
+        "loss_mask",
+        "loss_objectness",
+        "loss_rpn_box_reg",
+    }
+    assert all(loss.isfinite() for loss in losses.values())
+    assert (losses["loss_mask"] > 0) == (cells > 0)
+
+
+def test_group_norm_has_no_pretrained_weights():
+    with pytest.raises(WbcError, match="resnet50_frozen_bn"):
+        build_mask_rcnn("resnet50", 1, pretrained=True)
+
+
+def test_weights_that_cannot_be_downloaded_are_said(monkeypatch):
+    def offline(*_args, **_options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.models.mobilenetv3.MobileNet_V3_Large_Weights, "get_state_dict", offline)
+    with pytest.raises(WbcError, match=r"mobilenet_v3_large cannot be downloaded \(no network\)"):
+        build_mask_rcnn("mobilenet_v3_large", 1, pretrained=True)
+
+
+def test_pretrained_weights_are_asked_for_only_where_wanted(monkeypatch):
+    asked = []
+    own = architectures.mobilenet_v3_large
+
+    def spy(*, weights=None, **options):
+        asked.append(weights)
+        return own(**options)
+
+    monkeypatch.setattr(architectures, "mobilenet_v3_large", spy)
+    for pretrained in (False, True):
+        build_mask_rcnn("mobilenet_v3_large", 1, pretrained=pretrained)
+    assert asked == [None, "DEFAULT"]

@@ -1,0 +1,157 @@
+"""From training sets and a TOML file to a trained detector, and what is refused on the way."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import run
+from napari_wbc.pipeline.finetune import read_config, train_detector_steps
+
+SMALL = {
+    "name": "small",
+    "epochs": 1,
+    "batch_size": 2,
+    "draws": 2,
+    "canvas": 64,
+    "preset": {"longest": 96},
+}
+
+
+def train(paths, out, **recipe):
+    return run(train_detector_steps(paths, out, device="cpu", **SMALL | recipe))
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text):
+        path = tmp_path / "sets" / "recipe.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_an_empty_file_says_nothing(config):
+    assert read_config(config("")) == ([], {})
+
+
+def test_data_are_sought_beside_the_file_and_the_rest_is_the_recipe(config, tmp_path):
+    path = config(
+        f"""
+        data = ["a.csv", "../b", '{tmp_path / "c.csv"}']
+        epochs = 3
+        classes = ["leukocyte", "red cell"]
+        [preset]
+        longest = 96
+        """
+    )
+    data, recipe = read_config(str(path))
+    assert data == [path.parent / "a.csv", path.parent / "../b", tmp_path / "c.csv"]
+    assert recipe == {"epochs": 3, "classes": ["leukocyte", "red cell"], "preset": {"longest": 96}}
+
+
+@pytest.mark.parametrize("data", ["'a.csv'", "3", "[1]", "['a.csv', ['b.csv']]", "{a = 'b'}"])
+def test_data_that_are_no_list_of_paths_are_refused(data, config):
+    with pytest.raises(WbcError, match=r"recipe\.toml: data must be a list"):
+        read_config(config(f"data = {data}"))
+
+
+@pytest.mark.parametrize("text", ["epochs", "epochs = ", "= 3", "[preset", "epochs = 1\nepochs = 2"])
+def test_a_file_that_is_no_toml_is_refused(text, config):
+    with pytest.raises(WbcError, match=r"recipe\.toml: not a readable TOML file"):
+        read_config(config(text))
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "no text"])
+def test_a_file_that_cannot_be_read_is_said(kind, tmp_path):
+    path = tmp_path / "recipe.toml"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "no text":
+        path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(WbcError, match=r"recipe\.toml: not a readable TOML file"):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epoch": 3}, "has no epoch; it has .*epochs"),
+        ({"preset": {"longer": 3}}, r"has no preset\.longer; it has preset\.longest"),
+        ({"augmentation": {"tint": 3}}, r"has no augmentation\.tint"),
+        ({"epochs": "3"}, "epochs like 20, not '3'"),
+        ({"epochs": 2.5}, "epochs like 20, not 2.5"),
+        ({"epochs": True}, "epochs like 20, not True"),
+        ({"mosaic": False}, "mosaic like 0.5, not False"),
+        ({"pretrained": 1}, "pretrained like False, not 1"),
+        ({"preset": {"longest": "96"}}, r"preset\.longest like 512, not '96'"),
+        ({"augmentation": {"blur": "much"}}, r"augmentation\.blur like"),
+        ({"preset": 5}, "preset"),
+        ({"preset": [96]}, "preset"),
+        ({"classes": 5}, "classes"),
+        ({"classes": "leukocyte"}, "classes"),
+        ({"classes": ["leukocyte", 3]}, "classes"),
+        ({"batch_size": 8}, "as many draws"),
+        ({"precision": "8"}, "precision"),
+    ],
+    ids=str,
+)
+def test_a_wrong_recipe_is_refused_before_anything_is_read_or_written(wrong, message, tmp_path):
+    with pytest.raises(WbcError, match=message):
+        train([tmp_path / "none.csv"], tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_whole_number_may_stand_for_a_fraction(field_manifest, tiny_backbone, tmp_path):
+    done = train([field_manifest], tmp_path, backbone=tiny_backbone, mosaic=0, augmentation={"blur": 0})
+    assert done.card.provenance["recipe"]["mosaic"] == 0
+    assert done.card.provenance["recipe"]["augmentation"]["blur"] == 0
+
+
+def test_without_training_sets_there_is_nothing_to_train_on(tmp_path):
+    with pytest.raises(WbcError, match="train and val"):
+        train([], tmp_path / "out")
+
+
+def test_a_missing_training_set_is_said(tmp_path):
+    with pytest.raises(WbcError, match=r"none\.csv"):
+        train([tmp_path / "none.csv"], tmp_path / "out")
+
+
+def test_an_unknown_device_is_refused(field_manifest, tmp_path):
+    with pytest.raises(WbcError, match="choose auto, cpu or cuda"):
+        run(train_detector_steps([field_manifest], tmp_path / "out", device="abacus", **SMALL))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_the_fields_are_read(field_manifest, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WbcError, match="cannot be a folder"):
+        next(train_detector_steps([field_manifest], tmp_path / "file", device="cpu", **SMALL))
+
+
+def test_a_detector_is_trained_on_several_sets_but_not_on_their_test_split(
+    field_manifest, tiny_backbone, tmp_path
+):
+    shutil.copytree(field_manifest.parent, tmp_path / "more")
+    more = tmp_path / "more" / "fields.csv"
+    with more.open("a", encoding="utf-8") as file:
+        file.write("none.png,neutrophil,test,lab,1,1,9,9,\n")
+    steps = train_detector_steps(
+        [field_manifest, more],
+        tmp_path / "out",
+        device="cpu",
+        **SMALL | {"backbone": tiny_backbone, "classes": list(BLOOD_CLASSES)},
+    )
+    first = next(steps)
+    assert (first.step, first.done, first.total) == ("reading fields", 1, 10)
+    done = run(steps)
+    assert done.weights == tmp_path / "out" / "small.safetensors"
+    assert done.card.provenance["data"]["lab train fields"] == 8
+    assert done.card.provenance["data"]["lab train cells"] == 48
+    assert load_mask_rcnn(done.weights, device="cpu").classes == BLOOD_CLASSES
