@@ -86,12 +86,14 @@ def test_what_is_found_lies_in_the_image_as_it_came(mobilenet, shape):
     assert (found["boxes"] <= torch.tensor([shape[1], shape[0]] * 2)).all()
 
 
-def test_no_more_is_found_than_asked_for():
+@pytest.mark.parametrize(("classes", "most"), [(1, 100), (3, 300)])
+def test_red_cells_cannot_push_leukocytes_out(classes, most):
     torch.manual_seed(0)
-    network = build_mask_rcnn("mobilenet_v3_large", 1, detections=5).eval()
+    network = build_mask_rcnn("mobilenet_v3_large", classes).eval()
+    assert network.roi_heads.detections_per_img == most
     with torch.inference_mode():
         (found,) = network([torch.zeros(3, 64, 64)])
-    assert len(found["boxes"]) <= 5
+    assert len(found["boxes"]) <= most
 
 
 @pytest.mark.parametrize("cells", [0, 1, 3])

@@ -55,6 +55,14 @@ def test_data_are_sought_beside_the_file_and_the_rest_is_the_recipe(config, tmp_
     assert recipe == {"epochs": 3, "classes": ["leukocyte", "red cell"], "preset": {"longest": 96}}
 
 
+@pytest.mark.parametrize(
+    ("start", "expected"), [("", ""), ("base.safetensors", "{here}/base.safetensors"), ("/a/b", "/a/b")]
+)
+def test_weights_to_start_from_are_sought_beside_the_file(start, expected, config):
+    path = config(f"start = '{start}'")
+    assert read_config(path)[1]["start"] == expected.format(here=path.parent)
+
+
 @pytest.mark.parametrize("data", ["'a.csv'", "3", "[1]", "['a.csv', ['b.csv']]", "{a = 'b'}"])
 def test_data_that_are_no_list_of_paths_are_refused(data, config):
     with pytest.raises(WbcError, match=r"recipe\.toml: data must be a list"):

@@ -97,9 +97,7 @@ class _Pyramid(nn.Module):
         return maps
 
 
-def build_mask_rcnn(
-    backbone: str, n_classes: int, *, pretrained: bool = False, detections: int = 100
-) -> MaskRCNN:
+def build_mask_rcnn(backbone: str, n_classes: int, *, pretrained: bool = False) -> MaskRCNN:
     """An untrained Mask R-CNN.
 
     Parameters
@@ -111,8 +109,6 @@ def build_mask_rcnn(
     pretrained : bool
         Whether the backbone starts from torchvision's ImageNet weights, which are then downloaded
         and checked by torch.
-    detections : int
-        Most cells of one field.
 
     Returns
     -------
@@ -137,14 +133,15 @@ def build_mask_rcnn(
     names = list(plan.stages.values())
     anchors = _ANCHORS if len(names) > 1 else (tuple(size for level in _ANCHORS for size in level),)
     width, n = plan.width, n_classes + 1
+    detections = 100 if n_classes == 1 else 300  # red cells must not push a leukocyte out
     network = MaskRCNN(
         pyramid,
         rpn_anchor_generator=AnchorGenerator(anchors, ((1.0,),) * len(anchors)),
         rpn_head=RPNHead(width, len(anchors[0])),
         rpn_pre_nms_top_n_train=400,
         rpn_post_nms_top_n_train=100,
-        rpn_pre_nms_top_n_test=300,
-        rpn_post_nms_top_n_test=max(50, detections),
+        rpn_pre_nms_top_n_test=3 * detections,
+        rpn_post_nms_top_n_test=detections,
         rpn_batch_size_per_image=64,
         box_roi_pool=MultiScaleRoIAlign(names, 7, 2),
         box_head=TwoMLPHead(width * 49, 256),

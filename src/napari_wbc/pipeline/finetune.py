@@ -137,9 +137,12 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WbcError(f"{path}: not a readable TOML file ({error}).") from error
+    given = [name for name in ("paths", "out", "device") if name in recipe]
+    if given:
+        raise WbcError(f"{path}: a recipe has no {', '.join(given)}; say it where the training is started.")
     data = recipe.pop("data", [])
     if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
         raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")
-    if isinstance(recipe.get("start"), str):
+    if isinstance(recipe.get("start"), str) and recipe["start"]:
         recipe["start"] = str(path.parent / recipe["start"])
     return [path.parent / one for one in data], recipe

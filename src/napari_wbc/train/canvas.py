@@ -114,7 +114,7 @@ class CanvasMaker:
         ring = field.outlines[rng.integers(len(field.outlines))] if field.outlines else None
         native = float(np.ptp(ring, axis=0).max()) if ring is not None else 0.25 * high.min()
         low_scale = float(np.max(np.array(shape) / high))
-        low = max(self.smallest / native, low_scale)
+        low = max(min(self.smallest / native, _ENLARGED), low_scale)
         top = max(min(self.largest / native, _ENLARGED), low)
         scale = np.exp(rng.uniform(np.log(low), np.log(top)))
         ratio = np.exp(rng.uniform(-1, 1) * np.log1p(self.stretch) / 2)
