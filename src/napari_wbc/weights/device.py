@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Any
+
 from napari_wbc.errors import TorchMissing, WbcError
 
 __all__ = ["resolve_device"]
@@ -17,14 +21,7 @@ def resolve_device(device: str) -> str:
     WbcError
         If there is no such device.
     """
-    try:
-        import torch
-        import torchvision  # noqa: F401 (torch of one source and torchvision of another fail here)
-    except (ImportError, OSError, RuntimeError) as error:
-        raise TorchMissing(
-            f"PyTorch cannot be loaded ({type(error).__name__}: {error}); "
-            "install torch and torchvision again, both in one command."
-        ) from error
+    torch = _torch()
     if device not in {"auto", "cpu", "cuda"}:
         raise WbcError(f"No device {device!r}; choose auto, cpu or cuda.")
     if device == "auto":
@@ -32,3 +29,28 @@ def resolve_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise WbcError("No CUDA device found here; choose --device auto or cpu.")
     return device
+
+
+def _torch() -> Any:
+    """PyTorch, with torchvision imported beside it.
+
+    torchvision's operators look for triton, and triton's LLVM crashes the process if that of Mesa's OpenGL
+    drivers is loaded already, as it is beside a window without a graphics card. Triton compiles
+    networks, which is not done here; so it is then kept out while they look.
+    """
+    maps = Path("/proc/self/maps")
+    beside = "triton" not in sys.modules and maps.is_file() and "libLLVM" in maps.read_text(errors="replace")
+    try:
+        if beside:
+            sys.modules["triton"] = None  # type: ignore[assignment]
+        import torch
+        import torchvision  # noqa: F401 (torch of one source and torchvision of another fail here)
+    except (ImportError, OSError, RuntimeError) as error:
+        raise TorchMissing(
+            f"PyTorch cannot be loaded ({type(error).__name__}: {error}); "
+            "install torch and torchvision again, both in one command."
+        ) from error
+    finally:
+        if beside:
+            del sys.modules["triton"]
+    return torch
