@@ -68,7 +68,7 @@ def line(
         "IoU mean": round(float(np.mean(best)), 3),
         "recall": round(float((np.array(best) >= 0.5).mean()), 3),
         "AP50": round(average_precision(pairs).at_50, 3),
-        "mean |found - boxed| a field": round(float(np.abs(counted - true).mean()), 2),
+        "mean difference of counts a field": round(float(np.abs(counted - true).mean()), 2),
     }
 
 

@@ -32,7 +32,7 @@ from napari_wbc.train.fields import FieldSet, TrainingField
 from napari_wbc.train.metrics import Truth, average_precision
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
-from napari_wbc.weights.store import load_weights, save_weights
+from napari_wbc.weights.store import load_weights, read_card, save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,7 +171,7 @@ def train_detector(
     )
     mean = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
     model, optimizer = fabric.setup(network, optimizer)
-    checkpoint = Checkpoint(out, {"recipe": asdict(recipe), "data_sha256": data.sha256})
+    checkpoint = Checkpoint(out, {"recipe": _told(recipe), "data_sha256": data.sha256})
     history, best = checkpoint.load(model.module, mean, optimizer)
     steps = recipe.draws // recipe.batch_size
     total = recipe.epochs * steps
@@ -363,6 +363,11 @@ def _threshold(
     return round(float(grid[np.argmax(f1 >= f1.max() - 0.01)]), 2)
 
 
+def _told(recipe: DetectorRecipe) -> dict[str, Any]:
+    """The recipe as it is kept: the weights it starts from by what they are, not by where they lie."""
+    return {**asdict(recipe), "start": read_card(recipe.start).model_id if recipe.start else ""}
+
+
 def _card(
     network: MaskRCNN,
     data: FieldSet,
@@ -380,7 +385,7 @@ def _card(
     provenance: dict[str, Any] = {
         "data": dict(sorted(counts.items())),
         "data_sha256": data.sha256,
-        "recipe": asdict(recipe),
+        "recipe": _told(recipe),
         "epochs_run": len(history),
         "epoch_kept": len(history) - _stale(history),
         "versions": {
