@@ -73,7 +73,7 @@ def test_single_cells_are_classified(call, folder, weights):
     code, out, _ = call("classify", "a.png", "--out", "crops.csv", "--weights", weights, "--device", "cpu")
     assert code == 0
     assert "1 predictions written" in out
-    assert (folder / "crops.csv").read_text().startswith("path,prediction,confidence,p_neutrophil")
+    assert (folder / "crops.csv").read_text().startswith("path,prediction,confidence,unlikeness,p_neutrophil")
 
 
 def test_results_beside_the_slides_are_not_a_slide_the_second_time(call, folder, weights):
@@ -161,3 +161,116 @@ def test_a_detector_is_trained_and_options_override_the_recipe(call, field_manif
     assert card["preset"]["longest"] == 96
     assert (card["provenance"]["recipe"]["draws"], card["provenance"]["epochs_run"]) == (2, 1)
     assert (out / "curves.png").is_file()
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """A field of two cells of each split."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 200, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "f.png")
+    lines = ["path,label,split,source,top,left,bottom,right"]
+    for i, split in enumerate(("train", "train", "val", "val", "test", "test")):
+        label = ("neutrophil", "monocyte")[i % 2]
+        lines.append(f"f.png,{label},{split},lab,5,{30 * i + 2},45,{30 * i + 28}")
+    lines.append("f.png,platelet,test,lab,5,2,45,28")
+    path = tmp_path / "cells.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_classifier_needs_something_to_train_on(call, tmp_path):
+    code, out, err = call("train", "classifier", "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err.startswith("napari-wbc: Say what to train on")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "Say what to train on"),
+        ("data = 3", "data must be a list"),
+        ("data = ['none.csv']", "none.csv"),
+        ("data = ['none.csv']\nepoch = 3", "has no epoch"),
+        ("data = ['none.csv']\ndevice = 'cpu'", "has no device"),
+        ("data = ['none.csv']\nmode = 'three-stage'", "No mode 'three-stage'"),
+        ("data = ['none.csv']\nepochs = '3'", "epochs like 30"),
+        ("data = ['none.csv']\npreset = {white_quantile = 0.9}", "has no preset.white_quantile"),
+        ("data = ['none.csv']\ntaxonomy = 'two'", "taxonomy"),
+    ],
+)
+def test_a_wrong_recipe_of_a_classifier_is_one_line(text, said, call, tmp_path):
+    (tmp_path / "recipe.toml").write_text(text)
+    code, out, err = call(
+        "train", "classifier", "--config", tmp_path / "recipe.toml", "--out", tmp_path / "out", "-q"
+    )
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--mode", "three-stage"), "choose one of: softmax, one-vs-rest, two-stage"),
+        (("--architecture", "none"), "choose one of: cdnn"),
+        (("--taxonomy", "ninety"), "ninety"),
+    ],
+    ids=str,
+)
+def test_an_unknown_name_is_said_with_the_known_ones(options, said, call, cells, tmp_path):
+    code, out, err = call("train", "classifier", "--data", cells, "--out", tmp_path / "out", "-q", *options)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_classifier_is_trained_and_measured(call, cells, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("data = ['cells.csv']\nepochs = 9\nbatch_size = 2\npreset = { size = 32 }\n")
+    out = tmp_path / "out"
+    options = ("--name", "small", "--epochs", 1, "--taxonomy", "two", "--mode", "two-stage")
+    code, said, _ = call(
+        "train", "classifier", "--config", recipe, "--out", out, *options, "--device", "cpu", "-q"
+    )
+    assert code == 0
+    assert f"Weights written to {out / 'small.safetensors'}" in said
+    card = json.loads((out / "small.json").read_text())
+    assert (card["mode"], card["preset"]["size"], card["provenance"]["epochs_run"]) == ("two-stage", 32, 1)
+    assert card["classes"] == ["mononuclear", "polynuclear"]
+    assert (out / "curves.png").is_file()
+    code, said, err = call(
+        "evaluate", "--data", cells, "--weights", out / "small.safetensors", "--device", "cpu", "-q"
+    )
+    assert code == 0
+    assert "lab" in said
+    assert "1 platelet" in err
+
+
+def test_eight_classes_are_measured_as_two(call, cells, weights, tmp_path):
+    out = tmp_path / "tables"
+    code, said, err = call(
+        "evaluate", "--data", cells, "--weights", weights, "--taxonomy", "two", "--out", out, "-q"
+    )
+    assert code == 0
+    assert "balanced" in said
+    assert f"written to {out}" in said
+    assert err == "Left out, no class of the taxonomy: 1 platelet\n"
+    written = json.loads((out / "scores.json").read_text())
+    assert sorted(written["classes"]) == ["mononuclear", "polynuclear"]
+    assert written["sources"]["lab"]["n"] == 2
+    assert (out / "confusion.png").is_file()
+
+
+def test_an_unknown_taxonomy_is_one_line(call, cells, weights):
+    code, out, err = call("evaluate", "--data", cells, "--weights", weights, "--taxonomy", "ninety", "-q")
+    assert (code, out) == (2, "")
+    assert "ninety" in err
+    assert err.count("\n") == 1
+
+
+def test_the_card_of_weights_is_printed(call, weights):
+    code, said, err = call("models", weights)
+    assert (code, err) == (0, "")
+    assert "tiny" in said

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
-from napari_wbc.imaging.stain import absorbance, eyepiece, transmitted, white_balanced
+from napari_wbc.imaging.stain import (
+    absorbance,
+    even_light,
+    eyepiece,
+    nucleus_map,
+    red_cells,
+    transmitted,
+    white_balanced,
+)
 from napari_wbc.imaging.synthetic import synthetic_smear
 
 
@@ -42,3 +51,34 @@ def test_a_dark_cell_at_the_border_is_no_eyepiece():
     image = np.full((300, 300, 3), 220, np.uint8)
     image[:20, 100:125] = 15  # less than 1 % of the image
     assert not eyepiece(absorbance(image)).any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (20, 30)])
+def test_even_light_makes_an_empty_slide_white(shape):
+    assert even_light(np.full((*shape, 3), (180, 160, 140), np.uint8)).min() >= 254
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_even_light_is_what_the_absorbance_lets_through(seed):
+    image = synthetic_smear(seed, shape=(200, 330)).image
+    expected = transmitted(absorbance(image)).astype(int)
+    assert np.abs(even_light(image) - expected).max() <= 1
+
+
+def test_even_light_leaves_the_black_around_an_eyepiece():
+    seen, inside = eyepiece_view(synthetic_smear(3, shape=(400, 400), n_leukocytes=4).image)
+    assert even_light(seen)[~inside].mean() < 30
+
+
+@pytest.mark.parametrize("pixels", [0, 40])
+def test_a_field_without_red_cells_is_said_and_has_ordinary_ones(pixels):
+    density = np.zeros((100, 100, 3), np.float32)
+    density[:1, :pixels] = 0.1
+    found = red_cells(density, nucleus_map(density))
+    assert not found.seen
+    assert found.level > 0
+
+
+def test_red_cells_are_seen():
+    density = absorbance(synthetic_smear(3, shape=(300, 300), n_leukocytes=1).image)
+    assert red_cells(density, nucleus_map(density)).seen

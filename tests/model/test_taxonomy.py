@@ -5,9 +5,22 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, UNIDENTIFIED, CellClass, Place, Taxonomy
+from napari_wbc.model.taxonomy import (
+    EIGHT_CLASSES,
+    FIVE_CLASSES,
+    FOUR_CLASSES,
+    NOT_CLASSED,
+    TAXONOMIES,
+    TWO_CLASSES,
+    UNIDENTIFIED,
+    CellClass,
+    Place,
+    Taxonomy,
+)
 
 
 def test_an_empty_taxonomy_still_has_the_labels_beside_the_classes():
@@ -52,3 +65,86 @@ def test_every_label_has_a_key_a_colour_and_a_short_form_of_its_own(what):
 def test_colours_are_hexadecimal_and_short_forms_are_short():
     assert all(re.fullmatch("#[0-9a-f]{6}", color) for color in EIGHT_CLASSES.colors.values())
     assert all(1 <= len(short) <= 3 for short in EIGHT_CLASSES.shorts.values())
+
+
+@pytest.mark.parametrize("taxonomy", TAXONOMIES.values(), ids=TAXONOMIES)
+def test_every_built_in_taxonomy_tells_its_labels_apart(taxonomy):
+    n = len(taxonomy.labels)
+    for values in (taxonomy.keys, taxonomy.colors, taxonomy.shorts):
+        assert len(set(values)) == len(set(values.values())) == n
+
+
+def test_a_class_looks_the_same_in_four_five_and_eight():
+    assert set(FOUR_CLASSES.classes) < set(FIVE_CLASSES.classes) < set(EIGHT_CLASSES.classes)
+    assert [len(TAXONOMIES[name].names) for name in TAXONOMIES] == [2, 4, 5, 8]
+
+
+@pytest.mark.parametrize(
+    ("name", "two", "four", "eight"),
+    [
+        ("neutrophil", "polynuclear", "neutrophil", "neutrophil"),
+        ("band neutrophil", "polynuclear", "neutrophil", "neutrophil"),
+        ("segmented neutrophil", "polynuclear", "neutrophil", "neutrophil"),
+        ("basophil", "polynuclear", None, "basophil"),
+        ("lymphocyte", "mononuclear", "lymphocyte", "lymphocyte"),
+        ("myelocyte", None, None, "immature granulocyte"),
+        ("platelet", None, None, "platelet"),
+        ("polynuclear", "polynuclear", None, None),
+        ("unidentified", None, None, None),
+        ("", None, None, None),
+    ],
+)
+def test_a_name_counts_as_the_class_that_covers_it(name, two, four, eight):
+    assert tuple(t.class_of(name) for t in (TWO_CLASSES, FOUR_CLASSES, EIGHT_CLASSES)) == (two, four, eight)
+
+
+@given(st.sampled_from(list(TAXONOMIES.values())), st.data())
+def test_every_class_counts_as_itself(taxonomy, data):
+    one = data.draw(st.sampled_from(taxonomy.classes))
+    assert {taxonomy.class_of(name) for name in (one.name, *one.covers)} == {one.name}
+
+
+GOOD = {"name": "a", "short": "A", "key": "1", "color": "#000000"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": ""},
+        {"covers": ("",)},
+        {"short": "LONG"},
+        {"key": "ab"},
+        {"key": "é"},
+        {"color": "red"},
+        {"color": "#00000"},
+        {"color": "#000000\n"},
+    ],
+)
+def test_a_class_of_wrong_form_is_refused(wrong):
+    CellClass(**GOOD)
+    with pytest.raises(WbcError):
+        CellClass(**GOOD | wrong)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"key": "1"},
+        {"short": "A"},
+        {"key": "9"},
+        {"short": "?"},
+        {"covers": ("a",)},
+        {"covers": ("c", "c")},
+        {"covers": (UNIDENTIFIED,)},
+    ],
+)
+def test_nothing_stands_for_two_classes(other):
+    second = {"name": "b", "short": "B", "key": "2", "color": "#000000"}
+    Taxonomy("right", (CellClass(**GOOD), CellClass(**second)))
+    with pytest.raises(WbcError):
+        Taxonomy("wrong", (CellClass(**GOOD), CellClass(**second | other)))
+
+
+def test_classes_may_have_no_key():
+    keyless = (CellClass(name, name, "", "#000000") for name in "ab")
+    assert Taxonomy("keyless", tuple(keyless)).keys == {"0": UNIDENTIFIED, "9": NOT_CLASSED}

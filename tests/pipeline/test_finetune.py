@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from napari_wbc.classify.predict import load_classifier
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
-from napari_wbc.pipeline.finetune import read_config, train_detector_steps
+from napari_wbc.model.taxonomy import TWO_CLASSES
+from napari_wbc.pipeline.finetune import read_config, train_detector_steps, train_steps
 
 SMALL = {
     "name": "small",
@@ -163,3 +167,69 @@ def test_a_detector_is_trained_on_several_sets_but_not_on_their_test_split(
     assert done.card.provenance["data"]["lab train fields"] == 8
     assert done.card.provenance["data"]["lab train cells"] == 48
     assert load_mask_rcnn(done.weights, device="cpu").classes == BLOOD_CLASSES
+
+
+TINY = {"name": "tiny", "epochs": 1, "batch_size": 2, "preset": {"size": 32}}
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """A field of cells to learn and to validate, and a platelet; the image of a test cell is missing."""
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (60, 200, 3), dtype=np.uint8)).save(folder / "f.png")
+    lines = ["path,label,split,source,top,left,bottom,right"]
+    labels = ("neutrophil", "monocyte", "neutrophil", "lymphocyte", "basophil", "platelet")
+    for i, label in enumerate(labels):
+        split = "val" if i in (2, 3) else "train"
+        lines.append(f"f.png,{label},{split},lab,5,{30 * i + 2},45,{30 * i + 28}")
+    lines.append("none.png,neutrophil,test,lab,5,2,45,28")
+    path = folder / "cells.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def train_tiny(paths, out, **recipe):
+    return run(train_steps(paths, out, device="cpu", **TINY | recipe))
+
+
+def test_without_training_sets_there_is_nothing_to_classify(tmp_path):
+    with pytest.raises(WbcError):
+        train_tiny([], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epoch": 3}, "has no epoch; it has .*epochs"),
+        ({"classes": ["a"]}, "has no classes"),
+        ({"taxonomies": 3}, "has no taxonomies"),
+        ({"preset": {"white_quantile": 0.9}}, r"has no preset\.white_quantile; it has preset\.size"),
+        ({"augmentation": {"tint": 3}}, r"has no augmentation\.tint"),
+        ({"epochs": "3"}, "epochs like 30, not '3'"),
+        ({"epochs": True}, "epochs like 30, not True"),
+        ({"mixup": "much"}, "mixup like 0.0, not 'much'"),
+        ({"preset": {"anchors": 1}}, r"preset\.anchors like True, not 1"),
+        ({"preset": {"size": 3}}, "size >= 16"),
+        ({"preset": 5}, "preset as a table"),
+        ({"augmentation": [1]}, "augmentation as a table"),
+        ({"mode": "three-stage"}, "choose one of: softmax"),
+        ({"mode": 3}, "mode like 'softmax', not 3"),
+        ({"precision": "8"}, "precision"),
+        ({"name": "a/b"}, "plain file name"),
+    ],
+    ids=str,
+)
+def test_a_wrong_recipe_of_a_classifier_is_refused_before_anything_is_read(wrong, message, tmp_path):
+    with pytest.raises(WbcError, match=message):
+        train_tiny([tmp_path / "none.csv"], tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_classifier_is_trained_on_the_classes_of_a_taxonomy(cells, tmp_path):
+    done = train_tiny([cells], tmp_path / "out", taxonomy=TWO_CLASSES, mode="one-vs-rest")
+    assert done.card.classes == TWO_CLASSES.names
+    assert done.card.provenance["cells"] == {"lab train": 3, "lab val": 2}  # the platelet is left out
+    classifier = load_classifier(done.weights, device="cpu")
+    assert (classifier.preset.size, classifier.card.mode) == (32, "one-vs-rest")

@@ -129,6 +129,16 @@ def test_the_rate_warms_up_over_an_epoch_then_falls_as_a_cosine():
     assert max(rates) <= 2
 
 
+def test_a_group_with_a_scale_gets_so_many_times_the_rate():
+    first, second = ({"params": [nn.Parameter(torch.zeros(1))], "scale": scale} for scale in (1.0, 5.0))
+    optimizer = torch.optim.SGD([first, second], lr=1)
+    for step in (0, 7, 30):
+        set_rate(optimizer, 2.0, step, 10, 4)
+        slow, fast = (group["lr"] for group in optimizer.param_groups)
+        assert fast == pytest.approx(5 * slow)
+    assert slow == pytest.approx(1 + math.cos(0.75 * math.pi))
+
+
 @pytest.mark.parametrize(("decay", "step", "share"), [(0.0, 9, 0), (0.9, 0, 0.1), (0.9, 10**6, 0.9)])
 def test_the_mean_follows_the_network_faster_at_first(decay, step, share):
     network, mean, _ = state()

@@ -8,7 +8,9 @@ from PIL import Image
 
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.imaging.balance import balanced
 from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
@@ -147,23 +149,45 @@ def test_a_manifest_that_is_no_text_is_refused(tmp_path):
 def test_no_cells_give_no_crops():
     data = run(cut_training_crops([], ("a",), Preset(size=16)))
     assert data.crops.shape == (0, 16, 16, 3)
+    assert data.red.shape == (0, 3)
     assert len(data.labels) == len(data.sources) == len(data.splits) == 0
 
 
-def test_crops_are_cut_as_for_inference(tmp_path):
+@pytest.mark.parametrize("anchors", [True, False])
+def test_crops_are_cut_as_for_inference(anchors, tmp_path):
     boxes = [BBox(5, 5, 20, 20), BBox(10, 20, 30, 35)]
     field = picture(tmp_path / "f.png")
     cells = [
         LabelledCell(tmp_path / "f.png", label, split, "lab", box)
         for box, label, split in zip(boxes, ("b", "a"), ("train", "val"), strict=True)
     ]
-    steps = list(cut_training_crops(cells, ("a", "b"), Preset(size=16)))
+    preset = Preset(size=16, anchors=anchors)
+    steps = list(cut_training_crops(cells, ("a", "b"), preset))
     assert [(s.done, s.total) for s in steps] == [(2, 2)]
-    data = run(cut_training_crops(cells, ("a", "b"), Preset(size=16)))
-    np.testing.assert_array_equal(data.crops, cut_crops(field, boxes, size=16, factor=1.5))
+    data = run(cut_training_crops(cells, ("a", "b"), preset))
+    light = preset.field(field).image
+    np.testing.assert_array_equal(data.crops, cut_crops(light, boxes, size=16, factor=preset.factor))
+    assert np.array_equal(light, field) is not anchors
     assert data.labels.tolist() == [1, 0]
     assert data.splits.tolist() == ["train", "val"]
     assert data.where(data.splits == "val").labels.tolist() == [0]
+
+
+def test_each_crop_has_the_red_cells_of_its_field(tmp_path):
+    smears = [synthetic_smear(seed, shape=(200, 260), n_leukocytes=2) for seed in (3, 4)]
+    cells = []
+    for i, smear in enumerate(smears):
+        Image.fromarray(smear.image).save(tmp_path / f"{i}.png")
+        cells += [LabelledCell(tmp_path / f"{i}.png", "a", "val", "lab", one.bbox) for one in smear.cells]
+    picture(tmp_path / "none.png")
+    cells.append(LabelledCell(tmp_path / "none.png", "a", "train", "lab", BBox(5, 5, 20, 20)))
+    data = run(cut_training_crops(cells, ("a",), Preset(size=16)))
+    expected = [balanced(smear.image).red for smear in smears]
+    assert data.red.dtype == np.float32
+    np.testing.assert_array_equal(data.red[:4], np.repeat(expected, 2, axis=0))
+    np.testing.assert_array_equal(data.where(data.splits == "val").red, data.red[:4])
+    plain = run(cut_training_crops(cells, ("a",), Preset(size=16, anchors=False)))
+    assert np.isnan(plain.red).all()
 
 
 def test_room_adds_a_margin_at_the_same_scale(tmp_path):

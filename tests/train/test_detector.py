@@ -27,7 +27,7 @@ from napari_wbc.train import detector
 from napari_wbc.train.dataset import read_training_set
 from napari_wbc.train.detector import DetectorRecipe, train_detector
 from napari_wbc.train.fields import FieldSet, read_fields
-from napari_wbc.train.metrics import AveragePrecision
+from napari_wbc.train.precision import AveragePrecision
 from napari_wbc.weights.store import load_weights
 
 RECIPE = DetectorRecipe(

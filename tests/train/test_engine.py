@@ -8,16 +8,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
+from napari_wbc.classify.familiarity import parted
+from napari_wbc.classify.modes import MODES, scores
+from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.predict import load_classifier
-from napari_wbc.classify.preset import Preset
+from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
+from napari_wbc.model.taxonomy_dict import taxonomy_of_names
+from napari_wbc.train.batches import ROOM, batches
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.engine import ROOM, Recipe, logits_of, train_classifier
+from napari_wbc.train.engine import Recipe, train_classifier
+from napari_wbc.train.scoring import scores_of
+from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.store import load_weights
 
 CLASSES = ("small", "large")
+TAXONOMY = taxonomy_of_names("sizes", CLASSES)
 RECIPE = Recipe(name="tiny", epochs=2, batch_size=20, draws=40, ema=0.5, preset=Preset(size=16))
 SIDE = round(16 * ROOM)
 
@@ -31,11 +40,13 @@ def blobs(n=40, sources=("lab",), seed=0):
     color = np.where(disc[..., None], (110, 60, 140), (240, 235, 230))
     crops = np.clip(color + rng.normal(0, 8, color.shape), 0, 255).astype(np.uint8)
     splits = np.where(np.arange(n) % 8 < 6, "train", "val")
-    return CropSet(crops, labels, np.resize(np.array(sources), n), splits, f"sha of {seed}")
+    red = np.full((n, 3), (0.09, 0.13, 0.08), np.float32)
+    red[::5] = np.nan
+    return CropSet(crops, red, labels, np.resize(np.array(sources), n), splits, f"sha of {seed}")
 
 
 def train(out, recipe=RECIPE, data=None):
-    return run(train_classifier(data or blobs(), CLASSES, recipe, out, device="cpu"))
+    return run(train_classifier(data or blobs(), TAXONOMY, recipe, out, device="cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +62,26 @@ def test_an_empty_split_is_refused(split, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_no_crops_have_no_logits():
-    assert len(logits_of(torch.nn.Linear(1, 1), np.empty((0, 16, 16, 3), np.uint8), Preset(size=16))) == 0
+def test_no_crops_have_no_scores():
+    none = blobs().where(np.zeros(40, bool))
+    assert scores_of(build_network("cdnn", 2), none, Preset(size=16)).shape == (0, 2)
 
 
-@pytest.mark.parametrize("options", [{"precision": "3-bit"}, {"architecture": "vit-9000"}])
+@pytest.mark.parametrize("mode", MODES)
+def test_scores_are_those_of_the_middle_of_each_crop(mode):
+    network, data, preset = build_network("cdnn", 2), blobs(70), Preset(size=16)
+    found = scores_of(network, data, preset, mode=mode)
+    edge = (SIDE - 16) // 2
+    middle = data.crops[:, edge : edge + 16, edge : edge + 16]
+    with torch.inference_mode():
+        x = preset.prepare(tensor_of(middle, "cpu"), torch.from_numpy(data.red))
+        expected = scores(network.eval()(x), mode).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options", [{"precision": "3-bit"}, {"architecture": "vit-9000"}, {"mode": "three-stage"}]
+)
 def test_an_impossible_recipe_is_refused(options, tmp_path):
     with pytest.raises(WbcError, match="choose one of"):
         train(tmp_path, replace(RECIPE, **options))
@@ -63,7 +89,7 @@ def test_an_impossible_recipe_is_refused(options, tmp_path):
 
 def test_an_unknown_device_is_refused(tmp_path):
     with pytest.raises(WbcError, match="choose auto, cpu or cuda"):
-        run(train_classifier(blobs(), CLASSES, RECIPE, tmp_path, device="abacus"))
+        run(train_classifier(blobs(), TAXONOMY, RECIPE, tmp_path, device="abacus"))
 
 
 def test_it_learns(trained):
@@ -71,7 +97,7 @@ def test_it_learns(trained):
     fresh = blobs(seed=5)
     edge = (SIDE - 16) // 2
     predictions = load_classifier(trained.weights, device="cpu").predict(
-        fresh.crops[:, edge:-edge, edge:-edge]
+        fresh.crops[:, edge : edge + 16, edge : edge + 16], fresh.red
     )
     right = [CLASSES[i] == p.cell_class for i, p in zip(fresh.labels, predictions, strict=True)]
     assert np.mean(right) > 0.9
@@ -82,7 +108,10 @@ def test_the_card_tells_what_was_done(trained):
     assert card == trained.card
     assert card.classes == CLASSES
     assert Preset(**card.preset) == RECIPE.preset
-    assert card.parameters == sum(t.numel() for t in tensors.values())
+    assert card.mode == "softmax"
+    assert taxonomy_of(card) == TAXONOMY
+    network = parted(tensors)[0]
+    assert card.parameters == sum(t.numel() for t in network.values())
     assert card.provenance["cells"] == {"lab train": 30, "lab val": 10}
     assert card.provenance["recipe"]["seed"] == 0
     assert card.metrics["lab val"]["n"] == 10
@@ -91,17 +120,67 @@ def test_the_card_tells_what_was_done(trained):
 
 
 def test_progress_comes_at_every_step_and_a_line_after_every_epoch(tmp_path):
-    steps = list(train_classifier(blobs(), CLASSES, RECIPE, tmp_path, device="cpu"))
+    steps = list(train_classifier(blobs(), TAXONOMY, RECIPE, tmp_path, device="cpu"))
+    assert steps.pop().step == "measuring the training cells"
     assert [s.done for s in steps] == [1, 2, 2, 3, 4, 4]
     assert {s.total for s in steps} == {4}
     assert ["val_lab" in s.note for s in steps] == [False, False, True] * 2
+
+
+@pytest.mark.parametrize(("draws", "steps"), [(0, 1), (5, 1), (59, 2), (60, 3)])
+def test_what_does_not_fill_a_batch_is_left(draws, steps, tmp_path):
+    """There are 30 cells to learn, and 20 a batch."""
+    recipe = replace(RECIPE, draws=draws)
+    assert next(train_classifier(blobs(), TAXONOMY, recipe, tmp_path, device="cpu")).total == 2 * steps
+
+
+def test_curves_and_history_are_written_after_every_epoch(tmp_path):
+    trained = train(tmp_path)
+    written = json.loads((tmp_path / "history.json").read_text())
+    assert written == list(trained.history)
+    assert [one["epoch"] for one in written] == [1, 2]
+    assert set(written[0]) == {"epoch", "loss", "train_accuracy", "val_lab", "val_accuracy"}
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_is_trained_and_used_as_it_was_trained(mode, tmp_path):
+    data = blobs()
+    trained = train(tmp_path, replace(RECIPE, mode=mode, mixup=0.2), data)
+    classifier = load_classifier(trained.weights, device="cpu")
+    assert classifier.card.mode == trained.card.mode == mode
+    found = scores_of(classifier.network, data, RECIPE.preset, mode=mode)
+    expected = torch.softmax(torch.from_numpy(found).double() / classifier.card.temperature, 1)
+    edge = (SIDE - 16) // 2
+    predictions = classifier.predict(data.crops[:, edge : edge + 16, edge : edge + 16], data.red)
+    np.testing.assert_allclose([p.probabilities for p in predictions], expected, atol=1e-4)
+
+
+def test_balance_draws_crops_or_groups_evenly():
+    data = blobs(400, sources=("lab",))
+    rare = data.where((data.splits == "train") & ((data.labels == 0) | (np.arange(400) < 40)))
+    shares = {}
+    for balance in (0.0, 1.0):
+        recipe = replace(RECIPE, balance=balance, batch_size=500, draws=1000, label_smoothing=0.0)
+        drawn = batches(rare, recipe, 0, 2, Fabric(accelerator="cpu", devices=1))
+        shares[balance] = torch.cat([targets for _, targets in drawn]).mean(0)[1].item()
+    assert shares[0.0] == pytest.approx(0.5, abs=0.06)
+    assert shares[1.0] == pytest.approx(np.mean(rare.labels), abs=0.04)
+
+
+def test_weights_of_other_classes_cannot_start_a_run(trained, tmp_path):
+    recipe = replace(RECIPE, start=str(trained.weights))
+    assert train(tmp_path / "same", recipe).history
+    other = taxonomy_of_names("other", ["small", "medium"])
+    with pytest.raises(WbcError, match="cannot start 'cdnn' for small, medium"):
+        run(train_classifier(blobs(), other, recipe, tmp_path / "other", device="cpu"))
 
 
 @pytest.mark.parametrize("stop", [1, 3, 5], ids=["in the first epoch", "after it", "in the second"])
 def test_a_stopped_run_goes_on_as_if_never_stopped(stop, tmp_path):
     recipe = replace(RECIPE, epochs=3)
     straight = train(tmp_path / "straight", recipe)
-    started = train_classifier(blobs(), CLASSES, recipe, tmp_path / "resumed", device="cpu")
+    started = train_classifier(blobs(), TAXONOMY, recipe, tmp_path / "resumed", device="cpu")
     for _ in range(stop):
         next(started)
     started.close()
@@ -114,8 +193,8 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(stop, tmp_path):
 
 def test_a_finished_run_is_not_run_again(tmp_path):
     first = train(tmp_path)
-    steps = train_classifier(blobs(), CLASSES, RECIPE, tmp_path, device="cpu")
-    assert list(steps) == []
+    steps = train_classifier(blobs(), TAXONOMY, RECIPE, tmp_path, device="cpu")
+    assert [s.step for s in steps] == ["measuring the training cells"]
     assert train(tmp_path) == first
     kept = sorted(path.name.split("-")[0] for path in (tmp_path / "checkpoint").iterdir())
     assert kept == ["best", "epoch", "index.json"]
@@ -162,6 +241,7 @@ def test_the_test_split_is_not_looked_at(tmp_path):
     data = blobs()
     more = CropSet(
         np.concatenate([data.crops, 255 - data.crops[:8]]),
+        np.concatenate([data.red, data.red[:8]]),
         np.concatenate([data.labels, 1 - data.labels[:8]]),
         np.concatenate([data.sources, data.sources[:8]]),
         np.concatenate([data.splits, np.full(8, "test")]),

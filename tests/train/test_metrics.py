@@ -1,8 +1,9 @@
-"""Metrics against scikit-learn, and average precision against COCO's rules written anew."""
+"""Metrics against scikit-learn, and calibration against its definition written anew."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from napari_wbc.model.cell import Detection
-from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.train.metrics import AveragePrecision, Truth, average_precision, measure
+from napari_wbc.errors import WbcError
+from napari_wbc.train.metrics import auc, measure, measure_by_source, reliability, score, score_by_source
 
 NAMES = ("a", "b", "c", "d")
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
@@ -44,109 +44,104 @@ def test_a_class_that_does_not_occur_does_not_count():
     assert measure([0, 0, 1], [0, 3, 1], NAMES).recall == {"a": 0.5, "b": 1}
 
 
-BOXES = st.builds(
-    lambda row, col, height, width: BBox(row, col, row + height, col + width),
-    *(st.floats(0, 30),) * 2,
-    *(st.floats(8, 20),) * 2,
-)
-SHIFTS = st.floats(-4, 4)
-SHAPE = (60, 60)
+def chances(draw_from, n):
+    """Probabilities of n cells: some rows sure, some not."""
+    return np.random.default_rng(draw_from).dirichlet([0.4] * len(NAMES), n)
 
 
-@st.composite
-def fields(draw):
-    """Fields whose detections lie about their cells, or anywhere; no score comes twice."""
-    pairs, n = [], 0
-    for _ in range(draw(st.integers(1, 3))):
-        truths = draw(st.lists(BOXES, max_size=4))
-        near = [
-            BBox(t.top + draw(SHIFTS), t.left + draw(SHIFTS), t.bottom + 4, t.right + 4)
-            for t in truths
-            if draw(st.booleans())
-        ]
-        found = near + draw(st.lists(BOXES, max_size=3))
-        pairs.append((truths, found))
-        n += len(found)
-    scores = iter(draw(st.permutations([(i + 1) / (n + 1) for i in range(n)])))
-    return [
-        (Truth(SHAPE, tuple(truths)), [Detection(box, score=next(scores)) for box in found])
-        for truths, found in pairs
-    ]
+CELLS = st.tuples(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
 
 
-def reference(pairs, threshold):
-    """COCO's average precision at one IoU: greedy by score, 101 recalls, precision never rising."""
-    cells = sum(len(truth.boxes) for truth, _ in pairs)
-    hits = []
-    for truth, found in pairs:
-        free = list(truth.boxes)
-        for detection in sorted(found, key=lambda d: -d.score):
-            best = max(free, key=detection.bbox.iou, default=None)
-            hit = best is not None and detection.bbox.iou(best) >= threshold
-            if hit:
-                free.remove(best)
-            hits.append((detection.score, hit))
-    right = np.cumsum([hit for _, hit in sorted(hits, reverse=True)])
-    precision, recall = right / np.arange(1, len(right) + 1), right / cells
-    at = [precision[recall >= r - 1e-12].max(initial=0) for r in np.linspace(0, 1, 101)]
-    return float(np.mean(at))
+def test_no_cells_have_no_scores():
+    scores = score([], np.zeros((0, 4)), NAMES)
+    assert scores.n == 0
+    numbers = [getattr(scores, f.name) for f in fields(scores) if f.type == "float"]
+    assert len(numbers) == 6
+    assert all(math.isnan(number) for number in numbers)
+    assert scores.precision == scores.f1 == scores.support == scores.auc == scores.recall == {}
+    assert score_by_source(np.zeros(0, int), np.zeros((0, 4)), np.zeros(0, str), NAMES) == {}
 
 
-def square(box):
-    return Outline.from_array(box.corners())
+@given(CELLS)
+def test_scores_are_those_of_scikit_learn(cells):
+    truth, probabilities = np.array(cells[0]), chances(cells[1], len(cells[0]))
+    scores, occurs = score(truth, probabilities, NAMES), np.unique(truth)
+    guess = probabilities.argmax(1)
+    found = sk.precision_recall_fscore_support(truth, guess, labels=occurs, zero_division=0)
+    for mine, theirs in zip((scores.precision, scores.recall, scores.f1, scores.support), found, strict=True):
+        assert mine == pytest.approx({NAMES[k]: value for k, value in zip(occurs, theirs, strict=True)})
+    plain = measure(truth, guess, NAMES)
+    for f in fields(plain):
+        assert getattr(scores, f.name) == getattr(plain, f.name)
+    areas = {NAMES[k]: sk.roc_auc_score(truth == k, probabilities[:, k]) for k in occurs if len(occurs) > 1}
+    assert scores.auc == pytest.approx(areas)
+    assert scores.macro_auc == pytest.approx(
+        np.mean(list(areas.values())) if areas else math.nan, nan_ok=True
+    )
+    assert scores.negative_log_likelihood == pytest.approx(
+        sk.log_loss(truth, probabilities, labels=range(4)), abs=1e-9
+    )
 
 
-@pytest.mark.parametrize(
-    "pairs", [[], [(Truth(SHAPE, ()), [])], [(Truth(SHAPE, ()), [Detection(BBox(0, 0, 9, 9))])]]
-)
-@pytest.mark.parametrize("kind", ["bbox", "segm"])
-def test_without_cells_there_is_no_average_precision(pairs, kind):
-    precision = average_precision(pairs, kind=kind)
-    assert all(math.isnan(v) for v in (precision.mean, precision.at_50, precision.at_75))
+def test_a_true_class_without_a_chance_has_a_finite_likelihood():
+    assert score([0], [[0, 1, 0, 0]], NAMES).negative_log_likelihood == pytest.approx(52 * math.log(2))
 
 
-def test_where_nothing_is_found_the_average_precision_is_0():
-    assert average_precision([(Truth(SHAPE, (BBox(0, 0, 9, 9),)), [])]) == AveragePrecision(0, 0, 0)
+@pytest.mark.parametrize("rows", [[[0.5, 0.5, 0, 0]] * 3, [[0.5, math.nan, 0.5, 0]] * 2])
+def test_rows_that_do_not_fit_are_refused(rows):
+    with pytest.raises(WbcError, match="one row of finite numbers"):
+        score([0, 1], rows, NAMES)
 
 
-def test_where_all_is_wrong_the_average_precision_is_0():
-    pairs = [(Truth(SHAPE, (BBox(0, 0, 9, 9),)), [Detection(BBox(30, 30, 39, 39))])]
-    assert average_precision(pairs) == AveragePrecision(0, 0, 0)
+def test_each_source_is_measured_by_itself():
+    truth, probabilities = np.array([0, 1, 0, 2]), chances(1, 4)
+    sources = np.array(["b", "a", "b", "a"])
+    found = score_by_source(truth, probabilities, sources, NAMES)
+    assert list(found) == ["a", "b"]
+    assert found["a"] == score(truth[[1, 3]], probabilities[[1, 3]], NAMES)
+    plain = measure_by_source(truth, probabilities.argmax(1), sources, NAMES)
+    assert plain["b"] == measure(truth[[0, 2]], probabilities[[0, 2]].argmax(1), NAMES)
 
 
-@given(fields())
-def test_average_precision_is_that_of_cocos_rules(pairs):
-    if not any(truth.boxes for truth, _ in pairs):
-        return
-    precision = average_precision(pairs)
-    expected = {t: reference(pairs, t) for t in np.linspace(0.5, 0.95, 10).round(2)}
-    assert precision.at_50 == pytest.approx(expected[0.5], abs=1e-6)
-    assert precision.at_75 == pytest.approx(expected[0.75], abs=1e-6)
-    assert precision.mean == pytest.approx(np.mean(list(expected.values())), abs=1e-6)
+@pytest.mark.parametrize(("inside", "outside"), [([], []), ([0.5], []), ([], [0.5])])
+def test_without_both_sides_there_is_no_area(inside, outside):
+    assert math.isnan(auc(inside, outside))
 
 
-def test_a_second_find_of_a_cell_is_wrong():
-    box = BBox(0, 0, 20, 20)
-    once, twice = [Detection(box, score=0.5)], [Detection(box, score=0.5), Detection(box, score=0.9)]
-    other = Detection(BBox(30, 30, 50, 50), score=0.7)
-    truth = Truth(SHAPE, (box, other.bbox))
-    assert average_precision([(truth, [*once, other])]).mean == pytest.approx(1)
-    assert average_precision([(truth, [*twice, other])]).mean == pytest.approx(1)  # the second comes last
-    later = [Detection(box, score=0.9), Detection(box, score=0.8), other]
-    assert average_precision([(truth, later)]).mean == pytest.approx((51 + 50 * 2 / 3) / 101)
+SCORES = st.lists(st.integers(0, 9), min_size=1, max_size=30)
 
 
-def test_outlines_are_compared_as_areas():
-    box = BBox(0, 0, 40, 40)
-    half = Outline.from_array([[0, 0], [40, 0], [40, 40]])
-    truth = Truth(SHAPE, (box,), (square(box),))
-    for outline, at_50 in ((square(box), 1), (half, 0)):
-        found = [(truth, [Detection(box, outline)])]
-        assert average_precision(found).mean == pytest.approx(1)
-        assert average_precision(found, kind="segm").at_75 == pytest.approx(at_50)
+@given(SCORES, SCORES)
+def test_the_area_is_the_chance_that_an_outsider_scores_higher(inside, outside):
+    higher = np.mean([(o > i) + 0.5 * (o == i) for i in inside for o in outside])
+    assert auc(inside, outside) == pytest.approx(higher)
 
 
-def test_rows_and_columns_of_outlines_are_not_exchanged():
-    box = BBox(5, 20, 15, 55)
-    pairs = [(Truth((30, 60), (box,), (square(box),)), [Detection(box, square(box))])]
-    assert average_precision(pairs, kind="segm").mean == pytest.approx(1)
+def test_no_cells_have_no_calibration_error():
+    found = reliability([], [], bins=3)
+    assert found.counts == (0, 0, 0)
+    assert all(math.isnan(value) for value in (found.error, *found.confidence, *found.accuracy))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200))
+def test_the_calibration_error_is_that_of_its_definition(seed, n):
+    rng = np.random.default_rng(seed)
+    sure, right = rng.uniform(0.1, 1, n), rng.random(n) < 0.7
+    expected = 0.0
+    for i in range(15):
+        here = [(s, r) for s, r in zip(sure, right, strict=True) if i / 15 < s <= (i + 1) / 15]
+        if here:
+            confidence, accuracy = np.mean(here, axis=0)
+            expected += len(here) / n * abs(confidence - accuracy)
+    found = reliability(sure, right)
+    assert found.error == pytest.approx(expected)
+    assert sum(found.counts) == n
+
+
+def test_confidences_at_both_ends_fall_into_the_outer_bins():
+    assert reliability([0, 1, 1], [False, True, True], bins=4).counts == (1, 0, 0, 2)
+    assert reliability([0, 1, 1], [False, True, True], bins=4).error == 0
+
+
+def test_sure_but_wrong_is_the_whole_error():
+    assert score([1, 1], [[1, 0, 0, 0]] * 2, NAMES).calibration_error == 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
 from napari_wbc.errors import WeightsError
-from napari_wbc.weights.card import ModelCard
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES, TAXONOMIES, TWO_CLASSES, Place
+from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
+from napari_wbc.weights.card import ModelCard, taxonomy_of
 
 CARD = ModelCard(
     "cdnn", "1", "cdnn", ("a", "é"), {"size": 80}, 1.5, 0.6, 10, "ab" * 32, {"seed": 0}, {"x": {"n": 1}}
@@ -22,8 +25,10 @@ def test_what_is_no_card_is_refused(text):
         ModelCard.from_json(text)
 
 
-def test_a_card_comes_back():
-    assert ModelCard.from_json(CARD.to_json()) == CARD
+@pytest.mark.parametrize("mode", ["softmax", "one-vs-rest", "two-stage"])
+def test_a_card_comes_back(mode):
+    card = dataclasses.replace(CARD, mode=mode)
+    assert ModelCard.from_json(card.to_json()) == card
 
 
 def test_unknown_keys_are_ignored():
@@ -51,6 +56,10 @@ def test_a_card_without_what_is_needed_is_refused(key):
         ("temperature", "warm"),
         ("threshold", 1.5),
         ("threshold", None),
+        ("taxonomy", []),
+        ("taxonomy", {}),
+        ("taxonomy", {"name": "x", "classes": ["é", "a"]}),
+        ("taxonomy", TWO_CLASSES.to_dict()),
     ],
 )
 def test_a_card_of_wrong_values_is_refused(key, value):
@@ -61,3 +70,40 @@ def test_a_card_of_wrong_values_is_refused(key, value):
 
 def test_weights_are_named_by_name_version_and_hash():
     assert CARD.model_id == "cdnn 1 (abababab)"
+
+
+@pytest.mark.parametrize("taxonomy", TAXONOMIES.values(), ids=TAXONOMIES)
+def test_the_classes_of_a_card_without_taxonomy_are_those_built_in(taxonomy):
+    card = dataclasses.replace(CARD, classes=taxonomy.names)
+    assert card.taxonomy is None
+    assert taxonomy_of(card) is taxonomy
+
+
+def test_a_card_keeps_a_taxonomy_of_its_own():
+    own = taxonomy_from_dict(
+        {"name": "mine", "classes": [{"name": "neutrophil", "place": "beside", "covers": ["blast"]}]}
+    )
+    card = dataclasses.replace(CARD, classes=own.names, taxonomy=own.to_dict())
+    assert ModelCard.from_json(card.to_json()) == card
+    assert taxonomy_of(ModelCard.from_json(card.to_json())) == own
+
+
+def test_other_classes_make_a_taxonomy_in_the_order_of_the_outputs():
+    assert taxonomy_of(CARD).names == CARD.classes
+    turned = taxonomy_of(dataclasses.replace(CARD, classes=FIVE_CLASSES.names[::-1]))
+    assert turned.classes == FIVE_CLASSES.classes[::-1]
+    some = taxonomy_of(dataclasses.replace(CARD, classes=("platelet", "blast")))
+    assert some.names_at(Place.BESIDE) == ("platelet",)
+
+
+def test_an_old_card_is_read():
+    data = json.loads(dataclasses.replace(CARD, classes=EIGHT_CLASSES.names).to_json())
+    del data["taxonomy"], data["mode"]
+    assert ModelCard.from_json(json.dumps(data)).mode == "softmax"
+    assert taxonomy_of(ModelCard.from_json(json.dumps(data))) is EIGHT_CLASSES
+
+
+def test_classes_that_make_no_taxonomy_are_told_when_they_are_asked_for():
+    card = dataclasses.replace(CARD, classes=("a", "unidentified"))
+    with pytest.raises(WeightsError, match=r"'cdnn'.*reserved"):
+        taxonomy_of(card)

@@ -38,6 +38,7 @@ def confidence_threshold(
     confidence: npt.NDArray[np.floating],
     correct: npt.NDArray[np.bool_],
     *,
+    weight: npt.NDArray[np.floating] | None = None,
     error_rate: float = 0.02,
     lowest: float = 0.5,
     highest: float = 0.95,
@@ -49,6 +50,8 @@ def confidence_threshold(
     confidence : ndarray, shape (N,), 0 to 1
         Of validation cells.
     correct : ndarray, shape (N,), bool
+    weight : ndarray, shape (N,), optional
+        How much each cell counts, for instance so that laboratories count alike.
     error_rate : float
         Wanted part of wrong cells among the identified, 0 to 1.
     lowest, highest : float
@@ -60,8 +63,12 @@ def confidence_threshold(
     >>> confidence_threshold(np.array([0.6, 0.7, 0.8, 0.9]), np.array([False, True, True, True]))
     0.61
     """
+    weight = np.ones(len(correct)) if weight is None else weight
     for threshold in np.arange(round(lowest * 100), round(highest * 100)) / 100:
         identified = confidence >= threshold
-        if not identified.any() or (~correct[identified]).mean() <= error_rate:
+        if (
+            not identified.any()
+            or (weight * ~correct)[identified].sum() <= error_rate * weight[identified].sum()
+        ):
             return float(threshold)
     return highest

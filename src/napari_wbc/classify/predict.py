@@ -1,7 +1,8 @@
-"""Crops to predictions, batched, on CPU or GPU."""
+"""Cells of a field, or crops, to predictions; batched, on CPU or GPU."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,17 +10,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_wbc.classify.crops import cut
+from napari_wbc.classify.familiarity import Familiarity, parted
+from napari_wbc.classify.modes import check_mode, scores
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.errors import WbcError, WeightsError
+from napari_wbc.imaging.crop import background
 from napari_wbc.model.cell import Prediction
+from napari_wbc.model.geometry import BBox
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import load_weights
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
+
+    from napari_wbc.classify.networks.base import FeatureNetwork
 
 __all__ = ["Classifier", "load_classifier"]
 
@@ -36,27 +44,38 @@ class Classifier:
         ``cpu`` or ``cuda``.
     threshold : float
         Confidence below which a cell is unidentified, 0 to 1.
+    familiarity : Familiarity, optional
+        Where the training cells' features lie.
     """
 
-    network: nn.Module
+    network: FeatureNetwork
     card: ModelCard
     device: str
     threshold: float
+    familiarity: Familiarity | None = None
 
     @property
     def preset(self) -> Preset:
         """How crops are cut and prepared."""
         return Preset(**self.card.preset)
 
-    def predict(self, crops: npt.NDArray[np.uint8], *, batch_size: int = 256) -> tuple[Prediction, ...]:
-        """Classify crops.
+    def classify(
+        self,
+        field: npt.NDArray[np.uint8],
+        boxes: Sequence[BBox],
+        *,
+        batch_size: int | None = None,
+    ) -> tuple[Prediction, ...]:
+        """Classify cells of one field, which goes to the device once.
 
         Parameters
         ----------
-        crops : ndarray, shape (N, size, size, 3), uint8
-            RGB, cut as :attr:`preset` says.
-        batch_size : int
-            Crops on the device at once.
+        field : ndarray, shape (height, width, 3), uint8
+            RGB.
+        boxes : sequence of BBox
+            N boxes in pixels of the field; they may reach over its edge.
+        batch_size : int, optional
+            Crops on the device at once; where None, 256 on a GPU, and 32 on a CPU, whose cache holds no more.
 
         Returns
         -------
@@ -64,18 +83,82 @@ class Classifier:
         """
         import torch
 
+        if not boxes:
+            return ()
+        preset = self.preset
+        light = preset.field(field)
+        fill = background(light.image)
+        edges = np.array([(box.top, box.left, box.bottom, box.right) for box in boxes])
+        # A copy, since PyTorch takes no array that is read-only or runs backwards.
+        pixels = torch.from_numpy(np.array(light.image, order="C")).to(self.device).permute(2, 0, 1)
+        red = torch.from_numpy(light.red).to(self.device)
+        return self._predictions(
+            (cut(pixels, edges[batch], size=preset.size, factor=preset.factor, fill=fill), red)
+            for batch in self._batches(len(edges), batch_size)
+        )
+
+    def predict(
+        self,
+        crops: npt.NDArray[np.uint8],
+        red: npt.NDArray[np.float32],
+        *,
+        batch_size: int | None = None,
+    ) -> tuple[Prediction, ...]:
+        """Classify crops.
+
+        Parameters
+        ----------
+        crops : ndarray, shape (N, size, size, 3), uint8
+            RGB, cut as :attr:`preset` says from the fields that it prepares.
+        red : ndarray, shape (N, 3), float32
+            Absorbance of red cells in the field of each crop; NaN where there are none.
+        batch_size : int, optional
+            As in :meth:`classify`.
+
+        Returns
+        -------
+        tuple of N Prediction
+        """
+        import torch
+
+        return self._predictions(
+            (tensor_of(crops[batch], self.device), torch.from_numpy(red[batch]).to(self.device))
+            for batch in self._batches(len(crops), batch_size)
+        )
+
+    def _batches(self, n: int, batch_size: int | None) -> Iterator[slice]:
+        size = batch_size or (32 if self.device == "cpu" else 256)
+        return (slice(start, start + size) for start in range(0, n, size))
+
+    def _predictions(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> tuple[Prediction, ...]:
+        """Predictions of crops, (N, 3, size, size), 0 to 1, and the red cells beside them, (N, 3) or (3,).
+
+        The device is waited for once, at the end.
+        """
+        import torch
+
         preset, card = self.preset, self.card
-        predictions: list[Prediction] = []
+        # Around the network only: crops are cut and prepared as in training.
+        autocast = torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu")
+        found: list[torch.Tensor] = []
+        apart: list[torch.Tensor] = []
         with torch.inference_mode():
-            for start in range(0, len(crops), batch_size):
-                x = preset.prepare(tensor_of(crops[start : start + batch_size], self.device))
-                x = x.contiguous(memory_format=torch.channels_last)
-                probabilities = torch.softmax(self.network(x).double() / card.temperature, dim=1)
-                predictions += [
-                    Prediction(card.classes, tuple(p), self.threshold, card.model_id)
-                    for p in probabilities.clamp(0, 1).tolist()
-                ]
-        return tuple(predictions)
+            for crops, red in batches:
+                x = preset.prepare(crops, red.expand(len(crops), 3))
+                with autocast:
+                    features = self.network.features(x.contiguous(memory_format=torch.channels_last))
+                    outputs = self.network.head(features)
+                logits = scores(outputs.double(), card.mode) / card.temperature
+                found.append(torch.softmax(logits, dim=1).clamp(0, 1))
+                if self.familiarity is not None:
+                    apart.append(self.familiarity.unlikeness(features.float()))
+        unlike = [value for batch in apart for value in batch.tolist()]
+        rows = [tuple(p) for batch in found for p in batch.tolist()]
+        classes, threshold, model_id = card.classes, self.threshold, card.model_id
+        return tuple(
+            Prediction(classes, p, threshold, model_id, unlikeness)
+            for p, unlikeness in zip(rows, unlike or [None] * len(rows), strict=True)
+        )
 
 
 def load_classifier(
@@ -106,12 +189,20 @@ def load_classifier(
     tensors, card = load_weights(path)
     network = build_network(card.architecture, len(card.classes))
     try:
+        tensors, familiarity = parted(tensors)
         network.load_state_dict(tensors)
         Preset(**card.preset)
-    except (RuntimeError, TypeError) as error:
+        check_mode(card.mode)
+    except (RuntimeError, TypeError, KeyError) as error:
         raise WeightsError(
             f"{path}: the weights do not fit the network {card.architecture!r} of this version; "
             "use the version they were made for."
         ) from error
     network = network.eval().to(device).to(memory_format=torch.channels_last)
-    return Classifier(network, card, device, card.threshold if threshold is None else threshold)
+    return Classifier(
+        network,
+        card,
+        device,
+        card.threshold if threshold is None else threshold,
+        None if familiarity is None else familiarity.to(device),
+    )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
+from napari_wbc.imaging.balance import BalancedField, balanced
 
 if TYPE_CHECKING:
     import torch
@@ -26,39 +27,53 @@ class Preset:
         Side of the network's input in pixels.
     factor : float
         Side of the crop as a multiple of the longer side of the cell's box.
-    white_quantile : float
-        Each channel is divided by this quantile of the crop, so that the bare glass is white
-        whatever the lamp and the camera's white balance; 0 to 1, 0 leaves colours alone.
+    anchors : bool
+        Light and stain are balanced: bare glass, red cells and nuclei get the colours of a reference
+        film, whatever lamp, camera and stain (:mod:`napari_wbc.classify.anchors`). Else colours stay.
     """
 
-    size: int = 80
-    factor: float = 1.5
-    white_quantile: float = 0.9
+    size: int = 72
+    factor: float = 1.35
+    anchors: bool = True
 
     def __post_init__(self) -> None:
-        if self.size < 16 or self.factor < 1 or not 0 <= self.white_quantile <= 1:
-            raise WbcError(f"{self} is impossible; size >= 16, factor >= 1, 0 <= white_quantile <= 1.")
+        if self.size < 16 or not self.factor >= 1:
+            raise WbcError(f"{self} is impossible; size >= 16 and factor >= 1.")
 
-    def prepare(self, crops: torch.Tensor) -> torch.Tensor:
+    def field(self, image: npt.NDArray[np.uint8]) -> BalancedField:
+        """The field that crops are cut from.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8
+            RGB.
+        """
+        return balanced(image) if self.anchors else BalancedField(image, np.full(3, np.nan, np.float32))
+
+    def prepare(self, crops: torch.Tensor, red: torch.Tensor) -> torch.Tensor:
         """Balance and scale crops.
 
         Parameters
         ----------
         crops : Tensor, shape (N, 3, size, size)
-            RGB, 0 to 1.
+            RGB, 0 to 1, cut from :meth:`field`.
+        red : Tensor, shape (N, 3)
+            Absorbance of red cells in the field of each crop; NaN where there are none.
 
         Returns
         -------
         Tensor, shape (N, 3, size, size), float32
-            About zero mean and unit deviation; bare glass near 2.
+            About zero mean and unit deviation; bare glass near 1.6.
         """
-        import torch
+        from napari_wbc.classify.anchors import anchored, density_of, nuclei_of, transmitted
 
-        if self.white_quantile:
-            sample = crops[:, :, ::2, ::2].flatten(2)
-            rank = max(1, round(self.white_quantile * sample.shape[2]))
-            white = torch.kthvalue(sample.float(), rank, dim=2).values
-            crops = (crops / white.clamp(min=0.05)[:, :, None, None]).clamp(max=1.2)
+        if self.anchors:
+            density = density_of(crops)
+            crops = transmitted(anchored(density, red, nuclei_of(density, self.factor)))
+        return self.scale(crops)
+
+    def scale(self, crops: torch.Tensor) -> torch.Tensor:
+        """Crops of balanced colours, 0 to 1, to about zero mean and unit deviation."""
         return (crops - 0.6) / 0.25
 
 

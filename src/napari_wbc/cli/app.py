@@ -6,9 +6,10 @@ Exit codes: 0 done, 2 wrong arguments, 3 some files failed and the rest was writ
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,7 +19,6 @@ from rich.table import Table
 from napari_wbc import __version__
 from napari_wbc.cli.progress import drive
 from napari_wbc.errors import WbcError
-from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
@@ -45,6 +45,10 @@ app.add_typer(train_app, name="train")
 Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
+Taxonomy = Annotated[
+    str | None,
+    typer.Option(help="Classes: two, four, five, eight or a YAML file.", show_default="the weights' own"),
+]
 Weights = Annotated[str, typer.Option(help="Shipped weights by name, or a .safetensors file.")]
 
 
@@ -137,7 +141,7 @@ def analyze(
 def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
     from napari_wbc.pipeline.report import write_results
 
-    drive(write_results(analysis, out, EIGHT_CLASSES), _errors(), quiet=quiet)
+    drive(write_results(analysis, out, analysis.taxonomy), _errors(), quiet=quiet)
     if not quiet:
         for one in analysis.slides:
             Console().print(_differential_table(one.differential))
@@ -193,6 +197,32 @@ def classify(
 
 
 @app.command()
+def adapt(
+    paths: Paths,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for the new weights.", show_default=False)],
+    weights: Weights = DEFAULT_CLASSIFIER,
+    name: Annotated[str, typer.Option(help="Name of the new weights.")] = "adapted",
+    detector: Annotated[str, typer.Option(help="mask-rcnn or hsv (by colour).")] = "mask-rcnn",
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Adapt a classifier to your stain and camera, from unlabelled fields.
+
+    Takes minutes. Compare the new weights with the old on cells that you know before you trust them.
+    """
+    from napari_wbc.pipeline.adapt import adapt_steps
+
+    steps = adapt_steps(paths, out, weights=weights, detector=detector, name=name, device=device)
+    adapted = drive(steps, _errors(), quiet=quiet)
+    print(f"Weights adapted to {adapted.cells} cells written to {adapted.weights}, their card beside them.")
+    print(f"Use them: napari-wbc analyze ... --weights {shlex.quote(str(adapted.weights))}")
+    if adapted.failures:
+        _errors().print(f"{len(adapted.failures)} files failed; the rest was learnt from")
+        raise typer.Exit(SOME_FILES_FAILED)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
     device: Device = "auto",
@@ -213,35 +243,66 @@ def demo(
 @train_app.command("classifier")
 def train_classifier(
     *,
+    out: Annotated[Path, typer.Option(help="Folder for weights, card, curves and checkpoint.")],
     data: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(help="Training set: a folder SPLIT/CLASS/image or a CSV manifest; may be repeated."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for weights, card and checkpoint.")],
-    name: Annotated[str, typer.Option(help="Name of the weights.")] = "cdnn",
-    epochs: Annotated[int, typer.Option(min=1)] = 30,
-    draws: Annotated[int, typer.Option(min=0, help="Crops an epoch; 0: as many as there are.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=2)] = 64,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 3e-3,
-    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with data and recipe; options override it.")
+    ] = None,
+    taxonomy: Annotated[str, typer.Option(help="Classes: two, four, five, eight or a YAML file.")] = "eight",
+    name: Annotated[str | None, typer.Option(help="Name of the weights.", show_default="cdnn")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="A network's name; 'none' lists them.", show_default="cdnn")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="softmax, one-vs-rest or two-stage.", show_default="softmax")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Weights of a classifier to start from.", show_default=False)
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, show_default="30")] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=0, help="Crops an epoch.", show_default="as many as there are")
+    ] = None,
+    balance: Annotated[
+        float | None, typer.Option(min=0, max=1, help="1: crops evenly, 0: classes.", show_default="0.5")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, show_default="64")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0, show_default="0.003")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="32-true or bf16-mixed.", show_default="32-true")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, show_default="0")] = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Train a classifier; run the same command again to resume it."""
-    from napari_wbc.pipeline.finetune import train_steps
+    from napari_wbc.pipeline.finetune import read_config, train_steps
+    from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
-    options: dict[str, Any] = {
+    paths, recipe = read_config(config) if config else ([], {})
+    given = {
         "name": name,
+        "architecture": architecture,
+        "mode": mode,
+        "start": start,
         "epochs": epochs,
         "draws": draws,
+        "balance": balance,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "precision": precision,
         "seed": seed,
     }
-    trained = drive(train_steps(data, out, device=device, **options), _errors(), quiet=quiet)
-    print(f"Weights written to {trained.weights}, their card beside them.")
+    recipe |= {key: value for key, value in given.items() if value is not None}
+    paths = data or paths
+    if not paths:
+        raise WbcError("Say what to train on: --data FOLDER_OR_CSV, or --config FILE.toml that names it.")
+    steps = train_steps(paths, out, taxonomy=read_taxonomy(taxonomy), device=device, **recipe)
+    trained = drive(steps, _errors(), quiet=quiet)
+    print(f"Weights written to {trained.weights}, their card and curves beside them.")
 
 
 @train_app.command("detector")
@@ -316,18 +377,54 @@ def train_detector(
 
 @app.command()
 def evaluate(
+    *,
     data: Annotated[list[Path], typer.Option(help="Training set; may be repeated.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     weights: Weights = DEFAULT_CLASSIFIER,
+    taxonomy: Taxonomy = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for tables and pictures.", show_default=False)
+    ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Measure a classifier on labelled cells."""
-    from napari_wbc.pipeline.evaluate import evaluate_steps
+    from napari_wbc.pipeline.evaluate import evaluate_steps, write_evaluation
+    from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
-    metrics = drive(evaluate_steps(data, split=split, weights=weights, device=device), _errors(), quiet=quiet)
-    table = Table("source", "cells", "accuracy", "balanced accuracy", "macro F1")
-    for source, m in metrics.items():
-        scores = (f"{100 * v:.1f}" for v in (m.accuracy, m.balanced_accuracy, m.macro_f1))
-        table.add_row(escape(source), str(m.n), *scores)
+    classes = read_taxonomy(taxonomy) if taxonomy else None
+    steps = evaluate_steps(data, split=split, weights=weights, taxonomy=classes, device=device)
+    evaluation = drive(steps, _errors(), quiet=quiet)
+    table = Table(
+        "source", "cells", "accuracy", "balanced accuracy", "macro F1", "ROC AUC", "calibration error"
+    )
+    for source, m in evaluation.scores.items():
+        shares = (m.accuracy, m.balanced_accuracy, m.macro_f1, m.macro_auc, m.calibration_error)
+        table.add_row(escape(source), str(m.n), *(f"{100 * v:.1f}" for v in shares))
+    Console().print(table)
+    if evaluation.left_out:
+        left = ", ".join(f"{n} {label}" for label, n in evaluation.left_out.items())
+        _errors().print(f"Left out, no class of the taxonomy: {left}", markup=False)
+    if out is not None:
+        write_evaluation(evaluation, out)
+        print(f"Tables and pictures written to {out}")
+
+
+@app.command()
+def models(
+    weights: Annotated[
+        str | None, typer.Argument(help="Name or .safetensors file; without one, the shipped are listed.")
+    ] = None,
+) -> None:
+    """List the shipped classifiers, or print the model card of one."""
+    from napari_wbc.pipeline.models import classifiers, counted_card, model_summary
+
+    if weights is not None:
+        print(model_summary(weights), end="")
+        return
+    table = Table("name", "id", "architecture", "parameters", "classes")
+    for name in classifiers():
+        card = counted_card(name)
+        row = (name, card.model_id, card.architecture, f"{card.parameters:,}", str(len(card.classes)))
+        table.add_row(*map(escape, row))
     Console().print(table)

@@ -19,6 +19,7 @@ __all__ = [
     "RedCells",
     "absorbance",
     "checked_rgb",
+    "even_light",
     "eyepiece",
     "field_absorbance",
     "illumination",
@@ -96,16 +97,41 @@ def illumination(image: Rgb, quantile: float = 0.85) -> Float32:
     >>> bool(np.allclose(illumination(grey), 200, atol=1))
     True
     """
+    full = cv2.resize(_light_grid(image, quantile), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    result: Float32 = np.clip(np.exp(full), 1.0, 256.0).reshape(image.shape)
+    return result
+
+
+def even_light(image: Rgb) -> Rgb:
+    """The field as if under even white light, quickly; the black around an eyepiece stays.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+        RGB, 0 to 255.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8
+        As ``transmitted(absorbance(image))``, but for rounding.
+    """
+    gain = 255 / np.clip(np.exp(_light_grid(image, 0.85)), 1.0, 256.0)
+    full = cv2.resize(gain, image.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(image.shape)
+    brighter = cv2.add(image, (1, 1, 1, 0), dtype=cv2.CV_32F).reshape(image.shape)
+    result: Rgb = cv2.convertScaleAbs(cv2.multiply(brighter, full)).reshape(image.shape)
+    return result
+
+
+def _light_grid(image: Rgb, quantile: float) -> Float32:
+    """Logarithm of :func:`illumination` on a thumbnail."""
     height, width = image.shape[:2]
     scale = min(1.0, _GRID / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     log = np.log(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float64) + 1.0)
     rows, cols = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in log.shape[:2])
     y, x = (grid.ravel() for grid in np.meshgrid(rows, cols, indexing="ij"))
-    surface = _light(x, y, log.reshape(-1, 3), quantile).reshape(log.shape).astype(np.float32)
-    full = cv2.resize(surface, (width, height), interpolation=cv2.INTER_LINEAR)
-    result: Float32 = np.clip(np.exp(full), 1.0, 256.0).reshape(height, width, 3)
-    return result
+    surface: Float32 = _light(x, y, log.reshape(-1, 3), quantile).reshape(log.shape).astype(np.float32)
+    return surface
 
 
 def _light(x: Float64, y: Float64, log: Float64, quantile: float) -> Float64:
@@ -240,6 +266,8 @@ class RedCells:
         Takes a difference of tint to standard deviations.
     diameter : float
         Typical diameter in pixels; 0 where fewer than four red cells are seen.
+    seen : bool
+        False where the field shows too few, and these are the red cells of an ordinary stain.
     """
 
     level: float
@@ -247,9 +275,10 @@ class RedCells:
     tint: Float64
     whitening: Float64
     diameter: float
+    seen: bool = True
 
 
-_STANDARD = RedCells(0.3, (0.0, 0.05), np.array([0.27, 0.46]), np.eye(2) / 0.08, 0.0)
+_STANDARD = RedCells(0.3, (0.0, 0.05), np.array([0.27, 0.46]), np.eye(2) / 0.08, 0.0, seen=False)
 """Red cells of an ordinary stain, for fields that show none."""
 
 

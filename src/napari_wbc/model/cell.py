@@ -59,12 +59,16 @@ class Prediction:
         Confidence below which the cell's label is ``unidentified``, 0 to 1.
     model_id : str
         Name and version of the weights.
+    unlikeness : float, optional
+        How far the cell is from the model's training data, 0 and more; above 1 it is unlike them. None
+        where the weights do not tell.
     """
 
     names: tuple[str, ...]
     probabilities: tuple[float, ...]
     threshold: float = 0.0
     model_id: str = ""
+    unlikeness: float | None = None
 
     def __post_init__(self) -> None:
         if not self.names or len(self.names) != len(self.probabilities):

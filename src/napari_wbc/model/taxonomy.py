@@ -1,23 +1,42 @@
 """Cell classes: their names, keys, colours and place in the differential.
 
 Invariant: a label is a class name of a taxonomy, :data:`UNIDENTIFIED` or
-:data:`NOT_CLASSED`; the last two are never classes.
+:data:`NOT_CLASSED`; the last two are never classes. A name counts as at most one class.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["EIGHT_CLASSES", "NOT_CLASSED", "UNIDENTIFIED", "CellClass", "Place", "Taxonomy"]
+__all__ = [
+    "EIGHT_CLASSES",
+    "FIVE_CLASSES",
+    "FOUR_CLASSES",
+    "NOT_CLASSED",
+    "TAXONOMIES",
+    "TWO_CLASSES",
+    "UNIDENTIFIED",
+    "CellClass",
+    "Place",
+    "Taxonomy",
+]
 
 UNIDENTIFIED = "unidentified"
 """Label of a cell that the model is not sure of."""
 
 NOT_CLASSED = "not classed"
 """Label of a cell that a person excluded from the count."""
+
+LABEL_KEYS = {"0": UNIDENTIFIED, "9": NOT_CLASSED}
+LABEL_COLORS = {UNIDENTIFIED: "#ffffff", NOT_CLASSED: "#999999"}
+LABEL_SHORTS = {UNIDENTIFIED: "?", NOT_CLASSED: "x"}
+LONGEST_NAME = 60
 
 
 class Place(Enum):
@@ -40,13 +59,20 @@ class CellClass:
     name : str
         As it stands in files.
     short : str
-        At most three letters, for the label on the image.
+        One to three letters, for the label on the image.
     key : str
-        The key that gives a cell this class.
+        The letter or digit that gives a cell this class; empty for none.
     color : str
         ``#rrggbb``; told apart by colour-blind people (Okabe and Ito 2008).
     place : Place
         Where it stands in a differential.
+    covers : tuple of str
+        Names of finer classes that count as this one.
+
+    Raises
+    ------
+    WbcError
+        If a name, the short form, the key or the colour is not of that form.
     """
 
     name: str
@@ -54,11 +80,32 @@ class CellClass:
     key: str
     color: str
     place: Place = Place.LEUKOCYTE
+    covers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.covers):
+            if not name or name != name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+                raise WbcError(
+                    f"{name[:LONGEST_NAME]!r} is no name of a class; "
+                    f"write one line of 1 to {LONGEST_NAME} characters, without blanks around it."
+                )
+        if not 1 <= len(self.short) <= 3 or not self.short.isprintable():
+            raise WbcError(f"Class {self.name!r} has the short form {self.short!r}; use 1 to 3 letters.")
+        if not re.fullmatch("[0-9A-Za-z]?", self.key):
+            raise WbcError(f"Class {self.name!r} has the key {self.key!r}; use one letter or digit, or none.")
+        if not re.fullmatch("#[0-9A-Fa-f]{6}", self.color):
+            raise WbcError(f"Class {self.name!r} has the colour {self.color!r}; write it like '#56b4e9'.")
 
 
 @dataclass(frozen=True, slots=True)
 class Taxonomy:
     """An ordered set of cell classes; the order is the order of a model's outputs.
+
+    Raises
+    ------
+    WbcError
+        If a name is a class twice, covered twice or reserved, or two classes share a key or a
+        short form.
 
     Examples
     --------
@@ -75,8 +122,20 @@ class Taxonomy:
         names = self.names
         if len(set(names)) != len(names):
             raise WbcError(f"Taxonomy {self.name!r} names a class twice: {names}.")
-        if {UNIDENTIFIED, NOT_CLASSED} & set(names):
-            raise WbcError(f"Taxonomy {self.name!r} uses a reserved word as a class: {names}.")
+        claimed = [*names, *(name for c in self.classes for name in c.covers)]
+        if {UNIDENTIFIED, NOT_CLASSED} & set(claimed):
+            raise WbcError(
+                f"Taxonomy {self.name!r} uses a reserved word as a class, {UNIDENTIFIED!r} or "
+                f"{NOT_CLASSED!r}; choose another name."
+            )
+        keys = [*LABEL_KEYS, *(c.key.upper() for c in self.classes if c.key)]
+        shorts = [*LABEL_SHORTS.values(), *(c.short for c in self.classes)]
+        for what, values in (("covered class", claimed), ("key", keys), ("short form", shorts)):
+            if twice := _twice(values):
+                raise WbcError(
+                    f"Taxonomy {self.name!r} has the {what} {twice!r} twice, or it is taken; "
+                    "it can stand for one class only."
+                )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,35 +149,101 @@ class Taxonomy:
 
     @property
     def keys(self) -> dict[str, str]:
-        """Key to label, the classes' keys and those of the two labels beside them."""
-        return {c.key: c.name for c in self.classes} | {"0": UNIDENTIFIED, "9": NOT_CLASSED}
+        """Key to label, of the classes that have a key and of the two labels beside them."""
+        return {c.key: c.name for c in self.classes if c.key} | LABEL_KEYS
 
     @property
     def colors(self) -> dict[str, str]:
         """Label to ``#rrggbb``, for every label."""
-        return {c.name: c.color for c in self.classes} | {UNIDENTIFIED: "#ffffff", NOT_CLASSED: "#999999"}
+        return {c.name: c.color for c in self.classes} | LABEL_COLORS
 
     @property
     def shorts(self) -> dict[str, str]:
         """Label to its short form on the image, for every label."""
-        return {c.name: c.short for c in self.classes} | {UNIDENTIFIED: "?", NOT_CLASSED: "x"}
+        return {c.name: c.short for c in self.classes} | LABEL_SHORTS
 
     def names_at(self, place: Place) -> tuple[str, ...]:
         """Names of the classes at one place of the differential, in order."""
         return tuple(c.name for c in self.classes if c.place is place)
 
+    def class_of(self, name: str) -> str | None:
+        """The class that a name counts as: its own, or the one that covers it; else None.
+
+        Examples
+        --------
+        >>> EIGHT_CLASSES.class_of("band neutrophil")
+        'neutrophil'
+        """
+        return next((c.name for c in self.classes if name == c.name or name in c.covers), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in model cards and YAML files."""
+        return {
+            "name": self.name,
+            "classes": [
+                {
+                    "name": c.name,
+                    "short": c.short,
+                    "key": c.key,
+                    "color": c.color,
+                    "place": c.place.value,
+                    "covers": list(c.covers),
+                }
+                for c in self.classes
+            ],
+        }
+
+
+def _twice(values: Iterable[str]) -> str | None:
+    """The first value that was there before."""
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
+_NEUTROPHILS = ("segmented neutrophil", "band neutrophil")
+_IMMATURE_GRANULOCYTES = ("metamyelocyte", "myelocyte", "promyelocyte")
+
 
 EIGHT_CLASSES = Taxonomy(
     "eight classes",
     (
-        CellClass("neutrophil", "NEU", "1", "#56b4e9"),
+        CellClass("neutrophil", "NEU", "1", "#56b4e9", covers=_NEUTROPHILS),
         CellClass("eosinophil", "EOS", "2", "#e69f00"),
         CellClass("basophil", "BAS", "3", "#cc79a7"),
         CellClass("lymphocyte", "LYM", "4", "#009e73"),
         CellClass("monocyte", "MON", "5", "#f0e442"),
-        CellClass("immature granulocyte", "IG", "6", "#0072b2"),
+        CellClass("immature granulocyte", "IG", "6", "#0072b2", covers=_IMMATURE_GRANULOCYTES),
         CellClass("erythroblast", "ERB", "7", "#d55e00", Place.PER_100_WBC),
         CellClass("platelet", "PLT", "8", "#44ffdd", Place.BESIDE),
     ),
 )
 """The classes of the shipped weights, by the names that stand in files."""
+
+
+def _part(name: str, *names: str) -> Taxonomy:
+    """A taxonomy of some of the eight classes, which keep their keys and colours."""
+    return Taxonomy(name, tuple(c for c in EIGHT_CLASSES.classes if c.name in names))
+
+
+TWO_CLASSES = Taxonomy(
+    "two classes",
+    (
+        CellClass("mononuclear", "MN", "1", "#009e73", covers=("lymphocyte", "monocyte")),
+        CellClass(
+            "polynuclear",
+            "PMN",
+            "2",
+            "#56b4e9",
+            covers=("neutrophil", *_NEUTROPHILS, "eosinophil", "basophil"),
+        ),
+    ),
+)
+FOUR_CLASSES = _part("four classes", "neutrophil", "eosinophil", "lymphocyte", "monocyte")
+FIVE_CLASSES = _part("five classes", "neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
+
+TAXONOMIES = {"two": TWO_CLASSES, "four": FOUR_CLASSES, "five": FIVE_CLASSES, "eight": EIGHT_CLASSES}
+"""The built-in taxonomies by short name."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +15,19 @@ import pandas as pd
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
 from napari_wbc.errors import ReadError, TorchMissing, WeightsError
-from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import find_slides, read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.differential import Differential
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
-from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.demo import DemoSlide, demo_slide_steps
 from napari_wbc.pipeline.locate import DEFAULT, detector_steps, locate_steps
 from napari_wbc.pipeline.report import differential
 from napari_wbc.storage.formats.csv import cells_frame, differential_frame, fields_frame
+from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
-
-if TYPE_CHECKING:
-    from napari_wbc.model.cell import Prediction
 
 __all__ = [
     "Analysis",
@@ -68,6 +65,8 @@ class SlideAnalysis:
     """Name of the detector that was used."""
     classified: bool = True
     """False where PyTorch was missing, so that cells are located only."""
+    taxonomy: Taxonomy = EIGHT_CLASSES
+    """What the cells are counted by."""
 
     @property
     def read_fields(self) -> tuple[FieldOfView, ...]:
@@ -78,7 +77,7 @@ class SlideAnalysis:
     @property
     def differential(self) -> Differential:
         """The slide's differential."""
-        return differential(self.slide.name, self.table, EIGHT_CLASSES)
+        return differential(self.slide.name, self.table, self.taxonomy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +93,11 @@ class Analysis:
     """Of the detector, where they differ from the preset's."""
 
     @property
+    def taxonomy(self) -> Taxonomy:
+        """What the cells are counted by; all slides have the same."""
+        return self.slides[0].taxonomy if self.slides else EIGHT_CLASSES
+
+    @property
     def failures(self) -> tuple[Failure, ...]:
         """Files that could not be analyzed."""
         return tuple(failure for one in self.slides for failure in one.failures)
@@ -101,7 +105,7 @@ class Analysis:
     @property
     def cells(self) -> pd.DataFrame:
         """One row a cell, the columns of ``cells.csv``."""
-        return cells_frame(((one.slide.name, one.table) for one in self.slides), EIGHT_CLASSES.names)
+        return cells_frame(((one.slide.name, one.table) for one in self.slides), self.taxonomy.names)
 
     @property
     def fields(self) -> pd.DataFrame:
@@ -152,20 +156,20 @@ def analysis_of(
 def load_eight_classes(
     weights: str | Path = DEFAULT_CLASSIFIER, *, device: str = "auto", threshold: float | None = None
 ) -> Classifier:
-    """A classifier whose classes can be counted.
+    """A classifier for the workbench, which counts by the eight classes.
 
     Raises
     ------
     WbcError
-        As :func:`~napari_wbc.classify.predict.load_classifier`, and if a class has no place in the
-        differential.
+        As :func:`~napari_wbc.classify.predict.load_classifier`, and if a class is none of the eight.
     """
     classifier = load_classifier(weights, device=device, threshold=threshold)
     unknown = [name for name in classifier.card.classes if name not in EIGHT_CLASSES.names]
     if unknown:
         raise WeightsError(
-            f"{weights}: the classes {', '.join(unknown)} have no place in the differential; "
-            f"it counts {', '.join(EIGHT_CLASSES.names)}."
+            f"{weights}: the classes {', '.join(unknown)} have no place in the differential of the "
+            f"workbench, which counts {', '.join(EIGHT_CLASSES.names)}; analyze with these weights from "
+            "Python or the shell."
         )
     return classifier
 
@@ -182,11 +186,7 @@ def classify_cells(
     cells : sequence of Cell
     classifier : Classifier
     """
-    preset = classifier.preset
-    boxes = [cell.detection.bbox for cell in cells]
-    predictions: tuple[Prediction, ...] = classifier.predict(
-        cut_crops(image, boxes, size=preset.size, factor=preset.factor)
-    )
+    predictions = classifier.classify(image, [cell.detection.bbox for cell in cells])
     return tuple(cell.predicted(p) for cell, p in zip(cells, predictions, strict=True))
 
 
@@ -200,6 +200,7 @@ def analyze_slide_steps(
     classifier: Classifier | None,
     *,
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
+    taxonomy: Taxonomy = EIGHT_CLASSES,
     offset: int = 0,
     total: int = 0,
 ) -> Steps[SlideAnalysis]:
@@ -213,6 +214,8 @@ def analyze_slide_steps(
         Without one, the cells are located only.
     read : callable
         Gives the pixels of a field.
+    taxonomy : Taxonomy
+        That the cells are counted by; it has the classes of the classifier.
     offset, total : int
         Fields done before and of all, for the progress over several slides.
     """
@@ -241,20 +244,15 @@ def analyze_slide_steps(
         blood_cells,
         detector=detector.name,
         classified=classifier is not None,
+        taxonomy=taxonomy,
     )
 
 
-def _classifier_steps(
-    total: int,
-    weights: str | Path = DEFAULT_CLASSIFIER,
-    *,
-    device: str = "auto",
-    threshold: float | None = None,
-) -> Steps[Classifier | None]:
+def _classifier_steps(total: int, load: Callable[[], Classifier]) -> Steps[Classifier | None]:
     """The classifier; None with a notice where PyTorch is missing or broken."""
     yield Progress("loading weights", 0, total)
     try:
-        return load_eight_classes(weights, device=device, threshold=threshold)
+        return load()
     except TorchMissing:
         yield Progress("loading weights", 0, total, "Cells are not classified, since PyTorch is missing.")
         return None
@@ -266,25 +264,32 @@ def analyze_fields_steps(
     preset: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     *,
+    weights: str | Path = DEFAULT_CLASSIFIER,
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
 ) -> Steps[SlideAnalysis]:
-    """Locate and classify the cells of one slide with the shipped classifier.
+    """Locate and classify the cells of one slide, and count them by the eight classes.
 
     Parameters
     ----------
     slide : Slide
     detector, preset, parameters
         Of :func:`~napari_wbc.pipeline.locate.make_detector`.
+    weights : str or Path
+        Name or file of the classifier's weights.
     read : callable
         Gives the pixels of a field.
     """
     finder = yield from detector_steps(detector, preset, parameters)
-    classifier = yield from _classifier_steps(len(slide.fields))
+    classifier = yield from _classifier_steps(len(slide.fields), lambda: load_eight_classes(weights))
     return (yield from analyze_slide_steps(slide, finder, classifier, read=read))
 
 
 def classify_table_steps(
-    slide: Slide, table: CellTable, *, read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file
+    slide: Slide,
+    table: CellTable,
+    *,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
 ) -> Steps[tuple[Cell, ...]]:
     """Classify the cells of a table that have no prediction yet.
 
@@ -295,7 +300,7 @@ def classify_table_steps(
     """
     fields = [f for f in slide.fields if any(c.prediction is None for c in table.of_field(f.fov_id))]
     yield Progress("loading weights", 0, len(fields))
-    classifier = load_eight_classes()
+    classifier = load_eight_classes(weights)
     classified: list[Cell] = []
     for done, field in enumerate(fields, start=1):
         cells = [cell for cell in table.of_field(field.fov_id) if cell.prediction is None]
@@ -319,11 +324,16 @@ def analyze_steps(
     slides = find_slides(paths, skip=skip)
     total = sum(len(slide.fields) for slide in slides)
     finder = yield from detector_steps(detector, preset, parameters, device=device)
-    classifier = yield from _classifier_steps(total, weights, device=device, threshold=threshold)
+    classifier = yield from _classifier_steps(
+        total, lambda: load_classifier(weights, device=device, threshold=threshold)
+    )
+    taxonomy = taxonomy_of(classifier.card) if classifier else EIGHT_CLASSES
     results: list[SlideAnalysis] = []
     offset = 0
     for slide in slides:
-        one = yield from analyze_slide_steps(slide, finder, classifier, offset=offset, total=total)
+        one = yield from analyze_slide_steps(
+            slide, finder, classifier, taxonomy=taxonomy, offset=offset, total=total
+        )
         results.append(one)
         offset += len(slide.fields)
     return _analysis(results, finder, classifier, parameters)
@@ -341,7 +351,9 @@ def analyze_demo_steps(out: Path, *, device: str = "auto") -> Steps[tuple[DemoSl
     """
     demo = yield from demo_slide_steps(out)
     finder = yield from detector_steps(device=device)
-    classifier = yield from _classifier_steps(len(demo.slide.fields), device=device)
+    classifier = yield from _classifier_steps(
+        len(demo.slide.fields), lambda: load_eight_classes(device=device)
+    )
     one = yield from analyze_slide_steps(demo.slide, finder, classifier)
     return demo, _analysis([one], finder, classifier)
 

@@ -49,14 +49,15 @@ def classify_steps(
     preset = classifier.preset
     read: list[Path] = []
     crops: list[npt.NDArray[np.uint8]] = []
+    red: list[npt.NDArray[np.float32]] = []
     failures: list[Failure] = []
     for done, path in enumerate(files, start=1):
         note = ""
         try:
             image = read_image(path)
-            crops.append(
-                cut_crops(image, [one_cell_box(image, preset)], size=preset.size, factor=preset.factor)[0]
-            )
+            light, box = preset.field(image), one_cell_box(image, preset)
+            crops.append(cut_crops(light.image, [box], size=preset.size, factor=preset.factor)[0])
+            red.append(light.red)
             read.append(path)
         except ReadError as error:
             note = str(error)
@@ -64,7 +65,8 @@ def classify_steps(
         yield Progress("locating", done, len(files), note)
     predictions: list[Prediction] = []
     for start in range(0, len(crops), BATCH):
-        predictions += classifier.predict(np.stack(crops[start : start + BATCH]))
+        rows = slice(start, start + BATCH)
+        predictions += classifier.predict(np.stack(crops[rows]), np.stack(red[rows]))
         yield Progress("classifying", min(start + BATCH, len(crops)), len(crops))
     return Classification(tuple(zip(read, predictions, strict=True)), tuple(failures))
 

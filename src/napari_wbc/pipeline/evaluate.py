@@ -2,19 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_wbc.classify.predict import load_classifier
+from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import WbcError
-from napari_wbc.model.progress import Steps
-from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
-from napari_wbc.train.metrics import Metrics, measure_by_source
+from napari_wbc.model.mapping import mapped, mapping
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.storage.atomic import make_folder, write_text
+from napari_wbc.train import plots
+from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, read_training_set
+from napari_wbc.train.metrics import Metrics, Scores, measure_by_source, score_by_source
+from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
-__all__ = ["evaluate_steps", "read_training_sets"]
+__all__ = ["Evaluation", "evaluate_steps", "read_training_sets", "relabelled", "write_evaluation"]
+
+BATCH = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What a classifier says of labelled cells.
+
+    Parameters
+    ----------
+    taxonomy : Taxonomy
+        Of B classes.
+    truth : ndarray, shape (N,), int64
+        Index of each cell's class.
+    probabilities : ndarray, shape (N, B), 0 to 1
+        Rows sum to 1.
+    sources : ndarray, shape (N,), str
+        Laboratory or data set of each cell.
+    left_out : mapping of str to int
+        Labels that are no class of the taxonomy, and how many cells have them.
+    model_id : str
+        Name and version of the weights.
+    """
+
+    taxonomy: Taxonomy
+    truth: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+    sources: npt.NDArray[np.str_]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    model_id: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the indices."""
+        return self.taxonomy.names
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """Index of the most probable class, shape (N,), whatever its confidence."""
+        best: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return best
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """All measures, by source."""
+        return score_by_source(self.truth, self.probabilities, self.sources, self.classes)
+
+    @property
+    def metrics(self) -> dict[str, Metrics]:
+        """Agreement with the labels, by source."""
+        return measure_by_source(self.truth, self.predicted, self.sources, self.classes)
 
 
 def read_training_sets(paths: Sequence[str | Path]) -> tuple[LabelledCell, ...]:
@@ -27,8 +87,9 @@ def evaluate_steps(
     *,
     split: str = "test",
     weights: str | Path = DEFAULT_CLASSIFIER,
+    taxonomy: Taxonomy | None = None,
     device: str = "auto",
-) -> Steps[dict[str, Metrics]]:
+) -> Steps[Evaluation]:
     """Measure a classifier on one split of training sets.
 
     Parameters
@@ -39,23 +100,90 @@ def evaluate_steps(
         ``train``, ``val`` or ``test``.
     weights : str or Path
         Name or file of the classifier's weights.
+    taxonomy : Taxonomy, optional
+        To measure by; both labels and probabilities are mapped to it. The model's own where None.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
 
     Returns
     -------
-    dict of source to Metrics
+    Evaluation
+        Cells whose label is no class of the taxonomy are left out and counted.
 
     Raises
     ------
     WbcError
-        If the split is empty, or an argument is wrong.
+        If the split is empty, none of its labels or of the model's classes counts as a class of
+        the taxonomy, or an argument is wrong.
     """
     cells = [cell for cell in read_training_sets(paths) if cell.split == split]
     if not cells:
         raise WbcError(f"The training sets hold no cell in the split {split!r}; choose another.")
+    yield Progress("loading weights", 0, len(cells))
     classifier = load_classifier(weights, device=device)
-    classes = classifier.card.classes
-    data = yield from cut_training_crops(cells, classes, classifier.preset)
-    predicted = np.array([classes.index(p.cell_class) for p in classifier.predict(data.crops)])
-    return measure_by_source(data.labels, predicted, data.sources, classes)
+    names = classifier.card.classes
+    taxonomy = taxonomy or taxonomy_of(classifier.card)
+    mapping(names, taxonomy)  # where there is none, it is said before the crops are cut
+    kept, left_out = relabelled(cells, taxonomy)
+    data = yield from cut_training_crops(kept, taxonomy.names, classifier.preset)
+    probabilities = yield from _predict_steps(classifier, data)
+    return Evaluation(
+        taxonomy,
+        data.labels,
+        mapped(probabilities, names, taxonomy),
+        data.sources,
+        left_out,
+        classifier.card.model_id,
+    )
+
+
+def relabelled(
+    cells: Iterable[LabelledCell], taxonomy: Taxonomy
+) -> tuple[list[LabelledCell], dict[str, int]]:
+    """The cells that have a class there, labelled by it, and how many there are of the other labels."""
+    kept: list[LabelledCell] = []
+    left_out: Counter[str] = Counter()
+    for cell in cells:
+        if (name := taxonomy.class_of(cell.label)) is None:
+            left_out[cell.label] += 1
+        else:
+            kept.append(replace(cell, label=name))
+    if not kept:
+        raise WbcError(
+            f"No label of the training sets ({', '.join(left_out)}) counts as a class of the taxonomy "
+            f"{taxonomy.name!r} ({', '.join(taxonomy.names)}); choose another taxonomy."
+        )
+    return kept, dict(left_out)
+
+
+def _predict_steps(classifier: Classifier, data: CropSet) -> Steps[npt.NDArray[np.float64]]:
+    """Probabilities of the classifier's own classes, shape (N, A)."""
+    found: list[tuple[float, ...]] = []
+    for start in range(0, len(data.crops), BATCH):
+        rows = slice(start, start + BATCH)
+        found += [p.probabilities for p in classifier.predict(data.crops[rows], data.red[rows])]
+        yield Progress("classifying", len(found), len(data.crops))
+    return np.array(found)
+
+
+def write_evaluation(evaluation: Evaluation, out: str | Path) -> None:
+    """Write ``scores.json`` (every measure by source) and the pictures of them.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    out : str or Path
+        Folder; gets ``confusion.png``, ``roc.png`` and ``calibration.png`` too.
+    """
+    out = Path(out)
+    make_folder(out)
+    plots.write_evaluation(
+        out, evaluation.truth, evaluation.probabilities, evaluation.sources, evaluation.classes
+    )
+    content = {
+        "model": evaluation.model_id,
+        "classes": evaluation.classes,
+        "left_out": dict(evaluation.left_out),
+        "sources": {source: asdict(scores) for source, scores in evaluation.scores.items()},
+    }
+    write_text(out / "scores.json", json.dumps(content, indent=1) + "\n")

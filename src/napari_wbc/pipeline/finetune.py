@@ -8,16 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Steps
-from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.pipeline.evaluate import read_training_sets
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
+from napari_wbc.pipeline.evaluate import read_training_sets, relabelled
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.train.augment import Augmentation
+from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
-from napari_wbc.train.engine import ROOM, Recipe, Trained, train_classifier
+from napari_wbc.train.engine import Recipe, Trained, train_classifier
 from napari_wbc.train.fields import read_fields
 from napari_wbc.weights.device import resolve_device
 
@@ -25,27 +27,40 @@ __all__ = ["read_config", "train_detector_steps", "train_steps"]
 
 
 def train_steps(
-    paths: Sequence[str | Path], out: str | Path, *, device: str = "auto", **recipe: Any
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    taxonomy: Taxonomy = EIGHT_CLASSES,
+    device: str = "auto",
+    **recipe: Any,
 ) -> Steps[Trained]:
-    """Train a classifier of the eight classes.
+    """Train a classifier.
 
     Parameters
     ----------
     paths : sequence of path
         Training sets.
     out : str or Path
-        Folder of the weights, the card and the checkpoint; an interrupted run is resumed.
+        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is resumed.
+    taxonomy : Taxonomy
+        Classes to learn; cells whose label counts as none of them are left out.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     **recipe
-        Of :class:`~napari_wbc.train.engine.Recipe`.
+        Of :class:`~napari_wbc.train.engine.Recipe`; ``preset`` and ``augmentation`` as mappings.
+
+    Raises
+    ------
+    WbcError
+        If the recipe has no such entry, or as :func:`~napari_wbc.train.engine.train_classifier`.
     """
-    plan = Recipe(**recipe)
+    plan: Recipe = _planned(Recipe, recipe, Preset)
     device = resolve_device(device)
     make_folder(Path(out))
     cells = [cell for cell in read_training_sets(paths) if cell.split != "test"]
-    data = yield from cut_training_crops(cells, EIGHT_CLASSES.names, plan.preset, room=ROOM)
-    return (yield from train_classifier(data, EIGHT_CLASSES.names, plan, out, device=device))
+    kept, _ = relabelled(cells, taxonomy)
+    data = yield from cut_training_crops(kept, taxonomy.names, plan.preset, room=ROOM)
+    return (yield from train_classifier(data, taxonomy, plan, out, device=device))
 
 
 def train_detector_steps(
@@ -71,7 +86,7 @@ def train_detector_steps(
         If the recipe has no such entry, or as
         :func:`~napari_wbc.train.detector.train_detector`.
     """
-    plan = _recipe(recipe)
+    plan: DetectorRecipe = _planned(DetectorRecipe, recipe, DetectorPreset)
     device = resolve_device(device)
     make_folder(Path(out))
     cells = [cell for cell in read_training_sets(paths) if cell.split != "test"]
@@ -79,20 +94,20 @@ def train_detector_steps(
     return (yield from train_detector(data, plan, out, device=device))
 
 
-def _recipe(values: Mapping[str, Any]) -> DetectorRecipe:
+def _planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:
+    """A recipe of a kind from values, with its preset and augmentation as mappings."""
     plan = dict(values)
-    for name, kind in (("preset", DetectorPreset), ("augmentation", Augmentation)):
+    for name, part_kind in (("preset", preset), ("augmentation", Augmentation)):
         part = plan.get(name, {})
         if not isinstance(part, Mapping):
-            raise WbcError(f"A detector's recipe takes {name} as a table of values, not {part!r}.")
-        plan[name] = _filled(kind, part, f"{name}.")
+            raise WbcError(f"A recipe takes {name} as a table of values, not {part!r}.")
+        plan[name] = _filled(part_kind, part, f"{name}.")
     if "classes" in plan:
         classes = plan["classes"]
         if not isinstance(classes, (list, tuple)) or not all(isinstance(one, str) for one in classes):
-            raise WbcError(f"A detector's recipe takes classes like {BLOOD_CLASSES}, not {classes!r}.")
+            raise WbcError(f"A recipe takes classes like {BLOOD_CLASSES}, not {classes!r}.")
         plan["classes"] = tuple(classes)
-    result: DetectorRecipe = _filled(DetectorRecipe, plan, "")
-    return result
+    return _filled(kind, plan, "")
 
 
 def _filled(kind: Any, values: Mapping[str, Any], where: str) -> Any:
@@ -100,7 +115,7 @@ def _filled(kind: Any, values: Mapping[str, Any], where: str) -> Any:
     unknown = [name for name in values if name not in known]
     if unknown:
         raise WbcError(
-            f"A detector's recipe has no {', '.join(where + name for name in unknown)}; "
+            f"A recipe has no {', '.join(where + name for name in unknown)}; "
             f"it has {', '.join(where + name for name in known)}."
         )
     for name, value in values.items():
@@ -109,7 +124,7 @@ def _filled(kind: Any, values: Mapping[str, Any], where: str) -> Any:
         if default is not dataclasses.MISSING and (
             not isinstance(value, fits) or (isinstance(value, bool) and not isinstance(default, bool))
         ):
-            raise WbcError(f"A detector's recipe takes {where}{name} like {default!r}, not {value!r}.")
+            raise WbcError(f"A recipe takes {where}{name} like {default!r}, not {value!r}.")
     return kind(**values)
 
 
@@ -137,7 +152,7 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WbcError(f"{path}: not a readable TOML file ({error}).") from error
-    given = [name for name in ("paths", "out", "device") if name in recipe]
+    given = [name for name in ("paths", "out", "device", "taxonomy") if name in recipe]
     if given:
         raise WbcError(f"{path}: a recipe has no {', '.join(given)}; say it where the training is started.")
     data = recipe.pop("data", [])

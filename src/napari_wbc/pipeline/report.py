@@ -91,6 +91,7 @@ def differential_json(analysis: Analysis) -> list[dict[str, Any]]:
             "detector": analysis.detector,
             "detector_parameters": dict(analysis.parameters),
             "model": analysis.model_id,
+            "taxonomy": one.taxonomy.name,
             "threshold": analysis.threshold,
             "confidence_level": (counted := one.differential).confidence_level,
             "leukocytes": counted.total,

@@ -1,4 +1,4 @@
-"""Augmentation of batches of crops: turned, scaled, recoloured, blurred.
+"""Augmentation of batches of crops: turned, scaled, restained, recoloured, blurred.
 
 Strong in colour, because stain and camera are what differs between laboratories. All of it
 runs on whole batches on the device of the network.
@@ -45,9 +45,13 @@ class Augmentation:
         much of one stain another laboratory uses instead of another. White glass stays white.
     depth : float
         Absorbances are multiplied by a factor drawn log-uniformly from 1 / (1 + depth) to 1 + depth.
+    red_level, nucleus_level : float
+        Deviation of the logarithm of an anchor's absorbance (see :meth:`misjudged`).
+    red_hue, nucleus_hue : float
+        Deviation of each part of an anchor's direction.
     """
 
-    zoom: float = 0.2
+    zoom: float = 0.3
     shift: float = 0.06
     shear: float = 0.1
     mix: float = 0.1
@@ -57,14 +61,18 @@ class Augmentation:
     noise: float = 0.03
     stain: float = 0.0
     depth: float = 0.0
+    red_level: float = 0.45
+    red_hue: float = 0.13
+    nucleus_level: float = 0.15
+    nucleus_hue: float = 0.05
 
-    def apply(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
-        """Augment a batch.
+    def move(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
+        """Turn, mirror, shear, scale and shift a batch.
 
         Parameters
         ----------
         crops : Tensor, shape (N, 3, S, S)
-            RGB, 0 to 1, cut with room around the ``size`` x ``size`` centre.
+            RGB, cut with room around the ``size`` x ``size`` centre.
         size : int
             Side of the result in pixels; unzoomed, one pixel stays one pixel.
         rng : Generator
@@ -72,14 +80,11 @@ class Augmentation:
 
         Returns
         -------
-        Tensor, shape (N, 3, size, size), 0 to 1
+        Tensor, shape (N, 3, size, size)
         """
-        if not len(crops):
-            return crops.new_empty((0, 3, size, size))
-        return self.recolor(self._move(crops, size, rng), rng).clamp(0, 1)
-
-    def _move(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
         n = len(crops)
+        if not n:
+            return crops.new_empty((0, 3, size, size))
 
         def uniform(limit: float) -> torch.Tensor:
             return (torch.rand(n, generator=rng) * 2 - 1) * limit
@@ -99,9 +104,35 @@ class Augmentation:
         grid = functional.affine_grid(theta, [n, 3, size, size], align_corners=False)
         return functional.grid_sample(crops, grid, padding_mode="border", align_corners=False)
 
+    def misjudged(
+        self, red: torch.Tensor, nuclei: torch.Tensor, rng: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Anchors as another laboratory's might be measured, wrong in depth and hue.
+
+        Parameters
+        ----------
+        red, nuclei : Tensor, shape (N, 3)
+            Absorbances, see :mod:`napari_wbc.classify.anchors`.
+        rng : Generator
+            On the CPU.
+        """
+        strength = torch.rand(len(red), 1, generator=rng)
+
+        def wrong(anchor: torch.Tensor, level: float, hue: float) -> torch.Tensor:
+            noise = torch.randn(len(anchor), 4, generator=rng) * strength
+            size = anchor.norm(dim=1, keepdim=True)
+            way = anchor / size.clamp(min=1e-3) + hue * noise[:, :3].to(anchor.device)
+            way = way / way.norm(dim=1, keepdim=True).clamp(min=1e-3)
+            shaken: torch.Tensor = way * size * torch.exp(level * noise[:, 3:].to(anchor.device))
+            return shaken
+
+        return wrong(red, self.red_level, self.red_hue), wrong(nuclei, self.nucleus_level, self.nucleus_hue)
+
     def recolor(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """Change colours, sharpness and noise of a batch, shape (N, 3, height, width), about 0 to 1."""
         n = len(x)
+        if not n:
+            return x
 
         def draw(*shape: int) -> torch.Tensor:
             return torch.rand(*shape, generator=rng).to(x.device)

@@ -33,16 +33,19 @@ def check_run(name: str, precision: str) -> None:
     """Refuse a name that is no file name, and a precision that is not offered."""
     if precision not in PRECISIONS:
         raise WbcError(f"No precision {precision!r}; choose one of: {', '.join(PRECISIONS)}.")
-    if not name or Path(name).name != name:
+    if name in ("", ".", "..") or Path(name).name != name:
         raise WbcError(f"{name!r} cannot name weights; give a plain file name.")
 
 
 def set_rate(optimizer: Any, rate: float, step: int, steps: int, epochs: int) -> None:
-    """Set the learning rate of a step: up over the first epoch, then down as a cosine."""
+    """Set the learning rate of a step: up over the first epoch, then down as a cosine.
+
+    A parameter group with a ``scale`` gets so many times the rate.
+    """
     done = step / (epochs * steps)
     rate *= min((step + 1) / steps, 0.5 * (1 + math.cos(math.pi * done)))
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("scale", 1.0)
 
 
 def update_mean(mean: nn.Module, network: nn.Module, decay: float, step: int) -> None:

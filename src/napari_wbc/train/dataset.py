@@ -67,6 +67,9 @@ class CropSet:
     Parameters
     ----------
     crops : ndarray, shape (N, size, size, 3), uint8
+        Cut from the fields that the preset prepares.
+    red : ndarray, shape (N, 3), float32
+        Absorbance of red cells in the field of each crop; NaN where there are none.
     labels : ndarray, shape (N,), int64
         Indices of classes.
     sources : ndarray, shape (N,), str
@@ -76,6 +79,7 @@ class CropSet:
     """
 
     crops: npt.NDArray[np.uint8]
+    red: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     sources: npt.NDArray[np.str_]
     splits: npt.NDArray[np.str_]
@@ -84,7 +88,12 @@ class CropSet:
     def where(self, keep: npt.NDArray[np.bool_]) -> CropSet:
         """The crops for which ``keep``, shape (N,), is true."""
         return CropSet(
-            self.crops[keep], self.labels[keep], self.sources[keep], self.splits[keep], self.sha256
+            self.crops[keep],
+            self.red[keep],
+            self.labels[keep],
+            self.sources[keep],
+            self.splits[keep],
+            self.sha256,
         )
 
 
@@ -168,7 +177,7 @@ def cut_training_crops(
     classes : sequence of str
         Class names; their order gives the label indices.
     preset : Preset
-        Size and factor of the crops.
+        Says how fields are prepared, and the size and factor of the crops.
     room : float
         Both size and factor are multiplied by this, so that augmentation has room to turn
         and shift the crop at unchanged scale.
@@ -187,21 +196,26 @@ def cut_training_crops(
         raise WbcError(f"Labels {unknown} are not among the classes {list(classes)}; rename or map them.")
     size = round(preset.size * room)
     crops = np.empty((len(cells), size, size, 3), dtype=np.uint8)
+    red = np.empty((len(cells), 3), dtype=np.float32)
     done, digest = 0, hashlib.sha256()
     for path, group in groupby(cells, key=lambda cell: cell.path):
         here = list(group)
         image = read_image(path)
         boxes = [cell.box or one_cell_box(image, preset) for cell in here]
-        crops[done : done + len(here)] = cut_crops(image, boxes, size=size, factor=preset.factor * room)
+        light = preset.field(image)
+        rows = slice(done, done + len(here))
+        crops[rows] = cut_crops(light.image, boxes, size=size, factor=preset.factor * room)
+        red[rows] = light.red
         digest.update(
             "".join(f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n" for cell in here).encode()
         )
-        digest.update(crops[done : done + len(here)].tobytes())
+        digest.update(crops[rows].tobytes())
         done += len(here)
         yield Progress("cutting crops", done, len(cells))
     index = {name: i for i, name in enumerate(classes)}
     return CropSet(
         crops,
+        red,
         np.array([index[cell.label] for cell in cells], dtype=np.int64),
         np.array([cell.source for cell in cells], dtype=np.str_),
         np.array([cell.split for cell in cells], dtype=np.str_),

@@ -29,7 +29,7 @@ from napari_wbc.train.canvas import Canvas, CanvasMaker
 from napari_wbc.train.checkpoint import Checkpoint, check_run, set_rate, update_mean
 from napari_wbc.train.curves import write_curves
 from napari_wbc.train.fields import FieldSet, TrainingField
-from napari_wbc.train.metrics import Truth, average_precision
+from napari_wbc.train.precision import Truth, average_precision
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.store import load_weights, read_card, save_weights

@@ -1,19 +1,28 @@
-"""How good predictions are."""
+"""How good predictions are: classes, probabilities, and scores of cells unlike the training data."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.model.cell import Detection
-from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.errors import WbcError
 
-__all__ = ["AveragePrecision", "Metrics", "Truth", "average_precision", "measure", "measure_by_source"]
+__all__ = [
+    "Metrics",
+    "Reliability",
+    "Scores",
+    "auc",
+    "measure",
+    "measure_by_source",
+    "reliability",
+    "score",
+    "score_by_source",
+]
+
+BINS = 15
+"""Bins of the expected calibration error (Guo et al. 2017)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,100 +110,185 @@ def measure_by_source(
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """The cells of one field, for :func:`average_precision`.
+class Scores(Metrics):
+    """Agreement of predicted probabilities and true classes.
 
     Parameters
     ----------
-    shape : tuple of int
-        Height and width of the field.
-    boxes : tuple of BBox
-    outlines : tuple of Outline
-        Of the same cells, or none; they are needed for the precision of outlines.
+    precision, f1, support : dict
+        Class name to precision and F1, 0 to 1, and number of cells, of the classes that occur. The
+        precision of a class that is never predicted is 0.
+    auc : dict
+        Class name to the area under the ROC of the class against the rest, 0 to 1, of the classes that
+        some cells have and some have not.
+    macro_auc : float
+        Mean of ``auc``; NaN where it is empty.
+    calibration_error : float
+        Expected calibration error of the likeliest class, 0 to 1; see :class:`Reliability`.
+    negative_log_likelihood : float
+        Mean over the cells, in nats.
     """
 
-    shape: tuple[int, int]
-    boxes: tuple[BBox, ...]
-    outlines: tuple[Outline, ...] = ()
+    precision: dict[str, float]
+    f1: dict[str, float]
+    support: dict[str, int]
+    auc: dict[str, float]
+    macro_auc: float
+    calibration_error: float
+    negative_log_likelihood: float
 
 
-@dataclass(frozen=True, slots=True)
-class AveragePrecision:
-    """COCO's average precision, each 0 to 1; NaN where there is no cell.
-
-    Parameters
-    ----------
-    mean : float
-        Over the IoU thresholds 0.5, 0.55, ... 0.95.
-    at_50, at_75 : float
-        At the IoU thresholds 0.5 and 0.75.
-    """
-
-    mean: float
-    at_50: float
-    at_75: float
-
-
-def average_precision(
-    fields: Iterable[tuple[Truth, Sequence[Detection]]], *, kind: Literal["bbox", "segm"] = "bbox"
-) -> AveragePrecision:
-    """COCO's average precision of detections (Lin et al. 2014), by faster-coco-eval.
+def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str, ...]) -> Scores:
+    """Compare predicted probabilities with true classes.
 
     Parameters
     ----------
-    fields : iterable of (Truth, sequence of Detection)
-        One a field.
-    kind : str
-        ``bbox`` compares boxes, ``segm`` outlines.
+    truth : array-like, shape (N,), int
+        Class indices.
+    probabilities : array-like, shape (N, classes), float
+        0 to 1, each row summing to 1.
+    classes : tuple of str
+        Class names.
+
+    Raises
+    ------
+    WbcError
+        If the shapes do not fit or a probability is not finite.
 
     Examples
     --------
-    >>> box = BBox(0, 0, 10, 10)
-    >>> average_precision([(Truth((20, 20), (box,)), [Detection(box)])]).mean
-    1.0
+    >>> found = score([0, 0, 1], [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], ("a", "b"))
+    >>> found.precision, found.macro_auc, round(found.calibration_error, 3)
+    ({'a': 1.0, 'b': 0.5}, 1.0, 0.3)
     """
-    from faster_coco_eval import COCO, COCOeval_faster
-
-    images: list[dict[str, object]] = []
-    annotations: list[dict[str, object]] = []
-    results: list[dict[str, object]] = []
-    for i, (truth, detections) in enumerate(fields, start=1):
-        images.append({"id": i, "height": truth.shape[0], "width": truth.shape[1]})
-        shapes = truth.outlines if kind == "segm" else (None,) * len(truth.boxes)
-        for box, outline in zip(truth.boxes, shapes, strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": i,
-                    "category_id": 1,
-                    "iscrowd": 0,
-                    "area": box.area,
-                    **_coco_shape(box, outline),
-                }
-            )
-        for d in detections:
-            shape = _coco_shape(d.bbox, d.outline if kind == "segm" else None)
-            results.append({"image_id": i, "category_id": 1, "score": d.score, **shape})
-    if not annotations:
-        return AveragePrecision(math.nan, math.nan, math.nan)
-    if not results:
-        return AveragePrecision(0.0, 0.0, 0.0)
-    known = COCO(
-        {
-            "info": {},
-            "images": images,
-            "annotations": annotations,
-            "categories": [{"id": 1, "name": "cell"}],
-        }
+    true = np.asarray(truth, dtype=int)
+    chances = np.asarray(probabilities, dtype=float).reshape(-1, len(classes))
+    if len(true) != len(chances) or not np.isfinite(chances).all():
+        raise WbcError(
+            f"{len(true)} cells and {len(chances)} rows of probabilities of {len(classes)} classes; "
+            "give one row of finite numbers for each cell."
+        )
+    guess = chances.argmax(axis=1)
+    plain = measure(true, guess, classes)
+    areas = {name: auc(chances[true != k, k], chances[true == k, k]) for k, name in enumerate(classes)}
+    areas = {name: area for name, area in areas.items() if not np.isnan(area)}
+    confusion = np.array(plain.confusion)
+    hits, support, named = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    occurs = [(k, name) for k, name in enumerate(classes) if support[k]]
+    return Scores(
+        plain.n,
+        plain.accuracy,
+        plain.balanced_accuracy,
+        plain.macro_f1,
+        plain.recall,
+        plain.confusion,
+        precision={name: float(hits[k] / max(named[k], 1)) for k, name in occurs},
+        f1={name: float(2 * hits[k] / (support[k] + named[k])) for k, name in occurs},
+        support={name: int(support[k]) for k, name in occurs},
+        auc=areas,
+        macro_auc=float(np.mean(list(areas.values()))) if areas else np.nan,
+        calibration_error=reliability(chances.max(axis=1), guess == true).error,
+        negative_log_likelihood=_negative_log_likelihood(chances[np.arange(len(true)), true]),
     )
-    evaluation = COCOeval_faster(known, known.loadRes(results), kind, print_function=lambda *_: None)
-    evaluation.run()
-    mean, at_50, at_75 = (max(float(value), 0.0) for value in evaluation.stats[:3])
-    return AveragePrecision(mean, at_50, at_75)
 
 
-def _coco_shape(box: BBox, outline: Outline | None) -> dict[str, object]:
-    shape: dict[str, object] = {"bbox": [box.left, box.top, box.width, box.height]}
-    if outline is not None:
-        shape["segmentation"] = [outline.array()[:, ::-1].ravel().tolist()]
-    return shape
+def score_by_source(
+    truth: npt.NDArray[np.integer],
+    probabilities: npt.NDArray[np.floating],
+    sources: npt.NDArray[np.str_],
+    classes: tuple[str, ...],
+) -> dict[str, Scores]:
+    """Compare predicted probabilities with true classes for each laboratory by itself.
+
+    Parameters
+    ----------
+    truth : ndarray, shape (N,), int
+        Class indices.
+    probabilities : ndarray, shape (N, classes), float
+    sources : ndarray, shape (N,), str
+    classes : tuple of str
+        Class names.
+    """
+    return {
+        str(source): score(truth[sources == source], probabilities[sources == source], classes)
+        for source in np.unique(sources)
+    }
+
+
+def _negative_log_likelihood(chances: npt.NDArray[np.floating]) -> float:
+    """Mean of the true classes' surprise, in nats; a chance of 0 counts as float's resolution."""
+    return float(-np.log(np.maximum(chances, np.finfo(float).eps)).mean()) if len(chances) else np.nan
+
+
+def auc(inside: npt.ArrayLike, outside: npt.ArrayLike) -> float:
+    """Area under the ROC of a score that should be higher outside than inside.
+
+    Parameters
+    ----------
+    inside, outside : array-like, shape (N,) and (M,), float
+        For instance the scores of cells like and unlike the training data.
+
+    Returns
+    -------
+    float
+        Chance that one outside scores higher than one inside, 0 to 1; NaN where either is empty.
+
+    Examples
+    --------
+    >>> auc([0.1, 0.2, 0.4], [0.3, 0.9])
+    0.8333333333333334
+    """
+    from sklearn.metrics import roc_auc_score
+
+    low, high = np.ravel(inside), np.ravel(outside)
+    if not (len(low) and len(high)):
+        return np.nan
+    return float(roc_auc_score(np.repeat([0, 1], [len(low), len(high)]), np.concatenate([low, high])))
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Confidence against accuracy in bins of equal width (Guo et al. 2017).
+
+    Parameters
+    ----------
+    counts : tuple of int
+        Cells in each bin; bin i holds the confidences in (i / bins, (i + 1) / bins].
+    confidence, accuracy : tuple of float
+        Mean confidence and part of right cells of each bin, 0 to 1; NaN in an empty one.
+    error : float
+        Mean distance of the two, weighted by counts, 0 to 1; NaN without cells.
+    """
+
+    counts: tuple[int, ...]
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    error: float
+
+
+def reliability(confidences: npt.ArrayLike, right: npt.ArrayLike, *, bins: int = BINS) -> Reliability:
+    """Sort cells into bins by confidence and compare with how many of each bin are right.
+
+    Parameters
+    ----------
+    confidences : array-like, shape (N,), float
+        Probability of the likeliest class, 0 to 1.
+    right : array-like, shape (N,), bool
+        Whether that class is the true one.
+    bins : int
+
+    Examples
+    --------
+    >>> reliability([0.9, 0.7], [True, False], bins=2).counts
+    (0, 2)
+    """
+    sure, hit = np.asarray(confidences, dtype=float), np.asarray(right, dtype=float)
+    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    some = np.where(counts, counts, np.nan)
+    confidence = np.bincount(place, sure, bins) / some
+    accuracy = np.bincount(place, hit, bins) / some
+    error = np.nansum(counts * np.abs(confidence - accuracy)) / len(sure) if len(sure) else np.nan
+    return Reliability(
+        tuple(counts.tolist()), tuple(confidence.tolist()), tuple(accuracy.tolist()), float(error)
+    )

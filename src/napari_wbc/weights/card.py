@@ -6,9 +6,11 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from napari_wbc.errors import WeightsError
+from napari_wbc.errors import WbcError, WeightsError
+from napari_wbc.model.taxonomy import TAXONOMIES, Taxonomy
+from napari_wbc.model.taxonomy_dict import taxonomy_from_dict, taxonomy_of_names
 
-__all__ = ["ModelCard"]
+__all__ = ["ModelCard", "taxonomy_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class ModelCard:
         Data, splits, hashes, seed, versions, command.
     metrics : dict
         What was measured, by data set.
+    taxonomy : dict, optional
+        Of the classes, as :meth:`~napari_wbc.model.taxonomy.Taxonomy.to_dict` gives it; see
+        :func:`taxonomy_of`.
+    mode : str
+        What the outputs mean, see :mod:`napari_wbc.classify.modes`.
     """
 
     name: str
@@ -50,6 +57,8 @@ class ModelCard:
     sha256: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    taxonomy: dict[str, Any] | None = None
+    mode: str = "softmax"
 
     def __post_init__(self) -> None:
         if not self.classes or not all(isinstance(name, str) for name in self.classes):
@@ -58,6 +67,11 @@ class ModelCard:
             raise WeightsError(
                 f"Model card {self.name!r} has temperature {self.temperature} and threshold "
                 f"{self.threshold}; expected one above 0, and one from 0 to 1."
+            )
+        if self.taxonomy is not None and taxonomy_of(self).names != self.classes:
+            raise WeightsError(
+                f"Model card {self.name!r} has the classes {', '.join(self.classes)} and a taxonomy of "
+                f"{', '.join(taxonomy_of(self).names)}; use the card saved with the weights."
             )
 
     @property
@@ -87,3 +101,23 @@ class ModelCard:
             raise WeightsError(
                 f"This is not a model card ({error}); use the card saved with the weights."
             ) from error
+
+
+def taxonomy_of(card: ModelCard) -> Taxonomy:
+    """The taxonomy of a model's classes, in the order of its outputs.
+
+    It is the card's own, or else the built-in one of just these classes, or else one made of
+    their names, with the built-in keys, colours and places where they have any.
+
+    Raises
+    ------
+    WeightsError
+        If the card holds something else in its place, or its class names make no taxonomy.
+    """
+    built_in = (one for one in TAXONOMIES.values() if one.names == card.classes)
+    try:
+        if card.taxonomy is not None:
+            return taxonomy_from_dict(card.taxonomy)
+        return next(built_in, None) or taxonomy_of_names(f"classes of {card.name}", card.classes)
+    except WbcError as error:
+        raise WeightsError(f"Model card {card.name!r}: {error}") from error

@@ -1,21 +1,81 @@
-"""Networks by name, one architecture a file."""
+"""Networks by name: the shipped one, and those of the published systems for comparison.
+
+Every network takes crops of shape (N, 3, S, S), float, of any side S from 32 pixels on, and gives
+logits of shape (N, n_classes). ``features`` gives what its last layer, ``head``, takes: shape (N, F).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from napari_wbc.errors import WbcError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["NETWORKS", "build_network"]
-
-NETWORKS = ("cdnn",)
-"""Names of the architectures."""
+__all__ = ["NETWORKS", "Network", "build_network"]
 
 
-def build_network(architecture: str, n_classes: int) -> nn.Module:
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How to build a network.
+
+    Parameters
+    ----------
+    module, name : str
+        Of its class, in this package; imported when it is built.
+    source : str
+        Where it is described.
+    size : int
+        Side of the square crop in pixels that it is trained on where nothing else is said.
+    options : mapping
+        Keyword arguments of the class.
+    """
+
+    module: str
+    name: str
+    source: str
+    size: int = 80
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def _backbone(backbone: str, source: str, smallest: int = 32) -> Network:
+    # 224 or 299 pixels in the sources; a located cell seldom has as many, and they take 3 to 5 times longer.
+    return Network("backbones", "Backbone", source, 128, {"backbone": backbone, "smallest": smallest})
+
+
+_YOUSSEF = "Youssef et al. 2024, Deep learning models for white blood cell image classification"
+_TIWARI = "Tiwari et al. 2018, Detection of subtype blood cells using deep learning"
+
+NETWORKS: Mapping[str, Network] = MappingProxyType(
+    {
+        "cdnn": Network("cdnn", "Cdnn", "this project, after He et al. 2016 and Wu and He 2018"),
+        "cdnn_batch_norm": Network(
+            "cdnn", "Cdnn", "this project, after He et al. 2016", options={"norm": "batch"}
+        ),
+        "youssef_1": Network("youssef", "Youssef1", _YOUSSEF),
+        "youssef_2": Network("youssef", "Youssef2", _YOUSSEF),
+        "dclnn_max": Network("dclnn", "Dclnn", _TIWARI, options={"pool": "max"}),
+        "dclnn_average": Network("dclnn", "Dclnn", _TIWARI, options={"pool": "average"}),
+        "chowdhury": Network("chowdhury", "Chowdhury", "Chowdhury et al. 2024, residual network"),
+        "separable": Network("separable", "Separable", "this project, after Chollet 2017"),
+        "vgg16": _backbone("vgg16", "Simonyan and Zisserman 2015"),
+        "resnet50": _backbone("resnet50", "He et al. 2016"),
+        "inception_v3": _backbone("inception_v3", "Szegedy et al. 2016", smallest=75),
+        "mobilenet_v2": _backbone("mobilenet_v2", "Sandler et al. 2018"),
+        "densenet121": _backbone("densenet121", "Huang et al. 2017"),
+        "xception": _backbone("legacy_xception", "Chollet 2017"),
+        "res2net50": _backbone("res2net50_26w_4s", "Gao et al. 2021"),
+    }
+)
+"""The architectures by name."""
+
+
+def build_network(architecture: str, n_classes: int) -> FeatureNetwork:
     """Build a network with fresh weights.
 
     Parameters
@@ -28,10 +88,11 @@ def build_network(architecture: str, n_classes: int) -> nn.Module:
     Raises
     ------
     WbcError
-        If there is no such architecture.
+        If there is no such architecture, or it needs timm and timm is not installed.
     """
     if architecture not in NETWORKS:
         raise WbcError(f"No network {architecture!r}; choose one of: {', '.join(NETWORKS)}.")
-    from napari_wbc.classify.networks.cdnn import Cdnn
-
-    return Cdnn(n_classes)
+    plan = NETWORKS[architecture]
+    module = import_module(f"{__name__}.{plan.module}")
+    network: FeatureNetwork = getattr(module, plan.name)(n_classes, **plan.options)
+    return network

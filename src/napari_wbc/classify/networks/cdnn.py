@@ -11,18 +11,20 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_wbc.classify.networks.base import FeatureNetwork
+
 __all__ = ["Cdnn"]
 
 
 class _Block(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, norm: str) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm1 = nn.GroupNorm(8, outputs)
+        self.norm1 = _norm(norm, outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm2 = nn.GroupNorm(8, outputs)
+        self.norm2 = _norm(norm, outputs)
         self.shortcut = (
             nn.Identity() if stride == 1 and inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
         )
@@ -38,7 +40,11 @@ class _Block(nn.Module):
         return functional.relu(y + shortcut)
 
 
-class Cdnn(nn.Module):
+def _norm(kind: str, channels: int) -> nn.GroupNorm | nn.BatchNorm2d:
+    return nn.GroupNorm(8, channels) if kind == "group" else nn.BatchNorm2d(channels)
+
+
+class Cdnn(FeatureNetwork):
     """Compact residual network, 393,696 parameters with eight classes.
 
     Parameters
@@ -49,28 +55,29 @@ class Cdnn(nn.Module):
         Channels of the four stages, multiples of 8.
     dropout : float
         Of the pooled features, in training.
+    norm : str
+        ``group``, or ``batch`` for comparison.
     """
 
     def __init__(
-        self, n_classes: int, widths: tuple[int, ...] = (24, 48, 88, 120), dropout: float = 0.1
+        self,
+        n_classes: int,
+        widths: tuple[int, ...] = (24, 48, 88, 120),
+        dropout: float = 0.1,
+        norm: str = "group",
     ) -> None:
-        super().__init__()
+        super().__init__(widths[-1], n_classes)
         self.stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 5, 2, 2, bias=False), nn.GroupNorm(8, widths[0]), nn.ReLU()
+            nn.Conv2d(3, widths[0], 5, 2, 2, bias=False), _norm(norm, widths[0]), nn.ReLU()
         )
         inputs = (widths[0], *widths)
         self.stages = nn.Sequential(
-            *(_Block(inputs[i], width, 1 if i == 0 else 2) for i, width in enumerate(widths))
+            *(_Block(inputs[i], width, 1 if i == 0 else 2, norm) for i, width in enumerate(widths))
         )
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(widths[-1], n_classes)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Pooled features, shape (N, widths[-1]), of crops of shape (N, 3, size, size)."""
         maps: torch.Tensor = self.stages(self.stem(x))
-        return maps.mean(dim=(2, 3))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits, shape (N, n_classes), of crops of shape (N, 3, size, size)."""
-        logits: torch.Tensor = self.head(self.dropout(self.features(x)))
-        return logits
+        pooled: torch.Tensor = self.dropout(maps.mean(dim=(2, 3)))
+        return pooled

@@ -31,6 +31,7 @@ CELL_COLUMNS = (
     "label_source",
     "prediction",
     "confidence",
+    "unlikeness",
 )
 DIFFERENTIAL_COLUMNS = ("slide", "class", "place", "count", "percent", "low", "high", "per_100_wbc")
 FIELD_COLUMNS = ("slide", "fov", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte")
@@ -53,7 +54,7 @@ def cells_frame(tables: Iterable[tuple[str, CellTable]], names: tuple[str, ...])
     Examples
     --------
     >>> cells_frame([], ("neutrophil",)).shape
-    (0, 13)
+    (0, 14)
     """
     rows = [_cell_row(slide, cell, names) for slide, table in tables for cell in table.values()]
     return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *_p_columns(names)])
@@ -72,20 +73,32 @@ def _cell_row(slide: str, cell: Cell, names: tuple[str, ...]) -> list[object]:
         cell.label_source,
         prediction.cell_class if prediction else None,
         round(prediction.confidence, 6) if prediction else None,
+        _unlikeness(prediction),
         *(round(chances[name], 6) if name in chances else None for name in names),
     ]
 
 
+def _unlikeness(prediction: Prediction | None) -> float | None:
+    known = prediction is not None and prediction.unlikeness is not None
+    return round(prediction.unlikeness, 3) if known else None  # type: ignore[union-attr, arg-type]
+
+
 def predictions_frame(predictions: Iterable[tuple[Path, Prediction]]) -> pd.DataFrame:
-    """One row an image of one cell: ``path, prediction, confidence, p_<class>...``."""
+    """One row an image of one cell: ``path, prediction, confidence, unlikeness, p_<class>...``."""
     rows = list(predictions)
     names = rows[0][1].names if rows else ()
     return pd.DataFrame(
         [
-            [str(path), p.cell_class, round(p.confidence, 6), *(round(one, 6) for one in p.probabilities)]
+            [
+                str(path),
+                p.cell_class,
+                round(p.confidence, 6),
+                _unlikeness(p),
+                *(round(one, 6) for one in p.probabilities),
+            ]
             for path, p in rows
         ],
-        columns=["path", "prediction", "confidence", *_p_columns(names)],
+        columns=["path", "prediction", "confidence", "unlikeness", *_p_columns(names)],
     )
 
 

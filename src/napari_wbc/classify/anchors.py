@@ -1,0 +1,105 @@
+"""Stain by two inner standards: red cells and the cell's own nucleus get the same colours everywhere.
+
+Light that passes a stained film obeys Beer and Lambert's law, so stain, lamp and camera change absorbances
+by a 3x3 matrix. Two stains of the film say what that matrix is: haemoglobin with eosin, seen pure in
+red cells, and azure, seen in the nucleus. The matrix that takes both, and the direction across them, to
+those of a reference film makes crops of one laboratory look like those of another. It is Macenko's
+normalisation (2009) with stain vectors that are measured in known cells instead of guessed from
+all pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+
+__all__ = ["NUCLEUS", "RED", "anchored", "density_of", "nuclei_of", "transmitted"]
+
+RED = (0.088, 0.126, 0.083)
+"""Absorbance of red cells of the reference film, red, green and blue: the median of PBC's training images."""
+NUCLEUS = (0.494, 0.795, 0.198)
+"""Absorbance of nuclei of the reference film."""
+
+_DARKEST = 0.25
+"""Share of a cell's pixels that are taken for its nucleus: fewer than the lobes of a neutrophil have."""
+
+
+def density_of(crops: torch.Tensor) -> torch.Tensor:
+    """Absorbances (optical density) of crops, 0 to 1, of any shape; at most 2.4."""
+    return -torch.log10(crops.clamp(1 / 256, 1))
+
+
+def transmitted(density: torch.Tensor) -> torch.Tensor:
+    """Crops, 0 to 1, of absorbances."""
+    return torch.exp(density * -math.log(10)).clamp(0, 1)
+
+
+def nuclei_of(density: torch.Tensor, factor: float) -> torch.Tensor:
+    """Absorbance of the nucleus of each cell.
+
+    Parameters
+    ----------
+    density : Tensor, shape (N, 3, size, size)
+        Of crops whose side is ``factor`` times that of the cell's box.
+    factor : float
+
+    Returns
+    -------
+    Tensor, shape (N, 3)
+        Median of the quarter of the cell's disc that absorbs most like a nucleus
+        (:func:`napari_wbc.imaging.stain.nucleus_map`).
+    """
+    if not len(density):
+        return density.new_empty((0, 3))
+    disc = _disc(density.shape[-1], factor, density.device)
+    pixels = density.flatten(2)[:, :, disc]
+    azure = pixels[:, 0] + pixels[:, 1] - 1.5 * pixels[:, 2]
+    darkest = azure.topk(max(1, round(_DARKEST * len(disc))), dim=1, sorted=False).indices
+    return pixels.gather(2, darkest[:, None].expand(-1, 3, -1)).median(dim=2).values
+
+
+@lru_cache(maxsize=16)
+def _disc(size: int, factor: float, device: torch.device) -> torch.Tensor:
+    """Flat indices of every other pixel in each direction of the disc that the cell's box encloses."""
+    across = (torch.arange(size, device=device) - (size - 1) / 2) ** 2
+    inside = across[:, None] + across[None] <= (size / factor / 2) ** 2
+    every = torch.arange(size, device=device) % 2 == (size // 2) % 2
+    return (inside & every[:, None] & every[None]).flatten().nonzero().squeeze(1)
+
+
+def anchored(density: torch.Tensor, red: torch.Tensor, nuclei: torch.Tensor) -> torch.Tensor:
+    """Absorbances as the reference film would have them.
+
+    Parameters
+    ----------
+    density : Tensor, shape (N, 3, height, width)
+    red : Tensor, shape (N, 3)
+        Absorbance of red cells; NaN where none were seen, which are then taken to be as much darker or
+        paler than the reference's as the nucleus is.
+    nuclei : Tensor, shape (N, 3)
+        Absorbance of nuclei.
+
+    Returns
+    -------
+    Tensor, shape (N, 3, height, width)
+    """
+    target_red, target = density.new_tensor(RED), density.new_tensor(NUCLEUS)
+    # A crop with hardly any stain in it shall stay pale, not be blown up.
+    strength = nuclei.norm(dim=1, keepdim=True)
+    nuclei = torch.where(strength < 0.05, 0.05 / target.norm() * target, nuclei)
+    unseen = nuclei.norm(dim=1, keepdim=True) / target.norm() * target_red
+    red = torch.where(red.isnan(), unseen, red).clamp(min=0.005)
+    matrix = _frame(target_red[None], target[None]) @ torch.linalg.inv(_frame(red, nuclei))
+    return torch.einsum("nij,njhw->nihw", matrix, density)
+
+
+def _frame(red: torch.Tensor, nuclei: torch.Tensor) -> torch.Tensor:
+    """Red cells, nuclei and the direction across both as columns, shape (N, 3, 3)."""
+    across = torch.linalg.cross(red, nuclei)
+    size = red.norm(dim=1, keepdim=True) * nuclei.norm(dim=1, keepdim=True)
+    # Where both have nearly one colour nothing tells the third direction; 0.05 is three degrees.
+    across = across / torch.maximum(across.norm(dim=1, keepdim=True), 0.05 * size)
+    frame = torch.stack([red, nuclei, across * nuclei.norm(dim=1, keepdim=True)], dim=2)
+    return frame + 1e-6 * torch.eye(3, device=red.device)

@@ -1,0 +1,107 @@
+"""How unlike the training data a cell is: the distance of its features from those of the nearest class.
+
+Mahalanobis distance with one covariance for all classes (Lee et al. 2018). It rises for red cells, debris,
+smears, other species' cells and blurred fields, which a softmax calls with confidence whatever they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["PREFIX", "Familiarity", "parted"]
+
+PREFIX = "familiarity."
+"""Of its tensors in a weights file."""
+
+_RIDGE = 1e-3
+"""Share of the mean variance that is added to each, for features that hardly vary."""
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """Where the features of the training cells lie.
+
+    Parameters
+    ----------
+    means : Tensor, shape (classes, features), float32
+        Of the classes that occur.
+    precision : Tensor, shape (features, features), float32
+        Inverse of the covariance within classes.
+    limit : Tensor, shape (), float32
+        Distance that one in a hundred validation cells exceeds.
+    """
+
+    means: torch.Tensor
+    precision: torch.Tensor
+    limit: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, features: torch.Tensor, labels: torch.Tensor, held_out: torch.Tensor, *, beyond: float = 0.01
+    ) -> Familiarity:
+        """Measure training cells.
+
+        Parameters
+        ----------
+        features : Tensor, shape (N, features)
+            Of training cells.
+        labels : Tensor, shape (N,), int
+            Their classes.
+        held_out : Tensor, shape (M, features)
+            Of cells that were not trained on.
+        beyond : float
+            Part of these that shall count as unlike, 0 to 1.
+        """
+        import torch
+
+        present = torch.unique(labels)
+        means = torch.stack([features[labels == label].double().mean(0) for label in present])
+        rest = features.double() - means[torch.searchsorted(present, labels)]
+        covariance = rest.mT @ rest / max(1, len(rest))
+        spread = covariance.diagonal().mean().clamp(min=1e-12)
+        eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+        precision = torch.linalg.inv(covariance + _RIDGE * spread * eye)
+        found = cls(means.float(), precision.float(), torch.tensor(1.0))
+        return cls(found.means, found.precision, found.distance(held_out).quantile(1 - beyond).cpu())
+
+    def distance(self, features: torch.Tensor) -> torch.Tensor:
+        """Mahalanobis distance from the nearest class, shape (N,), of features of shape (N, features)."""
+        apart = features.float()[:, None] - self.means
+        squares = ((apart @ self.precision) * apart).sum(2)
+        nearest: torch.Tensor = squares.clamp(min=0).amin(1).sqrt()
+        return nearest
+
+    def unlikeness(self, features: torch.Tensor) -> torch.Tensor:
+        """Distance in units of the limit, shape (N,): above 1 a cell is unlike the training data."""
+        return self.distance(features) / self.limit.to(features.device).clamp(min=1e-6)
+
+    def to(self, device: str) -> Familiarity:
+        """The same on a device."""
+        return Familiarity(self.means.to(device), self.precision.to(device), self.limit)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """As it stands in a weights file."""
+        return {
+            f"{PREFIX}{name}": getattr(self, name).contiguous() for name in ("means", "precision", "limit")
+        }
+
+
+def parted(
+    tensors: Mapping[str, torch.Tensor],
+) -> tuple[dict[str, torch.Tensor], Familiarity | None]:
+    """The network's tensors of a weights file, and its familiarity where it has one.
+
+    Raises
+    ------
+    KeyError
+        If parts of it are missing.
+    """
+    network = {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
+    if len(network) == len(tensors):
+        return network, None
+    return network, Familiarity(*(tensors[f"{PREFIX}{name}"] for name in ("means", "precision", "limit")))

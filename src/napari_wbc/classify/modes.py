@@ -1,0 +1,65 @@
+"""What a classifier's outputs mean, and the loss that teaches it so.
+
+A card names its mode. In each, the softmax of :func:`scores` is the probability of the classes, so
+calibration and everything after it know one kind of classifier.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_wbc.errors import WbcError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["MODES", "check_mode", "loss_of", "scores"]
+
+MODES = ("softmax", "one-vs-rest", "two-stage")
+"""``softmax``: one choice among all classes. ``one-vs-rest``: a yes or no for each class. ``two-stage``: the
+first class against the rest, then a choice among the rest."""
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a mode that there is not."""
+    if mode not in MODES:
+        raise WbcError(f"No mode {mode!r}; choose one of: {', '.join(MODES)}.")
+
+
+def scores(outputs: torch.Tensor, mode: str) -> torch.Tensor:
+    """Logarithms of probabilities, but for a constant a cell.
+
+    Parameters
+    ----------
+    outputs : Tensor, shape (N, classes)
+        Of the network.
+    mode : str
+        One of :data:`MODES`.
+    """
+    import torch
+    from torch.nn.functional import log_softmax, logsigmoid
+
+    if mode == "one-vs-rest":
+        return logsigmoid(outputs)
+    if mode == "two-stage":
+        first, rest = outputs[:, :1], outputs[:, 1:]
+        return torch.cat([logsigmoid(first), logsigmoid(-first) + log_softmax(rest, dim=1)], dim=1)
+    return outputs
+
+
+def loss_of(outputs: torch.Tensor, targets: torch.Tensor, mode: str) -> torch.Tensor:
+    """Mean loss of a batch.
+
+    Parameters
+    ----------
+    outputs : Tensor, shape (N, classes)
+    targets : Tensor, shape (N, classes)
+        Probabilities of the classes: one-hot, smoothed or mixed.
+    mode : str
+        One of :data:`MODES`.
+    """
+    from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+    if mode == "one-vs-rest":
+        return binary_cross_entropy_with_logits(outputs, targets) * outputs.shape[1]
+    return cross_entropy(scores(outputs, mode), targets)

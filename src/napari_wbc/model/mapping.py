@@ -1,0 +1,92 @@
+"""A model's classes as the classes of another taxonomy, by what those cover.
+
+Invariant: a class of the model counts as at most one class of the taxonomy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.taxonomy import Taxonomy
+
+__all__ = ["mapped", "mapping"]
+
+
+def mapping(names: Sequence[str], taxonomy: Taxonomy) -> npt.NDArray[np.float64]:
+    """Which classes of a model count as which classes of a taxonomy.
+
+    Parameters
+    ----------
+    names : sequence of A str
+        The model's classes.
+    taxonomy : Taxonomy
+        Of B classes.
+
+    Returns
+    -------
+    ndarray, shape (A, B), 0 or 1
+        At most one 1 a row.
+
+    Raises
+    ------
+    WbcError
+        If no class of the model counts as one of the taxonomy.
+    """
+    targets = [taxonomy.class_of(name) for name in names]
+    reached = np.array([[target == name for name in taxonomy.names] for target in targets], dtype=float)
+    if not reached.any():
+        raise WbcError(
+            f"No class of the model ({', '.join(names)}) counts as a class of the taxonomy "
+            f"{taxonomy.name!r} ({', '.join(taxonomy.names)}), which may be finer or name them otherwise; "
+            "choose another taxonomy, or let its classes cover those of the model."
+        )
+    return reached
+
+
+def mapped(probabilities: npt.ArrayLike, names: Sequence[str], taxonomy: Taxonomy) -> npt.NDArray[np.float64]:
+    """Probabilities of a model's classes as probabilities of a taxonomy's classes.
+
+    Those of the classes that count as one are summed, those that count as none are dropped, and
+    the rest is scaled to a sum of 1. A class that no class of the model counts as has 0.
+
+    Parameters
+    ----------
+    probabilities : array-like, shape (N, A), 0 to 1
+    names : sequence of A str
+        The model's classes.
+    taxonomy : Taxonomy
+        Of B classes.
+
+    Returns
+    -------
+    ndarray, shape (N, B), 0 to 1
+        Rows sum to 1; a row of which nothing is left is even over the classes that can be reached.
+
+    Raises
+    ------
+    WbcError
+        As :func:`mapping`, or if there is not one probability a class.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import TWO_CLASSES
+    >>> mapped([[0.5, 0.25, 0.25]], ("neutrophil", "monocyte", "platelet"), TWO_CLASSES).round(3)
+    array([[0.333, 0.667]])
+    """
+    given = np.asarray(probabilities, dtype=float)
+    if given.ndim != 2 or given.shape[1] != len(names):
+        raise WbcError(
+            f"Probabilities of shape {given.shape} do not fit {len(names)} classes; give one a class."
+        )
+    reached = mapping(names, taxonomy)
+    summed = given @ reached
+    left = summed.sum(axis=1, keepdims=True)
+    anywhere = reached.any(axis=0)
+    result: npt.NDArray[np.float64] = np.where(
+        left > 0, summed / np.where(left > 0, left, 1), anywhere / anywhere.sum()
+    )
+    return result

@@ -1,0 +1,167 @@
+"""Taxonomies from plain values, with defaults for what is left out.
+
+Invariant: :func:`taxonomy_from_dict` turns whatever :meth:`Taxonomy.to_dict` gave into an equal
+taxonomy, and anything else that a file may hold into a taxonomy or one clear error.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, combinations, count
+from typing import Any
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.taxonomy import (
+    LABEL_COLORS,
+    LABEL_SHORTS,
+    TAXONOMIES,
+    CellClass,
+    Place,
+    Taxonomy,
+)
+
+__all__ = ["taxonomy_from_dict", "taxonomy_of_names"]
+
+FIELDS = ("name", "short", "key", "color", "place", "covers")
+MAX_CLASSES = 200
+KNOWN = {c.name: c for taxonomy in TAXONOMIES.values() for c in taxonomy.classes}
+PLACES = {"smudge cell": Place.PER_100_WBC, "artefact": Place.BESIDE, "red cell": Place.BESIDE}
+"""Places of usual classes that no built-in taxonomy has; any other is a leukocyte."""
+PALETTE = (
+    *("#56b4e9", "#e69f00", "#cc79a7", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#44ffdd"),
+    *("#332288", "#882255", "#999933", "#aa4499", "#117733", "#ddcc77", "#cc6677", "#88ccee"),
+)
+"""Okabe and Ito (2008), as in the eight classes, then Tol's "muted" (2021)."""
+
+
+def taxonomy_of_names(name: str, names: Sequence[str]) -> Taxonomy:
+    """A taxonomy of class names, all else by default.
+
+    Examples
+    --------
+    >>> taxonomy_of_names("mine", ["neutrophil", "hairy cell"]).shorts["hairy cell"]
+    'HC'
+    """
+    return taxonomy_from_dict({"name": name, "classes": list(names)})
+
+
+def taxonomy_from_dict(data: object) -> Taxonomy:
+    """A taxonomy from plain values.
+
+    Parameters
+    ----------
+    data : dict
+        ``name`` and ``classes``, a list. Each class is a name, or a dict of ``name`` and what
+        :class:`~napari_wbc.model.taxonomy.CellClass` takes. What is left out is as in the built-in
+        class of that name where there is one and no other class here has taken it.
+
+    Raises
+    ------
+    WbcError
+        If it says no taxonomy; the message names the entry.
+    """
+    top = _fields(data, ("name", "classes"), "A taxonomy")
+    name, entries = _text(top, "name", "A taxonomy"), top.get("classes")
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_CLASSES:
+        raise WbcError(f"A taxonomy needs classes, a list of 1 to {MAX_CLASSES} names or classes.")
+    plans = [_plan(entry, f"Class {i}") for i, entry in enumerate(entries, start=1)]
+    return Taxonomy(name, tuple(CellClass(**plan) for plan in _filled(plans)))
+
+
+def _plan(entry: object, where: str) -> dict[str, Any]:
+    """What one entry says, checked for its form."""
+    given = _fields({"name": entry} if isinstance(entry, str) else entry, FIELDS, where)
+    plan: dict[str, Any] = {"name": _text(given, "name", where)}
+    where = f"{where}, {plan['name'][:20]!r}"
+    for field in ("short", "key", "color"):
+        if field in given:
+            plan[field] = _text(given, field, where)
+    if "place" in given:
+        place, places = _text(given, "place", where), [p.value for p in Place]
+        if place not in places:
+            raise WbcError(f"{where} has the place {place[:20]!r}; use {', '.join(places)}.")
+        plan["place"] = Place(place)
+    if "covers" in given:
+        covers = given["covers"]
+        if not isinstance(covers, list) or not all(isinstance(one, str) for one in covers):
+            raise WbcError(f"{where}: covers must be a list of class names, in quotes where need be.")
+        plan["covers"] = tuple(covers)
+    return plan
+
+
+def _fields(data: object, known: Sequence[str], where: str) -> Mapping[str, Any]:
+    if not isinstance(data, dict):
+        raise WbcError(f"{where} is not written as fields; give {', '.join(known)}.")
+    unknown = [key[:20] if isinstance(key, str) else "?" for key in data if key not in known]
+    if unknown:
+        raise WbcError(f"{where} has the unknown field {unknown[0]!r}; it may have {', '.join(known)}.")
+    return data
+
+
+def _text(given: Mapping[str, Any], field: str, where: str) -> str:
+    value = given.get(field)
+    if field == "key" and type(value) is int and 0 <= value <= 9:  # YAML reads the key 1 as a number
+        return str(value)
+    if not isinstance(value, str):
+        hint = " (an unquoted # begins a comment)" if field == "color" else ""
+        raise WbcError(f"{where}: {field} is missing or not a text; write it in quotes{hint}.")
+    return value
+
+
+def _filled(plans: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The plans with defaults for what they leave out."""
+    shorts = _defaults(plans, "short", LABEL_SHORTS.values(), [_shorts(plan["name"]) for plan in plans])
+    keys = _defaults(plans, "key", (), [[*"12345678", ""]] * len(plans))
+    palette = chain(PALETTE, _more_colors())
+    colors = _defaults(plans, "color", LABEL_COLORS.values(), [palette] * len(plans))
+    claimed = {name for plan in plans for name in (plan["name"], *plan.get("covers", ()))}
+    filled = []
+    for plan, short, key, color in zip(plans, shorts, keys, colors, strict=True):
+        known = KNOWN.get(plan["name"])
+        covers = tuple(name for name in known.covers if name not in claimed) if known else ()
+        place = known.place if known else PLACES.get(plan["name"], Place.LEUKOCYTE)
+        filled.append(
+            {"covers": covers, "place": place} | plan | {"short": short, "key": key, "color": color}
+        )
+        claimed |= set(covers)
+    return filled
+
+
+def _defaults(
+    plans: Sequence[Mapping[str, Any]], field: str, reserved: Iterable[str], choices: Sequence[Iterable[str]]
+) -> list[str]:
+    """One value a class: the given one, or the known class's, or the first choice that is free."""
+    values: list[str | None] = [plan.get(field) for plan in plans]
+    taken = {*reserved, *(value.lower() for value in values if value)}
+
+    def take(i: int, choices: Iterable[str]) -> None:
+        free = (choice for choice in choices if choice.lower() not in taken)
+        if values[i] is None and (value := next(free, None)) is not None:
+            values[i] = value
+            taken.update([value.lower()] if value else [])  # any number of classes may have no key
+
+    for i, plan in enumerate(plans):
+        if known := KNOWN.get(plan["name"]):
+            take(i, [getattr(known, field)])
+    for i, few in enumerate(choices):
+        take(i, few)
+    return [value for value in values if value is not None]
+
+
+def _shorts(name: str) -> Iterator[str]:
+    """Initials of several words, else three letters in their order, else a number."""
+    words = name.split()
+    if 2 <= len(words) <= 3:
+        yield "".join(word[0] for word in words).upper()[:3]
+    letters = [letter for letter in name if letter.isalnum()][:8]
+    for three in combinations(letters, 3):
+        yield "".join(three).upper()[:3]
+    yield from map(str, count(1))
+
+
+def _more_colors() -> Iterator[str]:
+    """Colours without end: hues by the golden ratio, lightness by turns."""
+    for i in count():
+        rgb = colorsys.hls_to_rgb(i * 0.618034 % 1, (0.35, 0.55, 0.75)[i % 3], 0.8)
+        yield "#" + "".join(f"{round(255 * value):02x}" for value in rgb)

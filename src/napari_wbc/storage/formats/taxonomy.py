@@ -1,0 +1,98 @@
+"""Taxonomies as YAML: the built-in ones by name, the user's own as files.
+
+A file holds ``name`` and ``classes``; :func:`~napari_wbc.model.taxonomy_dict.taxonomy_from_dict`
+says what a class may have. It is read without aliases, which can grow a small file without end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.taxonomy import TAXONOMIES, Taxonomy
+from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
+from napari_wbc.storage.atomic import write_text
+
+__all__ = ["read_taxonomy", "write_taxonomy"]
+
+MAX_BYTES = 1_000_000
+
+
+def read_taxonomy(name_or_path: str | Path) -> Taxonomy:
+    """A built-in taxonomy, or one from a YAML file.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        ``two``, ``four``, ``five``, ``eight`` or a file.
+
+    Raises
+    ------
+    WbcError
+        If it is neither, or the file says no taxonomy; the message names file and entry.
+
+    Examples
+    --------
+    >>> read_taxonomy("two").names
+    ('mononuclear', 'polynuclear')
+    """
+    if str(name_or_path) in TAXONOMIES:
+        return TAXONOMIES[str(name_or_path)]
+    path = Path(name_or_path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise WbcError(
+            f"{path}: neither a built-in taxonomy ({', '.join(TAXONOMIES)}) nor a file that can be read; "
+            "check the name."
+        ) from error
+    if len(data) > MAX_BYTES:
+        raise WbcError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB and so no taxonomy; check the path.")
+    try:
+        return taxonomy_from_dict(_parse(data))
+    except WbcError as error:
+        raise WbcError(f"{path}: {error}") from error
+
+
+def write_taxonomy(path: str | Path, taxonomy: Taxonomy) -> None:
+    """Write a taxonomy as YAML, whole or not at all.
+
+    Raises
+    ------
+    WbcError
+        If it cannot be written.
+    """
+    write_text(Path(path), yaml.safe_dump(taxonomy.to_dict(), sort_keys=False, allow_unicode=True))
+
+
+def _parse(data: bytes) -> object:
+    try:
+        text = data.decode("utf-8-sig")
+        _check(yaml.compose(text, Loader=yaml.SafeLoader))
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise WbcError(
+            f"This is not readable YAML ({said}); see docs/taxonomies.md for how it looks."
+        ) from error
+
+
+def _check(root: yaml.Node | None) -> None:
+    """Refuse what YAML would expand (an alias) or drop (the first of two fields of one name)."""
+    waiting, seen = [root] if root else [], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            raise WbcError("This YAML uses an alias (*name); write out what it stands for.")
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            fields = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if len(set(fields)) < len(fields):
+                line = node.start_mark.line + 1
+                raise WbcError(f"The entry that begins in line {line} has a field twice; remove one.")
+            waiting += [part for pair in node.value for part in pair]

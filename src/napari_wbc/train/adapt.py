@@ -1,0 +1,196 @@
+"""Adaptation without labels: a classifier gets used to the stain and camera of unlabelled cells.
+
+Self-training after Liang et al. 2020 (SHOT) and Tarvainen and Valpola 2017 (mean teacher): the running mean
+of the network labels the cells from several views; the surer half of each class is learnt under strong
+augmentation, while all cells are pushed to be decided one by one and not all alike. No training data of
+the weights is needed.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+
+from napari_wbc.classify.modes import scores
+from napari_wbc.classify.predict import load_classifier
+from napari_wbc.classify.preset import Preset, tensor_of
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.train.augment import Augmentation
+from napari_wbc.train.batches import augmented
+from napari_wbc.train.checkpoint import check_run, set_rate, update_mean
+from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.muon import MuonAdamW
+from napari_wbc.weights.store import save_weights
+
+__all__ = ["FEWEST", "Adaptation", "adapt_classifier"]
+
+FEWEST = 20
+"""Fewer cells tell nothing about a stain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """How to adapt.
+
+    Parameters
+    ----------
+    name : str
+        Of the new weights.
+    epochs, draws, batch_size : int
+        An epoch is ``draws`` crops, labelled anew by the teacher.
+    learning_rate, matrix_rate : float
+        Of :class:`~napari_wbc.train.muon.MuonAdamW`.
+    confident : float
+        Part of the cells of each class, the surest, whose label is learnt; 0 to 1.
+    decided : float
+        Weight of the pull to decide each cell.
+    varied : float
+        Weight of the pull not to decide all cells alike.
+    ema : float
+        Decay of the teacher.
+    seed : int
+    augmentation : Augmentation
+    """
+
+    name: str = "adapted"
+    epochs: int = 6
+    draws: int = 1280
+    batch_size: int = 64
+    learning_rate: float = 5e-4
+    matrix_rate: float = 3e-3
+    confident: float = 0.5
+    decided: float = 0.3
+    varied: float = 0.3
+    ema: float = 0.98
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        check_run(self.name, "32-true")
+
+
+def adapt_classifier(
+    data: CropSet, weights: str | Path, plan: Adaptation, out: str | Path, *, device: str = "auto"
+) -> Steps[Path]:
+    """Adapt a classifier to unlabelled cells and write the new weights with their card.
+
+    Parameters
+    ----------
+    data : CropSet
+        Cut with ``room=ROOM`` by the preset of the weights; labels and splits are not looked at.
+    weights : str or Path
+        Name or file of the weights to start from.
+    plan : Adaptation
+    out : str or Path
+        Folder of the new weights.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    Path
+        Of the new weights.
+
+    Raises
+    ------
+    WbcError
+        If there are fewer than 20 cells, or the weights or the device are not to be had.
+    """
+    if len(data.crops) < FEWEST:
+        raise WbcError(
+            f"Adaptation needs at least {FEWEST} cells, and there are {len(data.crops)}; add fields."
+        )
+    start = load_classifier(weights, device=device)
+    card, preset = start.card, start.preset
+    teacher = copy.deepcopy(start.network).requires_grad_(False)
+    student = start.network.requires_grad_(True)
+    optimizer = MuonAdamW(student, lr=plan.learning_rate, matrix_lr=plan.matrix_rate, weight_decay=0.0)
+    steps = max(1, plan.draws // plan.batch_size)
+    for epoch in range(plan.epochs):
+        rng = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
+        torch.manual_seed(plan.seed * 100_003 + epoch)
+        labels, learnt = yield from _labelled(teacher, data, preset, card.mode, plan.confident)
+        for step in range(steps):
+            chosen = torch.randint(0, len(data.crops), (plan.batch_size,), generator=rng).numpy()
+            crops = tensor_of(data.crops[chosen], start.device)
+            red = torch.from_numpy(data.red[chosen]).to(start.device)
+            x = augmented(crops, red, preset, plan.augmentation, rng)
+            set_rate(optimizer, plan.learning_rate, epoch * steps + step, steps, plan.epochs)
+            optimizer.zero_grad()
+            student.train()
+            outputs = student(x.contiguous(memory_format=torch.channels_last)).float()
+            found = torch.log_softmax(scores(outputs, card.mode), 1)
+            target, sure = (torch.from_numpy(a[chosen]).to(start.device) for a in (labels, learnt))
+            loss = _loss(found, target, sure, plan)
+            if not torch.isfinite(loss):
+                raise WbcError("Adaptation diverged; lower its learning rates.")
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            update_mean(teacher, student, plan.ema, 1000 + epoch * steps + step)
+            yield Progress("adapting", epoch * steps + step + 1, plan.epochs * steps)
+    how = {
+        "from": card.model_id,
+        "cells": len(data.crops),
+        "data_sha256": data.sha256,
+        "how": asdict(plan),
+        "note": "Temperature and threshold are those of the weights before, unlikeness is not known: without "
+        "labels neither can be measured again.",
+    }
+    provenance = {**card.provenance, "adapted": [*card.provenance.get("adapted", []), how]}
+    new = replace(card, name=plan.name, provenance=provenance, metrics={}, sha256="")
+    path = Path(out) / f"{plan.name}.safetensors"
+    save_weights(path, teacher.state_dict(), new)
+    return path
+
+
+def _loss(found: torch.Tensor, target: torch.Tensor, sure: torch.Tensor, plan: Adaptation) -> torch.Tensor:
+    """Of log probabilities, shape (N, classes), teacher's labels and whether they are learnt, shape (N,)."""
+    own = functional.nll_loss(found, target, reduction="none")
+    learnt = (own * sure).sum() / sure.sum().clamp(min=1)
+    p = found.exp()
+    undecided = -(p * found).sum(1).mean()
+    mean = p.mean(0)
+    variety = -(mean * mean.clamp(min=1e-6).log()).sum()
+    return learnt + plan.decided * undecided - plan.varied * variety
+
+
+def _labelled(
+    teacher: nn.Module, data: CropSet, preset: Preset, mode: str, confident: float
+) -> Steps[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
+    """The teacher's labels from four turns, and which of them are the surest of their class."""
+    p = np.exp((yield from _turned(teacher, data, preset, mode)))
+    labels, sureness = p.argmax(1), p.max(1)
+    learnt = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        here = labels == label
+        learnt |= here & (sureness >= np.quantile(sureness[here], 1 - confident))
+    return labels, learnt
+
+
+def _turned(teacher: nn.Module, data: CropSet, preset: Preset, mode: str) -> Steps[npt.NDArray[np.float32]]:
+    """Mean log probabilities over four quarter turns, shape (N, classes)."""
+    teacher.eval()
+    device = next(teacher.parameters()).device
+    edge = (data.crops.shape[1] - preset.size) // 2
+    inner = slice(edge, edge + preset.size)
+    parts: list[npt.NDArray[np.float32]] = []
+    for begin in range(0, len(data.crops), 64):
+        rows = slice(begin, begin + 64)
+        with torch.inference_mode():  # not around the yield, which hands over to others
+            crops = tensor_of(data.crops[rows, inner, inner], device)
+            x = preset.prepare(crops, torch.from_numpy(data.red[rows]).to(device))
+            turns = [
+                torch.log_softmax(scores(teacher(torch.rot90(x, k, (2, 3))).float(), mode), 1)
+                for k in range(4)
+            ]
+            parts.append(torch.log_softmax(torch.stack(turns).mean(0), 1).cpu().numpy())
+        yield Progress("labelling", min(begin + 64, len(data.crops)), len(data.crops))
+    return np.concatenate(parts)

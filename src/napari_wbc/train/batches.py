@@ -1,0 +1,98 @@
+"""Batches of augmented crops, drawn as a recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from napari_wbc.classify.anchors import anchored, density_of, nuclei_of, transmitted
+from napari_wbc.classify.preset import Preset, tensor_of
+from napari_wbc.train.augment import Augmentation
+from napari_wbc.train.dataset import CropSet
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from napari_wbc.train.engine import Recipe
+
+__all__ = ["ROOM", "augmented", "batches", "steps_of"]
+
+ROOM = 1.4
+"""Crops are cut this much larger than the network's input, for turning and shifting."""
+
+
+def steps_of(train: CropSet, recipe: Recipe) -> int:
+    """Batches an epoch."""
+    return max(1, (recipe.draws or len(train.labels)) // recipe.batch_size)
+
+
+def batches(
+    train: CropSet, recipe: Recipe, epoch: int, n_classes: int, fabric: Fabric
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Crops, shape (batch, 3, size, size), and targets, shape (batch, classes), of one epoch.
+
+    Parameters
+    ----------
+    train : CropSet
+        Cut with ``room=ROOM``.
+    recipe : Recipe
+    epoch : int
+        From 0; seeds what is drawn.
+    n_classes : int
+    fabric : Fabric
+        Each of its processes gets its share of every batch.
+    """
+    rng = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
+    groups = np.unique(
+        np.char.add(train.labels.astype(str), np.char.add(" ", train.sources)), return_inverse=True
+    )[1]
+    chances = (np.bincount(groups) ** (recipe.balance - 1.0))[groups]
+    steps = steps_of(train, recipe)
+    drawn = torch.multinomial(
+        torch.from_numpy(chances), steps * recipe.batch_size, replacement=True, generator=rng
+    )
+    device = fabric.device
+    for batch in drawn.view(steps, recipe.batch_size).numpy():
+        chosen = batch[fabric.global_rank :: fabric.world_size]  # each process learns its share
+        crops = tensor_of(train.crops[chosen], device)
+        red = torch.from_numpy(train.red[chosen]).to(device)
+        x = augmented(crops, red, recipe.preset, recipe.augmentation, rng)
+        labels = torch.from_numpy(train.labels[chosen]).to(device)
+        targets = functional.one_hot(labels, n_classes).float()
+        targets = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / n_classes
+        if recipe.mixup:
+            share = float(torch.rand(1, generator=rng)) * recipe.mixup
+            x, targets = x.lerp(x.flip(0), share), targets.lerp(targets.flip(0), share)
+        yield x.contiguous(memory_format=torch.channels_last), targets
+
+
+def augmented(
+    crops: torch.Tensor, red: torch.Tensor, preset: Preset, augmentation: Augmentation, rng: torch.Generator
+) -> torch.Tensor:
+    """Crops of another turn, stain and camera, as :meth:`Preset.prepare` would give them.
+
+    Parameters
+    ----------
+    crops : Tensor, shape (N, 3, S, S)
+        RGB, 0 to 1, cut with room.
+    red : Tensor, shape (N, 3)
+        Absorbance of red cells, see :class:`~napari_wbc.train.dataset.CropSet`.
+    preset : Preset
+    augmentation : Augmentation
+    rng : Generator
+        On the CPU.
+
+    Returns
+    -------
+    Tensor, shape (N, 3, size, size)
+    """
+    x = augmentation.move(crops, preset.size, rng)
+    if preset.anchors:
+        density = density_of(x)
+        red, nuclei = augmentation.misjudged(red, nuclei_of(density, preset.factor), rng)
+        x = transmitted(anchored(density, red, nuclei))
+    return preset.scale(augmentation.recolor(x, rng).clamp(0, 1))

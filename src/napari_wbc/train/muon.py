@@ -1,0 +1,93 @@
+"""Muon for hidden matrices and convolutions, AdamW for the rest.
+
+Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) makes the momentum of each matrix
+orthogonal before it steps: the CDNN learns from 13,000 crops what AdamW alone needs several times as many
+for. PyTorch's own ``torch.optim.Muon`` takes two-dimensional parameters only, which leaves convolutions out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["MuonAdamW"]
+
+
+class MuonAdamW(torch.optim.AdamW):
+    """Both optimizers, as one.
+
+    Parameters
+    ----------
+    network : Module
+        Its parameters of two and more dimensions, save those of ``head``, are stepped by Muon, a
+        convolution as the matrix (outputs, inputs x rows x columns).
+    lr : float
+        Of AdamW.
+    matrix_lr : float
+        Of Muon. :func:`~napari_wbc.train.checkpoint.set_rate` keeps its ratio to ``lr``.
+    weight_decay : float
+        Of both.
+    momentum : float
+        Of Muon, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        lr: float,
+        matrix_lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+    ) -> None:
+        head = {id(p) for p in getattr(network, "head", nn.Identity()).parameters()}
+        wanted = [p for p in network.parameters() if p.requires_grad]
+        matrices = [p for p in wanted if p.ndim > 1 and id(p) not in head]
+        others = [p for p in wanted if p.ndim <= 1 or id(p) in head]
+        groups: list[dict[str, Any]] = [{"params": others, "matrix": False, "scale": 1.0}]
+        if matrices:
+            groups.append({"params": matrices, "matrix": True, "scale": matrix_lr / lr, "lr": matrix_lr})
+        super().__init__(groups, lr=lr, weight_decay=weight_decay)
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Step once; the gradients of what Muon stepped are spent."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            if group["matrix"]:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        self._step_matrix(p, group["lr"], group["weight_decay"])
+                        p.grad = None
+        super().step()
+        return loss
+
+    def _step_matrix(self, p: torch.Tensor, rate: float, decay: float) -> None:
+        assert p.grad is not None
+        state = self.state[p]
+        if not state:
+            state["momentum"] = torch.zeros_like(p)
+            state["step"] = torch.tensor(0.0)  # AdamW looks for it when it loads a state
+        state["momentum"].lerp_(p.grad, 1 - self.momentum)
+        direction = _orthogonal(p.grad.lerp(state["momentum"], self.momentum).flatten(1))
+        rate_here = rate * max(1.0, direction.shape[0] / direction.shape[1]) ** 0.5
+        p.mul_(1 - rate * decay).add_(direction.view(p.shape), alpha=-rate_here)
+
+
+def _orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """The matrix with singular values near 1, by Newton and Schulz's iteration with Jordan's coefficients."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.mT if tall else matrix).float()
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    orthogonal: torch.Tensor = (x.mT if tall else x).to(matrix.dtype)
+    return orthogonal

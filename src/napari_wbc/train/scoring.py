@@ -1,0 +1,63 @@
+"""What a network says of crops: scores, and where the features of its training cells lie."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_wbc.classify.familiarity import Familiarity
+from napari_wbc.classify.modes import scores
+from napari_wbc.classify.networks.base import FeatureNetwork
+from napari_wbc.classify.preset import Preset, tensor_of
+from napari_wbc.train.dataset import CropSet
+
+__all__ = ["familiarity_of", "scores_of"]
+
+BATCH = 64
+"""Crops that are measured at once."""
+ENOUGH = 4000
+"""Training cells that familiarity is measured on, evenly picked."""
+
+
+def scores_of(
+    network: FeatureNetwork, data: CropSet, preset: Preset, *, mode: str = "softmax"
+) -> npt.NDArray[np.float32]:
+    """Scores of crops that were cut with or without room, shape (N, classes).
+
+    See :func:`napari_wbc.classify.modes.scores`.
+    """
+    if not len(data.crops):
+        return np.empty((0, network.head.out_features), np.float32)
+    with torch.inference_mode():
+        found = scores(network.head(_features(network, data, preset)), mode)
+        result: npt.NDArray[np.float32] = found.float().cpu().numpy()
+    return result
+
+
+def _features(network: FeatureNetwork, data: CropSet, preset: Preset) -> torch.Tensor:
+    """Features of crops, shape (N, F)."""
+    network.eval()
+    device = next(network.parameters()).device
+    edge = (data.crops.shape[1] - preset.size) // 2
+    inner = slice(edge, edge + preset.size)
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(data.crops), BATCH):
+            rows = slice(start, start + BATCH)
+            crops = tensor_of(data.crops[rows, inner, inner], device)
+            x = preset.prepare(crops, torch.from_numpy(data.red[rows]).to(device))
+            parts.append(network.features(x.contiguous(memory_format=torch.channels_last)))
+    return torch.cat(parts)
+
+
+def familiarity_of(network: FeatureNetwork, train: CropSet, val: CropSet, preset: Preset) -> Familiarity:
+    """Where the features of training cells lie, with the limit that validation cells set."""
+    some = np.zeros(len(train.labels), bool)
+    some[np.linspace(0, len(some) - 1, min(len(some), ENOUGH)).round().astype(int)] = True
+    picked = train.where(some)
+    return Familiarity.of(
+        _features(network, picked, preset),
+        torch.from_numpy(picked.labels).to(next(network.parameters()).device),
+        _features(network, val, preset),
+    )
