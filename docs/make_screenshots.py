@@ -78,6 +78,9 @@ def take(slide, out: Path) -> None:
     QTest.keyClick(canvas, Qt.Key.Key_3)
     wait_for(bench)
     shoot("relabelled")
+    bench.model.card.click()
+    QTest.qWait(300)
+    bench.model.dialog.grab().save(str(out / "model-card.png"))
     bench.release()
     viewer.close()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from napari_wbc.model.cell import Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.weights.card import ModelCard
 from napari_wbc.widgets.workbench import Workbench
 
 
@@ -38,13 +38,11 @@ class FakeClassifier:
     """Takes the first cell of a field for a lymphocyte, all others for basophils."""
 
     preset: Preset = field(default_factory=Preset)
-    card: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(classes=EIGHT_CLASSES.names, model_id="fake 1")
-    )
+    card: ModelCard = field(default_factory=lambda: ModelCard("fake", "1", "cdnn", EIGHT_CLASSES.names, {}))
 
-    def predict(self, crops: np.ndarray) -> tuple[Prediction, ...]:
+    def classify(self, _image: np.ndarray, boxes: Sequence[BBox]) -> tuple[Prediction, ...]:
         names = EIGHT_CLASSES.names
-        said = ["lymphocyte", *["basophil"] * len(crops)][: len(crops)]
+        said = ["lymphocyte", *["basophil"] * len(boxes)][: len(boxes)]
         return tuple(Prediction(names, tuple(float(n == s) for n in names)) for s in said)
 
 

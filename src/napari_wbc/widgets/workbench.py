@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,9 @@ import napari
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Shapes
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
-    QGroupBox,
-    QHBoxLayout,
     QLabel,
     QMessageBox,
     QPushButton,
@@ -30,6 +29,7 @@ from napari_wbc.layers.field import FIELDS_KEY, FieldView
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
 from napari_wbc.pipeline.analyze import (
     SlideAnalysis,
     analysis_of,
@@ -40,10 +40,13 @@ from napari_wbc.pipeline.locate import preview_steps
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.adapt import AdaptButton, weights_folder
 from napari_wbc.widgets.counts import CountsTable
 from napari_wbc.widgets.detect import DetectorChoice, DetectorWidget
 from napari_wbc.widgets.fields import FieldList
 from napari_wbc.widgets.keys import bind_keys
+from napari_wbc.widgets.layout import group, row
+from napari_wbc.widgets.model import ModelWidget
 from napari_wbc.widgets.progress import JobBar
 from napari_wbc.widgets.review import ReviewWidget
 from napari_wbc.widgets.worker import LatestJob
@@ -101,6 +104,8 @@ class Workbench(QWidget):
         self.fields = FieldList(self.session)
         self.fields.setMaximumHeight(90)
         self.detector = DetectorWidget()
+        self.model = ModelWidget(self.session.taxonomy)
+        self.adapt = AdaptButton()
         self.run = QPushButton("Analyze slide")
         self.run.setToolTip(
             "Locate and classify the cells of every field; cells that you labelled, drew or moved are kept"
@@ -114,12 +119,14 @@ class Workbench(QWidget):
         self.counts = CountsTable(self.session)
         self.status = QLabel()
         self.status.setWordWrap(True)
+        self.status.setTextFormat(Qt.TextFormat.PlainText)  # it tells names from foreign files
         layout = QVBoxLayout(self)
-        layout.addWidget(_group("Slide", _row(self._open_folder, self._use_image), self.fields))
-        run = _row(self.run, self.run_field, self.classify)
-        layout.addWidget(_group("Locate and classify", self.detector, run, self.jobs))
-        layout.addWidget(_group("Review", self.review))
-        layout.addWidget(_group("Differential", self.counts, self.export), stretch=1)
+        layout.addWidget(group("Slide", row(self._open_folder, self._use_image), self.fields))
+        run = row(self.run, self.run_field, self.classify)
+        model = row(self.model, self.adapt)
+        layout.addWidget(group("Locate and classify", self.detector, model, run, self.jobs))
+        layout.addWidget(group("Review", self.review))
+        layout.addWidget(group("Differential", self.counts, self.export), stretch=1)
         layout.addWidget(self.status)
 
     def _connect(self) -> None:
@@ -128,8 +135,10 @@ class Workbench(QWidget):
         self.run.clicked.connect(self._guarded(lambda: self.analyze(self._slide().fields)))
         self.run_field.clicked.connect(self._guarded(self._analyze_field))
         self.classify.clicked.connect(self._guarded(self._classify_drawn))
+        self.adapt.clicked.connect(self._guarded(self._adapt))
         self.export.clicked.connect(self._guarded(self._ask_export))
         self.jobs.said.connect(self._say)
+        self.model.said.connect(self._say)
         self.jobs.running_changed.connect(self._set_running)
         self._loader.returned.connect(self._on_loaded)
         self._loader.failed.connect(self._say)
@@ -202,11 +211,11 @@ class Workbench(QWidget):
 
     def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
         """Locate and classify the cells of fields of the open slide."""
-        choice = self.detector.value()
+        choice, weights = self.detector.value(), self.model.value()
         slide = Slide(self.session.slide.name, fields)
         self.jobs.start(
             lambda: analyze_fields_steps(
-                slide, choice.name, choice.preset, choice.parameters, read=self.view.read
+                slide, choice.name, choice.preset, choice.parameters, weights=weights, read=self.view.read
             ),
             partial(self._on_analyzed, self.session.slide, choice),
         )
@@ -309,8 +318,11 @@ class Workbench(QWidget):
 
     def _classify_drawn(self) -> None:
         self.view.settle()
-        table, slide = self.session.table, self.session.slide
-        self.jobs.start(lambda: classify_table_steps(slide, table, read=self.view.read), self._on_classified)
+        table, slide, weights = self.session.table, self.session.slide, self.model.value()
+        self.jobs.start(
+            lambda: classify_table_steps(slide, table, weights=weights, read=self.view.read),
+            self._on_classified,
+        )
 
     def _on_classified(self, found: tuple[Cell, ...]) -> None:
         self.view.settle()
@@ -318,6 +330,38 @@ class Workbench(QWidget):
         same = [a.predicted(b.prediction) for a, b in now if a is not None and a.detection == b.detection]
         self.session.commit(self.session.table.with_cells(same), "classify drawn cells", by_model=True)
         self._say(f"{len(same)} cells classified")
+
+    def _adapt(self) -> None:
+        slide, choice, weights = self._slide(), self.detector.value(), self.model.value()
+        self.view.settle()
+        table, folder, name = self.session.table, weights_folder(), adapted_name(slide.name, datetime.now())
+        self.jobs.start(
+            lambda: adapt_slide_steps(
+                slide,
+                table,
+                folder,
+                weights=weights,
+                name=name,
+                detector=choice.name,
+                preset=choice.preset,
+                parameters=choice.parameters,
+                read=self.view.read,
+            ),
+            partial(self._on_adapted, slide, choice),
+        )
+
+    def _on_adapted(
+        self, slide: Slide, choice: DetectorChoice, result: tuple[SlideAnalysis | None, Adapted]
+    ) -> None:
+        found, adapted = result
+        if found is not None:
+            self._on_analyzed(slide, choice, found)
+        self.model.choose(str(adapted.weights))
+        failed = f"; {len(adapted.failures)} files failed" if adapted.failures else ""
+        self._say(
+            f"{adapted.weights.stem} is adapted to {adapted.cells} cells and chosen{failed}. Next: Analyze "
+            "slide again, and compare by Undo and Redo before you trust it. Research use only."
+        )
 
     def _on_analyzed(self, slide: Slide, choice: DetectorChoice, found: SlideAnalysis) -> None:
         if self.session.slide != slide:
@@ -340,7 +384,7 @@ class Workbench(QWidget):
         self._say(text)
 
     def _set_running(self, running: bool) -> None:
-        for button in (self.run, self.run_field, self.classify, self.export):
+        for button in (self.run, self.run_field, self.classify, self.adapt, self.export):
             button.setEnabled(not running)
 
     def _on_field(self, fov_id: str) -> None:
@@ -418,22 +462,3 @@ def _load_steps(
         return field, read(field), ""
     except ReadError as error:
         return field, None, str(error)
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        layout.addWidget(widget)
-    return row
-
-
-def _group(title: str, *widgets: QWidget) -> QGroupBox:
-    group = QGroupBox(title)
-    layout = QVBoxLayout(group)
-    layout.setContentsMargins(6, 6, 6, 6)
-    layout.setSpacing(3)
-    for widget in widgets:
-        layout.addWidget(widget)
-    return group
