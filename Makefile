@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 endif
 
-.PHONY: env display demo test lint bench detector docs
+.PHONY: env display demo test lint bench classifier detector docs
 .NOTPARALLEL:
 
 env: ## the environment .venv
@@ -32,8 +32,15 @@ lint: env
 
 bench: env ## on an idle machine; half an hour
 	$(BIN)/python benchmarks/localization.py
-	$(BIN)/python benchmarks/classification.py
+	$(BIN)/python benchmarks/leaks.py
+	$(BIN)/python benchmarks/classification.py shipped
+	$(BIN)/python benchmarks/classification.py noise
+	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/relabel.py
+
+classifier: env ## the shipped classifier, trained anew in .cache: an hour on a CPU
+	$(BIN)/python benchmarks/public_sets.py
+	$(BIN)/napari-wbc train classifier --config benchmarks/configs/cdnn.toml --out .cache/cdnn --device cpu
 
 detector: env ## the shipped detector, trained anew in .cache: hours without a graphics card
 	$(BIN)/python benchmarks/public_sets.py

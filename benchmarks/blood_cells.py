@@ -18,7 +18,7 @@ from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, LEUKOCYTE, MaskRcnnDetect
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, Outline, iou_matrix
-from napari_wbc.train.metrics import Truth, average_precision
+from napari_wbc.train.precision import Truth, average_precision
 from public_sets import DATA, blood_fields
 from record import record
 

@@ -29,7 +29,6 @@ from fields import (
     BCCD_BOXES,
     BCCD_MASKS,
     SETS,
-    Image,
     Labelled,
     Outcome,
     agreement,
@@ -38,7 +37,6 @@ from fields import (
     summary,
 )
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.geometry import BBox
 from napari_wbc.weights.registry import find_weights
@@ -135,28 +133,26 @@ def classification(ways: Sequence[Way], limit: int | None) -> pd.DataFrame:
     from napari_wbc.classify.predict import load_classifier
 
     classifier = load_classifier(device="cpu")
-    cut = {"size": classifier.preset.size, "factor": classifier.preset.factor}
     lines = []
     for name, title in CLASSED.items():
-        crops: dict[str, list[Image]] = {boxes: [] for boxes in ("true", *(one.name for one in ways))}
-        labels: dict[str, list[str]] = {boxes: [] for boxes in crops}
+        right: dict[str, list[bool]] = {boxes: [] for boxes in ("true", *(one.name for one in ways))}
+        total = 0
         for path, rows in islice(rows_of(name).items(), limit):
             truths = [BBox(*(float(row[e]) for e in ("top", "left", "bottom", "right"))) for row in rows]
             here = Labelled(path.name, read_image(path), truths)
             for key, cells in {"true": dict(enumerate(truths)), **found_boxes(here, ways)}.items():
-                crops[key].append(cut_crops(here.image, list(cells.values()), **cut))
-                labels[key] += [rows[i]["label"] for i in cells]
-        for key, names in labels.items():
-            guesses = classifier.predict(np.concatenate(crops[key]))
-            right = 100 * sum(guess.cell_class == label for guess, label in zip(guesses, names, strict=True))
+                guesses = classifier.classify(here.image, list(cells.values()))
+                right[key] += [p.cell_class == rows[i]["label"] for i, p in zip(cells, guesses, strict=True)]
+            total += len(truths)
+        for key, hits in right.items():
             lines.append(
                 {
                     "set": title,
                     "boxes": key,
-                    "cells": len(labels["true"]),
-                    "found": len(names),
-                    "accuracy %": round(right / len(labels["true"]), 1),
-                    "accuracy of found %": round(right / len(names), 1) if names else np.nan,
+                    "cells": total,
+                    "found": len(hits),
+                    "accuracy %": round(100 * sum(hits) / total, 1),
+                    "accuracy of found %": round(100 * float(np.mean(hits)), 1) if hits else np.nan,
                 }
             )
     return pd.DataFrame(lines)
