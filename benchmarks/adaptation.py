@@ -23,7 +23,7 @@ from public_sets import DATA
 from record import RESULTS, record
 
 NEW = ("chula", "bccd", "seg_wbc_dataset2")
-SEEDS = 3
+SEEDS = 2
 
 
 def main() -> None:

@@ -23,8 +23,10 @@ def main() -> None:
     """Make one table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", choices=TABLES)
-    table = parser.parse_args().table
-    import_module(table.replace("-", "_")).main()
+    parser.add_argument("--finished", action="store_true", help="published: train nothing")
+    arguments = parser.parse_args()
+    module = import_module(arguments.table.replace("-", "_"))
+    module.main(**({"finished": True} if arguments.finished else {}))
 
 
 if __name__ == "__main__":

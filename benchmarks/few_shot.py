@@ -25,7 +25,7 @@ from public_sets import DATA
 from record import record
 
 SIZES = (0, 10, 25, 50, 100)
-SEEDS = 2
+SEEDS = 1
 NEW = ("chula", "bccd", "seg_wbc_dataset2")
 
 

@@ -78,7 +78,7 @@ def test_fields_become_weights_that_classify(folder, weights, tmp_path):
     adapted = run(steps)
     assert adapted == adapt.Adapted(tmp_path / "new" / "mine.safetensors", 24)
     card = read_card(adapted.weights)
-    assert card.provenance["adapted"]["from"] == read_card(weights).model_id
+    assert card.provenance["adapted"][0]["from"] == read_card(weights).model_id
     image = read_image(folder / "f1.png")
     assert len(load_classifier(adapted.weights, device="cpu").classify(image, BOXES)) == 12
 

@@ -119,11 +119,11 @@ def test_confidence_is_told_in_words(save, threshold, temperature, told, how):
 
 
 def test_preprocessing_is_told_in_words_where_it_is_known(save):
-    card = replace(BARE, preset={"size": 80, "factor": 1.5, "white_quantile": 0, "grey_world": True})
+    card = replace(BARE, preset={"size": 80, "factor": 1.5, "anchors": False, "grey_world": True})
     assert dict(sections(save(card))["Preprocessing"].rows) == {
         "Size": "crops are scaled to 80 × 80 pixels",
         "Factor": "a crop is 1.5 times as wide as the longer side of the cell's box",
-        "White quantile": "0: off",
+        "Anchors": "no: off",
         "Grey world": "yes",
     }
 

@@ -84,7 +84,7 @@ def test_the_card_says_where_the_weights_come_from(adapted, weights):
     old, new = load_weights(weights)[1], load_weights(adapted)[1]
     assert (new.name, new.classes, new.preset, new.mode) == ("adapted", old.classes, old.preset, old.mode)
     assert new.model_id != old.model_id
-    told = new.provenance["adapted"]
+    (told,) = new.provenance["adapted"]
     assert (told["from"], told["cells"], told["data_sha256"]) == (old.model_id, FEWEST, "sha of crops")
     assert told["how"]["seed"] == PLAN.seed
     assert new.metrics == {}
@@ -117,7 +117,7 @@ def test_weights_of_every_mode_can_be_adapted(mode, tmp_path):
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_cancelled_run_leaves_nothing(steps, weights, tmp_path):
     run_ = adapt_classifier(cells(), weights, PLAN, tmp_path, device="cpu")
-    assert [p.step for p in islice(run_, steps)] == ["adapting"] * steps
+    assert len(list(islice(run_, steps))) == steps
     run_.close()
     assert not any(tmp_path.iterdir())
 

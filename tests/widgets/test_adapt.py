@@ -75,7 +75,7 @@ def test_the_new_weights_are_chosen_and_no_label_is_lost(opened, weights, kept, 
     assert path.name.startswith("slide_20")
     assert opened.model.value() == str(path)
     assert opened.model.combo.currentText() == path.stem
-    assert read_card(path).provenance["adapted"]["from"] == read_card(weights).model_id
+    assert read_card(path).provenance["adapted"][0]["from"] == read_card(weights).model_id
     for words in (path.stem, "6 cells", "Analyze slide", "compare"):
         assert words in opened.status.text()
     opened.run.click()

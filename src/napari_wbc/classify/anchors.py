@@ -18,10 +18,12 @@ import torch
 __all__ = ["NUCLEUS", "RED", "anchored", "density_of", "nuclei_of", "transmitted"]
 
 RED = (0.088, 0.126, 0.083)
-"""Absorbance of red cells of the reference film, red, green and blue: the median of PBC's training images."""
+"""Absorbance of red cells of the reference film, in red, green and blue: the median of PBC."""
 NUCLEUS = (0.494, 0.795, 0.198)
 """Absorbance of nuclei of the reference film."""
 
+_PALE = 0.05
+"""Length of a nucleus' absorbances below which there is none; such crops stay as they are."""
 _DARKEST = 0.25
 """Share of a cell's pixels that are taken for its nucleus: fewer than the lobes of a neutrophil have."""
 
@@ -86,11 +88,11 @@ def anchored(density: torch.Tensor, red: torch.Tensor, nuclei: torch.Tensor) -> 
     Tensor, shape (N, 3, height, width)
     """
     target_red, target = density.new_tensor(RED), density.new_tensor(NUCLEUS)
-    # A crop with hardly any stain in it shall stay pale, not be blown up.
-    strength = nuclei.norm(dim=1, keepdim=True)
-    nuclei = torch.where(strength < 0.05, 0.05 / target.norm() * target, nuclei)
     unseen = nuclei.norm(dim=1, keepdim=True) / target.norm() * target_red
     red = torch.where(red.isnan(), unseen, red).clamp(min=0.005)
+    # A crop with hardly any stain in it shall stay pale, not be blown up.
+    pale = nuclei.norm(dim=1, keepdim=True) < _PALE
+    red, nuclei = torch.where(pale, target_red, red), torch.where(pale, target, nuclei)
     matrix = _frame(target_red[None], target[None]) @ torch.linalg.inv(_frame(red, nuclei))
     return torch.einsum("nij,njhw->nihw", matrix, density)
 

@@ -29,7 +29,7 @@ _SCORES = ("n", "accuracy", "balanced_accuracy")
 _PREPROCESSING = {
     "size": "crops are scaled to {0} × {0} pixels",
     "factor": "a crop is {0} times as wide as the longer side of the cell's box",
-    "white_quantile": "each colour is divided by its {0} quantile, so that bare glass is white",
+    "anchors": "light and stain are balanced: glass, red cells and nuclei as in a reference film",
 }
 
 

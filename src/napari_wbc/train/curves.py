@@ -20,7 +20,8 @@ def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
     out : Path
         Folder.
     history : sequence of mapping
-        One an epoch; names that begin with ``val_`` are measures from 0 to 1, the others losses.
+        One an epoch; names that begin with ``val_`` or end with ``accuracy`` are
+        measures from 0 to 1, the others losses.
     """
     from matplotlib.figure import Figure
 
@@ -29,10 +30,10 @@ def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
     left, right = figure.subplots(1, 2)
     epochs = [epoch["epoch"] for epoch in history]
     for name in [key for key in history[-1] if key != "epoch"]:
-        axis = right if name.startswith("val_") else left
+        axis = right if name.startswith("val_") or name.endswith("accuracy") else left
         axis.plot(epochs, [epoch[name] for epoch in history], marker=".", label=name)
     left.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
-    right.set(xlabel="epoch", ylabel="validation", ylim=(0, 1))
+    right.set(xlabel="epoch", ylabel="accuracy or precision", ylim=(0, 1))
     for axis in (left, right):
         if axis.lines:
             axis.legend(fontsize="small")

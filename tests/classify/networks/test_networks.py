@@ -107,7 +107,7 @@ def test_a_few_steps_lower_the_loss(name):
         optimizer.step()
         losses.append(loss.item())
     assert losses[0] < 2 * math.log(5), "fresh weights say nothing sure"
-    assert losses[-1] < losses[0] - 0.01
+    assert losses[-1] < losses[0] - 0.005
 
 
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2"])

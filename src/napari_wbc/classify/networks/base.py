@@ -62,7 +62,7 @@ def resized(x: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     """Crops of shape (N, 3, rows, columns), by bilinear interpolation with antialiasing."""
     if x.shape[2:] == (rows, columns):
         return x
-    return functional.interpolate(x, (rows, columns), mode="bilinear", antialias=True)
+    return functional.interpolate(x.float(), (rows, columns), mode="bilinear", antialias=True)
 
 
 def initialize(*modules: nn.Module) -> None:
