@@ -96,7 +96,8 @@ def finding(name: str, folder: Path = RESULTS) -> str:
     file = folder / "leaks.json"
     if not file.is_file():
         raise SystemExit(f"{file} is missing; run benchmarks/leaks.py first.")
-    return str(json.loads(file.read_text(encoding="utf-8"))["findings"][name])
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return f"{name}: {found['findings'][name]}"
 
 
 def spectra(images: Sequence[Image]) -> npt.NDArray[np.float32]:

@@ -34,12 +34,16 @@ def record(
     *,
     data: Iterable[Path] = (),
     notes: Sequence[str] = (),
+    leaks: Sequence[str] = (),
     seed: int = 0,
     extra: dict[str, Any] | None = None,
     tables: Mapping[str, pd.DataFrame] | None = None,
     folder: Path = RESULTS,
 ) -> None:
-    """Print a table, and further ``tables`` by title, and write them to ``NAME.md`` and ``NAME.json``."""
+    """Print a table, and further ``tables`` by title, and write them to ``NAME.md`` and ``NAME.json``.
+
+    What the leak check found stands above.
+    """
     about = {
         "date": date.today().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
@@ -48,7 +52,7 @@ def record(
         "seed": seed,
         "data_sha256": {folder.name: folder_sha256(folder) for folder in data},
     }
-    lines = [f"# {title}", "", _markdown(table), ""]
+    lines = [f"# {title}", "", *(f"Leak check, {text}\n" for text in leaks), _markdown(table), ""]
     for heading, further in (tables or {}).items():
         lines += [f"## {heading}", "", _markdown(further), ""]
     lines += [*(f"- {note}" for note in notes), ""]
@@ -61,6 +65,7 @@ def record(
         "title": title,
         "table": _records(table),
         **({"tables": {heading: _records(further) for heading, further in tables.items()}} if tables else {}),
+        "leaks": list(leaks),
         "notes": list(notes),
         **about,
         **(extra or {}),

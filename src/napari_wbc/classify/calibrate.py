@@ -10,7 +10,12 @@ from scipy.special import log_softmax
 __all__ = ["confidence_threshold", "temperature"]
 
 
-def temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> float:
+def temperature(
+    logits: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.integer],
+    *,
+    weight: npt.NDArray[np.floating] | None = None,
+) -> float:
     """Temperature that makes probabilities honest (Guo et al. 2017).
 
     Parameters
@@ -18,6 +23,8 @@ def temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer
     logits : ndarray, shape (N, classes)
         Of validation cells.
     labels : ndarray, shape (N,), int
+    weight : ndarray, shape (N,), optional
+        How much each cell counts, for instance so that laboratories count alike.
 
     Returns
     -------
@@ -29,7 +36,7 @@ def temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer
 
     def loss(log_t: float) -> float:
         scores = log_softmax(np.asarray(logits, dtype=float) / np.exp(log_t), axis=1)
-        return -float(scores[np.arange(len(labels)), labels].mean())
+        return -float(np.average(scores[np.arange(len(labels)), labels], weights=weight))
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.2), np.log(5)), method="bounded").x))
 

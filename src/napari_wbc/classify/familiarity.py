@@ -98,10 +98,18 @@ def parted(
 
     Raises
     ------
-    KeyError
-        If parts of it are missing.
+    KeyError, ValueError
+        If parts of it are missing or are no such numbers.
     """
     network = {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
     if len(network) == len(tensors):
         return network, None
-    return network, Familiarity(*(tensors[f"{PREFIX}{name}"] for name in ("means", "precision", "limit")))
+    found = Familiarity(*(tensors[f"{PREFIX}{name}"] for name in ("means", "precision", "limit")))
+    width = found.means.shape[-1]
+    shapes = (found.means.ndim, tuple(found.precision.shape), found.limit.ndim)
+    numbers = all(
+        t.is_floating_point() and t.isfinite().all() for t in (found.means, found.precision, found.limit)
+    )
+    if shapes != (2, (width, width), 0) or not len(found.means) or not numbers:
+        raise ValueError("the familiarity is damaged")
+    return network, found

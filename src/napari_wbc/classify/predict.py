@@ -193,7 +193,9 @@ def load_classifier(
         network.load_state_dict(tensors)
         Preset(**card.preset)
         check_mode(card.mode)
-    except (RuntimeError, TypeError, KeyError) as error:
+        if familiarity is not None and familiarity.means.shape[1] != network.head.in_features:
+            raise ValueError("the familiarity is of another network")
+    except (RuntimeError, TypeError, KeyError, ValueError, WbcError) as error:
         raise WeightsError(
             f"{path}: the weights do not fit the network {card.architecture!r} of this version; "
             "use the version they were made for."

@@ -254,7 +254,7 @@ def train_classifier(
     taxonomy: Annotated[str, typer.Option(help="Classes: two, four, five, eight or a YAML file.")] = "eight",
     name: Annotated[str | None, typer.Option(help="Name of the weights.", show_default="cdnn")] = None,
     architecture: Annotated[
-        str | None, typer.Option(help="A network's name; 'none' lists them.", show_default="cdnn")
+        str | None, typer.Option(help="A network's name, see docs/training.md.", show_default="cdnn")
     ] = None,
     mode: Annotated[
         str | None, typer.Option(help="softmax, one-vs-rest or two-stage.", show_default="softmax")
@@ -270,7 +270,10 @@ def train_classifier(
         float | None, typer.Option(min=0, max=1, help="1: crops evenly, 0: classes.", show_default="0.5")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, show_default="64")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, show_default="0.003")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-9, help="Of AdamW.", show_default="0.003")
+    ] = None,
+    matrix_rate: Annotated[float | None, typer.Option(min=1e-9, help="Of Muon.", show_default="0.02")] = None,
     precision: Annotated[
         str | None, typer.Option(help="32-true or bf16-mixed.", show_default="32-true")
     ] = None,
@@ -293,6 +296,7 @@ def train_classifier(
         "balance": balance,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "matrix_rate": matrix_rate,
         "precision": precision,
         "seed": seed,
     }

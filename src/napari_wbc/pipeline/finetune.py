@@ -11,7 +11,7 @@ from typing import Any
 from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, DetectorPreset
 from napari_wbc.errors import WbcError
-from napari_wbc.model.progress import Steps
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.evaluate import read_training_sets, relabelled
 from napari_wbc.storage.atomic import make_folder
@@ -58,7 +58,12 @@ def train_steps(
     device = resolve_device(device)
     make_folder(Path(out))
     cells = [cell for cell in read_training_sets(paths) if cell.split != "test"]
-    kept, _ = relabelled(cells, taxonomy)
+    kept, left_out = relabelled(cells, taxonomy)
+    empty = [name for name in taxonomy.names if not any(c.label == name and c.split == "train" for c in kept)]
+    said = [f"Left out, no class of the taxonomy: {n} {label}." for label, n in left_out.items()]
+    said += [f"No training cell: {', '.join(empty)}."] if empty else []
+    if said:
+        yield Progress("reading labels", 0, len(kept), " ".join(said))
     data = yield from cut_training_crops(kept, taxonomy.names, plan.preset, room=ROOM)
     return (yield from train_classifier(data, taxonomy, plan, out, device=device))
 

@@ -48,10 +48,11 @@ def card_of(
         That were run.
     """
     val, classes = data.where(data.splits == "val"), taxonomy.names
-    t = temperature(scores, val.labels)
-    confidence = torch.softmax(torch.from_numpy(scores / t), 1).amax(1).numpy()
     _, source, sizes = np.unique(val.sources, return_inverse=True, return_counts=True)
-    threshold = confidence_threshold(confidence, scores.argmax(1) == val.labels, weight=1 / sizes[source])
+    weight = 1 / sizes[source]
+    t = temperature(scores, val.labels, weight=weight)
+    confidence = torch.softmax(torch.from_numpy(scores / t), 1).amax(1).numpy()
+    threshold = confidence_threshold(confidence, scores.argmax(1) == val.labels, weight=weight)
     counts = {
         f"{source} {split}": int(((data.sources == source) & (data.splits == split)).sum())
         for source in np.unique(data.sources)

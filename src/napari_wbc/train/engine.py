@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 
 from napari_wbc.classify.familiarity import parted
 from napari_wbc.classify.modes import check_mode, loss_of, scores
-from napari_wbc.classify.networks import build_network
+from napari_wbc.classify.networks import NETWORKS, build_network
 from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import WbcError
@@ -102,6 +102,10 @@ class Recipe:
     def __post_init__(self) -> None:
         check_run(self.name, self.precision)
         check_mode(self.mode)
+        if self.architecture not in NETWORKS:
+            raise WbcError(f"No network {self.architecture!r}; choose one of: {', '.join(NETWORKS)}.")
+        if not (self.learning_rate > 0 and self.matrix_rate > 0):
+            raise WbcError("The learning rates must be above 0.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,8 @@ def train_classifier(
     fabric = Fabric(accelerator=device, devices=devices, precision=recipe.precision)
     fabric.launch()
     torch.manual_seed(recipe.seed)
-    network = _network(recipe, taxonomy.names).to(memory_format=torch.channels_last)
+    network, start = _network(recipe, taxonomy.names)
+    network = network.to(memory_format=torch.channels_last)
     optimizer = MuonAdamW(
         network,
         lr=recipe.learning_rate,
@@ -160,7 +165,15 @@ def train_classifier(
     )
     mean = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
     model, optimizer = fabric.setup(network, optimizer)
-    checkpoint = Checkpoint(out, {"recipe": asdict(recipe), "data_sha256": data.sha256})
+    checkpoint = Checkpoint(
+        out,
+        {
+            "recipe": asdict(recipe),
+            "data_sha256": data.sha256,
+            "taxonomy": taxonomy.to_dict(),
+            "start_sha256": start,
+        },
+    )
     history, best = checkpoint.load(model.module, mean, optimizer)
     for epoch in range(len(history), recipe.epochs):
         learnt = yield from _epoch(
@@ -232,7 +245,9 @@ def _epoch(
     return {"loss": float(np.mean(losses)), "train_accuracy": float(np.mean(hits))}
 
 
-def _network(recipe: Recipe, classes: tuple[str, ...]) -> FeatureNetwork:
+def _network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[FeatureNetwork, str]:
+    """The network that training begins with, and the sha256 of the weights that it starts from."""
+    start = ""
     network = build_network(recipe.architecture, len(classes))
     if recipe.start:
         tensors, card = load_weights(find_weights(recipe.start))
@@ -243,7 +258,8 @@ def _network(recipe: Recipe, classes: tuple[str, ...]) -> FeatureNetwork:
                 "choose others, or start afresh."
             )
         network.load_state_dict(parted(tensors)[0])
-    return network
+        start = card.sha256
+    return network, start
 
 
 def _validate(

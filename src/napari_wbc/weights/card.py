@@ -63,7 +63,15 @@ class ModelCard:
     def __post_init__(self) -> None:
         if not self.classes or not all(isinstance(name, str) for name in self.classes):
             raise WeightsError(f"Model card {self.name!r} names no classes.")
-        if not self.temperature > 0 or not 0 <= self.threshold <= 1:
+        if len(set(self.classes)) != len(self.classes):
+            raise WeightsError(f"Model card {self.name!r} names a class twice.")
+        texts = (self.name, self.version, self.architecture, self.sha256, self.mode)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(self.provenance, dict):
+            raise WeightsError(
+                "A model card's name, version, architecture, sha256 and mode are texts and its provenance is "
+                "a table; use the card saved with the weights."
+            )
+        if not 0 < self.temperature < float("inf") or not 0 <= self.threshold <= 1:
             raise WeightsError(
                 f"Model card {self.name!r} has temperature {self.temperature} and threshold "
                 f"{self.threshold}; expected one above 0, and one from 0 to 1."

@@ -30,8 +30,6 @@ class Network:
         Of its class, in this package; imported when it is built.
     source : str
         Where it is described.
-    size : int
-        Side of the square crop in pixels that it is trained on where nothing else is said.
     options : mapping
         Keyword arguments of the class.
     """
@@ -39,7 +37,6 @@ class Network:
     module: str
     name: str
     source: str
-    size: int = 80
     options: Mapping[str, object] = field(default_factory=dict)
 
 
