@@ -161,8 +161,8 @@ def write(rows: pd.DataFrame, sheet: dict[str, tuple[Metrics, object]]) -> None:
             "recipe: CDNN, GroupNorm, anchors, default augmentation. plain: the same network with BatchNorm, "
             "colours as they are, turned and scaled only. batch norm, no anchors: the recipe but for that.",
             "5 epochs of 6,400 crops with PBC, 4 of 3,200 without it, at 72 pixels.",
-            "The recipe (anchors, augmentation, Muon) was found on Chula's and BCCD's train and val cells; their "
-            "test cells and seg_wbc_dataset2 were measured when it stood.",
+            "The recipe (anchors, augmentation, Muon) was found on Chula's and BCCD's train and val cells; "
+            "their test cells and seg_wbc_dataset2 were measured when it stood.",
             "BCCD's test cells hold no basophil, and one basophil is all there is to train on.",
         ],
     )

@@ -41,8 +41,7 @@ class Network:
 
 
 def _backbone(backbone: str, source: str, smallest: int = 32) -> Network:
-    # 224 or 299 pixels in the sources; a located cell seldom has as many, and they take 3 to 5 times longer.
-    return Network("backbones", "Backbone", source, 128, {"backbone": backbone, "smallest": smallest})
+    return Network("backbones", "Backbone", source, {"backbone": backbone, "smallest": smallest})
 
 
 _YOUSSEF = "Youssef et al. 2024, Deep learning models for white blood cell image classification"
