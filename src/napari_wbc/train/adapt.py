@@ -144,7 +144,9 @@ def adapt_classifier(
         "note": "Temperature and threshold are those of the weights before, unlikeness is not known: without "
         "labels neither can be measured again.",
     }
-    provenance = {**card.provenance, "adapted": [*card.provenance.get("adapted", []), how]}
+    known = card.provenance if isinstance(card.provenance, dict) else {}  # a card may be anybody's
+    earlier = known.get("adapted", [])
+    provenance = {**known, "adapted": [*(earlier if isinstance(earlier, list) else [earlier]), how]}
     new = replace(card, name=plan.name, provenance=provenance, metrics={}, sha256="")
     path = Path(out) / f"{plan.name}.safetensors"
     save_weights(path, teacher.state_dict(), new)

@@ -66,10 +66,10 @@ class ModelCard:
         if len(set(self.classes)) != len(self.classes):
             raise WeightsError(f"Model card {self.name!r} names a class twice.")
         texts = (self.name, self.version, self.architecture, self.sha256, self.mode)
-        if not all(isinstance(text, str) for text in texts) or not isinstance(self.provenance, dict):
+        if not all(isinstance(text, str) for text in texts):
             raise WeightsError(
-                "A model card's name, version, architecture, sha256 and mode are texts and its provenance is "
-                "a table; use the card saved with the weights."
+                "A model card's name, version, architecture, sha256 and mode are texts; use the card saved with "
+                "the weights."
             )
         if not 0 < self.temperature < float("inf") or not 0 <= self.threshold <= 1:
             raise WeightsError(

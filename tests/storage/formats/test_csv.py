@@ -35,6 +35,7 @@ CELL_COLUMNS = [
     "label_source",
     "prediction",
     "confidence",
+    "unlikeness",
     "p_neutrophil",
     "p_eosinophil",
     "p_basophil",
@@ -44,7 +45,9 @@ CELL_COLUMNS = [
     "p_erythroblast",
     "p_platelet",
 ]
-SURE = Prediction(EIGHT_CLASSES.names, (0.1, 0.2, 0.7, 0, 0, 0, 0, 0), threshold=0.5, model_id="m")
+SURE = Prediction(
+    EIGHT_CLASSES.names, (0.1, 0.2, 0.7, 0, 0, 0, 0, 0), threshold=0.5, model_id="m", unlikeness=1.25
+)
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def test_no_cells_still_have_the_columns(tmp_path):
 
 
 def test_no_predictions_and_no_differentials_are_tables():
-    assert list(predictions_frame([])) == ["path", "prediction", "confidence"]
+    assert list(predictions_frame([])) == ["path", "prediction", "confidence", "unlikeness"]
     assert len(differential_frame([])) == 0
 
 
@@ -76,8 +79,8 @@ def test_a_cell_is_a_row(tmp_path, cell):
     header, row = read(tmp_path / "c.csv")
     assert header == CELL_COLUMNS
     assert row[:8] == ["s", "s/a.png", "id", "1.23", "2", "30", "40.5", "0.8765"]
-    assert row[8:12] == ["basophil", "prediction", "basophil", "0.7"]
-    assert [float(p) for p in row[12:]] == [0.1, 0.2, 0.7, 0, 0, 0, 0, 0]
+    assert row[8:13] == ["basophil", "prediction", "basophil", "0.7", "1.25"]
+    assert [float(p) for p in row[13:]] == [0.1, 0.2, 0.7, 0, 0, 0, 0, 0]
 
 
 def test_a_cell_without_a_prediction_leaves_its_columns_empty(tmp_path, cell):
@@ -95,7 +98,7 @@ def test_annotation_and_prediction_stand_side_by_side(cell):
 
 def test_predictions_have_a_column_a_class():
     frame = predictions_frame([(Path("a.png"), SURE), (Path("b.png"), SURE)])
-    assert list(frame) == ["path", "prediction", "confidence", *CELL_COLUMNS[12:]]
+    assert list(frame) == ["path", "prediction", *CELL_COLUMNS[11:]]
     assert frame["path"].tolist() == ["a.png", "b.png"]
     assert frame["p_basophil"].tolist() == [0.7, 0.7]
 
