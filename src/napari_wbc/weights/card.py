@@ -68,8 +68,8 @@ class ModelCard:
         texts = (self.name, self.version, self.architecture, self.sha256, self.mode)
         if not all(isinstance(text, str) for text in texts):
             raise WeightsError(
-                "A model card's name, version, architecture, sha256 and mode are texts; use the card saved with "
-                "the weights."
+                "A model card's name, version, architecture, sha256 and mode are texts; use the card saved "
+                "with the weights."
             )
         if not 0 < self.temperature < float("inf") or not 0 <= self.threshold <= 1:
             raise WeightsError(
