@@ -19,7 +19,6 @@ import pandas as pd
 from crops import CACHE
 from leaks import finding
 from napari_wbc.classify.predict import load_classifier
-from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.geometry import BBox
 from napari_wbc.train.dataset import LabelledCell, one_cell_box, read_training_set
@@ -89,10 +88,8 @@ def main() -> None:
                     cv2.GaussianBlur(image, (0, 0), level * side) if "blur" in kind else spoil(image, level)
                 )
                 factor = spoilt.shape[0] / image.shape[0]
-                light = preset.field(np.ascontiguousarray(spoilt))
                 moved = [BBox(*(factor * v for v in (b.top, b.left, b.bottom, b.right))) for b in boxes]
-                crops = cut_crops(light.image, moved, size=preset.size, factor=preset.factor)
-                red = np.repeat(light.red[None], len(crops), axis=0)
+                crops, red = preset.cut(np.ascontiguousarray(spoilt), moved)
                 for cell, p in zip(here, classifier.predict(crops, red), strict=True):
                     hits.setdefault((kind, level, cell.source), []).append(p.cell_class == cell.label)
     counts = {s: len(hits["clean", 0, s]) for s in EACH}

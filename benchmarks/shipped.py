@@ -208,6 +208,5 @@ def _share(unlikeness: npt.NDArray[np.float64]) -> float:
 
 
 def _unlikeness(classifier: Classifier, data: CropSet) -> npt.NDArray[np.float64]:
-    edge = (data.crops.shape[1] - classifier.preset.size) // 2
-    inner = slice(edge, edge + classifier.preset.size)
-    return np.array([p.unlikeness for p in classifier.predict(data.crops[:, inner, inner], data.red)])
+    crops = data.centers(classifier.preset.size)
+    return np.array([p.unlikeness for p in classifier.predict(crops, data.red)])

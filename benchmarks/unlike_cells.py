@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from napari_wbc.classify.preset import Preset
-from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.geometry import BBox
 from napari_wbc.train.dataset import CropSet
@@ -110,15 +109,18 @@ def unlike_crops(kind: str, split: str, preset: Preset, room: float = 1.0) -> Cr
     crops, red = [], []
     for path, boxes in KINDS[kind](split):
         if boxes:
-            light = preset.field(read_image(path))
-            crops.append(
-                cut_crops(light.image, boxes, size=round(preset.size * room), factor=preset.factor * room)
-            )
-            red += [light.red] * len(boxes)
+            cut, anchors = preset.cut(read_image(path), boxes, room=room)
+            crops.append(cut)
+            red.append(anchors)
     stacked = np.concatenate(crops)
     n = len(stacked)
     return CropSet(
-        stacked, np.array(red), np.zeros(n, np.int64), np.full(n, kind), np.full(n, split), f"{kind} {split}"
+        stacked,
+        np.concatenate(red),
+        np.zeros(n, np.int64),
+        np.full(n, kind),
+        np.full(n, split),
+        f"{kind} {split}",
     )
 
 

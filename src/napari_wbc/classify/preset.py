@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.balance import BalancedField, balanced
+from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.model.geometry import BBox
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +52,30 @@ class Preset:
             RGB.
         """
         return balanced(image) if self.anchors else BalancedField(image, np.full(3, np.nan, np.float32))
+
+    def cut(
+        self, image: npt.NDArray[np.uint8], boxes: Sequence[BBox], *, room: float = 1.0
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """Cut the crops of the cells of a field.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8
+            RGB.
+        boxes : sequence of BBox
+            N boxes in pixels of the field.
+        room : float
+            Both size and factor are multiplied by this.
+
+        Returns
+        -------
+        crops : ndarray, shape (N, side, side, 3), uint8
+        red : ndarray, shape (N, 3), float32
+            Absorbance of red cells, the same for all.
+        """
+        light = self.field(image)
+        crops = cut_crops(light.image, boxes, size=round(self.size * room), factor=self.factor * room)
+        return crops, np.tile(light.red, (len(boxes), 1))
 
     def prepare(self, crops: torch.Tensor, red: torch.Tensor) -> torch.Tensor:
         """Balance and scale crops.

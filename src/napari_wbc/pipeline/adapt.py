@@ -17,7 +17,6 @@ import numpy.typing as npt
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import find_slides, read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Progress, Steps
@@ -219,10 +218,10 @@ def _crops_steps(
     for done, (source, field, cells) in enumerate(fields, start=1):
         note = ""
         try:
-            light = preset.field(read(field))
             boxes = [cell.detection.bbox for cell in cells]
-            crops.append(cut_crops(light.image, boxes, size=size, factor=preset.factor * ROOM))
-            red.append(np.tile(light.red, (len(cells), 1)))
+            cut, anchors = preset.cut(read(field), boxes, room=ROOM)
+            crops.append(cut)
+            red.append(anchors)
             sources += [source] * len(cells)
         except ReadError as error:
             note = str(error)

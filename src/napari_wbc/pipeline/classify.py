@@ -12,7 +12,6 @@ import pandas as pd
 
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import ReadError
-from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.read import open_slide, read_image
 from napari_wbc.model.cell import Prediction
 from napari_wbc.model.progress import Progress, Steps, run
@@ -55,9 +54,9 @@ def classify_steps(
         note = ""
         try:
             image = read_image(path)
-            light, box = preset.field(image), one_cell_box(image, preset)
-            crops.append(cut_crops(light.image, [box], size=preset.size, factor=preset.factor)[0])
-            red.append(light.red)
+            cut, anchors = preset.cut(image, [one_cell_box(image, preset)])
+            crops.append(cut)
+            red.append(anchors)
             read.append(path)
         except ReadError as error:
             note = str(error)
@@ -66,7 +65,7 @@ def classify_steps(
     predictions: list[Prediction] = []
     for start in range(0, len(crops), BATCH):
         rows = slice(start, start + BATCH)
-        predictions += classifier.predict(np.stack(crops[rows]), np.stack(red[rows]))
+        predictions += classifier.predict(np.concatenate(crops[rows]), np.concatenate(red[rows]))
         yield Progress("classifying", min(start + BATCH, len(crops)), len(crops))
     return Classification(tuple(zip(read, predictions, strict=True)), tuple(failures))
 

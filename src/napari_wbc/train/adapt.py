@@ -28,6 +28,7 @@ from napari_wbc.train.batches import augmented
 from napari_wbc.train.checkpoint import check_run, set_rate, update_mean
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.muon import MuonAdamW
+from napari_wbc.train.scoring import inputs
 from napari_wbc.weights.store import save_weights
 
 __all__ = ["FEWEST", "Adaptation", "adapt_classifier"]
@@ -181,18 +182,15 @@ def _turned(teacher: nn.Module, data: CropSet, preset: Preset, mode: str) -> Ste
     """Mean log probabilities over four quarter turns, shape (N, classes)."""
     teacher.eval()
     device = next(teacher.parameters()).device
-    edge = (data.crops.shape[1] - preset.size) // 2
-    inner = slice(edge, edge + preset.size)
     parts: list[npt.NDArray[np.float32]] = []
-    for begin in range(0, len(data.crops), 64):
-        rows = slice(begin, begin + 64)
+    done = 0
+    for x in inputs(data, preset, device):
         with torch.inference_mode():  # not around the yield, which hands over to others
-            crops = tensor_of(data.crops[rows, inner, inner], device)
-            x = preset.prepare(crops, torch.from_numpy(data.red[rows]).to(device))
             turns = [
                 torch.log_softmax(scores(teacher(torch.rot90(x, k, (2, 3))).float(), mode), 1)
                 for k in range(4)
             ]
             parts.append(torch.log_softmax(torch.stack(turns).mean(0), 1).cpu().numpy())
-        yield Progress("labelling", min(begin + 64, len(data.crops)), len(data.crops))
+        done += len(x)
+        yield Progress("labelling", done, len(data.crops))
     return np.concatenate(parts)

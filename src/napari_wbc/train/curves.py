@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from napari_wbc.storage.atomic import write_bytes, write_text
+from napari_wbc.storage.atomic import write_text
+from napari_wbc.train.plots import write_figure
 
 __all__ = ["write_curves"]
 
@@ -38,6 +38,4 @@ def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
         if axis.lines:
             axis.legend(fontsize="small")
         axis.grid(alpha=0.3)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=90)
-    write_bytes(out / "curves.png", picture.getvalue())
+    write_figure(out / "curves.png", figure)

@@ -22,7 +22,7 @@ import pandas as pd
 from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.hsv import locate_one
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.crop import cut_crops, whole_image_box
+from napari_wbc.imaging.crop import whole_image_box
 from napari_wbc.imaging.read import IMAGE_SUFFIXES, read_image
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
@@ -84,6 +84,11 @@ class CropSet:
     sources: npt.NDArray[np.str_]
     splits: npt.NDArray[np.str_]
     sha256: str
+
+    def centers(self, size: int) -> npt.NDArray[np.uint8]:
+        """The middle of each crop, without the room around it, shape (N, size, size, 3)."""
+        edge = (self.crops.shape[1] - size) // 2
+        return self.crops[:, edge : edge + size, edge : edge + size]
 
     def where(self, keep: npt.NDArray[np.bool_]) -> CropSet:
         """The crops for which ``keep``, shape (N,), is true."""
@@ -202,10 +207,8 @@ def cut_training_crops(
         here = list(group)
         image = read_image(path)
         boxes = [cell.box or one_cell_box(image, preset) for cell in here]
-        light = preset.field(image)
         rows = slice(done, done + len(here))
-        crops[rows] = cut_crops(light.image, boxes, size=size, factor=preset.factor * room)
-        red[rows] = light.red
+        crops[rows], red[rows] = preset.cut(image, boxes, room=room)
         digest.update(
             "".join(f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n" for cell in here).encode()
         )

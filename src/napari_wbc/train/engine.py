@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 
 from napari_wbc.classify.familiarity import parted
 from napari_wbc.classify.modes import check_mode, loss_of, scores
-from napari_wbc.classify.networks import NETWORKS, build_network
+from napari_wbc.classify.networks import build_network, check_network
 from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import WbcError
@@ -102,8 +102,7 @@ class Recipe:
     def __post_init__(self) -> None:
         check_run(self.name, self.precision)
         check_mode(self.mode)
-        if self.architecture not in NETWORKS:
-            raise WbcError(f"No network {self.architecture!r}; choose one of: {', '.join(NETWORKS)}.")
+        check_network(self.architecture)
         if not (self.learning_rate > 0 and self.matrix_rate > 0):
             raise WbcError("The learning rates must be above 0.")
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 from napari_wbc.storage.atomic import write_bytes
-from napari_wbc.train.metrics import auc, reliability
+from napari_wbc.train.metrics import auc, measure, reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,8 +62,7 @@ def write_evaluation(
     confusion, roc, calibration = (panels(len(names)) for _ in range(3))
     for i, name in enumerate(names):
         own = sources == name
-        matrix = np.zeros((len(classes), len(classes)), dtype=int)
-        np.add.at(matrix, (truth[own], guess[own]), 1)
+        matrix = measure(truth[own], guess[own], tuple(classes)).confusion
         draw_confusion(confusion[1][i], matrix, classes, title=name)
         draw_roc(roc[1][i], truth[own], probabilities[own], classes, title=name)
         draw_calibration(calibration[1][i], truth[own], probabilities[own], title=name)

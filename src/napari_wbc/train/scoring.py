@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -12,7 +14,7 @@ from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.train.dataset import CropSet
 
-__all__ = ["familiarity_of", "scores_of"]
+__all__ = ["familiarity_of", "inputs", "scores_of"]
 
 BATCH = 64
 """Crops that are measured at once."""
@@ -39,16 +41,17 @@ def _features(network: FeatureNetwork, data: CropSet, preset: Preset) -> torch.T
     """Features of crops, shape (N, F)."""
     network.eval()
     device = next(network.parameters()).device
-    edge = (data.crops.shape[1] - preset.size) // 2
-    inner = slice(edge, edge + preset.size)
-    parts = []
     with torch.inference_mode():
-        for start in range(0, len(data.crops), BATCH):
-            rows = slice(start, start + BATCH)
-            crops = tensor_of(data.crops[rows, inner, inner], device)
-            x = preset.prepare(crops, torch.from_numpy(data.red[rows]).to(device))
-            parts.append(network.features(x.contiguous(memory_format=torch.channels_last)))
-    return torch.cat(parts)
+        return torch.cat([network.features(x) for x in inputs(data, preset, device)])
+
+
+def inputs(data: CropSet, preset: Preset, device: torch.device) -> Iterator[torch.Tensor]:
+    """What a network takes, in batches of shape (batch, 3, size, size), of crops cut with or without room."""
+    crops = data.centers(preset.size)
+    for start in range(0, len(crops), BATCH):
+        rows = slice(start, start + BATCH)
+        x = preset.prepare(tensor_of(crops[rows], device), torch.from_numpy(data.red[rows]).to(device))
+        yield x.contiguous(memory_format=torch.channels_last)
 
 
 def familiarity_of(network: FeatureNetwork, train: CropSet, val: CropSet, preset: Preset) -> Familiarity:

@@ -17,7 +17,7 @@ from napari_wbc.errors import WbcError
 if TYPE_CHECKING:
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["NETWORKS", "Network", "build_network"]
+__all__ = ["NETWORKS", "Network", "build_network", "check_network"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,12 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
 """The architectures by name."""
 
 
+def check_network(architecture: str) -> None:
+    """Refuse a name that no network has."""
+    if architecture not in NETWORKS:
+        raise WbcError(f"No network {architecture!r}; choose one of: {', '.join(NETWORKS)}.")
+
+
 def build_network(architecture: str, n_classes: int) -> FeatureNetwork:
     """Build a network with fresh weights.
 
@@ -86,8 +92,7 @@ def build_network(architecture: str, n_classes: int) -> FeatureNetwork:
     WbcError
         If there is no such architecture, or it needs timm and timm is not installed.
     """
-    if architecture not in NETWORKS:
-        raise WbcError(f"No network {architecture!r}; choose one of: {', '.join(NETWORKS)}.")
+    check_network(architecture)
     plan = NETWORKS[architecture]
     module = import_module(f"{__name__}.{plan.module}")
     network: FeatureNetwork = getattr(module, plan.name)(n_classes, **plan.options)

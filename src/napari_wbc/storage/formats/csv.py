@@ -79,8 +79,8 @@ def _cell_row(slide: str, cell: Cell, names: tuple[str, ...]) -> list[object]:
 
 
 def _unlikeness(prediction: Prediction | None) -> float | None:
-    known = prediction is not None and prediction.unlikeness is not None
-    return round(prediction.unlikeness, 3) if known else None  # type: ignore[union-attr, arg-type]
+    value = prediction.unlikeness if prediction else None
+    return None if value is None else round(value, 3)
 
 
 def predictions_frame(predictions: Iterable[tuple[Path, Prediction]]) -> pd.DataFrame:
