@@ -84,14 +84,14 @@ def adapt_steps(
     """
     slides = find_slides(paths)
     total = sum(len(slide.fields) for slide in slides)
-    _checked(weights, out, name, device)
+    wanted = _checked(weights, out, name, device)
     finder = yield from detector_steps(detector, preset, device=device)
     found: list[SlideAnalysis] = []
     for slide in slides:
         before = sum(len(one.slide.fields) for one in found)
         found.append((yield from analyze_slide_steps(slide, finder, None, offset=before, total=total)))
     located = [(one.slide, one.table) for one in found]
-    adapted = yield from adapt_located_steps(located, out, weights=weights, name=name, device=device)
+    adapted = yield from _learn_steps(located, wanted, _read_file, out, weights, name=name, device=device)
     failures = tuple(failure for one in found for failure in one.failures)
     return Adapted(adapted.weights, adapted.cells, failures + adapted.failures)
 
@@ -121,7 +121,21 @@ def adapt_located_steps(
         As :func:`adapt_steps`.
     """
     yield Progress("loading weights", 0, 0)
-    preset = _checked(weights, out, name, device)
+    wanted = _checked(weights, out, name, device)
+    return (yield from _learn_steps(located, wanted, read, out, weights, name=name, device=device))
+
+
+def _learn_steps(
+    located: Sequence[tuple[Slide, CellTable]],
+    preset: Preset,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+    out: str | Path,
+    weights: str | Path,
+    *,
+    name: str,
+    device: str,
+) -> Steps[Adapted]:
+    """Cut the located cells by the preset of the weights, and adapt; everything has been checked."""
     from napari_wbc.train.adapt import Adaptation, adapt_classifier
 
     data, failures = yield from _crops_steps(located, preset, read)
@@ -165,7 +179,7 @@ def adapt_slide_steps(
         As :func:`adapt_steps`.
     """
     yield Progress("loading weights", 0, 0)
-    _checked(weights, out, name, "auto")
+    wanted = _checked(weights, out, name, "auto")
     from napari_wbc.train.adapt import FEWEST
 
     found = None
@@ -174,7 +188,7 @@ def adapt_slide_steps(
             slide, detector, preset, parameters, weights=weights, read=read
         )
         table = found.table
-    adapted = yield from adapt_located_steps([(slide, table)], out, weights=weights, name=name, read=read)
+    adapted = yield from _learn_steps([(slide, table)], wanted, read, out, weights, name=name, device="auto")
     return found, adapted
 
 
