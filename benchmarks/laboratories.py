@@ -41,9 +41,9 @@ BASE = Recipe(
 VARIANTS = {
     "recipe": BASE,
     "batch norm": replace(BASE, architecture="cdnn_batch_norm"),
-    "no anchors": replace(BASE, preset=Preset(anchors=False)),
+    "no anchors": replace(BASE, preset=Preset(anchors=0)),
     "plain": replace(
-        BASE, architecture="cdnn_batch_norm", preset=Preset(anchors=False), augmentation=GEOMETRY
+        BASE, architecture="cdnn_batch_norm", preset=Preset(anchors=0), augmentation=GEOMETRY
     ),
 }
 LABS = ("pbc", "chula", "bccd")

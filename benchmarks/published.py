@@ -42,7 +42,7 @@ from public_sets import DATA
 from record import RESULTS, record
 
 GEOMETRY = Augmentation(zoom=0.2, mix=0, gamma=0, saturation=0, blur=0, noise=0)
-PLAIN = Preset(anchors=False)
+PLAIN = Preset(anchors=0)
 BASE = Recipe(
     name="kaggle",
     epochs=5,
@@ -80,7 +80,7 @@ def crops(view: str) -> CropSet:
 
 
 def _cut(view: str, path: Path) -> None:
-    preset, side = Preset(anchors=view == "anchors"), round(72 * ROOM)
+    preset, side = Preset(anchors=0.5 if view == "anchors" else 0), round(72 * ROOM)
     kept, red, labels, splits = [], [], [], []
     for split, label, image in images():
         light = preset.field(image)

@@ -137,3 +137,20 @@ def test_each_crop_is_anchored_for_itself():
     for i in range(4):
         alone = anchored(crops[i : i + 1], red[i : i + 1], nuclei_of(crops[i : i + 1], FACTOR))
         torch.testing.assert_close(alone, together[i : i + 1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_absorbances_go_a_share_of_the_way(share):
+    density = stained(film(), np.diag([0.7, 1.2, 0.9]))
+    red, nuclei = red_by(np.diag([0.7, 1.2, 0.9])).mT[0], nuclei_of(density, FACTOR)
+    whole = anchored(density, red, nuclei)
+    found = anchored(density, red, nuclei, share)
+    torch.testing.assert_close(found, density.lerp(whole, share), rtol=0, atol=1e-5)
+
+
+def test_each_crop_has_a_share_of_its_own():
+    crops = film().repeat(2, 1, 1, 1) * 1.3
+    red, nuclei = torch.tensor([RED]).repeat(2, 1), nuclei_of(crops, FACTOR)
+    found = anchored(crops, red, nuclei, torch.tensor([0.0, 1.0]))
+    torch.testing.assert_close(found[0], crops[0])
+    assert not torch.allclose(found[1], crops[1], atol=0.01)

@@ -18,6 +18,7 @@ NOTHING = Augmentation(
     saturation=0,
     blur=0,
     noise=0,
+    anchors=0,
     red_level=0,
     red_hue=0,
     nucleus_level=0,
@@ -149,3 +150,15 @@ def test_a_misjudged_anchor_that_was_not_seen_stays_unseen():
 
 def test_an_anchor_of_nothing_gives_numbers():
     assert all(one.isfinite().all() for one in Augmentation().misjudged(RED * 0, NUCLEI * 0, seeded()))
+
+
+def test_shares_lie_around_the_preset_and_reach_both_ends():
+    shares = Augmentation().share(0.5, 4000, seeded())
+    assert (shares.min(), shares.max()) == (0, 1)
+    assert shares.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert (shares == 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
+
+
+@pytest.mark.parametrize("middle", [0.0, 0.5, 1.0])
+def test_without_range_every_share_is_the_preset_s(middle):
+    assert torch.equal(NOTHING.share(middle, 5, seeded()), torch.full((5,), middle))

@@ -153,7 +153,7 @@ def test_no_cells_give_no_crops():
     assert len(data.labels) == len(data.sources) == len(data.splits) == 0
 
 
-@pytest.mark.parametrize("anchors", [True, False])
+@pytest.mark.parametrize("anchors", [1, 0.5, 0])
 def test_crops_are_cut_as_for_inference(anchors, tmp_path):
     boxes = [BBox(5, 5, 20, 20), BBox(10, 20, 30, 35)]
     field = picture(tmp_path / "f.png")
@@ -167,7 +167,7 @@ def test_crops_are_cut_as_for_inference(anchors, tmp_path):
     data = run(cut_training_crops(cells, ("a", "b"), preset))
     light = preset.field(field).image
     np.testing.assert_array_equal(data.crops, cut_crops(light, boxes, size=16, factor=preset.factor))
-    assert np.array_equal(light, field) is not anchors
+    assert np.array_equal(light, field) is not bool(anchors)
     assert data.labels.tolist() == [1, 0]
     assert data.splits.tolist() == ["train", "val"]
     assert data.where(data.splits == "val").labels.tolist() == [0]
@@ -186,7 +186,7 @@ def test_each_crop_has_the_red_cells_of_its_field(tmp_path):
     assert data.red.dtype == np.float32
     np.testing.assert_array_equal(data.red[:4], np.repeat(expected, 2, axis=0))
     np.testing.assert_array_equal(data.where(data.splits == "val").red, data.red[:4])
-    plain = run(cut_training_crops(cells, ("a",), Preset(size=16, anchors=False)))
+    plain = run(cut_training_crops(cells, ("a",), Preset(size=16, anchors=0)))
     assert np.isnan(plain.red).all()
 
 

@@ -71,7 +71,9 @@ def _disc(size: int, factor: float, device: torch.device) -> torch.Tensor:
     return (inside & every[:, None] & every[None]).flatten().nonzero().squeeze(1)
 
 
-def anchored(density: torch.Tensor, red: torch.Tensor, nuclei: torch.Tensor) -> torch.Tensor:
+def anchored(
+    density: torch.Tensor, red: torch.Tensor, nuclei: torch.Tensor, share: torch.Tensor | float = 1.0
+) -> torch.Tensor:
     """Absorbances as the reference film would have them.
 
     Parameters
@@ -82,6 +84,8 @@ def anchored(density: torch.Tensor, red: torch.Tensor, nuclei: torch.Tensor) -> 
         paler than the reference's as the nucleus is.
     nuclei : Tensor, shape (N, 3)
         Absorbance of nuclei.
+    share : float or Tensor, shape (N,)
+        How far absorbances go from what they are to those of the reference film, 0 to 1.
 
     Returns
     -------
@@ -94,6 +98,8 @@ def anchored(density: torch.Tensor, red: torch.Tensor, nuclei: torch.Tensor) -> 
     pale = nuclei.norm(dim=1, keepdim=True) < _PALE
     red, nuclei = torch.where(pale, target_red, red), torch.where(pale, target, nuclei)
     matrix = _frame(target_red[None], target[None]) @ torch.linalg.inv(_frame(red, nuclei))
+    share = torch.as_tensor(share, dtype=matrix.dtype, device=matrix.device).view(-1, 1, 1)
+    matrix = torch.eye(3, device=matrix.device).lerp(matrix, share)
     return torch.einsum("nij,njhw->nihw", matrix, density)
 
 

@@ -30,18 +30,19 @@ class Preset:
         Side of the network's input in pixels.
     factor : float
         Side of the crop as a multiple of the longer side of the cell's box.
-    anchors : bool
-        Light and stain are balanced: bare glass, red cells and nuclei get the colours of a reference
-        film, whatever lamp, camera and stain (:mod:`napari_wbc.classify.anchors`). Else colours stay.
+    anchors : float
+        How far stain is brought to that of a reference film, 0 to 1: at 1 red cells and nuclei have the same
+        colours whatever the stain (:mod:`napari_wbc.classify.anchors`). Above 0 light is balanced too: glass is
+        white. At 0 colours stay.
     """
 
     size: int = 72
     factor: float = 1.35
-    anchors: bool = True
+    anchors: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.size < 16 or not self.factor >= 1:
-            raise WbcError(f"{self} is impossible; size >= 16 and factor >= 1.")
+        if self.size < 16 or not self.factor >= 1 or not 0 <= self.anchors <= 1:
+            raise WbcError(f"{self} is impossible; size >= 16, factor >= 1 and anchors from 0 to 1.")
 
     def field(self, image: npt.NDArray[np.uint8]) -> BalancedField:
         """The field that crops are cut from.
@@ -96,7 +97,7 @@ class Preset:
 
         if self.anchors:
             density = density_of(crops)
-            crops = transmitted(anchored(density, red, nuclei_of(density, self.factor)))
+            crops = transmitted(anchored(density, red, nuclei_of(density, self.factor), self.anchors))
         return self.scale(crops)
 
     def scale(self, crops: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ _SCORES = ("n", "accuracy", "balanced_accuracy")
 _PREPROCESSING = {
     "size": "crops are scaled to {0} × {0} pixels",
     "factor": "a crop is {0} times as wide as the longer side of the cell's box",
-    "anchors": "light and stain are balanced: glass, red cells and nuclei as in a reference film",
+    "anchors": "glass is white; stain goes {0} of the way to that of a reference film, 0 to 1",
 }
 
 

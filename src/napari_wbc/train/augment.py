@@ -45,6 +45,8 @@ class Augmentation:
         much of one stain another laboratory uses instead of another. White glass stays white.
     depth : float
         Absorbances are multiplied by a factor drawn log-uniformly from 1 / (1 + depth) to 1 + depth.
+    anchors : float
+        Range of the share by which a crop is anchored (see :meth:`share`).
     red_level, nucleus_level : float
         Deviation of the logarithm of an anchor's absorbance (see :meth:`misjudged`).
     red_hue, nucleus_hue : float
@@ -57,10 +59,11 @@ class Augmentation:
     mix: float = 0.1
     gamma: float = 0.4
     saturation: float = 0.5
-    blur: float = 1.2
-    noise: float = 0.03
+    blur: float = 1.5
+    noise: float = 0.1
     stain: float = 0.0
     depth: float = 0.0
+    anchors: float = 1.0
     red_level: float = 0.45
     red_hue: float = 0.13
     nucleus_level: float = 0.15
@@ -103,6 +106,21 @@ class Augmentation:
         ).to(crops.device)
         grid = functional.affine_grid(theta, [n, 3, size, size], align_corners=False)
         return functional.grid_sample(crops, grid, padding_mode="border", align_corners=False)
+
+    def share(self, middle: float, n: int, rng: torch.Generator) -> torch.Tensor:
+        """How far each crop goes to the stain of the reference film, shape (N,), 0 to 1.
+
+        Parameters
+        ----------
+        middle : float
+            As in inference (:class:`~napari_wbc.classify.preset.Preset`), 0 to 1. Shares are drawn evenly
+            around it and cut at 0 and 1, so that the network knows stains that were anchored wholly and not
+            at all.
+        n : int
+        rng : Generator
+            On the CPU.
+        """
+        return (middle + (torch.rand(n, generator=rng) * 2 - 1) * self.anchors).clamp(0, 1)
 
     def misjudged(
         self, red: torch.Tensor, nuclei: torch.Tensor, rng: torch.Generator

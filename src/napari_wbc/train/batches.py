@@ -94,5 +94,6 @@ def augmented(
     if preset.anchors:
         density = density_of(x)
         red, nuclei = augmentation.misjudged(red, nuclei_of(density, preset.factor), rng)
-        x = transmitted(anchored(density, red, nuclei))
+        share = augmentation.share(preset.anchors, len(x), rng)
+        x = transmitted(anchored(density, red, nuclei, share))
     return preset.scale(augmentation.recolor(x, rng).clamp(0, 1))
