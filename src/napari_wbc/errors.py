@@ -6,6 +6,8 @@ screen. It names the file or value, says what is wrong, and says what to do.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class WbcError(Exception):
     """Bad input, told in one clear message."""
@@ -29,3 +31,18 @@ class StepFailed(WbcError):  # noqa: N818, named by what happened, not what it i
     It exists because superqt's generator worker takes any ``RuntimeError`` for a deleted
     worker and never reports it, and torch raises ``RuntimeError`` for nearly everything.
     """
+
+
+class WorkspaceError(WbcError):
+    """A project file cannot be opened.
+
+    Parameters
+    ----------
+    message : str
+    backup : Path or None
+        A backup of it that may be opened instead.
+    """
+
+    def __init__(self, message: str, backup: Path | None) -> None:
+        super().__init__(message)
+        self.backup = backup

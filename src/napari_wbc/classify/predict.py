@@ -156,7 +156,7 @@ class Classifier:
         rows = [tuple(p) for batch in found for p in batch.tolist()]
         classes, threshold, model_id = card.classes, self.threshold, card.model_id
         return tuple(
-            Prediction(classes, p, threshold, model_id, unlikeness)
+            Prediction(classes, p, threshold, model_id, unlikeness, card.sha256)
             for p, unlikeness in zip(rows, unlike or [None] * len(rows), strict=True)
         )
 

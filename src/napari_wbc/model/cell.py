@@ -62,6 +62,8 @@ class Prediction:
     unlikeness : float, optional
         How far the cell is from the model's training data, 0 and more; above 1 it is unlike them. None
         where the weights do not tell.
+    weights : str
+        sha256 of the weights' file; empty where it is not known.
     """
 
     names: tuple[str, ...]
@@ -69,6 +71,7 @@ class Prediction:
     threshold: float = 0.0
     model_id: str = ""
     unlikeness: float | None = None
+    weights: str = ""
 
     def __post_init__(self) -> None:
         if not self.names or len(self.names) != len(self.probabilities):

@@ -129,7 +129,10 @@ class Outline:
     def __post_init__(self) -> None:
         if len(self.vertices) < 3:
             raise WbcError(f"An outline needs at least 3 vertices, not {len(self.vertices)}.")
-        object.__setattr__(self, "bbox", BBox.around(self.vertices))
+        rows, cols = zip(*self.vertices, strict=True)
+        if not math.isfinite(sum(rows) + sum(cols)):  # min and max look past NaN
+            raise WbcError("An outline has a vertex that is not finite; give finite numbers.")
+        object.__setattr__(self, "bbox", BBox(min(rows), min(cols), max(rows), max(cols)))
 
     @classmethod
     def from_array(cls, points: npt.ArrayLike) -> Outline:

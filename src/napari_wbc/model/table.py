@@ -52,6 +52,11 @@ class CellTable(Mapping[str, Cell]):
         gone = set(cell_ids)
         return CellTable(cell for cell in self._cells.values() if cell.cell_id not in gone)
 
+    def applied(self, change: TableDiff) -> CellTable:
+        """The table that a change leads to."""
+        table = self.without(cell.cell_id for cell in change.removed) if change.removed else self
+        return table.with_cells((*change.added, *(new for _, new in change.changed)))
+
     def of_field(self, fov_id: str) -> tuple[Cell, ...]:
         """The cells of one field of view, in order."""
         return tuple(cell for cell in self._cells.values() if cell.fov_id == fov_id)
@@ -65,6 +70,11 @@ class TableDiff:
     removed: tuple[Cell, ...] = ()
     changed: tuple[tuple[Cell, Cell], ...] = ()
     """Pairs (old, new) with one id."""
+
+    @property
+    def inverse(self) -> TableDiff:
+        """What leads back."""
+        return TableDiff(self.removed, self.added, tuple((new, old) for old, new in self.changed))
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)

@@ -1,13 +1,19 @@
-"""The open slide: its table of cells, and the way back."""
+"""The open slide: its table of cells, the way back, and the project that keeps both."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from psygnal import Signal
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.slide import FieldOfView, Slide
-from napari_wbc.model.table import CellTable, diff
+from napari_wbc.model.step import Cause, Step, StepHead
+from napari_wbc.model.table import CellTable, TableDiff, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
+from napari_wbc.session.autosave import Autosave, SaveState
+from napari_wbc.storage.workspace import Workspace
 
 __all__ = ["Session"]
 
@@ -37,15 +43,26 @@ class Session:
     """Emitted with the ``fov_id`` of the field that came into view."""
     slide_changed = Signal(Slide)
     """Emitted with the slide after another one was opened."""
+    selection_changed = Signal(tuple)
+    """Emitted with the ids of the selected cells after another selection was made."""
+    refused = Signal(str)
+    """Emitted with the reason when a change was not taken."""
 
     def __init__(self, taxonomy: Taxonomy = EIGHT_CLASSES) -> None:
         self.taxonomy = taxonomy
+        self.reader = ""
+        """Who is at the screen."""
         self._slide = Slide("", ())
         self._field: FieldOfView | None = None
         self._table = CellTable()
-        self._past: list[tuple[CellTable, str]] = []
-        self._future: list[tuple[CellTable, str]] = []
-        self._saved = self._table
+        self._selection: tuple[str, ...] = ()
+        self._past: list[StepHead] = []
+        self._future: list[StepHead] = []
+        self._changes: dict[int, TableDiff] = {}
+        self._last = 0
+        self._workspace: Workspace | None = None
+        self._autosave: Autosave | None = None
+        self._reading = ""
 
     @property
     def table(self) -> CellTable:
@@ -63,40 +80,87 @@ class Session:
         return self._field
 
     @property
+    def workspace(self) -> Workspace | None:
+        """The project that keeps the slide, None where it is in memory only."""
+        return self._workspace
+
+    @property
+    def reading(self) -> str:
+        """Name of the blind reading, empty for the first reader's."""
+        return self._reading
+
+    @property
+    def saved(self) -> SaveState:
+        """Whether everything is on the disk."""
+        if self._autosave is not None:
+            return self._autosave.state
+        if any(cell.touched for cell in self._table.values()):
+            return SaveState("not saved", "there is no project file")
+        return SaveState("saved")
+
+    @property
+    def selection(self) -> tuple[str, ...]:
+        """Ids of the selected cells of the slide, the one under review first; some may be gone."""
+        return self._selection
+
+    @property
     def undoable(self) -> str:
         """What :meth:`undo` would take back, empty when there is nothing."""
-        return self._past[-1][1] if self._past else ""
+        return self._past[-1].what if self._past else ""
 
     @property
     def redoable(self) -> str:
         """What :meth:`redo` would do again, empty when there is nothing."""
-        return self._future[-1][1] if self._future else ""
+        return self._future[-1].what if self._future else ""
 
-    @property
-    def unsaved(self) -> int:
-        """How many cells were added, removed or changed since the table was last saved.
+    def open(self, slide: Slide, workspace: Workspace | None = None, *, reading: str = "") -> None:
+        """Open a slide with the cells and undo steps that its project has, and show its first field.
 
-        What a model found counts only on top of what a person did: it can be found again.
+        Parameters
+        ----------
+        slide : Slide
+        workspace : Workspace, optional
+            It keeps every change from now on. It is the caller's to close, after another slide was opened
+            or :meth:`close`.
+        reading : str
+            Name of a blind reading, whose annotations are its own; only labels can change in it. Empty for
+            the first reader's.
+
+        Raises
+        ------
+        WbcError
+            If the project cannot be read or written; the slide before stays open.
         """
-        step = diff(self._saved, self._table)
-        return len(step.added) + len(step.removed) + len(step.changed)
-
-    def mark_saved(self, table: CellTable) -> None:
-        """Note that a table has been written out."""
-        self._saved = table
-
-    def open(self, slide: Slide) -> None:
-        """Open a slide; its first field comes into view, cells and undo start empty."""
-        old, self._table = self._table, CellTable()
-        self._saved = self._table
-        self._past.clear()
-        self._future.clear()
-        self._slide, self._field = slide, None
+        self.flush()  # the project may be the one that is open
+        table, last = CellTable(), 0
+        past: list[StepHead] = []
+        future: list[StepHead] = []
+        if workspace is not None:
+            if not workspace.read_only:
+                workspace.put_slide(slide)
+            table = workspace.table(slide.name, reading)
+            past, future = workspace.history(slide.name, reading)
+            last = workspace.last
+        self.close()
+        old, self._table = self._table, table
+        self._past, self._future, self._changes, self._last = past, future, {}, last
+        self._workspace, self._reading = workspace, reading
+        self._autosave = None if workspace is None else Autosave(workspace, slide.name, reading)
+        self._slide, self._field, self._selection = slide, None, ()
         self.slide_changed.emit(slide)
-        if old:
-            self.changed.emit(old, self._table)
+        if old or table:
+            self.changed.emit(old, table)
         if slide.fields:
             self.show_field(slide.fields[0].fov_id)
+
+    def close(self) -> bool:
+        """Write what is not on the disk yet and let go of the project; returns whether all is on the disk."""
+        autosave, self._autosave, self._workspace = self._autosave, None, None
+        return autosave is None or autosave.close()
+
+    def flush(self) -> bool:
+        """Wait until everything is on the disk; returns whether it is."""
+        return self._autosave is None or self._autosave.flush()
 
     def show_field(self, fov_id: str) -> None:
         """Bring a field of the slide into view.
@@ -113,7 +177,14 @@ class Session:
             self._field = found
             self.field_changed.emit(fov_id)
 
-    def commit(self, table: CellTable, what: str, *, by_model: bool = False) -> bool:
+    def select(self, cell_ids: Iterable[str]) -> None:
+        """Select cells of the slide, wherever they are shown."""
+        chosen = tuple(dict.fromkeys(cell_ids))
+        if chosen != self._selection:
+            self._selection = chosen
+            self.selection_changed.emit(chosen)
+
+    def commit(self, table: CellTable, what: str, cause: Cause = "human") -> bool:
         """Make a table the current one.
 
         Parameters
@@ -121,38 +192,80 @@ class Session:
         table : CellTable
         what : str
             What was done, as undo will name it.
-        by_model : bool
-            Whether a model did it, not a person.
+        cause : str
+            ``human``, ``model`` or ``import``.
 
         Returns
         -------
         bool
-            Whether anything changed; if not, nothing is emitted and undo is as before.
+            Whether anything changed. If not, nothing is emitted but, where the change was refused, the
+            reason, and undo is as before.
         """
-        old = self._table
-        if not diff(old, table):
+        change = diff(self._table, table)
+        if not change:
             return False
-        if by_model and not self.unsaved:
-            self._saved = table
-        self._past.append((old, what))
-        self._future.clear()
-        self._table = table
-        self.changed.emit(old, table)
+        if why := self._refusal(change):
+            self.refused.emit(why)
+            return False
+        step = self._step(what, cause, change)
+        self._past.append(StepHead(step.seq, what))
+        self._changes[step.seq] = change
+        self._changes_of_future_dropped()
+        self._become(table, step)
         return True
 
     def undo(self) -> str:
         """Take the last commit back; returns what it was, empty when there is none."""
-        return self._travel(self._past, self._future)
+        return self._travel(self._past, self._future, back=True)
 
     def redo(self) -> str:
         """Do again what was taken back; returns what it was, empty when there is none."""
-        return self._travel(self._future, self._past)
+        return self._travel(self._future, self._past, back=False)
 
-    def _travel(self, source: list[tuple[CellTable, str]], target: list[tuple[CellTable, str]]) -> str:
+    def _travel(self, source: list[StepHead], target: list[StepHead], *, back: bool) -> str:
         if not source:
             return ""
-        table, what = source.pop()
+        if why := self._refusal(TableDiff()):
+            self.refused.emit(why)
+            return ""
+        head = source[-1]
+        table = self._stepped(head.seq, back=back)
+        target.append(source.pop())
+        change = diff(self._table, table)
+        self._become(table, self._step(head.what, "undo" if back else "redo", change, of=head.seq))
+        return head.what
+
+    def _stepped(self, seq: int, *, back: bool) -> CellTable:
+        """The table after a step was taken back or done again, from memory or else from the journal."""
+        change = self._changes.get(seq)
+        if change is not None:
+            return self._table.applied(change.inverse if back else change)
+        assert self._workspace is not None
+        return self._workspace.stepped(self._table, seq, back=back)
+
+    def _step(self, what: str, cause: Cause, change: TableDiff, *, of: int = 0) -> Step:
+        self._last += 1
+        when = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return Step(self._last, what, cause, change, self.reader, when, of)
+
+    def _become(self, table: CellTable, step: Step) -> None:
         old, self._table = self._table, table
-        target.append((old, what))
+        if self._autosave is not None:
+            self._autosave.put(step)
         self.changed.emit(old, table)
-        return what
+
+    def _changes_of_future_dropped(self) -> None:
+        for head in self._future:
+            self._changes.pop(head.seq, None)
+        self._future.clear()
+
+    def _refusal(self, change: TableDiff) -> str:
+        """Why a change is not taken; empty where it is."""
+        if self._workspace is not None and self._workspace.read_only:
+            return (
+                f"Nothing can be changed: the project is open to be read only, {self._workspace.read_only}."
+            )
+        shapes = change.added or change.removed or any(a.detection != b.detection for a, b in change.changed)
+        if self._reading and shapes:
+            return f"The blind reading {self._reading!r} takes labels only; leave it to draw, move or delete."
+        return ""

@@ -1,0 +1,120 @@
+"""Every step is written as soon as it is made, by a thread, in order.
+
+A step that could not be written is kept and tried again, so nothing is lost while a disk is full.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.step import Step
+from napari_wbc.storage.workspace import Workspace
+
+__all__ = ["Autosave", "SaveState"]
+
+RETRY_S = 2.0
+"""Seconds until what could not be written is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveState:
+    """Whether the slide is on the disk.
+
+    Parameters
+    ----------
+    kind : str
+        ``saved``, ``saving``, ``not saved`` or ``read only``.
+    why : str
+        For the person at the screen; empty where all is well.
+    """
+
+    kind: Literal["saved", "saving", "not saved", "read only"]
+    why: str = ""
+
+
+class Autosave:
+    """Writes the steps of one reading of a slide.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    slide : str
+    reading : str
+    """
+
+    def __init__(self, workspace: Workspace, slide: str, reading: str = "") -> None:
+        self._workspace, self._slide, self._reading = workspace, slide, reading
+        self._waiting: list[Step] = []
+        self._failed = ""
+        self._open = True
+        self._turn = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="autosave", daemon=True)
+        if not workspace.read_only:
+            self._thread.start()
+
+    @property
+    def state(self) -> SaveState:
+        """Whether all steps are on the disk at this moment; may be asked in any thread."""
+        if self._workspace.read_only:
+            return SaveState("read only", self._workspace.read_only)
+        with self._turn:
+            if self._failed:
+                return SaveState("not saved", self._failed)
+            return SaveState("saving" if self._waiting else "saved")
+
+    def put(self, step: Step) -> None:
+        """Write a step soon; returns at once."""
+        with self._turn:
+            self._waiting.append(step)
+            self._turn.notify_all()
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until all steps are on the disk, or could not be written.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds.
+
+        Returns
+        -------
+        bool
+            Whether they are on the disk.
+        """
+        with self._turn:
+            self._turn.notify_all()
+            self._turn.wait_for(lambda: not self._waiting or bool(self._failed), timeout)
+            return not self._waiting
+
+    def close(self) -> bool:
+        """Write what waits, and end the thread; returns whether all steps are on the disk."""
+        done = self.flush()
+        with self._turn:
+            self._open = False
+            self._turn.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+        return done
+
+    def _run(self) -> None:
+        while True:
+            with self._turn:
+                self._turn.wait_for(lambda: bool(self._waiting) or not self._open)
+                if not self._open:
+                    return
+                steps = list(self._waiting)
+            try:
+                self._workspace.write(self._slide, steps, self._reading)
+            except WbcError as error:
+                with self._turn:
+                    self._failed = str(error)
+                    self._turn.notify_all()
+                    self._turn.wait_for(lambda: not self._open, RETRY_S)
+                continue
+            with self._turn:
+                self._failed = ""
+                del self._waiting[: len(steps)]
+                self._turn.notify_all()

@@ -1,0 +1,19 @@
+"""Workspace: one SQLite file a project, with its cells as they are and a journal of how they came to be.
+
+Invariant: a step is written whole or not at all, journal and state together, and what is written is never
+changed afterwards. A file that cannot be understood is never written to.
+"""
+
+from napari_wbc.storage.workspace.images import ImageFault, check_images_steps, pointed_to
+from napari_wbc.storage.workspace.opening import backup_of, create_workspace, open_workspace
+from napari_wbc.storage.workspace.workspace import Workspace
+
+__all__ = [
+    "ImageFault",
+    "Workspace",
+    "backup_of",
+    "check_images_steps",
+    "create_workspace",
+    "open_workspace",
+    "pointed_to",
+]

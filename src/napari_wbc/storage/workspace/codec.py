@@ -1,0 +1,131 @@
+"""Cells to rows and JSON, and back, every float exactly as it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.model.geometry import BBox, Outline
+
+__all__ = ["annotation_row", "cell_of", "cell_row", "parts_of", "prediction_row", "with_parts"]
+
+Row = dict[str, Any]
+EDGES = ("top", "left", "bottom", "right")
+PARTS = ("detection", "prediction", "annotation")
+
+
+def cell_row(cell: Cell) -> Row:
+    """A cell's place as a row of ``cells``, less its slide."""
+    detection = cell.detection
+    return {
+        "cell_id": cell.cell_id,
+        "fov_id": cell.fov_id,
+        **{edge: getattr(detection.bbox, edge) for edge in EDGES},
+        "outline": None if detection.outline is None else json.dumps(detection.outline.vertices),
+        "score": detection.score,
+        "drawn": int(detection.drawn),
+    }
+
+
+def prediction_row(cell_id: str, prediction: Prediction) -> Row:
+    """A row of ``predictions``."""
+    return {
+        "cell_id": cell_id,
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+        "names": _names_text(prediction.names),
+        "probabilities": json.dumps(prediction.probabilities),
+        "threshold": prediction.threshold,
+        "model_id": prediction.model_id,
+        "weights": prediction.weights,
+        "unlikeness": prediction.unlikeness,
+    }
+
+
+def annotation_row(cell_id: str, reading: str, annotation: Annotation) -> Row:
+    """A row of ``annotations``."""
+    return {"cell_id": cell_id, "reading": reading, **asdict(annotation)}
+
+
+def cell_of(row: Mapping[str, Any]) -> Cell:
+    """A cell from a row of ``cells`` joined with its prediction and annotation.
+
+    Their columns start with ``p_`` and ``a_``.
+    """
+    outline = None if row["outline"] is None else _outline(json.loads(row["outline"]))
+    box = BBox(*(row[edge] for edge in EDGES))
+    prediction = annotation = None
+    if row["p_names"] is not None:
+        prediction = Prediction(
+            _names(row["p_names"]),
+            tuple(json.loads(row["p_probabilities"])),
+            row["p_threshold"],
+            row["p_model_id"],
+            row["p_unlikeness"],
+            row["p_weights"],
+        )
+    if row["a_label"] is not None:
+        annotation = Annotation(row["a_label"], row["a_annotator"], row["a_when"])
+    detection = Detection(box, outline, row["score"], bool(row["drawn"]))
+    return Cell(row["cell_id"], row["fov_id"], detection, prediction, annotation)
+
+
+def parts_of(cell: Cell, other: Cell | None = None) -> str:
+    """The parts of a cell as JSON, all of them or those in which it differs from another."""
+    parts: Row = {} if other is not None else {"fov_id": cell.fov_id}
+    for name in PARTS:
+        part = getattr(cell, name)
+        if other is None or part != getattr(other, name):
+            parts[name] = None if part is None else _part(part)
+    return json.dumps(parts)
+
+
+def with_parts(cell_id: str, cell: Cell | None, text: str) -> Cell:
+    """A cell with the parts that :func:`parts_of` wrote; a new one where there was none."""
+    parts = json.loads(text)
+    read: Row = {name: parts[name] and _READERS[name](parts[name]) for name in PARTS if name in parts}
+    if cell is None:
+        return Cell(cell_id, parts["fov_id"], **read)
+    return Cell(cell_id, cell.fov_id, **({name: getattr(cell, name) for name in PARTS} | read))
+
+
+def _part(part: Detection | Prediction | Annotation) -> Row:
+    if isinstance(part, Detection):
+        box = [getattr(part.bbox, edge) for edge in EDGES]
+        outline = None if part.outline is None else part.outline.vertices
+        return {"box": box, "outline": outline, "score": part.score, "drawn": part.drawn}
+    return asdict(part)
+
+
+def _detection(part: Row) -> Detection:
+    outline = None if part["outline"] is None else _outline(part["outline"])
+    return Detection(BBox(*part["box"]), outline, part["score"], part["drawn"])
+
+
+def _prediction(part: Row) -> Prediction:
+    return Prediction(**part | {"names": tuple(part["names"]), "probabilities": tuple(part["probabilities"])})
+
+
+def _annotation(part: Row) -> Annotation:
+    return Annotation(**part)
+
+
+_READERS = {"detection": _detection, "prediction": _prediction, "annotation": _annotation}
+
+
+def _outline(vertices: list[list[float]]) -> Outline:
+    return Outline(tuple((row, col) for row, col in vertices))
+
+
+@lru_cache(maxsize=64)
+def _names_text(names: tuple[str, ...]) -> str:
+    return json.dumps(names)
+
+
+@lru_cache(maxsize=64)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))

@@ -1,0 +1,242 @@
+"""Making and opening project files: checked first, locked, migrated on a copy, never half made.
+
+A file that is damaged, foreign or of a newer version is told apart before anything is written to it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from napari_wbc.errors import WbcError, WorkspaceError
+from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.storage.workspace.workspace import Workspace
+
+__all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace"]
+
+SUFFIX = ".wbc"
+APPLICATION = 0x77626331
+"""``application_id`` of a project file: "wbc1"."""
+VERSION = 1
+"""``user_version``: the number of the newest migration."""
+_MAGIC = b"SQLite format 3\0"
+_HEADER = 100
+"""Bytes of a database's header."""
+_WAIT_S = 5
+
+
+def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
+    """Make a project file and open it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of a file that is not there yet.
+    taxonomy : Taxonomy
+        Its classes.
+
+    Raises
+    ------
+    WbcError
+        If the file is there already or cannot be made.
+    """
+    path = Path(path)
+    if path.exists():
+        raise WbcError(f"{path}: there is a file of this name already; open it, or choose another name.")
+    part = _part(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(part)) as file:
+            file.execute(f"PRAGMA application_id = {APPLICATION}")
+        _migrate(part)
+        engine = _engine(part, write=True)
+        Workspace(path, engine).put("taxonomy", taxonomy.to_dict())
+        engine.dispose()
+        part.replace(path)
+    except (OSError, sqlite3.Error) as error:
+        raise WbcError(f"{path}: a project cannot be made here ({error}); choose another place.") from error
+    finally:
+        if part.exists():
+            part.unlink()
+    return open_workspace(path)
+
+
+def open_workspace(path: str | Path, *, read_only: bool = False) -> Workspace:
+    """Open a project file.
+
+    Parameters
+    ----------
+    path : str or Path
+    read_only : bool
+        Do not write, though one could. A file that another program has open, or that may not be
+        written to, is opened to be read only in any case; :attr:`Workspace.read_only` says why.
+
+    Raises
+    ------
+    WorkspaceError
+        If the file is missing, empty, damaged, foreign or of a newer version; it stays as it is, and the
+        message names a backup where there is one.
+    """
+    path = Path(path)
+    version = _checked(path)
+    why = "it was opened to be read only" if read_only else _unwritable(path)
+    lock = None
+    if not why:
+        lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            lock, why = None, "another program has it open"
+        except OSError as error:
+            lock, why = None, f"it cannot be locked: {error.strerror}"
+    if version < VERSION:
+        if lock is None:
+            raise _unusable(
+                path, f"this file was made by an older version and cannot be brought up to date, since {why}"
+            )
+        _migrated(path)
+    if lock is not None:
+        _back_up(path)
+    return Workspace(path, _engine(path, write=lock is not None), read_only=why, lock=lock)
+
+
+def backup_of(path: str | Path) -> Path:
+    """Where the backup of a project is kept: the state when it was last opened."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.backup{path.suffix}")
+
+
+def _checked(path: Path) -> int:
+    """Version of a project file that is whole.
+
+    What a program that was killed left half done is rolled back, if it may be; nothing else is written.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_HEADER)
+    except OSError as error:
+        raise _unusable(path, f"it cannot be read ({error.strerror})") from error
+    if not start:
+        raise _unusable(path, "this file is empty (0 bytes)")
+    if not start.startswith(_MAGIC):
+        raise _unusable(path, "this is no project of napari-wbc")
+    # As SQLite's file format has them at these places; it is not asked, since it would touch the file.
+    version, application = (int.from_bytes(start[at : at + 4], "big") for at in (60, 68))
+    if application != APPLICATION:
+        raise _unusable(path, "this is no project of napari-wbc but another program's database")
+    if version > VERSION:
+        raise _unusable(path, "this file was made by a newer version of napari-wbc; install that one")
+    try:
+        with closing(_connect(path, write=not _unwritable(path))) as file:
+            (found,) = file.execute("PRAGMA quick_check(1)").fetchone()
+            wrong = file.execute("PRAGMA foreign_key_check").fetchone()
+    except sqlite3.Error as error:
+        raise _unusable(path, f"this file is damaged ({error})") from error
+    if found != "ok" or wrong:
+        raise _unusable(
+            path, f"this file is damaged ({found if found != 'ok' else 'rows that belong to nothing'})"
+        )
+    return version
+
+
+def _unusable(path: Path, what: str) -> WorkspaceError:
+    backup = backup_of(path)
+    text = f"{path}: {what}. It was left as it is"
+    if not backup.is_file():
+        return WorkspaceError(f"{text}; there is no backup beside it, choose another file.", None)
+    when = datetime.fromtimestamp(backup.stat().st_mtime).isoformat(" ", "minutes")
+    return WorkspaceError(f"{text}; {backup.name} beside it is a backup of {when}: open that.", backup)
+
+
+def _unwritable(path: Path) -> str:
+    if not os.access(path, os.W_OK):
+        return "the file may not be written to"
+    # SQLite keeps its own journal beside the file.
+    return "" if os.access(path.parent, os.W_OK) else "its folder may not be written to"
+
+
+def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    mode = "rw" if write else "ro"
+    uri = f"file:{quote(str(path.resolve()))}?mode={mode}"
+    return sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_WAIT_S, cached_statements=256
+    )
+
+
+def _engine(path: Path, *, write: bool) -> Engine:
+    """One connection, on which transactions begin with a lock and are on the disk when they end."""
+
+    def connect() -> sqlite3.Connection:
+        connection = _connect(path, write=write)
+        connection.execute("PRAGMA foreign_keys = ON")
+        if write:
+            # WAL of SQLite before 3.51.3 can corrupt a file; a rollback journal works everywhere.
+            connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    begin = "BEGIN IMMEDIATE" if write else "BEGIN"
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{uuid.uuid4().hex[:12]}.part")
+
+
+def _migrate(path: Path) -> None:
+    """Bring a file to the newest version, in place; only ever done to a copy."""
+    from alembic import command
+    from alembic.config import Config
+
+    engine = _engine(path, write=True)
+    with engine.connect() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option(
+            "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")
+        )
+        command.upgrade(config, "head")
+        connection.commit()
+        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+        connection.commit()
+    engine.dispose()
+
+
+def _migrated(path: Path) -> None:
+    """Replace a file of an older version by one of this version."""
+    part = _part(path)
+    try:
+        _copy(path, part)
+        _migrate(part)
+        _copy(path, backup_of(path))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _back_up(path: Path) -> None:
+    part = _part(path)
+    try:
+        _copy(path, part)
+        part.replace(backup_of(path))
+    except (OSError, sqlite3.Error) as error:
+        raise WbcError(
+            f"{path}: no backup can be written beside it ({error}); make room on the disk, then try again."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(_connect(source, write=False)) as file, closing(sqlite3.connect(target)) as copy:
+        file.backup(copy)

@@ -1,0 +1,105 @@
+"""Tables of a project file, as the newest migration leaves them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text
+
+__all__ = ["annotated", "cells", "changes", "fields", "metadata", "notes", "predictions", "slides", "steps"]
+
+metadata = MetaData()
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""The taxonomy, the place in the queue and the view, as JSON."""
+
+slides = Table(
+    "slides",
+    metadata,
+    Column("slide", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+)
+
+fields = Table(
+    "fields",
+    metadata,
+    Column("fov_id", Text, primary_key=True),
+    Column("slide", Text, ForeignKey("slides.slide"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("relative", Text),
+    Column("size", Integer),
+    Column("modified", Integer),
+    Column("sha256", Text),
+)
+"""``relative`` is the path from the project's folder; ``modified`` is in nanoseconds."""
+
+cells = Table(
+    "cells",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("cell_id", Text, nullable=False, unique=True),
+    Column("slide", Text, ForeignKey("slides.slide"), nullable=False, index=True),
+    Column("fov_id", Text, ForeignKey("fields.fov_id"), nullable=False),
+    Column("top", Float, nullable=False),
+    Column("left", Float, nullable=False),
+    Column("bottom", Float, nullable=False),
+    Column("right", Float, nullable=False),
+    Column("outline", Text),
+    Column("score", Float, nullable=False),
+    Column("drawn", Integer, nullable=False),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("cell_id", Text, ForeignKey("cells.cell_id", ondelete="CASCADE"), primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("names", Text, nullable=False),
+    Column("probabilities", Text, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("weights", Text, nullable=False),
+    Column("unlikeness", Float),
+)
+
+annotated = Table(
+    "annotations",
+    metadata,
+    Column("cell_id", Text, ForeignKey("cells.cell_id", ondelete="CASCADE"), primary_key=True),
+    Column("reading", Text, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("annotator", Text, nullable=False),
+    Column("when", Text, nullable=False),
+)
+"""``reading`` is empty for the first reader, else the name of the blind reading."""
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("slide", Text, ForeignKey("slides.slide"), nullable=False),
+    Column("reading", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("when", Text, nullable=False),
+    Column("of", Integer, nullable=False),
+    Index("steps_of_reading", "slide", "reading"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("seq", Integer, ForeignKey("steps.seq"), primary_key=True),
+    Column("cell_id", Text, primary_key=True),
+    Column("was", Text),
+    Column("now", Text),
+    Index("changes_of_cell", "cell_id"),
+    sqlite_with_rowid=False,
+)
+"""The parts of a cell that a step changed, before and after, as JSON; NULL where the cell was not there."""

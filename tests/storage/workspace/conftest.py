@@ -1,0 +1,62 @@
+"""Cells, tables and a project to put them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+
+from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.storage.workspace import create_workspace
+
+SLIDE = Slide("s", tuple(FieldOfView(f"s/{i}.png", Path(f"/data/s/{i}.png")) for i in range(3)))
+
+finite = st.floats(0, 4000, allow_nan=False)
+boxes = st.builds(
+    lambda top, left, high, wide: BBox(top, left, top + high, left + wide),
+    finite,
+    finite,
+    *[st.floats(1, 300)] * 2,
+)
+outlines = st.builds(
+    lambda box: Outline(((box.top, box.left), (box.top, box.right), (box.bottom, box.left))), boxes
+)
+detections = st.one_of(
+    st.builds(Detection, boxes, st.none(), st.floats(0, 1), st.booleans()),
+    st.builds(lambda o, s: Detection(o.bbox, o, s), outlines, st.floats(0, 1)),
+)
+predictions = st.builds(
+    Prediction,
+    st.just(EIGHT_CLASSES.names),
+    st.tuples(*[st.floats(0, 1)] * 8),
+    st.floats(0, 1),
+    st.text(max_size=5),
+    st.none() | st.floats(0, 9),
+    st.text(max_size=5),
+)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+annotations = st.builds(Annotation, st.sampled_from(EIGHT_CLASSES.labels), texts, texts)
+cells = st.builds(
+    lambda key, *parts: Cell(key, SLIDE.fields[ord(key) % 3].fov_id, *parts),
+    st.sampled_from("abcdefgh"),
+    detections,
+    st.none() | predictions,
+    st.none() | annotations,
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a folder, ü #1%" / "p?.wbc"
+
+
+@pytest.fixture
+def workspace(path):
+    made = create_workspace(path, EIGHT_CLASSES)
+    made.put_slide(SLIDE)
+    yield made
+    made.close()

@@ -1,0 +1,157 @@
+"""Files that are no project, or not a whole one, are told apart and left as they are."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from tests.storage.workspace.conftest import SLIDE
+from tests.storage.workspace.test_workspace import ONE, step
+
+from napari_wbc.errors import WbcError, WorkspaceError
+from napari_wbc.model.table import CellTable
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.storage.workspace import backup_of, create_workspace, open_workspace
+from napari_wbc.storage.workspace.opening import VERSION, _engine
+from napari_wbc.storage.workspace.schema import metadata
+
+
+@pytest.fixture
+def closed(workspace, path):
+    """A project with one cell, closed."""
+    workspace.write("s", [step(1, CellTable(), CellTable([ONE]))])
+    workspace.close()
+    return path
+
+
+def pragma(path, text):
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute(f"PRAGMA {text}").fetchone()
+
+
+def test_a_project_says_what_it_is(closed):
+    assert pragma(closed, "application_id") == (0x77626331,)
+    assert pragma(closed, "user_version") == (VERSION,)
+
+
+def test_the_migrations_make_the_tables_that_are_used(closed):
+    engine = _engine(closed, write=False)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        ours = [d for d in compare_metadata(context, metadata) if "alembic_version" not in str(d)]
+    engine.dispose()
+    assert ours == []
+
+
+def spoil_zero(path):
+    path.write_bytes(b"")
+
+
+def spoil_text(path):
+    path.write_bytes(b"cell_id,label\n" * 1000)
+
+
+def spoil_end(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def spoil_middle(path):
+    data = bytearray(path.read_bytes())
+    for start in range(4096, len(data), 4096):
+        data[start : start + 64] = os.urandom(64)
+    path.write_bytes(data)
+
+
+def spoil_foreign(path):
+    path.unlink()
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("CREATE TABLE photographs (name TEXT)")
+
+
+def spoil_newer(path):
+    pragma(path, f"user_version = {VERSION + 1}")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (spoil_zero, "empty"),
+        (spoil_text, "no project"),
+        (spoil_end, "damaged"),
+        (spoil_middle, "damaged"),
+        (spoil_foreign, "another program"),
+        (spoil_newer, "newer version"),
+    ],
+)
+def test_a_file_that_is_no_whole_project_is_left_and_its_backup_named(spoil, what, closed):
+    open_workspace(closed).close()  # makes the backup
+    spoil(closed)
+    before = closed.read_bytes()
+    with pytest.raises(WorkspaceError, match=what) as caught:
+        open_workspace(closed)
+    assert closed.read_bytes() == before
+    assert caught.value.backup == backup_of(closed)
+    assert str(closed) in str(caught.value)
+    again = open_workspace(caught.value.backup)
+    assert again.table("s") == CellTable([ONE])
+    again.close()
+
+
+def test_without_a_backup_none_is_offered(tmp_path):
+    (tmp_path / "p.wbc").write_bytes(b"nothing")
+    with pytest.raises(WorkspaceError, match="no backup") as caught:
+        open_workspace(tmp_path / "p.wbc")
+    assert caught.value.backup is None
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(WorkspaceError, match="cannot be read"):
+        open_workspace(tmp_path / "p.wbc")
+
+
+def test_a_second_program_reads_only_and_is_told(workspace, path):
+    second = open_workspace(path)
+    assert "another program" in second.read_only
+    with pytest.raises(WbcError, match="read only"):
+        second.write("s", [])
+    workspace.write("s", [step(1, CellTable(), CellTable([ONE]))])
+    assert second.table("s") == CellTable([ONE])
+    second.close()
+    workspace.close()
+    third = open_workspace(path)
+    assert third.read_only == ""
+    third.close()
+
+
+def test_to_read_only_is_a_choice(closed):
+    opened = open_workspace(closed, read_only=True)
+    assert opened.table("s") == CellTable([ONE])
+    with pytest.raises(WbcError, match="read only"):
+        opened.put_slide(SLIDE)
+    opened.close()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everything")
+def test_a_file_that_may_not_be_written_to_is_read_only(closed):
+    closed.chmod(0o444)
+    opened = open_workspace(closed)
+    assert "may not be written" in opened.read_only
+    opened.close()
+
+
+def test_a_project_is_not_made_over_a_file(closed):
+    before = closed.read_bytes()
+    with pytest.raises(WbcError, match="already"):
+        create_workspace(closed, EIGHT_CLASSES)
+    assert closed.read_bytes() == before
+
+
+def test_a_project_that_cannot_be_made_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WbcError, match="cannot be made"):
+        create_workspace(tmp_path / "file" / "p.wbc", EIGHT_CLASSES)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
