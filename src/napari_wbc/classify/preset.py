@@ -32,8 +32,8 @@ class Preset:
         Side of the crop as a multiple of the longer side of the cell's box.
     anchors : float
         How far stain is brought to that of a reference film, 0 to 1: at 1 red cells and nuclei have the same
-        colours whatever the stain (:mod:`napari_wbc.classify.anchors`). Above 0 light is balanced too: glass is
-        white. At 0 colours stay.
+        colours whatever the stain (:mod:`napari_wbc.classify.anchors`). Above 0 light is balanced too, so
+        that glass is white. At 0 colours stay.
     """
 
     size: int = 72

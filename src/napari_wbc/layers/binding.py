@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -28,16 +28,15 @@ class CellsBinding:
     session : Session
     layer : Shapes
         It shows the field in view.
-    annotator : callable
-        Who is at the screen, asked at each annotation.
     """
 
-    def __init__(self, session: Session, layer: Shapes, annotator: Callable[[], str] = str) -> None:
-        self.session, self.layer, self._annotator = session, layer, annotator
+    def __init__(self, session: Session, layer: Shapes) -> None:
+        self.session, self.layer = session, layer
         self._pushing = self._pulling = False
         self._fov_id = session.field.fov_id if session.field else ""
         self.push()
-        session.changed.connect(self._on_changed)
+        # First of all who hear it: others may show another field, and what the layer shows would be read.
+        session.changed.connect(self._on_changed, priority=100)
         session.field_changed.connect(self._on_field)
         session.slide_changed.connect(self._on_slide)
         layer.events.data.connect(self._on_data)
@@ -64,7 +63,7 @@ class CellsBinding:
         session, rows = self.session, read(self.layer, self._cells())
         when = datetime.now(UTC).isoformat(timespec="seconds")
         table = reconcile(
-            session.table, rows, self._fov_id, session.taxonomy, annotator=self._annotator(), when=when
+            session.table, rows, self._fov_id, session.taxonomy, annotator=session.reader, when=when
         )
         self._pulling = True
         try:

@@ -23,7 +23,7 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
 from napari_wbc.session.reconcile import TOLERANCE, ShapeRow
 
-__all__ = ["DEFAULTS", "apply", "dress", "make_layer", "read", "shape_ids", "vertices"]
+__all__ = ["DEFAULTS", "HALF", "apply", "dress", "make_layer", "read", "shape_ids", "vertices"]
 
 HALF = 0.5
 REBUILD_ABOVE = 50

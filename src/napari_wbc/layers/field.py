@@ -5,8 +5,7 @@ Works on any :class:`napari.components.ViewerModel`, with or without a window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from napari.layers import Image, Shapes
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import as_rgb8, read_image
 from napari_wbc.layers.binding import CellsBinding
-from napari_wbc.layers.cells import make_layer, vertices
-from napari_wbc.model.cell import Annotation, Detection
+from napari_wbc.layers.cells import HALF, make_layer, vertices
+from napari_wbc.layers.focus import center_on, focus
+from napari_wbc.model.cell import Detection
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.session.session import Session
 
@@ -57,12 +57,10 @@ class FieldView:
     ----------
     viewer : ViewerModel
     session : Session
-    annotator : callable
-        Who is at the screen.
     """
 
-    def __init__(self, viewer: ViewerModel, session: Session, annotator: Callable[[], str] = str) -> None:
-        self.viewer, self.session, self._annotator = viewer, session, annotator
+    def __init__(self, viewer: ViewerModel, session: Session) -> None:
+        self.viewer, self.session = viewer, session
         self.image_layer: Image | None = None
         self.binding: CellsBinding | None = None
         self._preview: Shapes | None = None
@@ -77,8 +75,8 @@ class FieldView:
             self.binding.close()
             self.binding = None
 
-    def open_layer(self, layer: Image) -> None:
-        """Open an image layer as a slide: of many fields if its reader said so, else of one.
+    def use_layer(self, layer: Image) -> Slide:
+        """Show slides in an image layer; gives the slide it holds, of many fields if its reader said so.
 
         Raises
         ------
@@ -96,13 +94,12 @@ class FieldView:
             fields = (FieldOfView(name, Path(layer.source.path or name)),)
             self._pixels = {name: as_rgb8(np.asarray(data), name)}
         self.image_layer = layer
-        self.session.open(Slide(name, fields))
+        return Slide(name, fields)
 
-    def open_slide(self, slide: Slide) -> None:
-        """Open a slide from files, in the layer of the slide before if that came from files too."""
+    def use_files(self) -> None:
+        """Show slides from files, in the layer of the slide before if that came from files too."""
         if self._pixels:
             self.image_layer, self._pixels = None, {}
-        self.session.open(slide)
 
     def read(self, field: FieldOfView) -> npt.NDArray[np.uint8]:
         """Pixels of a field, from memory or its file; safe in a thread."""
@@ -132,7 +129,7 @@ class FieldView:
         """The binding of the cells layer, which is made where it is missing and put above the image."""
         if self.binding is None:
             layer = make_layer((), self.session.taxonomy)
-            self.binding = CellsBinding(self.session, layer, self._annotator)
+            self.binding = CellsBinding(self.session, layer)
             self.viewer.add_layer(layer)
             layer.mode = "select"
         self._place(self.binding.layer)
@@ -152,23 +149,6 @@ class FieldView:
         """Ids of the selected cells."""
         return () if self.binding is None else self.binding.selected()
 
-    def label_selected(self, label: str) -> int:
-        """Annotate the selected cells; returns how many there are.
-
-        Raises
-        ------
-        WbcError
-            If the taxonomy has no such label.
-        """
-        if label not in self.session.taxonomy.labels:
-            raise WbcError(f"No label {label!r}; choose one of: {', '.join(self.session.taxonomy.labels)}.")
-        when = datetime.now(UTC).isoformat(timespec="seconds")
-        said = Annotation(label, self._annotator(), when)
-        table = self.session.table
-        cells = [table[key] for key in self.selected() if key in table]
-        self.session.commit(table.with_cells(cell.annotated(said) for cell in cells), f"label {label}")
-        return len(cells)
-
     def select(self, cell_ids: Iterable[str], *, center: bool = True) -> None:
         """Select cells of the field and bring them into the middle of the view."""
         binding = self.ensure_cells()
@@ -178,9 +158,33 @@ class FieldView:
         if center and layer.selected_data:
             data = layer.data
             points = np.concatenate([data[i] for i in layer.selected_data])
-            world = layer.data_to_world((points.min(axis=0) + points.max(axis=0)) / 2)
-            scene = getattr(self.viewer, "scene", self.viewer)  # napari before 0.9 has no scene
-            scene.camera.center = (0.0, *(float(v) for v in world[-2:]))
+            center_on(self.viewer, self._world((points.min(axis=0) + points.max(axis=0)) / 2))
+
+    def enlarge(self, cell_id: str) -> None:
+        """Bring a cell of the field into the middle, enlarged; a cell of another field changes nothing."""
+        cell, field = self.session.table.get(cell_id), self.session.field
+        if cell is None or field is None or cell.fov_id != field.fov_id:
+            return
+        box, layer = cell.detection.bbox, self.ensure_cells().layer
+        row, col = box.center
+        side = max(box.height, box.width) * float(np.abs(layer.scale[-2:]).max())
+        focus(self.viewer, self._world(np.array([row - HALF, col - HALF])), side)
+
+    def draw(self) -> None:
+        """Let the next drag in the image draw a box."""
+        layer = self.ensure_cells().layer
+        self.viewer.layers.selection.active = layer
+        layer.mode = "add_rectangle"
+
+    @property
+    def drawing(self) -> bool:
+        """Whether a shape is being drawn or dragged at this moment."""
+        return self.binding is not None and self.binding.drawing
+
+    def _world(self, point: npt.NDArray[np.float64]) -> tuple[float, float]:
+        """World coordinates of a point of the cells layer."""
+        row, col = self.ensure_cells().layer.data_to_world(point)[-2:]
+        return float(row), float(col)
 
     def preview(self, detections: Sequence[Detection]) -> None:
         """Show what a detector would find, as thin white outlines."""

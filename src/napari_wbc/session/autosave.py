@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.step import Step
@@ -48,6 +48,7 @@ class Autosave:
     def __init__(self, workspace: Workspace, slide: str, reading: str = "") -> None:
         self._workspace, self._slide, self._reading = workspace, slide, reading
         self._waiting: list[Step] = []
+        self._notes: dict[str, Any] = {}
         self._failed = ""
         self._open = True
         self._turn = threading.Condition()
@@ -65,11 +66,22 @@ class Autosave:
                 return SaveState("not saved", self._failed)
             return SaveState("saving" if self._waiting else "saved")
 
+    @property
+    def _busy(self) -> bool:
+        return bool(self._waiting or self._notes)
+
     def put(self, step: Step) -> None:
         """Write a step soon; returns at once."""
         with self._turn:
             self._waiting.append(step)
             self._turn.notify_all()
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep a note soon; only the newest of a key is written, and none where nothing can be."""
+        if not self._workspace.read_only:
+            with self._turn:
+                self._notes[key] = value
+                self._turn.notify_all()
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until all steps are on the disk, or could not be written.
@@ -86,8 +98,8 @@ class Autosave:
         """
         with self._turn:
             self._turn.notify_all()
-            self._turn.wait_for(lambda: not self._waiting or bool(self._failed), timeout)
-            return not self._waiting
+            self._turn.wait_for(lambda: not self._busy or bool(self._failed), timeout)
+            return not self._busy
 
     def close(self) -> bool:
         """Write what waits, and end the thread; returns whether all steps are on the disk."""
@@ -102,12 +114,15 @@ class Autosave:
     def _run(self) -> None:
         while True:
             with self._turn:
-                self._turn.wait_for(lambda: bool(self._waiting) or not self._open)
+                self._turn.wait_for(lambda: self._busy or not self._open)
                 if not self._open:
                     return
-                steps = list(self._waiting)
+                steps, notes = list(self._waiting), dict(self._notes)
             try:
-                self._workspace.write(self._slide, steps, self._reading)
+                if steps:
+                    self._workspace.write(self._slide, steps, self._reading)
+                for key, value in notes.items():
+                    self._workspace.put(key, value)
             except WbcError as error:
                 with self._turn:
                     self._failed = str(error)
@@ -117,4 +132,7 @@ class Autosave:
             with self._turn:
                 self._failed = ""
                 del self._waiting[: len(steps)]
+                for key, value in notes.items():
+                    if self._notes[key] is value:
+                        del self._notes[key]
                 self._turn.notify_all()

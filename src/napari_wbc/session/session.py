@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from psygnal import Signal
 
@@ -15,7 +17,50 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.session.autosave import Autosave, SaveState
 from napari_wbc.storage.workspace import Workspace
 
-__all__ = ["Session"]
+__all__ = ["Loaded", "Session", "load"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A slide as its project has it.
+
+    Parameters
+    ----------
+    slide : Slide
+    workspace : Workspace, optional
+        None for a slide that is kept in memory only.
+    reading : str
+        Name of a blind reading, whose annotations are its own; only labels can change in it. Empty for the
+        first reader's.
+    table : CellTable
+    past, future : sequence of StepHead
+        What undo takes back and redo does again, the next one last.
+    last : int
+        Number of the project's newest step.
+    """
+
+    slide: Slide
+    workspace: Workspace | None = None
+    reading: str = ""
+    table: CellTable = field(default_factory=CellTable)
+    past: Sequence[StepHead] = ()
+    future: Sequence[StepHead] = ()
+    last: int = 0
+
+
+def load(slide: Slide, workspace: Workspace, reading: str = "") -> Loaded:
+    """Read a slide from its project, in which it is kept from now on; may run in a thread.
+
+    Raises
+    ------
+    WbcError
+        If the project cannot be read or written.
+    """
+    if not workspace.read_only:
+        workspace.put_slide(slide)
+    past, future = workspace.history(slide.name, reading)
+    table = workspace.table(slide.name, reading)
+    return Loaded(slide, workspace, reading, table, past, future, workspace.last)
 
 
 class Session:
@@ -63,6 +108,7 @@ class Session:
         self._workspace: Workspace | None = None
         self._autosave: Autosave | None = None
         self._reading = ""
+        self._closed = False
 
     @property
     def table(self) -> CellTable:
@@ -114,49 +160,47 @@ class Session:
         return self._future[-1].what if self._future else ""
 
     def open(self, slide: Slide, workspace: Workspace | None = None, *, reading: str = "") -> None:
-        """Open a slide with the cells and undo steps that its project has, and show its first field.
+        """Open a slide; see :meth:`resume` and :func:`load`."""
+        self.flush()  # the project may be the one that is open
+        self.resume(Loaded(slide) if workspace is None else load(slide, workspace, reading))
+
+    def resume(self, loaded: Loaded) -> None:
+        """Go on with a slide where its project left it; its first field comes into view.
 
         Parameters
         ----------
-        slide : Slide
-        workspace : Workspace, optional
-            It keeps every change from now on. It is the caller's to close, after another slide was opened
-            or :meth:`close`.
-        reading : str
-            Name of a blind reading, whose annotations are its own; only labels can change in it. Empty for
-            the first reader's.
-
-        Raises
-        ------
-        WbcError
-            If the project cannot be read or written; the slide before stays open.
+        loaded : Loaded
+            Its project keeps every change from now on. It is the caller's to close, after another slide was
+            opened or :meth:`close`.
         """
-        self.flush()  # the project may be the one that is open
-        table, last = CellTable(), 0
-        past: list[StepHead] = []
-        future: list[StepHead] = []
-        if workspace is not None:
-            if not workspace.read_only:
-                workspace.put_slide(slide)
-            table = workspace.table(slide.name, reading)
-            past, future = workspace.history(slide.name, reading)
-            last = workspace.last
         self.close()
-        old, self._table = self._table, table
-        self._past, self._future, self._changes, self._last = past, future, {}, last
-        self._workspace, self._reading = workspace, reading
-        self._autosave = None if workspace is None else Autosave(workspace, slide.name, reading)
-        self._slide, self._field, self._selection = slide, None, ()
-        self.slide_changed.emit(slide)
-        if old or table:
-            self.changed.emit(old, table)
-        if slide.fields:
-            self.show_field(slide.fields[0].fov_id)
+        self._closed = False
+        old, self._table = self._table, loaded.table
+        self._past, self._future, self._changes = list(loaded.past), list(loaded.future), {}
+        self._last = loaded.last
+        workspace, self._reading = loaded.workspace, loaded.reading
+        self._workspace = workspace
+        self._autosave = None if workspace is None else Autosave(workspace, loaded.slide.name, loaded.reading)
+        self._slide, self._field, self._selection = loaded.slide, None, ()
+        self.slide_changed.emit(loaded.slide)
+        if old or loaded.table:
+            self.changed.emit(old, loaded.table)
+        if loaded.slide.fields:
+            self.show_field(loaded.slide.fields[0].fov_id)
 
     def close(self) -> bool:
-        """Write what is not on the disk yet and let go of the project; returns whether all is on the disk."""
+        """Write what is not on the disk yet and let go of the project; returns whether all is on the disk.
+
+        Nothing can be changed until a slide is opened.
+        """
+        self._closed = self._closed or self._autosave is not None
         autosave, self._autosave, self._workspace = self._autosave, None, None
         return autosave is None or autosave.close()
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep something beside the cells, such as the place in the queue; anything that JSON can say."""
+        if self._autosave is not None:
+            self._autosave.note(key, value)
 
     def flush(self) -> bool:
         """Wait until everything is on the disk; returns whether it is."""
@@ -170,7 +214,7 @@ class Session:
         WbcError
             If the slide has no such field.
         """
-        found = next((field for field in self._slide.fields if field.fov_id == fov_id), None)
+        found = next((one for one in self._slide.fields if one.fov_id == fov_id), None)
         if found is None:
             raise WbcError(f"Slide {self._slide.name!r} has no field {fov_id!r}; choose one of its fields.")
         if found != self._field:
@@ -261,6 +305,8 @@ class Session:
 
     def _refusal(self, change: TableDiff) -> str:
         """Why a change is not taken; empty where it is."""
+        if self._closed:
+            return "Nothing can be changed: the slide was closed and another is being opened."
         if self._workspace is not None and self._workspace.read_only:
             return (
                 f"Nothing can be changed: the project is open to be read only, {self._workspace.read_only}."

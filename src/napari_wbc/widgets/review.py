@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.counts import swatch
+from napari_wbc.widgets.layout import row
 
 __all__ = ["ReviewWidget"]
 
@@ -24,6 +25,10 @@ class ReviewWidget(QWidget):
     """With the label for the selected cells."""
     undo_chosen = Signal()
     redo_chosen = Signal()
+    draw_chosen = Signal()
+    split_chosen = Signal()
+    join_chosen = Signal()
+    delete_chosen = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,14 +52,25 @@ class ReviewWidget(QWidget):
         self.redo = QPushButton("Redo")
         self.undo.clicked.connect(self.undo_chosen)
         self.redo.clicked.connect(self.redo_chosen)
-        row = QHBoxLayout()
-        for widget in (self._combo, self.undo, self.redo):
-            row.addWidget(widget)
+        edits = (
+            ("Draw", "Draw a cell that was missed: drag a box around it", self.draw_chosen),
+            ("Split K", "Cut the selected cell in two at its waist (key K)", self.split_chosen),
+            ("Join J", "Make one cell of the selected ones (key J)", self.join_chosen),
+            ("Delete", "Delete the selected cells (key Delete)", self.delete_chosen),
+        )
+        self.edits = []
+        for text, tip, signal in edits:
+            button = QPushButton(text)
+            button.setToolTip(tip)
+            button.clicked.connect(signal)
+            self.edits.append(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._selection)
+        layout.setSpacing(3)
         layout.addLayout(grid)
-        layout.addLayout(row)
+        layout.addWidget(row(self._combo, self.undo, self.redo))
+        layout.addWidget(row(*self.edits))
         session.changed.connect(self._refresh)
         session.slide_changed.connect(self._refresh)
         self.show_selection(())

@@ -1,10 +1,9 @@
-"""The workbench: from a slide to its differential with the mouse."""
+"""The workbench: from a slide to its differential, with the mouse or the keyboard."""
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,47 +13,36 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Shapes
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QLabel,
-    QMessageBox,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.field import FIELDS_KEY, FieldView
-from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.layers.focus import camera_place, restore_camera
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
-from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
-from napari_wbc.pipeline.analyze import (
-    SlideAnalysis,
-    analysis_of,
-    analyze_fields_steps,
-    classify_table_steps,
-)
-from napari_wbc.pipeline.locate import preview_steps
-from napari_wbc.pipeline.report import write_results
-from napari_wbc.session.merge import merged
-from napari_wbc.session.session import Session
-from napari_wbc.widgets.adapt import AdaptButton, weights_folder
+from napari_wbc.session.queue import ReviewQueue
+from napari_wbc.session.session import Loaded, Session
+from napari_wbc.widgets.actions import ReviewActions
+from napari_wbc.widgets.analysis import AnalysisPanel
 from napari_wbc.widgets.counts import CountsTable
-from napari_wbc.widgets.detect import DetectorChoice, DetectorWidget
 from napari_wbc.widgets.fields import FieldList
+from napari_wbc.widgets.gallery_panel import GalleryPanel
 from napari_wbc.widgets.keys import bind_keys
 from napari_wbc.widgets.layout import group, row
-from napari_wbc.widgets.model import ModelWidget
-from napari_wbc.widgets.progress import JobBar
+from napari_wbc.widgets.project import ProjectPanel
+from napari_wbc.widgets.queue import QueuePanel
+from napari_wbc.widgets.references import ReferencePanel
 from napari_wbc.widgets.review import ReviewWidget
+from napari_wbc.widgets.thumbnails import Thumbnails
 from napari_wbc.widgets.worker import LatestJob
 
 __all__ = ["Workbench"]
 
 READ_EVERY_MS = 2000
 """napari's Features table edits in place without a signal, so the layer is also read by the clock."""
+PLACE = "place"
+"""Note of a project: field, camera and place in the queue."""
 
 
 class Workbench(QWidget):
@@ -71,22 +59,18 @@ class Workbench(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.session = session or Session()
-        self.view = FieldView(napari_viewer, self.session, getpass.getuser)
-        self._loader, self._previewer = LatestJob(self), LatestJob(self)
+        self.session.reader = self.session.reader or getpass.getuser()
+        self.view = FieldView(napari_viewer, self.session)
+        self.queue = ReviewQueue(self.session)
+        self._loader = LatestJob(self)
+        self._restoring: object = None
+        self._choosing = False
         self._build()
+        self.actions = ReviewActions(self.session, self.view, self.queue, self._say)
         self._connect()
-        self._found: SlideAnalysis | None = None
-        self._parameters: dict[str, Any] = {}
         self._bound: Shapes | None = None
         self._unbind_layer: Callable[[], None] = lambda: None
-        label = self._guarded(self.label_selected)
-        self._keys: dict[str, Callable[[], Any]] = {
-            "Control-Z": self.undo,
-            "Control-Shift-Z": self.redo,
-            "PageDown": partial(self.fields.step, 1),
-            "PageUp": partial(self.fields.step, -1),
-        }
-        self._keys |= {key: partial(label, name) for key, name in self.session.taxonomy.keys.items()}
+        self._keys = self._key_table()
         self._unbind_viewer = bind_keys(napari_viewer, self._keys)
         self._open = True
         self._clock = QTimer(self)
@@ -95,66 +79,101 @@ class Workbench(QWidget):
         self._say("Open a folder of fields, or use the image that is open.")
 
     def _build(self) -> None:
-        self.export = QPushButton("Export…")
-        self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
+        session = self.session
+        self.project = ProjectPanel(session)
         self._open_folder = QPushButton("Open folder…")
         self._open_folder.setToolTip("A folder is one slide, its images are the fields")
         self._use_image = QPushButton("Use open image")
         self._use_image.setToolTip("Take the selected image layer as a slide")
-        self.fields = FieldList(self.session)
+        self.fields = FieldList(session)
         self.fields.setMaximumHeight(90)
-        self.detector = DetectorWidget()
-        self.model = ModelWidget(self.session.taxonomy)
-        self.adapt = AdaptButton()
-        self.run = QPushButton("Analyze slide")
-        self.run.setToolTip(
-            "Locate and classify the cells of every field; cells that you labelled, drew or moved are kept"
+        self.analysis = AnalysisPanel(session, self.view, self._slide)
+        self.detector, self.model, self.jobs = (
+            self.analysis.detector,
+            self.analysis.model,
+            self.analysis.jobs,
         )
-        self.run_field = QPushButton("This field")
-        self.run_field.setToolTip("Locate and classify the cells of the field in view")
-        self.classify = QPushButton("Classify drawn")
-        self.classify.setToolTip("Classify the cells that were drawn or moved")
-        self.jobs = JobBar()
-        self.review = ReviewWidget(self.session)
-        self.counts = CountsTable(self.session)
+        self.thumbnails = Thumbnails(self.view.read, self._field_of, self)
+        self.review = ReviewWidget(session)
+        self.queue_panel = QueuePanel(session, self.queue)
+        self.references = ReferencePanel(session, self.thumbnails)
+        self.show_gallery = QPushButton("Gallery")
+        self.show_gallery.setToolTip("Thumbnails of all cells by class, below the image")
+        self.counts = CountsTable(session)
+        self.export = QPushButton("Export…")
+        self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
+        self.gallery_panel: GalleryPanel | None = None
+        self._dock: Any = None
         self.status = QLabel()
         self.status.setWordWrap(True)
         self.status.setTextFormat(Qt.TextFormat.PlainText)  # it tells names from foreign files
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self.analysis, "Locate and classify")
+        self.tabs.addTab(
+            group("", self.queue_panel, self.references, self.review, row(self.show_gallery)), "Review"
+        )
         layout = QVBoxLayout(self)
-        layout.addWidget(group("Slide", row(self._open_folder, self._use_image), self.fields))
-        run = row(self.run, self.run_field, self.classify)
-        model = row(self.model, self.adapt)
-        layout.addWidget(group("Locate and classify", self.detector, model, run, self.jobs))
-        layout.addWidget(group("Review", self.review))
+        layout.addWidget(group("Slide", self.project, row(self._open_folder, self._use_image), self.fields))
+        layout.addWidget(self.tabs)
         layout.addWidget(group("Differential", self.counts, self.export), stretch=1)
         layout.addWidget(self.status)
 
     def _connect(self) -> None:
-        self._open_folder.clicked.connect(self._ask_folder)
-        self._use_image.clicked.connect(self._guarded(self._open_active))
-        self.run.clicked.connect(self._guarded(lambda: self.analyze(self._slide().fields)))
-        self.run_field.clicked.connect(self._guarded(self._analyze_field))
-        self.classify.clicked.connect(self._guarded(self._classify_drawn))
-        self.adapt.clicked.connect(self._guarded(self._adapt))
-        self.export.clicked.connect(self._guarded(self._ask_export))
-        self.jobs.said.connect(self._say)
-        self.model.said.connect(self._say)
-        self.jobs.running_changed.connect(self._set_running)
+        guarded, actions, panel = self._guarded, self.actions, self.analysis
+        for button, action in (
+            (self._open_folder, self._ask_folder),
+            (self._use_image, self._open_active),
+            (panel.run, lambda: panel.analyze(self._slide().fields)),
+            (panel.run_field, panel.analyze_field),
+            (panel.classify, panel.classify_drawn),
+            (panel.adapt, panel.adapt_to_slide),
+            (self.export, self._ask_export),
+            (self.show_gallery, self.open_gallery),
+        ):
+            button.clicked.connect(guarded(action))
+        for speaker in (panel, self.project):
+            speaker.said.connect(self._say)
+        panel.analyzed.connect(self._on_analyzed)
+        panel.running_changed.connect(lambda running: self.export.setEnabled(not running))
+        self.project.opened.connect(self._on_opened)
         self._loader.returned.connect(self._on_loaded)
         self._loader.failed.connect(self._say)
-        self._previewer.returned.connect(self._on_preview)
-        self._previewer.failed.connect(self._say)
-        self.detector.changed.connect(self._preview)
-        self.detector.preview_toggled.connect(self._preview)
-        self.review.label_chosen.connect(self._guarded(self.label_selected))
-        self.review.undo_chosen.connect(self.undo)
-        self.review.redo_chosen.connect(self.redo)
-        self.counts.label_clicked.connect(self._guarded(self.show_label))
+        self.review.label_chosen.connect(guarded(actions.label))
+        self.review.undo_chosen.connect(actions.undo)
+        self.review.redo_chosen.connect(actions.redo)
+        self.review.draw_chosen.connect(guarded(actions.draw))
+        self.review.split_chosen.connect(guarded(actions.split))
+        self.review.join_chosen.connect(guarded(actions.join))
+        self.review.delete_chosen.connect(guarded(actions.delete))
+        self.queue_panel.accept_chosen.connect(guarded(actions.accept))
+        self.queue_panel.started.connect(self._on_started)
+        self.counts.label_clicked.connect(guarded(actions.show_label))
         self.session.field_changed.connect(self._on_field)
+        self.session.refused.connect(self._say)
+        self.session.selection_changed.connect(self._on_chosen)
+        self.queue.current_changed.connect(self._on_current)
         self.viewer.layers.events.inserted.connect(self._on_layer)
         self.destroyed.connect(
             lambda _gone=None: self.release()
         )  # Qt would not call a method of what is gone
+
+    def _key_table(self) -> dict[str, Callable[[], Any]]:
+        actions, guarded = self.actions, self._guarded
+        keys: dict[str, Callable[[], Any]] = {
+            "Control-Z": actions.undo,
+            "Control-Shift-Z": actions.redo,
+            "PageDown": partial(self.fields.step, 1),
+            "PageUp": partial(self.fields.step, -1),
+            "Enter": guarded(actions.accept),
+            ".": guarded(self.queue.skip),
+            ",": guarded(self.queue.back),
+            "K": guarded(actions.split),
+            "J": guarded(actions.join),
+            "Delete": guarded(actions.delete),
+            "Backspace": guarded(actions.delete),
+        }
+        label = guarded(actions.label)
+        return keys | {key: partial(label, name) for key, name in self.session.taxonomy.keys.items()}
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Let go when napari closes the dock, which takes this widget out and sends no close event."""
@@ -169,117 +188,89 @@ class Workbench(QWidget):
         super().closeEvent(event)
 
     def release(self) -> None:
-        """Stop work, take the last edits in, unbind keys; the second call does nothing.
+        """Stop work, take the last edits in, write them, unbind keys; the second call does nothing.
 
         It may come when Qt has destroyed the widgets, so it touches none.
         """
         if not self._open:
             return
+        self._keep_place()
         self._open = False
-        for job in (self.jobs, self._loader, self._previewer):
-            job.cancel()
+        self._loader.cancel()
+        self.thumbnails.cancel()
         self.viewer.layers.events.inserted.disconnect(self._on_layer)
         self._bind_cells(None)
         self._unbind_viewer()
-        for widget in (self.counts, self.review, self.fields):
-            widget.close_session()
         self.session.field_changed.disconnect(self._on_field)
+        self.session.refused.disconnect(self._say)
+        self.session.selection_changed.disconnect(self._on_chosen)
+        self.queue.current_changed.disconnect(self._on_current)
+        if self.gallery_panel is not None:
+            self.gallery_panel.gallery.close_session()
+        for close in (w.close_session for w in (self.counts, self.review, self.fields, self.queue_panel)):
+            close()
+        self.references.close_session()
+        self.analysis.close_session()
+        self.queue.close()
         self.view.close()
+        self.project.close_session()
+        if self._dock is not None:
+            self._dock.close()
 
     @property
     def busy(self) -> bool:
-        """Whether anything is read, previewed, analyzed or classified at this moment."""
-        return any(job.running for job in (self.jobs, self._loader, self._previewer))
+        """Whether anything is opened, read, previewed, analyzed or classified at this moment."""
+        return self._loader.running or self.analysis.busy or self.project.busy
 
     def open_slide(self, slide: Slide) -> None:
-        """Open a slide from files."""
+        """Open a slide from files, with what its project knows of it."""
         if not self._may_leave():
             return
-        self.jobs.cancel()
-        self._found = None
-        self.view.open_slide(slide)
-        self._say(f"{slide.name}: {len(slide.fields)} fields")
+        self.view.use_files()
+        self.project.open_slide(slide)
 
     def open_layer(self, layer: Image) -> None:
         """Open an image layer as a slide."""
         if not self._may_leave():
             return
-        self.view.open_layer(layer)
-        self.jobs.cancel()
-        self._found = None
-        self._say(f"{self.session.slide.name}: {len(self.session.slide.fields)} fields")
+        self.project.open_slide(self.view.use_layer(layer))
 
-    def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
-        """Locate and classify the cells of fields of the open slide."""
-        choice, weights = self.detector.value(), self.model.value()
-        slide = Slide(self.session.slide.name, fields)
-        self.jobs.start(
-            lambda: analyze_fields_steps(
-                slide, choice.name, choice.preset, choice.parameters, weights=weights, read=self.view.read
-            ),
-            partial(self._on_analyzed, self.session.slide, choice),
-        )
+    def open_project(self, path: Path) -> None:
+        """Open a project file."""
+        if not self._may_leave():
+            return
+        self.view.use_files()
+        self.project.open_project(path)
+
+    def open_gallery(self) -> None:
+        """Show the gallery in a dock below the image."""
+        if self.gallery_panel is None:
+            self.gallery_panel = GalleryPanel(self.session, self.thumbnails)
+            gallery = self.gallery_panel.gallery
+            gallery.label_chosen.connect(self._guarded(self.actions.label))
+            gallery.cell_activated.connect(self._guarded(self.actions.go_to))
+            gallery.key_pressed.connect(self._on_key)
+            self._dock = self.viewer.window.add_dock_widget(
+                self.gallery_panel, name="WBC gallery", area="bottom"
+            )
+            self._dock.setMinimumHeight(220)
+        self._dock.show()
 
     def export_to(self, folder: Path) -> None:
         """Write the slide as it is now: cells, outlines, differential, overlays."""
-        self.view.settle()
-        table, taxonomy = self.session.table, self.session.taxonomy
-        found = self._found
-        analysis = analysis_of(
-            self.session.slide,
-            table,
-            detector=found.detector if found else "by hand",
-            parameters=self._parameters if found else {},
-            failures=found.failures if found else (),
-            blood_cells=found.blood_cells if found else {},
-        )
-
-        def done(written: Path) -> None:
-            self.session.mark_saved(table)
-            self._say(f"{len(table)} cells written to {written}")
-
-        self.jobs.start(lambda: write_results(analysis, folder, taxonomy, read=self.view.read), done)
+        self.analysis.export_to(folder)
 
     def label_selected(self, label: str) -> None:
         """Give the selected cells a label."""
-        self.view.settle()
-        n = self.view.label_selected(label)
-        missed = "Select a cell first: click it, or drag a box around several."
-        self._say(f"{n} cells: {label}" if n else missed)
-        self._on_selection()
-
-    def undo(self) -> None:
-        """Take the last change back."""
-        self.view.settle()
-        what = self.session.undo()
-        self._say(f"Undone: {what}" if what else "Nothing to undo.")
-
-    def redo(self) -> None:
-        """Do again what was taken back."""
-        self.view.settle()
-        what = self.session.redo()
-        self._say(f"Done again: {what}" if what else "Nothing to redo.")
-
-    def show_label(self, label: str) -> None:
-        """Select the cells of a label, in this field or else in the next that has any."""
-        cells = [cell for cell in self.session.table.values() if cell.label == label]
-        if not cells:
-            self._say(f"No cell is labelled {label}.")
-            return
-        here = self.session.field
-        if here is None or here.fov_id not in {cell.fov_id for cell in cells}:
-            self.session.show_field(cells[0].fov_id)
-        shown = self.session.field
-        chosen = {cell.cell_id for cell in cells if shown is not None and cell.fov_id == shown.fov_id}
-        self.view.select(chosen)
-        self._on_selection()
-        fields = len({cell.fov_id for cell in cells})
-        self._say(f"{label}: {len(chosen)} here, {len(cells)} in {fields} fields")
+        self.actions.label(label)
 
     def _slide(self) -> Slide:
         if not self.session.slide.fields:
             self._open_active()
         return self.session.slide
+
+    def _field_of(self, fov_id: str) -> FieldOfView | None:
+        return next((field for field in self.session.slide.fields if field.fov_id == fov_id), None)
 
     def _open_active(self) -> None:
         active = self.viewer.layers.selection.active
@@ -291,7 +282,7 @@ class Workbench(QWidget):
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a slide: a folder of fields")
         if folder:
-            self._guarded(lambda: self.open_slide(open_slide(folder)))()
+            self.open_slide(open_slide(folder))
 
     def _ask_export(self) -> None:
         if not self.session.slide.fields:
@@ -301,95 +292,86 @@ class Workbench(QWidget):
             self.export_to(Path(folder))
 
     def _may_leave(self) -> bool:
-        """Ask before what people did is dropped."""
+        """Take the last edits in, and ask before what could not be saved is dropped."""
         self.view.settle()
-        n = self.session.unsaved
-        if not n:
-            return True
-        text = f"{n} cells were labelled, drawn, moved or deleted and are not exported. Drop that?"
-        answer = QMessageBox.question(self, "Open another slide", text)
-        return bool(answer == QMessageBox.StandardButton.Yes)
+        self._keep_place()
+        if not self.project.may_leave():
+            return False
+        self.analysis.forget()
+        return True
 
-    def _analyze_field(self) -> None:
-        self._slide()
+    def _keep_place(self) -> None:
         field = self.session.field
         if field is not None:
-            self.analyze((field,))
+            self.session.note(
+                PLACE,
+                {"field": field.fov_id, "camera": camera_place(self.viewer), "queue": self.queue.place},
+            )
 
-    def _classify_drawn(self) -> None:
-        self.view.settle()
-        table, slide, weights = self.session.table, self.session.slide, self.model.value()
-        self.jobs.start(
-            lambda: classify_table_steps(slide, table, weights=weights, read=self.view.read),
-            self._on_classified,
-        )
+    def _on_opened(self, loaded: Loaded) -> None:
+        """Go back to the place where the project was left."""
+        self.thumbnails.clear()
+        slide = loaded.slide
+        known = f", {len(loaded.table)} cells as you left them" if loaded.table else ""
+        self._say(f"{slide.name}: {len(slide.fields)} fields{known}" if slide.fields else "No slide is open.")
+        place = loaded.workspace.get(PLACE) if loaded.workspace else None
+        if isinstance(place, dict) and self._field_of(str(place.get("field"))) is not None:
+            self._restoring = place.get("camera")
+            self.session.show_field(place["field"])
+            if loaded.table:
+                self.queue.resume(place.get("queue"))
+        if loaded.table:
+            self.open_gallery()
 
-    def _on_classified(self, found: tuple[Cell, ...]) -> None:
-        self.view.settle()
-        now = [(self.session.table.get(cell.cell_id), cell) for cell in found]
-        same = [a.predicted(b.prediction) for a, b in now if a is not None and a.detection == b.detection]
-        self.session.commit(self.session.table.with_cells(same), "classify drawn cells", by_model=True)
-        self._say(f"{len(same)} cells classified")
-
-    def _adapt(self) -> None:
-        slide, choice, weights = self._slide(), self.detector.value(), self.model.value()
-        self.view.settle()
-        table, folder, name = self.session.table, weights_folder(), adapted_name(slide.name, datetime.now())
-        self.jobs.start(
-            lambda: adapt_slide_steps(
-                slide,
-                table,
-                folder,
-                weights=weights,
-                name=name,
-                detector=choice.name,
-                preset=choice.preset,
-                parameters=choice.parameters,
-                read=self.view.read,
-            ),
-            partial(self._on_adapted, slide, choice),
-        )
-
-    def _on_adapted(
-        self, slide: Slide, choice: DetectorChoice, result: tuple[SlideAnalysis | None, Adapted]
-    ) -> None:
-        found, adapted = result
-        if found is not None:
-            self._on_analyzed(slide, choice, found)
-        self.model.choose(str(adapted.weights))
-        failed = f"; {len(adapted.failures)} files failed" if adapted.failures else ""
-        self._say(
-            f"{adapted.weights.stem} is adapted to {adapted.cells} cells and chosen{failed}. Next: Analyze "
-            "slide again, and compare by Undo and Redo before you trust it. Research use only."
-        )
-
-    def _on_analyzed(self, slide: Slide, choice: DetectorChoice, found: SlideAnalysis) -> None:
-        if self.session.slide != slide:
-            return
-        self.view.settle()
-        self._found, self._parameters = found, choice.parameters
-        failed = {failure.path for failure in found.failures}
-        searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
-        self.session.commit(
-            merged(self.session.table, found.table.values(), searched), "analyze", by_model=True
-        )
+    def _on_analyzed(self) -> None:
         self._bind_cells(self.view.ensure_cells().layer)
-        text = f"{len(found.table)} cells in {len(searched)} fields"
-        if failed:
-            text += f"; {len(failed)} files failed: {found.failures[0].message}"
-        for name in sorted({name for counts in found.blood_cells.values() for name in counts}):
-            text += f"; {sum(counts.get(name, 0) for counts in found.blood_cells.values())} {name}s"
-        if not found.classified:
-            text += f"; located by {found.detector} and not classified, since PyTorch cannot be loaded"
-        self._say(text)
+        if self.session.table:
+            self.open_gallery()
 
-    def _set_running(self, running: bool) -> None:
-        for button in (self.run, self.run_field, self.classify, self.adapt, self.export):
-            button.setEnabled(not running)
+    def _on_started(self) -> None:
+        self._on_current(self.queue.current)
+
+    def _on_current(self, cell_id: str) -> None:
+        """The next cell comes into the middle, enlarged."""
+        self.references.show_cell(cell_id)
+        self.view.enlarge(cell_id)
+        self._keep_place()
+        if not cell_id and self.queue.position[1]:
+            self._say("The queue is done.")
+
+    def _on_chosen(self, cell_ids: tuple[str, ...]) -> None:
+        """A selection was made anywhere: the viewer follows to the field of its first cell."""
+        table = self.session.table
+        cells = [table[key] for key in cell_ids if key in table]
+        if not self._choosing:
+            if cells and (self.session.field is None or cells[0].fov_id != self.session.field.fov_id):
+                self.session.show_field(cells[0].fov_id)
+            self.view.select(cell_ids, center=cell_ids[:1] != (self.queue.current,))
+        if len(cells) == 1:
+            self.references.show_cell(cells[0].cell_id)
+        self.review.show_selection(cell_ids)
+
+    def _on_highlight(self, _event: Any = None) -> None:
+        """A selection was made in the viewer, where cells of other fields cannot be selected."""
+        table, field = self.session.table, self.session.field
+        shown = self.view.selected()
+        here = {k for k in self.session.selection if k in table and field and table[k].fov_id == field.fov_id}
+        if set(shown) != here and all(key in table for key in shown):
+            self._choosing = True
+            try:
+                self.session.select(shown)
+            finally:
+                self._choosing = False
+
+    def _on_key(self, key: str) -> None:
+        action = self._keys.get(key.upper() if len(key) == 1 and key.upper() in self._keys else key)
+        if action is not None:
+            action()
 
     def _on_field(self, fov_id: str) -> None:
-        field = next(f for f in self.session.slide.fields if f.fov_id == fov_id)
-        self._previewer.cancel()
+        field = self._field_of(fov_id)
+        assert field is not None
+        self.analysis.previewer.cancel()
         self._loader.request(partial(_load_steps, field, self.view.read))
 
     def _on_loaded(self, loaded: tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]) -> None:
@@ -402,42 +384,29 @@ class Workbench(QWidget):
         else:
             self.view.show(field, pixels)
         self._bind_cells(self.view.ensure_cells().layer)
-        self._preview()
+        if self._restoring is not None:
+            restore_camera(self.viewer, self._restoring)
+            self._restoring = None
+        else:
+            self.view.enlarge(self.queue.current)
+        self.analysis.preview()
 
     def _on_layer(self, event: Any) -> None:
         layer = event.value
         if isinstance(layer, Image) and FIELDS_KEY in layer.metadata:
             self._guarded(self.open_layer)(layer)
 
-    def _preview(self, _choice: object = None) -> None:
-        field = self.session.field
-        if not self.detector.preview.isChecked() or field is None:
-            self._previewer.cancel()
-            self.view.clear_preview()
-            return
-        choice = self.detector.value()
-        self._previewer.request(
-            lambda: preview_steps(self.view.read(field), choice.name, choice.preset, choice.parameters)
-        )
-
-    def _on_preview(self, detections: tuple[Detection, ...]) -> None:
-        self.view.preview(detections)
-        self._say(f"Preview: {len(detections)} cells")
-
     def _bind_cells(self, layer: Shapes | None) -> None:
         """Keys and selection follow the cells layer, whose own keys would come first."""
         if self._bound is layer:
             return
         if self._bound is not None:
-            self._bound.events.highlight.disconnect(self._on_selection)
+            self._bound.events.highlight.disconnect(self._on_highlight)
             self._unbind_layer()
         self._bound = layer
         if layer is not None:
-            layer.events.highlight.connect(self._on_selection)
+            layer.events.highlight.connect(self._on_highlight)
             self._unbind_layer = bind_keys(layer, self._keys)
-
-    def _on_selection(self, _event: Any = None) -> None:
-        self.review.show_selection(self.view.selected())
 
     def _guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
         """An action whose WbcError is told in the status line."""

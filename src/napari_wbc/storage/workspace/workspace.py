@@ -74,7 +74,7 @@ class Workspace:
     def put(self, key: str, value: Any) -> None:
         """Keep a note: anything that JSON can say."""
         row = {"key": key, "value": json.dumps(value)}
-        with self._begin() as db:
+        with self._begin(write=True) as db:
             db.execute(_upsert(schema.notes), [row])
 
     def slides(self) -> tuple[Slide, ...]:
@@ -143,7 +143,7 @@ class Workspace:
             .order_by(cells.c.position)
         )
         with self._begin() as db:
-            return CellTable(codec.cell_of(row) for row in db.execute(query).mappings())
+            return CellTable(codec.cell_of(dict(row)) for row in db.execute(query).mappings())
 
     def readings(self, slide: str) -> tuple[str, ...]:
         """Names of the readings of a slide that have any annotation or step; the first reader's is empty."""
@@ -221,7 +221,9 @@ class Workspace:
         head = {name: getattr(step, name) for name in ("seq", "what", "cause", "by", "when", "of")}
         db.execute(insert(schema.steps), [{**head, "slide": slide, "reading": reading}])
         change = step.change
-        rows = [(c.cell_id, None, codec.parts_of(c)) for c in change.added]
+        rows: list[tuple[str, str | None, str | None]] = [
+            (c.cell_id, None, codec.parts_of(c)) for c in change.added
+        ]
         rows += [(c.cell_id, codec.parts_of(c), None) for c in change.removed]
         rows += [(b.cell_id, codec.parts_of(a, b), codec.parts_of(b, a)) for a, b in change.changed]
         _many(

@@ -1,0 +1,56 @@
+"""The camera: one cell in the middle, enlarged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.components import ViewerModel
+
+__all__ = ["camera_place", "center_on", "focus", "restore_camera"]
+
+
+def center_on(viewer: ViewerModel, center: tuple[float, float]) -> None:
+    """Bring a place, (row, col) in world coordinates, into the middle."""
+    _scene(viewer).camera.center = (0.0, *center)
+
+
+def focus(viewer: ViewerModel, center: tuple[float, float], side: float, *, share: float = 0.3) -> None:
+    """Bring a place into the middle, so large that it takes a share of the canvas.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    center : tuple of (row, col)
+        In world coordinates.
+    side : float
+        Longer side of what is looked at, in world units.
+    share : float
+        Of the canvas' shorter side, 0 to 1.
+    """
+    center_on(viewer, center)
+    _scene(viewer).camera.zoom = share * min(_canvas_size(viewer)) / max(side, 1e-6)
+
+
+def camera_place(viewer: ViewerModel) -> list[float]:
+    """Centre and zoom of the camera, as JSON values."""
+    camera = _scene(viewer).camera
+    return [*(float(v) for v in camera.center[-2:]), float(camera.zoom)]
+
+
+def restore_camera(viewer: ViewerModel, place: object) -> None:
+    """Put the camera where :func:`camera_place` says; what is no place changes nothing."""
+    match place:
+        case [float() | int() as row, float() | int() as col, float() | int() as zoom] if zoom > 0:
+            camera = _scene(viewer).camera
+            camera.center = (0.0, float(row), float(col))
+            camera.zoom = float(zoom)
+
+
+def _scene(viewer: ViewerModel) -> Any:
+    return getattr(viewer, "scene", viewer)  # napari before 0.9 has no scene
+
+
+def _canvas_size(viewer: ViewerModel) -> tuple[int, int]:
+    canvas = getattr(viewer, "canvas", None)
+    height, width = viewer._canvas_size if canvas is None else canvas.size
+    return int(height), int(width)

@@ -1,0 +1,183 @@
+"""Two readers of the same cells: how far they agree, and what they say together.
+
+Invariant: only cells that both have labelled count; ``unidentified`` and ``not classed`` are labels
+like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.cell import Annotation
+from napari_wbc.model.taxonomy import Taxonomy
+
+__all__ = ["Agreement", "agreement", "consensus"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """How far two readers agree.
+
+    Parameters
+    ----------
+    n : int
+        Cells that both have labelled.
+    agreed : int
+        Cells to which both gave the same label.
+    percent : float, optional
+        Part that agrees, 0 to 100; None without cells.
+    kappa : float, optional
+        Cohen's kappa, -1 to 1: agreement beyond that of chance. None without cells, and where both
+        readers gave all cells one and the same label, since chance then explains everything.
+    kappa_low, kappa_high : float, optional
+        Its 95 % confidence limits, -1 to 1; None as kappa. They are those of large samples, and of no
+        width where all cells agree.
+    disagreements : tuple of (cell id, first label, second label)
+        In the order of the taxonomy, then of the ids.
+    labels : tuple of L str
+        Every label of the taxonomy.
+    confusion : ndarray, shape (L, L), int64
+        Cells by the label of the first reader (rows) and of the second (columns).
+    """
+
+    n: int
+    agreed: int
+    percent: float | None
+    kappa: float | None
+    kappa_low: float | None
+    kappa_high: float | None
+    disagreements: tuple[tuple[str, str, str], ...]
+    labels: tuple[str, ...]
+    confusion: npt.NDArray[np.int64]
+
+
+def agreement(
+    first: Mapping[str, Annotation], second: Mapping[str, Annotation], taxonomy: Taxonomy
+) -> Agreement:
+    """Compare what two readers say of the same cells.
+
+    Kappa is Cohen's (Educ. Psychol. Meas. 1960), its limits are those of Fleiss, Cohen and Everitt
+    (Psychol. Bull. 1969).
+
+    Parameters
+    ----------
+    first, second : mapping of cell id to Annotation
+    taxonomy : Taxonomy
+        Of all labels.
+
+    Raises
+    ------
+    WbcError
+        If a reader gave a label that the taxonomy does not have.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import FIVE_CLASSES
+    >>> one = {"a": Annotation("monocyte"), "b": Annotation("basophil")}
+    >>> two = {"a": Annotation("monocyte"), "b": Annotation("lymphocyte"), "c": Annotation("basophil")}
+    >>> result = agreement(one, two, FIVE_CLASSES)
+    >>> result.n, result.agreed, result.disagreements
+    (2, 1, (('b', 'basophil', 'lymphocyte'),))
+    """
+    _check(first, "The first reader", taxonomy)
+    _check(second, "The second reader", taxonomy)
+    rank = {label: i for i, label in enumerate(taxonomy.labels)}
+    pairs = [
+        (cell_id, said.label, second[cell_id].label) for cell_id, said in first.items() if cell_id in second
+    ]
+    confusion = np.zeros((len(rank), len(rank)), dtype=np.int64)
+    for _, one, two in pairs:
+        confusion[rank[one], rank[two]] += 1
+    n, agreed = len(pairs), int(confusion.trace())
+    apart = [pair for pair in pairs if pair[1] != pair[2]]
+    apart.sort(key=lambda pair: (rank[pair[1]], rank[pair[2]], pair[0]))
+    percent = 100 * agreed / n if n else None
+    return Agreement(n, agreed, percent, *_kappa(confusion), tuple(apart), taxonomy.labels, confusion)
+
+
+def consensus(
+    first: Mapping[str, Annotation],
+    second: Mapping[str, Annotation],
+    choices: Mapping[str, str],
+    taxonomy: Taxonomy,
+    *,
+    when: str = "",
+) -> dict[str, Annotation]:
+    """What two readers say together.
+
+    Parameters
+    ----------
+    first, second : mapping of cell id to Annotation
+    choices : mapping of cell id to label
+        What the readers settled on, of cells that both have labelled; it outdoes what they said before.
+    taxonomy : Taxonomy
+        Of all labels.
+    when : str
+        ISO 8601 time with zone, for the annotations.
+
+    Returns
+    -------
+    dict of cell id to Annotation
+        By "consensus of A and B", in the order of the first reader. Cells on which they differ and of
+        which nothing is chosen are left out.
+
+    Raises
+    ------
+    WbcError
+        If a label is none of the taxonomy, or a choice is of a cell that not both have labelled.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import FIVE_CLASSES
+    >>> one, two = {"a": Annotation("monocyte", "Ann")}, {"a": Annotation("basophil", "Ben")}
+    >>> consensus(one, two, {}, FIVE_CLASSES)
+    {}
+    >>> consensus(one, two, {"a": "monocyte"}, FIVE_CLASSES)["a"].annotator
+    'consensus of Ann and Ben'
+    """
+    _check(first, "The first reader", taxonomy)
+    _check(second, "The second reader", taxonomy)
+    _check({cell_id: Annotation(label) for cell_id, label in choices.items()}, "A choice", taxonomy)
+    if alone := [cell_id for cell_id in choices if not (cell_id in first and cell_id in second)]:
+        raise WbcError(
+            f"A label is chosen for cell {alone[0]!r}, which not both readers have labelled; "
+            "choose labels for cells of both."
+        )
+    settled: dict[str, Annotation] = {}
+    for cell_id, one in first.items():
+        two = second.get(cell_id)
+        if two is not None and (cell_id in choices or one.label == two.label):
+            readers = f"{one.annotator or 'reader 1'} and {two.annotator or 'reader 2'}"
+            label = choices.get(cell_id, one.label)
+            settled[cell_id] = Annotation(label, f"consensus of {readers}", when)
+    return settled
+
+
+def _check(said: Mapping[str, Annotation], who: str, taxonomy: Taxonomy) -> None:
+    labels = frozenset(taxonomy.labels)
+    wrong = next((key for key, annotation in said.items() if annotation.label not in labels), None)
+    if wrong is not None:
+        raise WbcError(
+            f"{who} gives cell {wrong!r} the label {said[wrong].label!r}, which the taxonomy "
+            f"{taxonomy.name!r} does not have; use one of {', '.join(taxonomy.labels)}."
+        )
+
+
+def _kappa(confusion: npt.NDArray[np.int64]) -> tuple[float | None, float | None, float | None]:
+    """Kappa and its 95 % limits, None where they are not defined."""
+    used = confusion.any(axis=0) | confusion.any(axis=1)
+    if used.sum() < 2:
+        return None, None, None
+    from statsmodels.stats.inter_rater import cohens_kappa  # type: ignore[import-untyped]  # seconds to import
+
+    with np.errstate(all="ignore"):  # its tests against zero divide by a variance that may be zero
+        result = cohens_kappa(confusion[np.ix_(used, used)])
+    kappa = float(result.kappa)
+    # Rounding can leave a variance of nothing a hair below zero, for which statsmodels has no limits.
+    reach = 1.959964 * max(float(result.var_kappa), 0.0) ** 0.5
+    return kappa, max(kappa - reach, -1.0), min(kappa + reach, 1.0)

@@ -1,0 +1,420 @@
+"""The cells of a slide one after the other, for the person who checks them.
+
+Invariant: a queue is a snapshot of ids. What a person answers never changes its order, and a
+cell that has left the table is passed over, not forgotten: undo may bring it back.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from psygnal import Signal
+from scipy.special import betaincinv
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.cell import Annotation, Cell
+from napari_wbc.model.slide import Slide
+from napari_wbc.model.table import CellTable
+from napari_wbc.model.taxonomy import UNIDENTIFIED, Place, Taxonomy
+from napari_wbc.session.session import Session
+
+__all__ = ["EVERY_CELL", "Filter", "Order", "Progressed", "ReviewQueue", "queue_of"]
+
+PAUSE = 60.0
+"""Seconds between two answers after which the person was doing something else."""
+
+
+class Order(StrEnum):
+    """Which cells come first; cells that are alike keep the order of the table."""
+
+    LEAST_CERTAIN = "least certain"
+    """By confidence, lowest first; a cell without a prediction before all others."""
+    MOST_UNLIKE = "most unlike"
+    """By distance from the training data, farthest first; where it is not known, last."""
+    DISAGREEMENTS = "disagreements"
+    """Only cells of which person and model say different things, the model's surest first.
+
+    A model that is below its threshold has said nothing, so neither its most probable class nor
+    ``unidentified`` is another answer than its own.
+    """
+    CLASS_BY_CLASS = "class by class"
+    """By label in the order of the taxonomy, least certain first within a label."""
+    FIELD_BY_FIELD = "field by field"
+    """By field in the order of the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which cells a queue has.
+
+    Parameters
+    ----------
+    labels : frozenset of str
+        Labels of the cells; every label where empty.
+    lowest, highest : float
+        Limits of the confidence, both included, 0 to 1; a cell without a prediction has 0.
+    fov_id : str
+        The field of the cells; every field where empty.
+    reviewed : bool, optional
+        Whether a person has annotated the cells; None for either.
+
+    Raises
+    ------
+    WbcError
+        If the limits are not in order within 0 to 1.
+    """
+
+    labels: frozenset[str] = frozenset()
+    lowest: float = 0.0
+    highest: float = 1.0
+    fov_id: str = ""
+    reviewed: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lowest <= self.highest <= 1:
+            raise WbcError(
+                f"Confidence from {self.lowest} to {self.highest} is no range; "
+                "give two numbers from 0 to 1, the lower one first."
+            )
+
+    def admits(self, cell: Cell) -> bool:
+        """Whether a cell is one of those wanted."""
+        return (
+            (self.reviewed is None or self.reviewed == (cell.annotation is not None))
+            and (not self.fov_id or cell.fov_id == self.fov_id)
+            and (not self.labels or cell.label in self.labels)
+            and ((self.lowest, self.highest) == (0, 1) or self.lowest <= _confidence(cell) <= self.highest)
+        )
+
+
+EVERY_CELL = Filter()
+"""The filter that keeps nothing back."""
+
+
+def queue_of(
+    table: CellTable, taxonomy: Taxonomy, order: Order, only: Filter = EVERY_CELL
+) -> tuple[str, ...]:
+    """Ids of the cells to review, in order.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import EIGHT_CLASSES
+    >>> queue_of(CellTable(), EIGHT_CLASSES, Order.LEAST_CERTAIN)
+    ()
+    """
+    cells = [cell for cell in table.values() if only.admits(cell)]
+    if order == Order.DISAGREEMENTS:
+        cells = [cell for cell in cells if _disagrees(cell)]
+    return tuple(cell.cell_id for cell in sorted(cells, key=_key(order, table, taxonomy)))
+
+
+def _key(order: Order, table: CellTable, taxonomy: Taxonomy) -> Callable[[Cell], tuple[float, ...]]:
+    """What to sort cells by."""
+    match order:
+        case Order.LEAST_CERTAIN:
+            return lambda cell: (cell.prediction is not None, _confidence(cell))
+        case Order.MOST_UNLIKE:
+            return _likeness
+        case Order.DISAGREEMENTS:
+            return lambda cell: (-_confidence(cell),)
+        case Order.CLASS_BY_CLASS:
+            rank = {label: i for i, label in enumerate(taxonomy.labels)}
+            return lambda cell: (
+                rank.get(cell.label, len(rank)),
+                cell.prediction is not None,
+                _confidence(cell),
+            )
+        case Order.FIELD_BY_FIELD:
+            fields = {fov: i for i, fov in enumerate(dict.fromkeys(cell.fov_id for cell in table.values()))}
+            return lambda cell: (fields[cell.fov_id],)
+
+
+def _confidence(cell: Cell) -> float:
+    return cell.prediction.confidence if cell.prediction else 0.0
+
+
+def _likeness(cell: Cell) -> tuple[float, ...]:
+    unlikeness = cell.prediction.unlikeness if cell.prediction else None
+    return (1, 0) if unlikeness is None else (0, -unlikeness)
+
+
+def _disagrees(cell: Cell) -> bool:
+    """Whether the annotation is none of the model's answers, above or below its threshold."""
+    said, model = cell.annotation, cell.prediction
+    return said is not None and model is not None and said.label not in (model.cell_class, model.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far the review of a slide is.
+
+    Parameters
+    ----------
+    reviewed, total : int
+        Annotated cells and all cells of the slide.
+    seconds_per_cell : float, optional
+        Median time from one answer to the next; None before the second answer.
+    classes : mapping of str to int
+        Annotated labels that occur, in the order of the taxonomy, and their cells.
+    widest : float, optional
+        Half the width of the widest 95 % confidence interval (Clopper and Pearson, Biometrika 1934)
+        of a leukocyte class among the annotated leukocytes, in percentage points, 0 to 50; None where
+        there are none.
+    """
+
+    reviewed: int
+    total: int
+    seconds_per_cell: float | None
+    classes: Mapping[str, int]
+    widest: float | None
+
+
+def _widest(counts: Mapping[str, int], taxonomy: Taxonomy) -> float | None:
+    leukocytes = [counts.get(name, 0) for name in taxonomy.names_at(Place.LEUKOCYTE)]
+    total = sum(leukocytes)
+    return max(_half_width(count, total) for count in leukocytes) if total else None
+
+
+def _half_width(count: int, total: int) -> float:
+    """Half the 95 % interval of a share in percentage points."""
+    low = betaincinv(count, total - count + 1, 0.025) if count else 0.0
+    high = betaincinv(count + 1, total - count, 0.975) if count < total else 1.0
+    return 50 * float(high - low)
+
+
+class ReviewQueue:
+    """One cell of a session after the other, and the answers a person gives.
+
+    Parameters
+    ----------
+    session : Session
+        Gets the answers; the current cell is selected in it, in the field it lies in.
+    clock : callable
+        Seconds from any start.
+
+    Examples
+    --------
+    >>> queue = ReviewQueue(Session())
+    >>> queue.start(Order.LEAST_CERTAIN)
+    >>> queue.current, queue.position
+    ('', (0, 0))
+    """
+
+    current_changed = Signal(str)
+    """Emitted with the id of the current cell, empty at the end, after another one or place came up."""
+
+    def __init__(self, session: Session, clock: Callable[[], float] = time.monotonic) -> None:
+        self._session, self._clock = session, clock
+        self._order, self._only = Order.LEAST_CERTAIN, EVERY_CELL
+        self._ids: list[str] = []
+        self._at, self._current = 0, ""
+        self._skipped: dict[str, None] = {}
+        self._answers: list[tuple[Cell, Annotation]] = []
+        self._last: float | None = None
+        self._intervals: list[float] = []
+        session.changed.connect(self._on_changed)
+        session.slide_changed.connect(self._on_slide)
+
+    def close(self) -> None:
+        """Let go of the session; the queue no longer follows it."""
+        self._session.changed.disconnect(self._on_changed)
+        self._session.slide_changed.disconnect(self._on_slide)
+
+    @property
+    def current(self) -> str:
+        """Id of the cell under review, empty at the end."""
+        return self._current
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """How many cells of the queue come before the current one, and how many it has."""
+        return self._at, len(self._ids)
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where the review is, as JSON values for :meth:`resume`."""
+        only = self._only
+        return {
+            "order": str(self._order),
+            "filter": {
+                "labels": sorted(only.labels),
+                "lowest": only.lowest,
+                "highest": only.highest,
+                "fov_id": only.fov_id,
+                "reviewed": only.reviewed,
+            },
+            "cell_id": self._current,
+            "skipped": list(self._skipped),
+        }
+
+    def start(self, order: Order, only: Filter = EVERY_CELL) -> None:
+        """Queue the cells as they are now and stand at the first."""
+        self._queue(order, only, ())
+        self._stand(0)
+
+    def resume(self, place: object) -> None:
+        """Go on where a :attr:`place` says, as far as its cells are still there.
+
+        What is no place starts a queue of every cell, least certain first.
+        """
+        order, only, cell_id, skipped = _read_place(place)
+        self._queue(order, only, skipped)
+        self._stand(self._ids.index(cell_id) if cell_id in self._ids else 0)
+
+    def next(self) -> None:
+        """Leave the current cell as it is and go on."""
+        self._stand(self._at + 1)
+
+    def back(self) -> None:
+        """Return to the cell before, if there is one."""
+        table = self._session.table
+        before = (i for i in range(min(self._at, len(self._ids)) - 1, -1, -1) if self._ids[i] in table)
+        self._stand(next(before, self._at))
+
+    def skip(self) -> None:
+        """Go on, and put the current cell at the end of the queue; a second time, leave it there."""
+        if not self._current or self._current in self._skipped or self._at == len(self._ids) - 1:
+            self.next()
+            return
+        self._skipped[self._current] = None
+        self._ids.append(self._ids.pop(self._at))
+        self._stand(self._at)
+
+    def go_to(self, cell_id: str) -> None:
+        """Stand at a cell of the queue.
+
+        Raises
+        ------
+        WbcError
+            If the queue has no such cell, or it is gone.
+        """
+        if cell_id not in self._session.table or cell_id not in self._ids:
+            raise WbcError("This cell is not in the review queue; start a queue that has it.")
+        self._stand(self._ids.index(cell_id))
+
+    def accept(self, annotator: str) -> None:
+        """Annotate the current cell with the label it has, and go on.
+
+        Raises
+        ------
+        WbcError
+            If it is ``unidentified``, or as :meth:`give`.
+        """
+        label = self._cell().label
+        if label == UNIDENTIFIED:
+            raise WbcError("The model is not sure of this cell; choose a class for it.")
+        self.give(label, annotator)
+
+    def give(self, label: str, annotator: str) -> None:
+        """Annotate the current cell, and go on; stay where the session takes no change.
+
+        Raises
+        ------
+        WbcError
+            If the taxonomy has no such label, or the queue is at its end.
+        """
+        cell, taxonomy = self._cell(), self._session.taxonomy
+        if label not in taxonomy.labels:
+            raise WbcError(f"{label!r} is no label; choose one of {', '.join(taxonomy.labels)}.")
+        said = Annotation(label, annotator, datetime.now(UTC).isoformat(timespec="seconds"))
+        if cell.annotation != said:
+            self._session.commit(self._session.table.with_cells([cell.annotated(said)]), f"label {label}")
+            if self._session.table[cell.cell_id].annotation != said:
+                return  # the session refused it, and has told why
+            self._answers.append((cell, said))
+        self._time()
+        self.next()
+
+    def progress(self) -> Progressed:
+        """How far the review of the slide is, whatever the queue's filter."""
+        table, taxonomy = self._session.table, self._session.taxonomy
+        counts = Counter(cell.annotation.label for cell in table.values() if cell.annotation)
+        ordered = {label: counts[label] for label in (*taxonomy.labels, *counts) if counts[label]}
+        seconds = statistics.median(self._intervals) if self._intervals else None
+        return Progressed(counts.total(), len(table), seconds, ordered, _widest(counts, taxonomy))
+
+    def _queue(self, order: Order, only: Filter, skipped: tuple[str, ...]) -> None:
+        ids = queue_of(self._session.table, self._session.taxonomy, order, only)
+        self._order, self._only = order, only
+        self._skipped = dict.fromkeys(skipped)
+        known = set(ids)
+        last = [cell_id for cell_id in self._skipped if cell_id in known]
+        self._ids = [cell_id for cell_id in ids if cell_id not in self._skipped] + last
+        self._at, self._current = -1, ""
+        self._answers.clear()
+
+    def _cell(self) -> Cell:
+        if not self._current:
+            raise WbcError("The review queue is at its end; start another one.")
+        return self._session.table[self._current]
+
+    def _stand(self, at: int) -> None:
+        """Make the first cell from a place on that is still in the table the current one."""
+        session, end = self._session, len(self._ids)
+        at = next((i for i in range(at, end) if self._ids[i] in session.table), end)
+        current = self._ids[at] if at < end else ""
+        if (at, current) == (self._at, self._current):
+            return
+        self._at, self._current = at, current
+        if current:
+            fov_id = session.table[current].fov_id
+            if session.field is None or session.field.fov_id != fov_id:
+                session.show_field(fov_id)
+        session.select((current,) if current else ())
+        self.current_changed.emit(current)
+
+    def _time(self) -> None:
+        """Note when an answer was given."""
+        now, before = self._clock(), self._last
+        self._last = now
+        if before is not None and now - before <= PAUSE:
+            self._intervals.append(now - before)
+
+    def _on_changed(self, old: CellTable, new: CellTable) -> None:
+        """Return to the last answer where it was taken back, and leave a cell that is gone."""
+        if self._answers:
+            before, said = self._answers[-1]
+            was, now = old.get(before.cell_id), new.get(before.cell_id)
+            if was and now and was.annotation == said and now.annotation == before.annotation != said:
+                self._answers.pop()
+                self.go_to(before.cell_id)
+        if self._current and self._current not in new:
+            self._stand(self._at)
+
+    def _on_slide(self, _slide: Slide) -> None:
+        """Another slide: the queue was not of it, and a new one has not been asked for."""
+        if self._ids:
+            self._order, self._only = Order.LEAST_CERTAIN, EVERY_CELL
+            self._ids, self._skipped, self._answers = [], {}, []
+            self._stand(0)
+
+
+def _read_place(place: object) -> tuple[Order, Filter, str, tuple[str, ...]]:
+    """Order, filter, current cell and skipped cells of a place; what is no place has none."""
+    match place:
+        case {
+            "order": str(order),
+            "filter": {
+                "labels": list(labels),
+                "lowest": int() | float() as lowest,
+                "highest": int() | float() as highest,
+                "fov_id": str(fov_id),
+                "reviewed": None | bool() as reviewed,
+            },
+            "cell_id": str(cell_id),
+            "skipped": list(skipped),
+        } if (
+            order in list(Order)
+            and all(isinstance(text, str) for text in (*labels, *skipped))
+            and 0 <= lowest <= highest <= 1
+        ):
+            only = Filter(frozenset(labels), lowest, highest, fov_id, reviewed)
+            return Order(order), only, cell_id, tuple(skipped)
+    return Order.LEAST_CERTAIN, EVERY_CELL, "", ()

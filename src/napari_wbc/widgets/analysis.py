@@ -1,0 +1,268 @@
+"""Locate and classify: detector, model, and the runs over fields of the slide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
+
+from napari_wbc.layers.field import FieldView
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.table import CellTable, diff
+from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
+from napari_wbc.pipeline.analyze import (
+    SlideAnalysis,
+    analysis_of,
+    analyze_fields_steps,
+    classify_table_steps,
+)
+from napari_wbc.pipeline.locate import preview_steps
+from napari_wbc.pipeline.report import write_results
+from napari_wbc.session.merge import merged
+from napari_wbc.session.session import Session
+from napari_wbc.widgets.adapt import AdaptButton, weights_folder
+from napari_wbc.widgets.detect import DetectorChoice, DetectorWidget
+from napari_wbc.widgets.layout import row
+from napari_wbc.widgets.model import ModelWidget
+from napari_wbc.widgets.progress import JobBar
+from napari_wbc.widgets.worker import LatestJob
+
+__all__ = ["AnalysisPanel"]
+
+SETTLED_MS = 400
+"""A drawn cell is classified when its shape has not changed for this long."""
+
+
+class AnalysisPanel(QWidget):
+    """Choose detector and model, and let them find and classify the cells.
+
+    Parameters
+    ----------
+    session : Session
+    view : FieldView
+    slide : callable
+        The open slide, opened from the viewer where none is.
+    """
+
+    said = Signal(str)
+    """With one line for the person at the screen."""
+    analyzed = Signal()
+    running_changed = Signal(bool)
+
+    def __init__(self, session: Session, view: FieldView, slide: Callable[[], Slide]) -> None:
+        super().__init__()
+        self.session, self.view, self._slide = session, view, slide
+        self._found: SlideAnalysis | None = None
+        self._parameters: dict[str, Any] = {}
+        self.previewer, self.drawn = LatestJob(self), LatestJob(self)
+        self._build()
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(SETTLED_MS)
+        self._settled.timeout.connect(self._classify_settled)
+        self.jobs.said.connect(self.said)
+        self.jobs.running_changed.connect(self._set_running)
+        self.model.said.connect(self.said)
+        self.previewer.returned.connect(self._on_preview)
+        self.drawn.returned.connect(self._on_classified)
+        for job in (self.previewer, self.drawn):
+            job.failed.connect(self.said)
+        self.detector.changed.connect(self.preview)
+        self.detector.preview_toggled.connect(self.preview)
+        session.changed.connect(self._on_changed)
+
+    def _build(self) -> None:
+        self.detector = DetectorWidget()
+        self.model = ModelWidget(self.session.taxonomy)
+        self.adapt = AdaptButton()
+        self.run = QPushButton("Analyze slide")
+        self.run.setToolTip(
+            "Locate and classify the cells of every field; cells that you labelled, drew or moved are kept"
+        )
+        self.run_field = QPushButton("This field")
+        self.run_field.setToolTip("Locate and classify the cells of the field in view")
+        self.classify = QPushButton("Classify drawn")
+        self.classify.setToolTip("Classify the cells that were drawn or moved")
+        self.at_once = QCheckBox("Classify drawn cells at once")
+        self.at_once.setChecked(True)
+        self.at_once.setToolTip("As soon as a cell is drawn, moved or split on a slide that has predictions")
+        self.jobs = JobBar()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(self.detector)
+        layout.addWidget(row(self.model, self.adapt))
+        layout.addWidget(row(self.run, self.run_field, self.classify))
+        layout.addWidget(self.at_once)
+        layout.addWidget(self.jobs)
+
+    def close_session(self) -> None:
+        """Stop work and let go of the session; touches no widget."""
+        self.session.changed.disconnect(self._on_changed)
+        for job in (self.jobs, self.previewer, self.drawn):
+            job.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is previewed, analyzed or classified, or about to be."""
+        running = any(job.running for job in (self.jobs, self.previewer, self.drawn))
+        return running or self._settled.isActive()
+
+    def forget(self) -> None:
+        """Another slide was opened: what runs is of the one before."""
+        self.jobs.cancel()
+        self.drawn.cancel()
+        self._settled.stop()
+        self._found = None
+
+    def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
+        """Locate and classify the cells of fields of the open slide."""
+        choice, weights = self.detector.value(), self.model.value()
+        slide = Slide(self.session.slide.name, fields)
+        self.jobs.start(
+            lambda: analyze_fields_steps(
+                slide, choice.name, choice.preset, choice.parameters, weights=weights, read=self.view.read
+            ),
+            partial(self._on_analyzed, self.session.slide, choice),
+        )
+
+    def analyze_field(self) -> None:
+        """Locate and classify the cells of the field in view."""
+        self._slide()
+        field = self.session.field
+        if field is not None:
+            self.analyze((field,))
+
+    def classify_drawn(self) -> None:
+        """Classify the cells that have no prediction."""
+        self.view.settle()
+        table, slide, weights = self.session.table, self.session.slide, self.model.value()
+        self.jobs.start(
+            lambda: classify_table_steps(slide, table, weights=weights, read=self.view.read),
+            self._on_classified,
+        )
+
+    def adapt_to_slide(self) -> None:
+        """Let the model get used to the slide, without labels."""
+        slide, choice, weights = self._slide(), self.detector.value(), self.model.value()
+        self.view.settle()
+        table, folder, name = self.session.table, weights_folder(), adapted_name(slide.name, datetime.now())
+        self.jobs.start(
+            lambda: adapt_slide_steps(
+                slide,
+                table,
+                folder,
+                weights=weights,
+                name=name,
+                detector=choice.name,
+                preset=choice.preset,
+                parameters=choice.parameters,
+                read=self.view.read,
+            ),
+            partial(self._on_adapted, slide, choice),
+        )
+
+    def export_to(self, folder: Path) -> None:
+        """Write the slide as it is now: cells, outlines, differential, overlays."""
+        self.view.settle()
+        table, taxonomy, found = self.session.table, self.session.taxonomy, self._found
+        analysis = analysis_of(
+            self.session.slide,
+            table,
+            detector=found.detector if found else "by hand",
+            parameters=self._parameters if found else {},
+            failures=found.failures if found else (),
+            blood_cells=found.blood_cells if found else {},
+        )
+        self.jobs.start(
+            lambda: write_results(analysis, folder, taxonomy, read=self.view.read),
+            lambda written: self.said.emit(f"{len(table)} cells written to {written}"),
+        )
+
+    def preview(self, _choice: object = None) -> None:
+        """Show what the detector would find in the field in view, if that is wanted."""
+        field = self.session.field
+        if not self.detector.preview.isChecked() or field is None:
+            self.previewer.cancel()
+            self.view.clear_preview()
+            return
+        choice = self.detector.value()
+        self.previewer.request(
+            lambda: preview_steps(self.view.read(field), choice.name, choice.preset, choice.parameters)
+        )
+
+    def _on_preview(self, detections: tuple[Detection, ...]) -> None:
+        self.view.preview(detections)
+        self.said.emit(f"Preview: {len(detections)} cells")
+
+    def _on_changed(self, old: CellTable, new: CellTable) -> None:
+        """A cell that was drawn or moved is classified at once, where a model is at work already."""
+        if not self.at_once.isChecked():
+            return
+        step = diff(old, new)
+        fresh = (*step.added, *(b for a, b in step.changed if a.detection != b.detection))
+        if any(c.detection.drawn and c.prediction is None for c in fresh) and any(
+            cell.prediction is not None for cell in new.values()
+        ):
+            self._settled.start()
+
+    def _classify_settled(self) -> None:
+        if self.jobs.running:
+            self._settled.start()
+            return
+        table, slide, weights = self.session.table, self.session.slide, self.model.value()
+        self.drawn.request(lambda: classify_table_steps(slide, table, weights=weights, read=self.view.read))
+
+    def _on_classified(self, found: tuple[Cell, ...]) -> None:
+        self.view.settle()
+        now = [(self.session.table.get(cell.cell_id), cell) for cell in found]
+        same = [a.predicted(b.prediction) for a, b in now if a is not None and a.detection == b.detection]
+        self.session.commit(self.session.table.with_cells(same), "classify drawn cells", "model")
+        self.said.emit(f"{len(same)} cells classified")
+
+    def _on_adapted(
+        self, slide: Slide, choice: DetectorChoice, result: tuple[SlideAnalysis | None, Adapted]
+    ) -> None:
+        found, adapted = result
+        if found is not None:
+            self._on_analyzed(slide, choice, found)
+        self.model.choose(str(adapted.weights))
+        failed = f"; {len(adapted.failures)} files failed" if adapted.failures else ""
+        self.said.emit(
+            f"{adapted.weights.stem} is adapted to {adapted.cells} cells and chosen{failed}. Next: Analyze "
+            "slide again, and compare by Undo and Redo before you trust it. Research use only."
+        )
+
+    def _on_analyzed(self, slide: Slide, choice: DetectorChoice, found: SlideAnalysis) -> None:
+        if self.session.slide != slide:
+            return
+        self.view.settle()
+        self._found, self._parameters = found, choice.parameters
+        failed = {failure.path for failure in found.failures}
+        searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
+        self.session.commit(merged(self.session.table, found.table.values(), searched), "analyze", "model")
+        self.analyzed.emit()
+        self.said.emit(_told(found, len(searched)))
+
+    def _set_running(self, running: bool) -> None:
+        for button in (self.run, self.run_field, self.classify, self.adapt):
+            button.setEnabled(not running)
+        self.running_changed.emit(running)
+
+
+def _told(found: SlideAnalysis, searched: int) -> str:
+    """One line on what an analysis found."""
+    text = f"{len(found.table)} cells in {searched} fields"
+    if found.failures:
+        text += f"; {len({f.path for f in found.failures})} files failed: {found.failures[0].message}"
+    for name in sorted({name for counts in found.blood_cells.values() for name in counts}):
+        text += f"; {sum(counts.get(name, 0) for counts in found.blood_cells.values())} {name}s"
+    if not found.classified:
+        text += f"; located by {found.detector} and not classified, since PyTorch cannot be loaded"
+    return text

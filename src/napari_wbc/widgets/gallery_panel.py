@@ -1,0 +1,56 @@
+"""The gallery with its controls, for a dock of its own."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_wbc.session.arrange import ORDERS
+from napari_wbc.session.session import Session
+from napari_wbc.widgets.gallery import Gallery
+from napari_wbc.widgets.layout import row
+from napari_wbc.widgets.thumbnails import Thumbnails
+
+__all__ = ["GalleryPanel"]
+
+NAMES = dict(
+    zip(("least certain first", "most unlike first", "most certain first", "as found"), ORDERS, strict=True)
+)
+WHICH = {"all cells": None, "to review": False, "reviewed": True}
+
+
+class GalleryPanel(QWidget):
+    """Order, filter and zoom above the gallery.
+
+    Parameters
+    ----------
+    session : Session
+    thumbnails : Thumbnails
+    """
+
+    def __init__(self, session: Session, thumbnails: Thumbnails) -> None:
+        super().__init__()
+        self.gallery = Gallery(session, thumbnails)
+        self.order, self.which = QComboBox(), QComboBox()
+        self.order.addItems(list(NAMES))
+        self.which.addItems(list(WHICH))
+        self.order.currentTextChanged.connect(lambda name: self.gallery.set_order(NAMES[name]))
+        self.which.currentTextChanged.connect(self._on_which)
+        larger, smaller = QPushButton("+"), QPushButton("−")  # noqa: RUF001, the sign of minus
+        larger.setToolTip("Larger (Ctrl and wheel)")
+        smaller.setToolTip("Smaller (Ctrl and wheel)")
+        larger.clicked.connect(lambda: self.gallery.zoom(1))
+        smaller.clicked.connect(lambda: self.gallery.zoom(-1))
+        for button in (larger, smaller):
+            button.setFixedWidth(32)
+        hint = QLabel("Click, drag a box, or drag cells to a class; or press a class's key")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2, 2, 2, 2)
+        layout.setSpacing(2)
+        layout.addWidget(row(self.order, self.which, larger, smaller, hint))
+        layout.addWidget(self.gallery, stretch=1)
+
+    def _on_which(self, name: str) -> None:
+        reviewed = WHICH[name]
+        self.gallery.set_filter(
+            None if reviewed is None else lambda cell: (cell.annotation is not None) == reviewed
+        )

@@ -1,0 +1,289 @@
+"""The project file: where the slide is kept, whether it is saved, and whose reading this is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtCore import QStandardPaths, QTimer, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QInputDialog,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc.errors import WbcError, WorkspaceError
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import Slide
+from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.session.session import Loaded, Session, load
+from napari_wbc.storage.workspace import (
+    ImageFault,
+    check_images_steps,
+    create_workspace,
+    open_workspace,
+    pointed_to,
+)
+from napari_wbc.widgets.layout import row
+from napari_wbc.widgets.worker import Job, LatestJob
+
+__all__ = ["ProjectPanel", "project_path"]
+
+LOOK_MS = 150
+"""How often it is asked whether everything is saved."""
+SHOWN = {
+    "saved": ("Saved", "#2e8b57"),
+    "saving": ("Saving…", "#b8860b"),
+    "not saved": ("NOT SAVED", "#d40000"),
+    "read only": ("Read only", "#b8860b"),
+}
+FIRST = "First reader"
+FILES = "Projects (*.wbc)"
+
+
+def projects_folder() -> Path:
+    """Where the projects of slides are kept that nobody chose a place for."""
+    data = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericDataLocation)
+    return Path(data) / "napari-wbc" / "projects"
+
+
+def project_path(slide: Slide) -> Path | None:
+    """The project file of a slide that nobody chose a place for; None for an image that is no file."""
+    if not slide.fields or not slide.fields[0].path.exists():
+        return None
+    where = slide.fields[0].path.resolve().parent
+    place = f"{where}\n{slide.name}".encode(errors="surrogateescape")
+    plain = re.sub(r"[^\w.-]+", "_", slide.name)[:60]
+    return projects_folder() / f"{plain}-{hashlib.sha256(place).hexdigest()[:10]}.wbc"
+
+
+class ProjectPanel(QWidget):
+    """Opens projects in a thread, shows whether they are saved, and switches between readings.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    said = Signal(str)
+    opened = Signal(object)
+    """With what was loaded, after the session went on with it."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.jobs, self._checks = Job(self), LatestJob(self)
+        self._workspace = session.workspace
+        self._failed: Callable[[str], None] = self.said.emit
+        self.state = QLabel()
+        self.state.setToolTip("Every change is written to the project file at once")
+        self.open = QPushButton("Open project…")
+        self.open.setToolTip("A project file (.wbc) keeps cells, labels, undo and your place")
+        self.images = QPushButton("Images moved…")
+        self.images.setToolTip("Say in which folder the slide's images are now")
+        self.images.hide()
+        self.slides = QComboBox()
+        self.slides.setToolTip("Slides of the project")
+        self.slides.hide()
+        self.reading = QComboBox()
+        self.reading.addItems([FIRST, "New blind reading…"])
+        self.reading.setToolTip("A second reader reviews blind: without the first reader's labels")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(row(self.state, self.reading, self.open))
+        layout.addWidget(row(self.slides, self.images))
+        self.open.clicked.connect(self._ask_project)
+        self.images.clicked.connect(self._ask_images)
+        self.slides.activated.connect(self._on_slide_chosen)
+        self.reading.activated.connect(self._on_reading_chosen)
+        self.jobs.failed.connect(self._on_failed)
+        self.jobs.returned.connect(self._on_loaded)
+        self._checks.returned.connect(self._on_checked)
+        self._checks.failed.connect(self.said)
+        self._clock = QTimer(self)
+        self._clock.timeout.connect(self.show_state)
+        self._clock.start(LOOK_MS)
+        self.show_state()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a project is being opened or its images are looked at."""
+        return self.jobs.running or self._checks.running
+
+    def close_session(self) -> None:
+        """Write what is not on the disk yet and let go of the project; touches no widget."""
+        self.jobs.cancel()
+        self._checks.cancel()
+        self._leave()
+
+    def open_slide(self, slide: Slide) -> None:
+        """Go on with a slide where its project left it; an image that is no file is kept in memory only."""
+        path = project_path(slide)
+        if path is None:
+            self._resume(Loaded(slide))
+            return
+        taxonomy = self.session.taxonomy
+
+        def failed(text: str) -> None:
+            # Work can go on; that it is not saved is shown in red.
+            self._resume(Loaded(slide))
+            self.said.emit(f"{text} Until then nothing is saved.")
+
+        self._start(lambda: _open_steps(path, slide, "", taxonomy), failed)
+
+    def open_project(self, path: Path, slide: str = "", reading: str = "") -> None:
+        """Open a project file, at its first slide where none is named."""
+        self._start(lambda: _open_steps(path, slide, reading, None), self._on_failed_project)
+
+    def show_state(self) -> None:
+        """Show whether everything is on the disk."""
+        saved = self.session.saved
+        text, color = SHOWN[saved.kind]
+        if self.state.text() != text:
+            self.state.setText(text)
+            self.state.setStyleSheet(f"color: white; background: {color}; padding: 2px; border-radius: 3px")
+        where = self._workspace.path if self._workspace else "in memory only"
+        self.state.setToolTip(f"{saved.why or 'Every change is written at once'}\n{where}")
+
+    def may_leave(self) -> bool:
+        """Ask before what could not be saved is dropped."""
+        if self.session.flush() and self.session.saved.kind != "not saved":
+            return True
+        text = f"What you did is not saved: {self.session.saved.why}. Drop it?"
+        answer = QMessageBox.question(self, "Open another slide", text)
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _start(self, steps: Callable[[], Steps[Loaded]], failed: Callable[[str], None]) -> None:
+        """Load in a thread, after the project that is open was let go, since it may be the same."""
+        self._leave()
+        self._failed = failed
+        self.jobs.start(steps)
+
+    def _on_failed(self, text: str) -> None:
+        self._failed(text)
+
+    def _leave(self) -> None:
+        self.session.close()
+        if self._workspace is not None:
+            self._workspace.close()
+            self._workspace = None
+
+    def _on_loaded(self, loaded: Loaded) -> None:
+        self._resume(loaded)
+        workspace = loaded.workspace
+        assert workspace is not None
+        self._checks.request(lambda: check_images_steps(workspace, loaded.slide))
+
+    def _resume(self, loaded: Loaded) -> None:
+        self._workspace = loaded.workspace
+        self.session.resume(loaded)
+        self.images.hide()
+        names = [slide.name for slide in loaded.workspace.slides()] if loaded.workspace else []
+        self.slides.clear()
+        self.slides.addItems(names)
+        self.slides.setCurrentText(loaded.slide.name)
+        self.slides.setVisible(len(names) > 1)
+        readings = loaded.workspace.readings(loaded.slide.name) if loaded.workspace else ()
+        blind = sorted({*readings, loaded.reading} - {""})
+        self.reading.clear()
+        self.reading.addItems([FIRST, *blind, "New blind reading…"])
+        self.reading.setCurrentIndex(blind.index(loaded.reading) + 1 if loaded.reading else 0)
+        self.show_state()
+        self.opened.emit(loaded)
+
+    def _on_checked(self, faults: tuple[ImageFault, ...]) -> None:
+        if not faults:
+            return
+        self.images.show()
+        missing = sum(fault.what == "missing" for fault in faults)
+        text = f"{missing} images are not where they were" if missing else ""
+        if missing < len(faults):
+            text += f"{' and ' if text else ''}{len(faults) - missing} are not the images they were"
+        self.said.emit(f"{text}: {faults[0].path.name}. Choose Images moved… to say where they are.")
+
+    def _on_failed_project(self, text: str) -> None:
+        self.said.emit(text)
+        self._resume(Loaded(Slide("", ())))
+
+    def _ask_project(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Open a project", str(projects_folder()), FILES)
+        if name and self.may_leave():
+            self._open_asked(Path(name))
+
+    def _open_asked(self, path: Path) -> None:
+        """Open a project; where it is damaged, offer its backup."""
+        try:
+            open_workspace(path, read_only=True).close()
+        except WorkspaceError as error:
+            self.said.emit(str(error))
+            if error.backup is None:
+                return
+            question = f"{error}\n\nOpen the backup {error.backup.name} instead?"
+            if QMessageBox.question(self, "Open a project", question) != QMessageBox.StandardButton.Yes:
+                return
+            path = error.backup
+        self.open_project(path)
+
+    def _ask_images(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Where are the images now?")
+        if folder and self._workspace is not None:
+            self.point_to(Path(folder))
+
+    def point_to(self, folder: Path) -> None:
+        """Look for the slide's images in another folder."""
+        assert self._workspace is not None
+        try:
+            found = pointed_to(self._workspace, self.session.slide, folder)
+        except WbcError as error:
+            self.said.emit(str(error))
+            return
+        self.session.flush()
+        self._on_loaded(load(found, self._workspace, self.session.reading))
+        self.said.emit(f"{found.name}: images found in {folder}")
+
+    def _on_slide_chosen(self, _index: int) -> None:
+        if self._workspace is not None and self.may_leave():
+            self.open_project(self._workspace.path, self.slides.currentText())
+
+    def _on_reading_chosen(self, index: int) -> None:
+        if self._workspace is None:
+            self.reading.setCurrentIndex(0)
+            self.said.emit("A blind reading needs a project; this image is not from a file.")
+            return
+        name = "" if not index else self.reading.currentText()
+        if index == self.reading.count() - 1:
+            name, _ = QInputDialog.getText(self, "Blind reading", "Who reads the slide a second time?")
+        if name or not index:
+            self.read_as(name)
+
+    def read_as(self, reading: str) -> None:
+        """Go on as another reader, with that reader's own labels and undo; empty for the first reader."""
+        if self._workspace is not None and self.may_leave():
+            self.open_project(self._workspace.path, self.session.slide.name, reading)
+
+
+def _open_steps(path: Path, slide: Slide | str, reading: str, taxonomy: Taxonomy | None) -> Steps[Loaded]:
+    """Open a project, made first where a taxonomy says so, and load a slide of it."""
+    yield Progress("opening", 0, 1, f"opening {path.name}")
+    if taxonomy is not None and not path.exists():
+        workspace = create_workspace(path, taxonomy)
+    else:
+        workspace = open_workspace(path)
+    try:
+        if isinstance(slide, str):
+            slides = [one for one in workspace.slides() if slide in ("", one.name)]
+            if not slides:
+                raise WbcError(f"{path}: no slide {slide!r} in this project; choose another.")
+            slide = slides[0]
+        return load(slide, workspace, reading)
+    except WbcError:
+        workspace.close()
+        raise

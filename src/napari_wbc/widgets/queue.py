@@ -1,0 +1,127 @@
+"""The review queue on screen: what comes next, and how far one is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_wbc.session.queue import Filter, Order, Progressed, ReviewQueue
+from napari_wbc.session.session import Session
+from napari_wbc.widgets.layout import row
+
+__all__ = ["QueuePanel"]
+
+EVERY_CLASS, EVERY_FIELD = "every class", "every field"
+WHICH: dict[str, bool | None] = {"to review": False, "all": None, "reviewed": True}
+
+
+class QueuePanel(QWidget):
+    """Start a queue, and answer: accept, skip, back.
+
+    Parameters
+    ----------
+    session : Session
+    queue : ReviewQueue
+    """
+
+    accept_chosen = Signal()
+    started = Signal()
+
+    def __init__(self, session: Session, queue: ReviewQueue) -> None:
+        super().__init__()
+        self._session, self.queue = session, queue
+        self.order, self.label, self.field, self.which = (QComboBox() for _ in range(4))
+        self.order.addItems(list(Order))
+        self.order.setToolTip("Which cells come first")
+        self.label.addItems([EVERY_CLASS, *session.taxonomy.labels])
+        self.field.addItems([EVERY_FIELD, "this field"])
+        self.which.addItems(list(WHICH))
+        self.lowest, self.highest = (self._confidence(value) for value in (0.0, 1.0))
+        self.start_button = _button("Start", "Queue the cells and show the first", self.start)
+        self.accept = _button("Accept ↵", "The label is right (key Return)", self.accept_chosen.emit)
+        self.skip = _button("Skip .", "Later: put the cell at the end (key .)", queue.skip)
+        self.back = _button("Back ,", "The cell before (key ,)", queue.back)
+        self.bar, self.text = QProgressBar(), QLabel()
+        self.bar.setFormat("%v of %m reviewed")
+        self.text.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(row(self.order, self.which, self.start_button))
+        layout.addWidget(row(self.label, self.field, QLabel("confidence"), self.lowest, self.highest))
+        layout.addWidget(row(self.accept, self.skip, self.back))
+        layout.addWidget(self.bar)
+        layout.addWidget(self.text)
+        queue.current_changed.connect(self._refresh)
+        session.changed.connect(self._refresh)
+        session.slide_changed.connect(self._refresh)
+        self._refresh()
+
+    def close_session(self) -> None:
+        """Let go of session and queue."""
+        self.queue.current_changed.disconnect(self._refresh)
+        self._session.changed.disconnect(self._refresh)
+        self._session.slide_changed.disconnect(self._refresh)
+
+    def value(self) -> tuple[Order, Filter]:
+        """What is chosen."""
+        label, field = self.label.currentText(), self._session.field
+        low, high = sorted((self.lowest.value(), self.highest.value()))
+        here = field is not None and self.field.currentIndex() == 1
+        only = Filter(
+            frozenset() if label == EVERY_CLASS else frozenset({label}),
+            low,
+            high,
+            field.fov_id if here and field is not None else "",
+            WHICH[self.which.currentText()],
+        )
+        return Order(self.order.currentText()), only
+
+    def start(self) -> None:
+        """Queue the cells that are chosen."""
+        order, only = self.value()
+        if order == Order.DISAGREEMENTS and only.reviewed is False:
+            # Only reviewed cells can disagree with the model.
+            self.which.setCurrentText("all")
+            order, only = self.value()
+        self.queue.start(order, only)
+        self.started.emit()
+
+    def _confidence(self, value: float) -> QDoubleSpinBox:
+        box = QDoubleSpinBox()
+        box.setRange(0, 1)
+        box.setSingleStep(0.05)
+        box.setValue(value)
+        box.setToolTip("Cells whose confidence lies between these two")
+        return box
+
+    def _refresh(self, *_what: object) -> None:
+        progress = self.queue.progress()
+        self.bar.setMaximum(max(1, progress.total))
+        self.bar.setValue(progress.reviewed)
+        at, n = self.queue.position
+        current = bool(self.queue.current)
+        for button in (self.accept, self.skip):
+            button.setEnabled(current)
+        self.back.setEnabled(at > 0)
+        self.text.setText(_told(progress, at, n, self._session.taxonomy.shorts))
+
+
+def _told(progress: Progressed, at: int, n: int, shorts: dict[str, str]) -> str:
+    """Place in the queue, time per cell, classes so far and how wide the limits are."""
+    parts = [f"Cell {at + 1} of {n}" if at < n else f"Queue of {n} done" if n else "No queue yet"]
+    if progress.seconds_per_cell is not None:
+        parts.append(f"{progress.seconds_per_cell:.1f} s a cell")
+    if progress.widest is not None:
+        parts.append(f"limits ± {progress.widest:.0f} points at most")
+    classes = " ".join(f"{shorts.get(label, label)} {count}" for label, count in progress.classes.items())
+    return " · ".join(parts) + (f"\n{classes}" if classes else "")
+
+
+def _button(text: str, tip: str, action: Callable[[], object]) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda _checked=False: action())
+    return button
