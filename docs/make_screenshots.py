@@ -68,7 +68,7 @@ def take(slide, out: Path) -> None:
     wait_for(bench)
     shoot("preview")
     bench.detector.preview.setChecked(False)
-    bench.run.click()
+    bench.analysis.run.click()
     wait_for(bench)
     shoot("workbench")
     cells = bench.session.table.of_field(slide.fields[0].fov_id)

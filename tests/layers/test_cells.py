@@ -49,7 +49,8 @@ def layer() -> Shapes:
 
 @pytest.fixture
 def binding(session: Session, layer: Shapes) -> CellsBinding:
-    return CellsBinding(session, layer, lambda: "ada")
+    session.reader = "ada"
+    return CellsBinding(session, layer)
 
 
 def put(session: Session, *cells: Cell) -> tuple[Cell, ...]:

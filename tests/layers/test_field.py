@@ -25,7 +25,9 @@ def viewer() -> ViewerModel:
 
 @pytest.fixture
 def view(viewer: ViewerModel) -> FieldView:
-    return FieldView(viewer, Session(), lambda: "ada")
+    session = Session()
+    session.reader = "ada"
+    return FieldView(viewer, session)
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_folder_layer_is_a_slide_of_its_files(viewer, view, folder):
     data, meta, kind = slide_layer("slide", sorted(folder.iterdir()))
     assert kind == "image"
     layer = viewer.add_image(data, **meta)
-    view.open_layer(layer)
+    view.session.open(view.use_layer(layer))
     slide = view.session.slide
     assert [field.fov_id for field in slide.fields] == ["slide/0.png", "slide/1.png", "slide/2.png"]
     view.session.show_field("slide/1.png")
@@ -87,7 +89,7 @@ def test_folder_layer_is_a_slide_of_its_files(viewer, view, folder):
 )
 def test_image_layer_is_a_slide_of_one_field_and_stays_as_it_is(viewer, view, pixels):
     layer = viewer.add_image(pixels, name="one")
-    view.open_layer(layer)
+    view.session.open(view.use_layer(layer))
     (field,) = view.session.slide.fields
     assert field.fov_id == "one"
     read = view.read(field)
@@ -111,13 +113,14 @@ def test_image_layer_is_a_slide_of_one_field_and_stays_as_it_is(viewer, view, pi
 def test_what_is_not_one_field_is_refused_and_nothing_changes(viewer, view, add):
     layer = add(viewer)
     with pytest.raises(WbcError, match=layer.name):
-        view.open_layer(layer)
+        view.session.open(view.use_layer(layer))
     assert view.session.slide.fields == ()
     assert view.image_layer is None
 
 
 def test_fields_share_one_image_layer_and_the_view_follows_their_size(viewer, view, folder):
-    view.open_slide(open_slide(folder))
+    view.use_files()
+    view.session.open(open_slide(folder))
     for i, center in enumerate([(19.5, 29.5), (19.5, 29.5), (24.5, 24.5)]):
         view.session.show_field(f"slide/{i}.png")
         show(view)
@@ -129,9 +132,10 @@ def test_fields_share_one_image_layer_and_the_view_follows_their_size(viewer, vi
 def test_folder_does_not_overwrite_the_image_of_the_user(viewer, view, folder):
     pixels = np.full((20, 30), 200, np.uint8)
     layer = viewer.add_image(pixels, name="one")
-    view.open_layer(layer)
+    view.session.open(view.use_layer(layer))
     show(view)
-    view.open_slide(open_slide(folder))
+    view.use_files()
+    view.session.open(open_slide(folder))
     show(view)
     assert layer.data is pixels
     assert [layer.name for layer in viewer.layers] == ["one", "slide", "cells"]
@@ -139,7 +143,8 @@ def test_folder_does_not_overwrite_the_image_of_the_user(viewer, view, folder):
 
 
 def test_unreadable_field_shows_nothing(viewer, view, folder):
-    view.open_slide(open_slide(folder))
+    view.use_files()
+    view.session.open(open_slide(folder))
     show(view)
     (folder / "1.png").write_bytes(b"no image")
     view.session.show_field("slide/1.png")
@@ -152,20 +157,21 @@ def test_unreadable_field_shows_nothing(viewer, view, folder):
 
 def test_cells_follow_the_place_of_the_image(viewer, view):
     image = viewer.add_image(np.zeros((20, 30), np.uint8), name="one", scale=(0.5, 0.5), translate=(7, 9))
-    view.open_layer(image)
+    view.session.open(view.use_layer(image))
     show(view)
     cells = viewer.layers["cells"]
     assert tuple(cells.scale) == (0.5, 0.5)
     assert tuple(cells.translate) == (7, 9)
     other = viewer.add_image(np.zeros((20, 30), np.uint8), name="two", scale=(2, 2))
-    view.open_layer(other)
+    view.session.open(view.use_layer(other))
     show(view)
     assert tuple(cells.scale) == (2, 2)
     assert list(viewer.layers) == [image, other, cells]
 
 
 def test_removed_layers_come_back_with_the_next_field(viewer, view, folder):
-    view.open_slide(open_slide(folder))
+    view.use_files()
+    view.session.open(open_slide(folder))
     show(view)
     (cell,) = fill(view, BBox(5, 5, 15, 15))
     viewer.layers["cells"].features.loc[0, "label"] = "basophil"
@@ -182,7 +188,8 @@ def test_removed_layers_come_back_with_the_next_field(viewer, view, folder):
 
 
 def test_removed_image_comes_back_below_the_cells(viewer, view, folder):
-    view.open_slide(open_slide(folder))
+    view.use_files()
+    view.session.open(open_slide(folder))
     show(view)
     viewer.layers.remove("slide")
     view.session.show_field("slide/1.png")
@@ -192,7 +199,7 @@ def test_removed_image_comes_back_below_the_cells(viewer, view, folder):
 
 def test_select_and_center(viewer, view):
     image = viewer.add_image(np.zeros((200, 300), np.uint8), name="one", scale=(0.5, 0.5))
-    view.open_layer(image)
+    view.session.open(view.use_layer(image))
     show(view)
     first, second, _ = fill(view, BBox(10, 10, 20, 20), BBox(90, 110, 110, 130), BBox(0, 0, 9, 9))
     viewer.layers.selection.active = image
@@ -207,26 +214,10 @@ def test_select_and_center(viewer, view):
     assert view.selected() == ()
 
 
-def test_label_selected(viewer, view):
-    view.open_layer(viewer.add_image(np.zeros((20, 30), np.uint8), name="one"))
-    show(view)
-    first, second = fill(view, BBox(1, 1, 9, 9), BBox(10, 10, 19, 19))
-    assert view.label_selected("basophil") == 0
-    assert view.session.undoable == "fill"
-    view.select([second.cell_id])
-    assert view.label_selected("basophil") == 1
-    annotation = view.session.table[second.cell_id].annotation
-    assert annotation is not None
-    assert (annotation.label, annotation.annotator) == ("basophil", "ada")
-    assert annotation.when
-    assert view.session.table[first.cell_id] is first
-    assert view.selected() == (second.cell_id,)
-    with pytest.raises(WbcError, match="plasma"):
-        view.label_selected("plasma cell")
-
-
 def test_preview_is_above_the_cells_and_no_cell(viewer, view):
-    view.open_layer(viewer.add_image(np.zeros((60, 60), np.uint8), name="one", scale=(2, 2)))
+    view.session.open(
+        view.use_layer(viewer.add_image(np.zeros((60, 60), np.uint8), name="one", scale=(2, 2)))
+    )
     show(view)
     view.preview((Detection(TRIANGLE.bbox, TRIANGLE), Detection(BBox(1, 1, 9, 9))))
     preview = viewer.layers["preview"]
@@ -248,7 +239,8 @@ def test_preview_is_above_the_cells_and_no_cell(viewer, view):
 
 
 def test_close_takes_the_last_edits_in_and_lets_go(viewer, view, folder):
-    view.open_slide(open_slide(folder))
+    view.use_files()
+    view.session.open(open_slide(folder))
     show(view)
     (cell,) = fill(view, BBox(5, 5, 15, 15))
     view.preview(())

@@ -46,6 +46,13 @@ class FakeClassifier:
         return tuple(Prediction(names, tuple(float(n == s) for n in names)) for s in said)
 
 
+@pytest.fixture(autouse=True)
+def projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where projects go that nobody chose a place for; not into the person's own."""
+    monkeypatch.setattr("napari_wbc.widgets.project.projects_folder", lambda: tmp_path / "projects")
+    return tmp_path / "projects"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     path = tmp_path / "slide"

@@ -13,7 +13,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress
 from napari_wbc.train.adapt import Adaptation
 from napari_wbc.weights.store import read_card
-from napari_wbc.widgets import workbench
+from napari_wbc.widgets import analysis
 from napari_wbc.widgets.adapt import AdaptButton, weights_folder
 
 
@@ -21,7 +21,7 @@ from napari_wbc.widgets.adapt import AdaptButton, weights_folder
 def kept(tmp_path, monkeypatch):
     """Where new weights go; a slide of six cells is enough, and a batch enough of training."""
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
-    monkeypatch.setattr(workbench, "weights_folder", lambda: tmp_path / "kept")
+    monkeypatch.setattr(analysis, "weights_folder", lambda: tmp_path / "kept")
     monkeypatch.setattr("napari_wbc.train.adapt.FEWEST", 6)
     monkeypatch.setattr("napari_wbc.train.adapt.Adaptation", partial(Adaptation, epochs=1, draws=64))
     return tmp_path / "kept"
@@ -55,20 +55,20 @@ def test_weights_are_kept_in_the_persons_own_data():
 
 
 def test_without_an_image_it_is_told(bench, kept):
-    bench.adapt.click()
+    bench.analysis.adapt.click()
     assert "No image is open" in bench.status.text()
     assert not kept.exists()
 
 
 def test_the_new_weights_are_chosen_and_no_label_is_lost(opened, weights, kept, wait):
-    opened.run.click()
+    opened.analysis.run.click()
     wait(opened)
     first = next(iter(opened.session.table))
     opened.view.select([first], center=False)
     opened.label_selected("monocyte")
     before = opened.session.table
-    opened.adapt.click()
-    assert not opened.adapt.isEnabled()
+    opened.analysis.adapt.click()
+    assert not opened.analysis.adapt.isEnabled()
     wait(opened)
     assert opened.session.table is before
     (path,) = kept.glob("*.safetensors")
@@ -78,7 +78,7 @@ def test_the_new_weights_are_chosen_and_no_label_is_lost(opened, weights, kept, 
     assert read_card(path).provenance["adapted"][0]["from"] == read_card(weights).model_id
     for words in (path.stem, "6 cells", "Analyze slide", "compare"):
         assert words in opened.status.text()
-    opened.run.click()
+    opened.analysis.run.click()
     wait(opened)
     assert opened.session.table[first].label == "monocyte"
     assert made_by(opened) == {read_card(weights).model_id, read_card(path).model_id}
@@ -88,7 +88,7 @@ def test_the_new_weights_are_chosen_and_no_label_is_lost(opened, weights, kept, 
 
 
 def test_a_slide_without_cells_is_analyzed_first(opened, kept, wait):
-    opened.adapt.click()
+    opened.analysis.adapt.click()
     wait(opened)
     assert len(opened.session.table) == 6
     assert len(list(kept.glob("*.safetensors"))) == 1
@@ -105,14 +105,14 @@ def test_cancelling_changes_nothing(opened, kept, wait, qtbot, monkeypatch, weig
         raise AssertionError("not cancelled")
 
     monkeypatch.setattr("napari_wbc.train.adapt.adapt_classifier", slow)
-    opened.adapt.click()
+    opened.analysis.adapt.click()
     qtbot.waitUntil(lambda: opened.status.text() == "adapting", timeout=20_000)
     opened.jobs.cancel_button.click()
     wait(opened)
     assert not any(kept.iterdir())
     assert opened.model.value() == str(weights)
     assert len(opened.session.table) == 0
-    assert opened.adapt.isEnabled()
+    assert opened.analysis.adapt.isEnabled()
 
 
 def test_what_goes_wrong_is_told(opened, wait, monkeypatch, weights):
@@ -121,7 +121,7 @@ def test_what_goes_wrong_is_told(opened, wait, monkeypatch, weights):
         raise WbcError("It diverged.")
 
     monkeypatch.setattr("napari_wbc.train.adapt.adapt_classifier", wrong)
-    opened.adapt.click()
+    opened.analysis.adapt.click()
     wait(opened)
     assert opened.status.text() == "It diverged."
     assert opened.model.value() == str(weights)

@@ -222,11 +222,11 @@ def test_workbench_classifies_with_the_chosen_weights(bench, slide, save, wait, 
     path = save()
     bench.open_slide(slide)
     wait(bench)
-    bench.run_field.click()
+    bench.analysis.run_field.click()
     wait(bench)
     bench.model.choose(path)
     assert "mine 2" in bench.status.text()
-    bench.run.click()
+    bench.analysis.run.click()
     wait(bench)
     bench.session.commit(
         bench.session.table.with_cells(
@@ -234,7 +234,7 @@ def test_workbench_classifies_with_the_chosen_weights(bench, slide, save, wait, 
         ),
         "move",
     )
-    bench.classify.click()
+    bench.analysis.classify.click()
     wait(bench)
     assert asked == [classifiers()[0], path, path]
     assert bench.status.text() == "1 cells classified"
@@ -248,7 +248,7 @@ def test_damaged_weights_are_told_by_the_workbench(bench, slide, save, wait, mon
     bench.model.choose(str(path))
     bench.open_slide(slide)
     wait(bench)
-    bench.run_field.click()
+    bench.analysis.run_field.click()
     wait(bench)
     assert "damaged" in bench.status.text()
     assert len(bench.session.table) == 0

@@ -15,7 +15,6 @@ from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress
-from napari_wbc.model.slide import Slide
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.workbench import Workbench
 
@@ -29,7 +28,7 @@ def receivers(session):
 def analyzed(bench, slide, wait):
     bench.open_slide(slide)
     wait(bench)
-    bench.run.click()
+    bench.analysis.run.click()
     wait(bench)
     return bench.session.table
 
@@ -111,11 +110,12 @@ def test_viewer_closed_while_work_is_under_way(make_napari_viewer, detector, qtb
     if what == "reading":
         bench.view.read = hold
         bench.open_slide(slide)
+        qtbot.waitUntil(lambda: bench.session.field is not None)
     else:
         bench.open_slide(slide)
         wait(bench)
         detector.before = hold
-        bench.run.click()
+        bench.analysis.run.click()
     gone: list[bool] = []
     bench.destroyed.connect(lambda: gone.append(True))
     viewer.close()
@@ -149,7 +149,7 @@ def test_folder_chosen_by_button(bench, folder, wait, monkeypatch):
 
 
 def test_analyze_without_an_image(bench):
-    bench.run.click()
+    bench.analysis.run.click()
     assert "No image is open" in bench.status.text()
     assert not bench.busy
 
@@ -157,7 +157,7 @@ def test_analyze_without_an_image(bench):
 def test_analyze_takes_the_open_image(bench, viewer, wait):
     viewer.add_image(np.full((48, 64, 3), 99, np.uint8), name="one")
     viewer.add_labels(np.zeros((48, 64), int), name="mask")
-    bench.run_field.click()
+    bench.analysis.run_field.click()
     wait(bench)
     assert bench.session.slide.name == "one"
     assert len(bench.session.table) == 2
@@ -186,7 +186,7 @@ def test_analyze_slide(bench, viewer, slide, wait):
     assert (counts["lymphocyte"], counts["basophil"], counts["leukocytes"]) == ("3", "3", "6")
     assert "(2)" in bench.fields.item(0).text()
     assert bench.status.text() == "6 cells in 3 fields"
-    assert bench.run.isEnabled()
+    assert bench.analysis.run.isEnabled()
     assert not bench.jobs.cancel_button.isEnabled()
 
 
@@ -194,7 +194,7 @@ def test_analyze_this_field(bench, slide, wait):
     bench.open_slide(slide)
     wait(bench)
     bench.session.show_field(slide.fields[1].fov_id)
-    bench.run_field.click()
+    bench.analysis.run_field.click()
     wait(bench)
     assert {cell.fov_id for cell in bench.session.table.values()} == {slide.fields[1].fov_id}
 
@@ -203,7 +203,7 @@ def test_analyze_again_keeps_what_people_said(bench, slide, wait):
     table = analyzed(bench, slide, wait)
     first = next(iter(table.values()))
     bench.session.commit(table.with_cells([first.annotated(Annotation("monocyte"))]), "label")
-    bench.run.click()
+    bench.analysis.run.click()
     wait(bench)
     assert len(bench.session.table) == 6
     assert bench.session.table[first.cell_id].label == "monocyte"
@@ -214,12 +214,12 @@ def test_analysis_of_a_slide_that_was_left_is_dropped(bench, slide, folder, dete
     wait(bench)
     gate = threading.Event()
     detector.before = lambda _image: gate.wait(20)
-    bench.run.click()
+    bench.analysis.run.click()
     bench.open_slide(type(slide)("other", slide.fields[:1]))
     gate.set()
     wait(bench)
     assert len(bench.session.table) == 0
-    assert bench.run.isEnabled()
+    assert bench.analysis.run.isEnabled()
 
 
 def test_unreadable_field_is_told_and_the_others_are_analyzed(bench, viewer, slide, folder, wait):
@@ -242,8 +242,8 @@ def test_cancel_leaves_the_table_as_it_was(bench, slide, detector, qtbot, wait):
         gate.wait(20)
 
     detector.before = hold
-    bench.run.click()
-    assert not bench.run.isEnabled()
+    bench.analysis.run.click()
+    assert not bench.analysis.run.isEnabled()
     assert bench.jobs.cancel_button.isEnabled()
     qtbot.waitUntil(seen.is_set)
     bench.jobs.cancel_button.click()
@@ -251,7 +251,7 @@ def test_cancel_leaves_the_table_as_it_was(bench, slide, detector, qtbot, wait):
     wait(bench)
     assert bench.session.table is table
     assert bench.status.text() == "Cancelled."
-    assert bench.run.isEnabled()
+    assert bench.analysis.run.isEnabled()
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_failed_analysis_is_told_and_the_workbench_goes_on(bench, slide, detecto
     assert len(analyzed(bench, slide, wait)) == 0
     assert bench.status.text() == message
     detector.before = lambda _image: None
-    bench.run.click()
+    bench.analysis.run.click()
     wait(bench)
     assert len(bench.session.table) == 6
 
@@ -283,10 +283,10 @@ def test_bad_parameters_are_told(bench, slide, wait, monkeypatch):
         raise WbcError("No such preset.")
 
     monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", refuse)
-    bench.run.click()
+    bench.analysis.run.click()
     wait(bench)
     assert bench.status.text() == "No such preset."
-    assert bench.run.isEnabled()
+    assert bench.analysis.run.isEnabled()
 
 
 def test_keys(bench, viewer, slide, qtbot, wait):
@@ -344,7 +344,7 @@ def test_keys_follow_a_new_cells_layer(bench, viewer, slide, qtbot, wait):
     analyzed(bench, slide, wait)
     old = viewer.layers["cells"]
     viewer.layers.remove(old)
-    bench.run.click()
+    bench.analysis.run.click()
     wait(bench)
     assert viewer.layers["cells"] is not old
     assert old.keymap == {}
@@ -467,7 +467,7 @@ def test_classify_drawn_cells(bench, slide, wait):
     wait(bench)
     drawn = Cell.new(slide.fields[1].fov_id, Detection(BBox(2, 2, 12, 12)))
     bench.session.commit(bench.session.table.with_cells([drawn]), "draw")
-    bench.classify.click()
+    bench.analysis.classify.click()
     wait(bench)
     assert bench.session.table[drawn.cell_id].label == "lymphocyte"
     assert bench.status.text() == "1 cells classified"
@@ -486,7 +486,7 @@ def test_what_was_said_while_cells_were_classified_is_kept(bench, slide, detecto
         return read(field)
 
     monkeypatch.setattr(bench.view, "read", hold)
-    bench.classify.click()
+    bench.analysis.classify.click()
     table = bench.session.table.without([cells[2].cell_id])
     moved = cells[1].moved(Detection(BBox(30, 30, 40, 40)))
     bench.session.commit(table.with_cells([cells[0].annotated(Annotation("monocyte")), moved]), "meanwhile")
@@ -508,7 +508,7 @@ def test_window_lives_while_a_slide_is_analyzed(bench, slide, detector, qtbot, w
     gate = threading.Event()
     detector.before = lambda _image: gate.wait(20)
     heart.start(5)
-    bench.run.click()
+    bench.analysis.run.click()
     qtbot.waitUntil(lambda: sum(beats) >= 3)
     gate.set()
     wait(bench)
@@ -535,10 +535,10 @@ def test_steps_are_shown(bench, slide, qtbot, wait, monkeypatch):
         gate.wait(20)
         raise WbcError("enough")
 
-    monkeypatch.setattr("napari_wbc.widgets.workbench.analyze_fields_steps", steps)
+    monkeypatch.setattr("napari_wbc.widgets.analysis.analyze_fields_steps", steps)
     bench.open_slide(slide)
     wait(bench)
-    bench.run.click()
+    bench.analysis.run.click()
     qtbot.waitUntil(lambda: bench.status.text() == "halfway")
     assert (bench.jobs.bar.value(), bench.jobs.bar.maximum()) == (1, 2)
     gate.set()
@@ -549,35 +549,34 @@ def test_steps_are_shown(bench, slide, qtbot, wait, monkeypatch):
 def test_export_writes_the_reviewed_slide(bench, slide, wait, tmp_path):
     bench.open_slide(slide)
     wait(bench)
-    bench.run.click()
+    bench.analysis.run.click()
     wait(bench)
     bench.view.select([bench.session.table.of_field(slide.fields[0].fov_id)[0].cell_id])
     bench.label_selected("monocyte")
-    assert bench.session.unsaved == 1
     bench.export_to(tmp_path / "out")
     wait(bench)
     cells = pd.read_csv(tmp_path / "out" / "cells.csv")
     assert (cells["label_source"] == "annotation").sum() == 1
     assert cells.loc[cells["label_source"] == "annotation", "label"].tolist() == ["monocyte"]
     assert len(list((tmp_path / "out" / "overlays").rglob("*.png"))) == len(slide.fields)
-    assert bench.session.unsaved == 0
     assert "written" in bench.status.text()
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])
-def test_another_slide_is_opened_over_unsaved_labels_only_after_asking(
-    bench, slide, wait, monkeypatch, answer
+def test_another_slide_is_opened_over_what_is_not_saved_only_after_asking(
+    bench, viewer, slide, wait, monkeypatch, answer
 ):
-    bench.open_slide(slide)
+    layer = viewer.add_image(np.full((48, 64, 3), 90, np.uint8), name="no file")
+    bench.open_layer(layer)
     wait(bench)
-    bench.run.click()
+    bench.analysis.run.click()
     wait(bench)
-    bench.view.select([bench.session.table.of_field(slide.fields[0].fov_id)[0].cell_id])
+    bench.view.select([next(iter(bench.session.table))])
     bench.label_selected("monocyte")
     asked = []
     button = QMessageBox.StandardButton[answer]
     monkeypatch.setattr(QMessageBox, "question", lambda *args: asked.append(args) or button)
-    bench.open_slide(Slide("other", slide.fields[:1]))
+    bench.open_slide(slide)
     wait(bench)
     assert len(asked) == 1
-    assert bench.session.slide.name == ("other" if answer == "Yes" else slide.name)
+    assert bench.session.slide.name == (slide.name if answer == "Yes" else "no file")

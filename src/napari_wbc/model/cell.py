@@ -95,7 +95,10 @@ class Prediction:
     @property
     def label(self) -> str:
         """The most probable class, or ``unidentified`` below the threshold."""
-        return self.cell_class if self.confidence >= self.threshold else UNIDENTIFIED
+        confidence = self.confidence
+        if confidence < self.threshold:
+            return UNIDENTIFIED
+        return self.names[self.probabilities.index(confidence)]
 
 
 @dataclass(frozen=True, slots=True)

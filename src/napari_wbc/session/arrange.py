@@ -1,24 +1,21 @@
-"""How the cells of a slide are laid out for review: in groups by label, and in a grid.
+"""How the cells of a slide are laid out for review: in groups by label.
 
-Invariant: pure. The same table gives the same groups in the same order, and a grid answers what
-is where in time that grows with what is visible, not with what there is.
+Invariant: pure. The same table gives the same groups in the same order.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import NamedTuple
+from bisect import insort
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.table import CellTable, TableDiff
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["HEADER", "ORDERS", "Grid", "Group", "Item", "Keep", "Rect", "Span", "arranged", "rearranged"]
+__all__ = ["ORDERS", "Group", "Keep", "arranged", "rearranged"]
 
 Keep = Callable[[Cell], bool]
 
@@ -142,208 +139,3 @@ def _key(order: str) -> Callable[[Cell], float]:
     if order not in _KEYS:
         raise WbcError(f"No order {order!r}; choose one of: {', '.join(ORDERS)}.")
     return _KEYS[order]
-
-
-HEADER = -1
-"""What ``nth`` is for the header of a group."""
-
-
-class Item(NamedTuple):
-    """One thing of a grid: the ``nth`` item of a group, from 0, or its header."""
-
-    group: int
-    nth: int
-
-
-class Rect(NamedTuple):
-    """Whole pixels from the top left of all; half-open."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-    @property
-    def right(self) -> int:
-        """First pixel to the right of it."""
-        return self.left + self.width
-
-    @property
-    def bottom(self) -> int:
-        """First pixel below it."""
-        return self.top + self.height
-
-
-class Span(NamedTuple):
-    """Items ``start`` to ``stop`` (half-open) of a group; perhaps none, where only its header is met."""
-
-    group: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Where the items of groups lie: below each header, in rows of square tiles.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Number of items, one a group.
-    tile : int
-        Side of an item in pixels.
-    width : int
-        Of the viewport in pixels; there is always room for one column.
-    header : int
-        Height of a header in pixels.
-    gap : int
-        Pixels around each item.
-    collapsed : frozenset of int
-        Indices of the groups that show their header only.
-
-    Examples
-    --------
-    >>> grid = Grid((3, 0), tile=40, width=100, header=20, gap=5)
-    >>> grid.columns, grid.height, grid.rect(Item(0, 2))
-    (2, 135, Rect(left=5, top=70, width=40, height=40))
-    """
-
-    sizes: tuple[int, ...]
-    tile: int
-    width: int
-    header: int = 26
-    gap: int = 10
-    collapsed: frozenset[int] = frozenset()
-    _tops: tuple[int, ...] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if min((self.tile, self.header, *self.sizes), default=0) < 0 or not self.tile or not self.header:
-            raise WbcError("A grid needs tiles and headers of at least one pixel, and sizes of at least 0.")
-        heights = (self._height_of(i) for i in range(len(self.sizes)))
-        object.__setattr__(self, "_tops", tuple(accumulate(heights, initial=0)))
-
-    @property
-    def columns(self) -> int:
-        """Items a row, at least 1."""
-        return max(1, (self.width - self.gap) // self._pitch)
-
-    @property
-    def height(self) -> int:
-        """Of everything, in pixels."""
-        return self._tops[-1]
-
-    @property
-    def _pitch(self) -> int:
-        return self.tile + self.gap
-
-    def shown(self, group: int) -> int:
-        """How many items of a group are not hidden."""
-        return 0 if group in self.collapsed else self.sizes[group]
-
-    def rect(self, item: Item) -> Rect:
-        """Where a header or an item is; an item of a collapsed group is where the header is."""
-        top = self._tops[item.group]
-        if item.nth == HEADER or item.group in self.collapsed:
-            return Rect(0, top, self.width, self.header)
-        row, column = divmod(item.nth, self.columns)
-        first = top + self.header + self.gap
-        return Rect(self.gap + column * self._pitch, first + row * self._pitch, self.tile, self.tile)
-
-    def area(self, group: int) -> Rect:
-        """Header and items of a group."""
-        return Rect(0, self._tops[group], self.width, self._height_of(group))
-
-    def visible(self, top: int, bottom: int) -> Iterator[Span]:
-        """What meets the rows ``top`` to ``bottom`` of pixels (half-open), by group."""
-        if top >= bottom:
-            return
-        for group in range(self._group_below(top), len(self.sizes)):
-            if self._tops[group] >= bottom:
-                return
-            first = self._tops[group] + self.header + self.gap
-            size = self.shown(group)
-            start = min(size, self._line(top - first) * self.columns)
-            stop = min(size, max(0, math.ceil((bottom - first) / self._pitch)) * self.columns)
-            yield Span(group, start, max(start, stop))
-
-    def inside(self, area: Rect) -> Iterator[Item]:
-        """The items that a rubber band meets, row by row."""
-        left = self._line(area.left - self.gap)
-        right = min(self.columns, math.ceil((area.right - self.gap) / self._pitch))
-        for group, start, stop in self.visible(area.top, area.bottom):
-            for row in range(start, stop, self.columns):
-                for index in range(row + left, min(row + right, stop)):
-                    yield Item(group, index)
-
-    def at(self, x: int, y: int) -> Item | None:
-        """The item or the header at a pixel, None between them."""
-        group = self.group_at(y)
-        if group is None or not 0 <= x < max(self.width, self.gap + self._pitch):
-            return None
-        if y < self._tops[group] + self.header:
-            return Item(group, HEADER)
-        return next(self.inside(Rect(x, y, 1, 1)), None)
-
-    def group_at(self, y: int) -> int | None:
-        """The group whose header or area has a row of pixels, None above and below all."""
-        return self._group_below(y) if 0 <= y < self.height else None
-
-    def between(self, one: Item, other: Item) -> Iterator[Item]:
-        """All items that are shown from one to another, both included, in reading order."""
-        first, last = sorted((one, other))
-        for group in range(first.group, last.group + 1):
-            start = first.nth if group == first.group else 0
-            stop = last.nth + 1 if group == last.group else self.shown(group)
-            for index in range(max(0, start), min(stop, self.shown(group))):
-                yield Item(group, index)
-
-    def end(self, *, last: bool = False) -> Item | None:
-        """The first or the last item that is shown, None where there is none."""
-        return self._enter(len(self.sizes), -1, None) if last else self._enter(-1, 1, None)
-
-    def beside(self, item: Item, columns: int, rows: int) -> Item | None:
-        """The item one step away, in the next group that shows one where this one ends.
-
-        Parameters
-        ----------
-        item : Item
-        columns, rows : int
-            One of them is -1 or 1, the other 0. A step to the side reads on in the next row; a step
-            up or down keeps the column where it can.
-
-        Returns
-        -------
-        Item or None
-            None where there is no further item.
-        """
-        size, wide = self.shown(item.group), self.columns
-        index = item.nth + columns + rows * wide
-        if rows > 0 and index >= size and index // wide == (size - 1) // wide:
-            index = size - 1
-        if item.nth != HEADER and 0 <= index < size:
-            return Item(item.group, index)
-        return self._enter(item.group, 1 if columns + rows > 0 else -1, item.nth % wide if rows else None)
-
-    def _enter(self, group: int, way: int, column: int | None) -> Item | None:
-        """The item of the next group with items, from its near end; in a column, or where reading goes on."""
-        stop = len(self.sizes) if way > 0 else -1
-        group = next((g for g in range(group + way, stop, way) if self.shown(g)), -1)
-        if group < 0:
-            return None
-        last = self.shown(group) - 1
-        if column is None:
-            return Item(group, 0 if way > 0 else last)
-        row = 0 if way > 0 else last // self.columns * self.columns
-        return Item(group, min(row + column, last))
-
-    def _height_of(self, group: int) -> int:
-        rows = -(-self.shown(group) // self.columns)
-        return self.header + (self.gap + rows * self._pitch if rows else 0)
-
-    def _group_below(self, y: int) -> int:
-        """The last group that begins at or above a row of pixels; the first one for those above all."""
-        return max(0, min(bisect_right(self._tops, y), len(self.sizes)) - 1)
-
-    def _line(self, distance: int) -> int:
-        """The first row, or column, of tiles that ends beyond a distance from where they begin."""
-        return max(0, (distance - self.tile) // self._pitch + 1)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_wbc.session.queue import Filter, Order, Progressed, ReviewQueue
+from napari_wbc.session.order import Filter, Order
+from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.layout import row
 

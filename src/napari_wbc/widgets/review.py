@@ -73,17 +73,19 @@ class ReviewWidget(QWidget):
         layout.addWidget(row(*self.edits))
         session.changed.connect(self._refresh)
         session.slide_changed.connect(self._refresh)
-        self.show_selection(())
+        session.selection_changed.connect(self._refresh)
         self._refresh()
 
     def close_session(self) -> None:
         """Let go of the session."""
         self._session.changed.disconnect(self._refresh)
         self._session.slide_changed.disconnect(self._refresh)
+        self._session.selection_changed.disconnect(self._refresh)
 
-    def show_selection(self, cell_ids: tuple[str, ...]) -> None:
+    def _show_selection(self) -> None:
         """Say which cells a label would go to, and what they are now."""
-        cells = [self._session.table[key] for key in cell_ids if key in self._session.table]
+        table = self._session.table
+        cells = [table[key] for key in self._session.selection if key in table]
         labels = {cell.label for cell in cells}
         if not cells:
             text = "No cell selected"
@@ -101,7 +103,8 @@ class ReviewWidget(QWidget):
             self._combo.setCurrentText(labels.pop())
         self._combo.setEnabled(bool(cells))
 
-    def _refresh(self, *_tables: object) -> None:
+    def _refresh(self, *_what: object) -> None:
+        self._show_selection()
         for button, what, verb in (
             (self.undo, self._session.undoable, "Undo"),
             (self.redo, self._session.redoable, "Redo"),

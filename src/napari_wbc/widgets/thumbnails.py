@@ -15,18 +15,17 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, QRectF, Qt, QTimer, Signal
-from qtpy.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPixmap
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtGui import QColor, QImage, QPixmap
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
-from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.widgets.worker import Job
 
-__all__ = ["SIDE", "Latest", "Thumbnails", "Tiles", "disagreed"]
+__all__ = ["SIDE", "UNREADABLE", "Latest", "Thumbnails"]
 
 SIDE = 96
 """Side of a thumbnail in pixels."""
@@ -254,144 +253,3 @@ def _pixmap(crop: Pixels) -> QPixmap:
     height, width = crop.shape[:2]
     image = QImage(np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888)
     return QPixmap.fromImage(image)
-
-
-def disagreed(cell: Cell, taxonomy: Taxonomy) -> bool:
-    """Whether a person says another class than the model; a finer class counts as the one that covers it."""
-    if cell.annotation is None or cell.prediction is None:
-        return False
-    said = taxonomy.class_of(cell.annotation.label) or cell.annotation.label
-    return said not in (cell.prediction.label, taxonomy.class_of(cell.prediction.cell_class))
-
-
-TILE_BYTES = 64_000_000
-"""Memory of the tiles that are kept."""
-OTHER = "#999999"
-"""Colour of a label that the taxonomy does not know."""
-DARK = QColor(0, 0, 0, 190)
-EDGE = QColor("#444444")
-"""Around the frame, which may be as light as the ground."""
-CHECK, UNLIKE = "\N{CHECK MARK}", "\N{NOT EQUAL TO}"
-
-
-class Tiles:
-    """Thumbnails as the gallery shows them: framed in the colour of the label, with letters and marks.
-
-    Parameters
-    ----------
-    thumbnails : Thumbnails
-    taxonomy : Taxonomy
-    """
-
-    def __init__(self, thumbnails: Thumbnails, taxonomy: Taxonomy) -> None:
-        self._thumbnails, self._taxonomy = thumbnails, taxonomy
-        self._colors, self._shorts = taxonomy.colors, taxonomy.shorts
-        self._side, self._ratio = SIDE, 1.0
-        self.clear()
-
-    def resize(self, side: int, ratio: float) -> None:
-        """Draw tiles of a side in pixels, on a screen of ``ratio`` device pixels a pixel."""
-        if (side, ratio) != (self._side, self._ratio):
-            self._side, self._ratio = side, ratio
-            self.clear()
-
-    def clear(self) -> None:
-        """Draw all tiles anew."""
-        side, ratio = self._side, self._ratio
-        self._font = QFont()
-        self._font.setPixelSize(max(9, min(15, side // 8)))
-        self._font.setBold(True)
-        self._metrics = QFontMetricsF(self._font)
-        most = TILE_BYTES // max(1, round((side * ratio) ** 2 * 4))
-        self._made: Latest[str, tuple[Cell, QPixmap]] = Latest(most)
-        self._empty: dict[str, QPixmap] = {}
-        self._badges: dict[tuple[str, int], QPixmap] = {}
-
-    def color(self, label: str) -> QColor:
-        """Colour of a label."""
-        return QColor(self._colors.get(label, OTHER))
-
-    def short(self, label: str) -> str:
-        """Short letters of a label."""
-        return self._shorts.get(label, label[:3])
-
-    def get(self, cell: Cell, *, draw: bool = True) -> QPixmap | None:
-        """The tile of a cell, None where there is no thumbnail yet, or where it is not to be drawn now."""
-        known = self._made.get(cell.cell_id)
-        if known is not None and known[0] is cell:
-            return known[1]
-        thumbnail = self._thumbnails.get(cell) if draw else None
-        if thumbnail is None:
-            return None
-        tile = self._draw(cell, thumbnail)
-        self._made.put(cell.cell_id, (cell, tile))
-        return tile
-
-    def empty(self, label: str) -> QPixmap:
-        """What stands for a cell of a label until its tile is there."""
-        if label not in self._empty:
-            self._empty[label] = self._draw_frame(label, None)
-        return self._empty[label]
-
-    def _draw_frame(self, label: str, thumbnail: QPixmap | None) -> QPixmap:
-        side, border = self._side, max(3, self._side // 28)
-        tile = QPixmap(round(side * self._ratio), round(side * self._ratio))
-        tile.setDevicePixelRatio(self._ratio)
-        tile.fill(EDGE)
-        painter = QPainter(tile)
-        painter.fillRect(QRectF(1, 1, side - 2, side - 2), self.color(label))
-        inner = QRectF(border, border, side - 2 * border, side - 2 * border)
-        if thumbnail is None:
-            painter.fillRect(inner, QColor(UNREADABLE))
-        else:
-            pixels = round(inner.width() * self._ratio)
-            smooth = Qt.TransformationMode.SmoothTransformation
-            fitted = thumbnail.scaled(pixels, pixels, Qt.AspectRatioMode.IgnoreAspectRatio, smooth)
-            painter.drawPixmap(inner, fitted, QRectF(fitted.rect()))
-        painter.end()
-        return tile
-
-    def _draw(self, cell: Cell, thumbnail: QPixmap) -> QPixmap:
-        label, side = cell.label, self._side
-        tile = self._draw_frame(label, thumbnail)
-        painter = QPainter(tile)
-        bottom = side - round(self._metrics.height())
-        painter.drawPixmap(0, bottom, self._badge(self.short(label), self.color(label)))
-        if cell.prediction is not None:
-            number = f"{cell.prediction.confidence * 100:.0f}"
-            painter.drawPixmap(side - self._wide(number), bottom, self._badge(number, DARK))
-        left = side
-        for mark in self._marks(cell):
-            left -= self._wide(mark)
-            painter.drawPixmap(left, 0, self._badge(mark, DARK))
-        painter.end()
-        return tile
-
-    def _marks(self, cell: Cell) -> Iterable[str]:
-        if cell.annotation is not None:
-            yield CHECK
-        if disagreed(cell, self._taxonomy):
-            yield "!"
-        unlikeness = None if cell.prediction is None else cell.prediction.unlikeness
-        if unlikeness is not None and unlikeness > 1:
-            yield UNLIKE
-
-    def _wide(self, text: str) -> int:
-        return int(max(self._metrics.horizontalAdvance(text) + 4, self._metrics.height()) + 0.5)
-
-    def _badge(self, text: str, color: QColor) -> QPixmap:
-        """A text on a ground; kept, since there are few and text is slow to draw."""
-        known = self._badges.get((text, color.rgba()))
-        if known is None:
-            area = QRectF(0, 0, self._wide(text), round(self._metrics.height()))
-            known = QPixmap(round(area.width() * self._ratio), round(area.height() * self._ratio))
-            known.setDevicePixelRatio(self._ratio)
-            known.fill(color)
-            painter = QPainter(known)
-            painter.setFont(self._font)
-            light = color.alpha() < 255 or color.lightnessF() < 0.45
-            painter.setPen(QColor("white" if light else "black"))
-            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, text)
-            painter.end()
-            self._badges[text, color.rgba()] = known
-        return known

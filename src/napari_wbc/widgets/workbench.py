@@ -349,7 +349,6 @@ class Workbench(QWidget):
             self.view.select(cell_ids, center=cell_ids[:1] != (self.queue.current,))
         if len(cells) == 1:
             self.references.show_cell(cells[0].cell_id)
-        self.review.show_selection(cell_ids)
 
     def _on_highlight(self, _event: Any = None) -> None:
         """A selection was made in the viewer, where cells of other fields cannot be selected."""

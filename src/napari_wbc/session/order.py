@@ -1,0 +1,134 @@
+"""Which cells a review has, and which come first; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.cell import Cell
+from napari_wbc.model.table import CellTable
+from napari_wbc.model.taxonomy import Taxonomy
+
+__all__ = ["EVERY_CELL", "Filter", "Order", "queue_of"]
+
+
+class Order(StrEnum):
+    """Which cells come first; cells that are alike keep the order of the table."""
+
+    LEAST_CERTAIN = "least certain"
+    """By confidence, lowest first; a cell without a prediction before all others."""
+    MOST_UNLIKE = "most unlike"
+    """By distance from the training data, farthest first; where it is not known, last."""
+    DISAGREEMENTS = "disagreements"
+    """Only cells of which person and model say different things, the model's surest first.
+
+    A model that is below its threshold has said nothing, so neither its most probable class nor
+    ``unidentified`` is another answer than its own.
+    """
+    CLASS_BY_CLASS = "class by class"
+    """By label in the order of the taxonomy, least certain first within a label."""
+    FIELD_BY_FIELD = "field by field"
+    """By field in the order of the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which cells a queue has.
+
+    Parameters
+    ----------
+    labels : frozenset of str
+        Labels of the cells; every label where empty.
+    lowest, highest : float
+        Limits of the confidence, both included, 0 to 1; a cell without a prediction has 0.
+    fov_id : str
+        The field of the cells; every field where empty.
+    reviewed : bool, optional
+        Whether a person has annotated the cells; None for either.
+
+    Raises
+    ------
+    WbcError
+        If the limits are not in order within 0 to 1.
+    """
+
+    labels: frozenset[str] = frozenset()
+    lowest: float = 0.0
+    highest: float = 1.0
+    fov_id: str = ""
+    reviewed: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lowest <= self.highest <= 1:
+            raise WbcError(
+                f"Confidence from {self.lowest} to {self.highest} is no range; "
+                "give two numbers from 0 to 1, the lower one first."
+            )
+
+    def admits(self, cell: Cell) -> bool:
+        """Whether a cell is one of those wanted."""
+        return (
+            (self.reviewed is None or self.reviewed == (cell.annotation is not None))
+            and (not self.fov_id or cell.fov_id == self.fov_id)
+            and (not self.labels or cell.label in self.labels)
+            and ((self.lowest, self.highest) == (0, 1) or self.lowest <= _confidence(cell) <= self.highest)
+        )
+
+
+EVERY_CELL = Filter()
+"""The filter that keeps nothing back."""
+
+
+def queue_of(
+    table: CellTable, taxonomy: Taxonomy, order: Order, only: Filter = EVERY_CELL
+) -> tuple[str, ...]:
+    """Ids of the cells to review, in order.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import EIGHT_CLASSES
+    >>> queue_of(CellTable(), EIGHT_CLASSES, Order.LEAST_CERTAIN)
+    ()
+    """
+    cells = [cell for cell in table.values() if only.admits(cell)]
+    if order == Order.DISAGREEMENTS:
+        cells = [cell for cell in cells if _disagrees(cell)]
+    return tuple(cell.cell_id for cell in sorted(cells, key=_key(order, table, taxonomy)))
+
+
+def _key(order: Order, table: CellTable, taxonomy: Taxonomy) -> Callable[[Cell], tuple[float, ...]]:
+    """What to sort cells by."""
+    match order:
+        case Order.LEAST_CERTAIN:
+            return lambda cell: (cell.prediction is not None, _confidence(cell))
+        case Order.MOST_UNLIKE:
+            return _likeness
+        case Order.DISAGREEMENTS:
+            return lambda cell: (-_confidence(cell),)
+        case Order.CLASS_BY_CLASS:
+            rank = {label: i for i, label in enumerate(taxonomy.labels)}
+            return lambda cell: (
+                rank.get(cell.label, len(rank)),
+                cell.prediction is not None,
+                _confidence(cell),
+            )
+        case Order.FIELD_BY_FIELD:
+            fields = {fov: i for i, fov in enumerate(dict.fromkeys(cell.fov_id for cell in table.values()))}
+            return lambda cell: (fields[cell.fov_id],)
+
+
+def _confidence(cell: Cell) -> float:
+    return cell.prediction.confidence if cell.prediction else 0.0
+
+
+def _likeness(cell: Cell) -> tuple[float, ...]:
+    unlikeness = cell.prediction.unlikeness if cell.prediction else None
+    return (1, 0) if unlikeness is None else (0, -unlikeness)
+
+
+def _disagrees(cell: Cell) -> bool:
+    """Whether the annotation is none of the model's answers, above or below its threshold."""
+    said, model = cell.annotation, cell.prediction
+    return said is not None and model is not None and said.label not in (model.cell_class, model.label)
