@@ -25,7 +25,7 @@ from public_sets import DATA
 from record import record
 
 SIZES = (0, 10, 25, 50, 100)
-SEEDS = 1
+SEEDS = 2
 NEW = ("chula", "bccd", "seg_wbc_dataset2")
 
 
@@ -61,7 +61,7 @@ def shot(lab: str, n: int, seed: int) -> dict[str, object]:
             recipe = replace(
                 Run(old, "recipe", seed).recipe,
                 start=str(start),
-                epochs=3,
+                epochs=6,
                 draws=1920,
                 balance=0.0,
                 learning_rate=1e-3,

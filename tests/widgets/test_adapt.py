@@ -82,7 +82,7 @@ def test_the_new_weights_are_chosen_and_no_label_is_lost(opened, weights, kept, 
     wait(opened)
     assert opened.session.table[first].label == "monocyte"
     assert made_by(opened) == {read_card(weights).model_id, read_card(path).model_id}
-    opened.undo()
+    opened.actions.undo()
     assert made_by(opened) == {read_card(weights).model_id}
     assert opened.session.table[first].label == "monocyte"
 
@@ -93,7 +93,7 @@ def test_a_slide_without_cells_is_analyzed_first(opened, kept, wait):
     assert len(opened.session.table) == 6
     assert len(list(kept.glob("*.safetensors"))) == 1
     assert "6 cells" in opened.status.text()
-    opened.undo()
+    opened.actions.undo()
     assert len(opened.session.table) == 0
 
 
