@@ -162,3 +162,18 @@ def test_a_blind_reading_takes_labels_only_and_has_an_undo_of_its_own(session, w
     session.open(SLIDE, workspace)
     assert (session.table["0"].label, session.undoable) == ("basophil", "label")
     assert workspace.table("s", "second")["0"].label == "monocyte"
+
+
+def test_what_a_person_took_out_is_known_even_after_a_restart(session, workspace, tmp_path):
+    session.commit(CellTable([cell(0), cell(1), cell(2)]), "analyze", "model")
+    session.commit(session.table.without("0"), "delete")
+    session.commit(session.table.without("1"), "analyze", "model")
+    session.commit(session.table.without("2"), "delete")
+    session.undo()
+    assert [c.cell_id for c in session.rejected()] == ["0"]
+    session.close()
+    workspace.close()
+    again = reopened(session, tmp_path / "p.wbc")
+    assert session.rejected() == (cell(0),)
+    session.close()
+    again.close()

@@ -56,6 +56,11 @@ class CellsBinding:
         """Whether a shape is being drawn or dragged at this moment."""
         return bool(getattr(self.layer, "_is_creating", False) or getattr(self.layer, "_is_moving", False))
 
+    @property
+    def pushing(self) -> bool:
+        """Whether what happens to the layer at this moment is our own doing."""
+        return self._pushing
+
     def pull(self) -> None:
         """Read the layer and commit what a person did to it; mend what means nothing."""
         if self._pushing or self._pulling or not self._fov_id:

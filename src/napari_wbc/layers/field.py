@@ -181,6 +181,11 @@ class FieldView:
         """Whether a shape is being drawn or dragged at this moment."""
         return self.binding is not None and self.binding.drawing
 
+    @property
+    def pushing(self) -> bool:
+        """Whether what happens to the cells layer at this moment is our own doing."""
+        return self.binding is not None and self.binding.pushing
+
     def _world(self, point: npt.NDArray[np.float64]) -> tuple[float, float]:
         """World coordinates of a point of the cells layer."""
         row, col = self.ensure_cells().layer.data_to_world(point)[-2:]

@@ -14,10 +14,11 @@ Cause = Literal["human", "model", "import", "undo", "redo"]
 
 @dataclass(frozen=True, slots=True)
 class StepHead:
-    """A step by its number and name, without its cells."""
+    """A step by its number, name and cause, without its cells."""
 
     seq: int
     what: str
+    cause: Cause = "human"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ Invariant: a label is a class name of a taxonomy, :data:`UNIDENTIFIED` or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -175,6 +175,26 @@ class Taxonomy:
         'neutrophil'
         """
         return next((c.name for c in self.classes if name == c.name or name in c.covers), None)
+
+    def with_keys(self, keys: Mapping[str, str]) -> Taxonomy:
+        """The same classes with other keys.
+
+        Parameters
+        ----------
+        keys : mapping of class name to key
+            Classes that are not named keep theirs; an empty key is none.
+
+        Raises
+        ------
+        WbcError
+            If a key is no letter or digit, or is taken.
+
+        Examples
+        --------
+        >>> EIGHT_CLASSES.with_keys({"neutrophil": "n"}).keys["n"]
+        'neutrophil'
+        """
+        return replace(self, classes=tuple(replace(c, key=keys.get(c.name, c.key)) for c in self.classes))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in model cards and YAML files."""

@@ -14,7 +14,12 @@ __all__ = ["merged"]
 
 
 def merged(
-    table: CellTable, found: Iterable[Cell], fov_ids: Iterable[str], *, overlap: float = 0.3
+    table: CellTable,
+    found: Iterable[Cell],
+    fov_ids: Iterable[str],
+    *,
+    rejected: Iterable[Cell] = (),
+    overlap: float = 0.3,
 ) -> CellTable:
     """Replace the cells of fields by newly found ones, keeping what a person touched.
 
@@ -26,9 +31,11 @@ def merged(
         New cells of the fields.
     fov_ids : iterable of str
         Fields that were searched.
+    rejected : iterable of Cell
+        Cells that a person took out.
     overlap : float
-        Intersection over union above which a new cell is one that a person has labelled, drawn
-        or moved, and is left out; 0 to 1.
+        Intersection over union above which a new cell is one that a person has labelled, drawn, moved or
+        taken out, and is left out; 0 to 1.
 
     Examples
     --------
@@ -37,6 +44,7 @@ def merged(
     """
     fields, new = dict.fromkeys(fov_ids), list(found)
     kept = [cell for cell in table.values() if cell.fov_id in fields and cell.touched]
+    kept += [cell for cell in rejected if cell.fov_id in fields]
     fresh: list[Cell] = []
     for fov_id in fields:
         here = [cell for cell in new if cell.fov_id == fov_id]

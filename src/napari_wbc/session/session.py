@@ -10,6 +10,7 @@ from typing import Any
 from psygnal import Signal
 
 from napari_wbc.errors import WbcError
+from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Cause, Step, StepHead
 from napari_wbc.model.table import CellTable, TableDiff, diff
@@ -252,7 +253,7 @@ class Session:
             self.refused.emit(why)
             return False
         step = self._step(what, cause, change)
-        self._past.append(StepHead(step.seq, what))
+        self._past.append(StepHead(step.seq, what, cause))
         self._changes[step.seq] = change
         self._changes_of_future_dropped()
         self._become(table, step)
@@ -265,6 +266,15 @@ class Session:
     def redo(self) -> str:
         """Do again what was taken back; returns what it was, empty when there is none."""
         return self._travel(self._future, self._past, back=False)
+
+    def rejected(self) -> tuple[Cell, ...]:
+        """Cells that a person took out and did not bring back: a detector shall not find them again."""
+        seqs = [head.seq for head in self._past if head.cause == "human"]
+        known = [cell for seq in seqs if seq in self._changes for cell in self._changes[seq].removed]
+        journal = [seq for seq in seqs if seq not in self._changes]
+        if journal and self._workspace is not None:
+            known += self._workspace.removed(journal)
+        return tuple(known)
 
     def _travel(self, source: list[StepHead], target: list[StepHead], *, back: bool) -> str:
         if not source:

@@ -246,7 +246,9 @@ class AnalysisPanel(QWidget):
         self._found, self._parameters = found, choice.parameters
         failed = {failure.path for failure in found.failures}
         searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
-        self.session.commit(merged(self.session.table, found.table.values(), searched), "analyze", "model")
+        table, rejected = self.session.table, self.session.rejected()
+        new = merged(table, found.table.values(), searched, rejected=rejected)
+        self.session.commit(new, "analyze", "model")
         self.analyzed.emit()
         self.said.emit(_told(found, len(searched)))
 

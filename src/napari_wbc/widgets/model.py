@@ -34,7 +34,7 @@ from napari_wbc.pipeline.models import (
     model_summary,
 )
 
-__all__ = ["CardDialog", "ModelWidget", "card_html"]
+__all__ = ["CardDialog", "ModelWidget", "card_html", "settings"]
 
 OPEN = "Open weights…"
 RECENT = "recent_weights"
@@ -252,15 +252,16 @@ def _plain(text: str) -> str:
     return f"<qt>{escape(text)}</qt>"
 
 
-def _settings() -> QSettings:
+def settings() -> QSettings:
+    """What a person chose and wants to find again."""
     return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-wbc", "napari-wbc")
 
 
 def _recent() -> list[str]:
     """Files that were opened, the last one first."""
-    return str(_settings().value(RECENT, "") or "").splitlines()[:MOST_RECENT]
+    return str(settings().value(RECENT, "") or "").splitlines()[:MOST_RECENT]
 
 
 def _remember(file: str) -> None:
     files = dict.fromkeys((file, *_recent()))
-    _settings().setValue(RECENT, "\n".join(list(files)[:MOST_RECENT]))
+    settings().setValue(RECENT, "\n".join(list(files)[:MOST_RECENT]))

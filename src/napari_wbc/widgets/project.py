@@ -137,11 +137,12 @@ class ProjectPanel(QWidget):
             self._resume(Loaded(slide))
             self.said.emit(f"{text} Until then nothing is saved.")
 
-        self._start(lambda: _open_steps(path, slide, "", taxonomy), failed)
+        self._start(lambda: _open_steps(path, slide, "", taxonomy, make=True), failed)
 
     def open_project(self, path: Path, slide: str = "", reading: str = "") -> None:
         """Open a project file, at its first slide where none is named."""
-        self._start(lambda: _open_steps(path, slide, reading, None), self._on_failed_project)
+        taxonomy = self.session.taxonomy
+        self._start(lambda: _open_steps(path, slide, reading, taxonomy), self._on_failed_project)
 
     def show_state(self) -> None:
         """Show whether everything is on the disk."""
@@ -270,14 +271,16 @@ class ProjectPanel(QWidget):
             self.open_project(self._workspace.path, self.session.slide.name, reading)
 
 
-def _open_steps(path: Path, slide: Slide | str, reading: str, taxonomy: Taxonomy | None) -> Steps[Loaded]:
-    """Open a project, made first where a taxonomy says so, and load a slide of it."""
+def _open_steps(
+    path: Path, slide: Slide | str, reading: str, taxonomy: Taxonomy, *, make: bool = False
+) -> Steps[Loaded]:
+    """Open a project, made first where it may be, and load a slide of it."""
     yield Progress("opening", 0, 1, f"opening {path.name}")
-    if taxonomy is not None and not path.exists():
-        workspace = create_workspace(path, taxonomy)
-    else:
-        workspace = open_workspace(path)
+    workspace = create_workspace(path, taxonomy) if make and not path.exists() else open_workspace(path)
     try:
+        if workspace.taxonomy.names != taxonomy.names:
+            theirs = ", ".join(workspace.taxonomy.names)
+            raise WbcError(f"{path}: a project of other classes ({theirs}); open it where these are used.")
         if isinstance(slide, str):
             slides = [one for one in workspace.slides() if slide in ("", one.name)]
             if not slides:

@@ -42,12 +42,15 @@ class ReviewWidget(QWidget):
         self._combo.activated.connect(lambda i: self.label_chosen.emit(self._combo.itemText(i)))
         grid = QGridLayout()
         grid.setSpacing(2)
-        for i, (key, label) in enumerate(taxonomy.keys.items()):
-            button = QPushButton(f"{key}  {taxonomy.shorts[label]}")
+        self.labels: dict[str, QPushButton] = {}
+        for i, label in enumerate(taxonomy.labels):
+            button = self.labels[label] = QPushButton()
             button.setIcon(swatch(taxonomy.colors[label]))
-            button.setToolTip(f"{label} (key {key})")
             button.clicked.connect(lambda _checked=False, label=label: self.label_chosen.emit(label))
             grid.addWidget(button, i // 5, i % 5)
+        self.show_keys()
+        self.keys = QPushButton("Keys…")
+        self.keys.setToolTip("Choose the key of each class")
         self.undo = QPushButton("Undo")
         self.redo = QPushButton("Redo")
         self.undo.clicked.connect(self.undo_chosen)
@@ -69,7 +72,7 @@ class ReviewWidget(QWidget):
         layout.addWidget(self._selection)
         layout.setSpacing(3)
         layout.addLayout(grid)
-        layout.addWidget(row(self._combo, self.undo, self.redo))
+        layout.addWidget(row(self._combo, self.undo, self.redo, self.keys))
         layout.addWidget(row(*self.edits))
         session.changed.connect(self._refresh)
         session.slide_changed.connect(self._refresh)
@@ -81,6 +84,15 @@ class ReviewWidget(QWidget):
         self._session.changed.disconnect(self._refresh)
         self._session.slide_changed.disconnect(self._refresh)
         self._session.selection_changed.disconnect(self._refresh)
+
+    def show_keys(self) -> None:
+        """Show on the buttons which key gives which label."""
+        taxonomy = self._session.taxonomy
+        keys = {label: key for key, label in taxonomy.keys.items()}
+        for label, button in self.labels.items():
+            key = keys.get(label, "")
+            button.setText(f"{key}  {taxonomy.shorts[label]}".strip())
+            button.setToolTip(f"{label} (key {key})" if key else f"{label} (no key)")
 
     def _show_selection(self) -> None:
         """Say which cells a label would go to, and what they are now."""

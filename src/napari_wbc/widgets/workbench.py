@@ -21,6 +21,7 @@ from napari_wbc.layers.field import FIELDS_KEY, FieldView
 from napari_wbc.layers.focus import camera_place, restore_camera
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.actions import ReviewActions
@@ -28,10 +29,12 @@ from napari_wbc.widgets.analysis import AnalysisPanel
 from napari_wbc.widgets.counts import CountsTable
 from napari_wbc.widgets.fields import FieldList
 from napari_wbc.widgets.gallery_panel import GalleryPanel
+from napari_wbc.widgets.key_choice import KeysDialog, keep_keys, with_kept_keys
 from napari_wbc.widgets.keys import bind_keys
 from napari_wbc.widgets.layout import group, row
 from napari_wbc.widgets.project import ProjectPanel
 from napari_wbc.widgets.queue import QueuePanel
+from napari_wbc.widgets.readers import ReadersPanel
 from napari_wbc.widgets.references import ReferencePanel
 from napari_wbc.widgets.review import ReviewWidget
 from napari_wbc.widgets.thumbnails import Thumbnails
@@ -59,6 +62,7 @@ class Workbench(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.session = session or Session()
+        self.session.taxonomy = with_kept_keys(self.session.taxonomy)
         self.session.reader = self.session.reader or getpass.getuser()
         self.view = FieldView(napari_viewer, self.session)
         self.queue = ReviewQueue(self.session)
@@ -99,6 +103,7 @@ class Workbench(QWidget):
         self.references = ReferencePanel(session, self.thumbnails)
         self.show_gallery = QPushButton("Gallery")
         self.show_gallery.setToolTip("Thumbnails of all cells by class, below the image")
+        self.readers = ReadersPanel(session)
         self.counts = CountsTable(session)
         self.export = QPushButton("Export…")
         self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
@@ -112,6 +117,7 @@ class Workbench(QWidget):
         self.tabs.addTab(
             group("", self.queue_panel, self.references, self.review, row(self.show_gallery)), "Review"
         )
+        self.tabs.addTab(self.readers, "Two readers")
         layout = QVBoxLayout(self)
         layout.addWidget(group("Slide", self.project, row(self._open_folder, self._use_image), self.fields))
         layout.addWidget(self.tabs)
@@ -131,7 +137,7 @@ class Workbench(QWidget):
             (self.show_gallery, self.open_gallery),
         ):
             button.clicked.connect(guarded(action))
-        for speaker in (panel, self.project):
+        for speaker in (panel, self.project, self.readers):
             speaker.said.connect(self._say)
         panel.analyzed.connect(self._on_analyzed)
         panel.running_changed.connect(lambda running: self.export.setEnabled(not running))
@@ -139,6 +145,7 @@ class Workbench(QWidget):
         self._loader.returned.connect(self._on_loaded)
         self._loader.failed.connect(self._say)
         self.review.label_chosen.connect(guarded(actions.label))
+        self.review.keys.clicked.connect(self._choose_keys)
         self.review.undo_chosen.connect(actions.undo)
         self.review.redo_chosen.connect(actions.redo)
         self.review.draw_chosen.connect(guarded(actions.draw))
@@ -147,6 +154,7 @@ class Workbench(QWidget):
         self.review.delete_chosen.connect(guarded(actions.delete))
         self.queue_panel.accept_chosen.connect(guarded(actions.accept))
         self.queue_panel.started.connect(self._on_started)
+        self.readers.cell_chosen.connect(guarded(actions.go_to))
         self.counts.label_clicked.connect(guarded(actions.show_label))
         self.session.field_changed.connect(self._on_field)
         self.session.refused.connect(self._say)
@@ -174,6 +182,23 @@ class Workbench(QWidget):
         }
         label = guarded(actions.label)
         return keys | {key: partial(label, name) for key, name in self.session.taxonomy.keys.items()}
+
+    def _choose_keys(self) -> None:
+        dialog = KeysDialog(self.session.taxonomy, self)
+        if dialog.exec():
+            self.use_keys(dialog.taxonomy)
+
+    def use_keys(self, taxonomy: Taxonomy) -> None:
+        """Bind the keys of a taxonomy of the same classes, and remember them."""
+        self.session.taxonomy = taxonomy
+        keep_keys(taxonomy)
+        self.review.show_keys()
+        layer = self._bound
+        self._bind_cells(None)
+        self._unbind_viewer()
+        self._keys = self._key_table()
+        self._unbind_viewer = bind_keys(self.viewer, self._keys)
+        self._bind_cells(layer)
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Let go when napari closes the dock, which takes this widget out and sends no close event."""
@@ -210,6 +235,7 @@ class Workbench(QWidget):
         for close in (w.close_session for w in (self.counts, self.review, self.fields, self.queue_panel)):
             close()
         self.references.close_session()
+        self.readers.close_session()
         self.analysis.close_session()
         self.queue.close()
         self.view.close()
@@ -220,7 +246,13 @@ class Workbench(QWidget):
     @property
     def busy(self) -> bool:
         """Whether anything is opened, read, previewed, analyzed or classified at this moment."""
-        return self._loader.running or self.analysis.busy or self.project.busy
+        return (
+            self._loader.running
+            or self.analysis.busy
+            or self.project.busy
+            or self.readers.jobs.running
+            or self.thumbnails.running
+        )
 
     def open_slide(self, slide: Slide) -> None:
         """Open a slide from files, with what its project knows of it."""
@@ -344,14 +376,20 @@ class Workbench(QWidget):
         table = self.session.table
         cells = [table[key] for key in cell_ids if key in table]
         if not self._choosing:
-            if cells and (self.session.field is None or cells[0].fov_id != self.session.field.fov_id):
-                self.session.show_field(cells[0].fov_id)
-            self.view.select(cell_ids, center=cell_ids[:1] != (self.queue.current,))
+            self._choosing = True
+            try:
+                if cells and (self.session.field is None or cells[0].fov_id != self.session.field.fov_id):
+                    self.session.show_field(cells[0].fov_id)
+                self.view.select(cell_ids, center=cell_ids[:1] != (self.queue.current,))
+            finally:
+                self._choosing = False
         if len(cells) == 1:
             self.references.show_cell(cells[0].cell_id)
 
     def _on_highlight(self, _event: Any = None) -> None:
         """A selection was made in the viewer, where cells of other fields cannot be selected."""
+        if self._choosing or self.view.pushing:
+            return
         table, field = self.session.table, self.session.field
         shown = self.view.selected()
         here = {k for k in self.session.selection if k in table and field and table[k].fov_id == field.fov_id}
@@ -372,6 +410,8 @@ class Workbench(QWidget):
         assert field is not None
         self.analysis.previewer.cancel()
         self._loader.request(partial(_load_steps, field, self.view.read))
+        if self.session.selection and self.view.binding is not None:
+            self.view.select(self.session.selection, center=False)
 
     def _on_loaded(self, loaded: tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]) -> None:
         field, pixels, error = loaded

@@ -122,6 +122,7 @@ def test_undo_and_redo_are_found_in_the_journal(workspace):
     assert workspace.history("s") == ([StepHead(i, f"step {i}") for i in (1, 2)], [StepHead(3, "step 3")])
     workspace.write("s", [step(7, a, b)])
     assert workspace.history("s") == ([StepHead(i, f"step {i}") for i in (1, 2, 7)], [])
+    assert [cell.cell_id for cell in workspace.removed([1, 2])] == ["a"]
 
 
 def test_readings_keep_their_own_annotations(workspace):

@@ -156,7 +156,7 @@ class Workspace:
         """Steps that undo would take back, and those that redo would do again, the next one last."""
         steps = schema.steps
         query = (
-            select(steps.c.seq, steps.c.what, steps.c.cause, steps.c.of)
+            select(steps.c.seq, steps.c.what, steps.c.cause)
             .where(steps.c.slide == slide, steps.c.reading == reading)
             .order_by(steps.c.seq)
         )
@@ -164,15 +164,27 @@ class Workspace:
         future: list[StepHead] = []
         with self._begin() as db:
             rows = db.execute(query).all()
-        for seq, what, cause, _of in rows:
+        for seq, what, cause in rows:
             if cause == "undo":
                 future.append(past.pop())
             elif cause == "redo":
                 past.append(future.pop())
             else:
-                past.append(StepHead(seq, what))
+                past.append(StepHead(seq, what, cause))
                 future.clear()
         return past, future
+
+    def removed(self, seqs: Iterable[int]) -> tuple[Cell, ...]:
+        """The cells that steps of the journal took out."""
+        changes = schema.changes
+        query = (
+            select(changes.c.cell_id, changes.c.was)
+            .where(changes.c.seq.in_(list(seqs)), changes.c.now.is_(None))
+            .order_by(changes.c.seq)
+        )
+        with self._begin() as db:
+            rows = db.execute(query).all()
+        return tuple(codec.with_parts(cell_id, None, was) for cell_id, was in rows)
 
     @property
     def last(self) -> int:

@@ -1,0 +1,73 @@
+"""Which key gives which class: chosen in a dialog, kept in the person's settings."""
+
+from __future__ import annotations
+
+import json
+
+from qtpy.QtCore import QSettings
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.widgets.model import settings
+
+__all__ = ["KeysDialog", "keep_keys", "with_kept_keys"]
+
+
+def with_kept_keys(taxonomy: Taxonomy) -> Taxonomy:
+    """The taxonomy with the keys that were chosen for it before, as far as they still fit."""
+    try:
+        kept = json.loads(str(settings().value(_name(taxonomy), "{}")))
+        return taxonomy.with_keys({str(name): str(key) for name, key in kept.items()})
+    except (ValueError, AttributeError, WbcError):
+        return taxonomy
+
+
+def keep_keys(taxonomy: Taxonomy) -> None:
+    """Remember the keys of a taxonomy."""
+    chosen: QSettings = settings()
+    chosen.setValue(_name(taxonomy), json.dumps({c.name: c.key for c in taxonomy.classes}))
+
+
+def _name(taxonomy: Taxonomy) -> str:
+    return f"keys/{taxonomy.name}"
+
+
+class KeysDialog(QDialog):
+    """One line a class, for one letter or digit.
+
+    Parameters
+    ----------
+    taxonomy : Taxonomy
+    parent : QWidget, optional
+    """
+
+    def __init__(self, taxonomy: Taxonomy, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Keys of the classes")
+        self._taxonomy = self.taxonomy = taxonomy
+        self.lines: dict[str, QLineEdit] = {}
+        form = QFormLayout()
+        for one in taxonomy.classes:
+            line = self.lines[one.name] = QLineEdit(one.key)
+            line.setMaxLength(1)
+            form.addRow(one.name, line)
+        self.wrong = QLabel("One letter or digit each; 0 and 9 are taken. Empty for none.")
+        self.wrong.setWordWrap(True)
+        both = QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        buttons = QDialogButtonBox(both)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self.wrong)
+        layout.addWidget(buttons)
+
+    def accept(self) -> None:
+        """Take the keys, if they fit."""
+        try:
+            self.taxonomy = self._taxonomy.with_keys({n: line.text() for n, line in self.lines.items()})
+        except WbcError as error:
+            self.wrong.setText(str(error))
+        else:
+            super().accept()
