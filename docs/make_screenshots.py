@@ -9,6 +9,7 @@ not for the repository.
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from qtpy.QtTest import QTest
 
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.imaging.synthetic import synthetic_slide
+from napari_wbc.widgets import project
 from napari_wbc.widgets.workbench import Workbench
 
 
@@ -51,9 +53,11 @@ def main() -> None:
 
 def take(slide, out: Path) -> None:
     """Go through the main job and take a picture of each step."""
+    project.projects_folder = lambda: out.parent / ".projects"  # not into the person's own
+    shutil.rmtree(out.parent / ".projects", ignore_errors=True)
     viewer = napari.Viewer(show=False)
     window = viewer.window._qt_window
-    window.resize(1500, 1000)
+    window.resize(1500, 1150)
     window.show()
     bench = Workbench(viewer)
     viewer.window.add_dock_widget(bench, name="WBC workbench")
@@ -78,11 +82,29 @@ def take(slide, out: Path) -> None:
     QTest.keyClick(canvas, Qt.Key.Key_3)
     wait_for(bench)
     shoot("relabelled")
+    bench.tabs.setCurrentIndex(1)
+    bench.queue_panel.start()
+    for key in (
+        Qt.Key.Key_Return,
+        Qt.Key.Key_1,
+        Qt.Key.Key_Return,
+        Qt.Key.Key_4,
+        Qt.Key.Key_Return,
+        Qt.Key.Key_1,
+    ):
+        QTest.keyClick(canvas, key)
+        wait_for(bench)
+    shoot("review")
+    gallery = bench.gallery_panel
+    gallery.gallery.zoom(1)
+    QTest.qWait(800)
+    gallery.grab().save(str(out / "gallery.png"))
     bench.model.card.click()
     QTest.qWait(300)
     bench.model.dialog.grab().save(str(out / "model-card.png"))
     bench.release()
     viewer.close()
+    shutil.rmtree(out.parent / ".projects")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ from PIL import Image
 
 from napari_wbc.contrib.reader import get_reader
 from napari_wbc.errors import WbcError
-from napari_wbc.layers.field import FIELDS_KEY
+from napari_wbc.imaging.read import open_slide
+from napari_wbc.layers.field import FIELDS_KEY, PROJECT_KEY
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.storage.workspace import create_workspace
 
 
 @pytest.fixture
@@ -71,3 +74,22 @@ def test_napari_finds_the_reader(folder):
     assert layer.rgb
     assert layer.name == "slide"
     assert Path(layer.metadata[FIELDS_KEY][0]).name == "0.png"
+
+
+def test_a_project_is_the_slide_it_keeps(folder, tmp_path):
+    path = tmp_path / "p.wbc"
+    made = create_workspace(path, EIGHT_CLASSES)
+    made.put_slide(open_slide(folder))
+    made.close()
+    _data, meta, _kind = read(str(path))
+    assert meta["name"] == "slide"
+    assert meta["metadata"][PROJECT_KEY] == str(path)
+    assert len(meta["metadata"][FIELDS_KEY]) == 3
+
+
+def test_a_project_without_slides_or_that_is_none_is_an_error(tmp_path):
+    create_workspace(tmp_path / "p.wbc", EIGHT_CLASSES).close()
+    (tmp_path / "q.wbc").write_bytes(b"nothing")
+    for name, message in (("p.wbc", "no slide"), ("q.wbc", "no project")):
+        with pytest.raises(WbcError, match=message):
+            read(str(tmp_path / name))

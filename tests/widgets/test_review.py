@@ -304,3 +304,17 @@ def test_a_slide_that_is_no_file_has_no_project(bench, viewer):
     assert bench.session.workspace is None
     bench.project.read_as("ben")
     assert bench.session.reading == ""
+
+
+def test_a_project_that_is_dropped_into_the_window_is_opened(analyzed, make_napari_viewer, wait):
+    bench = analyzed
+    bench.actions.label("monocyte", list(bench.session.table)[:1])
+    table, path = bench.session.table, project_path(bench.session.slide)
+    bench.release()
+    wait(bench)
+    new = Workbench(make_napari_viewer())
+    new.viewer.open(str(path), plugin="napari-wbc")
+    wait(new)
+    assert new.session.table == table
+    new.release()
+    wait(new)

@@ -23,10 +23,12 @@ from napari_wbc.model.cell import Detection
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.session.session import Session
 
-__all__ = ["FIELDS_KEY", "FieldView", "slide_layer"]
+__all__ = ["FIELDS_KEY", "PROJECT_KEY", "FieldView", "slide_layer"]
 
 FIELDS_KEY = "napari-wbc fields"
 """Key of an image layer's metadata: the paths of all fields of its slide."""
+PROJECT_KEY = "napari-wbc project"
+"""Key of an image layer's metadata: the path of the project that its slide is from."""
 PREVIEW = "preview"
 
 

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QTabWidget, QVBoxLa
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import open_slide
-from napari_wbc.layers.field import FIELDS_KEY, FieldView
+from napari_wbc.layers.field import FIELDS_KEY, PROJECT_KEY, FieldView
 from napari_wbc.layers.focus import camera_place, restore_camera
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -265,7 +265,11 @@ class Workbench(QWidget):
         """Open an image layer as a slide."""
         if not self._may_leave():
             return
-        self.project.open_slide(self.view.use_layer(layer))
+        slide, project = self.view.use_layer(layer), layer.metadata.get(PROJECT_KEY)
+        if project:
+            self.project.open_project(Path(project))
+        else:
+            self.project.open_slide(slide)
 
     def open_project(self, path: Path) -> None:
         """Open a project file."""

@@ -5,10 +5,11 @@ changed afterwards. A file that cannot be understood is never written to.
 """
 
 from napari_wbc.storage.workspace.images import ImageFault, check_images_steps, pointed_to
-from napari_wbc.storage.workspace.opening import backup_of, create_workspace, open_workspace
+from napari_wbc.storage.workspace.opening import SUFFIX, backup_of, create_workspace, open_workspace
 from napari_wbc.storage.workspace.workspace import Workspace
 
 __all__ = [
+    "SUFFIX",
     "ImageFault",
     "Workspace",
     "backup_of",
