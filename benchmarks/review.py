@@ -40,7 +40,7 @@ from napari_wbc.widgets.gallery_view import GalleryView
 from napari_wbc.widgets.workbench import Workbench
 from record import record
 
-KEYS, OPENINGS, COMMITS, BOXED = 200, 5, 50, 1000
+KEYS, OPENINGS, COMMITS, BOXED, STILL = 200, 5, 50, 1000, 50
 VERTICES = 24
 NOTCH = 120
 """Pixels that are scrolled from one frame to the next."""
@@ -198,6 +198,16 @@ def time_keys(screen: Screen, order: Order, rng: np.random.Generator) -> dict[bo
     return times
 
 
+def time_still(screen: Screen) -> Times:
+    """Canvas and gallery painted though nothing changed: what the machine takes in any case."""
+
+    def repaint() -> None:
+        screen.canvas.update()
+        screen.gallery.viewport().update()
+
+    return [screen.time(repaint) for _ in range(STILL)]
+
+
 def time_scrolling(screen: Screen) -> tuple[Times, Times]:
     """Repaints while scrolling through everything, and each with the events that came in between."""
     gallery, bar = screen.gallery, screen.gallery.verticalScrollBar()
@@ -293,6 +303,7 @@ def main() -> None:
             screen.settle()
         same = time_keys(screen, Order.FIELD_BY_FIELD, rng)[False]
         other = time_keys(screen, Order.LEAST_CERTAIN, rng)[True]
+        still = time_still(screen)
         frames, steps = time_scrolling(screen)
         boxed, moves, release, pressed = time_box(screen)
         screen.bench.release()
@@ -302,6 +313,7 @@ def main() -> None:
         [
             row("class key, next cell in the same field", same, 50, 100),
             row("class key, next cell in another field", other, 50, 100),
+            row("canvas and gallery painted, nothing changed", still),
             row("gallery, repaint while scrolling", frames, 33, 33),
             row("gallery, repaint and what comes in meanwhile", steps),
             row(f"box around {boxed:,} thumbnails: a move of the mouse", moves),

@@ -195,9 +195,10 @@ class Person:
     def draw(self) -> str:
         """Drag a box in the image; the new cell's id."""
         before = set(self.session.table)
+        self.viewer.reset_view()
         (button,) = [b for b in self.bench.review.edits if b.text() == "Draw"]
         self.click(button)
-        corners = [QPoint(30, 30), QPoint(60, 70), QPoint(100, 110), QPoint(130, 140)]
+        corners = [self._in_canvas(*at) for at in self._free_box()]
         QTest.mousePress(self.canvas, LEFT, PLAIN, corners[0])
         for corner in corners[1:]:
             QTest.mouseMove(self.canvas, corner)
@@ -279,6 +280,31 @@ class Person:
         for _ in range(n):
             self.session.undo()
         self.check(f"{n} steps of before done again and undone", dict(self.session.table), before)
+
+    def _free_box(self) -> list[tuple[float, float]]:
+        """Places along the diagonal of a box of 60 pixels in the field where no cell is."""
+        assert self.session.field is not None
+        image = self.bench.view.image_layer
+        assert image is not None
+        boxes = [cell.detection.bbox for cell in self.session.table.of_field(self.session.field.fov_id)]
+        height, width = image.data.shape[:2]
+        row, col = next(
+            (row, col)
+            for row in range(20, height - 80, 20)
+            for col in range(20, width - 80, 20)
+            if all(
+                row > box.bottom or row + 60 < box.top or col > box.right or col + 60 < box.left
+                for box in boxes
+            )
+        )
+        return [(row + step, col + step) for step in (0, 20, 40, 60)]
+
+    def _in_canvas(self, row: float, col: float) -> QPoint:
+        """Where a place of the field is in the canvas; a pixel of the field is one of the world."""
+        at_row, at_col, zoom = camera_place(self.viewer)
+        x = self.canvas.width() / 2 + (col - at_col) * zoom
+        y = self.canvas.height() / 2 + (row - at_row) * zoom
+        return QPoint(round(x), round(y))
 
     def _place(self, item: Item) -> QPoint:
         """The middle of a thumbnail or header in the gallery's viewport."""

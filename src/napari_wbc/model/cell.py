@@ -7,7 +7,7 @@ model's live error rate and the filter of an export.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from napari_wbc.errors import WbcError
@@ -72,6 +72,12 @@ class Prediction:
     model_id: str = ""
     unlikeness: float | None = None
     weights: str = ""
+    confidence: float = field(init=False, repr=False, compare=False)
+    """Probability of the most probable class."""
+    cell_class: str = field(init=False, repr=False, compare=False)
+    """The most probable class."""
+    label: str = field(init=False, repr=False, compare=False)
+    """The most probable class, or ``unidentified`` below the threshold."""
 
     def __post_init__(self) -> None:
         if not self.names or len(self.names) != len(self.probabilities):
@@ -81,24 +87,12 @@ class Prediction:
             )
         if not all(0 <= p <= 1 for p in self.probabilities):
             raise WbcError(f"Probabilities {self.probabilities} are not all within 0 to 1.")
-
-    @property
-    def cell_class(self) -> str:
-        """The most probable class."""
-        return self.names[self.probabilities.index(self.confidence)]
-
-    @property
-    def confidence(self) -> float:
-        """Probability of the most probable class."""
-        return max(self.probabilities)
-
-    @property
-    def label(self) -> str:
-        """The most probable class, or ``unidentified`` below the threshold."""
-        confidence = self.confidence
-        if confidence < self.threshold:
-            return UNIDENTIFIED
-        return self.names[self.probabilities.index(confidence)]
+        # Asked of ten thousand cells at every change, so found once.
+        confidence = max(self.probabilities)
+        cell_class = self.names[self.probabilities.index(confidence)]
+        object.__setattr__(self, "confidence", confidence)
+        object.__setattr__(self, "cell_class", cell_class)
+        object.__setattr__(self, "label", cell_class if confidence >= self.threshold else UNIDENTIFIED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,10 @@ class TableDiff:
         return bool(self.added or self.removed or self.changed)
 
 
+_LAST: dict[str, tuple[CellTable, CellTable, TableDiff]] = {}
+"""The last answer of :func:`diff`: everyone who hears of a change asks for the same."""
+
+
 def diff(old: CellTable, new: CellTable) -> TableDiff:
     """What leads from ``old`` to ``new``.
 
@@ -90,6 +94,9 @@ def diff(old: CellTable, new: CellTable) -> TableDiff:
     """
     if old is new:
         return TableDiff()
+    known = _LAST.get("diff")
+    if known is not None and known[0] is old and known[1] is new:
+        return known[2]
     # The mappings inside, since a table's own look-up would be most of the time for 10,000 cells.
     was, now = old._cells, new._cells
     added = tuple(cell for key, cell in now.items() if key not in was)
@@ -99,4 +106,6 @@ def diff(old: CellTable, new: CellTable) -> TableDiff:
         for key, cell in now.items()
         if (before := was.get(key)) is not None and before is not cell and before != cell
     )
-    return TableDiff(added, removed, changed)
+    result = TableDiff(added, removed, changed)
+    _LAST["diff"] = (old, new, result)
+    return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,8 @@ __all__ = ["annotation_row", "cell_of", "cell_row", "parts_of", "prediction_row"
 Row = dict[str, Any]
 EDGES = ("top", "left", "bottom", "right")
 PARTS = ("detection", "prediction", "annotation")
+FOUND = frozenset(f.name for f in fields(Prediction) if not f.init)
+"""What a prediction finds out from its probabilities."""
 
 
 def cell_row(cell: Cell) -> Row:
@@ -98,7 +100,8 @@ def _part(part: Detection | Prediction | Annotation) -> Row:
         box = [getattr(part.bbox, edge) for edge in EDGES]
         outline = None if part.outline is None else part.outline.vertices
         return {"box": box, "outline": outline, "score": part.score, "drawn": part.drawn}
-    return asdict(part)
+    found = FOUND if isinstance(part, Prediction) else frozenset()
+    return {name: value for name, value in asdict(part).items() if name not in found}
 
 
 def _detection(part: Row) -> Detection:
