@@ -237,7 +237,7 @@ def test_workbench_classifies_with_the_chosen_weights(bench, slide, save, wait, 
     bench.analysis.classify.click()
     wait(bench)
     assert asked == [classifiers()[0], path, path]
-    assert bench.status.text() == "1 cells classified"
+    assert bench.status.text() == "1 cell classified"
 
 
 def test_damaged_weights_are_told_by_the_workbench(bench, slide, save, wait, monkeypatch, weights, tmp_path):

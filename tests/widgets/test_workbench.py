@@ -470,7 +470,7 @@ def test_classify_drawn_cells(bench, slide, wait):
     bench.analysis.classify.click()
     wait(bench)
     assert bench.session.table[drawn.cell_id].label == "lymphocyte"
-    assert bench.status.text() == "1 cells classified"
+    assert bench.status.text() == "1 cell classified"
 
 
 def test_what_was_said_while_cells_were_classified_is_kept(bench, slide, detector, wait, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from datetime import UTC, datetime
 
 from napari_wbc.errors import WbcError
@@ -16,6 +16,11 @@ from napari_wbc.session.session import Session
 __all__ = ["ReviewActions"]
 
 NONE_SELECTED = "Select a cell first: click it, or drag a box around several."
+
+
+def counted(cells: Sized) -> str:
+    """How many cells, in words."""
+    return "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
 
 
 class ReviewActions:
@@ -49,13 +54,13 @@ class ReviewActions:
         if not chosen:
             self._say(NONE_SELECTED)
         elif cell_ids is None and chosen == (self._queue.current,):
-            self._say(f"1 cells: {label}")
+            self._say(f"1 cell: {label}")
             self._queue.give(label, session.reader)
         else:
             said = Annotation(label, session.reader, datetime.now(UTC).isoformat(timespec="seconds"))
             cells = [session.table[key].annotated(said) for key in chosen]
             if session.commit(session.table.with_cells(cells), f"label {label}"):
-                self._say(f"{len(cells)} cells: {label}")
+                self._say(f"{counted(cells)}: {label}")
 
     def accept(self) -> None:
         """The label of the cell under review is right; without a queue, those of the selected cells are.
@@ -74,7 +79,7 @@ class ReviewActions:
         cells = [session.table[key] for key in chosen]
         said = [c.annotated(Annotation(c.label, session.reader, when)) for c in cells]
         if session.commit(session.table.with_cells(said), "accept"):
-            self._say(f"{len(cells)} cells accepted")
+            self._say(f"{counted(cells)} accepted")
         elif not cells:
             self._say(NONE_SELECTED)
 
@@ -84,7 +89,7 @@ class ReviewActions:
         if not chosen:
             self._say(NONE_SELECTED)
         elif self._session.commit(self._session.table.without(chosen), "delete"):
-            self._say(f"{len(chosen)} cells deleted. Undo brings them back.")
+            self._say(f"{counted(chosen)} deleted. Undo brings them back.")
 
     def split(self) -> None:
         """Cut the selected cell in two."""

@@ -26,6 +26,7 @@ from napari_wbc.pipeline.locate import preview_steps
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.actions import counted
 from napari_wbc.widgets.adapt import AdaptButton, weights_folder
 from napari_wbc.widgets.detect import DetectorChoice, DetectorWidget
 from napari_wbc.widgets.layout import row
@@ -224,7 +225,7 @@ class AnalysisPanel(QWidget):
         now = [(self.session.table.get(cell.cell_id), cell) for cell in found]
         same = [a.predicted(b.prediction) for a, b in now if a is not None and a.detection == b.detection]
         self.session.commit(self.session.table.with_cells(same), "classify drawn cells", "model")
-        self.said.emit(f"{len(same)} cells classified")
+        self.said.emit(f"{counted(same)} classified")
 
     def _on_adapted(
         self, slide: Slide, choice: DetectorChoice, result: tuple[SlideAnalysis | None, Adapted]

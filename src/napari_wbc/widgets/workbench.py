@@ -101,10 +101,10 @@ class Workbench(QWidget):
         self.review = ReviewWidget(session)
         self.queue_panel = QueuePanel(session, self.queue)
         self.references = ReferencePanel(session, self.thumbnails)
-        self.show_gallery = QPushButton("Gallery")
-        self.show_gallery.setToolTip("Thumbnails of all cells by class, below the image")
+        self.show_gallery = self.review.gallery
         self.readers = ReadersPanel(session)
         self.counts = CountsTable(session)
+        self.counts.setMinimumHeight(120)
         self.export = QPushButton("Export…")
         self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
         self.gallery_panel: GalleryPanel | None = None
@@ -114,9 +114,7 @@ class Workbench(QWidget):
         self.status.setTextFormat(Qt.TextFormat.PlainText)  # it tells names from foreign files
         self.tabs = QTabWidget()
         self.tabs.addTab(self.analysis, "Locate and classify")
-        self.tabs.addTab(
-            group("", self.queue_panel, self.references, self.review, row(self.show_gallery)), "Review"
-        )
+        self.tabs.addTab(group("", self.queue_panel, self.references, self.review), "Review")
         self.tabs.addTab(self.readers, "Two readers")
         layout = QVBoxLayout(self)
         layout.addWidget(group("Slide", self.project, row(self._open_folder, self._use_image), self.fields))
