@@ -317,7 +317,7 @@ def main() -> None:
             row("gallery, repaint while scrolling", frames, 33, 33),
             row("gallery, repaint and what comes in meanwhile", steps),
             row(f"box around {boxed:,} thumbnails: a move of the mouse", moves),
-            row(f"box around {boxed:,} thumbnails let go and labelled by key", [box], None, 500),
+            row(f"box around {boxed:,} thumbnails let go and labelled by key", [box], 500),
             row("project opened, field and gallery shown", openings, None, 2000),
             row(f"{arguments.cells:,} cells on the disk", commits[:1]),
             row("one label on the disk", commits[1:]),
@@ -330,6 +330,7 @@ def main() -> None:
         table,
         notes=(
             f"Project file: {size:.1f} MB.",
+            "What the machine takes to paint when nothing changed is part of each time to the screen.",
             "Window of 1,500 x 1,000 pixels; OpenGL "
             + ("in software." if os.environ.get("LIBGL_ALWAYS_SOFTWARE") else "as the machine has it."),
             f"Load of the machine (1, 5, 15 minutes) before: {load[0]}; after: {load[1]}.",

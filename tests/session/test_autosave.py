@@ -177,3 +177,62 @@ def test_what_a_person_took_out_is_known_even_after_a_restart(session, workspace
     assert session.rejected() == (cell(0),)
     session.close()
     again.close()
+
+
+def test_steps_that_were_written_are_not_written_again_when_a_note_cannot_be(session, workspace, monkeypatch):
+    monkeypatch.setattr(autosave, "RETRY_S", 0.02)
+    put, broken = workspace.put, [True]
+
+    def full(*args):
+        if broken[0]:
+            raise TypeError("no such luck")
+        put(*args)
+
+    monkeypatch.setattr(workspace, "put", full)
+    session.commit(CellTable([cell(0)]), "draw")
+    session.note("place", {"at": 1})
+    assert not session.flush()
+    assert session.saved.why == "TypeError: no such luck"
+    session.commit(CellTable([cell(0), cell(1)]), "draw")
+    broken[0] = False
+    deadline = time.monotonic() + 5
+    while session.saved.kind != "saved" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert workspace.table("s") == session.table
+    assert workspace.get("place") == {"at": 1}
+
+
+def test_closing_tries_once_more(session, workspace, monkeypatch):
+    monkeypatch.setattr(autosave, "RETRY_S", 60)
+    write, broken = workspace.write, [True]
+
+    def full(*args):
+        if broken[0]:
+            raise WbcError("the disk is full")
+        write(*args)
+
+    monkeypatch.setattr(workspace, "write", full)
+    session.commit(CellTable([cell(0)]), "draw")
+    assert not session.flush()
+    broken[0] = False
+    assert session.close()
+    assert len(workspace.table("s")) == 1
+
+
+def test_deleting_a_cell_keeps_what_a_second_reader_said_of_it(session, workspace):
+    session.commit(CellTable([cell(0), cell(1)]), "analyze", "model")
+    session.open(SLIDE, workspace, reading="ben")
+    said = [c.annotated(Annotation("monocyte", "ben")) for c in session.table.values()]
+    session.commit(session.table.with_cells(said), "label")
+    session.open(SLIDE, workspace)
+    assert session.annotated_elsewhere() == {"0", "1"}
+    session.commit(session.table.without("0"), "delete")
+    session.open(SLIDE, workspace, reading="ben")
+    assert list(session.table) == ["1"]
+    session.undo()  # of a label on a cell that is gone by now
+    assert session.table["1"].annotation is None
+    session.redo()
+    session.open(SLIDE, workspace)
+    session.undo()
+    session.open(SLIDE, workspace, reading="ben")
+    assert [c.label for c in session.table.values()] == ["monocyte", "monocyte"]

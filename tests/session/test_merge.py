@@ -53,3 +53,10 @@ def test_new_cells_come_in_the_order_of_their_fields():
 def test_a_cell_that_a_person_drew_stays_without_a_label():
     drawn = Cell.new("1", Detection(BBox(0, 0, 10, 10), drawn=True))
     assert list(merged(CellTable([drawn]), [cell("new")], ["1"])) == [drawn.cell_id]
+
+
+def test_what_was_taken_out_or_said_by_another_reader_is_not_replaced():
+    table = CellTable([cell("read"), cell("plain", left=60)])
+    gone = cell("gone", left=30)
+    new = [cell("a", left=1), cell("b", left=31), cell("c", left=61)]
+    assert list(merged(table, new, ["1"], rejected=[gone], said={"read"})) == ["read", "c"]

@@ -490,3 +490,29 @@ def test_no_place_stops_a_start(place):
     queue = ReviewQueue(Session())
     queue.resume(place)
     assert queue.current == ""
+
+
+def test_a_queue_is_resumed_as_it_was_though_its_cells_have_been_answered():
+    session = opened(cell(str(i), 0.1 * i) for i in range(1, 6))
+    queue = ReviewQueue(session)
+    queue.start(Order.LEAST_CERTAIN, Filter(reviewed=False))
+    for _ in range(2):
+        queue.give("monocyte", "me")
+    queue.skip()
+    place, ids = json.loads(json.dumps(queue.place)), json.loads(json.dumps(queue.ids))
+    again = ReviewQueue(session)
+    again.resume(place, ids)
+    assert (again.current, again.position, again.ids) == (queue.current, queue.position, queue.ids)
+    assert again.following == queue.following
+    again.back()
+    assert (again.current, again.position) == (again.ids[1], (1, 5))
+
+
+def test_a_queue_that_was_done_is_resumed_at_its_end():
+    session = opened([cell("1", 0.5)])
+    queue = ReviewQueue(session)
+    queue.start(Order.LEAST_CERTAIN)
+    queue.next()
+    again = ReviewQueue(session)
+    again.resume(queue.place, list(queue.ids))
+    assert (again.current, again.position) == ("", (1, 1))

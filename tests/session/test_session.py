@@ -154,13 +154,21 @@ def test_a_field_of_another_slide_is_refused(session):
     assert session.field == SLIDE.fields[0]
 
 
-def test_without_a_project_what_a_person_touched_is_not_saved():
+def test_without_a_project_nothing_is_saved():
     session = Session()
     found = Cell.new("a.png", Detection(BBox(0, 0, 9, 9)))
     session.commit(session.table.with_cells([found]), "analyze", "model")
-    assert session.saved.kind == "saved"
+    assert (session.saved.kind, session.worked_on) == ("not saved", False)
     session.commit(session.table.with_cells([found.annotated(Annotation("basophil"))]), "label")
-    assert session.saved.kind == "not saved"
+    assert (session.saved.kind, session.worked_on) == ("not saved", True)
+
+
+def test_a_cell_that_is_gone_is_not_selected_also_when_it_comes_back(session):
+    session.commit(table("basophil", "monocyte"), "draw")
+    session.select(["0", "1"])
+    session.commit(session.table.without("0"), "delete")
+    session.undo()
+    assert session.selection == ("1",)
 
 
 def test_a_selection_is_heard_once(session):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from napari.components import ViewerModel
 
@@ -57,7 +58,8 @@ def told():
 @pytest.fixture
 def actions(session, queue, told):
     view = FieldView(ViewerModel(), session)
-    view.ensure_cells()
+    session.field_changed.connect(lambda _fov: view.show(session.field, np.zeros((200, 60, 3), np.uint8)))
+    view.show(session.field, np.zeros((200, 60, 3), np.uint8))
     session.selection_changed.connect(view.select)
     return ReviewActions(session, view, queue, told.append)
 

@@ -12,8 +12,9 @@ from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.session.order import disagreed
 from napari_wbc.widgets.thumbnails import SIDE, Thumbnails
-from napari_wbc.widgets.tiles import Tiles, disagreed
+from napari_wbc.widgets.tiles import Tiles
 
 FIELDS = {f"f{i}": FieldOfView(f"f{i}", Path(f"f{i}.png")) for i in range(20)}
 

@@ -10,7 +10,7 @@ from typing import Any
 from napari.layers import Shapes
 from napari.layers.base import ActionType
 
-from napari_wbc.layers.cells import DEFAULTS, apply, dress, read, shape_ids
+from napari_wbc.layers.cells import DEFAULTS, apply, dress, on_image, read, shape_ids
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable, diff
@@ -32,6 +32,8 @@ class CellsBinding:
 
     def __init__(self, session: Session, layer: Shapes) -> None:
         self.session, self.layer = session, layer
+        self.extent: tuple[int, ...] | None = None
+        """Height and width of the field's image, once it is known: a cell lies at least partly on it."""
         self._pushing = self._pulling = False
         self._fov_id = session.field.fov_id if session.field else ""
         self.push()
@@ -65,7 +67,8 @@ class CellsBinding:
         """Read the layer and commit what a person did to it; mend what means nothing."""
         if self._pushing or self._pulling or not self._fov_id:
             return
-        session, rows = self.session, read(self.layer, self._cells())
+        session, cells = self.session, self._cells()
+        rows = on_image(read(self.layer, cells), cells, self.extent)
         when = datetime.now(UTC).isoformat(timespec="seconds")
         table = reconcile(
             session.table, rows, self._fov_id, session.taxonomy, annotator=session.reader, when=when
@@ -128,7 +131,7 @@ class CellsBinding:
 
     def _on_field(self, fov_id: str) -> None:
         self.settle()
-        self._fov_id = fov_id
+        self._fov_id, self.extent = fov_id, None
         self.push()
 
     def _on_slide(self, _slide: Slide) -> None:

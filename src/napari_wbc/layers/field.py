@@ -67,6 +67,7 @@ class FieldView:
         self.binding: CellsBinding | None = None
         self._preview: Shapes | None = None
         self._pixels: dict[str, npt.NDArray[np.uint8]] = {}
+        self._shown = ""
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
@@ -95,21 +96,29 @@ class FieldView:
         else:
             fields = (FieldOfView(name, Path(layer.source.path or name)),)
             self._pixels = {name: as_rgb8(np.asarray(data), name)}
-        self.image_layer = layer
+        self.image_layer, self._shown = layer, ""
         return Slide(name, fields)
 
     def use_files(self) -> None:
         """Show slides from files, in the layer of the slide before if that came from files too."""
         if self._pixels:
             self.image_layer, self._pixels = None, {}
+        self._shown = ""
 
     def read(self, field: FieldOfView) -> npt.NDArray[np.uint8]:
         """Pixels of a field, from memory or its file; safe in a thread."""
         held = self._pixels.get(field.fov_id)
         return read_image(field.path) if held is None else held
 
+    @property
+    def ready(self) -> bool:
+        """Whether the image on screen is that of the field in view, so that its cells may be judged."""
+        field = self.session.field
+        return field is not None and self._shown == field.fov_id
+
     def show(self, field: FieldOfView, pixels: npt.NDArray[np.uint8]) -> None:
         """Show the image of a field, and its cells above it."""
+        self._shown = field.fov_id
         layer = self.image_layer
         if layer is None:
             self.image_layer = Image(pixels, name=self.session.slide.name, rgb=True)
@@ -120,12 +129,14 @@ class FieldView:
             layer.data = pixels
             if reset:
                 self.viewer.reset_view()
-        self.ensure_cells()
+        binding = self.ensure_cells()
+        binding.extent = pixels.shape[:2]
 
     def blank(self, field: FieldOfView) -> None:
         """Show nothing where the image of a field cannot be read, rather than the one before."""
         shape = (8, 8, 3) if self.image_layer is None else self.image_layer.data.shape
         self.show(field, np.zeros(shape, dtype=np.uint8))
+        self._shown = ""
 
     def ensure_cells(self) -> CellsBinding:
         """The binding of the cells layer, which is made where it is missing and put above the image."""
@@ -190,7 +201,8 @@ class FieldView:
 
     def _world(self, point: npt.NDArray[np.float64]) -> tuple[float, float]:
         """World coordinates of a point of the cells layer."""
-        row, col = self.ensure_cells().layer.data_to_world(point)[-2:]
+        binding = self.binding or self.ensure_cells()
+        row, col = binding.layer.data_to_world(point)[-2:]
         return float(row), float(col)
 
     def preview(self, detections: Sequence[Detection]) -> None:
@@ -222,7 +234,10 @@ class FieldView:
         image, layers = self.image_layer, self.viewer.layers
         if image is None:
             return
-        layer.scale, layer.translate = image.scale[-2:], image.translate[-2:]
+        for name in ("scale", "translate"):  # each setting of them draws the layer anew
+            wanted = getattr(image, name)[-2:]
+            if not np.array_equal(getattr(layer, name), wanted):
+                setattr(layer, name, wanted)
         if layers.index(layer) < layers.index(image):
             layers.move(layers.index(layer), len(layers))
             layers.selection.active = layer

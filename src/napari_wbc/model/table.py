@@ -6,9 +6,10 @@ share every cell that did not change, so a diff compares identities first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from napari_wbc.model.cell import Cell
 
@@ -34,6 +35,22 @@ class CellTable(Mapping[str, Cell]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._cells)
+
+    # A mapping's own of these ask for one cell at a time, which counts for ten thousand.
+    def __contains__(self, cell_id: object) -> bool:
+        return cell_id in self._cells
+
+    def get(self, cell_id: str, default: Any = None) -> Any:
+        """The cell of an id, or else the default."""
+        return self._cells.get(cell_id, default)
+
+    def values(self) -> ValuesView[Cell]:
+        """The cells, in order."""
+        return self._cells.values()
+
+    def items(self) -> ItemsView[str, Cell]:
+        """Ids and cells, in order."""
+        return self._cells.items()
 
     def __len__(self) -> int:
         return len(self._cells)

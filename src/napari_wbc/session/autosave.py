@@ -5,6 +5,7 @@ A step that could not be written is kept and tried again, so nothing is lost whi
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from napari_wbc.storage.workspace import Workspace
 
 __all__ = ["Autosave", "SaveState"]
 
+_log = logging.getLogger(__name__)
 RETRY_S = 2.0
 """Seconds until what could not be written is tried again."""
 
@@ -103,13 +105,15 @@ class Autosave:
 
     def close(self) -> bool:
         """Write what waits, and end the thread; returns whether all steps are on the disk."""
-        done = self.flush()
+        self.flush()
         with self._turn:
             self._open = False
             self._turn.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
-        return done
+        if self._busy and not self._thread.is_alive():
+            self._write(list(self._waiting), dict(self._notes))  # once more: the disk may have room by now
+        return not self._busy
 
     def _run(self) -> None:
         while True:
@@ -118,21 +122,29 @@ class Autosave:
                 if not self._open:
                     return
                 steps, notes = list(self._waiting), dict(self._notes)
-            try:
-                if steps:
-                    self._workspace.write(self._slide, steps, self._reading)
-                for key, value in notes.items():
-                    self._workspace.put(key, value)
-            except WbcError as error:
-                with self._turn:
-                    self._failed = str(error)
-                    self._turn.notify_all()
-                    self._turn.wait_for(lambda: not self._open, RETRY_S)
-                continue
+            self._write(steps, notes)
             with self._turn:
-                self._failed = ""
-                del self._waiting[: len(steps)]
-                for key, value in notes.items():
-                    if self._notes[key] is value:
+                if self._failed:
+                    self._turn.wait_for(lambda: not self._open, RETRY_S)
+
+    def _write(self, steps: list[Step], notes: dict[str, Any]) -> None:
+        """Write, and forget what is on the disk; whatever goes wrong is kept for another try."""
+        try:
+            if steps:
+                self._workspace.write(self._slide, steps, self._reading)
+                with self._turn:
+                    del self._waiting[: len(steps)]
+            for key, value in notes.items():
+                self._workspace.put(key, value)
+                with self._turn:
+                    if self._notes.get(key) is value:
                         del self._notes[key]
-                self._turn.notify_all()
+        except Exception as error:  # noqa: BLE001, a thread that died would lose all that comes after
+            if not isinstance(error, WbcError):
+                _log.error("Autosave failed", exc_info=error)
+            why = str(error) if isinstance(error, WbcError) else f"{type(error).__name__}: {error}"
+        else:
+            why = ""
+        with self._turn:
+            self._failed = why
+            self._turn.notify_all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -19,6 +19,7 @@ def merged(
     fov_ids: Iterable[str],
     *,
     rejected: Iterable[Cell] = (),
+    said: Collection[str] = (),
     overlap: float = 0.3,
 ) -> CellTable:
     """Replace the cells of fields by newly found ones, keeping what a person touched.
@@ -33,6 +34,8 @@ def merged(
         Fields that were searched.
     rejected : iterable of Cell
         Cells that a person took out.
+    said : collection of str
+        Ids of cells that somebody annotated elsewhere: in another reading of the slide.
     overlap : float
         Intersection over union above which a new cell is one that a person has labelled, drawn, moved or
         taken out, and is left out; 0 to 1.
@@ -43,14 +46,15 @@ def merged(
     CellTable(0 cells)
     """
     fields, new = dict.fromkeys(fov_ids), list(found)
-    kept = [cell for cell in table.values() if cell.fov_id in fields and cell.touched]
+    kept = [c for c in table.values() if c.fov_id in fields and (c.touched or c.cell_id in said)]
+    stay = {cell.cell_id for cell in kept}
     kept += [cell for cell in rejected if cell.fov_id in fields]
     fresh: list[Cell] = []
     for fov_id in fields:
         here = [cell for cell in new if cell.fov_id == fov_id]
-        said = [cell.detection.bbox for cell in kept if cell.fov_id == fov_id]
-        known = iou_matrix((cell.detection.bbox for cell in here), said)
-        taken = known.max(axis=1, initial=0) > overlap if said else np.zeros(len(here), dtype=bool)
+        theirs = [cell.detection.bbox for cell in kept if cell.fov_id == fov_id]
+        known = iou_matrix((cell.detection.bbox for cell in here), theirs)
+        taken = known.max(axis=1, initial=0) > overlap if theirs else np.zeros(len(here), dtype=bool)
         fresh += [cell for cell, known_already in zip(here, taken, strict=True) if not known_already]
-    gone = [cell.cell_id for cell in table.values() if cell.fov_id in fields and not cell.touched]
+    gone = [key for key, cell in table.items() if cell.fov_id in fields and key not in stay]
     return table.without(gone).with_cells(fresh)

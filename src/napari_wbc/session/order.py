@@ -11,7 +11,7 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["EVERY_CELL", "Filter", "Order", "queue_of"]
+__all__ = ["EVERY_CELL", "Filter", "Order", "disagreed", "queue_of"]
 
 
 class Order(StrEnum):
@@ -94,7 +94,7 @@ def queue_of(
     """
     cells = [cell for cell in table.values() if only.admits(cell)]
     if order == Order.DISAGREEMENTS:
-        cells = [cell for cell in cells if _disagrees(cell)]
+        cells = [cell for cell in cells if disagreed(cell, taxonomy)]
     return tuple(cell.cell_id for cell in sorted(cells, key=_key(order, table, taxonomy)))
 
 
@@ -128,7 +128,12 @@ def _likeness(cell: Cell) -> tuple[float, ...]:
     return (1, 0) if unlikeness is None else (0, -unlikeness)
 
 
-def _disagrees(cell: Cell) -> bool:
-    """Whether the annotation is none of the model's answers, above or below its threshold."""
-    said, model = cell.annotation, cell.prediction
-    return said is not None and model is not None and said.label not in (model.cell_class, model.label)
+def disagreed(cell: Cell, taxonomy: Taxonomy) -> bool:
+    """Whether a person says another class than the model, above its threshold or below.
+
+    A finer class counts as the one that covers it.
+    """
+    if cell.annotation is None or cell.prediction is None:
+        return False
+    said = taxonomy.class_of(cell.annotation.label) or cell.annotation.label
+    return said not in (cell.prediction.label, taxonomy.class_of(cell.prediction.cell_class))

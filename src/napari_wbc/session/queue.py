@@ -94,6 +94,7 @@ class ReviewQueue:
         self._session, self._clock = session, clock
         self._order, self._only = Order.LEAST_CERTAIN, EVERY_CELL
         self._ids: list[str] = []
+        self._frozen: tuple[str, ...] | None = None
         self._at, self._current = 0, ""
         self._skipped: dict[str, None] = {}
         self._answers: list[tuple[Cell, Annotation]] = []
@@ -139,13 +140,38 @@ class ReviewQueue:
         self._queue(order, only, ())
         self._stand(0)
 
-    def resume(self, place: object) -> None:
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The cells of the queue in order; the same object as long as they stay the same."""
+        if self._frozen is None:
+            self._frozen = tuple(self._ids)
+        return self._frozen
+
+    @property
+    def following(self) -> str:
+        """Id of the cell after the current one, empty where there is none."""
+        table = self._session.table
+        return next((cell_id for cell_id in self._ids[self._at + 1 :] if cell_id in table), "")
+
+    def resume(self, place: object, ids: object = None) -> None:
         """Go on where a :attr:`place` says, as far as its cells are still there.
 
         What is no place starts a queue of every cell, least certain first.
+
+        Parameters
+        ----------
+        place : dict
+        ids : list of str, optional
+            The cells of the queue as :attr:`ids` had them; where they are not known, the queue is made anew
+            of the cells that its filter admits by now.
         """
         order, only, cell_id, skipped = _read_place(place)
         self._queue(order, only, skipped)
+        if isinstance(ids, list) and all(isinstance(one, str) for one in ids):
+            self._ids, self._frozen = list(ids), None
+            if not cell_id:  # it was at its end
+                self._stand(len(self._ids))
+                return
         self._stand(self._ids.index(cell_id) if cell_id in self._ids else 0)
 
     def next(self) -> None:
@@ -165,6 +191,7 @@ class ReviewQueue:
             return
         self._skipped[self._current] = None
         self._ids.append(self._ids.pop(self._at))
+        self._frozen = None
         self._stand(self._at)
 
     def go_to(self, cell_id: str) -> None:
@@ -227,6 +254,7 @@ class ReviewQueue:
         known = set(ids)
         last = [cell_id for cell_id in self._skipped if cell_id in known]
         self._ids = [cell_id for cell_id in ids if cell_id not in self._skipped] + last
+        self._frozen = None
         self._at, self._current = -1, ""
         self._answers.clear()
 
@@ -270,7 +298,9 @@ class ReviewQueue:
 
     def _on_slide(self, _slide: Slide) -> None:
         """Another slide: the queue was not of it, and a new one has not been asked for."""
+        self._intervals, self._last = [], None
         if self._ids:
+            self._frozen = None
             self._order, self._only = Order.LEAST_CERTAIN, EVERY_CELL
             self._ids, self._skipped, self._answers = [], {}, []
             self._stand(0)

@@ -141,7 +141,7 @@ class Session:
         """Whether everything is on the disk."""
         if self._autosave is not None:
             return self._autosave.state
-        if any(cell.touched for cell in self._table.values()):
+        if self._past:
             return SaveState("not saved", "there is no project file")
         return SaveState("saved")
 
@@ -267,6 +267,17 @@ class Session:
         """Do again what was taken back; returns what it was, empty when there is none."""
         return self._travel(self._future, self._past, back=False)
 
+    @property
+    def worked_on(self) -> bool:
+        """Whether a person changed anything that undo could take back."""
+        return any(head.cause == "human" for head in self._past)
+
+    def annotated_elsewhere(self) -> frozenset[str]:
+        """Ids of the cells that another reading of the slide has annotated."""
+        if self._workspace is None:
+            return frozenset()
+        return self._workspace.annotated_elsewhere(self._slide.name, self._reading)
+
     def rejected(self) -> tuple[Cell, ...]:
         """Cells that a person took out and did not bring back: a detector shall not find them again."""
         seqs = [head.seq for head in self._past if head.cause == "human"]
@@ -307,6 +318,8 @@ class Session:
         if self._autosave is not None:
             self._autosave.put(step)
         self.changed.emit(old, table)
+        # A cell that is gone is not selected any more, also not when undo brings it back.
+        self.select(key for key in self._selection if key in self._table)
 
     def _changes_of_future_dropped(self) -> None:
         for head in self._future:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from napari_wbc.errors import WbcError
 from napari_wbc.layers.field import FieldView
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.table import CellTable
+from napari_wbc.model.taxonomy import UNIDENTIFIED
 from napari_wbc.session.edit import joined, split
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Session
@@ -39,6 +41,7 @@ class ReviewActions:
         self, session: Session, view: FieldView, queue: ReviewQueue, say: Callable[[str], object]
     ) -> None:
         self._session, self._view, self._queue, self._say = session, view, queue, say
+        self._thumbnails = False
 
     def label(self, label: str, cell_ids: Iterable[str] | None = None) -> None:
         """Give the selected cells, or these, a label; the queue goes on if they are its current cell.
@@ -48,9 +51,10 @@ class ReviewActions:
         WbcError
             If the taxonomy has no such label.
         """
-        session, chosen = self._session, self._settled(cell_ids)
+        session = self._session
         if label not in session.taxonomy.labels:
             raise WbcError(f"No label {label!r}; choose one of: {', '.join(session.taxonomy.labels)}.")
+        chosen = self._settled(cell_ids)
         if not chosen:
             self._say(NONE_SELECTED)
         elif cell_ids is None and chosen == (self._queue.current,):
@@ -72,16 +76,18 @@ class ReviewActions:
             self._view.settle()
             return
         chosen = self._settled(None)
-        if self._queue.current and chosen in ((), (self._queue.current,)):
+        if chosen and chosen == (self._queue.current,):
             self._queue.accept(session.reader)
             return
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        cells = [session.table[key] for key in chosen]
+        cells = [cell for key in chosen if (cell := session.table[key]).label != UNIDENTIFIED]
         said = [c.annotated(Annotation(c.label, session.reader, when)) for c in cells]
         if session.commit(session.table.with_cells(said), "accept"):
-            self._say(f"{counted(cells)} accepted")
+            left = len(chosen) - len(cells)
+            unsure = f"; {left} unidentified: choose a class for these" if left else ""
+            self._say(f"{counted(cells)} accepted{unsure}")
         elif not cells:
-            self._say(NONE_SELECTED)
+            self._say("The model is not sure of these; choose a class." if chosen else NONE_SELECTED)
 
     def delete(self) -> None:
         """Take the selected cells out."""
@@ -145,11 +151,33 @@ class ReviewActions:
         fields = len({cell.fov_id for cell in cells})
         self._say(f"{label}: {len(chosen)} here, {len(cells)} in {fields} fields")
 
+    @contextmanager
+    def by_thumbnails(self) -> Iterator[None]:
+        """What is done meanwhile is about thumbnails, in whatever field their cells lie."""
+        self._thumbnails = True
+        try:
+            yield
+        finally:
+            self._thumbnails = False
+
     def _settled(self, cell_ids: Iterable[str] | None) -> tuple[str, ...]:
-        """These cells or the selected ones, as far as they are there, after what was drawn was taken in."""
+        """These cells or the selected ones, as far as they are there, after what was drawn was taken in.
+
+        Raises
+        ------
+        WbcError
+            If the selected cells are not to be seen: nobody shall judge a cell by the picture of another.
+        """
+        session = self._session
         self._view.settle()
-        chosen = self._session.selection if cell_ids is None else cell_ids
-        return tuple(key for key in chosen if key in self._session.table)
+        chosen = session.selection if cell_ids is None else cell_ids
+        there = tuple(key for key in chosen if key in session.table)
+        if cell_ids is None and there and not self._thumbnails:
+            if not any(session.field and session.table[key].fov_id == session.field.fov_id for key in there):
+                raise WbcError("The selected cells lie in another field; select a cell of this one.")
+            if not self._view.ready:
+                raise WbcError("The image of this field is not on screen; wait a moment, then try again.")
+        return there
 
     def _replace(self, table: CellTable, what: str) -> None:
         """Commit a table with new cells in the place of the selected ones, and select the new ones."""

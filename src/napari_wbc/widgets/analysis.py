@@ -224,7 +224,9 @@ class AnalysisPanel(QWidget):
         self.view.settle()
         now = [(self.session.table.get(cell.cell_id), cell) for cell in found]
         same = [a.predicted(b.prediction) for a, b in now if a is not None and a.detection == b.detection]
-        self.session.commit(self.session.table.with_cells(same), "classify drawn cells", "model")
+        table = self.session.table.with_cells(same)
+        if not self.session.commit(table, "classify drawn cells", "model") and same:
+            return
         self.said.emit(f"{counted(same)} classified")
 
     def _on_adapted(
@@ -248,8 +250,10 @@ class AnalysisPanel(QWidget):
         failed = {failure.path for failure in found.failures}
         searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
         table, rejected = self.session.table, self.session.rejected()
-        new = merged(table, found.table.values(), searched, rejected=rejected)
-        self.session.commit(new, "analyze", "model")
+        said = self.session.annotated_elsewhere()
+        new = merged(table, found.table.values(), searched, rejected=rejected, said=said)
+        if not self.session.commit(new, "analyze", "model") and new != table:
+            return  # refused, which has been told
         self.analyzed.emit()
         self.said.emit(_told(found, len(searched)))
 

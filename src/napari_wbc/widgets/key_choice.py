@@ -11,6 +11,9 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.widgets.model import settings
 
+TAKEN = {"J", "K", "S"}
+"""Join, split, and napari's way back to selecting."""
+
 __all__ = ["KeysDialog", "keep_keys", "with_kept_keys"]
 
 
@@ -65,8 +68,12 @@ class KeysDialog(QDialog):
 
     def accept(self) -> None:
         """Take the keys, if they fit."""
+        keys = {name: line.text().upper() for name, line in self.lines.items()}
+        if taken := sorted(TAKEN & set(keys.values())):
+            self.wrong.setText(f"{' and '.join(taken)} split, join or select cells; choose other keys.")
+            return
         try:
-            self.taxonomy = self._taxonomy.with_keys({n: line.text() for n, line in self.lines.items()})
+            self.taxonomy = self._taxonomy.with_keys(keys)
         except WbcError as error:
             self.wrong.setText(str(error))
         else:

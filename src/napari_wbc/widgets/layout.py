@@ -2,9 +2,55 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QVBoxLayout, QWidget
+from html import escape
 
-__all__ = ["group", "row"]
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QPainter, QPaintEvent
+from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+__all__ = ["TextLines", "group", "row"]
+
+
+class TextLines(QWidget):
+    """Plain text in a room of a given number of lines.
+
+    A label would ask the whole window to be laid out anew whenever its text changes, which takes longer
+    than all else that a key does.
+
+    Parameters
+    ----------
+    lines : int
+        What does not fit is in the tooltip.
+    """
+
+    def __init__(self, lines: int) -> None:
+        super().__init__()
+        self._text, self._lines = "", lines
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def text(self) -> str:
+        """What is shown."""
+        return self._text
+
+    def setText(self, text: str) -> None:  # noqa: N802 (as a label's)
+        """Show a text."""
+        if text != self._text:
+            self._text = text
+            self.setToolTip(f"<qt>{escape(text)}</qt>")  # names of foreign files are no markup
+            self.setAccessibleName(text)
+            self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
+        """Room for the lines."""
+        return QSize(100, self._lines * self.fontMetrics().lineSpacing() + 2)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 (Qt's name)
+        """Draw the text, wrapped."""
+        painter = QPainter(self)
+        painter.setPen(self.palette().windowText().color())
+        painter.drawText(
+            self.rect(), int(Qt.AlignmentFlag.AlignTop) | int(Qt.TextFlag.TextWordWrap), self._text
+        )
 
 
 def row(*widgets: QWidget) -> QWidget:

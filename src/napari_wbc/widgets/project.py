@@ -26,10 +26,12 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.session.session import Loaded, Session, load
 from napari_wbc.storage.workspace import (
     ImageFault,
+    backup_of,
     check_images_steps,
     create_workspace,
     open_workspace,
     pointed_to,
+    restore_backup,
 )
 from napari_wbc.widgets.layout import row
 from napari_wbc.widgets.worker import Job, LatestJob
@@ -58,7 +60,10 @@ def project_path(slide: Slide) -> Path | None:
     """The project file of a slide that nobody chose a place for; None for an image that is no file."""
     if not slide.fields or not slide.fields[0].path.exists():
         return None
-    where = slide.fields[0].path.resolve().parent
+    first = slide.fields[0]
+    where = first.path.resolve()
+    if "/" in first.fov_id:  # of a folder, which may get more images
+        where = where.parent
     place = f"{where}\n{slide.name}".encode(errors="surrogateescape")
     plain = re.sub(r"[^\w.-]+", "_", slide.name)[:60]
     return projects_folder() / f"{plain}-{hashlib.sha256(place).hexdigest()[:10]}.wbc"
@@ -73,6 +78,8 @@ class ProjectPanel(QWidget):
     """
 
     said = Signal(str)
+    wanted = Signal(object)
+    """With path, slide and reading of a project that was asked for."""
     opened = Signal(object)
     """With what was loaded, after the session went on with it."""
 
@@ -128,6 +135,7 @@ class ProjectPanel(QWidget):
         """Go on with a slide where its project left it; an image that is no file is kept in memory only."""
         path = project_path(slide)
         if path is None:
+            self._leave()
             self._resume(Loaded(slide))
             return
         taxonomy = self.session.taxonomy
@@ -156,7 +164,7 @@ class ProjectPanel(QWidget):
 
     def may_leave(self) -> bool:
         """Ask before what could not be saved is dropped."""
-        if self.session.flush() and self.session.saved.kind != "not saved":
+        if self.session.flush() and (self.session.saved.kind != "not saved" or not self.session.worked_on):
             return True
         text = f"What you did is not saved: {self.session.saved.why}. Drop it?"
         answer = QMessageBox.question(self, "Open another slide", text)
@@ -172,6 +180,7 @@ class ProjectPanel(QWidget):
         self._failed(text)
 
     def _leave(self) -> None:
+        self._checks.cancel()
         self.session.close()
         if self._workspace is not None:
             self._workspace.close()
@@ -192,13 +201,17 @@ class ProjectPanel(QWidget):
         self.slides.addItems(names)
         self.slides.setCurrentText(loaded.slide.name)
         self.slides.setVisible(len(names) > 1)
-        readings = loaded.workspace.readings(loaded.slide.name) if loaded.workspace else ()
-        blind = sorted({*readings, loaded.reading} - {""})
-        self.reading.clear()
-        self.reading.addItems([FIRST, *blind, "New blind reading…"])
-        self.reading.setCurrentIndex(blind.index(loaded.reading) + 1 if loaded.reading else 0)
+        self._show_reading()
         self.show_state()
         self.opened.emit(loaded)
+
+    def _show_reading(self) -> None:
+        workspace, now = self._workspace, self.session.reading
+        known = workspace.readings(self.session.slide.name) if workspace else ()
+        blind = sorted({*known, now} - {""})
+        self.reading.clear()
+        self.reading.addItems([FIRST, *blind, "New blind reading…"])
+        self.reading.setCurrentIndex(blind.index(now) + 1 if now else 0)
 
     def _on_checked(self, faults: tuple[ImageFault, ...]) -> None:
         if not faults:
@@ -216,7 +229,7 @@ class ProjectPanel(QWidget):
 
     def _ask_project(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Open a project", str(projects_folder()), FILES)
-        if name and self.may_leave():
+        if name:
             self._open_asked(Path(name))
 
     def _open_asked(self, path: Path) -> None:
@@ -227,11 +240,15 @@ class ProjectPanel(QWidget):
             self.said.emit(str(error))
             if error.backup is None:
                 return
-            question = f"{error}\n\nOpen the backup {error.backup.name} instead?"
+            question = (
+                f"{error}\n\nPut the backup in its place and open it? The file that is there now is kept "
+                "beside it under another name."
+            )
             if QMessageBox.question(self, "Open a project", question) != QMessageBox.StandardButton.Yes:
                 return
-            path = error.backup
-        self.open_project(path)
+            self._leave()  # it may be this one
+            restore_backup(path)
+        self.wanted.emit((path, "", ""))
 
     def _ask_images(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Where are the images now?")
@@ -251,8 +268,9 @@ class ProjectPanel(QWidget):
         self.said.emit(f"{found.name}: images found in {folder}")
 
     def _on_slide_chosen(self, _index: int) -> None:
-        if self._workspace is not None and self.may_leave():
-            self.open_project(self._workspace.path, self.slides.currentText())
+        if self._workspace is not None:
+            self.wanted.emit((self._workspace.path, self.slides.currentText(), ""))
+            self.slides.setCurrentText(self.session.slide.name)
 
     def _on_reading_chosen(self, index: int) -> None:
         if self._workspace is None:
@@ -262,13 +280,17 @@ class ProjectPanel(QWidget):
         name = "" if not index else self.reading.currentText()
         if index == self.reading.count() - 1:
             name, _ = QInputDialog.getText(self, "Blind reading", "Who reads the slide a second time?")
-        if name or not index:
+            name = name.strip()
+        if name == FIRST:
+            self.said.emit(f"{FIRST!r} is the name of the first reading; choose another.")
+        elif name or not index:
             self.read_as(name)
+        self._show_reading()
 
     def read_as(self, reading: str) -> None:
         """Go on as another reader, with that reader's own labels and undo; empty for the first reader."""
-        if self._workspace is not None and self.may_leave():
-            self.open_project(self._workspace.path, self.session.slide.name, reading)
+        if self._workspace is not None:
+            self.wanted.emit((self._workspace.path, self.session.slide.name, reading))
 
 
 def _open_steps(
@@ -276,7 +298,16 @@ def _open_steps(
 ) -> Steps[Loaded]:
     """Open a project, made first where it may be, and load a slide of it."""
     yield Progress("opening", 0, 1, f"opening {path.name}")
-    workspace = create_workspace(path, taxonomy) if make and not path.exists() else open_workspace(path)
+    if make and not path.exists() and backup_of(path).exists():
+        restore_backup(path)  # whoever took the project away did not mean its labels
+    try:
+        workspace = create_workspace(path, taxonomy) if make else open_workspace(path)
+    except WorkspaceError:
+        raise
+    except WbcError:
+        if not path.exists():
+            raise
+        workspace = open_workspace(path)
     try:
         if workspace.taxonomy.names != taxonomy.names:
             theirs = ", ".join(workspace.taxonomy.names)
@@ -287,6 +318,6 @@ def _open_steps(
                 raise WbcError(f"{path}: no slide {slide!r} in this project; choose another.")
             slide = slides[0]
         return load(slide, workspace, reading)
-    except WbcError:
+    except BaseException:
         workspace.close()
         raise

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QProgressBar, QPus
 from napari_wbc.session.order import Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.layout import row
+from napari_wbc.widgets.layout import TextLines, row
 
 __all__ = ["QueuePanel"]
 
@@ -44,9 +44,8 @@ class QueuePanel(QWidget):
         self.accept = _button("Accept ↵", "The label is right (key Return)", self.accept_chosen.emit)
         self.skip = _button("Skip .", "Later: put the cell at the end (key .)", queue.skip)
         self.back = _button("Back ,", "The cell before (key ,)", queue.back)
-        self.bar, self.text = QProgressBar(), QLabel()
+        self.bar, self.text = QProgressBar(), TextLines(2)
         self.bar.setFormat("%v of %m reviewed")
-        self.text.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)

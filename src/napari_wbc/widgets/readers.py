@@ -43,6 +43,8 @@ class ReadersPanel(QWidget):
     """
 
     said = Signal(str)
+    consensus_found = Signal(object)
+    """With the annotations by cell id."""
     cell_chosen = Signal(str)
     """With the id of the cell whose row was clicked."""
 
@@ -72,7 +74,7 @@ class ReadersPanel(QWidget):
         )
         self.write = QPushButton("Write consensus")
         self.write.setToolTip(
-            "Give the first reader's record what both say and what you settled; undo takes it back"
+            "Keep what both say and what you settled as a reading of its own; both readings stay as they are"
         )
         layout = QVBoxLayout(self)
         layout.setSpacing(3)
@@ -90,11 +92,13 @@ class ReadersPanel(QWidget):
         self.jobs.returned.connect(self._on_compared)
         self.jobs.failed.connect(self.said)
         session.slide_changed.connect(self._on_slide)
+        session.changed.connect(self._on_changed)
         self._on_slide()
 
     def close_session(self) -> None:
         """Let go of the session; touches no widget."""
         self._session.slide_changed.disconnect(self._on_slide)
+        self._session.changed.disconnect(self._on_changed)
         self.jobs.cancel()
 
     def showEvent(self, event: object) -> None:  # noqa: N802 (Qt's name)
@@ -108,6 +112,9 @@ class ReadersPanel(QWidget):
         session.flush()
         if session.workspace is None:
             self.said.emit("Two readers need a project; this image is not from a file.")
+            return
+        if session.reading:
+            self.said.emit("A blind reading shows no other; go back to the first reader to compare.")
             return
         pair = tuple("" if box.currentText() == FIRST else box.currentText() for box in self._boxes)
         if not self.jobs.running:
@@ -123,22 +130,18 @@ class ReadersPanel(QWidget):
             self.table.item(i, 3).setText(chosen)
 
     def write_consensus(self) -> None:
-        """Commit what both say and what was settled to the first reader's record."""
+        """Hand over what both say and what was settled, for a reading of its own."""
         session = self._session
-        if session.reading:
-            self.said.emit("Go back to the first reader to write the consensus.")
-            return
         when = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             agreed = consensus(*self._labels, self._choices, session.taxonomy, when=when)
         except WbcError as error:
             self.said.emit(str(error))
             return
-        cells = [session.table[key].annotated(said) for key, said in agreed.items() if key in session.table]
-        if session.commit(session.table.with_cells(cells), "consensus"):
-            self.said.emit(f"Consensus on {len(cells)} cells written. Undo takes it back.")
+        if agreed:
+            self.consensus_found.emit(agreed)
         else:
-            self.said.emit("No cell has been labelled by both, or all differ: settle some first.")
+            self.said.emit("Compare first, and settle what differs: there is nothing that both say yet.")
 
     @property
     def _boxes(self) -> tuple[QComboBox, QComboBox]:
@@ -157,6 +160,12 @@ class ReadersPanel(QWidget):
         self._labels, self._choices = ({}, {}), {}
         self.table.setRowCount(0)
         self._offer()
+
+    def _on_changed(self, *_tables: object) -> None:
+        """What was compared is not what is said any more."""
+        if any(self._labels):
+            self._on_slide()
+            self.result.setText("A label has changed since: compare again.")
 
     def _on_compared(self, found: tuple[Agreement, Said, Said]) -> None:
         result, *labels = found

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.counts import swatch
-from napari_wbc.widgets.layout import row
+from napari_wbc.widgets.layout import TextLines, row
 
 __all__ = ["ReviewWidget"]
 
@@ -33,7 +33,7 @@ class ReviewWidget(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._selection = QLabel()
+        self._selection = TextLines(1)
         self._combo = QComboBox()
         self._combo.setToolTip("Label for the selected cells")
         taxonomy = session.taxonomy

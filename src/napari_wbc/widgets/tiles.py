@@ -9,17 +9,10 @@ from qtpy.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPixmap
 
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.session.order import disagreed
 from napari_wbc.widgets.thumbnails import SIDE, UNREADABLE, Latest, Thumbnails
 
-__all__ = ["Tiles", "disagreed"]
-
-
-def disagreed(cell: Cell, taxonomy: Taxonomy) -> bool:
-    """Whether a person says another class than the model; a finer class counts as the one that covers it."""
-    if cell.annotation is None or cell.prediction is None:
-        return False
-    said = taxonomy.class_of(cell.annotation.label) or cell.annotation.label
-    return said not in (cell.prediction.label, taxonomy.class_of(cell.prediction.cell_class))
+__all__ = ["Tiles"]
 
 
 TILE_BYTES = 64_000_000

@@ -12,26 +12,27 @@ import napari
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Shapes
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFileDialog, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
-from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.field import FIELDS_KEY, PROJECT_KEY, FieldView
 from napari_wbc.layers.focus import camera_place, restore_camera
+from napari_wbc.model.cell import Annotation
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Loaded, Session
-from napari_wbc.widgets.actions import ReviewActions
+from napari_wbc.widgets.actions import ReviewActions, counted
 from napari_wbc.widgets.analysis import AnalysisPanel
 from napari_wbc.widgets.counts import CountsTable
 from napari_wbc.widgets.fields import FieldList
 from napari_wbc.widgets.gallery_panel import GalleryPanel
 from napari_wbc.widgets.key_choice import KeysDialog, keep_keys, with_kept_keys
 from napari_wbc.widgets.keys import bind_keys
-from napari_wbc.widgets.layout import group, row
+from napari_wbc.widgets.layout import TextLines, group, row
 from napari_wbc.widgets.project import ProjectPanel
 from napari_wbc.widgets.queue import QueuePanel
 from napari_wbc.widgets.readers import ReadersPanel
@@ -44,8 +45,10 @@ __all__ = ["Workbench"]
 
 READ_EVERY_MS = 2000
 """napari's Features table edits in place without a signal, so the layer is also read by the clock."""
-PLACE = "place"
-"""Note of a project: field, camera and place in the queue."""
+PLACE, QUEUE = "place", "queue"
+"""Notes of a project: field, camera and place in the queue, and the cells of the queue."""
+CONSENSUS = "consensus"
+"""The reading that holds what two readers say together."""
 
 
 class Workbench(QWidget):
@@ -66,8 +69,12 @@ class Workbench(QWidget):
         self.session.reader = self.session.reader or getpass.getuser()
         self.view = FieldView(napari_viewer, self.session)
         self.queue = ReviewQueue(self.session)
-        self._loader = LatestJob(self)
+        self._loader, self._reader = LatestJob(self), LatestJob(self)
+        self._ahead: dict[str, npt.NDArray[np.uint8]] = {}
         self._restoring: object = None
+        self._place: dict[str, Any] = {}
+        self._ids: tuple[str, ...] = ()
+        self._consensus: dict[str, Annotation] = {}
         self._choosing = False
         self._build()
         self.actions = ReviewActions(self.session, self.view, self.queue, self._say)
@@ -79,6 +86,7 @@ class Workbench(QWidget):
         self._open = True
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.view.pull)
+        self._clock.timeout.connect(self._keep_place)
         self._clock.start(READ_EVERY_MS)
         self._say("Open a folder of fields, or use the image that is open.")
 
@@ -109,9 +117,7 @@ class Workbench(QWidget):
         self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
         self.gallery_panel: GalleryPanel | None = None
         self._dock: Any = None
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        self.status.setTextFormat(Qt.TextFormat.PlainText)  # it tells names from foreign files
+        self.status = TextLines(3)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.analysis, "Locate and classify")
         self.tabs.addTab(group("", self.queue_panel, self.references, self.review), "Review")
@@ -140,12 +146,15 @@ class Workbench(QWidget):
         panel.analyzed.connect(self._on_analyzed)
         panel.running_changed.connect(lambda running: self.export.setEnabled(not running))
         self.project.opened.connect(self._on_opened)
+        self.project.wanted.connect(guarded(lambda wanted: self.open_project(*wanted)))
+        self.readers.consensus_found.connect(guarded(self._keep_consensus))
         self._loader.returned.connect(self._on_loaded)
         self._loader.failed.connect(self._say)
+        self._reader.returned.connect(self._on_read)
         self.review.label_chosen.connect(guarded(actions.label))
         self.review.keys.clicked.connect(self._choose_keys)
-        self.review.undo_chosen.connect(actions.undo)
-        self.review.redo_chosen.connect(actions.redo)
+        self.review.undo_chosen.connect(guarded(actions.undo))
+        self.review.redo_chosen.connect(guarded(actions.redo))
         self.review.draw_chosen.connect(guarded(actions.draw))
         self.review.split_chosen.connect(guarded(actions.split))
         self.review.join_chosen.connect(guarded(actions.join))
@@ -166,8 +175,8 @@ class Workbench(QWidget):
     def _key_table(self) -> dict[str, Callable[[], Any]]:
         actions, guarded = self.actions, self._guarded
         keys: dict[str, Callable[[], Any]] = {
-            "Control-Z": actions.undo,
-            "Control-Shift-Z": actions.redo,
+            "Control-Z": guarded(actions.undo),
+            "Control-Shift-Z": guarded(actions.redo),
             "PageDown": partial(self.fields.step, 1),
             "PageUp": partial(self.fields.step, -1),
             "Enter": guarded(actions.accept),
@@ -179,7 +188,8 @@ class Workbench(QWidget):
             "Backspace": guarded(actions.delete),
         }
         label = guarded(actions.label)
-        return keys | {key: partial(label, name) for key, name in self.session.taxonomy.keys.items()}
+        names = self.session.taxonomy.keys.items()
+        return keys | {key.upper(): partial(label, name) for key, name in names}
 
     def _choose_keys(self) -> None:
         dialog = KeysDialog(self.session.taxonomy, self)
@@ -220,6 +230,7 @@ class Workbench(QWidget):
         self._keep_place()
         self._open = False
         self._loader.cancel()
+        self._reader.cancel()
         self.thumbnails.cancel()
         self.viewer.layers.events.inserted.disconnect(self._on_layer)
         self._bind_cells(None)
@@ -246,6 +257,7 @@ class Workbench(QWidget):
         """Whether anything is opened, read, previewed, analyzed or classified at this moment."""
         return (
             self._loader.running
+            or self._reader.running
             or self.analysis.busy
             or self.project.busy
             or self.readers.jobs.running
@@ -269,12 +281,12 @@ class Workbench(QWidget):
         else:
             self.project.open_slide(slide)
 
-    def open_project(self, path: Path) -> None:
-        """Open a project file."""
+    def open_project(self, path: Path, slide: str = "", reading: str = "") -> None:
+        """Open a project file, at its first slide and the first reader where none are named."""
         if not self._may_leave():
             return
         self.view.use_files()
-        self.project.open_project(path)
+        self.project.open_project(path, slide, reading)
 
     def open_gallery(self) -> None:
         """Show the gallery in a dock below the image."""
@@ -329,33 +341,63 @@ class Workbench(QWidget):
         """Take the last edits in, and ask before what could not be saved is dropped."""
         self.view.settle()
         self._keep_place()
+        if self.project.jobs.running:
+            raise WbcError("A project is still being opened; wait a moment.")
         if not self.project.may_leave():
             return False
+        self._ahead = {}
         self.analysis.forget()
         return True
 
     def _keep_place(self) -> None:
         field = self.session.field
-        if field is not None:
-            self.session.note(
-                PLACE,
-                {"field": field.fov_id, "camera": camera_place(self.viewer), "queue": self.queue.place},
-            )
+        if field is None:
+            return
+        place = {"field": field.fov_id, "camera": camera_place(self.viewer), "queue": self.queue.place}
+        if place != self._place and self.view.ready:
+            self._place = place
+            self.session.note(self._note(PLACE), place)
+        if self.queue.ids is not self._ids:
+            self._ids = self.queue.ids
+            self.session.note(self._note(QUEUE), list(self._ids))
+
+    def _note(self, key: str) -> str:
+        """Name of a note of this slide and reading."""
+        return f"{key}/{self.session.slide.name}/{self.session.reading}"
 
     def _on_opened(self, loaded: Loaded) -> None:
         """Go back to the place where the project was left."""
         self.thumbnails.clear()
+        self._place = {}
+        self.session.reader = loaded.reading or getpass.getuser()
         slide = loaded.slide
         known = f", {len(loaded.table)} cells as you left them" if loaded.table else ""
         self._say(f"{slide.name}: {len(slide.fields)} fields{known}" if slide.fields else "No slide is open.")
-        place = loaded.workspace.get(PLACE) if loaded.workspace else None
-        if isinstance(place, dict) and self._field_of(str(place.get("field"))) is not None:
-            self._restoring = place.get("camera")
-            self.session.show_field(place["field"])
-            if loaded.table:
-                self.queue.resume(place.get("queue"))
         if loaded.table:
             self.open_gallery()
+        place = loaded.workspace.get(self._note(PLACE)) if loaded.workspace else None
+        if loaded.workspace and isinstance(place, dict):
+            if loaded.table:
+                self.queue.resume(place.get("queue"), loaded.workspace.get(self._note(QUEUE)))
+                self._ids = self.queue.ids
+            if self._field_of(str(place.get("field"))) is not None:
+                self._restoring = place.get("camera")
+                self.session.show_field(place["field"])
+            if self.queue.current:
+                self.tabs.setCurrentIndex(1)
+        if self._consensus and loaded.reading == CONSENSUS:
+            self._write_consensus()
+
+    def _keep_consensus(self, agreed: dict[str, Annotation]) -> None:
+        """Open the reading that holds what two readers say together, and write it there."""
+        self._consensus = agreed
+        self.project.read_as(CONSENSUS)
+
+    def _write_consensus(self) -> None:
+        agreed, self._consensus, table = self._consensus, {}, self.session.table
+        cells = [table[key].annotated(said) for key, said in agreed.items() if key in table]
+        self.session.commit(table.with_cells(cells), "consensus")
+        self._say(f"Consensus on {counted(cells)}, kept as a reading of its own. Undo takes it back.")
 
     def _on_analyzed(self) -> None:
         self._bind_cells(self.view.ensure_cells().layer)
@@ -369,7 +411,7 @@ class Workbench(QWidget):
         """The next cell comes into the middle, enlarged."""
         self.references.show_cell(cell_id)
         self.view.enlarge(cell_id)
-        self._keep_place()
+        self._look_ahead()
         if not cell_id and self.queue.position[1]:
             self._say("The queue is done.")
 
@@ -403,17 +445,24 @@ class Workbench(QWidget):
                 self._choosing = False
 
     def _on_key(self, key: str) -> None:
-        action = self._keys.get(key.upper() if len(key) == 1 and key.upper() in self._keys else key)
+        """A key in the gallery."""
+        action = self._keys.get(key.upper() if len(key) == 1 else key)
         if action is not None:
-            action()
+            with self.actions.by_thumbnails():
+                action()
 
     def _on_field(self, fov_id: str) -> None:
-        field = self._field_of(fov_id)
+        field, table = self._field_of(fov_id), self.session.table
         assert field is not None
         self.analysis.previewer.cancel()
-        self._loader.request(partial(_load_steps, field, self.view.read))
-        if self.session.selection and self.view.binding is not None:
-            self.view.select(self.session.selection, center=False)
+        if not self._choosing:
+            # Whoever turns to another field has done with the cells of the one before.
+            self.session.select(k for k in self.session.selection if k in table and table[k].fov_id == fov_id)
+        known = self._ahead.pop(fov_id, None)
+        if known is None:
+            self._loader.request(partial(_load_steps, field, self.view.read))
+        else:
+            self._on_loaded((field, known, ""))
 
     def _on_loaded(self, loaded: tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]) -> None:
         field, pixels, error = loaded
@@ -431,6 +480,18 @@ class Workbench(QWidget):
         else:
             self.view.enlarge(self.queue.current)
         self.analysis.preview()
+
+    def _look_ahead(self) -> None:
+        """Read the field of the cell that the queue has next, so that it is on screen at once."""
+        following, table = self.queue.following, self.session.table
+        field = self._field_of(table[following].fov_id) if following in table else None
+        if field is not None and field != self.session.field and field.fov_id not in self._ahead:
+            self._reader.request(partial(_load_steps, field, self.view.read))
+
+    def _on_read(self, loaded: tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]) -> None:
+        field, pixels, _ = loaded
+        if pixels is not None:
+            self._ahead = {field.fov_id: pixels}
 
     def _on_layer(self, event: Any) -> None:
         layer = event.value
@@ -470,5 +531,5 @@ def _load_steps(
     yield Progress("reading", 0, 1)
     try:
         return field, read(field), ""
-    except ReadError as error:
+    except (WbcError, OSError) as error:
         return field, None, str(error)

@@ -15,7 +15,13 @@ from tests.storage.workspace.test_workspace import ONE, step
 from napari_wbc.errors import WbcError, WorkspaceError
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.storage.workspace import backup_of, create_workspace, open_workspace
+from napari_wbc.storage.workspace import (
+    backup_of,
+    create_workspace,
+    open_workspace,
+    opening,
+    restore_backup,
+)
 from napari_wbc.storage.workspace.opening import VERSION, _engine
 from napari_wbc.storage.workspace.schema import metadata
 
@@ -155,3 +161,56 @@ def test_a_project_that_cannot_be_made_leaves_nothing(tmp_path):
     with pytest.raises(WbcError, match="cannot be made"):
         create_workspace(tmp_path / "file" / "p.wbc", EIGHT_CLASSES)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_project_that_is_gone_is_not_made_over_its_backup(closed):
+    open_workspace(closed).close()
+    backup = backup_of(closed).read_bytes()
+    closed.unlink()
+    with pytest.raises(WorkspaceError, match="backup") as caught:
+        create_workspace(closed, EIGHT_CLASSES)
+    assert backup_of(closed).read_bytes() == backup
+    assert caught.value.backup == backup_of(closed)
+    assert restore_backup(closed) == closed
+    again = open_workspace(closed)
+    assert again.table("s") == CellTable([ONE])
+    again.close()
+
+
+def test_a_backup_takes_the_place_of_a_damaged_file_which_is_kept(closed):
+    open_workspace(closed).close()
+    closed.write_bytes(b"damaged")
+    aside = restore_backup(closed)
+    assert aside.read_bytes() == b"damaged"
+    again = open_workspace(closed)
+    assert again.table("s") == CellTable([ONE])
+    again.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes a symbolic link")
+def test_a_project_is_locked_by_whatever_name(workspace, path, tmp_path):
+    link = tmp_path / "link.wbc"
+    link.symlink_to(path)
+    second = open_workspace(link)
+    assert "another program" in second.read_only
+    second.close()
+
+
+def test_a_project_that_another_program_made_meanwhile_is_not_replaced(path, monkeypatch):
+    put_in_place = opening._put_in_place
+
+    def late(part, target):
+        target.write_bytes(b"theirs")
+        put_in_place(part, target)
+
+    monkeypatch.setattr(opening, "_put_in_place", late)
+    with pytest.raises(WbcError, match="already"):
+        create_workspace(path, EIGHT_CLASSES)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == b"theirs"
+
+
+def test_a_closed_project_stays_closed(workspace):
+    workspace.close()
+    with pytest.raises(WbcError, match="was closed"):
+        workspace.put("place", 1)

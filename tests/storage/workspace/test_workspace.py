@@ -158,3 +158,9 @@ def test_a_slide_that_moved_with_its_project_is_found(tmp_path):
     again = open_workspace(after / "p.wbc")
     assert again.slides()[0].fields[0].path == after / "slide" / "1.png"
     again.close()
+
+
+def test_a_field_belongs_to_one_slide(workspace):
+    with pytest.raises(WbcError, match="one of slide 's' already"):
+        workspace.put_slide(Slide("other", SLIDE.fields[:1]))
+    assert workspace.slides() == (SLIDE,)

@@ -5,7 +5,13 @@ changed afterwards. A file that cannot be understood is never written to.
 """
 
 from napari_wbc.storage.workspace.images import ImageFault, check_images_steps, pointed_to
-from napari_wbc.storage.workspace.opening import SUFFIX, backup_of, create_workspace, open_workspace
+from napari_wbc.storage.workspace.opening import (
+    SUFFIX,
+    backup_of,
+    create_workspace,
+    open_workspace,
+    restore_backup,
+)
 from napari_wbc.storage.workspace.workspace import Workspace
 
 __all__ = [
@@ -17,4 +23,5 @@ __all__ = [
     "create_workspace",
     "open_workspace",
     "pointed_to",
+    "restore_backup",
 ]

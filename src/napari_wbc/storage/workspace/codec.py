@@ -11,7 +11,7 @@ from typing import Any
 from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 
-__all__ = ["annotation_row", "cell_of", "cell_row", "parts_of", "prediction_row", "with_parts"]
+__all__ = ["annotation_row", "cell_of", "cell_row", "is_whole", "parts_of", "prediction_row", "with_parts"]
 
 Row = dict[str, Any]
 EDGES = ("top", "left", "bottom", "right")
@@ -84,6 +84,11 @@ def parts_of(cell: Cell, other: Cell | None = None) -> str:
         if other is None or part != getattr(other, name):
             parts[name] = None if part is None else _part(part)
     return json.dumps(parts)
+
+
+def is_whole(text: str) -> bool:
+    """Whether :func:`parts_of` wrote all parts of a cell."""
+    return "fov_id" in json.loads(text)
 
 
 def with_parts(cell_id: str, cell: Cell | None, text: str) -> Cell:

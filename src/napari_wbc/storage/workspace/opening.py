@@ -15,13 +15,14 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from napari_wbc.errors import WbcError, WorkspaceError
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.storage.workspace.workspace import Workspace
 
-__all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace"]
+__all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace", "restore_backup"]
 
 SUFFIX = ".wbc"
 APPLICATION = 0x77626331
@@ -49,9 +50,14 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
     WbcError
         If the file is there already or cannot be made.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     if path.exists():
-        raise WbcError(f"{path}: there is a file of this name already; open it, or choose another name.")
+        raise _taken(path)
+    if backup_of(path).exists():
+        raise WorkspaceError(
+            f"{path}: this project is gone, but {backup_of(path).name} beside it is its backup; open that.",
+            backup_of(path),
+        )
     part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,13 +67,33 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
         engine = _engine(part, write=True)
         Workspace(path, engine).put("taxonomy", taxonomy.to_dict())
         engine.dispose()
-        part.replace(path)
-    except (OSError, sqlite3.Error) as error:
+        _put_in_place(part, path)
+    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         raise WbcError(f"{path}: a project cannot be made here ({error}); choose another place.") from error
     finally:
         if part.exists():
             part.unlink()
-    return open_workspace(path)
+    return _opened(path, read_only=False, back_up=False)
+
+
+def restore_backup(path: str | Path) -> Path:
+    """Put the backup of a project in its place; what stands there is kept beside it under another name.
+
+    Returns
+    -------
+    Path
+        Where the damaged file is now; ``path`` itself where there was none.
+    """
+    path = Path(path).resolve()
+    aside = path
+    if path.exists():
+        aside = path.with_name(f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
+        path.replace(aside)
+    part = _part(path)
+    _copy(backup_of(path), part)
+    _put_in_place(part, path)
+    part.unlink(missing_ok=True)
+    return aside
 
 
 def open_workspace(path: str | Path, *, read_only: bool = False) -> Workspace:
@@ -86,7 +112,10 @@ def open_workspace(path: str | Path, *, read_only: bool = False) -> Workspace:
         If the file is missing, empty, damaged, foreign or of a newer version; it stays as it is, and the
         message names a backup where there is one.
     """
-    path = Path(path)
+    return _opened(Path(path).resolve(), read_only=read_only, back_up=True)
+
+
+def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
     version = _checked(path)
     why = "it was opened to be read only" if read_only else _unwritable(path)
     lock = None
@@ -104,15 +133,31 @@ def open_workspace(path: str | Path, *, read_only: bool = False) -> Workspace:
                 path, f"this file was made by an older version and cannot be brought up to date, since {why}"
             )
         _migrated(path)
-    if lock is not None:
+    if lock is not None and back_up:
         _back_up(path)
     return Workspace(path, _engine(path, write=lock is not None), read_only=why, lock=lock)
 
 
 def backup_of(path: str | Path) -> Path:
     """Where the backup of a project is kept: the state when it was last opened."""
-    path = Path(path)
+    path = Path(path).resolve()
     return path.with_name(f"{path.stem}.backup{path.suffix}")
+
+
+def _taken(path: Path) -> WbcError:
+    return WbcError(f"{path}: there is a file of this name already; open it, or choose another name.")
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    """Give a new file its name, unless another program was quicker."""
+    try:
+        os.link(part, path)
+    except FileExistsError as error:
+        raise _taken(path) from error
+    except OSError:  # a disk without links
+        if path.exists():
+            raise _taken(path) from None
+        part.replace(path)
 
 
 def _checked(path: Path) -> int:
@@ -181,7 +226,8 @@ def _engine(path: Path, *, write: bool) -> Engine:
         if write:
             # WAL of SQLite before 3.51.3 can corrupt a file; a rollback journal works everywhere.
             connection.execute("PRAGMA journal_mode = DELETE")
-            connection.execute("PRAGMA synchronous = FULL")
+            # EXTRA, since FULL does not sync the folder after the journal is gone.
+            connection.execute("PRAGMA synchronous = EXTRA")
         return connection
 
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)

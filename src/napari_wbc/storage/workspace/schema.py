@@ -70,13 +70,14 @@ predictions = Table(
 annotated = Table(
     "annotations",
     metadata,
-    Column("cell_id", Text, ForeignKey("cells.cell_id", ondelete="CASCADE"), primary_key=True),
+    Column("cell_id", Text, primary_key=True),
     Column("reading", Text, primary_key=True),
     Column("label", Text, nullable=False),
     Column("annotator", Text, nullable=False),
     Column("when", Text, nullable=False),
 )
-"""``reading`` is empty for the first reader, else the name of the blind reading."""
+"""``reading`` is empty for the first reader, else the name of the blind reading. What other readers said of a
+cell stays when it is taken out, for it may come back."""
 
 steps = Table(
     "steps",
@@ -95,11 +96,12 @@ steps = Table(
 changes = Table(
     "changes",
     metadata,
-    Column("seq", Integer, ForeignKey("steps.seq"), primary_key=True),
-    Column("cell_id", Text, primary_key=True),
+    Column("change", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Integer, ForeignKey("steps.seq"), nullable=False),
+    Column("cell_id", Text, nullable=False),
     Column("was", Text),
     Column("now", Text),
+    Index("changes_of_step", "seq", "cell_id", unique=True),
     Index("changes_of_cell", "cell_id"),
-    sqlite_with_rowid=False,
 )
 """The parts of a cell that a step changed, before and after, as JSON; NULL where the cell was not there."""

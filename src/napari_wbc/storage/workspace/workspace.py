@@ -51,10 +51,12 @@ class Workspace:
         self.path, self.read_only = path, read_only
         self._engine, self._lock = engine, lock
         self._turn = threading.RLock()
+        self._closed = False
 
     def close(self) -> None:
         """Let go of the file."""
         with self._turn:
+            self._closed = True
             self._engine.dispose()
             if self._lock is not None:
                 self._lock.release()  # the file stays: to delete it would let two programs in
@@ -105,6 +107,14 @@ class Workspace:
         ]
         table = schema.fields
         with self._begin(write=True) as db:
+            theirs = select(table.c.fov_id, table.c.slide).where(table.c.slide != slide.name)
+            taken = {row.fov_id: row.slide for row in db.execute(theirs)}
+            if twice := next((row for row in rows if row["fov_id"] in taken), None):
+                other = taken[twice["fov_id"]]
+                raise WbcError(
+                    f"{self.path}: field {twice['fov_id']!r} is one of slide {other!r} already; "
+                    "rename the folder or the image, or use another project."
+                )
             n = db.scalar(select(func.count()).select_from(schema.slides))
             db.execute(insert(schema.slides).on_conflict_do_nothing(), [{"slide": slide.name, "position": n}])
             if rows:
@@ -144,6 +154,17 @@ class Workspace:
         )
         with self._begin() as db:
             return CellTable(codec.cell_of(dict(row)) for row in db.execute(query).mappings())
+
+    def annotated_elsewhere(self, slide: str, reading: str) -> frozenset[str]:
+        """Ids of the cells that other readings of a slide have annotated."""
+        cells, said = schema.cells, schema.annotated
+        query = (
+            select(said.c.cell_id)
+            .join(cells, cells.c.cell_id == said.c.cell_id)
+            .where(cells.c.slide == slide, said.c.reading != reading)
+        )
+        with self._begin() as db:
+            return frozenset(db.scalars(query))
 
     def readings(self, slide: str) -> tuple[str, ...]:
         """Names of the readings of a slide that have any annotation or step; the first reader's is empty."""
@@ -209,11 +230,12 @@ class Workspace:
             rows = db.execute(query).all()
         gone, fresh = [], []
         for cell_id, was, now in rows:
-            text = was if back else now
+            text, cell = was if back else now, table.get(cell_id)
             if text is None:
                 gone.append(cell_id)
-            else:
-                fresh.append(codec.with_parts(cell_id, table.get(cell_id), text))
+            elif cell is not None or codec.is_whole(text):
+                fresh.append(codec.with_parts(cell_id, cell, text))
+            # else another reading has taken the cell out, so there is nothing to change
         return table.without(gone).with_cells(fresh) if gone else table.with_cells(fresh)
 
     def write(self, slide: str, steps: Sequence[Step], reading: str = "") -> None:
@@ -251,6 +273,12 @@ class Workspace:
             delete(cells).where(cells.c.cell_id == bindparam("gone")),
             [{"gone": c.cell_id} for c in change.removed],
         )
+        own = schema.annotated.c.reading == reading
+        _many(
+            db,
+            delete(schema.annotated).where(schema.annotated.c.cell_id == bindparam("gone"), own),
+            [{"gone": c.cell_id} for c in change.removed],
+        )
         _many(db, insert(cells), [{**codec.cell_row(c), "slide": slide} for c in change.added])
         moved = [b for a, b in change.changed if a.detection != b.detection]
         columns = [name for name in codec.cell_row(moved[0]) if name != "cell_id"] if moved else []
@@ -265,7 +293,6 @@ class Workspace:
             ],
         )
         self._say(db, schema.predictions, _told(change, "prediction"), _prediction)
-        own = schema.annotated.c.reading == reading
         self._say(db, schema.annotated, _told(change, "annotation"), lambda c: _annotation(c, reading), own)
 
     def _say(
@@ -306,10 +333,12 @@ class Workspace:
         if write and self.read_only:
             raise WbcError(f"{self.path}: opened to be read only, since {self.read_only}.")
         with self._turn:
+            if self._closed:
+                raise WbcError(f"{self.path}: this project was closed; open it again.")
             try:
                 with self._engine.begin() as db:
                     yield db
-            except (SQLAlchemyError, sqlite3.Error) as error:
+            except (SQLAlchemyError, sqlite3.Error, UnicodeError) as error:
                 told = getattr(error, "orig", None) or error
                 raise WbcError(
                     f"{self.path}: the project cannot be {'written' if write else 'read'} ({told}); "

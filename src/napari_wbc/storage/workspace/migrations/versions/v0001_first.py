@@ -57,7 +57,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "annotations",
-        sa.Column("cell_id", sa.Text, sa.ForeignKey("cells.cell_id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("cell_id", sa.Text, primary_key=True),
         sa.Column("reading", sa.Text, primary_key=True),
         *(sa.Column(name, sa.Text, nullable=False) for name in ("label", "annotator", "when")),
     )
@@ -71,10 +71,11 @@ def upgrade() -> None:
     op.create_index("steps_of_reading", "steps", ["slide", "reading"])
     op.create_table(
         "changes",
-        sa.Column("seq", sa.Integer, sa.ForeignKey("steps.seq"), primary_key=True),
-        sa.Column("cell_id", sa.Text, primary_key=True),
+        sa.Column("change", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("seq", sa.Integer, sa.ForeignKey("steps.seq"), nullable=False),
+        sa.Column("cell_id", sa.Text, nullable=False),
         sa.Column("was", sa.Text),
         sa.Column("now", sa.Text),
-        sqlite_with_rowid=False,
     )
+    op.create_index("changes_of_step", "changes", ["seq", "cell_id"], unique=True)
     op.create_index("changes_of_cell", "changes", ["cell_id"])
