@@ -42,9 +42,7 @@ VARIANTS = {
     "recipe": BASE,
     "batch norm": replace(BASE, architecture="cdnn_batch_norm"),
     "no anchors": replace(BASE, preset=Preset(anchors=0)),
-    "plain": replace(
-        BASE, architecture="cdnn_batch_norm", preset=Preset(anchors=0), augmentation=GEOMETRY
-    ),
+    "plain": replace(BASE, architecture="cdnn_batch_norm", preset=Preset(anchors=0), augmentation=GEOMETRY),
 }
 LABS = ("pbc", "chula", "bccd")
 ALL = (*LABS, "seg_wbc_dataset2")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_wbc.session.order import Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
@@ -34,6 +34,9 @@ class QueuePanel(QWidget):
         super().__init__()
         self._session, self.queue = session, queue
         self.order, self.label, self.field, self.which = (QComboBox() for _ in range(4))
+        for box in (self.order, self.label, self.field, self.which):
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(7)
         self.order.addItems(list(Order))
         self.order.setToolTip("Which cells come first")
         self.label.addItems([EVERY_CLASS, *session.taxonomy.labels])
@@ -50,20 +53,25 @@ class QueuePanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addWidget(row(self.order, self.which, self.start_button))
-        layout.addWidget(row(self.label, self.field, QLabel("confidence"), self.lowest, self.highest))
+        layout.addWidget(row(self.label, self.field, self.lowest, self.highest))
         layout.addWidget(row(self.accept, self.skip, self.back))
         layout.addWidget(self.bar)
         layout.addWidget(self.text)
-        queue.current_changed.connect(self._refresh)
-        session.changed.connect(self._refresh)
-        session.slide_changed.connect(self._refresh)
+        # A key changes table and place: both are shown at once.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._refresh)
+        queue.current_changed.connect(self._later)
+        session.changed.connect(self._later)
+        session.slide_changed.connect(self._later)
         self._refresh()
 
     def close_session(self) -> None:
         """Let go of session and queue."""
-        self.queue.current_changed.disconnect(self._refresh)
-        self._session.changed.disconnect(self._refresh)
-        self._session.slide_changed.disconnect(self._refresh)
+        self.queue.current_changed.disconnect(self._later)
+        self._session.changed.disconnect(self._later)
+        self._session.slide_changed.disconnect(self._later)
 
     def value(self) -> tuple[Order, Filter]:
         """What is chosen."""
@@ -97,7 +105,10 @@ class QueuePanel(QWidget):
         box.setToolTip("Cells whose confidence lies between these two")
         return box
 
-    def _refresh(self, *_what: object) -> None:
+    def _later(self, *_what: object) -> None:
+        self._soon.start()
+
+    def _refresh(self) -> None:
         progress = self.queue.progress()
         self.bar.setMaximum(max(1, progress.total))
         self.bar.setValue(progress.reviewed)

@@ -61,7 +61,8 @@ class ReferencePanel(QWidget):
         super().__init__()
         self._session, self._thumbnails = session, thumbnails
         self._cell: Cell | None = None
-        self._rows: list[tuple[str, float, tuple[Cell, ...]]] = []
+        self._rows: list[tuple[str, float, tuple[Cell, ...]]] | None = []
+        """Worked out when they are painted: a key changes cell and table several times."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip("Likely classes of the cell, with the most certain cells that were reviewed as such")
         thumbnails.ready.connect(self._on_ready)
@@ -81,16 +82,23 @@ class ReferencePanel(QWidget):
         self._refresh()
 
     def _refresh(self, *_tables: object) -> None:
-        table = self._session.table
-        self._cell = table.get(self._cell.cell_id) if self._cell else None
-        self._rows = []
-        if self._cell is not None and self._cell.prediction is not None:
-            said = self._cell.prediction
-            likely = sorted(zip(said.probabilities, said.names, strict=True), reverse=True)[:CLASSES]
-            self._rows = [
-                (name, p, references(table, name, EXAMPLES, without=self._cell.cell_id)) for p, name in likely
-            ]
+        self._rows = None
         self.update()
+
+    @property
+    def rows(self) -> list[tuple[str, float, tuple[Cell, ...]]]:
+        """Likely classes of the cell with their probabilities and examples."""
+        if self._rows is None:
+            table = self._session.table
+            self._cell = cell = table.get(self._cell.cell_id) if self._cell else None
+            self._rows = []
+            if cell is not None and cell.prediction is not None:
+                said = cell.prediction
+                likely = sorted(zip(said.probabilities, said.names, strict=True), reverse=True)[:CLASSES]
+                self._rows = [
+                    (name, p, references(table, name, EXAMPLES, without=cell.cell_id)) for p, name in likely
+                ]
+        return self._rows
 
     def _on_ready(self, _cells: object) -> None:
         self.update()
@@ -105,11 +113,12 @@ class ReferencePanel(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setPen(self.palette().windowText().color())
+        rows = self.rows
         if self._cell is None:
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "No cell under review")
             return
         self._picture(painter, self._cell, 0, 0)
-        for i, (name, p, cells) in enumerate(self._rows):
+        for i, (name, p, cells) in enumerate(rows):
             color = QColor(self._session.taxonomy.colors.get(name, "#888888"))
             self._row(painter, i * (TILE + 2), (name, p, cells), color)
 

@@ -12,8 +12,16 @@ import napari
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Shapes
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QPushButton,
+    QScrollArea,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
@@ -122,11 +130,23 @@ class Workbench(QWidget):
         self.tabs.addTab(self.analysis, "Locate and classify")
         self.tabs.addTab(group("", self.queue_panel, self.references, self.review), "Review")
         self.tabs.addTab(self.readers, "Two readers")
-        layout = QVBoxLayout(self)
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
         layout.addWidget(group("Slide", self.project, row(self._open_folder, self._use_image), self.fields))
         layout.addWidget(self.tabs)
         layout.addWidget(group("Differential", self.counts, self.export), stretch=1)
-        layout.addWidget(self.status)
+        scroll = QScrollArea()  # for small screens
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        scroll.setMinimumWidth(
+            inside.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width()
+        )
+        outside = QVBoxLayout(self)
+        outside.setContentsMargins(0, 0, 0, 0)
+        outside.addWidget(scroll)
+        outside.addWidget(self.status)
 
     def _connect(self) -> None:
         guarded, actions, panel = self._guarded, self.actions, self.analysis
