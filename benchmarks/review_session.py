@@ -103,6 +103,8 @@ class Person:
 
     def press(self, key: Any, modifier: Any = PLAIN, widget: QWidget | None = None) -> None:
         """Press a key in the image, or in another widget."""
+        while not self.bench.view.ready:  # nobody answers before the cell is to be seen
+            self.wait(1)
         QTest.keyClick(widget or self.canvas, key, modifier)
         self.wait(1)
 

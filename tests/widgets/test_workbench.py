@@ -295,7 +295,7 @@ def test_keys(bench, viewer, slide, qtbot, wait):
     viewer.layers.selection.active = cells
     mode = cells.mode
     first, second = bench.session.table.of_field(slide.fields[0].fov_id)
-    bench.view.select([second.cell_id])
+    bench.session.select([second.cell_id])
     for key, label in bench.session.taxonomy.keys.items():
         press(qtbot, viewer, getattr(Qt.Key, f"Key_{key}"))
         assert labels(bench) == ["lymphocyte", label]
@@ -327,7 +327,7 @@ def test_keys(bench, viewer, slide, qtbot, wait):
 
 def test_keys_work_while_another_layer_is_active(bench, viewer, slide, qtbot, wait):
     analyzed(bench, slide, wait)
-    bench.view.select([bench.session.table.of_field(slide.fields[0].fov_id)[1].cell_id])
+    bench.session.select([bench.session.table.of_field(slide.fields[0].fov_id)[1].cell_id])
     viewer.layers.selection.active = viewer.layers["slide"]
     press(qtbot, viewer, Qt.Key.Key_4)
     assert labels(bench) == ["lymphocyte", "lymphocyte"]
@@ -551,7 +551,7 @@ def test_export_writes_the_reviewed_slide(bench, slide, wait, tmp_path):
     wait(bench)
     bench.analysis.run.click()
     wait(bench)
-    bench.view.select([bench.session.table.of_field(slide.fields[0].fov_id)[0].cell_id])
+    bench.session.select([bench.session.table.of_field(slide.fields[0].fov_id)[0].cell_id])
     bench.label_selected("monocyte")
     bench.export_to(tmp_path / "out")
     wait(bench)
@@ -571,7 +571,7 @@ def test_another_slide_is_opened_over_what_is_not_saved_only_after_asking(
     wait(bench)
     bench.analysis.run.click()
     wait(bench)
-    bench.view.select([next(iter(bench.session.table))])
+    bench.session.select([next(iter(bench.session.table))])
     bench.label_selected("monocyte")
     asked = []
     button = QMessageBox.StandardButton[answer]

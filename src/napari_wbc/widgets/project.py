@@ -125,11 +125,16 @@ class ProjectPanel(QWidget):
         """Whether a project is being opened or its images are looked at."""
         return self.jobs.running or self._checks.running
 
-    def close_session(self) -> None:
-        """Write what is not on the disk yet and let go of the project; touches no widget."""
+    def close_session(self) -> bool:
+        """Write what is not on the disk yet and let go of the project; touches no widget.
+
+        Returns
+        -------
+        bool
+            Whether everything is on the disk.
+        """
         self.jobs.cancel()
-        self._checks.cancel()
-        self._leave()
+        return self._leave()
 
     def open_slide(self, slide: Slide) -> None:
         """Go on with a slide where its project left it; an image that is no file is kept in memory only."""
@@ -179,12 +184,13 @@ class ProjectPanel(QWidget):
     def _on_failed(self, text: str) -> None:
         self._failed(text)
 
-    def _leave(self) -> None:
+    def _leave(self) -> bool:
         self._checks.cancel()
-        self.session.close()
+        saved = self.session.close()
         if self._workspace is not None:
             self._workspace.close()
             self._workspace = None
+        return saved
 
     def _on_loaded(self, loaded: Loaded) -> None:
         self._resume(loaded)

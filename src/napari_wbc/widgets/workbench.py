@@ -12,6 +12,7 @@ import napari
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Shapes
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -268,7 +269,8 @@ class Workbench(QWidget):
         self.analysis.close_session()
         self.queue.close()
         self.view.close()
-        self.project.close_session()
+        if not self.project.close_session():
+            show_error("The last of what you did could not be saved; see the log, and make room on the disk.")
         if self._dock is not None:
             self._dock.close()
 
