@@ -83,13 +83,15 @@ def take(slide, out: Path) -> None:
     wait_for(bench)
     shoot("relabelled")
     bench.tabs.setCurrentIndex(1)
+    bench.queue_panel.order.setCurrentText("class by class")
     bench.queue_panel.start()
     for _ in range(5):
         QTest.keyClick(canvas, Qt.Key.Key_Return)
         wait_for(bench)
     shoot("review")
     gallery = bench.gallery_panel
-    gallery.gallery.zoom(1)
+    bench._dock.setMinimumHeight(480)
+    gallery.gallery.verticalScrollBar().setValue(0)
     QTest.qWait(800)
     gallery.grab().save(str(out / "gallery.png"))
     bench.model.card.click()

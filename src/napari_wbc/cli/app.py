@@ -18,6 +18,7 @@ from rich.table import Table
 
 from napari_wbc import __version__
 from napari_wbc.cli.progress import drive
+from napari_wbc.cli.project import agreement, export
 from napari_wbc.errors import WbcError
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
@@ -41,6 +42,8 @@ app = typer.Typer(
 )
 train_app = typer.Typer(help="Train networks on labelled cells.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
+app.command()(export)
+app.command()(agreement)
 
 Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

@@ -1,0 +1,132 @@
+"""A reviewed project without a window: its slides as results, and how far its readers agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import Steps
+from napari_wbc.model.slide import Slide
+from napari_wbc.pipeline.agreement import Agreement, agreement
+from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis
+from napari_wbc.pipeline.report import write_results
+from napari_wbc.storage.workspace import Workspace, open_workspace
+
+__all__ = ["Readers", "export_project_steps", "project_agreement", "project_analysis"]
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Two readings of a slide compared."""
+
+    slide: str
+    first: str
+    second: str
+    agreement: Agreement
+
+
+def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
+    """The slides of a project as they are reviewed.
+
+    Parameters
+    ----------
+    path : str or Path
+        Project file; it is only read, also while the workbench has it open.
+    reading : str
+        Name of a blind reading; the first reader's labels where empty.
+
+    Raises
+    ------
+    WbcError
+        If the project cannot be read, has no slide, or no slide has such a reading.
+    """
+    with _opened(path) as workspace:
+        slides = workspace.slides()
+        if not slides:
+            raise WbcError(f"{path}: no slide in this project; choose another.")
+        _check_reading(workspace, slides, reading, path)
+        found = tuple(
+            SlideAnalysis(slide, workspace.table(slide.name, reading), (), {}, "project") for slide in slides
+        )
+    said = [cell.prediction for one in found for cell in one.table.values() if cell.prediction is not None]
+    models = ", ".join(sorted({prediction.model_id for prediction in said}))
+    threshold = max((prediction.threshold for prediction in said), default=None)
+    return Analysis(found, "project", models, threshold, {})
+
+
+def export_project_steps(path: str | Path, out: str | Path, *, reading: str = "") -> Steps[Analysis]:
+    """Write a project's slides as ``napari-wbc analyze`` writes its results.
+
+    Parameters
+    ----------
+    path : str or Path
+        Project file.
+    out : str or Path
+        Folder.
+    reading : str
+        As in :func:`project_analysis`.
+    """
+    analysis = project_analysis(path, reading=reading)
+    with _opened(path) as workspace:
+        taxonomy = workspace.taxonomy
+    yield from write_results(analysis, out, taxonomy)
+    return analysis
+
+
+def project_agreement(path: str | Path, first: str = "", second: str = "") -> tuple[Readers, ...]:
+    """How far two readers of a project agree, slide by slide.
+
+    Parameters
+    ----------
+    path : str or Path
+        Project file.
+    first, second : str
+        Names of readings; the first reader's is empty, and the second is the only blind one where empty.
+
+    Raises
+    ------
+    WbcError
+        If the project cannot be read or has no such reading.
+    """
+    with _opened(path) as workspace:
+        slides, taxonomy = workspace.slides(), workspace.taxonomy
+        names = {name for slide in slides for name in workspace.readings(slide.name)} - {"", "consensus"}
+        if not second:
+            if len(names) != 1:
+                told = ", ".join(sorted(names)) or "none"
+                raise WbcError(f"{path}: say which reading to compare with; there are: {told}.")
+            (second,) = names
+        for name in (first, second):
+            _check_reading(workspace, slides, name, path)
+        result = []
+        for slide in slides:
+            one, two = (
+                {
+                    cell.cell_id: cell.annotation
+                    for cell in workspace.table(slide.name, name).values()
+                    if cell.annotation is not None
+                }
+                for name in (first, second)
+            )
+            result.append(Readers(slide.name, first, second, agreement(one, two, taxonomy)))
+    return tuple(result)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Workspace]:
+    workspace = open_workspace(path, read_only=True)
+    try:
+        yield workspace
+    finally:
+        workspace.close()
+
+
+def _check_reading(workspace: Workspace, slides: tuple[Slide, ...], name: str, path: str | Path) -> None:
+    known = sorted({one for slide in slides for one in workspace.readings(slide.name)} - {""})
+    if name and name not in known:
+        raise WbcError(
+            f"{path}: no reading {name!r} in this project; there are: {', '.join(known) or 'none'}."
+        )
