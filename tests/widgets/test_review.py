@@ -8,11 +8,13 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 from qtpy.QtCore import QSettings, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox
 
 from napari_wbc.imaging.read import open_slide
+from napari_wbc.model.cell import Annotation
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.session.order import Order
 from napari_wbc.widgets.key_choice import KeysDialog
@@ -211,6 +213,7 @@ def test_moved_images_are_noticed_and_pointed_to(analyzed, make_napari_viewer, w
     assert "none of the slide's images" in new.status.text()
     new.project.point_to(tmp_path / "elsewhere")
     wait(new)
+    assert new.project.images.isHidden()
     assert new.session.slide.fields[0].path.parent.name == "elsewhere"
     assert new.view.read(new.session.field).shape == (48, 64, 3)
     new.release()
@@ -383,7 +386,7 @@ def test_the_field_of_the_next_cell_is_read_ahead(analyzed, wait):
     bench.queue.next()
     wait(bench)
     following = bench.session.table[bench.queue.following].fov_id
-    assert following in bench._ahead
+    assert following in {field.fov_id for field in bench._ahead}
     bench.queue.next()
     assert bench.view.ready
 
@@ -401,3 +404,29 @@ def test_images_side_by_side_have_projects_of_their_own(tmp_path):
         (tmp_path / name).write_bytes(b"image")
     one, other = (project_path(open_slide(tmp_path / name)) for name in ("x.png", "x.tif"))
     assert one != other
+
+
+def test_a_slide_of_the_same_name_is_not_shown_by_the_images_of_another(analyzed, wait, tmp_path):
+    bench = analyzed
+    other = tmp_path / "other" / "slide"
+    shutil.copytree(bench.session.slide.fields[0].path.parent, other)
+    for file in other.iterdir():
+        Image.fromarray(np.full((48, 64, 3), 9, np.uint8)).save(file)
+    bench.queue_panel.start()
+    wait(bench)
+    bench.open_slide(open_slide(other))
+    bench.fields.step(1)  # while the other is being opened
+    wait(bench)
+    assert bench.session.slide.fields[0].path.parent == other
+    bench.fields.step(1)
+    wait(bench)
+    assert set(np.unique(bench.viewer.layers["slide"].data)) == {9}
+
+
+def test_a_consensus_that_could_not_be_kept_is_not_said_to_be(analyzed, wait):
+    bench = analyzed
+    bench._consensus = {"nobody": Annotation("monocyte")}
+    bench.project.read_as("consensus")
+    wait(bench)
+    assert "kept" not in bench.status.text()
+    assert bench._consensus == {}

@@ -161,8 +161,15 @@ class Session:
         return self._future[-1].what if self._future else ""
 
     def open(self, slide: Slide, workspace: Workspace | None = None, *, reading: str = "") -> None:
-        """Open a slide; see :meth:`resume` and :func:`load`."""
-        self.flush()  # the project may be the one that is open
+        """Open a slide; see :meth:`resume` and :func:`load`.
+
+        Raises
+        ------
+        WbcError
+            If what was done cannot be saved, or the project cannot be read.
+        """
+        if not self.flush():  # the project may be the one that is open
+            raise WbcError(f"What was done is not saved: {self.saved.why} Nothing was opened.")
         self.resume(Loaded(slide) if workspace is None else load(slide, workspace, reading))
 
     def resume(self, loaded: Loaded) -> None:

@@ -88,6 +88,8 @@ class ProjectPanel(QWidget):
         self.session = session
         self.jobs, self._checks = Job(self), LatestJob(self)
         self._workspace = session.workspace
+        self.opening = False
+        """Whether the slide that is open is being left for another."""
         self._failed: Callable[[str], None] = self.said.emit
         self.state = QLabel()
         self.state.setToolTip("Every change is written to the project file at once")
@@ -178,7 +180,7 @@ class ProjectPanel(QWidget):
     def _start(self, steps: Callable[[], Steps[Loaded]], failed: Callable[[str], None]) -> None:
         """Load in a thread, after the project that is open was let go, since it may be the same."""
         self._leave()
-        self._failed = failed
+        self._failed, self.opening = failed, True
         self.jobs.start(steps)
 
     def _on_failed(self, text: str) -> None:
@@ -199,7 +201,7 @@ class ProjectPanel(QWidget):
         self._checks.request(lambda: check_images_steps(workspace, loaded.slide))
 
     def _resume(self, loaded: Loaded) -> None:
-        self._workspace = loaded.workspace
+        self._workspace, self.opening = loaded.workspace, False
         self.session.resume(loaded)
         self.images.hide()
         names = [slide.name for slide in loaded.workspace.slides()] if loaded.workspace else []
@@ -253,7 +255,11 @@ class ProjectPanel(QWidget):
             if QMessageBox.question(self, "Open a project", question) != QMessageBox.StandardButton.Yes:
                 return
             self._leave()  # it may be this one
-            restore_backup(path)
+            try:
+                restore_backup(path)
+            except WbcError as wrong:
+                self._on_failed_project(str(wrong))
+                return
         self.wanted.emit((path, "", ""))
 
     def _ask_images(self) -> None:
@@ -264,18 +270,19 @@ class ProjectPanel(QWidget):
     def point_to(self, folder: Path) -> None:
         """Look for the slide's images in another folder."""
         assert self._workspace is not None
+        if not self.session.flush():
+            self.said.emit(f"What you did is not saved: {self.session.saved.why}.")
+            return
         try:
             found = pointed_to(self._workspace, self.session.slide, folder)
         except WbcError as error:
             self.said.emit(str(error))
             return
-        self.session.flush()
-        self._on_loaded(load(found, self._workspace, self.session.reading))
-        self.said.emit(f"{found.name}: images found in {folder}")
+        self.wanted.emit((self._workspace.path, found.name, self.session.reading))
 
     def _on_slide_chosen(self, _index: int) -> None:
         if self._workspace is not None:
-            self.wanted.emit((self._workspace.path, self.slides.currentText(), ""))
+            self.wanted.emit((self._workspace.path, self.slides.currentText(), self.session.reading))
             self.slides.setCurrentText(self.session.slide.name)
 
     def _on_reading_chosen(self, index: int) -> None:

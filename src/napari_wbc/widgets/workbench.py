@@ -79,7 +79,7 @@ class Workbench(QWidget):
         self.view = FieldView(napari_viewer, self.session)
         self.queue = ReviewQueue(self.session)
         self._loader, self._reader = LatestJob(self), LatestJob(self)
-        self._ahead: dict[str, npt.NDArray[np.uint8]] = {}
+        self._ahead: dict[FieldOfView, npt.NDArray[np.uint8]] = {}
         self._restoring: object = None
         self._place: dict[str, Any] = {}
         self._ids: tuple[str, ...] = ()
@@ -363,10 +363,12 @@ class Workbench(QWidget):
         """Take the last edits in, and ask before what could not be saved is dropped."""
         self.view.settle()
         self._keep_place()
-        if self.project.jobs.running:
+        if self.project.opening:
             raise WbcError("A project is still being opened; wait a moment.")
         if not self.project.may_leave():
             return False
+        for job in (self._loader, self._reader):
+            job.cancel()  # its field is one of the slide that is left
         self._ahead = {}
         self.analysis.forget()
         return True
@@ -409,6 +411,7 @@ class Workbench(QWidget):
                 self.tabs.setCurrentIndex(1)
         if self._consensus and loaded.reading == CONSENSUS:
             self._write_consensus()
+        self._consensus = {}
 
     def _keep_consensus(self, agreed: dict[str, Annotation]) -> None:
         """Open the reading that holds what two readers say together, and write it there."""
@@ -418,8 +421,8 @@ class Workbench(QWidget):
     def _write_consensus(self) -> None:
         agreed, self._consensus, table = self._consensus, {}, self.session.table
         cells = [table[key].annotated(said) for key, said in agreed.items() if key in table]
-        self.session.commit(table.with_cells(cells), "consensus")
-        self._say(f"Consensus on {counted(cells)}, kept as a reading of its own. Undo takes it back.")
+        if self.session.commit(table.with_cells(cells), "consensus"):
+            self._say(f"Consensus on {counted(cells)}, kept as a reading of its own. Undo takes it back.")
 
     def _on_analyzed(self) -> None:
         self._bind_cells(self.view.ensure_cells().layer)
@@ -475,12 +478,14 @@ class Workbench(QWidget):
 
     def _on_field(self, fov_id: str) -> None:
         field, table = self._field_of(fov_id), self.session.table
+        if self.project.opening:
+            return  # the slide is being left: its images have no place any more
         assert field is not None
         self.analysis.previewer.cancel()
         if not self._choosing:
             # Whoever turns to another field has done with the cells of the one before.
             self.session.select(k for k in self.session.selection if k in table and table[k].fov_id == fov_id)
-        known = self._ahead.pop(fov_id, None)
+        known = self._ahead.pop(field, None)
         if known is None:
             self._loader.request(partial(_load_steps, field, self.view.read))
         else:
@@ -488,7 +493,7 @@ class Workbench(QWidget):
 
     def _on_loaded(self, loaded: tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]) -> None:
         field, pixels, error = loaded
-        if field != self.session.field:
+        if field != self.session.field or self.project.opening:
             return
         if pixels is None:
             self._say(error)
@@ -507,13 +512,13 @@ class Workbench(QWidget):
         """Read the field of the cell that the queue has next, so that it is on screen at once."""
         following, table = self.queue.following, self.session.table
         field = self._field_of(table[following].fov_id) if following in table else None
-        if field is not None and field != self.session.field and field.fov_id not in self._ahead:
+        if field is not None and field != self.session.field and field not in self._ahead:
             self._reader.request(partial(_load_steps, field, self.view.read))
 
     def _on_read(self, loaded: tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]) -> None:
         field, pixels, _ = loaded
         if pixels is not None:
-            self._ahead = {field.fov_id: pixels}
+            self._ahead = {field: pixels}
 
     def _on_layer(self, event: Any) -> None:
         layer = event.value

@@ -214,3 +214,25 @@ def test_a_closed_project_stays_closed(workspace):
     workspace.close()
     with pytest.raises(WbcError, match="was closed"):
         workspace.put("place", 1)
+
+
+def test_a_damaged_backup_is_not_put_in_place(closed):
+    open_workspace(closed).close()
+    backup_of(closed).write_bytes(b"damaged")
+    before = closed.read_bytes()
+    with pytest.raises(WbcError, match="no project"):
+        restore_backup(closed)
+    assert closed.read_bytes() == before
+    assert not list(closed.parent.glob(".*.part"))
+
+
+def test_what_a_killed_program_left_half_done_is_not_rolled_back_into_the_backup(closed):
+    open_workspace(closed).close()
+    journal = closed.with_name(f"{closed.name}-journal")
+    journal.write_bytes(b"half done")
+    closed.unlink()
+    restore_backup(closed)
+    assert not journal.exists()
+    again = open_workspace(closed)
+    assert again.table("s") == CellTable([ONE])
+    again.close()

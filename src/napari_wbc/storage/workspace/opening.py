@@ -84,15 +84,22 @@ def restore_backup(path: str | Path) -> Path:
     Path
         Where the damaged file is now; ``path`` itself where there was none.
     """
-    path = Path(path).resolve()
-    aside = path
-    if path.exists():
-        aside = path.with_name(f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
-        path.replace(aside)
-    part = _part(path)
-    _copy(backup_of(path), part)
-    _put_in_place(part, path)
-    part.unlink(missing_ok=True)
+    path, backup = Path(path).resolve(), backup_of(path)
+    aside, part = path, _part(path)
+    journal = path.with_name(f"{path.name}-journal")
+    try:
+        _checked(backup)
+        _copy(backup, part)
+        if path.exists():
+            aside = path.with_name(f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
+            path.replace(aside)
+        if journal.exists():  # of the damaged file; it would be rolled back into this one
+            journal.replace(aside.with_name(f"{aside.name}-journal.old"))
+        _put_in_place(part, path)
+    except (OSError, sqlite3.Error) as error:
+        raise WbcError(f"{backup}: the backup cannot be put in place ({error}); copy it by hand.") from error
+    finally:
+        part.unlink(missing_ok=True)
     return aside
 
 
