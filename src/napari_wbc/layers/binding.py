@@ -69,7 +69,7 @@ class CellsBinding:
             return
         session, cells = self.session, self._cells()
         rows = on_image(read(self.layer, cells), cells, self.extent)
-        when = datetime.now(UTC).isoformat(timespec="seconds")
+        when = datetime.now(UTC).isoformat(timespec="milliseconds")
         table = reconcile(
             session.table, rows, self._fov_id, session.taxonomy, annotator=session.reader, when=when
         )

@@ -230,7 +230,7 @@ class ReviewQueue:
         cell, taxonomy = self._cell(), self._session.taxonomy
         if label not in taxonomy.labels:
             raise WbcError(f"{label!r} is no label; choose one of {', '.join(taxonomy.labels)}.")
-        said = Annotation(label, annotator, datetime.now(UTC).isoformat(timespec="seconds"))
+        said = Annotation(label, annotator, datetime.now(UTC).isoformat(timespec="milliseconds"))
         if cell.annotation != said:
             self._session.commit(self._session.table.with_cells([cell.annotated(said)]), f"label {label}")
             if self._session.table[cell.cell_id].annotation != said:

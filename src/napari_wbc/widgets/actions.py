@@ -61,7 +61,7 @@ class ReviewActions:
             self._say(f"1 cell: {label}")
             self._queue.give(label, session.reader)
         else:
-            said = Annotation(label, session.reader, datetime.now(UTC).isoformat(timespec="seconds"))
+            said = Annotation(label, session.reader, datetime.now(UTC).isoformat(timespec="milliseconds"))
             cells = [session.table[key].annotated(said) for key in chosen]
             if session.commit(session.table.with_cells(cells), f"label {label}"):
                 self._say(f"{counted(cells)}: {label}")
@@ -79,7 +79,7 @@ class ReviewActions:
         if chosen and chosen == (self._queue.current,):
             self._queue.accept(session.reader)
             return
-        when = datetime.now(UTC).isoformat(timespec="seconds")
+        when = datetime.now(UTC).isoformat(timespec="milliseconds")
         cells = [cell for key in chosen if (cell := session.table[key]).label != UNIDENTIFIED]
         said = [c.annotated(Annotation(c.label, session.reader, when)) for c in cells]
         if session.commit(session.table.with_cells(said), "accept"):

@@ -132,7 +132,7 @@ class ReadersPanel(QWidget):
     def write_consensus(self) -> None:
         """Hand over what both say and what was settled, for a reading of its own."""
         session = self._session
-        when = datetime.now(UTC).isoformat(timespec="seconds")
+        when = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
             agreed = consensus(*self._labels, self._choices, session.taxonomy, when=when)
         except WbcError as error:
