@@ -29,7 +29,7 @@ _SCORES = ("n", "accuracy", "balanced_accuracy")
 _PREPROCESSING = {
     "size": "crops are scaled to {0} × {0} pixels",
     "factor": "a crop is {0} times as wide as the longer side of the cell's box",
-    "anchors": "glass is white; stain goes {0} of the way to that of a reference film, 0 to 1",
+    "anchors": "glass is white; stain goes {0} of the way to that of a reference film",
 }
 
 
@@ -237,10 +237,15 @@ def _preprocessing(card: ModelCard) -> tuple[tuple[str, str], ...]:
     return tuple(
         (
             _title(name),
-            _PREPROCESSING.get(name, "{}").format(_text(value)) if value else f"{_text(value)}: off",
+            _PREPROCESSING.get(name, "{}").format(_shown(name, value)) if value else f"{_text(value)}: off",
         )
         for name, value in card.preset.items()
     )
+
+
+def _shown(name: str, value: Any) -> str:
+    # Cards of earlier weights say whether stain is anchored, those of today how far.
+    return f"{float(value):.0%}" if name == "anchors" and isinstance(value, int | float) else _text(value)
 
 
 def _recipe(card: ModelCard) -> tuple[tuple[str, str], ...]:
