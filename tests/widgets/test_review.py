@@ -397,6 +397,11 @@ def test_a_shape_beside_the_image_is_no_cell(analyzed):
     layer.add_rectangles([np.array([[-50, -50], [-50, -40], [-40, -40], [-40, -50]])])
     assert len(bench.session.table) == 6
     assert len(layer.data) == 2
+    before = layer.data[0].copy()
+    layer.data = [before - 500, layer.data[1]]  # dragged off the image: it goes back
+    bench.view.pull()
+    assert len(bench.session.table) == 6
+    assert any(np.allclose(points, before) for points in layer.data)
 
 
 def test_images_side_by_side_have_projects_of_their_own(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 from napari.layers import Shapes
 from napari.layers.base import ActionType
 
-from napari_wbc.layers.cells import DEFAULTS, apply, dress, on_image, read, shape_ids
+from napari_wbc.layers.cells import DEFAULTS, apply, dress, on_image, read, shape_ids, shows
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable, diff
@@ -68,11 +68,14 @@ class CellsBinding:
         if self._pushing or self._pulling or not self._fov_id:
             return
         session, cells = self.session, self._cells()
-        rows = on_image(read(self.layer, cells), cells, self.extent)
+        found = read(self.layer, cells)
+        rows = on_image(found, cells, self.extent)
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
         table = reconcile(
             session.table, rows, self._fov_id, session.taxonomy, annotator=session.reader, when=when
         )
+        if table is session.table and rows == found and shows(self.layer, cells):
+            return
         self._pulling = True
         try:
             if not session.commit(table, "edit cells"):

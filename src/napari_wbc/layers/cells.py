@@ -23,7 +23,18 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
 from napari_wbc.session.reconcile import TOLERANCE, ShapeRow
 
-__all__ = ["DEFAULTS", "HALF", "apply", "dress", "make_layer", "on_image", "read", "shape_ids", "vertices"]
+__all__ = [
+    "DEFAULTS",
+    "HALF",
+    "apply",
+    "dress",
+    "make_layer",
+    "on_image",
+    "read",
+    "shape_ids",
+    "shows",
+    "vertices",
+]
 
 HALF = 0.5
 REBUILD_ABOVE = 50
@@ -173,6 +184,14 @@ def shape_ids(layer: Shapes) -> list[str]:
     """What the layer's features say of each shape's cell; empty where they cannot be believed."""
     ids: list[str] = layer.features["cell_id"].astype(str).tolist() if _named(layer) else [""] * layer.nshapes
     return ids
+
+
+def shows(layer: Shapes, cells: Sequence[Cell]) -> bool:
+    """Whether a layer's features are those of these cells, in their order, and nothing is beside them."""
+    if not _in_step(layer) or layer.nshapes != len(cells) or not _named(layer):
+        return False
+    ids, labels = (layer.features[name].tolist() for name in ("cell_id", "label"))
+    return bool(ids == [c.cell_id for c in cells] and labels == [c.label for c in cells])
 
 
 def vertices(detection: Detection) -> npt.NDArray[np.float64]:

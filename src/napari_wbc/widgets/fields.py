@@ -7,6 +7,7 @@ from collections import Counter
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from napari_wbc.model.slide import Slide
+from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.session import Session
 
 __all__ = ["FieldList"]
@@ -28,14 +29,14 @@ class FieldList(QListWidget):
         self.currentRowChanged.connect(self._on_row)
         session.slide_changed.connect(self._on_slide)
         session.field_changed.connect(self._on_field)
-        session.changed.connect(self._refresh)
+        session.changed.connect(self._on_changed)
         self._on_slide(session.slide)
 
     def close_session(self) -> None:
         """Let go of the session."""
         self._session.slide_changed.disconnect(self._on_slide)
         self._session.field_changed.disconnect(self._on_field)
-        self._session.changed.disconnect(self._refresh)
+        self._session.changed.disconnect(self._on_changed)
 
     def step(self, by: int) -> None:
         """Show the field ``by`` rows further down; at the ends nothing happens."""
@@ -62,7 +63,12 @@ class FieldList(QListWidget):
         if 0 <= row < len(self._session.slide.fields):
             self._session.show_field(self._session.slide.fields[row].fov_id)
 
-    def _refresh(self, *_tables: object) -> None:
+    def _on_changed(self, old: CellTable, new: CellTable) -> None:
+        step = diff(old, new)
+        if step.added or step.removed:  # a label changes no number of cells
+            self._refresh()
+
+    def _refresh(self) -> None:
         counts = Counter(cell.fov_id for cell in self._session.table.values())
         for i, field in enumerate(self._session.slide.fields):
             text = field.path.name
