@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from napari.layers import Shapes
@@ -13,6 +12,7 @@ from napari.layers.base import ActionType
 from napari_wbc.layers.cells import DEFAULTS, apply, dress, on_image, read, shape_ids, shows
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import Slide
+from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.reconcile import reconcile
 from napari_wbc.session.session import Session
@@ -70,9 +70,8 @@ class CellsBinding:
         session, cells = self.session, self._cells()
         found = read(self.layer, cells)
         rows = on_image(found, cells, self.extent)
-        when = datetime.now(UTC).isoformat(timespec="milliseconds")
         table = reconcile(
-            session.table, rows, self._fov_id, session.taxonomy, annotator=session.reader, when=when
+            session.table, rows, self._fov_id, session.taxonomy, annotator=session.reader, when=now()
         )
         if table is session.table and rows == found and shows(self.layer, cells):
             return

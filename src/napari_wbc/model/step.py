@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from napari_wbc.model.table import TableDiff
 
-__all__ = ["Cause", "Step", "StepHead"]
+__all__ = ["Cause", "Step", "StepHead", "now"]
 
 Cause = Literal["human", "model", "import", "undo", "redo"]
 
@@ -50,3 +51,8 @@ class Step:
     by: str = ""
     when: str = ""
     of: int = 0
+
+
+def now() -> str:
+    """The time as steps and annotations keep it: ISO 8601 with zone, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

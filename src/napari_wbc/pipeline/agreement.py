@@ -14,9 +14,13 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation
+from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["Agreement", "agreement", "consensus"]
+__all__ = ["CONSENSUS", "Agreement", "agreement", "annotations_of", "consensus"]
+
+CONSENSUS = "consensus"
+"""The reading that holds what two readers say together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +58,11 @@ class Agreement:
     disagreements: tuple[tuple[str, str, str], ...]
     labels: tuple[str, ...]
     confusion: npt.NDArray[np.int64]
+
+
+def annotations_of(table: CellTable) -> dict[str, Annotation]:
+    """What the reader of a table says, by cell id."""
+    return {key: cell.annotation for key, cell in table.items() if cell.annotation is not None}
 
 
 def agreement(
@@ -173,7 +182,7 @@ def _kappa(confusion: npt.NDArray[np.int64]) -> tuple[float | None, float | None
     used = confusion.any(axis=0) | confusion.any(axis=1)
     if used.sum() < 2:
         return None, None, None
-    from statsmodels.stats.inter_rater import cohens_kappa  # type: ignore[import-untyped]  # seconds to import
+    from statsmodels.stats.inter_rater import cohens_kappa  # seconds to import
 
     with np.errstate(all="ignore"):  # its tests against zero divide by a variance that may be zero
         result = cohens_kappa(confusion[np.ix_(used, used)])

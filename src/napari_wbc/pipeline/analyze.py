@@ -123,34 +123,23 @@ class Analysis:
 
 
 def analysis_of(
-    slide: Slide,
-    table: CellTable,
-    *,
-    detector: str,
-    parameters: Mapping[str, Any],
-    failures: tuple[Failure, ...] = (),
-    blood_cells: Mapping[str, Mapping[str, int]] | None = None,
+    slides: Sequence[SlideAnalysis], *, detector: str, parameters: Mapping[str, Any] | None = None
 ) -> Analysis:
-    """A reviewed slide as an analysis, to be written.
+    """Reviewed slides as an analysis, to be written.
 
     Parameters
     ----------
-    slide : Slide
-    table : CellTable
+    slides : sequence of SlideAnalysis
     detector : str
         Name of the detector that located the cells.
-    parameters : mapping
+    parameters : mapping, optional
         Of that detector.
-    failures : tuple of Failure
-        Fields that could not be read.
-    blood_cells : mapping, optional
-        Field to red cells and platelets, where they were counted.
     """
-    predictions = [cell.prediction for cell in table.values() if cell.prediction is not None]
+    cells = [cell for one in slides for cell in one.table.values()]
+    predictions = [cell.prediction for cell in cells if cell.prediction is not None]
     models = sorted({p.model_id for p in predictions})
     threshold = max((p.threshold for p in predictions), default=None)
-    one = SlideAnalysis(slide, table, failures, blood_cells or {}, detector)
-    return Analysis((one,), detector, ", ".join(models), threshold, parameters)
+    return Analysis(tuple(slides), detector, ", ".join(models), threshold, parameters or {})
 
 
 def load_eight_classes(

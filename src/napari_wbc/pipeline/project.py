@@ -10,8 +10,8 @@ from pathlib import Path
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.slide import Slide
-from napari_wbc.pipeline.agreement import Agreement, agreement
-from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis
+from napari_wbc.pipeline.agreement import CONSENSUS, Agreement, agreement, annotations_of
+from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.storage.workspace import Workspace, open_workspace
 
@@ -48,13 +48,12 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
         if not slides:
             raise WbcError(f"{path}: no slide in this project; choose another.")
         _check_reading(workspace, slides, reading, path)
-        found = tuple(
-            SlideAnalysis(slide, workspace.table(slide.name, reading), (), {}, "project") for slide in slides
-        )
-    said = [cell.prediction for one in found for cell in one.table.values() if cell.prediction is not None]
-    models = ", ".join(sorted({prediction.model_id for prediction in said}))
-    threshold = max((prediction.threshold for prediction in said), default=None)
-    return Analysis(found, "project", models, threshold, {})
+        taxonomy = workspace.taxonomy
+        found = [
+            SlideAnalysis(slide, workspace.table(slide.name, reading), detector="project", taxonomy=taxonomy)
+            for slide in slides
+        ]
+    return analysis_of(found, detector="project")
 
 
 def export_project_steps(path: str | Path, out: str | Path, *, reading: str = "") -> Steps[Analysis]:
@@ -70,9 +69,7 @@ def export_project_steps(path: str | Path, out: str | Path, *, reading: str = ""
         As in :func:`project_analysis`.
     """
     analysis = project_analysis(path, reading=reading)
-    with _opened(path) as workspace:
-        taxonomy = workspace.taxonomy
-    yield from write_results(analysis, out, taxonomy)
+    yield from write_results(analysis, out, analysis.taxonomy)
     return analysis
 
 
@@ -93,7 +90,7 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
     """
     with _opened(path) as workspace:
         slides, taxonomy = workspace.slides(), workspace.taxonomy
-        names = {name for slide in slides for name in workspace.readings(slide.name)} - {"", "consensus"}
+        names = {name for slide in slides for name in workspace.readings(slide.name)} - {"", CONSENSUS}
         if not second:
             if len(names) != 1:
                 told = ", ".join(sorted(names)) or "none"
@@ -103,14 +100,7 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
             _check_reading(workspace, slides, name, path)
         result = []
         for slide in slides:
-            one, two = (
-                {
-                    cell.cell_id: cell.annotation
-                    for cell in workspace.table(slide.name, name).values()
-                    if cell.annotation is not None
-                }
-                for name in (first, second)
-            )
+            one, two = (annotations_of(workspace.table(slide.name, name)) for name in (first, second))
             result.append(Readers(slide.name, first, second, agreement(one, two, taxonomy)))
     return tuple(result)
 

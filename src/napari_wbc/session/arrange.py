@@ -5,7 +5,6 @@ Invariant: pure. The same table gives the same groups in the same order.
 
 from __future__ import annotations
 
-import math
 from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,25 +13,17 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.table import CellTable, TableDiff
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.session.order import by_certainty, by_unlikeness
 
 __all__ = ["ORDERS", "Group", "Keep", "arranged", "rearranged"]
 
 Keep = Callable[[Cell], bool]
 
 
-def _confidence(cell: Cell) -> float:
-    return -1.0 if cell.prediction is None else cell.prediction.confidence
-
-
-def _unlikeness(cell: Cell) -> float:
-    unlikeness = None if cell.prediction is None else cell.prediction.unlikeness
-    return math.inf if unlikeness is None else -unlikeness
-
-
 _KEYS: dict[str, Callable[[Cell], float]] = {
-    "confidence": _confidence,
-    "unlikeness": _unlikeness,
-    "likeness": lambda cell: -_confidence(cell),
+    "confidence": by_certainty,
+    "unlikeness": by_unlikeness,
+    "likeness": lambda cell: -by_certainty(cell),
     "field": lambda _cell: 0.0,
 }
 

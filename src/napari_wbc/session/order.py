@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +12,7 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["EVERY_CELL", "Filter", "Order", "disagreed", "queue_of"]
+__all__ = ["EVERY_CELL", "Filter", "Order", "by_certainty", "by_unlikeness", "disagreed", "queue_of"]
 
 
 class Order(StrEnum):
@@ -73,7 +74,10 @@ class Filter:
             (self.reviewed is None or self.reviewed == (cell.annotation is not None))
             and (not self.fov_id or cell.fov_id == self.fov_id)
             and (not self.labels or cell.label in self.labels)
-            and ((self.lowest, self.highest) == (0, 1) or self.lowest <= _confidence(cell) <= self.highest)
+            and (
+                (self.lowest, self.highest) == (0, 1)
+                or self.lowest <= max(by_certainty(cell), 0.0) <= self.highest
+            )
         )
 
 
@@ -102,30 +106,28 @@ def _key(order: Order, table: CellTable, taxonomy: Taxonomy) -> Callable[[Cell],
     """What to sort cells by."""
     match order:
         case Order.LEAST_CERTAIN:
-            return lambda cell: (cell.prediction is not None, _confidence(cell))
+            return lambda cell: (by_certainty(cell),)
         case Order.MOST_UNLIKE:
-            return _likeness
+            return lambda cell: (by_unlikeness(cell),)
         case Order.DISAGREEMENTS:
-            return lambda cell: (-_confidence(cell),)
+            return lambda cell: (-by_certainty(cell),)
         case Order.CLASS_BY_CLASS:
             rank = {label: i for i, label in enumerate(taxonomy.labels)}
-            return lambda cell: (
-                rank.get(cell.label, len(rank)),
-                cell.prediction is not None,
-                _confidence(cell),
-            )
+            return lambda cell: (rank.get(cell.label, len(rank)), by_certainty(cell))
         case Order.FIELD_BY_FIELD:
             fields = {fov: i for i, fov in enumerate(dict.fromkeys(cell.fov_id for cell in table.values()))}
             return lambda cell: (fields[cell.fov_id],)
 
 
-def _confidence(cell: Cell) -> float:
-    return cell.prediction.confidence if cell.prediction else 0.0
+def by_certainty(cell: Cell) -> float:
+    """Key that sorts the least certain cell first; one without a prediction before all others."""
+    return -1.0 if cell.prediction is None else cell.prediction.confidence
 
 
-def _likeness(cell: Cell) -> tuple[float, ...]:
-    unlikeness = cell.prediction.unlikeness if cell.prediction else None
-    return (1, 0) if unlikeness is None else (0, -unlikeness)
+def by_unlikeness(cell: Cell) -> float:
+    """Key that sorts the cell first that is most unlike the training data; where it is not known, last."""
+    unlikeness = None if cell.prediction is None else cell.prediction.unlikeness
+    return math.inf if unlikeness is None else -unlikeness
 
 
 def disagreed(cell: Cell, taxonomy: Taxonomy) -> bool:

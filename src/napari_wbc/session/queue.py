@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from psygnal import Signal
@@ -20,6 +19,7 @@ from scipy.special import betaincinv
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.slide import Slide
+from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Place, Taxonomy
 from napari_wbc.session.order import EVERY_CELL, Filter, Order, queue_of
@@ -230,7 +230,7 @@ class ReviewQueue:
         cell, taxonomy = self._cell(), self._session.taxonomy
         if label not in taxonomy.labels:
             raise WbcError(f"{label!r} is no label; choose one of {', '.join(taxonomy.labels)}.")
-        said = Annotation(label, annotator, datetime.now(UTC).isoformat(timespec="milliseconds"))
+        said = Annotation(label, annotator, now())
         if cell.annotation != said:
             self._session.commit(self._session.table.with_cells([cell.annotated(said)]), f"label {label}")
             if self._session.table[cell.cell_id].annotation != said:

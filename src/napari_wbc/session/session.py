@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from psygnal import Signal
@@ -12,7 +11,7 @@ from psygnal import Signal
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import FieldOfView, Slide
-from napari_wbc.model.step import Cause, Step, StepHead
+from napari_wbc.model.step import Cause, Step, StepHead, now
 from napari_wbc.model.table import CellTable, TableDiff, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.session.autosave import Autosave, SaveState
@@ -317,8 +316,7 @@ class Session:
 
     def _step(self, what: str, cause: Cause, change: TableDiff, *, of: int = 0) -> Step:
         self._last += 1
-        when = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return Step(self._last, what, cause, change, self.reader, when, of)
+        return Step(self._last, what, cause, change, self.reader, now(), of)
 
     def _become(self, table: CellTable, step: Step) -> None:
         old, self._table = self._table, table

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["make_folder", "write_bytes", "write_text"]
+__all__ = ["beside", "make_folder", "write_bytes", "write_text"]
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A file to be made beside another one, whose place it may take; deleted in the end if it is left."""
+    part = path.with_name(f".{uuid.uuid4().hex[:12]}.part")
+    try:
+        yield part
+    finally:
+        if part.exists():
+            part.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -19,18 +32,15 @@ def write_bytes(path: Path, data: bytes) -> None:
     WbcError
         If it cannot be written; the old file is then as it was.
     """
-    part = path.with_name(f".{uuid.uuid4().hex[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with beside(path) as part:
             with part.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
             _sync_folder(path.parent)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise WbcError(
             f"{path}: cannot be written ({error.strerror or error}); choose another place."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from napari_wbc.errors import WbcError
 from napari_wbc.layers.field import FieldView
 from napari_wbc.model.cell import Annotation
+from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import UNIDENTIFIED
 from napari_wbc.session.edit import joined, split
@@ -61,7 +61,7 @@ class ReviewActions:
             self._say(f"1 cell: {label}")
             self._queue.give(label, session.reader)
         else:
-            said = Annotation(label, session.reader, datetime.now(UTC).isoformat(timespec="milliseconds"))
+            said = Annotation(label, session.reader, now())
             cells = [session.table[key].annotated(said) for key in chosen]
             if session.commit(session.table.with_cells(cells), f"label {label}"):
                 self._say(f"{counted(cells)}: {label}")
@@ -79,7 +79,7 @@ class ReviewActions:
         if chosen and chosen == (self._queue.current,):
             self._queue.accept(session.reader)
             return
-        when = datetime.now(UTC).isoformat(timespec="milliseconds")
+        when = now()
         cells = [cell for key in chosen if (cell := session.table[key]).label != UNIDENTIFIED]
         said = [c.annotated(Annotation(c.label, session.reader, when)) for c in cells]
         if session.commit(session.table.with_cells(said), "accept"):

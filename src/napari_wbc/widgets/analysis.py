@@ -173,14 +173,10 @@ class AnalysisPanel(QWidget):
         """Write the slide as it is now: cells, outlines, differential, overlays."""
         self.view.settle()
         table, taxonomy, found = self.session.table, self.session.taxonomy, self._found
-        analysis = analysis_of(
-            self.session.slide,
-            table,
-            detector=found.detector if found else "by hand",
-            parameters=self._parameters if found else {},
-            failures=found.failures if found else (),
-            blood_cells=found.blood_cells if found else {},
-        )
+        detector = found.detector if found else "by hand"
+        failures, blood_cells = (found.failures, found.blood_cells) if found else ((), {})
+        one = SlideAnalysis(self.session.slide, table, failures, blood_cells, detector, taxonomy=taxonomy)
+        analysis = analysis_of([one], detector=detector, parameters=self._parameters if found else {})
         self.jobs.start(
             lambda: write_results(analysis, folder, taxonomy, read=self.view.read),
             lambda written: self.said.emit(f"{len(table)} cells written to {written}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_wbc.session.arrange import ORDERS
+from napari_wbc.session.order import Filter
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery import Gallery
 from napari_wbc.widgets.layout import row
@@ -51,6 +52,4 @@ class GalleryPanel(QWidget):
 
     def _on_which(self, name: str) -> None:
         reviewed = WHICH[name]
-        self.gallery.set_filter(
-            None if reviewed is None else lambda cell: (cell.annotation is not None) == reviewed
-        )
+        self.gallery.set_filter(None if reviewed is None else Filter(reviewed=reviewed).admits)

@@ -34,6 +34,7 @@ from napari_wbc.storage.workspace import (
     restore_backup,
 )
 from napari_wbc.widgets.layout import row
+from napari_wbc.widgets.readers import FIRST
 from napari_wbc.widgets.worker import Job, LatestJob
 
 __all__ = ["ProjectPanel", "project_path"]
@@ -46,7 +47,6 @@ SHOWN = {
     "not saved": ("NOT SAVED", "#d40000"),
     "read only": ("Read only", "#b8860b"),
 }
-FIRST = "First reader"
 FILES = "Projects (*.wbc)"
 
 

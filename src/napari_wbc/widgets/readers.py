@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 
 from qtpy.QtCore import Signal
@@ -21,16 +20,18 @@ from qtpy.QtWidgets import (
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.step import now
 from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.pipeline.agreement import Agreement, agreement, consensus
+from napari_wbc.pipeline.agreement import Agreement, agreement, annotations_of, consensus
 from napari_wbc.session.session import Session
 from napari_wbc.storage.workspace import Workspace
 from napari_wbc.widgets.layout import row
 from napari_wbc.widgets.worker import Job
 
-__all__ = ["ReadersPanel"]
+__all__ = ["FIRST", "ReadersPanel"]
 
 FIRST = "First reader"
+"""How the first reader's reading, whose name is empty, is called on screen."""
 Said = dict[str, Annotation]
 
 
@@ -132,9 +133,8 @@ class ReadersPanel(QWidget):
     def write_consensus(self) -> None:
         """Hand over what both say and what was settled, for a reading of its own."""
         session = self._session
-        when = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
-            agreed = consensus(*self._labels, self._choices, session.taxonomy, when=when)
+            agreed = consensus(*self._labels, self._choices, session.taxonomy, when=now())
         except WbcError as error:
             self.said.emit(str(error))
             return
@@ -190,10 +190,7 @@ def _compare_steps(
 ) -> Steps[tuple[Agreement, Said, Said]]:
     """Agreement of two readings, and what each says."""
     yield Progress("comparing", 0, 1)
-    first, second = (
-        {c.cell_id: c.annotation for c in workspace.table(slide, reading).values() if c.annotation}
-        for reading in pair
-    )
+    first, second = (annotations_of(workspace.table(slide, reading)) for reading in pair)
     return agreement(first, second, taxonomy), first, second
 
 

@@ -53,6 +53,15 @@ def test_the_migrations_make_the_tables_that_are_used(closed):
     assert ours == []
 
 
+def test_a_file_of_an_older_version_is_backed_up_as_it_was_then_brought_up_to_date(closed):
+    pragma(closed, f"user_version = {VERSION - 1}")
+    opened = open_workspace(closed)
+    assert opened.table("s") == CellTable([ONE])
+    opened.close()
+    assert pragma(closed, "user_version") == (VERSION,)
+    assert pragma(backup_of(closed), "user_version") == (VERSION - 1,)
+
+
 def spoil_zero(path):
     path.write_bytes(b"")
 

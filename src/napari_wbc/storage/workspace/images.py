@@ -14,8 +14,6 @@ from napari_wbc.storage.workspace.workspace import Workspace
 
 __all__ = ["ImageFault", "check_images_steps", "pointed_to"]
 
-CHUNK = 1 << 22
-
 
 @dataclass(frozen=True, slots=True)
 class ImageFault:
@@ -105,8 +103,5 @@ def pointed_to(workspace: Workspace, slide: Slide, folder: str | Path) -> Slide:
 
 def sha256_of(path: Path) -> str:
     """Of a file's bytes, as hexadecimal digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import uuid
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from sqlalchemy.pool import StaticPool
 
 from napari_wbc.errors import WbcError, WorkspaceError
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.storage.atomic import beside
 from napari_wbc.storage.workspace.workspace import Workspace
 
 __all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace", "restore_backup"]
@@ -58,21 +59,18 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
             f"{path}: this project is gone, but {backup_of(path).name} beside it is its backup; open that.",
             backup_of(path),
         )
-    part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(part)) as file:
-            file.execute(f"PRAGMA application_id = {APPLICATION}")
-        _migrate(part)
-        engine = _engine(part, write=True)
-        Workspace(path, engine).put("taxonomy", taxonomy.to_dict())
-        engine.dispose()
-        _put_in_place(part, path)
+        with beside(path) as part:
+            with closing(sqlite3.connect(part)) as file:
+                file.execute(f"PRAGMA application_id = {APPLICATION}")
+            _migrate(part)
+            engine = _engine(part, write=True)
+            Workspace(path, engine).put("taxonomy", taxonomy.to_dict())
+            engine.dispose()
+            _put_in_place(part, path)
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         raise WbcError(f"{path}: a project cannot be made here ({error}); choose another place.") from error
-    finally:
-        if part.exists():
-            part.unlink()
     return _opened(path, read_only=False, back_up=False)
 
 
@@ -85,21 +83,19 @@ def restore_backup(path: str | Path) -> Path:
         Where the damaged file is now; ``path`` itself where there was none.
     """
     path, backup = Path(path).resolve(), backup_of(path)
-    aside, part = path, _part(path)
-    journal = path.with_name(f"{path.name}-journal")
+    aside, journal = path, path.with_name(f"{path.name}-journal")
+    _checked(backup)
     try:
-        _checked(backup)
-        _copy(backup, part)
-        if path.exists():
-            aside = path.with_name(f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
-            path.replace(aside)
-        if journal.exists():  # of the damaged file; it would be rolled back into this one
-            journal.replace(aside.with_name(f"{aside.name}-journal.old"))
-        _put_in_place(part, path)
+        with beside(path) as part:
+            _copy(backup, part)
+            if path.exists():
+                aside = path.with_name(f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
+                path.replace(aside)
+            if journal.exists():  # of the damaged file; it would be rolled back into this one
+                journal.replace(aside.with_name(f"{aside.name}-journal.old"))
+            _put_in_place(part, path)
     except (OSError, sqlite3.Error) as error:
         raise WbcError(f"{backup}: the backup cannot be put in place ({error}); copy it by hand.") from error
-    finally:
-        part.unlink(missing_ok=True)
     return aside
 
 
@@ -134,14 +130,14 @@ def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
             lock, why = None, "another program has it open"
         except OSError as error:
             lock, why = None, f"it cannot be locked: {error.strerror}"
-    if version < VERSION:
-        if lock is None:
-            raise _unusable(
-                path, f"this file was made by an older version and cannot be brought up to date, since {why}"
-            )
-        _migrated(path)
+    if version < VERSION and lock is None:
+        raise _unusable(
+            path, f"this file was made by an older version and cannot be brought up to date, since {why}"
+        )
     if lock is not None and back_up:
         _back_up(path)
+    if version < VERSION:
+        _replaced(path, path, _migrate)
     return Workspace(path, _engine(path, write=lock is not None), read_only=why, lock=lock)
 
 
@@ -243,10 +239,6 @@ def _engine(path: Path, *, write: bool) -> Engine:
     return engine
 
 
-def _part(path: Path) -> Path:
-    return path.with_name(f".{uuid.uuid4().hex[:12]}.part")
-
-
 def _migrate(path: Path) -> None:
     """Bring a file to the newest version, in place; only ever done to a copy."""
     from alembic import command
@@ -265,29 +257,21 @@ def _migrate(path: Path) -> None:
     engine.dispose()
 
 
-def _migrated(path: Path) -> None:
-    """Replace a file of an older version by one of this version."""
-    part = _part(path)
-    try:
-        _copy(path, part)
-        _migrate(part)
-        _copy(path, backup_of(path))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _back_up(path: Path) -> None:
-    part = _part(path)
     try:
-        _copy(path, part)
-        part.replace(backup_of(path))
+        _replaced(path, backup_of(path))
     except (OSError, sqlite3.Error) as error:
         raise WbcError(
             f"{path}: no backup can be written beside it ({error}); make room on the disk, then try again."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def _replaced(source: Path, target: Path, change: Callable[[Path], None] = lambda _copy: None) -> None:
+    """Replace a file by a copy of another, or of itself, that was changed before it took its place."""
+    with beside(target) as part:
+        _copy(source, part)
+        change(part)
+        part.replace(target)
 
 
 def _copy(source: Path, target: Path) -> None:
