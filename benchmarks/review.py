@@ -123,7 +123,7 @@ class Screen:
         canvas = self.viewer.window._qt_viewer.canvas
         self.canvas = canvas.native
         canvas._scene_canvas.events.draw.connect(self._on_drawn, position="last")
-        self.bench._loader.returned.connect(self._on_loaded)
+        self.bench.loader.loaded.connect(self._on_loaded)
 
     @property
     def gallery(self) -> Gallery:
@@ -158,7 +158,7 @@ class Screen:
 
     def _shown(self, complete: bool) -> bool:
         painted = self.gallery_painted and self.canvas_painted
-        busy = self.bench._loader.running or self.bench.project.jobs.running
+        busy = self.bench.loader.running or self.bench.project.jobs.running
         return painted and not busy and (not complete or not self.missing())
 
     def missing(self) -> int:

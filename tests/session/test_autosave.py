@@ -40,6 +40,25 @@ def session(workspace):
     made.close()
 
 
+def failing(workspace, method, error, monkeypatch):
+    """Let a method of a project fail as long as the first of what comes back is true."""
+    works, broken = getattr(workspace, method), [True]
+
+    def full(*args):
+        if broken[0]:
+            raise error
+        works(*args)
+
+    monkeypatch.setattr(workspace, method, full)
+    return broken
+
+
+def wait_until_saved(session):
+    deadline = time.monotonic() + 5
+    while session.saved.kind != "saved" and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def reopened(session, path, **kwargs):
     session.close()
     workspace = open_workspace(path)
@@ -112,22 +131,13 @@ def test_undo_and_redo_survive_a_restart(session, workspace, tmp_path):
 
 def test_what_cannot_be_written_is_said_kept_and_tried_again(session, workspace, monkeypatch):
     monkeypatch.setattr(autosave, "RETRY_S", 0.05)
-    write, broken = workspace.write, [True]
-
-    def full(*args):
-        if broken[0]:
-            raise WbcError("the disk is full")
-        write(*args)
-
-    monkeypatch.setattr(workspace, "write", full)
+    broken = failing(workspace, "write", WbcError("the disk is full"), monkeypatch)
     session.commit(CellTable([cell(0)]), "draw")
     session.commit(CellTable([cell(0), cell(1)]), "draw")
     assert not session.flush()
     assert session.saved == autosave.SaveState("not saved", "the disk is full")
     broken[0] = False
-    deadline = time.monotonic() + 5
-    while session.saved.kind != "saved" and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until_saved(session)
     assert workspace.table("s") == session.table
 
 
@@ -181,37 +191,21 @@ def test_what_a_person_took_out_is_known_even_after_a_restart(session, workspace
 
 def test_steps_that_were_written_are_not_written_again_when_a_note_cannot_be(session, workspace, monkeypatch):
     monkeypatch.setattr(autosave, "RETRY_S", 0.02)
-    put, broken = workspace.put, [True]
-
-    def full(*args):
-        if broken[0]:
-            raise TypeError("no such luck")
-        put(*args)
-
-    monkeypatch.setattr(workspace, "put", full)
+    broken = failing(workspace, "put", TypeError("no such luck"), monkeypatch)
     session.commit(CellTable([cell(0)]), "draw")
     session.note("place", {"at": 1})
     assert not session.flush()
     assert session.saved.why == "TypeError: no such luck"
     session.commit(CellTable([cell(0), cell(1)]), "draw")
     broken[0] = False
-    deadline = time.monotonic() + 5
-    while session.saved.kind != "saved" and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until_saved(session)
     assert workspace.table("s") == session.table
     assert workspace.get("place") == {"at": 1}
 
 
 def test_closing_tries_once_more(session, workspace, monkeypatch):
     monkeypatch.setattr(autosave, "RETRY_S", 60)
-    write, broken = workspace.write, [True]
-
-    def full(*args):
-        if broken[0]:
-            raise WbcError("the disk is full")
-        write(*args)
-
-    monkeypatch.setattr(workspace, "write", full)
+    broken = failing(workspace, "write", WbcError("the disk is full"), monkeypatch)
     session.commit(CellTable([cell(0)]), "draw")
     assert not session.flush()
     broken[0] = False

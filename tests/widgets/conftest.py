@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.widgets.red_fields import FIELDS, Reader
 
 from napari_wbc.classify.preset import Preset
 from napari_wbc.imaging.read import open_slide
@@ -18,6 +19,7 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.weights.card import ModelCard
+from napari_wbc.widgets.thumbnails import Thumbnails
 from napari_wbc.widgets.workbench import Workbench
 
 
@@ -94,3 +96,16 @@ def bench(viewer: Any, detector: FakeDetector, wait: Callable[[Workbench], None]
 def wait(qtbot: Any) -> Callable[[Workbench], None]:
     """Let the work that is under way end."""
     return lambda bench: qtbot.waitUntil(lambda: not bench.busy, timeout=20_000)
+
+
+@pytest.fixture
+def reader():
+    return Reader()
+
+
+@pytest.fixture
+def thumbnails(reader, qtbot):
+    thumbnails = Thumbnails(reader, FIELDS.get)
+    yield thumbnails
+    thumbnails.cancel()
+    qtbot.waitUntil(lambda: not thumbnails.running)

@@ -342,7 +342,7 @@ def test_no_cell_is_judged_by_the_image_of_another_field(analyzed, wait, qtbot):
         return read(field)
 
     bench.view.read = slow
-    bench._ahead = {}
+    bench.loader.cancel()
     third = bench.session.table.of_field(bench.session.slide.fields[1].fov_id)[0]
     bench.session.select([third.cell_id])
     bench._keys["3"]()
@@ -372,7 +372,8 @@ def test_a_field_that_cannot_be_read_shows_no_other_image(analyzed, wait):
     def gone(_field):
         raise OSError("stale handle")
 
-    bench.view.read, bench._ahead = gone, {}
+    bench.loader.cancel()
+    bench.view.read = gone
     bench.fields.step(1)
     wait(bench)
     assert not bench.viewer.layers["slide"].data.any()
@@ -386,7 +387,7 @@ def test_the_field_of_the_next_cell_is_read_ahead(analyzed, wait):
     bench.queue.next()
     wait(bench)
     following = bench.session.table[bench.queue.following].fov_id
-    assert following in {field.fov_id for field in bench._ahead}
+    assert following in {field.fov_id for field in bench.loader._ahead}
     bench.queue.next()
     assert bench.view.ready
 

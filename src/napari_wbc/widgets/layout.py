@@ -6,9 +6,17 @@ from html import escape
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QPainter, QPaintEvent
-from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFrame,
+    QGroupBox,
+    QHBoxLayout,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
-__all__ = ["TextLines", "group", "row"]
+__all__ = ["TextLines", "group", "row", "scrolled"]
 
 
 class TextLines(QWidget):
@@ -72,3 +80,15 @@ def group(title: str, *widgets: QWidget) -> QGroupBox:
     for widget in widgets:
         layout.addWidget(widget)
     return box
+
+
+def scrolled(inside: QWidget) -> QScrollArea:
+    """A widget that can be scrolled up and down where the screen is too small for it."""
+    scroll = QScrollArea()
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(inside)
+    bar = scroll.verticalScrollBar().sizeHint().width()
+    scroll.setMinimumWidth(inside.minimumSizeHint().width() + bar)
+    return scroll

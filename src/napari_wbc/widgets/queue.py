@@ -28,7 +28,6 @@ class QueuePanel(QWidget):
     """
 
     accept_chosen = Signal()
-    started = Signal()
 
     def __init__(self, session: Session, queue: ReviewQueue) -> None:
         super().__init__()
@@ -95,7 +94,6 @@ class QueuePanel(QWidget):
             self.which.setCurrentText("all")
             order, only = self.value()
         self.queue.start(order, only)
-        self.started.emit()
 
     def _confidence(self, value: float) -> QDoubleSpinBox:
         box = QDoubleSpinBox()

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import napari
-import numpy as np
-import numpy.typing as npt
 from napari.layers import Image, Shapes
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QFrame,
-    QPushButton,
-    QScrollArea,
-    QTabWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFileDialog, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.field import FIELDS_KEY, PROJECT_KEY, FieldView
-from napari_wbc.layers.focus import camera_place, restore_camera
+from napari_wbc.layers.focus import restore_camera
 from napari_wbc.model.cell import Annotation
-from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.pipeline.agreement import CONSENSUS
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.actions import ReviewActions, counted
@@ -41,23 +32,20 @@ from napari_wbc.widgets.fields import FieldList
 from napari_wbc.widgets.gallery_panel import GalleryPanel
 from napari_wbc.widgets.key_choice import KeysDialog, keep_keys, with_kept_keys
 from napari_wbc.widgets.keys import bind_keys
-from napari_wbc.widgets.layout import TextLines, group, row
+from napari_wbc.widgets.layout import TextLines, group, row, scrolled
+from napari_wbc.widgets.loading import FieldLoader, Read
+from napari_wbc.widgets.place import PlaceKeeper
 from napari_wbc.widgets.project import ProjectPanel
 from napari_wbc.widgets.queue import QueuePanel
 from napari_wbc.widgets.readers import ReadersPanel
 from napari_wbc.widgets.references import ReferencePanel
 from napari_wbc.widgets.review import ReviewWidget
 from napari_wbc.widgets.thumbnails import Thumbnails
-from napari_wbc.widgets.worker import LatestJob
 
 __all__ = ["Workbench"]
 
 READ_EVERY_MS = 2000
 """napari's Features table edits in place without a signal, so the layer is also read by the clock."""
-PLACE, QUEUE = "place", "queue"
-"""Notes of a project: field, camera and place in the queue, and the cells of the queue."""
-CONSENSUS = "consensus"
-"""The reading that holds what two readers say together."""
 
 
 class Workbench(QWidget):
@@ -78,11 +66,8 @@ class Workbench(QWidget):
         self.session.reader = self.session.reader or getpass.getuser()
         self.view = FieldView(napari_viewer, self.session)
         self.queue = ReviewQueue(self.session)
-        self._loader, self._reader = LatestJob(self), LatestJob(self)
-        self._ahead: dict[FieldOfView, npt.NDArray[np.uint8]] = {}
-        self._restoring: object = None
-        self._place: dict[str, Any] = {}
-        self._ids: tuple[str, ...] = ()
+        self.loader = FieldLoader(self.view, self)
+        self.place = PlaceKeeper(self.session, self.view, self.queue)
         self._consensus: dict[str, Annotation] = {}
         self._choosing = False
         self._build()
@@ -95,7 +80,7 @@ class Workbench(QWidget):
         self._open = True
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.view.pull)
-        self._clock.timeout.connect(self._keep_place)
+        self._clock.timeout.connect(self.place.keep)
         self._clock.start(READ_EVERY_MS)
         self._say("Open a folder of fields, or use the image that is open.")
 
@@ -118,7 +103,6 @@ class Workbench(QWidget):
         self.review = ReviewWidget(session)
         self.queue_panel = QueuePanel(session, self.queue)
         self.references = ReferencePanel(session, self.thumbnails)
-        self.show_gallery = self.review.gallery
         self.readers = ReadersPanel(session)
         self.counts = CountsTable(session)
         self.counts.setMinimumHeight(120)
@@ -136,17 +120,9 @@ class Workbench(QWidget):
         layout.addWidget(group("Slide", self.project, row(self._open_folder, self._use_image), self.fields))
         layout.addWidget(self.tabs)
         layout.addWidget(group("Differential", self.counts, self.export), stretch=1)
-        scroll = QScrollArea()  # for small screens
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        scroll.setMinimumWidth(
-            inside.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width()
-        )
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
-        outside.addWidget(scroll)
+        outside.addWidget(scrolled(inside))
         outside.addWidget(self.status)
 
     def _connect(self) -> None:
@@ -159,7 +135,7 @@ class Workbench(QWidget):
             (panel.classify, panel.classify_drawn),
             (panel.adapt, panel.adapt_to_slide),
             (self.export, self._ask_export),
-            (self.show_gallery, self.open_gallery),
+            (self.review.gallery, self.open_gallery),
         ):
             button.clicked.connect(guarded(action))
         for speaker in (panel, self.project, self.readers):
@@ -169,9 +145,7 @@ class Workbench(QWidget):
         self.project.opened.connect(self._on_opened)
         self.project.wanted.connect(guarded(lambda wanted: self.open_project(*wanted)))
         self.readers.consensus_found.connect(guarded(self._keep_consensus))
-        self._loader.returned.connect(self._on_loaded)
-        self._loader.failed.connect(self._say)
-        self._reader.returned.connect(self._on_read)
+        self.loader.loaded.connect(self._on_loaded)
         self.review.label_chosen.connect(guarded(actions.label))
         self.review.keys.clicked.connect(self._choose_keys)
         self.review.undo_chosen.connect(guarded(actions.undo))
@@ -181,7 +155,6 @@ class Workbench(QWidget):
         self.review.join_chosen.connect(guarded(actions.join))
         self.review.delete_chosen.connect(guarded(actions.delete))
         self.queue_panel.accept_chosen.connect(guarded(actions.accept))
-        self.queue_panel.started.connect(self._on_started)
         self.readers.cell_chosen.connect(guarded(actions.go_to))
         self.counts.label_clicked.connect(guarded(actions.show_label))
         self.session.field_changed.connect(self._on_field)
@@ -248,10 +221,9 @@ class Workbench(QWidget):
         """
         if not self._open:
             return
-        self._keep_place()
+        self.place.keep()
         self._open = False
-        self._loader.cancel()
-        self._reader.cancel()
+        self.loader.cancel()
         self.thumbnails.cancel()
         self.viewer.layers.events.inserted.disconnect(self._on_layer)
         self._bind_cells(None)
@@ -260,13 +232,18 @@ class Workbench(QWidget):
         self.session.refused.disconnect(self._say)
         self.session.selection_changed.disconnect(self._on_chosen)
         self.queue.current_changed.disconnect(self._on_current)
+        for let_go in (
+            self.counts.close_session,
+            self.review.close_session,
+            self.fields.close_session,
+            self.queue_panel.close_session,
+            self.references.close_session,
+            self.readers.close_session,
+            self.analysis.close_session,
+        ):
+            let_go()
         if self.gallery_panel is not None:
             self.gallery_panel.gallery.close_session()
-        for close in (w.close_session for w in (self.counts, self.review, self.fields, self.queue_panel)):
-            close()
-        self.references.close_session()
-        self.readers.close_session()
-        self.analysis.close_session()
         self.queue.close()
         self.view.close()
         if not self.project.close_session():
@@ -278,8 +255,7 @@ class Workbench(QWidget):
     def busy(self) -> bool:
         """Whether anything is opened, read, previewed, analyzed or classified at this moment."""
         return (
-            self._loader.running
-            or self._reader.running
+            self.loader.running
             or self.analysis.busy
             or self.project.busy
             or self.readers.jobs.running
@@ -362,64 +338,38 @@ class Workbench(QWidget):
     def _may_leave(self) -> bool:
         """Take the last edits in, and ask before what could not be saved is dropped."""
         self.view.settle()
-        self._keep_place()
+        self.place.keep()
         if self.project.opening:
             raise WbcError("A project is still being opened; wait a moment.")
         if not self.project.may_leave():
             return False
-        for job in (self._loader, self._reader):
-            job.cancel()  # its field is one of the slide that is left
-        self._ahead = {}
+        self.loader.cancel()  # its fields are of the slide that is left
         self.analysis.forget()
         return True
-
-    def _keep_place(self) -> None:
-        field = self.session.field
-        if field is None:
-            return
-        place = {"field": field.fov_id, "camera": camera_place(self.viewer), "queue": self.queue.place}
-        if place != self._place and self.view.ready:
-            self._place = place
-            self.session.note(self._note(PLACE), place)
-        if self.queue.ids is not self._ids:
-            self._ids = self.queue.ids
-            self.session.note(self._note(QUEUE), list(self._ids))
-
-    def _note(self, key: str) -> str:
-        """Name of a note of this slide and reading."""
-        return f"{key}/{self.session.slide.name}/{self.session.reading}"
 
     def _on_opened(self, loaded: Loaded) -> None:
         """Go back to the place where the project was left."""
         self.thumbnails.clear()
-        self._place = {}
         self.session.reader = loaded.reading or getpass.getuser()
         slide = loaded.slide
         known = f", {len(loaded.table)} cells as you left them" if loaded.table else ""
         self._say(f"{slide.name}: {len(slide.fields)} fields{known}" if slide.fields else "No slide is open.")
         if loaded.table:
             self.open_gallery()
-        place = loaded.workspace.get(self._note(PLACE)) if loaded.workspace else None
-        if loaded.workspace and isinstance(place, dict):
-            if loaded.table:
-                self.queue.resume(place.get("queue"), loaded.workspace.get(self._note(QUEUE)))
-                self._ids = self.queue.ids
-            if self._field_of(str(place.get("field"))) is not None:
-                self._restoring = place.get("camera")
-                self.session.show_field(place["field"])
-            if self.queue.current:
-                self.tabs.setCurrentIndex(1)
-        if self._consensus and loaded.reading == CONSENSUS:
-            self._write_consensus()
-        self._consensus = {}
+        self.place.restore(loaded)
+        if self.queue.current:
+            self.tabs.setCurrentIndex(1)
+        agreed, self._consensus = self._consensus, {}
+        if agreed and loaded.reading == CONSENSUS:
+            self._write_consensus(agreed)
 
     def _keep_consensus(self, agreed: dict[str, Annotation]) -> None:
         """Open the reading that holds what two readers say together, and write it there."""
         self._consensus = agreed
         self.project.read_as(CONSENSUS)
 
-    def _write_consensus(self) -> None:
-        agreed, self._consensus, table = self._consensus, {}, self.session.table
+    def _write_consensus(self, agreed: dict[str, Annotation]) -> None:
+        table = self.session.table
         cells = [table[key].annotated(said) for key, said in agreed.items() if key in table]
         if self.session.commit(table.with_cells(cells), "consensus"):
             self._say(f"Consensus on {counted(cells)}, kept as a reading of its own. Undo takes it back.")
@@ -428,9 +378,6 @@ class Workbench(QWidget):
         self._bind_cells(self.view.ensure_cells().layer)
         if self.session.table:
             self.open_gallery()
-
-    def _on_started(self) -> None:
-        self._on_current(self.queue.current)
 
     def _on_current(self, cell_id: str) -> None:
         """The next cell comes into the middle, enlarged."""
@@ -445,13 +392,10 @@ class Workbench(QWidget):
         table = self.session.table
         cells = [table[key] for key in cell_ids if key in table]
         if not self._choosing:
-            self._choosing = True
-            try:
-                if cells and (self.session.field is None or cells[0].fov_id != self.session.field.fov_id):
+            with self._choose():
+                if cells:
                     self.session.show_field(cells[0].fov_id)
                 self.view.select(cell_ids, center=cell_ids[:1] != (self.queue.current,))
-            finally:
-                self._choosing = False
         if len(cells) == 1:
             self.references.show_cell(cells[0].cell_id)
 
@@ -463,11 +407,17 @@ class Workbench(QWidget):
         shown = self.view.selected()
         here = {k for k in self.session.selection if k in table and field and table[k].fov_id == field.fov_id}
         if set(shown) != here and all(key in table for key in shown):
-            self._choosing = True
-            try:
+            with self._choose():
                 self.session.select(shown)
-            finally:
-                self._choosing = False
+
+    @contextmanager
+    def _choose(self) -> Iterator[None]:
+        """What is selected meanwhile, here or there, is one choice, which is not to be heard again."""
+        self._choosing = True
+        try:
+            yield
+        finally:
+            self._choosing = False
 
     def _on_key(self, key: str) -> None:
         """A key in the gallery."""
@@ -485,14 +435,10 @@ class Workbench(QWidget):
         if not self._choosing:
             # Whoever turns to another field has done with the cells of the one before.
             self.session.select(k for k in self.session.selection if k in table and table[k].fov_id == fov_id)
-        known = self._ahead.pop(field, None)
-        if known is None:
-            self._loader.request(partial(_load_steps, field, self.view.read))
-        else:
-            self._on_loaded((field, known, ""))
+        self.loader.load(field)
 
-    def _on_loaded(self, loaded: tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]) -> None:
-        field, pixels, error = loaded
+    def _on_loaded(self, read: Read) -> None:
+        field, pixels, error = read
         if field != self.session.field or self.project.opening:
             return
         if pixels is None:
@@ -501,9 +447,9 @@ class Workbench(QWidget):
         else:
             self.view.show(field, pixels)
         self._bind_cells(self.view.ensure_cells().layer)
-        if self._restoring is not None:
-            restore_camera(self.viewer, self._restoring)
-            self._restoring = None
+        if self.place.camera is not None:
+            restore_camera(self.viewer, self.place.camera)
+            self.place.camera = None
         else:
             self.view.enlarge(self.queue.current)
         self.analysis.preview()
@@ -512,13 +458,8 @@ class Workbench(QWidget):
         """Read the field of the cell that the queue has next, so that it is on screen at once."""
         following, table = self.queue.following, self.session.table
         field = self._field_of(table[following].fov_id) if following in table else None
-        if field is not None and field != self.session.field and field not in self._ahead:
-            self._reader.request(partial(_load_steps, field, self.view.read))
-
-    def _on_read(self, loaded: tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]) -> None:
-        field, pixels, _ = loaded
-        if pixels is not None:
-            self._ahead = {field: pixels}
+        if field is not None and field != self.session.field:
+            self.loader.look_ahead(field)
 
     def _on_layer(self, event: Any) -> None:
         layer = event.value
@@ -550,13 +491,3 @@ class Workbench(QWidget):
 
     def _say(self, text: str) -> None:
         self.status.setText(text)
-
-
-def _load_steps(
-    field: FieldOfView, read: Callable[[FieldOfView], npt.NDArray[np.uint8]]
-) -> Steps[tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]]:
-    yield Progress("reading", 0, 1)
-    try:
-        return field, read(field), ""
-    except (WbcError, OSError) as error:
-        return field, None, str(error)
