@@ -93,8 +93,7 @@ class ReviewQueue:
     def __init__(self, session: Session, clock: Callable[[], float] = time.monotonic) -> None:
         self._session, self._clock = session, clock
         self._order, self._only = Order.LEAST_CERTAIN, EVERY_CELL
-        self._ids: list[str] = []
-        self._frozen: tuple[str, ...] | None = None
+        self._ids: tuple[str, ...] = ()
         self._at, self._current = 0, ""
         self._skipped: dict[str, None] = {}
         self._answers: list[tuple[Cell, Annotation]] = []
@@ -143,9 +142,7 @@ class ReviewQueue:
     @property
     def ids(self) -> tuple[str, ...]:
         """The cells of the queue in order; the same object as long as they stay the same."""
-        if self._frozen is None:
-            self._frozen = tuple(self._ids)
-        return self._frozen
+        return self._ids
 
     @property
     def following(self) -> str:
@@ -168,7 +165,7 @@ class ReviewQueue:
         order, only, cell_id, skipped = _read_place(place)
         self._queue(order, only, skipped)
         if isinstance(ids, list) and all(isinstance(one, str) for one in ids):
-            self._ids, self._frozen = list(ids), None
+            self._ids = tuple(ids)
             if not cell_id:  # it was at its end
                 self._stand(len(self._ids))
                 return
@@ -190,8 +187,7 @@ class ReviewQueue:
             self.next()
             return
         self._skipped[self._current] = None
-        self._ids.append(self._ids.pop(self._at))
-        self._frozen = None
+        self._ids = (*self._ids[: self._at], *self._ids[self._at + 1 :], self._current)
         self._stand(self._at)
 
     def go_to(self, cell_id: str) -> None:
@@ -252,9 +248,8 @@ class ReviewQueue:
         self._order, self._only = order, only
         self._skipped = dict.fromkeys(skipped)
         known = set(ids)
-        last = [cell_id for cell_id in self._skipped if cell_id in known]
-        self._ids = [cell_id for cell_id in ids if cell_id not in self._skipped] + last
-        self._frozen = None
+        last = (cell_id for cell_id in self._skipped if cell_id in known)
+        self._ids = (*(cell_id for cell_id in ids if cell_id not in self._skipped), *last)
         self._at, self._current = -1, ""
         self._answers.clear()
 
@@ -300,9 +295,8 @@ class ReviewQueue:
         """Another slide: the queue was not of it, and a new one has not been asked for."""
         self._intervals, self._last = [], None
         if self._ids:
-            self._frozen = None
             self._order, self._only = Order.LEAST_CERTAIN, EVERY_CELL
-            self._ids, self._skipped, self._answers = [], {}, []
+            self._ids, self._skipped, self._answers = (), {}, []
             self._stand(0)
 
 
