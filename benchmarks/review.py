@@ -158,7 +158,7 @@ class Screen:
 
     def _shown(self, complete: bool) -> bool:
         painted = self.gallery_painted and self.canvas_painted
-        busy = self.bench.loader.running or self.bench.project.jobs.running
+        busy = not self.bench.view.ready or self.bench.project.jobs.running
         return painted and not busy and (not complete or not self.missing())
 
     def missing(self) -> int:
