@@ -99,7 +99,7 @@ class CellsBinding:
 
     def select(self, cell_ids: set[str]) -> None:
         """Select the shapes of these cells."""
-        with self._quiet():
+        with self._quiet(), self.layer.block_thumbnail_update():
             self.layer.selected_data = {i for i, key in enumerate(shape_ids(self.layer)) if key in cell_ids}
             self.layer.feature_defaults = DEFAULTS
 

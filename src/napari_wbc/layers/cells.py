@@ -142,6 +142,11 @@ def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
         Cells of one field.
     taxonomy : Taxonomy
     """
+    with layer.block_thumbnail_update():  # it shows faces, of which these shapes have none, and costs most
+        _apply(layer, cells, taxonomy)
+
+
+def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
     wanted = {cell.cell_id: cell for cell in cells}
     shown, selected = _shown(layer, cells)
     stale = {i for i, key in enumerate(shown) if key is None}
@@ -160,6 +165,8 @@ def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
         layer.add(
             [vertices(cell.detection) for cell in missing],
             shape_type=["polygon" if cell.detection.outline else "rectangle" for cell in missing],
+            edge_color=_edges(missing, taxonomy),
+            face_color="transparent",
         )
     order = [wanted[key] for key in kept] + missing
     chosen = {i for i, cell in enumerate(order) if cell.cell_id in selected}
@@ -174,9 +181,10 @@ def dress(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
     features = _features(cells, taxonomy)
     if not layer.features.reset_index(drop=True).equals(features):
         layer.features = features
-        if len(cells):
-            colors = transform_color([taxonomy.colors.get(cell.label, "#ffffff") for cell in cells])
-            layer.edge_color = colors
+        edges = _edges(cells, taxonomy)
+        if not np.array_equal(layer.edge_color, edges):
+            with layer.block_thumbnail_update():
+                layer.edge_color = edges
     layer.feature_defaults = DEFAULTS
 
 
@@ -269,6 +277,13 @@ def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:
             ),
         }
     )
+
+
+def _edges(cells: Sequence[Cell], taxonomy: Taxonomy) -> npt.NDArray[np.float32]:
+    """Colours of the shapes' edges, shape (N, 4), RGBA, 0 to 1."""
+    colors = {name: transform_color(color)[0] for name, color in taxonomy.colors.items()}
+    white = np.ones(4, np.float32)
+    return np.array([colors.get(cell.label, white) for cell in cells], np.float32).reshape(-1, 4)
 
 
 def _shows(points: npt.NDArray[Any], cell: Cell) -> bool:

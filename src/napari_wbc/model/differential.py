@@ -8,7 +8,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Beside", "Differential", "Share"]
+from scipy.special import betaincinv
+
+__all__ = ["Beside", "Differential", "Share", "confidence_limits"]
+
+
+def confidence_limits(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's limits of a share (Biometrika 26:404, 1934).
+
+    Parameters
+    ----------
+    count, total : int
+        0 <= count <= total; total is above 0.
+    level : float
+        Confidence level, 0 to 1.
+
+    Returns
+    -------
+    low, high : float
+        0 to 1.
+
+    Examples
+    --------
+    >>> low, high = confidence_limits(0, 100)
+    >>> low, round(high, 4)
+    (0.0, 0.0362)
+    """
+    tail = (1 - level) / 2
+    low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0
+    high = float(betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
+    return low, high
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ share every cell that did not change, so a diff compares identities first.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
+from collections import Counter
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -25,10 +26,14 @@ class CellTable(Mapping[str, Cell]):
     0
     """
 
-    __slots__ = ("_cells",)
+    __slots__ = ("_annotated", "_cells", "_fields", "_labels")
 
     def __init__(self, cells: Iterable[Cell] = ()) -> None:
         self._cells: Mapping[str, Cell] = MappingProxyType({cell.cell_id: cell for cell in cells})
+        # Counted when they are asked for; a table made of another by one change goes on from its counts.
+        self._labels: Counter[str] | None = None
+        self._annotated: Counter[str] | None = None
+        self._fields: dict[str, list[str]] | None = None
 
     def __getitem__(self, cell_id: str) -> Cell:
         return self._cells[cell_id]
@@ -60,8 +65,21 @@ class CellTable(Mapping[str, Cell]):
 
     def with_cells(self, cells: Iterable[Cell]) -> CellTable:
         """A table with these cells added, or in the place of those with their ids."""
+        fresh = {cell.cell_id: cell for cell in cells}
         table = CellTable()
-        table._cells = MappingProxyType({**self._cells, **{cell.cell_id: cell for cell in cells}})
+        table._cells = MappingProxyType({**self._cells, **fresh})
+        pairs = [(self._cells.get(key), cell) for key, cell in fresh.items()]
+        change = TableDiff(
+            added=tuple(cell for before, cell in pairs if before is None),
+            changed=tuple((before, cell) for before, cell in pairs if before is not None and before != cell),
+        )
+        _remember(self, table, change)
+        if self._labels is not None:
+            table._labels = _counted(self._labels, change, _label)
+        if self._annotated is not None:
+            table._annotated = _counted(self._annotated, change, _annotated)
+        if not change.added and all(before.fov_id == cell.fov_id for before, cell in change.changed):
+            table._fields = self._fields
         return table
 
     def without(self, cell_ids: Iterable[str]) -> CellTable:
@@ -76,7 +94,27 @@ class CellTable(Mapping[str, Cell]):
 
     def of_field(self, fov_id: str) -> tuple[Cell, ...]:
         """The cells of one field of view, in order."""
-        return tuple(cell for cell in self._cells.values() if cell.fov_id == fov_id)
+        if self._fields is None:
+            self._fields = {}
+            for cell in self._cells.values():
+                self._fields.setdefault(cell.fov_id, []).append(cell.cell_id)
+        return tuple(self._cells[key] for key in self._fields.get(fov_id, ()))
+
+    @property
+    def label_counts(self) -> Mapping[str, int]:
+        """How many cells have each label; 0 for one that none has."""
+        if self._labels is None:
+            self._labels = Counter(cell.label for cell in self._cells.values())
+        return self._labels
+
+    @property
+    def annotated_counts(self) -> Mapping[str, int]:
+        """How many cells a person gave each label; 0 for one that none was given."""
+        if self._annotated is None:
+            self._annotated = Counter(
+                cell.annotation.label for cell in self._cells.values() if cell.annotation
+            )
+        return self._annotated
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +135,29 @@ class TableDiff:
         return bool(self.added or self.removed or self.changed)
 
 
+def _label(cell: Cell) -> str:
+    return cell.label
+
+
+def _annotated(cell: Cell) -> str:
+    return cell.annotation.label if cell.annotation else ""
+
+
+def _counted(counts: Counter[str], change: TableDiff, label_of: Callable[[Cell], str]) -> Counter[str]:
+    """Counts by label after cells were added or changed."""
+    now = counts.copy()
+    now.update(label_of(cell) for cell in (*change.added, *(after for _, after in change.changed)))
+    now.subtract(label_of(before) for before, _ in change.changed)
+    del now[""]  # cells without
+    return +now
+
+
 _LAST: dict[str, tuple[CellTable, CellTable, TableDiff]] = {}
 """The last answer of :func:`diff`: everyone who hears of a change asks for the same."""
+
+
+def _remember(old: CellTable, new: CellTable, change: TableDiff) -> None:
+    _LAST["diff"] = (old, new, change)
 
 
 def diff(old: CellTable, new: CellTable) -> TableDiff:
@@ -124,5 +183,5 @@ def diff(old: CellTable, new: CellTable) -> TableDiff:
         if (before := was.get(key)) is not None and before is not cell and before != cell
     )
     result = TableDiff(added, removed, changed)
-    _LAST["diff"] = (old, new, result)
+    _remember(old, new, result)
     return result

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
-from napari_wbc.model.differential import Beside, Differential, Share
+from napari_wbc.model.differential import Beside, Differential, Share, confidence_limits
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
+from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED, Place, Taxonomy
 from napari_wbc.storage.atomic import write_bytes, write_text
 from napari_wbc.storage.formats.csv import write_csv
@@ -33,7 +31,7 @@ __all__ = ["differential", "differential_json", "draw_overlay", "write_results"]
 
 
 def differential(
-    slide: str, cells: Mapping[str, Cell], taxonomy: Taxonomy, *, confidence_level: float = 0.95
+    slide: str, table: CellTable, taxonomy: Taxonomy, *, confidence_level: float = 0.95
 ) -> Differential:
     """Count a slide's cells by label.
 
@@ -43,8 +41,7 @@ def differential(
     ----------
     slide : str
         Its name.
-    cells : mapping of id to Cell
-        A table, or any part of it.
+    table : CellTable
     taxonomy : Taxonomy
     confidence_level : float
         Of the limits, 0 to 1.
@@ -52,10 +49,10 @@ def differential(
     Examples
     --------
     >>> from napari_wbc.model.taxonomy import EIGHT_CLASSES
-    >>> differential("empty", {}, EIGHT_CLASSES).total
+    >>> differential("empty", CellTable(), EIGHT_CLASSES).total
     0
     """
-    counts = Counter(cell.label for cell in cells.values())
+    counts = table.label_counts
     leukocytes = taxonomy.names_at(Place.LEUKOCYTE)
     total = sum(counts[name] for name in leukocytes)
     shares = tuple(_share(name, counts[name], total, confidence_level) for name in leukocytes)
@@ -69,12 +66,11 @@ def differential(
     return Differential(slide, shares, related + others, confidence_level)
 
 
-@lru_cache(maxsize=4096)
 def _share(name: str, count: int, total: int, level: float) -> Share:
     if not total:
         return Share(name, 0, math.nan, math.nan, math.nan)
-    limits = binomtest(count, total).proportion_ci(level, method="exact")
-    return Share(name, count, 100 * count / total, 100 * float(limits.low), 100 * float(limits.high))
+    low, high = confidence_limits(count, total, level)
+    return Share(name, count, 100 * count / total, 100 * low, 100 * high)
 
 
 def differential_json(analysis: Analysis) -> list[dict[str, Any]]:

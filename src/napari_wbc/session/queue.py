@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from psygnal import Signal
-from scipy.special import betaincinv
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell
+from napari_wbc.model.differential import confidence_limits
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
@@ -59,14 +58,10 @@ class Progressed:
 def _widest(counts: Mapping[str, int], taxonomy: Taxonomy) -> float | None:
     leukocytes = [counts.get(name, 0) for name in taxonomy.names_at(Place.LEUKOCYTE)]
     total = sum(leukocytes)
-    return max(_half_width(count, total) for count in leukocytes) if total else None
-
-
-def _half_width(count: int, total: int) -> float:
-    """Half the 95 % interval of a share in percentage points."""
-    low = betaincinv(count, total - count + 1, 0.025) if count else 0.0
-    high = betaincinv(count + 1, total - count, 0.975) if count < total else 1.0
-    return 50 * float(high - low)
+    if not total:
+        return None
+    limits = [confidence_limits(count, total) for count in leukocytes]
+    return max(50 * (high - low) for low, high in limits)
 
 
 class ReviewQueue:
@@ -238,10 +233,10 @@ class ReviewQueue:
     def progress(self) -> Progressed:
         """How far the review of the slide is, whatever the queue's filter."""
         table, taxonomy = self._session.table, self._session.taxonomy
-        counts = Counter(cell.annotation.label for cell in table.values() if cell.annotation)
+        counts = table.annotated_counts
         ordered = {label: counts[label] for label in (*taxonomy.labels, *counts) if counts[label]}
         seconds = statistics.median(self._intervals) if self._intervals else None
-        return Progressed(counts.total(), len(table), seconds, ordered, _widest(counts, taxonomy))
+        return Progressed(sum(counts.values()), len(table), seconds, ordered, _widest(counts, taxonomy))
 
     def _queue(self, order: Order, only: Filter, skipped: tuple[str, ...]) -> None:
         ids = queue_of(self._session.table, self._session.taxonomy, order, only)

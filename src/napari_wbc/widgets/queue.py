@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_wbc.session.order import Filter, Order
@@ -56,21 +56,16 @@ class QueuePanel(QWidget):
         layout.addWidget(row(self.accept, self.skip, self.back))
         layout.addWidget(self.bar)
         layout.addWidget(self.text)
-        # A key changes table and place: both are shown at once.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._refresh)
-        queue.current_changed.connect(self._later)
-        session.changed.connect(self._later)
-        session.slide_changed.connect(self._later)
+        queue.current_changed.connect(self._refresh)
+        session.changed.connect(self._refresh)
+        session.slide_changed.connect(self._refresh)
         self._refresh()
 
     def close_session(self) -> None:
         """Let go of session and queue."""
-        self.queue.current_changed.disconnect(self._later)
-        self._session.changed.disconnect(self._later)
-        self._session.slide_changed.disconnect(self._later)
+        self.queue.current_changed.disconnect(self._refresh)
+        self._session.changed.disconnect(self._refresh)
+        self._session.slide_changed.disconnect(self._refresh)
 
     def value(self) -> tuple[Order, Filter]:
         """What is chosen."""
@@ -103,10 +98,7 @@ class QueuePanel(QWidget):
         box.setToolTip("Cells whose confidence lies between these two")
         return box
 
-    def _later(self, *_what: object) -> None:
-        self._soon.start()
-
-    def _refresh(self) -> None:
+    def _refresh(self, *_what: object) -> None:
         progress = self.queue.progress()
         self.bar.setMaximum(max(1, progress.total))
         self.bar.setValue(progress.reviewed)
