@@ -21,7 +21,9 @@ from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.store import save_weights
 
 CLASSES = ("a", "b", "c")
-CARD = ModelCard("test", "1", "cdnn", CLASSES, asdict(Preset(size=32)), temperature=2.0, threshold=0.5)
+CARD = ModelCard(
+    "test", "1", "cdnn", CLASSES, asdict(Preset(size=32, sure=0)), temperature=2.0, threshold=0.5
+)
 CROPS = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
 RED = np.full((7, 3), np.nan, np.float32)
 SMEAR = synthetic_smear(3, shape=(300, 400), n_leukocytes=2)

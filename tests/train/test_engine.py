@@ -69,7 +69,7 @@ def test_no_crops_have_no_scores():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_scores_are_those_of_the_middle_of_each_crop(mode):
-    network, data, preset = build_network("cdnn", 2), blobs(70), Preset(size=16)
+    network, data, preset = build_network("cdnn", 2), blobs(70), Preset(size=16, sure=0)
     found = scores_of(network, data, preset, mode=mode)
     edge = (SIDE - 16) // 2
     middle = data.crops[:, edge : edge + 16, edge : edge + 16]
@@ -77,6 +77,25 @@ def test_scores_are_those_of_the_middle_of_each_crop(mode):
         x = preset.prepare(tensor_of(middle, "cpu"), torch.from_numpy(data.red))
         expected = scores(network.eval()(x), mode).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.25, 1.0])
+def test_old_weights_are_kept_in_part(keep, trained, tmp_path):
+    again = replace(RECIPE, start=str(trained.weights), epochs=1)
+    new = train(tmp_path / "new", again)
+    mixed = train(tmp_path / "mixed", replace(again, keep=keep))
+    old, new, mixed = (parted(load_weights(one.weights)[0])[0] for one in (trained, new, mixed))
+    assert any(not torch.equal(new[name], old[name]) for name in old)
+    for name in old:
+        torch.testing.assert_close(mixed[name], (1 - keep) * new[name] + keep * old[name])
+
+
+@pytest.mark.parametrize(
+    "options", [{"keep": 0.5}, {"keep": -0.1, "start": "x"}, {"keep": 1.1, "start": "x"}]
+)
+def test_only_weights_that_there_are_can_be_kept(options):
+    with pytest.raises(WbcError, match="keep is a share"):
+        replace(RECIPE, **options)
 
 
 @pytest.mark.parametrize(

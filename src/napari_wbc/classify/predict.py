@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from napari_wbc.classify.crops import cut
 from napari_wbc.classify.familiarity import Familiarity, parted
-from napari_wbc.classify.modes import check_mode, scores
+from napari_wbc.classify.looks import looked_at
+from napari_wbc.classify.modes import check_mode
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.errors import WbcError, WeightsError
@@ -133,7 +134,7 @@ class Classifier:
     def _predictions(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> tuple[Prediction, ...]:
         """Predictions of crops, (N, 3, size, size), 0 to 1, and the red cells beside them, (N, 3) or (3,).
 
-        The device is waited for once, at the end.
+        The device is waited for once a batch, to tell the doubts from the rest, and at the end.
         """
         import torch
 
@@ -146,10 +147,8 @@ class Classifier:
             for crops, red in batches:
                 x = preset.prepare(crops, red.expand(len(crops), 3))
                 with autocast:
-                    features = self.network.features(x.contiguous(memory_format=torch.channels_last))
-                    outputs = self.network.head(features)
-                logits = scores(outputs.double(), card.mode) / card.temperature
-                found.append(torch.softmax(logits, dim=1).clamp(0, 1))
+                    said, features = looked_at(self.network, x, card.mode, preset.sure)
+                found.append(torch.softmax(said.double() / card.temperature, dim=1).clamp(0, 1))
                 if self.familiarity is not None:
                     apart.append(self.familiarity.unlikeness(features.float()))
         unlike = [value for batch in apart for value in batch.tolist()]

@@ -39,10 +39,12 @@ class Preset:
     size: int = 72
     factor: float = 1.35
     anchors: float = 0.5
+    sure: float = 0.9
 
     def __post_init__(self) -> None:
-        if self.size < 16 or not self.factor >= 1 or not 0 <= self.anchors <= 1:
-            raise WbcError(f"{self} is impossible; size >= 16, factor >= 1 and anchors from 0 to 1.")
+        shares = 0 <= self.anchors <= 1 and 0 <= self.sure <= 1
+        if self.size < 16 or not self.factor >= 1 or not shares:
+            raise WbcError(f"{self} is impossible; size >= 16, factor >= 1, anchors and sure from 0 to 1.")
 
     def field(self, image: npt.NDArray[np.uint8]) -> BalancedField:
         """The field that crops are cut from.

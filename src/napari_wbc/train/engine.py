@@ -56,6 +56,9 @@ class Recipe:
         One of :data:`~napari_wbc.classify.modes.MODES`.
     start : str
         Weights to start from, of the same architecture and classes; empty for fresh ones.
+    keep : float
+        Share of those weights in the result, 0 to 1: the mean of old and new weights forgets less and holds
+        better elsewhere than either (Wortsman et al. 2022, WiSE-FT).
     epochs, batch_size, draws : int
         An epoch is ``draws`` crops, drawn with replacement; 0 means as many as there are. What does not
         fill a batch is left.
@@ -84,6 +87,7 @@ class Recipe:
     architecture: str = "cdnn"
     mode: str = "softmax"
     start: str = ""
+    keep: float = 0.0
     epochs: int = 30
     batch_size: int = 64
     draws: int = 0
@@ -105,6 +109,8 @@ class Recipe:
         check_network(self.architecture)
         if not (self.learning_rate > 0 and self.matrix_rate > 0):
             raise WbcError("The learning rates must be above 0.")
+        if not 0 <= self.keep <= (1 if self.start else 0):
+            raise WbcError("keep is a share, 0 to 1, of the weights that training starts from; name these.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +162,7 @@ def train_classifier(
     torch.manual_seed(recipe.seed)
     network, start = _network(recipe, taxonomy.names)
     network = network.to(memory_format=torch.channels_last)
+    old = copy.deepcopy(network.state_dict())
     optimizer = MuonAdamW(
         network,
         lr=recipe.learning_rate,
@@ -198,7 +205,7 @@ def train_classifier(
         yield Progress(
             "training", (epoch + 1) * steps_of(train, recipe), recipe.epochs * steps_of(train, recipe), line
         )
-    mean.load_state_dict(checkpoint.best())
+    mean.load_state_dict(_mixed(checkpoint.best(), old, recipe.keep))
     found_scores = scores_of(mean, val, recipe.preset, mode=recipe.mode)
     card = card_of(mean, data, found_scores, taxonomy=taxonomy, recipe=recipe, epochs=len(history))
     yield Progress("measuring the training cells", 0, 1)
@@ -259,6 +266,16 @@ def _network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[FeatureNetwork, 
         network.load_state_dict(parted(tensors)[0])
         start = card.sha256
     return network, start
+
+
+def _mixed(
+    new: dict[str, torch.Tensor], old: dict[str, torch.Tensor], keep: float
+) -> dict[str, torch.Tensor]:
+    """The mean of new and old weights, the old ones weighing ``keep``."""
+    return {
+        name: tensor.lerp(old[name].to(tensor), keep) if tensor.is_floating_point() else tensor
+        for name, tensor in new.items()
+    }
 
 
 def _validate(

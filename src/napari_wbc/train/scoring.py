@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from napari_wbc.classify.familiarity import Familiarity
-from napari_wbc.classify.modes import scores
+from napari_wbc.classify.looks import looked_at
 from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.train.dataset import CropSet
@@ -27,13 +27,15 @@ def scores_of(
 ) -> npt.NDArray[np.float32]:
     """Scores of crops that were cut with or without room, shape (N, classes).
 
-    See :func:`napari_wbc.classify.modes.scores`.
+    See :func:`napari_wbc.classify.looks.looked_at`.
     """
     if not len(data.crops):
         return np.empty((0, network.head.out_features), np.float32)
+    network.eval()
+    device = next(network.parameters()).device
     with torch.inference_mode():
-        found = scores(network.head(_features(network, data, preset)), mode)
-        result: npt.NDArray[np.float32] = found.float().cpu().numpy()
+        found = [looked_at(network, x, mode, preset.sure)[0] for x in inputs(data, preset, device)]
+        result: npt.NDArray[np.float32] = torch.cat(found).cpu().numpy()
     return result
 
 

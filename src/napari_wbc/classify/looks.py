@@ -1,0 +1,64 @@
+"""A second look at cells that a network is not sure of: turned and mirrored.
+
+A cell on a film has no upper side, so all eight orientations of its crop show the same cell. Their mean is
+surer than one of them, most of all in stains that the network has seen little of (test-time augmentation,
+Krizhevsky et al. 2012). It is asked for only where the first look leaves a doubt, since it costs seven more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_wbc.classify.modes import scores
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_wbc.classify.networks.base import FeatureNetwork
+
+__all__ = ["looked_at", "orientations"]
+
+
+def looked_at(
+    network: FeatureNetwork, x: torch.Tensor, mode: str, sure: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a network says of crops, after a second look where it is not sure.
+
+    Parameters
+    ----------
+    network : FeatureNetwork
+    x : Tensor, shape (N, 3, size, size)
+        As :meth:`~napari_wbc.classify.preset.Preset.prepare` gives them.
+    mode : str
+        One of :data:`~napari_wbc.classify.modes.MODES`.
+    sure : float
+        Crops whose highest probability is below this, 0 to 1, are looked at again; at 0 none is.
+
+    Returns
+    -------
+    scores : Tensor, shape (N, classes)
+        See :func:`~napari_wbc.classify.modes.scores`; means over the orientations after a second look.
+    features : Tensor, shape (N, F)
+        Of the first look.
+    """
+    import torch
+
+    features = network.features(x.contiguous(memory_format=torch.channels_last))
+    found = scores(network.head(features).float(), mode)
+    if not sure:
+        return found, features
+    unsure = (torch.softmax(found, dim=1).amax(dim=1) < sure).nonzero()[:, 0]
+    if len(unsure):
+        looks = [found[unsure]]
+        for turned in orientations(x[unsure])[1:]:
+            outputs = network(turned.contiguous(memory_format=torch.channels_last))
+            looks.append(scores(outputs.float(), mode))
+        found = found.index_copy(0, unsure, torch.stack(looks).mean(dim=0))
+    return found, features
+
+
+def orientations(x: torch.Tensor) -> list[torch.Tensor]:
+    """Images of shape (N, C, size, size) as they are, in their three turns, and these four mirrored."""
+    import torch
+
+    return [torch.rot90(side, turn, (2, 3)) for side in (x, x.flip(3)) for turn in range(4)]
