@@ -40,6 +40,7 @@ bench: env ## on an idle machine; half an hour
 
 classifier: env ## the shipped classifier, trained anew in .cache: an hour on a CPU
 	$(BIN)/python benchmarks/public_sets.py
+	$(BIN)/napari-wbc train classifier --config benchmarks/configs/cdnn_base.toml --out .cache/cdnn_base --device cpu
 	$(BIN)/napari-wbc train classifier --config benchmarks/configs/cdnn.toml --out .cache/cdnn --device cpu
 
 detector: env ## the shipped detector, trained anew in .cache: hours without a graphics card

@@ -42,7 +42,9 @@ VARIANTS = {
     "recipe": BASE,
     "batch norm": replace(BASE, architecture="cdnn_batch_norm"),
     "no anchors": replace(BASE, preset=Preset(anchors=0)),
-    "plain": replace(BASE, architecture="cdnn_batch_norm", preset=Preset(anchors=0), augmentation=GEOMETRY),
+    "plain": replace(
+        BASE, architecture="cdnn_batch_norm", preset=Preset(anchors=0, sure=0), augmentation=GEOMETRY
+    ),
 }
 LABS = ("pbc", "chula", "bccd")
 ALL = (*LABS, "seg_wbc_dataset2")
@@ -83,10 +85,11 @@ def trained(one: Run) -> Path:
     return weights
 
 
-def scores_on(weights: Path, data: CropSet) -> npt.NDArray[np.float32]:
-    """Scores of weights on crops, shape (N, classes)."""
+def scores_on(weights: Path, data: CropSet, variant: str = "recipe") -> npt.NDArray[np.float32]:
+    """Scores of weights on crops, shape (N, classes); the plain variant takes no second look."""
     classifier = load_classifier(weights, device="cpu")
-    return scores_of(classifier.network, data, classifier.preset, mode=classifier.card.mode)
+    preset = replace(classifier.preset, sure=VARIANTS[variant].preset.sure)
+    return scores_of(classifier.network, data, preset, mode=classifier.card.mode)
 
 
 def test_cells(name: str, variant: str) -> CropSet:
@@ -100,7 +103,7 @@ def tested(one: Run) -> Iterator[tuple[str, Metrics]]:
     weights = trained(one)
     for name in ALL:
         data = test_cells(name, one.variant)
-        yield name, measure(data.labels, scores_on(weights, data).argmax(1), FIVE_CLASSES.names)
+        yield name, measure(data.labels, scores_on(weights, data, one.variant).argmax(1), FIVE_CLASSES.names)
 
 
 def plans(seeds: int) -> list[Run]:

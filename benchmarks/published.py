@@ -42,7 +42,7 @@ from public_sets import DATA
 from record import RESULTS, record
 
 GEOMETRY = Augmentation(zoom=0.2, mix=0, gamma=0, saturation=0, blur=0, noise=0)
-PLAIN = Preset(anchors=0)
+PLAIN = Preset(anchors=0, sure=0)
 BASE = Recipe(
     name="kaggle",
     epochs=5,
@@ -137,7 +137,7 @@ def measured(name: str, view: str) -> tuple[Scores, dict[str, object]]:
     if not weights.is_file():
         run(train_classifier(data, FOUR_CLASSES, plan(name, view), folder, device="cpu"))
     classifier = load_classifier(weights, device="cpu")
-    found = scores_of(classifier.network, test, classifier.preset)
+    found = scores_of(classifier.network, test, replace(classifier.preset, sure=plan(name, view).preset.sure))
     p = torch.softmax(torch.from_numpy(found / classifier.card.temperature), 1).numpy()
     return score(test.labels, p, FOUR_CLASSES.names), cost_of(name)
 

@@ -90,7 +90,7 @@ def take(slide, out: Path) -> None:
         wait_for(bench)
     shoot("review")
     gallery = bench.gallery_panel
-    bench._dock.setMinimumHeight(480)
+    gallery.parent().setMinimumHeight(480)
     gallery.gallery.verticalScrollBar().setValue(0)
     QTest.qWait(800)
     gallery.grab().save(str(out / "gallery.png"))

@@ -19,6 +19,7 @@ def grids(draw):
         header=draw(st.integers(1, 20)),
         gap=draw(st.integers(0, 8)),
         collapsed=collapsed if sizes else frozenset(),
+        across=draw(st.integers(1, 3)),
     )
 
 

@@ -70,7 +70,7 @@ def test_an_empty_slide_has_an_empty_queue(bench, slide, wait):
     bench.queue_panel.start()
     assert bench.queue.current == ""
     assert not bench.queue_panel.accept.isEnabled()
-    bench.open_gallery()
+    bench.docks.open_gallery()
     assert not any(group.cell_ids for group in bench.gallery_panel.gallery.groups)
 
 
@@ -94,7 +94,7 @@ def test_a_queue_is_answered_by_keys_and_the_viewer_follows(analyzed, wait, pres
 
 def test_gallery_and_viewer_show_the_same_selection(analyzed, wait):
     bench = analyzed
-    bench.open_gallery()
+    bench.docks.open_gallery()
     ids = list(bench.session.table)
     bench.session.select(ids[2:3])  # as the gallery does; the cell lies in the second field
     wait(bench)
@@ -106,7 +106,7 @@ def test_gallery_and_viewer_show_the_same_selection(analyzed, wait):
 
 def test_cells_dragged_to_a_class_in_the_gallery_are_labelled_in_one_step(analyzed):
     bench = analyzed
-    bench.open_gallery()
+    bench.docks.open_gallery()
     ids = tuple(bench.session.table)
     bench.gallery_panel.gallery.label_chosen.emit("monocyte", ids[:5])
     assert labels(bench) == ["monocyte"] * 5 + [None]
@@ -116,7 +116,7 @@ def test_cells_dragged_to_a_class_in_the_gallery_are_labelled_in_one_step(analyz
 
 def test_a_selection_over_several_fields_is_labelled_by_a_key_in_the_gallery(analyzed):
     bench = analyzed
-    bench.open_gallery()
+    bench.docks.open_gallery()
     bench.session.select(bench.session.table)
     bench.gallery_panel.gallery.key_pressed.emit("3")
     assert labels(bench) == ["basophil"] * 6

@@ -16,7 +16,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["cut"]
+__all__ = ["cut", "squares"]
 
 _PIXELS = {"cpu": 2**18, "cuda": 2**23}
 """Pixels of the field cut out at once, some 35 bytes each: what a cache holds. One square may have more."""
@@ -59,7 +59,7 @@ def cut(
     rows = field.permute(1, 2, 0).contiguous().view(height, 3 * width)
     unit = 1.0 if field.is_floating_point() else 255.0
     outside = torch.tensor(fill, dtype=torch.float32, device=field.device)[:, None, None]
-    sides, corners = _squares(boxes, factor, 4 * max(height, width))
+    sides, corners = squares(boxes, factor, (height, width))
     order = np.argsort(-sides)
     crops = torch.empty((len(boxes), 3, size, size), device=field.device)
     start = 0
@@ -73,12 +73,28 @@ def cut(
     return crops
 
 
-def _squares(
-    boxes: npt.NDArray[np.floating], factor: float, longest: int
+def squares(
+    boxes: npt.NDArray[np.floating], factor: float, shape: tuple[int, int]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Sides, shape (N,), and top left corners, shape (N, 2), in whole pixels as `cut_crops` rounds them."""
+    """The squares of whole pixels that crops show, as `cut_crops` rounds them.
+
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, 4)
+        ``(top, left, bottom, right)`` in pixels of the field.
+    factor : float
+        Side as a multiple of the box's longer side.
+    shape : tuple of int
+        Height and width of the field; a square is at most four times as wide as the longer of them.
+
+    Returns
+    -------
+    sides : ndarray, shape (N,)
+    corners : ndarray, shape (N, 2)
+        Rows and columns of the top left corners.
+    """
     low, high = boxes[:, :2].astype(float), boxes[:, 2:].astype(float)
-    sides = np.clip(np.rint((high - low).max(axis=1, initial=0) * factor), 2, longest)
+    sides = np.clip(np.rint((high - low).max(axis=1, initial=0) * factor), 2, 4 * max(shape))
     return sides.astype(np.int64), np.rint((low + high) / 2 - sides[:, None] / 2).astype(np.int64)
 
 

@@ -82,10 +82,26 @@ class Classifier:
         -------
         tuple of N Prediction
         """
+        return self._predictions(self.prepared(field, boxes, batch_size=batch_size))
+
+    def prepared(
+        self,
+        field: npt.NDArray[np.uint8],
+        boxes: Sequence[BBox],
+        *,
+        batch_size: int | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """What the network takes of cells of one field, in batches of shape (n, 3, size, size).
+
+        Parameters
+        ----------
+        field, boxes, batch_size
+            As in :meth:`classify`.
+        """
         import torch
 
         if not boxes:
-            return ()
+            return
         preset = self.preset
         light = preset.field(field)
         fill = background(light.image)
@@ -93,10 +109,11 @@ class Classifier:
         # A copy, since PyTorch takes no array that is read-only or runs backwards.
         pixels = torch.from_numpy(np.array(light.image, order="C")).to(self.device).permute(2, 0, 1)
         red = torch.from_numpy(light.red).to(self.device)
-        return self._predictions(
-            (cut(pixels, edges[batch], size=preset.size, factor=preset.factor, fill=fill), red)
-            for batch in self._batches(len(edges), batch_size)
-        )
+        for batch in self._batches(len(edges), batch_size):
+            with torch.inference_mode():
+                crops = cut(pixels, edges[batch], size=preset.size, factor=preset.factor, fill=fill)
+                x = preset.prepare(crops, red.expand(len(crops), 3))
+            yield x
 
     def predict(
         self,
@@ -122,32 +139,33 @@ class Classifier:
         """
         import torch
 
-        return self._predictions(
-            (tensor_of(crops[batch], self.device), torch.from_numpy(red[batch]).to(self.device))
-            for batch in self._batches(len(crops), batch_size)
-        )
+        def prepared(batch: slice) -> torch.Tensor:
+            with torch.inference_mode():
+                anchors = torch.from_numpy(red[batch]).to(self.device)
+                return self.preset.prepare(tensor_of(crops[batch], self.device), anchors)
+
+        return self._predictions(prepared(batch) for batch in self._batches(len(crops), batch_size))
 
     def _batches(self, n: int, batch_size: int | None) -> Iterator[slice]:
         size = batch_size or (32 if self.device == "cpu" else 256)
         return (slice(start, start + size) for start in range(0, n, size))
 
-    def _predictions(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> tuple[Prediction, ...]:
-        """Predictions of crops, (N, 3, size, size), 0 to 1, and the red cells beside them, (N, 3) or (3,).
+    def _predictions(self, batches: Iterable[torch.Tensor]) -> tuple[Prediction, ...]:
+        """Predictions of batches that :meth:`prepared` gives.
 
         The device is waited for once a batch, to tell the doubts from the rest, and at the end.
         """
         import torch
 
-        preset, card = self.preset, self.card
+        card = self.card
         # Around the network only: crops are cut and prepared as in training.
         autocast = torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu")
         found: list[torch.Tensor] = []
         apart: list[torch.Tensor] = []
         with torch.inference_mode():
-            for crops, red in batches:
-                x = preset.prepare(crops, red.expand(len(crops), 3))
+            for x in batches:
                 with autocast:
-                    said, features = looked_at(self.network, x, card.mode, preset.sure)
+                    said, features = looked_at(self.network, x, card.mode, self.preset.sure)
                 found.append(torch.softmax(said.double() / card.temperature, dim=1).clamp(0, 1))
                 if self.familiarity is not None:
                     apart.append(self.familiarity.unlikeness(features.float()))

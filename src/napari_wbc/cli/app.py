@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from napari_wbc import __version__
+from napari_wbc.cli.explain import explain
 from napari_wbc.cli.progress import drive
 from napari_wbc.cli.project import agreement, export
 from napari_wbc.errors import WbcError
@@ -44,6 +45,7 @@ train_app = typer.Typer(help="Train networks on labelled cells.", no_args_is_hel
 app.add_typer(train_app, name="train")
 app.command()(export)
 app.command()(agreement)
+app.command()(explain)
 
 Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

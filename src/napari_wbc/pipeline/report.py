@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.errors import ReadError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.differential import Beside, Differential, Share, confidence_limits
@@ -20,7 +20,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED, Place, Taxonomy
-from napari_wbc.storage.atomic import write_bytes, write_text
+from napari_wbc.storage.atomic import within, write_bytes, write_text
 from napari_wbc.storage.formats.csv import write_csv
 from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
 
@@ -172,19 +172,11 @@ def write_results(
         else:
             picture = draw_overlay(image, cells, taxonomy)
             encoded = cv2.imencode(".png", picture[..., ::-1])[1]
-            write_bytes(_inside(out / "overlays", f"{field.fov_id}.png"), encoded.tobytes())
+            write_bytes(within(out / "overlays", f"{field.fov_id}.png"), encoded.tobytes())
         if len(fields) > 1:
-            write_geojson(_inside(out / "geojson", f"{field.fov_id}.geojson"), [collection])
+            write_geojson(within(out / "geojson", f"{field.fov_id}.geojson"), [collection])
         yield Progress("drawing overlays", done, len(fields), note)
     return out
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """A file in a folder, whatever its name says."""
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise WbcError(f"{name}: this name leads out of {folder}; rename the field.")
-    return path
 
 
 def draw_overlay(

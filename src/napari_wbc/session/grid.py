@@ -57,14 +57,14 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the items of groups lie: below each header, in rows of square tiles.
+    """Where the items of groups lie: below each header, in rows of square tiles, or of several side by side.
 
     Parameters
     ----------
     sizes : tuple of int
         Number of items, one a group.
     tile : int
-        Side of an item in pixels.
+        Height of an item in pixels.
     width : int
         Of the viewport in pixels; there is always room for one column.
     header : int
@@ -73,6 +73,8 @@ class Grid:
         Pixels around each item.
     collapsed : frozenset of int
         Indices of the groups that show their header only.
+    across : int
+        Width of an item in tiles.
 
     Examples
     --------
@@ -87,6 +89,7 @@ class Grid:
     header: int = 26
     gap: int = 10
     collapsed: frozenset[int] = frozenset()
+    across: int = 1
     _tops: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -98,7 +101,7 @@ class Grid:
     @property
     def columns(self) -> int:
         """Items a row, at least 1."""
-        return max(1, (self.width - self.gap) // self._pitch)
+        return max(1, (self.width - self.gap) // self._pitch_across)
 
     @property
     def height(self) -> int:
@@ -108,6 +111,10 @@ class Grid:
     @property
     def _pitch(self) -> int:
         return self.tile + self.gap
+
+    @property
+    def _pitch_across(self) -> int:
+        return self.tile * self.across + self.gap
 
     def shown(self, group: int) -> int:
         """How many items of a group are not hidden."""
@@ -120,7 +127,8 @@ class Grid:
             return Rect(0, top, self.width, self.header)
         row, column = divmod(item.nth, self.columns)
         first = top + self.header + self.gap
-        return Rect(self.gap + column * self._pitch, first + row * self._pitch, self.tile, self.tile)
+        left = self.gap + column * self._pitch_across
+        return Rect(left, first + row * self._pitch, self.tile * self.across, self.tile)
 
     def area(self, group: int) -> Rect:
         """Header and items of a group."""
@@ -141,8 +149,8 @@ class Grid:
 
     def inside(self, area: Rect) -> Iterator[Item]:
         """The items that a rubber band meets, row by row."""
-        left = self._line(area.left - self.gap)
-        right = min(self.columns, math.ceil((area.right - self.gap) / self._pitch))
+        left = self._line(area.left - self.gap, self.across)
+        right = min(self.columns, math.ceil((area.right - self.gap) / self._pitch_across))
         for group, start, stop in self.visible(area.top, area.bottom):
             for row in range(start, stop, self.columns):
                 for index in range(row + left, min(row + right, stop)):
@@ -151,7 +159,7 @@ class Grid:
     def at(self, x: int, y: int) -> Item | None:
         """The item or the header at a pixel, None between them."""
         group = self.group_at(y)
-        if group is None or not 0 <= x < max(self.width, self.gap + self._pitch):
+        if group is None or not 0 <= x < max(self.width, self.gap + self._pitch_across):
             return None
         if y < self._tops[group] + self.header:
             return Item(group, HEADER)
@@ -217,6 +225,7 @@ class Grid:
         """The last group that begins at or above a row of pixels; the first one for those above all."""
         return max(0, min(bisect_right(self._tops, y), len(self.sizes)) - 1)
 
-    def _line(self, distance: int) -> int:
+    def _line(self, distance: int, across: int = 1) -> int:
         """The first row, or column, of tiles that ends beyond a distance from where they begin."""
-        return max(0, (distance - self.tile) // self._pitch + 1)
+        side = self.tile * across
+        return max(0, (distance - side) // (side + self.gap) + 1)

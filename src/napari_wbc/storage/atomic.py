@@ -10,7 +10,7 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["beside", "make_folder", "write_bytes", "write_text"]
+__all__ = ["beside", "make_folder", "within", "write_bytes", "write_text"]
 
 
 @contextmanager
@@ -50,6 +50,20 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8, what UTF-8 has not (an odd file name) escaped; see :func:`write_bytes`."""
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def within(folder: Path, name: str) -> Path:
+    """A file in a folder, whatever its name says.
+
+    Raises
+    ------
+    WbcError
+        If the name leads out of the folder.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise WbcError(f"{name}: this name leads out of {folder}; rename the field.")
+    return path
 
 
 def make_folder(path: Path) -> Path:

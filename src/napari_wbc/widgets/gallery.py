@@ -19,6 +19,7 @@ from qtpy.QtGui import (
 from qtpy.QtWidgets import QAbstractSlider, QApplication, QWidget
 
 from napari_wbc.session.grid import HEADER, Item, Rect
+from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery_view import GalleryView, Gesture
 from napari_wbc.widgets.thumbnails import Thumbnails
@@ -45,6 +46,8 @@ class Gallery(GalleryView):
     session : Session
         Whose table and selection are shown.
     thumbnails : Thumbnails
+    heats : Heats, optional
+        Where heat is looked for.
     parent : QWidget, optional
     """
 
@@ -55,8 +58,14 @@ class Gallery(GalleryView):
     key_pressed = Signal(str)
     """With a plain key as napari names it, for the selected cells."""
 
-    def __init__(self, session: Session, thumbnails: Thumbnails, parent: QWidget | None = None) -> None:
-        super().__init__(session, thumbnails, parent)
+    def __init__(
+        self,
+        session: Session,
+        thumbnails: Thumbnails,
+        heats: Heats | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(session, thumbnails, heats, parent)
         self._hovered = ""  # label of the group under the mouse, while the mouse was used last
         self._scroller = QTimer(self)
         self._scroller.setInterval(SCROLL_EVERY_MS)

@@ -5,17 +5,24 @@ from __future__ import annotations
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_wbc.session.arrange import ORDERS
+from napari_wbc.session.heats import Heats
 from napari_wbc.session.order import Filter
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery import Gallery
 from napari_wbc.widgets.layout import row
 from napari_wbc.widgets.thumbnails import Thumbnails
+from napari_wbc.widgets.tiles import CELL, HEAT, OVERLAY
 
 __all__ = ["GalleryPanel"]
 
 NAMES = dict(
     zip(("least certain first", "most unlike first", "most certain first", "as found"), ORDERS, strict=True)
 )
+PARTS = {
+    "cells": (CELL,),
+    "cells and heat": (OVERLAY,),
+    "cell, heat, both": (CELL, HEAT, OVERLAY),
+}
 WHICH = {"all cells": None, "to review": False, "reviewed": True}
 
 
@@ -26,11 +33,17 @@ class GalleryPanel(QWidget):
     ----------
     session : Session
     thumbnails : Thumbnails
+    heats : Heats
+        Where heat is looked for.
     """
 
-    def __init__(self, session: Session, thumbnails: Thumbnails) -> None:
+    def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()
-        self.gallery = Gallery(session, thumbnails)
+        self.gallery = Gallery(session, thumbnails, heats)
+        self.parts = QComboBox()
+        self.parts.addItems(list(PARTS))
+        self.parts.setToolTip("What is shown of each cell; heat is found in the tab Explain")
+        self.parts.currentTextChanged.connect(lambda name: self.gallery.show_parts(PARTS[name]))
         self.order, self.which = QComboBox(), QComboBox()
         self.order.addItems(list(NAMES))
         self.which.addItems(list(WHICH))
@@ -47,7 +60,7 @@ class GalleryPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
         layout.setSpacing(2)
-        layout.addWidget(row(self.order, self.which, larger, smaller, hint))
+        layout.addWidget(row(self.order, self.which, self.parts, larger, smaller, hint))
         layout.addWidget(self.gallery, stretch=1)
 
     def _on_which(self, name: str) -> None:

@@ -5,7 +5,6 @@ Invariant: it changes neither cells nor selection.
 
 from __future__ import annotations
 
-import html
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,9 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.arrange import Group, Keep, arranged, rearranged
 from napari_wbc.session.grid import HEADER, Grid, Item, Rect
+from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.described import described
 from napari_wbc.widgets.thumbnails import Thumbnails
 from napari_wbc.widgets.tiles import Tiles
 
@@ -69,13 +70,21 @@ class GalleryView(QAbstractScrollArea):
     session : Session
         Whose table and selection are shown.
     thumbnails : Thumbnails
+    heats : Heats, optional
+        Where heat is looked for.
     parent : QWidget, optional
     """
 
-    def __init__(self, session: Session, thumbnails: Thumbnails, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        thumbnails: Thumbnails,
+        heats: Heats | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._session, self._thumbnails = session, thumbnails
-        self._tiles = Tiles(thumbnails, session.taxonomy)
+        self._session, self._thumbnails, self._heats = session, thumbnails, heats
+        self._tiles = Tiles(thumbnails, session.taxonomy, heats)
         self._order, self._tile = "confidence", 96
         self._keep: Keep | None = None
         self._collapsed: set[str] = set()
@@ -94,6 +103,8 @@ class GalleryView(QAbstractScrollArea):
         session.changed.connect(self._on_changed)
         session.slide_changed.connect(self._on_slide)
         session.selection_changed.connect(self._on_selection)
+        if heats is not None:
+            heats.changed.connect(self._on_ready)
         self._arrange()
 
     def close_session(self) -> None:
@@ -102,6 +113,8 @@ class GalleryView(QAbstractScrollArea):
         self._session.slide_changed.disconnect(self._on_slide)
         self._session.selection_changed.disconnect(self._on_selection)
         self._thumbnails.ready.disconnect(self._on_ready)
+        if self._heats is not None:
+            self._heats.changed.disconnect(self._on_ready)
         self._thumbnails.cancel()
         self._cancel()
         self._table = CellTable()
@@ -123,6 +136,11 @@ class GalleryView(QAbstractScrollArea):
     def tile(self) -> int:
         """Side of a thumbnail in pixels; one of :data:`TILES`."""
         return self._tile
+
+    def show_parts(self, parts: tuple[str, ...]) -> None:
+        """Show these of each cell, side by side: :data:`~napari_wbc.widgets.tiles.CELL` and its like."""
+        self._tiles.show(parts)
+        self._lay_out(self._groups)
 
     def set_order(self, order: str) -> None:
         """Sort the cells another way; the view stays on the same groups.
@@ -196,7 +214,14 @@ class GalleryView(QAbstractScrollArea):
         hidden = frozenset(i for i, group in enumerate(groups) if group.label in self._collapsed)
         sizes = tuple(len(group.cell_ids) for group in groups)
         view = self.viewport()
-        self._grid = Grid(sizes, self._tile, view.width(), self._header_height(), collapsed=hidden)
+        self._grid = Grid(
+            sizes,
+            self._tile,
+            view.width(),
+            self._header_height(),
+            collapsed=hidden,
+            across=len(self._tiles.parts),
+        )
         self._tiles.resize(self._tile, self.devicePixelRatioF())
         anchor, scroll = self._anchored(anchors, scroll)
         bar, room = self.verticalScrollBar(), self._room()
@@ -291,7 +316,7 @@ class GalleryView(QAbstractScrollArea):
             self.reveal(cell_ids[0])
         self.viewport().update()
 
-    def _on_ready(self, _cell_ids: object) -> None:
+    def _on_ready(self, *_what: object) -> None:
         self.viewport().update()
 
     # Where things are
@@ -474,24 +499,8 @@ class GalleryView(QAbstractScrollArea):
             return bool(super().viewportEvent(event))
         help_event: QHelpEvent = event
         item, cell = self._at(help_event.pos()), self._cell_at(help_event.pos())
-        text = "" if cell is None else _described(cell, self._session)
+        text = "" if cell is None else described(cell, self._session)
         if item is not None and item.nth == HEADER:
             text = "Click the triangle to hide or show the cells; double-click to select them all."
         QToolTip.showText(help_event.globalPos(), text, self)
         return True
-
-
-def _described(cell: Cell, session: Session) -> str:
-    """What is known of a cell, as rich text without markup from names."""
-    lines = [cell.label]
-    if cell.annotation is not None:
-        lines.append(f"said by {cell.annotation.annotator or 'a person'}")
-    elif cell.prediction is not None:
-        lines.append("said by the model")
-    if cell.prediction is not None:
-        lines.append(f"model: {cell.prediction.cell_class} {cell.prediction.confidence:.0%}")
-        if cell.prediction.unlikeness is not None and cell.prediction.unlikeness > 1:
-            lines.append("unlike the cells the model was trained on")
-    field = next((field for field in session.slide.fields if field.fov_id == cell.fov_id), None)
-    lines.append(f"field: {cell.fov_id if field is None else field.path.name}")
-    return f"<p style='white-space:pre'>{'<br>'.join(map(html.escape, lines))}</p>"

@@ -1,16 +1,18 @@
-"""Beside the cell under review: what the model thinks, and reviewed cells of each likely class."""
+"""Beside the cell under review: what the model thinks and why, and reviewed cells of each likely class."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QRect, QSize, Qt
+from qtpy.QtCore import QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.table import CellTable
+from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.heat import paint_heat
 from napari_wbc.widgets.thumbnails import Thumbnails
 
 __all__ = ["ReferencePanel", "references"]
@@ -55,11 +57,13 @@ class ReferencePanel(QWidget):
     ----------
     session : Session
     thumbnails : Thumbnails
+    heats : Heats
+        Whose heat of the cell is shown below it.
     """
 
-    def __init__(self, session: Session, thumbnails: Thumbnails) -> None:
+    def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()
-        self._session, self._thumbnails = session, thumbnails
+        self._session, self._thumbnails, self._heats = session, thumbnails, heats
         self._cell: Cell | None = None
         self._rows: list[tuple[str, float, tuple[Cell, ...]]] | None = []
         """Worked out when they are painted: a key changes cell and table several times."""
@@ -67,10 +71,12 @@ class ReferencePanel(QWidget):
         self.setToolTip("Likely classes of the cell, with the most certain cells that were reviewed as such")
         thumbnails.ready.connect(self._on_ready)
         session.changed.connect(self._refresh)
+        heats.changed.connect(self._refresh)
 
     def close_session(self) -> None:
         """Let go of the session."""
         self._session.changed.disconnect(self._refresh)
+        self._heats.changed.disconnect(self._refresh)
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Room for the rows."""
@@ -118,6 +124,13 @@ class ReferencePanel(QWidget):
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "No cell under review")
             return
         self._picture(painter, self._cell, 0, 0)
+        heat = self._heats.get(self._cell.cell_id)
+        if heat is not None:
+            for i, clear in enumerate((True, False), start=1):
+                area = QRect(0, i * (TILE + 2), TILE, TILE)
+                if clear:
+                    self._picture(painter, self._cell, area.x(), area.y())
+                paint_heat(painter, QRectF(area), heat, clear=clear)
         for i, (name, p, cells) in enumerate(rows):
             color = QColor(self._session.taxonomy.colors.get(name, "#888888"))
             self._row(painter, i * (TILE + 2), (name, p, cells), color)

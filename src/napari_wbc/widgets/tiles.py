@@ -1,4 +1,4 @@
-"""How a cell looks in the gallery: its thumbnail, framed in the colour of its label, with marks."""
+"""How a cell looks in the gallery: thumbnail, heat or both, in a frame of its label's colour, with marks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPixmap
 
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.heat import Heat
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.session.heats import Heats
 from napari_wbc.session.order import disagreed
+from napari_wbc.widgets.heat import paint_heat
 from napari_wbc.widgets.thumbnails import SIDE, UNREADABLE, Latest, Thumbnails
 
-__all__ = ["Tiles"]
+__all__ = ["CELL", "HEAT", "OVERLAY", "Tiles"]
 
+CELL, HEAT, OVERLAY = "cell", "heat", "overlay"
+"""What a tile can show of a cell; several stand side by side."""
 
 TILE_BYTES = 64_000_000
 """Memory of the tiles that are kept."""
@@ -22,7 +27,8 @@ OTHER = "#999999"
 DARK = QColor(0, 0, 0, 190)
 EDGE = QColor("#444444")
 """Around the frame, which may be as light as the ground."""
-CHECK, UNLIKE = "\N{CHECK MARK}", "\N{NOT EQUAL TO}"
+CHECK, UNLIKE, ELSEWHERE = "\N{CHECK MARK}", "\N{NOT EQUAL TO}", "\N{CIRCLED DOT OPERATOR}"
+"""Reviewed; unlike the training data; most heat lies outside the cell."""
 
 
 class Tiles:
@@ -32,10 +38,13 @@ class Tiles:
     ----------
     thumbnails : Thumbnails
     taxonomy : Taxonomy
+    heats : Heats, optional
+        Where heat is looked for.
     """
 
-    def __init__(self, thumbnails: Thumbnails, taxonomy: Taxonomy) -> None:
-        self._thumbnails, self._taxonomy = thumbnails, taxonomy
+    def __init__(self, thumbnails: Thumbnails, taxonomy: Taxonomy, heats: Heats | None = None) -> None:
+        self._thumbnails, self._taxonomy, self._heats = thumbnails, taxonomy, heats
+        self._parts: tuple[str, ...] = (CELL,)
         self._colors, self._shorts = taxonomy.colors, taxonomy.shorts
         self._side, self._ratio = SIDE, 1.0
         self.clear()
@@ -46,6 +55,17 @@ class Tiles:
             self._side, self._ratio = side, ratio
             self.clear()
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What is shown of each cell, side by side."""
+        return self._parts
+
+    def show(self, parts: tuple[str, ...]) -> None:
+        """Show these of each cell, side by side."""
+        if parts != self._parts:
+            self._parts = parts
+            self.clear()
+
     def clear(self) -> None:
         """Draw all tiles anew."""
         side, ratio = self._side, self._ratio
@@ -53,8 +73,8 @@ class Tiles:
         self._font.setPixelSize(max(9, min(15, side // 8)))
         self._font.setBold(True)
         self._metrics = QFontMetricsF(self._font)
-        most = TILE_BYTES // max(1, round((side * ratio) ** 2 * 4))
-        self._made: Latest[str, tuple[Cell, QPixmap]] = Latest(most)
+        most = TILE_BYTES // max(1, round((side * ratio) ** 2 * 4 * len(self._parts)))
+        self._made: Latest[str, tuple[Cell, Heat | None, QPixmap]] = Latest(most)
         self._empty: dict[str, QPixmap] = {}
         self._badges: dict[tuple[str, int], QPixmap] = {}
 
@@ -68,51 +88,59 @@ class Tiles:
 
     def get(self, cell: Cell, *, draw: bool = True) -> QPixmap | None:
         """The tile of a cell, None where there is no thumbnail yet, or where it is not to be drawn now."""
-        known = self._made.get(cell.cell_id)
-        if known is not None and known[0] is cell:
-            return known[1]
+        known, heat = self._made.get(cell.cell_id), self._heat(cell)
+        if known is not None and known[0] is cell and known[1] is heat:
+            return known[2]
         thumbnail = self._thumbnails.get(cell) if draw else None
         if thumbnail is None:
             return None
-        tile = self._draw(cell, thumbnail)
-        self._made.put(cell.cell_id, (cell, tile))
+        tile = self._draw(cell, thumbnail, heat)
+        self._made.put(cell.cell_id, (cell, heat, tile))
         return tile
+
+    def _heat(self, cell: Cell) -> Heat | None:
+        if self._heats is None or self._parts == (CELL,):
+            return None
+        return self._heats.get(cell.cell_id)
 
     def empty(self, label: str) -> QPixmap:
         """What stands for a cell of a label until its tile is there."""
         if label not in self._empty:
-            self._empty[label] = self._draw_frame(label, None)
+            self._empty[label] = self._draw_frame(label, None, None)
         return self._empty[label]
 
-    def _draw_frame(self, label: str, thumbnail: QPixmap | None) -> QPixmap:
-        side, border = self._side, max(3, self._side // 28)
-        tile = QPixmap(round(side * self._ratio), round(side * self._ratio))
+    def _draw_frame(self, label: str, thumbnail: QPixmap | None, heat: Heat | None) -> QPixmap:
+        side, border, wide = self._side, max(3, self._side // 28), self._side * len(self._parts)
+        tile = QPixmap(round(wide * self._ratio), round(side * self._ratio))
         tile.setDevicePixelRatio(self._ratio)
         tile.fill(EDGE)
         painter = QPainter(tile)
-        painter.fillRect(QRectF(1, 1, side - 2, side - 2), self.color(label))
-        inner = QRectF(border, border, side - 2 * border, side - 2 * border)
-        if thumbnail is None:
-            painter.fillRect(inner, QColor(UNREADABLE))
-        else:
-            pixels = round(inner.width() * self._ratio)
-            smooth = Qt.TransformationMode.SmoothTransformation
-            fitted = thumbnail.scaled(pixels, pixels, Qt.AspectRatioMode.IgnoreAspectRatio, smooth)
-            painter.drawPixmap(inner, fitted, QRectF(fitted.rect()))
+        painter.fillRect(QRectF(1, 1, wide - 2, side - 2), self.color(label))
+        for i, part in enumerate(self._parts):
+            inner = QRectF(i * side + border, border, side - 2 * border, side - 2 * border)
+            if thumbnail is None or (part == HEAT and heat is None):
+                painter.fillRect(inner, QColor(UNREADABLE))
+            elif part != HEAT:
+                pixels = round(inner.width() * self._ratio)
+                smooth = Qt.TransformationMode.SmoothTransformation
+                fitted = thumbnail.scaled(pixels, pixels, Qt.AspectRatioMode.IgnoreAspectRatio, smooth)
+                painter.drawPixmap(inner, fitted, QRectF(fitted.rect()))
+            if heat is not None and thumbnail is not None and part != CELL:
+                paint_heat(painter, inner, heat, clear=part == OVERLAY)
         painter.end()
         return tile
 
-    def _draw(self, cell: Cell, thumbnail: QPixmap) -> QPixmap:
-        label, side = cell.label, self._side
-        tile = self._draw_frame(label, thumbnail)
+    def _draw(self, cell: Cell, thumbnail: QPixmap, heat: Heat | None) -> QPixmap:
+        label, side, wide = cell.label, self._side, self._side * len(self._parts)
+        tile = self._draw_frame(label, thumbnail, heat)
         painter = QPainter(tile)
         bottom = side - round(self._metrics.height())
         painter.drawPixmap(0, bottom, self._badge(self.short(label), self.color(label)))
         if cell.prediction is not None:
             number = f"{cell.prediction.confidence * 100:.0f}"
-            painter.drawPixmap(side - self._wide(number), bottom, self._badge(number, DARK))
-        left = side
-        for mark in self._marks(cell):
+            painter.drawPixmap(wide - self._wide(number), bottom, self._badge(number, DARK))
+        left = wide
+        for mark in (*self._marks(cell), *((ELSEWHERE,) if heat is not None and heat.suspect else ())):
             left -= self._wide(mark)
             painter.drawPixmap(left, 0, self._badge(mark, DARK))
         painter.end()

@@ -23,11 +23,14 @@ from napari_wbc.model.cell import Annotation
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.agreement import CONSENSUS
+from napari_wbc.session.heats import Heats
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.actions import ReviewActions, counted
 from napari_wbc.widgets.analysis import AnalysisPanel
 from napari_wbc.widgets.counts import CountsTable
+from napari_wbc.widgets.docks import Docks
+from napari_wbc.widgets.explain import ExplainPanel
 from napari_wbc.widgets.fields import FieldList
 from napari_wbc.widgets.gallery_panel import GalleryPanel
 from napari_wbc.widgets.key_choice import KeysDialog, keep_keys, with_kept_keys
@@ -68,6 +71,7 @@ class Workbench(QWidget):
         self.queue = ReviewQueue(self.session)
         self.loader = FieldLoader(self.view, self)
         self.place = PlaceKeeper(self.session, self.view, self.queue)
+        self.heats = Heats(self.session)
         self._consensus: dict[str, Annotation] = {}
         self._choosing = False
         self._build()
@@ -102,18 +106,26 @@ class Workbench(QWidget):
         self.thumbnails = Thumbnails(self.view.read, self._field_of, self)
         self.review = ReviewWidget(session)
         self.queue_panel = QueuePanel(session, self.queue)
-        self.references = ReferencePanel(session, self.thumbnails)
+        self.references = ReferencePanel(session, self.thumbnails, self.heats)
+        self.explain = ExplainPanel(session, self.view, self.heats, self.model.value)
         self.readers = ReadersPanel(session)
         self.counts = CountsTable(session)
         self.counts.setMinimumHeight(120)
         self.export = QPushButton("Export…")
         self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
-        self.gallery_panel: GalleryPanel | None = None
-        self._dock: Any = None
+        self.docks = Docks(
+            self.viewer,
+            session,
+            self.thumbnails,
+            self.heats,
+            weights=self.model.value,
+            read=self.view.read,
+        )
         self.status = TextLines(3)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.analysis, "Locate and classify")
         self.tabs.addTab(group("", self.queue_panel, self.references, self.review), "Review")
+        self.tabs.addTab(self.explain, "Explain")
         self.tabs.addTab(self.readers, "Two readers")
         inside = QWidget()
         layout = QVBoxLayout(inside)
@@ -135,10 +147,11 @@ class Workbench(QWidget):
             (panel.classify, panel.classify_drawn),
             (panel.adapt, panel.adapt_to_slide),
             (self.export, self._ask_export),
-            (self.review.gallery, self.open_gallery),
+            (self.review.gallery, self.docks.open_gallery),
+            (self.explain.map, self.docks.open_map),
         ):
             button.clicked.connect(guarded(action))
-        for speaker in (panel, self.project, self.readers):
+        for speaker in (panel, self.project, self.readers, self.explain, self.docks):
             speaker.said.connect(self._say)
         panel.analyzed.connect(self._on_analyzed)
         panel.running_changed.connect(lambda running: self.export.setEnabled(not running))
@@ -155,6 +168,9 @@ class Workbench(QWidget):
         self.review.join_chosen.connect(guarded(actions.join))
         self.review.delete_chosen.connect(guarded(actions.delete))
         self.queue_panel.accept_chosen.connect(guarded(actions.accept))
+        self.docks.label_chosen.connect(guarded(actions.label))
+        self.docks.cell_activated.connect(guarded(actions.go_to))
+        self.docks.key_pressed.connect(self._on_key)
         self.readers.cell_chosen.connect(guarded(actions.go_to))
         self.counts.label_clicked.connect(guarded(actions.show_label))
         self.session.field_changed.connect(self._on_field)
@@ -240,16 +256,16 @@ class Workbench(QWidget):
             self.references.close_session,
             self.readers.close_session,
             self.analysis.close_session,
+            self.explain.close_session,
+            self.docks.close_session,
+            self.heats.close,
         ):
             let_go()
-        if self.gallery_panel is not None:
-            self.gallery_panel.gallery.close_session()
         self.queue.close()
         self.view.close()
         if not self.project.close_session():
             show_error("The last of what you did could not be saved; see the log, and make room on the disk.")
-        if self._dock is not None:
-            self._dock.close()
+        self.docks.close()
 
     @property
     def busy(self) -> bool:
@@ -259,6 +275,8 @@ class Workbench(QWidget):
             or self.analysis.busy
             or self.project.busy
             or self.readers.jobs.running
+            or self.explain.jobs.running
+            or self.docks.busy
             or self.thumbnails.running
         )
 
@@ -286,19 +304,10 @@ class Workbench(QWidget):
         self.view.use_files()
         self.project.open_project(path, slide, reading)
 
-    def open_gallery(self) -> None:
-        """Show the gallery in a dock below the image."""
-        if self.gallery_panel is None:
-            self.gallery_panel = GalleryPanel(self.session, self.thumbnails)
-            gallery = self.gallery_panel.gallery
-            gallery.label_chosen.connect(self._guarded(self.actions.label))
-            gallery.cell_activated.connect(self._guarded(self.actions.go_to))
-            gallery.key_pressed.connect(self._on_key)
-            self._dock = self.viewer.window.add_dock_widget(
-                self.gallery_panel, name="WBC gallery", area="bottom"
-            )
-            self._dock.setMinimumHeight(220)
-        self._dock.show()
+    @property
+    def gallery_panel(self) -> GalleryPanel | None:
+        """The gallery, None before it is opened."""
+        return self.docks.gallery
 
     def export_to(self, folder: Path) -> None:
         """Write the slide as it is now: cells, outlines, differential, overlays."""
@@ -345,6 +354,7 @@ class Workbench(QWidget):
             return False
         self.loader.cancel()  # its fields are of the slide that is left
         self.analysis.forget()
+        self.explain.jobs.cancel()
         return True
 
     def _on_opened(self, loaded: Loaded) -> None:
@@ -355,7 +365,7 @@ class Workbench(QWidget):
         known = f", {len(loaded.table)} cells as you left them" if loaded.table else ""
         self._say(f"{slide.name}: {len(slide.fields)} fields{known}" if slide.fields else "No slide is open.")
         if loaded.table:
-            self.open_gallery()
+            self.docks.open_gallery()
         self.place.restore(loaded)
         if self.queue.current:
             self.tabs.setCurrentIndex(1)
@@ -377,7 +387,7 @@ class Workbench(QWidget):
     def _on_analyzed(self) -> None:
         self._bind_cells(self.view.ensure_cells().layer)
         if self.session.table:
-            self.open_gallery()
+            self.docks.open_gallery()
 
     def _on_current(self, cell_id: str) -> None:
         """The next cell comes into the middle, enlarged."""
@@ -420,7 +430,7 @@ class Workbench(QWidget):
             self._choosing = False
 
     def _on_key(self, key: str) -> None:
-        """A key in the gallery."""
+        """A key in the gallery or on the map."""
         action = self._keys.get(key.upper() if len(key) == 1 else key)
         if action is not None:
             with self.actions.by_thumbnails():
@@ -447,6 +457,7 @@ class Workbench(QWidget):
         else:
             self.view.show(field, pixels)
         self._bind_cells(self.view.ensure_cells().layer)
+        self.explain.show_field()
         if self.place.camera is not None:
             restore_camera(self.viewer, self.place.camera)
             self.place.camera = None

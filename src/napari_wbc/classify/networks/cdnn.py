@@ -28,16 +28,21 @@ class _Block(nn.Module):
         self.shortcut = (
             nn.Identity() if stride == 1 and inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
         )
+        self.relu1, self.relu2 = (
+            nn.ReLU(),
+            nn.ReLU(),
+        )  # modules, which guided backpropagation can take hold of
         self.stride = stride
         nn.init.zeros_(self.norm2.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = functional.relu(self.norm1(self.conv1(x)))
+        y = self.relu1(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
         if self.stride > 1:
             x = functional.avg_pool2d(x, self.stride, ceil_mode=True)
         shortcut: torch.Tensor = self.shortcut(x)
-        return functional.relu(y + shortcut)
+        summed: torch.Tensor = self.relu2(y + shortcut)
+        return summed
 
 
 def _norm(kind: str, channels: int) -> nn.GroupNorm | nn.BatchNorm2d:

@@ -1,0 +1,62 @@
+"""``napari-wbc explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from napari_wbc.cli.progress import drive
+from napari_wbc.storage.atomic import make_folder
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+
+__all__ = ["explain"]
+
+SOME_FILES_FAILED = 3
+
+
+def explain(
+    paths: Annotated[list[Path], typer.Argument(help="Image files, or folders.", show_default=False)],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
+    method: Annotated[
+        str,
+        typer.Option(help="grad-cam, guided-grad-cam, integrated-gradients, occlusion or lime."),
+    ] = "grad-cam",
+    target: Annotated[str, typer.Option(help="Class asked for.", show_default="each cell's own")] = "",
+    against: Annotated[str, typer.Option(help="Class it is set against.", show_default="none")] = "",
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(help="Of Grad-CAM; may be repeated.", show_default="the deep ones"),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=2, help="Of LIME, a cell.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of LIME.")] = 0,
+    detector: Annotated[str, typer.Option(help="mask-rcnn or hsv (by colour).")] = "mask-rcnn",
+    weights: Annotated[
+        str, typer.Option(help="Shipped weights, or a .safetensors file.")
+    ] = DEFAULT_CLASSIFIER,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")] = False,
+) -> None:
+    """Show why cells were classified as they were: heat on the pixels that spoke for the class.
+
+    Writes heat/ (TIFF, float32, 0 to 1), overlays/ (PNG) and heat.csv.
+    """
+    from napari_wbc.explain.attribution import Question
+    from napari_wbc.pipeline.explain import explain_files_steps
+
+    make_folder(out)
+    question = Question(method, target, against, tuple(layer or ()), samples, seed)
+    steps = explain_files_steps(paths, out, question, detector=detector, weights=weights, device=device)
+    errors = Console(stderr=True)
+    found = drive(steps, errors, quiet=quiet)
+    if not quiet:
+        suspect = sum(heat.suspect for heat in found.heats)
+        print(f"{len(found.heats)} cells explained; heat, overlays and heat.csv written to {out}")
+        if suspect:
+            print(f"Of {suspect} cells less than half of the heat lies inside the cell: look at them.")
+    if found.failures:
+        errors.print(f"{len(found.failures)} files failed; the rest was written to {out}")
+        raise typer.Exit(SOME_FILES_FAILED)

@@ -1,0 +1,1 @@
+"""Why the model said so: heat on cells, and maps of features."""

@@ -1,0 +1,95 @@
+"""Heat of one field as an image layer between its image and its cells.
+
+The layer is napari's own: blending, colormap, opacity and contrast are chosen in its controls. Where there is
+no heat it is transparent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
+from napari.utils.colormaps import Colormap, ensure_colormap
+
+from napari_wbc.explain.canvas import CLEAR_BELOW, STRENGTH, levels_of
+from napari_wbc.model.heat import Heat
+
+__all__ = ["NAME", "HeatmapLayer", "heat_colormap"]
+
+NAME = "heatmap"
+LEVELS = 64
+
+
+def heat_colormap() -> Colormap:
+    """Inferno, from transparent where it is dark."""
+    at = np.linspace(0, 1, LEVELS)
+    colors = ensure_colormap("inferno").map(at).copy()
+    colors[:, 3] = np.clip(at / CLEAR_BELOW, 0, 1)
+    return Colormap(colors, name="heat", display_name="heat")
+
+
+class HeatmapLayer:
+    """Shows heat in a viewer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.layer: Image | None = None
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def close(self) -> None:
+        """Let go of the viewer; the layer stays."""
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def show(self, heats: Sequence[Heat], image: Image) -> None:
+        """Show the heat of one field, where its image is; without heat there is no layer.
+
+        Parameters
+        ----------
+        heats : sequence of Heat
+        image : Image
+            Layer of the field, one of one scale.
+        """
+        if not heats:
+            self.clear()
+            return
+        height, width = image.data.shape[:2]
+        levels = levels_of(heats, (height, width))
+        data: Any = levels if len(levels) > 1 else levels[0]
+        many = len(levels) > 1
+        if self.layer is not None and self.layer.multiscale != many:
+            self.clear()
+        active = self.viewer.layers.selection.active
+        if self.layer is None:
+            self.layer = Image(
+                data,
+                name=NAME,
+                multiscale=many,
+                colormap=heat_colormap(),
+                contrast_limits=(0, 1),
+                blending="translucent",
+                opacity=STRENGTH,
+                scale=image.scale[-2:],
+                translate=image.translate[-2:],
+            )
+            self.viewer.layers.insert(self.viewer.layers.index(image) + 1, self.layer)
+            self.viewer.layers.selection.active = active
+        else:
+            self.layer.data = data
+            self.layer.scale, self.layer.translate = image.scale[-2:], image.translate[-2:]
+
+    def clear(self) -> None:
+        """Take the layer away."""
+        if self.layer is not None:
+            self.viewer.layers.remove(self.layer)
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self.layer:
+            self.layer = None

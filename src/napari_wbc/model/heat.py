@@ -1,0 +1,53 @@
+"""Where around a cell the evidence for a class lies.
+
+Invariant: heat belongs to a square of the field, not to a pixel of the screen; it is placed when it is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["OUTSIDE", "Heat"]
+
+OUTSIDE = 0.5
+"""Share of the heat that must lie inside a cell; below it the model looks at something else."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heat:
+    """Heat of one cell.
+
+    Parameters
+    ----------
+    cell_id, fov_id : str
+        The cell and the field it lies in.
+    top, left, side : int
+        The square of the field that the heat covers, in pixels; it may reach over the field's edge.
+    values : ndarray, shape (n, n), float32
+        0 to 1, for the square; the hottest pixel is 1, all are 0 where nothing speaks for the class.
+    method : str
+        How it was found.
+    target, against : str
+        The class it speaks for, and the one that is set against it; empty where none is.
+    inside : float
+        Share of the heat that lies inside the cell's outline, 0 to 1; NaN without heat.
+    """
+
+    cell_id: str
+    fov_id: str
+    top: int
+    left: int
+    side: int
+    values: npt.NDArray[np.float32]
+    method: str
+    target: str
+    against: str = ""
+    inside: float = float("nan")
+
+    @property
+    def suspect(self) -> bool:
+        """Whether most of the heat lies outside the cell, or there is none."""
+        return not self.inside >= OUTSIDE

@@ -1,0 +1,268 @@
+"""Why: heat on the cells of a table, or of slides from their files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_wbc.classify.crops import squares
+from napari_wbc.classify.predict import Classifier, load_classifier
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.explain.attribution import Attributor, Question
+from napari_wbc.explain.canvas import mask_of, overlay, painted
+from napari_wbc.explain.evaluation import inside
+from napari_wbc.imaging.read import read_image
+from napari_wbc.model.cell import Cell
+from napari_wbc.model.heat import Heat
+from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.pipeline.analyze import Failure, analyze_steps
+from napari_wbc.pipeline.locate import DEFAULT
+from napari_wbc.storage.atomic import within, write_bytes
+from napari_wbc.storage.formats.csv import write_csv
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "Explanation",
+    "explain",
+    "explain_cells_steps",
+    "explain_files_steps",
+]
+
+AT_ONCE = {"grad-cam": 32, "guided-grad-cam": 32, "integrated-gradients": 4, "occlusion": 2, "lime": 1}
+"""Cells between two steps, at each of which one may cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Heat of the cells of some slides."""
+
+    heats: tuple[Heat, ...]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell, the columns of ``heat.csv``."""
+        columns = ("cell_id", "fov_id", "method", "target", "against", "inside", "suspect")
+        rows = [[getattr(heat, name) for name in columns] for heat in self.heats]
+        return pd.DataFrame(rows, columns=list(columns))
+
+
+class _Asked:
+    """A classifier that is asked one question."""
+
+    def __init__(self, classifier: Classifier, question: Question) -> None:
+        classes, preset = classifier.card.classes, classifier.preset
+        for name in (question.target, question.against):
+            if name and name not in classes:
+                raise WbcError(f"The model has no class {name!r}; choose one of: {', '.join(classes)}.")
+        self.classifier, self.question, self.classes = classifier, question, classes
+        self.attributor = Attributor(
+            classifier.network, preset.size, classifier.card.mode, layers=question.layers
+        )
+
+    def steps(self, image: npt.NDArray[np.uint8], cells: Sequence[Cell]) -> Iterator[tuple[Heat, ...]]:
+        """Heat of the cells of one field, some at a time."""
+        preset, question = self.classifier.preset, self.question
+        boxes = [cell.detection.bbox for cell in cells]
+        edges = np.array([(box.top, box.left, box.bottom, box.right) for box in boxes]).reshape(-1, 4)
+        sides, corners = squares(edges, preset.factor, image.shape[:2])
+        start, n = 0, AT_ONCE[question.method]
+        for x in self.classifier.prepared(image, boxes, batch_size=n):
+            some = cells[start : start + len(x)]
+            target = self._targets(x, some)
+            against = self.classes.index(question.against) if question.against else -1
+            found = self.attributor.heat(x, target, target.new_full((len(x),), against), question)
+            found_here = []
+            for i, (cell, values) in enumerate(zip(some, found.cpu().numpy(), strict=True), start=start):
+                square = (int(corners[i, 0]), int(corners[i, 1]), int(sides[i]))
+                mask = mask_of(cell.detection, square, preset.size)
+                found_here.append(
+                    Heat(
+                        cell.cell_id,
+                        cell.fov_id,
+                        *square,
+                        values,
+                        question.method,
+                        self.classes[int(target[i - start])],
+                        question.against,
+                        inside(values, mask),
+                    )
+                )
+            start += len(x)
+            yield tuple(found_here)
+
+    def _targets(self, x: torch.Tensor, cells: Sequence[Cell]) -> torch.Tensor:
+        """The class that is asked for of each cell: the one said, or the predicted one."""
+        import torch
+
+        known = [self.question.target or (c.prediction.cell_class if c.prediction else "") for c in cells]
+        if all(name in self.classes for name in known):
+            return torch.tensor([self.classes.index(name) for name in known], device=x.device)
+        with torch.inference_mode():
+            predicted: torch.Tensor = self.classifier.network(x).argmax(dim=1).clone()
+        return predicted
+
+
+def explain_cells_steps(
+    slide: Slide,
+    cells: Sequence[Cell],
+    question: Question,
+    *,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    device: str = "auto",
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] | None = None,
+) -> Steps[Explanation]:
+    """Heat of cells of one slide, field by field.
+
+    Parameters
+    ----------
+    slide : Slide
+    cells : sequence of Cell
+        Of its fields; each field is read once.
+    question : Question
+    weights : str or Path
+        Name or file of the classifier's weights.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    read : callable, optional
+        Gives the pixels of a field; from its file where None.
+
+    Raises
+    ------
+    WbcError
+        If the model cannot be loaded, or has no such class or layer.
+    """
+    by_field: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_field.setdefault(cell.fov_id, []).append(cell)
+    yield Progress("loading weights", 0, len(cells))
+    asked = _Asked(load_classifier(weights, device=device), question)
+    return (yield from _explain(asked, slide.fields, by_field, read or _read))
+
+
+def _read(field: FieldOfView) -> npt.NDArray[np.uint8]:
+    return read_image(field.path)
+
+
+def _explain(
+    asked: _Asked,
+    fields: Sequence[FieldOfView],
+    cells: dict[str, list[Cell]],
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+    done_with: Callable[[FieldOfView, npt.NDArray[np.uint8], list[Heat]], None] | None = None,
+) -> Steps[Explanation]:
+    total = sum(len(some) for some in cells.values())
+    heats: list[Heat] = []
+    failures: list[Failure] = []
+    for field in fields:
+        some = cells.get(field.fov_id, [])
+        if not some and done_with is None:
+            continue
+        try:
+            image = read(field)
+        except ReadError as error:
+            failures.append(Failure(field.path, str(error)))
+            yield Progress(f"explaining by {asked.question.method}", len(heats), total, str(error))
+            continue
+        here: list[Heat] = []
+        for found in asked.steps(image, some):
+            here += found
+            yield Progress(f"explaining by {asked.question.method}", len(heats) + len(here), total)
+        heats += here
+        if done_with is not None:
+            done_with(field, image, here)
+    return Explanation(tuple(heats), tuple(failures))
+
+
+def explain_files_steps(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    question: Question,
+    *,
+    detector: str = DEFAULT,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    device: str = "auto",
+) -> Steps[Explanation]:
+    """The steps of :func:`explain`."""
+    out = Path(out)
+    asked = _Asked(load_classifier(weights, device=device), question)
+    analysis = yield from analyze_steps(
+        paths, detector=detector, weights=weights, device=device, skip=out / "overlays"
+    )
+
+    def write(field: FieldOfView, image: npt.NDArray[np.uint8], heats: list[Heat]) -> None:
+        canvas = painted(heats, image.shape[:2])
+        _write_tiff(within(out / "heat", f"{field.fov_id}.tif"), canvas)
+        picture = cv2.imencode(".png", overlay(image, canvas)[..., ::-1])[1]
+        write_bytes(within(out / "overlays", f"{field.fov_id}.png"), picture.tobytes())
+
+    heats: list[Heat] = []
+    failures = list(analysis.failures)
+    for one in analysis.slides:
+        table = one.table
+        cells = {field.fov_id: list(table.of_field(field.fov_id)) for field in one.read_fields}
+        found = yield from _explain(asked, one.read_fields, cells, _read, write)
+        heats += found.heats
+        failures += found.failures
+    explanation = Explanation(tuple(heats), tuple(failures))
+    write_csv(out / "heat.csv", explanation.cells)
+    return explanation
+
+
+def explain(
+    paths: str | Path | Sequence[str | Path],
+    out: str | Path,
+    question: Question | None = None,
+    *,
+    detector: str = DEFAULT,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    device: str = "auto",
+) -> Explanation:
+    """Locate and classify the cells of slides, and write why they were classified so.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        Image files, and folders of image files.
+    out : str or Path
+        Folder: ``heat/`` gets a TIFF a field (float32, 0 to 1), ``overlays/`` a PNG, and ``heat.csv`` a row a
+        cell with the share of its heat inside its outline.
+    question : Question, optional
+        Grad-CAM of the predicted class where None.
+    detector : str
+        Name of a detector.
+    weights : str or Path
+        Name or file of the classifier's weights.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    WbcError
+        If an argument is wrong, a path is missing or something cannot be written.
+    """
+    paths = [paths] if isinstance(paths, (str, Path)) else paths
+    steps = explain_files_steps(
+        paths, out, question or Question(), detector=detector, weights=weights, device=device
+    )
+    return run(steps)
+
+
+def _write_tiff(path: Path, canvas: npt.NDArray[np.float32]) -> None:
+    import tifffile
+
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, canvas, compression="zlib", predictor=True, photometric="minisblack")
+    write_bytes(path, buffer.getvalue())

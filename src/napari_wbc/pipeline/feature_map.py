@@ -1,0 +1,111 @@
+"""The cells of a slide on a plane, by what a network makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.classify.features import iter_features
+from napari_wbc.classify.predict import load_classifier
+from napari_wbc.errors import ReadError
+from napari_wbc.explain.projection import check_method, project_steps
+from napari_wbc.imaging.read import read_image
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.table import CellTable
+from napari_wbc.pipeline.analyze import Failure
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+
+__all__ = ["FeatureMap", "feature_map_steps"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureMap:
+    """Where cells lie on a plane.
+
+    Parameters
+    ----------
+    cell_ids : tuple of str
+        N cells.
+    places : ndarray, shape (N, 2), float32
+        ``(x, y)`` of each, about the origin and with a spread of 1.
+    method : str
+        One of :data:`~napari_wbc.explain.projection.METHODS`.
+    model_id : str
+        Whose features they are.
+    failures : tuple of Failure
+        Fields that could not be read; their cells are not on the map.
+    """
+
+    cell_ids: tuple[str, ...]
+    places: npt.NDArray[np.float32]
+    method: str
+    model_id: str
+    failures: tuple[Failure, ...] = ()
+
+
+def _read_file(field: FieldOfView) -> npt.NDArray[np.uint8]:
+    return read_image(field.path)
+
+
+def feature_map_steps(
+    slide: Slide,
+    table: CellTable,
+    method: str,
+    *,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    device: str = "auto",
+    seed: int = 0,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
+) -> Steps[FeatureMap]:
+    """Map the cells of a slide; each field is read once.
+
+    Parameters
+    ----------
+    slide : Slide
+    table : CellTable
+        The cells of its fields; others are left out.
+    method : str
+        One of :data:`~napari_wbc.explain.projection.METHODS`.
+    weights : str or Path
+        Name or file of the classifier's weights.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    seed : int
+    read : callable
+        Gives the pixels of a field.
+
+    Raises
+    ------
+    WbcError
+        If the method or the weights are not to be had.
+    """
+    check_method(method)
+    fields = [(field, cells) for field in slide.fields if (cells := table.of_field(field.fov_id))]
+    total = sum(len(cells) for _, cells in fields)
+    yield Progress("loading weights", 0, total)
+    classifier = load_classifier(weights, device=device)
+    features = [np.zeros((0, classifier.network.head.in_features), np.float32)]
+    found: list[str] = []
+    failures: list[Failure] = []
+    done = 0
+    for field, cells in fields:
+        end = done + len(cells)
+        try:
+            image = read(field)
+        except (ReadError, OSError) as error:
+            failures.append(Failure(field.path, str(error)))
+            yield Progress("features", end, total, f"{field.path.name} is left out: {error}")
+        else:
+            for batch in iter_features(classifier, image, [cell.detection.bbox for cell in cells]):
+                features.append(batch)
+                done += len(batch)
+                yield Progress("features", done, total)
+            found += [cell.cell_id for cell in cells]
+        done = end
+    places = yield from project_steps(np.concatenate(features), method, seed=seed)
+    return FeatureMap(tuple(found), places, method, classifier.card.model_id, tuple(failures))

@@ -1,0 +1,108 @@
+"""What is opened beside the workbench when it is asked for: the gallery and the feature map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import napari
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, Signal
+
+from napari_wbc.model.slide import FieldOfView
+from napari_wbc.session.heats import Heats
+from napari_wbc.session.session import Session
+from napari_wbc.widgets.feature_map import FeatureMapPanel
+from napari_wbc.widgets.gallery_panel import GalleryPanel
+from napari_wbc.widgets.thumbnails import Thumbnails
+
+__all__ = ["Docks"]
+
+GALLERY, MAP = "WBC gallery", "WBC feature map"
+LOWEST = {GALLERY: 220, MAP: 320}
+"""Height below which a dock cannot be pressed, in pixels."""
+
+
+class Docks(QObject):
+    """Makes the panels on their first opening, and hands on what is done in them.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    session : Session
+    thumbnails : Thumbnails
+    heats : Heats
+    weights : callable
+        Name or file of the chosen classifier.
+    read : callable
+        The pixels of a field, in a thread.
+    """
+
+    label_chosen = Signal(str, object)
+    """With a label and the tuple of ids of the cells that were dragged to it."""
+    cell_activated = Signal(str)
+    """With the id of the cell to go to."""
+    key_pressed = Signal(str)
+    """With a plain key as napari names it, for the selected cells."""
+    said = Signal(str)
+    """With one line for the person at the screen."""
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        session: Session,
+        thumbnails: Thumbnails,
+        heats: Heats,
+        *,
+        weights: Callable[[], str],
+        read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+    ) -> None:
+        super().__init__()
+        self._viewer, self._session, self._thumbnails, self._heats = viewer, session, thumbnails, heats
+        self._weights, self._read = weights, read
+        self.gallery: GalleryPanel | None = None
+        self.map: FeatureMapPanel | None = None
+        self._docks: dict[str, Any] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a map is being made."""
+        return self.map is not None and self.map.busy
+
+    def open_gallery(self) -> None:
+        """Show the gallery below the image."""
+        if self.gallery is None:
+            self.gallery = GalleryPanel(self._session, self._thumbnails, self._heats)
+            gallery = self.gallery.gallery
+            gallery.label_chosen.connect(self.label_chosen)
+            gallery.cell_activated.connect(self.cell_activated)
+            gallery.key_pressed.connect(self.key_pressed)
+            self._dock(self.gallery, GALLERY)
+        self._docks[GALLERY].show()
+
+    def open_map(self) -> None:
+        """Show the feature map below the image, beside the gallery."""
+        if self.map is None:
+            self.map = FeatureMapPanel(self._session, self._thumbnails, self._weights, self._read)
+            self.map.cell_activated.connect(self.cell_activated)
+            self.map.key_pressed.connect(self.key_pressed)
+            self.map.said.connect(self.said)
+            self._dock(self.map, MAP)
+        self._docks[MAP].show()
+
+    def close_session(self) -> None:
+        """Let go of the session; touches no dock."""
+        if self.gallery is not None:
+            self.gallery.gallery.close_session()
+        if self.map is not None:
+            self.map.close_session()
+
+    def close(self) -> None:
+        """Close the docks."""
+        for dock in self._docks.values():
+            dock.close()
+
+    def _dock(self, panel: GalleryPanel | FeatureMapPanel, name: str) -> None:
+        self._docks[name] = self._viewer.window.add_dock_widget(panel, name=name, area="bottom")
+        self._docks[name].setMinimumHeight(LOWEST[name])
