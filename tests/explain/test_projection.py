@@ -66,9 +66,12 @@ def test_the_steps_give_the_same_as_the_function():
 def test_what_is_ended_leaves_nothing_running(monkeypatch):
     started = []
     popen = subprocess.Popen
-    monkeypatch.setattr(
-        projection.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[0]
-    )
+
+    def start(*args, **options):
+        started.append(popen(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(projection.subprocess, "Popen", start)
     steps = project_steps(groups(2000)[0], "t-sne")
     next(steps)
     began = time.monotonic()

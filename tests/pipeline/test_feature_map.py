@@ -39,10 +39,10 @@ def test_no_cells(mapped):
     assert (found.cell_ids, found.places.shape) == ((), (0, 2))
 
 
-def test_places_are_those_of_the_features_before_the_head(mapped, ):
+def test_places_are_those_of_the_features_before_the_head(mapped, weights):
     slide, table = mapped
-    found = run(feature_map_steps(slide, table, "pca", weights=, device="cpu"))
-    classifier, features = load_classifier(, device="cpu"), []
+    found = run(feature_map_steps(slide, table, "pca", weights=weights, device="cpu"))
+    classifier, features = load_classifier(weights, device="cpu"), []
     for field in slide.fields[:2]:
         boxes = [cell.detection.bbox for cell in table.of_field(field.fov_id)]
         (one,) = iter_features(classifier, read_image(field.path), boxes)

@@ -17,11 +17,8 @@ from napari_wbc.pipeline.feature_map import FeatureMap
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.feature_map import NO_MAP, FeatureMapPanel
 
-LEFT, NONE, SHIFT = (
-    Qt.MouseButton.LeftButton,
-    Qt.KeyboardModifier.NoModifier,
-    Qt.KeyboardModifier.ShiftModifier,
-)
+LEFT = Qt.MouseButton.LeftButton
+NONE, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
 NAMES = EIGHT_CLASSES.names
 
 
