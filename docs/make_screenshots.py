@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 
 import napari
+import numpy as np
 from PIL import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_wbc.imaging.read import open_slide
@@ -49,6 +50,36 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         take(open_slide(arguments.slide or draw_slide(Path(folder))), arguments.out)
+
+
+def lasso(scatter) -> None:
+    """Begin a lasso around the middle of the map."""
+    middle = np.nanmedian(scatter.on_screen(), axis=0)
+    turn = np.linspace(-0.5 * np.pi, 1.2 * np.pi, 30)
+    path = [QPoint(int(middle[0] + 70 * np.cos(t)), int(middle[1] + 70 * np.sin(t))) for t in turn]
+    QTest.mousePress(scatter, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, path[0])
+    for point in path[1:]:
+        QTest.mouseMove(scatter, point)
+
+
+def explain(bench, slide, shoot) -> None:
+    """Heat over a field and in the gallery, and the map of features."""
+    bench.tabs.setCurrentWidget(bench.explain)
+    bench.explain.ask_slide()
+    wait_for(bench)
+    gallery = bench.gallery_panel
+    gallery.parts.setCurrentText("cell, heat, both")
+    bench.session.show_field(slide.fields[0].fov_id)
+    bench.viewer.reset_view()
+    wait_for(bench)
+    shoot("explain")
+    gallery.parts.setCurrentText("cells")
+    bench.docks.open_map()
+    bench.docks.map.start()
+    wait_for(bench)
+    lasso(bench.docks.map.scatter)
+    shoot("feature-map")
+    bench.docks.map.parent().close()
 
 
 def take(slide, out: Path) -> None:
@@ -89,6 +120,7 @@ def take(slide, out: Path) -> None:
         QTest.keyClick(canvas, Qt.Key.Key_Return)
         wait_for(bench)
     shoot("review")
+    explain(bench, slide, shoot)
     gallery = bench.gallery_panel
     gallery.parent().setMinimumHeight(480)
     gallery.gallery.verticalScrollBar().setValue(0)

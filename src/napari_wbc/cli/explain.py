@@ -53,10 +53,7 @@ def explain(
     errors = Console(stderr=True)
     found = drive(steps, errors, quiet=quiet)
     if not quiet:
-        suspect = sum(heat.suspect for heat in found.heats)
-        print(f"{len(found.heats)} cells explained; heat, overlays and heat.csv written to {out}")
-        if suspect:
-            print(f"Of {suspect} cells less than half of the heat lies inside the cell: look at them.")
+        print(f"{found.told}.\nHeat, overlays and heat.csv written to {out}")
     if found.failures:
         errors.print(f"{len(found.failures)} files failed; the rest was written to {out}")
         raise typer.Exit(SOME_FILES_FAILED)

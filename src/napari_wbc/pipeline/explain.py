@@ -52,6 +52,17 @@ class Explanation:
     failures: tuple[Failure, ...] = ()
 
     @property
+    def told(self) -> str:
+        """One sentence or two on how many cells there are and where their heat lies."""
+        inside = [heat.inside for heat in self.heats if np.isfinite(heat.inside)]
+        text = f"{len(self.heats)} cells explained"
+        if inside:
+            text += f"; {np.mean(inside):.0%} of the heat lies inside the cells"
+        if suspect := sum(heat.suspect for heat in self.heats):
+            text += f". Of {suspect} less than half does: the model may look at something else"
+        return text
+
+    @property
     def cells(self) -> pd.DataFrame:
         """One row a cell, the columns of ``heat.csv``."""
         columns = ("cell_id", "fov_id", "method", "target", "against", "inside", "suspect")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QSpinBox, QVBoxLayout, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.explain.attribution import METHODS, Question
@@ -83,7 +82,7 @@ class ExplainPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addWidget(row(self.method, self.samples))
-        layout.addWidget(row(QLabel("for"), self.target, QLabel("not"), self.against))
+        layout.addWidget(row(_narrow("for"), self.target, _narrow("not"), self.against))
         layout.addWidget(row(self.selected, self.field, self.slide, self.clear))
         layout.addWidget(self.jobs)
         layout.addWidget(row(self.map))
@@ -153,13 +152,7 @@ class ExplainPanel(QWidget):
         if self._session.slide != slide:
             return
         self._heats.put(found.heats)
-        inside = [heat.inside for heat in found.heats if np.isfinite(heat.inside)]
-        text = f"{len(found.heats)} cells explained"
-        if inside:
-            text += f"; {np.mean(inside):.0%} of the heat lies inside the cells"
-        suspect = sum(heat.suspect for heat in found.heats)
-        if suspect:
-            text += f". Of {suspect} less than half does: the model may look at something else"
+        text = found.told
         if found.failures:
             text += f". {len(found.failures)} fields failed: {found.failures[0].message}"
         self.said.emit(text)
@@ -174,3 +167,10 @@ def _button(text: str, tip: str, action: Callable[[], object]) -> QPushButton:
     button.setToolTip(tip)
     button.clicked.connect(lambda _checked=False: action())
     return button
+
+
+def _narrow(text: str) -> QLabel:
+    """A word that leaves the room to its neighbours."""
+    label = QLabel(text)
+    label.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
+    return label
