@@ -237,6 +237,8 @@ def sheet(sets: dict[str, Asked], attributor: Attributor) -> None:
         for label in sorted(set(some.labels))
     ]
     figure, axes = plt.subplots(len(shown), len(METHODS) + 1, figsize=(9, 1.5 * len(shown)))
+    for method, axis in zip(("crop", *METHODS), axes[0], strict=True):
+        axis.set_title(method, fontsize=7)
     for (name, some, i), line in zip(shown, axes, strict=True):
         crop = np.clip(some.x[i].permute(1, 2, 0).numpy() * 0.25 + 0.6, 0, 1)
         crop = np.rint(crop * 255).astype(np.uint8)
@@ -246,7 +248,6 @@ def sheet(sets: dict[str, Asked], attributor: Attributor) -> None:
             heat, _ = heat_of(attributor, some, [i], Question(method))
             axis.imshow(overlay(crop, heat[0].numpy()))
             axis.contour(some.cells[i], levels=[0.5], colors="white", linewidths=0.7)
-            axis.set_title(method if line is axes[0] else "", fontsize=7)
         for axis in line:
             axis.set_xticks([])
             axis.set_yticks([])

@@ -211,7 +211,7 @@ def test_without_training_sets_there_is_nothing_to_classify(tmp_path):
         ({"epochs": True}, "epochs like 30, not True"),
         ({"mixup": "much"}, "mixup like 0.0, not 'much'"),
         ({"preset": {"anchors": "half"}}, r"preset\.anchors like 0.5, not 'half'"),
-        ({"preset": {"anchors": 2}}, "anchors from 0 to 1"),
+        ({"preset": {"anchors": 2}}, "anchors and sure from 0 to 1"),
         ({"preset": {"size": 3}}, "size >= 16"),
         ({"preset": 5}, "preset as a table"),
         ({"augmentation": [1]}, "augmentation as a table"),
