@@ -61,13 +61,20 @@ def mosaic(name: str, n: int) -> tuple[Image, list[BBox]]:
 
 
 def drawn(n: int) -> tuple[Image, list[BBox]]:
-    """One synthetic field with ``n`` boxes about the size of its leukocytes, anywhere."""
+    """One synthetic field with ``n`` boxes on its leukocytes, each a little off.
+
+    Boxes anywhere show no cell, of which the network is not sure: it would look at nearly all of them again.
+    """
     smear = synthetic_smear(0, shape=(1200, 1600), n_leukocytes=20)
-    side = float(np.median([max(cell.bbox.height, cell.bbox.width) for cell in smear.cells]))
     rng = np.random.default_rng(0)
-    corners = rng.uniform(-side / 3, np.array([1200, 1600]) - side / 2, (n, 2))
-    sizes = side * rng.uniform(0.7, 1.3, (n, 2))
-    return smear.image, [BBox(*low, *(low + size)) for low, size in zip(corners, sizes, strict=True)]
+    boxes = []
+    for i, off in enumerate(rng.uniform(-0.05, 0.05, (n, 4))):
+        box = smear.cells[i % len(smear.cells)].bbox
+        down, across = box.height * off[:2], box.width * off[2:]
+        boxes.append(
+            BBox(box.top + down[0], box.left + across[0], box.bottom + down[1], box.right + across[1])
+        )
+    return smear.image, boxes
 
 
 def loop(classifier: Classifier, image: Image, boxes: Sequence[BBox]) -> None:

@@ -80,6 +80,16 @@ def test_heat_of_the_field_in_view_is_shown_and_follows_it(filled, asked, slide,
     assert NAME not in layers
 
 
+def test_a_field_that_cannot_be_read_shows_no_heat_of_another(filled, asked, slide, qtbot):
+    filled.explain.slide.click()
+    finished(filled, qtbot)
+    assert NAME in filled.viewer.layers
+    slide.fields[1].path.write_bytes(b"no image")
+    filled.session.show_field(slide.fields[1].fov_id)
+    finished(filled, qtbot)
+    assert NAME not in filled.viewer.layers
+
+
 def test_selected_cells_are_asked_as_chosen(filled, asked, qtbot):
     filled.session.select(["c2"])
     panel = filled.explain

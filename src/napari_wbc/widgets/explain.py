@@ -145,6 +145,7 @@ class ExplainPanel(QWidget):
         """Show the heat of the field in view."""
         field, image = self._session.field, self._view.image_layer
         if field is None or image is None or not self._view.ready:
+            self.layer.clear()  # there is nothing on screen that it could be of
             return
         self.layer.show(self._heats.of_field(field.fov_id), image)
 
