@@ -100,8 +100,11 @@ class QueuePanel(QWidget):
 
     def _refresh(self, *_what: object) -> None:
         progress = self.queue.progress()
+        # A bar that takes a value paints the whole window at once, a canvas too, not with the next frame.
+        self.bar.setUpdatesEnabled(False)
         self.bar.setMaximum(max(1, progress.total))
         self.bar.setValue(progress.reviewed)
+        self.bar.setUpdatesEnabled(True)
         at, n = self.queue.position
         current = bool(self.queue.current)
         for button in (self.accept, self.skip):
