@@ -26,10 +26,9 @@ from napari_wbc.imaging.crop import whole_image_box
 from napari_wbc.imaging.read import IMAGE_SUFFIXES, read_image
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.training_set import SPLITS
 
 __all__ = ["SPLITS", "CropSet", "LabelledCell", "cut_training_crops", "one_cell_box", "read_training_set"]
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,10 @@ class LabelledCell:
         In pixels of the image; None for an image of one cell.
     outline : Outline, optional
         In pixels of the image; None where it is not known.
+    cell_id : str
+        Of the cell in its project; empty where it is not known.
+    slide : str
+        Of the cell; empty where it is not known.
     """
 
     path: Path
@@ -58,6 +61,8 @@ class LabelledCell:
     source: str
     box: BBox | None = None
     outline: Outline | None = None
+    cell_id: str = ""
+    slide: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,94 @@
+"""Labelled fields: what a training set says of each image, whatever format it is written in.
+
+Invariant: a slide is on one side of the split, in this round and in all later ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.cell import Cell
+
+__all__ = ["SPLITS", "LabelledField", "split_of"]
+
+SPLITS = ("train", "val", "test")
+SHARES = (0.7, 0.15, 0.15)
+"""Of the slides, by split."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledField:
+    """One image and its labelled cells.
+
+    Parameters
+    ----------
+    name : str
+        File name of the image in the set: plain, and unique in it whatever the case of letters.
+    path : Path
+        Where the pixels are.
+    height, width : int
+        Of the image, in pixels.
+    split : str
+        ``train``, ``val`` or ``test``.
+    cells : tuple of Cell
+        What counts is their label; boxes and outlines are in pixels of the image.
+    slide : str
+        Slide of the field; empty where it is not known.
+    fov_id : str
+        The field in its project; empty where it is not known.
+    sha256 : str
+        Of the image file; empty where it is not known.
+
+    Raises
+    ------
+    WbcError
+        If the name leads elsewhere, the image has no pixels, the split is no split, or two cells have one id.
+    """
+
+    name: str
+    path: Path
+    height: int
+    width: int
+    split: str
+    cells: tuple[Cell, ...] = ()
+    slide: str = ""
+    fov_id: str = ""
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if (
+            not self.name
+            or self.name in (".", "..")
+            or not self.name.isprintable()
+            or set(self.name) & {*"/\\:"}
+        ):
+            raise WbcError(f"{self.name!r} is no plain file name; rename the image.")
+        if self.height < 1 or self.width < 1:
+            raise WbcError(f"{self.name}: {self.width} x {self.height} is no size of an image.")
+        if self.split not in SPLITS:
+            raise WbcError(f"{self.name}: no split {self.split!r}; use {', '.join(SPLITS)}.")
+        ids = [cell.cell_id for cell in self.cells]
+        if len(set(ids)) < len(ids):
+            raise WbcError(
+                f"{self.name}: two cells have the id {max(ids, key=ids.count)!r}; give each its own."
+            )
+
+
+def split_of(slide: str) -> str:
+    """The split of a slide, found from its name alone: 70 % train, 15 % val, 15 % test.
+
+    Examples
+    --------
+    >>> split_of("slide 1") == split_of("slide 1")
+    True
+    """
+    place = int(hashlib.sha256(slide.encode("utf-8", "surrogatepass")).hexdigest()[:12], 16) / 16**12
+    low = 0.0
+    for split, share in zip(SPLITS, SHARES, strict=True):
+        low += share
+        if place < low:
+            return split
+    return SPLITS[-1]

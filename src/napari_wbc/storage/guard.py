@@ -1,0 +1,142 @@
+"""What comes from strangers is read through here: small enough, inside its folder, and what it says it is.
+
+Invariant: nothing is read whole before its size is known, and no name leads out of its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import tifffile
+from PIL import Image
+
+from napari_wbc.errors import ReadError, WbcError
+
+__all__ = ["MAX_BYTES", "image_size", "inside", "read_json", "read_text"]
+
+MAX_BYTES = 256_000_000
+"""Largest text that is read; 100,000 cells with outlines take 100 MB as COCO."""
+MAX_PIXELS = 80_000_000
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
+    """A text file as UTF-8, with or without a byte order mark.
+
+    Raises
+    ------
+    ReadError
+        If it is missing, too large, or no UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{path}: the file cannot be read; check the path.") from error
+    if len(data) > max_bytes:
+        raise ReadError(f"{path}: larger than {max_bytes / 1e6:g} MB; part it into several sets.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ReadError(f"{path}: not text in UTF-8 ({error.reason}); save it as UTF-8.") from error
+
+
+def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
+    """A JSON file, in which every number is finite and no field stands twice.
+
+    Raises
+    ------
+    ReadError
+        If it is none.
+    """
+    try:
+        return json.loads(
+            read_text(path, max_bytes=max_bytes),
+            parse_constant=_no_number,
+            parse_float=_finite,
+            object_pairs_hook=_once,
+        )
+    except (ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ReadError(f"{path}: not readable JSON ({said}); export it again.") from error
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large for a number")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the field {max(names, key=names.count)[:60]!r} stands twice in one object")
+    return found
+
+
+def inside(root: Path, name: object) -> Path:
+    """A file of a data set, by a name that the set says.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    name : object
+        Relative, with ``/``.
+
+    Raises
+    ------
+    WbcError
+        If it is no text, is absolute, has a drive letter or a backslash, or leads out of the folder, also by a
+        link.
+    """
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise WbcError(f"{root}: {str(name)[:80]!r} is no name of a file; give a path inside the set.")
+    parts = name.split("/")
+    if name.startswith("/") or "\\" in name or ":" in parts[0] or ".." in parts:
+        raise WbcError(f"{root}: the name {name[:80]!r} leads out of the set; give a path inside it.")
+    path = root / name
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise WbcError(
+            f"{root}: the name {name[:80]!r} leads out of the set by a link; copy the file into it."
+        )
+    return path
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image file, from its header.
+
+    Raises
+    ------
+    ReadError
+        If it is missing, no PNG, JPEG, BMP or TIFF, or larger than a field of view.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if magic in _TIFF:
+                with tifffile.TiffFile(path) as tiff:
+                    page = tiff.pages.first
+                    height, width = int(page.imagelength), int(page.imagewidth)
+            else:
+                with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
+                    height, width = image.height, image.width
+    except FileNotFoundError as error:
+        raise ReadError(f"{path}: no such image; put it there, or take it out of the set.") from error
+    except Exception as error:  # headers of damaged files raise some ten types
+        raise ReadError(f"{path}: not a readable PNG, JPEG, BMP or TIFF image; export it again.") from error
+    if not 0 < height * width <= MAX_PIXELS:
+        raise ReadError(f"{path}: {width} x {height} pixels is no size of a field; cut it into fields.")
+    return height, width
