@@ -97,8 +97,8 @@ def inside(root: Path, name: object) -> Path:
     Raises
     ------
     WbcError
-        If it is no text, is absolute, has a drive letter or a backslash, or leads out of the folder, also by a
-        link.
+        If it is no text, is absolute, has a drive letter or a backslash, or leads out of the folder, if only by
+        a link.
     """
     if not isinstance(name, str) or not name or not name.isprintable():
         raise WbcError(f"{root}: {str(name)[:80]!r} is no name of a file; give a path inside the set.")
