@@ -97,7 +97,7 @@ def inside(root: Path, name: object) -> Path:
     Raises
     ------
     WbcError
-        If it is no text, is absolute, has a drive letter or a backslash, or leads out of the folder, if only by
+        If it is no text, is absolute, has a drive letter or a backslash, or leads out, also through
         a link.
     """
     if not isinstance(name, str) or not name or not name.isprintable():
