@@ -139,11 +139,13 @@ def test_the_card_tells_what_was_done(trained):
 
 
 def test_progress_comes_at_every_step_and_a_line_after_every_epoch(tmp_path):
-    steps = list(train_classifier(blobs(), TAXONOMY, RECIPE, tmp_path, device="cpu"))
-    assert steps.pop().step == "measuring the training cells"
+    every = list(train_classifier(blobs(), TAXONOMY, RECIPE, tmp_path, device="cpu"))
+    assert {s.step for s in every} == {"training", "validating", "measuring the training cells"}
+    steps = [s for s in every if s.step == "training"]
     assert [s.done for s in steps] == [1, 2, 2, 3, 4, 4]
     assert {s.total for s in steps} == {4}
     assert ["val_lab" in s.note for s in steps] == [False, False, True] * 2
+    assert ["val_lab" in s.values for s in steps] == [False, False, True] * 2
 
 
 @pytest.mark.parametrize(("draws", "steps"), [(0, 1), (5, 1), (59, 2), (60, 3)])
@@ -213,7 +215,8 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(stop, tmp_path):
 def test_a_finished_run_is_not_run_again(tmp_path):
     first = train(tmp_path)
     steps = train_classifier(blobs(), TAXONOMY, RECIPE, tmp_path, device="cpu")
-    assert [s.step for s in steps] == ["measuring the training cells"]
+    told = [s for s in steps if s.step == "training"]
+    assert [s.values for s in told] == list(first.history)  # for the curves
     assert train(tmp_path) == first
     kept = sorted(path.name.split("-")[0] for path in (tmp_path / "checkpoint").iterdir())
     assert kept == ["best", "epoch", "index.json"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -116,3 +117,24 @@ def test_a_failure_leaves_the_old_weights(saved, monkeypatch):
     with pytest.raises(WeightsError, match="disk full"):
         save_weights(saved, {"w": torch.zeros(3)}, CARD)
     assert load_weights(saved)[1] == before
+
+
+def test_weights_that_were_interrupted_on_their_way_are_the_old_or_the_new(tmp_path, monkeypatch):
+    path = tmp_path / "small.safetensors"
+    save_weights(path, {"a": torch.zeros(3)}, CARD)
+    real = Path.replace
+    for stop in (1, 2, 3):  # before each of the three files takes its place
+        replaced = []
+
+        def counted(self, target, stop=stop, replaced=replaced):
+            replaced.append(self)
+            if len(replaced) == stop:
+                raise KeyboardInterrupt
+            return real(self, target)
+
+        monkeypatch.setattr(Path, "replace", counted)
+        with pytest.raises(KeyboardInterrupt):
+            save_weights(path, {"a": torch.full((3,), float(stop))}, CARD)
+        monkeypatch.undo()
+        found = load_weights(path)[0]["a"][0].item()
+        assert found == (stop if stop == 3 else 0)

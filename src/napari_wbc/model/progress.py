@@ -6,8 +6,8 @@ returns a model object. To cancel it, stop iterating.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 __all__ = ["Progress", "Steps", "run"]
@@ -27,12 +27,15 @@ class Progress:
         Units done of all; ``total`` is 0 while unknown.
     note : str
         One line worth keeping (a file that failed, the metrics of an epoch), else empty.
+    values : mapping of str to float
+        Measures of an epoch, for curves; empty but then.
     """
 
     step: str
     done: int
     total: int
     note: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 Steps: TypeAlias = Generator[Progress, None, T]

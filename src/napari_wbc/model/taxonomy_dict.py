@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, combinations, count
 from typing import Any
 
@@ -21,7 +22,7 @@ from napari_wbc.model.taxonomy import (
     Taxonomy,
 )
 
-__all__ = ["taxonomy_from_dict", "taxonomy_of_names"]
+__all__ = ["grown", "taxonomy_from_dict", "taxonomy_of_names"]
 
 FIELDS = ("name", "short", "key", "color", "place", "covers")
 MAX_CLASSES = 200
@@ -44,6 +45,34 @@ def taxonomy_of_names(name: str, names: Sequence[str]) -> Taxonomy:
     'HC'
     """
     return taxonomy_from_dict({"name": name, "classes": list(names)})
+
+
+def grown(taxonomy: Taxonomy, names: Sequence[str]) -> Taxonomy:
+    """A taxonomy with more classes behind its own, which no longer cover them.
+
+    Raises
+    ------
+    WbcError
+        If one of the names is a class already, or is none.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import FIVE_CLASSES
+    >>> more = grown(FIVE_CLASSES, ["band neutrophil"])
+    >>> more.names[-1], more.class_of("band neutrophil")
+    ('band neutrophil', 'band neutrophil')
+    """
+    if not names:
+        return taxonomy
+    known = [name for name in names if name in taxonomy.names]
+    if known:
+        raise WbcError(f"{', '.join(known)} is a class of {taxonomy.name!r} already; name new classes only.")
+    own = [
+        replace(one, covers=tuple(name for name in one.covers if name not in names))
+        for one in taxonomy.classes
+    ]
+    data = Taxonomy(taxonomy.name, tuple(own)).to_dict()
+    return taxonomy_from_dict({**data, "classes": [*data["classes"], *names]})
 
 
 def taxonomy_from_dict(data: object) -> Taxonomy:

@@ -1,168 +1,270 @@
-"""Training sets to new weights."""
+"""Corrected labels to a better model: go on from weights, without losing what they know."""
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_wbc.classify.preset import Preset
-from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, DetectorPreset
+from napari_wbc.detect.mask_rcnn import DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
+from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.pipeline.evaluate import read_training_sets, relabelled
+from napari_wbc.pipeline.training import planned
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import cut_training_crops
+from napari_wbc.train.dataset import LabelledCell, cut_training_crops
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
 from napari_wbc.train.engine import Recipe, Trained, train_classifier
 from napari_wbc.train.fields import read_fields
+from napari_wbc.weights.card import ModelCard, taxonomy_of
 from napari_wbc.weights.device import resolve_device
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR, find_weights
+from napari_wbc.weights.store import read_card
 
-__all__ = ["read_config", "train_detector_steps", "train_steps"]
+__all__ = ["FEWEST", "finetune_detector_steps", "finetune_steps"]
+
+FEWEST = 10
+"""Labelled cells from which training goes on."""
+REPLAY = 2000
+"""Cells of old training sets that are learnt again."""
+HELD_OUT = 6
+"""One image in so many chooses the epoch, where a training set has no val split."""
+CLASSIFIER = {
+    "epochs": 6,
+    "draws": 1920,
+    "balance": 0.0,
+    "learning_rate": 1e-3,
+    "matrix_rate": 0.01,
+    "ema": 0.98,
+}
+"""What was found on Chula's and BCCD's train and val cells; see docs/loop.md."""
+DETECTOR = {"epochs": 4, "draws": 160, "learning_rate": 3e-4, "patience": 2, "ema": 0.98}
 
 
-def train_steps(
+def finetune_steps(
     paths: Sequence[str | Path],
     out: str | Path,
     *,
-    taxonomy: Taxonomy = EIGHT_CLASSES,
+    start: str | Path = DEFAULT_CLASSIFIER,
+    old: Sequence[str | Path] = (),
+    replay: int = REPLAY,
+    new_classes: Sequence[str] = (),
+    freeze: bool = False,
     device: str = "auto",
     **recipe: Any,
 ) -> Steps[Trained]:
-    """Train a classifier.
+    """Go on training a classifier with corrected labels.
 
     Parameters
     ----------
     paths : sequence of path
-        Training sets.
+        Training sets. Their ``test`` cells are not looked at; where none is ``val``, one image in six chooses
+        the epoch.
     out : str or Path
         Folder of the weights, the card, the curves and the checkpoint; an interrupted run is resumed.
-    taxonomy : Taxonomy
-        Classes to learn; cells whose label counts as none of them are left out.
+    start : str or Path
+        Name or file of the classifier to go on from.
+    old : sequence of path
+        Training sets that it was trained on, of which ``replay`` cells are learnt again, so that the old
+        laboratory is not forgotten. Without them a share of the old weights is kept in the new ones.
+    replay : int
+        Taken evenly over sources and classes.
+    new_classes : sequence of str
+        Added to the classes of the weights.
+    freeze : bool
+        Only the last layer learns: quicker, forgets less, gains less.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     **recipe
-        Of :class:`~napari_wbc.train.engine.Recipe`; ``preset`` and ``augmentation`` as mappings.
+        Of :class:`~napari_wbc.train.engine.Recipe`, in place of what was found good.
+
+    Returns
+    -------
+    Trained
 
     Raises
     ------
     WbcError
-        If the recipe has no such entry, or as :func:`~napari_wbc.train.engine.train_classifier`.
+        If the weights are those of a detector, there are fewer than 10 labelled cells, none of their labels is
+        a class, or as :func:`~napari_wbc.train.engine.train_classifier`.
     """
-    plan: Recipe = _planned(Recipe, recipe, Preset)
+    card = _card(start, detector=False)
+    taxonomy = grown(taxonomy_of(card), new_classes)
     device = resolve_device(device)
+    plan: Recipe = planned(
+        Recipe,
+        {
+            **CLASSIFIER,
+            "name": f"{card.name}-tuned",
+            "keep": 0.0 if old else 0.5,
+            "precision": "bf16-mixed",
+            **recipe,
+            "architecture": card.architecture,
+            "mode": card.mode,
+            "preset": card.preset,
+            "augmentation": _augmentation(card),
+            "start": str(start),
+            "freeze": freeze,
+        },
+        Preset,
+    )
     make_folder(Path(out))
-    cells = [cell for cell in read_training_sets(paths) if cell.split != "test"]
-    kept, left_out = relabelled(cells, taxonomy)
-    empty = [name for name in taxonomy.names if not any(c.label == name and c.split == "train" for c in kept)]
-    said = [f"Left out, no class of the taxonomy: {n} {label}." for label, n in left_out.items()]
-    said += [f"No training cell: {', '.join(empty)}."] if empty else []
-    if said:
-        yield Progress("reading labels", 0, len(kept), " ".join(said))
-    data = yield from cut_training_crops(kept, taxonomy.names, plan.preset, room=ROOM)
-    return (yield from train_classifier(data, taxonomy, plan, out, device=device))
+    yield Progress("reading labels", 0, 0)
+    new, left_out = relabelled(_seen(paths), taxonomy)
+    if len(new) < FEWEST:
+        raise WbcError(
+            f"Fine-tuning needs {FEWEST} labelled cells or more, and there are {len(new)}; label more."
+        )
+    if left_out:
+        text = ", ".join(f"{n} {label}" for label, n in left_out.items())
+        note = f"Left out, no class of {card.name} nor named as new: {text}."
+        yield Progress("reading labels", 0, 0, note)
+    new = _with_val(new)
+    known = _evenly(relabelled(_seen(old), taxonomy)[0], replay) if old else []
+    yield Progress("reading labels", 0, 0, _counted(new, known))
+    cells = sorted((*new, *known), key=lambda cell: (str(cell.path), cell.cell_id))
+    images = yield from _hashed(cells)
+    data = yield from cut_training_crops(cells, taxonomy.names, plan.preset, room=ROOM)
+    told = {
+        "sets": [Path(path).resolve().name for path in (*paths, *old)],
+        "corrected": len(new),
+        "replayed": len(known),
+        "training_images": images,
+    }
+    return (yield from train_classifier(data, taxonomy, plan, out, device=device, told=told))
 
 
-def train_detector_steps(
-    paths: Sequence[str | Path], out: str | Path, *, device: str = "auto", **recipe: Any
+def finetune_detector_steps(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    start: str | Path = DEFAULT_DETECTOR,
+    old: Sequence[str | Path] = (),
+    device: str = "auto",
+    **recipe: Any,
 ) -> Steps[TrainedDetector]:
-    """Train a detector.
+    """Go on training a detector with fields whose cells were all reviewed.
 
     Parameters
     ----------
-    paths : sequence of path
-        Training sets.
-    out : str or Path
-        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is resumed.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    paths, out, start, old, device
+        As in :func:`finetune_steps`; every leukocyte of a field must be labelled, since what is not is learnt
+        as background.
     **recipe
-        Of :class:`~napari_wbc.train.detector.DetectorRecipe`; ``preset`` and ``augmentation`` as
-        mappings.
+        Of :class:`~napari_wbc.train.detector.DetectorRecipe`, in place of what was found good.
 
     Raises
     ------
     WbcError
-        If the recipe has no such entry, or as
-        :func:`~napari_wbc.train.detector.train_detector`.
+        If the weights are those of a classifier, or as :func:`~napari_wbc.train.detector.train_detector`.
     """
-    plan: DetectorRecipe = _planned(DetectorRecipe, recipe, DetectorPreset)
+    card = _card(start, detector=True)
     device = resolve_device(device)
+    plan: DetectorRecipe = planned(
+        DetectorRecipe,
+        {
+            **DETECTOR,
+            "name": f"{card.name}-tuned",
+            **recipe,
+            "backbone": card.architecture.removeprefix("mask-rcnn/"),
+            "classes": card.classes,
+            "preset": card.preset,
+            "start": str(find_weights(start)),
+        },
+        DetectorPreset,
+    )
     make_folder(Path(out))
-    cells = [cell for cell in read_training_sets(paths) if cell.split != "test"]
+    yield Progress("reading labels", 0, 0)
+    cells = [*_with_val(_seen(paths)), *_seen(old)]
     data = yield from read_fields(cells, plan.classes, plan.preset)
     return (yield from train_detector(data, plan, out, device=device))
 
 
-def _planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:
-    """A recipe of a kind from values, with its preset and augmentation as mappings."""
-    plan = dict(values)
-    for name, part_kind in (("preset", preset), ("augmentation", Augmentation)):
-        part = plan.get(name, {})
-        if not isinstance(part, Mapping):
-            raise WbcError(f"A recipe takes {name} as a table of values, not {part!r}.")
-        plan[name] = _filled(part_kind, part, f"{name}.")
-    if "classes" in plan:
-        classes = plan["classes"]
-        if not isinstance(classes, (list, tuple)) or not all(isinstance(one, str) for one in classes):
-            raise WbcError(f"A recipe takes classes like {BLOOD_CLASSES}, not {classes!r}.")
-        plan["classes"] = tuple(classes)
-    return _filled(kind, plan, "")
+def _card(start: str | Path, *, detector: bool) -> ModelCard:
+    card = read_card(find_weights(start))
+    if card.architecture.startswith("mask-rcnn/") is not detector:
+        kinds = ("classifier", "detector") if detector else ("detector", "classifier")
+        raise WbcError(f"{start}: these are weights of a {kinds[0]}; choose those of a {kinds[1]}.")
+    return card
 
 
-def _filled(kind: Any, values: Mapping[str, Any], where: str) -> Any:
-    known = {f.name: f.default for f in dataclasses.fields(kind)}
-    unknown = [name for name in values if name not in known]
-    if unknown:
-        raise WbcError(
-            f"A recipe has no {', '.join(where + name for name in unknown)}; "
-            f"it has {', '.join(where + name for name in known)}."
-        )
-    for name, value in values.items():
-        default = known[name]
-        fits = (int, float) if isinstance(default, float) else type(default)
-        if default is not dataclasses.MISSING and (
-            not isinstance(value, fits) or (isinstance(value, bool) and not isinstance(default, bool))
-        ):
-            raise WbcError(f"A recipe takes {where}{name} like {default!r}, not {value!r}.")
-    return kind(**values)
+def _augmentation(card: ModelCard) -> dict[str, Any]:
+    """As the weights were trained, where the card tells; a card may be anybody's."""
+    recipe = card.provenance.get("recipe") if isinstance(card.provenance, dict) else None
+    values = recipe.get("augmentation") if isinstance(recipe, dict) else None
+    known = {one.name for one in fields(Augmentation)}
+    return {k: v for k, v in values.items() if k in known} if isinstance(values, dict) else {}
 
 
-def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
-    """Read a TOML file that says how to train.
+def _seen(paths: Sequence[str | Path]) -> list[LabelledCell]:
+    """The cells that training may look at."""
+    return [cell for cell in read_training_sets(paths) if cell.split != "test"]
 
-    Parameters
-    ----------
-    path : str or Path
-        ``data`` lists training sets and ``start`` may name weights, both relative to the file; the
-        rest is the recipe.
 
-    Returns
-    -------
-    data : list of Path
-    recipe : dict
+def _with_val(cells: Sequence[LabelledCell]) -> list[LabelledCell]:
+    """The cells with a val split, if need be of one image in six; the choice is that of the names.
 
-    Raises
-    ------
-    WbcError
-        If it cannot be read or is no TOML.
+    Of fewer than six images cells are taken in place of images.
     """
-    path = Path(path)
-    try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WbcError(f"{path}: not a readable TOML file ({error}).") from error
-    given = [name for name in ("paths", "out", "device", "taxonomy") if name in recipe]
-    if given:
-        raise WbcError(f"{path}: a recipe has no {', '.join(given)}; say it where the training is started.")
-    data = recipe.pop("data", [])
-    if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
-        raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")
-    if isinstance(recipe.get("start"), str) and recipe["start"]:
-        recipe["start"] = str(path.parent / recipe["start"])
-    return [path.parent / one for one in data], recipe
+    if any(cell.split == "val" for cell in cells):
+        return list(cells)
+    keys = [cell.path.name for cell in cells]
+    if len(set(keys)) < HELD_OUT:
+        keys = [f"{cell.path.name} {cell.box}" for cell in cells]
+    ranked = sorted(set(keys), key=lambda key: hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())
+    held_out = set(ranked[: max(1, round(len(ranked) / HELD_OUT))])
+    return [
+        replace(cell, split="val" if key in held_out else "train")
+        for cell, key in zip(cells, keys, strict=True)
+    ]
+
+
+def _evenly(cells: Sequence[LabelledCell], n: int) -> list[LabelledCell]:
+    """At most n cells, as even over sources and classes as can be, and evenly picked within them."""
+
+    def group(cell: LabelledCell) -> tuple[str, str, str]:
+        return cell.split, cell.source, cell.label
+
+    groups = [list(one) for _, one in groupby(sorted(cells, key=group), key=group)]
+    share = {"train": 0.8, "val": 0.2}
+    kept: list[LabelledCell] = []
+    for split in ("train", "val"):
+        here = sorted((one for one in groups if one[0].split == split), key=len)
+        left = round(n * share[split])
+        for i, one in enumerate(here):
+            take = min(len(one), left // (len(here) - i))
+            kept += [one[k] for k in np.linspace(0, len(one) - 1, take).round().astype(int)]
+            left -= take
+    return kept
+
+
+def _hashed(cells: Sequence[LabelledCell]) -> Steps[list[str]]:
+    """sha256 of the images, so that none of them is taken for held out later."""
+    found: list[str] = []
+    files = sorted({cell.path for cell in cells})
+    for done, path in enumerate(files, start=1):
+        try:
+            with path.open("rb") as file:
+                found.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise WbcError(
+                f"{path}: the image cannot be read; put it back, or export the set again."
+            ) from error
+        yield Progress("reading images", done, len(files))
+    return sorted(set(found))
+
+
+def _counted(new: Sequence[LabelledCell], known: Sequence[LabelledCell]) -> str:
+    counts = Counter(cell.label for cell in new)
+    text = f"{len(new)} labelled cells: {', '.join(f'{n} {label}' for label, n in counts.most_common())}"
+    return f"{text}; {len(known)} of old training sets" if known else text

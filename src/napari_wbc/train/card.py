@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["card_of"]
 
+ENOUGH = 100
+"""Validation cells that calibrate."""
+
 
 def card_of(
     network: nn.Module,
@@ -31,6 +35,8 @@ def card_of(
     taxonomy: Taxonomy,
     recipe: Recipe,
     epochs: int,
+    start: ModelCard | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> ModelCard:
     """Calibrate on validation cells and write down what was done.
 
@@ -46,6 +52,11 @@ def card_of(
     recipe : Recipe
     epochs : int
         That were run.
+    start : ModelCard, optional
+        Of the weights that training started from. Where fewer than 100 validation cells could calibrate, its
+        temperature and threshold stay.
+    told : mapping, optional
+        More of the provenance.
     """
     val, classes = data.where(data.splits == "val"), taxonomy.names
     _, source, sizes = np.unique(val.sources, return_inverse=True, return_counts=True)
@@ -53,6 +64,12 @@ def card_of(
     t = temperature(scores, val.labels, weight=weight)
     confidence = torch.softmax(torch.from_numpy(scores / t), 1).amax(1).numpy()
     threshold = confidence_threshold(confidence, scores.argmax(1) == val.labels, weight=weight)
+    parent: dict[str, Any] = {}
+    if start is not None:
+        parent = {"parent": {"model_id": start.model_id, "sha256": start.sha256}}
+        if len(val.labels) < ENOUGH:
+            t, threshold = start.temperature, start.threshold
+            parent |= {"calibration": f"of {start.model_id}, since {len(val.labels)} cells are too few"}
     counts = {
         f"{source} {split}": int(((data.sources == source) & (data.splits == split)).sum())
         for source in np.unique(data.sources)
@@ -80,6 +97,8 @@ def card_of(
                 "numpy": np.__version__,
             },
             "use": "Research use only. Not for diagnosis.",
+            **parent,
+            **(told or {}),
         },
         metrics={
             f"{source} val": {"n": m.n, "accuracy": m.accuracy, "balanced_accuracy": m.balanced_accuracy}

@@ -98,7 +98,8 @@ class Checkpoint:
             network.load_state_dict(_part(state, "network."))
             mean.load_state_dict(_part(state, "mean."))
             full = optimizer.state_dict()
-            full["state"] = {i: _part(state, f"optimizer.{i}.") for i, _ in enumerate(network.parameters())}
+            stepped = [i for group in full["param_groups"] for i in group["params"]]
+            full["state"] = {i: _part(state, f"optimizer.{i}.") for i in stepped}
             optimizer.load_state_dict(full)
             return list(saved["history"]), float(saved["best_score"])
         except _DAMAGES as error:

@@ -189,7 +189,7 @@ def train_detector(
         checkpoint.save(model.module, mean, optimizer, history=history, best=best, better=better)
         write_curves(out, history)
         line = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
-        yield Progress("training", (epoch + 1) * steps, total, note=line)
+        yield Progress("training", (epoch + 1) * steps, total, line, history[-1])
     best_weights = {name: _rounded(t) for name, t in checkpoint.best().items()}
     if not all(t.isfinite().all() for t in best_weights.values()):
         raise WbcError("Training diverged: its best weights are not finite; lower the learning rate.")

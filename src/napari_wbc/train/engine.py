@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from napari_wbc.classify.familiarity import parted
+from napari_wbc.classify.familiarity import Familiarity, parted
 from napari_wbc.classify.modes import check_mode, loss_of, scores
 from napari_wbc.classify.networks import build_network, check_network
 from napari_wbc.classify.networks.base import FeatureNetwork
@@ -33,13 +34,18 @@ from napari_wbc.train.curves import write_curves
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.metrics import measure_by_source
 from napari_wbc.train.muon import MuonAdamW
-from napari_wbc.train.scoring import familiarity_of, scores_of
+from napari_wbc.train.scoring import familiarity_steps, scores_steps
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import find_weights
 from napari_wbc.weights.store import load_weights, save_weights
 
 __all__ = ["Recipe", "Trained", "train_classifier"]
+
+HEAD = ("head.weight", "head.bias")
+"""What has a row a class."""
+ENOUGH = 500
+"""Training cells that tell what is known, where training goes on from weights that knew more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +61,15 @@ class Recipe:
     mode : str
         One of :data:`~napari_wbc.classify.modes.MODES`.
     start : str
-        Weights to start from, of the same architecture and classes; empty for fresh ones.
+        Weights to start from, of the same architecture, whose classes are among those to learn; empty for
+        fresh ones.
     keep : float
         Share of those weights in the result, 0 to 1: the mean of old and new weights forgets less and holds
         better elsewhere than either (Wortsman et al. 2022, WiSE-FT).
+    freeze : bool
+        Only the head is learnt, on the features of the weights that training starts from.
+    patience : int
+        Training ends after this many epochs without a better validation; 0 never ends it early.
     epochs, batch_size, draws : int
         An epoch is ``draws`` crops, drawn with replacement; 0 means as many as there are. What does not
         fill a batch is left.
@@ -88,6 +99,8 @@ class Recipe:
     mode: str = "softmax"
     start: str = ""
     keep: float = 0.0
+    freeze: bool = False
+    patience: int = 0
     epochs: int = 30
     batch_size: int = 64
     draws: int = 0
@@ -111,6 +124,10 @@ class Recipe:
             raise WbcError("The learning rates must be above 0.")
         if not 0 <= self.keep <= (1 if self.start else 0):
             raise WbcError("keep is a share, 0 to 1, of the weights that training starts from; name these.")
+        if self.freeze and not self.start:
+            raise WbcError("Features can be frozen where training starts from weights; name these.")
+        if self.patience < 0:
+            raise WbcError(f"Patience is 0 epochs or more, not {self.patience}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +140,13 @@ class Trained:
 
 
 def train_classifier(
-    data: CropSet, taxonomy: Taxonomy, recipe: Recipe, out: str | Path, *, device: str = "auto"
+    data: CropSet,
+    taxonomy: Taxonomy,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    told: Mapping[str, Any] | None = None,
 ) -> Steps[Trained]:
     """Train a classifier and write its weights, card and curves.
 
@@ -140,6 +163,8 @@ def train_classifier(
         and data in it is resumed.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
+    told : mapping, optional
+        More of the provenance, for the card.
 
     Returns
     -------
@@ -163,6 +188,9 @@ def train_classifier(
     network, start = _network(recipe, taxonomy.names)
     network = network.to(memory_format=torch.channels_last)
     old = copy.deepcopy(network.state_dict())
+    if recipe.freeze:
+        network.requires_grad_(False)
+        network.head.requires_grad_(True)
     optimizer = MuonAdamW(
         network,
         lr=recipe.learning_rate,
@@ -177,11 +205,15 @@ def train_classifier(
             "recipe": asdict(recipe),
             "data_sha256": data.sha256,
             "taxonomy": taxonomy.to_dict(),
-            "start_sha256": start,
+            "start_sha256": start.sha256 if start else "",
         },
     )
     history, best = checkpoint.load(model.module, mean, optimizer)
+    for row in history:
+        yield _told(row, train, recipe)
     for epoch in range(len(history), recipe.epochs):
+        if recipe.patience and _stale(history) >= recipe.patience:
+            break
         learnt = yield from _epoch(
             model,
             mean,
@@ -192,7 +224,7 @@ def train_classifier(
             n_classes=len(taxonomy.names),
             fabric=fabric,
         )
-        measured, error = _validate(mean, val, taxonomy.names, recipe)
+        measured, error = yield from _validate(mean, val, taxonomy.names, recipe)
         history.append({"epoch": epoch + 1, **learnt, **measured})
         # Later weights are better settled: one standard error is no reason to prefer earlier ones.
         better = measured["val_accuracy"] >= best - error
@@ -201,18 +233,26 @@ def train_classifier(
             checkpoint.save(model.module, mean, optimizer, history=history, best=best, better=better)
             write_curves(out, history)
         fabric.barrier()
-        line = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
-        yield Progress(
-            "training", (epoch + 1) * steps_of(train, recipe), recipe.epochs * steps_of(train, recipe), line
-        )
-    mean.load_state_dict(_mixed(checkpoint.best(), old, recipe.keep))
-    found_scores = scores_of(mean, val, recipe.preset, mode=recipe.mode)
-    card = card_of(mean, data, found_scores, taxonomy=taxonomy, recipe=recipe, epochs=len(history))
-    yield Progress("measuring the training cells", 0, 1)
-    familiarity = familiarity_of(mean, train, val, recipe.preset)
+        yield _told(history[-1], train, recipe)
+    fresh = [i for i, name in enumerate(taxonomy.names) if start and name not in start.classes]
+    mean.load_state_dict(_mixed(checkpoint.best(), old, recipe.keep, fresh))
+    found_scores = yield from scores_steps(mean, val, recipe.preset, mode=recipe.mode)
+    card = card_of(
+        mean,
+        data,
+        found_scores,
+        taxonomy=taxonomy,
+        recipe=recipe,
+        epochs=len(history),
+        start=start,
+        told=told,
+    )
+    familiarity = yield from _familiarity(mean, train, val, recipe)
     path = out / f"{recipe.name}.safetensors"
     if fabric.is_global_zero:
-        card = save_weights(path, {**mean.state_dict(), **familiarity.tensors()}, card)
+        card = save_weights(
+            path, {**mean.state_dict(), **(familiarity.tensors() if familiarity else {})}, card
+        )
     return Trained(path, card, tuple(history))
 
 
@@ -229,7 +269,7 @@ def _epoch(
 ) -> Steps[dict[str, float]]:
     """Learn one epoch; mean loss and accuracy on what was learnt."""
     torch.manual_seed(recipe.seed * 100_003 + epoch)
-    model.train()
+    model.train(not recipe.freeze)
     steps = steps_of(train, recipe)
     losses: list[float] = []
     hits: list[float] = []
@@ -251,42 +291,78 @@ def _epoch(
     return {"loss": float(np.mean(losses)), "train_accuracy": float(np.mean(hits))}
 
 
-def _network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[FeatureNetwork, str]:
-    """The network that training begins with, and the sha256 of the weights that it starts from."""
-    start = ""
+def _network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[FeatureNetwork, ModelCard | None]:
+    """The network that training begins with, and the card of the weights that it starts from."""
     network = build_network(recipe.architecture, len(classes))
-    if recipe.start:
-        tensors, card = load_weights(find_weights(recipe.start))
-        if (card.architecture, card.classes) != (recipe.architecture, classes):
-            raise WbcError(
-                f"{recipe.start}: weights of {card.architecture!r} for the classes "
-                f"{', '.join(card.classes)} cannot start {recipe.architecture!r} for {', '.join(classes)}; "
-                "choose others, or start afresh."
-            )
-        network.load_state_dict(parted(tensors)[0])
-        start = card.sha256
-    return network, start
+    if not recipe.start:
+        return network, None
+    tensors, card = load_weights(find_weights(recipe.start))
+    grown = card.classes != classes
+    if (
+        card.architecture != recipe.architecture
+        or not set(card.classes) <= set(classes)
+        or (grown and recipe.mode == "two-stage")
+    ):
+        raise WbcError(
+            f"{recipe.start}: weights of {card.architecture!r} for the classes "
+            f"{', '.join(card.classes)} cannot start {recipe.architecture!r} for {', '.join(classes)}; "
+            "choose others, or start afresh."
+        )
+    known = parted(tensors)[0]
+    network.load_state_dict(known | {name: _grown(known[name], card.classes, classes) for name in HEAD})
+    return network, card
+
+
+def _familiarity(
+    network: FeatureNetwork, train: CropSet, val: CropSet, recipe: Recipe
+) -> Steps[Familiarity | None]:
+    """Where the features of known cells lie; of few cells those of the start, where features are the same."""
+    if recipe.start and len(train.labels) < ENOUGH:
+        return parted(load_weights(find_weights(recipe.start))[0])[1] if recipe.freeze else None
+    return (yield from familiarity_steps(network, train, val, recipe.preset))
+
+
+def _grown(rows: torch.Tensor, known: tuple[str, ...], classes: tuple[str, ...]) -> torch.Tensor:
+    """Rows of a head for more classes: those of a new one are the mean of all, as if it could be any."""
+    return torch.stack([rows[known.index(name)] if name in known else rows.mean(0) for name in classes])
 
 
 def _mixed(
-    new: dict[str, torch.Tensor], old: dict[str, torch.Tensor], keep: float
+    new: dict[str, torch.Tensor], old: dict[str, torch.Tensor], keep: float, fresh: list[int]
 ) -> dict[str, torch.Tensor]:
-    """The mean of new and old weights, the old ones weighing ``keep``."""
-    return {
+    """The mean of new and old weights, the old ones weighing ``keep``; fresh classes have no old weights."""
+    mixed = {
         name: tensor.lerp(old[name].to(tensor), keep) if tensor.is_floating_point() else tensor
         for name, tensor in new.items()
     }
+    for name in HEAD:
+        mixed[name][fresh] = new[name][fresh]
+    return mixed
+
+
+def _told(row: dict[str, float], train: CropSet, recipe: Recipe) -> Progress:
+    """An epoch's measures."""
+    line = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+    steps = steps_of(train, recipe)
+    return Progress("training", int(row["epoch"]) * steps, recipe.epochs * steps, line, row)
+
+
+def _stale(history: list[dict[str, float]]) -> int:
+    """Epochs since the best, of several that are best the last."""
+    scores = [epoch["val_accuracy"] for epoch in reversed(history)]
+    return int(np.argmax(scores)) if scores else 0
 
 
 def _validate(
     network: FeatureNetwork, val: CropSet, classes: tuple[str, ...], recipe: Recipe
-) -> tuple[dict[str, float], float]:
+) -> Steps[tuple[dict[str, float], float]]:
     """Accuracy by source with its mean, which chooses the epoch, and the standard error of the mean.
 
     Sources count alike whatever their size. Balanced accuracy would let the one cell of a rare class swing
     it by ten points and more.
     """
-    predicted = scores_of(network, val, recipe.preset, mode=recipe.mode).argmax(1)
+    found = yield from scores_steps(network, val, recipe.preset, mode=recipe.mode)
+    predicted = found.argmax(1)
     by_source = measure_by_source(val.labels, predicted, val.sources, classes)
     measured = {f"val_{source}": m.accuracy for source, m in by_source.items()}
     variances = [m.accuracy * (1 - m.accuracy) / m.n for m in by_source.values()]

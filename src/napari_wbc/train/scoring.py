@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,14 @@ from napari_wbc.classify.familiarity import Familiarity
 from napari_wbc.classify.looks import looked_at
 from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.classify.preset import Preset, tensor_of
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.train.dataset import CropSet
 
-__all__ = ["familiarity_of", "inputs", "scores_of"]
+__all__ = ["familiarity_steps", "inputs", "scores_of", "scores_steps"]
 
 BATCH = 64
 """Crops that are measured at once."""
+MEASURING = "measuring the training cells"
 ENOUGH = 4000
 """Training cells that familiarity is measured on, evenly picked."""
 
@@ -25,26 +27,40 @@ ENOUGH = 4000
 def scores_of(
     network: FeatureNetwork, data: CropSet, preset: Preset, *, mode: str = "softmax"
 ) -> npt.NDArray[np.float32]:
+    """:func:`scores_steps`, at once."""
+    return run(scores_steps(network, data, preset, mode=mode))
+
+
+def scores_steps(
+    network: FeatureNetwork, data: CropSet, preset: Preset, *, mode: str = "softmax"
+) -> Steps[npt.NDArray[np.float32]]:
     """Scores of crops that were cut with or without room, shape (N, classes).
 
     See :func:`napari_wbc.classify.looks.looked_at`.
     """
-    if not len(data.crops):
-        return np.empty((0, network.head.out_features), np.float32)
-    network.eval()
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        found = [looked_at(network, x, mode, preset.sure)[0] for x in inputs(data, preset, device)]
-        result: npt.NDArray[np.float32] = torch.cat(found).cpu().numpy()
+    found = yield from _seen(
+        network, data, preset, "validating", lambda x: looked_at(network, x, mode, preset.sure)[0]
+    )
+    result: npt.NDArray[np.float32] = torch.cat([torch.empty(0, network.head.out_features), *found]).numpy()
     return result
 
 
-def _features(network: FeatureNetwork, data: CropSet, preset: Preset) -> torch.Tensor:
-    """Features of crops, shape (N, F)."""
+def _seen(
+    network: FeatureNetwork,
+    data: CropSet,
+    preset: Preset,
+    step: str,
+    see: Callable[[torch.Tensor], torch.Tensor],
+) -> Steps[list[torch.Tensor]]:
+    """What is seen in each batch, on the CPU."""
     network.eval()
     device = next(network.parameters()).device
-    with torch.inference_mode():
-        return torch.cat([network.features(x) for x in inputs(data, preset, device)])
+    found: list[torch.Tensor] = []
+    for i, x in enumerate(inputs(data, preset, device)):
+        with torch.inference_mode():  # not around the yield, which hands over to others
+            found.append(see(x).cpu())
+        yield Progress(step, min((i + 1) * BATCH, len(data.crops)), len(data.crops))
+    return found
 
 
 def inputs(data: CropSet, preset: Preset, device: torch.device) -> Iterator[torch.Tensor]:
@@ -56,13 +72,13 @@ def inputs(data: CropSet, preset: Preset, device: torch.device) -> Iterator[torc
         yield x.contiguous(memory_format=torch.channels_last)
 
 
-def familiarity_of(network: FeatureNetwork, train: CropSet, val: CropSet, preset: Preset) -> Familiarity:
+def familiarity_steps(
+    network: FeatureNetwork, train: CropSet, val: CropSet, preset: Preset
+) -> Steps[Familiarity]:
     """Where the features of training cells lie, with the limit that validation cells set."""
     some = np.zeros(len(train.labels), bool)
     some[np.linspace(0, len(some) - 1, min(len(some), ENOUGH)).round().astype(int)] = True
     picked = train.where(some)
-    return Familiarity.of(
-        _features(network, picked, preset),
-        torch.from_numpy(picked.labels).to(next(network.parameters()).device),
-        _features(network, val, preset),
-    )
+    known = yield from _seen(network, picked, preset, MEASURING, network.features)
+    held_out = yield from _seen(network, val, preset, MEASURING, network.features)
+    return Familiarity.of(torch.cat(known), torch.from_numpy(picked.labels), torch.cat(held_out))

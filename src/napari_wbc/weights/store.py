@@ -19,7 +19,10 @@ __all__ = ["load_weights", "read_card", "save_weights"]
 
 
 def save_weights(path: str | Path, tensors: Mapping[str, torch.Tensor], card: ModelCard) -> ModelCard:
-    """Write weights and their card, each whole or not at all.
+    """Write weights and their card, both or neither.
+
+    The card is the moment: until it is replaced the old pair stands, and from then on
+    :func:`load_weights` finds the new weights wherever an interruption left them.
 
     Parameters
     ----------
@@ -47,13 +50,20 @@ def save_weights(path: str | Path, tensors: Mapping[str, torch.Tensor], card: Mo
     card = replace(card, sha256=hashlib.sha256(data).hexdigest())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, data)
+        coming = _coming(path)
+        _replace(coming, data)
         _replace(path.with_suffix(".json"), card.to_json().encode())
+        coming.replace(path)
     except OSError as error:
         raise WeightsError(
             f"{path}: cannot be written ({error.strerror or error}); choose another place."
         ) from error
     return card
+
+
+def _coming(path: Path) -> Path:
+    """Where weights wait for their card."""
+    return path.with_suffix(".coming")
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -85,6 +95,15 @@ def read_card(path: str | Path) -> ModelCard:
         raise WeightsError(f"{path}: {error}") from error
 
 
+def _read(path: Path) -> tuple[bytes, str]:
+    """The bytes of a file and their sha256."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: the weights cannot be read; check the path.") from error
+    return data, hashlib.sha256(data).hexdigest()
+
+
 def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
     """Read weights and their card, and check the one against the other.
 
@@ -103,11 +122,10 @@ def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
 
     path = Path(path)
     card = read_card(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: the weights cannot be read; check the path.") from error
-    found = hashlib.sha256(data).hexdigest()
+    data, found = _read(path)
+    if found != card.sha256 and (coming := _coming(path)).is_file():
+        waiting, theirs = _read(coming)
+        data, found = (waiting, theirs) if theirs == card.sha256 else (data, found)
     if found != card.sha256:
         raise WeightsError(
             f"{path}: the weights are damaged or not those of their card (sha256 {found[:12]}…, the card "

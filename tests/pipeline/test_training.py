@@ -13,7 +13,7 @@ from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import TWO_CLASSES
-from napari_wbc.pipeline.finetune import read_config, train_detector_steps, train_steps
+from napari_wbc.pipeline.training import read_config, train_detector_steps, train_steps
 
 SMALL = {
     "name": "small",
