@@ -287,7 +287,7 @@ def train_classifier(
     quiet: Quiet = False,
 ) -> None:
     """Train a classifier; run the same command again to resume it."""
-    from napari_wbc.pipeline.finetune import read_config, train_steps
+    from napari_wbc.pipeline.training import read_config, train_steps
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
     paths, recipe = read_config(config) if config else ([], {})
@@ -358,7 +358,7 @@ def train_detector(
     quiet: Quiet = False,
 ) -> None:
     """Train a Mask R-CNN; run the same command again to resume it."""
-    from napari_wbc.pipeline.finetune import read_config, train_detector_steps
+    from napari_wbc.pipeline.training import read_config, train_detector_steps
     from napari_wbc.pipeline.locate import BLOOD_CLASSES
 
     paths, recipe = read_config(config) if config else ([], {})

@@ -23,7 +23,15 @@ from napari_wbc.train.metrics import Metrics, Scores, measure_by_source, score_b
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
-__all__ = ["Evaluation", "evaluate_steps", "read_training_sets", "relabelled", "write_evaluation"]
+__all__ = [
+    "Evaluation",
+    "evaluate_steps",
+    "held_out",
+    "predict_steps",
+    "read_training_sets",
+    "relabelled",
+    "write_evaluation",
+]
 
 BATCH = 256
 
@@ -82,6 +90,20 @@ def read_training_sets(paths: Sequence[str | Path]) -> tuple[LabelledCell, ...]:
     return tuple(cell for path in paths for cell in read_training_set(path))
 
 
+def held_out(paths: Sequence[str | Path], split: str) -> tuple[LabelledCell, ...]:
+    """The cells of one split of training sets.
+
+    Raises
+    ------
+    WbcError
+        If there are none.
+    """
+    cells = tuple(cell for cell in read_training_sets(paths) if cell.split == split)
+    if not cells:
+        raise WbcError(f"The training sets hold no cell in the split {split!r}; choose another.")
+    return cells
+
+
 def evaluate_steps(
     paths: Sequence[str | Path],
     *,
@@ -116,9 +138,7 @@ def evaluate_steps(
         If the split is empty, none of its labels or of the model's classes counts as a class of
         the taxonomy, or an argument is wrong.
     """
-    cells = [cell for cell in read_training_sets(paths) if cell.split == split]
-    if not cells:
-        raise WbcError(f"The training sets hold no cell in the split {split!r}; choose another.")
+    cells = held_out(paths, split)
     yield Progress("loading weights", 0, len(cells))
     classifier = load_classifier(weights, device=device)
     names = classifier.card.classes
@@ -126,7 +146,7 @@ def evaluate_steps(
     mapping(names, taxonomy)  # where there is none, it is said before the crops are cut
     kept, left_out = relabelled(cells, taxonomy)
     data = yield from cut_training_crops(kept, taxonomy.names, classifier.preset)
-    probabilities = yield from _predict_steps(classifier, data)
+    probabilities = yield from predict_steps(classifier, data)
     return Evaluation(
         taxonomy,
         data.labels,
@@ -156,8 +176,8 @@ def relabelled(
     return kept, dict(left_out)
 
 
-def _predict_steps(classifier: Classifier, data: CropSet) -> Steps[npt.NDArray[np.float64]]:
-    """Probabilities of the classifier's own classes, shape (N, A)."""
+def predict_steps(classifier: Classifier, data: CropSet) -> Steps[npt.NDArray[np.float64]]:
+    """Probabilities of the classifier's own classes, shape (N, A), of crops cut as its preset says."""
     found: list[tuple[float, ...]] = []
     for start in range(0, len(data.crops), BATCH):
         rows = slice(start, start + BATCH)

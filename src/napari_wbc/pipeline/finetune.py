@@ -95,8 +95,8 @@ def finetune_steps(
     Raises
     ------
     WbcError
-        If the weights are those of a detector, there are fewer than 10 labelled cells, none of their labels is
-        a class, or as :func:`~napari_wbc.train.engine.train_classifier`.
+        If the weights are those of a detector, there are fewer than 10 labelled cells, none of their labels
+        is a class, or as :func:`~napari_wbc.train.engine.train_classifier`.
     """
     card = _card(start, detector=False)
     taxonomy = grown(taxonomy_of(card), new_classes)
@@ -185,7 +185,12 @@ def finetune_detector_steps(
     )
     make_folder(Path(out))
     yield Progress("reading labels", 0, 0)
-    cells = [*_with_val(_seen(paths)), *_seen(old)]
+    new = _seen(paths)
+    partly = {cell.path for cell in new if not cell.complete}
+    if partly:
+        note = f"Left out, with cells that nobody reviewed: {len(partly)} fields."
+        yield Progress("reading labels", 0, 0, note)
+    cells = [*_with_val([cell for cell in new if cell.complete]), *_seen(old)]
     data = yield from read_fields(cells, plan.classes, plan.preset)
     return (yield from train_detector(data, plan, out, device=device))
 

@@ -6,31 +6,72 @@ not independent, so limits of what differs are found by drawing whole slides ane
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil, sqrt
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_wbc.errors import WbcError
 from napari_wbc.model.differential import confidence_limits
-from napari_wbc.train.metrics import measure, score
-from napari_wbc.train.verdict import ENOUGH, Estimate, Verdict, judged
+from napari_wbc.train.metrics import score
 
 if TYPE_CHECKING:
     from napari_wbc.model.taxonomy import Taxonomy
     from napari_wbc.train.dataset import LabelledCell
 
-__all__ = ["Answers", "ClassRow", "Comparison", "Measures", "Side", "Standing", "measured"]
+__all__ = [
+    "ENOUGH",
+    "Answers",
+    "ClassRow",
+    "Comparison",
+    "Estimate",
+    "Measures",
+    "Outcome",
+    "Side",
+    "Standing",
+    "Verdict",
+    "judged",
+    "measured",
+    "needed",
+]
 
 DRAWS = 2000
 """Of the bootstrap."""
 SEED = 0
+ENOUGH = 6
+"""Slides, or changed cells, below which nothing can be shown: five agree by chance once in 16."""
+LEVEL = 0.05
+POINT = 0.01
+"""Balanced accuracy that a source may seem to lose."""
+MOST = 20_000
+"""More cells than anyone is asked to label."""
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Texts = npt.NDArray[np.str_]
 Outcome = Literal["fixed", "broken", "both right", "both wrong"]
+
+
+class Verdict(StrEnum):
+    """What to do with the new model."""
+
+    ADOPT = "adopt"
+    KEEP = "keep"
+    """The old one."""
+    UNDECIDED = "undecided"
+
+
+class Estimate(NamedTuple):
+    """A value and its 95 % limits."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,6 +201,7 @@ class Comparison:
         Index of each cell's class.
     old, new : Answers
     cells : tuple of N LabelledCell
+        With their sources and slides.
     measures : Measures
     crops : ndarray, shape (M, size, size, 3), uint8
         Of the M changed cells alone, in their order.
@@ -178,16 +220,6 @@ class Comparison:
     crops: npt.NDArray[np.uint8]
     heat: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
-
-    @property
-    def sources(self) -> Texts:
-        """Laboratory or data set of each cell, shape (N,)."""
-        return np.array([cell.source for cell in self.cells], dtype=np.str_)
-
-    @property
-    def slides(self) -> Texts:
-        """Slide of each cell, shape (N,); empty where it is not known."""
-        return np.array([cell.slide for cell in self.cells], dtype=np.str_)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -209,7 +241,7 @@ class Comparison:
 
 
 def measured(
-    truth: Ints, old: Answers, new: Answers, sources: Texts, slides: Texts, classes: tuple[str, ...]
+    truth: Ints, old: Answers, new: Answers, classes: tuple[str, ...], *, sources: Texts, slides: Texts
 ) -> Measures:
     """Compare what two models say of the same cells.
 
@@ -219,21 +251,30 @@ def measured(
         Index of each cell's class.
     old, new : Answers
         Of the same N cells.
+    classes : tuple of B str
+        Class names.
     sources, slides : ndarray, shape (N,), str
         A slide is empty where it is not known. Where a source has fewer than six known slides, or cells of
         none, its cells are drawn anew and not its slides.
-    classes : tuple of B str
-        Class names.
+
+    Raises
+    ------
+    WbcError
+        If there is no cell.
     """
+    if not len(truth):
+        raise WbcError("There is no held-out cell to compare two models on; label some first.")
     rng = np.random.default_rng(SEED)
-    right = np.stack([answers.predicted == truth for answers in (old, new)])
+    said = (old, new)
+    right = np.stack([answers.predicted == truth for answers in said])
     drawn: dict[str, _Drawn] = {}
     by_source: dict[str, Standing] = {}
     for source in np.unique(sources).tolist():
         own = sources == source
         drawn[source] = _draw(truth[own], right[:, own], slides[own], len(classes), rng)
-        by_source[source] = _standing(truth, (old, new), own, classes, drawn[source])
-    overall = _standing(truth, (old, new), np.ones(len(truth), bool), classes, _joined(drawn.values(), truth))
+        by_source[source] = _standing(truth, said, own, classes, drawn[source])
+    all_cells = np.ones(len(truth), dtype=bool)
+    overall = _standing(truth, said, all_cells, classes, _joined(list(drawn.values())))
     return Measures(overall, by_source, _by_class(truth, right, classes), *judged(overall, by_source))
 
 
@@ -284,5 +325,191 @@ def _recall(cells: npt.NDArray[np.number], hits: npt.NDArray[np.number]) -> Floa
     return parts
 
 
-def _joined(drawn: object, truth: Ints) -> _Drawn:
-    raise NotImplementedError
+def _joined(drawn: Sequence[_Drawn]) -> _Drawn:
+    """The bootstrap of several sources: their cells together, the mean of their balanced accuracies."""
+    return _Drawn(
+        np.mean([d.observed for d in drawn], axis=0),
+        np.sum([d.cells for d in drawn], axis=0),
+        np.sum([d.hits for d in drawn], axis=0),
+        np.mean([d.balanced for d in drawn], axis=0),
+        sum(d.slides for d in drawn),
+        all(d.by_slide for d in drawn),
+    )
+
+
+def _spread(value: float, draws: Floats) -> Estimate:
+    low, high = np.percentile(draws, [100 * LEVEL / 2, 100 - 100 * LEVEL / 2])
+    return Estimate(float(value), float(low), float(high))
+
+
+def _share(hits: int, n: int) -> Estimate:
+    return Estimate(hits / n, *confidence_limits(hits, n))
+
+
+def _side(truth: Ints, said: Answers, own: Bools, classes: tuple[str, ...], balanced: Estimate) -> Side:
+    found, sure = score(truth[own], said.probabilities[own], classes), said.sure[own]
+    right = said.predicted[own] == truth[own]
+    return Side(
+        _share(int(right.sum()), found.n),
+        balanced,
+        found.calibration_error,
+        found.negative_log_likelihood,
+        unidentified=float((~sure).mean()),
+        errors=float((~right[sure]).mean()) if sure.any() else np.nan,
+    )
+
+
+def _standing(
+    truth: Ints, said: Sequence[Answers], own: Bools, classes: tuple[str, ...], drawn: _Drawn
+) -> Standing:
+    """Two models on the cells for which ``own`` is true."""
+    from statsmodels.stats.contingency_tables import mcnemar  # seconds to import
+
+    right = np.stack([answers.predicted[own] == truth[own] for answers in said])
+    old, new = (
+        _side(truth, answers, own, classes, _spread(drawn.observed[k], drawn.balanced[k]))
+        for k, answers in enumerate(said)
+    )
+    fixed, broken = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
+    gain = (drawn.hits[1] - drawn.hits[0]) / drawn.cells
+    observed, balanced = (x[1] - x[0] for x in (drawn.observed, drawn.balanced))
+    n = int(own.sum())
+    return Standing(
+        n,
+        drawn.slides,
+        drawn.by_slide,
+        old,
+        new,
+        _spread((fixed - broken) / n, gain),
+        _spread(observed, balanced),
+        fixed,
+        broken,
+        float(mcnemar([[0, broken], [fixed, 0]], exact=True).pvalue),
+    )
+
+
+def _by_class(truth: Ints, right: Bools, classes: tuple[str, ...]) -> tuple[ClassRow, ...]:
+    rows = []
+    for k, name in enumerate(classes):
+        old, new = right[:, truth == k]
+        if n := len(old):
+            before, after = (_share(int(one.sum()), n) for one in (old, new))
+            fixed, broken = int((new & ~old).sum()), int((old & ~new).sum())
+            rows.append(ClassRow(name, n, before, after, fixed, broken))
+    return tuple(rows)
+
+
+def judged(overall: Standing, by_source: dict[str, Standing]) -> tuple[Verdict, str]:
+    """Which of the two models to use, and why, in one sentence.
+
+    A model is *surely better* than the other where
+
+    - at least six cells are right with one of the two alone,
+    - its balanced accuracy is higher, and
+    - either the limits of that difference leave out zero, or McNemar's test gives p < 0.05 in its favour and
+      the limits of the difference in accuracy leave out zero too. McNemar's test takes cells as independent,
+      so it is not believed alone: the limits know of the slides.
+
+    From top to bottom, the first that holds:
+
+    1. The old model is surely better, over all or in one source: keep it. A laboratory that was read well is
+       not given up for the mean, and several sources are not corrected for, since keeping is the safe side.
+    2. The new model is not surely better over all: undecided.
+    3. It breaks more cells than it fixes by McNemar's test, for the sake of rarer classes: undecided.
+    4. A source seems to lose more than one point of balanced accuracy and has more cells broken than fixed:
+       undecided.
+    5. Else adopt the new model.
+
+    Parameters
+    ----------
+    overall : Standing
+    by_source : dict of str to Standing
+    """
+    if _surely(overall, -1):
+        return Verdict.KEEP, f"The new model is worse: {_told(overall)}."
+    for source, one in by_source.items():
+        if _surely(one, -1):
+            return Verdict.KEEP, f"The new model is worse on the cells of {source}: {_told(one)}."
+    if not _surely(overall, +1):
+        return Verdict.UNDECIDED, _lacking(overall)
+    if overall.p_value < LEVEL and overall.broken > overall.fixed:
+        return Verdict.UNDECIDED, (
+            f"Rarer classes gain and common ones lose: {_told(overall)}; weigh the classes by your use."
+        )
+    for source, one in by_source.items():
+        if one.balanced_accuracy.value < -POINT and one.broken > one.fixed:
+            return Verdict.UNDECIDED, (
+                f"The new model is better over all, but seems to lose on the cells of {source}: "
+                f"{_told(one)}; label more of them."
+            )
+    return Verdict.ADOPT, f"The new model is better: {_told(overall)}, and no source loses."
+
+
+def _surely(one: Standing, sign: int) -> bool:
+    """Whether the new model (+1) or the old one (-1) is surely better; see :func:`judged`."""
+    better = sign * (one.fixed - one.broken) > 0
+
+    def nearest(difference: Estimate) -> float:
+        return min(sign * difference.low, sign * difference.high)
+
+    return (
+        one.fixed + one.broken >= ENOUGH
+        and sign * one.balanced_accuracy.value > 0
+        and (
+            nearest(one.balanced_accuracy) > 0
+            or (better and one.p_value < LEVEL and nearest(one.accuracy) > 0)
+        )
+    )
+
+
+def _told(one: Standing) -> str:
+    value, low, high = (100 * v for v in one.balanced_accuracy)
+    return (
+        f"balanced accuracy {value:+.1f} points (95 % limits {low:+.1f} to {high:+.1f}), "
+        f"{one.fixed} cells fixed and {one.broken} broken of {one.n}"
+    )
+
+
+def _lacking(one: Standing) -> str:
+    """Why nothing can be said, and what would help."""
+    changed = one.fixed + one.broken
+    if not changed:
+        return f"Neither model is right where the other is wrong: nothing tells them apart on {one.n} cells."
+    wanted = needed(one.fixed, one.broken)
+    more = 0 if wanted is None else ceil(one.n * (wanted / changed - 1) / 10) * 10
+    if wanted is None or more > MOST:
+        return f"No difference shows: {_told(one)}; more cells will hardly show one."
+    if more <= 0:
+        return f"The difference varies too much to be sure: {_told(one)}; label cells of more slides."
+    return (
+        f"Too few cells to tell: {_told(one)}. If it goes on like this, about {wanted} changed cells would "
+        f"show it: label {more} more."
+    )
+
+
+def needed(fixed: int, broken: int) -> int | None:
+    """Changed cells that would show a difference, if as large a part of them is fixed as now.
+
+    McNemar's test at p < 0.05 then finds it four times out of five (Fleiss, Levin and Paik 2003, with the
+    correction for continuity).
+
+    Parameters
+    ----------
+    fixed, broken : int
+
+    Returns
+    -------
+    int, optional
+        None where as many are fixed as broken.
+
+    Examples
+    --------
+    >>> needed(3, 0), needed(12, 8), needed(4, 4)
+    (6, 204, None)
+    """
+    if fixed == broken:
+        return None
+    share = fixed / (fixed + broken)
+    off = abs(share - 0.5)
+    n = ((1.96 * 0.5 + 0.8416 * sqrt(share * (1 - share))) / off) ** 2
+    return ceil(n / 4 * (1 + sqrt(1 + 2 / (n * off))) ** 2)  # an exact test needs some more

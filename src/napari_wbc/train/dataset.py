@@ -1,6 +1,7 @@
 """Labelled cells: from files on disk to crops in memory.
 
-A training set is either a folder ``SPLIT/CLASS/image`` (each image one cell) or a CSV manifest
+A training set is what the workbench exports, or what another tool wrote in one of the formats of
+:mod:`napari_wbc.storage.rounds`; a folder ``SPLIT/CLASS/image`` (each image one cell); or a CSV manifest
 with the columns ``path, label, split, source, top, left, bottom, right`` and, if outlines are known,
 ``outline`` ("row,col row,col ..."); paths are relative to the manifest, and rows without a box show
 one cell.
@@ -53,6 +54,8 @@ class LabelledCell:
         Of the cell in its project; empty where it is not known.
     slide : str
         Of the cell; empty where it is not known.
+    complete : bool
+        Whether the set has every cell of the image, so that what is left is background.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class LabelledCell:
     outline: Outline | None = None
     cell_id: str = ""
     slide: str = ""
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +117,55 @@ def read_training_set(path: str | Path) -> tuple[LabelledCell, ...]:
     Raises
     ------
     WbcError
-        If it is neither a folder ``SPLIT/CLASS/image`` nor a manifest, or holds no cell.
+        If it is neither a folder ``SPLIT/CLASS/image``, a manifest, nor a set of
+        :func:`~napari_wbc.storage.rounds.read_set`, or holds no cell.
     """
     path = Path(path)
-    if path.is_dir():
-        cells = tuple(
-            LabelledCell(file, file.parent.name.replace("_", " "), split, path.resolve().name)
-            for split in SPLITS
-            for file in sorted(path.glob(f"{split}/*/*"))
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-        )
-    elif path.suffix.lower() == ".csv" and path.is_file():
+    if path.suffix.lower() == ".csv" and path.is_file():
         cells = _read_manifest(path)
     else:
-        raise WbcError(f"{path}: neither a folder SPLIT/CLASS/image nor a CSV manifest; check the path.")
+        cells = _read_folder(path) or _read_set(path)
     if not cells:
         raise WbcError(f"{path}: no labelled cell; expected train/CLASS/image.png or a filled manifest.")
     return cells
+
+
+def _read_folder(path: Path) -> tuple[LabelledCell, ...]:
+    """The images of a folder ``SPLIT/CLASS/image``; none where it is another tool's or has a manifest."""
+    if any(path.glob("round-*")) or (path / "manifest.json").exists():
+        return ()
+    return tuple(
+        LabelledCell(file, file.parent.name.replace("_", " "), split, path.resolve().name)
+        for split in SPLITS
+        for file in sorted(path.glob(f"{split}/*/*"))
+        if file.suffix.lower() in IMAGE_SUFFIXES
+        and not file.name.startswith(".")
+        and file.parent.name not in ("images", "labels")
+    )
+
+
+def _read_set(path: Path) -> tuple[LabelledCell, ...]:
+    """The cells of a set that any of the formats reads."""
+    if path.suffix.lower() == ".zip":
+        raise WbcError(f"{path}: training needs files that stay; unpack it, or import it into a project.")
+    from napari_wbc.storage.rounds import read_set
+
+    content = read_set(path)
+    return tuple(
+        LabelledCell(
+            field.path,
+            cell.label,
+            field.split,
+            content.name,
+            cell.detection.bbox,
+            cell.detection.outline,
+            cell.cell_id,
+            field.slide,
+            field.complete,
+        )
+        for field in content.fields
+        for cell in field.cells
+    )
 
 
 def _read_manifest(path: Path) -> tuple[LabelledCell, ...]:

@@ -165,7 +165,7 @@ def train_detector(
         raise WbcError("The split val holds no leukocyte, by which the epoch is chosen; add some.")
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
     torch.manual_seed(recipe.seed)
-    network = _started(recipe)
+    network, start = _started(recipe)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
@@ -203,6 +203,7 @@ def train_detector(
         scores=scores,
         threshold=_threshold(val, found, recipe.classes),
         history=history,
+        start=start,
     )
     path = out / f"{recipe.name}.safetensors"
     halves = {name: t.half() if t.is_floating_point() else t for name, t in mean.state_dict().items()}
@@ -242,18 +243,19 @@ def _epoch(
     return dict(sums)
 
 
-def _started(recipe: DetectorRecipe) -> MaskRCNN:
-    """The network before the first step."""
+def _started(recipe: DetectorRecipe) -> tuple[MaskRCNN, ModelCard | None]:
+    """The network before the first step, and the card of the weights that it starts from."""
     network = build_mask_rcnn(recipe.backbone, len(recipe.classes), pretrained=recipe.pretrained)
     network = network.to(memory_format=torch.channels_last)
+    card: ModelCard | None = None
     if recipe.start:
-        tensors, _ = load_weights(recipe.start)
+        tensors, card = load_weights(recipe.start)
         own = network.state_dict()
         fits = {k: t.to(own[k].dtype) for k, t in tensors.items() if k in own and own[k].shape == t.shape}
         if not fits:
             raise WbcError(f"{recipe.start}: none of its tensors fits {recipe.backbone}; start without it.")
         network.load_state_dict(fits, strict=False)
-    return network
+    return network, card
 
 
 def _rounded(tensor: torch.Tensor) -> torch.Tensor:
@@ -376,6 +378,7 @@ def _card(
     scores: dict[str, float],
     threshold: float,
     history: Sequence[dict[str, float]],
+    start: ModelCard | None,
 ) -> ModelCard:
     counts: Counter[str] = Counter()
     for one in data.fields:
@@ -395,6 +398,8 @@ def _card(
         },
         "use": "Research use only. Not for diagnosis.",
     }
+    if start is not None:
+        provenance["parent"] = {"model_id": start.model_id, "sha256": start.sha256}
     return ModelCard(
         name=recipe.name,
         version=recipe.version,

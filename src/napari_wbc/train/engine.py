@@ -348,9 +348,9 @@ def _told(row: dict[str, float], train: CropSet, recipe: Recipe) -> Progress:
 
 
 def _stale(history: list[dict[str, float]]) -> int:
-    """Epochs since the best, of several that are best the last."""
-    scores = [epoch["val_accuracy"] for epoch in reversed(history)]
-    return int(np.argmax(scores)) if scores else 0
+    """Epochs since the best validation, of several that are best the first."""
+    scores = [epoch["val_accuracy"] for epoch in history]
+    return len(scores) - 1 - int(np.argmax(scores)) if scores else 0
 
 
 def _validate(

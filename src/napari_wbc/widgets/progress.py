@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 from qtpy.QtCore import Signal
@@ -14,6 +15,8 @@ from napari_wbc.widgets.worker import Job
 __all__ = ["JobBar"]
 
 T = TypeVar("T")
+SETTLED_S = 3.0
+"""A step has to run so long before it tells how long it will take."""
 
 
 class JobBar(QWidget):
@@ -27,11 +30,14 @@ class JobBar(QWidget):
     said = Signal(str)
     """With one line for the person at the screen: the step, or what went wrong."""
     running_changed = Signal(bool)
+    progressed = Signal(object)
+    """With each Progress."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._job = Job(self)
         self._done: Callable[[Any], Any] = lambda _result: None
+        self._step, self._since = "", (0.0, 0)
         self.bar = QProgressBar()
         self.bar.setFormat("%v / %m")
         self.cancel_button = QPushButton("Cancel")
@@ -85,13 +91,27 @@ class JobBar(QWidget):
     def _on_progress(self, progress: Progress) -> None:
         if not self.cancel_button.isEnabled():
             return
+        self.progressed.emit(progress)
         self.bar.setMaximum(progress.total)
         self.bar.setValue(progress.done)
+        self.bar.setFormat(f"%v / %m{self._left(progress)}")
         self.said.emit(progress.note or progress.step)
+
+    def _left(self, progress: Progress) -> str:
+        """How long the step will take from now, once that can be told."""
+        if progress.step != self._step or progress.done < self._since[1]:
+            self._step, self._since = progress.step, (monotonic(), progress.done)
+        taken, done = monotonic() - self._since[0], progress.done - self._since[1]
+        if taken < SETTLED_S or not done:
+            return ""
+        left = taken / done * (progress.total - progress.done)
+        return f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
 
     def _set_running(self, running: bool) -> None:
         self.cancel_button.setEnabled(running)
         if not running:
+            self._step = ""
+            self.bar.setFormat("%v / %m")
             self.bar.setMaximum(max(1, self.bar.maximum()))
             self.bar.reset()
         self.running_changed.emit(running)

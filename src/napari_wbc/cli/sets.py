@@ -1,0 +1,139 @@
+"""``napari-wbc set``: reviewed projects as training sets, and training sets as projects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from napari_wbc.cli.progress import drive
+from napari_wbc.errors import WbcError
+
+__all__ = ["set_app"]
+
+SOME_FILES_FAILED = 3
+
+set_app = typer.Typer(help="Export and import training sets.", no_args_is_help=True)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
+SetPath = Annotated[Path, typer.Argument(help="Folder, file or .zip of a training set.", show_default=False)]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format", help="wbc, coco, coco-rle, voc, yolo, geojson, csv or image-folder.", show_default=False
+    ),
+]
+Taxonomy = Annotated[str, typer.Option(help="Classes: two, four, five, eight or a YAML file.")]
+
+
+@set_app.command("export")
+def export_set(
+    projects: Annotated[list[Path], typer.Argument(help="Project files (.wbc).", show_default=False)],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the set; gets round-1, round-2 …", show_default=False)],
+    written_as: Format = "wbc",
+    slide: Annotated[list[str] | None, typer.Option(help="Only this slide; may be repeated.")] = None,
+    split: Annotated[
+        str, typer.Option(help="by-slide (found from the slide's name), train, val or test.")
+    ] = "by-slide",
+    reading: Annotated[str, typer.Option(help="A blind reading, or consensus.")] = "",
+    unreviewed: Annotated[
+        bool, typer.Option("--unreviewed", help="Also cells that only the model labelled.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the reviewed cells of projects as the next round of a training set.
+
+    Fields of earlier rounds stay in; a slide never changes its split.
+    """
+    from napari_wbc.pipeline.training_sets import export_set_steps
+
+    steps = export_set_steps(
+        projects,
+        out,
+        written_as=written_as,
+        reading=reading,
+        slides=slide or (),
+        split=split,
+        reviewed=not unreviewed,
+    )
+    done = drive(steps, Console(stderr=True), quiet=quiet)
+    if not quiet:
+        Console().print(_counts(done.cells))
+        for line in done.left_out:
+            print(f"left out: {line}")
+        print(
+            f"{done.added} cells new, {done.relabelled} relabelled, {done.removed} gone since the last round"
+        )
+    print(f"{sum(done.cells.values())} cells of {done.fields} fields written to {done.folder}")
+    _failed([failure.message for failure in done.failures])
+
+
+@set_app.command("show")
+def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = "eight") -> None:
+    """Say what a training set holds, and what each of its labels would become; nothing is written."""
+    from napari_wbc.pipeline.import_set import look_steps
+    from napari_wbc.storage.formats.taxonomy import read_taxonomy
+
+    steps = look_steps(path, taxonomy=read_taxonomy(taxonomy), written_as=written_as)
+    incoming = drive(steps, Console(stderr=True), quiet=True)
+    content = incoming.content
+    table = Table("label", "cells", "would become", title=escape(f"{content.name} ({content.format})"))
+    for label, n in incoming.counts.items():
+        become = incoming.suggested[label]
+        table.add_row(escape(label), str(n), "say which: --map" if become is None else escape(become))
+    Console().print(table)
+    print(f"{sum(incoming.counts.values())} cells of {len(content.fields)} fields")
+
+
+@set_app.command("import")
+def import_set(
+    path: SetPath,
+    *,
+    project: Annotated[Path, typer.Option(help="Project file (.wbc), new or not.", show_default=False)],
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="LABEL=CLASS, or LABEL= to leave it out; may be repeated."),
+    ] = None,
+    written_as: Format = "",
+    taxonomy: Taxonomy = "eight",
+    quiet: Quiet = False,
+) -> None:
+    """Bring a training set into a project. Look with `set show` first: labels that are unclear need --map."""
+    from napari_wbc.pipeline.import_set import import_set_steps
+    from napari_wbc.storage.formats.taxonomy import read_taxonomy
+
+    mapping: dict[str, str] = {}
+    for text in mapped or ():
+        label, equals, name = text.partition("=")
+        if not equals:
+            raise WbcError(f"--map {text}: write LABEL=CLASS, or LABEL= to leave those cells out.")
+        mapping[label] = name
+    steps = import_set_steps(
+        path, project, mapping=mapping, taxonomy=read_taxonomy(taxonomy), written_as=written_as
+    )
+    done = drive(steps, Console(stderr=True), quiet=quiet)
+    print(f"{done.cells} cells of {len(done.slides)} slides imported into {done.project}")
+    if done.left_out:
+        print(f"{done.left_out} cells left out")
+    _failed([failure.message for failure in done.failures])
+
+
+def _counts(cells: dict[tuple[str, str], int]) -> Table:
+    """Cells by class and split."""
+    splits = [name for name in ("train", "val", "test") if any(split == name for split, _ in cells)]
+    table = Table("class", *splits)
+    for label in dict.fromkeys(label for _, label in sorted(cells)):
+        table.add_row(escape(label), *(str(cells.get((split, label), 0)) for split in splits))
+    return table
+
+
+def _failed(messages: list[str]) -> None:
+    for message in messages:
+        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+    if messages:
+        raise typer.Exit(SOME_FILES_FAILED)

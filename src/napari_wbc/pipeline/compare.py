@@ -1,0 +1,397 @@
+"""Two classifiers on the same held-out cells, before one takes the place of the other.
+
+Invariant: both models are asked about the same cells, and about none that a card says it was trained on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_wbc.classify.predict import Classifier, load_classifier
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.explain.attribution import Question
+from napari_wbc.imaging.read import read_image
+from napari_wbc.model.cell import Cell, Detection, Prediction
+from napari_wbc.model.mapping import mapped, mapping
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
+from napari_wbc.pipeline.evaluate import held_out, predict_steps, relabelled
+from napari_wbc.pipeline.explain import explain_cells_steps
+from napari_wbc.storage.atomic import make_folder, write_bytes, write_text
+from napari_wbc.storage.formats.csv import write_csv
+from napari_wbc.storage.workspace.images import sha256_of
+from napari_wbc.train.comparison import Answers, Comparison, Measures, measured
+from napari_wbc.train.comparison_plots import COLUMNS, SIGNS, draw_pictures, limited, side_rows, table_rows
+from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, one_cell_box
+from napari_wbc.weights.card import ModelCard, taxonomy_of
+
+__all__ = ["compare_steps", "leaks", "write_comparison"]
+
+SIDES = ("old", "new")
+EXPLAINED = 200
+"""Cells at most whose heat is looked at."""
+USE = "Research use only. Not for diagnosis."
+PICTURES = {
+    "difference": "What differs",
+    "confusion": "Confusion matrices",
+    "calibration": "Calibration",
+    "changed": "Changed cells",
+}
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 2rem auto }
+h1 { margin-bottom: 0 } h2 { margin-top: 2rem; font-size: 1.1rem } img { max-width: 100% }
+.why { font-size: 1.1rem } .use { border-top: 1px solid #ccc; padding-top: .5rem; font-weight: bold }
+table { border-collapse: collapse } td, th { padding: .25rem .8rem; text-align: right }
+td:first-child, th:first-child { text-align: left } tr + tr { border-top: 1px solid #ddd }
+"""
+
+
+class _Model(NamedTuple):
+    """One of the two."""
+
+    side: str
+    file: str | Path
+    classifier: Classifier
+
+    @property
+    def card(self) -> ModelCard:
+        return self.classifier.card
+
+
+def compare_steps(
+    paths: Sequence[str | Path],
+    old: str | Path,
+    new: str | Path,
+    *,
+    split: str = "test",
+    taxonomy: Taxonomy | None = None,
+    device: str = "auto",
+    heat: bool = True,
+) -> Steps[Comparison]:
+    """Compare two classifiers on one split of training sets.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Training sets.
+    old, new : str or Path
+        Names or files of the classifiers' weights.
+    split : str
+        ``train``, ``val`` or ``test``.
+    taxonomy : Taxonomy, optional
+        To compare by; labels and probabilities are mapped to it. Where None, that of the old model if every
+        class of the new counts as one of it, else that of the new.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    heat : bool
+        Whether to ask by Grad-CAM where both models look, on 200 cells at most that both have right.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    WbcError
+        If the split is empty, all its images are ones that a model was trained on, none of its labels or of
+        a model's classes counts as a class of the taxonomy, or an argument is wrong.
+    """
+    cells: Sequence[LabelledCell] = held_out(paths, split)
+    yield Progress("loading weights", 0, len(cells))
+    sides = {"old": old, "new": new}
+    models = [_Model(side, file, load_classifier(file, device=device)) for side, file in sides.items()]
+    taxonomy = taxonomy or _taxonomy_of(*(model.card for model in models))
+    for model in models:
+        mapping(model.card.classes, taxonomy)  # where there is none, it is said before the crops are cut
+    cells, notes = yield from _unseen_steps(cells, models)
+    kept, left_out = relabelled(cells, taxonomy)
+    if left_out:
+        told = ", ".join(f"{n} {label}" for label, n in left_out.items())
+        notes.append(f"Cells left out, no class of the taxonomy: {told}.")
+    data, own = yield from _asked_steps(kept, taxonomy, models)
+    before, after = (_answers(model, chances, taxonomy) for model, chances in zip(models, own, strict=True))
+    yield Progress("comparing", 0, len(kept))
+    truth, names = data.labels, taxonomy.names
+    slides = np.array([cell.slide for cell in kept], dtype=np.str_)
+    measures = measured(truth, before, after, names, sources=data.sources, slides=slides)
+    notes += _unknown(models, taxonomy, truth) + _limits(measures)
+    right = np.stack([answers.predicted == truth for answers in (before, after)])
+    looked = None
+    if heat:
+        looked, note = yield from _heat_steps(kept, np.flatnonzero(right.all(axis=0)), models, own)
+        notes += [note] if note else []
+    crops = data.crops[right[0] != right[1]]
+    return Comparison(taxonomy, truth, before, after, tuple(kept), measures, crops, looked, tuple(notes))
+
+
+def _answers(model: _Model, chances: npt.NDArray[np.float64], taxonomy: Taxonomy) -> Answers:
+    """What a model says in another taxonomy; how sure it is, it says of its own classes."""
+    sure = chances.max(axis=1) >= model.classifier.threshold
+    return Answers(model.card.model_id, mapped(chances, model.card.classes, taxonomy), sure)
+
+
+def _taxonomy_of(old: ModelCard, new: ModelCard) -> Taxonomy:
+    known = taxonomy_of(old)
+    return known if all(known.class_of(name) for name in new.classes) else taxonomy_of(new)
+
+
+def leaks(
+    cells: Sequence[LabelledCell], hashes: Mapping[Path, str], card: ModelCard
+) -> npt.NDArray[np.bool_]:
+    """Which cells are of images that a model was trained or chosen on, as its card lists them.
+
+    Parameters
+    ----------
+    cells : sequence of N LabelledCell
+    hashes : mapping of Path to str
+        sha256 of every image file.
+    card : ModelCard
+        Lists images, if any, as ``provenance["training_images"]``.
+
+    Returns
+    -------
+    ndarray, shape (N,), bool
+    """
+    known = _training_images(card)
+    return np.array([hashes[cell.path] in known for cell in cells], dtype=bool)
+
+
+def _training_images(card: ModelCard) -> frozenset[str]:
+    images = card.provenance.get("training_images")
+    return frozenset(map(str, images)) if isinstance(images, (list, tuple)) else frozenset()
+
+
+def _unseen_steps(
+    cells: Sequence[LabelledCell], models: Sequence[_Model]
+) -> Steps[tuple[list[LabelledCell], list[str]]]:
+    """The cells that no card lists, and what there is to say of it; images are hashed if a card lists any."""
+    notes = [
+        f"The card of the {model.side} model does not list the images it was trained on, so it may know some "
+        "of these cells."
+        for model in models
+        if not _training_images(model.card)
+    ]
+    if len(notes) == len(models):
+        return list(cells), notes
+    hashes: dict[Path, str] = {}
+    paths = dict.fromkeys(cell.path for cell in cells)
+    for path in paths:
+        try:
+            hashes[path] = sha256_of(path)
+        except OSError as error:
+            raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from error
+        yield Progress("looking for images that were trained on", len(hashes), len(paths))
+    seen = np.zeros(len(cells), dtype=bool)
+    for model in models:
+        known = leaks(cells, hashes, model.card)
+        seen |= known
+        if n := int(known.sum()):
+            notes.append(
+                f"{n} cells are of images the {model.side} model was trained on; they were left out."
+            )
+    if seen.all():
+        raise WbcError(
+            "Every held-out image is one that a model was trained on; label other slides, or choose another "
+            "split."
+        )
+    return [cell for cell, out in zip(cells, seen, strict=True) if not out], notes
+
+
+def _asked_steps(
+    cells: Sequence[LabelledCell], taxonomy: Taxonomy, models: Sequence[_Model]
+) -> Steps[tuple[CropSet, list[npt.NDArray[np.float64]]]]:
+    """The crops, cut once where presets cut alike, and the probabilities of each model's own classes."""
+    presets = [model.classifier.preset for model in models]
+    cuts = [(preset.size, preset.factor, preset.anchors > 0) for preset in presets]
+    data = yield from cut_training_crops(cells, taxonomy.names, presets[0])
+    old = yield from predict_steps(models[0].classifier, data)
+    if cuts[0] != cuts[1]:
+        data = yield from cut_training_crops(cells, taxonomy.names, presets[1])
+    new = yield from predict_steps(models[1].classifier, data)
+    return data, [old, new]
+
+
+def _unknown(models: Sequence[_Model], taxonomy: Taxonomy, truth: npt.NDArray[np.int64]) -> list[str]:
+    """What either model cannot say, and what it says that does not count."""
+    notes = []
+    for side, _file, classifier in models:
+        names = classifier.card.classes
+        reached = mapping(names, taxonomy)
+        if len(missing := np.flatnonzero(~reached.any(axis=0))):
+            told, n = ", ".join(taxonomy.names[k] for k in missing), int(np.isin(truth, missing).sum())
+            notes.append(f"The {side} model does not know {told}, so it cannot be right on {n} cells.")
+        if len(more := np.flatnonzero(~reached.any(axis=1))):
+            told = ", ".join(names[k] for k in more)
+            notes.append(
+                f"The {side} model's {told} are no class here; its other classes share what they had."
+            )
+    return notes
+
+
+def _limits(measures: Measures) -> list[str]:
+    """What the limits of each source take for granted."""
+    notes = []
+    for source, one in measures.by_source.items():
+        if one.slides and not one.by_slide:
+            notes.append(
+                f"{source}: only {one.slides} slides, or not all of them known; the limits take cells as "
+                "independent and hold for these slides, not for new ones."
+            )
+        elif not one.by_slide:
+            notes.append(
+                f"{source}: slides are not known, so the limits take cells as independent; where cells share "
+                "a slide they are too narrow."
+            )
+    return notes
+
+
+def _heat_steps(
+    cells: Sequence[LabelledCell],
+    both: npt.NDArray[np.int64],
+    models: Sequence[_Model],
+    own: Sequence[npt.NDArray[np.float64]],
+) -> Steps[tuple[tuple[float, float] | None, str]]:
+    """Mean share of the heat inside the cell, of both models on the same cells, or why there is none."""
+    if not len(both):
+        return None, "No cell is right with both models, so where they look is not compared."
+    picked = both[np.linspace(0, len(both) - 1, min(len(both), EXPLAINED)).round().astype(int)].tolist()
+    paths = dict.fromkeys(cells[i].path for i in picked)
+    slide = Slide("held out", tuple(FieldOfView(str(path), path) for path in paths))
+    located = {}
+    for i in picked:
+        one = cells[i]
+        box = one.box or one_cell_box(read_image(one.path), models[0].classifier.preset)
+        located[i] = Cell(str(i), str(one.path), Detection(box, one.outline))
+        yield Progress("locating cells to explain", len(located), len(picked))
+    inside = []
+    for (_side, file, classifier), chances in zip(models, own, strict=True):
+        asked = [
+            located[i].predicted(Prediction(classifier.card.classes, tuple(chances[i].tolist())))
+            for i in picked
+        ]
+        try:
+            told = yield from explain_cells_steps(
+                slide, asked, Question(), weights=file, device=classifier.device
+            )
+        except WbcError as error:
+            return None, f"Where the models look is not compared: {error}"
+        by_id = {heat.cell_id: heat.inside for heat in told.heats}
+        inside.append([by_id.get(cell.cell_id, math.nan) for cell in asked])
+    shares = np.array(inside)
+    shares = shares[:, np.isfinite(shares).all(axis=0)]
+    if not shares.size:
+        return None, "A model shows no heat, so where they look is not compared."
+    old, new = shares.mean(axis=1).tolist()
+    return (old, new), ""
+
+
+def write_comparison(comparison: Comparison, out: str | Path) -> None:
+    """Write all of a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    out : str or Path
+        Folder: gets ``report.html`` (one page with everything), ``comparison.json`` (every number),
+        ``cells.csv`` (a row a cell), and the pictures ``confusion.png``, ``difference.png``,
+        ``calibration.png`` and ``changed.png``.
+
+    Raises
+    ------
+    WbcError
+        If something cannot be written.
+    """
+    out = make_folder(Path(out))
+    pictures = draw_pictures(comparison)
+    for name, picture in pictures.items():
+        write_bytes(out / f"{name}.png", picture)
+    write_csv(out / "cells.csv", _cells_frame(comparison))
+    content = {
+        "old": comparison.old.model_id,
+        "new": comparison.new.model_id,
+        "taxonomy": comparison.taxonomy.name,
+        "classes": comparison.taxonomy.names,
+        **_plain(comparison.measures),
+        "heat_inside": None if comparison.heat is None else dict(zip(SIDES, comparison.heat, strict=True)),
+        "notes": comparison.notes,
+        "use": USE,
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(out / "comparison.json", text + "\n")
+    write_text(out / "report.html", _page(comparison, pictures))
+
+
+def _plain(value: Any) -> Any:
+    """JSON values; what is not a number becomes null."""
+    if is_dataclass(value):
+        value = {f.name: getattr(value, f.name) for f in fields(value)}
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cells_frame(comparison: Comparison) -> pd.DataFrame:
+    """One row a cell: what it is, what both models say, and what became of it."""
+    names = np.array(comparison.taxonomy.names)
+    columns: dict[str, Any] = {
+        "path": [str(cell.path) for cell in comparison.cells],
+        "cell_id": [cell.cell_id for cell in comparison.cells],
+        "slide": [cell.slide for cell in comparison.cells],
+        "source": [cell.source for cell in comparison.cells],
+        "truth": names[comparison.truth],
+    }
+    for side, answers in zip(SIDES, (comparison.old, comparison.new), strict=True):
+        said = names[answers.predicted]
+        columns[side] = said
+        columns[f"{side}_confidence"] = answers.probabilities.max(axis=1).round(6)
+        columns[f"{side}_label"] = np.where(answers.sure, said, UNIDENTIFIED)
+    return pd.DataFrame(columns | {"what": comparison.outcomes})
+
+
+def _page(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
+    """The report: one page that needs no other file."""
+    measures = comparison.measures
+    words, color = SIGNS[measures.verdict]
+    classes = [
+        (one.name, str(one.n), limited(one.old), limited(one.new), str(one.fixed), str(one.broken))
+        for one in measures.by_class
+    ]
+    shown = "".join(
+        f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,{b64encode(picture).decode()}">'
+        for title, picture in ((title, pictures[name]) for name, title in PICTURES.items())
+    )
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Comparison of two classifiers</title>
+<style>{STYLE}</style>
+<h1 style="color:{color}">{words}</h1>
+<p class="why">{escape(measures.why)}</p>
+<p>Old: <b>{escape(comparison.old.model_id)}</b><br>New: <b>{escape(comparison.new.model_id)}</b></p>
+<ul>{"".join(f"<li>{escape(note)}</li>" for note in comparison.notes)}</ul>
+<h2>Balanced accuracy by source</h2>{_table(COLUMNS, table_rows(comparison))}
+<h2>All cells</h2>{_table(("measure", "old", "new"), side_rows(comparison))}
+<h2>Recall by class, with 95 % limits</h2>
+{_table(("class", "cells", "old", "new", "fixed", "broken"), classes)}
+{shown}
+<p class="use">{USE}</p></html>
+"""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr>{lines}</table>"

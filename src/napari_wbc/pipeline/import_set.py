@@ -1,0 +1,315 @@
+"""Training sets, ours or another tool's, become projects; what each label will become is told first."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.imaging.read import read_image
+from napari_wbc.model.cell import Annotation, Cell
+from napari_wbc.model.geometry import iou_matrix
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.step import Step, now
+from napari_wbc.model.table import CellTable, diff
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
+from napari_wbc.model.training_set import LabelledField
+from napari_wbc.pipeline.analyze import Failure
+from napari_wbc.storage.rounds import SetContent, read_set
+from napari_wbc.storage.unpack import unpacked
+from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
+from napari_wbc.storage.workspace.images import sha256_of
+
+__all__ = ["ImportedSet", "Incoming", "import_set_steps", "look_steps", "suggested_class"]
+
+SPELLINGS = {"ig": "immature granulocyte", "nrbc": "erythroblast", "normoblast": "erythroblast"}
+"""Data sets' names of classes that no rule below finds."""
+SAME = 0.9
+"""IoU from which a box is that of a cell that is there already."""
+LEFT_OUT = ""
+"""What a label becomes that is not wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What an import would bring.
+
+    Parameters
+    ----------
+    content : SetContent
+    counts : mapping of str to int
+        Cells by label.
+    suggested : mapping of str to str or None
+        Class that each label would become; None where a person has to say.
+    """
+
+    content: SetContent
+    counts: Mapping[str, int]
+    suggested: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedSet:
+    """What an import brought into a project.
+
+    Parameters
+    ----------
+    project : Path
+    slides : tuple of str
+    cells : int
+        That are labelled by the set.
+    left_out : int
+        Cells whose label was not wanted.
+    failures : tuple of Failure
+        Fields whose image cannot be read.
+    """
+
+    project: Path
+    slides: tuple[str, ...]
+    cells: int
+    left_out: int
+    failures: tuple[Failure, ...]
+
+
+def suggested_class(label: str, taxonomy: Taxonomy) -> str | None:
+    """The class that a data set means by a label, None where that is not clear.
+
+    Examples
+    --------
+    >>> suggested_class("Eosinophils", EIGHT_CLASSES), suggested_class("WBC", EIGHT_CLASSES)
+    ('eosinophil', None)
+    """
+    plain = re.sub(r"[\s_-]+", " ", label).strip().casefold()
+    for name in (label, plain, plain.removesuffix("s"), SPELLINGS.get(plain, "")):
+        if (found := taxonomy.class_of(name)) is not None:
+            return found
+    return None
+
+
+def look_steps(
+    path: str | Path, *, taxonomy: Taxonomy = EIGHT_CLASSES, written_as: str = ""
+) -> Steps[Incoming]:
+    """Read a training set and say what each of its labels would become; nothing is written.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder, file or .zip of a training set.
+    taxonomy : Taxonomy
+        Classes of the project.
+    written_as : str
+        One of :data:`~napari_wbc.storage.rounds.FORMATS`; told from the files where empty.
+
+    Raises
+    ------
+    WbcError
+        If it is no training set, or holds what cannot be trusted.
+    """
+    yield Progress("reading the set", 0, 0)
+    with _readable(Path(path)) as root:
+        return _incoming(read_set(root, written_as), taxonomy)
+
+
+def _incoming(content: SetContent, taxonomy: Taxonomy) -> Incoming:
+    counts = Counter(cell.label for field in content.fields for cell in field.cells)
+    return Incoming(content, counts, {label: suggested_class(label, taxonomy) for label in counts})
+
+
+def import_set_steps(
+    path: str | Path,
+    project: str | Path,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    taxonomy: Taxonomy = EIGHT_CLASSES,
+    written_as: str = "",
+) -> Steps[ImportedSet]:
+    """Bring a training set into a project, which is made where it is not there.
+
+    Cells that the project has (by id, or a box of IoU 0.9) get the label of the set; others are added. Each
+    slide is one step of the journal, so it can be undone. Images of a folder stay where they are, those of a
+    .zip go into a folder beside the project.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder, file or .zip of a training set.
+    project : str or Path
+        Project file that no workbench has open.
+    mapping : mapping of str to str
+        Label of the set to class of the project, or to ``""`` for cells that are left out; what is suggested
+        holds for the others.
+    taxonomy : Taxonomy
+        Classes of a new project.
+    written_as : str
+        As in :func:`look_steps`.
+
+    Raises
+    ------
+    WbcError
+        If a label has no class, a class is none of the project, the set cannot be trusted, the project
+        cannot be written, or one of its fields is another image.
+    """
+    project = Path(project)
+    yield Progress("reading the set", 0, 0)
+    with _readable(Path(path)) as root:
+        content = read_set(root, written_as)
+        workspace = _project(project, taxonomy)
+        try:
+            taxonomy = workspace.taxonomy
+            wanted = _mapped(_incoming(content, taxonomy), mapping or {}, taxonomy, path)
+            images = (
+                project.with_name(f"{project.stem}-images") if Path(path).suffix.lower() == ".zip" else None
+            )
+            fields, failures = yield from _checked_steps(content, images)
+            names, cells = [], 0
+            for slide, group in groupby(sorted(fields, key=lambda one: one.slide), key=lambda one: one.slide):
+                cells += _write(workspace, slide, list(group), wanted, content.name)
+                names.append(slide)
+                yield Progress("writing the project", len(names), 0)
+        finally:
+            workspace.close()
+    left_out = sum(wanted[cell.label] == LEFT_OUT for field in fields for cell in field.cells)
+    return ImportedSet(project, tuple(names), cells, left_out, failures)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """Where the set's files are: a zip's for as long as this lasts."""
+    if path.suffix.lower() == ".zip" and path.is_file():
+        with unpacked(path) as root:
+            inside = [one for one in root.iterdir() if not one.name.startswith((".", "__MACOSX"))]
+            yield inside[0] if len(inside) == 1 and inside[0].is_dir() else root
+    else:
+        yield path
+
+
+def _project(path: Path, taxonomy: Taxonomy) -> Workspace:
+    workspace = open_workspace(path) if path.exists() else create_workspace(path, taxonomy)
+    if workspace.read_only:
+        why = workspace.read_only
+        workspace.close()
+        raise WbcError(f"{path}: nothing can be imported, since {why}; close it elsewhere first.")
+    return workspace
+
+
+def _mapped(
+    incoming: Incoming, mapping: Mapping[str, str], taxonomy: Taxonomy, path: str | Path
+) -> dict[str, str]:
+    """Class of each label, or nothing for one that is left out."""
+    unknown = [label for label in mapping if label not in incoming.counts]
+    if unknown:
+        raise WbcError(
+            f"{path}: no label {', '.join(unknown)} in this set; it has: {', '.join(incoming.counts)}."
+        )
+    wanted = {**incoming.suggested, **mapping}
+    unclear = [label for label, name in wanted.items() if name is None]
+    if unclear:
+        raise WbcError(
+            f"{path}: say which class these labels are, or that they are left out: {', '.join(unclear)}; "
+            f"the classes are: {', '.join(taxonomy.names)}."
+        )
+    wrong = sorted({name for name in wanted.values() if name and name not in taxonomy.labels})
+    if wrong:
+        raise WbcError(f"{path}: no class {', '.join(wrong)}; the classes are: {', '.join(taxonomy.names)}.")
+    return {label: name or LEFT_OUT for label, name in wanted.items()}
+
+
+def _checked_steps(
+    content: SetContent, images: Path | None
+) -> Steps[tuple[list[LabelledField], tuple[Failure, ...]]]:
+    """Fields whose image can be read, with slide, id and sha256; copied where there is a folder for images."""
+    fields: list[LabelledField] = []
+    failures: list[Failure] = []
+    for done, field in enumerate(content.fields, start=1):
+        note = ""
+        try:
+            read_image(field.path)
+            slide, path = field.slide or content.name, field.path.resolve()
+            if images is not None:
+                images.mkdir(parents=True, exist_ok=True)
+                path = images / field.name
+                if not path.exists() or sha256_of(path) != sha256_of(field.path):
+                    path = path if not path.exists() else images / f"{sha256_of(field.path)[:8]}-{field.name}"
+                    shutil.copyfile(field.path, path)
+            fov_id = field.fov_id or f"{slide}/{field.name}"
+            fields.append(replace(field, slide=slide, fov_id=fov_id, path=path, sha256=sha256_of(path)))
+        except ReadError as error:
+            note = str(error)
+            failures.append(Failure(field.path, note))
+        except OSError as error:
+            raise WbcError(f"{images}: images cannot be copied there ({error.strerror or error}).") from error
+        yield Progress("reading images", done, len(content.fields), note)
+    if not fields:
+        raise WbcError(f"{content.name}: none of its images can be read; see {failures[0].message}")
+    return fields, tuple(failures)
+
+
+def _write(
+    workspace: Workspace, name: str, fields: list[LabelledField], wanted: Mapping[str, str], source: str
+) -> int:
+    """Put the fields of one slide into a project; how many cells they label there."""
+    there = {f.fov_id: f for s in workspace.slides() if s.name == name for f in s.fields}
+    facts = workspace.image_facts(name)
+    for field in fields:
+        sha256 = facts.get(field.fov_id, (None, None, None))[2]
+        if field.fov_id in there and (sha256 or sha256_of(there[field.fov_id].path)) != field.sha256:
+            raise WbcError(
+                f"{field.path}: the project has another image as {field.fov_id!r}; rename one of them."
+            )
+    fresh = {f.fov_id: FieldOfView(f.fov_id, f.path) for f in fields if f.fov_id not in there}
+    workspace.put_slide(Slide(name, (*there.values(), *fresh.values())))
+    old = workspace.table(name)
+    new, labelled = old, 0
+    for field in fields:
+        cells = [
+            _labelled(cell, field.fov_id, wanted[cell.label], source)
+            for cell in field.cells
+            if wanted[cell.label] != LEFT_OUT
+        ]
+        labelled += len(cells)
+        new = new.with_cells(_merged(new, field.fov_id, cells))
+    step = Step(workspace.last + 1, f"import {source}", "import", diff(old, new), when=now())
+    if step.change:
+        workspace.write(name, [step])
+    workspace.put_image_facts(
+        [
+            {"key": f.fov_id, "size": s.st_size, "modified": s.st_mtime_ns, "sha256": f.sha256}
+            for f in fields
+            if f.fov_id in fresh
+            for s in (f.path.stat(),)
+        ]
+    )
+    return labelled
+
+
+def _labelled(cell: Cell, fov_id: str, label: str, source: str) -> Cell:
+    said = cell.annotation or Annotation(cell.label)
+    said = Annotation(label, said.annotator or f"import of {source}", said.when or now())
+    return replace(cell, fov_id=fov_id, annotation=said)
+
+
+def _merged(table: CellTable, fov_id: str, cells: list[Cell]) -> list[Cell]:
+    """The cells, those that are there already as these with another annotation."""
+    here = table.of_field(fov_id)
+    overlaps = iou_matrix([c.detection.bbox for c in cells], [c.detection.bbox for c in here])
+    taken: set[str] = set()
+    found: list[Cell] = []
+    for cell, row in zip(cells, overlaps, strict=True):
+        known = table.get(cell.cell_id)
+        if known is None and len(row) and row.max() >= SAME:
+            known = here[int(row.argmax())]
+        if known is not None and known.cell_id not in taken and known.fov_id == fov_id:
+            taken.add(known.cell_id)
+            found.append(known.annotated(cell.annotation))
+        else:
+            found.append(
+                cell if known is None else replace(cell, cell_id=Cell.new(fov_id, cell.detection).cell_id)
+            )
+    return found

@@ -1,0 +1,259 @@
+"""Reviewed projects become training sets."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_wbc import __version__
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.imaging.read import read_image
+from napari_wbc.model.cell import Cell
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.step import now
+from napari_wbc.model.table import CellTable
+from napari_wbc.model.taxonomy import NOT_CLASSED, Taxonomy
+from napari_wbc.model.training_set import SPLITS, LabelledField, split_of
+from napari_wbc.pipeline.analyze import Failure
+from napari_wbc.storage.formats.manifest import read_manifest
+from napari_wbc.storage.guard import image_size
+from napari_wbc.storage.rounds import newest_round, write_round_steps
+from napari_wbc.storage.workspace import open_workspace
+from napari_wbc.storage.workspace.images import sha256_of
+
+__all__ = ["ExportedSet", "export_set_steps"]
+
+BY_SLIDE = "by-slide"
+"""Each slide's split is found from its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedSet:
+    """A round that was written.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the round.
+    fields : int
+    cells : mapping of (split, label) to int
+    added, relabelled, removed : int
+        Cells, against the round before.
+    left_out : tuple of str
+        What is not in it, and why.
+    failures : tuple of Failure
+        Fields whose image cannot be read or is not the one that was reviewed.
+    """
+
+    folder: Path
+    fields: int
+    cells: Counter[tuple[str, str]]
+    added: int = 0
+    relabelled: int = 0
+    removed: int = 0
+    left_out: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+
+def export_set_steps(
+    projects: Sequence[str | Path],
+    out: str | Path,
+    *,
+    written_as: str = "wbc",
+    reading: str = "",
+    slides: Sequence[str] = (),
+    split: str = BY_SLIDE,
+    reviewed: bool = True,
+) -> Steps[ExportedSet]:
+    """Write the reviewed cells of projects as the next round of a training set.
+
+    Fields of the round before that none of the projects has stay in the set; those that one has are replaced.
+
+    Parameters
+    ----------
+    projects : sequence of path
+        Project files; they are only read, also while a workbench has them open.
+    out : str or Path
+        Folder of the set.
+    written_as : str
+        One of :data:`~napari_wbc.storage.rounds.FORMATS`.
+    reading : str
+        Name of a blind reading, or ``consensus``; the first reader's labels where empty.
+    slides : sequence of str
+        Names of the slides to take; all where there are none.
+    split : str
+        ``by-slide``: found from its name, so that it is the same in every round. Or ``train``, ``val``
+        or ``test`` for all slides that the set has not yet.
+    reviewed : bool
+        Only cells that a person labelled; else the model's labels too.
+
+    Returns
+    -------
+    ExportedSet
+
+    Raises
+    ------
+    WbcError
+        If there is no reviewed cell, an argument is wrong, or nothing can be written there; the rounds before
+        stay as they are.
+    """
+    if split not in (BY_SLIDE, *SPLITS):
+        raise WbcError(f"No split {split!r}; choose {BY_SLIDE}, {', '.join(SPLITS)}.")
+    if not projects:
+        raise WbcError("No project given; name at least one project file.")
+    out = Path(out)
+    before = _before(out)
+    sides = {field.slide: field.split for field in before}
+    found: dict[str, LabelledField] = {}
+    failures: list[Failure] = []
+    left_out: Counter[str] = Counter()
+    classes: list[str] = []
+    for project in projects:
+        workspace = open_workspace(project, read_only=True)
+        try:
+            taxonomy = workspace.taxonomy
+            tables = [
+                (one, workspace.table(one.name, reading), workspace.image_facts(one.name))
+                for one in workspace.slides()
+                if not slides or one.name in slides
+            ]
+        finally:
+            workspace.close()
+        classes += [name for name in taxonomy.names if name not in classes]
+        for slide, table, facts in tables:
+            side = sides.setdefault(slide.name, split_of(slide.name) if split == BY_SLIDE else split)
+            known = {fov: sha256 for fov, (_size, _time, sha256) in facts.items()}
+            steps = _fields_steps(slide, table, known, side, taxonomy, reviewed=reviewed, left_out=left_out)
+            for field, failure in (yield from steps):
+                if failure:
+                    failures.append(failure)
+                elif field:
+                    found[field.sha256] = field
+    if not any(field.cells for field in found.values()):
+        raise WbcError(
+            "No reviewed cell in these projects; label cells first, or export the model's labels too."
+        )
+    taken = {(field.slide, field.fov_id) for field in found.values()}
+    stay = [f for f in before if f.sha256 not in found and (f.slide, f.fov_id) not in taken]
+    fields = _named((*stay, *found.values()))
+    made = {
+        "program": f"napari-wbc {__version__}",
+        "when": now(),
+        "projects": [Path(project).name for project in projects],
+        "reading": reading,
+        "reviewed_only": reviewed,
+        "use": "Research use only. Not for diagnosis.",
+    }
+    folder = yield from write_round_steps(
+        out, fields, classes, written_as=written_as, made=made, pixels=lambda field: read_image(field.path)
+    )
+    return ExportedSet(
+        folder,
+        len(fields),
+        Counter((field.split, cell.label) for field in fields for cell in field.cells),
+        *_changes(before, fields),
+        tuple(f"{n} {what}" for what, n in left_out.items()),
+        tuple(failures),
+    )
+
+
+def _before(out: Path) -> tuple[LabelledField, ...]:
+    """Fields of the round before, where their images are now."""
+    newest = newest_round(out)
+    return read_manifest(newest).fields if newest else ()
+
+
+def _fields_steps(
+    slide: Slide,
+    table: CellTable,
+    known: dict[str, str | None],
+    side: str,
+    taxonomy: Taxonomy,
+    *,
+    reviewed: bool,
+    left_out: Counter[str],
+) -> Steps[list[tuple[LabelledField | None, Failure | None]]]:
+    """The fields of one slide that have cells for the set."""
+    found: list[tuple[LabelledField | None, Failure | None]] = []
+    for done, field in enumerate(slide.fields, start=1):
+        yield Progress("reading projects", done, len(slide.fields), "")
+        every = table.of_field(field.fov_id)
+        cells = [cell for cell in every if cell.annotation is not None or not reviewed]
+        kept = tuple(cell for cell in cells if taxonomy.class_of(cell.label))
+        left_out.update(f"cells labelled {cell.label}" for cell in cells if not taxonomy.class_of(cell.label))
+        if len(cells) < len(every):
+            left_out["cells that nobody reviewed"] += len(every) - len(cells)
+        if not kept:
+            continue
+        sure = [cell for cell in cells if taxonomy.class_of(cell.label) or cell.label == NOT_CLASSED]
+        found.append(
+            _labelled(slide, field, kept, known.get(field.fov_id), side, complete=len(sure) == len(every))
+        )
+    return found
+
+
+def _labelled(
+    slide: Slide, field: FieldOfView, cells: tuple[Cell, ...], known: str | None, side: str, *, complete: bool
+) -> tuple[LabelledField | None, Failure | None]:
+    try:
+        height, width = image_size(field.path)
+        sha256 = sha256_of(field.path)
+    except (ReadError, OSError) as error:
+        return None, Failure(field.path, str(error))
+    if known not in (None, sha256):
+        text = f"{field.path}: not the image that was reviewed any more; put that back, then export again."
+        return None, Failure(field.path, text)
+    return (
+        LabelledField(
+            _plain(f"{slide.name}__{field.path.name}"),
+            field.path,
+            height,
+            width,
+            side,
+            cells,
+            slide.name,
+            field.fov_id,
+            sha256,
+            complete,
+        ),
+        None,
+    )
+
+
+def _plain(name: str) -> str:
+    """A file name that every system takes.
+
+    Examples
+    --------
+    >>> _plain("Mr. X / 2__a 1.png")
+    'Mr.-X-2__a-1.png'
+    """
+    path = Path(re.sub(r"[^\w.]+", "-", name).strip("-.") or "field")
+    stem = path.stem[:100].encode("utf-8", "replace").decode()[:100]
+    return f"{stem}{path.suffix.lower()}"
+
+
+def _named(fields: Iterable[LabelledField]) -> tuple[LabelledField, ...]:
+    """The fields in order, each with a stem of its own, whatever the case of letters."""
+    taken: set[str] = set()
+    named: list[LabelledField] = []
+    for field in sorted(fields, key=lambda one: (one.slide, one.fov_id)):
+        name, stem = field.name, Path(field.name).stem
+        if stem.casefold() in taken:
+            stem = f"{stem}-{hashlib.sha256((field.sha256 + field.fov_id).encode()).hexdigest()[:8]}"
+            name = f"{stem}{Path(name).suffix}"
+        taken.add(stem.casefold())
+        named.append(replace(field, name=name))
+    return tuple(named)
+
+
+def _changes(before: Iterable[LabelledField], after: Iterable[LabelledField]) -> tuple[int, int, int]:
+    """Cells that were added, relabelled, removed."""
+    old, new = ({c.cell_id: c.label for f in fields for c in f.cells} for fields in (before, after))
+    relabelled = sum(old[key] != label for key, label in new.items() if key in old)
+    return len(new.keys() - old.keys()), relabelled, len(old.keys() - new.keys())

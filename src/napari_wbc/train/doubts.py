@@ -1,0 +1,146 @@
+"""Labels to look at twice: those that other cells of their class speak against.
+
+Confident learning (Northcutt, Jiang and Chuang, JAIR 2021): a cell's probabilities come from a model that
+has not seen it, and a class has to be as probable as it is for its own cells on average before it counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from napari_wbc.errors import WbcError
+
+__all__ = ["FEWEST", "Doubts", "doubts"]
+
+FEWEST = 10
+"""Labelled cells, below which nothing can be said."""
+_STRENGTH = 0.01
+"""Inverse of the regularisation: a flipped label must not be learnt by heart."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Doubts:
+    """Which labels are doubted.
+
+    Parameters
+    ----------
+    order : ndarray, shape (D,), int64
+        Cells whose label is doubted, the most doubted first.
+    suggested : ndarray, shape (N,), int64
+        Class that each of all cells looks like; its own label where that is not doubted.
+    doubt : ndarray, shape (N,), float64
+        Of each of all cells, 0 to 1, by the normalised margin: 0.5 where the suggested class and the label
+        are as probable, 0 where the label is not doubted.
+    """
+
+    order: npt.NDArray[np.int64]
+    suggested: npt.NDArray[np.int64]
+    doubt: npt.NDArray[np.float64]
+
+
+def doubts(
+    features: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.integer],
+    groups: npt.NDArray[np.generic],
+    classes: Sequence[str],
+    *,
+    folds: int = 5,
+    seed: int = 0,
+) -> Doubts:
+    """Doubt labels by a logistic regression that has not seen the cells of the same group.
+
+    Parameters
+    ----------
+    features : ndarray, shape (N, F), float
+        Of a network, see :func:`napari_wbc.classify.features.iter_features`.
+    labels : ndarray, shape (N,), int
+        Class indices, which may be wrong.
+    groups : ndarray, shape (N,)
+        Field or slide of each cell; its cells are judged together. Where all are of one, each stands alone.
+    classes : sequence of str
+        Class names.
+    folds : int
+        Parts in turn left out, 2 and more.
+    seed : int
+
+    Returns
+    -------
+    Doubts
+        A label is never doubted where no other group has a cell of its class.
+
+    Raises
+    ------
+    WbcError
+        If there are fewer than 10 cells, or features, labels and groups do not fit.
+    """
+    features, labels, groups = np.asarray(features, np.float64), np.asarray(labels), np.asarray(groups)
+    n, k = len(labels), len(classes)
+    if features.ndim != 2 or not n == len(features) == len(groups):
+        raise WbcError(
+            f"{len(features)} rows of features, {n} labels and {len(groups)} groups do not fit; "
+            "give each cell one of each."
+        )
+    if n < FEWEST:
+        raise WbcError(f"Doubts need at least {FEWEST} labelled cells, and there are {n}; label more.")
+    if labels.min() < 0 or labels.max() >= k:
+        raise WbcError(f"Labels from {labels.min()} to {labels.max()} do not fit {k} classes.")
+    if not np.isfinite(features).all():
+        raise WbcError("Some features are not finite, so the weights are damaged; choose others.")
+    chances, judged = _unseen(features, labels, groups, k, folds, seed)
+    own = chances[np.arange(n), labels]
+    bars = np.full(k, np.inf)  # a class without judged cells is suggested for none
+    for label in np.unique(labels[judged]):
+        bars[label] = own[judged & (labels == label)].mean()
+    reached = np.where(chances >= bars, chances, -1.0)
+    suggested = np.where(reached.max(axis=1) >= 0, reached.argmax(axis=1), labels)
+    other = chances[np.arange(n), suggested]
+    doubted = judged & (suggested != labels) & (other > own)
+    doubt = np.where(doubted, (1 + other - own) / 2, 0.0)
+    order = np.argsort(-doubt, kind="stable")[: doubted.sum()]
+    return Doubts(order, np.where(doubted, suggested, labels), doubt)
+
+
+def _unseen(
+    features: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.integer],
+    groups: npt.NDArray[np.generic],
+    k: int,
+    folds: int,
+    seed: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Probabilities, shape (N, k), by models that have not seen the cells, and which cells they can judge."""
+    chances, judged = np.zeros((len(labels), k)), np.zeros(len(labels), bool)
+    several = np.flatnonzero(np.bincount(labels, minlength=k)[labels] > 1)
+    for known, left in _parts(labels[several], groups[several], folds, seed):
+        known, left = several[known], several[left]
+        if not len(left) or len(np.unique(labels[known])) < 2:
+            continue
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=_STRENGTH, max_iter=500))
+        model.fit(features[known], labels[known])
+        chances[np.ix_(left, model.classes_)] = model.predict_proba(features[left])
+        judged[left] = np.isin(labels[left], model.classes_)
+    return chances, judged
+
+
+def _parts(
+    labels: npt.NDArray[np.integer], groups: npt.NDArray[np.generic], folds: int, seed: int
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """Cells to learn from and cells to judge, each cell once; groups stay whole."""
+    if not len(labels):
+        return
+    groups = np.unique(groups, return_inverse=True)[1]
+    if groups.max() == 0:
+        groups = np.arange(len(labels))
+    counts = np.bincount(labels)
+    folds = min(folds, int(groups.max()) + 1, max(2, int(counts.max())))
+    # Classes with fewer cells than folds cannot be spread evenly, and go with the largest.
+    strata = np.where(counts[labels] >= folds, labels, counts.argmax())
+    yield from StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, strata, groups)

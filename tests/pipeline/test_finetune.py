@@ -1,0 +1,170 @@
+"""Going on from weights: what is learnt, what is kept, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_wbc.classify.familiarity import parted
+from napari_wbc.classify.predict import load_classifier
+from napari_wbc.detect.mask_rcnn import load_mask_rcnn
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import run
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.pipeline.finetune import finetune_detector_steps, finetune_steps
+from napari_wbc.weights.card import taxonomy_of
+from napari_wbc.weights.store import load_weights, read_card
+
+SMALL = {"epochs": 2, "draws": 16, "batch_size": 8, "precision": "32-true"}
+
+
+def cell_set(folder, labels, n=8, splits=("train",), seed=0):
+    """A folder of images of one cell each, discs whose size tells the class."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.mgrid[:40, :40] - 19.5
+    for split in splits:
+        for k, label in enumerate(labels):
+            place = folder / split / label.replace(" ", "_")
+            place.mkdir(parents=True)
+            for i in range(n):
+                disc = (np.hypot(rows, cols) < 6 + 5 * k)[..., None]
+                image = np.where(disc, (110, 60, 140), (240, 235, 230)) + rng.normal(0, 4, (40, 40, 3))
+                Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(place / f"{label}-{i}.png")
+    return folder
+
+
+@pytest.fixture
+def few(tmp_path):
+    return cell_set(tmp_path / "few", ["neutrophil", "monocyte"])
+
+
+def tune(paths, out, weights, **more):
+    return run(finetune_steps(paths, out, start=weights, device="cpu", **SMALL | more))
+
+
+def test_too_few_cells_are_refused_before_anything_is_learnt(tmp_path, weights):
+    tiny = cell_set(tmp_path / "tiny", ["neutrophil"], n=3)
+    with pytest.raises(WbcError, match="10 labelled cells or more, and there are 3"):
+        tune([tiny], tmp_path / "out", weights)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_new_weights_name_their_parent_and_what_they_saw(few, tmp_path, weights):
+    trained = tune([few], tmp_path / "out", weights)
+    card, parent = trained.card, read_card(weights)
+    assert card.name == "tiny-tuned"
+    assert card.classes == EIGHT_CLASSES.names
+    told = card.provenance
+    assert told["parent"] == {"model_id": parent.model_id, "sha256": parent.sha256}
+    assert (told["corrected"], told["replayed"], told["sets"]) == (16, 0, ["few"])
+    assert len(told["training_images"]) == 16
+    assert load_classifier(trained.weights, device="cpu").card == card
+
+
+def test_without_a_val_split_one_image_in_six_chooses(few, tmp_path, weights):
+    assert tune([few], tmp_path / "out", weights).card.provenance["cells"] == {"few train": 13, "few val": 3}
+
+
+def test_a_val_split_is_left_as_it_is_and_test_cells_are_not_looked_at(tmp_path, weights):
+    whole = cell_set(tmp_path / "whole", ["neutrophil", "monocyte"], splits=("train", "val", "test"))
+    card = tune([whole], tmp_path / "out", weights).card
+    assert card.provenance["cells"] == {"whole train": 16, "whole val": 16}
+    assert len(card.provenance["training_images"]) == 32
+
+
+def test_few_validation_cells_leave_the_calibration_as_it_was(few, tmp_path, weights):
+    card = tune([few], tmp_path / "out", weights).card
+    assert (card.temperature, card.threshold) == (1.0, 0)
+    assert "too few" in card.provenance["calibration"]
+
+
+def test_old_cells_are_learnt_again_evenly_over_classes(few, tmp_path, weights):
+    old = cell_set(tmp_path / "old", ["basophil", "eosinophil"], n=30, splits=("train", "val"), seed=1)
+    told = tune([few], tmp_path / "out", weights, old=[old], replay=20).card.provenance
+    assert told["replayed"] == 20
+    assert told["cells"] == {"few train": 13, "few val": 3, "old train": 16, "old val": 4}
+    assert told["recipe"]["keep"] == 0
+    assert tune([few], tmp_path / "other", weights).card.provenance["recipe"]["keep"] == 0.5
+
+
+def test_frozen_features_stay_to_the_bit_and_with_them_what_is_known(few, tmp_path, weights):
+    trained = tune([few], tmp_path / "out", weights, freeze=True, keep=0.0)
+    old, new = (parted(load_weights(path)[0])[0] for path in (weights, trained.weights))
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert changed == {"head.weight", "head.bias"}
+
+
+def test_a_new_class_is_added_behind_the_old_ones(tmp_path, weights):
+    mine = cell_set(tmp_path / "mine", ["neutrophil", "band neutrophil"])
+    card = tune([mine], tmp_path / "out", weights, new_classes=["band neutrophil"]).card
+    assert card.classes == (*EIGHT_CLASSES.names, "band neutrophil")
+    taxonomy = taxonomy_of(card)
+    assert taxonomy.class_of("band neutrophil") == "band neutrophil"
+    trained = load_classifier(tmp_path / "out" / "tiny-tuned.safetensors", device="cpu")
+    assert trained.network.head.out_features == 9
+
+
+def test_a_new_class_has_none_of_the_old_weights_in_it(tmp_path, weights):
+    """Where all of the old weights are kept, the old rows are the old ones, and the new row is learnt."""
+    mine = cell_set(tmp_path / "mine", ["neutrophil", "hairy cell"])
+    trained = tune([mine], tmp_path / "out", weights, new_classes=["hairy cell"], keep=1.0)
+    old, new = (parted(load_weights(path)[0])[0]["head.weight"] for path in (weights, trained.weights))
+    assert torch.equal(old, new[:8])
+    assert not torch.allclose(new[8], old.mean(0))
+
+
+def test_labels_that_are_no_class_are_left_out_and_told(tmp_path, weights):
+    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte", "hairy cell"])
+    notes = [s.note for s in finetune_steps([mine], tmp_path / "out", start=weights, device="cpu", **SMALL)]
+    assert any("8 hairy cell" in note for note in notes)
+
+
+def test_a_class_that_is_there_is_no_new_one(few, tmp_path, weights):
+    with pytest.raises(WbcError, match="monocyte is a class of"):
+        tune([few], tmp_path / "out", weights, new_classes=["monocyte"])
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(few, tmp_path, weights):
+    straight = tune([few], tmp_path / "straight", weights)
+    steps = finetune_steps([few], tmp_path / "out", start=weights, device="cpu", **SMALL)
+    for progress in steps:
+        if progress.values:
+            break
+    steps.close()
+    resumed = tune([few], tmp_path / "out", weights)
+    assert resumed.card == straight.card
+    assert resumed.history == straight.history
+
+
+def test_a_run_ends_early_where_nothing_gets_better(few, tmp_path, weights):
+    trained = tune(
+        [few], tmp_path / "out", weights, epochs=30, patience=1, learning_rate=1e-9, matrix_rate=1e-9
+    )
+    assert len(trained.history) < 30
+
+
+def test_a_detector_is_no_classifier_and_the_other_way_round(few, tmp_path, weights, detector_weights):
+    with pytest.raises(WbcError, match="weights of a detector; choose those of a classifier"):
+        tune([few], tmp_path / "out", detector_weights)
+    with pytest.raises(WbcError, match="weights of a classifier; choose those of a detector"):
+        run(finetune_detector_steps([few], tmp_path / "out", start=weights, device="cpu"))
+
+
+def test_a_detector_goes_on_from_its_weights(field_manifest, tmp_path, detector_weights):
+    trained = run(
+        finetune_detector_steps(
+            [field_manifest],
+            tmp_path,
+            start=detector_weights,
+            device="cpu",
+            epochs=1,
+            batch_size=2,
+            draws=2,
+            canvas=64,
+        )
+    )
+    assert trained.card.name == "tiny_detector-tuned"
+    assert trained.card.provenance["parent"]["sha256"] == read_card(detector_weights).sha256
+    load_mask_rcnn(trained.weights, device="cpu")
