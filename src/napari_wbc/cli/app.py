@@ -18,8 +18,10 @@ from rich.table import Table
 
 from napari_wbc import __version__
 from napari_wbc.cli.explain import explain
+from napari_wbc.cli.finetune import finetune
 from napari_wbc.cli.progress import drive
 from napari_wbc.cli.project import agreement, export
+from napari_wbc.cli.sets import set_app
 from napari_wbc.errors import WbcError
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
@@ -46,6 +48,8 @@ app.add_typer(train_app, name="train")
 app.command()(export)
 app.command()(agreement)
 app.command()(explain)
+app.command()(finetune)
+app.add_typer(set_app, name="set")
 
 Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -117,6 +121,10 @@ def analyze(
         float | None,
         typer.Option(help="Confidence below which a cell is unidentified.", show_default="the weights' own"),
     ] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(help="Also keep it as a new project (.wbc), to be reviewed.", show_default=False),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Locate, classify and count the leukocytes of slides.
@@ -125,8 +133,11 @@ def analyze(
     cells.geojson, fields.csv, differential.csv, differential.json and overlays/.
     """
     from napari_wbc.pipeline.analyze import analyze_steps
+    from napari_wbc.pipeline.project import save_project
 
     make_folder(out)
+    if project is not None and project.exists():
+        raise WbcError(f"{project}: this project is there already; name another file.")
     if len(paths) > 1 and (out / "cells.csv").is_file():  # slides/* names the results of the last run too
         paths = [path for path in paths if path.resolve() != out.resolve()]
     parameters = {"score": score, "overlap": overlap}
@@ -140,7 +151,10 @@ def analyze(
         threshold=threshold,
         skip=out / "overlays",
     )
-    _write(drive(steps, _errors(), quiet=quiet), out, quiet=quiet)
+    analysis = drive(steps, _errors(), quiet=quiet)
+    if project is not None:
+        save_project(analysis, project)
+    _write(analysis, out, quiet=quiet)
 
 
 def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
@@ -358,8 +372,8 @@ def train_detector(
     quiet: Quiet = False,
 ) -> None:
     """Train a Mask R-CNN; run the same command again to resume it."""
-    from napari_wbc.pipeline.training import read_config, train_detector_steps
     from napari_wbc.pipeline.locate import BLOOD_CLASSES
+    from napari_wbc.pipeline.training import read_config, train_detector_steps
 
     paths, recipe = read_config(config) if config else ([], {})
     given = {

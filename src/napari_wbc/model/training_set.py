@@ -41,6 +41,8 @@ class LabelledField:
         The field in its project; empty where it is not known.
     sha256 : str
         Of the image file; empty where it is not known.
+    complete : bool
+        Whether every cell of the field is here or was excluded by a person, so that what is left is background.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class LabelledField:
     slide: str = ""
     fov_id: str = ""
     sha256: str = ""
+    complete: bool = True
 
     def __post_init__(self) -> None:
         if (

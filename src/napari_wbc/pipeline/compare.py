@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,17 +19,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from napari_wbc.classify.crops import squares
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.explain.attribution import Question
+from napari_wbc.explain.attribution import Attributor, Question
+from napari_wbc.explain.canvas import mask_of
+from napari_wbc.explain.evaluation import inside
 from napari_wbc.imaging.read import read_image
-from napari_wbc.model.cell import Cell, Detection, Prediction
+from napari_wbc.model.cell import Detection
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
 from napari_wbc.pipeline.evaluate import held_out, predict_steps, relabelled
-from napari_wbc.pipeline.explain import explain_cells_steps
 from napari_wbc.storage.atomic import make_folder, write_bytes, write_text
 from napari_wbc.storage.formats.csv import write_csv
 from napari_wbc.storage.workspace.images import sha256_of
@@ -37,7 +39,7 @@ from napari_wbc.train.comparison_plots import COLUMNS, SIGNS, draw_pictures, lim
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, one_cell_box
 from napari_wbc.weights.card import ModelCard, taxonomy_of
 
-__all__ = ["compare_steps", "leaks", "write_comparison"]
+__all__ = ["Comparison", "compare_steps", "leaks", "write_comparison"]
 
 SIDES = ("old", "new")
 EXPLAINED = 200
@@ -62,12 +64,17 @@ class _Model(NamedTuple):
     """One of the two."""
 
     side: str
-    file: str | Path
     classifier: Classifier
 
     @property
     def card(self) -> ModelCard:
         return self.classifier.card
+
+    @property
+    def cut(self) -> tuple[int, float, bool]:
+        """Models of which this is the same take the same crops."""
+        preset = self.classifier.preset
+        return preset.size, preset.factor, preset.anchors > 0
 
 
 def compare_steps(
@@ -111,7 +118,7 @@ def compare_steps(
     cells: Sequence[LabelledCell] = held_out(paths, split)
     yield Progress("loading weights", 0, len(cells))
     sides = {"old": old, "new": new}
-    models = [_Model(side, file, load_classifier(file, device=device)) for side, file in sides.items()]
+    models = [_Model(side, load_classifier(file, device=device)) for side, file in sides.items()]
     taxonomy = taxonomy or _taxonomy_of(*(model.card for model in models))
     for model in models:
         mapping(model.card.classes, taxonomy)  # where there is none, it is said before the crops are cut
@@ -130,7 +137,7 @@ def compare_steps(
     right = np.stack([answers.predicted == truth for answers in (before, after)])
     looked = None
     if heat:
-        looked, note = yield from _heat_steps(kept, np.flatnonzero(right.all(axis=0)), models, own)
+        looked, note = yield from _heat_steps(kept, right[0] & right[1], models, own, data)
         notes += [note] if note else []
     crops = data.crops[right[0] != right[1]]
     return Comparison(taxonomy, truth, before, after, tuple(kept), measures, crops, looked, tuple(notes))
@@ -212,21 +219,20 @@ def _unseen_steps(
 def _asked_steps(
     cells: Sequence[LabelledCell], taxonomy: Taxonomy, models: Sequence[_Model]
 ) -> Steps[tuple[CropSet, list[npt.NDArray[np.float64]]]]:
-    """The crops, cut once where presets cut alike, and the probabilities of each model's own classes."""
-    presets = [model.classifier.preset for model in models]
-    cuts = [(preset.size, preset.factor, preset.anchors > 0) for preset in presets]
-    data = yield from cut_training_crops(cells, taxonomy.names, presets[0])
-    old = yield from predict_steps(models[0].classifier, data)
-    if cuts[0] != cuts[1]:
-        data = yield from cut_training_crops(cells, taxonomy.names, presets[1])
-    new = yield from predict_steps(models[1].classifier, data)
+    """The crops of the new model, mostly the old one's too, and what both say of their own classes."""
+    before, after = models
+    data = yield from cut_training_crops(cells, taxonomy.names, before.classifier.preset)
+    old = yield from predict_steps(before.classifier, data)
+    if before.cut != after.cut:
+        data = yield from cut_training_crops(cells, taxonomy.names, after.classifier.preset)
+    new = yield from predict_steps(after.classifier, data)
     return data, [old, new]
 
 
 def _unknown(models: Sequence[_Model], taxonomy: Taxonomy, truth: npt.NDArray[np.int64]) -> list[str]:
     """What either model cannot say, and what it says that does not count."""
     notes = []
-    for side, _file, classifier in models:
+    for side, classifier in models:
         names = classifier.card.classes
         reached = mapping(names, taxonomy)
         if len(missing := np.flatnonzero(~reached.any(axis=0))):
@@ -259,42 +265,69 @@ def _limits(measures: Measures) -> list[str]:
 
 def _heat_steps(
     cells: Sequence[LabelledCell],
-    both: npt.NDArray[np.int64],
+    both: npt.NDArray[np.bool_],
     models: Sequence[_Model],
     own: Sequence[npt.NDArray[np.float64]],
+    data: CropSet,
 ) -> Steps[tuple[tuple[float, float] | None, str]]:
-    """Mean share of the heat inside the cell, of both models on the same cells, or why there is none."""
-    if not len(both):
+    """Mean share of the heat inside the cell, of both models on the same cells, or why there is none.
+
+    Cells are picked from those for which ``both`` is true; ``data`` is cut for the new model.
+    """
+    right = np.flatnonzero(both)
+    if not len(right):
         return None, "No cell is right with both models, so where they look is not compared."
-    picked = both[np.linspace(0, len(both) - 1, min(len(both), EXPLAINED)).round().astype(int)].tolist()
-    paths = dict.fromkeys(cells[i].path for i in picked)
-    slide = Slide("held out", tuple(FieldOfView(str(path), path) for path in paths))
-    located = {}
-    for i in picked:
-        one = cells[i]
-        box = one.box or one_cell_box(read_image(one.path), models[0].classifier.preset)
-        located[i] = Cell(str(i), str(one.path), Detection(box, one.outline))
+    picked = right[np.linspace(0, len(right) - 1, min(len(right), EXPLAINED)).round().astype(int)]
+    located: list[Detection] = []
+    for cell in (cells[i] for i in picked):
+        box = cell.box or one_cell_box(read_image(cell.path), models[1].classifier.preset)
+        located.append(Detection(box, cell.outline))
         yield Progress("locating cells to explain", len(located), len(picked))
-    inside = []
-    for (_side, file, classifier), chances in zip(models, own, strict=True):
-        asked = [
-            located[i].predicted(Prediction(classifier.card.classes, tuple(chances[i].tolist())))
-            for i in picked
-        ]
+    shares = []
+    for model, chances in zip(models, own, strict=True):
+        some = data.where(np.isin(np.arange(len(cells)), picked))
+        if model.cut != models[1].cut:
+            chosen = [cells[i] for i in picked]
+            labels = tuple({cell.label: None for cell in chosen})
+            some = yield from cut_training_crops(chosen, labels, model.classifier.preset)
         try:
-            told = yield from explain_cells_steps(
-                slide, asked, Question(), weights=file, device=classifier.device
-            )
+            shares.append((yield from _inside_steps(model.classifier, some, chances[picked], located)))
         except WbcError as error:
             return None, f"Where the models look is not compared: {error}"
-        by_id = {heat.cell_id: heat.inside for heat in told.heats}
-        inside.append([by_id.get(cell.cell_id, math.nan) for cell in asked])
-    shares = np.array(inside)
-    shares = shares[:, np.isfinite(shares).all(axis=0)]
-    if not shares.size:
+    known = np.isfinite(shares).all(axis=0)
+    if not known.any():
         return None, "A model shows no heat, so where they look is not compared."
-    old, new = shares.mean(axis=1).tolist()
+    old, new = (float(np.mean(share[known])) for share in shares)
     return (old, new), ""
+
+
+def _inside_steps(
+    classifier: Classifier,
+    data: CropSet,
+    chances: npt.NDArray[np.float64],
+    located: Sequence[Detection],
+) -> Steps[npt.NDArray[np.float64]]:
+    """Share of the heat of Grad-CAM that lies inside each cell, shape (N,); NaN where there is no heat."""
+    import torch
+
+    from napari_wbc.train.scoring import inputs
+
+    preset, found = classifier.preset, list[float]()
+    attributor = Attributor(classifier.network, preset.size, classifier.card.mode)
+    device = torch.device(classifier.device)
+    for x in inputs(data, preset, device):
+        start = len(found)
+        target = torch.from_numpy(chances[start : start + len(x)].argmax(axis=1)).to(device)
+        heat = attributor.heat(x, target, torch.full_like(target, -1), Question()).cpu().numpy()
+        for values, detection in zip(heat, located[start : start + len(x)], strict=True):
+            box = detection.bbox
+            edges = np.array([[box.top, box.left, box.bottom, box.right]])
+            # Of the field's shape no more need be known than that the box lies in it.
+            (side,), ((top, left),) = squares(edges, preset.factor, (ceil(box.bottom), ceil(box.right)))
+            mask = mask_of(detection, (int(top), int(left), int(side)), preset.size)
+            found.append(inside(values, mask))
+        yield Progress("explaining by grad-cam", len(found), len(located))
+    return np.array(found)
 
 
 def write_comparison(comparison: Comparison, out: str | Path) -> None:

@@ -20,6 +20,7 @@ from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.pipeline.evaluate import read_training_sets, relabelled
 from napari_wbc.pipeline.training import planned
 from napari_wbc.storage.atomic import make_folder
+from napari_wbc.storage.rounds import newest_round
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import LabelledCell, cut_training_crops
@@ -31,7 +32,7 @@ from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import read_card
 
-__all__ = ["FEWEST", "finetune_detector_steps", "finetune_steps"]
+__all__ = ["FEWEST", "finetune_detector_steps", "finetune_steps", "run_folder"]
 
 FEWEST = 10
 """Labelled cells from which training goes on."""
@@ -273,3 +274,12 @@ def _counted(new: Sequence[LabelledCell], known: Sequence[LabelledCell]) -> str:
     counts = Counter(cell.label for cell in new)
     text = f"{len(new)} labelled cells: {', '.join(f'{n} {label}' for label, n in counts.most_common())}"
     return f"{text}; {len(known)} of old training sets" if known else text
+
+
+def run_folder(
+    runs: Path, paths: Sequence[str | Path], start: str | Path, old: Sequence[str | Path], **options: Any
+) -> Path:
+    """A folder for a run, the same for the same weights, rounds and options, so that it can be resumed."""
+    rounds = [str(newest_round(Path(path)) or Path(path)) for path in (*paths, *old)]
+    told = [read_card(find_weights(start)).sha256, *rounds, repr(sorted(options.items()))]
+    return runs / hashlib.sha256("\n".join(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]

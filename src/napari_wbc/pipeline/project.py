@@ -10,12 +10,15 @@ from pathlib import Path
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.slide import Slide
+from napari_wbc.model.step import Step, now
+from napari_wbc.model.table import CellTable, diff
 from napari_wbc.pipeline.agreement import CONSENSUS, Agreement, agreement, annotations_of
 from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.report import write_results
-from napari_wbc.storage.workspace import Workspace, open_workspace
+from napari_wbc.storage.atomic import beside
+from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
-__all__ = ["Readers", "export_project_steps", "project_agreement", "project_analysis"]
+__all__ = ["Readers", "export_project_steps", "project_agreement", "project_analysis", "save_project"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,38 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
             one, two = (annotations_of(workspace.table(slide.name, name)) for name in (first, second))
             result.append(Readers(slide.name, first, second, agreement(one, two, taxonomy)))
     return tuple(result)
+
+
+def save_project(analysis: Analysis, path: str | Path) -> Path:
+    """Keep an analysis as a project, to be reviewed in the workbench.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        What the model says; nobody has reviewed it yet.
+    path : str or Path
+        Project file that is not there yet.
+
+    Raises
+    ------
+    WbcError
+        If the file is there already or cannot be written; there is no project then.
+    """
+    path = Path(path).resolve()
+    if path.exists():
+        raise WbcError(f"{path}: this project is there already; name another file.")
+    with beside(path) as part:
+        workspace = create_workspace(part, analysis.taxonomy)
+        try:
+            for seq, one in enumerate(analysis.slides, start=1):
+                change = diff(CellTable(), one.table)
+                workspace.put_slide(one.slide)
+                workspace.write(one.slide.name, [Step(seq, "analyze", "model", change, when=now())])
+        finally:
+            workspace.close()
+            part.with_name(f".{part.name}.lock").unlink(missing_ok=True)
+        part.replace(path)
+    return path
 
 
 @contextmanager

@@ -123,6 +123,11 @@ class ProjectPanel(QWidget):
         self.show_state()
 
     @property
+    def path(self) -> Path | None:
+        """The project file that is open, None where there is none."""
+        return self._workspace.path if self._workspace else None
+
+    @property
     def busy(self) -> bool:
         """Whether a project is being opened or its images are looked at."""
         return self.jobs.running or self._checks.running

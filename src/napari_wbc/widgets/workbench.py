@@ -44,6 +44,7 @@ from napari_wbc.widgets.readers import ReadersPanel
 from napari_wbc.widgets.references import ReferencePanel
 from napari_wbc.widgets.review import ReviewWidget
 from napari_wbc.widgets.thumbnails import Thumbnails
+from napari_wbc.widgets.train import TrainPanel
 
 __all__ = ["Workbench"]
 
@@ -109,6 +110,7 @@ class Workbench(QWidget):
         self.references = ReferencePanel(session, self.thumbnails, self.heats)
         self.explain = ExplainPanel(session, self.view, self.heats, self.model.value)
         self.readers = ReadersPanel(session)
+        self.train = TrainPanel(session, lambda: self.project.path, self.model.value)
         self.counts = CountsTable(session)
         self.counts.setMinimumHeight(120)
         self.export = QPushButton("Export…")
@@ -127,6 +129,7 @@ class Workbench(QWidget):
         self.tabs.addTab(group("", self.queue_panel, self.references, self.review), "Review")
         self.tabs.addTab(self.explain, "Explain")
         self.tabs.addTab(self.readers, "Two readers")
+        self.tabs.addTab(self.train, "Train")
         inside = QWidget()
         layout = QVBoxLayout(inside)
         layout.addWidget(group("Slide", self.project, row(self._open_folder, self._use_image), self.fields))
@@ -151,13 +154,15 @@ class Workbench(QWidget):
             (self.explain.map, self.docks.open_map),
         ):
             button.clicked.connect(guarded(action))
-        for speaker in (panel, self.project, self.readers, self.explain, self.docks):
+        for speaker in (panel, self.project, self.readers, self.explain, self.train, self.docks):
             speaker.said.connect(self._say)
         panel.analyzed.connect(self._on_analyzed)
         panel.running_changed.connect(lambda running: self.export.setEnabled(not running))
         self.project.opened.connect(self._on_opened)
         self.project.wanted.connect(guarded(lambda wanted: self.open_project(*wanted)))
         self.readers.consensus_found.connect(guarded(self._keep_consensus))
+        self.train.model_wanted.connect(guarded(self.model.choose))
+        self.train.project_wanted.connect(guarded(self.open_project))
         self.loader.loaded.connect(self._on_loaded)
         self.review.label_chosen.connect(guarded(actions.label))
         self.review.keys.clicked.connect(self._choose_keys)
@@ -257,6 +262,7 @@ class Workbench(QWidget):
             self.readers.close_session,
             self.analysis.close_session,
             self.explain.close_session,
+            self.train.close_session,
             self.docks.close_session,
             self.heats.close,
         ):
@@ -276,6 +282,7 @@ class Workbench(QWidget):
             or self.project.busy
             or self.readers.jobs.running
             or self.explain.jobs.running
+            or self.train.busy
             or self.docks.busy
             or self.thumbnails.running
         )

@@ -1,8 +1,9 @@
-"""Outlines as GeoJSON, as QuPath reads it.
+"""Outlines and training sets as GeoJSON, as QuPath reads and writes it.
 
 One FeatureCollection a field; several fields make an array of them. Coordinates are (x, y) in
 pixels of the field, the upper left corner of the upper left pixel being (0, 0), which is
-QuPath's convention and that of :class:`~napari_wbc.model.geometry.BBox`.
+QuPath's convention and that of :class:`~napari_wbc.model.geometry.BBox`. A cell without an outline is
+the polygon of its box, with ``"shape": "box"`` among its properties.
 """
 
 from __future__ import annotations
@@ -10,15 +11,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import shapely
 
+from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Cell, Detection
-from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.storage.atomic import write_text
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
+from napari_wbc.model.taxonomy_dict import taxonomy_of_names
+from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.atomic import make_folder, within, write_text
+from napari_wbc.storage.formats.coco import MAX_CELLS, image_place, outline_of, plain_names, split_of_place
+from napari_wbc.storage.formats.csv_set import check_fields, labelled_cell, naming, whole_set
+from napari_wbc.storage.formats.manifest import Record, items, numbers, part, texts
+from napari_wbc.storage.guard import image_size, inside, read_json
 
-__all__ = ["feature_collection", "write_geojson"]
+__all__ = ["feature_collection", "image_place", "read_geojson_set", "write_geojson", "write_geojson_set"]
+
+DIGITS = 4
+"""Of a coordinate; two digits would move the outline of a platelet by more than a thousandth of its area."""
+SCORE = "detection score"
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 def feature_collection(fov_id: str, cells: Iterable[Cell], taxonomy: Taxonomy) -> dict[str, Any]:
@@ -39,7 +54,7 @@ def feature_collection(fov_id: str, cells: Iterable[Cell], taxonomy: Taxonomy) -
 
 def _feature(cell: Cell, taxonomy: Taxonomy) -> dict[str, Any]:
     color = taxonomy.colors.get(cell.label, "#ffffff")
-    measurements = {"detection score": round(cell.detection.score, 4)}
+    measurements = {SCORE: round(cell.detection.score, 4)}
     if cell.prediction:
         measurements["confidence"] = round(cell.prediction.confidence, 6)
         for name, p in zip(cell.prediction.names, cell.prediction.probabilities, strict=True):
@@ -56,16 +71,17 @@ def _feature(cell: Cell, taxonomy: Taxonomy) -> dict[str, Any]:
             },
             "label_source": cell.label_source,
             "measurements": measurements,
+            **({"shape": "box"} if cell.detection.outline is None else {}),
         },
     }
 
 
 def _polygon(detection: Detection) -> shapely.Polygon:
     """The outline in (x, y), or the largest valid part of one that crosses itself, or else the box."""
-    box = shapely.Polygon(detection.bbox.corners()[:, ::-1].round(2))
+    box = shapely.Polygon(detection.bbox.corners()[:, ::-1].round(DIGITS))
     if detection.outline is None:
         return box
-    polygon = shapely.Polygon(detection.outline.array()[:, ::-1].round(2))
+    polygon = shapely.Polygon(detection.outline.array()[:, ::-1].round(DIGITS))
     if polygon.is_valid:
         return polygon
     parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(polygon)))
@@ -76,3 +92,155 @@ def write_geojson(path: Path, collections: Sequence[dict[str, Any]]) -> None:
     """Write one FeatureCollection as itself, several as an array."""
     content = collections[0] if len(collections) == 1 else list(collections)
     write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def write_geojson_set(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
+    """Write ``geojson/NAME.geojson``, one a field.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    fields : sequence of LabelledField
+    classes : sequence of str
+        Every label is one of them.
+
+    Raises
+    ------
+    WbcError
+        If a label is no class, or a file cannot be written.
+    """
+    check_fields(fields, classes)
+    taxonomy = taxonomy_of_names("training set", classes) if classes else EIGHT_CLASSES
+    make_folder(root / "geojson")
+    for field in fields:
+        collection = feature_collection(field.fov_id or field.name, field.cells, taxonomy) | {
+            "image": image_place(field),
+            "height": field.height,
+            "width": field.width,
+            "split": field.split,
+            "slide": field.slide,
+        }
+        write_geojson(within(root / "geojson", f"{field.name}.geojson"), [collection])
+
+
+def read_geojson_set(root: Path) -> tuple[LabelledField, ...]:
+    """Read a set of GeoJSON files, ours or QuPath's.
+
+    The files lie in ``geojson``, or anywhere in the folder. Each is a FeatureCollection, a Feature or an
+    array of either. Its image is the one that it names (``image`` or ``fov``), or has its stem, and lies
+    beside it or in ``images``. Features without a class are left out; of several polygons the largest
+    is the outline.
+
+    Raises
+    ------
+    ReadError
+        If a file is damaged, hostile, or does not fit its image.
+    """
+    root = Path(root)
+    folder = root / "geojson"
+    paths = sorted(folder.glob("*.geojson")) or sorted(root.rglob("*.geojson"))
+    if not paths and not folder.is_dir():
+        raise ReadError(f"{root}: no GeoJSON file; choose the folder that holds them.")
+    found: list[_Found] = []
+    for path in paths:
+        data = read_json(inside(root, path.relative_to(root).as_posix()))
+        with naming(path):
+            found += [
+                _Found(path, top, features, _image(root, path, top)) for top, features in _collections(data)
+            ]
+    names = plain_names([one.image for one in found])
+    fields = []
+    for one in found:
+        with naming(one.path):
+            fields.append(_field(root, one, names[one.image]))
+    return whole_set(root, fields)
+
+
+class _Found(NamedTuple):
+    """What a file says of one field; the image by its place in the set."""
+
+    path: Path
+    top: Record
+    features: list[Record]
+    image: str
+
+
+def _collections(data: object) -> list[tuple[Record, list[Record]]]:
+    """What is said of each field, and its features."""
+    many: list[Any] = data if isinstance(data, list) else [data]
+    kinds = {part(one, "type", str) for one in many}
+    if kinds == {"FeatureCollection"}:
+        return [(one, items(one, "features")) for one in many]
+    if kinds <= {"Feature"}:
+        return [({}, many)]
+    raise WbcError("this is neither a Feature, a FeatureCollection nor an array of either; export it again.")
+
+
+def _image(root: Path, path: Path, top: Record) -> str:
+    if "image" in top:
+        return inside(root, top["image"]).relative_to(root).as_posix()
+    name = part(top, "fov", str, path.stem)
+    for folder in (path.parent.relative_to(root).as_posix(), "images"):
+        for suffix in ("", *SUFFIXES, *map(str.upper, SUFFIXES)):
+            image = inside(root, f"{folder}/{name}{suffix}")
+            if image.is_file():
+                return image.relative_to(root).as_posix()
+    raise WbcError(f"there is no image {name[:80]!r}; put it beside the file or into 'images'.")
+
+
+def _field(root: Path, found: _Found, name: str) -> LabelledField:
+    path, top, features, image = found
+    size = image_size(root / image)
+    if (part(top, "height", int, size[0]), part(top, "width", int, size[1])) != size:
+        raise WbcError(f"the size of {name} is not the image's, {size[1]} x {size[0]}; correct it.")
+    if len(features) > MAX_CELLS:
+        raise WbcError(f"{len(features):,} features, more than {MAX_CELLS:,}; part the image into fields.")
+    cells, fov = [], part(top, "fov", str, name)
+    for i, feature in enumerate(features, start=1):
+        with naming(f"{path}, feature {i}"):
+            properties = {} if feature.get("properties") is None else part(feature, "properties", dict)
+            if label := _label(properties):
+                cell_id = feature["id"] if isinstance(feature.get("id"), str) else ""
+                cells.append(labelled_cell(cell_id, fov, label, _detection(feature, properties), size))
+    split = part(top, "split", str, split_of_place(path.parent.relative_to(root).as_posix()))
+    slide = part(top, "slide", str, "")
+    return LabelledField(name, root / image, *size, split, tuple(cells), slide, fov)
+
+
+def _label(properties: Record) -> str:
+    """The class of a feature; empty where it has none."""
+    said = properties.get("classification")
+    if isinstance(said, dict):
+        # QuPath writes a class derived of others as the list of their names.
+        return ": ".join(texts(said, "names")) if "names" in said else part(said, "name", str)
+    for name in (said, properties.get("name")):
+        if name is not None:
+            if not isinstance(name, str):
+                raise WbcError("the classification is neither a text nor an object; correct it.")
+            return name
+    return ""
+
+
+def _detection(feature: Record, properties: Record) -> Detection:
+    geometry = part(feature, "geometry", dict)
+    kind, polygons = part(geometry, "type", str), part(geometry, "coordinates", list)
+    if kind not in ("Polygon", "MultiPolygon"):
+        raise WbcError(f"its geometry is a {kind[:40]}; make it a polygon, or take its class away.")
+    polygons = [polygons] if kind == "Polygon" else polygons
+    if not polygons or not all(isinstance(rings, list) and rings for rings in polygons):
+        raise WbcError("a polygon has no ring of coordinates; correct it.")
+    outline = outline_of([_ring(rings[0]) for rings in polygons])
+    measured = properties.get("measurements")
+    score = measured.get(SCORE, 1.0) if isinstance(measured, dict) else 1.0
+    box = properties.get("shape") == "box"
+    return Detection(outline.bbox, None if box else outline, numbers([score], SCORE)[0])
+
+
+def _ring(points: object) -> npt.NDArray[np.float64]:
+    if not isinstance(points, list):
+        raise WbcError("a ring is no list of positions; correct it.")
+    positions = [numbers(point, "a position") for point in points]
+    if not all(2 <= len(position) <= 3 for position in positions):
+        raise WbcError("a position is not x and y; correct it.")
+    return np.array([position[:2] for position in positions], dtype=float).reshape(-1, 2)

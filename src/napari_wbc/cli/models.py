@@ -1,0 +1,111 @@
+"""``napari-wbc models``: a person's library of models in the shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from napari_wbc.pipeline.library import Branch, branches, in_use
+from napari_wbc.pipeline.models import model_summary
+from napari_wbc.weights.bundle import write_bundle
+from napari_wbc.weights.library import KINDS, Library
+
+__all__ = ["models_app"]
+
+models_app = typer.Typer(help="List, adopt, roll back and hand on models.", invoke_without_command=True)
+
+Name = Annotated[str, typer.Argument(help="Name of a model, see list.", show_default=False)]
+
+
+@models_app.callback()
+def _root(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        models_list()
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """List all models, each below the one that it was made from."""
+    library = Library()
+    table = Table("model", "in use", "kind", "classes", "validation", "when", "id")
+    for branch in branches(library.models(), in_use(library)):
+        table.add_row(*map(escape, _row(branch)))
+    table.caption = escape(f"Your own are in {library.folder}")
+    Console().print(table)
+    for note in filter(None, map(library.note, KINDS)):
+        Console(stderr=True).print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _row(branch: Branch) -> tuple[str, ...]:
+    model, card = branch.model, branch.model.card
+    name = "  " * branch.depth + model.name
+    if card is None or model.damaged:
+        return name, "", model.kind, "", "", branch.when, f"damaged: {model.damaged}"
+    used = "yes" if branch.in_use else ""
+    return name, used, model.kind, str(len(card.classes)), branch.validation, branch.when, card.model_id
+
+
+@models_app.command()
+def card(name: Name) -> None:
+    """Print the model card."""
+    print(model_summary(name), end="")
+
+
+@models_app.command()
+def adopt(
+    name: Name, why: Annotated[str, typer.Option(help="For the history.", show_default=False)] = ""
+) -> None:
+    """Take a model into use; the one before stays, and rollback returns to it."""
+    library = Library()
+    model = library.find(name)
+    library.adopt(model, why)
+    print(f"{name} is the {model.kind} in use.")
+
+
+@models_app.command()
+def rollback(kind: Annotated[str, typer.Option(help="classifier or detector.")] = "classifier") -> None:
+    """Return to the model that was in use before."""
+    print(f"{Library().roll_back(kind).name} is the {kind} in use again.")
+
+
+@models_app.command()
+def history() -> None:
+    """List what came into use, and why."""
+    table = Table("when", "kind", "id", "why")
+    for kind in KINDS:
+        for one in Library().history(kind):
+            table.add_row(*map(escape, (one.when, kind, one.model_id, one.why)))
+    Console().print(table)
+
+
+@models_app.command()
+def export(
+    name: Name, out: Annotated[Path, typer.Option(help="File to write (.wbcmodel).", show_default=False)]
+) -> None:
+    """Write a model with its card as one file."""
+    print(f"{name} written to {write_bundle(Library().find(name).path, out)}")
+
+
+@models_app.command("import")
+def import_model(
+    file: Annotated[Path, typer.Argument(help="A .wbcmodel or .safetensors file.", show_default=False)],
+) -> None:
+    """Copy a model into your library."""
+    library = Library()
+    model = library.add(file) if file.suffix == ".safetensors" else library.import_bundle(file)
+    print(f"{model.name} is in {library.folder}; use it: --weights {model.name}")
+
+
+@models_app.command()
+def remove(
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="Though others descend from it.")] = False,
+) -> None:
+    """Move a model out of your library, to the folder removed in it."""
+    library = Library()
+    print(f"Moved to {library.remove(library.find(name), force=force)}")

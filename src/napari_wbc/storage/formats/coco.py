@@ -1,0 +1,372 @@
+"""Training sets as COCO (Lin et al. 2014): one JSON file a split.
+
+Boxes are ``[x, y, width, height]`` and polygons ``[x1, y1, x2, y2, ...]`` in pixels of the image, the upper
+left corner of the upper left pixel being (0, 0); masks are runs down the columns. Cells' ids, the detector's
+score and the slide stand in fields of their own, which other programs skip.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.storage.atomic import write_text
+from napari_wbc.storage.formats.csv_set import SPLIT_NAMES, check_fields, labelled_cell, naming, whole_set
+from napari_wbc.storage.formats.manifest import MANIFEST, Record, items, numbers, part
+from napari_wbc.storage.guard import image_size, inside, read_json
+
+__all__ = ["image_place", "outline_of", "plain_names", "read_coco", "split_of_place", "write_coco"]
+
+MAX_CELLS = 200_000
+MAX_RUNS = 100_000
+"""Of one mask; that of a cell has a few hundred, one of noise would take hours to outline."""
+Id = int | str
+
+
+def image_place(field: LabelledField) -> str:
+    """Where the image of a field belongs, relative to the set."""
+    return f"images/{field.name}"
+
+
+def write_coco(
+    root: Path,
+    fields: Sequence[LabelledField],
+    classes: Sequence[str],
+    *,
+    masks: Literal["polygon", "rle"] = "polygon",
+) -> None:
+    """Write ``annotations/{train,val,test}.json``, those that have fields.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    fields : sequence of LabelledField
+    classes : sequence of str
+        Every label is one of them; category ids are 1, 2, ... in their order.
+    masks : str
+        How outlines are written: ``polygon``, exactly, or ``rle``, as compressed masks of whole pixels.
+
+    Raises
+    ------
+    WbcError
+        If a label is no class, or a file cannot be written.
+    """
+    check_fields(fields, classes)
+    categories = {name: i for i, name in enumerate(classes, start=1)}
+    numbered, ids = list(enumerate(fields, start=1)), count(1)
+    for split in SPLITS:
+        chosen = [(i, field) for i, field in numbered if field.split == split]
+        if chosen or (split == SPLITS[0] and not fields):
+            annotations = [
+                {"id": next(ids), "image_id": i, "category_id": categories[cell.label]}
+                | _annotation(cell, field, masks)
+                for i, field in chosen
+                for cell in field.cells
+            ]
+            content = {
+                "info": {"description": "napari-wbc training set"},
+                "images": [_image(i, field) for i, field in chosen],
+                "annotations": annotations,
+                "categories": [{"id": i, "name": name} for name, i in categories.items()],
+            }
+            write_text(root / "annotations" / f"{split}.json", json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def _image(number: int, field: LabelledField) -> Record:
+    return {
+        "id": number,
+        "file_name": field.name,
+        "height": field.height,
+        "width": field.width,
+        "slide": field.slide,
+    }
+
+
+def _annotation(cell: Cell, field: LabelledField, masks: str) -> Record:
+    box, outline = cell.detection.bbox, cell.detection.outline
+    segmentation: object = []
+    area = box.area
+    if outline:
+        flat = [float(value) for row, col in outline.vertices for value in (col, row)]
+        segmentation, area = [flat], _area(np.reshape(flat, (-1, 2)))
+        if masks == "rle":
+            rle, pixels = _rle(flat, field.height, field.width)
+            if pixels:  # a sliver between the centres of pixels stays a polygon
+                segmentation, area = rle, pixels
+    return {
+        "bbox": [box.left, box.top, box.width, box.height],
+        "area": area,
+        "iscrowd": 0,
+        "segmentation": segmentation,
+        "cell_id": cell.cell_id,
+        "score": cell.detection.score,
+    }
+
+
+def _rle(polygon: list[float], height: int, width: int) -> tuple[Record, float]:
+    from faster_coco_eval.core import mask
+
+    rle = mask.frPyObjects([polygon], height, width)[0]
+    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}, float(mask.area(rle))
+
+
+def read_coco(root: Path) -> tuple[LabelledField, ...]:
+    """Read a COCO set, ours or somebody else's.
+
+    The JSON files lie in ``annotations``, or in ``train``, ``valid`` and ``test``, or in the folder itself;
+    the split is told by the name of the file or of its folder, or is ``train``. Images lie beside the JSON
+    file, in the folder itself, or in ``images``, ``images/SPLIT`` or the likes of ``train2017``. Of several
+    polygons of one cell the largest is its outline; a mask becomes the outline of its pixels; crowds are
+    left out.
+
+    Raises
+    ------
+    ReadError
+        If a file is damaged, hostile, or does not fit its image.
+    """
+    root = Path(root)
+    read = [(path, read_json(path)) for path in _files(root)]
+    images: list[dict[Id, _Image]] = []
+    for path, data in read:
+        with naming(path):
+            images.append(dict(_images(root, path, data)))
+    names = plain_names([image.place for some in images for image in some.values()])
+    fields: list[LabelledField] = []
+    for (path, data), some in zip(read, images, strict=True):
+        with naming(path):
+            fields += whole_set(path, _fields(root, path, data, some, names))
+    return whole_set(root, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    place: str
+    height: int
+    width: int
+    split: str
+    slide: str
+
+
+def _files(root: Path) -> list[Path]:
+    for folders in (["annotations"], list(SPLIT_NAMES), ["."]):
+        found = sorted(path for folder in folders for path in (root / folder).glob("*.json"))
+        found = [path for path in found if path.name != MANIFEST and not path.name.startswith(".")]
+        if found:
+            instances = [path for path in found if path.name.startswith("instances")]
+            return [inside(root, path.relative_to(root).as_posix()) for path in instances or found]
+    raise ReadError(f"{root}: no JSON file of COCO; choose the folder that holds 'annotations'.")
+
+
+def split_of_place(place: str) -> str:
+    """The split that a file or one of its folders is named after, or else ``train``.
+
+    Examples
+    --------
+    >>> split_of_place("annotations/instances_val2017.json")
+    'val'
+    """
+    words = (word for name in reversed(place.lower().split("/")) for word in re.findall("[a-z]+", name))
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), SPLITS[0])
+
+
+def _images(root: Path, path: Path, data: object) -> Iterator[tuple[Id, _Image]]:
+    place = path.relative_to(root)
+    split, said = split_of_place(place.as_posix()), path.stem.rpartition("_")[2]
+    beside = place.parent.as_posix()
+    folders = dict.fromkeys((beside, ".", "images", f"images/{split}", said, f"images/{said}"))
+    seen = set[Id]()
+    for record in items(data, "images"):
+        number, name = _id(record, "id"), part(record, "file_name", str)
+        if number in seen:
+            raise WbcError(f"the image id {number!r} stands twice; give each image its own.")
+        seen.add(number)
+        found = _found(root, folders, name)
+        height, width = image_size(root / found)
+        told = part(record, "height", int), part(record, "width", int)
+        if told != (height, width):
+            raise WbcError(
+                f"the size of {name} is {told[1]} x {told[0]}, the image's {width} x {height}; correct it."
+            )
+        yield number, _Image(found, height, width, split, part(record, "slide", str, ""))
+
+
+def _found(root: Path, folders: Iterable[str], name: str) -> str:
+    inside(root, name)
+    for folder in folders:
+        path = inside(root, f"{folder}/{name}")
+        if path.is_file():
+            return path.relative_to(root).as_posix()
+    raise WbcError(f"there is no image {name[:80]!r}; put it beside the JSON file or into 'images'.")
+
+
+def plain_names(places: Sequence[str]) -> dict[str, str]:
+    """Names of images without their folders, or with them where names alone would be ambiguous.
+
+    Examples
+    --------
+    >>> plain_names(["images/a.png", "x/b.png", "y/B.png"])
+    {'images/a.png': 'a.png', 'x/b.png': 'x__b.png', 'y/B.png': 'y__B.png'}
+    """
+    taken = Counter(PurePosixPath(place).name.casefold() for place in places)
+    names = {}
+    for place in places:
+        name = PurePosixPath(place).name
+        names[place] = name if taken[name.casefold()] == 1 else place.replace("/", "__")
+    return names
+
+
+def _fields(
+    root: Path, path: Path, data: object, images: dict[Id, _Image], names: dict[str, str]
+) -> list[LabelledField]:
+    categories = dict(_categories(data))
+    cells: dict[Id, list[Cell]] = {number: [] for number in images}
+    annotations = items(data, "annotations")
+    if len(annotations) > MAX_CELLS:
+        raise WbcError(f"{len(annotations):,} annotations, more than {MAX_CELLS:,}; part it into sets.")
+    for i, record in enumerate(annotations, start=1):
+        with naming(f"{path}, annotation {i}"):
+            number, category = _id(record, "image_id"), _id(record, "category_id")
+            if number not in images or category not in categories:
+                raise WbcError(f"there is no image {number!r} or no category {category!r}; correct the id.")
+            image = images[number]
+            if record.get("iscrowd", 0) not in (0, 1):
+                raise WbcError("iscrowd is neither 0 nor 1; correct it.")
+            if not record.get("iscrowd"):
+                size, cell_id = (image.height, image.width), part(record, "cell_id", str, "")
+                detection = _detection(record, *size)
+                cells[number].append(
+                    labelled_cell(cell_id, names[image.place], categories[category], detection, size)
+                )
+    return [
+        LabelledField(
+            names[image.place],
+            root / image.place,
+            image.height,
+            image.width,
+            image.split,
+            tuple(cells[number]),
+            image.slide,
+            names[image.place],
+        )
+        for number, image in images.items()
+    ]
+
+
+def _categories(data: object) -> Iterator[tuple[Id, str]]:
+    ids, names = set[Id](), set[str]()
+    for record in items(data, "categories"):
+        number, name = _id(record, "id"), part(record, "name", str)
+        if number in ids or name in names:
+            raise WbcError(f"the category {number!r}, {name[:60]!r}, stands twice; remove one.")
+        ids.add(number)
+        names.add(name)
+        yield number, name
+
+
+def _detection(record: Record, height: int, width: int) -> Detection:
+    box = numbers(record.get("bbox"), "bbox")
+    if len(box) != 4:
+        raise WbcError(f"bbox has {len(box)} numbers; give x, y, width and height.")
+    left, top, wide, high = box
+    shape, (score,) = record.get("segmentation"), numbers([record.get("score", 1.0)], "score")
+    outline = None
+    if isinstance(shape, dict):
+        outline = outline_of([_mask_ring(shape, height, width)])
+    elif shape:
+        if not isinstance(shape, list):
+            raise WbcError("segmentation is neither a list of polygons nor a mask; correct it.")
+        flat = [numbers(polygon, "a polygon") for polygon in shape]
+        if any(len(polygon) % 2 for polygon in flat):
+            raise WbcError("a polygon has an odd number of coordinates; give x1, y1, x2, y2 and so on.")
+        outline = outline_of([np.reshape(polygon, (-1, 2)) for polygon in flat])
+    return Detection(BBox(top, left, top + high, left + wide), outline, score)
+
+
+def _mask_ring(rle: Record, height: int, width: int) -> npt.NDArray[np.float64]:
+    """Pixel edges around the largest part of a mask, shape (N, 2), (x, y)."""
+    if rle.get("size") != [height, width]:
+        raise WbcError("the size of a mask is not that of its image; export it again.")
+    counts = rle.get("counts")
+    counts = _decoded(counts) if isinstance(counts, str) else counts
+    if not isinstance(counts, list) or not all(type(one) is int and one >= 0 for one in counts):
+        raise WbcError("the counts of a mask are neither a text nor whole numbers; export it again.")
+    if sum(counts) != height * width or len(counts) > MAX_RUNS:
+        raise WbcError(f"a mask of {len(counts)} runs does not fit its image; export it again.")
+    ends = np.cumsum(counts, dtype=np.int64)[1::2]
+    runs = np.stack([ends - counts[1::2], ends], axis=1)
+    runs = runs[runs[:, 0] < runs[:, 1]]
+    if not len(runs):
+        raise WbcError("a mask has no pixel; remove the annotation.")
+    # A run is at most the end of one column, some whole columns, and the start of another.
+    (first, top), (last, bottom) = np.divmod(runs[:, 0], height), np.divmod(runs[:, 1] - 1, height)
+    bottom, one = bottom + 1, first == last
+    zero, full = np.zeros_like(first), np.full_like(first, height)
+    boxes = [
+        np.stack([first, top, first + 1, np.where(one, bottom, full)]),
+        np.stack([first + 1, zero, last, full])[:, last > first + 1],
+        np.stack([last, zero, last + 1, bottom])[:, ~one],
+    ]
+    parts = shapely.get_parts(shapely.union_all(shapely.box(*np.concatenate(boxes, axis=1))))
+    ring: npt.NDArray[np.float64] = shapely.get_coordinates(max(parts, key=shapely.area).simplify(0).exterior)
+    return ring
+
+
+def _decoded(text: str) -> list[int]:
+    """Run lengths from COCO's text: five bits a character, each number less the one before the last."""
+    counts: list[int] = []
+    value = bits = 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64 or bits > 30:
+            raise WbcError("the counts of a mask are not as COCO writes them; export it again.")
+        value |= (code & 31) << bits
+        bits += 5
+        if not code & 32:
+            value -= (code & 16) and 1 << bits
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = bits = 0
+    if bits:
+        raise WbcError("the counts of a mask end in the middle of a number; export it again.")
+    return counts
+
+
+def _area(ring: npt.NDArray[np.float64]) -> float:
+    x, y = (ring - ring[0]).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def outline_of(rings: Sequence[npt.NDArray[np.float64]]) -> Outline:
+    """The largest of some rings, each of shape (N, 2), (x, y), closed or not.
+
+    Raises
+    ------
+    WbcError
+        If one has fewer than 3 points.
+    """
+    if any(len(ring) < 3 for ring in rings):
+        raise WbcError("a polygon has fewer than 3 points; correct it.")
+    ring = max(rings, key=_area)
+    closed = len(ring) > 3 and (ring[0] == ring[-1]).all()
+    return Outline.from_array(ring[: len(ring) - closed, ::-1])
+
+
+def _id(record: Record, key: str) -> Id:
+    value = record.get(key)
+    if not isinstance(value, int | str) or isinstance(value, bool):
+        raise WbcError(f"{key} is missing or neither a number nor a text; correct it.")
+    return value

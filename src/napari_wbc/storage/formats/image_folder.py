@@ -1,0 +1,249 @@
+"""Training sets as crops: ``SPLIT/CLASS/CELL_ID.png``, one image a cell.
+
+The crops are cut from the fields without resampling. ``crops.csv`` says of each which cell it is and where
+in which field it lies, in the columns of ``cells.csv``; boxes and outlines there are in pixels of the crop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.formats.csv_set import (
+    COLUMNS,
+    SPLIT_NAMES,
+    cell_row,
+    check_fields,
+    labelled_cell,
+    naming,
+    read_fields_table,
+    whole_set,
+    write_rows,
+)
+from napari_wbc.storage.guard import image_size, inside
+
+__all__ = [
+    "image_place",
+    "images_in",
+    "read_image_folder",
+    "write_crops",
+    "write_image_folder",
+    "write_table",
+]
+
+TABLE = "crops.csv"
+CROP_COLUMNS = (*COLUMNS, "field", "field_top", "field_left", "field_height", "field_width")
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+MARGIN = 0.5
+RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))})
+"""Names that Windows keeps for devices, with any suffix."""
+
+
+def image_place(field: LabelledField) -> str:
+    """Where the crops of a field belong, relative to the set; its own image has no place in it."""
+    return field.split
+
+
+def write_image_folder(
+    root: Path,
+    fields: Sequence[LabelledField],
+    classes: Sequence[str],
+    *,
+    pixels: Callable[[LabelledField], npt.NDArray[np.uint8]],
+    margin: float = MARGIN,
+) -> None:
+    """Write the crops and ``crops.csv``; fields without cells leave nothing.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    fields : sequence of LabelledField
+    classes : sequence of str
+        Every label is one of them, and each can be the name of a folder.
+    pixels : callable
+        Gives the image of a field, shape (height, width, 3).
+    margin : float
+        Room on each side of the box, in longer sides of the box, 0 and more; whole pixels, inside the image.
+
+    Raises
+    ------
+    WbcError
+        If a label is no class, a class is no name of a folder, a cell is outside its image, or a file
+        cannot be written.
+    """
+    check_fields(fields, classes)
+    _folders(classes)
+    for field in fields:
+        if field.cells:
+            write_crops(root, field, pixels(field), margin=margin)
+    write_table(root, fields, margin=margin)
+
+
+def write_crops(
+    root: Path, field: LabelledField, image: npt.NDArray[np.uint8], *, margin: float = MARGIN
+) -> None:
+    """Write the crops of one field, ``image`` of shape (height, width, 3); see :func:`write_image_folder`."""
+    if image.shape != (field.height, field.width, 3):
+        raise WbcError(
+            f"{field.name}: pixels of shape {image.shape} are not those of this field; read it anew."
+        )
+    for cell in field.cells:
+        top, left, bottom, right = _window(field, cell, margin)
+        _save(root / _place(field, cell), image[top:bottom, left:right])
+
+
+def write_table(root: Path, fields: Sequence[LabelledField], *, margin: float = MARGIN) -> None:
+    """Write ``crops.csv``, which tells of the crops that :func:`write_crops` wrote."""
+    labels = list(dict.fromkeys(cell.label for field in fields for cell in field.cells))
+    check_fields(fields, labels)
+    _folders(labels)
+    rows = []
+    for field in fields:
+        for cell in field.cells:
+            top, left, bottom, right = _window(field, cell, margin)
+            crop = replace(field, height=bottom - top, width=right - left, cells=())
+            row = cell_row(crop, _shifted(cell, top, left), _place(field, cell))
+            rows.append([*row, field.name, top, left, field.height, field.width])
+    write_rows(root / TABLE, CROP_COLUMNS, rows)
+
+
+def _place(field: LabelledField, cell: Cell) -> str:
+    return f"{field.split}/{_folder(cell.label)}/{_file_name(cell.cell_id)}.png"
+
+
+def _folders(classes: Sequence[str]) -> None:
+    """Refuse classes that would share a folder."""
+    if len({_folder(name).casefold() for name in classes}) < len(classes):
+        raise WbcError(f"Two of the classes {', '.join(classes)} would share a folder; rename one.")
+
+
+def _folder(label: str) -> str:
+    """Folder of a class: its name, blanks as ``_``."""
+    name = label.replace(" ", "_")
+    odd = not name.isprintable() or set(name) & {*'/\\:*?"<>|'} or len(name.encode()) > 200
+    if odd or not name or name != name.strip(".") or name.casefold().split(".")[0] in RESERVED:
+        raise WbcError(f"The class {label!r} cannot be the name of a folder; rename it.")
+    return name
+
+
+def _file_name(cell_id: str) -> str:
+    """The id where any system takes it for a file name, and else a digest of it."""
+    # Capitals are not safe: "A" and "a" are one file on some systems.
+    if re.fullmatch("[0-9a-z][0-9a-z_-]{0,99}", cell_id) and cell_id not in RESERVED:
+        return cell_id
+    return hashlib.sha256(cell_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _window(field: LabelledField, cell: Cell, margin: float) -> tuple[int, int, int, int]:
+    box = cell.detection.bbox
+    room = margin * max(box.height, box.width)
+    if not 0 <= margin < math.inf:
+        raise WbcError(f"A margin of {margin} is no room around a cell; use 0 or more.")
+    try:
+        box.clipped(field.height, field.width)
+    except WbcError as error:
+        raise WbcError(f"{field.name}: the cell {cell.cell_id} is outside the image; move it.") from error
+    return (
+        max(math.floor(box.top - room), 0),
+        max(math.floor(box.left - room), 0),
+        min(math.ceil(box.bottom + room), field.height),
+        min(math.ceil(box.right + room), field.width),
+    )
+
+
+def _shifted(cell: Cell, top: int, left: int) -> Cell:
+    box, outline = cell.detection.bbox, cell.detection.outline
+    return replace(
+        cell,
+        detection=replace(
+            cell.detection,
+            bbox=BBox(box.top - top, box.left - left, box.bottom - top, box.right - left),
+            outline=Outline(tuple((r - top, c - left) for r, c in outline.vertices)) if outline else None,
+        ),
+    )
+
+
+def _save(path: Path, crop: npt.NDArray[np.uint8]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            Image.fromarray(np.ascontiguousarray(crop)).save(file, "PNG")
+    except OSError as error:
+        raise WbcError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another place."
+        ) from error
+
+
+def read_image_folder(root: Path) -> tuple[LabelledField, ...]:
+    """Read crops, ours or somebody else's ``SPLIT/CLASS/image`` or ``CLASS/image``.
+
+    Returns
+    -------
+    tuple of LabelledField
+        One a crop, with one cell in it. By ``crops.csv``, the cell has the box, the outline and the id that
+        it says, and ``fov_id`` is the field that the crop is from. Without, the box is the whole image.
+
+    Raises
+    ------
+    ReadError
+        If there is none, or one is damaged or lies elsewhere.
+    """
+    table = root / TABLE
+    if table.is_file():
+        fields = read_fields_table(root, inside(root, TABLE))
+        if wrong := next((field for field in fields if len(field.cells) != 1), None):
+            raise ReadError(f"{table}: {wrong.name} shows {len(wrong.cells)} cells; write one row a crop.")
+        return fields
+    with naming(root):
+        places = [(name, split) for name, split in SPLIT_NAMES.items() if inside(root, name).is_dir()]
+        fields = tuple(
+            _one_cell(root, image, split)
+            for place, split in places or [(".", "train")]
+            for folder in _class_folders(root, place)
+            for image in images_in(root, folder)
+        )
+    if not fields:
+        raise ReadError(f"{root}: no labelled image; expected train/CLASS/image.png or CLASS/image.png.")
+    return whole_set(root, fields)
+
+
+def _class_folders(root: Path, place: str) -> list[str]:
+    parents = sorted((root / place).iterdir())
+    return [f"{place}/{one.name}" for one in parents if one.is_dir() and not one.name.startswith(".")]
+
+
+def images_in(root: Path, folder: str) -> list[Path]:
+    """Images of a folder of a set, sorted by name.
+
+    Raises
+    ------
+    WbcError
+        If the folder or one of them leads out of the set by a link.
+    """
+    return [
+        inside(root, f"{folder}/{file.name}")
+        for file in sorted(inside(root, folder).iterdir())
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    ]
+
+
+def _one_cell(root: Path, image: Path, split: str) -> LabelledField:
+    with naming(image):
+        height, width = image_size(image)
+        name = "_".join(image.relative_to(root).parts)
+        label, whole = image.parent.name.replace("_", " "), Detection(BBox(0, 0, height, width))
+        cell = labelled_cell("", name, label, whole, (height, width))
+        return LabelledField(name, image, height, width, split, (cell,), fov_id=name)

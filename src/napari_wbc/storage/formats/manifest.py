@@ -1,0 +1,301 @@
+"""The manifest of a training set, ``manifest.json``: all of its fields, exactly, and where they come from.
+
+It lies beside every format, names every file with its sha256, and gives back equal cells.
+
+What every reader of JSON needs stands here too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.cell import Cell
+from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.atomic import write_text
+from napari_wbc.storage.formats.csv_set import naming, whole_set
+from napari_wbc.storage.guard import image_size, inside, read_json
+from napari_wbc.storage.workspace.codec import parts_of, with_parts
+
+__all__ = [
+    "MANIFEST",
+    "Manifest",
+    "Record",
+    "check_files",
+    "items",
+    "numbers",
+    "part",
+    "read_manifest",
+    "texts",
+    "write_manifest",
+]
+
+MANIFEST = "manifest.json"
+FORMAT = "napari-wbc training set"
+VERSION = 1
+SHA256 = re.compile("[0-9a-f]{64}")
+FARTHEST = 1e9
+WORDS = {
+    dict: "object",
+    list: "list",
+    str: "text",
+    int: "whole number",
+    bool: "true or false",
+}
+T = TypeVar("T")
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a manifest says.
+
+    Parameters
+    ----------
+    fields : tuple of LabelledField
+    classes : tuple of str
+    made : mapping
+        How the set was made: program, version, time, sources.
+    files : mapping of str to str
+        sha256 of every other file of the set, by its place, relative, with ``/``.
+    """
+
+    fields: tuple[LabelledField, ...]
+    classes: tuple[str, ...]
+    made: Mapping[str, Any]
+    files: Mapping[str, str]
+
+
+def write_manifest(
+    root: Path,
+    fields: Sequence[LabelledField],
+    classes: Sequence[str],
+    *,
+    place: Callable[[LabelledField], str],
+    made: Mapping[str, Any],
+) -> None:
+    """Write ``manifest.json``, after all other files of the set.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set; the files that it now holds are named with their sha256.
+    fields : sequence of LabelledField
+    classes : sequence of str
+    place : callable
+        Where the image of a field lies, relative to the set: the format's ``image_place``.
+    made : mapping
+        How the set was made, in values that JSON knows.
+
+    Raises
+    ------
+    WbcError
+        If a file cannot be read, or the manifest cannot be written.
+    """
+    others = sorted(path for path in root.rglob("*") if path.is_file() and path != root / MANIFEST)
+    try:
+        files = {path.relative_to(root).as_posix(): _sha256(path) for path in others}
+    except OSError as error:
+        raise WbcError(
+            f"{error.filename}: cannot be read ({error.strerror}); write the set again."
+        ) from error
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "made": dict(made),
+        "classes": list(classes),
+        "fields": [_record(field, place(field)) for field in fields],
+        "files": files,
+    }
+    write_text(root / MANIFEST, json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _record(field: LabelledField, place: str) -> Record:
+    return {
+        "name": field.name,
+        "image": place,
+        "height": field.height,
+        "width": field.width,
+        "split": field.split,
+        "slide": field.slide,
+        "fov_id": field.fov_id,
+        "sha256": field.sha256,
+        "complete": field.complete,
+        "cells": [_cell_record(cell) for cell in field.cells],
+    }
+
+
+def _cell_record(cell: Cell) -> Record:
+    """A cell's label stands there in any case; nobody is its annotator if only the model said it."""
+    parts = json.loads(parts_of(cell))
+    said = parts["annotation"] or {"label": cell.label, "annotator": None, "when": None}
+    return {
+        "cell_id": cell.cell_id,
+        "fov_id": cell.fov_id,
+        **parts["detection"],
+        **said,
+        "prediction": parts["prediction"],
+    }
+
+
+def read_manifest(root: Path) -> Manifest:
+    """Read ``manifest.json``.
+
+    Images that are missing are left to :func:`check_files`; those that are there have the size it says.
+
+    Raises
+    ------
+    ReadError
+        If it is damaged, hostile, or made by a newer version of this program.
+    """
+    root = Path(root)
+    path = root / MANIFEST
+    data = read_json(path)
+    with naming(path):
+        if part(data, "format", str) != FORMAT:
+            raise WbcError(f"this is no {FORMAT}; choose a folder that napari-wbc exported.")
+        version = part(data, "version", int)
+        if version > VERSION:
+            raise WbcError("made by a newer napari-wbc; update.")
+        if version < 1:
+            raise WbcError(f"there is no version {version} of a {FORMAT}; export it again.")
+        made, classes, files = part(data, "made", dict), texts(data, "classes"), part(data, "files", dict)
+        if "" in classes or len(set(classes)) < len(classes):
+            raise WbcError("a class has no name, or stands twice; correct the classes.")
+        for name, sha256 in files.items():
+            inside(root, name)
+            if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
+                raise WbcError(f"the file {name[:80]!r} has no sha256; export the set again.")
+        fields = whole_set(path, [_field(root, record) for record in items(data, "fields")])
+        return Manifest(fields, classes, made, files)
+
+
+def _field(root: Path, record: Record) -> LabelledField:
+    name, fov_id = part(record, "name", str), part(record, "fov_id", str)
+    with naming(f"{root / MANIFEST}, {name[:80]}"):
+        image, sha256 = inside(root, record.get("image")), part(record, "sha256", str)
+        height, width = part(record, "height", int), part(record, "width", int)
+        if sha256 and not SHA256.fullmatch(sha256):
+            raise WbcError("the image's sha256 is none; export the set again.")
+        if image.is_file() and image_size(image) != (height, width):
+            raise WbcError(f"the image is not of {width} x {height} pixels; export the set again.")
+        return LabelledField(
+            name,
+            image,
+            height,
+            width,
+            part(record, "split", str),
+            tuple(_cell(one) for one in items(record, "cells")),
+            part(record, "slide", str),
+            fov_id,
+            sha256,
+            part(record, "complete", bool),
+        )
+
+
+def _cell(record: Record) -> Cell:
+    box, outline = numbers(record.get("box"), "a box"), record.get("outline")
+    if len(box) != 4:
+        raise WbcError(f"a box has {len(box)} numbers; give top, left, bottom and right.")
+    if outline is not None and not all(
+        len(numbers(vertex, "a vertex")) == 2 for vertex in part(record, "outline", list)
+    ):
+        raise WbcError("an outline has a vertex that is no row and column; correct it.")
+    label, prediction = part(record, "label", str), record.get("prediction")
+    annotation = None
+    if record.get("annotator") is not None or record.get("when") is not None:
+        annotation = {"label": label} | {key: part(record, key, str) for key in ("annotator", "when")}
+    (score,) = numbers([record.get("score")], "score")
+    parts = {
+        "fov_id": part(record, "fov_id", str),
+        "detection": {"box": box, "outline": outline, "score": score, "drawn": part(record, "drawn", bool)},
+        "prediction": None if prediction is None else _prediction(part(record, "prediction", dict)),
+        "annotation": annotation,
+    }
+    return with_parts(part(record, "cell_id", str), None, json.dumps(parts))
+
+
+def _prediction(record: Record) -> Record:
+    unlikeness = record.get("unlikeness")
+    return {
+        "names": texts(record, "names"),
+        "probabilities": numbers(record.get("probabilities"), "probabilities"),
+        "threshold": numbers([record.get("threshold")], "threshold")[0],
+        "model_id": part(record, "model_id", str),
+        "unlikeness": None if unlikeness is None else numbers([unlikeness], "unlikeness")[0],
+        "weights": part(record, "weights", str),
+    }
+
+
+def check_files(root: Path, manifest: Manifest) -> list[str]:
+    """Files of a set that are missing, or are not as they were when it was written.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    manifest : Manifest
+
+    Returns
+    -------
+    list of str
+        Their places, relative to the set.
+    """
+    return [name for name, sha256 in manifest.files.items() if _sha256_or_none(inside(root, name)) != sha256]
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    try:
+        return _sha256(path)
+    except OSError:
+        return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def part(record: object, key: str, kind: type[T], default: T | None = None) -> T:
+    """A field of a JSON object, of the type that it must have.
+
+    Raises
+    ------
+    WbcError
+        If it is missing without a default, or of another type.
+    """
+    value = record.get(key, default) if isinstance(record, dict) else None
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise WbcError(f"{key} is missing or no {WORDS[kind]}; correct it.")
+    return value
+
+
+def items(record: object, key: str) -> list[Record]:
+    """A field of a JSON object that must be a list of objects."""
+    found = part(record, key, list)
+    if not all(isinstance(one, dict) for one in found):
+        raise WbcError(f"{key} holds something that is no object; correct it.")
+    return found
+
+
+def texts(record: object, key: str) -> tuple[str, ...]:
+    """A field of a JSON object that must be a list of texts."""
+    found = part(record, key, list)
+    if not all(isinstance(one, str) for one in found):
+        raise WbcError(f"{key} holds something that is no text; correct it.")
+    return tuple(found)
+
+
+def numbers(values: object, what: str) -> list[float]:
+    """A JSON list of numbers, none larger than any image."""
+    if not isinstance(values, list) or not all(type(one) in (int, float) for one in values):
+        raise WbcError(f"{what} is missing or not of numbers; correct it.")
+    if any(abs(one) > FARTHEST for one in values):
+        raise WbcError(f"{what} has a number that is too large; correct it.")
+    return [float(one) for one in values]

@@ -1,0 +1,220 @@
+"""Training sets as Pascal VOC: one XML file an image.
+
+Boxes are 1-based and inclusive, as the VOC development kit has them: ``xmin`` is our left + 1, and ``xmax``
+our right; vertices of a ``<polygon>`` (Roboflow's) are points, and so are 1 larger than ours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree as ET
+
+import defusedxml.ElementTree as SafeET
+from defusedxml import DefusedXmlException
+
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.storage.atomic import write_text
+from napari_wbc.storage.formats.csv_set import (
+    SPLIT_NAMES,
+    check_fields,
+    labelled_cell,
+    naming,
+    number,
+    whole_set,
+)
+from napari_wbc.storage.guard import image_size, inside, read_text
+
+__all__ = ["image_place", "read_voc", "write_voc"]
+
+MAX_BYTES = 20_000_000
+MAX_OBJECTS = 20_000
+
+
+def image_place(field: LabelledField) -> str:
+    """Where the image of a field belongs, relative to the set."""
+    return f"JPEGImages/{field.name}"
+
+
+def write_voc(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
+    """Write ``Annotations/*.xml`` and ``ImageSets/Main/{train,val,test}.txt``.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    fields : sequence of LabelledField
+    classes : sequence of str
+        Every label is one of them.
+
+    Raises
+    ------
+    WbcError
+        If a label is no class, or a file cannot be written.
+    """
+    check_fields(fields, classes)
+    lists: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for field, name in zip(fields, _names(fields), strict=True):
+        lists[field.split].append(name)
+        write_text(root / "Annotations" / f"{name}.xml", _xml(field))
+    for split, names in lists.items():
+        write_text(root / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{name}\n" for name in names))
+
+
+def _names(fields: Sequence[LabelledField]) -> list[str]:
+    """Stems of the images, or whole names where a stem would not tell which image is meant."""
+    stems = [PurePosixPath(field.name).stem for field in fields]
+    taken = Counter(stem.casefold() for stem in stems) + Counter(field.name.casefold() for field in fields)
+    return [
+        stem if taken[stem.casefold()] == 1 + (stem == field.name) else field.name
+        for stem, field in zip(stems, fields, strict=True)
+    ]
+
+
+def _xml(field: LabelledField) -> str:
+    root = ET.Element("annotation")
+    _add(root, "folder", "JPEGImages")
+    _add(root, "filename", field.name)
+    size = ET.SubElement(root, "size")
+    _add_all(size, {"width": field.width, "height": field.height, "depth": 3})
+    _add(root, "segmented", "0")
+    for cell in field.cells:
+        box, outline = cell.detection.bbox, cell.detection.outline
+        one = ET.SubElement(root, "object")
+        _add(one, "name", cell.label)
+        _add(one, "cell_id", cell.cell_id)
+        edges = {"xmin": box.left + 1, "ymin": box.top + 1, "xmax": box.right, "ymax": box.bottom}
+        _add_all(ET.SubElement(one, "bndbox"), edges)
+        if outline:
+            polygon = ET.SubElement(one, "polygon")
+            for i, (row, col) in enumerate(outline.vertices, start=1):
+                _add_all(polygon, {f"x{i}": col + 1, f"y{i}": row + 1})
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _add(parent: ET.Element, tag: str, text: str) -> None:
+    ET.SubElement(parent, tag).text = text
+
+
+def _add_all(parent: ET.Element, values: dict[str, float]) -> None:
+    for tag, value in values.items():
+        _add(parent, tag, str(int(value)) if value == int(value) else repr(float(value)))
+
+
+def read_voc(root: Path) -> tuple[LabelledField, ...]:
+    """Read a Pascal VOC set, ours or somebody else's.
+
+    The XML files lie in ``Annotations`` with images in ``JPEGImages`` or ``images``, or beside their
+    images, in one folder or in ``train``, ``valid`` and ``test``. The split is that of
+    ``ImageSets/Main``, or that of the folder, or else ``train``.
+
+    Raises
+    ------
+    ReadError
+        If a file is damaged, hostile, or does not fit its image.
+    """
+    files = list(_files(root))
+    splits = _splits(root, {file.stem for file, _, _ in files})
+    if not files and not splits and not (root / "ImageSets" / "Main").is_dir():
+        raise ReadError(f"{root}: no XML file of Pascal VOC; choose the folder that holds Annotations.")
+    fields = []
+    for file, places, split in files:
+        with naming(file):
+            inside(root, file.relative_to(root).as_posix())
+            fields.append(_field(root, file, places, splits.get(file.stem, split)))
+    return whole_set(root, fields)
+
+
+def _files(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
+    """XML files, the folders of their images, and their split."""
+    folders: dict[str, tuple[tuple[str, ...], str]]
+    if (root / "Annotations").is_dir():
+        folders = {"Annotations": (("JPEGImages", "images"), "train")}
+    else:
+        folders = {name: ((name,), split) for name, split in {".": "train", **SPLIT_NAMES}.items()}
+    for folder, (places, split) in folders.items():
+        for file in sorted((root / folder).glob("*.xml")):
+            if not file.name.startswith("."):
+                yield file, places, split
+
+
+def _splits(root: Path, known: set[str]) -> dict[str, str]:
+    """Split of each file that ImageSets/Main names."""
+    folder = root / "ImageSets" / "Main"
+    lists = {split: folder / f"{split}.txt" for split in SPLITS}
+    if not lists["train"].is_file() and not lists["val"].is_file():
+        lists["train"] = folder / "trainval.txt"
+    found: dict[str, str] = {}
+    for split, file in lists.items():
+        if not file.is_file():
+            continue
+        for line in read_text(inside(root, file.relative_to(root).as_posix())).splitlines():
+            name = line if line in known else line.strip()
+            if not name:
+                continue
+            if name not in known:
+                raise ReadError(f"{file}: {name[:80]!r} has no XML file; add it, or take out the line.")
+            if found.setdefault(name, split) != split:
+                raise ReadError(f"{file}: {name[:80]!r} is in another split too; keep it in one.")
+    return found
+
+
+def _field(root: Path, file: Path, places: Sequence[str], split: str) -> LabelledField:
+    try:
+        tree = SafeET.fromstring(read_text(file, max_bytes=MAX_BYTES), forbid_dtd=True)
+    except (ET.ParseError, DefusedXmlException, ValueError) as error:
+        said = " ".join(str(error).split())[:200] or "it has a DTD"
+        raise WbcError(f"not readable XML ({said}); export it again.") from error
+    name = _text(tree, "filename")
+    if "/" in name:
+        raise WbcError(f"the image {name[:80]!r} is a path; write its plain name.")
+    images = [inside(root, f"{place}/{name}") for place in places]
+    image = next((path for path in images if path.is_file()), images[0])
+    height, width = image_size(image)
+    size = tree.find("size")
+    if size is not None:
+        told = number(_text(size, "height")), number(_text(size, "width"))
+        if told != (height, width):
+            raise WbcError(
+                f"its size is {told[1]:g} x {told[0]:g}, the image's {width} x {height}; correct it."
+            )
+    objects = tree.findall("object")
+    if len(objects) > MAX_OBJECTS:
+        raise WbcError(f"{len(objects):,} objects, more than {MAX_OBJECTS:,}; cut the image into fields.")
+    cells = tuple(_cell(one, name, (height, width)) for one in objects)
+    return LabelledField(name, image, height, width, split, cells, fov_id=name)
+
+
+def _cell(one: ET.Element, fov: str, size: tuple[int, int]) -> Cell:
+    edges = one.find("bndbox")
+    if edges is None:
+        raise WbcError("an object has no bndbox; add it.")
+    left, top, right, bottom = (number(_text(edges, tag)) for tag in ("xmin", "ymin", "xmax", "ymax"))
+    polygons = [polygon for polygon in one.findall("polygon") if len(polygon)]
+    # Of several parts no one is the outline; the box stands for all.
+    outline = _outline(polygons[0]) if len(polygons) == 1 else None
+    detection = Detection(BBox(top - 1, left - 1, bottom, right), outline)
+    return labelled_cell(one.findtext("cell_id") or "", fov, _text(one, "name"), detection, size)
+
+
+def _outline(polygon: ET.Element) -> Outline:
+    values = {coordinate.tag: number(coordinate.text or "") - 1 for coordinate in polygon}
+    count = len(values) // 2
+    if len(values) < len(polygon) or len(values) % 2:
+        raise WbcError("a polygon has a coordinate twice, or an odd number of them; correct it.")
+    try:
+        return Outline(tuple((values[f"y{i}"], values[f"x{i}"]) for i in range(1, count + 1)))
+    except KeyError as error:
+        raise WbcError(f"a polygon has no {error}; write x1, y1, x2, y2 and so on.") from error
+
+
+def _text(parent: ET.Element, tag: str) -> str:
+    text = parent.findtext(tag)
+    if not text:
+        raise WbcError(f"<{parent.tag}> has no {tag}; add it.")
+    return text

@@ -1,0 +1,268 @@
+"""Training sets as YOLO: one text file an image, one line a cell, in parts of the image's size.
+
+A box is ``class cx cy width height``, an outline ``class x1 y1 x2 y2 ...``. YOLO has no ids of cells; ours
+stand in ``cells.csv`` and come back while lines and labels still agree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.storage.atomic import write_text
+from napari_wbc.storage.formats.csv_set import (
+    check_fields,
+    labelled_cell,
+    naming,
+    number,
+    read_rows,
+    whole_set,
+    write_rows,
+)
+from napari_wbc.storage.formats.image_folder import images_in
+from napari_wbc.storage.formats.taxonomy import _check as check_yaml
+from napari_wbc.storage.guard import image_size, inside, read_text
+
+__all__ = ["image_place", "read_yolo", "write_yolo"]
+
+ID_COLUMNS = ("image", "line", "cell_id", "label")
+MAX_BYTES = 20_000_000
+MAX_YAML = 1_000_000
+MAX_LINES = 20_000
+
+Ids = Mapping[str, tuple[str, str]]
+"""Line -> id and label, of one image."""
+
+
+def image_place(field: LabelledField) -> str:
+    """Where the image of a field belongs, relative to the set."""
+    return f"images/{field.split}/{field.name}"
+
+
+def write_yolo(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
+    """Write ``data.yaml``, ``labels/SPLIT/STEM.txt`` and ``cells.csv``.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    fields : sequence of LabelledField
+    classes : sequence of str
+        Every label is one of them; a line says which by its place.
+
+    Raises
+    ------
+    WbcError
+        If a label is no class, two images of a split differ in their suffix only, or a file cannot be
+        written.
+    """
+    check_fields(fields, classes)
+    places = [PurePosixPath("labels", field.split, field.name).with_suffix(".txt") for field in fields]
+    _once([place.as_posix() for place in places])
+    used = {field.split for field in fields}
+    splits = {split: f"images/{split}" for split in SPLITS if split != "test" or split in used}
+    head = {**splits, "nc": len(classes), "names": list(classes)}
+    write_text(root / "data.yaml", yaml.safe_dump(head, sort_keys=False, allow_unicode=True))
+    index = {name: i for i, name in enumerate(classes)}
+    rows: list[list[object]] = []
+    for field, place in zip(fields, places, strict=True):
+        lines = [f"{index[cell.label]} {_position(field, cell)}\n" for cell in field.cells]
+        write_text(root / place, "".join(lines))
+        rows += [[image_place(field), i, c.cell_id, c.label] for i, c in enumerate(field.cells, start=1)]
+    write_rows(root / "cells.csv", ID_COLUMNS, rows)
+
+
+def _once(names: Sequence[str]) -> None:
+    seen = set[str]()
+    for name in names:
+        if name.casefold() in seen:
+            raise WbcError(f"two images would share {name}; rename one.")
+        seen.add(name.casefold())
+
+
+def _position(field: LabelledField, cell: Cell) -> str:
+    box, outline = cell.detection.bbox, cell.detection.outline
+    (row, col), height, width = box.center, field.height, field.width
+    if outline:
+        values = [part for r, c in outline.vertices for part in (c / width, r / height)]
+    else:
+        values = [col / width, row / height, box.width / width, box.height / height]
+    return " ".join(f"{value:.12g}" for value in values)
+
+
+def read_yolo(root: Path) -> tuple[LabelledField, ...]:
+    """Read a YOLO set of boxes and segments, ours or somebody else's.
+
+    Classes are those of ``data.yaml``, of the only YAML file, or of ``classes.txt``. Images and labels
+    lie where the YAML says, if that is inside the set; or in ``images/SPLIT`` and ``labels/SPLIT``; or in
+    ``SPLIT/images`` and ``SPLIT/labels``; or in ``images`` and ``labels``; or side by side. An image
+    without a label file shows no cell.
+
+    Raises
+    ------
+    ReadError
+        If a file is damaged, hostile, or does not fit its image.
+    """
+    fields = []
+    with naming(root):
+        head = _head(root)
+        classes, ids = _classes(root, head), _ids(root)
+        for split, images, labels in _folders(root, head):
+            for image, label in _pairs(root, images, labels):
+                size, ours = image_size(image), ids.get(image.relative_to(root).as_posix(), {})
+                cells = _cells(label, image.name, size, classes, ours)
+                fields.append(LabelledField(image.name, image, *size, split, cells, fov_id=image.name))
+    return whole_set(root, fields)
+
+
+def _head(root: Path) -> dict[object, object] | None:
+    """The YAML file, if there is one."""
+    names = [
+        "data.yaml",
+        "dataset.yaml",
+        *sorted(p.name for p in (*root.glob("*.yaml"), *root.glob("*.yml"))),
+    ]
+    found = list(dict.fromkeys(name for name in names if (root / name).is_file()))
+    if not found:
+        return None
+    if len(found) > 1 and found[0] not in names[:2]:
+        raise WbcError(f"{len(found)} YAML files and no data.yaml; give one this name.")
+    path = inside(root, found[0])
+    text = read_text(path, max_bytes=MAX_YAML)
+    try:
+        check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
+        head = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError, WbcError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ReadError(f"{path}: not readable YAML ({said}); export it again.") from error
+    if not isinstance(head, dict):
+        raise ReadError(f"{path}: says no names of classes; add 'names'.")
+    return head
+
+
+def _classes(root: Path, head: dict[object, object] | None) -> tuple[str, ...]:
+    if head is None:
+        for place in ("classes.txt", "labels/classes.txt"):
+            if (root / place).is_file():
+                return tuple(read_text(inside(root, place), max_bytes=MAX_YAML).splitlines())
+        raise WbcError("neither data.yaml nor classes.txt; choose the folder that holds one.")
+    names = head.get("names")
+    if isinstance(names, dict):
+        by_index = {str(key): name for key, name in names.items()}
+        names = [by_index.get(str(i)) for i in range(len(names))]
+    if not isinstance(names, list) or not all(type(name) in (str, int) for name in names):
+        raise WbcError("the YAML's 'names' is no list of names, nor 0: name, 1: name and so on; correct it.")
+    return tuple(str(name) for name in names)
+
+
+def _folders(root: Path, head: dict[object, object] | None) -> list[tuple[str, str, str]]:
+    """Splits with their folders of images and of labels."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for split in SPLITS:
+        names = (split, "valid") if split == "val" else (split,)
+        told = [_told(root, (head or {}).get(name)) for name in names]
+        known = [place for name in names for place in (f"images/{name}", f"{name}/images", name)]
+        place = next((p for p in (*told, *known) if p and (root / p).is_dir()), None)
+        if place and place not in found:  # some sets give the training images as validation too
+            found[place] = (split, place, _labels(root, place))
+    if not found:
+        place = "images" if (root / "images").is_dir() else "."
+        found[place] = ("train", place, _labels(root, place))
+    return list(found.values())
+
+
+def _told(root: Path, place: object) -> str | None:
+    """A folder that the YAML names, if it is inside the set."""
+    try:
+        # Roboflow's are relative to a folder that is not there.
+        name = str(place).removeprefix("../").removeprefix("./").rstrip("/")
+        inside(root, name)
+    except WbcError:
+        return None
+    return name if isinstance(place, str) else None
+
+
+def _labels(root: Path, images: str) -> str:
+    """Folder of labels: that of the images with the last ``images`` as ``labels``, if it is there."""
+    parts = images.split("/")
+    if "images" in parts:
+        last = len(parts) - 1 - parts[::-1].index("images")
+        place = "/".join([*parts[:last], "labels", *parts[last + 1 :]])
+        if (root / place).is_dir():
+            return place
+    return images
+
+
+def _pairs(root: Path, images: str, labels: str) -> Iterator[tuple[Path, Path]]:
+    files = images_in(root, images)
+    _once([f"{labels}/{file.stem}.txt" for file in files])
+    if labels != images:
+        stems = {file.stem for file in files} | {"classes"}
+        for file in sorted(inside(root, labels).glob("*.txt")):
+            if file.stem not in stems:
+                raise ReadError(f"{file}: has no image in {images}; add it, or remove the file.")
+    for file in files:
+        yield file, inside(root, f"{labels}/{file.stem}.txt")
+
+
+def _ids(root: Path) -> Mapping[str, Ids]:
+    """Our ids by image; none if somebody else's ``cells.csv`` is there."""
+    path = root / "cells.csv"
+    if not path.is_file():
+        return {}
+    header, rows = read_rows(inside(root, path.name))
+    if not set(ID_COLUMNS) <= set(header):
+        return {}
+    places = [header.index(name) for name in ID_COLUMNS]
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for row in rows:
+        image, line, cell_id, label = (row[place] for place in places)
+        found.setdefault(image, {})[line] = (cell_id, label)
+    return found
+
+
+def _cells(
+    label: Path, fov: str, size: tuple[int, int], classes: Sequence[str], ours: Ids
+) -> tuple[Cell, ...]:
+    lines = read_text(label, max_bytes=MAX_BYTES).splitlines() if label.exists() else []
+    if len(lines) > MAX_LINES:
+        raise ReadError(f"{label}: {len(lines):,} lines, more than {MAX_LINES:,}; cut the image into fields.")
+    cells = []
+    for line, values in enumerate(map(str.split, lines), start=1):
+        if values:
+            with naming(f"{label}, line {line}"):
+                name, detection = _class(values[0], classes), _detection(values[1:], size)
+                cells.append(labelled_cell("", fov, name, detection, size))
+    told = [ours.get(str(i), ("", "")) for i in range(1, len(ours) + 1)]
+    if [name for _, name in told] != [cell.label for cell in cells]:
+        return tuple(cells)
+    return tuple(replace(c, cell_id=i or c.cell_id) for c, (i, _) in zip(cells, told, strict=True))
+
+
+def _class(text: str, classes: Sequence[str]) -> str:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) < len(classes)):
+        raise WbcError(f"{text[:40]!r} is no number of a class, 0 to {len(classes) - 1}; correct it.")
+    return classes[int(text)]
+
+
+def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
+    """From ``cx cy width height`` or from ``x y`` of each vertex, in parts of the image's size."""
+    values = [number(text) for text in texts]
+    if any(not -0.5 <= value <= 1.5 for value in values):
+        raise WbcError("a number is not within -0.5 to 1.5; write parts of the image's size.")
+    if len(values) < 4 or len(values) % 2:
+        raise WbcError(f"{len(values)} numbers are neither a box (4) nor an outline (6, 8, ...); correct it.")
+    height, width = size
+    if len(values) == 4:
+        x, y, w, h = values
+        box = BBox((y - h / 2) * height, (x - w / 2) * width, (y + h / 2) * height, (x + w / 2) * width)
+        return Detection(box)
+    outline = Outline(tuple((y * height, x * width) for x, y in zip(values[::2], values[1::2], strict=True)))
+    return Detection(outline.bbox, outline)

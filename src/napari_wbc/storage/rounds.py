@@ -1,0 +1,323 @@
+"""Rounds of a training set: folders ``round-1``, ``round-2`` ..., in any format, with a manifest each.
+
+Invariant: a round appears whole, by one rename, or not at all, and is never written to again; so weights can
+name what they were trained on, and an interrupted export leaves the rounds before it as they were.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.atomic import make_folder
+from napari_wbc.storage.formats import coco, csv_set, geojson, image_folder, voc, yolo
+from napari_wbc.storage.formats.manifest import MANIFEST, Manifest, check_files, read_manifest, write_manifest
+
+__all__ = ["FORMATS", "SetContent", "newest_round", "read_set", "write_round_steps"]
+
+Pixels = Callable[[LabelledField], npt.NDArray[np.uint8]]
+_ROUND = re.compile(r"round-([1-9]\d{0,5})")
+_PART = ".part"
+CROPS = "image-folder"
+"""The format that holds crops and no fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """One format: where it wants an image, its writer and its reader."""
+
+    place: Callable[[LabelledField], str]
+    write: Callable[[Path, Sequence[LabelledField], Sequence[str]], None]
+    read: Callable[[Path], tuple[LabelledField, ...]]
+
+
+def _nothing(_root: Path, _fields: Sequence[LabelledField], _classes: Sequence[str]) -> None:
+    """Our own format is the manifest, which every round has."""
+
+
+def _with_rle(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
+    coco.write_coco(root, fields, classes, masks="rle")
+
+
+def _by_manifest(root: Path) -> tuple[LabelledField, ...]:
+    return read_manifest(root).fields
+
+
+FORMATS: Mapping[str, _Format] = {
+    "wbc": _Format(lambda field: f"images/{field.name}", _nothing, _by_manifest),
+    "coco": _Format(coco.image_place, coco.write_coco, coco.read_coco),
+    "coco-rle": _Format(coco.image_place, _with_rle, coco.read_coco),
+    "voc": _Format(voc.image_place, voc.write_voc, voc.read_voc),
+    "yolo": _Format(yolo.image_place, yolo.write_yolo, yolo.read_yolo),
+    "geojson": _Format(geojson.image_place, geojson.write_geojson_set, geojson.read_geojson_set),
+    "csv": _Format(csv_set.image_place, csv_set.write_csv_set, csv_set.read_csv_set),
+    CROPS: _Format(image_folder.image_place, _nothing, image_folder.read_image_folder),
+}
+"""By name; ``wbc`` is our own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetContent:
+    """What a training set holds.
+
+    Parameters
+    ----------
+    name : str
+        Of the set's folder or file.
+    format : str
+        One of :data:`FORMATS`.
+    fields : tuple of LabelledField
+    classes : tuple of str
+        Labels in the order of the set, or of the alphabet where it has none.
+    made : mapping
+        Provenance, as the manifest tells it; empty without one.
+    """
+
+    name: str
+    format: str
+    fields: tuple[LabelledField, ...]
+    classes: tuple[str, ...]
+    made: Mapping[str, Any]
+
+
+def newest_round(folder: Path) -> Path | None:
+    """The last round in a folder, None where there is none."""
+    if not folder.is_dir():
+        return None
+    rounds = [
+        (int(m[1]), one) for one in folder.iterdir() if (m := _ROUND.fullmatch(one.name)) and one.is_dir()
+    ]
+    return max(rounds)[1] if rounds else None
+
+
+def write_round_steps(
+    folder: Path,
+    fields: Sequence[LabelledField],
+    classes: Sequence[str],
+    *,
+    written_as: str,
+    made: Mapping[str, Any],
+    pixels: Pixels,
+) -> Steps[Path]:
+    """Write the next round.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the set.
+    fields : sequence of LabelledField
+        Their paths are where the images are now.
+    classes : sequence of str
+    written_as : str
+        One of :data:`FORMATS`.
+    made : mapping
+        Provenance, as JSON values.
+    pixels : callable
+        Pixels of a field, for a format that holds crops.
+
+    Returns
+    -------
+    Path
+        Of the round.
+
+    Raises
+    ------
+    WbcError
+        If there is no such format, the set is being written to by another program, or it cannot be written;
+        there is no new round then.
+    """
+    if written_as not in FORMATS:
+        raise WbcError(f"No format {written_as!r}; choose one of: {', '.join(FORMATS)}.")
+    make_folder(folder)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise WbcError(f"{folder}: another export into this set is running; wait for it.") from error
+    part = folder / _PART
+    try:
+        shutil.rmtree(part, ignore_errors=True)  # of an export that was interrupted
+        before = newest_round(folder)
+        number = int(before.name.removeprefix("round-")) + 1 if before else 1
+        part.mkdir()
+        yield from _fill_steps(part, before, fields, classes, written_as=written_as, made=made, pixels=pixels)
+        _sync(part)
+        done = folder / f"round-{number}"
+        part.rename(done)
+        _sync_one(folder)
+        return done
+    except OSError as error:
+        raise WbcError(
+            f"{folder}: cannot be written ({error.strerror or error}); choose another place."
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        lock.release()
+
+
+def _fill_steps(
+    part: Path,
+    before: Path | None,
+    fields: Sequence[LabelledField],
+    classes: Sequence[str],
+    *,
+    written_as: str,
+    made: Mapping[str, Any],
+    pixels: Pixels,
+) -> Steps[None]:
+    """All files of a round."""
+    kind = FORMATS[written_as]
+    if written_as == CROPS:
+        for done, field in enumerate(fields, start=1):
+            yield Progress("cutting crops", done, len(fields))
+            image_folder.write_crops(part, field, pixels(field))
+        image_folder.write_table(part, fields)
+    else:
+        known = _known_images(before)
+        for done, field in enumerate(fields, start=1):
+            yield Progress("copying images", done, len(fields))
+            target = part / kind.place(field)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _take(known.get(field.sha256), field.path, target)
+    yield Progress("writing labels", 0, len(fields))
+    kind.write(part, fields, classes)
+    write_manifest(part, fields, classes, place=kind.place, made={**made, "written_as": written_as})
+    yield Progress("writing labels", len(fields), len(fields))
+
+
+def _known_images(before: Path | None) -> dict[str, Path]:
+    """Images of the round before, by sha256: an unchanged one takes no room twice."""
+    if before is None:
+        return {}
+    try:
+        files = read_manifest(before).files
+    except WbcError:
+        return {}  # a person may have deleted what is not needed; the images are copied then
+    return {sha256: before / name for name, sha256 in files.items()}
+
+
+def _take(known: Path | None, source: Path, target: Path) -> None:
+    """A link to a file that does not change any more, else a copy."""
+    if known is not None:
+        try:
+            os.link(known, target)
+            return
+        except OSError:
+            pass  # another file system, or one without links
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise ReadError(f"{source}: the image cannot be copied ({error.strerror or error}).") from error
+
+
+def _sync(root: Path) -> None:
+    """Have the disk hold every file, before the rename tells of them."""
+    if os.name != "posix":
+        return
+    for folder, _, names in os.walk(root):
+        for name in names:
+            _sync_one(Path(folder, name))
+        _sync_one(Path(folder))
+
+
+def _sync_one(path: Path) -> None:
+    if os.name == "posix":
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def read_set(path: Path, written_as: str = "") -> SetContent:
+    """Read a training set: ours of any format, or somebody else's.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of a set (its newest round is read), of a round, or of another tool, or a file of it.
+    written_as : str
+        One of :data:`FORMATS`; told from the files where empty.
+
+    Raises
+    ------
+    WbcError
+        If it is none, or holds what cannot be trusted.
+    """
+    root = path if path.is_dir() else path.parent
+    if not path.exists():
+        raise ReadError(f"{path}: no such file or folder; check the path.")
+    if path.suffix == ".json" and root.name == "annotations":
+        root = root.parent
+    name = root.resolve().name
+    if (newest := newest_round(root)) is not None:
+        root = newest
+    elif _ROUND.fullmatch(name):
+        name = root.resolve().parent.name
+    manifest = _manifest(root)
+    kind = written_as or (
+        str(manifest.made.get("written_as", "wbc")) if manifest else _told_format(root, path)
+    )
+    if kind not in FORMATS:
+        raise WbcError(f"{path}: no format {kind!r}; choose one of: {', '.join(FORMATS)}.")
+    if manifest and kind != CROPS and not check_files(root, manifest):
+        fields = manifest.fields
+    else:
+        fields = FORMATS[kind].read(root)
+        fields = _completed(fields, manifest) if manifest else fields
+    if not any(field.cells for field in fields):
+        raise ReadError(f"{path}: no labelled cell in this set ({kind}); check the path and the format.")
+    labels = sorted({cell.label for field in fields for cell in field.cells})
+    known = [one for one in manifest.classes if one in labels] if manifest else []
+    classes = (*known, *(one for one in labels if one not in known))
+    return SetContent(name, kind, fields, classes, manifest.made if manifest else {})
+
+
+def _manifest(root: Path) -> Manifest | None:
+    return read_manifest(root) if (root / MANIFEST).is_file() else None
+
+
+def _completed(fields: Sequence[LabelledField], manifest: Manifest) -> tuple[LabelledField, ...]:
+    """Fields that another tool may have changed, with what only the manifest knows of them."""
+    known = {field.name: field for field in manifest.fields}
+    return tuple(
+        replace(field, slide=own.slide, fov_id=own.fov_id, sha256=own.sha256)
+        if (own := known.get(field.name))
+        else field
+        for field in fields
+    )
+
+
+def _told_format(root: Path, path: Path) -> str:
+    """The format of a set without a manifest, by the files that only it has."""
+    if path.is_file():
+        by_suffix = {".json": "coco", ".geojson": "geojson", ".csv": "csv", ".yaml": "yolo", ".yml": "yolo"}
+        if (kind := by_suffix.get(path.suffix.lower())) is None:
+            raise ReadError(
+                f"{path}: no training set; name its folder, or a JSON, GeoJSON, CSV or YAML file."
+            )
+        return kind
+    signs = (
+        ("geojson", ("*.geojson", "geojson/*.geojson")),
+        ("yolo", ("*.yaml", "*.yml", "classes.txt", "labels/*.txt", "labels/*/*.txt", "*/labels/*.txt")),
+        ("voc", ("*.xml", "Annotations/*.xml", "*/*.xml")),
+        ("coco", ("*.json", "annotations/*.json", "*/*.json")),
+        (CROPS, ("crops.csv",)),
+        ("csv", ("*.csv",)),
+    )
+    for kind, patterns in signs:
+        if any(next(root.glob(pattern), None) is not None for pattern in patterns):
+            return kind
+    return CROPS

@@ -1,0 +1,348 @@
+"""The loop on the screen: reviewed cells into a set, a model that goes on from it, which of two is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.pipeline.compare import Comparison, compare_steps
+from napari_wbc.pipeline.finetune import finetune_steps, run_folder
+from napari_wbc.pipeline.import_set import ImportedSet, Incoming, import_set_steps, look_steps
+from napari_wbc.pipeline.training_sets import ExportedSet, export_set_steps
+from napari_wbc.session.session import Session
+from napari_wbc.storage.rounds import FORMATS
+from napari_wbc.train.comparison_plots import draw_pictures
+from napari_wbc.weights.library import Library
+from napari_wbc.widgets.comparison import ComparisonView
+from napari_wbc.widgets.curves import Curves
+from napari_wbc.widgets.layout import group, row
+from napari_wbc.widgets.library import LibraryWidget
+from napari_wbc.widgets.mapping import MappingDialog
+from napari_wbc.widgets.model import settings
+from napari_wbc.widgets.progress import JobBar
+from napari_wbc.widgets.project import projects_folder
+
+__all__ = ["TrainPanel"]
+
+SET = "training_set"
+"""Of the settings: the set that is worked on."""
+SET_TIP = "Folder of the training set; each export adds a round to it, and earlier rounds stay as they are"
+FORMAT_TIP = "wbc is read back whole; the others are for other tools"
+OLD_TIP = "Training sets that the model knows: a part of them is learnt again, so that they are not forgotten"
+
+
+class TrainPanel(QWidget):
+    """Export, import, fine-tune, compare, adopt.
+
+    Parameters
+    ----------
+    session : Session
+    project : callable
+        File of the project that is open, None where there is none.
+    weights : callable
+        Name or file of the chosen classifier, from which training goes on.
+    library : Library, optional
+        The person's own where None.
+    """
+
+    said = Signal(str)
+    """With one line for the person at the screen."""
+    model_wanted = Signal(str)
+    """With the name or file of weights to choose."""
+    project_wanted = Signal(object)
+    """With the path of a project to open."""
+
+    def __init__(
+        self,
+        session: Session,
+        project: Callable[[], Path | None],
+        weights: Callable[[], str],
+        library: Library | None = None,
+    ) -> None:
+        super().__init__()
+        self.session, self._project, self._weights = session, project, weights
+        self.models = Library() if library is None else library
+        self._pair: tuple[str, str] | None = None
+        self._dialogs: dict[str, QDialog] = {}
+        self._build()
+        self._connect()
+
+    def _build(self) -> None:
+        kept = str(settings().value(SET, "") or "")
+        self.folder = QLineEdit(kept or str(projects_folder().parent / "training-set"))
+        self.folder.setToolTip(SET_TIP)
+        self.choose_folder = QPushButton("…")
+        self.choose_folder.setToolTip("Choose another training set")
+        self.format = QComboBox()
+        self.format.addItems(list(FORMATS))
+        self.format.setToolTip(FORMAT_TIP)
+        self.export = QPushButton("Add reviewed cells")
+        self.export.setToolTip("Write the reviewed cells of this project as the next round of the set")
+        self.bring = QPushButton("Import…")
+        self.bring.setToolTip(
+            "Another set (COCO, VOC, YOLO, GeoJSON, CSV, folders, .zip) as a project to review"
+        )
+        self.old = QListWidget()
+        self.old.setMaximumHeight(44)
+        self.old.setToolTip(OLD_TIP)
+        self.add_old, self.drop_old = QPushButton("+"), QPushButton("-")
+        self.add_old.setToolTip("Add an old training set")
+        self.drop_old.setToolTip("Take the selected one out")
+        self.new_classes = QLineEdit()
+        self.new_classes.setPlaceholderText("new classes, with commas between")
+        self.freeze = QCheckBox("Only the last layer")
+        self.freeze.setToolTip("Quicker, forgets less, gains less")
+        self.tune = QPushButton("Fine-tune")
+        self.tune.setToolTip(
+            "Go on training the chosen model with the set; a cancelled run goes on where it was"
+        )
+        self.compare = QPushButton("Compare…")
+        self.compare.setToolTip("Old and new model on the test slides of the sets, before you adopt one")
+        self.browse = QPushButton("Models…")
+        self.browse.setToolTip("All models with their parents: adopt, roll back, export, import")
+        self.jobs, self.curves = JobBar(), Curves()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(
+            group(
+                "Training set",
+                row(self.folder, self.choose_folder),
+                row(self.format, self.export, self.bring),
+            )
+        )
+        layout.addWidget(
+            group(
+                "Model",
+                row(QLabel("Old sets"), self.old, self.add_old, self.drop_old),
+                row(self.new_classes, self.freeze),
+                row(self.tune, self.compare, self.browse),
+                self.jobs,
+                self.curves,
+            )
+        )
+
+    def _connect(self) -> None:
+        for button, action in (
+            (self.choose_folder, self._ask_folder),
+            (self.export, self.export_project),
+            (self.bring, self._ask_import),
+            (self.add_old, self._ask_old),
+            (self.tune, self.finetune),
+            (self.compare, self.compare_models),
+            (self.browse, self.show_library),
+        ):
+            button.clicked.connect(partial(self._tried, action))
+        self.drop_old.clicked.connect(lambda: self.old.takeItem(self.old.currentRow()))
+        self.jobs.said.connect(self.said)
+        self.jobs.progressed.connect(self._on_progress)
+        self.jobs.running_changed.connect(self._set_running)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is exported, imported, trained or compared."""
+        return self.jobs.running
+
+    def close_session(self) -> None:
+        """Stop work; touches no widget but the dialogs."""
+        self.jobs.cancel()
+        for dialog in self._dialogs.values():
+            dialog.close()
+
+    def set_folder(self) -> Path:
+        """Folder of the training set."""
+        text = self.folder.text().strip()
+        if not text:
+            raise WbcError("No training set; choose a folder for it.")
+        settings().setValue(SET, text)
+        return Path(text).expanduser()
+
+    def old_sets(self) -> list[str]:
+        """Training sets that are learnt again."""
+        return [self.old.item(i).text() for i in range(self.old.count())]
+
+    def _sets(self) -> list[str | Path]:
+        return [self.set_folder(), *self.old_sets()]
+
+    def export_project(self) -> None:
+        """Write the reviewed cells of the open project as the next round of the set."""
+        project, folder, kind = self._project(), self.set_folder(), self.format.currentText()
+        if project is None:
+            raise WbcError("No project is open; open a folder of fields first.")
+        if not self.session.flush():
+            raise WbcError(f"What you did is not saved: {self.session.saved.why}.")
+        reading = self.session.reading
+        self.jobs.start(
+            lambda: export_set_steps([project], folder, written_as=kind, reading=reading), self._on_exported
+        )
+
+    def import_set(self, path: Path) -> None:
+        """Show what a set would bring, then bring it."""
+        taxonomy = self.session.taxonomy
+        self.jobs.start(lambda: look_steps(path, taxonomy=taxonomy), partial(self._on_looked, path))
+
+    def finetune(self) -> None:
+        """Go on training the chosen model with the set."""
+        start, sets, old = self._weights(), [self.set_folder()], self.old_sets()
+        fresh = [name.strip() for name in self.new_classes.text().split(",") if name.strip()]
+        options: dict[str, Any] = {"new_classes": fresh, "freeze": self.freeze.isChecked()}
+        runs = self.models.folder / "runs"
+        self.curves.clear()
+        self.jobs.start(
+            lambda: finetune_steps(
+                sets, run_folder(runs, sets, start, old, **options), start=start, old=old, **options
+            ),
+            partial(self._on_tuned, start),
+        )
+
+    def compare_models(self) -> None:
+        """Compare the model that was tuned last with the one it started from, on the sets' test cells."""
+        if self._pair is None:
+            raise WbcError("Fine-tune first: what is compared is the new model and the one it started from.")
+        (old, new), sets = self._pair, self._sets()
+        self.jobs.start(lambda: _compared_steps(sets, old, new), self._on_compared)
+
+    def show_library(self) -> None:
+        """Browse the models."""
+        if "library" not in self._dialogs:
+            self.library = LibraryWidget(self.models)
+            self.library.said.connect(self.said)
+            self.library.adopted.connect(self.model_wanted)
+            self._dialogs["library"] = self._dialog(self.library, "Models", 720, 420)
+        self.library.refresh()
+        self._show("library")
+
+    def _on_progress(self, progress: Progress) -> None:
+        if progress.values:
+            self.curves.add(progress.values)
+
+    def _on_exported(self, done: ExportedSet) -> None:
+        failed = f"; {len(done.failures)} fields failed: {done.failures[0].message}" if done.failures else ""
+        splits = ", ".join(
+            f"{sum(n for (one, _), n in done.cells.items() if one == split)} {split}"
+            for split in ("train", "val", "test")
+        )
+        self.said.emit(
+            f"{sum(done.cells.values())} cells ({splits}) in {done.folder}; {done.added} new, "
+            f"{done.relabelled} relabelled, {done.removed} gone{failed}"
+        )
+
+    def _on_looked(self, path: Path, incoming: Incoming) -> None:
+        dialog = MappingDialog(incoming, self.session.taxonomy, self)
+        if dialog.exec():
+            self.bring_in(path, incoming.content.name, dialog.value())
+
+    def bring_in(self, path: Path, name: str, mapping: dict[str, str]) -> None:
+        """Import a set into a new project."""
+        taxonomy, project = self.session.taxonomy, projects_folder() / f"{name}.wbc"
+        number = 1
+        while project.exists():
+            number += 1
+            project = project.with_name(f"{name}-{number}.wbc")
+        self.jobs.start(
+            lambda: import_set_steps(path, project, mapping=mapping, taxonomy=taxonomy), self._on_imported
+        )
+
+    def _on_imported(self, done: ImportedSet) -> None:
+        failed = f"; {len(done.failures)} fields failed" if done.failures else ""
+        self.said.emit(f"{done.cells} cells of {len(done.slides)} slides in {done.project}{failed}")
+        self.project_wanted.emit(done.project)
+
+    def _on_tuned(self, start: str, trained: Any) -> None:
+        model = self.models.add(trained.weights)
+        self._pair = (start, str(model.path))
+        self.said.emit(
+            f"{model.name} is ready, and not in use yet. Next: Compare… on cells that neither model has seen."
+        )
+
+    def _on_compared(self, result: tuple[Comparison, bytes]) -> None:
+        comparison, picture = result
+        if "comparison" not in self._dialogs:
+            self.comparison = ComparisonView()
+            self.comparison.adopt_chosen.connect(partial(self._tried, self.adopt))
+            self.comparison.keep_chosen.connect(self._keep)
+            self._dialogs["comparison"] = self._dialog(self.comparison, "Old and new model", 900, 760)
+        self.comparison.show_comparison(comparison, picture)
+        self._show("comparison")
+
+    def adopt(self) -> None:
+        """Use the new model from now on."""
+        shown = self.comparison.value()
+        assert shown is not None
+        assert self._pair is not None
+        new = self._pair[1]
+        self.models.adopt(self.models.find(new), why=shown.measures.why)
+        self.model_wanted.emit(new)
+        self._dialogs["comparison"].close()
+
+    def _keep(self) -> None:
+        self._dialogs["comparison"].close()
+        self.said.emit("The old model stays in use; the new one is kept among the models.")
+
+    def _dialog(self, inside: QWidget, title: str, width: int, height: int) -> QDialog:
+        dialog = QDialog(self)
+        dialog.setWindowTitle(title)
+        layout = QVBoxLayout(dialog)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(inside)
+        dialog.resize(width, height)
+        return dialog
+
+    def _show(self, name: str) -> None:
+        dialog = self._dialogs[name]
+        dialog.show()
+        dialog.raise_()
+        dialog.activateWindow()
+
+    def _ask_folder(self) -> None:
+        if folder := QFileDialog.getExistingDirectory(self, "Training set", self.folder.text()):
+            self.folder.setText(folder)
+            self.set_folder()
+
+    def _ask_old(self) -> None:
+        if folder := QFileDialog.getExistingDirectory(self, "An old training set", self.folder.text()):
+            self.old.addItem(folder)
+
+    def _ask_import(self) -> None:
+        kinds = "Training sets (*.zip *.json *.geojson *.csv *.yaml *.yml *.xml);;All files (*)"
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Import a training set: any file of it, or its .zip", "", kinds
+        )
+        if name:
+            path = Path(name)
+            self.import_set(path.parent if path.suffix.lower() == ".xml" else path)
+
+    def _set_running(self, running: bool) -> None:
+        for button in (self.export, self.bring, self.tune, self.compare):
+            button.setEnabled(not running)
+
+    def _tried(self, action: Callable[[], Any], *_signal: Any) -> None:
+        try:
+            action()
+        except WbcError as error:
+            self.said.emit(str(error))
+
+
+def _compared_steps(sets: list[str | Path], old: str, new: str) -> Steps[tuple[Comparison, bytes]]:
+    """A comparison, and both confusion matrices as PNG, which take too long to draw for the window's thread."""
+    comparison = yield from compare_steps(sets, old, new)
+    yield Progress("drawing", 0, 0)
+    return comparison, draw_pictures(comparison)["confusion"]

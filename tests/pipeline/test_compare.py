@@ -1,0 +1,255 @@
+"""Two classifiers on the same cells: none that was trained on, one taxonomy, and a report with every number."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_wbc.classify.networks import build_network
+from napari_wbc.classify.preset import Preset
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import run
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, TWO_CLASSES
+from napari_wbc.model.taxonomy_dict import taxonomy_of_names
+from napari_wbc.pipeline import compare
+from napari_wbc.pipeline.compare import compare_steps, leaks, write_comparison
+from napari_wbc.pipeline.evaluate import evaluate_steps, read_training_sets
+from napari_wbc.train.comparison import Verdict
+from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.store import load_weights, save_weights
+
+LABELS = ("neutrophil", "band neutrophil", "monocyte", "platelet", "blast", "lymphocyte")
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Two fields with a cell a label each, one a laboratory, and one more field with a single cell."""
+    folder = tmp_path_factory.mktemp("cells")
+    rng = np.random.default_rng(0)
+    lines = ["path,label,split,source,top,left,bottom,right"]
+    for k in range(2):
+        Image.fromarray(rng.integers(0, 256, (60, 240, 3), dtype=np.uint8)).save(folder / f"{k}.png")
+        for i, label in enumerate(LABELS):
+            lines.append(f"{k}.png,{label},test,lab {k},5,{38 * i + 2},41,{38 * i + 38}")
+    Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).save(folder / "one.png")
+    lines.append("one.png,monocyte,test,lab 0,,,,")
+    path = folder / "cells.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """Other untrained weights."""
+
+    def make(name="other", seed=1, size=32, taxonomy=EIGHT_CLASSES, **card):
+        torch.manual_seed(seed)
+        path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
+        preset = asdict(Preset(size=size))
+        told = ModelCard(name, "1", "cdnn", taxonomy.names, preset, taxonomy=taxonomy.to_dict(), **card)
+        save_weights(path, build_network("cdnn", len(taxonomy.names)).state_dict(), told)
+        return path
+
+    return make
+
+
+def compared(manifest, old, new, **options):
+    return run(compare_steps([manifest], old, new, device="cpu", **{"heat": False} | options))
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_split_without_cells_is_told(manifest, weights):
+    with pytest.raises(WbcError, match="no cell in the split 'val'"):
+        compared(manifest, weights, weights, split="val")
+
+
+def test_both_say_what_each_says_alone(manifest, weights, other):
+    new = other(size=48)
+    found = compared(manifest, weights, new)
+    for answers, file in ((found.old, weights), (found.new, new)):
+        alone = run(evaluate_steps([manifest], weights=file, device="cpu"))
+        assert answers.model_id == alone.model_id
+        np.testing.assert_array_equal(found.truth, alone.truth)
+        np.testing.assert_allclose(answers.probabilities, alone.probabilities, atol=1e-6)
+    assert found.taxonomy is EIGHT_CLASSES or found.taxonomy == EIGHT_CLASSES
+    assert [cell.label for cell in found.cells] == [found.taxonomy.names[k] for k in found.truth]
+    assert "Cells left out, no class of the taxonomy: 2 blast." in found.notes
+
+
+def test_only_crops_of_changed_cells_are_kept(manifest, weights, other):
+    found = compared(manifest, weights, other())
+    changed = [what for what in found.outcomes if what in ("fixed", "broken")]
+    assert found.crops.shape == (len(changed), 32, 32, 3)
+    for kind in ("fixed", "broken"):
+        assert [i for i, _crop in found.changed(kind)] == [
+            i for i, what in enumerate(found.outcomes) if what == kind
+        ]
+    assert changed.count("fixed") == found.measures.overall.fixed
+    assert changed.count("broken") == found.measures.overall.broken
+
+
+def test_crops_are_cut_once_where_presets_cut_alike(manifest, weights, other):
+    def cuts(new):
+        steps = [p.step for p in compare_steps([manifest], weights, new, device="cpu", heat=False)]
+        return steps.count("cutting crops")
+
+    assert cuts(other(size=32)) == 3  # one a field
+    assert cuts(other(size=48)) == 6
+
+
+def test_a_model_against_itself_is_undecided(manifest, weights):
+    found = compared(manifest, weights, weights)
+    assert (found.measures.verdict, len(found.crops)) == (Verdict.UNDECIDED, 0)
+    assert "nothing tells them apart on 11 cells" in found.measures.why
+
+
+def test_each_model_has_its_own_threshold(manifest, weights, other):
+    found = compared(manifest, weights, other(threshold=1.0))
+    assert found.old.sure.all()
+    assert not found.new.sure.any()
+    assert found.measures.overall.new.unidentified == 1
+
+
+def test_new_classes_are_compared_by_and_what_the_old_cannot_know_is_said(manifest, weights, other):
+    more = taxonomy_of_names("nine", [*EIGHT_CLASSES.names, "blast"])
+    found = compared(manifest, weights, other(taxonomy=more))
+    assert found.taxonomy == more
+    assert "The old model does not know blast, so it cannot be right on 2 cells." in found.notes
+    assert not found.old.probabilities[:, -1].any()
+
+
+def test_a_taxonomy_may_be_given(manifest, weights, other):
+    found = compared(manifest, weights, other(), taxonomy=TWO_CLASSES)
+    assert found.taxonomy is TWO_CLASSES
+    assert any("immature granulocyte, erythroblast, platelet are no class here" in n for n in found.notes)
+
+
+def test_cells_of_images_that_were_trained_on_are_left_out(manifest, weights, other):
+    images = [sha256(manifest.parent / "0.png"), "0" * 64]
+    found = compared(manifest, weights, other(provenance={"training_images": images}))
+    assert {cell.path.name for cell in found.cells} == {"1.png", "one.png"}
+    assert "6 cells are of images the new model was trained on; they were left out." in found.notes
+    assert sum("does not list the images" in note for note in found.notes) == 1
+
+
+def test_nothing_is_left_where_all_images_were_trained_on(manifest, weights, other):
+    known = {"training_images": [sha256(path) for path in manifest.parent.glob("*.png")]}
+    with pytest.raises(WbcError, match="Every held-out image"):
+        compared(manifest, other(provenance=known), weights)
+
+
+@pytest.mark.parametrize("listed", [None, [], "abc", 3, [3, None]])
+def test_a_card_that_lists_no_images_knows_none(listed, manifest):
+    cells = read_training_sets([manifest])
+    card = ModelCard("m", "1", "cdnn", ("a",), {}, provenance={"training_images": listed})
+    assert not leaks(cells, dict.fromkeys((cell.path for cell in cells), "c"), card).any()
+
+
+def test_an_image_that_is_gone_is_told_before_crops_are_cut(manifest, weights, other, tmp_path):
+    rows = "path,label,split,source,top,left,bottom,right\ngone.png,monocyte,test,lab,,,,\n"
+    (tmp_path / "cells.csv").write_text(rows)
+    with pytest.raises(WbcError, match=r"gone\.png"):
+        compared(tmp_path / "cells.csv", weights, other(provenance={"training_images": ["a"]}))
+
+
+def test_the_heat_is_of_cells_that_both_have_right(manifest, weights, other):
+    found = compared(manifest, weights, other(size=48), heat=True)
+    if "both right" in found.outcomes:
+        assert all(0 <= share <= 1 for share in found.heat)
+    same = compared(manifest, weights, weights, heat=True)
+    assert same.heat is not None
+    assert same.heat[0] == same.heat[1]
+
+
+def test_heat_that_cannot_be_had_is_told(manifest, weights, monkeypatch):
+    def none(*_arguments, **_options):
+        raise WbcError("No map.")
+
+    monkeypatch.setattr(compare, "Attributor", none)
+    found = compared(manifest, weights, weights, heat=True)
+    assert found.heat is None
+    assert "Where the models look is not compared: No map." in found.notes
+
+
+def test_unknown_slides_are_told_by_source(manifest, weights):
+    notes = compared(manifest, weights, weights).notes
+    assert [note.split(":")[0] for note in notes if "slides are not known" in note] == ["lab 0", "lab 1"]
+
+
+def test_work_ends_where_it_is_cancelled(manifest, weights):
+    steps = compare_steps([manifest], weights, weights, device="cpu")
+    assert next(steps).step == "loading weights"
+    steps.close()
+
+
+def test_everything_is_written(manifest, weights, other, tmp_path):
+    found = compared(manifest, weights, other(name="<b>new</b>"), heat=True)
+    out = tmp_path / "new" / "out"
+    write_comparison(found, str(out))
+    assert sorted(path.name for path in out.iterdir()) == [
+        "calibration.png",
+        "cells.csv",
+        "changed.png",
+        "comparison.json",
+        "confusion.png",
+        "difference.png",
+        "report.html",
+    ]
+    written = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+    overall = found.measures.overall
+    assert (written["old"], written["new"]) == (found.old.model_id, found.new.model_id)
+    assert written["verdict"] == found.measures.verdict
+    assert written["overall"]["balanced_accuracy"] == dict(
+        zip(("value", "low", "high"), overall.balanced_accuracy, strict=True)
+    )
+    assert list(written["by_source"]) == ["lab 0", "lab 1"]
+    assert "Research use only" in written["use"]
+    with (out / "cells.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["what"] for row in rows] == found.outcomes
+    assert [row["truth"] for row in rows] == [cell.label for cell in found.cells]
+    assert {"path", "cell_id", "slide", "source", "old", "new", "old_confidence", "new_label"} <= set(rows[0])
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.index(found.measures.verdict.capitalize()) < page.index("<table>")
+    assert "&lt;b&gt;new&lt;/b&gt;" in page
+    assert "<b>new</b>" not in page
+    assert page.count("data:image/png;base64,") == 4
+    assert "http" not in page
+    assert "Research use only" in page
+
+
+def test_a_model_that_identifies_nothing_is_written_as_null(manifest, weights, other, tmp_path):
+    write_comparison(compared(manifest, weights, other(threshold=1.0)), tmp_path)
+    written = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    assert written["overall"]["new"]["errors"] is None
+
+
+@pytest.mark.real
+def test_a_perturbed_copy_of_the_shipped_weights_is_not_adopted(real_data, tmp_path):
+    from napari_wbc.weights.registry import find_weights
+
+    lines = ["path,label,split,source,top,left,bottom,right"]
+    root = real_data / "bccd"
+    with (root / "labels.csv").open(encoding="utf-8") as file:
+        labels = {int(row["Image"]): row["Category"].lower() for row in csv.DictReader(file)}
+    kept = [(n, label) for n, label in labels.items() if label in EIGHT_CLASSES.names][:24]
+    for n, label in kept:
+        lines.append(f"{root / 'JPEGImages' / f'BloodImage_{n:05}.jpg'},{label},test,bccd,,,,")
+    (tmp_path / "cells.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tensors, card = load_weights(find_weights("cdnn"))
+    tensors["head.weight"] = torch.roll(tensors["head.weight"], 1, 0)
+    worse = tmp_path / "worse.safetensors"
+    save_weights(worse, tensors, replace(card, name="worse"))
+    found = compared(tmp_path / "cells.csv", "cdnn", worse)
+    assert found.measures.verdict is Verdict.KEEP
+    assert compared(tmp_path / "cells.csv", worse, "cdnn").measures.verdict is Verdict.ADOPT

@@ -1,0 +1,297 @@
+"""Reviewed projects as training sets, and training sets as projects."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from napari_wbc.cli.app import app
+from napari_wbc.errors import WbcError
+from napari_wbc.imaging.read import open_slide
+from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.progress import run
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, UNIDENTIFIED
+from napari_wbc.model.training_set import split_of
+from napari_wbc.pipeline.import_set import import_set_steps, look_steps, suggested_class
+from napari_wbc.pipeline.project import project_analysis
+from napari_wbc.pipeline.training_sets import export_set_steps
+from napari_wbc.session.session import Session
+from napari_wbc.storage.formats.manifest import read_manifest
+from napari_wbc.storage.rounds import FORMATS, read_set
+from napari_wbc.storage.workspace import create_workspace, open_workspace
+from napari_wbc.storage.workspace.images import check_images_steps
+from napari_wbc.train.dataset import read_training_set
+
+SAID = Prediction(EIGHT_CLASSES.names, (0.3, *[0.1] * 7), 0.0, "tiny 1 (0)")
+LABELS = {
+    "1.png": ["neutrophil", "monocyte", NOT_CLASSED],
+    "2.png": ["basophil", None],
+    "3.png": [UNIDENTIFIED, "lymphocyte"],
+    "4.png": [None],
+}
+
+
+def make_project(folder, name="slide", labels=LABELS, seed=0):
+    """A project of one slide; cells with their label, or with none where nobody reviewed them."""
+    place = folder / name
+    place.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for file in labels:
+        Image.fromarray(rng.integers(0, 255, (60, 90, 3), np.uint8)).save(place / file)
+    slide = open_slide(place)
+    workspace, session = create_workspace(folder / f"{name}.wbc", EIGHT_CLASSES), Session()
+    session.open(slide, workspace)
+    cells = [
+        Cell(
+            f"{name}-{file}-{i}",
+            f"{name}/{file}",
+            Detection(BBox(5, 25 * i, 15.5, 25 * i + 12)),
+            SAID,
+            Annotation(label, "ann") if label else None,
+        )
+        for file, some in labels.items()
+        for i, label in enumerate(some)
+    ]
+    session.commit(session.table.with_cells(cells), "draw")
+    session.close()
+    run(check_images_steps(workspace, slide))
+    workspace.close()
+    return folder / f"{name}.wbc"
+
+
+@pytest.fixture
+def project(tmp_path):
+    return make_project(tmp_path)
+
+
+def export(projects, out, **options):
+    return run(export_set_steps([projects] if not isinstance(projects, list) else projects, out, **options))
+
+
+def labels_in(folder):
+    return Counter(c.label for f in read_set(folder).fields for c in f.cells)
+
+
+def relabel(project, cell_id, label):
+    workspace, session = open_workspace(project), Session()
+    session.open(workspace.slides()[0], workspace)
+    session.commit(session.table.with_cells([session.table[cell_id].annotated(Annotation(label))]), "label")
+    session.close()
+    workspace.close()
+
+
+def test_a_project_that_nobody_reviewed_gives_no_set(tmp_path):
+    empty = make_project(tmp_path, labels={"1.png": [None, None]})
+    with pytest.raises(WbcError, match="No reviewed cell"):
+        export(empty, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_reviewed_cells_with_a_class_go_into_the_set(project, tmp_path):
+    done = export(project, tmp_path / "set")
+    assert labels_in(tmp_path / "set") == Counter(neutrophil=1, monocyte=1, basophil=1, lymphocyte=1)
+    assert sum(done.cells.values()) == done.added == 4
+    assert (done.relabelled, done.removed, done.failures) == (0, 0, ())
+    assert "1 cells labelled unidentified" in done.left_out
+    assert "2 cells that nobody reviewed" in done.left_out
+
+
+def test_a_field_is_complete_where_every_cell_was_given_a_class_or_put_aside(project, tmp_path):
+    done = export(project, tmp_path / "set")
+    fields = {f.fov_id: f.complete for f in read_manifest(done.folder).fields}
+    assert fields == {"slide/1.png": True, "slide/2.png": False, "slide/3.png": False}
+
+
+def test_the_models_labels_come_too_where_they_are_asked_for(project, tmp_path):
+    export(project, tmp_path / "set", reviewed=False)
+    assert sum(labels_in(tmp_path / "set").values()) == 6
+
+
+def test_the_manifest_tells_who_said_what_of_which_image(project, tmp_path):
+    manifest = read_manifest(export(project, tmp_path / "set").folder)
+    assert manifest.made["projects"] == ["slide.wbc"]
+    assert manifest.made["program"].startswith("napari-wbc")
+    cell = next(c for f in manifest.fields for c in f.cells if c.label == "basophil")
+    assert (cell.annotation.annotator, cell.prediction) == ("ann", SAID)
+    assert all(len(f.sha256) == 64 for f in manifest.fields)
+
+
+def test_the_split_is_that_of_the_slide_and_stays(project, tmp_path):
+    done = export(project, tmp_path / "set")
+    assert {split for split, _ in done.cells} == {split_of("slide")}
+    other = next(s for s in ("train", "val", "test") if s != split_of("slide"))
+    again = export(project, tmp_path / "set", split=other)
+    assert {split for split, _ in again.cells} == {split_of("slide")}
+    fresh = export(project, tmp_path / "fresh", split=other)
+    assert {split for split, _ in fresh.cells} == {other}
+
+
+def test_a_second_round_tells_what_changed_and_keeps_what_other_projects_gave(project, tmp_path):
+    export(project, tmp_path / "set")
+    second = make_project(tmp_path, "two", {"1.png": ["eosinophil"]}, seed=9)
+    done = export(second, tmp_path / "set")
+    assert (done.added, done.relabelled, done.removed) == (1, 0, 0)
+    assert done.folder.name == "round-2"
+    relabel(project, "slide-1.png-0", "eosinophil")
+    relabel(project, "slide-1.png-1", NOT_CLASSED)
+    done = export(project, tmp_path / "set")
+    assert (done.added, done.relabelled, done.removed) == (0, 1, 1)
+    assert labels_in(tmp_path / "set") == Counter(eosinophil=2, basophil=1, lymphocyte=1)
+    assert labels_in(tmp_path / "set" / "round-1")["neutrophil"] == 1
+
+
+def test_fields_of_one_name_in_two_slides_stay_apart(tmp_path):
+    """Letters of another case are the same name for some systems."""
+    both = [
+        make_project(tmp_path, name, {"A.png": ["basophil"], "a.png": ["monocyte"]}, i)
+        for i, name in enumerate("xy")
+    ]
+    export(both, tmp_path / "set", written_as="yolo")
+    assert labels_in(tmp_path / "set") == Counter(basophil=2, monocyte=2)
+
+
+def test_the_same_image_in_two_projects_is_in_the_set_once(project, tmp_path):
+    shutil.copytree(tmp_path / "slide", tmp_path / "elsewhere" / "slide")
+    copy = make_project(tmp_path / "else", "again", {"1.png": ["basophil"]})
+    shutil.copy(tmp_path / "slide" / "1.png", tmp_path / "else" / "again" / "1.png")
+    workspace = open_workspace(copy)
+    sha = workspace.image_facts("again")["again/1.png"][2]
+    workspace.close()
+    done = export([project, copy], tmp_path / "set")
+    assert [f.slide for f in read_manifest(done.folder).fields].count("again") == 1
+    assert len({f.sha256 for f in read_manifest(done.folder).fields}) == 3
+    assert sha
+
+
+def test_an_image_that_is_not_the_reviewed_one_is_left_out_and_told(project, tmp_path):
+    Image.fromarray(np.zeros((60, 90, 3), np.uint8)).save(tmp_path / "slide" / "1.png")
+    (tmp_path / "slide" / "2.png").unlink()
+    done = export(project, tmp_path / "set")
+    assert sorted(f.path.name for f in done.failures) == ["1.png", "2.png"]
+    assert labels_in(tmp_path / "set") == Counter(lymphocyte=1)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_goes_out_and_trains(kind, project, tmp_path):
+    export(project, tmp_path / "set", written_as=kind, split="train")
+    cells = read_training_set(tmp_path / "set")
+    assert Counter(c.label for c in cells) == Counter(neutrophil=1, monocyte=1, basophil=1, lymphocyte=1)
+    assert {(c.source, c.split, c.slide) for c in cells} == {("set", "train", "slide")}
+    assert all(c.path.is_file() and c.box is not None for c in cells)
+
+
+@pytest.mark.parametrize("kind", [k for k in FORMATS if k != "image-folder"])
+def test_a_set_becomes_a_project_again(kind, project, tmp_path):
+    export(project, tmp_path / "set", written_as=kind)
+    done = run(import_set_steps(tmp_path / "set", tmp_path / "new.wbc"))
+    assert (done.cells, done.slides, done.left_out) == (4, ("slide",), 0)
+    table = project_analysis(tmp_path / "new.wbc").slides[0].table
+    old = project_analysis(project).slides[0].table
+    for cell in table.values():
+        assert cell.annotation.label == old[cell.cell_id].label
+        assert cell.detection.bbox.iou(old[cell.cell_id].detection.bbox) > 0.999
+
+
+def test_a_zip_leaves_its_images_beside_the_project(project, tmp_path):
+    done = export(project, tmp_path / "set", written_as="coco")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as packed:
+        for file in done.folder.rglob("*"):
+            packed.write(file, f"mine/{file.relative_to(done.folder)}")
+    run(import_set_steps(tmp_path / "set.zip", tmp_path / "new.wbc"))
+    fields = [f for s in project_analysis(tmp_path / "new.wbc").slides for f in s.slide.fields]
+    assert len(fields) == 3
+    assert all(f.path.is_file() and f.path.parent.name == "new-images" for f in fields)
+
+
+def test_what_an_import_says_can_be_undone(project, tmp_path):
+    export(project, tmp_path / "set")
+    relabel(project, "slide-1.png-0", "eosinophil")
+    run(import_set_steps(tmp_path / "set", project))
+    workspace, session = open_workspace(project), Session()
+    session.open(workspace.slides()[0], workspace)
+    assert session.table["slide-1.png-0"].label == "neutrophil"
+    session.undo()
+    assert session.table["slide-1.png-0"].label == "eosinophil"
+    session.close()
+    workspace.close()
+
+
+def test_a_box_that_is_there_already_is_the_same_cell(project, tmp_path):
+    done = export(project, tmp_path / "set", written_as="coco")
+    (done.folder / "manifest.json").unlink()
+    file = done.folder / "annotations" / f"{split_of('slide')}.json"
+    file.write_text(file.read_text().replace('"cell_id"', '"other"'))
+    before = len(project_analysis(project).slides[0].table)
+    run(import_set_steps(done.folder, tmp_path / "new.wbc"))
+    again = run(import_set_steps(done.folder, tmp_path / "new.wbc"))
+    assert again.cells == 4
+    assert len(project_analysis(tmp_path / "new.wbc").slides[0].table) == 4 < before
+
+
+def test_labels_that_are_unclear_have_to_be_mapped(project, tmp_path):
+    done = export(project, tmp_path / "set", written_as="voc")
+    (done.folder / "manifest.json").unlink()
+    for file in (done.folder / "Annotations").iterdir():
+        file.write_text(file.read_text().replace(">basophil<", ">WBC<").replace(">monocyte<", ">Monocytes<"))
+    incoming = run(look_steps(done.folder))
+    assert incoming.suggested == {
+        "neutrophil": "neutrophil",
+        "Monocytes": "monocyte",
+        "WBC": None,
+        "lymphocyte": "lymphocyte",
+    }
+    with pytest.raises(WbcError, match=r"say which class these labels are.*WBC"):
+        run(import_set_steps(done.folder, tmp_path / "new.wbc"))
+    assert run(import_set_steps(done.folder, tmp_path / "a.wbc", mapping={"WBC": ""})).left_out == 1
+    assert run(import_set_steps(done.folder, tmp_path / "b.wbc", mapping={"WBC": "basophil"})).cells == 4
+    for wrong in ({"WBC": "wombat"}, {"Nobody": "basophil"}):
+        with pytest.raises(WbcError, match=r"no class wombat|no label Nobody"):
+            run(import_set_steps(done.folder, tmp_path / "c.wbc", mapping=wrong))
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("NEUTROPHIL", "neutrophil"),
+        ("immature_granulocytes", "immature granulocyte"),
+        ("ig", "immature granulocyte"),
+        ("band neutrophil", "neutrophil"),
+        ("", None),
+        ("cell", None),
+    ],
+)
+def test_spellings_are_understood_where_they_are_clear(label, name):
+    assert suggested_class(label, EIGHT_CLASSES) == name
+
+
+def test_another_image_of_the_same_name_is_refused_and_nothing_changes(project, tmp_path):
+    done = export(project, tmp_path / "set")
+    other = make_project(tmp_path / "o", "slide", {"1.png": ["basophil"]}, seed=5)
+    before = project_analysis(other)
+    with pytest.raises(WbcError, match=r"the project has another image as 'slide/1.png'"):
+        run(import_set_steps(done.folder, other))
+    assert project_analysis(other).slides[0].table == before.slides[0].table
+
+
+def test_the_shell_exports_shows_and_imports(project, tmp_path):
+    def called(*arguments):
+        result = CliRunner().invoke(app, ["set", *map(str, arguments)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert "4 cells of 3 fields written" in called(
+        "export", project, "--out", tmp_path / "set", "--format", "yolo"
+    )
+    assert "basophil" in called("show", tmp_path / "set")
+    told = called("import", tmp_path / "set", "--project", tmp_path / "new.wbc", "--map", "basophil=")
+    assert "3 cells of 1 slides imported" in told
+    assert "1 cells left out" in told
+    with pytest.raises(WbcError, match="write LABEL=CLASS"):
+        called("import", tmp_path / "set", "--project", tmp_path / "x.wbc", "--map", "basophil")
