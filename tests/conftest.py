@@ -50,6 +50,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_own_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep away from the models of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAPARI_WBC_MODELS", str(tmp_path_factory.mktemp("models")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Return the folder of the real images; ask for it only in tests marked `real`."""

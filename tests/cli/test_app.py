@@ -271,6 +271,6 @@ def test_an_unknown_taxonomy_is_one_line(call, cells, weights):
 
 
 def test_the_card_of_weights_is_printed(call, weights):
-    code, said, err = call("models", weights)
+    code, said, err = call("models", "card", weights)
     assert (code, err) == (0, "")
     assert "tiny" in said

@@ -1,4 +1,4 @@
-"""Two classifiers on the same cells: none that was trained on, one taxonomy, and a report with every number."""
+"""Two classifiers on the same cells: none that was trained on, one taxonomy, and a report of all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from napari_wbc.pipeline import compare
 from napari_wbc.pipeline.compare import compare_steps, leaks, write_comparison
 from napari_wbc.pipeline.evaluate import evaluate_steps, read_training_sets
 from napari_wbc.train.comparison import Verdict
+from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.registry import find_weights
 from napari_wbc.weights.store import load_weights, save_weights
 
 LABELS = ("neutrophil", "band neutrophil", "monocyte", "platelet", "blast", "lymphocyte")
@@ -47,14 +49,17 @@ def manifest(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
-    """Other untrained weights."""
+    """Other untrained weights, which always say one class."""
 
-    def make(name="other", seed=1, size=32, taxonomy=EIGHT_CLASSES, **card):
-        torch.manual_seed(seed)
+    def make(says="monocyte", name="other", size=32, taxonomy=EIGHT_CLASSES, **card):
+        torch.manual_seed(1)
         path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
         preset = asdict(Preset(size=size))
         told = ModelCard(name, "1", "cdnn", taxonomy.names, preset, taxonomy=taxonomy.to_dict(), **card)
-        save_weights(path, build_network("cdnn", len(taxonomy.names)).state_dict(), told)
+        network = build_network("cdnn", len(taxonomy.names))
+        with torch.no_grad():
+            network.head.bias[taxonomy.names.index(says)] += 9
+        save_weights(path, network.state_dict(), told)
         return path
 
     return make
@@ -86,16 +91,21 @@ def test_both_say_what_each_says_alone(manifest, weights, other):
     assert "Cells left out, no class of the taxonomy: 2 blast." in found.notes
 
 
-def test_only_crops_of_changed_cells_are_kept(manifest, weights, other):
-    found = compared(manifest, weights, other())
-    changed = [what for what in found.outcomes if what in ("fixed", "broken")]
-    assert found.crops.shape == (len(changed), 32, 32, 3)
-    for kind in ("fixed", "broken"):
-        assert [i for i, _crop in found.changed(kind)] == [
-            i for i, what in enumerate(found.outcomes) if what == kind
-        ]
-    assert changed.count("fixed") == found.measures.overall.fixed
-    assert changed.count("broken") == found.measures.overall.broken
+def test_only_crops_of_changed_cells_are_kept(manifest, other):
+    found = compared(manifest, other("monocyte"), other("neutrophil"))
+    assert [(row.name, row.fixed, row.broken) for row in found.measures.by_class] == [
+        ("neutrophil", 4, 0),
+        ("lymphocyte", 0, 0),
+        ("monocyte", 0, 3),
+        ("platelet", 0, 0),
+    ]
+    assert found.crops.shape == (7, 32, 32, 3)
+    for kind, name in (("fixed", "neutrophil"), ("broken", "monocyte")):
+        rows = [i for i, cell in enumerate(found.cells) if cell.label == name]
+        assert [i for i, _crop in found.changed(kind)] == rows
+    everything = run(cut_training_crops(found.cells, found.taxonomy.names, Preset(size=32))).crops
+    for i, crop in (*found.changed("fixed"), *found.changed("broken")):
+        np.testing.assert_array_equal(crop, everything[i])
 
 
 def test_crops_are_cut_once_where_presets_cut_alike(manifest, weights, other):
@@ -162,21 +172,33 @@ def test_an_image_that_is_gone_is_told_before_crops_are_cut(manifest, weights, o
         compared(tmp_path / "cells.csv", weights, other(provenance={"training_images": ["a"]}))
 
 
-def test_the_heat_is_of_cells_that_both_have_right(manifest, weights, other):
-    found = compared(manifest, weights, other(size=48), heat=True)
-    if "both right" in found.outcomes:
-        assert all(0 <= share <= 1 for share in found.heat)
-    same = compared(manifest, weights, weights, heat=True)
-    assert same.heat is not None
-    assert same.heat[0] == same.heat[1]
+@pytest.mark.parametrize("size", [72, 48])
+def test_heat_is_compared_on_cells_that_both_have_right(size, manifest, tmp_path):
+    tensors, card = load_weights(find_weights("cdnn"))  # untrained weights show no heat
+    tensors["head.bias"][card.classes.index("monocyte")] += 99
+    old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
+    save_weights(old, tensors, card)
+    save_weights(new, tensors, replace(card, preset=card.preset | {"size": size}))
+    steps = list(compare_steps([manifest], old, new, device="cpu"))
+    assert [p.total for p in steps if p.step == "explaining by grad-cam"] == [3, 3]
+    found = compared(manifest, old, new, heat=True)
+    assert found.heat is not None, found.notes
+    assert all(0 < share < 1 for share in found.heat)
+    assert (found.heat[0] == found.heat[1]) is (size == 72)
 
 
-def test_heat_that_cannot_be_had_is_told(manifest, weights, monkeypatch):
+def test_heat_is_not_compared_where_no_cell_is_right_with_both(manifest, other):
+    found = compared(manifest, other("monocyte"), other("neutrophil"), heat=True)
+    assert found.heat is None
+    assert "No cell is right with both models, so where they look is not compared." in found.notes
+
+
+def test_heat_that_cannot_be_had_is_told(manifest, other, monkeypatch):
     def none(*_arguments, **_options):
         raise WbcError("No map.")
 
     monkeypatch.setattr(compare, "Attributor", none)
-    found = compared(manifest, weights, weights, heat=True)
+    found = compared(manifest, other(), other(), heat=True)
     assert found.heat is None
     assert "Where the models look is not compared: No map." in found.notes
 
@@ -236,8 +258,6 @@ def test_a_model_that_identifies_nothing_is_written_as_null(manifest, weights, o
 
 @pytest.mark.real
 def test_a_perturbed_copy_of_the_shipped_weights_is_not_adopted(real_data, tmp_path):
-    from napari_wbc.weights.registry import find_weights
-
     lines = ["path,label,split,source,top,left,bottom,right"]
     root = real_data / "bccd"
     with (root / "labels.csv").open(encoding="utf-8") as file:

@@ -208,7 +208,53 @@ def test_every_cell_comes_once_and_always_in_the_same_order(cells, order, review
     assert found == queue_of(table, EIGHT_CLASSES, order, Filter(reviewed=reviewed))
     assert len(set(found)) == len(found)
     expected = {c.cell_id for c in cells if (c.annotation is not None) is reviewed}
-    assert set(found) <= expected if order is Order.DISAGREEMENTS else set(found) == expected
+    some = order in (Order.DISAGREEMENTS, Order.DOUBTED)
+    assert set(found) <= expected if some else set(found) == expected
+
+
+def test_most_gain_is_the_order_of_the_ranks_and_then_of_doubt():
+    cells = [cell("a", 0.9), cell("b", 0.6), cell("c", 0.7), cell("d", 0.8), cell("e")]
+    found = queue_of(CellTable(cells), EIGHT_CLASSES, Order.MOST_GAIN, ranks={"d": 0, "a": 1, "gone": 2})
+    assert "".join(found) == "daebc"
+
+
+def test_doubted_labels_are_those_with_a_rank_and_only_they():
+    cells = [cell(name, 0.9, said="basophil") for name in "abcd"]
+    only, ranks = Filter(reviewed=True), {"d": 0, "b": 1}
+    assert queue_of(CellTable(cells), EIGHT_CLASSES, Order.DOUBTED, only, ranks) == ("d", "b")
+    assert queue_of(CellTable(cells), EIGHT_CLASSES, Order.DOUBTED, Filter(reviewed=False), ranks) == ()
+
+
+def test_a_queue_starts_by_the_ranks_it_was_handed(session, queue):
+    told = []
+    queue.ranks_changed.connect(told.append)
+    assert not queue.ranked(Order.MOST_GAIN)
+    queue.rank(Order.MOST_GAIN, ["c", "b"])
+    assert told == [Order.MOST_GAIN]
+    assert queue.ranked(Order.MOST_GAIN)
+    assert not queue.ranked(Order.DOUBTED)
+    assert queue.current == "a"
+    queue.start(Order.MOST_GAIN)
+    assert rest(queue) == "cbad"
+
+
+def test_ranks_are_old_when_cells_or_labels_have_changed(session, queue):
+    before = session.table
+    queue.rank(Order.MOST_GAIN, ["c", "b"])
+    queue.give("basophil", "me")
+    assert not queue.ranked(Order.MOST_GAIN)
+    queue.rank(Order.MOST_GAIN, ["d"], before)
+    assert not queue.ranked(Order.MOST_GAIN)
+    queue.start(Order.MOST_GAIN)
+    assert rest(queue) == "dabc"
+
+
+def test_another_slide_has_no_ranks(session, queue):
+    queue.rank(Order.DOUBTED, ["c"])
+    session.open(Slide("t", ()))
+    queue.start(Order.DOUBTED)
+    assert not queue.ranked(Order.DOUBTED)
+    assert queue.ids == ()
 
 
 def test_the_current_cell_is_selected_in_its_field(session, queue):

@@ -271,3 +271,15 @@ def test_the_test_split_is_not_looked_at(tmp_path):
     )
     with_test, without = train(tmp_path / "a", data=more), train(tmp_path / "b", data=data)
     assert with_test.card.sha256 == without.card.sha256
+
+
+def test_a_class_without_a_cell_is_not_unlearnt_where_training_goes_on(tmp_path):
+    """Cells of one class of three are missing."""
+    three = taxonomy_of_names("three", ("small", "large", "other"))
+    first = run(train_classifier(blobs(), three, RECIPE, tmp_path / "first", device="cpu"))
+    recipe = replace(RECIPE, start=str(first.weights), freeze=True, learning_rate=0.05)
+    second = run(train_classifier(blobs(), three, recipe, tmp_path / "second", device="cpu"))
+    old, new = (parted(load_weights(one.weights)[0])[0]["head.bias"] for one in (first, second))
+    moved = (new - old).abs()
+    assert moved[:2].min() > 0
+    assert moved[2] < 0.2 * moved[:2].max()  # weight decay is all that moves it

@@ -17,6 +17,8 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline import analyze
 from napari_wbc.pipeline.models import RESEARCH_USE, classifiers, model_summary
 from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.library import Library
+from napari_wbc.weights.store import load_weights, save_weights
 from napari_wbc.widgets.model import MOST_RECENT, OPEN, ModelWidget, card_html
 
 CARD = ModelCard("mine", "2", "cdnn", EIGHT_CLASSES.names, {}, sha256="ab" * 32)
@@ -24,8 +26,11 @@ EVIL = "<img src='file:///etc/passwd'><script>x</script>&amp;"
 
 
 @pytest.fixture(autouse=True)
-def _own_settings(tmp_path):
+def library(tmp_path, monkeypatch):
+    """The person's own, empty at first, as their settings are."""
+    monkeypatch.setenv("NAPARI_WBC_MODELS", str(tmp_path / "models"))
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+    return Library()
 
 
 @pytest.fixture
@@ -89,6 +94,39 @@ def test_opened_weights_are_chosen_and_remembered(widget, qtbot, save, monkeypat
     assert later.value() == classifiers()[0]
     pick(later, "mine")
     assert later.value() == path
+
+
+def test_models_of_the_library_are_listed_as_they_come_and_go(widget, qtbot, library, weights, save):
+    model = library.add(weights)
+    (library.folder / "bad.safetensors").touch()
+    widget.show()
+    widget.combo.showPopup()
+    widget.combo.hidePopup()
+    assert items(widget) == [*classifiers(), "tiny", OPEN]
+    assert widget.value() == classifiers()[0]
+    pick(widget, "tiny")
+    assert widget.value() == str(model.path)
+    pick(widget, classifiers()[0])
+    library.remove(model)
+    assert items(made(qtbot)) == [*classifiers(), OPEN]
+
+
+def test_the_classifier_in_use_is_chosen_first(qtbot, library, weights):
+    library.adopt(library.add(weights))
+    widget = made(qtbot)
+    assert widget.value() == str(library.folder / "tiny.safetensors")
+    assert widget.combo.currentText() == "tiny"
+    (library.folder / "adopted.json").write_text("{")
+    assert made(qtbot).value() == classifiers()[0]
+
+
+def test_a_classifier_in_use_whose_classes_cannot_be_counted_is_not_chosen(qtbot, library, weights):
+    tensors, card = load_weights(weights)
+    path = library.folder / "odd.safetensors"
+    save_weights(path, tensors, replace(card, classes=tuple("abcdefgh")))
+    library.adopt(library.find("odd"))
+    assert made(qtbot).value() == classifiers()[0]
+    assert items(made(qtbot)) == [*classifiers(), OPEN]
 
 
 def test_only_the_last_files_are_remembered(widget, qtbot, save):

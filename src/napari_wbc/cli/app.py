@@ -17,8 +17,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from napari_wbc import __version__
+from napari_wbc.cli.choose import choose, doubts
+from napari_wbc.cli.compare import compare
 from napari_wbc.cli.explain import explain
 from napari_wbc.cli.finetune import finetune
+from napari_wbc.cli.models import models_app
 from napari_wbc.cli.progress import drive
 from napari_wbc.cli.project import agreement, export
 from napari_wbc.cli.sets import set_app
@@ -49,7 +52,11 @@ app.command()(export)
 app.command()(agreement)
 app.command()(explain)
 app.command()(finetune)
+app.command()(compare)
+app.command()(choose)
+app.command()(doubts)
 app.add_typer(set_app, name="set")
+app.add_typer(models_app, name="models")
 
 Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -431,23 +438,3 @@ def evaluate(
     if out is not None:
         write_evaluation(evaluation, out)
         print(f"Tables and pictures written to {out}")
-
-
-@app.command()
-def models(
-    weights: Annotated[
-        str | None, typer.Argument(help="Name or .safetensors file; without one, the shipped are listed.")
-    ] = None,
-) -> None:
-    """List the shipped classifiers, or print the model card of one."""
-    from napari_wbc.pipeline.models import classifiers, counted_card, model_summary
-
-    if weights is not None:
-        print(model_summary(weights), end="")
-        return
-    table = Table("name", "id", "architecture", "parameters", "classes")
-    for name in classifiers():
-        card = counted_card(name)
-        row = (name, card.model_id, card.architecture, f"{card.parameters:,}", str(len(card.classes)))
-        table.add_row(*map(escape, row))
-    Console().print(table)

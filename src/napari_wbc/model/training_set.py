@@ -42,7 +42,7 @@ class LabelledField:
     sha256 : str
         Of the image file; empty where it is not known.
     complete : bool
-        Whether every cell of the field is here or was excluded by a person, so that what is left is background.
+        Whether every cell of the field is here or was put aside by a person, so that the rest is background.
 
     Raises
     ------

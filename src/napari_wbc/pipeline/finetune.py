@@ -41,7 +41,7 @@ REPLAY = 2000
 HELD_OUT = 6
 """One image in so many chooses the epoch, where a training set has no val split."""
 CLASSIFIER = {
-    "epochs": 6,
+    "epochs": 12,
     "draws": 1920,
     "balance": 0.0,
     "learning_rate": 1e-3,
@@ -121,7 +121,10 @@ def finetune_steps(
     )
     make_folder(Path(out))
     yield Progress("reading labels", 0, 0)
-    new, left_out = relabelled(_seen(paths), taxonomy)
+    seen = _seen(paths)
+    if not seen:
+        raise WbcError("Every cell of these sets is kept for testing; export a slide with the split train.")
+    new, left_out = relabelled(seen, taxonomy)
     if len(new) < FEWEST:
         raise WbcError(
             f"Fine-tuning needs {FEWEST} labelled cells or more, and there are {len(new)}; label more."
@@ -140,7 +143,7 @@ def finetune_steps(
         "sets": [Path(path).resolve().name for path in (*paths, *old)],
         "corrected": len(new),
         "replayed": len(known),
-        "training_images": images,
+        "training_images": sorted({*images, *_training_images(card)}),
     }
     return (yield from train_classifier(data, taxonomy, plan, out, device=device, told=told))
 
@@ -202,6 +205,12 @@ def _card(start: str | Path, *, detector: bool) -> ModelCard:
         kinds = ("classifier", "detector") if detector else ("detector", "classifier")
         raise WbcError(f"{start}: these are weights of a {kinds[0]}; choose those of a {kinds[1]}.")
     return card
+
+
+def _training_images(card: ModelCard) -> list[str]:
+    """Images that the weights before have seen, as far as their card lists them."""
+    told = card.provenance.get("training_images") if isinstance(card.provenance, dict) else None
+    return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
 
 
 def _augmentation(card: ModelCard) -> dict[str, Any]:

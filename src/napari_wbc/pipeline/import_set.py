@@ -224,7 +224,7 @@ def _mapped(
 def _checked_steps(
     content: SetContent, images: Path | None
 ) -> Steps[tuple[list[LabelledField], tuple[Failure, ...]]]:
-    """Fields whose image can be read, with slide, id and sha256; copied where there is a folder for images."""
+    """Fields whose image can be read, with slide, id and sha256; copied where a folder is given for them."""
     fields: list[LabelledField] = []
     failures: list[Failure] = []
     for done, field in enumerate(content.fields, start=1):

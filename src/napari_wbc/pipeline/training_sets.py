@@ -26,7 +26,7 @@ from napari_wbc.storage.rounds import newest_round, write_round_steps
 from napari_wbc.storage.workspace import open_workspace
 from napari_wbc.storage.workspace.images import sha256_of
 
-__all__ = ["ExportedSet", "export_set_steps"]
+__all__ = ["BY_SLIDE", "ExportedSet", "export_set_steps"]
 
 BY_SLIDE = "by-slide"
 """Each slide's split is found from its name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,7 +12,16 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["EVERY_CELL", "Filter", "Order", "by_certainty", "by_unlikeness", "disagreed", "queue_of"]
+__all__ = [
+    "EVERY_CELL",
+    "RANKED",
+    "Filter",
+    "Order",
+    "by_certainty",
+    "by_unlikeness",
+    "disagreed",
+    "queue_of",
+]
 
 
 class Order(StrEnum):
@@ -32,6 +41,15 @@ class Order(StrEnum):
     """By label in the order of the taxonomy, least certain first within a label."""
     FIELD_BY_FIELD = "field by field"
     """By field in the order of the table."""
+    MOST_GAIN = "most gain"
+    """By what a label would teach the model, as :mod:`napari_wbc.pipeline.choose` ranks the cells; cells
+    without a rank after these, least certain first."""
+    DOUBTED = "doubted labels"
+    """Only cells whose label :mod:`napari_wbc.pipeline.choose` doubts, the most doubted first."""
+
+
+RANKED = (Order.MOST_GAIN, Order.DOUBTED)
+"""Orders that need ranks, which take a while to find."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +104,22 @@ EVERY_CELL = Filter()
 
 
 def queue_of(
-    table: CellTable, taxonomy: Taxonomy, order: Order, only: Filter = EVERY_CELL
+    table: CellTable,
+    taxonomy: Taxonomy,
+    order: Order,
+    only: Filter = EVERY_CELL,
+    ranks: Mapping[str, int] | None = None,
 ) -> tuple[str, ...]:
     """Ids of the cells to review, in order.
+
+    Parameters
+    ----------
+    table : CellTable
+    taxonomy : Taxonomy
+    order : Order
+    only : Filter
+    ranks : mapping of str to int, optional
+        Cell id to rank, lowest first, where the order is one of :data:`RANKED`.
 
     Examples
     --------
@@ -99,10 +130,15 @@ def queue_of(
     cells = [cell for cell in table.values() if only.admits(cell)]
     if order == Order.DISAGREEMENTS:
         cells = [cell for cell in cells if disagreed(cell, taxonomy)]
-    return tuple(cell.cell_id for cell in sorted(cells, key=_key(order, table, taxonomy)))
+    ranks = ranks or {}
+    if order == Order.DOUBTED:
+        cells = [cell for cell in cells if cell.cell_id in ranks]
+    return tuple(cell.cell_id for cell in sorted(cells, key=_key(order, table, taxonomy, ranks)))
 
 
-def _key(order: Order, table: CellTable, taxonomy: Taxonomy) -> Callable[[Cell], tuple[float, ...]]:
+def _key(
+    order: Order, table: CellTable, taxonomy: Taxonomy, ranks: Mapping[str, int]
+) -> Callable[[Cell], tuple[float, ...]]:
     """What to sort cells by."""
     match order:
         case Order.LEAST_CERTAIN:
@@ -117,6 +153,8 @@ def _key(order: Order, table: CellTable, taxonomy: Taxonomy) -> Callable[[Cell],
         case Order.FIELD_BY_FIELD:
             fields = {fov: i for i, fov in enumerate(dict.fromkeys(cell.fov_id for cell in table.values()))}
             return lambda cell: (fields[cell.fov_id],)
+        case Order.MOST_GAIN | Order.DOUBTED:
+            return lambda cell: (ranks.get(cell.cell_id, math.inf), by_certainty(cell))
 
 
 def by_certainty(cell: Cell) -> float:

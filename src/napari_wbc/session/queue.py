@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,8 @@ class ReviewQueue:
 
     current_changed = Signal(str)
     """Emitted with the id of the current cell, empty at the end, after another one or place came up."""
+    ranks_changed = Signal(Order)
+    """Emitted with the order of which ranks were handed in."""
 
     def __init__(self, session: Session, clock: Callable[[], float] = time.monotonic) -> None:
         self._session, self._clock = session, clock
@@ -91,6 +93,7 @@ class ReviewQueue:
         self._ids: tuple[str, ...] = ()
         self._at, self._current = 0, ""
         self._skipped: dict[str, None] = {}
+        self._ranks: dict[Order, tuple[CellTable, dict[str, int]]] = {}
         self._answers: list[tuple[Cell, Annotation]] = []
         self._last: float | None = None
         self._intervals: list[float] = []
@@ -133,6 +136,25 @@ class ReviewQueue:
         """Queue the cells as they are now and stand at the first."""
         self._queue(order, only, ())
         self._stand(0)
+
+    def rank(self, order: Order, ids: Sequence[str], table: CellTable | None = None) -> None:
+        """Hand in the ranks of an order of :data:`~napari_wbc.session.order.RANKED`, for the next start.
+
+        Parameters
+        ----------
+        order : Order
+        ids : sequence of str
+            Cells, first rank first.
+        table : CellTable, optional
+            What they were found of; the session's where None.
+        """
+        ranks = {cell_id: i for i, cell_id in enumerate(ids)}
+        self._ranks[order] = (self._session.table if table is None else table, ranks)
+        self.ranks_changed.emit(order)
+
+    def ranked(self, order: Order) -> bool:
+        """Whether there are ranks of an order, and no cell or label has changed since they were found."""
+        return order in self._ranks and self._ranks[order][0] is self._session.table
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -239,7 +261,8 @@ class ReviewQueue:
         return Progressed(sum(counts.values()), len(table), seconds, ordered, _widest(counts, taxonomy))
 
     def _queue(self, order: Order, only: Filter, skipped: tuple[str, ...]) -> None:
-        ids = queue_of(self._session.table, self._session.taxonomy, order, only)
+        ranks = self._ranks[order][1] if order in self._ranks else None
+        ids = queue_of(self._session.table, self._session.taxonomy, order, only, ranks)
         self._order, self._only = order, only
         self._skipped = dict.fromkeys(skipped)
         known = set(ids)
@@ -288,7 +311,7 @@ class ReviewQueue:
 
     def _on_slide(self, _slide: Slide) -> None:
         """Another slide: the queue was not of it, and a new one has not been asked for."""
-        self._intervals, self._last = [], None
+        self._intervals, self._last, self._ranks = [], None, {}
         if self._ids:
             self._order, self._only = Order.LEAST_CERTAIN, EVERY_CELL
             self._ids, self._skipped, self._answers = (), {}, []

@@ -106,7 +106,11 @@ def inside(root: Path, name: object) -> Path:
     if name.startswith("/") or "\\" in name or ":" in parts[0] or ".." in parts:
         raise WbcError(f"{root}: the name {name[:80]!r} leads out of the set; give a path inside it.")
     path = root / name
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        there = path.resolve()
+    except (OSError, RuntimeError) as error:  # links that lead in a circle
+        raise WbcError(f"{root}: the name {name[:80]!r} leads nowhere; copy the file into it.") from error
+    if not there.is_relative_to(root.resolve()):
         raise WbcError(
             f"{root}: the name {name[:80]!r} leads out of the set by a link; copy the file into it."
         )

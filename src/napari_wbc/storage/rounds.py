@@ -293,7 +293,7 @@ def _completed(fields: Sequence[LabelledField], manifest: Manifest) -> tuple[Lab
     """Fields that another tool may have changed, with what only the manifest knows of them."""
     known = {field.name: field for field in manifest.fields}
     return tuple(
-        replace(field, slide=own.slide, fov_id=own.fov_id, sha256=own.sha256)
+        replace(field, slide=own.slide, fov_id=own.fov_id, sha256=own.sha256, complete=own.complete)
         if (own := known.get(field.name))
         else field
         for field in fields

@@ -464,8 +464,9 @@ def _surely(one: Standing, sign: int) -> bool:
 
 def _told(one: Standing) -> str:
     value, low, high = (100 * v for v in one.balanced_accuracy)
+    drawn = "slide" if one.by_slide else "cell"
     return (
-        f"balanced accuracy {value:+.1f} points (95 % limits {low:+.1f} to {high:+.1f}), "
+        f"balanced accuracy {value:+.1f} points (95 % limits by {drawn} {low:+.1f} to {high:+.1f}), "
         f"{one.fixed} cells fixed and {one.broken} broken of {one.n}"
     )
 

@@ -159,7 +159,9 @@ def _difference(comparison: Comparison) -> Figure:
     """Recall by class, old to new, and the difference of balanced accuracy by source."""
     measures = comparison.measures
     rows = measures.by_class
-    standings = {**measures.by_source, "all": measures.overall}
+    standings = dict(measures.by_source)
+    if len(standings) > 1:
+        standings["mean"] = measures.overall
     figure = _figure(11, 1.6 + 0.5 * max(len(rows), len(standings)))
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     for y, row in enumerate(rows):
@@ -172,9 +174,10 @@ def _difference(comparison: Comparison) -> Figure:
     left.set_yticks(
         range(len(rows)), _plain(f"{row.name} ({row.n})\n+{row.fixed} -{row.broken}" for row in rows)
     )
-    left.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5), title="Recall by class (cells, fixed, broken)")
+    left.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="recall")
+    left.set_title("Recall by class (cells, + fixed, - broken)", loc="left", fontsize=10)
     left.xaxis.set_major_formatter("{x:.0%}")
-    left.legend(loc="lower left", frameon=False, ncols=2, bbox_to_anchor=(0, -0.02))
+    left.legend(loc="lower right", frameon=False, ncols=2, bbox_to_anchor=(1, 1), borderaxespad=0)
     for y, standing in enumerate(standings.values()):
         value, low, high = (100 * v for v in standing.balanced_accuracy)
         tone = GAIN if low > 0 else LOSS if high < 0 else OLD
@@ -183,12 +186,12 @@ def _difference(comparison: Comparison) -> Figure:
         right.annotate(f"{value:+.1f}", (value, y), (0, 7), textcoords="offset points", ha="center")
     right.axvline(0, color="0.6", linewidth=1, zorder=0)
     right.set_yticks(range(len(standings)), _plain(f"{name} ({one.n})" for name, one in standings.items()))
-    right.set(ylim=(len(standings) - 0.5, -0.7), title="Balanced accuracy, new less old", xlabel="points")
+    right.set(ylim=(len(standings) - 0.5, -0.7), xlabel="percentage points")
+    right.set_title("Balanced accuracy, new less old (cells)", loc="left", fontsize=10)
     for axis in (left, right):
         _bare(axis)
-        axis.grid(axis="x", color="0.92", zorder=0)
+        axis.grid(axis="x", color="0.92")
         axis.set_axisbelow(True)
-        axis.title.set_fontsize(10)
     return figure
 
 
@@ -204,7 +207,11 @@ def _calibration(comparison: Comparison) -> Figure:
         counts, sure, hit = map(np.array, (found.counts, found.confidence, found.accuracy))
         some, width = counts > 0, 1 / len(counts)
         label = f"{name}, calibration error {found.error:.3f}"
-        axis.plot(sure[some], hit[some], marker=mark, markersize=5, color=color, label=label)
+        axis.plot(sure[some], hit[some], color=color, linewidth=1, alpha=0.5)
+        part = counts[some] / counts.sum()
+        axis.scatter(
+            sure[some], hit[some], s=12 + 200 * part, marker=mark, color=color, label=label, clip_on=False
+        )
         middles = (np.arange(len(counts)) + 0.3 + 0.4 * k) * width
         below.bar(middles, counts / counts.sum(), width=0.4 * width, color=color)
     axis.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy", title="Calibration")

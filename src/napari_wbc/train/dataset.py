@@ -1,10 +1,10 @@
 """Labelled cells: from files on disk to crops in memory.
 
 A training set is what the workbench exports, or what another tool wrote in one of the formats of
-:mod:`napari_wbc.storage.rounds`; a folder ``SPLIT/CLASS/image`` (each image one cell); or a CSV manifest
-with the columns ``path, label, split, source, top, left, bottom, right`` and, if outlines are known,
-``outline`` ("row,col row,col ..."); paths are relative to the manifest, and rows without a box show
-one cell.
+:mod:`napari_wbc.storage.rounds`; a folder ``SPLIT/CLASS/image`` (each image one cell); or a CSV manifest with
+the columns ``path, label, split, source, top, left, bottom, right`` and, if they are known, ``outline``
+("row,col row,col ..."), ``slide`` and ``cell_id``; paths are relative to the manifest, and rows without a box
+show one cell.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _read_manifest(path: Path) -> tuple[LabelledCell, ...]:
     try:
         table = pd.read_csv(
             path,
-            dtype=dict.fromkeys([*names, "outline"], str),
+            dtype=dict.fromkeys([*names, "outline", "cell_id", "slide"], str),
             keep_default_na=False,
             na_values=dict.fromkeys(edges, ""),
         )
@@ -197,7 +197,10 @@ def _read_row(path: Path, line: int, row: Mapping[Hashable, Any]) -> LabelledCel
         raise WbcError(f"{path}, line {line}: {error}") from error
     if box is None and outline is not None:
         box = outline.bbox
-    return LabelledCell(path.parent / row["path"], row["label"], row["split"], row["source"], box, outline)
+    cell_id, slide = (str(row.get(name) or "") for name in ("cell_id", "slide"))
+    return LabelledCell(
+        path.parent / row["path"], row["label"], row["split"], row["source"], box, outline, cell_id, slide
+    )
 
 
 def _outline(text: str) -> Outline | None:

@@ -2,6 +2,8 @@
 
 Confident learning (Northcutt, Jiang and Chuang, JAIR 2021): a cell's probabilities come from a model that
 has not seen it, and a class has to be as probable as it is for its own cells on average before it counts.
+Here a class that is more likely than not counts too: where classes lie well apart, their own average is so
+high that many a wrong label would stay below it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ __all__ = ["FEWEST", "Doubts", "doubts"]
 
 FEWEST = 10
 """Labelled cells, below which nothing can be said."""
-_STRENGTH = 0.01
+_STRENGTH = 0.1
 """Inverse of the regularisation: a flipped label must not be learnt by heart."""
 
 
@@ -81,7 +83,7 @@ def doubts(
     WbcError
         If there are fewer than 10 cells, or features, labels and groups do not fit.
     """
-    features, labels, groups = np.asarray(features, np.float64), np.asarray(labels), np.asarray(groups)
+    labels, groups = np.asarray(labels), np.asarray(groups)
     n, k = len(labels), len(classes)
     if features.ndim != 2 or not n == len(features) == len(groups):
         raise WbcError(
@@ -94,11 +96,11 @@ def doubts(
         raise WbcError(f"Labels from {labels.min()} to {labels.max()} do not fit {k} classes.")
     if not np.isfinite(features).all():
         raise WbcError("Some features are not finite, so the weights are damaged; choose others.")
-    chances, judged = _unseen(features, labels, groups, k, folds, seed)
+    chances, judged = _unseen(features, labels, groups, k, folds=folds, seed=seed)
     own = chances[np.arange(n), labels]
     bars = np.full(k, np.inf)  # a class without judged cells is suggested for none
     for label in np.unique(labels[judged]):
-        bars[label] = own[judged & (labels == label)].mean()
+        bars[label] = min(0.5, own[judged & (labels == label)].mean())
     reached = np.where(chances >= bars, chances, -1.0)
     suggested = np.where(reached.max(axis=1) >= 0, reached.argmax(axis=1), labels)
     other = chances[np.arange(n), suggested]
@@ -109,18 +111,19 @@ def doubts(
 
 
 def _unseen(
-    features: npt.NDArray[np.float64],
+    features: npt.NDArray[np.floating],
     labels: npt.NDArray[np.integer],
     groups: npt.NDArray[np.generic],
     k: int,
+    *,
     folds: int,
     seed: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Probabilities, shape (N, k), by models that have not seen the cells, and which cells they can judge."""
     chances, judged = np.zeros((len(labels), k)), np.zeros(len(labels), bool)
     several = np.flatnonzero(np.bincount(labels, minlength=k)[labels] > 1)
-    for known, left in _parts(labels[several], groups[several], folds, seed):
-        known, left = several[known], several[left]
+    for learnt, left_out in _parts(labels[several], groups[several], folds, seed):
+        known, left = several[learnt], several[left_out]
         if not len(left) or len(np.unique(labels[known])) < 2:
             continue
         model = make_pipeline(StandardScaler(), LogisticRegression(C=_STRENGTH, max_iter=500))

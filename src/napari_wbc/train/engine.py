@@ -222,6 +222,7 @@ def train_classifier(
             recipe=recipe,
             epoch=epoch,
             n_classes=len(taxonomy.names),
+            asked=_asked(train, recipe, len(taxonomy.names)),
             fabric=fabric,
         )
         measured, error = yield from _validate(mean, val, taxonomy.names, recipe)
@@ -265,6 +266,7 @@ def _epoch(
     recipe: Recipe,
     epoch: int,
     n_classes: int,
+    asked: list[int],
     fabric: Fabric,
 ) -> Steps[dict[str, float]]:
     """Learn one epoch; mean loss and accuracy on what was learnt."""
@@ -277,8 +279,9 @@ def _epoch(
         now = epoch * steps + step
         set_rate(optimizer, recipe.learning_rate, now, steps, recipe.epochs)
         optimizer.zero_grad()
-        outputs = model(batch).float()
-        loss = loss_of(outputs, targets, recipe.mode)
+        outputs = model(batch).float()[:, asked]
+        wanted = targets[:, asked] / targets[:, asked].sum(1, keepdim=True)
+        loss = loss_of(outputs, wanted, recipe.mode)
         if not torch.isfinite(loss):
             raise WbcError(f"Training diverged in epoch {epoch + 1}; lower the learning rate.")
         fabric.backward(loss)
@@ -286,9 +289,21 @@ def _epoch(
         update_mean(mean, model.module, recipe.ema, now)
         losses.append(loss.item())
         found = scores(outputs, recipe.mode).argmax(1)
-        hits.append((found == targets.argmax(1)).float().mean().item())
+        hits.append((found == wanted.argmax(1)).float().mean().item())
         yield Progress("training", now + 1, recipe.epochs * steps)
     return {"loss": float(np.mean(losses)), "train_accuracy": float(np.mean(hits))}
+
+
+def _asked(train: CropSet, recipe: Recipe, n_classes: int) -> list[int]:
+    """The classes that a batch decides between.
+
+    Where training goes on from weights, a class without a cell is not asked for: else it would be unlearnt,
+    every cell saying that it is another.
+    """
+    present = [int(label) for label in np.unique(train.labels)]
+    if recipe.start and recipe.mode != "two-stage" and len(present) > 1:
+        return present
+    return list(range(n_classes))
 
 
 def _network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[FeatureNetwork, ModelCard | None]:

@@ -1,12 +1,15 @@
-"""Weights by name: those shipped in the package, or a path to a person's own."""
+"""Weights by name: those shipped in the package, those of a person's library, or a path."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from platformdirs import user_data_path
 
 from napari_wbc.errors import WeightsError
 
-__all__ = ["DEFAULT_CLASSIFIER", "DEFAULT_DETECTOR", "find_weights", "shipped_weights"]
+__all__ = ["DEFAULT_CLASSIFIER", "DEFAULT_DETECTOR", "find_weights", "models_folder", "shipped_weights"]
 
 DEFAULT_CLASSIFIER = "cdnn"
 DEFAULT_DETECTOR = "mask_rcnn"
@@ -18,21 +21,32 @@ def shipped_weights() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _DATA.glob("*.safetensors")))
 
 
+def models_folder() -> Path:
+    """Where a person's own models are kept: the folder that ``NAPARI_WBC_MODELS`` names.
+
+    Where it names none, it is in the person's own data, such as ``~/.local/share/napari-wbc/weights``.
+    """
+    named = os.environ.get("NAPARI_WBC_MODELS")
+    return Path(named) if named else user_data_path("napari-wbc", appauthor=False) / "weights"
+
+
 def find_weights(name: str | Path = DEFAULT_CLASSIFIER) -> Path:
     """Where the weights of a name are.
 
     Parameters
     ----------
     name : str or Path
-        Name of shipped weights, or the path of a ``.safetensors`` file.
+        Name of shipped weights, or else of a model in the library, or else the path of a
+        ``.safetensors`` file.
 
     Raises
     ------
     WeightsError
         If there are none.
     """
-    for path in (_DATA / f"{name}.safetensors", Path(name)):
+    for path in (_DATA / f"{name}.safetensors", models_folder() / f"{name}.safetensors", Path(name)):
         if path.suffix == ".safetensors" and path.is_file():
             return path
-    shipped = ", ".join(shipped_weights()) or "none"
-    raise WeightsError(f"No weights {str(name)!r}; give a .safetensors file or one of: {shipped}.")
+    own = (path.stem for path in sorted(models_folder().glob("*.safetensors")))
+    known = ", ".join(dict.fromkeys((*shipped_weights(), *own))) or "none"
+    raise WeightsError(f"No weights {str(name)!r}; give a .safetensors file or one of: {known}.")

@@ -1,13 +1,10 @@
-"""The button that adapts the model to the slide, and where the new weights go."""
+"""The button that adapts the model to the slide."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from qtpy.QtCore import QStandardPaths
 from qtpy.QtWidgets import QPushButton, QWidget
 
-__all__ = ["AdaptButton", "weights_folder"]
+__all__ = ["AdaptButton"]
 
 TIP = (
     "Let the chosen model get used to the stain and camera of this slide. It needs no labels, takes minutes "
@@ -29,7 +26,3 @@ class AdaptButton(QPushButton):
         self.setToolTip(f"<qt>{TIP}</qt>")
 
 
-def weights_folder() -> Path:
-    """Where adapted weights are kept: in the person's own data, such as ``~/.local/share``."""
-    data = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericDataLocation)
-    return Path(data) / "napari-wbc" / "weights"

@@ -26,8 +26,9 @@ from napari_wbc.pipeline.locate import preview_steps
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
+from napari_wbc.weights.registry import models_folder
 from napari_wbc.widgets.actions import counted
-from napari_wbc.widgets.adapt import AdaptButton, weights_folder
+from napari_wbc.widgets.adapt import AdaptButton
 from napari_wbc.widgets.detect import DetectorChoice, DetectorWidget
 from napari_wbc.widgets.layout import row
 from napari_wbc.widgets.model import ModelWidget
@@ -153,7 +154,7 @@ class AnalysisPanel(QWidget):
         """Let the model get used to the slide, without labels."""
         slide, choice, weights = self._slide(), self.detector.value(), self.model.value()
         self.view.settle()
-        table, folder, name = self.session.table, weights_folder(), adapted_name(slide.name, datetime.now())
+        table, folder, name = self.session.table, models_folder(), adapted_name(slide.name, datetime.now())
         self.jobs.start(
             lambda: adapt_slide_steps(
                 slide,

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.pipeline.library import countable, start_classifier
 from napari_wbc.pipeline.models import (
     RESEARCH_USE,
     ModelSummary,
@@ -45,7 +46,8 @@ MOST_RECENT = 5
 class ModelWidget(QWidget):
     """A combo box of classifiers, and a button that shows the card of the chosen one.
 
-    Only cards are read here; the weights themselves are loaded by the function that uses them.
+    The one in use is chosen first. Only cards are read here; the weights themselves are loaded by the
+    function that uses them.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ class ModelWidget(QWidget):
         super().__init__(parent)
         self._taxonomy = taxonomy
         self._shipped = classifiers()
-        self._weights = self._shipped[0]
+        self._weights = start_classifier(taxonomy)
         self.combo = _ComboBox()
         self.combo.setAccessibleName("Model")
         self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -74,6 +76,7 @@ class ModelWidget(QWidget):
         layout.addWidget(self.combo, stretch=1)
         layout.addWidget(self.card)
         self._fill()
+        self.combo.opened.connect(self._fill)
         self.combo.activated.connect(self._on_activated)
         self.card.clicked.connect(lambda: self._tried(self.show_card))
 
@@ -96,7 +99,7 @@ class ModelWidget(QWidget):
         """
         card = counted_card(weights, self._taxonomy)
         self._weights = weights
-        if weights not in self._shipped:
+        if weights not in (*self._shipped, *countable(self._taxonomy)):
             _remember(weights)
         self._fill()
         if self.dialog.isVisible():
@@ -117,9 +120,8 @@ class ModelWidget(QWidget):
         self.combo.clear()
         for name in self._shipped:
             self._add(name, f"Shipped weights {name}")
-        files = list(
-            dict.fromkeys((*([] if self._weights in self._shipped else [self._weights]), *_recent()))
-        )
+        chosen = [] if self._weights in self._shipped else [self._weights]
+        files = list(dict.fromkeys((*countable(self._taxonomy), *chosen, *_recent())))
         if files:
             self.combo.insertSeparator(self.combo.count())
         for file in files:
@@ -242,6 +244,13 @@ def _alignment(column: Sequence[str]) -> str:
 
 class _ComboBox(QComboBox):
     """The wheel scrolls past it: it must not change the model, nor open a file dialog."""
+
+    opened = Signal()
+    """Before the list is shown, which models may have joined or left since."""
+
+    def showPopup(self) -> None:  # noqa: N802 (Qt's name)
+        self.opened.emit()
+        super().showPopup()
 
     def wheelEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         event.ignore()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_wbc.session.order import Filter, Order
+from napari_wbc.session.order import RANKED, Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.layout import TextLines, row
@@ -28,10 +28,13 @@ class QueuePanel(QWidget):
     """
 
     accept_chosen = Signal()
+    ranks_wanted = Signal(object)
+    """With the :class:`~napari_wbc.session.order.Order` whose ranks the queue needs before it can start."""
 
     def __init__(self, session: Session, queue: ReviewQueue) -> None:
         super().__init__()
         self._session, self.queue = session, queue
+        self._waits_for: Order | None = None
         self.order, self.label, self.field, self.which = (QComboBox() for _ in range(4))
         for box in (self.order, self.label, self.field, self.which):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -57,15 +60,17 @@ class QueuePanel(QWidget):
         layout.addWidget(self.bar)
         layout.addWidget(self.text)
         queue.current_changed.connect(self._refresh)
+        queue.ranks_changed.connect(self._on_ranks)
         session.changed.connect(self._refresh)
-        session.slide_changed.connect(self._refresh)
+        session.slide_changed.connect(self.stop_waiting)
         self._refresh()
 
     def close_session(self) -> None:
         """Let go of session and queue."""
         self.queue.current_changed.disconnect(self._refresh)
+        self.queue.ranks_changed.disconnect(self._on_ranks)
         self._session.changed.disconnect(self._refresh)
-        self._session.slide_changed.disconnect(self._refresh)
+        self._session.slide_changed.disconnect(self.stop_waiting)
 
     def value(self) -> tuple[Order, Filter]:
         """What is chosen."""
@@ -82,13 +87,32 @@ class QueuePanel(QWidget):
         return Order(self.order.currentText()), only
 
     def start(self) -> None:
-        """Queue the cells that are chosen."""
+        """Queue the cells that are chosen; where their ranks are not known yet, as soon as they are."""
         order, only = self.value()
-        if order == Order.DISAGREEMENTS and only.reviewed is False:
-            # Only reviewed cells can disagree with the model.
+        if order in (Order.DISAGREEMENTS, Order.DOUBTED) and only.reviewed is False:
+            # Only reviewed cells can disagree with the model, or be doubted.
             self.which.setCurrentText("all")
             order, only = self.value()
+        self._waits_for = None
+        if order in RANKED and not self.queue.ranked(order):
+            self._waits_for = order
+            self._refresh()
+            self.ranks_wanted.emit(order)
+            return
         self.queue.start(order, only)
+        self._refresh()
+
+    def stop_waiting(self, *_why: object) -> None:
+        """Wait no longer for ranks: they could not be found, or are of another slide."""
+        self._waits_for = None
+        self._refresh()
+
+    def _on_ranks(self, order: Order) -> None:
+        if order == self._waits_for:
+            self._waits_for = None
+            if order == self.value()[0]:  # nothing else has been chosen meanwhile
+                self.queue.start(*self.value())
+            self._refresh()
 
     def _confidence(self, value: float) -> QDoubleSpinBox:
         box = QDoubleSpinBox()
@@ -110,7 +134,8 @@ class QueuePanel(QWidget):
         for button in (self.accept, self.skip):
             button.setEnabled(current)
         self.back.setEnabled(at > 0)
-        self.text.setText(_told(progress, at, n, self._session.taxonomy.shorts))
+        told = _told(progress, at, n, self._session.taxonomy.shorts)
+        self.text.setText(f"Computing {self._waits_for}…" if self._waits_for else told)
 
 
 def _told(progress: Progressed, at: int, n: int, shorts: dict[str, str]) -> str:

@@ -23,10 +23,11 @@ from qtpy.QtWidgets import (
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.training_set import SPLITS
 from napari_wbc.pipeline.compare import Comparison, compare_steps
 from napari_wbc.pipeline.finetune import finetune_steps, run_folder
 from napari_wbc.pipeline.import_set import ImportedSet, Incoming, import_set_steps, look_steps
-from napari_wbc.pipeline.training_sets import ExportedSet, export_set_steps
+from napari_wbc.pipeline.training_sets import BY_SLIDE, ExportedSet, export_set_steps
 from napari_wbc.session.session import Session
 from napari_wbc.storage.rounds import FORMATS
 from napari_wbc.train.comparison_plots import draw_pictures
@@ -45,6 +46,10 @@ __all__ = ["TrainPanel"]
 SET = "training_set"
 """Of the settings: the set that is worked on."""
 SET_TIP = "Folder of the training set; each export adds a round to it, and earlier rounds stay as they are"
+SPLIT_TIP = (
+    "What a slide that is new in the set is for. by-slide: found from its name, of 100 slides 70 are learnt, "
+    "15 choose, and 15 test; a slide stays where it is in all later rounds"
+)
 FORMAT_TIP = "wbc is read back whole; the others are for other tools"
 OLD_TIP = "Training sets that the model knows: a part of them is learnt again, so that they are not forgotten"
 
@@ -81,6 +86,7 @@ class TrainPanel(QWidget):
         self.session, self._project, self._weights = session, project, weights
         self.models = Library() if library is None else library
         self._pair: tuple[str, str] | None = None
+        self._then: Callable[[], Any] | None = None
         self._dialogs: dict[str, QDialog] = {}
         self._build()
         self._connect()
@@ -94,6 +100,9 @@ class TrainPanel(QWidget):
         self.format = QComboBox()
         self.format.addItems(list(FORMATS))
         self.format.setToolTip(FORMAT_TIP)
+        self.split = QComboBox()
+        self.split.addItems([BY_SLIDE, *SPLITS])
+        self.split.setToolTip(SPLIT_TIP)
         self.export = QPushButton("Add reviewed cells")
         self.export.setToolTip("Write the reviewed cells of this project as the next round of the set")
         self.bring = QPushButton("Import…")
@@ -126,7 +135,7 @@ class TrainPanel(QWidget):
             group(
                 "Training set",
                 row(self.folder, self.choose_folder),
-                row(self.format, self.export, self.bring),
+                row(self.format, self.split, self.export, self.bring),
             )
         )
         layout.addWidget(
@@ -184,14 +193,16 @@ class TrainPanel(QWidget):
 
     def export_project(self) -> None:
         """Write the reviewed cells of the open project as the next round of the set."""
-        project, folder, kind = self._project(), self.set_folder(), self.format.currentText()
+        project, folder = self._project(), self.set_folder()
+        kind, split = self.format.currentText(), self.split.currentText()
         if project is None:
             raise WbcError("No project is open; open a folder of fields first.")
         if not self.session.flush():
             raise WbcError(f"What you did is not saved: {self.session.saved.why}.")
         reading = self.session.reading
         self.jobs.start(
-            lambda: export_set_steps([project], folder, written_as=kind, reading=reading), self._on_exported
+            lambda: export_set_steps([project], folder, written_as=kind, split=split, reading=reading),
+            self._on_exported,
         )
 
     def import_set(self, path: Path) -> None:
@@ -246,6 +257,9 @@ class TrainPanel(QWidget):
         )
 
     def _on_looked(self, path: Path, incoming: Incoming) -> None:
+        self._then = partial(self._ask_mapping, path, incoming)
+
+    def _ask_mapping(self, path: Path, incoming: Incoming) -> None:
         dialog = MappingDialog(incoming, self.session.taxonomy, self)
         if dialog.exec():
             self.bring_in(path, incoming.content.name, dialog.value())
@@ -333,6 +347,9 @@ class TrainPanel(QWidget):
     def _set_running(self, running: bool) -> None:
         for button in (self.export, self.bring, self.tune, self.compare):
             button.setEnabled(not running)
+        if not running and self._then is not None:
+            then, self._then = self._then, None
+            self._tried(then)
 
     def _tried(self, action: Callable[[], Any], *_signal: Any) -> None:
         try:
@@ -342,7 +359,7 @@ class TrainPanel(QWidget):
 
 
 def _compared_steps(sets: list[str | Path], old: str, new: str) -> Steps[tuple[Comparison, bytes]]:
-    """A comparison, and both confusion matrices as PNG, which take too long to draw for the window's thread."""
+    """A comparison, and both confusion matrices as PNG, drawn outside of the thread of the window."""
     comparison = yield from compare_steps(sets, old, new)
     yield Progress("drawing", 0, 0)
     return comparison, draw_pictures(comparison)["confusion"]

@@ -40,6 +40,7 @@ from napari_wbc.widgets.loading import FieldLoader, Read
 from napari_wbc.widgets.place import PlaceKeeper
 from napari_wbc.widgets.project import ProjectPanel
 from napari_wbc.widgets.queue import QueuePanel
+from napari_wbc.widgets.ranking import Ranking
 from napari_wbc.widgets.readers import ReadersPanel
 from napari_wbc.widgets.references import ReferencePanel
 from napari_wbc.widgets.review import ReviewWidget
@@ -107,6 +108,7 @@ class Workbench(QWidget):
         self.thumbnails = Thumbnails(self.view.read, self._field_of, self)
         self.review = ReviewWidget(session)
         self.queue_panel = QueuePanel(session, self.queue)
+        self.ranking = Ranking(session, self.queue, self.model.value, self.view.read, self)
         self.references = ReferencePanel(session, self.thumbnails, self.heats)
         self.explain = ExplainPanel(session, self.view, self.heats, self.model.value)
         self.readers = ReadersPanel(session)
@@ -154,7 +156,15 @@ class Workbench(QWidget):
             (self.explain.map, self.docks.open_map),
         ):
             button.clicked.connect(guarded(action))
-        for speaker in (panel, self.project, self.readers, self.explain, self.train, self.docks):
+        for speaker in (
+            panel,
+            self.project,
+            self.readers,
+            self.explain,
+            self.train,
+            self.ranking,
+            self.docks,
+        ):
             speaker.said.connect(self._say)
         panel.analyzed.connect(self._on_analyzed)
         panel.running_changed.connect(lambda running: self.export.setEnabled(not running))
@@ -173,6 +183,8 @@ class Workbench(QWidget):
         self.review.join_chosen.connect(guarded(actions.join))
         self.review.delete_chosen.connect(guarded(actions.delete))
         self.queue_panel.accept_chosen.connect(guarded(actions.accept))
+        self.queue_panel.ranks_wanted.connect(guarded(self.ranking.find))
+        self.ranking.ended.connect(self.queue_panel.stop_waiting)
         self.docks.label_chosen.connect(guarded(actions.label))
         self.docks.cell_activated.connect(guarded(actions.go_to))
         self.docks.key_pressed.connect(self._on_key)
@@ -258,6 +270,7 @@ class Workbench(QWidget):
             self.review.close_session,
             self.fields.close_session,
             self.queue_panel.close_session,
+            self.ranking.close_session,
             self.references.close_session,
             self.readers.close_session,
             self.analysis.close_session,
@@ -283,6 +296,7 @@ class Workbench(QWidget):
             or self.readers.jobs.running
             or self.explain.jobs.running
             or self.train.busy
+            or self.ranking.running
             or self.docks.busy
             or self.thumbnails.running
         )

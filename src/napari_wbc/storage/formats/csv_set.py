@@ -191,7 +191,7 @@ def _cell(row: dict[str, str], fov: str, height: int, width: int) -> Cell | None
         vertices = [tuple(map(number, vertex.split(","))) for vertex in text.split()]
         if any(len(vertex) != 2 for vertex in vertices):
             raise WbcError("the outline is no list of row,col with blanks between; correct it.")
-        outline = Outline(tuple((row, col) for row, col in vertices))
+        outline = Outline(tuple((r, c) for r, c in vertices))
     whole = outline.bbox if outline else BBox(0, 0, height, width)
     box = BBox(*map(number, edges)) if any(edges) else whole
     return labelled_cell(row.get("cell_id", ""), fov, row["label"], Detection(box, outline), (height, width))

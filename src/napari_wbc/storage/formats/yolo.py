@@ -102,8 +102,8 @@ def read_yolo(root: Path) -> tuple[LabelledField, ...]:
 
     Classes are those of ``data.yaml``, of the only YAML file, or of ``classes.txt``. Images and labels
     lie where the YAML says, if that is inside the set; or in ``images/SPLIT`` and ``labels/SPLIT``; or in
-    ``SPLIT/images`` and ``SPLIT/labels``; or in ``images`` and ``labels``; or side by side. An image
-    without a label file shows no cell.
+    ``SPLIT/images`` and ``SPLIT/labels``; or in ``images`` and ``labels`` and folders of these; or side by
+    side. An image without a label file shows no cell.
 
     Raises
     ------
@@ -174,7 +174,9 @@ def _folders(root: Path, head: dict[object, object] | None) -> list[tuple[str, s
             found[place] = (split, place, _labels(root, place))
     if not found:
         place = "images" if (root / "images").is_dir() else "."
-        found[place] = ("train", place, _labels(root, place))
+        below = [f"images/{one.name}" for one in sorted(root.glob("images/*")) if one.is_dir()]
+        for one in (place, *below):
+            found[one] = ("train", one, _labels(root, one))
     return list(found.values())
 
 

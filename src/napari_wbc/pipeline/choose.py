@@ -1,0 +1,320 @@
+"""Which cells to label next, and which labels to look at twice: of slides and of training sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.classify.features import iter_features
+from napari_wbc.classify.modes import scores
+from napari_wbc.classify.predict import Classifier, load_classifier
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.imaging.read import read_image
+from napari_wbc.model.cell import Cell
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.table import CellTable
+from napari_wbc.pipeline.analyze import Failure
+from napari_wbc.pipeline.evaluate import read_training_sets, relabelled
+from napari_wbc.weights.card import taxonomy_of
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+
+__all__ = ["Choice", "Chosen", "Doubt", "Doubted", "choose_steps", "doubt_set_steps", "doubt_steps"]
+
+Located = Sequence[tuple[Slide, CellTable]]
+Read = Callable[[FieldOfView], npt.NDArray[np.uint8]]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A cell to label.
+
+    Parameters
+    ----------
+    slide : str
+    cell : Cell
+    confidence : float
+        Of the weights that chose it, at one look, 0 to 1.
+    """
+
+    slide: str
+    cell: Cell
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which cells to label next.
+
+    Parameters
+    ----------
+    cells : tuple of Chosen
+        The most gainful first.
+    fields : tuple of (slide, field id, gain)
+        Fields with cells to label, the most gainful first.
+    failures : tuple of Failure
+        Fields that could not be read, and were left out.
+    """
+
+    cells: tuple[Chosen, ...]
+    fields: tuple[tuple[str, str, float], ...]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def cell_ids(self) -> tuple[str, ...]:
+        """The cells, by their ids."""
+        return tuple(one.cell.cell_id for one in self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A label to look at twice.
+
+    Parameters
+    ----------
+    slide, fov, cell_id : str
+        The cell; of a training set the laboratory where the slide is not known, and the image.
+    label, suggested : str
+        What a person says, and the class that it looks like.
+    doubt : float
+        0.5 (both are as likely) to 1.
+    """
+
+    slide: str
+    fov: str
+    cell_id: str
+    label: str
+    suggested: str
+    doubt: float
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """Which labels to look at twice.
+
+    Parameters
+    ----------
+    doubts : tuple of Doubt
+        The most doubted first.
+    judged : int
+        Labelled cells that were looked at.
+    failures : tuple of Failure
+        Fields that could not be read, and were left out.
+    """
+
+    doubts: tuple[Doubt, ...]
+    judged: int
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def cell_ids(self) -> tuple[str, ...]:
+        """The cells, by their ids."""
+        return tuple(one.cell_id for one in self.doubts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """Cells with their slides, their features of shape (N, F), and what could not be read."""
+
+    cells: list[tuple[str, Cell]]
+    features: Floats
+    failures: tuple[Failure, ...]
+
+
+def _read_file(field: FieldOfView) -> npt.NDArray[np.uint8]:
+    return read_image(field.path)
+
+
+def choose_steps(
+    located: Located,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    n: int = 50,
+    *,
+    read: Read = _read_file,
+    device: str = "auto",
+) -> Steps[Choice]:
+    """Choose the cells whose labels would teach a classifier the most; each field is read once.
+
+    Parameters
+    ----------
+    located : sequence of (Slide, CellTable)
+        Cells with an annotation count as labelled and are not chosen.
+    weights : str or Path
+        Name or file of the classifier's weights.
+    n : int
+        How many cells are wanted, 0 and more.
+    read : callable
+        Gives the pixels of a field.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    WbcError
+        If the weights are not to be had, or n is below 0.
+    """
+    if n < 0:
+        raise WbcError(f"{n} cells cannot be chosen; choose 0 or more.")
+    yield Progress("loading weights", 0, 0)
+    classifier = load_classifier(weights, device=device)
+    seen = yield from _seen_steps(_fields(located, lambda _cell: True), classifier, read)
+    from napari_wbc.train.choose import fields_of_gain, most_gain
+
+    labelled = np.array([cell.annotation is not None for _, cell in seen.cells], bool)
+    cells = [one for one, done in zip(seen.cells, labelled, strict=True) if not done]
+    chances = _probabilities(classifier, seen.features[~labelled])
+    order = most_gain(chances, seen.features[~labelled], n, labelled=seen.features[labelled])
+    names = {cell.fov_id: slide for slide, cell in cells}
+    gains = fields_of_gain(chances, [cell.fov_id for _, cell in cells])
+    return Choice(
+        tuple(Chosen(cells[i][0], cells[i][1], float(chances[i].max())) for i in order),
+        tuple((names[fov], fov, gain) for fov, gain in gains),
+        seen.failures,
+    )
+
+
+def doubt_steps(
+    located: Located,
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    *,
+    read: Read = _read_file,
+    device: str = "auto",
+) -> Steps[Doubted]:
+    """Doubt the annotations of cells; fields without any are not read.
+
+    Parameters
+    ----------
+    located, weights, read, device
+        Of :func:`choose_steps`. Annotations that count as no class of the weights are left out.
+
+    Raises
+    ------
+    WbcError
+        If the weights are not to be had, or fewer than 10 cells have a label.
+    """
+    yield Progress("loading weights", 0, 0)
+    classifier = load_classifier(weights, device=device)
+    class_of = taxonomy_of(classifier.card).class_of
+    fields = list(
+        _fields(located, lambda cell: cell.annotation is not None and bool(class_of(cell.annotation.label)))
+    )
+    _check_enough(sum(len(cells) for *_, cells in fields))
+    seen = yield from _seen_steps(fields, classifier, read)
+    rows = [(slide, cell.fov_id, cell.cell_id, cell.label) for slide, cell in seen.cells]
+    return Doubted(_doubted(classifier, rows, seen.features), len(rows), seen.failures)
+
+
+def doubt_set_steps(
+    paths: Sequence[str | Path], weights: str | Path = DEFAULT_CLASSIFIER, *, device: str = "auto"
+) -> Steps[Doubted]:
+    """Doubt the labels of training sets.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Training sets, all splits; labels that count as no class of the weights are left out.
+    weights, device
+        Of :func:`choose_steps`.
+
+    Raises
+    ------
+    WbcError
+        If a set cannot be read, the weights are not to be had, or fewer than 10 cells have a label.
+    """
+    found = read_training_sets(paths)
+    yield Progress("loading weights", 0, len(found))
+    classifier = load_classifier(weights, device=device)
+    cells, _left_out = relabelled(found, taxonomy_of(classifier.card))
+    _check_enough(len(cells))
+    import torch
+
+    from napari_wbc.train.dataset import cut_training_crops
+    from napari_wbc.train.scoring import inputs
+
+    data = yield from cut_training_crops(cells, classifier.card.classes, classifier.preset)
+    features = [np.zeros((0, classifier.network.head.in_features), np.float32)]
+    done = 0
+    for x in inputs(data, classifier.preset, torch.device(classifier.device)):
+        with torch.inference_mode():
+            features.append(classifier.network.features(x).float().cpu().numpy())
+        done += len(x)
+        yield Progress("features", done, len(cells))
+    rows = [(cell.slide or cell.source, str(cell.path), cell.cell_id, cell.label) for cell in cells]
+    return Doubted(_doubted(classifier, rows, np.concatenate(features)), len(rows))
+
+
+def _check_enough(n: int) -> None:
+    from napari_wbc.train.doubts import FEWEST
+
+    if n < FEWEST:  # said before anything is read
+        raise WbcError(f"Doubts need at least {FEWEST} labelled cells, and there are {n}; label more.")
+
+
+def _doubted(
+    classifier: Classifier, rows: Sequence[tuple[str, str, str, str]], features: Floats
+) -> tuple[Doubt, ...]:
+    """Doubts of cells given as slide, field, id and label; those of one field are judged together."""
+    from napari_wbc.train.doubts import doubts
+
+    names, class_of = classifier.card.classes, taxonomy_of(classifier.card).class_of
+    index = {name: i for i, name in enumerate(names)}
+    labels = np.array([index[class_of(label) or ""] for *_, label in rows], np.int64)
+    groups = np.array([f"{slide}\n{fov}" for slide, fov, *_ in rows], np.str_)
+    found = doubts(features, labels, groups, names)
+    result = []
+    for i in found.order:
+        slide, fov, cell_id, label = rows[i]
+        result.append(Doubt(slide, fov, cell_id, label, names[found.suggested[i]], float(found.doubt[i])))
+    return tuple(result)
+
+
+def _fields(
+    located: Located, wanted: Callable[[Cell], bool]
+) -> Iterator[tuple[str, FieldOfView, list[Cell]]]:
+    """Slide, field and cells of the fields that have any that are wanted."""
+    for slide, table in located:
+        for field in slide.fields:
+            if cells := [cell for cell in table.of_field(field.fov_id) if wanted(cell)]:
+                yield slide.name, field, cells
+
+
+def _seen_steps(
+    fields: Iterable[tuple[str, FieldOfView, list[Cell]]], classifier: Classifier, read: Read
+) -> Steps[_Seen]:
+    """What a network makes of the cells of fields."""
+    fields = list(fields)
+    total, end = sum(len(cells) for *_, cells in fields), 0
+    features = [np.zeros((0, classifier.network.head.in_features), np.float32)]
+    seen: list[tuple[str, Cell]] = []
+    failures: list[Failure] = []
+    for slide, field, cells in fields:
+        done, end = end, end + len(cells)
+        try:
+            image = read(field)
+        except (ReadError, OSError) as error:
+            failures.append(Failure(field.path, str(error)))
+            yield Progress("features", end, total, f"{field.path.name} is left out: {error}")
+            continue
+        for batch in iter_features(classifier, image, [cell.detection.bbox for cell in cells]):
+            features.append(batch)
+            done += len(batch)
+            yield Progress("features", done, total)
+        seen += [(slide, cell) for cell in cells]
+    return _Seen(seen, np.concatenate(features), tuple(failures))
+
+
+def _probabilities(classifier: Classifier, features: Floats) -> npt.NDArray[np.float64]:
+    """Probabilities of the classes at one look, shape (N, K), of features of shape (N, F)."""
+    import torch
+
+    card = classifier.card
+    with torch.inference_mode():
+        outputs = classifier.network.head(torch.from_numpy(features).to(classifier.device))
+        chances = torch.softmax(scores(outputs, card.mode).double() / card.temperature, dim=1)
+    found: npt.NDArray[np.float64] = chances.clamp(0, 1).cpu().numpy()
+    return found

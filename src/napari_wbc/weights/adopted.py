@@ -1,0 +1,115 @@
+"""The record of what came into use, and what was taken back: a JSON file that only grows.
+
+Invariant: a damaged record is told and never begun anew, and what a newer version wrote in it stays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from napari_wbc.errors import WeightsError
+from napari_wbc.weights.store import _replace
+
+__all__ = ["Adoption", "append_adoption", "read_history", "standing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """One line of a history: what came into use.
+
+    Parameters
+    ----------
+    when : str
+        ISO 8601 with zone.
+    sha256, model_id, file : str
+        Of the model; ``file`` tells models of the same weights apart.
+    why : str
+    back : int
+        How many adoptions a roll-back took back, 0 for an adoption.
+    """
+
+    when: str
+    sha256: str
+    model_id: str
+    file: str
+    why: str = ""
+    back: int = 0
+
+
+def read_history(record: Path, kind: str) -> tuple[Adoption, ...]:
+    """All that came into use of a kind, the earliest first; empty without a record.
+
+    Raises
+    ------
+    WeightsError
+        If the record is damaged.
+    """
+    return tuple(_adoption(one, record) for one in _load(record).get("history", {}).get(kind, []))
+
+
+def append_adoption(record: Path, kind: str, one: Adoption) -> None:
+    """Write one line more, whole or not at all; the caller keeps others from writing meanwhile.
+
+    Raises
+    ------
+    WeightsError
+        If the record is damaged.
+    OSError
+        If it cannot be written.
+    """
+    data = _load(record)
+    data.setdefault("history", {}).setdefault(kind, []).append(asdict(one))
+    _replace(record, (json.dumps(data, indent=2) + "\n").encode())
+
+
+def standing(history: Sequence[Adoption]) -> list[Adoption]:
+    """The adoptions that were not taken back; the last one is in use.
+
+    Examples
+    --------
+    >>> a, b = (Adoption("", name, name, name) for name in "ab")
+    >>> standing([a, b, Adoption("", "a", "a", "a", back=1)]) == [a]
+    True
+    """
+    stack: list[Adoption] = []
+    for one in history:
+        if one.back:
+            del stack[-one.back :]
+        else:
+            stack.append(one)
+    return stack
+
+
+def _load(record: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(record.read_text(encoding="utf-8"))
+        lists = data.get("history", {}).values()
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise _damaged(record) from error
+    if not all(isinstance(one, list) for one in lists):
+        raise _damaged(record)
+    return dict(data)
+
+
+def _adoption(entry: Any, record: Path) -> Adoption:
+    try:
+        one = Adoption(**{f.name: entry[f.name] for f in fields(Adoption) if f.name in entry})
+    except TypeError as error:
+        raise _damaged(record) from error
+    texts = (one.when, one.sha256, one.model_id, one.file, one.why)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(one.back, int) or one.back < 0:
+        raise _damaged(record)
+    return one
+
+
+def _damaged(record: Path) -> WeightsError:
+    return WeightsError(
+        f"{record}: the record of the models in use is damaged; put back a copy of it, or move it away to "
+        "use the shipped models."
+    )
