@@ -23,7 +23,7 @@ from defusedxml.ElementTree import parse
 from napari_wbc.detect.outlines import traced
 
 DATA = Path(os.environ.get("NAPARI_WBC_DATA", Path(__file__).parents[2] / "shared" / "data"))
-COLUMNS = ("path", "label", "split", "source", "top", "left", "bottom", "right", "outline")
+COLUMNS = ("path", "label", "split", "source", "top", "left", "bottom", "right", "outline", "slide")
 Row = dict[str, Any]
 
 MISPLACED_MASK = "BloodImage_00177"
@@ -66,6 +66,7 @@ def pbc(cache: Path) -> Iterator[Row]:
 def chula(_cache: Path) -> Iterator[Row]:
     """Chula: every box with its class, whole slides on one side."""
     root = DATA / "chula_wbc"
+    slides = {row["image"]: row["slide"] for row in table(root / "index.csv")}
     for row in table(root / "splits.csv"):
         image = root / "images" / row["image"]
         height, width = cv2.imread(str(image)).shape[:2]
@@ -77,6 +78,7 @@ def chula(_cache: Path) -> Iterator[Row]:
                 "label": CHULA_NAMES[int(kind)],
                 "split": row["split"],
                 "source": "chula",
+                "slide": f"slide-{slides[row['image']]}",
                 "top": (y - h / 2) * height,
                 "left": (x - w / 2) * width,
                 "bottom": (y + h / 2) * height,

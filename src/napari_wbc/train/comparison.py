@@ -412,8 +412,9 @@ def judged(overall: Standing, by_source: dict[str, Standing]) -> tuple[Verdict, 
 
     From top to bottom, the first that holds:
 
-    1. The old model is surely better, over all or in one source: keep it. A laboratory that was read well is
-       not given up for the mean, and several sources are not corrected for, since keeping is the safe side.
+    1. The old model is surely better over all, or surely and by more than one point in one source: keep it. A
+       laboratory that was read well is not given up for the mean, and several sources are not corrected for,
+       since keeping is the safe side.
     2. The new model is not surely better over all: undecided.
     3. It breaks more cells than it fixes by McNemar's test, for the sake of rarer classes: undecided.
     4. A source seems to lose more than one point of balanced accuracy and has more cells broken than fixed:
@@ -428,7 +429,7 @@ def judged(overall: Standing, by_source: dict[str, Standing]) -> tuple[Verdict, 
     if _surely(overall, -1):
         return Verdict.KEEP, f"The new model is worse: {_told(overall)}."
     for source, one in by_source.items():
-        if _surely(one, -1):
+        if _surely(one, -1) and one.balanced_accuracy.value < -POINT:
             return Verdict.KEEP, f"The new model is worse on the cells of {source}: {_told(one)}."
     if not _surely(overall, +1):
         return Verdict.UNDECIDED, _lacking(overall)
@@ -442,7 +443,7 @@ def judged(overall: Standing, by_source: dict[str, Standing]) -> tuple[Verdict, 
                 f"The new model is better over all, but seems to lose on the cells of {source}: "
                 f"{_told(one)}; label more of them."
             )
-    return Verdict.ADOPT, f"The new model is better: {_told(overall)}, and no source loses."
+    return Verdict.ADOPT, f"The new model is better: {_told(overall)}, and no source loses more than a point."
 
 
 def _surely(one: Standing, sign: int) -> bool:

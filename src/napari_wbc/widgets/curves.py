@@ -76,8 +76,10 @@ class Curves(QWidget):
             painter.drawText(where, flags, f"{value:.2g}")
         for k, name in enumerate(names):
             self._line(painter, area, name, QColor(COLORS[k % len(COLORS)]), top)
-            label = QRectF(area.left() + 6, area.top() + 4 + 13 * k, area.width() - 8, 14)
-            painter.drawText(label, Qt.AlignmentFlag.AlignLeft, name.removeprefix("val_").replace("_", " "))
+            # Losses fall from the left, accuracies rise to the top: there is room in the other corner.
+            y = area.top() + 4 + 13 * k if title == "loss" else area.bottom() - 4 - 13 * (len(names) - k)
+            label = QRectF(area.left() + 6, y, area.width() - 10, 14)
+            painter.drawText(label, Qt.AlignmentFlag.AlignRight, name.removeprefix("val_").replace("_", " "))
 
     def _line(self, painter: QPainter, area: QRectF, name: str, color: QColor, top: float) -> None:
         n = max(1, len(self.history) - 1)

@@ -135,7 +135,8 @@ class TrainPanel(QWidget):
             group(
                 "Training set",
                 row(self.folder, self.choose_folder),
-                row(self.format, self.split, self.export, self.bring),
+                row(self.format, self.split, self.bring),
+                self.export,
             )
         )
         layout.addWidget(
