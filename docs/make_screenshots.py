@@ -9,6 +9,7 @@ not for the repository.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,7 +22,8 @@ from qtpy.QtTest import QTest
 
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.imaging.synthetic import synthetic_slide
-from napari_wbc.widgets import project
+from napari_wbc.model.cell import Annotation
+from napari_wbc.widgets import project, train
 from napari_wbc.widgets.workbench import Workbench
 
 
@@ -82,10 +84,49 @@ def explain(bench, slide, shoot) -> None:
     bench.docks.map.parent().close()
 
 
+def write_manifest(folder: Path) -> Path:
+    """Drawn fields of another seed with what is in them, to test on."""
+    folder.mkdir(parents=True)
+    lines = ["path,label,split,source,top,left,bottom,right"]
+    for i, field in enumerate(synthetic_slide(11, 12, per_field=(3, 5))):
+        Image.fromarray(field.image).save(folder / f"{i}.png")
+        for number, cell in enumerate(field.cells, start=1):
+            rows, cols = np.nonzero(field.cell_mask == number)
+            edges = rows.min(), cols.min(), rows.max() + 1, cols.max() + 1
+            lines.append(f"{i}.png,{cell.cell_class},test,another-smear,{','.join(map(str, edges))}")
+    path = folder / "cells.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def train_and_compare(bench, homes: Path, shoot, out: Path) -> None:
+    """Export what was reviewed, go on training, and compare on other drawn fields."""
+    panel, session = bench.train, bench.session
+    said = [cell.annotated(Annotation(cell.label, "me")) for cell in session.table.values()]
+    session.commit(session.table.with_cells(said), "accept all")
+    bench.gallery_panel.parent().close()
+    bench.tabs.setCurrentWidget(panel)
+    panel.folder.setText(str(homes / "set"))
+    panel.split.setCurrentText("train")
+    for button in (panel.export, panel.tune):
+        button.click()
+        wait_for(bench)
+    panel.folder.setText("my-set")
+    shoot("train")
+    panel.folder.setText(str(homes / "set"))
+    panel.old.addItem(str(write_manifest(homes / "test")))
+    panel.compare.click()
+    wait_for(bench)
+    panel._dialogs["comparison"].grab().save(str(out / "comparison.png"))
+    panel._dialogs["comparison"].close()
+
+
 def take(slide, out: Path) -> None:
     """Go through the main job and take a picture of each step."""
-    project.projects_folder = lambda: out.parent / ".projects"  # not into the person's own
-    shutil.rmtree(out.parent / ".projects", ignore_errors=True)
+    homes = out.parent / ".projects"  # not into the person's own
+    shutil.rmtree(homes, ignore_errors=True)
+    project.projects_folder = train.projects_folder = lambda: homes
+    os.environ["NAPARI_WBC_MODELS"] = str(homes / "models")
     viewer = napari.Viewer(show=False)
     window = viewer.window._qt_window
     window.resize(1500, 1150)
@@ -129,9 +170,11 @@ def take(slide, out: Path) -> None:
     bench.model.card.click()
     QTest.qWait(300)
     bench.model.dialog.grab().save(str(out / "model-card.png"))
+    bench.model.dialog.close()
+    train_and_compare(bench, homes, shoot, out)
     bench.release()
     viewer.close()
-    shutil.rmtree(out.parent / ".projects")
+    shutil.rmtree(homes)
 
 
 if __name__ == "__main__":

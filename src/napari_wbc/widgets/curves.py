@@ -50,7 +50,7 @@ class Curves(QWidget):
         """Draw both plots."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        half = (self.width() - GAP) / 2
+        half = (self.width() - GAP - 4) / 2  # the dots at the end need room
         names = [name for name in (self.history[-1] if self.history else {}) if name != "epoch"]
         accuracies = [name for name in names if _is_share(name)]
         losses = [name for name in names if not _is_share(name)]
