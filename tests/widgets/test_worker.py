@@ -6,6 +6,7 @@ import pytest
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress
+from napari_wbc.widgets import worker
 from napari_wbc.widgets.worker import Job, LatestJob
 
 
@@ -42,13 +43,24 @@ def counting(n, result="result"):
     return result
 
 
-def test_result_comes_after_progress_and_before_the_end(job, qtbot):
+def test_result_comes_after_progress_and_before_the_end(job, qtbot, monkeypatch):
+    monkeypatch.setattr(worker, "EVERY_S", 0)
     log = Log(job)
     assert not job.running
     job.start(lambda: counting(3))
     assert job.running
     done(job, qtbot)
     assert log == [*[("progressed", i) for i in range(4)], ("returned", "result"), ("finished", False)]
+
+
+def test_of_many_steps_at_once_only_some_are_told_and_the_last(job, qtbot):
+    log = Log(job)
+    job.start(lambda: counting(500))
+    done(job, qtbot)
+    told = [number for what, number in log if what == "progressed"]
+    assert len(told) < 100
+    assert told[-1] == 500
+    assert log[-2:] == [("returned", "result"), ("finished", False)]
 
 
 def test_runs_in_another_thread_and_answers_in_this_one(job, qtbot):

@@ -163,8 +163,11 @@ def relabelled(
     """The cells that have a class there, labelled by it, and how many there are of the other labels."""
     kept: list[LabelledCell] = []
     left_out: Counter[str] = Counter()
+    names: dict[str, str | None] = {}
     for cell in cells:
-        if (name := taxonomy.class_of(cell.label)) is None:
+        if cell.label not in names:
+            names[cell.label] = taxonomy.class_of(cell.label)
+        if (name := names[cell.label]) is None:
             left_out[cell.label] += 1
         else:
             kept.append(replace(cell, label=name))

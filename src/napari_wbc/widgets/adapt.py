@@ -24,5 +24,3 @@ class AdaptButton(QPushButton):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Adapt to this slide", parent)
         self.setToolTip(f"<qt>{TIP}</qt>")
-
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 from qtpy.QtCore import QObject, Signal
@@ -20,6 +21,8 @@ from napari_wbc.model.progress import Progress, Steps
 __all__ = ["Job", "LatestJob"]
 
 T = TypeVar("T")
+EVERY_S = 0.03
+"""Least time between two signals of progress; a request to cancel waits no longer."""
 _log = logging.getLogger(__name__)
 
 
@@ -119,6 +122,26 @@ class LatestJob(Job):
 def _guarded(steps: Callable[[], Steps[T]]) -> Steps[T]:
     yield Progress("starting", 0, 0)
     try:
-        return (yield from steps())
+        return (yield from _thinned(steps()))
     except RuntimeError as error:
         raise StepFailed(f"{type(error).__name__}: {error}") from error
+
+
+def _thinned(steps: Steps[T]) -> Steps[T]:
+    """The steps that a person can follow: thousands a second would keep the window busy with their signals.
+
+    What has a note or values, and the end of a step, always comes.
+    """
+    told = 0.0
+    try:
+        while True:
+            progress = next(steps)
+            now = monotonic()
+            if progress.note or progress.values or progress.done == progress.total or now - told >= EVERY_S:
+                told = now
+                yield progress
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        steps.close()
