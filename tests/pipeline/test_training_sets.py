@@ -147,6 +147,22 @@ def test_a_second_round_tells_what_changed_and_keeps_what_other_projects_gave(pr
     assert labels_in(tmp_path / "set" / "round-1")["neutrophil"] == 1
 
 
+def test_labels_that_were_taken_back_leave_the_set_with_their_field(project, tmp_path):
+    export(project, tmp_path / "set")
+    relabel(project, "slide-2.png-0", UNIDENTIFIED)
+    done = export(project, tmp_path / "set")
+    assert done.removed == 1
+    assert labels_in(tmp_path / "set") == Counter(neutrophil=1, monocyte=1, lymphocyte=1)
+
+
+def test_what_only_a_model_said_is_not_a_persons_label_after_an_import(project, tmp_path):
+    export(project, tmp_path / "set", reviewed=False)
+    run(import_set_steps(tmp_path / "set", tmp_path / "new.wbc"))
+    table = project_analysis(tmp_path / "new.wbc").slides[0].table
+    assert table["slide-4.png-0"].annotation is None
+    assert table["slide-1.png-0"].annotation is not None
+
+
 def test_fields_of_one_name_in_two_slides_stay_apart(tmp_path):
     """Letters of another case are the same name for some systems."""
     both = [

@@ -290,6 +290,8 @@ def _write(
 
 
 def _labelled(cell: Cell, fov_id: str, label: str, source: str) -> Cell:
+    if cell.annotation is None and cell.prediction is not None:
+        return replace(cell, fov_id=fov_id)  # a model said so, and nobody has reviewed it
     said = cell.annotation or Annotation(cell.label)
     said = Annotation(label, said.annotator or f"import of {source}", said.when or now())
     return replace(cell, fov_id=fov_id, annotation=said)
@@ -307,7 +309,7 @@ def _merged(table: CellTable, fov_id: str, cells: list[Cell]) -> list[Cell]:
             known = here[int(row.argmax())]
         if known is not None and known.cell_id not in taken and known.fov_id == fov_id:
             taken.add(known.cell_id)
-            found.append(known.annotated(cell.annotation))
+            found.append(known.annotated(cell.annotation) if cell.annotation else known)
         else:
             found.append(
                 cell if known is None else replace(cell, cell_id=Cell.new(fov_id, cell.detection).cell_id)

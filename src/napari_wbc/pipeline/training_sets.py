@@ -112,6 +112,7 @@ def export_set_steps(
     found: dict[str, LabelledField] = {}
     failures: list[Failure] = []
     left_out: Counter[str] = Counter()
+    taken: set[tuple[str, str]] = set()
     classes: list[str] = []
     for project in projects:
         workspace = open_workspace(project, read_only=True)
@@ -128,18 +129,20 @@ def export_set_steps(
         for slide, table, facts in tables:
             side = sides.setdefault(slide.name, split_of(slide.name) if split == BY_SLIDE else split)
             known = {fov: sha256 for fov, (_size, _time, sha256) in facts.items()}
+            taken |= {(slide.name, field.fov_id) for field in slide.fields}
             steps = _fields_steps(slide, table, known, side, taxonomy, reviewed=reviewed, left_out=left_out)
             for field, failure in (yield from steps):
                 if failure:
                     failures.append(failure)
+                    taken -= {(slide.name, f.fov_id) for f in slide.fields if f.path == failure.path}
                 elif field:
                     found[field.sha256] = field
-    if not any(field.cells for field in found.values()):
+    # Labels that were taken back leave the set: a field of the projects stays only where it cannot be read.
+    stay = [f for f in before if f.sha256 not in found and (f.slide, f.fov_id) not in taken]
+    if not (found or (stay and len(stay) < len(before))):
         raise WbcError(
             "No reviewed cell in these projects; label cells first, or export the model's labels too."
         )
-    taken = {(field.slide, field.fov_id) for field in found.values()}
-    stay = [f for f in before if f.sha256 not in found and (f.slide, f.fov_id) not in taken]
     fields = _named((*stay, *found.values()))
     made = {
         "program": f"napari-wbc {__version__}",

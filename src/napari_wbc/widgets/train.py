@@ -87,6 +87,7 @@ class TrainPanel(QWidget):
         self.models = Library() if library is None else library
         self._pair: tuple[str, str] | None = None
         self._then: Callable[[], Any] | None = None
+        self._shown = ""
         self._dialogs: dict[str, QDialog] = {}
         self._build()
         self._connect()
@@ -230,7 +231,7 @@ class TrainPanel(QWidget):
         if self._pair is None:
             raise WbcError("Fine-tune first: what is compared is the new model and the one it started from.")
         (old, new), sets = self._pair, self._sets()
-        self.jobs.start(lambda: _compared_steps(sets, old, new), self._on_compared)
+        self.jobs.start(lambda: _compared_steps(sets, old, new), partial(self._on_compared, new))
 
     def show_library(self) -> None:
         """Browse the models."""
@@ -288,7 +289,8 @@ class TrainPanel(QWidget):
             f"{model.name} is ready, and not in use yet. Next: Compare… on cells that neither model has seen."
         )
 
-    def _on_compared(self, result: tuple[Comparison, bytes]) -> None:
+    def _on_compared(self, new: str, result: tuple[Comparison, bytes]) -> None:
+        self._shown = new  # another may be tuned while the comparison is looked at
         comparison, picture = result
         if "comparison" not in self._dialogs:
             self.comparison = ComparisonView()
@@ -302,8 +304,7 @@ class TrainPanel(QWidget):
         """Use the new model from now on."""
         shown = self.comparison.value()
         assert shown is not None
-        assert self._pair is not None
-        new = self._pair[1]
+        new = self._shown
         self.models.adopt(self.models.find(new), why=shown.measures.why)
         self.model_wanted.emit(new)
         self._dialogs["comparison"].close()
