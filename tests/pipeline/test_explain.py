@@ -12,7 +12,7 @@ from PIL import Image
 from tests.explain.test_attribution import Eye
 from typer.testing import CliRunner
 
-from napari_wbc.classify.predict import Classifier
+from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.classify.preset import Preset
 from napari_wbc.cli.app import app
 from napari_wbc.errors import WbcError
@@ -20,7 +20,7 @@ from napari_wbc.explain.attribution import Question
 from napari_wbc.explain.canvas import painted
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.imaging.synthetic import synthetic_smear
-from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.cell import Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.pipeline.explain import _Asked, explain, explain_cells_steps
@@ -115,3 +115,15 @@ def test_from_the_shell(slide, tmp_path):
     assert set(pd.read_csv(tmp_path / "heat.csv")["target"]) == {"monocyte"}
     with pytest.raises(WbcError, match="choose one of"):
         CliRunner().invoke(app, [*arguments, "--method", "tea"], catch_exceptions=False)
+
+
+def test_a_cell_without_a_prediction_leaves_the_class_of_the_others(weights):
+    """Drawn by hand beside cells that the table calls otherwise than one look would."""
+    image = synthetic_smear(0, shape=(260, 340), n_leukocytes=2).image
+    asked = _Asked(load_classifier(weights, device="cpu"), Question())
+    plain = [Cell.new("f", Detection(BBox(20 * i, 20 * i, 60 + 20 * i, 60 + 20 * i))) for i in range(2)]
+    (looked,) = asked.steps(image, plain)
+    other = next(name for name in asked.classes if name != looked[0].target)
+    said = Prediction(asked.classes, tuple(float(name == other) for name in asked.classes))
+    (heats,) = asked.steps(image, [plain[0].predicted(said), plain[1]])
+    assert [heat.target for heat in heats] == [other, looked[1].target]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_wbc.classify.crops import squares
+from napari_wbc.classify.looks import looked_at
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.explain.attribution import Attributor, Question
@@ -119,11 +120,14 @@ class _Asked:
         import torch
 
         known = [self.question.target or (c.prediction.cell_class if c.prediction else "") for c in cells]
-        if all(name in self.classes for name in known):
-            return torch.tensor([self.classes.index(name) for name in known], device=x.device)
-        with torch.inference_mode():
-            predicted: torch.Tensor = self.classifier.network(x).argmax(dim=1).clone()
-        return predicted
+        target = torch.tensor([self.classes.index(n) if n in self.classes else -1 for n in known])
+        unknown = target < 0
+        if unknown.any():  # drawn by hand, say; the others keep the class that the table shows
+            card, sure = self.classifier.card, self.classifier.preset.sure
+            with torch.inference_mode():
+                found = looked_at(self.classifier.network, x[unknown.to(x.device)], card.mode, sure)[0]
+            target[unknown] = found.argmax(dim=1).cpu()
+        return target.to(x.device)
 
 
 def explain_cells_steps(
