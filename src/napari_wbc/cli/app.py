@@ -22,7 +22,7 @@ from napari_wbc.cli.compare import compare
 from napari_wbc.cli.explain import explain
 from napari_wbc.cli.finetune import finetune
 from napari_wbc.cli.models import models_app
-from napari_wbc.cli.progress import drive
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
 from napari_wbc.cli.project import agreement, export
 from napari_wbc.cli.sets import set_app
 from napari_wbc.errors import WbcError
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 WRONG_ARGUMENTS = 2
-SOME_FILES_FAILED = 3
-
 app = typer.Typer(
     name="napari-wbc",
     help="Locate, classify and count white blood cells in stained blood-film images.",

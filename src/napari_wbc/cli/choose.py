@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_wbc.cli.progress import drive
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
 from napari_wbc.errors import WbcError
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["choose", "doubts"]
 
-SOME_FILES_FAILED = 3
 SHOWN = 5
 """Fields and doubts that are printed; the file has all."""
 CELLS = ["slide", "fov", "cell_id", "top", "left", "bottom", "right", "rank", "label", "confidence"]

@@ -8,13 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from napari_wbc.cli.progress import drive
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 __all__ = ["explain"]
-
-SOME_FILES_FAILED = 3
 
 
 def explain(

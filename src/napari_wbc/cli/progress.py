@@ -11,7 +11,10 @@ from rich.text import Text
 
 from napari_wbc.model.progress import Steps
 
-__all__ = ["drive"]
+__all__ = ["SOME_FILES_FAILED", "drive"]
+
+SOME_FILES_FAILED = 3
+"""Exit code where the rest was written."""
 
 T = TypeVar("T")
 

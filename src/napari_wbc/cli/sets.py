@@ -10,12 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_wbc.cli.progress import drive
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
 from napari_wbc.errors import WbcError
 
 __all__ = ["set_app"]
-
-SOME_FILES_FAILED = 3
 
 set_app = typer.Typer(help="Export and import training sets.", no_args_is_help=True)
 

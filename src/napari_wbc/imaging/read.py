@@ -21,15 +21,17 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.slide import IMAGE_SUFFIXES, MAX_PIXELS, FieldOfView, Slide
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "as_rgb8", "find_slides", "open_slide", "read_image"]
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
-"""Suffixes of the files that a folder's fields are read from, in lower case."""
-
-MAX_PIXELS = 80_000_000
-"""Largest field that is read whole; a camera frame has 20 million pixels at most."""
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "as_rgb8",
+    "find_slides",
+    "open_slide",
+    "read_field",
+    "read_image",
+]
 
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -91,6 +93,11 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
             f"{path}: the image cannot be read, it may be damaged or truncated "
             f"({type(error).__name__}: {_one_line(error)}); export or copy it again."
         ) from error
+
+
+def read_field(field: FieldOfView) -> npt.NDArray[np.uint8]:
+    """The pixels of a field from its file, see :func:`read_image`."""
+    return read_image(field.path)
 
 
 def _one_line(error: BaseException) -> str:

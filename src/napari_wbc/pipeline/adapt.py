@@ -17,7 +17,7 @@ import numpy.typing as npt
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.imaging.read import find_slides, read_image
+from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -43,10 +43,6 @@ class Adapted:
     """That were learnt from."""
     failures: tuple[Failure, ...] = ()
     """Fields that could not be read, and were left out."""
-
-
-def _read_file(field: FieldOfView) -> npt.NDArray[np.uint8]:
-    return read_image(field.path)
 
 
 def adapt_steps(
@@ -91,7 +87,7 @@ def adapt_steps(
         before = sum(len(one.slide.fields) for one in found)
         found.append((yield from analyze_slide_steps(slide, finder, None, offset=before, total=total)))
     located = [(one.slide, one.table) for one in found]
-    adapted = yield from _learn_steps(located, wanted, _read_file, out, weights, name=name, device=device)
+    adapted = yield from _learn_steps(located, wanted, read_field, out, weights, name=name, device=device)
     failures = tuple(failure for one in found for failure in one.failures)
     return Adapted(adapted.weights, adapted.cells, failures + adapted.failures)
 
@@ -103,7 +99,7 @@ def adapt_located_steps(
     weights: str | Path = DEFAULT_CLASSIFIER,
     name: str = "adapted",
     device: str = "auto",
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
 ) -> Steps[Adapted]:
     """Adapt a classifier to cells that are located already; what they are called is not looked at.
 
@@ -153,7 +149,7 @@ def adapt_slide_steps(
     detector: str = DEFAULT,
     preset: str | None = None,
     parameters: Mapping[str, Any] | None = None,
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
 ) -> Steps[tuple[SlideAnalysis | None, Adapted]]:
     """Adapt a classifier to a slide, which is analyzed first where fewer than 20 cells are located.
 

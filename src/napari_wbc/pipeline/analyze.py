@@ -15,7 +15,7 @@ import pandas as pd
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
 from napari_wbc.errors import ReadError, TorchMissing, WeightsError
-from napari_wbc.imaging.read import find_slides, read_image
+from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.differential import Differential
 from napari_wbc.model.progress import Progress, Steps, run
@@ -179,16 +179,12 @@ def classify_cells(
     return tuple(cell.predicted(p) for cell, p in zip(cells, predictions, strict=True))
 
 
-def _read_file(field: FieldOfView) -> npt.NDArray[np.uint8]:
-    return read_image(field.path)
-
-
 def analyze_slide_steps(
     slide: Slide,
     detector: Detector,
     classifier: Classifier | None,
     *,
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
     taxonomy: Taxonomy = EIGHT_CLASSES,
     offset: int = 0,
     total: int = 0,
@@ -254,7 +250,7 @@ def analyze_fields_steps(
     parameters: Mapping[str, Any] | None = None,
     *,
     weights: str | Path = DEFAULT_CLASSIFIER,
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
 ) -> Steps[SlideAnalysis]:
     """Locate and classify the cells of one slide, and count them by the eight classes.
 
@@ -278,7 +274,7 @@ def classify_table_steps(
     table: CellTable,
     *,
     weights: str | Path = DEFAULT_CLASSIFIER,
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
 ) -> Steps[tuple[Cell, ...]]:
     """Classify the cells of a table that have no prediction yet.
 

@@ -13,7 +13,7 @@ from napari_wbc.classify.features import iter_features
 from napari_wbc.classify.modes import scores
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.imaging.read import read_image
+from napari_wbc.imaging.read import read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -126,16 +126,12 @@ class _Seen:
     failures: tuple[Failure, ...]
 
 
-def _read_file(field: FieldOfView) -> npt.NDArray[np.uint8]:
-    return read_image(field.path)
-
-
 def choose_steps(
     located: Located,
     weights: str | Path = DEFAULT_CLASSIFIER,
     n: int = 50,
     *,
-    read: Read = _read_file,
+    read: Read = read_field,
     device: str = "auto",
 ) -> Steps[Choice]:
     """Choose the cells whose labels would teach a classifier the most; each field is read once.
@@ -182,7 +178,7 @@ def doubt_steps(
     located: Located,
     weights: str | Path = DEFAULT_CLASSIFIER,
     *,
-    read: Read = _read_file,
+    read: Read = read_field,
     device: str = "auto",
 ) -> Steps[Doubted]:
     """Doubt the annotations of cells; fields without any are not read.
@@ -234,18 +230,13 @@ def doubt_set_steps(
     import torch
 
     from napari_wbc.train.dataset import cut_training_crops
-    from napari_wbc.train.scoring import inputs
+    from napari_wbc.train.scoring import seen_steps
 
     data = yield from cut_training_crops(cells, classifier.card.classes, classifier.preset)
-    features = [np.zeros((0, classifier.network.head.in_features), np.float32)]
-    done = 0
-    for x in inputs(data, classifier.preset, torch.device(classifier.device)):
-        with torch.inference_mode():
-            features.append(classifier.network.features(x).float().cpu().numpy())
-        done += len(x)
-        yield Progress("features", done, len(cells))
+    network = classifier.network
+    found_features = yield from seen_steps(network, data, classifier.preset, "features", network.features)
     rows = [(cell.slide or cell.source, str(cell.path), cell.cell_id, cell.label) for cell in cells]
-    return Doubted(_doubted(classifier, rows, np.concatenate(features)), len(rows))
+    return Doubted(_doubted(classifier, rows, torch.cat(found_features).float().numpy()), len(rows))
 
 
 def _check_enough(n: int) -> None:

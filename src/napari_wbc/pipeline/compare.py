@@ -21,7 +21,7 @@ import pandas as pd
 
 from napari_wbc.classify.crops import squares
 from napari_wbc.classify.predict import Classifier, load_classifier
-from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.errors import WbcError
 from napari_wbc.explain.attribution import Attributor, Question
 from napari_wbc.explain.canvas import mask_of
 from napari_wbc.explain.evaluation import inside
@@ -30,21 +30,19 @@ from napari_wbc.model.cell import Detection
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
-from napari_wbc.pipeline.evaluate import held_out, predict_steps, relabelled
+from napari_wbc.pipeline.evaluate import hashed_steps, held_out, predict_steps, relabelled
 from napari_wbc.storage.atomic import make_folder, write_bytes, write_text
 from napari_wbc.storage.formats.csv import write_csv
-from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.train.comparison import Answers, Comparison, Measures, measured
 from napari_wbc.train.comparison_plots import COLUMNS, SIGNS, draw_pictures, limited, side_rows, table_rows
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, one_cell_box
-from napari_wbc.weights.card import ModelCard, taxonomy_of
+from napari_wbc.weights.card import RESEARCH_USE, ModelCard, taxonomy_of
 
 __all__ = ["Comparison", "compare_steps", "leaks", "write_comparison"]
 
 SIDES = ("old", "new")
 EXPLAINED = 200
 """Cells at most whose heat is looked at."""
-USE = "Research use only. Not for diagnosis."
 PICTURES = {
     "difference": "What differs",
     "confusion": "Confusion matrices",
@@ -192,14 +190,7 @@ def _unseen_steps(
     ]
     if len(notes) == len(models):
         return list(cells), notes
-    hashes: dict[Path, str] = {}
-    paths = dict.fromkeys(cell.path for cell in cells)
-    for path in paths:
-        try:
-            hashes[path] = sha256_of(path)
-        except OSError as error:
-            raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from error
-        yield Progress("looking for images that were trained on", len(hashes), len(paths))
+    hashes = yield from hashed_steps(cells, "looking for images that were trained on")
     seen = np.zeros(len(cells), dtype=bool)
     for model in models:
         known = leaks(cells, hashes, model.card)
@@ -359,7 +350,7 @@ def write_comparison(comparison: Comparison, out: str | Path) -> None:
         **_plain(comparison.measures),
         "heat_inside": None if comparison.heat is None else dict(zip(SIDES, comparison.heat, strict=True)),
         "notes": comparison.notes,
-        "use": USE,
+        "use": RESEARCH_USE,
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / "comparison.json", text + "\n")
@@ -421,7 +412,7 @@ def _page(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
 <h2>Recall by class, with 95 % limits</h2>
 {_table(("class", "cells", "old", "new", "fixed", "broken"), classes)}
 {shown}
-<p class="use">{USE}</p></html>
+<p class="use">{RESEARCH_USE}</p></html>
 """
 
 

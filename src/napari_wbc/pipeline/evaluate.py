@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.classify.predict import Classifier, load_classifier
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.storage.atomic import make_folder, write_text
+from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.train import plots
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, read_training_set
 from napari_wbc.train.metrics import Metrics, Scores, measure_by_source, score_by_source
@@ -26,6 +27,7 @@ from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 __all__ = [
     "Evaluation",
     "evaluate_steps",
+    "hashed_steps",
     "held_out",
     "predict_steps",
     "read_training_sets",
@@ -155,6 +157,25 @@ def evaluate_steps(
         left_out,
         classifier.card.model_id,
     )
+
+
+def hashed_steps(cells: Iterable[LabelledCell], step: str) -> Steps[dict[Path, str]]:
+    """sha256 of each image of some cells.
+
+    Raises
+    ------
+    ReadError
+        If one cannot be read.
+    """
+    hashes: dict[Path, str] = {}
+    paths = dict.fromkeys(cell.path for cell in cells)
+    for path in paths:
+        try:
+            hashes[path] = sha256_of(path)
+        except OSError as error:
+            raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from error
+        yield Progress(step, len(hashes), len(paths))
+    return hashes
 
 
 def relabelled(

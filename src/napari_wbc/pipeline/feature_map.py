@@ -13,7 +13,7 @@ from napari_wbc.classify.features import iter_features
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import ReadError
 from napari_wbc.explain.projection import check_method, project_steps
-from napari_wbc.imaging.read import read_image
+from napari_wbc.imaging.read import read_field
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
@@ -48,10 +48,6 @@ class FeatureMap:
     failures: tuple[Failure, ...] = ()
 
 
-def _read_file(field: FieldOfView) -> npt.NDArray[np.uint8]:
-    return read_image(field.path)
-
-
 def feature_map_steps(
     slide: Slide,
     table: CellTable,
@@ -60,7 +56,7 @@ def feature_map_steps(
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
     seed: int = 0,
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = _read_file,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
 ) -> Steps[FeatureMap]:
     """Map the cells of a slide; each field is read once.
 

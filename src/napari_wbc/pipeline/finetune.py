@@ -17,7 +17,7 @@ from napari_wbc.detect.mask_rcnn import DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy_dict import grown
-from napari_wbc.pipeline.evaluate import read_training_sets, relabelled
+from napari_wbc.pipeline.evaluate import hashed_steps, read_training_sets, relabelled
 from napari_wbc.pipeline.training import planned
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.storage.rounds import newest_round
@@ -99,7 +99,7 @@ def finetune_steps(
         If the weights are those of a detector, there are fewer than 10 labelled cells, none of their labels
         is a class, or as :func:`~napari_wbc.train.engine.train_classifier`.
     """
-    card = _card(start, detector=False)
+    card = _card(start, "classifier")
     taxonomy = grown(taxonomy_of(card), new_classes)
     device = resolve_device(device)
     plan: Recipe = planned(
@@ -137,13 +137,13 @@ def finetune_steps(
     known = _evenly(relabelled(_seen(old), taxonomy)[0], replay) if old else []
     yield Progress("reading labels", 0, 0, _counted(new, known))
     cells = sorted((*new, *known), key=lambda cell: (str(cell.path), cell.cell_id))
-    images = yield from _hashed(cells)
+    images = yield from hashed_steps(cells, "reading images")
     data = yield from cut_training_crops(cells, taxonomy.names, plan.preset, room=ROOM)
     told = {
         "sets": [Path(path).resolve().name for path in (*paths, *old)],
         "corrected": len(new),
         "replayed": len(known),
-        "training_images": sorted({*images, *_training_images(card)}),
+        "training_images": sorted({*images.values(), *_training_images(card)}),
     }
     return (yield from train_classifier(data, taxonomy, plan, out, device=device, told=told))
 
@@ -172,7 +172,7 @@ def finetune_detector_steps(
     WbcError
         If the weights are those of a classifier, or as :func:`~napari_wbc.train.detector.train_detector`.
     """
-    card = _card(start, detector=True)
+    card = _card(start, "detector")
     device = resolve_device(device)
     plan: DetectorRecipe = planned(
         DetectorRecipe,
@@ -199,11 +199,10 @@ def finetune_detector_steps(
     return (yield from train_detector(data, plan, out, device=device))
 
 
-def _card(start: str | Path, *, detector: bool) -> ModelCard:
+def _card(start: str | Path, kind: str) -> ModelCard:
     card = read_card(find_weights(start))
-    if card.architecture.startswith("mask-rcnn/") is not detector:
-        kinds = ("classifier", "detector") if detector else ("detector", "classifier")
-        raise WbcError(f"{start}: these are weights of a {kinds[0]}; choose those of a {kinds[1]}.")
+    if card.kind != kind:
+        raise WbcError(f"{start}: these are weights of a {card.kind}; choose those of a {kind}.")
     return card
 
 
@@ -261,22 +260,6 @@ def _evenly(cells: Sequence[LabelledCell], n: int) -> list[LabelledCell]:
             kept += [one[k] for k in np.linspace(0, len(one) - 1, take).round().astype(int)]
             left -= take
     return kept
-
-
-def _hashed(cells: Sequence[LabelledCell]) -> Steps[list[str]]:
-    """sha256 of the images, so that none of them is taken for held out later."""
-    found: list[str] = []
-    files = sorted({cell.path for cell in cells})
-    for done, path in enumerate(files, start=1):
-        try:
-            with path.open("rb") as file:
-                found.append(hashlib.file_digest(file, "sha256").hexdigest())
-        except OSError as error:
-            raise WbcError(
-                f"{path}: the image cannot be read; put it back, or export the set again."
-            ) from error
-        yield Progress("reading images", done, len(files))
-    return sorted(set(found))
 
 
 def _counted(new: Sequence[LabelledCell], known: Sequence[LabelledCell]) -> str:

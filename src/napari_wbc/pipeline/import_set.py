@@ -231,15 +231,16 @@ def _checked_steps(
         note = ""
         try:
             read_image(field.path)
-            slide, path = field.slide or content.name, field.path.resolve()
+            slide, path, sha256 = field.slide or content.name, field.path.resolve(), sha256_of(field.path)
             if images is not None:
                 images.mkdir(parents=True, exist_ok=True)
                 path = images / field.name
-                if not path.exists() or sha256_of(path) != sha256_of(field.path):
-                    path = path if not path.exists() else images / f"{sha256_of(field.path)[:8]}-{field.name}"
+                if path.exists() and sha256_of(path) != sha256:
+                    path = images / f"{sha256[:8]}-{field.name}"
+                if not path.exists() or sha256_of(path) != sha256:
                     shutil.copyfile(field.path, path)
             fov_id = field.fov_id or f"{slide}/{field.name}"
-            fields.append(replace(field, slide=slide, fov_id=fov_id, path=path, sha256=sha256_of(path)))
+            fields.append(replace(field, slide=slide, fov_id=fov_id, path=path, sha256=sha256))
         except ReadError as error:
             note = str(error)
             failures.append(Failure(field.path, note))

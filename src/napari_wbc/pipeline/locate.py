@@ -149,11 +149,7 @@ def presets_of(detector: str) -> tuple[str, ...]:
         raise WbcError(f"No detector {detector!r}; choose one of: {', '.join(DETECTORS)}.")
     if detector == "hsv":
         return tuple(PRESETS)
-    names = [
-        name
-        for name in shipped_weights()
-        if read_card(find_weights(name)).architecture.startswith("mask-rcnn/")
-    ]
+    names = [name for name in shipped_weights() if read_card(find_weights(name)).kind == "detector"]
     return tuple(sorted(names, key=lambda name: name != DEFAULT_DETECTOR))
 
 

@@ -13,13 +13,12 @@ from typing import Any
 
 from napari_wbc.errors import WeightsError
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights, shipped_weights
 from napari_wbc.weights.store import read_card
 
 __all__ = ["RESEARCH_USE", "ModelSummary", "Section", "classifiers", "counted_card", "model_summary"]
 
-RESEARCH_USE = "Research use only. Not for diagnosis."
 _MISSING = "–"
 _DEEPEST = 3
 """Levels of a nested entry that are shown."""
@@ -79,11 +78,7 @@ class ModelSummary:
 
 def classifiers() -> tuple[str, ...]:
     """Names of the shipped classifiers, the default first."""
-    names = [
-        name
-        for name in shipped_weights()
-        if not read_card(find_weights(name)).architecture.startswith("mask-rcnn/")
-    ]
+    names = [name for name in shipped_weights() if read_card(find_weights(name)).kind == "classifier"]
     return tuple(sorted(names, key=lambda name: name != DEFAULT_CLASSIFIER))
 
 

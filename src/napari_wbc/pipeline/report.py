@@ -26,6 +26,7 @@ from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
 
 if TYPE_CHECKING:
     from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis
+from napari_wbc.weights.card import RESEARCH_USE
 
 __all__ = ["differential", "differential_json", "draw_overlay", "write_results"]
 
@@ -106,7 +107,7 @@ def differential_json(analysis: Analysis) -> list[dict[str, Any]]:
                 for b in counted.beside
             ],
             **_blood_cells(one),
-            "use": "Research use only. Not for diagnosis.",
+            "use": RESEARCH_USE,
         }
         for one in analysis.slides
     ]

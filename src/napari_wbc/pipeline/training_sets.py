@@ -25,6 +25,7 @@ from napari_wbc.storage.guard import image_size
 from napari_wbc.storage.rounds import newest_round, write_round_steps
 from napari_wbc.storage.workspace import open_workspace
 from napari_wbc.storage.workspace.images import sha256_of
+from napari_wbc.weights.card import RESEARCH_USE
 
 __all__ = ["BY_SLIDE", "ExportedSet", "export_set_steps"]
 
@@ -150,7 +151,7 @@ def export_set_steps(
         "projects": [Path(project).name for project in projects],
         "reading": reading,
         "reviewed_only": reviewed,
-        "use": "Research use only. Not for diagnosis.",
+        "use": RESEARCH_USE,
     }
     folder = yield from write_round_steps(
         out, fields, classes, written_as=written_as, made=made, pixels=lambda field: read_image(field.path)

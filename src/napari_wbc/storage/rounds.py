@@ -56,7 +56,7 @@ def _by_manifest(root: Path) -> tuple[LabelledField, ...]:
 
 
 FORMATS: Mapping[str, _Format] = {
-    "wbc": _Format(lambda field: f"images/{field.name}", _nothing, _by_manifest),
+    "wbc": _Format(csv_set.image_place, _nothing, _by_manifest),
     "coco": _Format(coco.image_place, coco.write_coco, coco.read_coco),
     "coco-rle": _Format(coco.image_place, _with_rle, coco.read_coco),
     "voc": _Format(voc.image_place, voc.write_voc, voc.read_voc),

@@ -15,7 +15,7 @@ from torch import nn
 from napari_wbc.classify.calibrate import confidence_threshold, temperature
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.metrics import measure_by_source
-from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 
 if TYPE_CHECKING:
     from napari_wbc.model.taxonomy import Taxonomy
@@ -96,7 +96,7 @@ def card_of(
                 "torch": str(torch.__version__),
                 "numpy": np.__version__,
             },
-            "use": "Research use only. Not for diagnosis.",
+            "use": RESEARCH_USE,
             **parent,
             **(told or {}),
         },

@@ -28,6 +28,8 @@ from napari_wbc.imaging.read import IMAGE_SUFFIXES, read_image
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import SPLITS
+from napari_wbc.storage.formats.manifest import MANIFEST
+from napari_wbc.storage.rounds import newest_round, read_set
 
 __all__ = ["SPLITS", "CropSet", "LabelledCell", "cut_training_crops", "one_cell_box", "read_training_set"]
 
@@ -132,7 +134,7 @@ def read_training_set(path: str | Path) -> tuple[LabelledCell, ...]:
 
 def _read_folder(path: Path) -> tuple[LabelledCell, ...]:
     """The images of a folder ``SPLIT/CLASS/image``; none where it is another tool's or has a manifest."""
-    if any(path.glob("round-*")) or (path / "manifest.json").exists():
+    if newest_round(path) or (path / MANIFEST).exists():
         return ()
     return tuple(
         LabelledCell(file, file.parent.name.replace("_", " "), split, path.resolve().name)
@@ -148,8 +150,6 @@ def _read_set(path: Path) -> tuple[LabelledCell, ...]:
     """The cells of a set that any of the formats reads."""
     if path.suffix.lower() == ".zip":
         raise WbcError(f"{path}: training needs files that stay; unpack it, or import it into a project.")
-    from napari_wbc.storage.rounds import read_set
-
     content = read_set(path)
     return tuple(
         LabelledCell(

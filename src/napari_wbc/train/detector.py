@@ -30,7 +30,7 @@ from napari_wbc.train.checkpoint import Checkpoint, check_run, set_rate, update_
 from napari_wbc.train.curves import write_curves
 from napari_wbc.train.fields import FieldSet, TrainingField
 from napari_wbc.train.precision import Truth, average_precision
-from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.store import load_weights, read_card, save_weights
 
@@ -396,7 +396,7 @@ def _card(
             "torch": str(torch.__version__),
             "numpy": np.__version__,
         },
-        "use": "Research use only. Not for diagnosis.",
+        "use": RESEARCH_USE,
     }
     if start is not None:
         provenance["parent"] = {"model_id": start.model_id, "sha256": start.sha256}

@@ -15,7 +15,7 @@ from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.train.dataset import CropSet
 
-__all__ = ["familiarity_steps", "inputs", "scores_of", "scores_steps"]
+__all__ = ["familiarity_steps", "inputs", "scores_of", "scores_steps", "seen_steps"]
 
 BATCH = 64
 """Crops that are measured at once."""
@@ -38,21 +38,21 @@ def scores_steps(
 
     See :func:`napari_wbc.classify.looks.looked_at`.
     """
-    found = yield from _seen(
+    found = yield from seen_steps(
         network, data, preset, "validating", lambda x: looked_at(network, x, mode, preset.sure)[0]
     )
     result: npt.NDArray[np.float32] = torch.cat([torch.empty(0, network.head.out_features), *found]).numpy()
     return result
 
 
-def _seen(
+def seen_steps(
     network: FeatureNetwork,
     data: CropSet,
     preset: Preset,
     step: str,
     see: Callable[[torch.Tensor], torch.Tensor],
 ) -> Steps[list[torch.Tensor]]:
-    """What is seen in each batch, on the CPU."""
+    """What ``see`` makes of each batch of :func:`inputs`, on the CPU."""
     network.eval()
     device = next(network.parameters()).device
     found: list[torch.Tensor] = []
@@ -79,6 +79,6 @@ def familiarity_steps(
     some = np.zeros(len(train.labels), bool)
     some[np.linspace(0, len(some) - 1, min(len(some), ENOUGH)).round().astype(int)] = True
     picked = train.where(some)
-    known = yield from _seen(network, picked, preset, MEASURING, network.features)
-    held_out = yield from _seen(network, val, preset, MEASURING, network.features)
+    known = yield from seen_steps(network, picked, preset, MEASURING, network.features)
+    held_out = yield from seen_steps(network, val, preset, MEASURING, network.features)
     return Familiarity.of(torch.cat(known), torch.from_numpy(picked.labels), torch.cat(held_out))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wbc.errors import WeightsError
-from napari_wbc.weights.store import _replace
+from napari_wbc.weights.store import replace_file
 
 __all__ = ["Adoption", "append_adoption", "read_history", "standing"]
 
@@ -63,7 +63,7 @@ def append_adoption(record: Path, kind: str, one: Adoption) -> None:
     """
     data = _load(record)
     data.setdefault("history", {}).setdefault(kind, []).append(asdict(one))
-    _replace(record, (json.dumps(data, indent=2) + "\n").encode())
+    replace_file(record, (json.dumps(data, indent=2) + "\n").encode())
 
 
 def standing(history: Sequence[Adoption]) -> list[Adoption]:

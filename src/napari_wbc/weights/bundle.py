@@ -14,7 +14,7 @@ from pathlib import Path
 
 from napari_wbc.errors import WeightsError
 from napari_wbc.weights.card import ModelCard
-from napari_wbc.weights.store import _replace
+from napari_wbc.weights.store import replace_file
 
 __all__ = ["SUFFIX", "checked_card", "read_bundle", "read_members", "read_model", "write_bundle"]
 
@@ -58,7 +58,7 @@ def write_bundle(weights: str | Path, out: str | Path) -> Path:
             file.writestr(zipfile.ZipInfo(name), part)  # without a time: the same model, the same file
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _replace(out, packed.getvalue())
+        replace_file(out, packed.getvalue())
     except OSError as error:
         raise WeightsError(
             f"{out}: cannot be written ({error.strerror or error}); choose another place."

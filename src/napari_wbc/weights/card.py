@@ -10,7 +10,9 @@ from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.model.taxonomy import TAXONOMIES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict, taxonomy_of_names
 
-__all__ = ["ModelCard", "taxonomy_of"]
+__all__ = ["RESEARCH_USE", "ModelCard", "taxonomy_of"]
+
+RESEARCH_USE = "Research use only. Not for diagnosis."
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ class ModelCard:
     def model_id(self) -> str:
         """Name, version and the first of the hash."""
         return f"{self.name} {self.version} ({self.sha256[:8]})"
+
+    @property
+    def kind(self) -> str:
+        """``detector`` or ``classifier``."""
+        return "detector" if self.architecture.startswith("mask-rcnn/") else "classifier"
 
     def to_json(self) -> str:
         """The card as indented JSON."""

@@ -26,7 +26,7 @@ from napari_wbc.weights.registry import (
     models_folder,
     shipped_weights,
 )
-from napari_wbc.weights.store import _replace, read_card
+from napari_wbc.weights.store import read_card, replace_file
 
 __all__ = ["KINDS", "Library", "Model", "adopted_classifier", "parent_in", "parent_of"]
 
@@ -71,9 +71,7 @@ class Model:
     @property
     def kind(self) -> str:
         """``classifier``, ``detector``, or '' without a card."""
-        if self.card is None:
-            return ""
-        return "detector" if self.card.architecture.startswith("mask-rcnn/") else "classifier"
+        return self.card.kind if self.card else ""
 
     @property
     def weights(self) -> str:
@@ -329,8 +327,8 @@ class Library:
             taken = {model.name.casefold() for model in models}
             taken |= {card.stem.casefold() for card in self.folder.glob("*.json")}
             new = self.folder / f"{_free(path.stem, taken)}.safetensors"
-            _replace(new.with_suffix(".json"), text)  # as it came, with what a newer version wrote
-            _replace(new, data)
+            replace_file(new.with_suffix(".json"), text)  # as it came, with what a newer version wrote
+            replace_file(new, data)
         return _model(new)
 
     def _append(self, model: Model, why: str, back: int = 0) -> None:

@@ -15,7 +15,7 @@ from napari_wbc.weights.card import ModelCard
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load_weights", "read_card", "save_weights"]
+__all__ = ["load_weights", "read_card", "replace_file", "save_weights"]
 
 
 def save_weights(path: str | Path, tensors: Mapping[str, torch.Tensor], card: ModelCard) -> ModelCard:
@@ -51,8 +51,8 @@ def save_weights(path: str | Path, tensors: Mapping[str, torch.Tensor], card: Mo
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         coming = _coming(path)
-        _replace(coming, data)
-        _replace(path.with_suffix(".json"), card.to_json().encode())
+        replace_file(coming, data)
+        replace_file(path.with_suffix(".json"), card.to_json().encode())
         coming.replace(path)
     except OSError as error:
         raise WeightsError(
@@ -66,7 +66,8 @@ def _coming(path: Path) -> Path:
     return path.with_suffix(".coming")
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, the old one staying until the new one is on the disk."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 import shapely
 from hypothesis import strategies as st
 from PIL import Image
@@ -129,3 +130,20 @@ def _png(height: int, width: int) -> bytes:
     file = io.BytesIO()
     Image.new("L", (width, height), 128).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def assert_same(read, fields):
+    """Whether a set came back: all but the slide, boxes and outlines to a millionth of a pixel."""
+    read, fields = (sorted(some, key=lambda field: field.name) for some in (read, fields))
+    assert [(f.name, f.path, f.height, f.width, f.split, f.fov_id) for f in read] == [
+        (f.name, f.path, f.height, f.width, f.split, f.name) for f in fields
+    ]
+    for one, field in zip(read, fields, strict=True):
+        assert [(c.cell_id, c.label, c.fov_id) for c in one.cells] == [
+            (c.cell_id, c.label, field.name) for c in field.cells
+        ]
+        for a, b in zip(one.cells, field.cells, strict=True):
+            assert a.detection.bbox.corners() == pytest.approx(b.detection.bbox.corners(), abs=1e-6)
+            assert (a.detection.outline is None) == (b.detection.outline is None)
+            if b.detection.outline:
+                assert a.detection.outline.array() == pytest.approx(b.detection.outline.array(), abs=1e-6)

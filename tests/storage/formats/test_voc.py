@@ -22,26 +22,9 @@ from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats import voc
 from napari_wbc.storage.formats.voc import image_place, read_voc, write_voc
 
-from .strategies import labelled_fields, with_images
+from .strategies import assert_same, labelled_fields, with_images
 
 EXAMPLES = int(os.environ.get("NAPARI_WBC_EXAMPLES", "200"))
-
-
-def assert_same(read, fields):
-    """Whether a set came back: all but the slide, boxes and outlines to a millionth of a pixel."""
-    read, fields = (sorted(some, key=lambda field: field.name) for some in (read, fields))
-    assert [(f.name, f.path, f.height, f.width, f.split, f.fov_id) for f in read] == [
-        (f.name, f.path, f.height, f.width, f.split, f.name) for f in fields
-    ]
-    for one, field in zip(read, fields, strict=True):
-        assert [(c.cell_id, c.label, c.fov_id) for c in one.cells] == [
-            (c.cell_id, c.label, field.name) for c in field.cells
-        ]
-        for a, b in zip(one.cells, field.cells, strict=True):
-            assert a.detection.bbox.corners() == pytest.approx(b.detection.bbox.corners(), abs=1e-6)
-            assert (a.detection.outline is None) == (b.detection.outline is None)
-            if b.detection.outline:
-                assert a.detection.outline.array() == pytest.approx(b.detection.outline.array(), abs=1e-6)
 
 
 def field_of(root, *cells, name="a.png", place=image_place, **more):

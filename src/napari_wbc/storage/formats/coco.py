@@ -25,7 +25,14 @@ from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.atomic import write_text
-from napari_wbc.storage.formats.csv_set import SPLIT_NAMES, check_fields, labelled_cell, naming, whole_set
+from napari_wbc.storage.formats.csv_set import (
+    SPLIT_NAMES,
+    check_fields,
+    image_place,
+    labelled_cell,
+    naming,
+    whole_set,
+)
 from napari_wbc.storage.formats.manifest import MANIFEST, Record, items, numbers, part
 from napari_wbc.storage.guard import image_size, inside, read_json
 
@@ -35,11 +42,6 @@ MAX_CELLS = 200_000
 MAX_RUNS = 100_000
 """Of one mask; that of a cell has a few hundred, one of noise would take hours to outline."""
 Id = int | str
-
-
-def image_place(field: LabelledField) -> str:
-    """Where the image of a field belongs, relative to the set."""
-    return f"images/{field.name}"
 
 
 def write_coco(

@@ -20,6 +20,7 @@ from PIL import Image
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.csv_set import (
     COLUMNS,
@@ -45,7 +46,6 @@ __all__ = [
 
 TABLE = "crops.csv"
 CROP_COLUMNS = (*COLUMNS, "field", "field_top", "field_left", "field_height", "field_width")
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 MARGIN = 0.5
 RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))})
 """Names that Windows keeps for devices, with any suffix."""
@@ -236,7 +236,7 @@ def images_in(root: Path, folder: str) -> list[Path]:
     return [
         inside(root, f"{folder}/{file.name}")
         for file in sorted(inside(root, folder).iterdir())
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     ]
 
 

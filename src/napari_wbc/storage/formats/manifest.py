@@ -7,7 +7,6 @@ What every reader of JSON needs stands here too.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from napari_wbc.storage.atomic import write_text
 from napari_wbc.storage.formats.csv_set import naming, whole_set
 from napari_wbc.storage.guard import image_size, inside, read_json
 from napari_wbc.storage.workspace.codec import parts_of, with_parts
+from napari_wbc.storage.workspace.images import sha256_of
 
 __all__ = [
     "MANIFEST",
@@ -100,7 +100,7 @@ def write_manifest(
     """
     others = sorted(path for path in root.rglob("*") if path.is_file() and path != root / MANIFEST)
     try:
-        files = {path.relative_to(root).as_posix(): _sha256(path) for path in others}
+        files = {path.relative_to(root).as_posix(): sha256_of(path) for path in others}
     except OSError as error:
         raise WbcError(
             f"{error.filename}: cannot be read ({error.strerror}); write the set again."
@@ -252,14 +252,9 @@ def check_files(root: Path, manifest: Manifest) -> list[str]:
 
 def _sha256_or_none(path: Path) -> str | None:
     try:
-        return _sha256(path)
+        return sha256_of(path)
     except OSError:
         return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def part(record: object, key: str, kind: type[T], default: T | None = None) -> T:
