@@ -407,8 +407,7 @@ def main() -> None:
             "labels for random's 100: the fewest labels, 10 or more, at which the mean reaches that of 100 "
             "random ones. As in blood, random labels teach the head the shares of blood, rare cells lose.",
             "As in blood: pools of 1,500 cells, 60 % neutrophils, 29 lymphocytes, 7 monocytes, 3 eosinophils "
-            "and 1 basophils, added when the other two had been measured; these were balanced by whoever made "
-            "the set.",
+            "and 1 basophils, added when the other two had been measured, which somebody had balanced.",
             "Chula: 111 test cells and a pool of 346, where class and slide go together. PBC: five classes.",
             "The order was chosen on the pools alone (active_orders); then the test cells were measured, and "
             "it was not changed. Five draws were planned; the twenty were added when the five had been seen.",
