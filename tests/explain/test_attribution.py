@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import GuidedBackprop, LayerGradCam
 from torch import nn
 
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.errors import WbcError
-from napari_wbc.explain.attribution import METHODS, Attributor, Question, map_layers, superpixels
+from napari_wbc.explain.attribution import HOTTEST, METHODS, Attributor, Question, map_layers, superpixels
 from napari_wbc.explain.sight import spread
 
 SIZE = 32
@@ -65,7 +65,6 @@ def test_no_crops_have_no_heat(cdnn, method):
     assert Attributor(cdnn, SIZE).heat(X[:0], none, none, question(method)).shape == (0, SIZE, SIZE)
 
 
-@pytest.mark.filterwarnings("ignore:Setting backward hooks")
 @pytest.mark.parametrize("method", METHODS)
 def test_heat_is_from_0_to_1_and_asking_changes_nothing(cdnn, method):
     attributor = Attributor(cdnn, SIZE)
@@ -93,13 +92,46 @@ def test_grad_cam_of_one_layer_is_captums(cdnn, layer, against):
     maps = LayerGradCam(attributor.evidence, cdnn.get_submodule(layer)).attribute(
         X, additional_forward_args=(TARGET, other), relu_attributions=True
     )
-    expected = spread(maps, attributor._sight(layer), SIZE)[:, 0].detach()
+    expected = spread(maps, attributor.sights[layer], SIZE)[:, 0].detach()
     expected = expected / expected.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
     found = attributor.heat(X, TARGET, other, Question())
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks")
+def test_guided_backpropagation_is_captums_where_captum_can(cdnn):
+    guided = GuidedBackprop(cdnn).attribute(X.clone().requires_grad_(True), TARGET).clamp(min=0).sum(dim=1)
+    attributor = Attributor(cdnn, SIZE)
+    expected = guided * attributor.heat(X, TARGET, NONE, Question())
+    found = attributor.heat(X, TARGET, NONE, question("guided-grad-cam"))
+    top = expected.flatten(1).quantile(0.99, dim=1)[:, None, None].clamp(min=1e-12)
+    torch.testing.assert_close(found, (expected / top).clamp(max=1), atol=1e-4, rtol=1e-3)
+
+
+class Rectified(Eye):
+    """Its ReLU is a function, which no module tells of."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        negative = torch.nn.functional.relu6(-self.fine(x))
+        return (3 - torch.nn.functional.relu(negative)).mean(dim=(2, 3))
+
+
+def test_functions_are_guided_too():
+    network = Rectified().eval()
+    x = -quarters()[:, :, :SIZE, :SIZE]  # so dark that it speaks against the class through both
+    heat = Attributor(network, SIZE, layers=("fine",)).heat(
+        x, TARGET[:1], NONE[:1], question("guided-grad-cam")
+    )
+    assert not heat.any()
+
+
+def test_a_few_pixels_do_not_outshine_the_rest(cdnn):
+    for method in HOTTEST:
+        heat = Attributor(cdnn, SIZE).heat(X, TARGET, NONE, question(method))
+        shares = (heat == 1).float().mean(dim=(1, 2))[heat.any(dim=2).any(dim=1)]
+        assert shares.tolist() == pytest.approx([0.01] * len(shares), abs=0.002)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("row", "col"), [(4, 6), (17, 25), (28, 3)])
 def test_heat_lies_on_the_pixels_that_speak(method, row, col):
@@ -153,14 +185,21 @@ def test_layers_are_the_outermost_of_each_map(cdnn):
 def test_a_network_without_square_maps_can_be_asked_otherwise():
     torch.manual_seed(0)
     attributor = Attributor(build_network("dclnn_max", 4).eval(), SIZE)
-    with pytest.raises(WbcError, match="no square maps"):
-        attributor.heat(X, TARGET, NONE, Question())
+    for method in ("grad-cam", "guided-grad-cam"):
+        with pytest.raises(WbcError, match="no square maps"):
+            attributor.heat(X, TARGET, NONE, Question(method))
     assert attributor.heat(X, TARGET, NONE, question("occlusion")).shape == (3, SIZE, SIZE)
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"method": "tea leaves"}, {"samples": 1}, {"target": "monocyte", "against": "monocyte"}],
+    [
+        {"method": "tea leaves"},
+        {"samples": 1},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"target": "monocyte", "against": "monocyte"},
+    ],
 )
 def test_an_impossible_question_is_refused(options):
     with pytest.raises(WbcError):

@@ -10,14 +10,16 @@ from skimage.draw import polygon2mask
 
 from napari_wbc.explain import canvas
 from napari_wbc.explain.canvas import colored, levels_of, mask_of, overlay, painted, placed
-from napari_wbc.model.cell import Detection
+from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.heat import Heat
+
+CELL = Cell("a", "f", Detection(BBox(3, 4, 11, 12)))
 
 
 def heat(top=3, left=4, side=8, values=None, n=8):
     values = np.ones((n, n), np.float32) if values is None else values
-    return Heat("a", "f", top, left, side, values, "grad-cam", "monocyte")
+    return Heat(CELL, top, left, side, values, "grad-cam", "monocyte")
 
 
 def test_no_heat_is_black():

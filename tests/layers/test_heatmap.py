@@ -9,6 +9,8 @@ from napari.layers import Image
 
 from napari_wbc.explain import canvas
 from napari_wbc.layers.heatmap import NAME, HeatmapLayer, heat_colormap
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.geometry import BBox
 from napari_wbc.model.heat import Heat
 
 
@@ -20,8 +22,11 @@ def viewer():
     return viewer
 
 
+CELL = Cell("a", "f", Detection(BBox(3, 4, 11, 12)))
+
+
 def heat(top=3, left=4, side=8):
-    return Heat("a", "f", top, left, side, np.eye(8, dtype=np.float32), "grad-cam", "monocyte")
+    return Heat(CELL, top, left, side, np.eye(8, dtype=np.float32), "grad-cam", "monocyte")
 
 
 def test_no_heat_no_layer(viewer):

@@ -25,7 +25,7 @@ def asked(monkeypatch):
         values = np.eye(8, dtype=np.float32)
         return Explanation(
             tuple(
-                Heat(c.cell_id, c.fov_id, 4, 4, 20, values, question.method, "monocyte", inside=i / 2)
+                Heat(c, 4, 4, 20, values, question.method, "monocyte", inside=i / 2)
                 for i, c in enumerate(cells)
             )
         )

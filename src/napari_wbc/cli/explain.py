@@ -30,7 +30,7 @@ def explain(
         typer.Option(help="Of Grad-CAM; may be repeated.", show_default="the deep ones"),
     ] = None,
     samples: Annotated[int, typer.Option(min=2, help="Of LIME, a cell.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of LIME.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of LIME.")] = 0,
     detector: Annotated[str, typer.Option(help="mask-rcnn or hsv (by colour).")] = "mask-rcnn",
     weights: Annotated[
         str, typer.Option(help="Shipped weights, or a .safetensors file.")
@@ -45,8 +45,8 @@ def explain(
     from napari_wbc.explain.attribution import Question
     from napari_wbc.pipeline.explain import explain_files_steps
 
-    make_folder(out)
     question = Question(method, target, against, tuple(layer or ()), samples, seed)
+    make_folder(out)
     steps = explain_files_steps(paths, out, question, detector=detector, weights=weights, device=device)
     errors = Console(stderr=True)
     found = drive(steps, errors, quiet=quiet)

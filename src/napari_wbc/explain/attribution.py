@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,12 @@ import numpy.typing as npt
 
 from napari_wbc.classify.modes import scores
 from napari_wbc.errors import WbcError
-from napari_wbc.explain.sight import Sight, sight_of, spread
+from napari_wbc.explain.sight import Sight, sights_of, spread
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.autograd.graph import Node
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
@@ -36,6 +38,10 @@ SEGMENTS = 40
 """Superpixels of LIME, about."""
 AT_ONCE = 64
 """Crops that a network takes at once."""
+RECTIFIERS = ("ReluBackward", "HardtanhBackward")
+"""Steps of a gradient that guided backpropagation rectifies once more: ReLU and ReLU6."""
+HOTTEST = {"guided-grad-cam": 0.99, "integrated-gradients": 0.99}
+"""Share of the pixels that are at most as hot as 1, where heat is of single pixels: a few outshine all."""
 DEEP = 1 / 4
 """Side of the largest map that Grad-CAM looks at unasked, as a part of the crop's."""
 
@@ -59,7 +65,12 @@ class Question:
     samples : int
         Of LIME, a cell: crops with superpixels covered at random.
     seed : int
-        Of LIME.
+        Of LIME; 0 to 2**63 - 1.
+
+    Raises
+    ------
+    WbcError
+        If the method is none, a number is out of its range or a class is set against itself.
     """
 
     method: str = "grad-cam"
@@ -74,6 +85,8 @@ class Question:
             raise WbcError(f"No method {self.method!r}; choose one of: {', '.join(METHODS)}.")
         if self.samples < 2:
             raise WbcError("LIME needs 2 samples and more; 200 are usual.")
+        if not 0 <= self.seed < 2**63:
+            raise WbcError(f"The seed {self.seed} is out of range; choose one from 0 to 2**63 - 1.")
         if self.target and self.target == self.against:
             raise WbcError(f"{self.target!r} cannot be set against itself; choose two classes.")
 
@@ -107,7 +120,17 @@ class Attributor:
                 raise WbcError(f"The network has no layer {layer!r}; choose of: {', '.join(known)}.")
         self.network, self.size, self.mode = network, size, mode
         self.layers = layers or _deep(known, DEEP * size)
-        self._sights: dict[str, Sight] = {}
+
+    def check(self, question: Question) -> None:
+        """Refuse a question that the network cannot answer.
+
+        Raises
+        ------
+        WbcError
+            If the method looks at square maps and the network has none.
+        """
+        if question.method.endswith("grad-cam") and not self.layers:
+            raise WbcError("This network has no square maps for Grad-CAM to look at; choose another method.")
 
     def evidence(self, x: torch.Tensor, target: torch.Tensor, against: torch.Tensor) -> torch.Tensor:
         """Score of a class less that of another, shape (N,).
@@ -132,6 +155,8 @@ class Attributor:
         self, x: torch.Tensor, target: torch.Tensor, against: torch.Tensor, question: Question
     ) -> torch.Tensor:
         """Heat of a batch, shape (N, size, size), float32, 0 to 1; the hottest pixel of each crop is 1.
+
+        Of methods whose heat is of single pixels (:data:`HOTTEST`) the hottest hundredth is.
 
         A crop that nothing speaks for is 0 throughout.
 
@@ -158,14 +183,16 @@ class Attributor:
             found = ways[question.method](x.detach().clone(), target.clone(), against.clone(), question)
         found = found.detach().float().clamp(min=0)
         highest = found.amax(dim=(1, 2), keepdim=True)
-        return found / highest.where(highest > 0, torch.ones_like(highest))
+        if part := HOTTEST.get(question.method):
+            usual = found.flatten(1).quantile(part, dim=1)[:, None, None]
+            highest = usual.where(usual > 0, highest)
+        return (found / highest.where(highest > 0, torch.ones_like(highest))).clamp(max=1)
 
-    def _grad_cam(self, x: Any, target: Any, against: Any, _question: Question) -> torch.Tensor:
+    def _grad_cam(self, x: Any, target: Any, against: Any, question: Question) -> torch.Tensor:
         """Grad-CAM of the layers, from one forward pass; backwards only to the first of them."""
         import torch
 
-        if not self.layers:
-            raise WbcError("This network has no square maps for Grad-CAM to look at; choose another method.")
+        self.check(question)
         maps: dict[str, torch.Tensor] = {}
 
         def keep(name: str, output: torch.Tensor) -> torch.Tensor:
@@ -193,22 +220,29 @@ class Attributor:
         heat = torch.ones((), device=x.device)
         for (name, values), gradient in zip(maps.items(), gradients, strict=True):
             weighed = (gradient.mean(dim=(2, 3), keepdim=True) * values.detach()).sum(dim=1, keepdim=True)
-            heat = heat * spread(weighed.clamp(min=0).float(), self._sight(name), self.size)[:, 0]
+            heat = heat * spread(weighed.clamp(min=0).float(), self.sights[name], self.size)[:, 0]
         return heat
 
-    def _sight(self, layer: str) -> Sight:
-        """Where the elements of a layer's map look."""
-        if layer not in self._sights:
-            self._sights[layer] = sight_of(self.network, self.network.get_submodule(layer), self.size)
-        return self._sights[layer]
+    @cached_property
+    def sights(self) -> dict[str, Sight]:
+        """Where the elements of the layers' maps look."""
+        return sights_of(self.network, self.layers, self.size)
 
     def _guided_grad_cam(self, x: Any, target: Any, against: Any, question: Question) -> torch.Tensor:
-        from captum.attr import GuidedBackprop
+        """Grad-CAM at the pixels that guided backpropagation (Springenberg et al. 2015) leads to.
 
-        method = GuidedBackprop(_Evidence(self))
-        guided = method.attribute(x.clone().requires_grad_(True), additional_forward_args=(target, against))
+        Captum's knows of ReLU modules alone, and some networks call the function.
+        """
+        import torch
+
+        x = x.requires_grad_(True)
+        said = self.evidence(x, target, against).sum()
+        for node in _nodes(said):
+            if node.name().startswith(RECTIFIERS):
+                node.register_prehook(lambda gradients: tuple(g.clamp(min=0) for g in gradients))
+        (guided,) = torch.autograd.grad(said, x)
         found: torch.Tensor = guided.clamp(min=0).sum(dim=1)
-        return found * self._grad_cam(x, target, against, question)
+        return found * self._grad_cam(x.detach(), target, against, question)
 
     def _integrated_gradients(self, x: Any, target: Any, against: Any, _question: Question) -> torch.Tensor:
         from captum.attr import IntegratedGradients
@@ -309,16 +343,12 @@ def _above(name: str) -> list[str]:
     return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
-def _Evidence(attributor: Attributor) -> nn.Module:  # noqa: N802 (it stands for a module)
-    """The evidence as a module, which guided backpropagation hooks into."""
-    from torch import nn
-
-    class Evidence(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = attributor.network
-
-        def forward(self, x: torch.Tensor, target: torch.Tensor, against: torch.Tensor) -> torch.Tensor:
-            return attributor.evidence(x, target, against)
-
-    return Evidence()
+def _nodes(output: torch.Tensor) -> list[Node]:
+    """What a tensor was computed by, every step once."""
+    found: dict[Node, None] = {}
+    left = [output.grad_fn]
+    while left:
+        if (node := left.pop()) is not None and node not in found:
+            found[node] = None
+            left += [before for before, _ in node.next_functions]
+    return list(found)

@@ -140,8 +140,11 @@ def overlay(
     strength : float
         How much of the image the hottest pixel hides, 0 to 1.
     """
-    share = strength * opacity(canvas)[..., None]
-    mixed: npt.NDArray[np.uint8] = np.rint(image * (1 - share) + colored(canvas) * share).astype(np.uint8)
+    mixed = image.copy()
+    for top in range(0, len(image), CHUNK):  # in bands: a whole slide's would take a gigabyte
+        rows = slice(top, top + CHUNK)
+        share = strength * opacity(canvas[rows])[..., None]
+        mixed[rows] = np.rint(image[rows] * (1 - share) + colored(canvas[rows]) * share)
     return mixed
 
 

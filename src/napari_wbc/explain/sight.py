@@ -6,20 +6,22 @@ width looks around the first pixel of its stride, not around its middle. So each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Sight", "sight_of", "spread"]
+__all__ = ["Sight", "sights_of", "spread"]
 
 PROBES = 8
 """Random inputs that a layer is asked with."""
-LARGER = 3
-"""Times the size that a layer is asked with."""
+MARGIN = 192
+"""Pixels by which the inputs are larger, so that no edge cuts the view of an element in the middle.
+
+Every usual stride divides it, so a map grows by a whole number of elements.
+"""
 CORE = 0.1
 """Pixels that weigh less than this part of the heaviest are left out: normalisation sees every pixel."""
 
@@ -34,15 +36,15 @@ class Sight(NamedTuple):
     stride: float
 
 
-def sight_of(network: nn.Module, layer: nn.Module, size: int) -> Sight:
-    """Measure where the elements of a layer's map look: the middle of their gradient in the input.
+def sights_of(network: nn.Module, layers: Sequence[str], size: int) -> dict[str, Sight]:
+    """Measure where the elements of layers' maps look: the middle of their gradient in the input.
 
     Parameters
     ----------
     network : Module
         Takes crops of shape (N, 3, size, size).
-    layer : Module
-        Of it; its output is a map of shape (N, C, n, n).
+    layers : sequence of str
+        Names of its modules whose output is a map of shape (N, C, n, n).
     size : int
         Side of the input in pixels.
     """
@@ -50,35 +52,49 @@ def sight_of(network: nn.Module, layer: nn.Module, size: int) -> Sight:
 
     parameter = next(network.parameters(), torch.zeros(()))
     rng = torch.Generator().manual_seed(0)
-    n = _map(network, layer, torch.zeros((2, 3, size, size)).to(parameter)).shape[-1]
-    # The elements of a larger input look where those of a smaller do, and no edge cuts their view. A network
-    # that scales its input to a size of its own is asked with that.
-    x = torch.randn((PROBES, 3, LARGER * size, LARGER * size), generator=rng).to(parameter)
-    maps = _map(network, layer, x.requires_grad_(True))
-    if maps.shape[-1] < LARGER * (n - 1):
-        x = x[..., :size, :size].detach().requires_grad_(True)
-        maps = _map(network, layer, x)
-    if n < 2:
-        return Sight((size - 1) / 2, float(size))
-    middle = maps.shape[-1] // 2
-    elements = np.arange(max(0, middle - 2), min(middle + 2, maps.shape[-1]))
-    places = np.array([_looks_at(maps, x, int(i)) for i in elements])
-    stride = float(np.rint(np.median(np.diff(places)))) or size / n
-    return Sight(float(np.mean(places - elements * stride)), stride)
+    # What a network enlarges small crops to: measured there, and scaled back.
+    taken = max(size, int(getattr(network, "smallest", size)))
+    x = torch.randn((PROBES, 3, taken + MARGIN, taken + MARGIN), generator=rng).to(parameter)
+    large = _maps(network, layers, x.requires_grad_(True))
+    near = x[..., :taken, :taken].detach().requires_grad_(True)
+    small = _maps(network, layers, near)
+    found = {}
+    for name in layers:
+        n, many = small[name].shape[-1], large[name].shape[-1]
+        if n < 2:
+            found[name] = Sight((size - 1) / 2, float(size))
+            continue
+        if many > n:
+            stride, i = MARGIN / (many - n), many // 2
+            first = (_looks_at(large[name], x, i - 1) + _looks_at(large[name], x, i)) / 2 - (i - 0.5) * stride
+        else:  # every input is scaled to a size of the network's own
+            i, j = n // 4, n - 1 - n // 4
+            at = _looks_at(small[name], near, i)
+            stride = (_looks_at(small[name], near, j) - at) / (j - i) if j > i else taken / n
+            first = at - i * stride
+        part = size / taken
+        found[name] = Sight((first + 0.5) * part - 0.5, stride * part)
+    return found
 
 
-def _map(network: nn.Module, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Output of a layer, shape (N, C, n, n)."""
+def _maps(network: nn.Module, layers: Sequence[str], x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Outputs of layers, shape (N, C, n, n) each."""
     import torch
 
-    kept: list[torch.Tensor] = []
-    handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    kept: dict[str, torch.Tensor] = {}
+    handles = [
+        network.get_submodule(name).register_forward_hook(
+            lambda _module, _inputs, output, name=name: kept.__setitem__(name, output)
+        )
+        for name in layers
+    ]
     try:
         with torch.enable_grad():
             network(x)
     finally:
-        handle.remove()
-    return kept[0]
+        for handle in handles:
+            handle.remove()
+    return kept
 
 
 def _looks_at(output: torch.Tensor, x: torch.Tensor, i: int) -> float:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from napari_wbc.model.cell import Cell
+
 __all__ = ["OUTSIDE", "Heat"]
 
 OUTSIDE = 0.5
@@ -22,8 +24,8 @@ class Heat:
 
     Parameters
     ----------
-    cell_id, fov_id : str
-        The cell and the field it lies in.
+    cell : Cell
+        As it was when it was asked about.
     top, left, side : int
         The square of the field that the heat covers, in pixels; it may reach over the field's edge.
     values : ndarray, shape (n, n), float32
@@ -36,8 +38,7 @@ class Heat:
         Share of the heat that lies inside the cell's outline, 0 to 1; NaN without heat.
     """
 
-    cell_id: str
-    fov_id: str
+    cell: Cell
     top: int
     left: int
     side: int
@@ -48,6 +49,20 @@ class Heat:
     inside: float = float("nan")
 
     @property
+    def cell_id(self) -> str:
+        """Of the cell."""
+        return self.cell.cell_id
+
+    @property
+    def fov_id(self) -> str:
+        """Of the field that the cell lies in."""
+        return self.cell.fov_id
+
+    @property
     def suspect(self) -> bool:
-        """Whether most of the heat lies outside the cell, or there is none."""
-        return not self.inside >= OUTSIDE
+        """Whether most of the heat lies outside the cell; where there is no heat, it lies nowhere."""
+        return self.inside < OUTSIDE
+
+    def is_of(self, cell: Cell) -> bool:
+        """Whether this is still an answer about a cell: it lies where it lay, and is predicted as it was."""
+        return (cell.detection, cell.prediction) == (self.cell.detection, self.cell.prediction)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_wbc.classify.crops import squares
 from napari_wbc.classify.looks import looked_at
@@ -28,7 +27,7 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.pipeline.analyze import Failure, analyze_steps
 from napari_wbc.pipeline.locate import DEFAULT
 from napari_wbc.storage.atomic import within, write_bytes
-from napari_wbc.storage.formats.csv import write_csv
+from napari_wbc.storage.formats.csv import heat_frame, write_csv
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 if TYPE_CHECKING:
@@ -59,16 +58,11 @@ class Explanation:
         text = f"{len(self.heats)} cells explained"
         if inside:
             text += f"; {np.mean(inside):.0%} of the heat lies inside the cells"
+        if none := len(self.heats) - len(inside):
+            text += f". Nothing speaks for the class of {none}"
         if suspect := sum(heat.suspect for heat in self.heats):
             text += f". Of {suspect} less than half does: the model may look at something else"
         return text
-
-    @property
-    def cells(self) -> pd.DataFrame:
-        """One row a cell, the columns of ``heat.csv``."""
-        columns = ("cell_id", "fov_id", "method", "target", "against", "inside", "suspect")
-        rows = [[getattr(heat, name) for name in columns] for heat in self.heats]
-        return pd.DataFrame(rows, columns=list(columns))
 
 
 class _Asked:
@@ -83,6 +77,7 @@ class _Asked:
         self.attributor = Attributor(
             classifier.network, preset.size, classifier.card.mode, layers=question.layers
         )
+        self.attributor.check(question)
 
     def steps(self, image: npt.NDArray[np.uint8], cells: Sequence[Cell]) -> Iterator[tuple[Heat, ...]]:
         """Heat of the cells of one field, some at a time."""
@@ -102,8 +97,7 @@ class _Asked:
                 mask = mask_of(cell.detection, square, preset.size)
                 found_here.append(
                     Heat(
-                        cell.cell_id,
-                        cell.fov_id,
+                        cell,
                         *square,
                         values,
                         question.method,
@@ -232,7 +226,7 @@ def explain_files_steps(
         heats += found.heats
         failures += found.failures
     explanation = Explanation(tuple(heats), tuple(failures))
-    write_csv(out / "heat.csv", explanation.cells)
+    write_csv(out / "heat.csv", heat_frame(explanation.heats))
     return explanation
 
 

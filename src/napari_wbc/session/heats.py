@@ -1,6 +1,7 @@
 """The heat that was found so far, cell by cell: kept as long as the slide is open, never saved.
 
-Invariant: heat is of a cell where it lies; one that is moved or taken out loses it.
+Invariant: heat is of a cell where it lies and as it is predicted; one that is moved, predicted anew or taken
+out loses it.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ class Heats:
         return tuple(heat for heat in self._heats.values() if heat.fov_id == fov_id)
 
     def put(self, heats: Iterable[Heat]) -> None:
-        """Keep heat of cells that are there, in the place of what they had."""
+        """Keep heat of cells that are there as they were asked about, in the place of what they had."""
         table = self._session.table
-        fresh = {heat.cell_id: heat for heat in heats if heat.cell_id in table}
+        fresh = {h.cell_id: h for h in heats if h.cell_id in table and h.is_of(table[h.cell_id])}
         if fresh:
             self._heats.update(fresh)
             self.changed.emit()
@@ -69,12 +70,12 @@ class Heats:
         if not self._heats:
             return
         step = diff(old, new)
-        gone = [cell.cell_id for cell in step.removed]
-        gone += [cell.cell_id for cell, after in step.changed if cell.detection != after.detection]
-        known = [cell_id for cell_id in gone if cell_id in self._heats]
-        for cell_id in known:
+        gone = [cell.cell_id for cell in step.removed if cell.cell_id in self._heats]
+        changed = (after for _, after in step.changed if after.cell_id in self._heats)
+        gone += [cell.cell_id for cell in changed if not self._heats[cell.cell_id].is_of(cell)]
+        for cell_id in gone:
             del self._heats[cell_id]
-        if known:
+        if gone:
             self.changed.emit()
 
     def _on_slide(self, _slide: Slide) -> None:

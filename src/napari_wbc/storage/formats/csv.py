@@ -13,10 +13,18 @@ import pandas as pd
 
 from napari_wbc.model.cell import Cell, Prediction
 from napari_wbc.model.differential import Differential
+from napari_wbc.model.heat import Heat
 from napari_wbc.model.table import CellTable
 from napari_wbc.storage.atomic import write_text
 
-__all__ = ["cells_frame", "differential_frame", "fields_frame", "predictions_frame", "write_csv"]
+__all__ = [
+    "cells_frame",
+    "differential_frame",
+    "fields_frame",
+    "heat_frame",
+    "predictions_frame",
+    "write_csv",
+]
 
 CELL_COLUMNS = (
     "slide",
@@ -35,6 +43,7 @@ CELL_COLUMNS = (
 )
 DIFFERENTIAL_COLUMNS = ("slide", "class", "place", "count", "percent", "low", "high", "per_100_wbc")
 FIELD_COLUMNS = ("slide", "fov", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte")
+HEAT_COLUMNS = (*CELL_COLUMNS[1:], "method", "target", "against", "inside", "suspect")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -100,6 +109,21 @@ def predictions_frame(predictions: Iterable[tuple[Path, Prediction]]) -> pd.Data
         ],
         columns=["path", "prediction", "confidence", "unlikeness", *_p_columns(names)],
     )
+
+
+def heat_frame(heats: Iterable[Heat]) -> pd.DataFrame:
+    """One row a cell: the cell as in :func:`cells_frame`, then how it was asked about and where heat lies.
+
+    Examples
+    --------
+    >>> heat_frame([]).columns[-5:].tolist()
+    ['method', 'target', 'against', 'inside', 'suspect']
+    """
+    rows = [
+        [*_cell_row("", heat.cell, ())[1:], *(getattr(heat, name) for name in HEAT_COLUMNS[-5:])]
+        for heat in heats
+    ]
+    return pd.DataFrame(rows, columns=list(HEAT_COLUMNS))
 
 
 def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
