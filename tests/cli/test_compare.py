@@ -31,8 +31,13 @@ def data(tmp_path):
     return tmp_path / "cells"
 
 
-def test_sets_and_both_models_are_needed(call):
+def test_sets_and_a_new_model_are_needed(call):
     assert call().exit_code == 2
+
+
+def test_a_detector_is_no_classifier(call, data, detector_weights, tmp_path):
+    found = call("--data", data, "--new", detector_weights, "--out", tmp_path / "out")
+    assert "these are weights of a detector" in str(found.exception)
 
 
 def test_an_empty_split_is_told(call, data, weights, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_wbc.cli.models import models_app
+from napari_wbc.cli.options import in_use
 from napari_wbc.errors import WeightsError
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.store import load_weights, save_weights
@@ -80,6 +81,23 @@ def test_roll_back(call, child, library):
         call("rollback")
     with pytest.raises(WeightsError, match="Unknown kind"):
         call("rollback", "--kind", "painter")
+
+
+def test_a_file_is_adopted_at_once(call, library, weights, tmp_path):
+    shutil.copy(weights, tmp_path / "mine.safetensors")
+    shutil.copy(weights.with_suffix(".json"), tmp_path / "mine.json")
+    assert call("adopt", tmp_path / "mine.safetensors") == "mine is the classifier in use.\n"
+    assert library.adopted("classifier").path == library.folder / "mine.safetensors"
+
+
+def test_commands_take_the_weights_in_use(child, call, capsys):
+    assert in_use(None) == "cdnn"
+    assert in_use("tiny") == "tiny"
+    assert not capsys.readouterr().err
+    call("adopt", "child")
+    assert in_use(None) == str(child[1].path)
+    assert "Classifier in use: [b]child 1" in capsys.readouterr().err
+    assert in_use(None, kind="detector") == "mask_rcnn"
 
 
 def test_damaged_and_missing_models_are_told(call, child, library):

@@ -115,6 +115,11 @@ def test_a_new_class_has_none_of_the_old_weights_in_it(tmp_path, weights):
     assert not torch.allclose(new[8], old.mean(0))
 
 
+def test_a_new_class_without_a_cell_is_refused(few, tmp_path, weights):
+    with pytest.raises(WbcError, match="labelled blast"):
+        tune([few], tmp_path / "out", weights, new_classes=["blast"])
+
+
 def test_labels_that_are_no_class_are_left_out_and_told(tmp_path, weights):
     mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte", "hairy cell"])
     notes = [s.note for s in finetune_steps([mine], tmp_path / "out", start=weights, device="cpu", **SMALL)]

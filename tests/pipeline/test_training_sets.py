@@ -17,7 +17,7 @@ from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
-from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, UNIDENTIFIED
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES, NOT_CLASSED, UNIDENTIFIED
 from napari_wbc.model.training_set import split_of
 from napari_wbc.pipeline.import_set import import_set_steps, look_steps, suggested_class
 from napari_wbc.pipeline.project import project_analysis
@@ -26,7 +26,7 @@ from napari_wbc.session.session import Session
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.rounds import FORMATS, read_set
 from napari_wbc.storage.workspace import create_workspace, open_workspace
-from napari_wbc.storage.workspace.images import check_images_steps
+from napari_wbc.storage.workspace.images import check_images_steps, sha256_of
 from napari_wbc.train.dataset import read_training_set
 
 SAID = Prediction(EIGHT_CLASSES.names, (0.3, *[0.1] * 7), 0.0, "tiny 1 (0)")
@@ -147,6 +147,44 @@ def test_a_second_round_tells_what_changed_and_keeps_what_other_projects_gave(pr
     assert labels_in(tmp_path / "set" / "round-1")["neutrophil"] == 1
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_second_round_of_every_format_keeps_what_other_projects_gave(kind, project, tmp_path):
+    export(project, tmp_path / "set", written_as=kind)
+    second = make_project(tmp_path, "two", {"1.png": ["eosinophil"]}, seed=9)
+    first = read_manifest(tmp_path / "set" / "round-1")
+    done = export(second, tmp_path / "set", written_as=kind)
+    assert (done.added, done.removed) == (1, 0)
+    assert labels_in(tmp_path / "set") == labels_in(tmp_path / "set" / "round-1") + Counter(eosinophil=1)
+    found = read_manifest(done.folder)
+    for place, sha256 in first.files.items():
+        if place.endswith(".png"):
+            assert found.files[place] == sha256
+
+
+def test_what_another_tool_changed_in_the_round_before_stays(project, tmp_path):
+    done = export(project, tmp_path / "set", written_as="voc", split="train")
+    for file in (done.folder / "Annotations").iterdir():
+        file.write_text(file.read_text().replace(">basophil<", ">eosinophil<"))
+    second = make_project(tmp_path, "two", {"1.png": ["monocyte"]}, seed=9)
+    again = export(second, tmp_path / "set", split="train")
+    assert labels_in(again.folder)["eosinophil"] == 1
+    assert {f.slide for f in read_manifest(again.folder).fields} == {"slide", "two"}
+
+
+def test_an_image_that_was_changed_in_the_round_before_is_not_linked_to(project, tmp_path):
+    first = export(project, tmp_path / "set")
+    image = next(first.folder.rglob("*1.png"))
+    image.chmod(0o600)
+    Image.fromarray(np.zeros((60, 90, 3), np.uint8)).save(image)
+    again = export(project, tmp_path / "set")
+    fields = {f.path.name: f for f in read_manifest(again.folder).fields}
+    assert sha256_of(fields[image.name].path) == fields[image.name].sha256
+    shutil.rmtree(again.folder)
+    second = make_project(tmp_path, "two", {"1.png": ["monocyte"]}, seed=9)
+    with pytest.raises(WbcError, match="not the image that was labelled"):
+        export(second, tmp_path / "set")  # which has no other copy of it
+
+
 def test_labels_that_were_taken_back_leave_the_set_with_their_field(project, tmp_path):
     export(project, tmp_path / "set")
     relabel(project, "slide-2.png-0", UNIDENTIFIED)
@@ -184,6 +222,20 @@ def test_the_same_image_in_two_projects_is_in_the_set_once(project, tmp_path):
     assert [f.slide for f in read_manifest(done.folder).fields].count("again") == 1
     assert len({f.sha256 for f in read_manifest(done.folder).fields}) == 3
     assert sha
+    assert any("a later one has too" in line for line in done.left_out)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"slides": ["slide", "nine"]}, "No slide nine in these projects; they have: slide"),
+        ({"reading": "bea"}, "No reading bea in these projects; they have: none"),
+    ],
+)
+def test_a_slide_or_reading_that_is_none_is_named(options, said, project, tmp_path):
+    with pytest.raises(WbcError, match=said):
+        export(project, tmp_path / "set", **options)
+    assert not (tmp_path / "set").exists()
 
 
 def test_an_image_that_is_not_the_reviewed_one_is_left_out_and_told(project, tmp_path):
@@ -224,6 +276,48 @@ def test_a_zip_leaves_its_images_beside_the_project(project, tmp_path):
     fields = [f for s in project_analysis(tmp_path / "new.wbc").slides for f in s.slide.fields]
     assert len(fields) == 3
     assert all(f.path.is_file() and f.path.parent.name == "new-images" for f in fields)
+
+
+def test_a_zip_without_a_folder_has_the_name_of_the_zip(project, tmp_path):
+    done = export(project, tmp_path / "set", written_as="coco")
+    with zipfile.ZipFile(tmp_path / "theirs.zip", "w") as packed:
+        for file in done.folder.rglob("*"):
+            if file.name != "manifest.json":
+                packed.write(file, file.relative_to(done.folder))
+    assert run(look_steps(tmp_path / "theirs.zip")).content.name == "theirs"
+
+
+@pytest.mark.parametrize("side", ["train", "val", "test"])
+def test_an_import_keeps_the_split_through_the_next_export(side, project, tmp_path):
+    done = export(project, tmp_path / "set", split=side)
+    run(import_set_steps(done.folder, tmp_path / "new.wbc"))
+    for options in ({}, {"split": "train"}):
+        again = export(tmp_path / "new.wbc", tmp_path / f"again-{len(options)}", **options)
+        assert {split for split, _ in again.cells} == {side}
+
+
+def test_splits_of_images_without_slides_become_slides(tmp_path):
+    for side, color in (("train", 40), ("test", 90)):
+        place = tmp_path / "theirs" / side / "monocyte"
+        place.mkdir(parents=True)
+        Image.new("RGB", (30, 30), (color, 0, 0)).save(place / "a.png")
+    done = run(import_set_steps(tmp_path / "theirs", tmp_path / "new.wbc"))
+    assert done.slides == ("theirs (test)", "theirs (train)")
+    again = export(tmp_path / "new.wbc", tmp_path / "set")
+    assert again.cells == {("train", "monocyte"): 1, ("test", "monocyte"): 1}
+
+
+def test_a_failed_import_leaves_no_project(project, tmp_path):
+    done = export(project, tmp_path / "set")
+    with pytest.raises(WbcError, match="no class wombat"):
+        run(import_set_steps(done.folder, tmp_path / "new.wbc", mapping={"basophil": "wombat"}))
+    assert not (tmp_path / "new.wbc").exists()
+
+
+def test_other_classes_than_the_projects_are_refused(project, tmp_path):
+    done = export(project, tmp_path / "set")
+    with pytest.raises(WbcError, match="its classes are neutrophil, eosinophil"):
+        run(import_set_steps(done.folder, project, taxonomy=FIVE_CLASSES))
 
 
 def test_what_an_import_says_can_be_undone(project, tmp_path):

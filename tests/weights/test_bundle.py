@@ -229,6 +229,11 @@ def test_too_large_files_are_refused_unread(tmp_path, parts, monkeypatch, weight
     assert "larger" in refused(tmp_path, zipped(parts.items()))
 
 
+def test_another_suffix_is_refused(weights, tmp_path):
+    with pytest.raises(WeightsError, match=r"name it mine\.wbcmodel"):
+        write_bundle(weights, tmp_path / "mine.zip")
+
+
 @pytest.mark.parametrize("name", ["none.wbcmodel", ""])
 def test_a_missing_file_and_a_folder_are_said(tmp_path, name):
     with pytest.raises(WeightsError, match="cannot be read"):

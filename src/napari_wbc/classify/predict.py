@@ -204,6 +204,8 @@ def load_classifier(
     device = resolve_device(device)
     path = find_weights(weights)
     tensors, card = load_weights(path)
+    if card.kind != "classifier":
+        raise WeightsError(f"{path}: these are weights of a {card.kind}; choose those of a classifier.")
     network = build_network(card.architecture, len(card.classes))
     try:
         tensors, familiarity = parted(tensors)

@@ -22,12 +22,12 @@ from napari_wbc.cli.compare import compare
 from napari_wbc.cli.explain import explain
 from napari_wbc.cli.finetune import finetune
 from napari_wbc.cli.models import models_app
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
+from napari_wbc.cli.options import Device, Paths, Quiet, Weights, in_use
+from napari_wbc.cli.progress import RESUMED, SOME_FILES_FAILED, drive
 from napari_wbc.cli.project import agreement, export
 from napari_wbc.cli.sets import set_app
 from napari_wbc.errors import WbcError
 from napari_wbc.storage.atomic import make_folder
-from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 if TYPE_CHECKING:
     from napari_wbc.model.differential import Differential
@@ -56,14 +56,10 @@ app.command()(doubts)
 app.add_typer(set_app, name="set")
 app.add_typer(models_app, name="models")
 
-Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
 Taxonomy = Annotated[
     str | None,
     typer.Option(help="Classes: two, four, five, eight or a YAML file.", show_default="the weights' own"),
 ]
-Weights = Annotated[str, typer.Option(help="Shipped weights by name, or a .safetensors file.")]
 
 
 def main() -> None:
@@ -107,7 +103,7 @@ def analyze(
         str | None,
         typer.Option(
             help="Of hsv: nucleus or youssef-2024; of mask-rcnn: its weights, by name or file.",
-            show_default="mask_rcnn, nucleus",
+            show_default="the weights in use, nucleus",
         ),
     ] = None,
     score: Annotated[
@@ -121,7 +117,7 @@ def analyze(
         ),
     ] = None,
     device: Device = "auto",
-    weights: Weights = DEFAULT_CLASSIFIER,
+    weights: Weights = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="Confidence below which a cell is unidentified.", show_default="the weights' own"),
@@ -149,10 +145,10 @@ def analyze(
     steps = analyze_steps(
         paths,
         detector=detector,
-        preset=preset,
+        preset=in_use(preset, kind="detector") if detector == "mask-rcnn" else preset,
         parameters={name: value for name, value in parameters.items() if value is not None},
         device=device,
-        weights=weights,
+        weights=in_use(weights),
         threshold=threshold,
         skip=out / "overlays",
     )
@@ -202,7 +198,7 @@ def classify(
     paths: Paths,
     out: Annotated[Path, typer.Option(help="CSV file for the predictions.", show_default=False)],
     device: Device = "auto",
-    weights: Weights = DEFAULT_CLASSIFIER,
+    weights: Weights = None,
     quiet: Quiet = False,
 ) -> None:
     """Classify images that show one cell each."""
@@ -211,7 +207,7 @@ def classify(
     make_folder(out.parent)
     if out.is_dir():
         raise WbcError(f"{out}: this is a folder; name a CSV file in it.")
-    result = drive(classify_steps(paths, weights=weights, device=device), _errors(), quiet=quiet)
+    result = drive(classify_steps(paths, weights=in_use(weights), device=device), _errors(), quiet=quiet)
     write_predictions(result, out)
     if not quiet:
         print(f"{len(result.predictions)} predictions written to {out}")
@@ -225,7 +221,7 @@ def adapt(
     paths: Paths,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the new weights.", show_default=False)],
-    weights: Weights = DEFAULT_CLASSIFIER,
+    weights: Weights = None,
     name: Annotated[str, typer.Option(help="Name of the new weights.")] = "adapted",
     detector: Annotated[str, typer.Option(help="mask-rcnn or hsv (by colour).")] = "mask-rcnn",
     device: Device = "auto",
@@ -237,7 +233,7 @@ def adapt(
     """
     from napari_wbc.pipeline.adapt import adapt_steps
 
-    steps = adapt_steps(paths, out, weights=weights, detector=detector, name=name, device=device)
+    steps = adapt_steps(paths, out, weights=in_use(weights), detector=detector, name=name, device=device)
     adapted = drive(steps, _errors(), quiet=quiet)
     print(f"Weights adapted to {adapted.cells} cells written to {adapted.weights}, their card beside them.")
     print(f"Use them: napari-wbc analyze ... --weights {shlex.quote(str(adapted.weights))}")
@@ -329,7 +325,7 @@ def train_classifier(
     if not paths:
         raise WbcError("Say what to train on: --data FOLDER_OR_CSV, or --config FILE.toml that names it.")
     steps = train_steps(paths, out, taxonomy=read_taxonomy(taxonomy), device=device, **recipe)
-    trained = drive(steps, _errors(), quiet=quiet)
+    trained = drive(steps, _errors(), quiet=quiet, interrupted=RESUMED)
     print(f"Weights written to {trained.weights}, their card and curves beside them.")
 
 
@@ -399,7 +395,8 @@ def train_detector(
     paths = data or paths
     if not paths:
         raise WbcError("Say what to train on: --data MANIFEST.csv, or --config FILE.toml that names it.")
-    trained = drive(train_detector_steps(paths, out, device=device, **recipe), _errors(), quiet=quiet)
+    steps = train_detector_steps(paths, out, device=device, **recipe)
+    trained = drive(steps, _errors(), quiet=quiet, interrupted=RESUMED)
     print(f"Weights written to {trained.weights}, their card and curves beside them.")
 
 
@@ -408,7 +405,7 @@ def evaluate(
     *,
     data: Annotated[list[Path], typer.Option(help="Training set; may be repeated.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    weights: Weights = DEFAULT_CLASSIFIER,
+    weights: Weights = None,
     taxonomy: Taxonomy = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for tables and pictures.", show_default=False)
@@ -421,7 +418,7 @@ def evaluate(
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
     classes = read_taxonomy(taxonomy) if taxonomy else None
-    steps = evaluate_steps(data, split=split, weights=weights, taxonomy=classes, device=device)
+    steps = evaluate_steps(data, split=split, weights=in_use(weights), taxonomy=classes, device=device)
     evaluation = drive(steps, _errors(), quiet=quiet)
     table = Table(
         "source", "cells", "accuracy", "balanced accuracy", "macro F1", "ROC AUC", "calibration error"

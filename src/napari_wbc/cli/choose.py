@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from napari_wbc.cli.options import Device, Project, Quiet, Weights, in_use
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
 from napari_wbc.errors import WbcError
 from napari_wbc.storage.atomic import make_folder
-from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 if TYPE_CHECKING:
     from napari_wbc.pipeline.analyze import Failure
@@ -26,11 +26,7 @@ SHOWN = 5
 CELLS = ["slide", "fov", "cell_id", "top", "left", "bottom", "right", "rank", "label", "confidence"]
 DOUBTS = ["slide", "fov", "cell_id", "label", "suggested", "doubt"]
 
-Project = Annotated[Path, typer.Argument(help="Project file (.wbc).", show_default=False)]
 Out = Annotated[Path, typer.Option(help="CSV file for the cells.", show_default=False)]
-Weights = Annotated[str, typer.Option(help="Shipped weights by name, or a .safetensors file.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
 
 
 def choose(
@@ -38,7 +34,7 @@ def choose(
     *,
     out: Out,
     n: Annotated[int, typer.Option("--n", min=1, help="How many cells.")] = 50,
-    weights: Weights = DEFAULT_CLASSIFIER,
+    weights: Weights = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -49,7 +45,7 @@ def choose(
 
     _check_file(out)
     located = [(one.slide, one.table) for one in project_analysis(project).slides]
-    found = drive(choose_steps(located, weights, n, device=device), Console(stderr=True), quiet=quiet)
+    found = drive(choose_steps(located, in_use(weights), n, device=device), Console(stderr=True), quiet=quiet)
     rows = []
     for rank, one in enumerate(found.cells, start=1):
         cell, box = one.cell, one.cell.detection.bbox
@@ -72,7 +68,7 @@ def doubts(
     data: Annotated[Path, typer.Argument(help="Project file (.wbc), or a training set.", show_default=False)],
     *,
     out: Out,
-    weights: Weights = DEFAULT_CLASSIFIER,
+    weights: Weights = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -84,9 +80,9 @@ def doubts(
     _check_file(out)
     if data.suffix.lower() == ".wbc":
         located = [(one.slide, one.table) for one in project_analysis(data).slides]
-        steps = doubt_steps(located, weights, device=device)
+        steps = doubt_steps(located, in_use(weights), device=device)
     else:
-        steps = doubt_set_steps([data], weights, device=device)
+        steps = doubt_set_steps([data], in_use(weights), device=device)
     found = drive(steps, Console(stderr=True), quiet=quiet)
     rows = [
         [one.slide, one.fov, one.cell_id, one.label, one.suggested, round(one.doubt, 4)]

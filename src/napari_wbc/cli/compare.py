@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from napari_wbc.cli.options import Device, Quiet, in_use
 from napari_wbc.cli.progress import drive
 from napari_wbc.storage.atomic import make_folder
 
@@ -19,17 +20,19 @@ __all__ = ["compare"]
 def compare(
     *,
     data: Annotated[list[Path], typer.Option(help="Training set; may be repeated.", show_default=False)],
-    old: Annotated[str, typer.Option(help="Weights in use, by name or file.", show_default=False)],
-    new: Annotated[str, typer.Option(help="Weights that may take their place.", show_default=False)],
+    new: Annotated[str, typer.Option(help="Weights that may come into use.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the report.", show_default=False)],
+    old: Annotated[
+        str | None, typer.Option(help="Weights, by name or file.", show_default="those in use")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     taxonomy: Annotated[
         str | None,
         typer.Option(help="Classes: two, four, five, eight or a YAML file.", show_default="the weights' own"),
     ] = None,
     heat: Annotated[bool, typer.Option(help="Compare where the models look, by Grad-CAM.")] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")] = False,
+    device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Compare two classifiers on the same held-out cells, and say which one to use.
 
@@ -42,7 +45,7 @@ def compare(
     make_folder(out)
     errors = Console(stderr=True)
     classes = read_taxonomy(taxonomy) if taxonomy else None
-    steps = compare_steps(data, old, new, split=split, taxonomy=classes, device=device, heat=heat)
+    steps = compare_steps(data, in_use(old), new, split=split, taxonomy=classes, device=device, heat=heat)
     found = drive(steps, errors, quiet=quiet)
     write_comparison(found, out)
     console = Console()

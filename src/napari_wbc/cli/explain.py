@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from napari_wbc.cli.options import Device, Paths, Quiet, Weights, in_use
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
 from napari_wbc.storage.atomic import make_folder
-from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 __all__ = ["explain"]
 
 
 def explain(
-    paths: Annotated[list[Path], typer.Argument(help="Image files, or folders.", show_default=False)],
+    paths: Paths,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
     method: Annotated[
@@ -32,11 +32,9 @@ def explain(
     samples: Annotated[int, typer.Option(min=2, help="Of LIME, a cell.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of LIME.")] = 0,
     detector: Annotated[str, typer.Option(help="mask-rcnn or hsv (by colour).")] = "mask-rcnn",
-    weights: Annotated[
-        str, typer.Option(help="Shipped weights, or a .safetensors file.")
-    ] = DEFAULT_CLASSIFIER,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")] = False,
+    weights: Weights = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Show why cells were classified as they were: heat on the pixels that spoke for the class.
 
@@ -47,7 +45,9 @@ def explain(
 
     question = Question(method, target, against, tuple(layer or ()), samples, seed)
     make_folder(out)
-    steps = explain_files_steps(paths, out, question, detector=detector, weights=weights, device=device)
+    steps = explain_files_steps(
+        paths, out, question, detector=detector, weights=in_use(weights), device=device
+    )
     errors = Console(stderr=True)
     found = drive(steps, errors, quiet=quiet)
     if not quiet:

@@ -12,13 +12,15 @@ from rich.table import Table
 
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
-from napari_wbc.weights.bundle import write_bundle
-from napari_wbc.weights.library import KINDS, Library
+from napari_wbc.weights.bundle import SUFFIX, write_bundle
+from napari_wbc.weights.library import KINDS, Library, Model
 
 __all__ = ["models_app"]
 
 models_app = typer.Typer(help="List, adopt, roll back and hand on models.", invoke_without_command=True)
 
+SUFFIXES = (".safetensors", SUFFIX)
+"""Of files that hold a model."""
 Name = Annotated[str, typer.Argument(help="Name of a model, see list.", show_default=False)]
 
 
@@ -33,6 +35,8 @@ def models_list() -> None:
     """List all models, each below the one that it was made from."""
     library = Library()
     table = Table("model", "in use", "kind", "classes", "validation", "when", "id")
+    for column in (table.columns[0], table.columns[-1]):
+        column.overflow = "fold"  # what a person has to type stands there whole
     for branch in branches(library.models(), in_use(library)):
         table.add_row(*map(escape, _row(branch)))
     table.caption = escape(f"Your own are in {library.folder}")
@@ -58,13 +62,17 @@ def card(name: Name) -> None:
 
 @models_app.command()
 def adopt(
-    name: Name, why: Annotated[str, typer.Option(help="For the history.", show_default=False)] = ""
+    name: Annotated[str, typer.Argument(help="Name of a model, see list, or a file.", show_default=False)],
+    why: Annotated[str, typer.Option(help="For the history.", show_default=False)] = "",
 ) -> None:
-    """Take a model into use; the one before stays, and rollback returns to it."""
+    """Take a model into use; the one before stays, and rollback returns to it.
+
+    A file is copied into your library first.
+    """
     library = Library()
-    model = library.find(name)
+    model = _taken(library, Path(name)) if Path(name).suffix in SUFFIXES else library.find(name)
     library.adopt(model, why)
-    print(f"{name} is the {model.kind} in use.")
+    print(f"{model.name} is the {model.kind} in use.")
 
 
 @models_app.command()
@@ -97,8 +105,13 @@ def import_model(
 ) -> None:
     """Copy a model into your library."""
     library = Library()
-    model = library.add(file) if file.suffix == ".safetensors" else library.import_bundle(file)
+    model = _taken(library, file)
     print(f"{model.name} is in {library.folder}; use it: --weights {model.name}")
+
+
+def _taken(library: Library, file: Path) -> Model:
+    """A file's model, in the library."""
+    return library.add(file) if file.suffix == ".safetensors" else library.import_bundle(file)
 
 
 @models_app.command()

@@ -11,10 +11,12 @@ from rich.text import Text
 
 from napari_wbc.model.progress import Steps
 
-__all__ = ["SOME_FILES_FAILED", "drive"]
+__all__ = ["RESUMED", "SOME_FILES_FAILED", "drive"]
 
 SOME_FILES_FAILED = 3
 """Exit code where the rest was written."""
+RESUMED = "Interrupted; run the same command again to go on from the last epoch."
+"""Of training."""
 
 T = TypeVar("T")
 
@@ -25,7 +27,7 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.1f}/s", style="progress.data.speed")
 
 
-def drive(steps: Steps[T], console: Console, *, quiet: bool) -> T:
+def drive(steps: Steps[T], console: Console, *, quiet: bool, interrupted: str = "") -> T:
     """Run a long verb to its end and show where it is.
 
     Notes (a file that failed, an epoch's metrics) are printed even when quiet.
@@ -37,6 +39,8 @@ def drive(steps: Steps[T], console: Console, *, quiet: bool) -> T:
         Of standard error.
     quiet : bool
         No bar.
+    interrupted : str
+        What to say after Ctrl-C.
     """
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -50,12 +54,18 @@ def drive(steps: Steps[T], console: Console, *, quiet: bool) -> T:
     def caught() -> Steps[None]:
         result.append((yield from steps))
 
-    with Bar(*columns, console=console, disable=quiet) as bar:
-        for progress in caught():
-            if progress.note:
-                console.print(progress.note, markup=False, highlight=False, soft_wrap=True)
-            task = bar.task_ids[0] if bar.task_ids else bar.add_task(progress.step)
-            if bar.tasks[0].description != progress.step:
-                bar.reset(task)
-            bar.update(task, description=progress.step, completed=progress.done, total=progress.total or None)
+    try:
+        with Bar(*columns, console=console, disable=quiet) as bar:
+            for progress in caught():
+                if progress.note:
+                    console.print(progress.note, markup=False, highlight=False, soft_wrap=True)
+                task = bar.task_ids[0] if bar.task_ids else bar.add_task(progress.step)
+                if bar.tasks[0].description != progress.step:
+                    bar.reset(task)
+                total = progress.total or None
+                bar.update(task, description=progress.step, completed=progress.done, total=total)
+    except KeyboardInterrupt:
+        if interrupted:
+            console.print(interrupted, markup=False, highlight=False, soft_wrap=True)
+        raise
     return result[0]

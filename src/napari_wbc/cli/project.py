@@ -10,19 +10,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from napari_wbc.cli.options import Project, Quiet
 from napari_wbc.cli.progress import drive
 from napari_wbc.storage.atomic import make_folder
 
 __all__ = ["agreement", "export"]
-
-Project = Annotated[Path, typer.Argument(help="Project file (.wbc).", show_default=False)]
 
 
 def export(
     project: Project,
     out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
     reading: Annotated[str, typer.Option(help="A blind reading, or consensus.")] = "",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a reviewed project as analyze writes its results."""
     from napari_wbc.pipeline.project import export_project_steps

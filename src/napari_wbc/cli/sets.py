@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from napari_wbc.cli.options import Quiet
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
 from napari_wbc.errors import WbcError
 
@@ -17,7 +18,6 @@ __all__ = ["set_app"]
 
 set_app = typer.Typer(help="Export and import training sets.", no_args_is_help=True)
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
 SetPath = Annotated[Path, typer.Argument(help="Folder, file or .zip of a training set.", show_default=False)]
 Format = Annotated[
     str,
@@ -25,7 +25,12 @@ Format = Annotated[
         "--format", help="wbc, coco, coco-rle, voc, yolo, geojson, csv or image-folder.", show_default=False
     ),
 ]
-Taxonomy = Annotated[str, typer.Option(help="Classes: two, four, five, eight or a YAML file.")]
+Taxonomy = Annotated[
+    str | None,
+    typer.Option(
+        help="Classes of a new project: two, four, five, eight or a YAML file.", show_default="eight"
+    ),
+]
 
 
 @set_app.command("export")
@@ -72,12 +77,12 @@ def export_set(
 
 
 @set_app.command("show")
-def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = "eight") -> None:
+def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -> None:
     """Say what a training set holds, and what each of its labels would become; nothing is written."""
     from napari_wbc.pipeline.import_set import look_steps
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
-    steps = look_steps(path, taxonomy=read_taxonomy(taxonomy), written_as=written_as)
+    steps = look_steps(path, taxonomy=read_taxonomy(taxonomy or "eight"), written_as=written_as)
     incoming = drive(steps, Console(stderr=True), quiet=True)
     content = incoming.content
     table = Table("label", "cells", "would become", title=escape(f"{content.name} ({content.format})"))
@@ -98,7 +103,7 @@ def import_set(
         typer.Option("--map", help="LABEL=CLASS, or LABEL= to leave it out; may be repeated."),
     ] = None,
     written_as: Format = "",
-    taxonomy: Taxonomy = "eight",
+    taxonomy: Taxonomy = None,
     quiet: Quiet = False,
 ) -> None:
     """Bring a training set into a project. Look with `set show` first: labels that are unclear need --map."""
@@ -111,9 +116,8 @@ def import_set(
         if not equals:
             raise WbcError(f"--map {text}: write LABEL=CLASS, or LABEL= to leave those cells out.")
         mapping[label] = name
-    steps = import_set_steps(
-        path, project, mapping=mapping, taxonomy=read_taxonomy(taxonomy), written_as=written_as
-    )
+    classes = read_taxonomy(taxonomy) if taxonomy else None
+    steps = import_set_steps(path, project, mapping=mapping, taxonomy=classes, written_as=written_as)
     done = drive(steps, Console(stderr=True), quiet=quiet)
     print(f"{done.cells} cells of {len(done.slides)} slides imported into {done.project}")
     if done.left_out:

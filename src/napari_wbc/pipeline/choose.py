@@ -21,7 +21,8 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.evaluate import read_training_sets, relabelled
 from napari_wbc.weights.card import taxonomy_of
-from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
+from napari_wbc.weights.store import read_card
 
 __all__ = ["Choice", "Chosen", "Doubt", "Doubted", "choose_steps", "doubt_set_steps", "doubt_steps"]
 
@@ -152,10 +153,12 @@ def choose_steps(
     Raises
     ------
     WbcError
-        If the weights are not to be had, or n is below 0.
+        If the weights are not to be had, n is below 0, or no cell is without a label.
     """
     if n < 0:
         raise WbcError(f"{n} cells cannot be chosen; choose 0 or more.")
+    if not any(cell.annotation is None for _, table in located for cell in table.values()):
+        raise WbcError("There is no cell without a label; locate cells on further slides first.")
     yield Progress("loading weights", 0, 0)
     classifier = load_classifier(weights, device=device)
     seen = yield from _seen_steps(_fields(located, lambda _cell: True), classifier, read)
@@ -193,13 +196,13 @@ def doubt_steps(
     WbcError
         If the weights are not to be had, or fewer than 10 cells have a label.
     """
-    yield Progress("loading weights", 0, 0)
-    classifier = load_classifier(weights, device=device)
-    class_of = taxonomy_of(classifier.card).class_of
+    class_of = taxonomy_of(read_card(find_weights(weights))).class_of
     fields = list(
         _fields(located, lambda cell: cell.annotation is not None and bool(class_of(cell.annotation.label)))
     )
     _check_enough(sum(len(cells) for *_, cells in fields))
+    yield Progress("loading weights", 0, 0)
+    classifier = load_classifier(weights, device=device)
     seen = yield from _seen_steps(fields, classifier, read)
     rows = [(slide, cell.fov_id, cell.cell_id, cell.label) for slide, cell in seen.cells]
     return Doubted(_doubted(classifier, rows, seen.features), len(rows), seen.failures)
@@ -223,10 +226,10 @@ def doubt_set_steps(
         If a set cannot be read, the weights are not to be had, or fewer than 10 cells have a label.
     """
     found = read_training_sets(paths)
+    cells, _left_out = relabelled(found, taxonomy_of(read_card(find_weights(weights))))
+    _check_enough(len(cells))
     yield Progress("loading weights", 0, len(found))
     classifier = load_classifier(weights, device=device)
-    cells, _left_out = relabelled(found, taxonomy_of(classifier.card))
-    _check_enough(len(cells))
     import torch
 
     from napari_wbc.train.dataset import cut_training_crops

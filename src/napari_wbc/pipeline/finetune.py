@@ -97,7 +97,7 @@ def finetune_steps(
     ------
     WbcError
         If the weights are those of a detector, there are fewer than 10 labelled cells, none of their labels
-        is a class, or as :func:`~napari_wbc.train.engine.train_classifier`.
+        is a class, a new class has no cell, or as :func:`~napari_wbc.train.engine.train_classifier`.
     """
     card = _card(start, "classifier")
     taxonomy = grown(taxonomy_of(card), new_classes)
@@ -128,6 +128,11 @@ def finetune_steps(
     if len(new) < FEWEST:
         raise WbcError(
             f"Fine-tuning needs {FEWEST} labelled cells or more, and there are {len(new)}; label more."
+        )
+    learnt = {cell.label for cell in new}
+    if missing := [name for name in new_classes if name not in learnt]:
+        raise WbcError(
+            f"No cell of these sets is labelled {', '.join(missing)}; label some, or add no such class."
         )
     if left_out:
         text = ", ".join(f"{n} {label}" for label, n in left_out.items())

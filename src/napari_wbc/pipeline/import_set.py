@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 
 from napari_wbc.errors import ReadError, WbcError
@@ -20,14 +19,14 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.model.training_set import LabelledField
+from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.storage.rounds import SetContent, read_set
 from napari_wbc.storage.unpack import unpacked
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 from napari_wbc.storage.workspace.images import sha256_of
 
-__all__ = ["ImportedSet", "Incoming", "import_set_steps", "look_steps", "suggested_class"]
+__all__ = ["ImportedSet", "Incoming", "import_set_steps", "look_steps", "splits_of", "suggested_class"]
 
 SPELLINGS = {"ig": "immature granulocyte", "nrbc": "erythroblast", "normoblast": "erythroblast"}
 """Data sets' names of classes that no rule below finds."""
@@ -35,6 +34,8 @@ SAME = 0.9
 """IoU from which a box is that of a cell that is there already."""
 LEFT_OUT = ""
 """What a label becomes that is not wanted."""
+SPLIT_KEY = "splits"
+"""Under which a project keeps the splits of slides that came with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,8 @@ def look_steps(
         If it is no training set, or holds what cannot be trusted.
     """
     yield Progress("reading the set", 0, 0)
-    with _readable(Path(path)) as root:
-        return _incoming(read_set(root, written_as), taxonomy)
+    with _read(Path(path), written_as) as content:
+        return _incoming(content, taxonomy)
 
 
 def _incoming(content: SetContent, taxonomy: Taxonomy) -> Incoming:
@@ -127,14 +128,15 @@ def import_set_steps(
     project: str | Path,
     *,
     mapping: Mapping[str, str] | None = None,
-    taxonomy: Taxonomy = EIGHT_CLASSES,
+    taxonomy: Taxonomy | None = None,
     written_as: str = "",
 ) -> Steps[ImportedSet]:
     """Bring a training set into a project, which is made where it is not there.
 
     Cells that the project has (by id, or a box of IoU 0.9) get the label of the set; others are added. Each
     slide is one step of the journal, so it can be undone. Images of a folder stay where they are, those of a
-    .zip go into a folder beside the project.
+    .zip go into a folder beside the project. A set's splits are remembered slide by slide, so that an export
+    keeps them; fields of one slide in several splits become a slide each.
 
     Parameters
     ----------
@@ -145,8 +147,8 @@ def import_set_steps(
     mapping : mapping of str to str
         Label of the set to class of the project, or to ``""`` for cells that are left out; what is suggested
         holds for the others.
-    taxonomy : Taxonomy
-        Classes of a new project.
+    taxonomy : Taxonomy, optional
+        Classes of a new project; eight where None. One that is there has its own.
     written_as : str
         As in :func:`look_steps`.
 
@@ -154,40 +156,83 @@ def import_set_steps(
     ------
     WbcError
         If a label has no class, a class is none of the project, the set cannot be trusted, the project
-        cannot be written, or one of its fields is another image.
+        cannot be written or has other classes, or one of its fields is another image; the project is then as
+        it was.
     """
     project = Path(project)
     yield Progress("reading the set", 0, 0)
-    with _readable(Path(path)) as root:
-        content = read_set(root, written_as)
-        workspace = _project(project, taxonomy)
+    with _read(Path(path), written_as) as content:
+        classes = _classes(project, taxonomy)
+        wanted = _mapped(_incoming(content, classes), mapping or {}, classes, path)
+        images = project.with_name(f"{project.stem}-images") if _is_zip(Path(path)) else None
+        fields, failures = yield from _checked_steps(content, images)
+        workspace = _project(project, classes)
         try:
-            taxonomy = workspace.taxonomy
-            wanted = _mapped(_incoming(content, taxonomy), mapping or {}, taxonomy, path)
-            images = (
-                project.with_name(f"{project.stem}-images") if Path(path).suffix.lower() == ".zip" else None
+            _check_images(workspace, fields)
+            slides = {field.slide: field.split for field in fields}
+            if len({field.split for field in content.fields}) > 1 or content.made:
+                workspace.put(SPLIT_KEY, slides | splits_of(workspace))
+            # No pause between slides: all of them are in, or none that a person could have stopped before.
+            cells = sum(
+                _write(workspace, slide, [f for f in fields if f.slide == slide], wanted, content.name)
+                for slide in slides
             )
-            fields, failures = yield from _checked_steps(content, images)
-            names, cells = [], 0
-            for slide, group in groupby(sorted(fields, key=lambda one: one.slide), key=lambda one: one.slide):
-                cells += _write(workspace, slide, list(group), wanted, content.name)
-                names.append(slide)
-                yield Progress("writing the project", len(names), 0)
         finally:
             workspace.close()
     left_out = sum(wanted[cell.label] == LEFT_OUT for field in fields for cell in field.cells)
-    return ImportedSet(project, tuple(names), cells, left_out, failures)
+    return ImportedSet(project, tuple(sorted(slides)), cells, left_out, failures)
+
+
+def splits_of(workspace: Workspace) -> dict[str, str]:
+    """The splits of the slides of a project that came with them from a training set."""
+    told = workspace.get(SPLIT_KEY)
+    return {str(slide): side for slide, side in told.items() if side in SPLITS} if told else {}
+
+
+def _is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip" and path.is_file()
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[Path]:
-    """Where the set's files are: a zip's for as long as this lasts."""
-    if path.suffix.lower() == ".zip" and path.is_file():
-        with unpacked(path) as root:
-            inside = [one for one in root.iterdir() if not one.name.startswith((".", "__MACOSX"))]
-            yield inside[0] if len(inside) == 1 and inside[0].is_dir() else root
-    else:
-        yield path
+def _read(path: Path, written_as: str) -> Iterator[SetContent]:
+    """What a set holds; the files of a zip are there for as long as this lasts."""
+    if not _is_zip(path):
+        yield read_set(path, written_as)
+        return
+    with unpacked(path) as root:
+        inside = [one for one in root.iterdir() if not one.name.startswith((".", "__MACOSX"))]
+        only = inside[0] if len(inside) == 1 and inside[0].is_dir() else root
+        yield replace(read_set(only, written_as), name=path.stem)
+
+
+def _classes(project: Path, taxonomy: Taxonomy | None) -> Taxonomy:
+    """Classes of the project that is there, or of the one that will be."""
+    if not project.exists():
+        return taxonomy or EIGHT_CLASSES
+    workspace = open_workspace(project, read_only=True)
+    try:
+        known = workspace.taxonomy
+    finally:
+        workspace.close()
+    if taxonomy is not None and taxonomy.names != known.names:
+        raise WbcError(
+            f"{project}: its classes are {', '.join(known.names)}; import by them, or name another."
+        )
+    return known
+
+
+def _check_images(workspace: Workspace, fields: Sequence[LabelledField]) -> None:
+    """Refuse a field that the project has with another image, before anything is written."""
+    for slide in workspace.slides():
+        there, facts = {f.fov_id: f for f in slide.fields}, workspace.image_facts(slide.name)
+        for field in fields:
+            if field.slide != slide.name or field.fov_id not in there:
+                continue
+            known = facts.get(field.fov_id, (None, None, None))[2] or sha256_of(there[field.fov_id].path)
+            if known != field.sha256:
+                raise WbcError(
+                    f"{field.path}: the project has another image as {field.fov_id!r}; rename one of them."
+                )
 
 
 def _project(path: Path, taxonomy: Taxonomy) -> Workspace:
@@ -227,11 +272,16 @@ def _checked_steps(
     """Fields whose image can be read, with slide, id and sha256; copied where a folder is given for them."""
     fields: list[LabelledField] = []
     failures: list[Failure] = []
+    sides: dict[str, set[str]] = {}
+    for field in content.fields:
+        sides.setdefault(field.slide or content.name, set()).add(field.split)
     for done, field in enumerate(content.fields, start=1):
         note = ""
         try:
             read_image(field.path)
             slide, path, sha256 = field.slide or content.name, field.path.resolve(), sha256_of(field.path)
+            if len(sides[slide]) > 1:  # a slide is on one side
+                slide = f"{slide} ({field.split})"
             if images is not None:
                 images.mkdir(parents=True, exist_ok=True)
                 path = images / field.name
@@ -257,13 +307,6 @@ def _write(
 ) -> int:
     """Put the fields of one slide into a project; how many cells they label there."""
     there = {f.fov_id: f for s in workspace.slides() if s.name == name for f in s.fields}
-    facts = workspace.image_facts(name)
-    for field in fields:
-        sha256 = facts.get(field.fov_id, (None, None, None))[2]
-        if field.fov_id in there and (sha256 or sha256_of(there[field.fov_id].path)) != field.sha256:
-            raise WbcError(
-                f"{field.path}: the project has another image as {field.fov_id!r}; rename one of them."
-            )
     fresh = {f.fov_id: FieldOfView(f.fov_id, f.path) for f in fields if f.fov_id not in there}
     workspace.put_slide(Slide(name, (*there.values(), *fresh.values())))
     old = workspace.table(name)

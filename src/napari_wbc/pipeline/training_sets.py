@@ -20,9 +20,10 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, Taxonomy
 from napari_wbc.model.training_set import SPLITS, LabelledField, split_of
 from napari_wbc.pipeline.analyze import Failure
+from napari_wbc.pipeline.import_set import splits_of
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.guard import image_size
-from napari_wbc.storage.rounds import newest_round, write_round_steps
+from napari_wbc.storage.rounds import CROPS, newest_round, read_set, write_round_steps
 from napari_wbc.storage.workspace import open_workspace
 from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.weights.card import RESEARCH_USE
@@ -89,7 +90,8 @@ def export_set_steps(
         Names of the slides to take; all where there are none.
     split : str
         ``by-slide``: found from its name, so that it is the same in every round. Or ``train``, ``val``
-        or ``test`` for all slides that the set has not yet.
+        or ``test`` for all slides that the set has not yet. A slide that was imported from a set with splits
+        keeps its own in either case.
     reviewed : bool
         Only cells that a person labelled; else the model's labels too.
 
@@ -100,8 +102,8 @@ def export_set_steps(
     Raises
     ------
     WbcError
-        If there is no reviewed cell, an argument is wrong, or nothing can be written there; the rounds before
-        stay as they are.
+        If there is no reviewed cell, an argument is wrong, the round before is damaged, or nothing can be
+        written there; the rounds before stay as they are.
     """
     if split not in (BY_SLIDE, *SPLITS):
         raise WbcError(f"No split {split!r}; choose {BY_SLIDE}, {', '.join(SPLITS)}.")
@@ -115,28 +117,26 @@ def export_set_steps(
     left_out: Counter[str] = Counter()
     taken: set[tuple[str, str]] = set()
     classes: list[str] = []
-    for project in projects:
-        workspace = open_workspace(project, read_only=True)
-        try:
-            taxonomy = workspace.taxonomy
-            tables = [
-                (one, workspace.table(one.name, reading), workspace.image_facts(one.name))
-                for one in workspace.slides()
-                if not slides or one.name in slides
-            ]
-        finally:
-            workspace.close()
-        classes += [name for name in taxonomy.names if name not in classes]
-        for slide, table, facts in tables:
-            side = sides.setdefault(slide.name, split_of(slide.name) if split == BY_SLIDE else split)
+    opened = [_opened(project, slides, reading) for project in projects]
+    _check_named("slide", slides, [name for one in opened for name in one.slides])
+    _check_named("reading", [reading] if reading else [], [name for one in opened for name in one.readings])
+    for one in opened:
+        classes += [name for name in one.taxonomy.names if name not in classes]
+        for slide, table, facts in one.tables:
+            usual = split_of(slide.name) if split == BY_SLIDE else split
+            side = sides.setdefault(slide.name, one.imported.get(slide.name, usual))
             known = {fov: sha256 for fov, (_size, _time, sha256) in facts.items()}
             taken |= {(slide.name, field.fov_id) for field in slide.fields}
-            steps = _fields_steps(slide, table, known, side, taxonomy, reviewed=reviewed, left_out=left_out)
+            steps = _fields_steps(
+                slide, table, known, side, one.taxonomy, reviewed=reviewed, left_out=left_out
+            )
             for field, failure in (yield from steps):
                 if failure:
                     failures.append(failure)
                     taken -= {(slide.name, f.fov_id) for f in slide.fields if f.path == failure.path}
                 elif field:
+                    if field.sha256 in found:
+                        left_out["fields of an earlier project, whose image a later one has too"] += 1
                     found[field.sha256] = field
     # Labels that were taken back leave the set: a field of the projects stays only where it cannot be read.
     stay = [f for f in before if f.sha256 not in found and (f.slide, f.fov_id) not in taken]
@@ -167,9 +167,51 @@ def export_set_steps(
 
 
 def _before(out: Path) -> tuple[LabelledField, ...]:
-    """Fields of the round before, where their images are now."""
+    """Fields of the round before, where their images are now, as another tool may have changed them."""
     newest = newest_round(out)
-    return read_manifest(newest).fields if newest else ()
+    if newest is None:
+        return ()
+    manifest = read_manifest(newest)
+    if manifest.made.get("written_as") == CROPS:  # of which the fields are known only from there
+        return manifest.fields
+    return read_set(newest).fields
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What is wanted of a project, read whole: tables with the facts of their images, and imported splits."""
+
+    taxonomy: Taxonomy
+    tables: list[tuple[Slide, CellTable, dict[str, tuple[int | None, int | None, str | None]]]]
+    imported: dict[str, str]
+    slides: list[str]
+    readings: list[str]
+
+
+def _opened(project: str | Path, slides: Sequence[str], reading: str) -> _Opened:
+    workspace = open_workspace(project, read_only=True)
+    try:
+        every = workspace.slides()
+        return _Opened(
+            workspace.taxonomy,
+            [
+                (one, workspace.table(one.name, reading), workspace.image_facts(one.name))
+                for one in every
+                if not slides or one.name in slides
+            ],
+            splits_of(workspace),
+            [one.name for one in every],
+            [name for one in every for name in workspace.readings(one.name)],
+        )
+    finally:
+        workspace.close()
+
+
+def _check_named(what: str, wanted: Sequence[str], there: Sequence[str]) -> None:
+    """Refuse the name of what no project has."""
+    if unknown := [name for name in wanted if name not in there]:
+        known = ", ".join(dict.fromkeys(filter(None, there))) or "none"
+        raise WbcError(f"No {what} {', '.join(unknown)} in these projects; they have: {known}.")
 
 
 def _fields_steps(

@@ -24,8 +24,10 @@ from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.storage.formats import coco, csv_set, geojson, image_folder, voc, yolo
 from napari_wbc.storage.formats.manifest import MANIFEST, Manifest, check_files, read_manifest, write_manifest
+from napari_wbc.storage.guard import inside
+from napari_wbc.storage.workspace.images import sha256_of
 
-__all__ = ["FORMATS", "SetContent", "newest_round", "read_set", "write_round_steps"]
+__all__ = ["CROPS", "FORMATS", "SetContent", "newest_round", "read_set", "write_round_steps"]
 
 Pixels = Callable[[LabelledField], npt.NDArray[np.uint8]]
 _ROUND = re.compile(r"round-([1-9]\d{0,5})")
@@ -182,7 +184,10 @@ def _fill_steps(
     if written_as == CROPS:
         for done, field in enumerate(fields, start=1):
             yield Progress("cutting crops", done, len(fields))
-            image_folder.write_crops(part, field, pixels(field))
+            if before is not None and field.path.is_relative_to(before):
+                _take_crops(before, field, part)  # the field itself is not in the set
+            else:
+                image_folder.write_crops(part, field, pixels(field))
         image_folder.write_table(part, fields)
     else:
         known = _known_images(before)
@@ -190,7 +195,7 @@ def _fill_steps(
             yield Progress("copying images", done, len(fields))
             target = part / kind.place(field)
             target.parent.mkdir(parents=True, exist_ok=True)
-            _take(known.get(field.sha256), field.path, target)
+            _take(known.get(field.sha256), field, target)
     yield Progress("writing labels", 0, len(fields))
     kind.write(part, fields, classes)
     write_manifest(part, fields, classes, place=kind.place, made={**made, "written_as": written_as})
@@ -208,18 +213,38 @@ def _known_images(before: Path | None) -> dict[str, Path]:
     return {sha256: before / name for name, sha256 in files.items()}
 
 
-def _take(known: Path | None, source: Path, target: Path) -> None:
-    """A link to a file that does not change any more, else a copy."""
-    if known is not None:
-        try:
-            os.link(known, target)
-            return
-        except OSError:
-            pass  # another file system, or one without links
+def _take(known: Path | None, field: LabelledField, target: Path) -> None:
+    """The image of a field: a link to that of the round before, if it is the same still, else a copy."""
     try:
-        shutil.copyfile(source, target)
+        if known is not None and known.is_file() and sha256_of(known) == field.sha256:
+            _link(known, target)
+        else:
+            shutil.copyfile(field.path, target)
+            if field.sha256 and sha256_of(target) != field.sha256:
+                raise ReadError(f"{field.path}: not the image that was labelled any more; put that back.")
     except OSError as error:
-        raise ReadError(f"{source}: the image cannot be copied ({error.strerror or error}).") from error
+        raise ReadError(f"{field.path}: the image cannot be copied ({error.strerror or error}).") from error
+
+
+def _take_crops(before: Path, field: LabelledField, part: Path) -> None:
+    """The crops of a field as the round before has them."""
+    for place in image_folder.crop_places(field):
+        source, target = inside(before, place), part / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _link(source, target)
+        except OSError as error:
+            raise ReadError(
+                f"{source}: this crop cannot be copied ({error.strerror or error}); put it back."
+            ) from error
+
+
+def _link(source: Path, target: Path) -> None:
+    """A link to a file that does not change any more; a copy where there are no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _sync(root: Path) -> None:

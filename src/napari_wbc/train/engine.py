@@ -202,7 +202,7 @@ def train_classifier(
     checkpoint = Checkpoint(
         out,
         {
-            "recipe": asdict(recipe),
+            "recipe": {**asdict(recipe), "start": ""},  # wherever its weights lie
             "data_sha256": data.sha256,
             "taxonomy": taxonomy.to_dict(),
             "start_sha256": start.sha256 if start else "",
@@ -333,7 +333,13 @@ def _familiarity(
 ) -> Steps[Familiarity | None]:
     """Where the features of known cells lie; of few cells those of the start, where features are the same."""
     if recipe.start and len(train.labels) < ENOUGH:
-        return parted(load_weights(find_weights(recipe.start))[0])[1] if recipe.freeze else None
+        if recipe.freeze:
+            return parted(load_weights(find_weights(recipe.start))[0])[1]
+        note = (
+            f"Of fewer than {ENOUGH} training cells the weights learn no unlikeness; add old training sets."
+        )
+        yield Progress("measuring the training cells", 0, 0, note)
+        return None
     return (yield from familiarity_steps(network, train, val, recipe.preset))
 
 

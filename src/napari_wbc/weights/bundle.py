@@ -49,6 +49,8 @@ def write_bundle(weights: str | Path, out: str | Path) -> Path:
         If the model is damaged or too large, or the file cannot be written.
     """
     weights, out = Path(weights), Path(out)
+    if out.suffix not in ("", SUFFIX):
+        raise WeightsError(f"{out}: a model's file ends in {SUFFIX}; name it {out.stem}{SUFFIX}.")
     data, text = read_model(weights)
     checked_card(weights, data, text)
     out = out if out.suffix == SUFFIX else out.with_name(out.name + SUFFIX)

@@ -36,6 +36,7 @@ from napari_wbc.storage.formats.csv_set import (
 from napari_wbc.storage.guard import image_size, inside
 
 __all__ = [
+    "crop_places",
     "image_place",
     "images_in",
     "read_image_folder",
@@ -118,6 +119,11 @@ def write_table(root: Path, fields: Sequence[LabelledField], *, margin: float = 
             row = cell_row(crop, _shifted(cell, top, left), _place(field, cell))
             rows.append([*row, field.name, top, left, field.height, field.width])
     write_rows(root / TABLE, CROP_COLUMNS, rows)
+
+
+def crop_places(field: LabelledField) -> list[str]:
+    """Where the crops of a field lie, relative to the set, in the order of its cells."""
+    return [_place(field, cell) for cell in field.cells]
 
 
 def _place(field: LabelledField, cell: Cell) -> str:

@@ -1,0 +1,41 @@
+"""What several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from napari_wbc.weights.library import Library
+
+__all__ = ["Device", "Paths", "Project", "Quiet", "Weights", "in_use"]
+
+Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
+Project = Annotated[Path, typer.Argument(help="Project file (.wbc).", show_default=False)]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of a model, see `models list`, or a .safetensors file.", show_default="the one in use"
+    ),
+]
+
+
+def in_use(weights: str | None, *, kind: str = "classifier") -> str:
+    """The weights that a person named, or else those in use, which stderr tells if they are not shipped.
+
+    Raises
+    ------
+    WeightsError
+        If the record of what is in use is damaged.
+    """
+    if weights is not None:
+        return weights
+    model = Library().adopted(kind)
+    if model.card and not model.shipped:
+        told = f"{kind.capitalize()} in use: {model.card.model_id}"
+        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
+    return model.weights
