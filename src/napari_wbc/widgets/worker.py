@@ -17,6 +17,7 @@ from superqt.utils import create_worker
 
 from napari_wbc.errors import StepFailed, WbcError
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.widgets.collector import undisturbed
 
 __all__ = ["Job", "LatestJob"]
 
@@ -122,7 +123,8 @@ class LatestJob(Job):
 def _guarded(steps: Callable[[], Steps[T]]) -> Steps[T]:
     yield Progress("starting", 0, 0)
     try:
-        return (yield from _thinned(steps()))
+        with undisturbed():
+            return (yield from _thinned(steps()))
     except RuntimeError as error:
         raise StepFailed(f"{type(error).__name__}: {error}") from error
 
