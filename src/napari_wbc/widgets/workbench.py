@@ -43,6 +43,7 @@ from napari_wbc.widgets.queue import QueuePanel
 from napari_wbc.widgets.ranking import Ranking
 from napari_wbc.widgets.readers import ReadersPanel
 from napari_wbc.widgets.references import ReferencePanel
+from napari_wbc.widgets.responsive import open_torch
 from napari_wbc.widgets.review import ReviewWidget
 from napari_wbc.widgets.thumbnails import Thumbnails
 from napari_wbc.widgets.train import TrainPanel
@@ -65,6 +66,7 @@ class Workbench(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
+        open_torch()
         self.viewer = napari_viewer
         self.session = session or Session()
         self.session.taxonomy = with_kept_keys(self.session.taxonomy)

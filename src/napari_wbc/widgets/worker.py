@@ -17,7 +17,7 @@ from superqt.utils import create_worker
 
 from napari_wbc.errors import StepFailed, WbcError
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.widgets.collector import undisturbed
+from napari_wbc.widgets.responsive import undisturbed
 
 __all__ = ["Job", "LatestJob"]
 

@@ -1,4 +1,4 @@
-"""Full garbage collections, kept from stopping the window.
+"""What else would stop the window for 0.2 s and more: full garbage collections, and the loading of torch.
 
 With torch, scikit-learn and matplotlib loaded, one full collection stops every thread for 0.2 s and more, and
 loading a library or reading a large table starts several. While long functions run there are none, young
@@ -9,13 +9,17 @@ that dies later in a cycle keeps its memory: once for each large library, no mor
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 
-__all__ = ["undisturbed"]
+__all__ = ["open_torch", "undisturbed"]
 
 NEVER = 1_000_000_000
 LIBRARY = 50
@@ -63,3 +67,16 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         _collector.end()
+
+
+def open_torch() -> None:
+    """Have Linux open torch's library in a thread, without Python's lock, which an import holds meanwhile."""
+    found = find_spec("torch")
+    if not sys.platform.startswith("linux") or found is None or not found.origin or "torch" in sys.modules:
+        return
+    library = Path(found.origin).parent / "lib" / "libtorch_python.so"
+    if library.is_file():
+        opened = ctypes.CDLL(None).dlopen
+        opened.restype, opened.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+        # Left open: the import finds it there.
+        threading.Thread(target=opened, args=(os.fsencode(library), os.RTLD_LAZY), daemon=True).start()

@@ -1,19 +1,21 @@
-"""Full collections wait while long functions run."""
+"""Full collections wait while long functions run; torch is opened without Python's lock."""
 
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
-from napari_wbc.widgets import collector
-from napari_wbc.widgets.collector import NEVER, undisturbed
+from napari_wbc.widgets import responsive
+from napari_wbc.widgets.responsive import NEVER, open_torch, undisturbed
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
     """No module counts as new, and what was set is set again."""
-    monkeypatch.setattr(collector._collector, "modules", 10**9)
+    monkeypatch.setattr(responsive._collector, "modules", 10**9)
     before = gc.get_threshold()
     yield
     gc.set_threshold(*before)
@@ -41,9 +43,30 @@ def test_what_a_library_brought_is_left_out_of_later_ones(monkeypatch):
     with undisturbed():
         pass
     assert not frozen
-    monkeypatch.setattr(collector._collector, "modules", 0)
+    monkeypatch.setattr(responsive._collector, "modules", 0)
     monkeypatch.setattr("atexit.register", lambda _function: None)
     for _ in range(2):
         with undisturbed():
             pass
     assert frozen == [1]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux opens it so")
+def test_torch_can_be_imported_while_and_after_it_is_opened():
+    """In a Python of its own, as torch is loaded here."""
+    script = (
+        "import sys, threading\n"
+        "from napari_wbc.widgets.responsive import open_torch\n"
+        "assert 'torch' not in sys.modules\n"
+        "open_torch()\n"
+        "assert threading.active_count() == 2\n"
+        "import torch\n"
+        "assert float(torch.ones(3).sum()) == 3\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_torch_that_is_there_is_not_opened_again(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    monkeypatch.setattr("ctypes.CDLL", None)
+    open_torch()
