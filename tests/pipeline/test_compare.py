@@ -197,7 +197,7 @@ def test_heat_that_cannot_be_had_is_told(manifest, other, monkeypatch):
     def none(*_arguments, **_options):
         raise WbcError("No map.")
 
-    monkeypatch.setattr(compare, "Attributor", none)
+    monkeypatch.setattr("napari_wbc.pipeline.heat_share.Attributor", none)
     found = compared(manifest, other(), other(), heat=True)
     assert found.heat is None
     assert "Where the models look is not compared: No map." in found.notes

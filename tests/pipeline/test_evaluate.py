@@ -129,3 +129,20 @@ def test_every_measure_is_written_by_source_beside_the_pictures(manifest, weight
         assert written["sources"][source]["n"] == scores.n
         assert written["sources"][source]["accuracy"] == scores.accuracy
         assert written["sources"][source]["recall"] == scores.recall
+
+
+def test_where_the_model_looks_is_measured_on_cells_that_it_has_right(manifest, weights, tmp_path):
+    result = evaluate(manifest, weights)
+    right = result.predicted == result.truth
+    assert set(result.heat) == set(result.sources[right].tolist())
+    assert all(((0 <= shares) & (shares <= 1)).all() for shares in result.heat.values())
+    assert evaluate(manifest, weights, heat=False).heat == {}
+
+
+@pytest.mark.parametrize(("elsewhere", "told"), [(1, ""), (2, "lab: of 10 cells rightly classified, 2")])
+def test_a_model_that_looks_elsewhere_too_often_is_warned_of(elsewhere, told):
+    shares = np.array([0.3] * elsewhere + [0.9] * (10 - elsewhere))
+    none = np.empty(0, np.int64)
+    result = Evaluation(EIGHT_CLASSES, none, np.empty((0, 8)), np.empty(0, np.str_), heat={"lab": shares})
+    assert result.warning.startswith(told)
+    assert bool(result.warning) == bool(told)

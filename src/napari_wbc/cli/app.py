@@ -410,6 +410,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for tables and pictures.", show_default=False)
     ] = None,
+    heat: Annotated[bool, typer.Option(help="Ask by Grad-CAM where the model looks.")] = True,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -418,18 +419,22 @@ def evaluate(
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
     classes = read_taxonomy(taxonomy) if taxonomy else None
-    steps = evaluate_steps(data, split=split, weights=in_use(weights), taxonomy=classes, device=device)
+    weights = in_use(weights)
+    steps = evaluate_steps(data, split=split, weights=weights, taxonomy=classes, device=device, heat=heat)
     evaluation = drive(steps, _errors(), quiet=quiet)
-    table = Table(
-        "source", "cells", "accuracy", "balanced accuracy", "macro F1", "ROC AUC", "calibration error"
-    )
+    measures = ("accuracy", "balanced accuracy", "macro F1", "ROC AUC", "calibration error", "heat inside")
+    table = Table("source", "cells", *measures)
     for source, m in evaluation.scores.items():
-        shares = (m.accuracy, m.balanced_accuracy, m.macro_f1, m.macro_auc, m.calibration_error)
+        looked = evaluation.heat.get(source, ())
+        inside = sum(looked) / len(looked) if len(looked) else float("nan")
+        shares = (m.accuracy, m.balanced_accuracy, m.macro_f1, m.macro_auc, m.calibration_error, inside)
         table.add_row(escape(source), str(m.n), *(f"{100 * v:.1f}" for v in shares))
     Console().print(table)
     if evaluation.left_out:
         left = ", ".join(f"{n} {label}" for label, n in evaluation.left_out.items())
         _errors().print(f"Left out, no class of the taxonomy: {left}", markup=False)
+    if evaluation.warning:
+        _errors().print(evaluation.warning, markup=False, highlight=False, soft_wrap=True)
     if out is not None:
         write_evaluation(evaluation, out)
         print(f"Tables and pictures written to {out}")

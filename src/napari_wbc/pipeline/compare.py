@@ -11,7 +11,6 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
-from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,30 +18,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from napari_wbc.classify.crops import squares
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import WbcError
-from napari_wbc.explain.attribution import Attributor, Question
-from napari_wbc.explain.canvas import mask_of
-from napari_wbc.explain.evaluation import inside
-from napari_wbc.imaging.read import read_image
-from napari_wbc.model.cell import Detection
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
 from napari_wbc.pipeline.evaluate import hashed_steps, held_out, predict_steps, relabelled
+from napari_wbc.pipeline.heat_share import located_steps, share_steps, some_of
 from napari_wbc.storage.atomic import make_folder, write_bytes, write_text
 from napari_wbc.storage.formats.csv import write_csv
 from napari_wbc.train.comparison import Answers, Comparison, Measures, measured
 from napari_wbc.train.comparison_plots import COLUMNS, SIGNS, draw_pictures, limited, side_rows, table_rows
-from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, one_cell_box
+from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard, taxonomy_of
 
 __all__ = ["Comparison", "compare_steps", "leaks", "write_comparison"]
 
 SIDES = ("old", "new")
-EXPLAINED = 200
-"""Cells at most whose heat is looked at."""
 PICTURES = {
     "difference": "What differs",
     "confusion": "Confusion matrices",
@@ -265,15 +257,10 @@ def _heat_steps(
 
     Cells are picked from those for which ``both`` is true; ``data`` is cut for the new model.
     """
-    right = np.flatnonzero(both)
-    if not len(right):
+    picked = some_of(both)
+    if not len(picked):
         return None, "No cell is right with both models, so where they look is not compared."
-    picked = right[np.linspace(0, len(right) - 1, min(len(right), EXPLAINED)).round().astype(int)]
-    located: list[Detection] = []
-    for cell in (cells[i] for i in picked):
-        box = cell.box or one_cell_box(read_image(cell.path), models[1].classifier.preset)
-        located.append(Detection(box, cell.outline))
-        yield Progress("locating cells to explain", len(located), len(picked))
+    located = yield from located_steps([cells[i] for i in picked], models[1].classifier)
     shares = []
     for model, chances in zip(models, own, strict=True):
         some = data.where(np.isin(np.arange(len(cells)), picked))
@@ -282,7 +269,8 @@ def _heat_steps(
             labels = tuple({cell.label: None for cell in chosen})
             some = yield from cut_training_crops(chosen, labels, model.classifier.preset)
         try:
-            shares.append((yield from _inside_steps(model.classifier, some, chances[picked], located)))
+            target = chances[picked].argmax(axis=1)
+            shares.append((yield from share_steps(model.classifier, some, target, located)))
         except WbcError as error:
             return None, f"Where the models look is not compared: {error}"
     known = np.isfinite(shares).all(axis=0)
@@ -290,35 +278,6 @@ def _heat_steps(
         return None, "A model shows no heat, so where they look is not compared."
     old, new = (float(np.mean(share[known])) for share in shares)
     return (old, new), ""
-
-
-def _inside_steps(
-    classifier: Classifier,
-    data: CropSet,
-    chances: npt.NDArray[np.float64],
-    located: Sequence[Detection],
-) -> Steps[npt.NDArray[np.float64]]:
-    """Share of the heat of Grad-CAM that lies inside each cell, shape (N,); NaN where there is no heat."""
-    import torch
-
-    from napari_wbc.train.scoring import inputs
-
-    preset, found = classifier.preset, list[float]()
-    attributor = Attributor(classifier.network, preset.size, classifier.card.mode)
-    device = torch.device(classifier.device)
-    for x in inputs(data, preset, device):
-        start = len(found)
-        target = torch.from_numpy(chances[start : start + len(x)].argmax(axis=1)).to(device)
-        heat = attributor.heat(x, target, torch.full_like(target, -1), Question()).cpu().numpy()
-        for values, detection in zip(heat, located[start : start + len(x)], strict=True):
-            box = detection.bbox
-            edges = np.array([[box.top, box.left, box.bottom, box.right]])
-            # Of the field's shape no more need be known than that the box lies in it.
-            (side,), ((top, left),) = squares(edges, preset.factor, (ceil(box.bottom), ceil(box.right)))
-            mask = mask_of(detection, (int(top), int(left), int(side)), preset.size)
-            found.append(inside(values, mask))
-        yield Progress("explaining by grad-cam", len(found), len(located))
-    return np.array(found)
 
 
 def write_comparison(comparison: Comparison, out: str | Path) -> None:

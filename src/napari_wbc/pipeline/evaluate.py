@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.model.heat import OUTSIDE
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.pipeline.heat_share import has_maps, located_steps, share_steps, some_of
 from napari_wbc.storage.atomic import make_folder, write_text
 from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.train import plots
@@ -36,6 +38,8 @@ __all__ = [
 ]
 
 BATCH = 256
+SUSPECT = 0.1
+"""Share of cells whose heat lies elsewhere, above which it is told."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +60,8 @@ class Evaluation:
         Labels that are no class of the taxonomy, and how many cells have them.
     model_id : str
         Name and version of the weights.
+    heat : mapping of str to ndarray
+        By source, the share of Grad-CAM's heat inside some cells that are classified rightly, 0 to 1.
     """
 
     taxonomy: Taxonomy
@@ -64,6 +70,7 @@ class Evaluation:
     sources: npt.NDArray[np.str_]
     left_out: Mapping[str, int] = field(default_factory=dict)
     model_id: str = ""
+    heat: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,6 +82,18 @@ class Evaluation:
         """Index of the most probable class, shape (N,), whatever its confidence."""
         best: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
         return best
+
+    @property
+    def warning(self) -> str:
+        """Where the model looks at something else than the cell too often; empty if it does not."""
+        told = []
+        for source, shares in self.heat.items():
+            if n := int((shares < OUTSIDE).sum()) * (np.mean(shares < OUTSIDE) > SUSPECT):
+                told.append(
+                    f"{source}: of {len(shares)} cells rightly classified, {n} have most of their heat "
+                    "outside the cell; the model may look at something else."
+                )
+        return " ".join(told)
 
     @property
     def scores(self) -> dict[str, Scores]:
@@ -113,6 +132,7 @@ def evaluate_steps(
     weights: str | Path = DEFAULT_CLASSIFIER,
     taxonomy: Taxonomy | None = None,
     device: str = "auto",
+    heat: bool = True,
 ) -> Steps[Evaluation]:
     """Measure a classifier on one split of training sets.
 
@@ -128,6 +148,8 @@ def evaluate_steps(
         To measure by; both labels and probabilities are mapped to it. The model's own where None.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
+    heat : bool
+        Whether to ask by Grad-CAM where it looks, on 200 cells at most that it has right.
 
     Returns
     -------
@@ -148,14 +170,19 @@ def evaluate_steps(
     mapping(names, taxonomy)  # where there is none, it is said before the crops are cut
     kept, left_out = relabelled(cells, taxonomy)
     data = yield from cut_training_crops(kept, taxonomy.names, classifier.preset)
-    probabilities = yield from predict_steps(classifier, data)
+    own = yield from predict_steps(classifier, data)
+    probabilities = mapped(own, names, taxonomy)
+    looked: dict[str, npt.NDArray[np.float64]] = {}
+    if heat and has_maps(classifier):
+        picked = some_of(probabilities.argmax(axis=1) == data.labels)
+        located = yield from located_steps([kept[i] for i in picked], classifier)
+        some = data.where(np.isin(np.arange(len(kept)), picked))
+        shares = yield from share_steps(classifier, some, own[picked].argmax(axis=1), located)
+        for source in dict.fromkeys(some.sources.tolist()):
+            here = shares[some.sources == source]
+            looked[source] = here[np.isfinite(here)]
     return Evaluation(
-        taxonomy,
-        data.labels,
-        mapped(probabilities, names, taxonomy),
-        data.sources,
-        left_out,
-        classifier.card.model_id,
+        taxonomy, data.labels, probabilities, data.sources, left_out, classifier.card.model_id, looked
     )
 
 
@@ -229,5 +256,6 @@ def write_evaluation(evaluation: Evaluation, out: str | Path) -> None:
         "classes": evaluation.classes,
         "left_out": dict(evaluation.left_out),
         "sources": {source: asdict(scores) for source, scores in evaluation.scores.items()},
+        "heat_inside": {source: round(float(s.mean()), 4) for source, s in evaluation.heat.items() if len(s)},
     }
     write_text(out / "scores.json", json.dumps(content, indent=1) + "\n")
