@@ -18,7 +18,6 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, TWO_CLASSES
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
-from napari_wbc.pipeline import compare
 from napari_wbc.pipeline.compare import compare_steps, leaks, write_comparison
 from napari_wbc.pipeline.evaluate import evaluate_steps, read_training_sets
 from napari_wbc.train.comparison import Verdict

@@ -135,7 +135,7 @@ def test_where_the_model_looks_is_measured_on_cells_that_it_has_right(manifest, 
     result = evaluate(manifest, weights)
     right = result.predicted == result.truth
     assert set(result.heat) == set(result.sources[right].tolist())
-    assert all(((0 <= shares) & (shares <= 1)).all() for shares in result.heat.values())
+    assert all(((shares >= 0) & (shares <= 1)).all() for shares in result.heat.values())
     assert evaluate(manifest, weights, heat=False).heat == {}
 
 
