@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,11 +15,13 @@ from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.pipeline import finetune
 from napari_wbc.session.session import Session
 from napari_wbc.storage.rounds import newest_round, read_set
 from napari_wbc.storage.workspace import create_workspace
 from napari_wbc.weights.library import Library
+from napari_wbc.weights.store import read_card
 from napari_wbc.widgets import train as module
 from napari_wbc.widgets.curves import Curves
 from napari_wbc.widgets.mapping import MappingDialog
@@ -76,7 +82,9 @@ def project(tmp_path):
 @pytest.fixture
 def panel(qtbot, project, weights, tmp_path):
     session, path = project
-    panel = TrainPanel(session, lambda: path, lambda: str(weights), Library(tmp_path / "models"))
+    panel = TrainPanel(
+        session, lambda: path, lambda: str(weights), lambda: "mask_rcnn", Library(tmp_path / "models")
+    )
     qtbot.addWidget(panel)
     panel.folder.setText(str(tmp_path / "set"))
     panel.split.setCurrentText("train")
@@ -92,7 +100,9 @@ def done(qtbot, panel, button):
 
 
 def test_without_a_project_nothing_is_exported(qtbot, weights, tmp_path):
-    panel = TrainPanel(Session(), lambda: None, lambda: str(weights), Library(tmp_path / "models"))
+    panel = TrainPanel(
+        Session(), lambda: None, lambda: str(weights), lambda: "mask_rcnn", Library(tmp_path / "models")
+    )
     qtbot.addWidget(panel)
     with qtbot.waitSignal(panel.said) as said:
         panel.export.click()
@@ -123,6 +133,43 @@ def test_a_model_is_tuned_with_its_curves_and_not_in_use_before_it_is_adopted(
     assert not wanted
     assert panel.models.adopted("classifier").shipped
     assert panel._pair == (str(weights), str(panel.models.find("tiny-tuned").path))
+
+
+def test_a_class_of_the_workbench_that_the_model_lacks_is_learnt(qtbot, panel, project):
+    session, _ = project
+    session.taxonomy = grown(EIGHT_CLASSES, ["hairy cell", "blast"])
+    session.workspace.put("taxonomy", session.taxonomy.to_dict())
+    fields = [cell for cell in session.table.values() if cell.label == "monocyte"]
+    session.commit(
+        session.table.with_cells([cell.annotated(Annotation("hairy cell")) for cell in fields[:4]]), "label"
+    )
+    done(qtbot, panel, panel.export)
+    done(qtbot, panel, panel.tune)
+    assert panel.models.find("tiny-tuned").card.classes == (*EIGHT_CLASSES.names, "hairy cell"), panel.heard
+
+
+def test_a_detector_is_tuned_from_the_chosen_one(qtbot, panel, monkeypatch, detector_weights, tmp_path):
+    asked = []
+
+    def steps(sets, out, *, start, old):
+        asked.append((sets, start, old))
+        yield Progress("learning", 1, 2, values={"epoch": 1, "loss": 0.5})
+        out.mkdir(parents=True)
+        for suffix in (".safetensors", ".json"):
+            shutil.copy(detector_weights.with_suffix(suffix), out / f"mine{suffix}")
+        card = replace(read_card(out / "mine.safetensors"), metrics={"val_ap": 0.75})
+        return SimpleNamespace(weights=out / "mine.safetensors", card=card)
+
+    monkeypatch.setattr(module, "finetune_detector_steps", steps)
+    monkeypatch.setattr(panel, "_detector", lambda: str(detector_weights))
+    panel.kind.setCurrentText("detector")
+    with qtbot.waitSignal(panel.detectors_changed, timeout=20000):
+        panel.tune.click()
+    qtbot.waitUntil(lambda: not panel.busy)
+    assert asked == [([tmp_path / "set"], str(detector_weights), [])]
+    assert panel.models.find("mine").kind == "detector"
+    assert "average precision 75.0 %" in panel.heard[-1]
+    assert len(panel.curves.history) == 1
 
 
 def test_a_cancelled_run_goes_on_where_it_was(qtbot, panel, monkeypatch):

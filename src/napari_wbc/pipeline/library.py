@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from napari_wbc.errors import WeightsError
-from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.models import counted_card
-from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.card import ModelCard, taxonomy_of
 from napari_wbc.weights.library import KINDS, Library, Model, adopted_classifier, parent_in
-from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
+from napari_wbc.weights.store import read_card
 
-__all__ = ["Branch", "branches", "countable", "in_use", "start_classifier", "validation"]
+__all__ = ["Branch", "branches", "countable", "in_use", "start_classifier", "start_taxonomy", "validation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,15 @@ def start_classifier(taxonomy: Taxonomy) -> str:
     except WeightsError:  # the library's own panel tells it
         return DEFAULT_CLASSIFIER
     return weights if _counted(weights, taxonomy) else DEFAULT_CLASSIFIER
+
+
+def start_taxonomy() -> Taxonomy:
+    """Classes of a new project: those of the classifier in use, if they are the eight and more."""
+    try:
+        card = read_card(find_weights(adopted_classifier()))
+    except WeightsError:  # the library's own panel tells it
+        return EIGHT_CLASSES
+    return taxonomy_of(card) if set(card.classes) > set(EIGHT_CLASSES.names) else EIGHT_CLASSES
 
 
 def validation(card: ModelCard) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy.typing as npt
 from napari_wbc.detect.base import Detector
 from napari_wbc.detect.hsv import PRESETS, HsvDetector
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, LEUKOCYTE, MaskRcnnDetector, load_mask_rcnn
-from napari_wbc.errors import TorchMissing, WbcError
+from napari_wbc.errors import TorchMissing, WbcError, WeightsError
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights, shipped_weights
+from napari_wbc.weights.library import Library
+from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import read_card
 
 __all__ = [
@@ -138,7 +140,7 @@ class Parameter:
 def presets_of(detector: str) -> tuple[str, ...]:
     """The presets of a detector, its default first.
 
-    Those of ``mask-rcnn`` are the shipped weights.
+    Those of ``mask-rcnn`` are weights by name: the ones in use, those shipped and a person's own.
 
     Raises
     ------
@@ -149,8 +151,11 @@ def presets_of(detector: str) -> tuple[str, ...]:
         raise WbcError(f"No detector {detector!r}; choose one of: {', '.join(DETECTORS)}.")
     if detector == "hsv":
         return tuple(PRESETS)
-    names = [name for name in shipped_weights() if read_card(find_weights(name)).kind == "detector"]
-    return tuple(sorted(names, key=lambda name: name != DEFAULT_DETECTOR))
+    library, used = Library(), DEFAULT_DETECTOR
+    with suppress(WeightsError):  # the library's own panel tells of a damaged record
+        used = library.adopted("detector").name
+    names = [model.name for model in library.models() if model.kind == "detector" and not model.damaged]
+    return tuple(sorted(names, key=lambda name: (name != used, name != DEFAULT_DETECTOR)))
 
 
 def parameters_of(detector: str, preset: str) -> tuple[Parameter, ...]:

@@ -77,6 +77,23 @@ class DetectorWidget(QWidget):
             {name: slider.value() for name, slider in self._sliders.items()},
         )
 
+    def weights(self) -> str:
+        """Of mask-rcnn, to go on from: the chosen ones, or else its default's.
+
+        Raises
+        ------
+        WbcError
+            As :func:`~napari_wbc.pipeline.locate.presets_of`.
+        """
+        chosen = self.value()
+        return chosen.preset if chosen.name == "mask-rcnn" else presets_of("mask-rcnn")[0]
+
+    def refresh(self) -> None:
+        """List the presets anew, and keep what is chosen."""
+        detector, chosen = self._detector.currentText(), self._preset.currentText()
+        self._choose(detector)
+        self._preset.setCurrentText(chosen)
+
     def _choose(self, detector: str) -> None:
         self._preset.blockSignals(True)
         self._preset.clear()

@@ -1,4 +1,4 @@
-"""Which key gives which class: chosen in a dialog, kept in the person's settings."""
+"""Which key gives which class, and a class more: by dialog; keys are kept in the person's settings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QLine
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.widgets.model import settings
 
 TAKEN = {"J", "K", "S"}
@@ -37,7 +38,7 @@ def _name(taxonomy: Taxonomy) -> str:
 
 
 class KeysDialog(QDialog):
-    """One line a class, for one letter or digit.
+    """One line a class, for one letter or digit, and one for the name of a new class.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class KeysDialog(QDialog):
 
     def __init__(self, taxonomy: Taxonomy, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Keys of the classes")
+        self.setWindowTitle("Classes and their keys")
         self._taxonomy = self.taxonomy = taxonomy
         self.lines: dict[str, QLineEdit] = {}
         form = QFormLayout()
@@ -55,6 +56,10 @@ class KeysDialog(QDialog):
             line = self.lines[one.name] = QLineEdit(one.key)
             line.setMaxLength(1)
             form.addRow(one.name, line)
+        self.new = QLineEdit()
+        self.new.setPlaceholderText("name of a class to add")
+        self.new.setToolTip("It is added to the open project; a model learns it by fine-tuning")
+        form.addRow("New", self.new)
         self.wrong = QLabel("One letter or digit each; 0 and 9 are taken. Empty for none.")
         self.wrong.setWordWrap(True)
         both = QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
@@ -67,13 +72,14 @@ class KeysDialog(QDialog):
         layout.addWidget(buttons)
 
     def accept(self) -> None:
-        """Take the keys, if they fit."""
+        """Take the keys and the new class, if they fit."""
         keys = {name: line.text().upper() for name, line in self.lines.items()}
         if taken := sorted(TAKEN & set(keys.values())):
             self.wrong.setText(f"{' and '.join(taken)} split, join or select cells; choose other keys.")
             return
         try:
-            self.taxonomy = self._taxonomy.with_keys(keys)
+            name = self.new.text().strip()
+            self.taxonomy = grown(self._taxonomy.with_keys(keys), [name] if name else [])
         except WbcError as error:
             self.wrong.setText(str(error))
         else:

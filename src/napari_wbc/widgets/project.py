@@ -35,6 +35,7 @@ from napari_wbc.storage.workspace import (
 )
 from napari_wbc.widgets.layout import row
 from napari_wbc.widgets.readers import FIRST
+from napari_wbc.widgets.reopen import OtherClasses
 from napari_wbc.widgets.worker import Job, LatestJob
 
 __all__ = ["ProjectPanel", "project_path"]
@@ -82,6 +83,8 @@ class ProjectPanel(QWidget):
     """With path, slide and reading of a project that was asked for."""
     opened = Signal(object)
     """With what was loaded, after the session went on with it."""
+    has_others = Signal(object)
+    """With the OtherClasses of a project that was asked for, of which nothing is open then."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -182,7 +185,9 @@ class ProjectPanel(QWidget):
         answer = QMessageBox.question(self, "Open another slide", text)
         return bool(answer == QMessageBox.StandardButton.Yes)
 
-    def _start(self, steps: Callable[[], Steps[Loaded]], failed: Callable[[str], None]) -> None:
+    def _start(
+        self, steps: Callable[[], Steps[Loaded | OtherClasses]], failed: Callable[[str], None]
+    ) -> None:
         """Load in a thread, after the project that is open was let go, since it may be the same."""
         self._leave()
         self._failed, self.opening = failed, True
@@ -199,7 +204,11 @@ class ProjectPanel(QWidget):
             self._workspace = None
         return saved
 
-    def _on_loaded(self, loaded: Loaded) -> None:
+    def _on_loaded(self, loaded: Loaded | OtherClasses) -> None:
+        if isinstance(loaded, OtherClasses):
+            self._resume(Loaded(Slide("", ())))
+            self.has_others.emit(loaded)
+            return
         self._resume(loaded)
         workspace = loaded.workspace
         assert workspace is not None
@@ -313,8 +322,8 @@ class ProjectPanel(QWidget):
 
 def _open_steps(
     path: Path, slide: Slide | str, reading: str, taxonomy: Taxonomy, *, make: bool = False
-) -> Steps[Loaded]:
-    """Open a project, made first where it may be, and load a slide of it."""
+) -> Steps[Loaded | OtherClasses]:
+    """Open a project, made first where it may be, and load a slide of it if its classes are these."""
     yield Progress("opening", 0, 1, f"opening {path.name}")
     if make and not path.exists() and backup_of(path).exists():
         restore_backup(path)  # whoever took the project away did not mean its labels
@@ -328,8 +337,10 @@ def _open_steps(
         workspace = open_workspace(path)
     try:
         if workspace.taxonomy.names != taxonomy.names:
-            theirs = ", ".join(workspace.taxonomy.names)
-            raise WbcError(f"{path}: a project of other classes ({theirs}); open it where these are used.")
+            name = slide if isinstance(slide, str) else slide.name
+            other = OtherClasses(workspace.taxonomy, path, name, reading)
+            workspace.close()
+            return other
         if isinstance(slide, str):
             slides = [one for one in workspace.slides() if slide in ("", one.name)]
             if not slides:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,17 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import SPLITS
 from napari_wbc.pipeline.compare import Comparison, compare_steps
-from napari_wbc.pipeline.finetune import finetune_steps, run_folder
+from napari_wbc.pipeline.evaluate import read_training_sets
+from napari_wbc.pipeline.finetune import finetune_detector_steps, finetune_steps, run_folder
 from napari_wbc.pipeline.import_set import ImportedSet, Incoming, import_set_steps, look_steps
 from napari_wbc.pipeline.training_sets import BY_SLIDE, ExportedSet, export_set_steps
 from napari_wbc.session.session import Session
 from napari_wbc.storage.rounds import FORMATS
 from napari_wbc.train.comparison_plots import draw_pictures
-from napari_wbc.weights.library import Library
+from napari_wbc.train.engine import Trained
+from napari_wbc.weights.library import KINDS, Library
+from napari_wbc.weights.registry import find_weights
+from napari_wbc.weights.store import read_card
 from napari_wbc.widgets.comparison import ComparisonView
 from napari_wbc.widgets.curves import Curves
 from napari_wbc.widgets.layout import group, row
@@ -51,6 +55,10 @@ SPLIT_TIP = (
     "15 choose, and 15 test; a slide stays where it is in all later rounds"
 )
 FORMAT_TIP = "wbc is read back whole; the others are for other tools"
+KIND_TIP = (
+    "classifier: goes on from the chosen one; classes that it has not are added. detector: goes on from the "
+    "chosen mask-rcnn, by fields of which every cell was reviewed"
+)
 OLD_TIP = "Training sets that the model knows: a part of them is learnt again, so that they are not forgotten"
 
 
@@ -62,8 +70,9 @@ class TrainPanel(QWidget):
     session : Session
     project : callable
         File of the project that is open, None where there is none.
-    weights : callable
-        Name or file of the chosen classifier, from which training goes on.
+    weights, detector : callable
+        Name or file of the chosen classifier and of the chosen detector's weights, from which training goes
+        on.
     library : Library, optional
         The person's own where None.
     """
@@ -72,6 +81,8 @@ class TrainPanel(QWidget):
     """With one line for the person at the screen."""
     model_wanted = Signal(str)
     """With the name or file of weights to choose."""
+    detectors_changed = Signal()
+    """After a detector was trained."""
     project_wanted = Signal(object)
     """With the path of a project to open."""
 
@@ -80,10 +91,11 @@ class TrainPanel(QWidget):
         session: Session,
         project: Callable[[], Path | None],
         weights: Callable[[], str],
+        detector: Callable[[], str],
         library: Library | None = None,
     ) -> None:
         super().__init__()
-        self.session, self._project, self._weights = session, project, weights
+        self.session, self._project, self._weights, self._detector = session, project, weights, detector
         self.models = Library() if library is None else library
         self._pair: tuple[str, str] | None = None
         self._then: Callable[[], Any] | None = None
@@ -116,8 +128,9 @@ class TrainPanel(QWidget):
         self.add_old, self.drop_old = QPushButton("+"), QPushButton("-")
         self.add_old.setToolTip("Add an old training set")
         self.drop_old.setToolTip("Take the selected one out")
-        self.new_classes = QLineEdit()
-        self.new_classes.setPlaceholderText("new classes, with commas between")
+        self.kind = QComboBox()
+        self.kind.addItems(list(KINDS))
+        self.kind.setToolTip(KIND_TIP)
         self.freeze = QCheckBox("Only the last layer")
         self.freeze.setToolTip("Quicker, forgets less, gains less")
         self.tune = QPushButton("Fine-tune")
@@ -144,7 +157,7 @@ class TrainPanel(QWidget):
             group(
                 "Model",
                 row(QLabel("Old sets"), self.old, self.add_old, self.drop_old),
-                row(self.new_classes, self.freeze),
+                row(self.kind, self.freeze),
                 row(self.tune, self.compare, self.browse),
                 self.jobs,
                 self.curves,
@@ -214,15 +227,20 @@ class TrainPanel(QWidget):
 
     def finetune(self) -> None:
         """Go on training the chosen model with the set."""
-        start, sets, old = self._weights(), [self.set_folder()], self.old_sets()
-        fresh = [name.strip() for name in self.new_classes.text().split(",") if name.strip()]
-        options: dict[str, Any] = {"new_classes": fresh, "freeze": self.freeze.isChecked()}
-        runs = self.models.folder / "runs"
+        sets, old, runs = [self.set_folder()], self.old_sets(), self.models.folder / "runs"
         self.curves.clear()
+        if self.kind.currentText() == "detector":
+            start = self._detector()
+            self.jobs.start(
+                lambda: finetune_detector_steps(
+                    sets, run_folder(runs, sets, start, old), start=start, old=old
+                ),
+                self._on_detector_tuned,
+            )
+            return
+        start, names, freeze = self._weights(), self.session.taxonomy.names, self.freeze.isChecked()
         self.jobs.start(
-            lambda: finetune_steps(
-                sets, run_folder(runs, sets, start, old, **options), start=start, old=old, **options
-            ),
+            lambda: _tuned_steps(sets, runs, start, old, names, freeze=freeze),
             partial(self._on_tuned, start),
         )
 
@@ -288,6 +306,15 @@ class TrainPanel(QWidget):
         self.said.emit(
             f"{model.name} is ready, and not in use yet. Next: Compare… on cells that neither model has seen."
         )
+
+    def _on_detector_tuned(self, trained: Any) -> None:
+        model = self.models.add(trained.weights)
+        found = 100 * trained.card.metrics["val_ap"]
+        self.said.emit(
+            f"{model.name} is ready: average precision {found:.1f} % on validation fields. Choose it in "
+            "Locate and classify to try it, and adopt it in Models…"
+        )
+        self.detectors_changed.emit()
 
     def _on_compared(self, new: str, result: tuple[Comparison, bytes]) -> None:
         self._shown = new  # another may be tuned while the comparison is looked at
@@ -358,6 +385,18 @@ class TrainPanel(QWidget):
             action()
         except WbcError as error:
             self.said.emit(str(error))
+
+
+def _tuned_steps(
+    sets: list[Path], runs: Path, start: str, old: list[str], names: Sequence[str], *, freeze: bool
+) -> Steps[Trained]:
+    """Fine-tuning that adds those of some classes that the model has not and the sets have cells of."""
+    yield Progress("reading labels", 0, 0)
+    labels = {cell.label for cell in read_training_sets(sets)}
+    known = read_card(find_weights(start)).classes
+    fresh = [name for name in names if name in labels and name not in known]
+    folder = run_folder(runs, sets, start, old, new_classes=fresh, freeze=freeze)
+    return (yield from finetune_steps(sets, folder, start=start, old=old, new_classes=fresh, freeze=freeze))
 
 
 def _compared_steps(sets: list[str | Path], old: str, new: str) -> Steps[tuple[Comparison, bytes]]:

@@ -23,6 +23,7 @@ from napari_wbc.model.cell import Annotation
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.agreement import CONSENSUS
+from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Loaded, Session
@@ -43,6 +44,7 @@ from napari_wbc.widgets.queue import QueuePanel
 from napari_wbc.widgets.ranking import Ranking
 from napari_wbc.widgets.readers import ReadersPanel
 from napari_wbc.widgets.references import ReferencePanel
+from napari_wbc.widgets.reopen import OtherClasses, add_classes, reopen
 from napari_wbc.widgets.responsive import open_torch
 from napari_wbc.widgets.review import ReviewWidget
 from napari_wbc.widgets.thumbnails import Thumbnails
@@ -68,7 +70,7 @@ class Workbench(QWidget):
         super().__init__()
         open_torch()
         self.viewer = napari_viewer
-        self.session = session or Session()
+        self.session = session or Session(start_taxonomy())
         self.session.taxonomy = with_kept_keys(self.session.taxonomy)
         self.session.reader = self.session.reader or getpass.getuser()
         self.view = FieldView(napari_viewer, self.session)
@@ -114,7 +116,7 @@ class Workbench(QWidget):
         self.references = ReferencePanel(session, self.thumbnails, self.heats)
         self.explain = ExplainPanel(session, self.view, self.heats, self.model.value)
         self.readers = ReadersPanel(session)
-        self.train = TrainPanel(session, lambda: self.project.path, self.model.value)
+        self.train = TrainPanel(session, lambda: self.project.path, self.model.value, self.detector.weights)
         self.counts = CountsTable(session)
         self.counts.setMinimumHeight(120)
         self.export = QPushButton("Export…")
@@ -171,13 +173,15 @@ class Workbench(QWidget):
         panel.analyzed.connect(self._on_analyzed)
         panel.running_changed.connect(lambda running: self.export.setEnabled(not running))
         self.project.opened.connect(self._on_opened)
+        self.project.has_others.connect(lambda other: self._reopen(other.taxonomy, other))
         self.project.wanted.connect(guarded(lambda wanted: self.open_project(*wanted)))
         self.readers.consensus_found.connect(guarded(self._keep_consensus))
         self.train.model_wanted.connect(guarded(self.model.choose))
+        self.train.detectors_changed.connect(self.detector.refresh)
         self.train.project_wanted.connect(guarded(self.open_project))
         self.loader.loaded.connect(self._on_loaded)
         self.review.label_chosen.connect(guarded(actions.label))
-        self.review.keys.clicked.connect(self._choose_keys)
+        self.review.keys.clicked.connect(guarded(self._choose_keys))
         self.review.undo_chosen.connect(guarded(actions.undo))
         self.review.redo_chosen.connect(guarded(actions.redo))
         self.review.draw_chosen.connect(guarded(actions.draw))
@@ -223,7 +227,22 @@ class Workbench(QWidget):
     def _choose_keys(self) -> None:
         dialog = KeysDialog(self.session.taxonomy, self)
         if dialog.exec():
-            self.use_keys(dialog.taxonomy)
+            self.use_classes(dialog.taxonomy)
+
+    def use_classes(self, taxonomy: Taxonomy) -> None:
+        """Take other keys, or a taxonomy with more classes, for which the workbench is opened anew."""
+        if taxonomy.names == self.session.taxonomy.names:
+            self.use_keys(taxonomy)
+            return
+        self.view.settle()
+        project = add_classes(self.session, taxonomy)
+        if self._may_leave():
+            keep_keys(taxonomy)
+            self._reopen(taxonomy, project)
+
+    def _reopen(self, taxonomy: Taxonomy, project: OtherClasses | None) -> None:
+        # Not at once: what asked for it is a part of what goes.
+        QTimer.singleShot(0, lambda: reopen(self, taxonomy, project))
 
     def use_keys(self, taxonomy: Taxonomy) -> None:
         """Bind the keys of a taxonomy of the same classes, and remember them."""
