@@ -31,6 +31,7 @@ from napari_wbc.session.session import Session, load
 from napari_wbc.storage.workspace import open_workspace
 from public_sets import DATA, chula, write_manifest
 from record import record
+from repeats import told
 
 LOOP = CACHE / "loop"
 BASE = CACHE / "loop_base" / "loop_base.safetensors"
@@ -185,6 +186,7 @@ def write(rows: pd.DataFrame, counts: dict[str, int], seconds: dict[str, float],
         data=[DATA / name for name in ("pbc", "chula_wbc", "bccd")],
         leaks=[finding("chula")],
         notes=[
+            told("chula"),
             f"Seen and corrected, in the order of napari-wbc choose: "
             f"{', '.join(f'{n} {label}' for label, n in sorted(counts.items()))}.",
             "Seconds: "

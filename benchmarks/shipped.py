@@ -27,6 +27,7 @@ from napari_wbc.weights.registry import find_weights
 from pictures import confusion_sheet
 from public_sets import DATA, write_manifest
 from record import RESULTS, record
+from repeats import told
 from unlike_cells import KINDS, blurred, unlike_crops
 
 SETS = {
@@ -74,6 +75,7 @@ def main(weights: str = "cdnn") -> None:
         data=[DATA / name for name in ("pbc", "chula_wbc", "bccd", "seg_wbc_dataset2", "pig_wbc")],
         leaks=[finding(name) for name in ("pbc", "chula", "bccd")],
         notes=[
+            told("chula"),
             f"Trained on: {card.provenance.get('cells')}",
             "Accuracy counts every cell, also those below the confidence threshold "
             f"of {card.threshold}; identified: above it.",
