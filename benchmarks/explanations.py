@@ -23,6 +23,7 @@ from scipy import ndimage
 
 from crops import CACHE
 from napari_wbc.classify.crops import squares
+from napari_wbc.classify.looks import looked_at
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.mask_rcnn import load_mask_rcnn
 from napari_wbc.explain.attribution import METHODS, Attributor, Question
@@ -206,13 +207,13 @@ def quality(
 def cost(classifier: Classifier, attributor: Attributor, some: Asked) -> dict[str, object]:
     """Seconds that 1,000 cells take to classify and to explain by Grad-CAM, in one run."""
     picks = [i % len(some.labels) for i in range(TIMED)]
-    network = classifier.network
+    sure = classifier.preset.sure
     taken = {"classified": [], "explained": []}
     for _ in range(3):
         start = time.perf_counter()
         with torch.inference_mode():
             for at in range(0, TIMED, 32):
-                network(some.x[picks[at : at + 32]])
+                looked_at(classifier.network, some.x[picks[at : at + 32]], classifier.card.mode, sure)
         taken["classified"].append(time.perf_counter() - start)
         taken["explained"].append(heat_of(attributor, some, picks, Question())[1] * TIMED)
     classified, explained = (min(times) for times in taken.values())
@@ -262,7 +263,7 @@ def main() -> None:
     arguments = parser.parse_args()
     classifier = load_classifier(device="cpu")
     preset = classifier.preset
-    attributor = Attributor(classifier.network, preset.size, classifier.card.mode)
+    attributor = Attributor(classifier.network, preset.size, classifier.card.mode, sure=preset.sure)
     sets = {name: asked(name, classifier, arguments.cells) for name in SETS}
     rows: list[dict[str, object]] = []
     by_class: list[dict[str, object]] = []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 from captum.attr import GuidedBackprop, LayerGradCam
 from torch import nn
 
+from napari_wbc.classify.looks import orientations, turned_back
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.errors import WbcError
@@ -108,21 +111,88 @@ def test_guided_backpropagation_is_captums_where_captum_can(cdnn):
     torch.testing.assert_close(found, (expected / top).clamp(max=1), atol=1e-4, rtol=1e-3)
 
 
-class Rectified(Eye):
-    """Its ReLU is a function, which no module tells of."""
+class Twin(FeatureNetwork):
+    """Two convolutions, each rectified as it is told."""
+
+    def __init__(self, first, second) -> None:
+        torch.manual_seed(0)
+        super().__init__(4, 2)
+        self.one, self.two = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.first, self.second = first, second
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        negative = torch.nn.functional.relu6(-self.fine(x))
-        return (3 - torch.nn.functional.relu(negative)).mean(dim=(2, 3))
+        pooled: torch.Tensor = self.second(self.two(self.first(self.one(x)))).mean(dim=(2, 3))
+        return pooled
 
 
-def test_functions_are_guided_too():
-    network = Rectified().eval()
-    x = -quarters()[:, :, :SIZE, :SIZE]  # so dark that it speaks against the class through both
-    heat = Attributor(network, SIZE, layers=("fine",)).heat(
-        x, TARGET[:1], NONE[:1], question("guided-grad-cam")
-    )
-    assert not heat.any()
+@pytest.mark.filterwarnings("ignore:Setting backward hooks")
+@pytest.mark.parametrize("first", [nn.functional.relu, nn.functional.relu6, nn.ReLU6()])
+def test_functions_and_relu6_are_guided_too(first, monkeypatch):
+    """Values are small, so that ReLU6 does what ReLU does."""
+    target, ask = TARGET % 2, question("guided-grad-cam")
+    guided = GuidedBackprop(Twin(nn.ReLU(), nn.ReLU()).eval())
+    expected = guided.attribute(X.clone().requires_grad_(True), target).clamp(min=0).sum(dim=1)
+    attributor = Attributor(Twin(first, nn.functional.relu).eval(), SIZE, layers=("two",))
+    expected = expected * attributor.heat(X, target, NONE, Question())
+    top = expected.flatten(1).quantile(0.99, dim=1)[:, None, None].clamp(min=1e-12)
+    found = attributor.heat(X, target, NONE, ask)
+    assert found.any()
+    torch.testing.assert_close(found, (expected / top).clamp(max=1), atol=1e-4, rtol=1e-3)
+    monkeypatch.setattr("napari_wbc.explain.attribution.RECTIFIERS", ("Nothing",))
+    assert not torch.allclose(found, attributor.heat(X, target, NONE, ask), atol=1e-3)
+
+
+class InPlace(Eye):
+    """What follows its first map changes it."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        pooled: torch.Tensor = self.coarse(self.fine(x).relu_()).mean(dim=(2, 3))
+        return pooled
+
+
+@pytest.mark.parametrize("network", [InPlace(), build_network("cdnn", 2), build_network("separable", 2)])
+def test_every_layer_that_is_offered_can_be_asked(network):
+    network.eval()
+    for layer in map_layers(network, SIZE):
+        heat = Attributor(network, SIZE, layers=(layer,)).heat(X[:1], TARGET[:1], NONE[:1], Question())
+        assert heat.shape == (1, SIZE, SIZE)
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "occlusion"])
+def test_doubtful_cells_are_asked_about_in_all_orientations(cdnn, method):
+    ask = question(method)
+    once, sure = Attributor(cdnn, SIZE), Attributor(cdnn, SIZE, sure=1.0)
+    turned = [once.heat(x, TARGET, NONE, ask) for x in orientations(X)]
+    mean = torch.stack(turned_back(turned)).mean(dim=0)
+    expected = mean / mean.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    torch.testing.assert_close(sure.heat(X, TARGET, NONE, ask), expected, atol=1e-4, rtol=1e-3)
+    flipped = sure.heat(X.flip(3), TARGET, NONE, ask)
+    torch.testing.assert_close(flipped.flip(2), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_sure_cells_are_asked_about_once(cdnn):
+    some = Attributor(cdnn, SIZE, sure=0.26)  # of four classes, untrained: all are above or all below
+    confident = torch.softmax(some.scores(X), dim=1).amax(dim=1) >= 0.26
+    once = Attributor(cdnn, SIZE).heat(X, TARGET, NONE, Question())
+    torch.testing.assert_close(some.heat(X, TARGET, NONE, Question())[confident], once[confident])
+
+
+def test_lime_draws_of_its_own_while_others_draw(cdnn):
+    attributor, ask = Attributor(cdnn, SIZE), question("lime")
+    alone = attributor.heat(X[:1], TARGET[:1], NONE[:1], ask)
+    stop = threading.Event()
+
+    def others():
+        while not stop.is_set():
+            torch.rand(10)
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        assert torch.equal(attributor.heat(X[:1], TARGET[:1], NONE[:1], ask), alone)
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_a_few_pixels_do_not_outshine_the_rest(cdnn):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,10 +140,12 @@ def test_where_the_model_looks_is_measured_on_cells_that_it_has_right(manifest, 
     assert evaluate(manifest, weights, heat=False).heat == {}
 
 
-@pytest.mark.parametrize(("elsewhere", "told"), [(1, ""), (2, "lab: of 10 cells rightly classified, 2")])
+@pytest.mark.parametrize(("elsewhere", "told"), [(2, ""), (3, "lab: of 20 cells rightly classified, 3")])
 def test_a_model_that_looks_elsewhere_too_often_is_warned_of(elsewhere, told):
-    shares = np.array([0.3] * elsewhere + [0.9] * (10 - elsewhere))
+    shares = np.array([0.3] * elsewhere + [0.9] * (20 - elsewhere))
     none = np.empty(0, np.int64)
     result = Evaluation(EIGHT_CLASSES, none, np.empty((0, 8)), np.empty(0, np.str_), heat={"lab": shares})
     assert result.warning.startswith(told)
     assert bool(result.warning) == bool(told)
+    few = replace(result, heat={"lab": np.array([0.3])})
+    assert not few.warning, "one cell is no share"

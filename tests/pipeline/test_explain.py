@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import numpy as np
@@ -108,6 +109,52 @@ def test_results_are_written_and_a_broken_field_is_told(slide, tmp_path):
         picture = np.asarray(Image.open(next(iter((out / "overlays").rglob(f"{field.path.name}.png")))))
         image = np.asarray(Image.open(field.path))
         np.testing.assert_array_equal(picture[heat == 0], image[heat == 0])
+
+
+def test_cells_of_the_class_that_is_set_against_are_left_out_and_told(slide, weights):
+    smear = synthetic_smear(0, shape=(260, 340), n_leukocytes=2)
+    plain = [Cell.new(slide.fields[0].fov_id, Detection(c.bbox, c.outline)) for c in smear.cells]
+    names = load_classifier(weights, device="cpu").card.classes
+    called = [Prediction(names, tuple(float(n == said) for n in names)) for said in ("basophil", "monocyte")]
+    cells = [cell.predicted(said) for cell, said in zip(plain, called, strict=True)]
+    found = run(explain_cells_steps(slide, cells, Question(against="Basophil"), weights=weights))
+    assert [(heat.target, heat.against) for heat in found.heats] == [("monocyte", "basophil")]
+    assert found.itself == 1
+    assert "1 are called so themselves" in found.told
+
+
+def test_heat_is_handed_over_as_it_is_found(slide, weights):
+    smear = synthetic_smear(0, shape=(260, 340), n_leukocytes=2)
+    cells = [Cell.new(field.fov_id, Detection(smear.cells[0].bbox)) for field in slide.fields]
+    handed = []
+    steps = explain_cells_steps(slide, cells, Question(), weights=weights, found=handed.extend)
+    while not handed:
+        next(steps)
+    steps.close()
+    assert [heat.cell_id for heat in handed] == [cells[0].cell_id]
+
+
+def test_a_field_that_fails_takes_its_old_pictures_along(slide, tmp_path):
+    folder, out = tmp_path / "slide", tmp_path / "out"
+    folder.mkdir()
+    for field in slide.fields:
+        (folder / field.path.name).write_bytes(field.path.read_bytes())
+    explain(folder, out, detector="hsv", device="cpu")
+    assert {path.name for path in out.rglob("*.tif")} == {"0.png.tif", "1.png.tif"}
+    with tifffile.TiffFile(next(out.rglob("0.png.tif"))) as file:
+        assert json.loads(file.pages[0].description)["method"] == "grad-cam"
+    (folder / "1.png").write_bytes(b"no image")
+    explain(folder, out, detector="hsv", device="cpu")
+    assert {path.name for path in out.rglob("*.tif")} == {"0.png.tif"}
+    assert {path.name for path in out.rglob("*.png")} == {"0.png.png"}
+
+
+def test_a_wrong_call_leaves_no_folder(slide, tmp_path):
+    arguments = ["explain", str(slide.fields[0].path), "--out", str(tmp_path / "out"), "--detector", "hsv"]
+    for wrong in (("--target", "wombat"), ("--layer", "none"), ("--method", "lime", "--layer", "stem")):
+        with pytest.raises(WbcError):
+            CliRunner().invoke(app, [*arguments, *wrong], catch_exceptions=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_from_the_shell(slide, tmp_path):

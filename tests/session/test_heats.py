@@ -63,7 +63,7 @@ def test_cells_that_are_gone_by_now_get_none(heats, session):
 def test_cells_that_changed_while_they_were_asked_about_get_none(heats, session):
     session.commit(session.table.with_cells([CELLS[1].moved(Detection(BBox(0, 0, 20, 20)))]), "move")
     session.commit(session.table.with_cells([CELLS[3].predicted(CALLED)]), "classify")
-    heats.put(map(heat, CELLS))
+    assert heats.put(map(heat, CELLS)) == 2
     assert [heats.get(f"c{i}") is None for i in range(4)] == [False, True, False, True]
 
 

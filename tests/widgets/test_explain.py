@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,23 @@ def filled(bench, slide, qtbot):
 
 def finished(bench, qtbot):
     qtbot.waitUntil(lambda: not bench.busy, timeout=20_000)
+
+
+def test_heat_that_was_found_before_it_was_cancelled_stays(filled, qtbot, monkeypatch):
+    def steps(_slide, cells, question, *, found, **_options):
+        values = np.eye(8, dtype=np.float32)
+        found([Heat(cells[0], 4, 4, 20, values, question.method, "monocyte", inside=0.9)])
+        while True:
+            yield Progress("explaining", 1, len(cells))
+            time.sleep(0.01)
+
+    monkeypatch.setattr("napari_wbc.widgets.explain.explain_cells_steps", steps)
+    filled.explain.ask_slide()
+    qtbot.waitUntil(lambda: bool(filled.explain._found), timeout=20_000)
+    filled.explain.jobs.cancel_button.click()
+    finished(filled, qtbot)
+    assert len(filled.heats) == 1
+    assert "1 cells have their heat" in filled.status.text()
 
 
 def test_nothing_to_explain_is_told(bench, asked):

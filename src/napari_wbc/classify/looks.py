@@ -7,6 +7,7 @@ Krizhevsky et al. 2012). It is asked for only where the first look leaves a doub
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari_wbc.classify.modes import scores
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["looked_at", "orientations"]
+__all__ = ["looked_at", "orientations", "turned_back"]
 
 
 def looked_at(
@@ -62,3 +63,11 @@ def orientations(x: torch.Tensor) -> list[torch.Tensor]:
     import torch
 
     return [torch.rot90(side, turn, (2, 3)) for side in (x, x.flip(3)) for turn in range(4)]
+
+
+def turned_back(looks: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Maps of shape (N, size, size) of the eight :func:`orientations`, each turned to where the first is."""
+    import torch
+
+    straight = [torch.rot90(look, -(i % 4), (1, 2)) for i, look in enumerate(looks)]
+    return [look.flip(2) if i >= 4 else look for i, look in enumerate(straight)]

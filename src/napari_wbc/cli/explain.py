@@ -10,7 +10,6 @@ from rich.console import Console
 
 from napari_wbc.cli.options import Device, Paths, Quiet, Weights, in_use
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
-from napari_wbc.storage.atomic import make_folder
 
 __all__ = ["explain"]
 
@@ -44,14 +43,14 @@ def explain(
     from napari_wbc.pipeline.explain import explain_files_steps
 
     question = Question(method, target, against, tuple(layer or ()), samples, seed)
-    make_folder(out)
     steps = explain_files_steps(
         paths, out, question, detector=detector, weights=in_use(weights), device=device
     )
     errors = Console(stderr=True)
     found = drive(steps, errors, quiet=quiet)
     if not quiet:
-        print(f"{found.told}.\nHeat, overlays and heat.csv written to {out}")
+        print(f"{found.told}.")
+        print(f"{'Heat, overlays and heat.csv' if found.heats else 'An empty heat.csv'} written to {out}")
     if found.failures:
         errors.print(f"{len(found.failures)} files failed; the rest was written to {out}")
         raise typer.Exit(SOME_FILES_FAILED)

@@ -7,13 +7,14 @@ the class that it is set against. Heat is what speaks for it, 0 to 1; what speak
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_wbc.classify.looks import orientations, turned_back
 from napari_wbc.classify.modes import scores
 from napari_wbc.errors import WbcError
 from napari_wbc.explain.sight import Sight, sights_of, spread
@@ -87,6 +88,8 @@ class Question:
             raise WbcError("LIME needs 2 samples and more; 200 are usual.")
         if not 0 <= self.seed < 2**63:
             raise WbcError(f"The seed {self.seed} is out of range; choose one from 0 to 2**63 - 1.")
+        if self.layers and not self.method.endswith("grad-cam"):
+            raise WbcError(f"Layers are of Grad-CAM; {self.method} looks at none.")
         if self.target and self.target == self.against:
             raise WbcError(f"{self.target!r} cannot be set against itself; choose two classes.")
 
@@ -104,6 +107,9 @@ class Attributor:
         One of :data:`~napari_wbc.classify.modes.MODES`.
     layers : tuple of str
         Of Grad-CAM; the last of each side up to a quarter of the crop's where empty.
+    sure : float
+        Crops whose highest probability is below this, 0 to 1, are asked about in all orientations, as
+        :func:`~napari_wbc.classify.looks.looked_at` classifies them: their heat is the mean, turned back.
 
     Raises
     ------
@@ -112,13 +118,19 @@ class Attributor:
     """
 
     def __init__(
-        self, network: FeatureNetwork, size: int, mode: str = "softmax", layers: tuple[str, ...] = ()
+        self,
+        network: FeatureNetwork,
+        size: int,
+        mode: str = "softmax",
+        layers: tuple[str, ...] = (),
+        *,
+        sure: float = 0.0,
     ) -> None:
         known = map_layers(network, size)
         for layer in layers:
             if layer not in known:
                 raise WbcError(f"The network has no layer {layer!r}; choose of: {', '.join(known)}.")
-        self.network, self.size, self.mode = network, size, mode
+        self.network, self.size, self.mode, self.sure = network, size, mode, sure
         self.layers = layers or _deep(known, DEEP * size)
 
     def check(self, question: Question) -> None:
@@ -171,6 +183,27 @@ class Attributor:
 
         if not len(x):
             return x.new_zeros((0, self.size, self.size))
+        found = self._one_look(x, target, against, question)
+        if not self.sure:
+            return found
+        with torch.inference_mode():
+            unsure = (torch.softmax(self.scores(x), dim=1).amax(dim=1) < self.sure).nonzero()[:, 0].clone()
+        if not len(unsure):
+            return found
+        # As many samples in all as of a cell that is looked at once.
+        each = replace(question, samples=max(2, question.samples // 8))
+        some, wanted, other = x[unsure], target[unsure], against[unsure]
+        looks = [self._one_look(turned, wanted, other, each) for turned in orientations(some)]
+        mean = torch.stack(turned_back(looks)).mean(dim=0)
+        highest = mean.amax(dim=(1, 2), keepdim=True)
+        return found.index_copy(0, unsure, mean / highest.where(highest > 0, torch.ones_like(highest)))
+
+    def _one_look(
+        self, x: torch.Tensor, target: torch.Tensor, against: torch.Tensor, question: Question
+    ) -> torch.Tensor:
+        """Heat of crops as they are turned."""
+        import torch
+
         ways: dict[str, Callable[..., torch.Tensor]] = {
             "grad-cam": self._grad_cam,
             "guided-grad-cam": self._guided_grad_cam,
@@ -198,7 +231,7 @@ class Attributor:
         def keep(name: str, output: torch.Tensor) -> torch.Tensor:
             # What comes before the first layer needs no gradient.
             maps[name] = output if output.requires_grad else output.detach().requires_grad_(True)
-            return maps[name]
+            return maps[name].clone()  # what follows may change it in its place
 
         handles = [
             self.network.get_submodule(name).register_forward_hook(
@@ -271,14 +304,18 @@ class Attributor:
 
     def _lime(self, x: Any, target: Any, against: Any, question: Question) -> torch.Tensor:
         import torch
-        from captum._utils.models.linear_model import SkLearnRidge
         from captum.attr import Lime
 
         found = torch.zeros((len(x), self.size, self.size), device=x.device)
-        method = Lime(self.evidence, SkLearnRidge(alpha=1.0))
-        with torch.random.fork_rng(), torch.no_grad():
+        drawn = torch.Generator()  # its own: others may draw in other threads meanwhile
+
+        def covered(_crop: torch.Tensor, *, num_interp_features: int, **_more: Any) -> torch.Tensor:
+            return torch.randint(0, 2, (1, num_interp_features), generator=drawn).to(x.device)
+
+        method = Lime(self.evidence, _ridge(), perturb_func=covered)
+        with torch.no_grad():
             for i, crop in enumerate(x):
-                torch.manual_seed(question.seed)
+                drawn.manual_seed(question.seed)
                 segments = torch.from_numpy(superpixels(crop.permute(1, 2, 0).cpu().numpy())).to(x.device)
                 found[i] = method.attribute(
                     crop[None],
@@ -289,6 +326,26 @@ class Attributor:
                     perturbations_per_eval=AT_ONCE,
                 )[0, 0]
         return found
+
+
+def _ridge() -> Any:
+    """Ridge regression for LIME; captum's own draws random numbers of those that all threads share."""
+    import torch
+    from captum._utils.models.model import Model
+    from sklearn.linear_model import Ridge
+
+    class Weighted(Model):  # type: ignore[misc]
+        def fit(self, train_data: Any, **_options: Any) -> None:
+            covered, said, weight = (values.cpu().numpy() for values in train_data.dataset.tensors)
+            self.found = Ridge(alpha=1.0).fit(covered, said.ravel(), sample_weight=weight.ravel()).coef_
+
+        def representation(self) -> torch.Tensor:
+            return torch.as_tensor(self.found, dtype=torch.float32)[None]
+
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            return x.float() @ self.representation().T
+
+    return Weighted()
 
 
 def superpixels(crop: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:

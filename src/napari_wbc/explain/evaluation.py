@@ -137,7 +137,9 @@ def randomized(attributor: Attributor, seed: int = 0) -> Attributor:
         torch.manual_seed(seed)
         for module in network.modules():
             _reset(module)
-    return Attributor(network.eval(), attributor.size, attributor.mode, layers=attributor.layers)
+    return Attributor(
+        network.eval(), attributor.size, attributor.mode, layers=attributor.layers, sure=attributor.sure
+    )
 
 
 def _reset(module: nn.Module) -> None:

@@ -40,6 +40,8 @@ __all__ = [
 BATCH = 256
 SUSPECT = 0.1
 """Share of cells whose heat lies elsewhere, above which it is told."""
+FEWEST = 20
+"""Cells of which a share is one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +90,8 @@ class Evaluation:
         """Where the model looks at something else than the cell too often; empty if it does not."""
         told = []
         for source, shares in self.heat.items():
-            if n := int((shares < OUTSIDE).sum()) * (np.mean(shares < OUTSIDE) > SUSPECT):
+            n = int((shares < OUTSIDE).sum())
+            if len(shares) >= FEWEST and n > SUSPECT * len(shares):
                 told.append(
                     f"{source}: of {len(shares)} cells rightly classified, {n} have most of their heat "
                     "outside the cell; the model may look at something else."
@@ -149,7 +152,8 @@ def evaluate_steps(
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     heat : bool
-        Whether to ask by Grad-CAM where it looks, on 200 cells at most that it has right.
+        Whether to ask by Grad-CAM where it looks, on 200 cells of each source at most that it has
+        right.
 
     Returns
     -------
@@ -174,7 +178,9 @@ def evaluate_steps(
     probabilities = mapped(own, names, taxonomy)
     looked: dict[str, npt.NDArray[np.float64]] = {}
     if heat and has_maps(classifier):
-        picked = some_of(probabilities.argmax(axis=1) == data.labels)
+        right = probabilities.argmax(axis=1) == data.labels
+        each = [some_of(right & (data.sources == source)) for source in dict.fromkeys(data.sources.tolist())]
+        picked = np.sort(np.concatenate(each))
         located = yield from located_steps([kept[i] for i in picked], classifier)
         some = data.where(np.isin(np.arange(len(kept)), picked))
         shares = yield from share_steps(classifier, some, own[picked].argmax(axis=1), located)
@@ -257,5 +263,6 @@ def write_evaluation(evaluation: Evaluation, out: str | Path) -> None:
         "left_out": dict(evaluation.left_out),
         "sources": {source: asdict(scores) for source, scores in evaluation.scores.items()},
         "heat_inside": {source: round(float(s.mean()), 4) for source, s in evaluation.heat.items() if len(s)},
+        "warning": evaluation.warning,
     }
     write_text(out / "scores.json", json.dumps(content, indent=1) + "\n")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.pipeline.analyze import Failure, analyze_steps
 from napari_wbc.pipeline.locate import DEFAULT
-from napari_wbc.storage.atomic import within, write_bytes
+from napari_wbc.storage.atomic import make_folder, within, write_bytes
 from napari_wbc.storage.formats.csv import heat_frame, write_csv
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
@@ -50,6 +51,8 @@ class Explanation:
 
     heats: tuple[Heat, ...]
     failures: tuple[Failure, ...] = ()
+    itself: int = 0
+    """Cells that are called what they were to be set against, and so were not asked about."""
 
     @property
     def told(self) -> str:
@@ -58,6 +61,8 @@ class Explanation:
         text = f"{len(self.heats)} cells explained"
         if inside:
             text += f"; {np.mean(inside):.0%} of the heat lies inside the cells"
+        if self.itself:
+            text += f". {self.itself} are called so themselves and were not set against it"
         if none := len(self.heats) - len(inside):
             text += f". Nothing speaks for the class of {none}"
         if suspect := sum(heat.suspect for heat in self.heats):
@@ -65,17 +70,25 @@ class Explanation:
         return text
 
 
+def _named(name: str, classes: Sequence[str]) -> str:
+    """The class of a name, whatever the case of its letters."""
+    found = next((one for one in classes if one.casefold() == name.casefold()), "")
+    if name and not found:
+        raise WbcError(f"The model has no class {name!r}; choose one of: {', '.join(classes)}.")
+    return found
+
+
 class _Asked:
     """A classifier that is asked one question."""
 
     def __init__(self, classifier: Classifier, question: Question) -> None:
         classes, preset = classifier.card.classes, classifier.preset
-        for name in (question.target, question.against):
-            if name and name not in classes:
-                raise WbcError(f"The model has no class {name!r}; choose one of: {', '.join(classes)}.")
+        target, against = (_named(name, classes) for name in (question.target, question.against))
+        question = replace(question, target=target, against=against)
         self.classifier, self.question, self.classes = classifier, question, classes
+        self.itself = 0
         self.attributor = Attributor(
-            classifier.network, preset.size, classifier.card.mode, layers=question.layers
+            classifier.network, preset.size, classifier.card.mode, layers=question.layers, sure=preset.sure
         )
         self.attributor.check(question)
 
@@ -93,6 +106,9 @@ class _Asked:
             found = self.attributor.heat(x, target, target.new_full((len(x),), against), question)
             found_here = []
             for i, (cell, values) in enumerate(zip(some, found.cpu().numpy(), strict=True), start=start):
+                if int(target[i - start]) == against:
+                    self.itself += 1
+                    continue
                 square = (int(corners[i, 0]), int(corners[i, 1]), int(sides[i]))
                 mask = mask_of(cell.detection, square, preset.size)
                 found_here.append(
@@ -132,6 +148,7 @@ def explain_cells_steps(
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]] | None = None,
+    found: Callable[[Sequence[Heat]], object] | None = None,
 ) -> Steps[Explanation]:
     """Heat of cells of one slide, field by field.
 
@@ -147,6 +164,8 @@ def explain_cells_steps(
         ``auto``, ``cpu`` or ``cuda``.
     read : callable, optional
         Gives the pixels of a field; from its file where None.
+    found : callable, optional
+        Gets heat as it is found, so that none is lost where the work is cancelled.
 
     Raises
     ------
@@ -158,7 +177,7 @@ def explain_cells_steps(
         by_field.setdefault(cell.fov_id, []).append(cell)
     yield Progress("loading weights", 0, len(cells))
     asked = _Asked(load_classifier(weights, device=device), question)
-    return (yield from _explain(asked, slide.fields, by_field, read or _read))
+    return (yield from _explain(asked, slide.fields, by_field, read or _read, found=found))
 
 
 def _read(field: FieldOfView) -> npt.NDArray[np.uint8]:
@@ -170,7 +189,9 @@ def _explain(
     fields: Sequence[FieldOfView],
     cells: dict[str, list[Cell]],
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
-    done_with: Callable[[FieldOfView, npt.NDArray[np.uint8], list[Heat]], None] | None = None,
+    *,
+    found: Callable[[Sequence[Heat]], object] | None = None,
+    done_with: Callable[[FieldOfView, npt.NDArray[np.uint8] | None, list[Heat]], None] | None = None,
 ) -> Steps[Explanation]:
     total = sum(len(some) for some in cells.values())
     heats: list[Heat] = []
@@ -183,16 +204,20 @@ def _explain(
             image = read(field)
         except ReadError as error:
             failures.append(Failure(field.path, str(error)))
+            if done_with is not None:
+                done_with(field, None, [])
             yield Progress(f"explaining by {asked.question.method}", len(heats), total, str(error))
             continue
         here: list[Heat] = []
-        for found in asked.steps(image, some):
-            here += found
+        for more in asked.steps(image, some):
+            here += more
+            if found is not None:
+                found(more)
             yield Progress(f"explaining by {asked.question.method}", len(heats) + len(here), total)
         heats += here
         if done_with is not None:
             done_with(field, image, here)
-    return Explanation(tuple(heats), tuple(failures))
+    return Explanation(tuple(heats), tuple(failures), asked.itself)
 
 
 def explain_files_steps(
@@ -210,22 +235,33 @@ def explain_files_steps(
     analysis = yield from analyze_steps(
         paths, detector=detector, weights=weights, device=device, skip=out / "overlays"
     )
+    make_folder(out)
+    (out / "heat.csv").unlink(missing_ok=True)  # it is of the run before, whose pictures go now
+    told = json.dumps({**asdict(asked.question), "model": asked.classifier.card.model_id})
 
-    def write(field: FieldOfView, image: npt.NDArray[np.uint8], heats: list[Heat]) -> None:
+    def write(field: FieldOfView, image: npt.NDArray[np.uint8] | None, heats: list[Heat]) -> None:
+        tiff = within(out / "heat", f"{field.fov_id}.tif")
+        png = within(out / "overlays", f"{field.fov_id}.png")
+        if image is None:
+            tiff.unlink(missing_ok=True)
+            png.unlink(missing_ok=True)
+            return
         canvas = painted(heats, image.shape[:2])
-        _write_tiff(within(out / "heat", f"{field.fov_id}.tif"), canvas)
-        picture = cv2.imencode(".png", overlay(image, canvas)[..., ::-1])[1]
-        write_bytes(within(out / "overlays", f"{field.fov_id}.png"), picture.tobytes())
+        _write_tiff(tiff, canvas, told)
+        write_bytes(png, cv2.imencode(".png", overlay(image, canvas)[..., ::-1])[1].tobytes())
 
     heats: list[Heat] = []
     failures = list(analysis.failures)
     for one in analysis.slides:
-        table = one.table
+        table, read = one.table, {field.fov_id for field in one.read_fields}
+        for field in one.slide.fields:
+            if field.fov_id not in read:
+                write(field, None, [])
         cells = {field.fov_id: list(table.of_field(field.fov_id)) for field in one.read_fields}
-        found = yield from _explain(asked, one.read_fields, cells, _read, write)
+        found = yield from _explain(asked, one.read_fields, cells, _read, done_with=write)
         heats += found.heats
         failures += found.failures
-    explanation = Explanation(tuple(heats), tuple(failures))
+    explanation = Explanation(tuple(heats), tuple(failures), asked.itself)
     write_csv(out / "heat.csv", heat_frame(explanation.heats))
     return explanation
 
@@ -269,9 +305,11 @@ def explain(
     return run(steps)
 
 
-def _write_tiff(path: Path, canvas: npt.NDArray[np.float32]) -> None:
+def _write_tiff(path: Path, canvas: npt.NDArray[np.float32], told: str) -> None:
+    """Heat of a field, with the question as its description."""
     import tifffile
 
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, canvas, compression="zlib", predictor=True, photometric="minisblack")
+    options: dict[str, Any] = {"compression": "zlib", "predictor": True, "photometric": "minisblack"}
+    tifffile.imwrite(buffer, canvas, description=told, metadata=None, **options)
     write_bytes(path, buffer.getvalue())

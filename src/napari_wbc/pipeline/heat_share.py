@@ -30,7 +30,8 @@ def has_maps(classifier: Classifier) -> bool:
 
 
 def _attributor(classifier: Classifier) -> Attributor:
-    return Attributor(classifier.network, classifier.preset.size, classifier.card.mode)
+    preset = classifier.preset
+    return Attributor(classifier.network, preset.size, classifier.card.mode, sure=preset.sure)
 
 
 def some_of(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

@@ -52,13 +52,14 @@ class Heats:
         """Heat of the cells of one field."""
         return tuple(heat for heat in self._heats.values() if heat.fov_id == fov_id)
 
-    def put(self, heats: Iterable[Heat]) -> None:
-        """Keep heat of cells that are there as they were asked about, in the place of what they had."""
+    def put(self, heats: Iterable[Heat]) -> int:
+        """Keep heat of cells that are there as they were asked about; how many there are of these."""
         table = self._session.table
         fresh = {h.cell_id: h for h in heats if h.cell_id in table and h.is_of(table[h.cell_id])}
         if fresh:
             self._heats.update(fresh)
             self.changed.emit()
+        return len(fresh)
 
     def clear(self) -> None:
         """Forget all."""

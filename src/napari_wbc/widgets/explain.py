@@ -13,6 +13,7 @@ from napari_wbc.explain.attribution import METHODS, Question
 from napari_wbc.layers.field import FieldView
 from napari_wbc.layers.heatmap import HeatmapLayer
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.heat import Heat
 from napari_wbc.model.slide import Slide
 from napari_wbc.pipeline.explain import Explanation, explain_cells_steps
 from napari_wbc.session.heats import Heats
@@ -52,6 +53,7 @@ class ExplainPanel(QWidget):
         super().__init__()
         self._session, self._view, self._heats, self._weights = session, view, heats, weights
         self.layer = HeatmapLayer(view.viewer)
+        self._found: list[Heat] = []
         self.method, self.target, self.against = QComboBox(), QComboBox(), QComboBox()
         self.method.addItems(list(METHODS))
         for i, name in enumerate(METHODS):
@@ -135,9 +137,15 @@ class ExplainPanel(QWidget):
         except WbcError as error:
             self.said.emit(str(error))
             return
-        slide, weights, read = self._session.slide, self._weights(), self._view.read
+        slide, weights, read, self._found = (
+            self._session.slide,
+            self._weights(),
+            self._view.read,
+            list[Heat](),
+        )
+        keep = self._found.extend
         self.jobs.start(
-            lambda: explain_cells_steps(slide, wanted, question, weights=weights, read=read),
+            lambda: explain_cells_steps(slide, wanted, question, weights=weights, read=read, found=keep),
             partial(self._on_explained, slide),
         )
 
@@ -150,15 +158,21 @@ class ExplainPanel(QWidget):
         self.layer.show(self._heats.of_field(field.fov_id), image)
 
     def _on_explained(self, slide: Slide, found: Explanation) -> None:
+        self._found = []
         if self._session.slide != slide:
             return
-        self._heats.put(found.heats)
-        text = found.told
+        kept, text = self._heats.put(found.heats), found.told
+        if kept < len(found.heats):
+            text += f". {len(found.heats) - kept} changed meanwhile and have no heat"
         if found.failures:
             text += f". {len(found.failures)} fields failed: {found.failures[0].message}"
         self.said.emit(text)
 
     def _set_running(self, running: bool) -> None:
+        if not running and self._found:  # it was cancelled, or failed
+            kept, self._found = self._heats.put(self._found), []
+            if kept:
+                self.said.emit(f"Ended early: {kept} cells have their heat.")
         for button in (self.selected, self.field, self.slide):
             button.setEnabled(not running)
 
