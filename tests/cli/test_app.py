@@ -92,7 +92,7 @@ def test_a_folder_is_no_csv_file(call, folder, weights):
     code, _, said = call("classify", "a.png", "--out", "crops", "--weights", weights)
     assert code == 2
     assert said.count("\n") == 1
-    assert "crops: this is a folder" in said
+    assert "crops: this is no CSV file" in said
 
 
 def test_a_detector_needs_something_to_train_on(call, tmp_path):

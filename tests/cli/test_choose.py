@@ -68,9 +68,12 @@ def test_a_project_without_slides_is_an_error(call, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["choose", "doubts"])
-def test_a_folder_for_the_file_is_refused_at_once(call, command, project, tmp_path):
-    with pytest.raises(WbcError, match="name a CSV file"):
-        call(command, project, "--out", tmp_path)
+def test_what_is_no_csv_file_is_refused_at_once(call, command, project, tmp_path):
+    before = project.read_bytes()
+    for out in (tmp_path, project):
+        with pytest.raises(WbcError, match=r"ends in \.csv"):
+            call(command, project, "--out", out)
+    assert project.read_bytes() == before
 
 
 def test_cells_to_label_are_written_in_order(call, project, weights, tmp_path):

@@ -16,8 +16,10 @@ from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, TWO_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.pipeline.evaluate import Evaluation, evaluate_steps, read_training_sets, write_evaluation
+from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.train.metrics import measure
+from napari_wbc.weights.store import load_weights, save_weights
 
 LABELS = ("neutrophil", "band neutrophil", "monocyte", "platelet", "blast", "blast")
 
@@ -50,6 +52,15 @@ def test_an_evaluation_of_no_cells_is_not_written(tmp_path):
     empty = Evaluation(EIGHT_CLASSES, np.empty(0, np.int64), np.empty((0, 8)), np.empty(0, np.str_))
     with pytest.raises(WbcError, match="no cell to draw"):
         write_evaluation(empty, tmp_path / "out")
+
+
+def test_cells_that_the_model_knows_are_told(manifest, weights, tmp_path):
+    assert evaluate(manifest, weights).known == 0
+    tensors, card = load_weights(weights)
+    told = {"training_images": [sha256_of(tmp_path / "f.png")]}
+    save_weights(tmp_path / "knows.safetensors", tensors, replace(card, provenance=told))
+    result = evaluate(manifest, tmp_path / "knows.safetensors", heat=False)
+    assert "of these cells are of images that the model was trained" in result.warning
 
 
 def test_a_split_without_cells_is_told(manifest, weights):

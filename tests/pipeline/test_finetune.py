@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,14 @@ from napari_wbc.classify.familiarity import parted
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.detect.mask_rcnn import load_mask_rcnn
 from napari_wbc.errors import WbcError
+from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.pipeline.evaluate import read_training_sets
 from napari_wbc.pipeline.finetune import finetune_detector_steps, finetune_steps
-from napari_wbc.weights.card import taxonomy_of
+from napari_wbc.storage.workspace.images import sha256_of
+from napari_wbc.train.dataset import LabelledCell
+from napari_wbc.weights.card import taxonomy_of, training_images
 from napari_wbc.weights.store import load_weights, read_card
 
 SMALL = {"epochs": 2, "draws": 16, "batch_size": 8, "precision": "32-true"}
@@ -48,7 +54,7 @@ def test_too_few_cells_are_refused_before_anything_is_learnt(tmp_path, weights):
     tiny = cell_set(tmp_path / "tiny", ["neutrophil"], n=3)
     with pytest.raises(WbcError, match="10 labelled cells or more, and there are 3"):
         tune([tiny], tmp_path / "out", weights)
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_new_weights_name_their_parent_and_what_they_saw(few, tmp_path, weights):
@@ -113,6 +119,40 @@ def test_a_new_class_has_none_of_the_old_weights_in_it(tmp_path, weights):
     old, new = (parted(load_weights(path)[0])[0]["head.weight"] for path in (weights, trained.weights))
     assert torch.equal(old, new[:8])
     assert not torch.allclose(new[8], old.mean(0))
+
+
+def test_old_cells_are_none_of_those_that_are_held_out_or_new(tmp_path, weights):
+    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"], splits=("train", "test"))
+    old = tmp_path / "old"
+    shutil.copytree(mine / "test", old / "train")
+    shutil.copytree(mine / "train", old / "val")
+    for file in (old / "val").rglob("*.png"):
+        file.rename(file.with_name(f"copy-{file.name}"))
+    cell_set(old, ["basophil"], seed=5)
+    card = tune([mine], tmp_path / "out", weights, old=[old]).card
+    assert card.provenance["replayed"] == 8
+    held_out = {sha256_of(file) for file in (mine / "test").rglob("*.png")}
+    assert not held_out & training_images(card)
+
+
+def test_valid_is_a_name_of_val(tmp_path, weights):
+    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"], splits=("train", "valid"))
+    assert {cell.split for cell in read_training_sets([mine])} == {"train", "val"}
+
+
+def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fields(monkeypatch, tmp_path):
+    here = [
+        LabelledCell(tmp_path / f"{i}.png", label, "train", "s", BBox(0, 0, 9, 9), complete=whole)
+        for i, (label, whole) in enumerate([("monocyte", True), ("hairy cell", True), ("basophil", False)])
+    ]
+    taken = []
+    monkeypatch.setattr("napari_wbc.pipeline.finetune.read_training_sets", lambda _paths: tuple(here))
+    monkeypatch.setattr("napari_wbc.pipeline.finetune.read_fields", lambda cells, *_a: taken.append(cells))
+    steps = finetune_detector_steps(["new"], tmp_path / "out", old=["old"], device="cpu")
+    notes = []
+    with pytest.raises(TypeError):  # nothing to go on with
+        notes += [step.note for step in steps]
+    assert [cell.label for cell in taken[0]] == ["monocyte", "leukocyte"] * 2
 
 
 def test_a_new_class_without_a_cell_is_refused(few, tmp_path, weights):

@@ -22,7 +22,7 @@ from napari_wbc.cli.compare import compare
 from napari_wbc.cli.explain import explain
 from napari_wbc.cli.finetune import finetune
 from napari_wbc.cli.models import models_app
-from napari_wbc.cli.options import Device, Paths, Quiet, Weights, in_use
+from napari_wbc.cli.options import Device, Paths, Quiet, Weights, check_csv, in_use
 from napari_wbc.cli.progress import RESUMED, SOME_FILES_FAILED, drive
 from napari_wbc.cli.project import agreement, export
 from napari_wbc.cli.sets import set_app
@@ -204,9 +204,7 @@ def classify(
     """Classify images that show one cell each."""
     from napari_wbc.pipeline.classify import classify_steps, write_predictions
 
-    make_folder(out.parent)
-    if out.is_dir():
-        raise WbcError(f"{out}: this is a folder; name a CSV file in it.")
+    check_csv(out)
     result = drive(classify_steps(paths, weights=in_use(weights), device=device), _errors(), quiet=quiet)
     write_predictions(result, out)
     if not quiet:

@@ -11,10 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_wbc.cli.options import Device, Project, Quiet, Weights, in_use
+from napari_wbc.cli.options import Device, Project, Quiet, Weights, check_csv, in_use
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
-from napari_wbc.errors import WbcError
-from napari_wbc.storage.atomic import make_folder
 
 if TYPE_CHECKING:
     from napari_wbc.pipeline.analyze import Failure
@@ -43,7 +41,7 @@ def choose(
     from napari_wbc.pipeline.project import project_analysis
     from napari_wbc.storage.formats.csv import write_csv
 
-    _check_file(out)
+    check_csv(out)
     located = [(one.slide, one.table) for one in project_analysis(project).slides]
     found = drive(choose_steps(located, in_use(weights), n, device=device), Console(stderr=True), quiet=quiet)
     rows = []
@@ -77,7 +75,7 @@ def doubts(
     from napari_wbc.pipeline.project import project_analysis
     from napari_wbc.storage.formats.csv import write_csv
 
-    _check_file(out)
+    check_csv(out)
     if data.suffix.lower() == ".wbc":
         located = [(one.slide, one.table) for one in project_analysis(data).slides]
         steps = doubt_steps(located, in_use(weights), device=device)
@@ -97,13 +95,6 @@ def doubts(
             Console().print(table)
         print(f"{len(rows)} of {found.judged} labels are doubted; written to {out}")
     _end(found.failures)
-
-
-def _check_file(out: Path) -> None:
-    """Refuse what could not be written, before the work that leads to it."""
-    make_folder(out.parent)
-    if out.is_dir():
-        raise WbcError(f"{out}: this is a folder; name a CSV file in it.")
 
 
 def _end(failures: tuple[Failure, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -106,7 +107,7 @@ def import_model(
     """Copy a model into your library."""
     library = Library()
     model = _taken(library, file)
-    print(f"{model.name} is in {library.folder}; use it: --weights {model.name}")
+    print(f"{model.name} is in {library.folder}; use it: --weights {shlex.quote(model.name)}")
 
 
 def _taken(library: Library, file: Path) -> Model:

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from napari_wbc.errors import WbcError
+from napari_wbc.storage.atomic import make_folder
 from napari_wbc.weights.library import Library
 
-__all__ = ["Device", "Paths", "Project", "Quiet", "Weights", "in_use"]
+__all__ = ["Device", "Paths", "Project", "Quiet", "Weights", "check_csv", "in_use"]
 
 Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
 Project = Annotated[Path, typer.Argument(help="Project file (.wbc).", show_default=False)]
@@ -22,6 +24,19 @@ Weights = Annotated[
         help="Name of a model, see `models list`, or a .safetensors file.", show_default="the one in use"
     ),
 ]
+
+
+def check_csv(out: Path) -> None:
+    """Refuse a CSV file that could not be written, or that another suffix says is none, before any work.
+
+    Raises
+    ------
+    WbcError
+        Of these.
+    """
+    if out.suffix.lower() != ".csv" or out.is_dir():
+        raise WbcError(f"{out}: this is no CSV file; name one that ends in .csv.")
+    make_folder(out.parent)
 
 
 def in_use(weights: str | None, *, kind: str = "classifier") -> str:

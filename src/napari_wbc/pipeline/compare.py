@@ -30,7 +30,7 @@ from napari_wbc.storage.formats.csv import write_csv
 from napari_wbc.train.comparison import Answers, Comparison, Measures, measured
 from napari_wbc.train.comparison_plots import COLUMNS, SIGNS, draw_pictures, limited, side_rows, table_rows
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops
-from napari_wbc.weights.card import RESEARCH_USE, ModelCard, taxonomy_of
+from napari_wbc.weights.card import RESEARCH_USE, ModelCard, taxonomy_of, training_images
 
 __all__ = ["Comparison", "compare_steps", "leaks", "write_comparison"]
 
@@ -161,13 +161,8 @@ def leaks(
     -------
     ndarray, shape (N,), bool
     """
-    known = _training_images(card)
+    known = training_images(card)
     return np.array([hashes[cell.path] in known for cell in cells], dtype=bool)
-
-
-def _training_images(card: ModelCard) -> frozenset[str]:
-    images = card.provenance.get("training_images")
-    return frozenset(map(str, images)) if isinstance(images, (list, tuple)) else frozenset()
 
 
 def _unseen_steps(
@@ -178,7 +173,7 @@ def _unseen_steps(
         f"The card of the {model.side} model does not list the images it was trained on, so it may know some "
         "of these cells."
         for model in models
-        if not _training_images(model.card)
+        if not training_images(model.card)
     ]
     if len(notes) == len(models):
         return list(cells), notes

@@ -23,7 +23,7 @@ from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.train import plots
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, read_training_set
 from napari_wbc.train.metrics import Metrics, Scores, measure_by_source, score_by_source
-from napari_wbc.weights.card import taxonomy_of
+from napari_wbc.weights.card import taxonomy_of, training_images
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 __all__ = [
@@ -64,6 +64,8 @@ class Evaluation:
         Name and version of the weights.
     heat : mapping of str to ndarray
         By source, the share of Grad-CAM's heat inside some cells that are classified rightly, 0 to 1.
+    known : int
+        Cells of images that the weights were trained or chosen on, as far as their card lists them.
     """
 
     taxonomy: Taxonomy
@@ -73,6 +75,7 @@ class Evaluation:
     left_out: Mapping[str, int] = field(default_factory=dict)
     model_id: str = ""
     heat: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    known: int = 0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -87,8 +90,13 @@ class Evaluation:
 
     @property
     def warning(self) -> str:
-        """Where the model looks at something else than the cell too often; empty if it does not."""
+        """That it knows the cells, or looks at something else too often; empty if neither."""
         told = []
+        if self.known:
+            told.append(
+                f"{self.known} of these cells are of images that the model was trained or chosen on, which "
+                "flatters."
+            )
         for source, shares in self.heat.items():
             n = int((shares < OUTSIDE).sum())
             if len(shares) >= FEWEST and n > SUSPECT * len(shares):
@@ -169,6 +177,10 @@ def evaluate_steps(
     cells = held_out(paths, split)
     yield Progress("loading weights", 0, len(cells))
     classifier = load_classifier(weights, device=device)
+    known = 0
+    if seen := training_images(classifier.card):
+        hashes = yield from hashed_steps(cells, "looking for images that were trained on")
+        known = sum(hashes[cell.path] in seen for cell in cells)
     names = classifier.card.classes
     taxonomy = taxonomy or taxonomy_of(classifier.card)
     mapping(names, taxonomy)  # where there is none, it is said before the crops are cut
@@ -188,7 +200,7 @@ def evaluate_steps(
             here = shares[some.sources == source]
             looked[source] = here[np.isfinite(here)]
     return Evaluation(
-        taxonomy, data.labels, probabilities, data.sources, left_out, classifier.card.model_id, looked
+        taxonomy, data.labels, probabilities, data.sources, left_out, classifier.card.model_id, looked, known
     )
 
 

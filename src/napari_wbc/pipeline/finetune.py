@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from napari_wbc.classify.preset import Preset
-from napari_wbc.detect.mask_rcnn import DetectorPreset
+from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, LEUKOCYTE, DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.pipeline.evaluate import hashed_steps, read_training_sets, relabelled
 from napari_wbc.pipeline.training import planned
@@ -27,7 +28,7 @@ from napari_wbc.train.dataset import LabelledCell, cut_training_crops
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
 from napari_wbc.train.engine import Recipe, Trained, train_classifier
 from napari_wbc.train.fields import read_fields
-from napari_wbc.weights.card import ModelCard, taxonomy_of
+from napari_wbc.weights.card import ModelCard, taxonomy_of, training_images
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import read_card
@@ -77,7 +78,8 @@ def finetune_steps(
         Name or file of the classifier to go on from.
     old : sequence of path
         Training sets that it was trained on, of which ``replay`` cells are learnt again, so that the old
-        laboratory is not forgotten. Without them a share of the old weights is kept in the new ones.
+        laboratory is not forgotten; images that ``paths`` have too, also for testing, are left out of these.
+        Without them a share of the old weights is kept in the new ones.
     replay : int
         Taken evenly over sources and classes.
     new_classes : sequence of str
@@ -119,7 +121,6 @@ def finetune_steps(
         },
         Preset,
     )
-    make_folder(Path(out))
     yield Progress("reading labels", 0, 0)
     seen = _seen(paths)
     if not seen:
@@ -139,16 +140,20 @@ def finetune_steps(
         note = f"Left out, no class of {card.name} nor named as new: {text}."
         yield Progress("reading labels", 0, 0, note)
     new = _with_val(new)
-    known = _evenly(relabelled(_seen(old), taxonomy)[0], replay) if old else []
+    known = relabelled(_seen(old), taxonomy)[0] if old else []
+    held_out = [cell for cell in read_training_sets(paths) if cell.split == "test"] if old else []
+    make_folder(Path(out))
+    images = yield from hashed_steps((*new, *known, *held_out), "reading images")
+    taken = {images[cell.path] for cell in (*new, *held_out)}
+    known = _evenly([cell for cell in known if images[cell.path] not in taken], replay)
     yield Progress("reading labels", 0, 0, _counted(new, known))
     cells = sorted((*new, *known), key=lambda cell: (str(cell.path), cell.cell_id))
-    images = yield from hashed_steps(cells, "reading images")
     data = yield from cut_training_crops(cells, taxonomy.names, plan.preset, room=ROOM)
     told = {
         "sets": [Path(path).resolve().name for path in (*paths, *old)],
         "corrected": len(new),
         "replayed": len(known),
-        "training_images": sorted({*images.values(), *_training_images(card)}),
+        "training_images": sorted({*(images[cell.path] for cell in cells), *training_images(card)}),
     }
     return (yield from train_classifier(data, taxonomy, plan, out, device=device, told=told))
 
@@ -194,12 +199,18 @@ def finetune_detector_steps(
     )
     make_folder(Path(out))
     yield Progress("reading labels", 0, 0)
-    new = _seen(paths)
-    partly = {cell.path for cell in new if not cell.complete}
-    if partly:
+    new, known = _seen(paths), _seen(old)
+    if partly := {cell.path for cell in (*new, *known) if not cell.complete}:
         note = f"Left out, with cells that nobody reviewed: {len(partly)} fields."
         yield Progress("reading labels", 0, 0, note)
-    cells = [*_with_val([cell for cell in new if cell.complete]), *_seen(old)]
+    cells = [*_with_val([cell for cell in new if cell.complete]), *(cell for cell in known if cell.complete)]
+    own = Counter(
+        cell.label for cell in cells if cell.label not in (*BLOOD_CLASSES, *EIGHT_CLASSES.names, "")
+    )
+    if own:
+        told = ", ".join(f"{n} {label}" for label, n in own.items())
+        yield Progress("reading labels", 0, 0, f"Taken for leukocytes: {told}.")
+        cells = [replace(cell, label=LEUKOCYTE) if cell.label in own else cell for cell in cells]
     data = yield from read_fields(cells, plan.classes, plan.preset)
     return (yield from train_detector(data, plan, out, device=device))
 
@@ -209,12 +220,6 @@ def _card(start: str | Path, kind: str) -> ModelCard:
     if card.kind != kind:
         raise WbcError(f"{start}: these are weights of a {card.kind}; choose those of a {kind}.")
     return card
-
-
-def _training_images(card: ModelCard) -> list[str]:
-    """Images that the weights before have seen, as far as their card lists them."""
-    told = card.provenance.get("training_images") if isinstance(card.provenance, dict) else None
-    return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
 
 
 def _augmentation(card: ModelCard) -> dict[str, Any]:

@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Annotation, Cell
-from napari_wbc.model.geometry import iou_matrix
+from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Step, now
@@ -25,8 +29,17 @@ from napari_wbc.storage.rounds import SetContent, read_set
 from napari_wbc.storage.unpack import unpacked
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 from napari_wbc.storage.workspace.images import sha256_of
+from napari_wbc.train.dataset import one_cell_box
 
-__all__ = ["ImportedSet", "Incoming", "import_set_steps", "look_steps", "splits_of", "suggested_class"]
+__all__ = [
+    "ImportedSet",
+    "Incoming",
+    "import_set_steps",
+    "look_steps",
+    "partly_labelled",
+    "splits_of",
+    "suggested_class",
+]
 
 SPELLINGS = {"ig": "immature granulocyte", "nrbc": "erythroblast", "normoblast": "erythroblast"}
 """Data sets' names of classes that no rule below finds."""
@@ -36,6 +49,8 @@ LEFT_OUT = ""
 """What a label becomes that is not wanted."""
 SPLIT_KEY = "splits"
 """Under which a project keeps the splits of slides that came with them."""
+PARTLY_KEY = "partly_labelled"
+"""Under which it keeps the fields that came with cells missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,8 @@ class ImportedSet:
         That are labelled by the set.
     left_out : int
         Cells whose label was not wanted.
+    unreviewed : int
+        Cells that only a model labelled; they come with its prediction, whatever the mapping says.
     failures : tuple of Failure
         Fields whose image cannot be read.
     """
@@ -76,6 +93,7 @@ class ImportedSet:
     slides: tuple[str, ...]
     cells: int
     left_out: int
+    unreviewed: int
     failures: tuple[Failure, ...]
 
 
@@ -164,14 +182,18 @@ def import_set_steps(
     with _read(Path(path), written_as) as content:
         classes = _classes(project, taxonomy)
         wanted = _mapped(_incoming(content, classes), mapping or {}, classes, path)
-        images = project.with_name(f"{project.stem}-images") if _is_zip(Path(path)) else None
-        fields, failures = yield from _checked_steps(content, images)
+        fields, failures = yield from _checked_steps(content)
         workspace = _project(project, classes)
         try:
             _check_images(workspace, fields)
+            if _is_zip(Path(path)):
+                fields = yield from _kept_steps(fields, project.with_name(f"{project.stem}-images"))
             slides = {field.slide: field.split for field in fields}
-            if len({field.split for field in content.fields}) > 1 or content.made:
+            if content.made or {field.split for field in content.fields} != {"train"}:
                 workspace.put(SPLIT_KEY, slides | splits_of(workspace))
+            partly = {f.fov_id for f in fields if not f.complete or any(not wanted[c.label] for c in f.cells)}
+            if partly:
+                workspace.put(PARTLY_KEY, sorted(partly | partly_labelled(workspace)))
             # No pause between slides: all of them are in, or none that a person could have stopped before.
             cells = sum(
                 _write(workspace, slide, [f for f in fields if f.slide == slide], wanted, content.name)
@@ -179,14 +201,22 @@ def import_set_steps(
             )
         finally:
             workspace.close()
-    left_out = sum(wanted[cell.label] == LEFT_OUT for field in fields for cell in field.cells)
-    return ImportedSet(project, tuple(sorted(slides)), cells, left_out, failures)
+    every = [cell for field in fields for cell in field.cells]
+    left_out = sum(wanted[cell.label] == LEFT_OUT for cell in every)
+    unreviewed = sum(_by_model(cell) and wanted[cell.label] != LEFT_OUT for cell in every)
+    return ImportedSet(project, tuple(sorted(slides)), cells - unreviewed, left_out, unreviewed, failures)
 
 
 def splits_of(workspace: Workspace) -> dict[str, str]:
     """The splits of the slides of a project that came with them from a training set."""
     told = workspace.get(SPLIT_KEY)
     return {str(slide): side for slide, side in told.items() if side in SPLITS} if told else {}
+
+
+def partly_labelled(workspace: Workspace) -> frozenset[str]:
+    """Fields of a project that came with cells that nobody had reviewed, or that were left out."""
+    told = workspace.get(PARTLY_KEY)
+    return frozenset(map(str, told)) if told else frozenset()
 
 
 def _is_zip(path: Path) -> bool:
@@ -223,16 +253,20 @@ def _classes(project: Path, taxonomy: Taxonomy | None) -> Taxonomy:
 
 def _check_images(workspace: Workspace, fields: Sequence[LabelledField]) -> None:
     """Refuse a field that the project has with another image, before anything is written."""
-    for slide in workspace.slides():
-        there, facts = {f.fov_id: f for f in slide.fields}, workspace.image_facts(slide.name)
-        for field in fields:
-            if field.slide != slide.name or field.fov_id not in there:
-                continue
-            known = facts.get(field.fov_id, (None, None, None))[2] or sha256_of(there[field.fov_id].path)
-            if known != field.sha256:
-                raise WbcError(
-                    f"{field.path}: the project has another image as {field.fov_id!r}; rename one of them."
-                )
+    there = {f.fov_id: (slide.name, f) for slide in workspace.slides() for f in slide.fields}
+    facts = {slide: workspace.image_facts(slide) for slide in {name for name, _ in there.values()}}
+    for field in fields:
+        slide, known = there.get(field.fov_id, ("", None))
+        if known is None:
+            continue
+        if slide != field.slide:
+            raise WbcError(
+                f"{field.path}: the project has {field.fov_id!r} in the slide {slide!r}; rename it."
+            )
+        if (facts[slide].get(field.fov_id, (None, None, None))[2] or sha256_of(known.path)) != field.sha256:
+            raise WbcError(
+                f"{field.path}: the project has another image as {field.fov_id!r}; rename one of them."
+            )
 
 
 def _project(path: Path, taxonomy: Taxonomy) -> Workspace:
@@ -266,10 +300,8 @@ def _mapped(
     return {label: name or LEFT_OUT for label, name in wanted.items()}
 
 
-def _checked_steps(
-    content: SetContent, images: Path | None
-) -> Steps[tuple[list[LabelledField], tuple[Failure, ...]]]:
-    """Fields whose image can be read, with slide, id and sha256; copied where a folder is given for them."""
+def _checked_steps(content: SetContent) -> Steps[tuple[list[LabelledField], tuple[Failure, ...]]]:
+    """Fields whose image can be read, with slide, id and sha256."""
     fields: list[LabelledField] = []
     failures: list[Failure] = []
     sides: dict[str, set[str]] = {}
@@ -278,28 +310,54 @@ def _checked_steps(
     for done, field in enumerate(content.fields, start=1):
         note = ""
         try:
-            read_image(field.path)
-            slide, path, sha256 = field.slide or content.name, field.path.resolve(), sha256_of(field.path)
+            image = read_image(field.path)
+            slide, sha256 = field.slide or content.name, sha256_of(field.path)
             if len(sides[slide]) > 1:  # a slide is on one side
                 slide = f"{slide} ({field.split})"
-            if images is not None:
-                images.mkdir(parents=True, exist_ok=True)
-                path = images / field.name
-                if path.exists() and sha256_of(path) != sha256:
-                    path = images / f"{sha256[:8]}-{field.name}"
-                if not path.exists() or sha256_of(path) != sha256:
-                    shutil.copyfile(field.path, path)
-            fov_id = field.fov_id or f"{slide}/{field.name}"
-            fields.append(replace(field, slide=slide, fov_id=fov_id, path=path, sha256=sha256))
-        except ReadError as error:
+            # An id that comes without a slide is a file's name, which another set may have too.
+            fov_id = field.fov_id if field.slide and field.fov_id else f"{slide}/{field.name}"
+            cells = tuple(_boxed(cell, field, image) for cell in field.cells)
+            path = field.path.resolve()
+            fields.append(replace(field, slide=slide, fov_id=fov_id, path=path, sha256=sha256, cells=cells))
+        except (ReadError, OSError) as error:
             note = str(error)
             failures.append(Failure(field.path, note))
-        except OSError as error:
-            raise WbcError(f"{images}: images cannot be copied there ({error.strerror or error}).") from error
         yield Progress("reading images", done, len(content.fields), note)
     if not fields:
         raise WbcError(f"{content.name}: none of its images can be read; see {failures[0].message}")
     return fields, tuple(failures)
+
+
+def _boxed(cell: Cell, field: LabelledField, image: npt.NDArray[np.uint8]) -> Cell:
+    """The cell of an image that shows one, and of which no box is known, where it is located."""
+    whole = BBox(0, 0, field.height, field.width)
+    if len(field.cells) > 1 or cell.detection.bbox != whole or cell.detection.outline is not None:
+        return cell
+    return replace(cell, detection=replace(cell.detection, bbox=one_cell_box(image, Preset())))
+
+
+def _kept_steps(fields: Sequence[LabelledField], folder: Path) -> Steps[list[LabelledField]]:
+    """The fields with their images in a folder that stays; what was copied goes again if not all can be."""
+    kept: list[LabelledField] = []
+    fresh: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for done, field in enumerate(fields, start=1):
+            path = folder / field.name
+            if path.exists() and sha256_of(path) != field.sha256:
+                path = folder / f"{field.sha256[:8]}-{field.name}"
+            if not path.exists() or sha256_of(path) != field.sha256:
+                fresh.append(path)
+                shutil.copyfile(field.path, path)
+            kept.append(replace(field, path=path.resolve()))
+            yield Progress("copying images", done, len(fields))
+    except (OSError, GeneratorExit) as error:
+        for path in fresh:
+            path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise WbcError(f"{folder}: images cannot be copied there ({error.strerror or error}).") from error
+        raise
+    return kept
 
 
 def _write(
@@ -333,9 +391,14 @@ def _write(
     return labelled
 
 
+def _by_model(cell: Cell) -> bool:
+    """Whether a model said so, and nobody has reviewed it."""
+    return cell.annotation is None and cell.prediction is not None
+
+
 def _labelled(cell: Cell, fov_id: str, label: str, source: str) -> Cell:
-    if cell.annotation is None and cell.prediction is not None:
-        return replace(cell, fov_id=fov_id)  # a model said so, and nobody has reviewed it
+    if _by_model(cell):
+        return replace(cell, fov_id=fov_id)
     said = cell.annotation or Annotation(cell.label)
     said = Annotation(label, said.annotator or f"import of {source}", said.when or now())
     return replace(cell, fov_id=fov_id, annotation=said)

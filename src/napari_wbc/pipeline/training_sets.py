@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, Taxonomy
 from napari_wbc.model.training_set import SPLITS, LabelledField, split_of
 from napari_wbc.pipeline.analyze import Failure
-from napari_wbc.pipeline.import_set import splits_of
+from napari_wbc.pipeline.import_set import partly_labelled, splits_of
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.guard import image_size
 from napari_wbc.storage.rounds import CROPS, newest_round, read_set, write_round_steps
@@ -110,8 +110,9 @@ def export_set_steps(
     if not projects:
         raise WbcError("No project given; name at least one project file.")
     out = Path(out)
-    before = _before(out)
+    before = _before(out, written_as)
     sides = {field.slide: field.split for field in before}
+    images = {field.sha256: field.split for field in before}
     found: dict[str, LabelledField] = {}
     failures: list[Failure] = []
     left_out: Counter[str] = Counter()
@@ -127,17 +128,14 @@ def export_set_steps(
             side = sides.setdefault(slide.name, one.imported.get(slide.name, usual))
             known = {fov: sha256 for fov, (_size, _time, sha256) in facts.items()}
             taken |= {(slide.name, field.fov_id) for field in slide.fields}
-            steps = _fields_steps(
-                slide, table, known, side, one.taxonomy, reviewed=reviewed, left_out=left_out
-            )
+            steps = _fields_steps(slide, table, known, side, one, reviewed=reviewed, left_out=left_out)
             for field, failure in (yield from steps):
                 if failure:
                     failures.append(failure)
                     taken -= {(slide.name, f.fov_id) for f in slide.fields if f.path == failure.path}
                 elif field:
-                    if field.sha256 in found:
-                        left_out["fields of an earlier project, whose image a later one has too"] += 1
-                    found[field.sha256] = field
+                    left_out["fields whose image comes again, with later labels"] += field.sha256 in found
+                    found[field.sha256] = _sided(field, images, found)
     # Labels that were taken back leave the set: a field of the projects stays only where it cannot be read.
     stay = [f for f in before if f.sha256 not in found and (f.slide, f.fov_id) not in taken]
     if not (found or (stay and len(stay) < len(before))):
@@ -161,18 +159,22 @@ def export_set_steps(
         len(fields),
         Counter((field.split, cell.label) for field in fields for cell in field.cells),
         *_changes(before, fields),
-        tuple(f"{n} {what}" for what, n in left_out.items()),
+        tuple(f"{n} {what}" for what, n in left_out.items() if n),
         tuple(failures),
     )
 
 
-def _before(out: Path) -> tuple[LabelledField, ...]:
+def _before(out: Path, written_as: str) -> tuple[LabelledField, ...]:
     """Fields of the round before, where their images are now, as another tool may have changed them."""
     newest = newest_round(out)
     if newest is None:
         return ()
     manifest = read_manifest(newest)
     if manifest.made.get("written_as") == CROPS:  # of which the fields are known only from there
+        if written_as != CROPS:
+            raise WbcError(
+                f"{newest}: this set holds crops and no fields; choose another folder, or {CROPS}."
+            )
         return manifest.fields
     return read_set(newest).fields
 
@@ -184,6 +186,7 @@ class _Opened:
     taxonomy: Taxonomy
     tables: list[tuple[Slide, CellTable, dict[str, tuple[int | None, int | None, str | None]]]]
     imported: dict[str, str]
+    partly: frozenset[str]
     slides: list[str]
     readings: list[str]
 
@@ -200,11 +203,20 @@ def _opened(project: str | Path, slides: Sequence[str], reading: str) -> _Opened
                 if not slides or one.name in slides
             ],
             splits_of(workspace),
+            partly_labelled(workspace),
             [one.name for one in every],
             [name for one in every for name in workspace.readings(one.name)],
         )
     finally:
         workspace.close()
+
+
+def _sided(
+    field: LabelledField, before: Mapping[str, str], found: Mapping[str, LabelledField]
+) -> LabelledField:
+    """The field on the side of its image: in the round before, or else that farthest from train here."""
+    sides = [field.split, *(one.split for one in (found.get(field.sha256),) if one)]
+    return replace(field, split=before.get(field.sha256) or max(sides, key=SPLITS.index))
 
 
 def _check_named(what: str, wanted: Sequence[str], there: Sequence[str]) -> None:
@@ -219,12 +231,13 @@ def _fields_steps(
     table: CellTable,
     known: dict[str, str | None],
     side: str,
-    taxonomy: Taxonomy,
+    project: _Opened,
     *,
     reviewed: bool,
     left_out: Counter[str],
 ) -> Steps[list[tuple[LabelledField | None, Failure | None]]]:
     """The fields of one slide that have cells for the set."""
+    taxonomy = project.taxonomy
     found: list[tuple[LabelledField | None, Failure | None]] = []
     for done, field in enumerate(slide.fields, start=1):
         yield Progress("reading projects", done, len(slide.fields), "")
@@ -237,9 +250,8 @@ def _fields_steps(
         if not kept:
             continue
         sure = [cell for cell in cells if taxonomy.class_of(cell.label) or cell.label == NOT_CLASSED]
-        found.append(
-            _labelled(slide, field, kept, known.get(field.fov_id), side, complete=len(sure) == len(every))
-        )
+        complete = len(sure) == len(every) and field.fov_id not in project.partly
+        found.append(_labelled(slide, field, kept, known.get(field.fov_id), side, complete=complete))
     return found
 
 

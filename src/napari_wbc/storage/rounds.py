@@ -184,7 +184,7 @@ def _fill_steps(
     if written_as == CROPS:
         for done, field in enumerate(fields, start=1):
             yield Progress("cutting crops", done, len(fields))
-            if before is not None and field.path.is_relative_to(before):
+            if before is not None and field.path == inside(before, kind.place(field)):
                 _take_crops(before, field, part)  # the field itself is not in the set
             else:
                 image_folder.write_crops(part, field, pixels(field))

@@ -28,6 +28,7 @@ from napari_wbc.imaging.read import IMAGE_SUFFIXES, read_image
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import SPLITS
+from napari_wbc.storage.formats.csv_set import SPLIT_NAMES
 from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.rounds import newest_round, read_set
 
@@ -138,8 +139,8 @@ def _read_folder(path: Path) -> tuple[LabelledCell, ...]:
         return ()
     return tuple(
         LabelledCell(file, file.parent.name.replace("_", " "), split, path.resolve().name)
-        for split in SPLITS
-        for file in sorted(path.glob(f"{split}/*/*"))
+        for place, split in SPLIT_NAMES.items()
+        for file in sorted(path.glob(f"{place}/*/*"))
         if file.suffix.lower() in IMAGE_SUFFIXES
         and not file.name.startswith(".")
         and file.parent.name not in ("images", "labels")

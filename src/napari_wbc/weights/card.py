@@ -136,3 +136,13 @@ def taxonomy_of(card: ModelCard) -> Taxonomy:
         return next(built_in, None) or taxonomy_of_names(f"classes of {card.name}", card.classes)
     except WbcError as error:
         raise WeightsError(f"Model card {card.name!r}: {error}") from error
+
+
+def training_images(card: ModelCard) -> frozenset[str]:
+    """sha256 of the images that weights were trained or chosen on, as far as their card lists them."""
+    told = card.provenance.get("training_images") if isinstance(card.provenance, dict) else None
+    return (
+        frozenset(one for one in told if isinstance(one, str))
+        if isinstance(told, list | tuple)
+        else frozenset()
+    )
