@@ -155,7 +155,8 @@ def quality(
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """One row a method, and one a class and method."""
     rows, by_class = [], []
-    other = randomized(attributor)
+    once = Attributor(attributor.network, attributor.size, attributor.mode, attributor.layers)
+    other = randomized(once)
     for method in METHODS:
         question = Question(method)
         chosen = list(range(0, len(some.labels), SLOW.get(method, 1)))
@@ -170,7 +171,7 @@ def quality(
         by_chance = curves(
             attributor, x, target, torch.rand(heat.shape, generator=torch.Generator().manual_seed(0))
         )
-        rho = rank_correlation(heat, heat_of(other, some, chosen, question)[0])
+        rho = rank_correlation(*(heat_of(one, some, chosen, question)[0] for one in (once, other)))
         few = slice(0, 12 if method in SLOW else 64)
         unfaithful, sensitive = (
             (np.array([np.nan]), np.array([np.nan]))
@@ -291,7 +292,10 @@ def main() -> None:
             "Only cells that are classified rightly. Share of the heat: mean over cells.",
             "Deletion: mean probability of the class as pixels are replaced by bare glass, the hottest first "
             "(lower is better); insertion: the other way (higher is better); in brackets in random order.",
-            "rho: Spearman's correlation with the heat of the network with random weights, mean over cells.",
+            "rho: Spearman's correlation with the heat of the network with random weights, mean over cells, "
+            "at one look each: a mean over all orientations is round, whatever the weights.",
+            "All else as the program shows it: of cells that the network is not sure of, the mean over all "
+            "orientations.",
             "Infidelity (normalised) and largest sensitivity: noise of 0.02 of a prepared crop's unit.",
         ],
     )
