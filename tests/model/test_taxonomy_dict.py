@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.taxonomy import EIGHT_CLASSES, TAXONOMIES, Place, Taxonomy
+from napari_wbc.model.taxonomy import (
+    EIGHT_CLASSES,
+    NOT_CLASSED,
+    TAXONOMIES,
+    UNIDENTIFIED,
+    Place,
+    Taxonomy,
+)
 from napari_wbc.model.taxonomy_dict import MAX_CLASSES, PALETTE, taxonomy_from_dict, taxonomy_of_names
 
 
@@ -65,7 +72,9 @@ def test_usual_classes_beside_the_leukocytes_are_not_counted_among_them():
     assert mine.names_at(Place.PER_100_WBC) == ("smudge cell",)
 
 
-NAME = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=60)
+NAME = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=60).filter(
+    lambda name: name not in (UNIDENTIFIED, NOT_CLASSED)
+)
 
 
 @given(st.lists(NAME, min_size=1, max_size=20, unique=True))

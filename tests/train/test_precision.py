@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from napari_wbc.model.cell import Detection
@@ -87,6 +87,12 @@ def test_where_all_is_wrong_the_average_precision_is_0():
 def test_average_precision_is_that_of_cocos_rules(pairs):
     if not any(truth.boxes for truth, _ in pairs):
         return
+    # Which of two cells that overlap a detection alike is taken, and what lies on a threshold, no rule says.
+    overlaps = [[d.bbox.iou(box) for box in truth.boxes] for truth, found in pairs for d in found]
+    assume(
+        all(np.diff(sorted(some)).min(initial=1) > 1e-6 for some in overlaps if max(some, default=0) >= 0.5)
+    )
+    assume(all(abs(iou - t) > 1e-6 for some in overlaps for iou in some for t in np.arange(0.5, 1, 0.05)))
     precision = average_precision(pairs)
     expected = {t: reference(pairs, t) for t in np.linspace(0.5, 0.95, 10).round(2)}
     assert precision.at_50 == pytest.approx(expected[0.5], abs=1e-6)
