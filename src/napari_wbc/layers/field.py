@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
-from napari.layers import Image, Shapes
+from napari.layers import Image, Layer, Shapes
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import as_rgb8, read_image
@@ -77,6 +77,13 @@ class FieldView:
         if self.binding is not None:
             self.binding.close()
             self.binding = None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """What it put into the viewer for slides from files, to be taken away with it."""
+        cells = self.binding.layer if self.binding else None
+        image = None if self._pixels else self.image_layer
+        return tuple(layer for layer in (cells, image) if layer is not None)
 
     def use_layer(self, layer: Image) -> Slide:
         """Show slides in an image layer; gives the slide it holds, of many fields if its reader said so.

@@ -79,7 +79,12 @@ class KeysDialog(QDialog):
             return
         try:
             name = self.new.text().strip()
-            self.taxonomy = grown(self._taxonomy.with_keys(keys), [name] if name else [])
+            taxonomy = grown(self._taxonomy.with_keys(keys), [name] if name else [])
+            if name and not taxonomy.classes[-1].key:
+                used = {*keys.values(), *TAKEN}
+                free = next((one for one in name.upper() if one.isalpha() and one not in used), "")
+                taxonomy = taxonomy.with_keys({**keys, name: free})
+            self.taxonomy = taxonomy
         except WbcError as error:
             self.wrong.setText(str(error))
         else:

@@ -62,7 +62,11 @@ def reopen(bench: Workbench, taxonomy: Taxonomy, project: OtherClasses | None) -
     """
     window, dock = bench.viewer.window, bench.parentWidget()
     name, area = getattr(dock, "name", ""), getattr(dock, "area", "right")
+    layers = (*bench.view.layers, *filter(None, [bench.explain.layer.layer]))
     window.remove_dock_widget(bench)
+    for layer in layers:
+        if layer in bench.viewer.layers:
+            bench.viewer.layers.remove(layer)
     fresh = type(bench)(bench.viewer, Session(taxonomy))
     window.add_dock_widget(fresh, name=name, area=area)
     if project is not None:
