@@ -263,7 +263,13 @@ def _check_images(workspace: Workspace, fields: Sequence[LabelledField]) -> None
             raise WbcError(
                 f"{field.path}: the project has {field.fov_id!r} in the slide {slide!r}; rename it."
             )
-        if (facts[slide].get(field.fov_id, (None, None, None))[2] or sha256_of(known.path)) != field.sha256:
+        try:
+            there_sha256 = facts[slide].get(field.fov_id, (None, None, None))[2] or sha256_of(known.path)
+        except OSError as error:
+            raise WbcError(
+                f"{known.path}: the project's image cannot be read ({error.strerror or error}); put it back."
+            ) from error
+        if there_sha256 != field.sha256:
             raise WbcError(
                 f"{field.path}: the project has another image as {field.fov_id!r}; rename one of them."
             )
