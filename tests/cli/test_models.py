@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_wbc.cli.models import models_app
-from napari_wbc.cli.options import in_use
+from napari_wbc.cli.options import detector_in_use, in_use
 from napari_wbc.errors import WeightsError
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.store import load_weights, save_weights
@@ -97,7 +97,9 @@ def test_commands_take_the_weights_in_use(child, call, capsys):
     call("adopt", "child")
     assert in_use(None) == str(child[1].path)
     assert "Classifier in use: [b]child 1" in capsys.readouterr().err
-    assert in_use(None, kind="detector") == "mask_rcnn"
+    assert detector_in_use("mask-rcnn") == "mask_rcnn"
+    assert detector_in_use("mask-rcnn", "blood_cells") == "blood_cells"
+    assert detector_in_use("hsv") is None
 
 
 def test_damaged_and_missing_models_are_told(call, child, library):

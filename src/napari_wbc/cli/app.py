@@ -22,7 +22,7 @@ from napari_wbc.cli.compare import compare
 from napari_wbc.cli.explain import explain
 from napari_wbc.cli.finetune import finetune
 from napari_wbc.cli.models import models_app
-from napari_wbc.cli.options import Device, Paths, Quiet, Weights, check_csv, in_use
+from napari_wbc.cli.options import Device, Paths, Quiet, Weights, check_csv, detector_in_use, in_use
 from napari_wbc.cli.progress import RESUMED, SOME_FILES_FAILED, drive
 from napari_wbc.cli.project import agreement, export
 from napari_wbc.cli.sets import set_app
@@ -145,7 +145,7 @@ def analyze(
     steps = analyze_steps(
         paths,
         detector=detector,
-        preset=in_use(preset, kind="detector") if detector == "mask-rcnn" else preset,
+        preset=detector_in_use(detector, preset),
         parameters={name: value for name, value in parameters.items() if value is not None},
         device=device,
         weights=in_use(weights),
@@ -231,7 +231,10 @@ def adapt(
     """
     from napari_wbc.pipeline.adapt import adapt_steps
 
-    steps = adapt_steps(paths, out, weights=in_use(weights), detector=detector, name=name, device=device)
+    preset, weights = detector_in_use(detector), in_use(weights)
+    steps = adapt_steps(
+        paths, out, weights=weights, detector=detector, preset=preset, name=name, device=device
+    )
     adapted = drive(steps, _errors(), quiet=quiet)
     print(f"Weights adapted to {adapted.cells} cells written to {adapted.weights}, their card beside them.")
     print(f"Use them: napari-wbc analyze ... --weights {shlex.quote(str(adapted.weights))}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from napari_wbc.cli.options import Device, Paths, Quiet, Weights, in_use
+from napari_wbc.cli.options import Device, Paths, Quiet, Weights, detector_in_use, in_use
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
 
 __all__ = ["explain"]
@@ -43,8 +43,9 @@ def explain(
     from napari_wbc.pipeline.explain import explain_files_steps
 
     question = Question(method, target, against, tuple(layer or ()), samples, seed)
+    preset, weights = detector_in_use(detector), in_use(weights)
     steps = explain_files_steps(
-        paths, out, question, detector=detector, weights=in_use(weights), device=device
+        paths, out, question, detector=detector, preset=preset, weights=weights, device=device
     )
     errors = Console(stderr=True)
     found = drive(steps, errors, quiet=quiet)

@@ -12,7 +12,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.weights.library import Library
 
-__all__ = ["Device", "Paths", "Project", "Quiet", "Weights", "check_csv", "in_use"]
+__all__ = ["Device", "Paths", "Project", "Quiet", "Weights", "check_csv", "detector_in_use", "in_use"]
 
 Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
 Project = Annotated[Path, typer.Argument(help="Project file (.wbc).", show_default=False)]
@@ -37,6 +37,11 @@ def check_csv(out: Path) -> None:
     if out.suffix.lower() != ".csv" or out.is_dir():
         raise WbcError(f"{out}: this is no CSV file; name one that ends in .csv.")
     make_folder(out.parent)
+
+
+def detector_in_use(detector: str, preset: str | None = None) -> str | None:
+    """The preset that a person named, or else the mask-rcnn weights in use; None for another detector."""
+    return in_use(preset, kind="detector") if detector == "mask-rcnn" else preset
 
 
 def in_use(weights: str | None, *, kind: str = "classifier") -> str:

@@ -226,6 +226,7 @@ def explain_files_steps(
     question: Question,
     *,
     detector: str = DEFAULT,
+    preset: str | None = None,
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
 ) -> Steps[Explanation]:
@@ -233,7 +234,7 @@ def explain_files_steps(
     out = Path(out)
     asked = _Asked(load_classifier(weights, device=device), question)
     analysis = yield from analyze_steps(
-        paths, detector=detector, weights=weights, device=device, skip=out / "overlays"
+        paths, detector=detector, preset=preset, weights=weights, device=device, skip=out / "overlays"
     )
     make_folder(out)
     (out / "heat.csv").unlink(missing_ok=True)  # it is of the run before, whose pictures go now
@@ -272,6 +273,7 @@ def explain(
     question: Question | None = None,
     *,
     detector: str = DEFAULT,
+    preset: str | None = None,
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
 ) -> Explanation:
@@ -286,8 +288,8 @@ def explain(
         cell with the share of its heat inside its outline.
     question : Question, optional
         Grad-CAM of the predicted class where None.
-    detector : str
-        Name of a detector.
+    detector, preset
+        Of :func:`~napari_wbc.pipeline.locate.make_detector`.
     weights : str or Path
         Name or file of the classifier's weights.
     device : str
@@ -300,7 +302,7 @@ def explain(
     """
     paths = [paths] if isinstance(paths, (str, Path)) else paths
     steps = explain_files_steps(
-        paths, out, question or Question(), detector=detector, weights=weights, device=device
+        paths, out, question or Question(), detector=detector, preset=preset, weights=weights, device=device
     )
     return run(steps)
 
