@@ -45,8 +45,8 @@ GEOMETRY = Augmentation(zoom=0.2, mix=0, gamma=0, saturation=0, blur=0, noise=0)
 PLAIN = Preset(anchors=0, sure=0)
 BASE = Recipe(
     name="kaggle",
-    epochs=5,
-    draws=3200,
+    epochs=10,
+    draws=4800,
     balance=0.0,
     ema=0.98,
     precision="bf16-mixed",
@@ -54,8 +54,9 @@ BASE = Recipe(
     augmentation=GEOMETRY,
 )
 LARGE = ("vgg16", "resnet50", "inception_v3", "mobilenet_v2", "densenet121", "xception", "res2net50")
-"""Cut short on a CPU: a fifth of the crops."""
-WITHOUT_NORM = ("youssef_1", "dclnn_max", "dclnn_average", "vgg16")
+"""Cut short on a CPU: a third of the crops."""
+BY_ADAM = {"dclnn_max": 1e-3, "dclnn_average": 1e-3, "vgg16": 3e-4} | dict.fromkeys(LARGE[1:], 1e-3)
+"""Learning rates of what AdamW alone trains, as Adam did for the published: Muon takes long on wide layers."""
 VIEWS = ("whole", "located", "anchors")
 
 
@@ -111,9 +112,9 @@ def plan(name: str, view: str) -> Recipe:
     """How an architecture is trained."""
     recipe = replace(BASE, architecture=name)
     if name in LARGE:
-        recipe = replace(recipe, epochs=1)
-    if name in WITHOUT_NORM:
-        recipe = replace(recipe, learning_rate=5e-4, matrix_rate=0.003)
+        recipe = replace(recipe, epochs=5, draws=3200)
+    if name in BY_ADAM:
+        recipe = replace(recipe, learning_rate=BY_ADAM[name], matrix_rate=0)
     if view == "anchors":
         recipe = replace(recipe, preset=Preset(), augmentation=Augmentation())
     return recipe
@@ -201,7 +202,7 @@ def main(finished: bool = False) -> None:
         leaks=[finding("kaggle")],
         notes=[
             "whole: the image squeezed to 72 x 72 pixels; located: cut around the cell; anchors: with "
-            "stain anchors and the default augmentation. 16,000 crops each, a fifth of that where cut short.",
+            "stain anchors and the default augmentation. 48,000 crops each, a third of that where cut short.",
             *([f"Not trained, for want of time: {', '.join(missing)}."] if missing else []),
             "Epochs are chosen and probabilities calibrated on a tenth of the training images, which are "
             "copies of the same fields as the others. The shipped weights are not in this table: they have "

@@ -17,7 +17,7 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline.evaluate import read_training_sets
-from napari_wbc.pipeline.finetune import finetune_detector_steps, finetune_steps
+from napari_wbc.pipeline.finetune import _with_val, finetune_detector_steps, finetune_steps
 from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.train.dataset import LabelledCell
 from napari_wbc.weights.card import taxonomy_of, training_images
@@ -135,6 +135,44 @@ def test_old_cells_are_none_of_those_that_are_held_out_or_new(tmp_path, weights)
     assert not held_out & training_images(card)
 
 
+def test_an_image_that_any_set_holds_for_testing_is_not_learnt(tmp_path, weights):
+    one = cell_set(tmp_path / "one", ["neutrophil", "monocyte"], n=12)
+    two = cell_set(tmp_path / "two", ["neutrophil"], n=12, splits=("test",))
+    known = cell_set(tmp_path / "known", ["monocyte"], n=4, splits=("test",))
+    held_out = {sha256_of(file) for file in two.rglob("*.png")}
+    assert held_out <= {sha256_of(file) for file in one.rglob("*.png")}
+    assert not held_out & training_images(tune([one, two], tmp_path / "a", weights, draws=8).card)
+    assert not held_out & training_images(tune([one], tmp_path / "b", weights, draws=8, old=[two]).card)
+    assert tune([one], tmp_path / "c", weights, old=[known]).card.provenance["recipe"]["keep"] == 0.5
+
+
+def test_a_detector_learns_no_image_that_another_set_holds_for_testing(monkeypatch, tmp_path):
+    learnt = []
+
+    def read_fields(cells, *_plan):
+        learnt.extend(cells)
+        yield from ()
+
+    monkeypatch.setattr("napari_wbc.pipeline.finetune.read_fields", read_fields)
+    monkeypatch.setattr("napari_wbc.pipeline.finetune.train_detector", lambda *_a, **_k: iter(()))
+    one = cell_set(tmp_path / "one", ["neutrophil", "monocyte"])
+    two = cell_set(tmp_path / "two", ["neutrophil"], splits=("test",))
+    run(finetune_detector_steps([one], tmp_path / "out", old=[two], device="cpu"))
+    assert {cell.label for cell in learnt} == {"monocyte"}
+
+
+def test_what_alone_shows_a_new_class_is_left_to_learn(tmp_path, weights):
+    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"])
+    (rare,) = cell_set(tmp_path / "rare", ["smudge cell"], n=1).rglob("*.png")
+    (mine / "train" / "smudge_cell").mkdir()
+    for name in "abcdefgh":  # whatever its name, and so its rank, is
+        file = rare.rename(mine / "train" / "smudge_cell" / f"{name}.png")
+        cells = _with_val(read_training_sets([mine]))
+        assert {cell.split for cell in cells if cell.label == "smudge cell"} == {"train"}
+        assert {cell.split for cell in cells} == {"train", "val"}
+        rare = file
+
+
 def test_valid_is_a_name_of_val(tmp_path, weights):
     mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"], splits=("train", "valid"))
     assert {cell.split for cell in read_training_sets([mine])} == {"train", "val"}
@@ -145,6 +183,8 @@ def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fiel
         LabelledCell(tmp_path / f"{i}.png", label, "train", "s", BBox(0, 0, 9, 9), complete=whole)
         for i, (label, whole) in enumerate([("monocyte", True), ("hairy cell", True), ("basophil", False)])
     ]
+    for cell in here:
+        cell.path.write_bytes(cell.label.encode())
     taken = []
     monkeypatch.setattr("napari_wbc.pipeline.finetune.read_training_sets", lambda _paths: tuple(here))
     monkeypatch.setattr("napari_wbc.pipeline.finetune.read_fields", lambda cells, *_a: taken.append(cells))
@@ -152,7 +192,7 @@ def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fiel
     notes = []
     with pytest.raises(TypeError):  # nothing to go on with
         notes += [step.note for step in steps]
-    assert [cell.label for cell in taken[0]] == ["monocyte", "leukocyte"] * 2
+    assert [cell.label for cell in taken[0]] == ["monocyte", "leukocyte"]  # and none twice
 
 
 def test_a_new_class_without_a_cell_is_refused(few, tmp_path, weights):

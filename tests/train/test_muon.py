@@ -177,3 +177,11 @@ def test_a_closure_is_called_with_gradients():
     before = network.wide.weight.detach().clone()
     assert optimizer.step(closure) == 0.25
     assert not torch.equal(network.wide.weight, before)
+
+
+def test_a_matrix_rate_of_0_leaves_all_to_adamw():
+    ours, theirs = Net(), Net()
+    trained(ours, MuonAdamW(ours, **OPTIONS | {"matrix_lr": 0}))
+    trained(theirs, torch.optim.AdamW(theirs.parameters(), 0.003, weight_decay=0.1))
+    for name, value in ours.state_dict().items():
+        torch.testing.assert_close(value, theirs.state_dict()[name])

@@ -294,7 +294,9 @@ def train_classifier(
     learning_rate: Annotated[
         float | None, typer.Option(min=1e-9, help="Of AdamW.", show_default="0.003")
     ] = None,
-    matrix_rate: Annotated[float | None, typer.Option(min=1e-9, help="Of Muon.", show_default="0.02")] = None,
+    matrix_rate: Annotated[
+        float | None, typer.Option(min=0, help="Of Muon; 0: AdamW alone.", show_default="0.02")
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="32-true or bf16-mixed.", show_default="32-true")
     ] = None,

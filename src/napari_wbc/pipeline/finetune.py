@@ -37,6 +37,8 @@ __all__ = ["FEWEST", "finetune_detector_steps", "finetune_steps", "run_folder"]
 
 FEWEST = 10
 """Labelled cells from which training goes on."""
+KEPT = 0.5
+"""Share of the old weights in the new ones, where no old cells are learnt again."""
 REPLAY = 2000
 """Cells of old training sets that are learnt again."""
 HELD_OUT = 6
@@ -70,16 +72,16 @@ def finetune_steps(
     Parameters
     ----------
     paths : sequence of path
-        Training sets. Their ``test`` cells are not looked at; where none is ``val``, one image in six chooses
-        the epoch.
+        Training sets. Images that one of them, or of ``old``, holds for testing are not looked at; where none
+        is ``val``, one image in six chooses the epoch.
     out : str or Path
         Folder of the weights, the card, the curves and the checkpoint; an interrupted run is resumed.
     start : str or Path
         Name or file of the classifier to go on from.
     old : sequence of path
         Training sets that it was trained on, of which ``replay`` cells are learnt again, so that the old
-        laboratory is not forgotten; images that ``paths`` have too, also for testing, are left out of these.
-        Without them a share of the old weights is kept in the new ones.
+        laboratory is not forgotten; images that ``paths`` have too are left out of these. Without them a
+        share of the old weights is kept in the new ones.
     replay : int
         Taken evenly over sources and classes.
     new_classes : sequence of str
@@ -109,7 +111,7 @@ def finetune_steps(
         {
             **CLASSIFIER,
             "name": f"{card.name}-tuned",
-            "keep": 0.0 if old else 0.5,
+            "keep": 0.0 if old else KEPT,
             "precision": "bf16-mixed",
             **recipe,
             "architecture": card.architecture,
@@ -121,31 +123,27 @@ def finetune_steps(
         },
         Preset,
     )
-    yield Progress("reading labels", 0, 0)
-    seen = _seen(paths)
-    if not seen:
-        raise WbcError("Every cell of these sets is kept for testing; export a slide with the split train.")
+    seen, earlier, images = yield from _learnable_steps(paths, old)
     new, left_out = relabelled(seen, taxonomy)
     if len(new) < FEWEST:
         raise WbcError(
             f"Fine-tuning needs {FEWEST} labelled cells or more, and there are {len(new)}; label more."
         )
-    learnt = {cell.label for cell in new}
+    new = _with_val(new)
+    learnt = {cell.label for cell in new if cell.split == "train"}
     if missing := [name for name in new_classes if name not in learnt]:
         raise WbcError(
-            f"No cell of these sets is labelled {', '.join(missing)}; label some, or add no such class."
+            f"No cell to learn from is labelled {', '.join(missing)}; label some in slides of the split "
+            "train, or add no such class."
         )
     if left_out:
         text = ", ".join(f"{n} {label}" for label, n in left_out.items())
         note = f"Left out, no class of {card.name} nor named as new: {text}."
         yield Progress("reading labels", 0, 0, note)
-    new = _with_val(new)
-    known = relabelled(_seen(old), taxonomy)[0] if old else []
-    held_out = [cell for cell in read_training_sets(paths) if cell.split == "test"] if old else []
+    known = _evenly(relabelled(earlier, taxonomy)[0], replay) if earlier else []
+    if not known and "keep" not in recipe:
+        plan = replace(plan, keep=KEPT)
     make_folder(Path(out))
-    images = yield from hashed_steps((*new, *known, *held_out), "reading images")
-    taken = {images[cell.path] for cell in (*new, *held_out)}
-    known = _evenly([cell for cell in known if images[cell.path] not in taken], replay)
     yield Progress("reading labels", 0, 0, _counted(new, known))
     cells = sorted((*new, *known), key=lambda cell: (str(cell.path), cell.cell_id))
     data = yield from cut_training_crops(cells, taxonomy.names, plan.preset, room=ROOM)
@@ -198,8 +196,7 @@ def finetune_detector_steps(
         DetectorPreset,
     )
     make_folder(Path(out))
-    yield Progress("reading labels", 0, 0)
-    new, known = _seen(paths), _seen(old)
+    new, known, _images = yield from _learnable_steps(paths, old)
     if partly := {cell.path for cell in (*new, *known) if not cell.complete}:
         note = f"Left out, with cells that nobody reviewed: {len(partly)} fields."
         yield Progress("reading labels", 0, 0, note)
@@ -230,23 +227,48 @@ def _augmentation(card: ModelCard) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k in known} if isinstance(values, dict) else {}
 
 
-def _seen(paths: Sequence[str | Path]) -> list[LabelledCell]:
-    """The cells that training may look at."""
-    return [cell for cell in read_training_sets(paths) if cell.split != "test"]
+def _learnable_steps(
+    paths: Sequence[str | Path], old: Sequence[str | Path]
+) -> Steps[tuple[list[LabelledCell], list[LabelledCell], dict[Path, str]]]:
+    """The cells of new sets and of old ones that training may look at, and the sha256 of their images.
+
+    An image that any of the sets holds for testing is in neither, one of the new sets not in the old.
+    """
+    yield Progress("reading labels", 0, 0)
+    new, known = read_training_sets(paths), read_training_sets(old)
+    images = yield from hashed_steps((*new, *known), "reading images")
+    tested = {images[cell.path] for cell in (*new, *known) if cell.split == "test"}
+    seen = [cell for cell in new if images[cell.path] not in tested]
+    if not seen:
+        raise WbcError("Every cell of these sets is kept for testing; export a slide with the split train.")
+    if n := len({images[cell.path] for cell in new if cell.split != "test"} & tested):
+        note = f"Left out, kept for testing in another of these sets: {n} images."
+        yield Progress("reading labels", 0, 0, note)
+    taken = tested | {images[cell.path] for cell in new}
+    return seen, [cell for cell in known if images[cell.path] not in taken], images
 
 
 def _with_val(cells: Sequence[LabelledCell]) -> list[LabelledCell]:
     """The cells with a val split, if need be of one image in six; the choice is that of the names.
 
-    Of fewer than six images cells are taken in place of images.
+    Of fewer than six images cells are taken in place of images. What alone shows a class is left to learn.
     """
     if any(cell.split == "val" for cell in cells):
         return list(cells)
     keys = [cell.path.name for cell in cells]
     if len(set(keys)) < HELD_OUT:
         keys = [f"{cell.path.name} {cell.box}" for cell in cells]
-    ranked = sorted(set(keys), key=lambda key: hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())
-    held_out = set(ranked[: max(1, round(len(ranked) / HELD_OUT))])
+    shown: dict[str, set[str]] = {}
+    for cell, key in zip(cells, keys, strict=True):
+        shown.setdefault(key, set()).add(cell.label)
+    left = Counter(label for labels in shown.values() for label in labels)
+    ranked = sorted(shown, key=lambda key: hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())
+    held_out: set[str] = set()
+    for key in ranked:
+        if len(held_out) < max(1, round(len(shown) / HELD_OUT)) and all(left[one] > 1 for one in shown[key]):
+            held_out.add(key)
+            left.subtract(shown[key])
+    held_out = held_out or set(ranked[:1])
     return [
         replace(cell, split="val" if key in held_out else "train")
         for cell, key in zip(cells, keys, strict=True)

@@ -75,7 +75,8 @@ class Recipe:
         fill a batch is left.
     learning_rate, matrix_rate, weight_decay : float
         Of :class:`~napari_wbc.train.muon.MuonAdamW`; the rates warm up over the first epoch, then fall as a
-        cosine.
+        cosine. A ``matrix_rate`` of 0 leaves all to AdamW, where Muon takes long: dense layers of
+        thousands of inputs.
     label_smoothing : float
         Share of a label that is spread over all classes, 0 to 1.
     mixup : float
@@ -120,8 +121,8 @@ class Recipe:
         check_run(self.name, self.precision)
         check_mode(self.mode)
         check_network(self.architecture)
-        if not (self.learning_rate > 0 and self.matrix_rate > 0):
-            raise WbcError("The learning rates must be above 0.")
+        if not (self.learning_rate > 0 and self.matrix_rate >= 0):
+            raise WbcError("The learning rate must be above 0, and that of matrices 0 or more.")
         if not 0 <= self.keep <= (1 if self.start else 0):
             raise WbcError("keep is a share, 0 to 1, of the weights that training starts from; name these.")
         if self.freeze and not self.start:

@@ -27,7 +27,8 @@ class MuonAdamW(torch.optim.AdamW):
     lr : float
         Of AdamW.
     matrix_lr : float
-        Of Muon. :func:`~napari_wbc.train.checkpoint.set_rate` keeps its ratio to ``lr``.
+        Of Muon; 0 leaves all parameters to AdamW. :func:`~napari_wbc.train.checkpoint.set_rate` keeps its
+        ratio to ``lr``.
     weight_decay : float
         Of both.
     momentum : float
@@ -45,8 +46,8 @@ class MuonAdamW(torch.optim.AdamW):
     ) -> None:
         head = {id(p) for p in getattr(network, "head", nn.Identity()).parameters()}
         wanted = [p for p in network.parameters() if p.requires_grad]
-        matrices = [p for p in wanted if p.ndim > 1 and id(p) not in head]
-        others = [p for p in wanted if p.ndim <= 1 or id(p) in head]
+        matrices = [p for p in wanted if matrix_lr and p.ndim > 1 and id(p) not in head]
+        others = [p for p in wanted if not matrix_lr or p.ndim <= 1 or id(p) in head]
         groups: list[dict[str, Any]] = [{"params": others, "matrix": False, "scale": 1.0}]
         if matrices:
             groups.append({"params": matrices, "matrix": True, "scale": matrix_lr / lr, "lr": matrix_lr})
