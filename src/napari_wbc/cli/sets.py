@@ -119,11 +119,7 @@ def import_set(
     classes = read_taxonomy(taxonomy) if taxonomy else None
     steps = import_set_steps(path, project, mapping=mapping, taxonomy=classes, written_as=written_as)
     done = drive(steps, Console(stderr=True), quiet=quiet)
-    print(f"{done.cells} cells of {len(done.slides)} slides imported into {done.project}")
-    if done.unreviewed:
-        print(f"{done.unreviewed} more cells come as a model called them; --map changes no prediction")
-    if done.left_out:
-        print(f"{done.left_out} cells left out")
+    print(done.told)
     _failed([failure.message for failure in done.failures])
 
 

@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from napari_wbc.classify.preset import Preset
-from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.imaging.read import read_image
+from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell
-from napari_wbc.model.geometry import BBox, iou_matrix
+from napari_wbc.model.geometry import iou_matrix
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.pipeline.analyze import Failure
+from napari_wbc.pipeline.incoming import (
+    PARTLY_KEY,
+    SPLIT_KEY,
+    There,
+    check_images,
+    farthest,
+    has_splits,
+    kept_steps,
+    partly_labelled,
+    placed_steps,
+    splits_of,
+)
 from napari_wbc.storage.rounds import SetContent, read_set
 from napari_wbc.storage.unpack import unpacked
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
-from napari_wbc.storage.workspace.images import sha256_of
-from napari_wbc.train.dataset import one_cell_box
 
 __all__ = [
     "ImportedSet",
     "Incoming",
     "import_set_steps",
     "look_steps",
-    "partly_labelled",
-    "splits_of",
     "suggested_class",
 ]
 
@@ -47,10 +49,10 @@ SAME = 0.9
 """IoU from which a box is that of a cell that is there already."""
 LEFT_OUT = ""
 """What a label becomes that is not wanted."""
-SPLIT_KEY = "splits"
-"""Under which a project keeps the splits of slides that came with them."""
-PARTLY_KEY = "partly_labelled"
-"""Under which it keeps the fields that came with cells missing."""
+NO_LEUKOCYTE = frozenset(
+    {"rbc", "red blood cell", "red cell", "erythrocyte", "plt", "platelet", "thrombocyte"}
+)
+"""Left out, these leave a field fully labelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,14 @@ class ImportedSet:
     unreviewed: int
     failures: tuple[Failure, ...]
 
+    @property
+    def told(self) -> str:
+        """One line that says so."""
+        text = f"{self.cells} cells of {len(self.slides)} slides imported into {self.project}"
+        if self.unreviewed:
+            text += f"; {self.unreviewed} more come as a model called them, which no mapping changes"
+        return f"{text}; {self.left_out} left out" if self.left_out else text
+
 
 def suggested_class(label: str, taxonomy: Taxonomy) -> str | None:
     """The class that a data set means by a label, None where that is not clear.
@@ -105,11 +115,22 @@ def suggested_class(label: str, taxonomy: Taxonomy) -> str | None:
     >>> suggested_class("Eosinophils", EIGHT_CLASSES), suggested_class("WBC", EIGHT_CLASSES)
     ('eosinophil', None)
     """
-    plain = re.sub(r"[\s_-]+", " ", label).strip().casefold()
-    for name in (label, plain, plain.removesuffix("s"), SPELLINGS.get(plain, "")):
+    plain = _plain(label)
+    for name in (label, re.sub(r"[\s_-]+", " ", label).strip().casefold(), plain, SPELLINGS.get(plain, "")):
         if (found := taxonomy.class_of(name)) is not None:
             return found
     return None
+
+
+def _plain(label: str) -> str:
+    """A label in small letters and in the singular.
+
+    Examples
+    --------
+    >>> _plain("Red_Blood-Cells")
+    'red blood cell'
+    """
+    return re.sub(r"[\s_-]+", " ", label).strip().casefold().removesuffix("s")
 
 
 def look_steps(
@@ -180,43 +201,65 @@ def import_set_steps(
     project = Path(project)
     yield Progress("reading the set", 0, 0)
     with _read(Path(path), written_as) as content:
-        classes = _classes(project, taxonomy)
+        there = There.read(project)
+        classes = _classes(project, there.taxonomy, taxonomy)
         wanted = _mapped(_incoming(content, classes), mapping or {}, classes, path)
-        fields, failures = yield from _checked_steps(content)
-        workspace = _project(project, classes)
+        fields, failures = yield from placed_steps(content, there)
+        check_images(Path(path), fields, there)
+        fresh: list[Path] = []
+        workspace = _project(project, classes) if project.exists() else None
         try:
-            _check_images(workspace, fields)
-            if _is_zip(Path(path)):
-                fields = yield from _kept_steps(fields, project.with_name(f"{project.stem}-images"))
-            slides = {field.slide: field.split for field in fields}
-            if content.made or {field.split for field in content.fields} != {"train"}:
-                workspace.put(SPLIT_KEY, slides | splits_of(workspace))
-            partly = {f.fov_id for f in fields if not f.complete or any(not wanted[c.label] for c in f.cells)}
-            if partly:
-                workspace.put(PARTLY_KEY, sorted(partly | partly_labelled(workspace)))
+            try:
+                if _is_zip(Path(path)):
+                    fields = yield from kept_steps(fields, project.with_name(f"{project.stem}-images"), fresh)
+                workspace = workspace or _project(project, classes)
+            except BaseException:
+                _remove(fresh)
+                raise
             # No pause between slides: all of them are in, or none that a person could have stopped before.
-            cells = sum(
-                _write(workspace, slide, [f for f in fields if f.slide == slide], wanted, content.name)
-                for slide in slides
-            )
+            if has_splits(content):
+                workspace.put(SPLIT_KEY, _sides(fields) | splits_of(workspace))
+            workspace.put(PARTLY_KEY, sorted(_partly(fields, wanted, there, partly_labelled(workspace))))
+            cells = _write(workspace, fields, wanted, content.name)
         finally:
-            workspace.close()
+            if workspace is not None:
+                workspace.close()
     every = [cell for field in fields for cell in field.cells]
     left_out = sum(wanted[cell.label] == LEFT_OUT for cell in every)
     unreviewed = sum(_by_model(cell) and wanted[cell.label] != LEFT_OUT for cell in every)
-    return ImportedSet(project, tuple(sorted(slides)), cells - unreviewed, left_out, unreviewed, failures)
+    slides = tuple(sorted({field.slide for field in fields}))
+    return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures)
 
 
-def splits_of(workspace: Workspace) -> dict[str, str]:
-    """The splits of the slides of a project that came with them from a training set."""
-    told = workspace.get(SPLIT_KEY)
-    return {str(slide): side for slide, side in told.items() if side in SPLITS} if told else {}
+def _sides(fields: Sequence[LabelledField]) -> dict[str, str]:
+    """The split of each slide; that of an image which keeps another one does not count if it is nearer."""
+    sides: dict[str, str] = {}
+    for field in fields:
+        sides[field.slide] = farthest(field.split, sides.get(field.slide, ""))
+    return sides
 
 
-def partly_labelled(workspace: Workspace) -> frozenset[str]:
-    """Fields of a project that came with cells that nobody had reviewed, or that were left out."""
-    told = workspace.get(PARTLY_KEY)
-    return frozenset(map(str, told)) if told else frozenset()
+def _partly(
+    fields: Sequence[LabelledField], wanted: Mapping[str, str], there: There, before: frozenset[str]
+) -> frozenset[str]:
+    """Fields of which cells are missing, in the project as it will be."""
+    whole = {
+        field.fov_id
+        for field in fields
+        if field.complete
+        and all(wanted[cell.label] or _plain(cell.label) in NO_LEUKOCYTE for cell in field.cells)
+    }
+    # Of a field that is there already, the project's own cells tell.
+    return before - whole | {field.fov_id for field in fields} - whole - there.fields.keys()
+
+
+def _remove(fresh: Sequence[Path]) -> None:
+    """Take away what was made, folders last."""
+    for path in reversed(fresh):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_zip(path: Path) -> bool:
@@ -235,44 +278,15 @@ def _read(path: Path, written_as: str) -> Iterator[SetContent]:
         yield replace(read_set(only, written_as), name=path.stem)
 
 
-def _classes(project: Path, taxonomy: Taxonomy | None) -> Taxonomy:
+def _classes(project: Path, known: Taxonomy | None, taxonomy: Taxonomy | None) -> Taxonomy:
     """Classes of the project that is there, or of the one that will be."""
-    if not project.exists():
+    if known is None:
         return taxonomy or EIGHT_CLASSES
-    workspace = open_workspace(project, read_only=True)
-    try:
-        known = workspace.taxonomy
-    finally:
-        workspace.close()
     if taxonomy is not None and taxonomy.names != known.names:
         raise WbcError(
             f"{project}: its classes are {', '.join(known.names)}; import by them, or name another."
         )
     return known
-
-
-def _check_images(workspace: Workspace, fields: Sequence[LabelledField]) -> None:
-    """Refuse a field that the project has with another image, before anything is written."""
-    there = {f.fov_id: (slide.name, f) for slide in workspace.slides() for f in slide.fields}
-    facts = {slide: workspace.image_facts(slide) for slide in {name for name, _ in there.values()}}
-    for field in fields:
-        slide, known = there.get(field.fov_id, ("", None))
-        if known is None:
-            continue
-        if slide != field.slide:
-            raise WbcError(
-                f"{field.path}: the project has {field.fov_id!r} in the slide {slide!r}; rename it."
-            )
-        try:
-            there_sha256 = facts[slide].get(field.fov_id, (None, None, None))[2] or sha256_of(known.path)
-        except OSError as error:
-            raise WbcError(
-                f"{known.path}: the project's image cannot be read ({error.strerror or error}); put it back."
-            ) from error
-        if there_sha256 != field.sha256:
-            raise WbcError(
-                f"{field.path}: the project has another image as {field.fov_id!r}; rename one of them."
-            )
 
 
 def _project(path: Path, taxonomy: Taxonomy) -> Workspace:
@@ -306,95 +320,46 @@ def _mapped(
     return {label: name or LEFT_OUT for label, name in wanted.items()}
 
 
-def _checked_steps(content: SetContent) -> Steps[tuple[list[LabelledField], tuple[Failure, ...]]]:
-    """Fields whose image can be read, with slide, id and sha256."""
-    fields: list[LabelledField] = []
-    failures: list[Failure] = []
-    sides: dict[str, set[str]] = {}
-    for field in content.fields:
-        sides.setdefault(field.slide or content.name, set()).add(field.split)
-    for done, field in enumerate(content.fields, start=1):
-        note = ""
-        try:
-            image = read_image(field.path)
-            slide, sha256 = field.slide or content.name, sha256_of(field.path)
-            if len(sides[slide]) > 1:  # a slide is on one side
-                slide = f"{slide} ({field.split})"
-            # An id that comes without a slide is a file's name, which another set may have too.
-            fov_id = field.fov_id if field.slide and field.fov_id else f"{slide}/{field.name}"
-            cells = tuple(_boxed(cell, field, image) for cell in field.cells)
-            path = field.path.resolve()
-            fields.append(replace(field, slide=slide, fov_id=fov_id, path=path, sha256=sha256, cells=cells))
-        except (ReadError, OSError) as error:
-            note = str(error)
-            failures.append(Failure(field.path, note))
-        yield Progress("reading images", done, len(content.fields), note)
-    if not fields:
-        raise WbcError(f"{content.name}: none of its images can be read; see {failures[0].message}")
-    return fields, tuple(failures)
-
-
-def _boxed(cell: Cell, field: LabelledField, image: npt.NDArray[np.uint8]) -> Cell:
-    """The cell of an image that shows one, and of which no box is known, where it is located."""
-    whole = BBox(0, 0, field.height, field.width)
-    if len(field.cells) > 1 or cell.detection.bbox != whole or cell.detection.outline is not None:
-        return cell
-    return replace(cell, detection=replace(cell.detection, bbox=one_cell_box(image, Preset())))
-
-
-def _kept_steps(fields: Sequence[LabelledField], folder: Path) -> Steps[list[LabelledField]]:
-    """The fields with their images in a folder that stays; what was copied goes again if not all can be."""
-    kept: list[LabelledField] = []
-    fresh: list[Path] = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for done, field in enumerate(fields, start=1):
-            path = folder / field.name
-            if path.exists() and sha256_of(path) != field.sha256:
-                path = folder / f"{field.sha256[:8]}-{field.name}"
-            if not path.exists() or sha256_of(path) != field.sha256:
-                fresh.append(path)
-                shutil.copyfile(field.path, path)
-            kept.append(replace(field, path=path.resolve()))
-            yield Progress("copying images", done, len(fields))
-    except (OSError, GeneratorExit) as error:
-        for path in fresh:
-            path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise WbcError(f"{folder}: images cannot be copied there ({error.strerror or error}).") from error
-        raise
-    return kept
-
-
 def _write(
-    workspace: Workspace, name: str, fields: list[LabelledField], wanted: Mapping[str, str], source: str
+    workspace: Workspace, fields: Sequence[LabelledField], wanted: Mapping[str, str], source: str
 ) -> int:
-    """Put the fields of one slide into a project; how many cells they label there."""
-    there = {f.fov_id: f for s in workspace.slides() if s.name == name for f in s.fields}
-    fresh = {f.fov_id: FieldOfView(f.fov_id, f.path) for f in fields if f.fov_id not in there}
-    workspace.put_slide(Slide(name, (*there.values(), *fresh.values())))
-    old = workspace.table(name)
-    new, labelled = old, 0
-    for field in fields:
-        cells = [
-            _labelled(cell, field.fov_id, wanted[cell.label], source)
-            for cell in field.cells
-            if wanted[cell.label] != LEFT_OUT
-        ]
-        labelled += len(cells)
-        new = new.with_cells(_merged(new, field.fov_id, cells))
-    step = Step(workspace.last + 1, f"import {source}", "import", diff(old, new), when=now())
-    if step.change:
-        workspace.write(name, [step])
-    workspace.put_image_facts(
-        [
-            {"key": f.fov_id, "size": s.st_size, "modified": s.st_mtime_ns, "sha256": f.sha256}
-            for f in fields
-            if f.fov_id in fresh
-            for s in (f.path.stat(),)
-        ]
-    )
+    """Put fields into a project, slide by slide; how many cells they label there."""
+    slides = {slide.name: slide for slide in workspace.slides()}
+    ids = {cell_id: name for name in slides for cell_id in workspace.table(name)}
+    labelled = 0
+    for name in dict.fromkeys(field.slide for field in fields):
+        here = [field for field in fields if field.slide == name]
+        there = {f.fov_id: f for f in slides[name].fields} if name in slides else {}
+        fresh = {f.fov_id: FieldOfView(f.fov_id, f.path) for f in here if f.fov_id not in there}
+        workspace.put_slide(Slide(name, (*there.values(), *fresh.values())))
+        old = new = workspace.table(name)
+        for field in here:
+            cells = [
+                _labelled(cell, field.fov_id, wanted[cell.label], source)
+                for cell in field.cells
+                if wanted[cell.label] != LEFT_OUT
+            ]
+            labelled += len(cells)
+            cells = [cell if ids.get(cell.cell_id, name) == name else _renamed(cell) for cell in cells]
+            new = new.with_cells(_merged(new, field.fov_id, cells))
+        ids |= dict.fromkeys(new, name)
+        step = Step(workspace.last + 1, f"import {source}", "import", diff(old, new), when=now())
+        if step.change:
+            workspace.write(name, [step])
+        workspace.put_image_facts(
+            [
+                {"key": f.fov_id, "size": s.st_size, "modified": s.st_mtime_ns, "sha256": f.sha256}
+                for f in here
+                if f.fov_id in fresh
+                for s in (f.path.stat(),)
+            ]
+        )
     return labelled
+
+
+def _renamed(cell: Cell) -> Cell:
+    """The cell with an id of its own, where another slide has a cell of that id."""
+    return replace(cell, cell_id=Cell.new(cell.fov_id, cell.detection).cell_id)
 
 
 def _by_model(cell: Cell) -> bool:
@@ -417,14 +382,12 @@ def _merged(table: CellTable, fov_id: str, cells: list[Cell]) -> list[Cell]:
     taken: set[str] = set()
     found: list[Cell] = []
     for cell, row in zip(cells, overlaps, strict=True):
-        known = table.get(cell.cell_id)
-        if known is None and len(row) and row.max() >= SAME:
-            known = here[int(row.argmax())]
-        if known is not None and known.cell_id not in taken and known.fov_id == fov_id:
+        known = namesake = table.get(cell.cell_id)
+        if namesake is None or namesake.fov_id != fov_id:
+            known = here[int(row.argmax())] if len(row) and row.max() >= SAME else None
+        if known is not None and known.cell_id not in taken:
             taken.add(known.cell_id)
             found.append(known.annotated(cell.annotation) if cell.annotation else known)
         else:
-            found.append(
-                cell if known is None else replace(cell, cell_id=Cell.new(fov_id, cell.detection).cell_id)
-            )
+            found.append(cell if namesake is None else _renamed(cell))
     return found

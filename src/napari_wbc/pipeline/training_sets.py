@@ -20,7 +20,7 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, Taxonomy
 from napari_wbc.model.training_set import SPLITS, LabelledField, split_of
 from napari_wbc.pipeline.analyze import Failure
-from napari_wbc.pipeline.import_set import partly_labelled, splits_of
+from napari_wbc.pipeline.incoming import farthest, partly_labelled, splits_of
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.guard import image_size
 from napari_wbc.storage.rounds import CROPS, newest_round, read_set, write_round_steps
@@ -110,8 +110,7 @@ def export_set_steps(
     if not projects:
         raise WbcError("No project given; name at least one project file.")
     out = Path(out)
-    before = _before(out, written_as)
-    sides = {field.slide: field.split for field in before}
+    before, sides = _before(out, written_as)
     images = {field.sha256: field.split for field in before}
     found: dict[str, LabelledField] = {}
     failures: list[Failure] = []
@@ -120,12 +119,16 @@ def export_set_steps(
     classes: list[str] = []
     opened = [_opened(project, slides, reading) for project in projects]
     _check_named("slide", slides, [name for one in opened for name in one.slides])
+    imported: dict[str, str] = {}
+    for one in opened:
+        imported |= {name: farthest(side, imported.get(name, "")) for name, side in one.imported.items()}
     _check_named("reading", [reading] if reading else [], [name for one in opened for name in one.readings])
     for one in opened:
         classes += [name for name in one.taxonomy.names if name not in classes]
         for slide, table, facts in one.tables:
             usual = split_of(slide.name) if split == BY_SLIDE else split
-            side = sides.setdefault(slide.name, one.imported.get(slide.name, usual))
+            side = farthest(sides.get(slide.name, ""), imported.get(slide.name, "")) or usual
+            sides[slide.name] = side
             known = {fov: sha256 for fov, (_size, _time, sha256) in facts.items()}
             taken |= {(slide.name, field.fov_id) for field in slide.fields}
             steps = _fields_steps(slide, table, known, side, one, reviewed=reviewed, left_out=left_out)
@@ -142,13 +145,14 @@ def export_set_steps(
         raise WbcError(
             "No reviewed cell in these projects; label cells first, or export the model's labels too."
         )
-    fields = _named((*stay, *found.values()))
+    fields = _named(_by_one_id((*stay, *found.values())))
     made = {
         "program": f"napari-wbc {__version__}",
         "when": now(),
         "projects": [Path(project).name for project in projects],
         "reading": reading,
         "reviewed_only": reviewed,
+        "slides": sides,
         "use": RESEARCH_USE,
     }
     folder = yield from write_round_steps(
@@ -164,19 +168,27 @@ def export_set_steps(
     )
 
 
-def _before(out: Path, written_as: str) -> tuple[LabelledField, ...]:
-    """Fields of the round before, where their images are now, as another tool may have changed them."""
+def _before(out: Path, written_as: str) -> tuple[tuple[LabelledField, ...], dict[str, str]]:
+    """Fields of the round before, as another tool may have changed them, and the sides of its slides."""
     newest = newest_round(out)
     if newest is None:
-        return ()
+        return (), {}
     manifest = read_manifest(newest)
     if manifest.made.get("written_as") == CROPS:  # of which the fields are known only from there
         if written_as != CROPS:
             raise WbcError(
                 f"{newest}: this set holds crops and no fields; choose another folder, or {CROPS}."
             )
-        return manifest.fields
-    return read_set(newest).fields
+        fields = manifest.fields
+    else:
+        fields = read_set(newest).fields
+    found: dict[str, set[str]] = {}
+    for field in fields:
+        found.setdefault(field.slide, set()).add(field.split)
+    told = manifest.made.get("slides")
+    known = told if isinstance(told, dict) else {}
+    # An image that keeps its side does not take its slide along.
+    return fields, {s: known[s] if known.get(s) in here else farthest(*here) for s, here in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +227,23 @@ def _sided(
     field: LabelledField, before: Mapping[str, str], found: Mapping[str, LabelledField]
 ) -> LabelledField:
     """The field on the side of its image: in the round before, or else that farthest from train here."""
-    sides = [field.split, *(one.split for one in (found.get(field.sha256),) if one)]
-    return replace(field, split=before.get(field.sha256) or max(sides, key=SPLITS.index))
+    twin = found.get(field.sha256)
+    side = before.get(field.sha256) or farthest(field.split, twin.split if twin else "")
+    return replace(field, split=side)
+
+
+def _by_one_id(fields: Iterable[LabelledField]) -> list[LabelledField]:
+    """The fields; a cell whose id another field has already, as crops of one project may, gets its own."""
+    taken: set[str] = set()
+    found: list[LabelledField] = []
+    for field in fields:
+        cells = tuple(
+            replace(cell, cell_id=f"{cell.cell_id}-{field.sha256[:8]}") if cell.cell_id in taken else cell
+            for cell in field.cells
+        )
+        taken |= {cell.cell_id for cell in cells}
+        found.append(replace(field, cells=cells))
+    return found
 
 
 def _check_named(what: str, wanted: Sequence[str], there: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["beside", "make_folder", "within", "write_bytes", "write_text"]
+__all__ = ["beside", "copied", "make_folder", "within", "write_bytes", "write_text"]
 
 
 @contextmanager
@@ -22,6 +23,19 @@ def beside(path: Path) -> Iterator[Path]:
     finally:
         if part.exists():
             part.unlink()
+
+
+def copied(source: Path, target: Path) -> None:
+    """Copy a file; the target is whole whenever it is there.
+
+    Raises
+    ------
+    OSError
+        If it cannot be copied.
+    """
+    with beside(target) as part:
+        shutil.copyfile(source, part)
+        part.replace(target)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -19,6 +19,8 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.model.cell import Annotation, Cell
+from napari_wbc.model.geometry import Outline, iou_matrix
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.atomic import make_folder
@@ -32,6 +34,8 @@ __all__ = ["CROPS", "FORMATS", "SetContent", "newest_round", "read_set", "write_
 Pixels = Callable[[LabelledField], npt.NDArray[np.uint8]]
 _ROUND = re.compile(r"round-([1-9]\d{0,5})")
 _PART = ".part"
+SAME = 0.9
+"""IoU from which a box is that of a cell that was there; formats round."""
 CROPS = "image-folder"
 """The format that holds crops and no fields."""
 
@@ -223,6 +227,8 @@ def _take(known: Path | None, field: LabelledField, target: Path) -> None:
             if field.sha256 and sha256_of(target) != field.sha256:
                 raise ReadError(f"{field.path}: not the image that was labelled any more; put that back.")
     except OSError as error:
+        if error.filename != str(field.path):
+            raise  # the disk is full, for instance
         raise ReadError(f"{field.path}: the image cannot be copied ({error.strerror or error}).") from error
 
 
@@ -234,6 +240,8 @@ def _take_crops(before: Path, field: LabelledField, part: Path) -> None:
         try:
             _link(source, target)
         except OSError as error:
+            if error.filename != str(source):
+                raise
             raise ReadError(
                 f"{source}: this crop cannot be copied ({error.strerror or error}); put it back."
             ) from error
@@ -297,7 +305,7 @@ def read_set(path: Path, written_as: str = "") -> SetContent:
     )
     if kind not in FORMATS:
         raise WbcError(f"{path}: no format {kind!r}; choose one of: {', '.join(FORMATS)}.")
-    if manifest and kind != CROPS and not check_files(root, manifest):
+    if manifest and kind != CROPS and not _changed(root, manifest):
         fields = manifest.fields
     else:
         fields = FORMATS[kind].read(root)
@@ -314,15 +322,58 @@ def _manifest(root: Path) -> Manifest | None:
     return read_manifest(root) if (root / MANIFEST).is_file() else None
 
 
+def _changed(root: Path, manifest: Manifest) -> bool:
+    """Whether another tool changed a set; an image that is missing alone is no change of labels."""
+    images = {field.path for field in manifest.fields}
+    return any((root / name) not in images or (root / name).exists() for name in check_files(root, manifest))
+
+
 def _completed(fields: Sequence[LabelledField], manifest: Manifest) -> tuple[LabelledField, ...]:
     """Fields that another tool may have changed, with what only the manifest knows of them."""
     known = {field.name: field for field in manifest.fields}
     return tuple(
-        replace(field, slide=own.slide, fov_id=own.fov_id, sha256=own.sha256, complete=own.complete)
+        replace(
+            field,
+            slide=own.slide,
+            fov_id=own.fov_id,
+            sha256=own.sha256,
+            complete=own.complete,
+            cells=_known_cells(field.cells, own.cells),
+        )
         if (own := known.get(field.name))
         else field
         for field in fields
     )
+
+
+def _known_cells(cells: Sequence[Cell], known: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The cells of a field; those that were there, by id or box, are as they were but for the label."""
+    left = {cell.cell_id: cell for cell in known}
+    ids = {cell.cell_id for cell in cells}
+    found: list[Cell] = []
+    for cell in cells:
+        own = left.get(cell.cell_id)
+        if own is None and (others := [one for one in left.values() if one.cell_id not in ids]):
+            overlaps = iou_matrix([cell.detection.bbox], [one.detection.bbox for one in others])[0]
+            own = others[int(overlaps.argmax())] if overlaps.max() >= SAME else None
+        if own is None:
+            found.append(cell)
+            continue
+        del left[own.cell_id]
+        if iou_matrix([cell.detection.bbox], [own.detection.bbox])[0, 0] < SAME:
+            own = own.moved(cell.detection)
+        elif not _same_outline(cell.detection.outline, own.detection.outline):
+            own = replace(own, detection=cell.detection)
+        found.append(own if own.label == cell.label else own.annotated(Annotation(cell.label)))
+    return tuple(found)
+
+
+def _same_outline(read: Outline | None, known: Outline | None) -> bool:
+    """Whether an outline is the one that was written: the format has none, or rounded its vertices."""
+    if read is None or known is None:
+        return read is None
+    shape = len(read.vertices), len(known.vertices)
+    return shape[0] == shape[1] and bool(np.allclose(read.vertices, known.vertices, rtol=0, atol=0.5))
 
 
 def _told_format(root: Path, path: Path) -> str:

@@ -297,7 +297,7 @@ class TrainPanel(QWidget):
 
     def _on_imported(self, done: ImportedSet) -> None:
         failed = f"; {len(done.failures)} fields failed" if done.failures else ""
-        self.said.emit(f"{done.cells} cells of {len(done.slides)} slides in {done.project}{failed}")
+        self.said.emit(f"{done.told}{failed}")
         self.project_wanted.emit(done.project)
 
     def _on_tuned(self, start: str, trained: Any) -> None:
