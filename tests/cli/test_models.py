@@ -129,3 +129,10 @@ def test_remove(call, child, library):
     shutil.rmtree(library.folder / "removed")
     with pytest.raises(WeightsError, match="no model 'tiny'"):
         call("remove", "tiny")
+
+
+def test_commands_tell_that_the_adopted_model_is_missing(child, call, capsys):
+    call("adopt", "child")
+    child[1].path.unlink()
+    assert in_use(None) == "cdnn"
+    assert "was adopted but is missing" in capsys.readouterr().err

@@ -195,9 +195,10 @@ def test_lime_draws_of_its_own_while_others_draw(cdnn):
         thread.join()
 
 
-def test_a_few_pixels_do_not_outshine_the_rest(cdnn):
+@pytest.mark.parametrize("sure", [0.0, 1.1])
+def test_a_few_pixels_do_not_outshine_the_rest(sure, cdnn):
     for method in HOTTEST:
-        heat = Attributor(cdnn, SIZE).heat(X, TARGET, NONE, question(method))
+        heat = Attributor(cdnn, SIZE, sure=sure).heat(X, TARGET, NONE, question(method))
         shares = (heat == 1).float().mean(dim=(1, 2))[heat.any(dim=2).any(dim=1)]
         assert shares.tolist() == pytest.approx([0.01] * len(shares), abs=0.002)
 

@@ -18,8 +18,8 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, TWO_CLASSES
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
-from napari_wbc.pipeline.compare import compare_steps, leaks, write_comparison
-from napari_wbc.pipeline.evaluate import evaluate_steps, read_training_sets
+from napari_wbc.pipeline.compare import compare_steps, write_comparison
+from napari_wbc.pipeline.evaluate import evaluate_steps, leaks, read_training_sets
 from napari_wbc.train.comparison import Verdict
 from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.weights.card import ModelCard

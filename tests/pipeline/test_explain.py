@@ -24,7 +24,7 @@ from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.cell import Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
-from napari_wbc.pipeline.explain import _Asked, explain, explain_cells_steps
+from napari_wbc.pipeline.explain import _Asked, _named, explain, explain_cells_steps, explain_files_steps
 from napari_wbc.weights.card import ModelCard
 
 CARD = ModelCard("eye", "1", "cdnn", ("red", "green"), asdict(Preset(size=32, anchors=0)), threshold=0)
@@ -147,6 +147,20 @@ def test_a_field_that_fails_takes_its_old_pictures_along(slide, tmp_path):
     explain(folder, out, detector="hsv", device="cpu")
     assert {path.name for path in out.rglob("*.tif")} == {"0.png.tif"}
     assert {path.name for path in out.rglob("*.png")} == {"0.png.png"}
+
+
+def test_an_output_that_cannot_be_a_folder_is_refused_before_the_work(slide, tmp_path):
+    (tmp_path / "out").touch()
+    steps = explain_files_steps([slide.fields[0].path], tmp_path / "out", Question(), detector="hsv")
+    with pytest.raises(WbcError, match="cannot be a folder"):
+        next(steps)
+
+
+def test_a_class_is_found_by_its_very_name_first():
+    assert [_named(n, ("neutrophil", "Neutrophil")) for n in ("Neutrophil", "NEUTROPHIL")] == [
+        "Neutrophil",
+        "neutrophil",
+    ]
 
 
 def test_a_wrong_call_leaves_no_folder(slide, tmp_path):

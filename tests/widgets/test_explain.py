@@ -70,6 +70,19 @@ def test_heat_that_was_found_before_it_was_cancelled_stays(filled, qtbot, monkey
     assert "1 cells have their heat" in filled.status.text()
 
 
+def test_why_it_failed_is_told_beside_what_was_found(filled, qtbot, monkeypatch):
+    def steps(_slide, cells, question, *, found, **_options):
+        yield Progress("explaining", 0, len(cells))
+        values = np.eye(8, dtype=np.float32)
+        found([Heat(cells[0], 4, 4, 20, values, question.method, "monocyte", inside=0.9)])
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr("napari_wbc.widgets.explain.explain_cells_steps", steps)
+    filled.explain.ask_slide()
+    finished(filled, qtbot)
+    assert "CUDA out of memory. 1 cells have their heat" in filled.status.text()
+
+
 def test_nothing_to_explain_is_told(bench, asked):
     for ask in (bench.explain.ask_selected, bench.explain.ask_field, bench.explain.ask_slide):
         ask()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from qtpy.QtWidgets import QMessageBox
 
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
+from napari_wbc.model.progress import Progress
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES
 from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.session.session import Session
 from napari_wbc.storage.workspace import create_workspace, open_workspace
 from napari_wbc.widgets.key_choice import KeysDialog
+from napari_wbc.widgets.project import project_path
 from napari_wbc.widgets.workbench import Workbench
 
 
@@ -101,3 +106,51 @@ def test_a_project_of_other_classes_brings_them(bench, slide, tmp_path, there):
     assert fresh.session.taxonomy.names == FIVE_CLASSES.names
     assert fresh.session.table["c"].label == "monocyte"
     assert fresh.project.path == path
+
+
+def test_a_field_that_is_new_in_the_folder_of_a_project_of_other_classes_is_shown(bench, slide, there):
+    workspace = create_workspace(project_path(slide), FIVE_CLASSES)
+    workspace.put_slide(replace(slide, fields=slide.fields[:2]))
+    workspace.close()
+    bench.train.old.addItem("/some/old")
+    bench.open_slide(slide)
+    fresh = there(bench)
+    assert fresh.session.taxonomy.names == FIVE_CLASSES.names
+    assert fresh.session.slide.fields == slide.fields
+    assert fresh.train.old_sets() == ["/some/old"]
+
+
+def test_work_that_is_under_way_is_ended_by_other_classes_only_after_asking(
+    bench, slide, tmp_path, wait, qtbot, there, monkeypatch
+):
+    bench.open_slide(slide)
+    wait(bench)
+
+    def steps():
+        while True:
+            yield Progress("training", 0, 0)
+
+    asked = []
+
+    def question(_parent, _title, text):
+        asked.append(text)
+        return QMessageBox.StandardButton.No if len(asked) < 3 else QMessageBox.StandardButton.Yes
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    bench.train.jobs.start(steps, lambda _result: None)
+    bench.use_classes(grown(bench.session.taxonomy, ["blast"]))
+    workspace = create_workspace(tmp_path / "five.wbc", FIVE_CLASSES)
+    workspace.put_slide(slide)
+    workspace.close()
+    for times in (2, 3):
+        bench.open_project(tmp_path / "five.wbc")
+        qtbot.waitUntil(lambda times=times: len(asked) == times, timeout=20_000)
+        assert bench.train.busy
+    assert there(bench).session.taxonomy.names == FIVE_CLASSES.names
+
+
+@pytest.mark.parametrize(("name", "key"), [("Übergangszelle", "G"), ("ядро", "")])
+def test_a_class_of_any_letters_is_added(bench, name, key):
+    taxonomy = add(bench.session.taxonomy, name).taxonomy
+    assert taxonomy.names[-1] == name
+    assert taxonomy.classes[-1].key in (key, "B")

@@ -13,7 +13,7 @@ from PIL import Image
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
-from napari_wbc.model.progress import Progress
+from napari_wbc.model.progress import Progress, run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.pipeline import finetune
@@ -25,7 +25,7 @@ from napari_wbc.weights.store import read_card
 from napari_wbc.widgets import train as module
 from napari_wbc.widgets.curves import Curves
 from napari_wbc.widgets.mapping import MappingDialog
-from napari_wbc.widgets.train import TrainPanel
+from napari_wbc.widgets.train import TrainPanel, _tuned_steps
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +146,31 @@ def test_a_class_of_the_workbench_that_the_model_lacks_is_learnt(qtbot, panel, p
     done(qtbot, panel, panel.export)
     done(qtbot, panel, panel.tune)
     assert panel.models.find("tiny-tuned").card.classes == (*EIGHT_CLASSES.names, "hairy cell"), panel.heard
+
+
+def test_a_new_class_that_is_held_out_waits(qtbot, panel, project, tmp_path):
+    session, _ = project
+    session.taxonomy = grown(EIGHT_CLASSES, ["hairy cell"])
+    done(qtbot, panel, panel.export)
+    place = tmp_path / "old" / "test" / "hairy_cell"
+    place.mkdir(parents=True)
+    Image.new("RGB", (30, 30)).save(place / "a.png")
+    sets = [tmp_path / "set", tmp_path / "old"]
+    asked = {}
+
+    def steps(_sets, _out, **options):
+        asked.update(options)
+        yield from ()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_wbc.widgets.train.finetune_steps", steps)
+        run(_tuned_steps(sets, tmp_path, "cdnn", [], session.taxonomy.names, freeze=False))
+    assert asked["new_classes"] == []
+
+
+def test_only_a_classifier_has_a_last_layer_to_tune(panel):
+    panel.kind.setCurrentText("detector")
+    assert not panel.freeze.isEnabled()
 
 
 def test_a_detector_is_tuned_from_the_chosen_one(qtbot, panel, monkeypatch, detector_weights, tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
@@ -238,3 +239,27 @@ def test_request_after_a_failure(qtbot):
     job.request(lambda: counting(1))
     done(job, qtbot)
     assert log.told("failed", "returned") == [("failed", "RuntimeError: once"), ("returned", "result")]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_cancelled_function_ends_in_its_own_thread_also_when_nobody_waits(gone, qtbot):
+    begun, ended, threshold = [], [], gc.get_threshold()
+
+    def steps():
+        begun.append(True)
+        try:
+            while True:
+                yield Progress("waiting", 0, 0)
+        finally:
+            ended.append(threading.current_thread())
+
+    job = Job()
+    job.start(steps)
+    qtbot.waitUntil(lambda: bool(begun))
+    job.cancel()
+    if gone:
+        job.deleteLater()
+        del job
+    qtbot.waitUntil(lambda: bool(ended))
+    assert ended[0] is not threading.main_thread()
+    qtbot.waitUntil(lambda: gc.get_threshold() == threshold)

@@ -51,7 +51,7 @@ def explain(
     found = drive(steps, errors, quiet=quiet)
     if not quiet:
         print(f"{found.told}.")
-        print(f"{'Heat, overlays and heat.csv' if found.heats else 'An empty heat.csv'} written to {out}")
+        print(f"Heat, overlays and heat.csv written to {out}")
     if found.failures:
         errors.print(f"{len(found.failures)} files failed; the rest was written to {out}")
         raise typer.Exit(SOME_FILES_FAILED)

@@ -54,7 +54,10 @@ def in_use(weights: str | None, *, kind: str = "classifier") -> str:
     """
     if weights is not None:
         return weights
-    model = Library().adopted(kind)
+    library = Library()
+    model = library.adopted(kind)
+    if told := library.note(kind):
+        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
     if model.card and not model.shipped:
         told = f"{kind.capitalize()} in use: {model.card.model_id}"
         Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)

@@ -195,8 +195,7 @@ class Attributor:
         some, wanted, other = x[unsure], target[unsure], against[unsure]
         looks = [self._one_look(turned, wanted, other, each) for turned in orientations(some)]
         mean = torch.stack(turned_back(looks)).mean(dim=0)
-        highest = mean.amax(dim=(1, 2), keepdim=True)
-        return found.index_copy(0, unsure, mean / highest.where(highest > 0, torch.ones_like(highest)))
+        return found.index_copy(0, unsure, _scaled(mean, question.method))
 
     def _one_look(
         self, x: torch.Tensor, target: torch.Tensor, against: torch.Tensor, question: Question
@@ -214,12 +213,7 @@ class Attributor:
         with torch.enable_grad():
             # Copies, since what was made in inference mode takes no part in gradients.
             found = ways[question.method](x.detach().clone(), target.clone(), against.clone(), question)
-        found = found.detach().float().clamp(min=0)
-        highest = found.amax(dim=(1, 2), keepdim=True)
-        if part := HOTTEST.get(question.method):
-            usual = found.flatten(1).quantile(part, dim=1)[:, None, None]
-            highest = usual.where(usual > 0, highest)
-        return (found / highest.where(highest > 0, torch.ones_like(highest))).clamp(max=1)
+        return _scaled(found.detach().float().clamp(min=0), question.method)
 
     def _grad_cam(self, x: Any, target: Any, against: Any, question: Question) -> torch.Tensor:
         """Grad-CAM of the layers, from one forward pass; backwards only to the first of them."""
@@ -326,6 +320,15 @@ class Attributor:
                     perturbations_per_eval=AT_ONCE,
                 )[0, 0]
         return found
+
+
+def _scaled(found: torch.Tensor, method: str) -> torch.Tensor:
+    """Heat of 0 and more, shape (N, size, size), of which the hottest is 1; see :meth:`Attributor.heat`."""
+    highest = found.amax(dim=(1, 2), keepdim=True)
+    if part := HOTTEST.get(method):
+        usual = found.flatten(1).quantile(part, dim=1)[:, None, None]
+        highest = usual.where(usual > 0, highest)
+    return (found / highest.where(highest > 0, highest.new_ones(()))).clamp(max=1)
 
 
 def _ridge() -> Any:

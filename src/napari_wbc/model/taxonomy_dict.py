@@ -64,7 +64,8 @@ def grown(taxonomy: Taxonomy, names: Sequence[str]) -> Taxonomy:
     """
     if not names:
         return taxonomy
-    known = [name for name in names if name in taxonomy.names]
+    there = {name.casefold() for name in taxonomy.names}
+    known = [name for name in names if name.casefold() in there]
     if known:
         raise WbcError(f"{', '.join(known)} is a class of {taxonomy.name!r} already; name new classes only.")
     own = [

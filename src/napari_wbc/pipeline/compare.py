@@ -23,7 +23,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
-from napari_wbc.pipeline.evaluate import hashed_steps, held_out, predict_steps, relabelled
+from napari_wbc.pipeline.evaluate import hashed_steps, held_out, leaks, predict_steps, relabelled
 from napari_wbc.pipeline.heat_share import located_steps, share_steps, some_of
 from napari_wbc.storage.atomic import make_folder, write_bytes, write_text
 from napari_wbc.storage.formats.csv import write_csv
@@ -32,7 +32,7 @@ from napari_wbc.train.comparison_plots import COLUMNS, SIGNS, draw_pictures, lim
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard, taxonomy_of, training_images
 
-__all__ = ["Comparison", "compare_steps", "leaks", "write_comparison"]
+__all__ = ["Comparison", "compare_steps", "write_comparison"]
 
 SIDES = ("old", "new")
 PICTURES = {
@@ -142,27 +142,6 @@ def _answers(model: _Model, chances: npt.NDArray[np.float64], taxonomy: Taxonomy
 def _taxonomy_of(old: ModelCard, new: ModelCard) -> Taxonomy:
     known = taxonomy_of(old)
     return known if all(known.class_of(name) for name in new.classes) else taxonomy_of(new)
-
-
-def leaks(
-    cells: Sequence[LabelledCell], hashes: Mapping[Path, str], card: ModelCard
-) -> npt.NDArray[np.bool_]:
-    """Which cells are of images that a model was trained or chosen on, as its card lists them.
-
-    Parameters
-    ----------
-    cells : sequence of N LabelledCell
-    hashes : mapping of Path to str
-        sha256 of every image file.
-    card : ModelCard
-        Lists images, if any, as ``provenance["training_images"]``.
-
-    Returns
-    -------
-    ndarray, shape (N,), bool
-    """
-    known = training_images(card)
-    return np.array([hashes[cell.path] in known for cell in cells], dtype=bool)
 
 
 def _unseen_steps(

@@ -23,7 +23,7 @@ from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.train import plots
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, read_training_set
 from napari_wbc.train.metrics import Metrics, Scores, measure_by_source, score_by_source
-from napari_wbc.weights.card import taxonomy_of, training_images
+from napari_wbc.weights.card import ModelCard, taxonomy_of, training_images
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "evaluate_steps",
     "hashed_steps",
     "held_out",
+    "leaks",
     "predict_steps",
     "read_training_sets",
     "relabelled",
@@ -178,9 +179,9 @@ def evaluate_steps(
     yield Progress("loading weights", 0, len(cells))
     classifier = load_classifier(weights, device=device)
     known = 0
-    if seen := training_images(classifier.card):
+    if training_images(classifier.card):
         hashes = yield from hashed_steps(cells, "looking for images that were trained on")
-        known = sum(hashes[cell.path] in seen for cell in cells)
+        known = int(leaks(cells, hashes, classifier.card).sum())
     names = classifier.card.classes
     taxonomy = taxonomy or taxonomy_of(classifier.card)
     mapping(names, taxonomy)  # where there is none, it is said before the crops are cut
@@ -221,6 +222,27 @@ def hashed_steps(cells: Iterable[LabelledCell], step: str) -> Steps[dict[Path, s
             raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from error
         yield Progress(step, len(hashes), len(paths))
     return hashes
+
+
+def leaks(
+    cells: Sequence[LabelledCell], hashes: Mapping[Path, str], card: ModelCard
+) -> npt.NDArray[np.bool_]:
+    """Which cells are of images that a model was trained or chosen on, as its card lists them.
+
+    Parameters
+    ----------
+    cells : sequence of N LabelledCell
+    hashes : mapping of Path to str
+        sha256 of every image file.
+    card : ModelCard
+        Lists images, if any, as ``provenance["training_images"]``.
+
+    Returns
+    -------
+    ndarray, shape (N,), bool
+    """
+    known = training_images(card)
+    return np.array([hashes[cell.path] in known for cell in cells], dtype=bool)
 
 
 def relabelled(

@@ -71,7 +71,9 @@ class Explanation:
 
 
 def _named(name: str, classes: Sequence[str]) -> str:
-    """The class of a name, whatever the case of its letters."""
+    """The class of a name, or else of one with letters of another case."""
+    if name in classes:
+        return name
     found = next((one for one in classes if one.casefold() == name.casefold()), "")
     if name and not found:
         raise WbcError(f"The model has no class {name!r}; choose one of: {', '.join(classes)}.")
@@ -231,12 +233,11 @@ def explain_files_steps(
     device: str = "auto",
 ) -> Steps[Explanation]:
     """The steps of :func:`explain`."""
-    out = Path(out)
     asked = _Asked(load_classifier(weights, device=device), question)
+    out = make_folder(Path(out))
     analysis = yield from analyze_steps(
         paths, detector=detector, preset=preset, weights=weights, device=device, skip=out / "overlays"
     )
-    make_folder(out)
     (out / "heat.csv").unlink(missing_ok=True)  # it is of the run before, whose pictures go now
     told = json.dumps({**asdict(asked.question), "model": asked.classifier.card.model_id})
 

@@ -90,16 +90,23 @@ class DetectorWidget(QWidget):
 
     def refresh(self) -> None:
         """List the presets anew, and keep what is chosen."""
-        detector, chosen = self._detector.currentText(), self._preset.currentText()
-        self._choose(detector)
+        chosen = self._preset.currentText()
+        self._list()
+        self._preset.blockSignals(True)
         self._preset.setCurrentText(chosen)
+        self._preset.blockSignals(False)
+        if self._preset.currentText() != chosen:  # it is gone
+            self._fill()
 
-    def _choose(self, detector: str) -> None:
+    def _choose(self, _detector: str) -> None:
+        self._list()
+        self._fill()
+
+    def _list(self) -> None:
         self._preset.blockSignals(True)
         self._preset.clear()
-        self._preset.addItems(presets_of(detector))
+        self._preset.addItems(presets_of(self._detector.currentText()))
         self._preset.blockSignals(False)
-        self._fill()
 
     def _fill(self, _preset: str = "") -> None:
         for slider in self._sliders.values():

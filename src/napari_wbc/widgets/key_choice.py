@@ -82,7 +82,9 @@ class KeysDialog(QDialog):
             taxonomy = grown(self._taxonomy.with_keys(keys), [name] if name else [])
             if name and not taxonomy.classes[-1].key:
                 used = {*keys.values(), *TAKEN}
-                free = next((one for one in name.upper() if one.isalpha() and one not in used), "")
+                free = next(
+                    (one for one in name.upper() if one.isascii() and one.isalpha() and one not in used), ""
+                )
                 taxonomy = taxonomy.with_keys({**keys, name: free})
             self.taxonomy = taxonomy
         except WbcError as error:

@@ -337,8 +337,7 @@ def _open_steps(
         workspace = open_workspace(path)
     try:
         if workspace.taxonomy.names != taxonomy.names:
-            name = slide if isinstance(slide, str) else slide.name
-            other = OtherClasses(workspace.taxonomy, path, name, reading)
+            other = OtherClasses(workspace.taxonomy, path, slide, reading)
             workspace.close()
             return other
         if isinstance(slide, str):

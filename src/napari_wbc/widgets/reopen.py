@@ -11,6 +11,7 @@ from napari_wbc.session.session import Session
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_wbc.model.slide import Slide
     from napari_wbc.widgets.workbench import Workbench
 
 __all__ = ["OtherClasses", "add_classes", "reopen"]
@@ -21,7 +22,7 @@ class OtherClasses(NamedTuple):
 
     taxonomy: Taxonomy
     path: Path
-    slide: str = ""
+    slide: Slide | str = ""
     reading: str = ""
 
 
@@ -69,6 +70,11 @@ def reopen(bench: Workbench, taxonomy: Taxonomy, project: OtherClasses | None) -
             bench.viewer.layers.remove(layer)
     fresh = type(bench)(bench.viewer, Session(taxonomy))
     window.add_dock_widget(fresh, name=name, area=area)
+    fresh.train.take_over(bench.train)
     if project is not None:
-        fresh.open_project(project.path, project.slide, project.reading)
+        slide = project.slide
+        if isinstance(slide, str):
+            fresh.open_project(project.path, slide, project.reading)
+        else:
+            fresh.open_slide(slide)
     return fresh

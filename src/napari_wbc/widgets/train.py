@@ -175,6 +175,7 @@ class TrainPanel(QWidget):
             (self.browse, self.show_library),
         ):
             button.clicked.connect(partial(self._tried, action))
+        self.kind.currentTextChanged.connect(lambda kind: self.freeze.setEnabled(kind != "detector"))
         self.drop_old.clicked.connect(lambda: self.old.takeItem(self.old.currentRow()))
         self.jobs.said.connect(self.said)
         self.jobs.progressed.connect(self._on_progress)
@@ -184,6 +185,11 @@ class TrainPanel(QWidget):
     def busy(self) -> bool:
         """Whether anything is exported, imported, trained or compared."""
         return self.jobs.running
+
+    def take_over(self, other: TrainPanel) -> None:
+        """Go on with the old sets and the pair to compare of another panel."""
+        self._pair = other._pair
+        self.old.addItems(other.old_sets())
 
     def close_session(self) -> None:
         """Stop work; touches no widget but the dialogs."""
@@ -392,7 +398,7 @@ def _tuned_steps(
 ) -> Steps[Trained]:
     """Fine-tuning that adds those of some classes that the model has not and the sets have cells of."""
     yield Progress("reading labels", 0, 0)
-    labels = {cell.label for cell in read_training_sets(sets)}
+    labels = {cell.label for cell in read_training_sets(sets) if cell.split == "train"}
     known = read_card(find_weights(start)).classes
     fresh = [name for name in names if name in labels and name not in known]
     folder = run_folder(runs, sets, start, old, new_classes=fresh, freeze=freeze)

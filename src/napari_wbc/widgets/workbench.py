@@ -13,7 +13,7 @@ import napari
 from napari.layers import Image, Shapes
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
@@ -173,7 +173,7 @@ class Workbench(QWidget):
         panel.analyzed.connect(self._on_analyzed)
         panel.running_changed.connect(lambda running: self.export.setEnabled(not running))
         self.project.opened.connect(self._on_opened)
-        self.project.has_others.connect(lambda other: self._reopen(other.taxonomy, other))
+        self.project.has_others.connect(self._on_others)
         self.project.wanted.connect(guarded(lambda wanted: self.open_project(*wanted)))
         self.readers.consensus_found.connect(guarded(self._keep_consensus))
         self.train.model_wanted.connect(guarded(self.model.choose))
@@ -234,11 +234,25 @@ class Workbench(QWidget):
         if taxonomy.names == self.session.taxonomy.names:
             self.use_keys(taxonomy)
             return
+        if not self._may_end():
+            return
         self.view.settle()
         project = add_classes(self.session, taxonomy)
         if self._may_leave():
             keep_keys(taxonomy)
             self._reopen(taxonomy, project)
+
+    def _may_end(self) -> bool:
+        """Ask before the workbench is opened anew, which ends what is running."""
+        if not (self.train.busy or self.analysis.busy):
+            return True
+        text = "Other classes need the workbench opened anew, which ends what is running. Go on?"
+        answer = QMessageBox.question(self, "Other classes", text)
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _on_others(self, other: OtherClasses) -> None:
+        if self._may_end():
+            self._reopen(other.taxonomy, other)
 
     def _reopen(self, taxonomy: Taxonomy, project: OtherClasses | None) -> None:
         # Not at once: what asked for it is a part of what goes.

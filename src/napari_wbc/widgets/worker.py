@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import create_worker
+from superqt.utils import GeneratorWorker, create_worker
 
 from napari_wbc.errors import StepFailed, WbcError
 from napari_wbc.model.progress import Progress, Steps
@@ -25,6 +25,17 @@ T = TypeVar("T")
 EVERY_S = 0.03
 """Least time between two signals of progress; a request to cancel waits no longer."""
 _log = logging.getLogger(__name__)
+
+
+class _Worker(GeneratorWorker):
+    """Ends the generator in its own thread, also when cancelled by a window that is gone by then."""
+
+    def work(self) -> Any:
+        """Run it."""
+        try:
+            return super().work()
+        finally:
+            self._gen.close()
 
 
 class Job(QObject):
@@ -65,7 +76,9 @@ class Job(QObject):
         """
         if self.running:
             raise WbcError("Something else is still running; wait for it or cancel it.")
-        self._worker = create_worker(_guarded, steps, _start_thread=False, _ignore_errors=True)
+        self._worker = create_worker(
+            _guarded, steps, _start_thread=False, _ignore_errors=True, _worker_class=_Worker
+        )
         self._worker.yielded.connect(self.progressed)
         self._worker.returned.connect(self._on_returned)
         self._worker.errored.connect(self._on_errored)
