@@ -11,17 +11,9 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from statsmodels.stats.proportion import proportion_confint
 
 from napari_wbc.errors import WbcError
-from napari_wbc.train.comparison import (
-    Answers,
-    Estimate,
-    Measures,
-    Standing,
-    Verdict,
-    judged,
-    measured,
-    needed,
-)
+from napari_wbc.train.comparison import Answers, Measures, measured
 from napari_wbc.train.metrics import score
+from napari_wbc.train.verdict import Estimate, Standing, Verdict, judged, needed
 
 NAMES = ("a", "b", "c")
 

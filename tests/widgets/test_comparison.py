@@ -9,9 +9,10 @@ import pytest
 
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.taxonomy import FIVE_CLASSES
-from napari_wbc.train.comparison import Answers, Comparison, Verdict, measured
+from napari_wbc.train.comparison import Answers, Comparison, measured
 from napari_wbc.train.comparison_plots import SIGNS, draw_pictures, table_rows
 from napari_wbc.train.dataset import LabelledCell
+from napari_wbc.train.verdict import Verdict
 from napari_wbc.widgets import comparison as module
 from napari_wbc.widgets.comparison import ComparisonView
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.train.comparison import Comparison, Estimate, Outcome, Standing, Verdict
+from napari_wbc.train.comparison import Comparison, Outcome
 from napari_wbc.train.metrics import measure, reliability
+from napari_wbc.train.verdict import Estimate, Standing, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
