@@ -345,12 +345,12 @@ def test_no_cell_is_judged_by_the_image_of_another_field(analyzed, wait, qtbot):
     bench.loader.cancel()
     third = bench.session.table.of_field(bench.session.slide.fields[1].fov_id)[0]
     bench.session.select([third.cell_id])
-    bench._keys["3"]()
+    bench.follower.keys["3"]()
     assert "not on screen" in bench.status.text()
     assert labels(bench) == [None] * 6
     gate.set()
     wait(bench)
-    bench._keys["3"]()
+    bench.follower.keys["3"]()
     assert bench.session.table[third.cell_id].label == "basophil"
 
 
@@ -361,7 +361,7 @@ def test_whoever_turns_the_page_has_done_with_the_cells_before(analyzed, wait):
     bench.fields.step(1)
     wait(bench)
     assert bench.session.selection == ()
-    bench._keys["5"]()
+    bench.follower.keys["5"]()
     assert labels(bench) == [None] * 6
     assert "Select a cell" in bench.status.text()
 

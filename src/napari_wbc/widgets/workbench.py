@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Image, Shapes
+from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QTabWidget, QVBoxLayout, QWidget
@@ -18,9 +17,8 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QTabWidget, QV
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.field import FIELDS_KEY, PROJECT_KEY, FieldView
-from napari_wbc.layers.focus import restore_camera
 from napari_wbc.model.cell import Annotation
-from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.agreement import CONSENSUS
 from napari_wbc.pipeline.library import start_taxonomy
@@ -33,11 +31,11 @@ from napari_wbc.widgets.counts import CountsTable
 from napari_wbc.widgets.docks import Docks
 from napari_wbc.widgets.explain import ExplainPanel
 from napari_wbc.widgets.fields import FieldList
+from napari_wbc.widgets.follow import Follower
 from napari_wbc.widgets.gallery_panel import GalleryPanel
 from napari_wbc.widgets.key_choice import KeysDialog, keep_keys, with_kept_keys
 from napari_wbc.widgets.keys import bind_keys
 from napari_wbc.widgets.layout import TextLines, group, row, scrolled
-from napari_wbc.widgets.loading import FieldLoader, Read
 from napari_wbc.widgets.place import PlaceKeeper
 from napari_wbc.widgets.project import ProjectPanel
 from napari_wbc.widgets.queue import QueuePanel
@@ -75,18 +73,23 @@ class Workbench(QWidget):
         self.session.reader = self.session.reader or getpass.getuser()
         self.view = FieldView(napari_viewer, self.session)
         self.queue = ReviewQueue(self.session)
-        self.loader = FieldLoader(self.view, self)
         self.place = PlaceKeeper(self.session, self.view, self.queue)
+        self.follower = Follower(
+            self.session,
+            self.view,
+            self.queue,
+            self.place,
+            opening=lambda: self.project.opening,
+            parent=self,
+        )
+        self.loader = self.follower.loader
         self.heats = Heats(self.session)
         self._consensus: dict[str, Annotation] = {}
-        self._choosing = False
         self._build()
         self.actions = ReviewActions(self.session, self.view, self.queue, self._say)
         self._connect()
-        self._bound: Shapes | None = None
-        self._unbind_layer: Callable[[], None] = lambda: None
-        self._keys = self._key_table()
-        self._unbind_viewer = bind_keys(napari_viewer, self._keys)
+        self.follower.bind_keys(self._key_table())
+        self._unbind_viewer = bind_keys(napari_viewer, self.follower.keys)
         self._open = True
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.view.pull)
@@ -109,7 +112,7 @@ class Workbench(QWidget):
             self.analysis.model,
             self.analysis.jobs,
         )
-        self.thumbnails = Thumbnails(self.view.read, self._field_of, self)
+        self.thumbnails = Thumbnails(self.view.read, self.follower.field_of, self)
         self.review = ReviewWidget(session)
         self.queue_panel = QueuePanel(session, self.queue)
         self.ranking = Ranking(session, self.queue, self.model.value, self.view.read, self)
@@ -179,7 +182,11 @@ class Workbench(QWidget):
         self.train.model_wanted.connect(guarded(self.model.choose))
         self.train.detectors_changed.connect(self.detector.refresh)
         self.train.project_wanted.connect(guarded(self.open_project))
-        self.loader.loaded.connect(self._on_loaded)
+        self.follower.said.connect(self._say)
+        self.follower.cell_shown.connect(self.references.show_cell)
+        self.follower.field_left.connect(panel.previewer.cancel)
+        self.follower.field_shown.connect(self.explain.show_field)
+        self.follower.field_shown.connect(panel.preview)
         self.review.label_chosen.connect(guarded(actions.label))
         self.review.keys.clicked.connect(guarded(self._choose_keys))
         self.review.undo_chosen.connect(guarded(actions.undo))
@@ -196,10 +203,7 @@ class Workbench(QWidget):
         self.docks.key_pressed.connect(self._on_key)
         self.readers.cell_chosen.connect(guarded(actions.go_to))
         self.counts.label_clicked.connect(guarded(actions.show_label))
-        self.session.field_changed.connect(self._on_field)
         self.session.refused.connect(self._say)
-        self.session.selection_changed.connect(self._on_chosen)
-        self.queue.current_changed.connect(self._on_current)
         self.viewer.layers.events.inserted.connect(self._on_layer)
         self.destroyed.connect(
             lambda _gone=None: self.release()
@@ -263,12 +267,9 @@ class Workbench(QWidget):
         self.session.taxonomy = taxonomy
         keep_keys(taxonomy)
         self.review.show_keys()
-        layer = self._bound
-        self._bind_cells(None)
         self._unbind_viewer()
-        self._keys = self._key_table()
-        self._unbind_viewer = bind_keys(self.viewer, self._keys)
-        self._bind_cells(layer)
+        self.follower.bind_keys(self._key_table())
+        self._unbind_viewer = bind_keys(self.viewer, self.follower.keys)
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Let go when napari closes the dock, which takes this widget out and sends no close event."""
@@ -291,16 +292,12 @@ class Workbench(QWidget):
             return
         self.place.keep()
         self._open = False
-        self.loader.cancel()
         self.thumbnails.cancel()
         self.viewer.layers.events.inserted.disconnect(self._on_layer)
-        self._bind_cells(None)
         self._unbind_viewer()
-        self.session.field_changed.disconnect(self._on_field)
         self.session.refused.disconnect(self._say)
-        self.session.selection_changed.disconnect(self._on_chosen)
-        self.queue.current_changed.disconnect(self._on_current)
         for let_go in (
+            self.follower.close_session,
             self.counts.close_session,
             self.review.close_session,
             self.fields.close_session,
@@ -378,9 +375,6 @@ class Workbench(QWidget):
             self._open_active()
         return self.session.slide
 
-    def _field_of(self, fov_id: str) -> FieldOfView | None:
-        return next((field for field in self.session.slide.fields if field.fov_id == fov_id), None)
-
     def _open_active(self) -> None:
         active = self.viewer.layers.selection.active
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
@@ -441,109 +435,21 @@ class Workbench(QWidget):
             self._say(f"Consensus on {counted(cells)}, kept as a reading of its own. Undo takes it back.")
 
     def _on_analyzed(self) -> None:
-        self._bind_cells(self.view.ensure_cells().layer)
+        self.follower.bind_cells(self.view.ensure_cells().layer)
         if self.session.table:
             self.docks.open_gallery()
 
-    def _on_current(self, cell_id: str) -> None:
-        """The next cell comes into the middle, enlarged."""
-        self.references.show_cell(cell_id)
-        self.view.enlarge(cell_id)
-        self._look_ahead()
-        if not cell_id and self.queue.position[1]:
-            self._say("The queue is done.")
-
-    def _on_chosen(self, cell_ids: tuple[str, ...]) -> None:
-        """A selection was made anywhere: the viewer follows to the field of its first cell."""
-        table = self.session.table
-        cells = [table[key] for key in cell_ids if key in table]
-        if not self._choosing:
-            with self._choose():
-                if cells:
-                    self.session.show_field(cells[0].fov_id)
-                self.view.select(cell_ids, center=cell_ids[:1] != (self.queue.current,))
-        if len(cells) == 1:
-            self.references.show_cell(cells[0].cell_id)
-
-    def _on_highlight(self, _event: Any = None) -> None:
-        """A selection was made in the viewer, where cells of other fields cannot be selected."""
-        if self._choosing or self.view.pushing:
-            return
-        table, field = self.session.table, self.session.field
-        shown = self.view.selected()
-        here = {k for k in self.session.selection if k in table and field and table[k].fov_id == field.fov_id}
-        if set(shown) != here and all(key in table for key in shown):
-            with self._choose():
-                self.session.select(shown)
-
-    @contextmanager
-    def _choose(self) -> Iterator[None]:
-        """What is selected meanwhile, here or there, is one choice, which is not to be heard again."""
-        self._choosing = True
-        try:
-            yield
-        finally:
-            self._choosing = False
-
     def _on_key(self, key: str) -> None:
         """A key in the gallery or on the map."""
-        action = self._keys.get(key.upper() if len(key) == 1 else key)
+        action = self.follower.keys.get(key.upper() if len(key) == 1 else key)
         if action is not None:
             with self.actions.by_thumbnails():
                 action()
-
-    def _on_field(self, fov_id: str) -> None:
-        field, table = self._field_of(fov_id), self.session.table
-        if self.project.opening:
-            return  # the slide is being left: its images have no place any more
-        assert field is not None
-        self.analysis.previewer.cancel()
-        if not self._choosing:
-            # Whoever turns to another field has done with the cells of the one before.
-            self.session.select(k for k in self.session.selection if k in table and table[k].fov_id == fov_id)
-        self.loader.load(field)
-
-    def _on_loaded(self, read: Read) -> None:
-        field, pixels, error = read
-        if field != self.session.field or self.project.opening:
-            return
-        if pixels is None:
-            self._say(error)
-            self.view.blank(field)
-        else:
-            self.view.show(field, pixels)
-        self._bind_cells(self.view.ensure_cells().layer)
-        self.explain.show_field()
-        if self.place.camera is not None:
-            restore_camera(self.viewer, self.place.camera)
-            self.place.camera = None
-        else:
-            self.view.enlarge(self.queue.current)
-        self.analysis.preview()
-
-    def _look_ahead(self) -> None:
-        """Read the field of the cell that the queue has next, so that it is on screen at once."""
-        following, table = self.queue.following, self.session.table
-        field = self._field_of(table[following].fov_id) if following in table else None
-        if field is not None and field != self.session.field:
-            self.loader.look_ahead(field)
 
     def _on_layer(self, event: Any) -> None:
         layer = event.value
         if isinstance(layer, Image) and FIELDS_KEY in layer.metadata:
             self._guarded(self.open_layer)(layer)
-
-    def _bind_cells(self, layer: Shapes | None) -> None:
-        """Keys and selection follow the cells layer, whose own keys would come first."""
-        if self._bound is layer:
-            return
-        if self._bound is not None:
-            self._bound.events.highlight.disconnect(self._on_highlight)
-            self._unbind_layer()
-        self._bound = layer
-        if layer is not None:
-            layer.events.highlight.connect(self._on_highlight)
-            self._unbind_layer = bind_keys(layer, self._keys)
 
     def _guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
         """An action whose WbcError is told in the status line."""
