@@ -161,6 +161,12 @@ def test_a_detector_learns_no_image_that_another_set_holds_for_testing(monkeypat
     assert {cell.label for cell in learnt} == {"monocyte"}
 
 
+def test_a_detector_of_red_cells_is_not_made_to_unlearn_them(tmp_path):
+    one = cell_set(tmp_path / "one", ["neutrophil", "monocyte"])
+    with pytest.raises(WbcError, match="red cell and platelet too, of which these sets label none"):
+        run(finetune_detector_steps([one], tmp_path / "out", start="blood_cells", device="cpu"))
+
+
 def test_what_alone_shows_a_new_class_is_left_to_learn(tmp_path, weights):
     mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"])
     (rare,) = cell_set(tmp_path / "rare", ["smudge cell"], n=1).rglob("*.png")

@@ -178,7 +178,8 @@ def finetune_detector_steps(
     Raises
     ------
     WbcError
-        If the weights are those of a classifier, or as :func:`~napari_wbc.train.detector.train_detector`.
+        If the weights are those of a classifier, they find red cells or platelets and the sets label
+        none, or as :func:`~napari_wbc.train.detector.train_detector`.
     """
     card = _card(start, "detector")
     device = resolve_device(device)
@@ -208,6 +209,12 @@ def finetune_detector_steps(
         told = ", ".join(f"{n} {label}" for label, n in own.items())
         yield Progress("reading labels", 0, 0, f"Taken for leukocytes: {told}.")
         cells = [replace(cell, label=LEUKOCYTE) if cell.label in own else cell for cell in cells]
+    told_of = {cell.label for cell in cells}
+    if lacking := [name for name in plan.classes if name not in (LEUKOCYTE, *told_of)]:
+        raise WbcError(
+            f"{card.name} finds {' and '.join(lacking)} too, of which these sets label none, so it would "
+            "unlearn them; go on from mask_rcnn, or add a set that labels them."
+        )
     data = yield from read_fields(cells, plan.classes, plan.preset)
     return (yield from train_detector(data, plan, out, device=device))
 
