@@ -15,7 +15,7 @@ from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
-from napari_wbc.train.adapt import FEWEST, Adaptation, adapt_classifier
+from napari_wbc.train.adapt import FEWEST, Adaptation, _loss, adapt_classifier
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.card import ModelCard
@@ -126,3 +126,22 @@ def test_progress_comes_with_every_batch(weights, tmp_path):
     plan = replace(PLAN, epochs=2)
     told = list(adapt_classifier(cells(), weights, plan, tmp_path, device="cpu"))
     assert [(p.done, p.total) for p in told if p.step == "adapting"] == [(i, 4) for i in range(1, 5)]
+
+
+def test_the_shares_of_the_classes_are_to_stay_as_they_are_found():
+    """The pull is the divergence of the mean from the shares: none at them, and more the farther off."""
+    found = torch.log_softmax(torch.randn(40, 4, generator=torch.Generator().manual_seed(0)), 1)
+    target, sure = found.argmax(1), torch.ones(40, dtype=torch.bool)
+    mean = found.exp().mean(0)
+
+    def pull(shares):
+        with_it, without = (
+            _loss(found, target, sure, shares, replace(PLAN, shares=weight)) for weight in (1.0, 0.0)
+        )
+        return float(with_it - without)
+
+    even = torch.full((4,), 0.25)
+    other = torch.tensor([0.7, 0.1, 0.1, 0.1])
+    assert pull(mean) == pytest.approx(0, abs=1e-6)
+    assert pull(even) == pytest.approx(float((mean * (mean / even).log()).sum()), abs=1e-6)
+    assert 0 < pull(even) < pull(other)

@@ -2,8 +2,9 @@
 
 Self-training after Liang et al. 2020 (SHOT) and Tarvainen and Valpola 2017 (mean teacher): the running mean
 of the network labels the cells from several views; the surer half of each class is learnt under strong
-augmentation, while all cells are pushed to be decided one by one and not all alike. No training data of
-the weights is needed.
+augmentation, while all cells are pushed to be decided one by one, and the shares of the classes to stay as
+the labels have them. SHOT pushes them to be even, which blood is not: rare classes grow then at the cost of
+neutrophils. No training data of the weights is needed.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class Adaptation:
         Part of the cells of each class, the surest, whose label is learnt; 0 to 1.
     decided : float
         Weight of the pull to decide each cell.
-    varied : float
-        Weight of the pull not to decide all cells alike.
+    shares : float
+        Weight of the pull to the shares of the classes that the teacher finds.
     ema : float
         Decay of the teacher.
     seed : int
@@ -65,11 +66,11 @@ class Adaptation:
     epochs: int = 6
     draws: int = 1280
     batch_size: int = 64
-    learning_rate: float = 5e-4
-    matrix_rate: float = 3e-3
+    learning_rate: float = 1e-3
+    matrix_rate: float = 6e-3
     confident: float = 0.5
     decided: float = 0.3
-    varied: float = 0.3
+    shares: float = 1.0
     ema: float = 0.98
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -118,7 +119,7 @@ def adapt_classifier(
     for epoch in range(plan.epochs):
         rng = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
         torch.manual_seed(plan.seed * 100_003 + epoch)
-        labels, learnt = yield from _labelled(teacher, data, preset, card.mode, plan.confident)
+        labels, learnt, shares = yield from _labelled(teacher, data, preset, card.mode, plan.confident)
         for step in range(steps):
             chosen = torch.randint(0, len(data.crops), (plan.batch_size,), generator=rng).numpy()
             crops = tensor_of(data.crops[chosen], start.device)
@@ -130,7 +131,7 @@ def adapt_classifier(
             outputs = student(x.contiguous(memory_format=torch.channels_last)).float()
             found = torch.log_softmax(scores(outputs, card.mode), 1)
             target, sure = (torch.from_numpy(a[chosen]).to(start.device) for a in (labels, learnt))
-            loss = _loss(found, target, sure, plan)
+            loss = _loss(found, target, sure, shares.to(start.device), plan)
             if not torch.isfinite(loss):
                 raise WbcError("Adaptation diverged; lower its learning rates.")
             loss.backward()  # type: ignore[no-untyped-call]
@@ -154,28 +155,33 @@ def adapt_classifier(
     return path
 
 
-def _loss(found: torch.Tensor, target: torch.Tensor, sure: torch.Tensor, plan: Adaptation) -> torch.Tensor:
-    """Of log probabilities, shape (N, classes), teacher's labels and whether they are learnt, shape (N,)."""
+def _loss(
+    found: torch.Tensor, target: torch.Tensor, sure: torch.Tensor, shares: torch.Tensor, plan: Adaptation
+) -> torch.Tensor:
+    """Of log probabilities, shape (N, classes), teacher's labels and whether they are learnt, shape (N,).
+
+    ``shares`` of the classes, shape (classes,), sum to 1.
+    """
     own = functional.nll_loss(found, target, reduction="none")
     learnt = (own * sure).sum() / sure.sum().clamp(min=1)
     p = found.exp()
     undecided = -(p * found).sum(1).mean()
     mean = p.mean(0)
-    variety = -(mean * mean.clamp(min=1e-6).log()).sum()
-    return learnt + plan.decided * undecided - plan.varied * variety
+    off = (mean * (mean.clamp(min=1e-6) / shares).log()).sum()
+    return learnt + plan.decided * undecided + plan.shares * off
 
 
 def _labelled(
     teacher: nn.Module, data: CropSet, preset: Preset, mode: str, confident: float
-) -> Steps[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
-    """The teacher's labels from four turns, and which of them are the surest of their class."""
+) -> Steps[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], torch.Tensor]]:
+    """The teacher's labels from four turns, which of them are the surest of their class, and its shares."""
     p = np.exp((yield from _turned(teacher, data, preset, mode)))
     labels, sureness = p.argmax(1), p.max(1)
     learnt = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         here = labels == label
         learnt |= here & (sureness >= np.quantile(sureness[here], 1 - confident))
-    return labels, learnt
+    return labels, learnt, torch.from_numpy(p.mean(0, dtype=np.float32)).clamp(min=1e-4)
 
 
 def _turned(teacher: nn.Module, data: CropSet, preset: Preset, mode: str) -> Steps[npt.NDArray[np.float32]]:
