@@ -25,6 +25,10 @@ class TorchMissing(WbcError):  # noqa: N818, named by what happened, not what it
     """PyTorch is not installed, or cannot be loaded; what needs no network still works."""
 
 
+class AlreadySure(WbcError):  # noqa: N818, named by what happened, not what it is
+    """A classifier is sure of cells that it was to be adapted to, and stays as it is."""
+
+
 class StepFailed(WbcError):  # noqa: N818, named by what happened, not what it is
     """A long-running step failed; the cause is chained.
 

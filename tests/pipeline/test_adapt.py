@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_wbc.classify.predict import load_classifier
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import AlreadySure, WbcError
 from napari_wbc.imaging.read import open_slide, read_image
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
@@ -177,6 +177,18 @@ def test_a_slide_without_cells_is_analyzed_first(slide, weights, tmp_path):
     found, adapted = run(adapt_slide_steps(slide, CellTable(), tmp_path, weights=weights))
     assert len(found.table) == adapted.cells == 24
     assert {cell.prediction.model_id for cell in found.table.values()} == {read_card(weights).model_id}
+
+
+def test_weights_that_are_sure_of_a_slide_leave_its_analysis(slide, folder, weights, tmp_path, monkeypatch):
+    plan = partial(Adaptation, epochs=1, draws=32, batch_size=16, enough=0.01)
+    monkeypatch.setattr("napari_wbc.train.adapt.Adaptation", plan)
+    found, why = run(adapt_slide_steps(slide, CellTable(), tmp_path / "a", weights=weights))
+    assert len(found.table) == 24
+    assert "sure of these cells already" in str(why)
+    with pytest.raises(AlreadySure):
+        run(adapt_steps([folder], tmp_path / "a", weights=weights, device="cpu"))
+    assert not list((tmp_path / "a").iterdir())
+    assert run(adapt_steps([folder], tmp_path / "b", weights=weights, anyway=True, device="cpu")).cells == 24
 
 
 @pytest.mark.parametrize("slide_name", ["", "..", "a/b\\c", "slide: 3*?", "é" * 300])

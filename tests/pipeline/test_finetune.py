@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,19 @@ from PIL import Image
 
 from napari_wbc.classify.familiarity import parted
 from napari_wbc.classify.predict import load_classifier
-from napari_wbc.detect.mask_rcnn import load_mask_rcnn
+from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
 from napari_wbc.errors import WbcError
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.pipeline.evaluate import read_training_sets
-from napari_wbc.pipeline.finetune import _with_val, finetune_detector_steps, finetune_steps
+from napari_wbc.pipeline.evaluate import read_training_sets, sided_steps
+from napari_wbc.pipeline.finetune import (
+    _labelling_steps,
+    _learnable_steps,
+    _with_val,
+    finetune_detector_steps,
+    finetune_steps,
+)
 from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.train.dataset import LabelledCell
 from napari_wbc.weights.card import taxonomy_of, training_images
@@ -159,6 +166,59 @@ def test_a_detector_learns_no_image_that_another_set_holds_for_testing(monkeypat
     two = cell_set(tmp_path / "two", ["neutrophil"], splits=("test",))
     run(finetune_detector_steps([one], tmp_path / "out", old=[two], device="cpu"))
     assert {cell.label for cell in learnt} == {"monocyte"}
+
+
+def test_a_copy_of_a_validation_image_is_not_learnt(tmp_path):
+    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"])
+    other = cell_set(tmp_path / "other", ["neutrophil"], n=2, splits=("val",))
+    seen, _known, images = run(_learnable_steps([mine, other], []))
+    chosen = {images[cell.path] for cell in seen if cell.split == "val"}
+    assert len(chosen) == 2
+    assert not chosen & {images[cell.path] for cell in seen if cell.split == "train"}
+
+
+def test_a_crop_of_a_field_that_is_tested_is_tested(tmp_path):
+    key = "0b1c2d3e-0000-4000-8000-000000000001"
+    files = [tmp_path / f"{name}.png" for name in "ab"]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    crop, field = (
+        LabelledCell(f, "monocyte", s, "lab", BBox(0, 0, 9, 9), cell_id=key)
+        for f, s in zip(files, ("train", "test"), strict=True)
+    )
+    for ids, sides in ((key, ["test", "test"]), ("1", ["train", "test"])):
+        cells, _ = run(sided_steps([replace(crop, cell_id=ids), replace(field, cell_id=ids)], "reading"))
+        assert [cell.split for cell in cells] == sides, "ids that a person wrote may be another cell's"
+
+
+def test_few_fields_leave_one_whole_to_choose_by(tmp_path, monkeypatch, detector_weights):
+    cells = [
+        LabelledCell(tmp_path / f"{i}.png", "monocyte", "train", "lab", BBox(0, 9 * k, 9, 9 * k + 9))
+        for i in range(3)
+        for k in range(4)
+    ]
+    sides = [
+        {c.split for c in _with_val(cells, by_image=True) if c.path.name == f"{i}.png"} for i in range(3)
+    ]
+    assert sorted(map(sorted, sides)) == [["train"], ["train"], ["val"]]
+    one = cell_set(tmp_path / "one", ["neutrophil"], n=1)
+    with pytest.raises(WbcError, match="review two or more"):
+        run(finetune_detector_steps([one], tmp_path / "out", start=detector_weights, device="cpu"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_sets_without_red_cells_teach_a_detector_of_red_cells_nothing(tmp_path):
+    whole = [LabelledCell(tmp_path / "a.png", label, "train", "lab") for label in BLOOD_CLASSES]
+    other = LabelledCell(tmp_path / "b.png", "monocyte", "train", "other")
+    cells = [*whole, other]
+    notes = [step.note for step in _labelling_steps(cells, BLOOD_CLASSES, "blood")]
+    assert notes == ["Left out, without labels of red cell and platelet: other."]
+    assert run(_labelling_steps(cells, BLOOD_CLASSES, "blood")) == whole
+
+
+def test_new_classes_that_nothing_shows_are_left_out_where_asked(few, tmp_path, weights):
+    card = tune([few], tmp_path / "out", weights, new_classes=["blast"], only_seen=True).card
+    assert card.classes == EIGHT_CLASSES.names
 
 
 def test_a_detector_of_red_cells_is_not_made_to_unlearn_them(tmp_path):

@@ -13,7 +13,7 @@ from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import TWO_CLASSES
-from napari_wbc.pipeline.training import read_config, train_detector_steps, train_steps
+from napari_wbc.pipeline.training import _seen_steps, read_config, train_detector_steps, train_steps
 
 SMALL = {
     "name": "small",
@@ -160,8 +160,8 @@ def test_a_detector_is_trained_on_several_sets_but_not_on_their_test_split(
         device="cpu",
         **SMALL | {"backbone": tiny_backbone, "classes": list(BLOOD_CLASSES)},
     )
-    first = next(steps)
-    assert (first.step, first.done, first.total) == ("reading fields", 1, 10)
+    first = next(step for step in steps if step.step == "reading fields")
+    assert (first.done, first.total) == (1, 10)
     done = run(steps)
     assert done.weights == tmp_path / "out" / "small.safetensors"
     assert done.card.provenance["data"]["lab train fields"] == 8
@@ -234,3 +234,13 @@ def test_a_classifier_is_trained_on_the_classes_of_a_taxonomy(cells, tmp_path):
     assert done.card.provenance["cells"] == {"lab train": 3, "lab val": 2}  # the platelet is left out
     classifier = load_classifier(done.weights, device="cpu")
     assert (classifier.preset.size, classifier.card.mode) == (32, "one-vs-rest")
+
+
+def test_an_image_that_any_set_holds_for_testing_is_trained_on_by_none(tmp_path):
+    one, two = tmp_path / "one" / "train" / "monocyte", tmp_path / "two" / "test" / "monocyte"
+    for place, colors in ((one, (10, 90)), (two, (90,))):
+        place.mkdir(parents=True)
+        for color in colors:
+            Image.new("RGB", (30, 30), (color, 0, 0)).save(place / f"{place.parent.name}-{color}.png")
+    cells = run(_seen_steps([tmp_path / "one", tmp_path / "two"]))
+    assert [cell.path.name for cell in cells] == ["train-10.png"]

@@ -26,7 +26,7 @@ from napari_wbc.pipeline.training_sets import export_set_steps
 from napari_wbc.session.session import Session
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.rounds import FORMATS, read_set
-from napari_wbc.storage.workspace import create_workspace, open_workspace
+from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 from napari_wbc.storage.workspace.images import check_images_steps, sha256_of
 from napari_wbc.train.dataset import one_cell_box, read_training_set
 
@@ -335,6 +335,39 @@ def test_an_image_that_keeps_its_side_does_not_take_its_slide_along(project, tmp
     assert told.slides == ("again", "slide"), "what is there already stays in its slide"
 
 
+def test_a_slide_and_an_image_that_are_out_of_the_set_for_a_round_keep_their_side(project, tmp_path):
+    other = make_project(tmp_path, "other", {"5.png": ["monocyte"]}, seed=7)
+    export([project, other], tmp_path / "set", split="test")
+    relabel(other, "other-5.png-0", UNIDENTIFIED)
+    assert export([project, other], tmp_path / "set").cells["test", "monocyte"] == 1
+    relabel(other, "other-5.png-0", "monocyte")
+    again = export([project, other], tmp_path / "set", split="train")
+    assert again.cells == export([project, other], tmp_path / "fresh", split="test").cells
+    relabel(other, "other-5.png-0", UNIDENTIFIED)
+    export([project, other], tmp_path / "set")
+    same = {"9.png": tmp_path / "other" / "5.png"}
+    third = make_project(tmp_path, "third", {"9.png": ["basophil"]}, seed=8, copies=same)
+    assert export(third, tmp_path / "set", split="train").cells["test", "basophil"] == 2
+
+
+def test_a_test_set_over_train_images_makes_their_slide_one_for_testing(project, tmp_path):
+    for side in ("train", "test"):
+        done = export(project, tmp_path / side, split=side)
+        run(import_set_steps(done.folder, tmp_path / "new.wbc"))
+    assert {side for side, _ in export(tmp_path / "new.wbc", tmp_path / "set").cells} == {"test"}
+
+
+def test_a_slide_named_test_stays_so_while_its_only_image_keeps_train(tmp_path):
+    name = next(f"s{i}" for i in range(99) if split_of(f"s{i}") == "test")
+    export(make_project(tmp_path, "one", {"1.png": ["monocyte"]}), tmp_path / "set", split="train")
+    same = {"1.png": tmp_path / "one" / "1.png"}
+    for n, labels in enumerate(({"1.png": ["basophil"]}, {"1.png": ["basophil"], "2.png": ["eosinophil"]})):
+        second = make_project(tmp_path / str(n), name, labels, seed=3, copies=same)
+        done = export(second, tmp_path / "set")
+    assert done.cells["test", "eosinophil"] == 1
+    assert done.cells["train", "basophil"] == 1
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_the_split_that_came_with_a_slide_holds_in_whatever_order_projects_are_named(turned, tmp_path):
     name = next(f"s{i}" for i in range(99) if split_of(f"s{i}") == "train")
@@ -408,6 +441,47 @@ def test_a_field_is_partly_labelled_until_its_last_cell_is_labelled(project, tmp
     again = export(project, tmp_path / "set")
     whole = {f.fov_id: f.complete for f in read_manifest(again.folder).fields}
     assert whole["slide/2.png"]
+
+
+def test_a_field_without_cells_in_the_project_is_partly_labelled_by_a_part(project, tmp_path):
+    done = export(project, tmp_path / "set")
+    workspace = open_workspace(project, read_only=True)
+    (slide,) = workspace.slides()
+    workspace.close()
+    workspace = create_workspace(tmp_path / "empty.wbc", EIGHT_CLASSES)
+    workspace.put_slide(slide)
+    workspace.close()
+    run(import_set_steps(done.folder, tmp_path / "empty.wbc", mapping={"neutrophil": ""}))
+    again = export(tmp_path / "empty.wbc", tmp_path / "again")
+    assert not {f.fov_id: f.complete for f in read_manifest(again.folder).fields}["slide/1.png"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_import_that_fails_midway_leaves_the_project_as_it_was(there, project, tmp_path, monkeypatch):
+    other = make_project(tmp_path, "other", {"5.png": ["monocyte"]}, seed=7)
+    done = export([project, other], tmp_path / "set")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", done.folder)
+    target = (
+        make_project(tmp_path / "t", "target", {"7.png": ["basophil"]}) if there else tmp_path / "new.wbc"
+    )
+    before = [(s.slide, s.table) for s in project_analysis(target).slides] if there else None
+    write, times = Workspace.write, []
+
+    def failing(self, *arguments):
+        times.append(arguments)
+        if len(times) > 1:
+            raise WbcError("the disk is full")
+        write(self, *arguments)
+
+    monkeypatch.setattr(Workspace, "write", failing)
+    with pytest.raises(WbcError, match="the disk is full"):
+        run(import_set_steps(tmp_path / "packed.zip", target))
+    assert len(times) == 2
+    assert not target.with_name(f"{target.stem}-images").exists()
+    if there:
+        assert [(s.slide, s.table) for s in project_analysis(target).slides] == before
+    else:
+        assert not target.exists()
 
 
 def test_red_cells_that_are_left_out_leave_a_field_whole(tmp_path):

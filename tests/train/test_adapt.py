@@ -13,7 +13,7 @@ from napari_wbc.classify.modes import MODES
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import AlreadySure, WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.train.adapt import FEWEST, Adaptation, _loss, adapt_classifier
 from napari_wbc.train.batches import ROOM
@@ -126,6 +126,12 @@ def test_progress_comes_with_every_batch(weights, tmp_path):
     plan = replace(PLAN, epochs=2)
     told = list(adapt_classifier(cells(), weights, plan, tmp_path, device="cpu"))
     assert [(p.done, p.total) for p in told if p.step == "adapting"] == [(i, 4) for i in range(1, 5)]
+
+
+def test_weights_that_are_sure_stay_as_they_are(weights, tmp_path):
+    with pytest.raises(AlreadySure, match=r"sure of these cells already \(mean confidence 0\.\d\d\)"):
+        adapt(weights, tmp_path, plan=replace(PLAN, enough=0.1))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_shares_of_the_classes_are_to_stay_as_they_are_found():

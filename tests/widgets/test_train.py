@@ -165,7 +165,8 @@ def test_a_new_class_that_is_held_out_waits(qtbot, panel, project, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("napari_wbc.widgets.train.finetune_steps", steps)
         run(_tuned_steps(sets, tmp_path, "cdnn", [], session.taxonomy.names, freeze=False))
-    assert asked["new_classes"] == []
+    assert asked["new_classes"] == ["hairy cell"]
+    assert asked["only_seen"]
 
 
 def test_only_a_classifier_has_a_last_layer_to_tune(panel):

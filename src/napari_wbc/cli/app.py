@@ -222,6 +222,7 @@ def adapt(
     weights: Weights = None,
     name: Annotated[str, typer.Option(help="Name of the new weights.")] = "adapted",
     detector: Annotated[str, typer.Option(help="mask-rcnn or hsv (by colour).")] = "mask-rcnn",
+    anyway: Annotated[bool, typer.Option("--anyway", help="Also where the weights are sure.")] = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -233,7 +234,14 @@ def adapt(
 
     preset, weights = detector_in_use(detector), in_use(weights)
     steps = adapt_steps(
-        paths, out, weights=weights, detector=detector, preset=preset, name=name, device=device
+        paths,
+        out,
+        weights=weights,
+        detector=detector,
+        preset=preset,
+        name=name,
+        anyway=anyway,
+        device=device,
     )
     adapted = drive(steps, _errors(), quiet=quiet)
     print(f"Weights adapted to {adapted.cells} cells written to {adapted.weights}, their card beside them.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 
-__all__ = ["SPLITS", "LabelledField", "split_of"]
+__all__ = ["SPLITS", "LabelledField", "farthest", "split_of"]
 
 SPLITS = ("train", "val", "test")
 SHARES = (0.7, 0.15, 0.15)
@@ -78,6 +78,17 @@ class LabelledField:
             raise WbcError(
                 f"{self.name}: two cells have the id {max(ids, key=ids.count)!r}; give each its own."
             )
+
+
+def farthest(*sides: str) -> str:
+    """The one of some splits that is farthest from train; empty if there is none.
+
+    Examples
+    --------
+    >>> farthest("train", "test", ""), farthest("")
+    ('test', '')
+    """
+    return max((side for side in sides if side), key=SPLITS.index, default="")
 
 
 def split_of(slide: str) -> str:

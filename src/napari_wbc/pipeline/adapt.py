@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
-from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.errors import AlreadySure, ReadError, WbcError
 from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Progress, Steps
@@ -53,6 +53,7 @@ def adapt_steps(
     detector: str = DEFAULT,
     preset: str | None = None,
     name: str = "adapted",
+    anyway: bool = False,
     device: str = "auto",
 ) -> Steps[Adapted]:
     """Adapt a classifier to the cells of fields, without labels.
@@ -69,11 +70,15 @@ def adapt_steps(
         Of :func:`~napari_wbc.pipeline.locate.make_detector`.
     name : str
         Of the new weights.
+    anyway : bool
+        Also where the weights are sure of the cells.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
 
     Raises
     ------
+    AlreadySure
+        If the weights are sure of the cells, unless ``anyway``.
     WbcError
         If an argument is wrong, a path is missing, there are fewer than 20 cells, or the new weights
         would take the place of those they start from.
@@ -87,7 +92,9 @@ def adapt_steps(
         before = sum(len(one.slide.fields) for one in found)
         found.append((yield from analyze_slide_steps(slide, finder, None, offset=before, total=total)))
     located = [(one.slide, one.table) for one in found]
-    adapted = yield from _learn_steps(located, wanted, read_field, out, weights, name=name, device=device)
+    adapted = yield from _learn_steps(
+        located, wanted, read_field, out, weights, name=name, device=device, anyway=anyway
+    )
     failures = tuple(failure for one in found for failure in one.failures)
     return Adapted(adapted.weights, adapted.cells, failures + adapted.failures)
 
@@ -130,12 +137,14 @@ def _learn_steps(
     *,
     name: str,
     device: str,
+    anyway: bool = False,
 ) -> Steps[Adapted]:
     """Cut the located cells by the preset of the weights, and adapt; everything has been checked."""
     from napari_wbc.train.adapt import Adaptation, adapt_classifier
 
     data, failures = yield from _crops_steps(located, preset, read)
-    path = yield from adapt_classifier(data, weights, Adaptation(name=name), out, device=device)
+    plan = Adaptation(name=name, enough=2.0) if anyway else Adaptation(name=name)
+    path = yield from adapt_classifier(data, weights, plan, out, device=device)
     return Adapted(path, len(data.crops), failures)
 
 
@@ -150,7 +159,7 @@ def adapt_slide_steps(
     preset: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
-) -> Steps[tuple[SlideAnalysis | None, Adapted]]:
+) -> Steps[tuple[SlideAnalysis | None, Adapted | AlreadySure]]:
     """Adapt a classifier to a slide, which is analyzed first where fewer than 20 cells are located.
 
     Parameters
@@ -167,7 +176,8 @@ def adapt_slide_steps(
     -------
     SlideAnalysis or None
         By the weights to start from; None where the slide was not analyzed.
-    Adapted
+    Adapted or AlreadySure
+        Why the weights are left as they are.
 
     Raises
     ------
@@ -184,7 +194,11 @@ def adapt_slide_steps(
             slide, detector, preset, parameters, weights=weights, read=read
         )
         table = found.table
-    adapted = yield from _learn_steps([(slide, table)], wanted, read, out, weights, name=name, device="auto")
+    one = [(slide, table)]
+    try:
+        adapted = yield from _learn_steps(one, wanted, read, out, weights, name=name, device="auto")
+    except AlreadySure as why:
+        return found, why
     return found, adapted
 
 

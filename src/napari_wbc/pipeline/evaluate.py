@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,7 @@ from napari_wbc.model.heat import OUTSIDE
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.model.training_set import farthest
 from napari_wbc.pipeline.heat_share import has_maps, located_steps, share_steps, some_of
 from napari_wbc.storage.atomic import make_folder, write_text
 from napari_wbc.storage.workspace.images import sha256_of
@@ -35,6 +37,7 @@ __all__ = [
     "predict_steps",
     "read_training_sets",
     "relabelled",
+    "sided_steps",
     "write_evaluation",
 ]
 
@@ -43,6 +46,8 @@ SUSPECT = 0.1
 """Share of cells whose heat lies elsewhere, above which it is told."""
 FEWEST = 20
 """Cells of which a share is one."""
+MINTED = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Ids that no two cells have by chance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,8 +210,8 @@ def evaluate_steps(
     )
 
 
-def hashed_steps(cells: Iterable[LabelledCell], step: str) -> Steps[dict[Path, str]]:
-    """sha256 of each image of some cells.
+def hashed_steps(cells: Iterable[LabelledCell], step: str, *, strict: bool = True) -> Steps[dict[Path, str]]:
+    """sha256 of each image of some cells; of one that cannot be read its path, unless ``strict``.
 
     Raises
     ------
@@ -219,9 +224,45 @@ def hashed_steps(cells: Iterable[LabelledCell], step: str) -> Steps[dict[Path, s
         try:
             hashes[path] = sha256_of(path)
         except OSError as error:
-            raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from error
+            if strict:
+                text = f"{path}: cannot be read ({error.strerror or error}); check the path."
+                raise ReadError(text) from error
+            hashes[path] = str(path)
         yield Progress(step, len(hashes), len(paths))
     return hashes
+
+
+def sided_steps(
+    cells: Sequence[LabelledCell], step: str
+) -> Steps[tuple[list[LabelledCell], dict[Path, str]]]:
+    """Labelled cells of several sets, copies of one image on one side: the farthest from train of all.
+
+    An image is for testing as a whole, where cells of it may else be for training and validation. A crop is
+    on the side of the image that it is from, where both know the id of the cell.
+
+    Returns
+    -------
+    list of LabelledCell
+    mapping of Path to str
+        sha256 of each image; of one that cannot be read its path, for it may never be looked at.
+    """
+    hashes = yield from hashed_steps(cells, step, strict=False)
+    ids: dict[str, str] = {}
+    for cell in cells:
+        if MINTED.fullmatch(cell.cell_id):
+            ids[cell.cell_id] = farthest(cell.split, ids.get(cell.cell_id, ""))
+    images: dict[str, str] = {}
+    copies: dict[str, set[Path]] = {}
+    for cell in cells:
+        key = hashes[cell.path]
+        copies.setdefault(key, set()).add(cell.path)
+        images[key] = farthest(cell.split, ids.get(cell.cell_id, ""), images.get(key, ""))
+    sided = []
+    for cell in cells:
+        key = hashes[cell.path]
+        shared = len(copies[key]) > 1 or images[key] == "test"
+        sided.append(replace(cell, split=images[key]) if shared else cell)
+    return sided, hashes
 
 
 def leaks(

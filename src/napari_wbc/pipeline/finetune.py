@@ -18,7 +18,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.taxonomy_dict import grown
-from napari_wbc.pipeline.evaluate import hashed_steps, read_training_sets, relabelled
+from napari_wbc.pipeline.evaluate import read_training_sets, relabelled, sided_steps
 from napari_wbc.pipeline.training import planned
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.storage.rounds import newest_round
@@ -63,6 +63,7 @@ def finetune_steps(
     old: Sequence[str | Path] = (),
     replay: int = REPLAY,
     new_classes: Sequence[str] = (),
+    only_seen: bool = False,
     freeze: bool = False,
     device: str = "auto",
     **recipe: Any,
@@ -86,6 +87,8 @@ def finetune_steps(
         Taken evenly over sources and classes.
     new_classes : sequence of str
         Added to the classes of the weights.
+    only_seen : bool
+        New classes without a cell to learn from are told and left out, where that is an error otherwise.
     freeze : bool
         Only the last layer learns: quicker, forgets less, gains less.
     device : str
@@ -104,7 +107,8 @@ def finetune_steps(
         is a class, a new class has no cell, or as :func:`~napari_wbc.train.engine.train_classifier`.
     """
     card = _card(start, "classifier")
-    taxonomy = grown(taxonomy_of(card), new_classes)
+    known_taxonomy = taxonomy_of(card)
+    taxonomy = grown(known_taxonomy, new_classes)
     device = resolve_device(device)
     plan: Recipe = planned(
         Recipe,
@@ -131,7 +135,12 @@ def finetune_steps(
         )
     new = _with_val(new)
     learnt = {cell.label for cell in new if cell.split == "train"}
-    if missing := [name for name in new_classes if name not in learnt]:
+    missing = [name for name in new_classes if name not in learnt]
+    if missing and only_seen:
+        taxonomy = grown(known_taxonomy, [name for name in new_classes if name in learnt])
+        new, left_out = relabelled(seen, taxonomy)
+        new = _with_val(new)
+    elif missing:
         raise WbcError(
             f"No cell to learn from is labelled {', '.join(missing)}; label some in slides of the split "
             "train, or add no such class."
@@ -196,12 +205,14 @@ def finetune_detector_steps(
         },
         DetectorPreset,
     )
-    make_folder(Path(out))
     new, known, _images = yield from _learnable_steps(paths, old)
     if partly := {cell.path for cell in (*new, *known) if not cell.complete}:
         note = f"Left out, with cells that nobody reviewed: {len(partly)} fields."
         yield Progress("reading labels", 0, 0, note)
-    cells = [*_with_val([cell for cell in new if cell.complete]), *(cell for cell in known if cell.complete)]
+    whole = [cell for cell in new if cell.complete]
+    if len({cell.path for cell in whole}) < 2:
+        raise WbcError("A detector learns from fields of which every cell was reviewed; review two or more.")
+    cells = [*_with_val(whole, by_image=True), *(cell for cell in known if cell.complete)]
     own = Counter(
         cell.label for cell in cells if cell.label not in (*BLOOD_CLASSES, *EIGHT_CLASSES.names, "")
     )
@@ -209,14 +220,33 @@ def finetune_detector_steps(
         told = ", ".join(f"{n} {label}" for label, n in own.items())
         yield Progress("reading labels", 0, 0, f"Taken for leukocytes: {told}.")
         cells = [replace(cell, label=LEUKOCYTE) if cell.label in own else cell for cell in cells]
-    told_of = {cell.label for cell in cells}
-    if lacking := [name for name in plan.classes if name not in (LEUKOCYTE, *told_of)]:
-        raise WbcError(
-            f"{card.name} finds {' and '.join(lacking)} too, of which these sets label none, so it would "
-            "unlearn them; go on from mask_rcnn, or add a set that labels them."
-        )
+    cells = yield from _labelling_steps(cells, plan.classes, card.name)
+    make_folder(Path(out))
     data = yield from read_fields(cells, plan.classes, plan.preset)
     return (yield from train_detector(data, plan, out, device=device))
+
+
+def _labelling_steps(
+    cells: Sequence[LabelledCell], classes: Sequence[str], name: str
+) -> Steps[list[LabelledCell]]:
+    """The cells of sources that label every class of a detector; of others it would unlearn some."""
+    labels: dict[str, set[str]] = {}
+    for cell in cells:
+        labels.setdefault(cell.source, set()).add(cell.label)
+    lacking = {
+        source: [one for one in classes if one not in (LEUKOCYTE, *there)] for source, there in labels.items()
+    }
+    kept = [cell for cell in cells if not lacking[cell.source]]
+    wanted = " and ".join(dict.fromkeys(one for some in lacking.values() for one in some))
+    if not kept:
+        raise WbcError(
+            f"{name} finds {wanted} too, of which these sets label none, so it would unlearn them; go on "
+            "from mask_rcnn, or add a set that labels them."
+        )
+    if wanted:
+        left_out = ", ".join(source for source, some in lacking.items() if some)
+        yield Progress("reading labels", 0, 0, f"Left out, without labels of {wanted}: {left_out}.")
+    return kept
 
 
 def _card(start: str | Path, kind: str) -> ModelCard:
@@ -242,28 +272,30 @@ def _learnable_steps(
     An image that any of the sets holds for testing is in neither, one of the new sets not in the old.
     """
     yield Progress("reading labels", 0, 0)
-    new, known = read_training_sets(paths), read_training_sets(old)
-    images = yield from hashed_steps((*new, *known), "reading images")
-    tested = {images[cell.path] for cell in (*new, *known) if cell.split == "test"}
-    seen = [cell for cell in new if images[cell.path] not in tested]
+    told = read_training_sets(paths)
+    every, images = yield from sided_steps((*told, *read_training_sets(old)), "reading images")
+    new, known = every[: len(told)], every[len(told) :]
+    seen = [cell for cell in new if cell.split != "test"]
     if not seen:
         raise WbcError("Every cell of these sets is kept for testing; export a slide with the split train.")
-    if n := len({images[cell.path] for cell in new if cell.split != "test"} & tested):
-        note = f"Left out, kept for testing in another of these sets: {n} images."
+    elsewhere = {c.path for c, was in zip(new, told, strict=True) if c.split == "test" != was.split}
+    if elsewhere:
+        note = f"Left out, kept for testing in another of these sets: {len(elsewhere)} images."
         yield Progress("reading labels", 0, 0, note)
-    taken = tested | {images[cell.path] for cell in new}
-    return seen, [cell for cell in known if images[cell.path] not in taken], images
+    taken = {images[cell.path] for cell in new}
+    return seen, [c for c in known if c.split != "test" and images[c.path] not in taken], images
 
 
-def _with_val(cells: Sequence[LabelledCell]) -> list[LabelledCell]:
+def _with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[LabelledCell]:
     """The cells with a val split, if need be of one image in six; the choice is that of the names.
 
-    Of fewer than six images cells are taken in place of images. What alone shows a class is left to learn.
+    Of fewer than six images cells are taken in place of images, unless ``by_image``. What alone shows a class
+    is left to learn, as long as anything else is there to choose by.
     """
     if any(cell.split == "val" for cell in cells):
         return list(cells)
     keys = [cell.path.name for cell in cells]
-    if len(set(keys)) < HELD_OUT:
+    if len(set(keys)) < HELD_OUT and not by_image:
         keys = [f"{cell.path.name} {cell.box}" for cell in cells]
     shown: dict[str, set[str]] = {}
     for cell, key in zip(cells, keys, strict=True):

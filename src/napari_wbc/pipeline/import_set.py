@@ -8,23 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell
-from napari_wbc.model.geometry import iou_matrix
+from napari_wbc.model.matching import counterparts
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.model.training_set import LabelledField
+from napari_wbc.model.training_set import SPLITS, LabelledField, farthest
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import (
     PARTLY_KEY,
     SPLIT_KEY,
     There,
     check_images,
-    farthest,
     has_splits,
     kept_steps,
     partly_labelled,
@@ -45,8 +45,6 @@ __all__ = [
 
 SPELLINGS = {"ig": "immature granulocyte", "nrbc": "erythroblast", "normoblast": "erythroblast"}
 """Data sets' names of classes that no rule below finds."""
-SAME = 0.9
-"""IoU from which a box is that of a cell that is there already."""
 LEFT_OUT = ""
 """What a label becomes that is not wanted."""
 NO_LEUKOCYTE = frozenset(
@@ -209,21 +207,25 @@ def import_set_steps(
         fresh: list[Path] = []
         workspace = _project(project, classes) if project.exists() else None
         try:
-            try:
-                if _is_zip(Path(path)):
-                    fields = yield from kept_steps(fields, project.with_name(f"{project.stem}-images"), fresh)
-                workspace = workspace or _project(project, classes)
-            except BaseException:
-                _remove(fresh)
-                raise
-            # No pause between slides: all of them are in, or none that a person could have stopped before.
-            if has_splits(content):
-                workspace.put(SPLIT_KEY, _sides(fields) | splits_of(workspace))
-            workspace.put(PARTLY_KEY, sorted(_partly(fields, wanted, there, partly_labelled(workspace))))
-            cells = _write(workspace, fields, wanted, content.name)
-        finally:
+            if _is_zip(Path(path)):
+                fields = yield from kept_steps(fields, project.with_name(f"{project.stem}-images"), fresh)
+            if workspace is None:
+                workspace = _project(project, classes)
+                fresh.append(project)
+            with workspace.together():
+                if has_splits(content):
+                    workspace.put(SPLIT_KEY, _sides(fields, content.made, splits_of(workspace)))
+                partly = _partly(fields, wanted, there, partly_labelled(workspace))
+                workspace.put(PARTLY_KEY, sorted(partly))
+                cells = _write(workspace, fields, wanted, content.name)
+        except BaseException as error:
             if workspace is not None:
                 workspace.close()
+            _remove(fresh)
+            if isinstance(error, OSError):
+                raise WbcError(f"{error.filename}: gone while it was imported; import again.") from error
+            raise
+        workspace.close()
     every = [cell for field in fields for cell in field.cells]
     left_out = sum(wanted[cell.label] == LEFT_OUT for cell in every)
     unreviewed = sum(_by_model(cell) and wanted[cell.label] != LEFT_OUT for cell in every)
@@ -231,11 +233,16 @@ def import_set_steps(
     return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures)
 
 
-def _sides(fields: Sequence[LabelledField]) -> dict[str, str]:
-    """The split of each slide; that of an image which keeps another one does not count if it is nearer."""
-    sides: dict[str, str] = {}
-    for field in fields:
-        sides[field.slide] = farthest(field.split, sides.get(field.slide, ""))
+def _sides(
+    fields: Sequence[LabelledField], made: Mapping[str, Any], before: Mapping[str, str]
+) -> dict[str, str]:
+    """The split of each slide: the one farthest from train that was ever told."""
+    told = made.get("slides")
+    own = {name: side for name, side in told.items() if side in SPLITS} if isinstance(told, dict) else {}
+    sides = dict(before)
+    for field in fields:  # an image may keep another side than its slide has
+        side = own.get(field.slide, field.split)
+        sides[field.slide] = farthest(side, sides.get(field.slide, ""))
     return sides
 
 
@@ -249,8 +256,9 @@ def _partly(
         if field.complete
         and all(wanted[cell.label] or _plain(cell.label) in NO_LEUKOCYTE for cell in field.cells)
     }
-    # Of a field that is there already, the project's own cells tell.
-    return before - whole | {field.fov_id for field in fields} - whole - there.fields.keys()
+    # Of a field that is there with as many cells, the project's own tell.
+    told = {field.fov_id for field in fields if there.cells.get(field.fov_id, 0) >= len(field.cells) > 0}
+    return before - whole | {field.fov_id for field in fields} - whole - told
 
 
 def _remove(fresh: Sequence[Path]) -> None:
@@ -377,17 +385,10 @@ def _labelled(cell: Cell, fov_id: str, label: str, source: str) -> Cell:
 
 def _merged(table: CellTable, fov_id: str, cells: list[Cell]) -> list[Cell]:
     """The cells, those that are there already as these with another annotation."""
-    here = table.of_field(fov_id)
-    overlaps = iou_matrix([c.detection.bbox for c in cells], [c.detection.bbox for c in here])
-    taken: set[str] = set()
     found: list[Cell] = []
-    for cell, row in zip(cells, overlaps, strict=True):
-        known = namesake = table.get(cell.cell_id)
-        if namesake is None or namesake.fov_id != fov_id:
-            known = here[int(row.argmax())] if len(row) and row.max() >= SAME else None
-        if known is not None and known.cell_id not in taken:
-            taken.add(known.cell_id)
+    for cell, known in zip(cells, counterparts(cells, table.of_field(fov_id)), strict=True):
+        if known is not None:
             found.append(known.annotated(cell.annotation) if cell.annotation else known)
         else:
-            found.append(cell if namesake is None else _renamed(cell))
+            found.append(_renamed(cell) if cell.cell_id in table else cell)
     return found

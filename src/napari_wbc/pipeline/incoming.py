@@ -30,7 +30,6 @@ __all__ = [
     "SPLIT_KEY",
     "There",
     "check_images",
-    "farthest",
     "has_splits",
     "kept_steps",
     "partly_labelled",
@@ -53,13 +52,18 @@ class There:
     taxonomy : Taxonomy, optional
     fields : mapping of str to (str, Path, str)
         By field, its slide, its image and the image's sha256, empty where it is not known.
+    cells : mapping of str to int
+        How many each field has.
     splits : mapping of str to str
         Of the slides that came with one.
+    slides : frozenset of str
     """
 
     taxonomy: Taxonomy | None = None
     fields: Mapping[str, tuple[str, Path, str]] = field(default_factory=dict)
+    cells: Mapping[str, int] = field(default_factory=dict)
     splits: Mapping[str, str] = field(default_factory=dict)
+    slides: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, project: Path) -> There:
@@ -69,7 +73,10 @@ class There:
         workspace = open_workspace(project, read_only=True)
         try:
             fields: dict[str, tuple[str, Path, str]] = {}
-            for slide in workspace.slides():
+            cells: Counter[str] = Counter()
+            slides = workspace.slides()
+            for slide in slides:
+                cells.update(cell.fov_id for cell in workspace.table(slide.name).values())
                 facts = workspace.image_facts(slide.name)
                 for one in slide.fields:
                     fields[one.fov_id] = (
@@ -77,15 +84,14 @@ class There:
                         one.path,
                         facts.get(one.fov_id, (None, None, None))[2] or "",
                     )
-            return cls(workspace.taxonomy, fields, splits_of(workspace))
+            names = frozenset(slide.name for slide in slides)
+            return cls(workspace.taxonomy, fields, cells, splits_of(workspace), names)
         finally:
             workspace.close()
 
     def side_of(self, slide: str) -> str:
         """The split that a slide's images have in a training set; empty if the slide is not there."""
-        if any(slide == name for name, _path, _sha256 in self.fields.values()):
-            return self.splits.get(slide) or split_of(slide)
-        return ""
+        return (self.splits.get(slide) or split_of(slide)) if slide in self.slides else ""
 
 
 def splits_of(workspace: Workspace) -> dict[str, str]:
@@ -100,11 +106,6 @@ def partly_labelled(workspace: Workspace) -> frozenset[str]:
     return frozenset(map(str, told)) if told else frozenset()
 
 
-def farthest(*sides: str) -> str:
-    """The one of some splits that is farthest from train; empty if there is none."""
-    return max((side for side in sides if side), key=SPLITS.index, default="")
-
-
 def has_splits(content: SetContent) -> bool:
     """Whether a set says for what its images are kept: ours do, and any that is not all for training."""
     return bool(content.made) or {one.split for one in content.fields} != {"train"}
@@ -113,8 +114,8 @@ def has_splits(content: SetContent) -> bool:
 def placed_steps(content: SetContent, there: There) -> Steps[tuple[list[LabelledField], tuple[Failure, ...]]]:
     """Fields whose image can be read, with slide, id and sha256.
 
-    An image goes where the project has it. A slide is on one side: images that a set keeps for something
-    else than those that the slide has, in the set or in the project, are a slide of their own.
+    A field whose id and slide the project has stays there. A slide is on one side: images that a set keeps
+    for something else than those that the slide has, in the set or in the project, are a slide of their own.
     """
     fields: list[LabelledField] = []
     failures: list[Failure] = []

@@ -13,11 +13,11 @@ from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.pipeline.evaluate import read_training_sets, relabelled
+from napari_wbc.pipeline.evaluate import read_training_sets, relabelled, sided_steps
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import cut_training_crops
+from napari_wbc.train.dataset import LabelledCell, cut_training_crops
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
 from napari_wbc.train.engine import Recipe, Trained, train_classifier
 from napari_wbc.train.fields import read_fields
@@ -57,7 +57,7 @@ def train_steps(
     plan: Recipe = planned(Recipe, recipe, Preset)
     device = resolve_device(device)
     make_folder(Path(out))
-    cells = [cell for cell in read_training_sets(paths) if cell.split != "test"]
+    cells = yield from _seen_steps(paths)
     kept, left_out = relabelled(cells, taxonomy)
     empty = [name for name in taxonomy.names if not any(c.label == name and c.split == "train" for c in kept)]
     said = [f"Left out, no class of the taxonomy: {n} {label}." for label, n in left_out.items()]
@@ -94,9 +94,15 @@ def train_detector_steps(
     plan: DetectorRecipe = planned(DetectorRecipe, recipe, DetectorPreset)
     device = resolve_device(device)
     make_folder(Path(out))
-    cells = [cell for cell in read_training_sets(paths) if cell.split != "test"]
+    cells = yield from _seen_steps(paths)
     data = yield from read_fields(cells, plan.classes, plan.preset)
     return (yield from train_detector(data, plan, out, device=device))
+
+
+def _seen_steps(paths: Sequence[str | Path]) -> Steps[list[LabelledCell]]:
+    """The cells that training may look at: of no image that one of the sets holds for testing."""
+    cells, _hashes = yield from sided_steps(read_training_sets(paths), "reading images")
+    return [cell for cell in cells if cell.split != "test"]
 
 
 def planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:

@@ -18,9 +18,9 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, Taxonomy
-from napari_wbc.model.training_set import SPLITS, LabelledField, split_of
+from napari_wbc.model.training_set import SPLITS, LabelledField, farthest, split_of
 from napari_wbc.pipeline.analyze import Failure
-from napari_wbc.pipeline.incoming import farthest, partly_labelled, splits_of
+from napari_wbc.pipeline.incoming import partly_labelled, splits_of
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.guard import image_size
 from napari_wbc.storage.rounds import CROPS, newest_round, read_set, write_round_steps
@@ -110,8 +110,7 @@ def export_set_steps(
     if not projects:
         raise WbcError("No project given; name at least one project file.")
     out = Path(out)
-    before, sides = _before(out, written_as)
-    images = {field.sha256: field.split for field in before}
+    before, sides, images = _before(out, written_as)
     found: dict[str, LabelledField] = {}
     failures: list[Failure] = []
     left_out: Counter[str] = Counter()
@@ -153,6 +152,7 @@ def export_set_steps(
         "reading": reading,
         "reviewed_only": reviewed,
         "slides": sides,
+        "gone": {sha256: side for sha256, side in images.items() if sha256 not in {f.sha256 for f in fields}},
         "use": RESEARCH_USE,
     }
     folder = yield from write_round_steps(
@@ -168,11 +168,14 @@ def export_set_steps(
     )
 
 
-def _before(out: Path, written_as: str) -> tuple[tuple[LabelledField, ...], dict[str, str]]:
-    """Fields of the round before, as another tool may have changed them, and the sides of its slides."""
+def _before(out: Path, written_as: str) -> tuple[tuple[LabelledField, ...], dict[str, str], dict[str, str]]:
+    """Fields of the round before, as another tool may have changed them, and the sides of slides and images.
+
+    What was in an earlier round keeps its side, also while it is out of the set.
+    """
     newest = newest_round(out)
     if newest is None:
-        return (), {}
+        return (), {}, {}
     manifest = read_manifest(newest)
     if manifest.made.get("written_as") == CROPS:  # of which the fields are known only from there
         if written_as != CROPS:
@@ -182,13 +185,21 @@ def _before(out: Path, written_as: str) -> tuple[tuple[LabelledField, ...], dict
         fields = manifest.fields
     else:
         fields = read_set(newest).fields
-    found: dict[str, set[str]] = {}
+    sides, images = (_told(manifest.made.get(key)) for key in ("slides", "gone"))
+    written = {field.name: field.split for field in manifest.fields}
+    moved = {field.slide for field in fields if written.get(field.name) not in (None, field.split)}
+    found: dict[str, str] = {}
     for field in fields:
-        found.setdefault(field.slide, set()).add(field.split)
-    told = manifest.made.get("slides")
-    known = told if isinstance(told, dict) else {}
-    # An image that keeps its side does not take its slide along.
-    return fields, {s: known[s] if known.get(s) in here else farthest(*here) for s, here in found.items()}
+        found[field.slide] = farthest(field.split, found.get(field.slide, ""))
+        images[field.sha256] = field.split
+    # An image that keeps its side does not take its slide along, unless somebody put it elsewhere.
+    sides |= {slide: side for slide, side in found.items() if slide not in sides or slide in moved}
+    return fields, sides, images
+
+
+def _told(sides: object) -> dict[str, str]:
+    """Splits by name, as a manifest, which may be anybody's, tells them."""
+    return {str(k): v for k, v in sides.items() if v in SPLITS} if isinstance(sides, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.geometry import Outline, iou_matrix
+from napari_wbc.model.matching import SAME, counterparts
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.atomic import make_folder
@@ -34,8 +35,6 @@ __all__ = ["CROPS", "FORMATS", "SetContent", "newest_round", "read_set", "write_
 Pixels = Callable[[LabelledField], npt.NDArray[np.uint8]]
 _ROUND = re.compile(r"round-([1-9]\d{0,5})")
 _PART = ".part"
-SAME = 0.9
-"""IoU from which a box is that of a cell that was there; formats round."""
 CROPS = "image-folder"
 """The format that holds crops and no fields."""
 
@@ -227,7 +226,7 @@ def _take(known: Path | None, field: LabelledField, target: Path) -> None:
             if field.sha256 and sha256_of(target) != field.sha256:
                 raise ReadError(f"{field.path}: not the image that was labelled any more; put that back.")
     except OSError as error:
-        if error.filename != str(field.path):
+        if os.access(field.path, os.R_OK):
             raise  # the disk is full, for instance
         raise ReadError(f"{field.path}: the image cannot be copied ({error.strerror or error}).") from error
 
@@ -240,7 +239,7 @@ def _take_crops(before: Path, field: LabelledField, part: Path) -> None:
         try:
             _link(source, target)
         except OSError as error:
-            if error.filename != str(source):
+            if os.access(source, os.R_OK):
                 raise
             raise ReadError(
                 f"{source}: this crop cannot be copied ({error.strerror or error}); put it back."
@@ -347,24 +346,18 @@ def _completed(fields: Sequence[LabelledField], manifest: Manifest) -> tuple[Lab
 
 
 def _known_cells(cells: Sequence[Cell], known: Sequence[Cell]) -> tuple[Cell, ...]:
-    """The cells of a field; those that were there, by id or box, are as they were but for the label."""
-    left = {cell.cell_id: cell for cell in known}
-    ids = {cell.cell_id for cell in cells}
+    """The cells of a field; those that were there are as they were but for the label."""
     found: list[Cell] = []
-    for cell in cells:
-        own = left.get(cell.cell_id)
-        if own is None and (others := [one for one in left.values() if one.cell_id not in ids]):
-            overlaps = iou_matrix([cell.detection.bbox], [one.detection.bbox for one in others])[0]
-            own = others[int(overlaps.argmax())] if overlaps.max() >= SAME else None
+    for cell, own in zip(cells, counterparts(cells, known), strict=True):
         if own is None:
             found.append(cell)
             continue
-        del left[own.cell_id]
+        now = own
         if iou_matrix([cell.detection.bbox], [own.detection.bbox])[0, 0] < SAME:
-            own = own.moved(cell.detection)
+            now = own.moved(cell.detection)
         elif not _same_outline(cell.detection.outline, own.detection.outline):
-            own = replace(own, detection=cell.detection)
-        found.append(own if own.label == cell.label else own.annotated(Annotation(cell.label)))
+            now = replace(own, detection=cell.detection)
+        found.append(now if now.label == cell.label else now.annotated(Annotation(cell.label)))
     return tuple(found)
 
 

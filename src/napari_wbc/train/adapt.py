@@ -22,7 +22,7 @@ from torch.nn import functional
 from napari_wbc.classify.modes import scores
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset, tensor_of
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import AlreadySure, WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import augmented
@@ -58,6 +58,9 @@ class Adaptation:
         Weight of the pull to the shares of the classes that the teacher finds.
     ema : float
         Decay of the teacher.
+    enough : float
+        Mean confidence, 0 to 1, from which weights are left as they are: they have nothing to gain, and
+        their own answers to lose by. Above 1, they are adapted in any case.
     seed : int
     augmentation : Augmentation
     """
@@ -72,6 +75,7 @@ class Adaptation:
     decided: float = 0.3
     shares: float = 1.0
     ema: float = 0.98
+    enough: float = 0.85
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -105,6 +109,8 @@ def adapt_classifier(
     ------
     WbcError
         If there are fewer than 20 cells, or the weights or the device are not to be had.
+    AlreadySure
+        If the weights are sure of the cells.
     """
     if len(data.crops) < FEWEST:
         raise WbcError(
@@ -119,7 +125,14 @@ def adapt_classifier(
     for epoch in range(plan.epochs):
         rng = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
         torch.manual_seed(plan.seed * 100_003 + epoch)
-        labels, learnt, shares = yield from _labelled(teacher, data, preset, card.mode, plan.confident)
+        p = np.exp((yield from _turned(teacher, data, preset, card.mode)))
+        confidence = float(p.max(1).mean())
+        if not epoch and confidence >= plan.enough:
+            raise AlreadySure(
+                f"{card.model_id} is sure of these cells already (mean confidence {confidence:.2f}) and "
+                "would gain nothing; use it as it is."
+            )
+        labels, learnt, shares = _labelled(p, plan.confident)
         for step in range(steps):
             chosen = torch.randint(0, len(data.crops), (plan.batch_size,), generator=rng).numpy()
             crops = tensor_of(data.crops[chosen], start.device)
@@ -172,16 +185,16 @@ def _loss(
 
 
 def _labelled(
-    teacher: nn.Module, data: CropSet, preset: Preset, mode: str, confident: float
-) -> Steps[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], torch.Tensor]]:
-    """The teacher's labels from four turns, which of them are the surest of their class, and its shares."""
-    p = np.exp((yield from _turned(teacher, data, preset, mode)))
+    p: npt.NDArray[np.float32], confident: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], torch.Tensor]:
+    """Labels by probabilities, shape (N, classes), which are the surest of their class, and the shares."""
     labels, sureness = p.argmax(1), p.max(1)
     learnt = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         here = labels == label
         learnt |= here & (sureness >= np.quantile(sureness[here], 1 - confident))
-    return labels, learnt, torch.from_numpy(p.mean(0, dtype=np.float32)).clamp(min=1e-4)
+    shares = torch.from_numpy(p.mean(0, dtype=np.float32)).clamp(min=1e-4)
+    return labels, learnt, shares / shares.sum()
 
 
 def _turned(teacher: nn.Module, data: CropSet, preset: Preset, mode: str) -> Steps[npt.NDArray[np.float32]]:

@@ -11,6 +11,7 @@ from typing import Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 
+from napari_wbc.errors import AlreadySure
 from napari_wbc.layers.field import FieldView
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -227,11 +228,14 @@ class AnalysisPanel(QWidget):
         self.said.emit(f"{counted(same)} classified")
 
     def _on_adapted(
-        self, slide: Slide, choice: DetectorChoice, result: tuple[SlideAnalysis | None, Adapted]
+        self, slide: Slide, choice: DetectorChoice, result: tuple[SlideAnalysis | None, Adapted | AlreadySure]
     ) -> None:
         found, adapted = result
         if found is not None:
             self._on_analyzed(slide, choice, found)
+        if isinstance(adapted, AlreadySure):
+            self.said.emit(str(adapted))
+            return
         self.model.choose(str(adapted.weights))
         failed = f"; {len(adapted.failures)} files failed" if adapted.failures else ""
         self.said.emit(

@@ -54,7 +54,6 @@ class ExplainPanel(QWidget):
         self._session, self._view, self._heats, self._weights = session, view, heats, weights
         self.layer = HeatmapLayer(view.viewer)
         self._found: list[Heat] = []
-        self._told = ""
         self.method, self.target, self.against = QComboBox(), QComboBox(), QComboBox()
         self.method.addItems(list(METHODS))
         for i, name in enumerate(METHODS):
@@ -91,7 +90,7 @@ class ExplainPanel(QWidget):
         layout.addWidget(row(self.map))
         layout.addStretch()
         self.method.currentTextChanged.connect(lambda name: self.samples.setEnabled(name == "lime"))
-        self.jobs.said.connect(self._on_said)
+        self.jobs.said.connect(self.said)
         self.jobs.running_changed.connect(self._set_running)
         heats.changed.connect(self.show_field)
 
@@ -169,15 +168,12 @@ class ExplainPanel(QWidget):
             text += f". {len(found.failures)} fields failed: {found.failures[0].message}"
         self.said.emit(text)
 
-    def _on_said(self, text: str) -> None:
-        self._told = text
-        self.said.emit(text)
-
     def _set_running(self, running: bool) -> None:
         if not running and self._found:  # it was cancelled, or failed
             kept, self._found = self._heats.put(self._found), []
             if kept:
-                self.said.emit(f"{self._told.rstrip('.')}. {kept} cells have their heat.")
+                why = (self.jobs.ended or "Ended early").rstrip(".")
+                self.said.emit(f"{why}. {kept} cells have their heat.")
         for button in (self.selected, self.field, self.slide):
             button.setEnabled(not running)
 

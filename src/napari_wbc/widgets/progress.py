@@ -38,6 +38,8 @@ class JobBar(QWidget):
         self._job = Job(self)
         self._done: Callable[[Any], Any] = lambda _result: None
         self._step, self._since = "", (0.0, 0)
+        self.ended = ""
+        """Why it ended early, empty if it did not or nobody said so."""
         self.bar = QProgressBar()
         self.bar.setFormat("%v / %m")
         self.cancel_button = QPushButton("Cancel")
@@ -49,7 +51,7 @@ class JobBar(QWidget):
         self.cancel_button.clicked.connect(self._on_cancel)
         self._job.progressed.connect(self._on_progress)
         self._job.returned.connect(self._on_returned)
-        self._job.failed.connect(self.said)
+        self._job.failed.connect(self._on_failed)
         self._job.finished.connect(lambda: self._set_running(False))
 
     @property
@@ -73,7 +75,7 @@ class JobBar(QWidget):
             If one is under way.
         """
         self._job.start(steps)
-        self._done = done
+        self._done, self.ended = done, ""
         self._set_running(True)
 
     def cancel(self) -> None:
@@ -83,7 +85,12 @@ class JobBar(QWidget):
     def _on_cancel(self) -> None:
         self.cancel()
         self.cancel_button.setEnabled(False)
-        self.said.emit("Cancelled.")
+        self.ended = "Cancelled."
+        self.said.emit(self.ended)
+
+    def _on_failed(self, text: str) -> None:
+        self.ended = text
+        self.said.emit(text)
 
     def _on_returned(self, result: Any) -> None:
         self._done(result)

@@ -25,7 +25,6 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import SPLITS
 from napari_wbc.pipeline.compare import Comparison, compare_steps
-from napari_wbc.pipeline.evaluate import read_training_sets
 from napari_wbc.pipeline.finetune import finetune_detector_steps, finetune_steps, run_folder
 from napari_wbc.pipeline.import_set import ImportedSet, Incoming, import_set_steps, look_steps
 from napari_wbc.pipeline.training_sets import BY_SLIDE, ExportedSet, export_set_steps
@@ -398,11 +397,13 @@ def _tuned_steps(
 ) -> Steps[Trained]:
     """Fine-tuning that adds those of some classes that the model has not and the sets have cells of."""
     yield Progress("reading labels", 0, 0)
-    labels = {cell.label for cell in read_training_sets(sets) if cell.split == "train"}
-    known = read_card(find_weights(start)).classes
-    fresh = [name for name in names if name in labels and name not in known]
+    known = {name.casefold() for name in read_card(find_weights(start)).classes}
+    fresh = [name for name in names if name.casefold() not in known]
     folder = run_folder(runs, sets, start, old, new_classes=fresh, freeze=freeze)
-    return (yield from finetune_steps(sets, folder, start=start, old=old, new_classes=fresh, freeze=freeze))
+    steps = finetune_steps(
+        sets, folder, start=start, old=old, new_classes=fresh, only_seen=True, freeze=freeze
+    )
+    return (yield from steps)
 
 
 def _compared_steps(sets: list[str | Path], old: str, new: str) -> Steps[tuple[Comparison, bytes]]:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Workspace:
         self.path, self.read_only = path, read_only
         self._engine, self._lock = engine, lock
         self._turn = threading.RLock()
+        self._within: Connection | None = None
         self._closed = False
 
     def close(self) -> None:
@@ -328,6 +329,16 @@ class Workspace:
         return path
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write all that is written meanwhile, or nothing of it."""
+        with self._begin(write=True) as db:
+            self._within = db
+            try:
+                yield
+            finally:
+                self._within = None
+
+    @contextmanager
     def _begin(self, *, write: bool = False) -> Iterator[Connection]:
         """A transaction, one at a time."""
         if write and self.read_only:
@@ -336,7 +347,7 @@ class Workspace:
             if self._closed:
                 raise WbcError(f"{self.path}: this project was closed; open it again.")
             try:
-                with self._engine.begin() as db:
+                with nullcontext(self._within) if self._within else self._engine.begin() as db:
                     yield db
             except (SQLAlchemyError, sqlite3.Error, UnicodeError) as error:
                 told = getattr(error, "orig", None) or error
