@@ -187,8 +187,9 @@ def test_a_crop_of_a_field_that_is_tested_is_tested(tmp_path):
         for f, s in zip(files, ("train", "test"), strict=True)
     )
     for ids, sides in ((key, ["test", "test"]), ("1", ["train", "test"])):
-        cells, _ = run(sided_steps([replace(crop, cell_id=ids), replace(field, cell_id=ids)], "reading"))
-        assert [cell.split for cell in cells] == sides, "ids that a person wrote may be another cell's"
+        sets = [[replace(one, cell_id=ids)] for one in (crop, field)]
+        sided, _ = run(sided_steps(sets, "reading"))
+        assert [one[0].split for one in sided] == sides, "ids that a person wrote may be another cell's"
 
 
 def test_few_fields_leave_one_whole_to_choose_by(tmp_path, monkeypatch, detector_weights):
@@ -252,7 +253,7 @@ def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fiel
     for cell in here:
         cell.path.write_bytes(cell.label.encode())
     taken = []
-    monkeypatch.setattr("napari_wbc.pipeline.finetune.read_training_sets", lambda _paths: tuple(here))
+    monkeypatch.setattr("napari_wbc.pipeline.finetune.read_training_set", lambda _path: tuple(here))
     monkeypatch.setattr("napari_wbc.pipeline.finetune.read_fields", lambda cells, *_a: taken.append(cells))
     steps = finetune_detector_steps(["new"], tmp_path / "out", old=["old"], device="cpu")
     notes = []

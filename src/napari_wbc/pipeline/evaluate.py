@@ -233,36 +233,47 @@ def hashed_steps(cells: Iterable[LabelledCell], step: str, *, strict: bool = Tru
 
 
 def sided_steps(
-    cells: Sequence[LabelledCell], step: str
-) -> Steps[tuple[list[LabelledCell], dict[Path, str]]]:
-    """Labelled cells of several sets, copies of one image on one side: the farthest from train of all.
+    sets: Sequence[Sequence[LabelledCell]], step: str
+) -> Steps[tuple[list[list[LabelledCell]], dict[Path, str]]]:
+    """Training sets with all copies of an image on one side: the farthest from train of all.
 
-    An image is for testing as a whole, where cells of it may else be for training and validation. A crop is
-    on the side of the image that it is from, where both know the id of the cell.
+    A crop is on the side of the image that it is from, where both know the id of the cell. An image that is
+    there once may have cells on several sides, as its set says.
+
+    Parameters
+    ----------
+    sets : sequence of sequence of LabelledCell
+    step : str
+        What progress is called.
 
     Returns
     -------
-    list of LabelledCell
+    list of list of LabelledCell
     mapping of Path to str
         sha256 of each image; of one that cannot be read its path, for it may never be looked at.
     """
-    hashes = yield from hashed_steps(cells, step, strict=False)
-    ids: dict[str, str] = {}
-    for cell in cells:
-        if MINTED.fullmatch(cell.cell_id):
-            ids[cell.cell_id] = farthest(cell.split, ids.get(cell.cell_id, ""))
-    images: dict[str, str] = {}
-    copies: dict[str, set[Path]] = {}
-    for cell in cells:
-        key = hashes[cell.path]
-        copies.setdefault(key, set()).add(cell.path)
-        images[key] = farthest(cell.split, ids.get(cell.cell_id, ""), images.get(key, ""))
-    sided = []
-    for cell in cells:
-        key = hashes[cell.path]
-        shared = len(copies[key]) > 1 or images[key] == "test"
-        sided.append(replace(cell, split=images[key]) if shared else cell)
-    return sided, hashes
+    hashes = yield from hashed_steps((cell for one in sets for cell in one), step, strict=False)
+    ids: dict[str, list[tuple[str, str]]] = {}
+    places: dict[str, set[tuple[int, Path]]] = {}
+    sides: dict[str, str] = {}
+    for i, one in enumerate(sets):
+        for cell in one:
+            image = hashes[cell.path]
+            places.setdefault(image, set()).add((i, cell.path))
+            sides[image] = farthest(cell.split, sides.get(image, ""))
+            if MINTED.fullmatch(cell.cell_id):
+                ids.setdefault(cell.cell_id, []).append((image, cell.split))
+    shared = {image for image, there in places.items() if len(there) > 1}
+    for known in ids.values():
+        images = {image for image, _ in known}
+        if len(images) > 1:
+            shared |= images
+            side = farthest(*(split for _, split in known))
+            sides |= {image: farthest(side, sides[image]) for image in images}
+    return [
+        [replace(c, split=sides[hashes[c.path]]) if hashes[c.path] in shared else c for c in one]
+        for one in sets
+    ], hashes
 
 
 def leaks(

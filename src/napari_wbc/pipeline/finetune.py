@@ -18,13 +18,13 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.taxonomy_dict import grown
-from napari_wbc.pipeline.evaluate import read_training_sets, relabelled, sided_steps
+from napari_wbc.pipeline.evaluate import relabelled, sided_steps
 from napari_wbc.pipeline.training import planned
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.storage.rounds import newest_round
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import LabelledCell, cut_training_crops
+from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
 from napari_wbc.train.engine import Recipe, Trained, train_classifier
 from napari_wbc.train.fields import read_fields
@@ -272,9 +272,11 @@ def _learnable_steps(
     An image that any of the sets holds for testing is in neither, one of the new sets not in the old.
     """
     yield Progress("reading labels", 0, 0)
-    told = read_training_sets(paths)
-    every, images = yield from sided_steps((*told, *read_training_sets(old)), "reading images")
-    new, known = every[: len(told)], every[len(told) :]
+    sets = [read_training_set(path) for path in (*paths, *old)]
+    sided, images = yield from sided_steps(sets, "reading images")
+    told = [cell for one in sets[: len(paths)] for cell in one]
+    new = [cell for one in sided[: len(paths)] for cell in one]
+    known = [cell for one in sided[len(paths) :] for cell in one]
     seen = [cell for cell in new if cell.split != "test"]
     if not seen:
         raise WbcError("Every cell of these sets is kept for testing; export a slide with the split train.")

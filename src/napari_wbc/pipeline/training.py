@@ -13,11 +13,11 @@ from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.pipeline.evaluate import read_training_sets, relabelled, sided_steps
+from napari_wbc.pipeline.evaluate import relabelled, sided_steps
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import LabelledCell, cut_training_crops
+from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
 from napari_wbc.train.engine import Recipe, Trained, train_classifier
 from napari_wbc.train.fields import read_fields
@@ -101,8 +101,8 @@ def train_detector_steps(
 
 def _seen_steps(paths: Sequence[str | Path]) -> Steps[list[LabelledCell]]:
     """The cells that training may look at: of no image that one of the sets holds for testing."""
-    cells, _hashes = yield from sided_steps(read_training_sets(paths), "reading images")
-    return [cell for cell in cells if cell.split != "test"]
+    sets, _hashes = yield from sided_steps([read_training_set(path) for path in paths], "reading images")
+    return [cell for one in sets for cell in one if cell.split != "test"]
 
 
 def planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:
