@@ -56,9 +56,9 @@ def in_use(weights: str | None, *, kind: str = "classifier") -> str:
         return weights
     library = Library()
     model = library.adopted(kind)
-    if told := library.note(kind):
-        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
+    told = library.note(kind)
     if model.card and not model.shipped:
         told = f"{kind.capitalize()} in use: {model.card.model_id}"
+    if told:
         Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
     return model.weights

@@ -12,7 +12,7 @@ from pathlib import Path
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 
-__all__ = ["SPLITS", "LabelledField", "farthest", "split_of"]
+__all__ = ["SPLITS", "LabelledField", "farthest", "split_of", "splits_told"]
 
 SPLITS = ("train", "val", "test")
 SHARES = (0.7, 0.15, 0.15)
@@ -89,6 +89,19 @@ def farthest(*sides: str) -> str:
     ('test', '')
     """
     return max((side for side in sides if side), key=SPLITS.index, default="")
+
+
+def splits_told(told: object) -> dict[str, str]:
+    """Splits by name, as a file says that may be anybody's; what is no split is left out.
+
+    Examples
+    --------
+    >>> splits_told({"a": "test", "b": "?"}), splits_told(None)
+    ({'a': 'test'}, {})
+    """
+    return (
+        {str(name): side for name, side in told.items() if side in SPLITS} if isinstance(told, dict) else {}
+    )
 
 
 def split_of(slide: str) -> str:

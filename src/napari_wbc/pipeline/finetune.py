@@ -115,7 +115,7 @@ def finetune_steps(
         {
             **CLASSIFIER,
             "name": f"{card.name}-tuned",
-            "keep": 0.0 if old else KEPT,
+            "keep": KEPT,
             "precision": "bf16-mixed",
             **recipe,
             "architecture": card.architecture,
@@ -150,8 +150,8 @@ def finetune_steps(
         note = f"Left out, no class of {card.name} nor named as new: {text}."
         yield Progress("reading labels", 0, 0, note)
     known = _evenly(relabelled(earlier, taxonomy)[0], replay) if earlier else []
-    if not known and "keep" not in recipe:
-        plan = replace(plan, keep=KEPT)
+    if known and "keep" not in recipe:
+        plan = replace(plan, keep=0.0)
     make_folder(Path(out))
     yield Progress("reading labels", 0, 0, _counted(new, known))
     cells = sorted((*new, *known), key=lambda cell: (str(cell.path), cell.cell_id))

@@ -18,7 +18,7 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.model.training_set import SPLITS, LabelledField, farthest
+from napari_wbc.model.training_set import LabelledField, farthest, splits_told
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import (
     PARTLY_KEY,
@@ -217,7 +217,7 @@ def import_set_steps(
                     workspace.put(SPLIT_KEY, _sides(fields, content.made, splits_of(workspace)))
                 partly = _partly(fields, wanted, there, partly_labelled(workspace))
                 workspace.put(PARTLY_KEY, sorted(partly))
-                cells = _write(workspace, fields, wanted, content.name)
+                cells = _write(workspace, fields, wanted, there, content.name)
         except BaseException as error:
             if workspace is not None:
                 workspace.close()
@@ -237,8 +237,7 @@ def _sides(
     fields: Sequence[LabelledField], made: Mapping[str, Any], before: Mapping[str, str]
 ) -> dict[str, str]:
     """The split of each slide: the one farthest from train that was ever told."""
-    told = made.get("slides")
-    own = {name: side for name, side in told.items() if side in SPLITS} if isinstance(told, dict) else {}
+    own = splits_told(made.get("slides"))
     sides = dict(before)
     for field in fields:  # an image may keep another side than its slide has
         side = own.get(field.slide, field.split)
@@ -257,7 +256,8 @@ def _partly(
         and all(wanted[cell.label] or _plain(cell.label) in NO_LEUKOCYTE for cell in field.cells)
     }
     # Of a field that is there with as many cells, the project's own tell.
-    told = {field.fov_id for field in fields if there.cells.get(field.fov_id, 0) >= len(field.cells) > 0}
+    n = Counter(fov_id for _slide, fov_id in there.cells.values())
+    told = {field.fov_id for field in fields if n[field.fov_id] >= len(field.cells) > 0}
     return before - whole | {field.fov_id for field in fields} - whole - told
 
 
@@ -329,17 +329,21 @@ def _mapped(
 
 
 def _write(
-    workspace: Workspace, fields: Sequence[LabelledField], wanted: Mapping[str, str], source: str
+    workspace: Workspace,
+    fields: Sequence[LabelledField],
+    wanted: Mapping[str, str],
+    there: There,
+    source: str,
 ) -> int:
     """Put fields into a project, slide by slide; how many cells they label there."""
     slides = {slide.name: slide for slide in workspace.slides()}
-    ids = {cell_id: name for name in slides for cell_id in workspace.table(name)}
+    ids = {cell_id: slide for cell_id, (slide, _fov_id) in there.cells.items()}
     labelled = 0
     for name in dict.fromkeys(field.slide for field in fields):
         here = [field for field in fields if field.slide == name]
-        there = {f.fov_id: f for f in slides[name].fields} if name in slides else {}
-        fresh = {f.fov_id: FieldOfView(f.fov_id, f.path) for f in here if f.fov_id not in there}
-        workspace.put_slide(Slide(name, (*there.values(), *fresh.values())))
+        known = slides[name].fields if name in slides else ()
+        fresh = {f.fov_id: FieldOfView(f.fov_id, f.path) for f in here if f.fov_id not in there.fields}
+        workspace.put_slide(Slide(name, (*known, *fresh.values())))
         old = new = workspace.table(name)
         for field in here:
             cells = [

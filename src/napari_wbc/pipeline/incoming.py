@@ -17,7 +17,7 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.model.training_set import SPLITS, LabelledField, split_of
+from napari_wbc.model.training_set import LabelledField, split_of, splits_told
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.storage.atomic import copied
 from napari_wbc.storage.rounds import CROPS, SetContent
@@ -52,8 +52,8 @@ class There:
     taxonomy : Taxonomy, optional
     fields : mapping of str to (str, Path, str)
         By field, its slide, its image and the image's sha256, empty where it is not known.
-    cells : mapping of str to int
-        How many each field has.
+    cells : mapping of str to (str, str)
+        By cell, its slide and its field.
     splits : mapping of str to str
         Of the slides that came with one.
     slides : frozenset of str
@@ -61,7 +61,7 @@ class There:
 
     taxonomy: Taxonomy | None = None
     fields: Mapping[str, tuple[str, Path, str]] = field(default_factory=dict)
-    cells: Mapping[str, int] = field(default_factory=dict)
+    cells: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     splits: Mapping[str, str] = field(default_factory=dict)
     slides: frozenset[str] = frozenset()
 
@@ -73,10 +73,11 @@ class There:
         workspace = open_workspace(project, read_only=True)
         try:
             fields: dict[str, tuple[str, Path, str]] = {}
-            cells: Counter[str] = Counter()
+            cells: dict[str, tuple[str, str]] = {}
             slides = workspace.slides()
             for slide in slides:
-                cells.update(cell.fov_id for cell in workspace.table(slide.name).values())
+                table = workspace.table(slide.name)
+                cells |= {cell.cell_id: (slide.name, cell.fov_id) for cell in table.values()}
                 facts = workspace.image_facts(slide.name)
                 for one in slide.fields:
                     fields[one.fov_id] = (
@@ -96,8 +97,7 @@ class There:
 
 def splits_of(workspace: Workspace) -> dict[str, str]:
     """The splits of the slides of a project that came with them from a training set."""
-    told = workspace.get(SPLIT_KEY)
-    return {str(slide): side for slide, side in told.items() if side in SPLITS} if told else {}
+    return splits_told(workspace.get(SPLIT_KEY))
 
 
 def partly_labelled(workspace: Workspace) -> frozenset[str]:

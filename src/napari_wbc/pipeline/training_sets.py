@@ -18,7 +18,7 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, Taxonomy
-from napari_wbc.model.training_set import SPLITS, LabelledField, farthest, split_of
+from napari_wbc.model.training_set import SPLITS, LabelledField, farthest, split_of, splits_told
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import partly_labelled, splits_of
 from napari_wbc.storage.formats.manifest import read_manifest
@@ -145,6 +145,7 @@ def export_set_steps(
             "No reviewed cell in these projects; label cells first, or export the model's labels too."
         )
     fields = _named(_by_one_id((*stay, *found.values())))
+    gone = images.keys() - {field.sha256 for field in fields}
     made = {
         "program": f"napari-wbc {__version__}",
         "when": now(),
@@ -152,7 +153,7 @@ def export_set_steps(
         "reading": reading,
         "reviewed_only": reviewed,
         "slides": sides,
-        "gone": {sha256: side for sha256, side in images.items() if sha256 not in {f.sha256 for f in fields}},
+        "gone": {sha256: images[sha256] for sha256 in sorted(gone)},
         "use": RESEARCH_USE,
     }
     folder = yield from write_round_steps(
@@ -185,7 +186,7 @@ def _before(out: Path, written_as: str) -> tuple[tuple[LabelledField, ...], dict
         fields = manifest.fields
     else:
         fields = read_set(newest).fields
-    sides, images = (_told(manifest.made.get(key)) for key in ("slides", "gone"))
+    sides, images = (splits_told(manifest.made.get(key)) for key in ("slides", "gone"))
     written = {field.name: field.split for field in manifest.fields}
     moved = {field.slide for field in fields if written.get(field.name) not in (None, field.split)}
     found: dict[str, str] = {}
@@ -195,11 +196,6 @@ def _before(out: Path, written_as: str) -> tuple[tuple[LabelledField, ...], dict
     # An image that keeps its side does not take its slide along, unless somebody put it elsewhere.
     sides |= {slide: side for slide, side in found.items() if slide not in sides or slide in moved}
     return fields, sides, images
-
-
-def _told(sides: object) -> dict[str, str]:
-    """Splits by name, as a manifest, which may be anybody's, tells them."""
-    return {str(k): v for k, v in sides.items() if v in SPLITS} if isinstance(sides, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,10 +91,7 @@ class DetectorWidget(QWidget):
     def refresh(self) -> None:
         """List the presets anew, and keep what is chosen."""
         chosen = self._preset.currentText()
-        self._list()
-        self._preset.blockSignals(True)
-        self._preset.setCurrentText(chosen)
-        self._preset.blockSignals(False)
+        self._list(chosen)
         if self._preset.currentText() != chosen:  # it is gone
             self._fill()
 
@@ -102,10 +99,11 @@ class DetectorWidget(QWidget):
         self._list()
         self._fill()
 
-    def _list(self) -> None:
+    def _list(self, chosen: str = "") -> None:
         self._preset.blockSignals(True)
         self._preset.clear()
         self._preset.addItems(presets_of(self._detector.currentText()))
+        self._preset.setCurrentText(chosen)  # the first stays where it is none of them
         self._preset.blockSignals(False)
 
     def _fill(self, _preset: str = "") -> None:

@@ -65,6 +65,7 @@ class Follower(QObject):
         self._choosing = False
         self._bound: Shapes | None = None
         self._unbind_layer: Callable[[], None] = lambda: None
+        self._unbind_viewer: Callable[[], None] = lambda: None
         self.loader.loaded.connect(self._on_loaded)
         session.field_changed.connect(self._on_field)
         session.selection_changed.connect(self._on_chosen)
@@ -74,15 +75,18 @@ class Follower(QObject):
         """Let go of session, queue and viewer; touches no widget."""
         self.loader.cancel()
         self.bind_cells(None)
+        self._unbind_viewer()
         self._session.field_changed.disconnect(self._on_field)
         self._session.selection_changed.disconnect(self._on_chosen)
         self._queue.current_changed.disconnect(self._on_current)
 
     def bind_keys(self, keys: dict[str, Callable[[], Any]]) -> None:
-        """Have the cells layer, whose own keys would come first, take these."""
+        """Have the viewer take these, and the cells layer, whose own keys would come first."""
         layer = self._bound
         self.bind_cells(None)
+        self._unbind_viewer()
         self.keys = keys
+        self._unbind_viewer = bind_keys(self._view.viewer, keys)
         self.bind_cells(layer)
 
     def bind_cells(self, layer: Shapes | None) -> None:

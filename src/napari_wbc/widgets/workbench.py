@@ -34,7 +34,6 @@ from napari_wbc.widgets.fields import FieldList
 from napari_wbc.widgets.follow import Follower
 from napari_wbc.widgets.gallery_panel import GalleryPanel
 from napari_wbc.widgets.key_choice import KeysDialog, keep_keys, with_kept_keys
-from napari_wbc.widgets.keys import bind_keys
 from napari_wbc.widgets.layout import TextLines, group, row, scrolled
 from napari_wbc.widgets.place import PlaceKeeper
 from napari_wbc.widgets.project import ProjectPanel
@@ -89,7 +88,6 @@ class Workbench(QWidget):
         self.actions = ReviewActions(self.session, self.view, self.queue, self._say)
         self._connect()
         self.follower.bind_keys(self._key_table())
-        self._unbind_viewer = bind_keys(napari_viewer, self.follower.keys)
         self._open = True
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.view.pull)
@@ -267,9 +265,7 @@ class Workbench(QWidget):
         self.session.taxonomy = taxonomy
         keep_keys(taxonomy)
         self.review.show_keys()
-        self._unbind_viewer()
         self.follower.bind_keys(self._key_table())
-        self._unbind_viewer = bind_keys(self.viewer, self.follower.keys)
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Let go when napari closes the dock, which takes this widget out and sends no close event."""
@@ -294,7 +290,6 @@ class Workbench(QWidget):
         self._open = False
         self.thumbnails.cancel()
         self.viewer.layers.events.inserted.disconnect(self._on_layer)
-        self._unbind_viewer()
         self.session.refused.disconnect(self._say)
         for let_go in (
             self.follower.close_session,
