@@ -25,7 +25,7 @@ from napari_wbc.pipeline.finetune import (
     finetune_detector_steps,
     finetune_steps,
 )
-from napari_wbc.storage.workspace.images import sha256_of
+from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.train.dataset import LabelledCell
 from napari_wbc.weights.card import taxonomy_of, training_images
 from napari_wbc.weights.store import load_weights, read_card

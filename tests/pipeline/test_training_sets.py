@@ -24,10 +24,11 @@ from napari_wbc.pipeline.import_set import import_set_steps, look_steps, suggest
 from napari_wbc.pipeline.project import project_analysis
 from napari_wbc.pipeline.training_sets import export_set_steps
 from napari_wbc.session.session import Session
+from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.rounds import FORMATS, read_set
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
-from napari_wbc.storage.workspace.images import check_images_steps, sha256_of
+from napari_wbc.storage.workspace.images import check_images_steps
 from napari_wbc.train.dataset import one_cell_box, read_training_set
 
 SAID = Prediction(EIGHT_CLASSES.names, (0.3, *[0.1] * 7), 0.0, "tiny 1 (0)")

@@ -18,8 +18,8 @@ from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.rounds import FORMATS, newest_round, read_set, write_round_steps
-from napari_wbc.storage.workspace.images import sha256_of
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("neutrophil", "monocyte")

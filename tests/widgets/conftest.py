@@ -84,9 +84,23 @@ def viewer(make_napari_viewer: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def bench(viewer: Any, detector: FakeDetector, wait: Callable[[Workbench], None]) -> Iterator[Workbench]:
+def open_bench(viewer: Any, qtbot: Any) -> Callable[[], Workbench]:
+    """Open the workbench as napari's menu does, and wait until it is loaded."""
+
+    def open_it() -> Workbench:
+        _dock, shell = viewer.window.add_plugin_dock_widget("napari-wbc", "Workbench")
+        qtbot.waitUntil(lambda: shell.bench is not None and not shell.loading, timeout=60_000)
+        return shell.bench
+
+    return open_it
+
+
+@pytest.fixture
+def bench(
+    open_bench: Callable[[], Workbench], detector: FakeDetector, wait: Callable[[Workbench], None]
+) -> Iterator[Workbench]:
     """The workbench as napari makes it for a person."""
-    _dock, bench = viewer.window.add_plugin_dock_widget("napari-wbc", "Workbench")
+    bench = open_bench()
     yield bench
     bench.release()
     wait(bench)

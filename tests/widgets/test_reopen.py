@@ -26,9 +26,9 @@ def docked(viewer):
 
 
 @pytest.fixture
-def bench(viewer, detector, docked, wait):
+def bench(open_bench, detector, docked, wait):
     """A workbench that another one may take the place of."""
-    yield viewer.window.add_plugin_dock_widget("napari-wbc", "Workbench")[1]
+    yield open_bench()
     for one in docked():
         one.release()
         wait(one)

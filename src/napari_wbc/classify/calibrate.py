@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 __all__ = ["confidence_threshold", "temperature"]
 
@@ -31,6 +29,9 @@ def temperature(
     float
         Divides logits; 0.2 to 5, and 1 without cells.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     if not len(labels):
         return 1.0
 

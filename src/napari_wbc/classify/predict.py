@@ -197,8 +197,6 @@ def load_classifier(
     WbcError
         If the weights, the device or the threshold are not to be had.
     """
-    import torch
-
     if threshold is not None and not 0 <= threshold <= 1:
         raise WbcError(f"Confidence threshold {threshold} is outside 0 to 1.")
     device = resolve_device(device)
@@ -219,6 +217,8 @@ def load_classifier(
             f"{path}: the weights do not fit the network {card.architecture!r} of this version; "
             "use the version they were made for."
         ) from error
+    import torch
+
     network = network.eval().to(device).to(memory_format=torch.channels_last)
     return Classifier(
         network,

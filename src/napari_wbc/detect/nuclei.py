@@ -13,8 +13,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.morphology import h_maxima
-from skimage.segmentation import watershed
 
 from napari_wbc.detect.base import RgbImage
 from napari_wbc.imaging.stain import (
@@ -142,6 +140,9 @@ def _pieces(mask: Mask, smallest: float, longest: float, most: int = 80) -> list
 
 def _cut(own: Mask) -> npt.NDArray[np.int32]:
     """Label the rounded parts of one mask, by watershed of its distance to the outside."""
+    from skimage.morphology import h_maxima
+    from skimage.segmentation import watershed
+
     distance = cv2.distanceTransform(np.pad(own.astype(np.uint8), 1), cv2.DIST_L2, 5)
     distance = cv2.GaussianBlur(distance, (0, 0), 1.0)[1:-1, 1:-1]
     peaks = h_maxima(distance, 0.12 * float(distance.max()))

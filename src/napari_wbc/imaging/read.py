@@ -12,16 +12,18 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.slide import IMAGE_SUFFIXES, MAX_PIXELS, FieldOfView, Slide
+
+if TYPE_CHECKING:
+    import tifffile
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -36,12 +38,8 @@ __all__ = [
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PILLOW_FORMATS = ("PNG", "JPEG", "BMP")
-_TIFF_COLORS = {
-    tifffile.PHOTOMETRIC.MINISWHITE,
-    tifffile.PHOTOMETRIC.MINISBLACK,
-    tifffile.PHOTOMETRIC.RGB,
-    tifffile.PHOTOMETRIC.PALETTE,
-}
+_TIFF_COLORS = ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE")
+"""Photometric interpretations that are read, by tifffile's names."""
 
 # tifffile logs what is odd about a file, which Python prints to stderr where nobody listens.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -142,6 +140,8 @@ def _wide_png(path: Path) -> npt.NDArray[np.uint16]:
 
 
 def _read_tiff(path: Path, max_pixels: int) -> npt.NDArray[Any]:
+    import tifffile
+
     with tifffile.TiffFile(path) as tiff:
         if not tiff.series:
             raise ReadError(f"{path}: the TIFF holds no image; export it again.")
@@ -175,6 +175,8 @@ def _check_segments(path: Path, series: tifffile.TiffPageSeries, max_pixels: int
 
 def _brightness(path: Path, pixels: npt.NDArray[Any], page: tifffile.TiffPage) -> npt.NDArray[Any]:
     """Grey or RGB, bright where the page is bright, of what a TIFF page stores."""
+    import tifffile
+
     color, bits = page.photometric, page.bitspersample
     jpeg = color == tifffile.PHOTOMETRIC.YCBCR and page.compression == tifffile.COMPRESSION.JPEG
     if not (jpeg or color in _TIFF_COLORS):

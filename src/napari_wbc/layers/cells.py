@@ -9,11 +9,10 @@ the classes present.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from napari.layers import Shapes
 from napari.utils.colormaps.standardize_color import transform_color
 
@@ -22,6 +21,9 @@ from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
 from napari_wbc.session.reconcile import TOLERANCE, ShapeRow
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "DEFAULTS",
@@ -147,6 +149,8 @@ def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
 
 
 def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
+    import pandas as pd
+
     wanted = {cell.cell_id: cell for cell in cells}
     shown, selected = _shown(layer, cells)
     stale = {i for i, key in enumerate(shown) if key is None}
@@ -266,6 +270,8 @@ def _shown(layer: Shapes, cells: Sequence[Cell]) -> tuple[list[str | None], set[
 
 
 def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:
+    import pandas as pd
+
     shorts = taxonomy.shorts
     return pd.DataFrame(
         {

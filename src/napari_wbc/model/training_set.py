@@ -12,9 +12,11 @@ from pathlib import Path
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 
-__all__ = ["SPLITS", "LabelledField", "farthest", "split_of", "splits_told"]
+__all__ = ["BY_SLIDE", "SPLITS", "LabelledField", "farthest", "split_of", "splits_told"]
 
 SPLITS = ("train", "val", "test")
+BY_SLIDE = "by-slide"
+"""Each slide's split is found from its name."""
 SHARES = (0.7, 0.15, 0.15)
 """Of the slides, by split."""
 

@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
@@ -28,6 +27,9 @@ from napari_wbc.pipeline.report import differential
 from napari_wbc.storage.formats.csv import cells_frame, differential_frame, fields_frame
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Analysis",

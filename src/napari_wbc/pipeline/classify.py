@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import ReadError
@@ -19,6 +19,9 @@ from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.storage.formats.csv import predictions_frame, write_csv
 from napari_wbc.train.dataset import one_cell_box
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Classification", "classify_images", "classify_steps", "write_predictions"]
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import WbcError
@@ -31,6 +30,9 @@ from napari_wbc.train.comparison import Answers, Comparison, Measures, measured
 from napari_wbc.train.comparison_plots import COLUMNS, SIGNS, draw_pictures, limited, side_rows, table_rows
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard, taxonomy_of, training_images
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Comparison", "compare_steps", "write_comparison"]
 
@@ -305,6 +307,8 @@ def _plain(value: Any) -> Any:
 
 def _cells_frame(comparison: Comparison) -> pd.DataFrame:
     """One row a cell: what it is, what both models say, and what became of it."""
+    import pandas as pd
+
     names = np.array(comparison.taxonomy.names)
     columns: dict[str, Any] = {
         "path": [str(cell.path) for cell in comparison.cells],

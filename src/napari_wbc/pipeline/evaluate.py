@@ -20,8 +20,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import farthest
 from napari_wbc.pipeline.heat_share import has_maps, located_steps, share_steps, some_of
-from napari_wbc.storage.atomic import make_folder, write_text
-from napari_wbc.storage.workspace.images import sha256_of
+from napari_wbc.storage.atomic import make_folder, sha256_of, write_text
 from napari_wbc.train import plots
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, read_training_set
 from napari_wbc.train.metrics import Metrics, Scores, measure_by_source, score_by_source

@@ -19,10 +19,9 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import LabelledField, split_of, splits_told
 from napari_wbc.pipeline.analyze import Failure
-from napari_wbc.storage.atomic import copied
+from napari_wbc.storage.atomic import copied, sha256_of
 from napari_wbc.storage.rounds import CROPS, SetContent
 from napari_wbc.storage.workspace import Workspace, open_workspace
-from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.train.dataset import one_cell_box
 
 __all__ = [

@@ -18,20 +18,17 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, Taxonomy
-from napari_wbc.model.training_set import SPLITS, LabelledField, farthest, split_of, splits_told
+from napari_wbc.model.training_set import BY_SLIDE, SPLITS, LabelledField, farthest, split_of, splits_told
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import partly_labelled, splits_of
+from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.guard import image_size
 from napari_wbc.storage.rounds import CROPS, newest_round, read_set, write_round_steps
 from napari_wbc.storage.workspace import open_workspace
-from napari_wbc.storage.workspace.images import sha256_of
 from napari_wbc.weights.card import RESEARCH_USE
 
-__all__ = ["BY_SLIDE", "ExportedSet", "export_set_steps"]
-
-BY_SLIDE = "by-slide"
-"""Each slide's split is found from its name."""
+__all__ = ["ExportedSet", "export_set_steps"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.step import Step
-from napari_wbc.storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from napari_wbc.storage.workspace import Workspace
 
 __all__ = ["Autosave", "SaveState"]
 

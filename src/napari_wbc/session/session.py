@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
@@ -15,7 +15,9 @@ from napari_wbc.model.step import Cause, Step, StepHead, now
 from napari_wbc.model.table import CellTable, TableDiff, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.session.autosave import Autosave, SaveState
-from napari_wbc.storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from napari_wbc.storage.workspace import Workspace
 
 __all__ = ["Loaded", "Session", "load"]
 

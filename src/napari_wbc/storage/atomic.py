@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["beside", "copied", "make_folder", "within", "write_bytes", "write_text"]
+__all__ = ["beside", "copied", "make_folder", "sha256_of", "within", "write_bytes", "write_text"]
 
 
 @contextmanager
@@ -105,3 +106,9 @@ def _sync_folder(path: Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

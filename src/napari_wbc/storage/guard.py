@@ -11,7 +11,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import tifffile
 from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
@@ -125,6 +124,8 @@ def image_size(path: Path) -> tuple[int, int]:
     ReadError
         If it is missing, no PNG, JPEG, BMP or TIFF, or larger than a field of view.
     """
+    import tifffile
+
     try:
         with path.open("rb") as file:
             magic = file.read(4)

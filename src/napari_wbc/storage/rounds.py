@@ -24,11 +24,10 @@ from napari_wbc.model.geometry import Outline, iou_matrix
 from napari_wbc.model.matching import SAME, counterparts
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.atomic import make_folder
+from napari_wbc.storage.atomic import make_folder, sha256_of
 from napari_wbc.storage.formats import coco, csv_set, geojson, image_folder, voc, yolo
 from napari_wbc.storage.formats.manifest import MANIFEST, Manifest, check_files, read_manifest, write_manifest
 from napari_wbc.storage.guard import inside
-from napari_wbc.storage.workspace.images import sha256_of
 
 __all__ = ["CROPS", "FORMATS", "SetContent", "newest_round", "read_set", "write_round_steps"]
 

@@ -12,12 +12,10 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
-from torch.nn import functional
 
 from napari_wbc.classify.modes import scores
 from napari_wbc.classify.predict import load_classifier
@@ -28,9 +26,12 @@ from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import augmented
 from napari_wbc.train.checkpoint import check_run, set_rate, update_mean
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.muon import MuonAdamW
 from napari_wbc.train.scoring import inputs
 from napari_wbc.weights.store import save_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 __all__ = ["FEWEST", "Adaptation", "adapt_classifier"]
 
@@ -112,6 +113,10 @@ def adapt_classifier(
     AlreadySure
         If the weights are sure of the cells.
     """
+    import torch
+
+    from napari_wbc.train.muon import MuonAdamW
+
     if len(data.crops) < FEWEST:
         raise WbcError(
             f"Adaptation needs at least {FEWEST} cells, and there are {len(data.crops)}; add fields."
@@ -175,6 +180,8 @@ def _loss(
 
     ``shares`` of the classes, shape (classes,), sum to 1.
     """
+    from torch.nn import functional
+
     own = functional.nll_loss(found, target, reduction="none")
     learnt = (own * sure).sum() / sure.sum().clamp(min=1)
     p = found.exp()
@@ -188,6 +195,8 @@ def _labelled(
     p: npt.NDArray[np.float32], confident: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], torch.Tensor]:
     """Labels by probabilities, shape (N, classes), which are the surest of their class, and the shares."""
+    import torch
+
     labels, sureness = p.argmax(1), p.max(1)
     learnt = np.zeros(len(labels), bool)
     for label in np.unique(labels):
@@ -199,6 +208,8 @@ def _labelled(
 
 def _turned(teacher: nn.Module, data: CropSet, preset: Preset, mode: str) -> Steps[npt.NDArray[np.float32]]:
     """Mean log probabilities over four quarter turns, shape (N, classes)."""
+    import torch
+
     teacher.eval()
     device = next(teacher.parameters()).device
     parts: list[npt.NDArray[np.float32]] = []

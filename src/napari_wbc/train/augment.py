@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch.nn import functional
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Augmentation"]
 
@@ -85,6 +86,9 @@ class Augmentation:
         -------
         Tensor, shape (N, 3, size, size)
         """
+        import torch
+        from torch.nn import functional
+
         n = len(crops)
         if not n:
             return crops.new_empty((0, 3, size, size))
@@ -120,6 +124,8 @@ class Augmentation:
         rng : Generator
             On the CPU.
         """
+        import torch
+
         return (middle + (torch.rand(n, generator=rng) * 2 - 1) * self.anchors).clamp(0, 1)
 
     def misjudged(
@@ -134,6 +140,8 @@ class Augmentation:
         rng : Generator
             On the CPU.
         """
+        import torch
+
         strength = torch.rand(len(red), 1, generator=rng)
 
         def wrong(anchor: torch.Tensor, level: float, hue: float) -> torch.Tensor:
@@ -148,6 +156,8 @@ class Augmentation:
 
     def recolor(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """Change colours, sharpness and noise of a batch, shape (N, 3, height, width), about 0 to 1."""
+        import torch
+
         n = len(x)
         if not n:
             return x
@@ -173,6 +183,8 @@ class Augmentation:
 
     def _restained(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """Another laboratory's stain: absorbances mixed and scaled (Beer-Lambert)."""
+        import torch
+
         n = len(x)
         strength = torch.rand(n, 1, 1, generator=rng)
         matrix = torch.eye(3) + torch.randn(n, 3, 3, generator=rng) * strength * self.stain
@@ -184,6 +196,9 @@ class Augmentation:
 
 def _blurred(x: torch.Tensor, sigma: torch.Tensor, radius: int = 3) -> torch.Tensor:
     """Blur each crop by a Gaussian of its own deviation, in pixels."""
+    import torch
+    from torch.nn import functional
+
     n, c, height, width = x.shape
     offsets = torch.arange(-radius, radius + 1, device=x.device)
     kernel = torch.exp(-0.5 * (offsets[None] / sigma[:, None]) ** 2)

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch.nn import functional
 
-from napari_wbc.classify.anchors import anchored, density_of, nuclei_of, transmitted
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.dataset import CropSet
 
 if TYPE_CHECKING:
+    import torch
     from lightning_fabric import Fabric
 
     from napari_wbc.train.engine import Recipe
@@ -46,6 +44,9 @@ def batches(
     fabric : Fabric
         Each of its processes gets its share of every batch.
     """
+    import torch
+    from torch.nn import functional
+
     rng = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
     groups = np.unique(
         np.char.add(train.labels.astype(str), np.char.add(" ", train.sources)), return_inverse=True
@@ -92,6 +93,8 @@ def augmented(
     """
     x = augmentation.move(crops, preset.size, rng)
     if preset.anchors:
+        from napari_wbc.classify.anchors import anchored, density_of, nuclei_of, transmitted
+
         density = density_of(x)
         red, nuclei = augmentation.misjudged(red, nuclei_of(density, preset.factor), rng)
         share = augmentation.share(preset.anchors, len(x), rng)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from napari_wbc.classify.calibrate import confidence_threshold, temperature
 from napari_wbc.train.dataset import CropSet
@@ -18,6 +16,8 @@ from napari_wbc.train.metrics import measure_by_source
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from napari_wbc.model.taxonomy import Taxonomy
     from napari_wbc.train.engine import Recipe
 
@@ -58,6 +58,8 @@ def card_of(
     told : mapping, optional
         More of the provenance.
     """
+    import torch
+
     val, classes = data.where(data.splits == "val"), taxonomy.names
     _, source, sizes = np.unique(val.sources, return_inverse=True, return_counts=True)
     weight = 1 / sizes[source]

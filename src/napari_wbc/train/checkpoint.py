@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import nn
 
 from napari_wbc.errors import WbcError
 from napari_wbc.storage.atomic import write_bytes, write_text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 __all__ = ["PRECISIONS", "Checkpoint", "check_run", "set_rate", "update_mean"]
 
@@ -50,6 +51,8 @@ def set_rate(optimizer: Any, rate: float, step: int, steps: int, epochs: int) ->
 
 def update_mean(mean: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Let a running mean of weights follow the network; counters are copied."""
+    import torch
+
     decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
         for kept, new in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
@@ -85,6 +88,8 @@ class Checkpoint:
         WbcError
             If the checkpoint is damaged, or of another run.
         """
+        from safetensors.torch import load_file
+
         if not self.index.is_file():
             return [], -1.0
         try:
@@ -116,6 +121,8 @@ class Checkpoint:
         better: bool,
     ) -> None:
         """Write the state after an epoch; ``better`` keeps the mean weights as the best."""
+        import torch
+
         old = self._read_index() if self.index.is_file() else {}
         state = {f"network.{k}": v for k, v in network.state_dict().items()}
         state |= {f"mean.{k}": v for k, v in mean.state_dict().items()}
@@ -139,6 +146,8 @@ class Checkpoint:
         WbcError
             If they are damaged or missing.
         """
+        from safetensors.torch import load_file
+
         try:
             tensors: dict[str, torch.Tensor] = load_file(self.folder / self._read_index()["best"])
         except _DAMAGES as error:
@@ -153,6 +162,8 @@ class Checkpoint:
         return index
 
     def _write(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
+        from safetensors.torch import save
+
         write_bytes(self.folder / name, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
 
 

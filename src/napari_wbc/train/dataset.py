@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.hsv import locate_one
@@ -170,6 +169,8 @@ def _read_set(path: Path) -> tuple[LabelledCell, ...]:
 
 
 def _read_manifest(path: Path) -> tuple[LabelledCell, ...]:
+    import pandas as pd
+
     names, edges = ["path", "label", "split", "source"], ["top", "left", "bottom", "right"]
     try:
         table = pd.read_csv(
@@ -190,6 +191,8 @@ def _read_manifest(path: Path) -> tuple[LabelledCell, ...]:
 
 
 def _read_row(path: Path, line: int, row: Mapping[Hashable, Any]) -> LabelledCell:
+    import pandas as pd
+
     edges = [row[name] for name in ("top", "left", "bottom", "right")]
     try:
         outline = _outline(row.get("outline") or "")

@@ -15,10 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from lightning_fabric import Fabric
 
-from napari_wbc.detect.architectures import BACKBONES, build_mask_rcnn
 from napari_wbc.detect.mask_rcnn import LEUKOCYTE, DetectorPreset, MaskRcnnDetector
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Detection
@@ -37,6 +34,8 @@ from napari_wbc.weights.store import load_weights, read_card, save_weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
+    from lightning_fabric import Fabric
     from torchvision.models.detection import MaskRCNN
 
 __all__ = ["DetectorRecipe", "TrainedDetector", "train_detector"]
@@ -82,7 +81,7 @@ class DetectorRecipe:
 
     name: str = "mask_rcnn"
     version: str = "1"
-    backbone: str = BACKBONES[0]
+    backbone: str = "mobilenet_v3_large"
     classes: tuple[str, ...] = (LEUKOCYTE,)
     pretrained: bool = False
     start: str = ""
@@ -158,6 +157,9 @@ def train_detector(
         checkpoint is damaged or belongs to another recipe or data.
     """
     out, device = Path(out), resolve_device(device)
+    import torch
+    from lightning_fabric import Fabric
+
     train, val = data.of("train"), data.of("val")
     if not any(f.labels for f in train) or not any(f.labels for f in val):
         raise WbcError("Training needs cells in the splits train and val; add them to the training set.")
@@ -221,6 +223,8 @@ def _epoch(
     epoch: int,
 ) -> Steps[dict[str, float]]:
     """One pass over ``draws`` canvases; the mean of each loss."""
+    import torch
+
     steps = recipe.draws // recipe.batch_size
     torch.manual_seed(recipe.seed * 100_003 + epoch)
     model.train()
@@ -245,6 +249,10 @@ def _epoch(
 
 def _started(recipe: DetectorRecipe) -> tuple[MaskRCNN, ModelCard | None]:
     """The network before the first step, and the card of the weights that it starts from."""
+    import torch
+
+    from napari_wbc.detect.architectures import build_mask_rcnn
+
     network = build_mask_rcnn(recipe.backbone, len(recipe.classes), pretrained=recipe.pretrained)
     network = network.to(memory_format=torch.channels_last)
     card: ModelCard | None = None
@@ -272,6 +280,8 @@ def _stale(history: Sequence[dict[str, float]]) -> int:
 def _batches(
     train: Sequence[TrainingField], recipe: DetectorRecipe, epoch: int, device: torch.device
 ) -> Iterator[tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]]:
+    import torch
+
     seed = recipe.seed * 100_003 + epoch
     colors = torch.Generator().manual_seed(seed)
     maker = CanvasMaker(train, recipe.canvas, recipe.smallest, recipe.largest, recipe.mosaic)
@@ -288,6 +298,8 @@ def _batches(
 
 
 def _target(canvas: Canvas, device: torch.device) -> dict[str, torch.Tensor]:
+    import torch
+
     return {
         "boxes": torch.from_numpy(canvas.boxes[:, [1, 0, 3, 2]]).to(device),
         "labels": torch.from_numpy(canvas.labels).to(device),
@@ -380,6 +392,8 @@ def _card(
     history: Sequence[dict[str, float]],
     start: ModelCard | None,
 ) -> ModelCard:
+    import torch
+
     counts: Counter[str] = Counter()
     for one in data.fields:
         if one.split in {"train", "val"}:

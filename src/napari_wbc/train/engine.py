@@ -12,16 +12,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from lightning_fabric import Fabric
 
 from napari_wbc.classify.familiarity import Familiarity, parted
 from napari_wbc.classify.modes import check_mode, loss_of, scores
 from napari_wbc.classify.networks import build_network, check_network
-from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
@@ -33,12 +30,17 @@ from napari_wbc.train.checkpoint import Checkpoint, check_run, set_rate, update_
 from napari_wbc.train.curves import write_curves
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.metrics import measure_by_source
-from napari_wbc.train.muon import MuonAdamW
 from napari_wbc.train.scoring import familiarity_steps, scores_steps
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import find_weights
 from napari_wbc.weights.store import load_weights, save_weights
+
+if TYPE_CHECKING:
+    import torch
+    from lightning_fabric import Fabric
+
+    from napari_wbc.classify.networks.base import FeatureNetwork
 
 __all__ = ["Recipe", "Trained", "train_classifier"]
 
@@ -178,6 +180,11 @@ def train_classifier(
         damaged or belongs to another recipe or data.
     """
     out, device = Path(out), resolve_device(device)
+    import torch
+    from lightning_fabric import Fabric
+
+    from napari_wbc.train.muon import MuonAdamW
+
     train, val = data.where(data.splits == "train"), data.where(data.splits == "val")
     if not len(train.labels) or not len(val.labels):
         raise WbcError("Training needs cells in the splits train and val; add them to the training set.")
@@ -271,6 +278,8 @@ def _epoch(
     fabric: Fabric,
 ) -> Steps[dict[str, float]]:
     """Learn one epoch; mean loss and accuracy on what was learnt."""
+    import torch
+
     torch.manual_seed(recipe.seed * 100_003 + epoch)
     model.train(not recipe.freeze)
     steps = steps_of(train, recipe)
@@ -346,6 +355,8 @@ def _familiarity(
 
 def _grown(rows: torch.Tensor, known: tuple[str, ...], classes: tuple[str, ...]) -> torch.Tensor:
     """Rows of a head for more classes: those of a new one are the mean of all, as if it could be any."""
+    import torch
+
     return torch.stack([rows[known.index(name)] if name in known else rows.mean(0) for name in classes])
 
 

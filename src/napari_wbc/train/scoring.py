@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from napari_wbc.classify.familiarity import Familiarity
 from napari_wbc.classify.looks import looked_at
-from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.train.dataset import CropSet
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_wbc.classify.networks.base import FeatureNetwork
 
 __all__ = ["familiarity_steps", "inputs", "scores_of", "scores_steps", "seen_steps"]
 
@@ -38,6 +42,8 @@ def scores_steps(
 
     See :func:`napari_wbc.classify.looks.looked_at`.
     """
+    import torch
+
     found = yield from seen_steps(
         network, data, preset, "validating", lambda x: looked_at(network, x, mode, preset.sure)[0]
     )
@@ -53,6 +59,8 @@ def seen_steps(
     see: Callable[[torch.Tensor], torch.Tensor],
 ) -> Steps[list[torch.Tensor]]:
     """What ``see`` makes of each batch of :func:`inputs`, on the CPU."""
+    import torch
+
     network.eval()
     device = next(network.parameters()).device
     found: list[torch.Tensor] = []
@@ -65,6 +73,8 @@ def seen_steps(
 
 def inputs(data: CropSet, preset: Preset, device: torch.device) -> Iterator[torch.Tensor]:
     """What a network takes, in batches of shape (batch, 3, size, size), of crops cut with or without room."""
+    import torch
+
     crops = data.centers(preset.size)
     for start in range(0, len(crops), BATCH):
         rows = slice(start, start + BATCH)
@@ -76,6 +86,8 @@ def familiarity_steps(
     network: FeatureNetwork, train: CropSet, val: CropSet, preset: Preset
 ) -> Steps[Familiarity]:
     """Where the features of training cells lie, with the limit that validation cells set."""
+    import torch
+
     some = np.zeros(len(train.labels), bool)
     some[np.linspace(0, len(some) - 1, min(len(some), ENOUGH)).round().astype(int)] = True
     picked = train.where(some)

@@ -1,4 +1,4 @@
-"""Where weights run."""
+"""The one door to PyTorch, and where weights run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_wbc.errors import TorchMissing, WbcError
 
-__all__ = ["resolve_device"]
+__all__ = ["keep_triton_out", "load_torch", "resolve_device"]
 
 
 def resolve_device(device: str) -> str:
@@ -21,7 +21,7 @@ def resolve_device(device: str) -> str:
     WbcError
         If there is no such device.
     """
-    torch = _torch()
+    torch = load_torch()
     if device not in {"auto", "cpu", "cuda"}:
         raise WbcError(f"No device {device!r}; choose auto, cpu or cuda.")
     if device == "auto":
@@ -31,18 +31,28 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def _torch() -> Any:
-    """PyTorch, with torchvision imported beside it.
+def keep_triton_out() -> None:
+    """Bar triton from a process in which Mesa's LLVM is loaded; call it before torch is imported.
 
-    torchvision's operators look for triton, and triton's LLVM crashes the process if that of Mesa's OpenGL
-    drivers is loaded already, as it is beside a window without a graphics card. Triton compiles
-    networks, which is not done here; so it is then kept out while they look.
+    Triton brings its own LLVM. Loaded beside the one with which software OpenGL draws the canvas, it
+    ends the process without a message (pytorch/pytorch#96060). Triton compiles networks, which this package
+    never does, and torch does without it.
     """
     maps = Path("/proc/self/maps")
-    beside = "triton" not in sys.modules and maps.is_file() and "libLLVM" in maps.read_text(errors="replace")
+    if "triton" not in sys.modules and maps.is_file() and "libLLVM" in maps.read_text(errors="replace"):
+        sys.modules["triton"] = None  # type: ignore[assignment]  # what Python calls "not to be found"
+
+
+def load_torch() -> Any:
+    """PyTorch, with torchvision imported beside it.
+
+    Raises
+    ------
+    TorchMissing
+        If one of them is missing or broken.
+    """
+    keep_triton_out()
     try:
-        if beside:
-            sys.modules["triton"] = None  # type: ignore[assignment]
         import torch
         import torchvision  # noqa: F401 (torch of one source and torchvision of another fail here)
     except (ImportError, OSError, RuntimeError) as error:
@@ -50,7 +60,4 @@ def _torch() -> Any:
             f"PyTorch cannot be loaded ({type(error).__name__}: {error}); "
             "install torch and torchvision again, both in one command."
         ) from error
-    finally:
-        if beside:
-            del sys.modules["triton"]
     return torch

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QStandardPaths, QTimer, Signal
 from qtpy.QtWidgets import (
@@ -24,19 +25,13 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.session.session import Loaded, Session, load
-from napari_wbc.storage.workspace import (
-    ImageFault,
-    backup_of,
-    check_images_steps,
-    create_workspace,
-    open_workspace,
-    pointed_to,
-    restore_backup,
-)
 from napari_wbc.widgets.layout import row
 from napari_wbc.widgets.readers import FIRST
 from napari_wbc.widgets.reopen import OtherClasses
 from napari_wbc.widgets.worker import Job, LatestJob
+
+if TYPE_CHECKING:
+    from napari_wbc.storage.workspace import ImageFault
 
 __all__ = ["ProjectPanel", "project_path"]
 
@@ -210,6 +205,8 @@ class ProjectPanel(QWidget):
             self.has_others.emit(loaded)
             return
         self._resume(loaded)
+        from napari_wbc.storage.workspace import check_images_steps
+
         workspace = loaded.workspace
         assert workspace is not None
         self._checks.request(lambda: check_images_steps(workspace, loaded.slide))
@@ -256,6 +253,8 @@ class ProjectPanel(QWidget):
 
     def _open_asked(self, path: Path) -> None:
         """Open a project; where it is damaged, offer its backup."""
+        from napari_wbc.storage.workspace import open_workspace, restore_backup
+
         try:
             open_workspace(path, read_only=True).close()
         except WorkspaceError as error:
@@ -283,6 +282,8 @@ class ProjectPanel(QWidget):
 
     def point_to(self, folder: Path) -> None:
         """Look for the slide's images in another folder."""
+        from napari_wbc.storage.workspace import pointed_to
+
         assert self._workspace is not None
         if not self.session.flush():
             self.said.emit(f"What you did is not saved: {self.session.saved.why}.")
@@ -325,6 +326,8 @@ def _open_steps(
 ) -> Steps[Loaded | OtherClasses]:
     """Open a project, made first where it may be, and load a slide of it if its classes are these."""
     yield Progress("opening", 0, 1, f"opening {path.name}")
+    from napari_wbc.storage.workspace import backup_of, create_workspace, open_workspace, restore_backup
+
     if make and not path.exists() and backup_of(path).exists():
         restore_backup(path)  # whoever took the project away did not mean its labels
     try:

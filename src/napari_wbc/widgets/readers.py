@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -24,9 +25,11 @@ from napari_wbc.model.step import now
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.agreement import Agreement, agreement, annotations_of, consensus
 from napari_wbc.session.session import Session
-from napari_wbc.storage.workspace import Workspace
 from napari_wbc.widgets.layout import row
 from napari_wbc.widgets.worker import Job
+
+if TYPE_CHECKING:
+    from napari_wbc.storage.workspace import Workspace
 
 __all__ = ["FIRST", "ReadersPanel"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -23,26 +23,24 @@ from qtpy.QtWidgets import (
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.training_set import SPLITS
-from napari_wbc.pipeline.compare import Comparison, compare_steps
-from napari_wbc.pipeline.finetune import finetune_detector_steps, finetune_steps, run_folder
-from napari_wbc.pipeline.import_set import ImportedSet, Incoming, import_set_steps, look_steps
-from napari_wbc.pipeline.training_sets import BY_SLIDE, ExportedSet, export_set_steps
+from napari_wbc.model.training_set import BY_SLIDE, SPLITS
 from napari_wbc.session.session import Session
 from napari_wbc.storage.rounds import FORMATS
-from napari_wbc.train.comparison_plots import draw_pictures
-from napari_wbc.train.engine import Trained
 from napari_wbc.weights.library import KINDS, Library
 from napari_wbc.weights.registry import find_weights
 from napari_wbc.weights.store import read_card
-from napari_wbc.widgets.comparison import ComparisonView
 from napari_wbc.widgets.curves import Curves
 from napari_wbc.widgets.layout import group, row
 from napari_wbc.widgets.library import LibraryWidget
-from napari_wbc.widgets.mapping import MappingDialog
 from napari_wbc.widgets.model import settings
 from napari_wbc.widgets.progress import JobBar
 from napari_wbc.widgets.project import projects_folder
+
+if TYPE_CHECKING:
+    from napari_wbc.pipeline.compare import Comparison
+    from napari_wbc.pipeline.import_set import ImportedSet, Incoming
+    from napari_wbc.pipeline.training_sets import ExportedSet
+    from napari_wbc.train.engine import Trained
 
 __all__ = ["TrainPanel"]
 
@@ -220,15 +218,24 @@ class TrainPanel(QWidget):
         if not self.session.flush():
             raise WbcError(f"What you did is not saved: {self.session.saved.why}.")
         reading = self.session.reading
-        self.jobs.start(
-            lambda: export_set_steps([project], folder, written_as=kind, split=split, reading=reading),
-            self._on_exported,
-        )
+
+        def work() -> Steps[ExportedSet]:
+            from napari_wbc.pipeline.training_sets import export_set_steps
+
+            return export_set_steps([project], folder, written_as=kind, split=split, reading=reading)
+
+        self.jobs.start(work, self._on_exported)
 
     def import_set(self, path: Path) -> None:
         """Show what a set would bring, then bring it."""
         taxonomy = self.session.taxonomy
-        self.jobs.start(lambda: look_steps(path, taxonomy=taxonomy), partial(self._on_looked, path))
+
+        def work() -> Steps[Incoming]:
+            from napari_wbc.pipeline.import_set import look_steps
+
+            return look_steps(path, taxonomy=taxonomy)
+
+        self.jobs.start(work, partial(self._on_looked, path))
 
     def finetune(self) -> None:
         """Go on training the chosen model with the set."""
@@ -236,12 +243,14 @@ class TrainPanel(QWidget):
         self.curves.clear()
         if self.kind.currentText() == "detector":
             start = self._detector()
-            self.jobs.start(
-                lambda: finetune_detector_steps(
-                    sets, run_folder(runs, sets, start, old), start=start, old=old
-                ),
-                self._on_detector_tuned,
-            )
+
+            def work() -> Steps[Any]:
+                from napari_wbc.pipeline.finetune import finetune_detector_steps, run_folder
+
+                folder = run_folder(runs, sets, start, old)
+                return finetune_detector_steps(sets, folder, start=start, old=old)
+
+            self.jobs.start(work, self._on_detector_tuned)
             return
         start, names, freeze = self._weights(), self.session.taxonomy.names, self.freeze.isChecked()
         self.jobs.start(
@@ -285,6 +294,8 @@ class TrainPanel(QWidget):
         self._then = partial(self._ask_mapping, path, incoming)
 
     def _ask_mapping(self, path: Path, incoming: Incoming) -> None:
+        from napari_wbc.widgets.mapping import MappingDialog
+
         dialog = MappingDialog(incoming, self.session.taxonomy, self)
         if dialog.exec():
             self.bring_in(path, incoming.content.name, dialog.value())
@@ -296,9 +307,13 @@ class TrainPanel(QWidget):
         while project.exists():
             number += 1
             project = project.with_name(f"{name}-{number}.wbc")
-        self.jobs.start(
-            lambda: import_set_steps(path, project, mapping=mapping, taxonomy=taxonomy), self._on_imported
-        )
+
+        def work() -> Steps[ImportedSet]:
+            from napari_wbc.pipeline.import_set import import_set_steps
+
+            return import_set_steps(path, project, mapping=mapping, taxonomy=taxonomy)
+
+        self.jobs.start(work, self._on_imported)
 
     def _on_imported(self, done: ImportedSet) -> None:
         failed = f"; {len(done.failures)} fields failed" if done.failures else ""
@@ -325,6 +340,8 @@ class TrainPanel(QWidget):
         self._shown = new  # another may be tuned while the comparison is looked at
         comparison, picture = result
         if "comparison" not in self._dialogs:
+            from napari_wbc.widgets.comparison import ComparisonView
+
             self.comparison = ComparisonView()
             self.comparison.adopt_chosen.connect(partial(self._tried, self.adopt))
             self.comparison.keep_chosen.connect(self._keep)
@@ -397,6 +414,8 @@ def _tuned_steps(
 ) -> Steps[Trained]:
     """Fine-tuning that adds those of some classes that the model has not and the sets have cells of."""
     yield Progress("reading labels", 0, 0)
+    from napari_wbc.pipeline.finetune import finetune_steps, run_folder
+
     known = {name.casefold() for name in read_card(find_weights(start)).classes}
     fresh = [name for name in names if name.casefold() not in known]
     folder = run_folder(runs, sets, start, old, new_classes=fresh, freeze=freeze)
@@ -408,6 +427,10 @@ def _tuned_steps(
 
 def _compared_steps(sets: list[str | Path], old: str, new: str) -> Steps[tuple[Comparison, bytes]]:
     """A comparison, and both confusion matrices as PNG, drawn outside of the thread of the window."""
+    from napari_wbc.pipeline.compare import compare_steps
+    from napari_wbc.train.comparison_plots import draw_pictures
+
+    yield Progress("comparing", 0, 0)
     comparison = yield from compare_steps(sets, old, new)
     yield Progress("drawing", 0, 0)
     return comparison, draw_pictures(comparison)["confusion"]

@@ -11,7 +11,7 @@ from typing import Any
 import napari
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_wbc.errors import WbcError
@@ -41,8 +41,7 @@ from napari_wbc.widgets.queue import QueuePanel
 from napari_wbc.widgets.ranking import Ranking
 from napari_wbc.widgets.readers import ReadersPanel
 from napari_wbc.widgets.references import ReferencePanel
-from napari_wbc.widgets.reopen import OtherClasses, add_classes, reopen
-from napari_wbc.widgets.responsive import open_torch
+from napari_wbc.widgets.reopen import OtherClasses, add_classes
 from napari_wbc.widgets.review import ReviewWidget
 from napari_wbc.widgets.thumbnails import Thumbnails
 from napari_wbc.widgets.train import TrainPanel
@@ -63,9 +62,12 @@ class Workbench(QWidget):
         A new one where None.
     """
 
+    reopen_wanted = Signal(object, object)
+    """With a taxonomy and an OtherClasses or None: every panel shows the classes, so a workbench of other
+    classes has to take the place of this one."""
+
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
-        open_torch()
         self.viewer = napari_viewer
         self.session = session or Session(start_taxonomy())
         self.session.taxonomy = with_kept_keys(self.session.taxonomy)
@@ -258,7 +260,7 @@ class Workbench(QWidget):
 
     def _reopen(self, taxonomy: Taxonomy, project: OtherClasses | None) -> None:
         # Not at once: what asked for it is a part of what goes.
-        QTimer.singleShot(0, lambda: reopen(self, taxonomy, project))
+        QTimer.singleShot(0, lambda: self.reopen_wanted.emit(taxonomy, project))
 
     def use_keys(self, taxonomy: Taxonomy) -> None:
         """Bind the keys of a taxonomy of the same classes, and remember them."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from napari_wbc.model.cell import Cell, Prediction
 from napari_wbc.model.differential import Differential
 from napari_wbc.model.heat import Heat
 from napari_wbc.model.table import CellTable
 from napari_wbc.storage.atomic import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "cells_frame",
@@ -65,6 +67,8 @@ def cells_frame(tables: Iterable[tuple[str, CellTable]], names: tuple[str, ...])
     >>> cells_frame([], ("neutrophil",)).shape
     (0, 14)
     """
+    import pandas as pd
+
     rows = [_cell_row(slide, cell, names) for slide, table in tables for cell in table.values()]
     return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *_p_columns(names)])
 
@@ -94,6 +98,8 @@ def _unlikeness(prediction: Prediction | None) -> float | None:
 
 def predictions_frame(predictions: Iterable[tuple[Path, Prediction]]) -> pd.DataFrame:
     """One row an image of one cell: ``path, prediction, confidence, unlikeness, p_<class>...``."""
+    import pandas as pd
+
     rows = list(predictions)
     names = rows[0][1].names if rows else ()
     return pd.DataFrame(
@@ -119,6 +125,8 @@ def heat_frame(heats: Iterable[Heat]) -> pd.DataFrame:
     >>> heat_frame([]).columns[-5:].tolist()
     ['method', 'target', 'against', 'inside', 'suspect']
     """
+    import pandas as pd
+
     rows = [
         [*_cell_row("", heat.cell, ())[1:], *(getattr(heat, name) for name in HEAT_COLUMNS[-5:])]
         for heat in heats
@@ -128,6 +136,8 @@ def heat_frame(heats: Iterable[Heat]) -> pd.DataFrame:
 
 def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
     """One row a slide and class; counts beside the differential have no percentage."""
+    import pandas as pd
+
     rows: list[list[object]] = []
     for one in differentials:
         for s in one.shares:
@@ -149,6 +159,8 @@ def fields_frame(
     fields : iterable of (slide, field, leukocytes, counts)
         The counts are of ``red cell`` and ``platelet``; None where they were not counted.
     """
+    import pandas as pd
+
     rows: list[list[object]] = []
     for slide, fov, leukocytes, counts in fields:
         red, platelets = (None if counts is None else counts.get(k, 0) for k in ("red cell", "platelet"))

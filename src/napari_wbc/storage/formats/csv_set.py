@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path, PurePosixPath
 
-import pandas as pd
-
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
@@ -108,6 +106,8 @@ def _outline_text(outline: Outline) -> str:
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table whose texts :func:`read_rows` gives back exactly."""
+    import pandas as pd
+
     marked = [[f"'{v}" if isinstance(v, str) and v.startswith(MARKED) else v for v in row] for row in rows]
     write_csv(path, pd.DataFrame(marked, columns=list(columns)))
 
@@ -205,6 +205,8 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     ReadError
         If it is no such file, has a column twice, or more than 500,000 rows.
     """
+    import pandas as pd
+
     try:
         table = pd.read_csv(
             StringIO(read_text(path)), header=None, dtype=str, na_filter=False, nrows=MAX_ROWS + 2

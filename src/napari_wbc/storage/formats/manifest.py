@@ -17,11 +17,10 @@ from typing import Any, TypeVar
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.atomic import write_text
+from napari_wbc.storage.atomic import sha256_of, write_text
+from napari_wbc.storage.codec import parts_of, with_parts
 from napari_wbc.storage.formats.csv_set import naming, whole_set
 from napari_wbc.storage.guard import image_size, inside, read_json
-from napari_wbc.storage.workspace.codec import parts_of, with_parts
-from napari_wbc.storage.workspace.images import sha256_of
 
 __all__ = [
     "MANIFEST",

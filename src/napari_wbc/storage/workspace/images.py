@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.workspace.workspace import Workspace
 
 __all__ = ["ImageFault", "check_images_steps", "pointed_to"]
@@ -99,9 +99,3 @@ def pointed_to(workspace: Workspace, slide: Slide, folder: str | Path) -> Slide:
     found = Slide(slide.name, fields)
     workspace.put_slide(found)
     return found
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,8 @@ from napari_wbc.model.step import Step, StepHead
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
-from napari_wbc.storage.workspace import codec, schema
+from napari_wbc.storage import codec
+from napari_wbc.storage.workspace import schema
 
 __all__ = ["Workspace"]
 

@@ -1,0 +1,150 @@
+"""What napari's menu opens: a light widget that loads the workbench in a thread and then shows it.
+
+Invariant: this module imports nothing that takes long, so that the window answers from the first click.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, Qt, QTimer, Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.widgets.responsive import open_torch
+from napari_wbc.widgets.worker import Job
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_wbc.model.taxonomy import Taxonomy
+    from napari_wbc.widgets.reopen import OtherClasses
+    from napari_wbc.widgets.workbench import Workbench
+
+__all__ = ["WorkbenchDock"]
+
+WORKBENCH = "napari_wbc.widgets.workbench"
+NEXT = ("pandas", "napari_wbc.storage.workspace", "tifffile", "skimage.segmentation", "skimage.morphology")
+"""Loaded in the background once the workbench is there: what the first slide and the first analysis need."""
+
+
+class WorkbenchDock(QWidget):
+    """A place for the workbench: it says that it is loading, then holds it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+
+    Attributes
+    ----------
+    bench : Workbench or None
+        None until it is loaded.
+    """
+
+    opened = Signal(object)
+    """With the workbench, each time that one takes its place here."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.bench: Workbench | None = None
+        self._jobs = Job(self)
+        self._jobs.returned.connect(self._on_loaded)
+        self._jobs.failed.connect(self._on_failed)
+        self._text = QLabel("Opening the workbench…")
+        self._text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._text.setWordWrap(True)
+        self._bar = QProgressBar()
+        self._bar.setRange(0, 0)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.addStretch()
+        self._layout.addWidget(self._text)
+        self._layout.addWidget(self._bar)
+        self._layout.addStretch()
+        self._jobs.start(lambda: _load_steps((WORKBENCH,)))
+
+    @property
+    def loading(self) -> bool:
+        """Whether the workbench, or what its first slide will need, is being loaded."""
+        return self._jobs.running
+
+    def reopen(self, taxonomy: Taxonomy, project: OtherClasses | None) -> None:
+        """Put a workbench of other classes in the place of this one, which lets go of everything.
+
+        Parameters
+        ----------
+        taxonomy : Taxonomy
+        project : OtherClasses, optional
+            To open in it.
+        """
+        from napari_wbc.session.session import Session
+
+        before = self.bench
+        assert before is not None
+        before.release()
+        bench = self._show(Session(taxonomy))
+        bench.train.take_over(before.train)
+        before.deleteLater()
+        if project is None:
+            return
+        if isinstance(project.slide, str):
+            bench.open_project(project.path, project.slide, project.reading)
+        else:
+            bench.open_slide(project.slide)
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Let go when napari closes the dock, which takes this widget out and sends no close event."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._release()
+            self.deleteLater()
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Let go of viewer and session."""
+        self._release()
+        super().closeEvent(event)
+
+    def _release(self) -> None:
+        self._jobs.cancel()
+        if self.bench is not None:
+            self.bench.release()
+
+    def _on_loaded(self, _result: object) -> None:
+        if self.bench is None:
+            self._show()
+            # When the job that loaded it has ended, and the window has painted it.
+            QTimer.singleShot(0, self._load_next)
+
+    def _load_next(self) -> None:
+        if not self._jobs.running:
+            self._jobs.start(lambda: _load_steps(NEXT, torch=True))
+
+    def _show(self, session: Any = None) -> Workbench:
+        from napari_wbc.widgets.workbench import Workbench
+
+        bench = Workbench(self.viewer, session)
+        bench.reopen_wanted.connect(self.reopen)
+        while self._layout.count():
+            item = self._layout.takeAt(0)
+            if item.widget() is not None:
+                item.widget().hide()
+        self._layout.addWidget(bench)
+        self.bench = bench
+        self.opened.emit(bench)
+        return bench
+
+    def _on_failed(self, text: str) -> None:
+        if self.bench is None:
+            self._bar.hide()
+            self._text.setText(f"The workbench cannot be opened: {text}. Install napari-wbc again.")
+
+
+def _load_steps(modules: tuple[str, ...], *, torch: bool = False) -> Steps[None]:
+    """Import modules, one a step; then have Linux open torch's library where that is wanted."""
+    for i, name in enumerate(modules):
+        yield Progress("loading", i, len(modules))
+        importlib.import_module(name)
+    if torch:
+        open_torch()
