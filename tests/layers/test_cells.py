@@ -157,7 +157,7 @@ def test_pasted_shape_is_a_new_cell(session, layer, binding):
     (new,) = (cell for cell in session.table.values() if cell.cell_id != old.cell_id)
     assert new.annotation is None
     assert agree(session, layer)
-    assert session.undo() == "edit cells"
+    assert session.undo() == "draw 1 cell"
     assert agree(session, layer)
 
 

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.model.cell import BY_HAND, NOT_KNOWN, Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED
 
@@ -71,6 +71,19 @@ def test_a_moved_cell_keeps_id_and_annotation_only(cell, prediction):
     assert (moved.cell_id, moved.fov_id, moved.annotation) == (cell.cell_id, cell.fov_id, annotation)
     assert moved.prediction is None
     assert moved.detection.bbox == BBox(1, 1, 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("located_by", "drawn", "locator"),
+    [
+        (None, False, NOT_KNOWN),
+        (None, True, BY_HAND),
+        (LocatedBy("hsv/nucleus"), False, LocatedBy("hsv/nucleus")),
+        (LocatedBy("hsv/nucleus"), True, LocatedBy("hsv/nucleus")),  # found, then moved by a person
+    ],
+)
+def test_what_located_a_cell_is_said(located_by, drawn, locator):
+    assert Detection(BOX, drawn=drawn, located_by=located_by).locator == locator
 
 
 def test_a_cell_never_changes(cell):

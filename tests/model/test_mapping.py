@@ -1,4 +1,4 @@
-"""Mapping: nothing is lost that has a place, and what has none is said."""
+"""Mapping: nothing is lost that has a place, and whether a model can be counted is decided once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.mapping import mapped, mapping
+from napari_wbc.model.mapping import check_counted, mapped, mapping, uncounted
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES, FOUR_CLASSES, TAXONOMIES, TWO_CLASSES
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 
@@ -64,8 +64,29 @@ def test_the_order_of_the_names_counts():
 
 @pytest.mark.parametrize("finer", [FOUR_CLASSES, FIVE_CLASSES, EIGHT_CLASSES])
 def test_a_finer_taxonomy_is_refused(finer):
-    with pytest.raises(WbcError, match=r"mononuclear, polynuclear.*finer"):
+    with pytest.raises(WbcError, match=rf"mononuclear, polynuclear.*'{finer.name}'.*choose another model"):
         mapping(TWO_CLASSES.names, finer)
+
+
+def test_a_model_without_classes_cannot_be_counted():
+    assert uncounted((), EIGHT_CLASSES) == ()
+    with pytest.raises(WbcError, match="choose another model"):
+        check_counted((), EIGHT_CLASSES)
+
+
+@given(
+    st.lists(st.sampled_from([*NAMES, "band neutrophil", "blast", "smudge cell"]), min_size=1, unique=True)
+)
+def test_a_model_can_be_counted_if_one_of_its_classes_counts(names):
+    for taxonomy in TAXONOMIES.values():
+        left = uncounted(names, taxonomy)
+        assert left == tuple(name for name in names if taxonomy.class_of(name) is None)
+        if len(left) < len(names):
+            check_counted(names, taxonomy)
+            continue
+        with pytest.raises(WbcError) as refused:
+            check_counted(names, taxonomy)
+        assert all(name in str(refused.value) for name in (*names, *taxonomy.names))
 
 
 def test_a_class_that_none_reaches_has_nothing_even_where_nothing_is_left():

@@ -17,6 +17,8 @@ from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.table import CellTable
+from napari_wbc.model.taxonomy import FIVE_CLASSES
+from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.pipeline import adapt
 from napari_wbc.pipeline.adapt import adapt_located_steps, adapt_slide_steps, adapt_steps, adapted_name
 from napari_wbc.train.adapt import Adaptation
@@ -177,6 +179,22 @@ def test_a_slide_without_cells_is_analyzed_first(slide, weights, tmp_path):
     found, adapted = run(adapt_slide_steps(slide, CellTable(), tmp_path, weights=weights))
     assert len(found.table) == adapted.cells == 24
     assert {cell.prediction.model_id for cell in found.table.values()} == {read_card(weights).model_id}
+
+
+def test_a_slide_is_counted_by_the_classes_of_the_project(slide, weights, tmp_path):
+    found, _ = run(adapt_slide_steps(slide, CellTable(), tmp_path, weights=weights, taxonomy=FIVE_CLASSES))
+    assert found.taxonomy is FIVE_CLASSES
+
+
+def test_a_model_none_of_whose_classes_counts_is_told_before_anything_is_located(
+    slide, weights, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(TwelveCells, "detect", lambda *_: pytest.fail("located"))
+    ours = taxonomy_of_names("marrow", ["blast"])
+    for table in (CellTable(), located(slide)):
+        with pytest.raises(WbcError, match="No class of the model"):
+            run(adapt_slide_steps(slide, table, tmp_path / "new", weights=weights, taxonomy=ours))
+    assert not list((tmp_path / "new").iterdir())
 
 
 def test_weights_that_are_sure_of_a_slide_leave_its_analysis(slide, folder, weights, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 
@@ -11,15 +12,15 @@ from PIL import Image
 
 import napari_wbc
 from napari_wbc.classify.predict import load_classifier
-from napari_wbc.errors import WbcError, WeightsError
-from napari_wbc.imaging.read import open_slide
-from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.errors import ReadError, WbcError, WeightsError
+from napari_wbc.imaging.read import open_slide, read_field
+from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable
-from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, UNIDENTIFIED
-from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES, NOT_CLASSED, UNIDENTIFIED
+from napari_wbc.model.taxonomy_dict import taxonomy_from_dict, taxonomy_of_names
 from napari_wbc.pipeline.analyze import (
     Analysis,
     analyze_fields_steps,
@@ -27,7 +28,6 @@ from napari_wbc.pipeline.analyze import (
     analyze_steps,
     classify_cells,
     classify_table_steps,
-    load_eight_classes,
 )
 from napari_wbc.pipeline.report import write_results
 
@@ -107,10 +107,84 @@ def other_weights(weights, tmp_path):
     return make
 
 
-def test_the_workbench_refuses_a_class_that_is_none_of_the_eight(other_weights):
-    other = other_weights(["segmented neutrophil", *EIGHT_CLASSES.names[1:]])
-    with pytest.raises(WeightsError, match="segmented neutrophil"):
-        load_eight_classes(other, device="cpu")
+def drawn(fov_ids=("slide/f1.png",)):
+    return CellTable([Cell.new(fov_id, Detection(BOXES[0], drawn=True)) for fov_id in fov_ids])
+
+
+def test_cells_of_classes_that_the_project_lacks_stand_beside_its_differential(slide, weights, monkeypatch):
+    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwoCells())
+    found = run(analyze_fields_steps(open_slide(slide), weights=weights, taxonomy=FIVE_CLASSES))
+    assert found.taxonomy is FIVE_CLASSES
+    said = zip(
+        found.table.values(), ["neutrophil", "erythroblast", "platelet", "band neutrophil"], strict=True
+    )
+    table = found.table.with_cells([cell.annotated(Annotation(label)) for cell, label in said])
+    one = dataclasses.replace(found, table=table)
+    counted = one.differential
+    assert (counted.total, counted.shares[0].count) == (2, 2)
+    assert [(row.name, row.count) for row in counted.beside[2:]] == [("erythroblast", 1), ("platelet", 1)]
+    assert list(Analysis((one,)).cells.columns)[-8:] == [
+        *(f"p_{name}" for name in FIVE_CLASSES.names),
+        "p_immature_granulocyte",
+        "p_erythroblast",
+        "p_platelet",
+    ]
+
+
+def test_a_model_of_a_new_class_is_used_where_the_project_has_it(slide, other_weights):
+    nine = taxonomy_of_names("nine", [*EIGHT_CLASSES.names[:-1], "blast", "platelet"])
+    some = other_weights([*EIGHT_CLASSES.names[:-1], "blast"])
+    found = run(analyze_fields_steps(open_slide(slide), "hsv", weights=some, taxonomy=nine))
+    assert (found.taxonomy, found.classified) == (nine, True)
+    result = run(classify_table_steps(open_slide(slide), drawn(), weights=some, taxonomy=nine))
+    assert result.cells[0].prediction.names[-1] == "blast"
+
+
+def test_a_model_none_of_whose_classes_counts_is_refused(slide, weights):
+    ours = taxonomy_of_names("marrow", ["blast", "hairy cell"])
+    for steps in (
+        analyze_fields_steps(open_slide(slide), "hsv", weights=weights, taxonomy=ours),
+        classify_table_steps(open_slide(slide), drawn(), weights=weights, taxonomy=ours),
+    ):
+        with pytest.raises(
+            WeightsError, match=r"No class of the model \(neutrophil.*'marrow' \(blast, hairy"
+        ):
+            run(steps)
+
+
+def test_every_cell_says_what_located_it(slide, classifier):
+    one = run(analyze_slide_steps(open_slide(slide), TwoCells(), classifier))
+    assert {cell.detection.located_by for cell in one.table.values()} == {LocatedBy("two cells")}
+    assert (one.detector, Analysis((one,)).detector) == ("two cells", "two cells")
+    assert len({id(cell.detection.located_by) for cell in one.table.values()}) == 1
+    empty = run(analyze_slide_steps(Slide("empty", ()), TwoCells(), classifier))
+    assert (empty.detector, empty.located_by) == ("two cells", {})
+
+
+def test_drawn_cells_of_a_field_that_cannot_be_read_are_left_and_the_rest_is_classified(slide, weights):
+    def read(field):
+        if field.fov_id == "slide/f1.png":
+            raise ReadError(f"{field.path}: it is gone")
+        return read_field(field)
+
+    table = drawn(("slide/f1.png", "slide/f2.png"))
+    told = []
+
+    def noted():
+        result = yield from classify_table_steps(open_slide(slide), table, weights=weights, read=read)
+        told.append(result)
+
+    notes = [step.note for step in noted()]
+    (result,) = told
+    assert [cell.fov_id for cell in result.cells] == ["slide/f2.png"]
+    assert result.cells[0].prediction is not None
+    assert [failure.path.name for failure in result.failures] == ["f1.png"]
+    assert [note for note in notes if note] == [f"{slide / 'f1.png'}: it is gone"]
+
+
+def test_without_drawn_cells_none_is_classified(slide, weights):
+    result = run(classify_table_steps(open_slide(slide), CellTable(), weights=weights))
+    assert (result.cells, result.failures) == ((), ())
 
 
 def test_the_workbench_classifies_with_the_weights_it_names(slide, other_weights):
@@ -118,15 +192,8 @@ def test_the_workbench_classifies_with_the_weights_it_names(slide, other_weights
     found = run(analyze_fields_steps(open_slide(slide), "hsv", weights=some))
     assert found.classified
     assert found.taxonomy is EIGHT_CLASSES
-    drawn = CellTable([Cell.new("slide/f1.png", Detection(BOXES[0]))])
-    (cell,) = run(classify_table_steps(open_slide(slide), drawn, weights=some))
+    (cell,) = run(classify_table_steps(open_slide(slide), drawn(), weights=some)).cells
     assert cell.prediction.names == EIGHT_CLASSES.names[::-1]
-    for steps in (
-        analyze_fields_steps(open_slide(slide), "hsv", weights=other_weights([*"abcdefgh"])),
-        classify_table_steps(open_slide(slide), drawn, weights=some),
-    ):
-        with pytest.raises(WeightsError, match="a, b, c"):
-            run(steps)
 
 
 def test_cells_are_counted_by_the_taxonomy_of_the_weights(slide, other_weights, tmp_path):
@@ -145,7 +212,7 @@ def test_cells_are_counted_by_the_taxonomy_of_the_weights(slide, other_weights, 
     one = run(analyze_slide_steps(open_slide(slide), TwoCells(), classifier, taxonomy=own))
     counted = one.differential
     assert counted.total + counted.beside[0].count == len(one.table) == 4
-    analysis = Analysis((one,), "two cells", "m")
+    analysis = Analysis((one,), "m")
     run(write_results(analysis, tmp_path / "out", analysis.taxonomy))
     (told,) = json.loads((tmp_path / "out" / "differential.json").read_text())
     assert told["taxonomy"] == "ours"
@@ -154,4 +221,5 @@ def test_cells_are_counted_by_the_taxonomy_of_the_weights(slide, other_weights, 
 
 
 def test_an_analysis_of_nothing_has_the_eight_classes():
-    assert Analysis((), "hsv", "m").taxonomy is EIGHT_CLASSES
+    assert Analysis(()).taxonomy is EIGHT_CLASSES
+    assert Analysis(()).detector == ""

@@ -57,12 +57,13 @@ def doubted(monkeypatch):
     asked = {}
 
     def fake(features, labels, groups, classes):
+        yield from ()
         asked.update(features=features, labels=labels, groups=groups)
         doubt = np.zeros(len(labels))
         doubt[1] = 0.75
         return Doubts(np.array([1]), np.full(len(labels), classes.index("lymphocyte")), doubt)
 
-    monkeypatch.setattr("napari_wbc.train.doubts.doubts", fake)
+    monkeypatch.setattr("napari_wbc.train.doubts.doubts_steps", fake)
     return asked
 
 
@@ -91,6 +92,11 @@ def test_cells_are_chosen_by_what_the_weights_make_of_them(slide, table, weights
     assert [one.confidence for one in found.cells] == pytest.approx(chances[~done].max(axis=1)[expected])
     assert {(one.slide, one.cell.annotation) for one in found.cells} == {("slide", None)}
     assert [failure.path.name for failure in found.failures] == ["4.png"]
+
+
+def test_the_choice_itself_goes_on_step_by_step(slide, table, weights):
+    steps = [progress.step for progress in choose_steps([(slide, table)], weights, 4, device="cpu")]
+    assert steps[-1] == "choosing cells"
 
 
 def test_fields_are_those_with_cells_to_label_the_most_gainful_first(slide, table, weights):

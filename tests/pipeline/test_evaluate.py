@@ -116,6 +116,7 @@ def test_a_taxonomy_that_does_not_fit_is_told_before_crops_are_cut(manifest, wei
 def test_steps_go_on_to_the_last_cell(manifest, weights):
     steps = list(evaluate_steps([manifest], weights=weights, device="cpu"))
     assert [(s.step, s.done, s.total) for s in steps] == [
+        ("reading labels", 0, 0),
         ("loading weights", 0, 6),
         ("cutting crops", 4, 4),
         ("classifying", 4, 4),

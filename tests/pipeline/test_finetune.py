@@ -14,9 +14,11 @@ from napari_wbc.classify.familiarity import parted
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
 from napari_wbc.errors import WbcError
+from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.pipeline.evaluate import read_training_sets, sided_steps
 from napari_wbc.pipeline.finetune import (
     _labelling_steps,
@@ -24,8 +26,10 @@ from napari_wbc.pipeline.finetune import (
     _with_val,
     finetune_detector_steps,
     finetune_steps,
+    run_folder,
 )
 from napari_wbc.storage.atomic import sha256_of
+from napari_wbc.storage.rounds import read_set, write_round_steps
 from napari_wbc.train.dataset import LabelledCell
 from napari_wbc.weights.card import taxonomy_of, training_images
 from napari_wbc.weights.store import load_weights, read_card
@@ -133,6 +137,7 @@ def test_old_cells_are_none_of_those_that_are_held_out_or_new(tmp_path, weights)
     old = tmp_path / "old"
     shutil.copytree(mine / "test", old / "train")
     shutil.copytree(mine / "train", old / "val")
+    shutil.rmtree(old / "val" / "monocyte")
     for file in (old / "val").rglob("*.png"):
         file.rename(file.with_name(f"copy-{file.name}"))
     cell_set(old, ["basophil"], seed=5)
@@ -245,21 +250,203 @@ def test_valid_is_a_name_of_val(tmp_path, weights):
     assert {cell.split for cell in read_training_sets([mine])} == {"train", "val"}
 
 
-def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fields(monkeypatch, tmp_path):
-    here = [
-        LabelledCell(tmp_path / f"{i}.png", label, "train", "s", BBox(0, 0, 9, 9), complete=whole)
-        for i, (label, whole) in enumerate([("monocyte", True), ("hairy cell", True), ("basophil", False)])
+@pytest.fixture
+def taught(monkeypatch):
+    """The cells that a detector would be trained with, and what the card would be told."""
+    cells, told = [], {}
+
+    def read_fields(some, *_plan):
+        cells.extend(some)
+        yield from ()
+
+    def train_detector(*_data, **more):
+        told.update(more["told"])
+        yield from ()
+
+    monkeypatch.setattr("napari_wbc.pipeline.finetune.read_fields", read_fields)
+    monkeypatch.setattr("napari_wbc.pipeline.finetune.train_detector", train_detector)
+    return cells, told
+
+
+def detected(paths, out, **more):
+    """What fine-tuning a detector tells on its way."""
+    steps = finetune_detector_steps(paths, out, device="cpu", **more)
+    return [step.note for step in steps if step.note]
+
+
+def as_set(folder, fields, made=None):
+    """A set of ours with one field for each group of labels; a group that ends with None is not complete."""
+    folder.mkdir()
+    rng = np.random.default_rng(len(fields))
+    rows = []
+    for i, labels in enumerate(fields):
+        path = folder / f"{i}.png"
+        Image.fromarray(rng.integers(0, 255, (40, 400, 3), np.uint8)).save(path)
+        cells = tuple(
+            Cell(
+                f"{folder.name}-{i}-{k}",
+                "",
+                Detection(BBox(5, 30 * k, 30, 30 * k + 25)),
+                None,
+                Annotation(label),
+            )
+            for k, label in enumerate(labels)
+            if label
+        )
+        sha256, whole = sha256_of(path), None not in labels
+        rows.append(
+            LabelledField(path.name, path, 40, 400, "train", cells, f"s{i}", path.name, sha256, whole)
+        )
+    classes = {cell.label: None for row in rows for cell in row.cells}
+    made = {"slides": {row.slide: "train" for row in rows}, **(made or {})}
+    run(write_round_steps(folder, rows, tuple(classes), written_as="wbc", made=made, pixels=None))
+    return folder
+
+
+def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fields(taught, tmp_path):
+    mine = as_set(tmp_path / "mine", [["monocyte"] * 6, ["hairy cell"] * 6, ["basophil", None]])
+    notes = detected([mine], tmp_path / "out", old=[mine])
+    cells, told = taught
+    assert [cell.label for cell in cells] == ["monocyte"] * 6 + ["leukocyte"] * 6, "and none twice"
+    assert "Taken for leukocytes: 6 hairy cell." in notes
+    assert "Left out, with cells that nobody reviewed: 1 field." in notes
+    learnt = {sha256_of(cell.path) for cell in cells}
+    assert set(told["training_images"]) == learnt, "so that no slide of theirs is tested on later"
+
+
+def test_what_is_no_leukocyte_is_background_to_a_detector(taught, tmp_path):
+    labels = ["Artefacts", "smudge cell", "Debris", "giant platelet", "RBC", "NRBC", "WBC", "neutrophil"]
+    mine = as_set(tmp_path / "mine", [labels, ["monocyte"] * 4, ["artefact"]])
+    notes = detected([mine], tmp_path / "out")
+    by_image = {
+        name: [c.label for c in taught[0] if c.path.name.endswith(name)] for name in ("0.png", "2.png")
+    }
+    assert by_image["0.png"] == [
+        "",
+        "",
+        "",
+        "platelet",
+        "red cell",
+        "erythroblast",
+        "leukocyte",
+        "neutrophil",
     ]
-    for cell in here:
-        cell.path.write_bytes(cell.label.encode())
-    taken = []
-    monkeypatch.setattr("napari_wbc.pipeline.finetune.read_training_set", lambda _path: tuple(here))
-    monkeypatch.setattr("napari_wbc.pipeline.finetune.read_fields", lambda cells, *_a: taken.append(cells))
-    steps = finetune_detector_steps(["new"], tmp_path / "out", old=["old"], device="cpu")
-    notes = []
-    with pytest.raises(TypeError):  # nothing to go on with
-        notes += [step.note for step in steps]
-    assert [cell.label for cell in taken[0]] == ["monocyte", "leukocyte"]  # and none twice
+    assert by_image["2.png"] == [""], "a field that shows none teaches too"
+    assert {c.split for c in taught[0] if c.path.name.endswith("2.png")} == {"train"}
+    assert "Left out, no leukocytes: 1 Artefacts, 1 smudge cell, 1 Debris, 1 artefact." in notes
+    assert "Taken for leukocytes: 1 WBC." in notes
+
+
+def test_a_class_that_its_set_has_beside_the_leukocytes_is_none(taught, tmp_path):
+    made = {"places": {"ghost of a cell": "per 100 WBC", "erythroblast": "per 100 WBC"}}
+    labels = ["ghost of a cell", "erythroblast", "neutrophil"]
+    detected([as_set(tmp_path / "mine", [labels * 3, ["monocyte"] * 4], made)], tmp_path / "out")
+    assert [cell.label for cell in taught[0]][:3] == ["", "erythroblast", "neutrophil"]
+    taught[0].clear()
+    detected([as_set(tmp_path / "other", [labels * 3, ["monocyte"] * 4])], tmp_path / "out")
+    assert taught[0][0].label == "leukocyte", "where nothing is told it may be one"
+
+
+def test_fields_of_artefacts_alone_teach_no_detector(taught, tmp_path):
+    mine = as_set(tmp_path / "mine", [["artefact"] * 6, ["debris"] * 6])
+    with pytest.raises(WbcError, match="review two or more"):
+        detected([mine], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("splits", "told"),
+    [
+        (("test",), r"No slide of this set is there to learn from: all 16 cells are kept for testing\. Move"),
+        (("val",), "all 16 cells are kept for validation"),
+        (("val", "test"), "16 cells are kept for validation and 16 for testing"),
+    ],
+)
+@pytest.mark.parametrize("tuned", [finetune_steps, finetune_detector_steps])
+def test_a_set_with_nothing_to_learn_from_is_refused_before_an_image_is_looked_at(
+    tuned, splits, told, tmp_path, monkeypatch, weights, detector_weights
+):
+    def looked(*_arguments, **_more):
+        raise AssertionError("too late")
+
+    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"], splits=splits)
+    for name in ("resolve_device", "sided_steps", "cut_training_crops", "read_fields", "make_folder"):
+        monkeypatch.setattr(f"napari_wbc.pipeline.finetune.{name}", looked)
+    start = weights if tuned is finetune_steps else detector_weights
+    with pytest.raises(WbcError, match=told):
+        run(tuned([mine], tmp_path / "out", start=start))
+
+
+def test_what_another_set_keeps_for_testing_is_told_before_crops_are_cut(tmp_path, weights):
+    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"])
+    shutil.copytree(mine / "train", tmp_path / "old" / "test")
+    with pytest.raises(WbcError, match="Nothing is left to learn from: all images in train are kept"):
+        tune([mine], tmp_path / "out", weights, old=[tmp_path / "old"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_in_train_that_are_no_class_are_told_before_crops_are_cut(tmp_path, weights):
+    mine = cell_set(tmp_path / "mine", ["hairy cell", "blast"])
+    cell_set(mine, ["neutrophil", "monocyte"], splits=("val",), seed=3)
+    with pytest.raises(WbcError, match="No cell in train is labelled with a class of tiny"):
+        tune([mine], tmp_path / "out", weights)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_set_that_is_as_it_was_is_the_same_run_and_one_that_changed_another(tmp_path, weights):
+    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"])
+
+    def folder(path=mine, start=weights, old=(), **options):
+        return run_folder(tmp_path, [path], start, old, **options)
+
+    first = folder()
+    assert folder() == folder(str(mine)) == first
+    assert folder(freeze=True) != first
+    image = next(mine.rglob("*.png"))
+    (mine / "train" / "basophil").mkdir()
+    moved = image.rename(mine / "train" / "basophil" / image.name)
+    assert folder() != first
+    moved.rename(image)
+    assert folder() == first
+    image.write_bytes(image.read_bytes() + b"\0")
+    assert folder() != first
+
+
+@pytest.mark.parametrize("kind", ["coco", "voc", "yolo", "geojson", "csv"])
+def test_labels_that_another_program_changed_are_another_run(kind, tmp_path, weights):
+    made = as_set(tmp_path / "mine", [["monocyte"] * 3, ["basophil"] * 3])
+    fields = read_set(made).fields
+    folder = tmp_path / "theirs"
+    done = run(
+        write_round_steps(folder, fields, ("monocyte", "basophil"), written_as=kind, made={}, pixels=None)
+    )
+    (done / "manifest.json").unlink()
+    theirs = done.rename(tmp_path / "set")
+    first = run_folder(tmp_path, [theirs], weights, [made])
+    assert run_folder(tmp_path, [theirs], weights, [made]) == first
+    files = [file for file in theirs.rglob("*") if file.is_file() and file.suffix != ".png"]
+    assert files
+    for file in files:
+        before = file.read_bytes()
+        file.write_bytes(before + b"\n")
+        assert run_folder(tmp_path, [theirs], weights, [made]) != first, file
+        file.write_bytes(before)
+    assert run_folder(tmp_path, [theirs], weights, [made]) == first
+    write = made / "round-1" / "manifest.json"
+    write.write_text(write.read_text() + "\n")
+    assert run_folder(tmp_path, [theirs], weights, [made]) != first
+
+
+def test_a_table_tells_which_images_are_of_a_run(tmp_path, weights):
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        Image.new("RGB", (30, 30)).save(tmp_path / "images" / f"{name}.png")
+    table = tmp_path / "cells.csv"
+    table.write_text("path,label,split,source,top,left,bottom,right\nimages/a.png,monocyte,train,s,1,1,9,9\n")
+    first = run_folder(tmp_path, [table], weights, [])
+    Image.new("RGB", (31, 30)).save(tmp_path / "images" / "b.png")
+    assert run_folder(tmp_path, [table], weights, []) == first
+    Image.new("RGB", (31, 30)).save(tmp_path / "images" / "a.png")
+    assert run_folder(tmp_path, [table], weights, []) != first
 
 
 def test_a_new_class_without_a_cell_is_refused(few, tmp_path, weights):
@@ -319,4 +506,6 @@ def test_a_detector_goes_on_from_its_weights(field_manifest, tmp_path, detector_
     )
     assert trained.card.name == "tiny_detector-tuned"
     assert trained.card.provenance["parent"]["sha256"] == read_card(detector_weights).sha256
+    images = {sha256_of(file) for file in field_manifest.parent.glob("*.png")}
+    assert training_images(trained.card) == images
     load_mask_rcnn(trained.weights, device="cpu")

@@ -15,12 +15,14 @@ from napari_wbc.detect.mask_rcnn import DetectorPreset, MaskRcnnDetector
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.imaging.synthetic import synthetic_smear
+from napari_wbc.model.cell import LocatedBy
 from napari_wbc.model.progress import Progress, run
 from napari_wbc.pipeline.analyze import analyze_fields_steps
 from napari_wbc.pipeline.locate import (
     DETECTORS,
     detector_steps,
     locate_steps,
+    located_by,
     make_detector,
     parameters_of,
     presets_of,
@@ -99,8 +101,27 @@ def test_without_torch_a_slide_is_located_and_not_classified(without_torch, tmp_
     one = run(analyze_fields_steps(open_slide(tmp_path)))
     assert (len(one.table), one.classified, one.detector) == (3, False, "hsv/nucleus")
     assert {cell.prediction for cell in one.table.values()} == {None}
+    assert {cell.detection.located_by for cell in one.table.values()} == {located_by(HsvDetector())}
     analysis = napari_wbc.analyze(tmp_path)
     assert (len(analysis.cells), analysis.model_id) == (3, "")
+
+
+def test_what_located_a_cell_has_all_that_the_detector_was_set_to():
+    network = make_detector("mask-rcnn", None, {"overlap": 0.25}, device="cpu")
+    score = network.card.threshold
+    assert located_by(network) == LocatedBy(network.name, (("score", score), ("overlap", 0.25)))
+    set_to = dict(located_by(make_detector("hsv", "nucleus", {"sensitivity": 0.75})).parameters)
+    names = [parameter.name for parameter in parameters_of("hsv", "nucleus")]
+    assert (list(set_to), set_to["sensitivity"]) == (names, 0.75)
+    youssef = located_by(make_detector("hsv", "youssef-2024"))
+    assert (youssef.detector, dict(youssef.parameters)["hue"]) == ("hsv/youssef-2024", 80)
+
+
+def test_of_another_detector_its_name_is_kept():
+    class Other:
+        name = "other 1"
+
+    assert located_by(Other()) == LocatedBy("other 1")
 
 
 def test_a_preview_is_what_the_detector_finds():

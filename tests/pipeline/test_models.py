@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from napari_wbc.errors import WeightsError
-from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES
 from napari_wbc.pipeline.models import RESEARCH_USE, classifiers, counted_card, model_summary
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
@@ -156,10 +156,26 @@ def test_missing_weights_or_cards_are_named(save, tmp_path):
         counted_card(path)
 
 
-def test_classes_that_cannot_be_counted_are_refused(save):
-    with pytest.raises(WeightsError, match="the classes blast have no place in the differential"):
-        counted_card(save(replace(BARE, classes=("neutrophil", "blast"))))
-    assert counted_card(save(replace(BARE, classes=("monocyte", "neutrophil")))).name == "mine"
+@pytest.mark.parametrize(
+    "classes",
+    [EIGHT_CLASSES.names, ("monocyte", "neutrophil"), ("neutrophil", "blast"), ("band neutrophil",)],
+)
+def test_a_model_is_taken_if_one_of_its_classes_counts(save, classes):
+    for taxonomy in (EIGHT_CLASSES, FIVE_CLASSES):
+        assert counted_card(save(replace(BARE, classes=classes)), taxonomy).classes == classes
+
+
+def test_a_model_none_of_whose_classes_counts_is_refused_by_name(save):
+    path = save(replace(BARE, classes=("blast", "platelet")))
+    assert counted_card(path).name == "mine"
+    with pytest.raises(WeightsError, match=r"mine\.safetensors: .*blast, platelet.*'five classes'.*basophil"):
+        counted_card(path, FIVE_CLASSES)
+
+
+def test_a_detector_that_finds_platelets_is_no_classifier(save):
+    card = replace(BARE, architecture="mask-rcnn/vgg16", classes=("leukocyte", "red cell", "platelet"))
+    with pytest.raises(WeightsError, match="weights of a detector"):
+        counted_card(save(card))
 
 
 def test_shipped_classifiers_can_be_counted_and_the_default_comes_first():

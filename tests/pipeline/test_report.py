@@ -6,24 +6,25 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from statsmodels.stats.proportion import proportion_confint
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.cell import Annotation, Cell, Detection
+from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
-from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, UNIDENTIFIED
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES, NOT_CLASSED, TAXONOMIES, UNIDENTIFIED
 from napari_wbc.pipeline.analyze import Analysis, Failure, SlideAnalysis
-from napari_wbc.pipeline.report import differential, differential_json, draw_overlay, write_results
+from napari_wbc.pipeline.report import Written, differential, differential_json, draw_overlay, write_results
 
 OUTSIDE = {"erythroblast", "platelet", UNIDENTIFIED, NOT_CLASSED}
 
@@ -92,13 +93,12 @@ def analysis(tmp_path):
     paths[2].touch()
     slide = Slide("s", tuple(FieldOfView(f"s/{path.name}", path) for path in paths))
     failure = Failure(paths[2], f"{paths[2]}: the file is empty")
-    return Analysis(
-        (SlideAnalysis(slide, cells({"basophil": 2, UNIDENTIFIED: 1}), (failure,)),), "hsv", "cdnn 1"
-    )
+    found = SlideAnalysis(slide, cells({"basophil": 2, UNIDENTIFIED: 1}), (failure,))
+    return Analysis((found,), "cdnn 1")
 
 
 def test_an_analysis_of_nothing_is_written(tmp_path):
-    assert run(write_results(Analysis((), "hsv", "m"), tmp_path, EIGHT_CLASSES)) == tmp_path
+    assert run(write_results(Analysis(()), tmp_path, EIGHT_CLASSES)) == Written(tmp_path)
     assert json.loads((tmp_path / "cells.geojson").read_text()) == []
     assert json.loads((tmp_path / "differential.json").read_text()) == []
     assert len(pd.read_csv(tmp_path / "cells.csv")) == 0
@@ -143,10 +143,157 @@ def test_a_field_that_vanished_is_a_note(analysis, tmp_path):
     assert "b.png" in notes[1]
 
 
+def test_of_a_field_that_vanished_all_but_the_overlay_is_written(analysis, tmp_path):
+    out, gone = tmp_path / "out", tmp_path / "s" / "a.png"
+    run(write_results(analysis, out, EIGHT_CLASSES))
+    gone.unlink()
+    written = run(write_results(analysis, out, EIGHT_CLASSES))
+    assert [failure.path for failure in written.failures] == [gone]
+    assert sorted(path.name for path in (out / "overlays").rglob("*.png")) == ["b.png.png"]
+    assert len(pd.read_csv(out / "cells.csv")) == 3
+    assert pd.read_csv(out / "fields.csv")["cells"].tolist() == [3, 0]
+    assert [len(one["features"]) for one in json.loads((out / "cells.geojson").read_text())] == [3, 0]
+    (one,) = json.loads((out / "differential.json").read_text())
+    assert [Path(failure["path"]).name for failure in one["failed"]] == ["broken.png", "a.png"]
+
+
+def test_cells_of_a_failed_field_or_of_none_are_in_all_tables(analysis, tmp_path):
+    (one,) = analysis.slides
+    elsewhere = [Cell(fov, fov, Detection(BBox(1, 1, 9, 9))) for fov in ("s/broken.png", "s/gone.png")]
+    more = dataclasses.replace(one, table=one.table.with_cells(elsewhere))
+    written = run(write_results(Analysis((more,)), tmp_path / "out", EIGHT_CLASSES))
+    fields = pd.read_csv(tmp_path / "out" / "fields.csv")
+    assert dict(zip(fields["fov"], fields["cells"], strict=True)) == {
+        "s/a.png": 3,
+        "s/b.png": 0,
+        "s/broken.png": 1,
+        "s/gone.png": 1,
+    }
+    assert [failure.path.name for failure in written.failures] == ["broken.png", "gone.png"]
+    assert "put it back" in written.failures[1].message
+
+
+NAMES = st.sampled_from([*EIGHT_CLASSES.labels, "band neutrophil", "blast", "mononuclear"]) | st.text(
+    max_size=3
+)
+FIELDS = tuple(FieldOfView(f"s/{i}.png", Path(f"/no such folder/{i}.png")) for i in range(3))
+LOCATORS = st.sampled_from([None, LocatedBy("hsv/nucleus"), LocatedBy("net 1", (("score", 0.5),))])
+
+
+@st.composite
+def reviewed(draw):
+    """A slide of three fields, two of which failed or not, with cells anywhere and labels of any name."""
+    made = []
+    for i, label in enumerate(draw(st.lists(NAMES, max_size=9))):
+        fov_id = draw(st.sampled_from([*(field.fov_id for field in FIELDS), "s/gone.png"]))
+        where = Detection(BBox(1, 1, 9, 9), None, 1.0, draw(st.booleans()), draw(LOCATORS))
+        said = draw(st.booleans())
+        prediction = None if said else Prediction((label, f"not {label}"), (1.0, 0.0))
+        made.append(Cell(str(i), fov_id, where, prediction, Annotation(label) if said else None))
+    failures = draw(st.lists(st.sampled_from(FIELDS), unique=True, max_size=2))
+    counted = draw(st.lists(st.sampled_from(FIELDS), unique=True))
+    return SlideAnalysis(
+        Slide("s", FIELDS),
+        CellTable(made),
+        tuple(Failure(field.path, "broken") for field in failures),
+        {field.fov_id: {"red cell": 3} for field in counted},
+        taxonomy=draw(st.sampled_from(list(TAXONOMIES.values()))),
+    )
+
+
+@settings(max_examples=60)
+@given(reviewed())
+def test_every_cell_is_in_one_row_of_every_file(slide):
+    n = len(slide.table)
+    counted = slide.differential
+    assert counted.total + sum(row.count for row in counted.beside) == n
+    with TemporaryDirectory() as folder:
+        out = Path(folder)
+        run(write_results(Analysis((slide,)), out, slide.taxonomy))
+        options = {"keep_default_na": False}  # a label may be "NA"
+        assert len(pd.read_csv(out / "cells.csv", **options)) == n
+        assert pd.read_csv(out / "differential.csv", **options)["count"].sum() == n
+        fields = pd.read_csv(out / "fields.csv")
+        (told,) = json.loads((out / "differential.json").read_text(encoding="utf-8"))
+        drawn = json.loads((out / "cells.geojson").read_text(encoding="utf-8"))
+    assert fields["cells"].sum() == n
+    assert fields["leukocytes"].sum() == told["leukocytes"] == counted.total
+    assert sum(row["count"] for row in (*told["classes"], *told["beside"])) == n
+    assert sum(row["cells"] for row in told["located_by"]) == n
+    collections = [drawn] if isinstance(drawn, dict) else drawn
+    assert sum(len(one["features"]) for one in collections) == n
+    if slide.blood_cells:
+        inside = fields[fields["fov"].isin(slide.blood_cells)]["leukocytes"].sum()
+        assert told["blood_cells"]["leukocyte"] == inside
+
+
+def test_a_label_of_no_class_has_a_row_after_all_others():
+    table = cells({"band neutrophil": 2, "platelet": 3, "blast": 1, UNIDENTIFIED: 1})
+    result = differential("s", table, FIVE_CLASSES)
+    assert {share.name: share.count for share in result.shares if share.count} == {"neutrophil": 2}
+    assert [(row.name, row.count, row.per_100_wbc) for row in result.beside] == [
+        (UNIDENTIFIED, 1, None),
+        (NOT_CLASSED, 0, None),
+        ("blast", 1, None),
+        ("platelet", 3, None),
+    ]
+
+
+NETWORK = LocatedBy("mask-rcnn/net 1", (("score", 0.5), ("overlap", 0.5)))
+STRICT = LocatedBy("mask-rcnn/net 1", (("score", 0.9), ("overlap", 0.5)))
+COLOUR = LocatedBy("hsv/nucleus", (("sensitivity", 0.5),))
+
+
+def located(*locators, searched_by=None):
+    """The JSON of a slide with a cell of each."""
+    made = []
+    for i, locator in enumerate(locators):
+        drawn, located_by = locator == "hand", locator if isinstance(locator, LocatedBy) else None
+        made.append(Cell(str(i), "s/0.png", Detection(BBox(0, 0, 9, 9), None, 1.0, drawn, located_by)))
+    slide = SlideAnalysis(Slide("s", FIELDS), CellTable(made), searched_by=searched_by)
+    analysis = Analysis((slide,))
+    (one,) = json.loads(json.dumps(differential_json(analysis), allow_nan=False))
+    assert analysis.detector == one["detector"]
+    return one
+
+
+def test_a_slide_without_cells_names_what_searched_it():
+    assert (located()["detector"], located()["located_by"]) == ("", [])
+    one = located(searched_by=NETWORK)
+    assert (one["detector"], one["detector_parameters"]) == (NETWORK.detector, {"score": 0.5, "overlap": 0.5})
+    assert one["located_by"] == []
+
+
+def test_what_located_the_cells_is_told_with_parameters_and_those_drawn_by_hand_last():
+    one = located("hand", NETWORK, COLOUR, NETWORK, "not known", searched_by=COLOUR)
+    assert one["located_by"] == [
+        {"detector": "hsv/nucleus", "parameters": {"sensitivity": 0.5}, "cells": 1},
+        {"detector": "mask-rcnn/net 1", "parameters": {"score": 0.5, "overlap": 0.5}, "cells": 2},
+        {"detector": "not known", "parameters": {}, "cells": 1},
+        {"detector": "by hand", "parameters": {}, "cells": 1},
+    ]
+    assert one["detector"] == "hsv/nucleus, mask-rcnn/net 1, not known, by hand"
+    assert one["detector_parameters"] == {}
+
+
+@pytest.mark.parametrize(
+    ("locators", "detector", "parameters"),
+    [
+        ((NETWORK, "hand"), "mask-rcnn/net 1, by hand", {"score": 0.5, "overlap": 0.5}),
+        ((NETWORK, STRICT), "mask-rcnn/net 1", {}),
+        (("hand",), "by hand", {}),
+        (("not known",), "not known", {}),
+    ],
+)
+def test_parameters_are_those_of_the_single_detector(locators, detector, parameters):
+    one = located(*locators)
+    assert (one["detector"], one["detector_parameters"]) == (detector, parameters)
+
+
 def test_the_json_is_strict_and_tells_what_failed(analysis):
     (one,) = json.loads(json.dumps(differential_json(analysis), allow_nan=False))
     assert (one["slide"], one["fields"], one["leukocytes"]) == ("s", 3, 2)
-    assert (one["detector"], one["model"]) == ("hsv", "cdnn 1")
+    assert (one["detector"], one["model"]) == ("not known", "cdnn 1")
     assert one["failed"][0]["path"].endswith("broken.png")
     assert one["classes"][2] == {
         "class": "basophil",
@@ -165,16 +312,18 @@ def test_red_cells_and_platelets_are_told_where_they_were_counted(analysis):
     counted = dataclasses.replace(analysis, slides=(dataclasses.replace(one, blood_cells=counts),))
     assert differential_json(counted)[0]["blood_cells"] == {
         "fields": 2,
-        "leukocyte": 3,
+        "leukocyte": 2,
         "platelet": 3,
         "red cell": 60,
     }
     assert counted.fields["red_cells"].tolist() == [40, 20]
-    assert counted.fields["leukocytes"].tolist() == [3, 0]
+    assert counted.fields["cells"].tolist() == [3, 0]
+    assert counted.fields["leukocytes"].tolist() == [2, 0]
+    assert counted.fields["red_cells_per_leukocyte"].tolist()[0] == 20
 
 
 def test_of_a_slide_without_cells_the_json_has_nulls():
-    empty = Analysis((SlideAnalysis(Slide("s", ()), CellTable()),), "hsv", "m")
+    empty = Analysis((SlideAnalysis(Slide("s", ()), CellTable()),), "m")
     (one,) = json.loads(json.dumps(differential_json(empty), allow_nan=False))
     assert {c["percent"] for c in one["classes"]} == {None}
 
@@ -202,6 +351,18 @@ def test_an_overlay_draws_around_the_cell_in_the_colour_of_its_label(label):
     color = EIGHT_CLASSES.colors.get(label, "#ffffff")
     rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     assert np.abs(overlay[48:51, 25:45].astype(int) - rgb).sum(axis=2).min() < 100  # lines are smoothed
+
+
+def test_a_covered_label_is_drawn_as_the_class_it_counts_as():
+    covered, whole = (
+        draw_overlay(
+            FIELD,
+            [Cell("id", "a", Detection(BBox(20, 20, 50, 50)), annotation=Annotation(label))],
+            EIGHT_CLASSES,
+        )
+        for label in ("band neutrophil", "neutrophil")
+    )
+    np.testing.assert_array_equal(covered, whole)
 
 
 @pytest.mark.parametrize("box", [BBox(-50, -50, -40, -40), BBox(-5, -5, 500, 500), BBox(59, 79, 60, 80)])

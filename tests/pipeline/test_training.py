@@ -40,6 +40,15 @@ def config(tmp_path):
     return write
 
 
+@pytest.mark.parametrize("trained", [train_steps, train_detector_steps])
+def test_a_set_without_validation_cells_is_refused_before_its_images_are_read(trained, tmp_path):
+    image = tmp_path / "set" / "train" / "monocyte" / "1.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"no image")
+    with pytest.raises(WbcError, match="needs cells in the splits train and val"):
+        run(trained([tmp_path / "set"], tmp_path / "out", device="cpu"))
+
+
 def test_an_empty_file_says_nothing(config):
     assert read_config(config("")) == ([], {})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,11 +19,18 @@ from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
+from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES, NOT_CLASSED, UNIDENTIFIED
 from napari_wbc.model.training_set import split_of
 from napari_wbc.pipeline.import_set import import_set_steps, look_steps, suggested_class
 from napari_wbc.pipeline.project import project_analysis
-from napari_wbc.pipeline.training_sets import export_set_steps
+from napari_wbc.pipeline.training_sets import (
+    SetSummary,
+    export_set_steps,
+    move_slide_steps,
+    ready_to_learn,
+    set_summary,
+)
 from napari_wbc.session.session import Session
 from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.formats.manifest import read_manifest
@@ -30,6 +38,8 @@ from napari_wbc.storage.rounds import FORMATS, read_set
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 from napari_wbc.storage.workspace.images import check_images_steps
 from napari_wbc.train.dataset import one_cell_box, read_training_set
+from napari_wbc.weights.library import Library
+from napari_wbc.weights.store import load_weights, save_weights
 
 SAID = Prediction(EIGHT_CLASSES.names, (0.3, *[0.1] * 7), 0.0, "tiny 1 (0)")
 LABELS = {
@@ -127,14 +137,57 @@ def test_the_manifest_tells_who_said_what_of_which_image(project, tmp_path):
     assert all(len(f.sha256) == 64 for f in manifest.fields)
 
 
-def test_the_split_is_that_of_the_slide_and_stays(project, tmp_path):
-    done = export(project, tmp_path / "set")
-    assert {split for split, _ in done.cells} == {split_of("slide")}
-    other = next(s for s in ("train", "val", "test") if s != split_of("slide"))
-    again = export(project, tmp_path / "set", split=other)
-    assert {split for split, _ in again.cells} == {split_of("slide")}
-    fresh = export(project, tmp_path / "fresh", split=other)
-    assert {split for split, _ in fresh.cells} == {other}
+def named(split, start=0):
+    """A slide whose name puts it there."""
+    return next(f"s{i}" for i in range(start, 999) if split_of(f"s{i}") == split)
+
+
+def sides_in(folder):
+    return {one.name: one.split for one in set_summary(folder).slides}
+
+
+@pytest.mark.parametrize("side", ["val", "test"])
+def test_the_first_slide_is_there_to_learn_from_whatever_its_name_and_stays(side, tmp_path):
+    first = make_project(tmp_path, named(side), {"1.png": ["monocyte"]})
+    assert set(export(first, tmp_path / "set").cells) == {("train", "monocyte")}
+    second = make_project(tmp_path, named(side, int(first.stem[1:]) + 1), {"2.png": ["basophil"]}, seed=5)
+    export([second, first], tmp_path / "set")
+    export(second, tmp_path / "set", split="test")
+    assert sides_in(tmp_path / "set") == {first.stem: "train", second.stem: side}
+    assert set(export(first, tmp_path / "asked", split=side).cells) == {(side, "monocyte")}
+
+
+def test_of_several_first_slides_all_keep_the_side_of_their_name_where_one_is_learnt(tmp_path):
+    names = [named("test"), named("val"), named("train")]
+    some = [make_project(tmp_path, name, {"1.png": ["monocyte"]}, i) for i, name in enumerate(names)]
+    export(some, tmp_path / "three")
+    assert sides_in(tmp_path / "three") == dict(zip(names, ("test", "val", "train"), strict=True))
+    export(some[:2], tmp_path / "two")
+    assert sides_in(tmp_path / "two") == {names[0]: "train", names[1]: "val"}
+
+
+def test_a_slide_without_labelled_cells_is_none_of_a_set(tmp_path):
+    """It would take the place of the one to learn from, and of its own later."""
+    empty = make_project(tmp_path, named("train"), {"1.png": [None]})
+    other = make_project(tmp_path, named("test"), {"1.png": ["monocyte"]}, seed=3)
+    done = export([empty, other], tmp_path / "set")
+    assert set(done.cells) == {("train", "monocyte")}
+    assert set(read_manifest(done.folder).made["slides"]) == {other.stem}
+
+
+def test_a_set_that_was_all_held_out_before_learns_from_the_next_slide(tmp_path):
+    export(make_project(tmp_path, "old", {"1.png": ["monocyte"]}), tmp_path / "set", split="test")
+    fresh = make_project(tmp_path, named("val"), {"1.png": ["basophil"]}, seed=3)
+    export(fresh, tmp_path / "set")
+    assert sides_in(tmp_path / "set") == {"old": "test", fresh.stem: "train"}
+
+
+def test_the_side_of_a_slide_stays_whatever_is_asked_later(project, tmp_path):
+    export(project, tmp_path / "set", split="val")
+    again = export(project, tmp_path / "set", split="test")
+    assert {split for split, _ in again.cells} == {"val"}
+    fresh = export(project, tmp_path / "fresh", split="test")
+    assert {split for split, _ in fresh.cells} == {"test"}
 
 
 def test_a_second_round_tells_what_changed_and_keeps_what_other_projects_gave(project, tmp_path):
@@ -394,7 +447,7 @@ def test_two_sets_of_one_name_keep_what_each_is_for(tmp_path):
 
 
 def test_crops_of_one_field_stay_apart(project, tmp_path):
-    done = export(project, tmp_path / "set", written_as="image-folder")
+    done = export(project, tmp_path / "set", written_as="image-folder", split=split_of("slide"))
     for target in (tmp_path / "new.wbc", project, project):
         run(import_set_steps(done.folder, target))
     (one,) = project_analysis(tmp_path / "new.wbc").slides
@@ -420,6 +473,27 @@ def test_fields_and_cells_of_one_id_in_two_slides_are_all_imported(project, tmp_
     run(import_set_steps(tmp_path / "others" / "copies", tmp_path / "new.wbc"))
     slides = project_analysis(tmp_path / "new.wbc").slides
     assert sum(len(s.table) for s in slides) == 8
+
+
+def test_an_import_labels_the_cells_of_a_slide_at_once_and_can_be_stopped_at_every_image(
+    tmp_path, monkeypatch
+):
+    """A table made anew for each of 16,000 images takes minutes."""
+    for i in range(6):
+        place = tmp_path / "theirs" / "train" / "monocyte"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 30), (40 * i, 0, 0)).save(place / f"{i}.png")
+    made, with_cells = [], CellTable.with_cells
+    monkeypatch.setattr(CellTable, "with_cells", lambda *a: made.append(1) or with_cells(*a))
+    steps = import_set_steps(tmp_path / "theirs", tmp_path / "new.wbc")
+    assert [step.step for step in steps].count("writing labels") == 6
+    assert len(made) == 1
+    assert len(project_analysis(tmp_path / "new.wbc").slides[0].table) == 6
+    steps = import_set_steps(tmp_path / "theirs", tmp_path / "other.wbc")
+    while next(steps).step != "writing labels":
+        pass
+    steps.close()
+    assert not (tmp_path / "other.wbc").exists()
 
 
 def test_a_cancelled_import_leaves_nothing(project, tmp_path):
@@ -616,7 +690,7 @@ def test_what_an_import_says_can_be_undone(project, tmp_path):
 def test_a_box_that_is_there_already_is_the_same_cell(project, tmp_path):
     done = export(project, tmp_path / "set", written_as="coco")
     (done.folder / "manifest.json").unlink()
-    file = done.folder / "annotations" / f"{split_of('slide')}.json"
+    file = done.folder / "annotations" / "train.json"
     file.write_text(file.read_text().replace('"cell_id"', '"other"'))
     before = len(project_analysis(project).slides[0].table)
     run(import_set_steps(done.folder, tmp_path / "new.wbc"))
@@ -670,6 +744,205 @@ def test_another_image_of_the_same_name_is_refused_and_nothing_changes(project, 
     assert project_analysis(other).slides[0].table == before.slides[0].table
 
 
+def test_there_is_nothing_to_tell_of_a_set_that_is_not_there_or_is_another_programs(tmp_path):
+    (tmp_path / "theirs" / "train" / "monocyte").mkdir(parents=True)
+    (tmp_path / "theirs" / "manifest.json").write_text("{}")
+    (tmp_path / "copied" / "round-1").mkdir(parents=True)
+    for folder in (tmp_path / "nowhere", tmp_path, tmp_path / "theirs", tmp_path / "copied"):
+        assert set_summary(folder) == SetSummary()
+    assert SetSummary().told == "0 cells of 0 slides: 0 to learn, 0 to check, 0 to test"
+
+
+def test_a_summary_tells_each_slide_and_looks_at_no_image(project, tmp_path, monkeypatch):
+    other = make_project(tmp_path, "other", {"5.png": ["monocyte"]}, seed=7)
+    export(other, tmp_path / "set", split="test")
+    done = export(project, tmp_path / "set", split="train")
+    for image in done.folder.rglob("*.png"):
+        image.unlink()
+    summary = set_summary(str(tmp_path / "set"))
+    assert summary.folder == done.folder
+    assert [(one.name, one.split, one.cells) for one in summary.slides] == [
+        ("other", "test", 1),
+        ("slide", "train", 4),
+    ]
+    assert summary.cells == {"train": 4, "val": 0, "test": 1}
+    assert summary.told == "5 cells of 2 slides: 4 to learn, 0 to check, 1 to test"
+    (done.folder / "manifest.json").write_text("{")
+    with pytest.raises(WbcError, match="not readable JSON"):
+        set_summary(tmp_path / "set")
+
+
+def move(folder, slide, split, models):
+    return run(move_slide_steps(folder, slide, split, models=models))
+
+
+@pytest.fixture
+def models(tmp_path):
+    return Library(tmp_path / "models")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_slide_moves_with_all_of_its_images_and_stays_there(kind, project, tmp_path, models):
+    other = make_project(tmp_path, "other", {"5.png": ["monocyte"]}, seed=7)
+    export([project, other], tmp_path / "set", written_as=kind, split="test")
+    before = read_set(tmp_path / "set")
+    done = move(tmp_path / "set", "slide", "train", models)
+    assert done.folder.name == "round-2"
+    assert sides_in(tmp_path / "set") == {"slide": "train", "other": "test"}
+    assert set(read_set(tmp_path / "set" / "round-1").fields) == set(before.fields), "no round changes"
+    after = read_set(tmp_path / "set")
+    assert {c.cell_id: (c.label, f.slide) for f in after.fields for c in f.cells} == {
+        c.cell_id: (c.label, f.slide) for f in before.fields for c in f.cells
+    }
+    assert {(f.slide, f.split) for f in after.fields} == {("slide", "train"), ("other", "test")}
+    assert all(f.path.is_file() and f.path.is_relative_to(done.folder) for f in after.fields)
+    assert done.cells == Counter((f.split, c.label) for f in after.fields for c in f.cells)
+    relabel(project, "slide-1.png-0", "eosinophil")
+    again = export([project, other], tmp_path / "set", written_as=kind)
+    assert again.cells["train", "eosinophil"] == 1
+    assert sides_in(tmp_path / "set") == {"slide": "train", "other": "test"}
+
+
+def test_images_that_a_moved_slide_had_or_will_have_move_along(project, tmp_path, models):
+    export(project, tmp_path / "set", split="test")
+    relabel(project, "slide-2.png-0", UNIDENTIFIED)
+    export(project, tmp_path / "set")
+    move(tmp_path / "set", "slide", "val", models)
+    relabel(project, "slide-2.png-0", "basophil")
+    relabel(project, "slide-4.png-0", "monocyte")
+    assert {split for split, _ in export(project, tmp_path / "set").cells} == {"val"}
+
+
+def test_a_slide_that_came_for_testing_stays_where_a_person_moved_it(project, tmp_path, models):
+    done = export(project, tmp_path / "theirs", split="test")
+    run(import_set_steps(done.folder, tmp_path / "new.wbc"))
+    export(tmp_path / "new.wbc", tmp_path / "set")
+    assert sides_in(tmp_path / "set") == {"slide": "test"}
+    move(tmp_path / "set", "slide", "train", models)
+    assert {split for split, _ in export(tmp_path / "new.wbc", tmp_path / "set").cells} == {"train"}
+
+
+@pytest.mark.parametrize("image_is_there", [True, False])
+def test_a_slide_that_a_model_was_trained_on_does_not_move(
+    image_is_there, project, tmp_path, models, weights
+):
+    done = export(project, tmp_path / "set")
+    image = next(f.sha256 for f in read_manifest(done.folder).fields if f.fov_id == "slide/2.png")
+    tensors, card = load_weights(weights)
+    models.folder.mkdir()
+    card = replace(card, name="mine", provenance={"training_images": [image]})
+    save_weights(models.folder / "mine.safetensors", tensors, card)
+    if not image_is_there:
+        relabel(project, "slide-2.png-0", UNIDENTIFIED)
+        export(project, tmp_path / "set")
+    number = len(list((tmp_path / "set").glob("round-*")))
+    with pytest.raises(WbcError, match="slide stays where it is, since mine was trained on it"):
+        move(tmp_path / "set", "slide", "test", models)
+    assert len(list((tmp_path / "set").glob("round-*"))) == number
+    move(tmp_path / "set", "slide", "test", Library(tmp_path / "others"))
+
+
+@pytest.mark.parametrize(
+    ("slide", "split", "told"),
+    [
+        ("slide", "all", "No split 'all'; choose train, val, test"),
+        ("nine", "test", "no slide 'nine' in this set; it has: slide"),
+        ("slide", "train", "slide is in train already"),
+    ],
+)
+def test_a_move_to_nowhere_is_refused_and_writes_nothing(slide, split, told, project, tmp_path, models):
+    done = export(project, tmp_path / "set")
+    with pytest.raises(WbcError, match=told):
+        move(tmp_path / "set", slide, split, models)
+    assert [one.name for one in (tmp_path / "set").glob("round-*")] == [done.folder.name]
+    with pytest.raises(WbcError, match="no training set that napari-wbc wrote"):
+        move(tmp_path / "nowhere", slide, "test", models)
+
+
+def test_what_another_program_changed_is_kept_by_a_move(project, tmp_path, models):
+    done = export(project, tmp_path / "set", written_as="voc")
+    for file in (done.folder / "Annotations").iterdir():
+        file.write_text(file.read_text().replace(">basophil<", ">hairy cell<"))
+    move(tmp_path / "set", "slide", "test", models)
+    assert labels_in(tmp_path / "set")["hairy cell"] == 1
+
+
+def test_classes_of_other_projects_stay_classes_of_the_set(project, tmp_path):
+    """Cells of another project would have a label that is no class, and nothing could be written."""
+    export(project, tmp_path / "set", written_as="coco")
+    (done,) = (tmp_path / "set").glob("round-1")
+    file = done / "annotations" / "train.json"
+    file.write_text(file.read_text().replace('"basophil"', '"hairy cell"'))
+    other = make_project(tmp_path, "other", {"5.png": ["monocyte"]}, seed=7)
+    export(other, tmp_path / "set", written_as="coco")
+    assert labels_in(tmp_path / "set")["hairy cell"] == 1
+
+
+def test_a_set_tells_which_of_its_classes_are_not_among_the_leukocytes(project, tmp_path):
+    export(project, tmp_path / "set")
+    made = read_set(tmp_path / "set").made
+    assert made["places"] == {"erythroblast": "per 100 WBC", "platelet": "beside"}
+    assert {cell.place for cell in read_training_set(tmp_path / "set")} == {""}
+
+
+def test_a_set_is_ready_where_there_is_enough_to_learn_from(tmp_path, monkeypatch):
+    labels = {"1.png": ["monocyte"] * 3, "2.png": ["basophil"] * 3, "3.png": ["lymphocyte"] * 3}
+    nine = make_project(tmp_path, "nine", labels)
+    more = make_project(tmp_path, "more", {"4.png": ["monocyte", "basophil", None]}, seed=4)
+    empty = make_project(tmp_path, "empty", {"5.png": ["monocyte"]}, seed=5)
+    for project, folder, side in (
+        (nine, "nine", "train"),
+        (more, "more", "val"),
+        (empty, "one", "test"),
+    ):
+        export(project, tmp_path / folder, split=side)
+
+    def read(*_anything):
+        raise AssertionError("an image was read")
+
+    monkeypatch.setattr("napari_wbc.storage.formats.manifest.sha256_of", read)
+    monkeypatch.setattr("napari_wbc.storage.formats.manifest.image_size", read)
+    assert ready_to_learn([tmp_path / "nine", tmp_path / "more"]) == ""
+    assert ready_to_learn([tmp_path / "nine", tmp_path / "more"], detector=True) == ""
+    assert ready_to_learn([tmp_path / "nine"]) == (
+        "Fine-tuning needs 10 labelled cells or more, and there are 9; label more."
+    )
+    assert ready_to_learn([tmp_path / "nine", tmp_path / "one"]) == (
+        "Fine-tuning needs 10 labelled cells or more, and there are 9 beside 1 that are kept for testing; "
+        "label more."
+    )
+    assert ready_to_learn([tmp_path / "one"]) == (
+        "No slide of this set is there to learn from: its only cell is kept for testing. "
+        "Move a slide to train."
+    )
+    assert "2 cells are kept for validation and 1 for testing" in ready_to_learn(
+        [tmp_path / "more", tmp_path / "one"]
+    )
+    assert "no such file or folder" in ready_to_learn([tmp_path / "nowhere"])
+
+
+def test_a_detector_is_ready_where_fields_are_reviewed_as_a_whole(tmp_path):
+    partly = make_project(tmp_path, "partly", {"1.png": [*["monocyte"] * 12, None]})
+    whole = make_project(tmp_path, "whole", {f"{i}.png": ["monocyte"] * 3 for i in range(2, 5)}, seed=4)
+    export(partly, tmp_path / "set", split="train")
+    assert ready_to_learn([tmp_path / "set"]) == ""
+    assert "of which every cell was reviewed; review two" in ready_to_learn([tmp_path / "set"], detector=True)
+    export(whole, tmp_path / "set", split="val")
+    told = ready_to_learn([tmp_path / "set"], detector=True)
+    assert told.startswith("No field to learn from is reviewed as a whole in this set")
+    assert ready_to_learn([tmp_path / "set"]) == ""
+
+
+def test_other_programs_sets_are_ready_too(tmp_path):
+    for i in range(12):
+        place = tmp_path / "theirs" / "train" / "monocyte"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 30), (i, 0, 0)).save(place / f"{i}.png")
+    assert ready_to_learn([tmp_path / "theirs"]) == ""
+    (tmp_path / "theirs" / "train").rename(tmp_path / "theirs" / "test")
+    assert "all 12 cells are kept for testing" in ready_to_learn([tmp_path / "theirs"])
+
+
 def test_the_shell_exports_shows_and_imports(project, tmp_path):
     def called(*arguments):
         result = CliRunner().invoke(app, ["set", *map(str, arguments)], catch_exceptions=False)
@@ -679,9 +952,12 @@ def test_the_shell_exports_shows_and_imports(project, tmp_path):
     assert "4 cells of 3 fields written" in called(
         "export", project, "--out", tmp_path / "set", "--format", "yolo"
     )
+    called("export", project, "--out", tmp_path / "one")
     assert "basophil" in called("show", tmp_path / "set")
     told = called("import", tmp_path / "set", "--project", tmp_path / "new.wbc", "--map", "basophil=")
-    assert "3 cells of 1 slides imported" in told
+    assert "3 cells of 1 slide imported" in told
     assert "; 1 left out" in told
+    assert "slide moved to test in" in called("move", tmp_path / "set", "slide", "test")
+    assert "0 to learn, 0 to check, 4 to test" in called("move", tmp_path / "one", "slide", "test")
     with pytest.raises(WbcError, match="write LABEL=CLASS"):
         called("import", tmp_path / "set", "--project", tmp_path / "x.wbc", "--map", "basophil")

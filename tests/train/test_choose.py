@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
-from napari_wbc.train.choose import AMONG, fields_of_gain, most_gain, uncertainty
+from napari_wbc.train import choose
+from napari_wbc.train.choose import AMONG, fields_of_gain, most_gain, most_gain_steps, uncertainty
 
 SURE, HALF, UNSURE = (1.0, 0.0, 0.0), (0.7, 0.2, 0.1), (0.5, 0.5, 0.0)
 
@@ -80,6 +81,42 @@ def test_it_is_greedy_farthest_first_by_brute_force():
         far = [np.linalg.norm(covered - features[i], axis=1).min() for i in left]
         chosen.append(int(left[int(np.argmax(far))]))
     assert most_gain(chances, features, 30, labelled=known).tolist() == chosen
+
+
+@pytest.mark.parametrize(
+    ("cells", "n", "labelled"), [(400, 400, 30), (400, 90, 0), (130, 500, 300), (1, 1, 1)]
+)
+def test_it_is_to_the_bit_what_comparing_every_cell_with_every_other_gives(cells, n, labelled):
+    rng = np.random.default_rng(cells)
+    chances, features = rng.dirichlet(np.ones(5), cells), rng.normal(size=(cells, 120)).astype(np.float32)
+    known = rng.normal(size=(labelled, 120)).astype(np.float32)
+    far, left, expected = (
+        np.full(cells, np.inf),
+        np.argsort(-uncertainty(chances), kind="stable").tolist(),
+        [],
+    )
+    for row in known:
+        far = np.minimum(far, choose._apart(features, row))
+    while left and len(expected) < n:
+        expected.append(left.pop(int(far[left[:AMONG]].argmax())))
+        far = np.minimum(far, choose._apart(features, features[expected[-1]]))
+    assert most_gain(chances, features, n, labelled=known).tolist() == expected
+
+
+def test_it_can_be_stopped_while_it_computes(monkeypatch):
+    """Between two steps it compares no more than it may, whether cells are labelled or many are wanted."""
+    rng = np.random.default_rng(0)
+    compared, apart = [], choose._apart
+    monkeypatch.setattr(choose, "WORK", 20_000)
+    monkeypatch.setattr(choose, "_apart", lambda some, row: compared.append(some.size) or apart(some, row))
+    chances, features = rng.dirichlet(np.ones(4), 600), rng.normal(size=(600, 8))
+    steps, between = most_gain_steps(chances, features, 600, labelled=rng.normal(size=(900, 8))), []
+    for progress in steps:
+        between.append(sum(compared))
+        compared.clear()
+        assert 0 <= progress.done <= progress.total == 600
+    assert len(between) > 200
+    assert max(between) <= 20_000 + 12_000 + AMONG * AMONG * 8
 
 
 def test_fields_come_by_the_sum_of_the_doubts_of_their_cells():

@@ -13,6 +13,7 @@ from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
+from napari_wbc.train import dataset
 from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
 
 HEADER = "path,label,split,source,top,left,bottom,right\n"
@@ -171,6 +172,26 @@ def test_crops_are_cut_as_for_inference(anchors, tmp_path):
     assert data.labels.tolist() == [1, 0]
     assert data.splits.tolist() == ["train", "val"]
     assert data.where(data.splits == "val").labels.tolist() == [0]
+
+
+def test_cells_in_any_order_give_the_same_crops_and_each_image_is_read_once(monkeypatch, tmp_path):
+    cells = []
+    for i in range(3):
+        picture(tmp_path / f"{i}.png", seed=i)
+        boxes = (BBox(2 + 3 * k, 4 * k, 14 + 3 * k, 4 * k + 13) for k in range(4))
+        cells += [
+            LabelledCell(tmp_path / f"{i}.png", "ab"[k % 2], "val", "lab", b) for k, b in enumerate(boxes)
+        ]
+    read, reader = [], dataset.read_image
+    monkeypatch.setattr(dataset, "read_image", lambda path: read.append(path.name) or reader(path))
+    sorted_data = run(cut_training_crops(cells, ("a", "b"), Preset(size=16)))
+    order = [k * 4 + i for i in range(4) for k in (2, 0, 1)]
+    read.clear()
+    data = run(cut_training_crops([cells[i] for i in order], ("a", "b"), Preset(size=16)))
+    assert read == ["2.png", "0.png", "1.png"]
+    np.testing.assert_array_equal(data.crops, sorted_data.crops[order])
+    np.testing.assert_array_equal(data.red, sorted_data.red[order])
+    assert data.labels.tolist() == sorted_data.labels[order].tolist()
 
 
 def test_each_crop_has_the_red_cells_of_its_field(tmp_path):

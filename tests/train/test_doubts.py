@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
-from napari_wbc.train.doubts import FEWEST, doubts
+from napari_wbc.train.doubts import FEWEST, doubts, doubts_steps
 
 NAMES = ("neutrophil", "lymphocyte", "monocyte", "basophil")
 
@@ -48,6 +48,14 @@ def test_flipped_labels_are_found_and_the_right_class_is_suggested():
     rest = np.delete(np.arange(100), found.order)
     assert not found.doubt[rest].any()
     assert (found.suggested[rest] == wrong[rest]).all()
+
+
+def test_it_can_be_stopped_between_the_parts_that_are_left_out():
+    features, labels, groups = cells([20, 20, 20])
+    done = [(step.done, step.total) for step in doubts_steps(features, labels, groups, NAMES, folds=4)]
+    assert len(done) == 5
+    assert done[-1] == (60, 60)
+    assert done == sorted(done)
 
 
 def test_the_same_seed_doubts_the_same():

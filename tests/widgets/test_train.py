@@ -163,7 +163,7 @@ def test_a_new_class_that_is_held_out_waits(qtbot, panel, project, tmp_path):
         yield from ()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_wbc.widgets.train.finetune_steps", steps)
+        patch.setattr(finetune, "finetune_steps", steps)
         run(_tuned_steps(sets, tmp_path, "cdnn", [], session.taxonomy.names, freeze=False))
     assert asked["new_classes"] == ["hairy cell"]
     assert asked["only_seen"]
@@ -186,7 +186,7 @@ def test_a_detector_is_tuned_from_the_chosen_one(qtbot, panel, monkeypatch, dete
         card = replace(read_card(out / "mine.safetensors"), metrics={"val_ap": 0.75})
         return SimpleNamespace(weights=out / "mine.safetensors", card=card)
 
-    monkeypatch.setattr(module, "finetune_detector_steps", steps)
+    monkeypatch.setattr(finetune, "finetune_detector_steps", steps)
     monkeypatch.setattr(panel, "_detector", lambda: str(detector_weights))
     panel.kind.setCurrentText("detector")
     with qtbot.waitSignal(panel.detectors_changed, timeout=20000):
@@ -237,7 +237,7 @@ def test_compared_models_are_adopted_or_kept(qtbot, panel, tmp_path):
     panel.comparison.keep.click()
     assert not wanted
     done(qtbot, panel, panel.compare)
-    panel.comparison.adopt.click()
+    done(qtbot, panel, panel.comparison.adopt)
     assert wanted == [str(panel.models.find("tiny-tuned").path)]
     assert panel.models.adopted("classifier").name == "tiny-tuned"
 
@@ -252,7 +252,7 @@ def test_an_import_shows_what_each_label_becomes_first(qtbot, panel, tmp_path, m
             self.choices["monocyte"].setCurrentText("leave out")
             return True
 
-    monkeypatch.setattr(module, "MappingDialog", Asked)
+    monkeypatch.setattr("napari_wbc.widgets.mapping.MappingDialog", Asked)
     with qtbot.waitSignal(panel.project_wanted, timeout=20000) as wanted:
         panel.import_set(tmp_path / "set")
     assert asked == [{"neutrophil": "neutrophil", "monocyte": "monocyte"}]

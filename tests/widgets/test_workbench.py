@@ -225,7 +225,7 @@ def test_analysis_of_a_slide_that_was_left_is_dropped(bench, slide, folder, dete
 def test_unreadable_field_is_told_and_the_others_are_analyzed(bench, viewer, slide, folder, wait):
     (folder / "field-1.png").write_bytes(b"no image")
     assert len(analyzed(bench, slide, wait)) == 4
-    assert "1 files failed" in bench.status.text()
+    assert "1 file failed" in bench.status.text()
     assert "field-1.png" in bench.status.text()
     bench.session.show_field(slide.fields[1].fov_id)
     wait(bench)
@@ -398,22 +398,10 @@ def test_row_of_the_counts_selects_its_cells(bench, viewer, slide, qtbot, wait):
     click("monocyte")
     assert bench.session.field == slide.fields[2]
     assert bench.view.selected() == (third.cell_id,)
-    assert "1 in 1 fields" in bench.status.text()
+    assert "1 in 1 field" in bench.status.text()
     click("platelet")
     assert "No cell is labelled platelet" in bench.status.text()
     click("leukocytes")
-
-
-def test_combo_box_labels_the_selected_cells(bench, viewer, slide, wait):
-    analyzed(bench, slide, wait)
-    combo = bench.review._combo
-    assert not combo.isEnabled()
-    viewer.layers["cells"].selected_data = {0}
-    assert combo.isEnabled()
-    assert combo.currentText() == "lymphocyte"
-    combo.activated.emit(combo.findText("monocyte"))
-    assert labels(bench)[0] == "monocyte"
-    assert combo.currentText() == "monocyte"
 
 
 def test_preview_follows_the_sliders_and_the_field(bench, viewer, slide, detector, wait, monkeypatch):

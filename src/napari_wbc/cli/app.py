@@ -161,14 +161,15 @@ def analyze(
 def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
     from napari_wbc.pipeline.report import write_results
 
-    drive(write_results(analysis, out, analysis.taxonomy), _errors(), quiet=quiet)
+    written = drive(write_results(analysis, out, analysis.taxonomy), _errors(), quiet=quiet)
     if not quiet:
         for one in analysis.slides:
             Console().print(_differential_table(one.differential))
         print(f"{len(analysis.cells)} cells written to {out}")
-    if analysis.failures:
+    failed = {failure.path for failure in (*analysis.failures, *written.failures)}
+    if failed:
         fields = sum(len(one.slide.fields) for one in analysis.slides)
-        _errors().print(f"{len(analysis.failures)} of {fields} files failed; the rest was written to {out}")
+        _errors().print(f"{len(failed)} of {fields} files failed; the rest was written to {out}")
         raise typer.Exit(SOME_FILES_FAILED)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -37,6 +36,8 @@ def choose(
     quiet: Quiet = False,
 ) -> None:
     """Choose the cells of a project whose labels would teach the model the most."""
+    import pandas as pd
+
     from napari_wbc.pipeline.choose import choose_steps
     from napari_wbc.pipeline.project import project_analysis
     from napari_wbc.storage.formats.csv import write_csv
@@ -71,6 +72,8 @@ def doubts(
     quiet: Quiet = False,
 ) -> None:
     """Find labels to look at twice: those that other cells of their class speak against."""
+    import pandas as pd
+
     from napari_wbc.pipeline.choose import doubt_set_steps, doubt_steps
     from napari_wbc.pipeline.project import project_analysis
     from napari_wbc.storage.formats.csv import write_csv

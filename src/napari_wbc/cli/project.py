@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from napari_wbc.cli.options import Project, Quiet
-from napari_wbc.cli.progress import drive
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
 from napari_wbc.storage.atomic import make_folder
 
 __all__ = ["agreement", "export"]
@@ -23,14 +23,27 @@ def export(
     reading: Annotated[str, typer.Option(help="A blind reading, or consensus.")] = "",
     quiet: Quiet = False,
 ) -> None:
-    """Write a reviewed project as analyze writes its results."""
+    """Write a reviewed project as analyze writes its results.
+
+    Exit code 3: images are missing or cannot be read, and all but their overlays was written.
+    """
     from napari_wbc.pipeline.project import export_project_steps
 
     make_folder(out)
-    found = drive(export_project_steps(project, out, reading=reading), Console(stderr=True), quiet=quiet)
+    errors = Console(stderr=True)
+    exported = drive(export_project_steps(project, out, reading=reading), errors, quiet=quiet)
+    slides = exported.analysis.slides
     if not quiet:
-        cells = sum(len(slide.table) for slide in found.slides)
-        print(f"{cells} cells of {len(found.slides)} slides written to {out}")
+        cells = sum(len(slide.table) for slide in slides)
+        print(f"{cells} cells of {len(slides)} slides written to {out}")
+    if exported.failures:
+        images = sum(len(slide.slide.fields) for slide in slides)
+        errors.print(
+            f"{len(exported.failures)} of {images} images cannot be read; all but their overlays was written "
+            f"to {out}",
+            soft_wrap=True,
+        )
+        raise typer.Exit(SOME_FILES_FAILED)
 
 
 def agreement(

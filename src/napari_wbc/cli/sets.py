@@ -41,7 +41,8 @@ def export_set(
     written_as: Format = "wbc",
     slide: Annotated[list[str] | None, typer.Option(help="Only this slide; may be repeated.")] = None,
     split: Annotated[
-        str, typer.Option(help="by-slide (found from the slide's name), train, val or test.")
+        str,
+        typer.Option(help="by-slide (the first slide is train, others by their name), train, val or test."),
     ] = "by-slide",
     reading: Annotated[str, typer.Option(help="A blind reading, or consensus.")] = "",
     unreviewed: Annotated[
@@ -51,9 +52,9 @@ def export_set(
 ) -> None:
     """Write the reviewed cells of projects as the next round of a training set.
 
-    Fields of earlier rounds stay in; a slide never changes its split.
+    Fields of earlier rounds stay in; a slide keeps its split until `set move` gives it another.
     """
-    from napari_wbc.pipeline.training_sets import export_set_steps
+    from napari_wbc.pipeline.training_sets import counted, export_set_steps
 
     steps = export_set_steps(
         projects,
@@ -70,9 +71,11 @@ def export_set(
         for line in done.left_out:
             print(f"left out: {line}")
         print(
-            f"{done.added} cells new, {done.relabelled} relabelled, {done.removed} gone since the last round"
+            f"{counted(done.added, 'cell')} new, {done.relabelled} relabelled, {done.removed} gone since the "
+            "last round"
         )
-    print(f"{sum(done.cells.values())} cells of {done.fields} fields written to {done.folder}")
+    told = f"{counted(sum(done.cells.values()), 'cell')} of {counted(done.fields, 'field')}"
+    print(f"{told} written to {done.folder}")
     _failed([failure.message for failure in done.failures])
 
 
@@ -80,6 +83,7 @@ def export_set(
 def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -> None:
     """Say what a training set holds, and what each of its labels would become; nothing is written."""
     from napari_wbc.pipeline.import_set import look_steps
+    from napari_wbc.pipeline.training_sets import counted
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
     steps = look_steps(path, taxonomy=read_taxonomy(taxonomy or "eight"), written_as=written_as)
@@ -90,7 +94,7 @@ def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -
         become = incoming.suggested[label]
         table.add_row(escape(label), str(n), "say which: --map" if become is None else escape(become))
     Console().print(table)
-    print(f"{sum(incoming.counts.values())} cells of {len(content.fields)} fields")
+    print(f"{counted(incoming.counts.total(), 'cell')} of {counted(len(content.fields), 'field')}")
 
 
 @set_app.command("import")
@@ -121,6 +125,21 @@ def import_set(
     done = drive(steps, Console(stderr=True), quiet=quiet)
     print(done.told)
     _failed([failure.message for failure in done.failures])
+
+
+@set_app.command("move")
+def move(
+    path: Annotated[Path, typer.Argument(metavar="SET", help="Folder of the set.", show_default=False)],
+    slide: Annotated[str, typer.Argument(help="Name of the slide.", show_default=False)],
+    split: Annotated[str, typer.Argument(help="train, val or test.", show_default=False)],
+    *,
+    quiet: Quiet = False,
+) -> None:
+    """Write a round in which a slide that no model has used is there to learn, to check or to test."""
+    from napari_wbc.pipeline.training_sets import move_slide_steps, set_summary
+
+    done = drive(move_slide_steps(path, slide, split), Console(stderr=True), quiet=quiet)
+    print(f"{slide} moved to {split} in {done.folder}; {set_summary(path).told}")
 
 
 def _counts(cells: dict[tuple[str, str], int]) -> Table:

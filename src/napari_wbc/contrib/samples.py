@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari_wbc.imaging.synthetic import synthetic_smear as draw_smear
-from napari_wbc.layers.field import slide_layer
+from napari_wbc.layers.field import SAMPLE_KEY, slide_layer
 from napari_wbc.pipeline.samples import fetch_bccd_fields
 
 __all__ = ["bccd_fields", "synthetic_smear"]
@@ -15,7 +15,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 def synthetic_smear() -> list[LayerData]:
     """A drawn field with five leukocytes."""
-    return [(draw_smear(0, n_leukocytes=5).image, {"name": "synthetic smear"}, "image")]
+    settings = {"name": "synthetic smear", "metadata": {SAMPLE_KEY: True}}
+    return [(draw_smear(0, n_leukocytes=5).image, settings, "image")]
 
 
 def bccd_fields() -> list[LayerData]:

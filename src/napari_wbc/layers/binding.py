@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from napari.layers import Shapes
 from napari.layers.base import ActionType
+from psygnal import Signal
 
 from napari_wbc.layers.cells import DEFAULTS, apply, dress, on_image, read, shape_ids, shows
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import now
-from napari_wbc.model.table import CellTable, diff
+from napari_wbc.model.table import CellTable, TableDiff, diff
 from napari_wbc.session.reconcile import reconcile
 from napari_wbc.session.session import Session
 
-__all__ = ["CellsBinding"]
+__all__ = ["CellsBinding", "described"]
 
 
 class CellsBinding:
@@ -28,10 +29,15 @@ class CellsBinding:
     session : Session
     layer : Shapes
         It shows the field in view.
+    least : callable, optional
+        Side in pixels of the field below which a drawn shape is a slip of the hand and no cell.
     """
 
-    def __init__(self, session: Session, layer: Shapes) -> None:
-        self.session, self.layer = session, layer
+    edited = Signal(str)
+    """Emitted with what a person did to the layer, in words, after it was taken in."""
+
+    def __init__(self, session: Session, layer: Shapes, *, least: Callable[[], float] = lambda: 0.0) -> None:
+        self.session, self.layer, self._least = session, layer, least
         self.extent: tuple[int, ...] | None = None
         """Height and width of the field's image, once it is known: a cell lies at least partly on it."""
         self._pushing = self._pulling = False
@@ -69,16 +75,19 @@ class CellsBinding:
             return
         session, cells = self.session, self._cells()
         found = read(self.layer, cells)
-        rows = on_image(found, cells, self.extent)
+        rows = on_image(found, cells, self.extent, least=self._least())
         table = reconcile(
             session.table, rows, self._fov_id, session.taxonomy, annotator=session.reader, when=now()
         )
         if table is session.table and rows == found and shows(self.layer, cells):
             return
         self._pulling = True
+        what, text = described(diff(session.table, table))
         try:
-            if not session.commit(table, "edit cells"):
+            if not session.commit(table, what):
                 self.push()
+            elif text:
+                self.edited.emit(text)
         finally:
             self._pulling = False
 
@@ -150,3 +159,21 @@ class CellsBinding:
         del event
         if not self.drawing:
             self.pull()
+
+
+def described(change: TableDiff) -> tuple[str, str]:
+    """What a person did to a layer: as undo names it, and as it is said on screen.
+
+    Examples
+    --------
+    >>> described(TableDiff())
+    ('edit cells', '')
+    """
+    moved = [new for old, new in change.changed if old.detection != new.detection]
+    parts = [("draw", "Drew", change.added), ("move", "Moved", moved), ("delete", "Deleted", change.removed)]
+    done = [(verb, past, len(cells)) for verb, past, cells in parts if cells]
+    if len(done) != 1:
+        return "edit cells", ""
+    ((verb, past, n),) = done
+    cells = "1 cell" if n == 1 else f"{n} cells"
+    return f"{verb} {cells}", f"{past} {cells}. Ctrl+Z takes it back."

@@ -8,6 +8,7 @@ the classes present.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -107,9 +108,15 @@ def read(layer: Shapes, known: Sequence[Cell] = ()) -> tuple[ShapeRow, ...]:
 
 
 def on_image(
-    rows: Sequence[ShapeRow], known: Sequence[Cell], extent: tuple[int, ...] | None
+    rows: Sequence[ShapeRow],
+    known: Sequence[Cell],
+    extent: tuple[int, ...] | None,
+    *,
+    least: float = 0.0,
 ) -> tuple[ShapeRow, ...]:
-    """Shapes as they lie on the image: one drawn beside it is none, one dragged off it stays where it was.
+    """Shapes that can be cells: one drawn beside the image or too small is none, and is left out.
+
+    A cell that was dragged off the image, or made too small, stays as it was.
 
     Parameters
     ----------
@@ -117,14 +124,19 @@ def on_image(
     known : sequence of Cell
         Cells of the field.
     extent : tuple of int, optional
-        Height and width of the image; where None, everything counts.
+        Height and width of the image; where None, shapes may lie anywhere.
+    least : float
+        Longer side in pixels below which a shape is a slip of the hand.
     """
-    if extent is None:
-        return tuple(rows)
+    height, width = extent or (math.inf, math.inf)
+    start = 0.0 if extent else -math.inf
     cells, kept = {cell.cell_id: cell for cell in known}, []
     for row in rows:
         box = row.bbox
-        if box.bottom > 0 and box.right > 0 and box.top < extent[0] and box.left < extent[1]:
+        there = box.bottom > start and box.right > start and box.top < height and box.left < width
+        cell = cells.get(row.cell_id)
+        as_it_was = cell is not None and cell.detection.bbox == box
+        if there and (as_it_was or max(box.height, box.width) >= least):
             kept.append(row)
         elif row.cell_id in cells:
             detection = cells[row.cell_id].detection

@@ -5,31 +5,44 @@ Works on any :class:`napari.components.ViewerModel`, with or without a window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
-from napari.layers import Image, Layer, Shapes
+from napari.layers import Image, Shapes
+from psygnal import Signal
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import as_rgb8, read_image
 from napari_wbc.layers.binding import CellsBinding
 from napari_wbc.layers.cells import HALF, make_layer, vertices
-from napari_wbc.layers.focus import center_on, focus
+from napari_wbc.layers.focus import camera_zoom, center_on, focus
+from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
+from napari_wbc.layers.pointing import Pointing
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.session.session import Session
 
-__all__ = ["FIELDS_KEY", "PROJECT_KEY", "FieldView", "slide_layer"]
+__all__ = ["FIELDS_KEY", "NAME_KEY", "PROJECT_KEY", "SAMPLE_KEY", "FieldView", "slide_layer"]
 
 FIELDS_KEY = "napari-wbc fields"
 """Key of an image layer's metadata: the paths of all fields of its slide."""
+NAME_KEY = "napari-wbc slide"
+"""Key of an image layer's metadata: the name of its slide, which a layer's own name may differ from."""
+SAMPLE_KEY = "napari-wbc sample"
+"""Key of an image layer's metadata: it is a slide of one field, to be opened as soon as it is there."""
+KEPT_KEY = "napari-wbc kept"
+"""Key of an image layer's metadata: the cells of a slide that is in memory only, as they were left."""
 PROJECT_KEY = "napari-wbc project"
 """Key of an image layer's metadata: the path of the project that its slide is from."""
 PREVIEW = "preview"
+OVER = ("cells", "preview", "heat")
+"""Kinds of layers that lie over the image of a field."""
+LEAST_SIDE = 6.0
+"""Pixels of the field, and of the screen, below which a drawn box is a slip of the hand and no cell."""
 
 
 def slide_layer(name: str, paths: Sequence[Path]) -> tuple[npt.NDArray[np.uint8], dict[str, Any], str]:
@@ -47,7 +60,7 @@ def slide_layer(name: str, paths: Sequence[Path]) -> tuple[npt.NDArray[np.uint8]
         except WbcError as error:
             errors.append(error)
         else:
-            metadata = {FIELDS_KEY: [str(path) for path in paths]}
+            metadata = {FIELDS_KEY: [str(path) for path in paths], NAME_KEY: name}
             return pixels, {"name": name, "rgb": True, "metadata": metadata}, "image"
     raise errors[0] if errors else WbcError(f"{name}: the slide has no field; choose a folder of images.")
 
@@ -61,9 +74,16 @@ class FieldView:
     session : Session
     """
 
+    edited = Signal(str)
+    """Emitted with what a person did to the cells layer, in words."""
+    tool_changed = Signal(str)
+    """Emitted with napari's name of the tool that the mouse has on the cells layer."""
+
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         self.viewer, self.session = viewer, session
-        self.image_layer: Image | None = None
+        self._image: Image | None = None
+        self._end_following: Callable[[], None] = lambda: None
+        self._pointing: Pointing | None = None
         self.binding: CellsBinding | None = None
         self._preview: Shapes | None = None
         self._pixels: dict[str, npt.NDArray[np.uint8]] = {}
@@ -71,19 +91,64 @@ class FieldView:
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
-        """Take the last edits in and let go; the layers stay in the viewer."""
+        """Take the last edits in and let go.
+
+        The layers stay in the viewer as a picture that cannot be edited, and :meth:`left_behind` finds them.
+        """
         self.clear_preview()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._end_following()
         if self.binding is not None:
             self.binding.close()
+            self.binding.layer.editable = False
             self.binding = None
+        if self._image is not None:
+            kept = self.session.in_memory()
+            if kept is not None:
+                self._image.metadata[KEPT_KEY] = kept
+
+    def left_behind(self) -> Image | None:
+        """The image of the slide that an earlier workbench showed, None where there is none.
+
+        What lay over it is taken away: it shows cells as they were then.
+        """
+        image = None
+        for layer in list(self.viewer.layers):
+            if kind_of(layer) in OVER:
+                self.viewer.layers.remove(layer)
+            elif kind_of(layer) == "image":
+                image = layer
+        return image
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """What it put into the viewer for slides from files, to be taken away with it."""
-        cells = self.binding.layer if self.binding else None
-        image = None if self._pixels else self.image_layer
-        return tuple(layer for layer in (cells, image) if layer is not None)
+    def image_layer(self) -> Image | None:
+        """The image layer of the slide."""
+        return self._image
+
+    @image_layer.setter
+    def image_layer(self, layer: Image | None) -> None:
+        if layer == self._image:  # a plugin gets proxies of layers, which are equal, not the same
+            return
+        before, self._image = self._image, None
+        self._end_following()
+        self._end_following = lambda: None
+        if before is not None:
+            self.let_go(before)
+        if layer is not None:
+            self._image = layer
+            marked(layer, "image")
+            self._end_following = on_transform(layer, self._on_transform)
+
+    @property
+    def covered_by(self) -> Image | None:
+        """An image that lies over that of the slide and hides it, None where there is none."""
+        image, layers = self._image, list(self.viewer.layers)
+        if image is None or image not in layers:
+            return None
+        above = layers[layers.index(image) + 1 :]
+        covers = [layer for layer in above if isinstance(layer, Image) and not kind_of(layer)]
+        shown = [layer for layer in covers if layer.visible and layer.opacity > 0]
+        return shown[-1] if shown else None
 
     def use_layer(self, layer: Image) -> Slide:
         """Show slides in an image layer; gives the slide it holds, of many fields if its reader said so.
@@ -94,7 +159,7 @@ class FieldView:
             If the layer is not one grey or RGB image.
         """
         paths, data = layer.metadata.get(FIELDS_KEY), layer.data
-        name = layer.name.replace("/", "_").replace("\\", "_").lstrip(".") or "image"
+        name = _slide_name(layer)
         if paths:
             fields = tuple(FieldOfView(f"{name}/{Path(p).name}", Path(p)) for p in paths)
             self._pixels = {}
@@ -112,6 +177,10 @@ class FieldView:
             self.image_layer, self._pixels = None, {}
         self._shown = ""
 
+    def kept(self, layer: Image) -> Any:
+        """The cells of a slide in memory only, as :meth:`close` kept them on its image; None for none."""
+        return layer.metadata.pop(KEPT_KEY, None)
+
     def read(self, field: FieldOfView) -> npt.NDArray[np.uint8]:
         """Pixels of a field, from memory or its file; safe in a thread."""
         held = self._pixels.get(field.fov_id)
@@ -127,13 +196,18 @@ class FieldView:
         """Show the image of a field, and its cells above it."""
         self._shown = field.fov_id
         layer = self.image_layer
+        slide = self.session.slide
         if layer is None:
-            self.image_layer = Image(pixels, name=self.session.slide.name, rgb=True)
+            self.image_layer = Image(pixels, name=slide.name, rgb=True)
+            self._note_slide()
             self.viewer.add_layer(self.image_layer)
             self.viewer.reset_view()
         elif field.fov_id not in self._pixels:
             reset = layer.data.shape != pixels.shape
             layer.data = pixels
+            if layer.metadata.get(NAME_KEY) != slide.name:
+                layer.name = slide.name
+            self._note_slide()
             if reset:
                 self.viewer.reset_view()
         binding = self.ensure_cells()
@@ -149,7 +223,11 @@ class FieldView:
         """The binding of the cells layer, which is made where it is missing and put above the image."""
         if self.binding is None:
             layer = make_layer((), self.session.taxonomy)
-            self.binding = CellsBinding(self.session, layer)
+            marked(layer, "cells")
+            self.binding = CellsBinding(self.session, layer, least=self._least_side)
+            self.binding.edited.connect(self.edited)
+            self._pointing = Pointing(self.viewer, layer)
+            layer.events.mode.connect(self._on_mode)
             self.viewer.add_layer(layer)
             layer.mode = "select"
         self._place(self.binding.layer)
@@ -185,16 +263,28 @@ class FieldView:
         cell, field = self.session.table.get(cell_id), self.session.field
         if cell is None or field is None or cell.fov_id != field.fov_id:
             return
-        box, layer = cell.detection.bbox, self.ensure_cells().layer
-        row, col = box.center
-        side = max(box.height, box.width) * float(np.abs(layer.scale[-2:]).max())
-        focus(self.viewer, self._world(np.array([row - HALF, col - HALF])), side)
+        box = cell.detection.bbox
+        corners = np.array([self._world(corner) for corner in box.corners() - HALF])
+        row, col = (corners.min(axis=0) + corners.max(axis=0)) / 2
+        side = float(np.ptp(corners, axis=0).max())
+        focus(self.viewer, (float(row), float(col)), side)
 
-    def draw(self) -> None:
-        """Let the next drag in the image draw a box."""
+    def draw(self, *, on: bool = True) -> None:
+        """Let the next drag in the image draw a box, or select cells again."""
         layer = self.ensure_cells().layer
         self.viewer.layers.selection.active = layer
-        layer.mode = "add_rectangle"
+        layer.mode = "add_rectangle" if on else "select"
+
+    @property
+    def reshaping(self) -> bool:
+        """Whether a drag moves and reshapes cells; otherwise it moves the picture."""
+        return self._pointing is not None and self._pointing.reshaping
+
+    @reshaping.setter
+    def reshaping(self, on: bool) -> None:
+        self.ensure_cells()
+        assert self._pointing is not None
+        self._pointing.reshaping = on
 
     @property
     def drawing(self) -> bool:
@@ -219,6 +309,7 @@ class FieldView:
             self._preview = Shapes(
                 ndim=2, name=PREVIEW, edge_color="white", face_color="transparent", edge_width=1.5
             )
+            marked(self._preview, "preview")
             self.viewer.add_layer(self._preview)
             self.viewer.layers.selection.active = active
         self._place(self._preview)
@@ -241,20 +332,70 @@ class FieldView:
         image, layers = self.image_layer, self.viewer.layers
         if image is None:
             return
-        for name in ("scale", "translate"):  # each setting of them draws the layer anew
-            wanted = getattr(image, name)[-2:]
-            if not np.array_equal(getattr(layer, name), wanted):
-                setattr(layer, name, wanted)
+        copy_transform(image, layer)
         if layers.index(layer) < layers.index(image):
             layers.move(layers.index(layer), len(layers))
             layers.selection.active = layer
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
-        if layer == self.image_layer:  # a plugin gets proxies of layers, which are equal, not the same
-            self.image_layer = None
+        if layer == self._image:
+            self._end_following()
+            self._end_following, self._image = lambda: None, None
         elif layer is self._preview:
             self._preview = None
         elif self.binding is not None and layer is self.binding.layer:
             self.binding.close()
             self.binding = None
+            self._pointing = None
+
+    def _on_mode(self, event: Any) -> None:
+        self.tool_changed.emit(str(event.source.mode))
+
+    def _on_transform(self, _event: Any) -> None:
+        """The image was moved, turned or scaled: what lies over it goes along."""
+        assert self._image is not None
+        for layer in self.viewer.layers:
+            if kind_of(layer) in OVER:
+                copy_transform(self._image, layer)
+
+    def let_go(self, image: Image) -> None:
+        """Take the image of a slide that is left out of sight; one that a person put there is only hidden."""
+        marked(image, "")
+        if image not in self.viewer.layers:
+            return
+        if FIELDS_KEY in image.metadata:
+            self.viewer.layers.remove(image)
+        else:
+            image.visible = False
+
+    def _note_slide(self) -> None:
+        """Note on the image which slide it shows, for a workbench that is opened later."""
+        assert self._image is not None
+        slide = self.session.slide
+        self._image.metadata[FIELDS_KEY] = [str(field.path) for field in slide.fields]
+        self._image.metadata[NAME_KEY] = slide.name
+        workspace = self.session.workspace
+        if workspace is not None:
+            self._image.metadata[PROJECT_KEY] = str(workspace.path)
+        else:
+            self._image.metadata.pop(PROJECT_KEY, None)
+
+    def _least_side(self) -> float:
+        """Side in pixels of the field below which a drawn box is no cell."""
+        across = self._world(np.array([0.0, 1.0]))
+        origin = self._world(np.array([0.0, 0.0]))
+        scale = float(np.hypot(across[0] - origin[0], across[1] - origin[1]))
+        return max(LEAST_SIDE, LEAST_SIDE / max(camera_zoom(self.viewer) * scale, 1e-6))
+
+
+def _slide_name(layer: Image) -> str:
+    """The name of a layer's slide: as its reader or workbench noted it, or that of its file, or its own.
+
+    napari renames a layer whose name another one has, and a project is found by the slide's name.
+    """
+    noted, file = layer.metadata.get(NAME_KEY), layer.source.path
+    if isinstance(noted, str) and noted:
+        return noted
+    name = Path(file).stem if file else layer.name
+    return name.replace("/", "_").replace("\\", "_").lstrip(".") or "image"

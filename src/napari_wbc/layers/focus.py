@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from napari.components import ViewerModel
 
-__all__ = ["camera_place", "center_on", "focus", "restore_camera"]
+__all__ = ["camera_center", "camera_place", "camera_zoom", "center_on", "focus", "restore_camera"]
 
 
 def center_on(viewer: ViewerModel, center: tuple[float, float]) -> None:
@@ -29,6 +31,16 @@ def focus(viewer: ViewerModel, center: tuple[float, float], side: float, *, shar
     """
     center_on(viewer, center)
     _scene(viewer).camera.zoom = share * min(_canvas_size(viewer)) / max(side, 1e-6)
+
+
+def camera_center(viewer: ViewerModel) -> npt.NDArray[np.float64]:
+    """What is in the middle, (row, col) in world coordinates."""
+    return np.array(_scene(viewer).camera.center[-2:], dtype=float)
+
+
+def camera_zoom(viewer: ViewerModel) -> float:
+    """Pixels of the screen a world unit."""
+    return float(_scene(viewer).camera.zoom)
 
 
 def camera_place(viewer: ViewerModel) -> list[float]:

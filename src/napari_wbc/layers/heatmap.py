@@ -15,6 +15,7 @@ from napari.layers import Image
 from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_wbc.explain.canvas import CLEAR_BELOW, STRENGTH, levels_of
+from napari_wbc.layers.placed import copy_transform, marked
 from napari_wbc.model.heat import Heat
 
 __all__ = ["NAME", "HeatmapLayer", "heat_colormap"]
@@ -76,14 +77,14 @@ class HeatmapLayer:
                 contrast_limits=(0, 1),
                 blending="translucent",
                 opacity=STRENGTH,
-                scale=image.scale[-2:],
-                translate=image.translate[-2:],
             )
+            marked(self.layer, "heat")
+            copy_transform(image, self.layer)
             self.viewer.layers.insert(self.viewer.layers.index(image) + 1, self.layer)
             self.viewer.layers.selection.active = active
         else:
             self.layer.data = data
-            self.layer.scale, self.layer.translate = image.scale[-2:], image.translate[-2:]
+            copy_transform(image, self.layer)
 
     def clear(self) -> None:
         """Take the layer away."""

@@ -14,9 +14,40 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import UNIDENTIFIED
 
-__all__ = ["Annotation", "Cell", "Detection", "LabelSource", "Prediction"]
+__all__ = [
+    "BY_HAND",
+    "NOT_KNOWN",
+    "Annotation",
+    "Cell",
+    "Detection",
+    "LabelSource",
+    "LocatedBy",
+    "Prediction",
+]
 
 LabelSource = Literal["annotation", "prediction", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedBy:
+    """What located a cell.
+
+    Parameters
+    ----------
+    detector : str
+        Name and preset or weights, as written in reports.
+    parameters : tuple of (str, float)
+        All that the detector was set to.
+    """
+
+    detector: str
+    parameters: tuple[tuple[str, float], ...] = ()
+
+
+BY_HAND = LocatedBy("by hand")
+"""A person drew the cell."""
+NOT_KNOWN = LocatedBy("not known")
+"""Of a cell that was kept or imported without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +64,25 @@ class Detection:
         0 to 1, how sure the detector is; 1 for a cell that a person drew.
     drawn : bool
         Whether a person drew or moved it.
+    located_by : LocatedBy, optional
+        The detector that found it, also after a person moved it; None where a person drew it or it is
+        not known.
     """
 
     bbox: BBox
     outline: Outline | None = None
     score: float = 1.0
     drawn: bool = False
+    located_by: LocatedBy | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.score <= 1:
             raise WbcError(f"Detection score {self.score} is outside 0 to 1.")
+
+    @property
+    def locator(self) -> LocatedBy:
+        """What located it, :data:`BY_HAND` or :data:`NOT_KNOWN`."""
+        return self.located_by or (BY_HAND if self.drawn else NOT_KNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,67 @@
 """The differential of one slide, as numbers.
 
 Invariant: unidentified and not classed cells, erythroblasts and platelets stand beside the
-differential, never inside its denominator (ICSH 2015).
+differential, never inside its denominator (ICSH 2015). Every cell is counted in exactly one row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scipy.special import betaincinv
 
-__all__ = ["Beside", "Differential", "Share", "confidence_limits"]
+from napari_wbc.model.taxonomy import Place, Taxonomy
+
+__all__ = ["Beside", "Differential", "Share", "confidence_limits", "leukocytes", "row_counts"]
+
+
+def row_counts(labels: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
+    """Cells by row of a differential.
+
+    Parameters
+    ----------
+    labels : mapping of str to int
+        Cells by label.
+    taxonomy : Taxonomy
+        A label is counted under the class that it counts as.
+
+    Returns
+    -------
+    dict of str to int
+        Every class of the taxonomy, then ``unidentified`` and ``not classed``, then the labels that are
+        none of these, in alphabetical order.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import TWO_CLASSES
+    >>> row_counts({"basophil": 2, "platelet": 1}, TWO_CLASSES)
+    {'mononuclear': 0, 'polynuclear': 2, 'unidentified': 0, 'not classed': 0, 'platelet': 1}
+    """
+    rows = dict.fromkeys(taxonomy.labels, 0)
+    for label in sorted(labels):
+        row = taxonomy.class_of(label) or label
+        rows[row] = rows.get(row, 0) + labels[label]
+    return rows
+
+
+def leukocytes(labels: Mapping[str, int], taxonomy: Taxonomy) -> int:
+    """How many cells are in the denominator of a differential.
+
+    Parameters
+    ----------
+    labels : mapping of str to int
+        Cells by label.
+    taxonomy : Taxonomy
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import EIGHT_CLASSES
+    >>> leukocytes({"band neutrophil": 2, "erythroblast": 1, "unidentified": 4}, EIGHT_CLASSES)
+    2
+    """
+    rows = row_counts(labels, taxonomy)
+    return sum(rows[name] for name in taxonomy.names_at(Place.LEUKOCYTE))
 
 
 def confidence_limits(count: int, total: int, level: float = 0.95) -> tuple[float, float]:

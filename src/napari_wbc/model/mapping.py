@@ -1,6 +1,7 @@
 """A model's classes as the classes of another taxonomy, by what those cover.
 
-Invariant: a class of the model counts as at most one class of the taxonomy.
+Invariant: a class of the model counts as at most one class of the taxonomy. Whether a model can be used with
+a taxonomy at all is decided here and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,43 @@ import numpy.typing as npt
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["mapped", "mapping"]
+__all__ = ["check_counted", "mapped", "mapping", "uncounted"]
+
+
+def uncounted(names: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
+    """The classes of a model that count as no class of a taxonomy, in order.
+
+    Cells of these classes stand beside the differential, in rows of their own.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import FIVE_CLASSES
+    >>> uncounted(("band neutrophil", "platelet"), FIVE_CLASSES)
+    ('platelet',)
+    """
+    return tuple(name for name in names if taxonomy.class_of(name) is None)
+
+
+def check_counted(names: Sequence[str], taxonomy: Taxonomy) -> None:
+    """Refuse a model of which no class counts as a class of the taxonomy.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The model's classes.
+    taxonomy : Taxonomy
+        What is counted.
+
+    Raises
+    ------
+    WbcError
+        If none counts.
+    """
+    if len(uncounted(names, taxonomy)) == len(names):
+        raise WbcError(
+            f"No class of the model ({', '.join(names)}) counts as a class of {taxonomy.name!r} "
+            f"({', '.join(taxonomy.names)}); choose another model or other classes."
+        )
 
 
 def mapping(names: Sequence[str], taxonomy: Taxonomy) -> npt.NDArray[np.float64]:
@@ -36,14 +73,12 @@ def mapping(names: Sequence[str], taxonomy: Taxonomy) -> npt.NDArray[np.float64]
     WbcError
         If no class of the model counts as one of the taxonomy.
     """
-    targets = [taxonomy.class_of(name) for name in names]
-    reached = np.array([[target == name for name in taxonomy.names] for target in targets], dtype=float)
-    if not reached.any():
-        raise WbcError(
-            f"No class of the model ({', '.join(names)}) counts as a class of the taxonomy "
-            f"{taxonomy.name!r} ({', '.join(taxonomy.names)}), which may be finer or name them otherwise; "
-            "choose another taxonomy, or let its classes cover those of the model."
-        )
+    check_counted(names, taxonomy)
+    reached = np.zeros((len(names), len(taxonomy.names)))
+    for row, name in enumerate(names):
+        target = taxonomy.class_of(name)
+        if target is not None:
+            reached[row, taxonomy.names.index(target)] = 1
     return reached
 
 

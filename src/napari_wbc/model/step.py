@@ -20,6 +20,8 @@ class StepHead:
     seq: int
     what: str
     cause: Cause = "human"
+    of: int = 0
+    """The step that it follows of, with which it is taken back; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Step:
     when : str
         ISO 8601 time with zone.
     of : int
-        The step that an undo takes back or a redo does again; 0 for any other.
+        The step that an undo takes back or a redo does again, or that this one follows of; else 0.
     """
 
     seq: int

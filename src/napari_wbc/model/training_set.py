@@ -1,11 +1,12 @@
 """Labelled fields: what a training set says of each image, whatever format it is written in.
 
-Invariant: a slide is on one side of the split, in this round and in all later ones.
+Invariant: a slide is on one side of the split, in this round and in all later ones, unless a person moves it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +78,8 @@ class LabelledField:
             raise WbcError(f"{self.name}: no split {self.split!r}; use {', '.join(SPLITS)}.")
         ids = [cell.cell_id for cell in self.cells]
         if len(set(ids)) < len(ids):
-            raise WbcError(
-                f"{self.name}: two cells have the id {max(ids, key=ids.count)!r}; give each its own."
-            )
+            ((often, _times),) = Counter(ids).most_common(1)
+            raise WbcError(f"{self.name}: two cells have the id {often!r}; give each its own.")
 
 
 def farthest(*sides: str) -> str:

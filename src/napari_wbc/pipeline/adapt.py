@@ -22,8 +22,10 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.analyze import Failure, SlideAnalysis, analyze_fields_steps, analyze_slide_steps
 from napari_wbc.pipeline.locate import DEFAULT, detector_steps
+from napari_wbc.pipeline.models import counted_card
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
@@ -159,6 +161,7 @@ def adapt_slide_steps(
     preset: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
+    taxonomy: Taxonomy = EIGHT_CLASSES,
 ) -> Steps[tuple[SlideAnalysis | None, Adapted | AlreadySure]]:
     """Adapt a classifier to a slide, which is analyzed first where fewer than 20 cells are located.
 
@@ -171,6 +174,8 @@ def adapt_slide_steps(
         Of :func:`adapt_located_steps`.
     detector, preset, parameters
         Of :func:`~napari_wbc.pipeline.locate.make_detector`.
+    taxonomy : Taxonomy
+        What the cells are counted by.
 
     Returns
     -------
@@ -182,16 +187,17 @@ def adapt_slide_steps(
     Raises
     ------
     WbcError
-        As :func:`adapt_steps`.
+        As :func:`adapt_steps`, or if none of the model's classes can be counted.
     """
     yield Progress("loading weights", 0, 0)
     wanted = _checked(weights, out, name, "auto")
+    counted_card(weights, taxonomy)
     from napari_wbc.train.adapt import FEWEST
 
     found = None
     if len(table) < FEWEST:
         found = yield from analyze_fields_steps(
-            slide, detector, preset, parameters, weights=weights, read=read
+            slide, detector, preset, parameters, weights=weights, read=read, taxonomy=taxonomy
         )
         table = found.table
     one = [(slide, table)]

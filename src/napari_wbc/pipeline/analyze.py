@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +15,18 @@ import numpy.typing as npt
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
-from napari_wbc.errors import ReadError, TorchMissing, WeightsError
+from napari_wbc.errors import ReadError, TorchMissing
 from napari_wbc.imaging.read import find_slides, read_field
-from napari_wbc.model.cell import Cell
-from napari_wbc.model.differential import Differential
+from napari_wbc.model.cell import BY_HAND, NOT_KNOWN, Cell, LocatedBy
+from napari_wbc.model.differential import Differential, leukocytes
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.demo import DemoSlide, demo_slide_steps
-from napari_wbc.pipeline.locate import DEFAULT, detector_steps, locate_steps
+from napari_wbc.pipeline.locate import DEFAULT, detector_steps, locate_steps, located_by
+from napari_wbc.pipeline.models import counted_card
 from napari_wbc.pipeline.report import differential
 from napari_wbc.storage.formats.csv import cells_frame, differential_frame, fields_frame
 from napari_wbc.weights.card import taxonomy_of
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Analysis",
+    "Classified",
     "Failure",
     "SlideAnalysis",
     "analysis_of",
@@ -47,14 +52,6 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A file that could not be analyzed, and why."""
-
-    path: Path
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class SlideAnalysis:
     """What was found on one slide."""
 
@@ -63,18 +60,54 @@ class SlideAnalysis:
     failures: tuple[Failure, ...] = ()
     blood_cells: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
     """Field to red cells and platelets, where the detector was asked for them."""
-    detector: str = ""
-    """Name of the detector that was used."""
     classified: bool = True
     """False where PyTorch was missing, so that cells are located only."""
     taxonomy: Taxonomy = EIGHT_CLASSES
     """What the cells are counted by."""
+    searched_by: LocatedBy | None = None
+    """The detector that looked at the fields, which is named where it found nothing."""
 
     @property
     def read_fields(self) -> tuple[FieldOfView, ...]:
         """The fields that could be read."""
         failed = {failure.path for failure in self.failures}
         return tuple(field for field in self.slide.fields if field.path not in failed)
+
+    @property
+    def listed_fields(self) -> tuple[str, ...]:
+        """Ids of the fields that could be read or hold cells; last those that are none of the slide's now."""
+        read = {field.fov_id for field in self.read_fields}
+        held = dict.fromkeys(cell.fov_id for cell in self.table.values())
+        own = (field.fov_id for field in self.slide.fields if field.fov_id in read or field.fov_id in held)
+        return tuple(dict.fromkeys((*own, *held)))
+
+    def leukocytes_in(self, fov_id: str) -> int:
+        """Cells of a field that the differential counts as leukocytes."""
+        labels = Counter(cell.label for cell in self.table.of_field(fov_id))
+        return leukocytes(labels, self.taxonomy)
+
+    @property
+    def located_by(self) -> dict[LocatedBy, int]:
+        """How many cells each detector located; those that a person drew come last."""
+        counts = Counter(cell.detection.locator for cell in self.table.values())
+        return {locator: counts[locator] for locator in _by_hand_last(counts)}
+
+    @property
+    def detectors(self) -> tuple[LocatedBy, ...]:
+        """What located the cells, or what looked for them where there are none."""
+        searched_by = (self.searched_by,) if self.searched_by else ()
+        return tuple(self.located_by) or searched_by
+
+    @property
+    def detector(self) -> str:
+        """Names of :attr:`detectors`."""
+        return _names(self.detectors)
+
+    @property
+    def detector_parameters(self) -> dict[str, float]:
+        """What the detector was set to; empty where several located the cells."""
+        detectors = [detector for detector in self.detectors if detector != BY_HAND]
+        return dict(detectors[0].parameters) if len(detectors) == 1 else {}
 
     @property
     def differential(self) -> Differential:
@@ -87,12 +120,14 @@ class Analysis:
     """What was found on all slides."""
 
     slides: tuple[SlideAnalysis, ...]
-    detector: str
-    model_id: str
+    model_id: str = ""
     threshold: float | None = None
     """Confidence below which a cell is unidentified."""
-    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Of the detector, where they differ from the preset's."""
+
+    @property
+    def detector(self) -> str:
+        """Names of what located the cells, or looked for them in vain."""
+        return _names(chain.from_iterable(slide.detectors for slide in self.slides))
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -102,66 +137,66 @@ class Analysis:
     @property
     def failures(self) -> tuple[Failure, ...]:
         """Files that could not be analyzed."""
-        return tuple(failure for one in self.slides for failure in one.failures)
+        return tuple(chain.from_iterable(slide.failures for slide in self.slides))
 
     @property
     def cells(self) -> pd.DataFrame:
         """One row a cell, the columns of ``cells.csv``."""
-        return cells_frame(((one.slide.name, one.table) for one in self.slides), self.taxonomy.names)
+        tables = ((analysis.slide.name, analysis.table) for analysis in self.slides)
+        return cells_frame(tables, self.taxonomy.names)
 
     @property
     def fields(self) -> pd.DataFrame:
-        """One row a field that could be read, the columns of ``fields.csv``."""
-        return fields_frame(
-            (one.slide.name, f.fov_id, len(one.table.of_field(f.fov_id)), one.blood_cells.get(f.fov_id))
-            for one in self.slides
-            for f in one.read_fields
-        )
+        """One row a field that could be read or holds cells, the columns of ``fields.csv``."""
+        rows = []
+        for analysis in self.slides:
+            for fov_id in analysis.listed_fields:
+                cells, leukocytes = len(analysis.table.of_field(fov_id)), analysis.leukocytes_in(fov_id)
+                counts = analysis.blood_cells.get(fov_id)
+                rows.append((analysis.slide.name, fov_id, cells, leukocytes, counts))
+        return fields_frame(rows)
 
     @property
     def differential(self) -> pd.DataFrame:
         """One row a slide and class, the columns of ``differential.csv``."""
-        return differential_frame(one.differential for one in self.slides)
+        return differential_frame(slide.differential for slide in self.slides)
 
 
-def analysis_of(
-    slides: Sequence[SlideAnalysis], *, detector: str, parameters: Mapping[str, Any] | None = None
-) -> Analysis:
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """Cells of a slide that were classified, and the fields that could not be read for it."""
+
+    cells: tuple[Cell, ...]
+    failures: tuple[Failure, ...] = ()
+
+
+def _by_hand_last(detectors: Iterable[LocatedBy]) -> list[LocatedBy]:
+    """By name and parameters, those that are not known and those drawn by hand last."""
+    return sorted(detectors, key=lambda by: (by == BY_HAND, by == NOT_KNOWN, by.detector, by.parameters))
+
+
+def _names(detectors: Iterable[LocatedBy]) -> str:
+    return ", ".join(dict.fromkeys(by.detector for by in _by_hand_last(detectors)))
+
+
+def analysis_of(slides: Sequence[SlideAnalysis]) -> Analysis:
     """Reviewed slides as an analysis, to be written.
 
     Parameters
     ----------
     slides : sequence of SlideAnalysis
-    detector : str
-        Name of the detector that located the cells.
-    parameters : mapping, optional
-        Of that detector.
     """
-    cells = [cell for one in slides for cell in one.table.values()]
+    cells = chain.from_iterable(slide.table.values() for slide in slides)
     predictions = [cell.prediction for cell in cells if cell.prediction is not None]
     models = sorted({p.model_id for p in predictions})
     threshold = max((p.threshold for p in predictions), default=None)
-    return Analysis(tuple(slides), detector, ", ".join(models), threshold, parameters or {})
+    return Analysis(tuple(slides), ", ".join(models), threshold)
 
 
-def load_eight_classes(
-    weights: str | Path = DEFAULT_CLASSIFIER, *, device: str = "auto", threshold: float | None = None
-) -> Classifier:
-    """A classifier for the workbench, which counts by the eight classes.
-
-    Raises
-    ------
-    WbcError
-        As :func:`~napari_wbc.classify.predict.load_classifier`, and if a class is none of the eight.
-    """
-    classifier = load_classifier(weights, device=device, threshold=threshold)
-    unknown = [name for name in classifier.card.classes if name not in EIGHT_CLASSES.names]
-    if unknown:
-        raise WeightsError(
-            f"{weights}: the classes {', '.join(unknown)} have no place in the differential of the "
-            f"workbench, which counts {', '.join(EIGHT_CLASSES.names)}; analyze with these weights from "
-            "Python or the shell."
-        )
+def _load_counted(weights: str | Path, taxonomy: Taxonomy) -> Classifier:
+    """A classifier that can be used with a taxonomy, refused where none of its classes counts."""
+    classifier = load_classifier(weights)
+    counted_card(weights, taxonomy)
     return classifier
 
 
@@ -202,11 +237,13 @@ def analyze_slide_steps(
     read : callable
         Gives the pixels of a field.
     taxonomy : Taxonomy
-        That the cells are counted by; it has the classes of the classifier.
+        What the cells are counted by; classes of the classifier that do not count in it stand beside the
+        differential.
     offset, total : int
         Fields done before and of all, for the progress over several slides.
     """
     total = total or len(slide.fields)
+    searched_by = located_by(detector)
     failures: list[Failure] = []
     cells: list[Cell] = []
     blood_cells: dict[str, Mapping[str, int]] = {}
@@ -216,8 +253,11 @@ def analyze_slide_steps(
             image = read(field)
             now = Progress(slide.name, done - 1, total)
             detections, counts = yield from locate_steps(detector, image, now)
-            found = [Cell.new(field.fov_id, detection) for detection in detections]
-            cells += classify_cells(image, found, classifier) if classifier else found
+            located = [
+                Cell.new(field.fov_id, dataclasses.replace(detection, located_by=searched_by))
+                for detection in detections
+            ]
+            cells += classify_cells(image, located, classifier) if classifier else located
             if counts is not None:
                 blood_cells[field.fov_id] = counts
         except ReadError as error:
@@ -229,9 +269,9 @@ def analyze_slide_steps(
         CellTable(cells),
         tuple(failures),
         blood_cells,
-        detector=detector.name,
         classified=classifier is not None,
         taxonomy=taxonomy,
+        searched_by=searched_by,
     )
 
 
@@ -241,7 +281,9 @@ def _classifier_steps(total: int, load: Callable[[], Classifier]) -> Steps[Class
     try:
         return load()
     except TorchMissing:
-        yield Progress("loading weights", 0, total, "Cells are not classified, since PyTorch is missing.")
+        yield Progress(
+            "loading weights", 0, total, "Cells are not classified, since PyTorch cannot be loaded."
+        )
         return None
 
 
@@ -253,8 +295,9 @@ def analyze_fields_steps(
     *,
     weights: str | Path = DEFAULT_CLASSIFIER,
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
+    taxonomy: Taxonomy = EIGHT_CLASSES,
 ) -> Steps[SlideAnalysis]:
-    """Locate and classify the cells of one slide, and count them by the eight classes.
+    """Locate and classify the cells of one slide.
 
     Parameters
     ----------
@@ -265,10 +308,18 @@ def analyze_fields_steps(
         Name or file of the classifier's weights.
     read : callable
         Gives the pixels of a field.
+    taxonomy : Taxonomy
+        What the cells are counted by; classes of the model that do not count in it stand beside the
+        differential.
+
+    Raises
+    ------
+    WbcError
+        If the detector or the model is not to be had, or none of the model's classes counts.
     """
     finder = yield from detector_steps(detector, preset, parameters)
-    classifier = yield from _classifier_steps(len(slide.fields), lambda: load_eight_classes(weights))
-    return (yield from analyze_slide_steps(slide, finder, classifier, read=read))
+    classifier = yield from _classifier_steps(len(slide.fields), lambda: _load_counted(weights, taxonomy))
+    return (yield from analyze_slide_steps(slide, finder, classifier, read=read, taxonomy=taxonomy))
 
 
 def classify_table_steps(
@@ -277,23 +328,42 @@ def classify_table_steps(
     *,
     weights: str | Path = DEFAULT_CLASSIFIER,
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
-) -> Steps[tuple[Cell, ...]]:
+    taxonomy: Taxonomy = EIGHT_CLASSES,
+) -> Steps[Classified]:
     """Classify the cells of a table that have no prediction yet.
+
+    Parameters
+    ----------
+    slide : Slide
+    table : CellTable
+    weights, read, taxonomy
+        As in :func:`analyze_fields_steps`.
 
     Returns
     -------
-    tuple of Cell
-        Those cells, with predictions.
+    Classified
+        Those cells, with predictions, but for those of fields that could not be read.
+
+    Raises
+    ------
+    WbcError
+        If the model is not to be had, or none of its classes counts.
     """
     fields = [f for f in slide.fields if any(c.prediction is None for c in table.of_field(f.fov_id))]
     yield Progress("loading weights", 0, len(fields))
-    classifier = load_eight_classes(weights)
+    classifier = _load_counted(weights, taxonomy)
     classified: list[Cell] = []
+    failures: list[Failure] = []
     for done, field in enumerate(fields, start=1):
+        note = ""
         cells = [cell for cell in table.of_field(field.fov_id) if cell.prediction is None]
-        classified += classify_cells(read(field), cells, classifier)
-        yield Progress("classifying", done, len(fields))
-    return tuple(classified)
+        try:
+            classified += classify_cells(read(field), cells, classifier)
+        except ReadError as error:
+            note = str(error)
+            failures.append(Failure(field.path, note))
+        yield Progress("classifying", done, len(fields), note)
+    return Classified(tuple(classified), tuple(failures))
 
 
 def analyze_steps(
@@ -323,7 +393,7 @@ def analyze_steps(
         )
         results.append(one)
         offset += len(slide.fields)
-    return _analysis(results, finder, classifier, parameters)
+    return _analysis(results, classifier)
 
 
 def analyze_demo_steps(out: Path, *, device: str = "auto") -> Steps[tuple[DemoSlide, Analysis]]:
@@ -338,21 +408,14 @@ def analyze_demo_steps(out: Path, *, device: str = "auto") -> Steps[tuple[DemoSl
     """
     demo = yield from demo_slide_steps(out)
     finder = yield from detector_steps(device=device)
-    classifier = yield from _classifier_steps(
-        len(demo.slide.fields), lambda: load_eight_classes(device=device)
-    )
+    classifier = yield from _classifier_steps(len(demo.slide.fields), lambda: load_classifier(device=device))
     one = yield from analyze_slide_steps(demo.slide, finder, classifier)
-    return demo, _analysis([one], finder, classifier)
+    return demo, _analysis([one], classifier)
 
 
-def _analysis(
-    slides: Sequence[SlideAnalysis],
-    detector: Detector,
-    classifier: Classifier | None,
-    parameters: Mapping[str, Any] | None = None,
-) -> Analysis:
+def _analysis(slides: Sequence[SlideAnalysis], classifier: Classifier | None) -> Analysis:
     model, threshold = (classifier.card.model_id, classifier.threshold) if classifier else ("", None)
-    return Analysis(tuple(slides), detector.name, model, threshold, dict(parameters or {}))
+    return Analysis(tuple(slides), model, threshold)
 
 
 def analyze(

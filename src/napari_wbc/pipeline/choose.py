@@ -19,7 +19,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.pipeline.analyze import Failure
-from napari_wbc.pipeline.evaluate import read_training_sets, relabelled
+from napari_wbc.pipeline.evaluate import read_training_sets_steps, relabelled
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import read_card
@@ -162,12 +162,12 @@ def choose_steps(
     yield Progress("loading weights", 0, 0)
     classifier = load_classifier(weights, device=device)
     seen = yield from _seen_steps(_fields(located, lambda _cell: True), classifier, read)
-    from napari_wbc.train.choose import fields_of_gain, most_gain
+    from napari_wbc.train.choose import fields_of_gain, most_gain_steps
 
     labelled = np.array([cell.annotation is not None for _, cell in seen.cells], bool)
     cells = [one for one, done in zip(seen.cells, labelled, strict=True) if not done]
     chances = _probabilities(classifier, seen.features[~labelled])
-    order = most_gain(chances, seen.features[~labelled], n, labelled=seen.features[labelled])
+    order = yield from most_gain_steps(chances, seen.features[~labelled], n, labelled=seen.features[labelled])
     names = {cell.fov_id: slide for slide, cell in cells}
     gains = fields_of_gain(chances, [cell.fov_id for _, cell in cells])
     return Choice(
@@ -205,7 +205,8 @@ def doubt_steps(
     classifier = load_classifier(weights, device=device)
     seen = yield from _seen_steps(fields, classifier, read)
     rows = [(slide, cell.fov_id, cell.cell_id, cell.label) for slide, cell in seen.cells]
-    return Doubted(_doubted(classifier, rows, seen.features), len(rows), seen.failures)
+    doubted = yield from _doubted_steps(classifier, rows, seen.features)
+    return Doubted(doubted, len(rows), seen.failures)
 
 
 def doubt_set_steps(
@@ -225,7 +226,7 @@ def doubt_set_steps(
     WbcError
         If a set cannot be read, the weights are not to be had, or fewer than 10 cells have a label.
     """
-    found = read_training_sets(paths)
+    found = yield from read_training_sets_steps(paths)
     cells, _left_out = relabelled(found, taxonomy_of(read_card(find_weights(weights))))
     _check_enough(len(cells))
     yield Progress("loading weights", 0, len(found))
@@ -239,7 +240,8 @@ def doubt_set_steps(
     network = classifier.network
     found_features = yield from seen_steps(network, data, classifier.preset, "features", network.features)
     rows = [(cell.slide or cell.source, str(cell.path), cell.cell_id, cell.label) for cell in cells]
-    return Doubted(_doubted(classifier, rows, torch.cat(found_features).float().numpy()), len(rows))
+    doubted = yield from _doubted_steps(classifier, rows, torch.cat(found_features).float().numpy())
+    return Doubted(doubted, len(rows))
 
 
 def _check_enough(n: int) -> None:
@@ -249,17 +251,17 @@ def _check_enough(n: int) -> None:
         raise WbcError(f"Doubts need at least {FEWEST} labelled cells, and there are {n}; label more.")
 
 
-def _doubted(
+def _doubted_steps(
     classifier: Classifier, rows: Sequence[tuple[str, str, str, str]], features: Floats
-) -> tuple[Doubt, ...]:
+) -> Steps[tuple[Doubt, ...]]:
     """Doubts of cells given as slide, field, id and label; those of one field are judged together."""
-    from napari_wbc.train.doubts import doubts
+    from napari_wbc.train.doubts import doubts_steps
 
     names, class_of = classifier.card.classes, taxonomy_of(classifier.card).class_of
     index = {name: i for i, name in enumerate(names)}
     labels = np.array([index[class_of(label) or ""] for *_, label in rows], np.int64)
     groups = np.array([f"{slide}\n{fov}" for slide, fov, *_ in rows], np.str_)
-    found = doubts(features, labels, groups, names)
+    found = yield from doubts_steps(features, labels, groups, names)
     result = []
     for i in found.order:
         slide, fov, cell_id, label = rows[i]

@@ -16,13 +16,13 @@ from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.heat import OUTSIDE
 from napari_wbc.model.mapping import mapped, mapping
-from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import farthest
 from napari_wbc.pipeline.heat_share import has_maps, located_steps, share_steps, some_of
 from napari_wbc.storage.atomic import make_folder, sha256_of, write_text
 from napari_wbc.train import plots
-from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, read_training_set
+from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, read_training_set_steps
 from napari_wbc.train.metrics import Metrics, Scores, measure_by_source, score_by_source
 from napari_wbc.weights.card import ModelCard, taxonomy_of, training_images
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
@@ -32,9 +32,11 @@ __all__ = [
     "evaluate_steps",
     "hashed_steps",
     "held_out",
+    "held_out_steps",
     "leaks",
     "predict_steps",
     "read_training_sets",
+    "read_training_sets_steps",
     "relabelled",
     "sided_steps",
     "write_evaluation",
@@ -123,11 +125,25 @@ class Evaluation:
 
 
 def read_training_sets(paths: Sequence[str | Path]) -> tuple[LabelledCell, ...]:
+    """:func:`read_training_sets_steps`, at once."""
+    return run(read_training_sets_steps(paths))
+
+
+def read_training_sets_steps(paths: Sequence[str | Path]) -> Steps[tuple[LabelledCell, ...]]:
     """The labelled cells of several training sets, one after the other."""
-    return tuple(cell for path in paths for cell in read_training_set(path))
+    cells: list[LabelledCell] = []
+    for path in paths:
+        yield Progress("reading labels", 0, 0)
+        cells += yield from read_training_set_steps(path)
+    return tuple(cells)
 
 
 def held_out(paths: Sequence[str | Path], split: str) -> tuple[LabelledCell, ...]:
+    """:func:`held_out_steps`, at once."""
+    return run(held_out_steps(paths, split))
+
+
+def held_out_steps(paths: Sequence[str | Path], split: str) -> Steps[tuple[LabelledCell, ...]]:
     """The cells of one split of training sets.
 
     Raises
@@ -135,7 +151,8 @@ def held_out(paths: Sequence[str | Path], split: str) -> tuple[LabelledCell, ...
     WbcError
         If there are none.
     """
-    cells = tuple(cell for cell in read_training_sets(paths) if cell.split == split)
+    every = yield from read_training_sets_steps(paths)
+    cells = tuple(cell for cell in every if cell.split == split)
     if not cells:
         raise WbcError(f"The training sets hold no cell in the split {split!r}; choose another.")
     return cells
@@ -179,7 +196,7 @@ def evaluate_steps(
         If the split is empty, none of its labels or of the model's classes counts as a class of
         the taxonomy, or an argument is wrong.
     """
-    cells = held_out(paths, split)
+    cells = yield from held_out_steps(paths, split)
     yield Progress("loading weights", 0, len(cells))
     classifier = load_classifier(weights, device=device)
     known = 0

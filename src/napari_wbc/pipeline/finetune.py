@@ -15,16 +15,18 @@ import numpy as np
 from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, LEUKOCYTE, DetectorPreset
 from napari_wbc.errors import WbcError
-from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.model.labels import is_no_leukocyte, usual_name
+from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, Place
 from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.pipeline.evaluate import relabelled, sided_steps
 from napari_wbc.pipeline.training import planned
+from napari_wbc.pipeline.training_sets import FEWEST, counted, ready_steps
 from napari_wbc.storage.atomic import make_folder
-from napari_wbc.storage.rounds import newest_round
+from napari_wbc.storage.rounds import fingerprint_steps, newest_round
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
+from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set_steps
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
 from napari_wbc.train.engine import Recipe, Trained, train_classifier
 from napari_wbc.train.fields import read_fields
@@ -33,10 +35,8 @@ from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import read_card
 
-__all__ = ["FEWEST", "finetune_detector_steps", "finetune_steps", "run_folder"]
+__all__ = ["finetune_detector_steps", "finetune_steps", "run_folder", "run_folder_steps"]
 
-FEWEST = 10
-"""Labelled cells from which training goes on."""
 KEPT = 0.5
 """Share of the old weights in the new ones, where no old cells are learnt again."""
 REPLAY = 2000
@@ -103,10 +103,12 @@ def finetune_steps(
     Raises
     ------
     WbcError
-        If the weights are those of a detector, there are fewer than 10 labelled cells, none of their labels
-        is a class, a new class has no cell, or as :func:`~napari_wbc.train.engine.train_classifier`.
+        If the weights are those of a detector, there are fewer than 10 labelled cells or none in the split
+        train, none of their labels is a class, a new class has no cell, or as
+        :func:`~napari_wbc.train.engine.train_classifier`.
     """
     card = _card(start, "classifier")
+    yield from _check_ready_steps(paths, detector=False)
     known_taxonomy = taxonomy_of(card)
     taxonomy = grown(known_taxonomy, new_classes)
     device = resolve_device(device)
@@ -135,6 +137,10 @@ def finetune_steps(
         )
     new = _with_val(new)
     learnt = {cell.label for cell in new if cell.split == "train"}
+    if not learnt:
+        raise WbcError(
+            f"No cell in train is labelled with a class of {card.name}; label some, or name a new class."
+        )
     missing = [name for name in new_classes if name not in learnt]
     if missing and only_seen:
         taxonomy = grown(known_taxonomy, [name for name in new_classes if name in learnt])
@@ -180,17 +186,19 @@ def finetune_detector_steps(
     ----------
     paths, out, start, old, device
         As in :func:`finetune_steps`; every leukocyte of a field must be labelled, since what is not is learnt
-        as background.
+        as background. So are cells whose label is known for none of a leukocyte (artefacts, smudge cells), or
+        whose class the set has beside the leukocytes; erythroblasts are located with these.
     **recipe
         Of :class:`~napari_wbc.train.detector.DetectorRecipe`, in place of what was found good.
 
     Raises
     ------
     WbcError
-        If the weights are those of a classifier, they find red cells or platelets and the sets label
-        none, or as :func:`~napari_wbc.train.detector.train_detector`.
+        If the weights are those of a classifier, there is too little to learn from, they find red cells or
+        platelets and the sets label none, or as :func:`~napari_wbc.train.detector.train_detector`.
     """
     card = _card(start, "detector")
+    yield from _check_ready_steps(paths, detector=True)
     device = resolve_device(device)
     plan: DetectorRecipe = planned(
         DetectorRecipe,
@@ -205,25 +213,57 @@ def finetune_detector_steps(
         },
         DetectorPreset,
     )
-    new, known, _images = yield from _learnable_steps(paths, old)
+    new, known, images = yield from _learnable_steps(paths, old)
     if partly := {cell.path for cell in (*new, *known) if not cell.complete}:
-        note = f"Left out, with cells that nobody reviewed: {len(partly)} fields."
+        note = f"Left out, with cells that nobody reviewed: {counted(len(partly), 'field')}."
         yield Progress("reading labels", 0, 0, note)
-    whole = [cell for cell in new if cell.complete]
-    if len({cell.path for cell in whole}) < 2:
+    every = yield from _detected_steps([cell for cell in (*new, *known) if cell.complete])
+    ours = sum(cell.complete for cell in new)
+    shown = {cell.path for cell in every[:ours] if cell.label}
+    if len(shown) < 2:
         raise WbcError("A detector learns from fields of which every cell was reviewed; review two or more.")
-    cells = [*_with_val(whole, by_image=True), *(cell for cell in known if cell.complete)]
-    own = Counter(
-        cell.label for cell in cells if cell.label not in (*BLOOD_CLASSES, *EIGHT_CLASSES.names, "")
-    )
-    if own:
-        told = ", ".join(f"{n} {label}" for label, n in own.items())
-        yield Progress("reading labels", 0, 0, f"Taken for leukocytes: {told}.")
-        cells = [replace(cell, label=LEUKOCYTE) if cell.label in own else cell for cell in cells]
-    cells = yield from _labelling_steps(cells, plan.classes, card.name)
+    # By a field that shows nothing no epoch can be chosen.
+    chosen = _with_val([cell for cell in every[:ours] if cell.path in shown], by_image=True)
+    if not any(cell.split == "train" for cell in chosen):
+        raise WbcError("No field to learn from is reviewed as a whole; review one of a slide in train.")
+    rest = [cell for i, cell in enumerate(every) if i >= ours or cell.path not in shown]
+    cells = yield from _labelling_steps([*chosen, *rest], plan.classes, card.name)
     make_folder(Path(out))
     data = yield from read_fields(cells, plan.classes, plan.preset)
-    return (yield from train_detector(data, plan, out, device=device))
+    told = {
+        "sets": [Path(path).resolve().name for path in (*paths, *old)],
+        "training_images": sorted({*(images[cell.path] for cell in cells), *training_images(card)}),
+    }
+    return (yield from train_detector(data, plan, out, device=device, told=told))
+
+
+def _check_ready_steps(paths: Sequence[str | Path], *, detector: bool) -> Steps[None]:
+    """Refuse sets of which nothing can be learnt, before anything that takes time."""
+    yield Progress("reading labels", 0, 0)
+    if why := (yield from ready_steps(paths, detector=detector)):
+        raise WbcError(why)
+
+
+def _detected_steps(cells: Sequence[LabelledCell]) -> Steps[list[LabelledCell]]:
+    """The cells by what a detector knows; of what is no leukocyte no label is left, so it is background."""
+    names = {(cell.label, cell.place): _detected(cell.label, cell.place) for cell in cells}
+    found = [replace(cell, label=names[cell.label, cell.place]) for cell in cells]
+    for what, name in (("Taken for leukocytes", LEUKOCYTE), ("Left out, no leukocytes", "")):
+        counts = Counter(
+            old.label for old, new in zip(cells, found, strict=True) if new.label == name != old.label
+        )
+        if counts:
+            told = ", ".join(f"{n} {label}" for label, n in counts.items())
+            yield Progress("reading labels", 0, 0, f"{what}: {told}.")
+    return found
+
+
+def _detected(label: str, place: str) -> str:
+    """The class of a detector that a label and its place in the differential mean; empty for none."""
+    usual = usual_name(label)
+    if usual in (*BLOOD_CLASSES, *EIGHT_CLASSES.names, ""):
+        return usual
+    return "" if is_no_leukocyte(label) or place not in ("", Place.LEUKOCYTE.value) else LEUKOCYTE
 
 
 def _labelling_steps(
@@ -271,19 +311,24 @@ def _learnable_steps(
 
     An image that any of the sets holds for testing is in neither, one of the new sets not in the old.
     """
-    yield Progress("reading labels", 0, 0)
-    sets = [read_training_set(path) for path in (*paths, *old)]
+    sets: list[tuple[LabelledCell, ...]] = []
+    for path in (*paths, *old):
+        yield Progress("reading labels", 0, 0)
+        sets.append((yield from read_training_set_steps(path)))
     sided, images = yield from sided_steps(sets, "reading images")
     told = [cell for one in sets[: len(paths)] for cell in one]
     new = [cell for one in sided[: len(paths)] for cell in one]
     known = [cell for one in sided[len(paths) :] for cell in one]
     seen = [cell for cell in new if cell.split != "test"]
-    if not seen:
-        raise WbcError("Every cell of these sets is kept for testing; export a slide with the split train.")
     elsewhere = {c.path for c, was in zip(new, told, strict=True) if c.split == "test" != was.split}
     if elsewhere:
-        note = f"Left out, kept for testing in another of these sets: {len(elsewhere)} images."
+        note = f"Left out, kept for testing in another of these sets: {counted(len(elsewhere), 'image')}."
         yield Progress("reading labels", 0, 0, note)
+    if not any(cell.split == "train" for cell in seen):
+        raise WbcError(
+            "Nothing is left to learn from: all images in train are kept for validation or testing in "
+            "another set. Move a slide to train."
+        )
     taken = {images[cell.path] for cell in new}
     return seen, [c for c in known if c.split != "test" and images[c.path] not in taken], images
 
@@ -344,7 +389,32 @@ def _counted(new: Sequence[LabelledCell], known: Sequence[LabelledCell]) -> str:
 def run_folder(
     runs: Path, paths: Sequence[str | Path], start: str | Path, old: Sequence[str | Path], **options: Any
 ) -> Path:
-    """A folder for a run, the same for the same weights, rounds and options, so that it can be resumed."""
-    rounds = [str(newest_round(Path(path)) or Path(path)) for path in (*paths, *old)]
-    told = [read_card(find_weights(start)).sha256, *rounds, repr(sorted(options.items()))]
+    """:func:`run_folder_steps`, at once."""
+    return run(run_folder_steps(runs, paths, start, old, **options))
+
+
+def run_folder_steps(
+    runs: Path, paths: Sequence[str | Path], start: str | Path, old: Sequence[str | Path], **options: Any
+) -> Steps[Path]:
+    """A folder for a run: the same for the same weights, sets and options, so that it can be resumed.
+
+    A set is the same while its files with labels have the same content, and its images the same names, sizes
+    and times; of a set of ours it is the newest round that counts.
+
+    Parameters
+    ----------
+    runs : Path
+        Folder of all runs.
+    paths, start, old, **options
+        Of :func:`finetune_steps` or :func:`finetune_detector_steps`.
+
+    Raises
+    ------
+    WbcError
+        If the weights or the labels of a set cannot be read.
+    """
+    told = [read_card(find_weights(start)).sha256, repr(sorted(options.items()))]
+    for path in map(Path, (*paths, *old)):
+        told.append(str((newest_round(path) or path).resolve()))
+        told.append((yield from fingerprint_steps(path)))
     return runs / hashlib.sha256("\n".join(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]

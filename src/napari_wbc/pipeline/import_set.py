@@ -12,6 +12,7 @@ from typing import Any
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell
+from napari_wbc.model.labels import is_no_leukocyte, plain_label, usual_name
 from napari_wbc.model.matching import counterparts
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -24,14 +25,15 @@ from napari_wbc.pipeline.incoming import (
     PARTLY_KEY,
     SPLIT_KEY,
     There,
-    check_images,
+    check_images_steps,
     has_splits,
     kept_steps,
     partly_labelled,
     placed_steps,
     splits_of,
 )
-from napari_wbc.storage.rounds import SetContent, read_set
+from napari_wbc.pipeline.training_sets import counted
+from napari_wbc.storage.rounds import SetContent, read_set_steps
 from napari_wbc.storage.unpack import unpacked
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
@@ -43,14 +45,10 @@ __all__ = [
     "suggested_class",
 ]
 
-SPELLINGS = {"ig": "immature granulocyte", "nrbc": "erythroblast", "normoblast": "erythroblast"}
+SHORT = {"ig": "immature granulocyte"}
 """Data sets' names of classes that no rule below finds."""
 LEFT_OUT = ""
 """What a label becomes that is not wanted."""
-NO_LEUKOCYTE = frozenset(
-    {"rbc", "red blood cell", "red cell", "erythrocyte", "plt", "platelet", "thrombocyte"}
-)
-"""Left out, these leave a field fully labelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +58,14 @@ class Incoming:
     Parameters
     ----------
     content : SetContent
-    counts : mapping of str to int
+    counts : Counter of str
         Cells by label.
     suggested : mapping of str to str or None
         Class that each label would become; None where a person has to say.
     """
 
     content: SetContent
-    counts: Mapping[str, int]
+    counts: Counter[str]
     suggested: Mapping[str, str | None]
 
 
@@ -99,7 +97,8 @@ class ImportedSet:
     @property
     def told(self) -> str:
         """One line that says so."""
-        text = f"{self.cells} cells of {len(self.slides)} slides imported into {self.project}"
+        what = f"{counted(self.cells, 'cell')} of {counted(len(self.slides), 'slide')}"
+        text = f"{what} imported into {self.project}"
         if self.unreviewed:
             text += f"; {self.unreviewed} more come as a model called them, which no mapping changes"
         return f"{text}; {self.left_out} left out" if self.left_out else text
@@ -113,22 +112,12 @@ def suggested_class(label: str, taxonomy: Taxonomy) -> str | None:
     >>> suggested_class("Eosinophils", EIGHT_CLASSES), suggested_class("WBC", EIGHT_CLASSES)
     ('eosinophil', None)
     """
-    plain = _plain(label)
-    for name in (label, re.sub(r"[\s_-]+", " ", label).strip().casefold(), plain, SPELLINGS.get(plain, "")):
+    plain = plain_label(label)
+    spaced = re.sub(r"[\s_-]+", " ", label).strip().casefold()
+    for name in (label, spaced, plain, SHORT.get(plain, ""), usual_name(label)):
         if (found := taxonomy.class_of(name)) is not None:
             return found
     return None
-
-
-def _plain(label: str) -> str:
-    """A label in small letters and in the singular.
-
-    Examples
-    --------
-    >>> _plain("Red_Blood-Cells")
-    'red blood cell'
-    """
-    return re.sub(r"[\s_-]+", " ", label).strip().casefold().removesuffix("s")
 
 
 def look_steps(
@@ -151,7 +140,8 @@ def look_steps(
         If it is no training set, or holds what cannot be trusted.
     """
     yield Progress("reading the set", 0, 0)
-    with _read(Path(path), written_as) as content:
+    with _unpacked(Path(path)) as folder:
+        content = yield from _read_steps(Path(path), folder, written_as)
         return _incoming(content, taxonomy)
 
 
@@ -198,12 +188,13 @@ def import_set_steps(
     """
     project = Path(project)
     yield Progress("reading the set", 0, 0)
-    with _read(Path(path), written_as) as content:
+    with _unpacked(Path(path)) as folder:
+        content = yield from _read_steps(Path(path), folder, written_as)
         there = There.read(project)
         classes = _classes(project, there.taxonomy, taxonomy)
         wanted = _mapped(_incoming(content, classes), mapping or {}, classes, path)
         fields, failures = yield from placed_steps(content, there)
-        check_images(Path(path), fields, there)
+        yield from check_images_steps(Path(path), fields, there)
         fresh: list[Path] = []
         workspace = _project(project, classes) if project.exists() else None
         try:
@@ -217,7 +208,7 @@ def import_set_steps(
                     workspace.put(SPLIT_KEY, _sides(fields, content.made, splits_of(workspace)))
                 partly = _partly(fields, wanted, there, partly_labelled(workspace))
                 workspace.put(PARTLY_KEY, sorted(partly))
-                cells = _write(workspace, fields, wanted, there, content.name)
+                cells = yield from _write_steps(workspace, fields, wanted, there, content.name)
         except BaseException as error:
             if workspace is not None:
                 workspace.close()
@@ -248,12 +239,11 @@ def _sides(
 def _partly(
     fields: Sequence[LabelledField], wanted: Mapping[str, str], there: There, before: frozenset[str]
 ) -> frozenset[str]:
-    """Fields of which cells are missing, in the project as it will be."""
+    """Fields of which cells are missing, in the project as it will be; what is no leukocyte may be."""
     whole = {
         field.fov_id
         for field in fields
-        if field.complete
-        and all(wanted[cell.label] or _plain(cell.label) in NO_LEUKOCYTE for cell in field.cells)
+        if field.complete and all(wanted[cell.label] or is_no_leukocyte(cell.label) for cell in field.cells)
     }
     # Of a field that is there with as many cells, the project's own tell.
     n = Counter(fov_id for _slide, fov_id in there.cells.values())
@@ -275,15 +265,20 @@ def _is_zip(path: Path) -> bool:
 
 
 @contextmanager
-def _read(path: Path, written_as: str) -> Iterator[SetContent]:
-    """What a set holds; the files of a zip are there for as long as this lasts."""
+def _unpacked(path: Path) -> Iterator[Path]:
+    """Where the files of a set lie; those of a zip are there for as long as this lasts."""
     if not _is_zip(path):
-        yield read_set(path, written_as)
+        yield path
         return
     with unpacked(path) as root:
         inside = [one for one in root.iterdir() if not one.name.startswith((".", "__MACOSX"))]
-        only = inside[0] if len(inside) == 1 and inside[0].is_dir() else root
-        yield replace(read_set(only, written_as), name=path.stem)
+        yield inside[0] if len(inside) == 1 and inside[0].is_dir() else root
+
+
+def _read_steps(path: Path, folder: Path, written_as: str) -> Steps[SetContent]:
+    """What a set holds, by its own name or that of its zip."""
+    content = yield from read_set_steps(folder, written_as)
+    return replace(content, name=path.stem) if _is_zip(path) else content
 
 
 def _classes(project: Path, known: Taxonomy | None, taxonomy: Taxonomy | None) -> Taxonomy:
@@ -328,24 +323,28 @@ def _mapped(
     return {label: name or LEFT_OUT for label, name in wanted.items()}
 
 
-def _write(
+def _write_steps(
     workspace: Workspace,
     fields: Sequence[LabelledField],
     wanted: Mapping[str, str],
     there: There,
     source: str,
-) -> int:
+) -> Steps[int]:
     """Put fields into a project, slide by slide; how many cells they label there."""
     slides = {slide.name: slide for slide in workspace.slides()}
     ids = {cell_id: slide for cell_id, (slide, _fov_id) in there.cells.items()}
-    labelled = 0
-    for name in dict.fromkeys(field.slide for field in fields):
-        here = [field for field in fields if field.slide == name]
+    labelled = done = 0
+    groups: dict[str, list[LabelledField]] = {}
+    for field in fields:
+        groups.setdefault(field.slide, []).append(field)
+    for name, here in groups.items():
         known = slides[name].fields if name in slides else ()
         fresh = {f.fov_id: FieldOfView(f.fov_id, f.path) for f in here if f.fov_id not in there.fields}
         workspace.put_slide(Slide(name, (*known, *fresh.values())))
-        old = new = workspace.table(name)
+        old, merged = workspace.table(name), list[Cell]()
         for field in here:
+            done += 1
+            yield Progress("writing labels", done, len(fields))
             cells = [
                 _labelled(cell, field.fov_id, wanted[cell.label], source)
                 for cell in field.cells
@@ -353,7 +352,8 @@ def _write(
             ]
             labelled += len(cells)
             cells = [cell if ids.get(cell.cell_id, name) == name else _renamed(cell) for cell in cells]
-            new = new.with_cells(_merged(new, field.fov_id, cells))
+            merged += _merged(old, field.fov_id, cells)
+        new = old.with_cells(merged)
         ids |= dict.fromkeys(new, name)
         step = Step(workspace.last + 1, f"import {source}", "import", diff(old, new), when=now())
         if step.change:

@@ -28,7 +28,7 @@ __all__ = [
     "PARTLY_KEY",
     "SPLIT_KEY",
     "There",
-    "check_images",
+    "check_images_steps",
     "has_splits",
     "kept_steps",
     "partly_labelled",
@@ -162,10 +162,11 @@ def _boxed(cell: Cell, one: LabelledField, image: npt.NDArray[np.uint8]) -> Cell
     return replace(cell, detection=replace(cell.detection, bbox=one_cell_box(image, Preset())))
 
 
-def check_images(path: Path, fields: Sequence[LabelledField], there: There) -> None:
+def check_images_steps(path: Path, fields: Sequence[LabelledField], there: There) -> Steps[None]:
     """Refuse the set at ``path`` if it has another image than the project for a field, or two for one."""
     found: dict[str, str] = {}
-    for one in fields:
+    for done, one in enumerate(fields, start=1):
+        yield Progress("comparing images", done, len(fields))
         if found.setdefault(one.fov_id, one.name) != one.name:
             raise WbcError(f"{path}: {found[one.fov_id]} and {one.name} are both {one.fov_id!r}; rename one.")
         slide, image, sha256 = there.fields.get(one.fov_id, ("", None, ""))

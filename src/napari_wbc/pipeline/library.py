@@ -77,7 +77,7 @@ def in_use(library: Library) -> tuple[Path, ...]:
 
 
 def countable(taxonomy: Taxonomy) -> tuple[str, ...]:
-    """Paths of a person's own classifiers whose classes can be counted; their weights are not loaded.
+    """Paths of a person's own classifiers that can be used with a taxonomy; their weights are not loaded.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def countable(taxonomy: Taxonomy) -> tuple[str, ...]:
 
 
 def start_classifier(taxonomy: Taxonomy) -> str:
-    """The classifier in use, or the shipped one where its classes cannot be counted.
+    """The classifier in use, or the shipped one where none of its classes can be counted.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from napari_wbc.detect.base import Detector
 from napari_wbc.detect.hsv import PRESETS, HsvDetector
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, LEUKOCYTE, MaskRcnnDetector, load_mask_rcnn
 from napari_wbc.errors import TorchMissing, WbcError, WeightsError
-from napari_wbc.model.cell import Detection
+from napari_wbc.model.cell import Detection, LocatedBy
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
@@ -28,6 +28,7 @@ __all__ = [
     "Parameter",
     "detector_steps",
     "locate_steps",
+    "located_by",
     "make_detector",
     "parameters_of",
     "presets_of",
@@ -118,6 +119,22 @@ def locate_steps(
         yield now
     leukocytes = found.pop(LEUKOCYTE)
     return leukocytes, {name: len(cells) for name, cells in found.items()} if found else None
+
+
+def located_by(detector: Detector) -> LocatedBy:
+    """What a cell keeps of the detector that found it: its name, and all that it was set to.
+
+    Examples
+    --------
+    >>> located_by(HsvDetector()).parameters[0]
+    ('sensitivity', 0.5)
+    """
+    if isinstance(detector, MaskRcnnDetector):
+        return LocatedBy(detector.name, (("score", detector.score), ("overlap", detector.overlap)))
+    if isinstance(detector, HsvDetector):
+        settings = detector.parameters or PRESETS[detector.preset].parameters()
+        return LocatedBy(detector.name, tuple(dataclasses.asdict(settings).items()))
+    return LocatedBy(detector.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_wbc.errors import WeightsError
+from napari_wbc.errors import WbcError, WeightsError
+from napari_wbc.model.mapping import check_counted
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights, shipped_weights
@@ -83,7 +84,9 @@ def classifiers() -> tuple[str, ...]:
 
 
 def counted_card(weights: str | Path, taxonomy: Taxonomy = EIGHT_CLASSES) -> ModelCard:
-    """The card of a classifier whose classes can be counted; its weights are not loaded.
+    """The card of a classifier that can be used with a taxonomy; its weights are not loaded.
+
+    It can be where at least one of its classes counts as one of the taxonomy.
 
     Parameters
     ----------
@@ -95,16 +98,15 @@ def counted_card(weights: str | Path, taxonomy: Taxonomy = EIGHT_CLASSES) -> Mod
     Raises
     ------
     WeightsError
-        If weights or card are missing, the card is none, or a class has no place in the differential.
+        If weights or card are missing, the card is none or a detector's, or none of the classes counts.
     """
     card = _readable_card(find_weights(weights))
-    unknown = [name for name in card.classes if name not in taxonomy.names]
-    if unknown:
-        raise WeightsError(
-            f"{weights}: the classes {', '.join(unknown)} have no place in the differential of the "
-            f"workbench, which counts {', '.join(taxonomy.names)}; analyze with these weights from "
-            "Python or the shell."
-        )
+    if card.kind != "classifier":
+        raise WeightsError(f"{weights}: these are weights of a {card.kind}; choose those of a classifier.")
+    try:
+        check_counted(card.classes, taxonomy)
+    except WbcError as error:
+        raise WeightsError(f"{weights}: {error}") from error
     return card
 
 

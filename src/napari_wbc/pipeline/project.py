@@ -7,18 +7,43 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_wbc.errors import WbcError
-from napari_wbc.model.progress import Steps
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.imaging.read import read_field
+from napari_wbc.model.failure import Failure
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.pipeline.agreement import CONSENSUS, Agreement, agreement, annotations_of
 from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis, analysis_of
+from napari_wbc.pipeline.kept_analysis import from_note, note_key, to_note
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.storage.atomic import beside
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
-__all__ = ["Readers", "export_project_steps", "project_agreement", "project_analysis", "save_project"]
+__all__ = [
+    "Exported",
+    "Readers",
+    "export_project_steps",
+    "project_agreement",
+    "project_analysis",
+    "save_project",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A project whose results were written.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    failures : tuple of Failure
+        Images of the slides that are missing or cannot be read now; all else was written.
+    """
+
+    analysis: Analysis
+    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +77,18 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
             raise WbcError(f"{path}: no slide in this project; choose another.")
         _check_reading(workspace, slides, reading, path)
         taxonomy = workspace.taxonomy
-        found = [
-            SlideAnalysis(slide, workspace.table(slide.name, reading), detector="project", taxonomy=taxonomy)
-            for slide in slides
-        ]
-    return analysis_of(found, detector="project")
+        reviewed = []
+        for slide in slides:
+            table = workspace.table(slide.name, reading)
+            failures, blood_cells = from_note(workspace.get(note_key(slide.name)), slide)
+            reviewed.append(SlideAnalysis(slide, table, failures, blood_cells, taxonomy=taxonomy))
+    return analysis_of(reviewed)
 
 
-def export_project_steps(path: str | Path, out: str | Path, *, reading: str = "") -> Steps[Analysis]:
+def export_project_steps(path: str | Path, out: str | Path, *, reading: str = "") -> Steps[Exported]:
     """Write a project's slides as ``napari-wbc analyze`` writes its results.
+
+    Cells of an image that is missing or cannot be read are in all tables; only its overlay is not drawn.
 
     Parameters
     ----------
@@ -72,8 +100,29 @@ def export_project_steps(path: str | Path, out: str | Path, *, reading: str = ""
         As in :func:`project_analysis`.
     """
     analysis = project_analysis(path, reading=reading)
-    yield from write_results(analysis, out, analysis.taxonomy)
-    return analysis
+    unread = yield from _unread_steps(analysis)
+    written = yield from write_results(analysis, out, analysis.taxonomy)
+    return Exported(analysis, (*unread, *written.failures))
+
+
+def _unread_steps(analysis: Analysis) -> Steps[tuple[Failure, ...]]:
+    """Files that the last analysis could not read, and that still cannot be read.
+
+    Those that hold cells are left out here, since their overlays are drawn.
+    """
+    failures: list[Failure] = []
+    for reviewed in analysis.slides:
+        listed = set(reviewed.listed_fields)
+        failed = [field for field in reviewed.slide.fields if field.fov_id not in listed]
+        for done, field in enumerate(failed, start=1):
+            note = ""
+            try:
+                read_field(field)
+            except ReadError as error:
+                note = str(error)
+                failures.append(Failure(field.path, note))
+            yield Progress("reading images that failed", done, len(failed), note)
+    return tuple(failures)
 
 
 def project_agreement(path: str | Path, first: str = "", second: str = "") -> tuple[Readers, ...]:
@@ -133,6 +182,8 @@ def save_project(analysis: Analysis, path: str | Path) -> Path:
                 change = diff(CellTable(), one.table)
                 workspace.put_slide(one.slide)
                 workspace.write(one.slide.name, [Step(seq, "analyze", "model", change, when=now())])
+                note = to_note(one.slide, one.failures, one.blood_cells)
+                workspace.put(note_key(one.slide.name), note)
         finally:
             workspace.close()
             part.with_name(f".{part.name}.lock").unlink(missing_ok=True)

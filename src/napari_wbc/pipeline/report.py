@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,30 +16,47 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import ReadError
-from napari_wbc.imaging.read import read_image
+from napari_wbc.imaging.read import read_field
 from napari_wbc.model.cell import Cell
-from napari_wbc.model.differential import Beside, Differential, Share, confidence_limits
+from napari_wbc.model.differential import Beside, Differential, Share, confidence_limits, row_counts
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.table import CellTable
-from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED, Place, Taxonomy
+from napari_wbc.model.taxonomy import Place, Taxonomy
 from napari_wbc.storage.atomic import within, write_bytes, write_text
 from napari_wbc.storage.formats.csv import write_csv
 from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
+from napari_wbc.weights.card import RESEARCH_USE
 
 if TYPE_CHECKING:
     from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis
-from napari_wbc.weights.card import RESEARCH_USE
 
-__all__ = ["differential", "differential_json", "draw_overlay", "write_results"]
+__all__ = ["Written", "differential", "differential_json", "draw_overlay", "write_results"]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Results on the disk.
+
+    Parameters
+    ----------
+    folder : Path
+    failures : tuple of Failure
+        Images that could not be read, and so have no overlay; their cells are in all else.
+    """
+
+    folder: Path
+    failures: tuple[Failure, ...] = ()
 
 
 def differential(
     slide: str, table: CellTable, taxonomy: Taxonomy, *, confidence_level: float = 0.95
 ) -> Differential:
-    """Count a slide's cells by label.
+    """Count a slide's cells by the class that their label counts as, each cell in one row.
 
-    Limits are Clopper and Pearson's (Biometrika 1934), one class against all others.
+    A label that counts as no class has a row of its own, after all others. Limits are Clopper and Pearson's
+    (Biometrika 1934), one class against all others.
 
     Parameters
     ----------
@@ -53,18 +73,15 @@ def differential(
     >>> differential("empty", CellTable(), EIGHT_CLASSES).total
     0
     """
-    counts = table.label_counts
-    leukocytes = taxonomy.names_at(Place.LEUKOCYTE)
-    total = sum(counts[name] for name in leukocytes)
-    shares = tuple(_share(name, counts[name], total, confidence_level) for name in leukocytes)
-    related = tuple(
-        Beside(name, counts[name], 100 * counts[name] / total if total else math.nan)
-        for name in taxonomy.names_at(Place.PER_100_WBC)
-    )
-    others = tuple(
-        Beside(name, counts[name]) for name in (*taxonomy.names_at(Place.BESIDE), UNIDENTIFIED, NOT_CLASSED)
-    )
-    return Differential(slide, shares, related + others, confidence_level)
+    counts = row_counts(table.label_counts, taxonomy)
+    inside, related = (taxonomy.names_at(place) for place in (Place.LEUKOCYTE, Place.PER_100_WBC))
+    total = sum(counts[name] for name in inside)
+    shares = tuple(_share(name, counts[name], total, confidence_level) for name in inside)
+    beside = [
+        Beside(name, counts[name], 100 * counts[name] / total if total else math.nan) for name in related
+    ]
+    beside += [Beside(name, n) for name, n in counts.items() if name not in {*inside, *related}]
+    return Differential(slide, shares, tuple(beside), confidence_level)
 
 
 def _share(name: str, count: int, total: int, level: float) -> Share:
@@ -76,51 +93,64 @@ def _share(name: str, count: int, total: int, level: float) -> Share:
 
 def differential_json(analysis: Analysis) -> list[dict[str, Any]]:
     """The differentials as JSON values; what is not a number becomes null."""
-
-    def number(value: float | None) -> float | None:
-        return None if value is None or math.isnan(value) else round(value, 2)
-
-    return [
-        {
-            "slide": one.slide.name,
-            "fields": len(one.slide.fields),
-            "failed": [{"path": str(f.path), "error": f.message} for f in one.failures],
-            "detector": analysis.detector,
-            "detector_parameters": dict(analysis.parameters),
-            "model": analysis.model_id,
-            "taxonomy": one.taxonomy.name,
-            "threshold": analysis.threshold,
-            "confidence_level": (counted := one.differential).confidence_level,
-            "leukocytes": counted.total,
-            "classes": [
-                {
-                    "class": s.name,
-                    "count": s.count,
-                    "percent": number(s.percent),
-                    "low": number(s.low),
-                    "high": number(s.high),
-                }
-                for s in counted.shares
-            ],
-            "beside": [
-                {"class": b.name, "count": b.count, "per_100_wbc": number(b.per_100_wbc)}
-                for b in counted.beside
-            ],
-            **_blood_cells(one),
-            "use": RESEARCH_USE,
-        }
-        for one in analysis.slides
-    ]
+    return [_slide_json(slide, analysis) for slide in analysis.slides]
 
 
-def _blood_cells(one: SlideAnalysis) -> dict[str, Any]:
+def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
+    counted = slide.differential
+    return {
+        "slide": slide.slide.name,
+        "fields": len(slide.slide.fields),
+        "failed": [{"path": str(f.path), "error": f.message} for f in slide.failures],
+        "detector": slide.detector,
+        "detector_parameters": slide.detector_parameters,
+        "located_by": [
+            {"detector": by.detector, "parameters": dict(by.parameters), "cells": cells}
+            for by, cells in slide.located_by.items()
+        ],
+        "model": analysis.model_id,
+        "taxonomy": slide.taxonomy.name,
+        "threshold": analysis.threshold,
+        "confidence_level": counted.confidence_level,
+        "leukocytes": counted.total,
+        "classes": [
+            {
+                "class": share.name,
+                "count": share.count,
+                "percent": _number(share.percent),
+                "low": _number(share.low),
+                "high": _number(share.high),
+            }
+            for share in counted.shares
+        ],
+        "beside": [
+            {"class": row.name, "count": row.count, "per_100_wbc": _number(row.per_100_wbc)}
+            for row in counted.beside
+        ],
+        **_blood_cells(slide),
+        "use": RESEARCH_USE,
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else round(value, 2)
+
+
+def _blood_cells(slide: SlideAnalysis) -> dict[str, Any]:
     """Red cells and platelets of the fields where they were counted, and leukocytes there."""
-    if not one.blood_cells:
+    if not slide.blood_cells:
         return {}
-    leukocytes = sum(len(one.table.of_field(fov)) for fov in one.blood_cells)
-    names = sorted({name for counts in one.blood_cells.values() for name in counts})
-    totals = {name: sum(counts.get(name, 0) for counts in one.blood_cells.values()) for name in names}
-    return {"blood_cells": {"fields": len(one.blood_cells), "leukocyte": leukocytes, **totals}}
+    leukocytes = sum(slide.leukocytes_in(fov_id) for fov_id in slide.blood_cells)
+    totals: Counter[str] = Counter()
+    for counts in slide.blood_cells.values():
+        totals.update(counts)
+    return {
+        "blood_cells": {
+            "fields": len(slide.blood_cells),
+            "leukocyte": leukocytes,
+            **dict(sorted(totals.items())),
+        }
+    }
 
 
 def write_results(
@@ -129,8 +159,10 @@ def write_results(
     taxonomy: Taxonomy,
     *,
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]] | None = None,
-) -> Steps[Path]:
+) -> Steps[Written]:
     """Write cells, fields, outlines, differentials and overlays.
+
+    Where an image cannot be read, its cells are in all but an overlay, and ``differential.json`` tells it.
 
     Parameters
     ----------
@@ -143,8 +175,7 @@ def write_results(
 
     Returns
     -------
-    Path
-        The folder.
+    Written
 
     Raises
     ------
@@ -155,35 +186,86 @@ def write_results(
     write_csv(out / "cells.csv", analysis.cells)
     write_csv(out / "differential.csv", analysis.differential)
     write_csv(out / "fields.csv", analysis.fields)
-    write_text(
-        out / "differential.json",
-        json.dumps(differential_json(analysis), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-    )
-    fields = [
-        (field, one.table.of_field(field.fov_id)) for one in analysis.slides for field in one.read_fields
-    ]
-    collections = [feature_collection(field.fov_id, cells, taxonomy) for field, cells in fields]
+    _write_json(analysis, out)
+    fields = _listed(analysis)
+    collections = [feature_collection(field.fov_id, field.cells, taxonomy) for field in fields]
     write_geojson(out / "cells.geojson", collections)
-    for done, ((field, cells), collection) in enumerate(zip(fields, collections, strict=True), start=1):
+    failed: dict[str, list[Failure]] = {}
+    for done, (field, collection) in enumerate(zip(fields, collections, strict=True), start=1):
         note = ""
         try:
-            image = read(field) if read else read_image(field.path)
+            _write_overlay(field, read or read_field, taxonomy, out / "overlays")
         except ReadError as error:
             note = str(error)
-        else:
-            picture = draw_overlay(image, cells, taxonomy)
-            encoded = cv2.imencode(".png", picture[..., ::-1])[1]
-            write_bytes(within(out / "overlays", f"{field.fov_id}.png"), encoded.tobytes())
+            path = field.image.path if field.image else Path(field.fov_id)
+            failed.setdefault(field.slide, []).append(Failure(path, note))
         if len(fields) > 1:
             write_geojson(within(out / "geojson", f"{field.fov_id}.geojson"), [collection])
         yield Progress("drawing overlays", done, len(fields), note)
-    return out
+    if failed:
+        _write_json(_with_failures(analysis, failed), out)
+    return Written(out, tuple(chain.from_iterable(failed.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A field in the results; without an image where it is none of its slide's any more."""
+
+    slide: str
+    fov_id: str
+    image: FieldOfView | None
+    cells: tuple[Cell, ...]
+
+
+def _listed(analysis: Analysis) -> list[_Listed]:
+    listed = []
+    for slide in analysis.slides:
+        images = {field.fov_id: field for field in slide.slide.fields}
+        listed += [
+            _Listed(slide.slide.name, fov_id, images.get(fov_id), slide.table.of_field(fov_id))
+            for fov_id in slide.listed_fields
+        ]
+    return listed
+
+
+def _write_json(analysis: Analysis, out: Path) -> None:
+    text = json.dumps(differential_json(analysis), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(out / "differential.json", f"{text}\n")
+
+
+def _with_failures(analysis: Analysis, failed: Mapping[str, Sequence[Failure]]) -> Analysis:
+    """The analysis with more failures, by slide; of a file that failed before, the new reason is told."""
+    slides = []
+    for slide in analysis.slides:
+        failures = {failure.path: failure for failure in (*slide.failures, *failed.get(slide.slide.name, ()))}
+        slides.append(replace(slide, failures=tuple(failures.values())))
+    return replace(analysis, slides=tuple(slides))
+
+
+def _write_overlay(
+    field: _Listed,
+    read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+    taxonomy: Taxonomy,
+    folder: Path,
+) -> None:
+    """Write the overlay of a field; where its image cannot be read, that of an earlier run is deleted."""
+    path = within(folder, f"{field.fov_id}.png")
+    try:
+        if field.image is None:
+            raise ReadError(f"{field.fov_id}: the slide has no such image any more; put it back.")
+        image = read(field.image)
+    except ReadError:
+        path.unlink(missing_ok=True)
+        raise
+    picture = draw_overlay(image, field.cells, taxonomy)
+    encoded = cv2.imencode(".png", picture[..., ::-1])[1]
+    write_bytes(path, encoded.tobytes())
 
 
 def draw_overlay(
     image: npt.NDArray[np.uint8], cells: Iterable[Cell], taxonomy: Taxonomy
 ) -> npt.NDArray[np.uint8]:
-    """A copy of a field with its cells outlined in the colour of their label.
+    """A copy of a field with its cells outlined in the colour of the class that they count as.
 
     Parameters
     ----------
@@ -210,8 +292,12 @@ def draw_overlay(
     return picture
 
 
+def _counted_as(cell: Cell, taxonomy: Taxonomy) -> str:
+    return taxonomy.class_of(cell.label) or cell.label
+
+
 def _rgb(cell: Cell, taxonomy: Taxonomy) -> tuple[int, ...]:
-    color = taxonomy.colors.get(cell.label, "#ffffff")
+    color = taxonomy.colors.get(_counted_as(cell, taxonomy), "#ffffff")
     return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
@@ -219,7 +305,7 @@ def _write_label(
     picture: npt.NDArray[np.uint8], cell: Cell, taxonomy: Taxonomy, size: float, thick: int
 ) -> None:
     """Short name and confidence on a dark plate above the cell, inside the field."""
-    text = taxonomy.shorts.get(cell.label, "?")
+    text = taxonomy.shorts.get(_counted_as(cell, taxonomy), "?")
     if cell.prediction:
         text += f" {cell.prediction.confidence:.2f}"
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)

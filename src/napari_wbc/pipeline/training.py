@@ -17,7 +17,7 @@ from napari_wbc.pipeline.evaluate import relabelled, sided_steps
 from napari_wbc.storage.atomic import make_folder
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
+from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set_steps
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
 from napari_wbc.train.engine import Recipe, Trained, train_classifier
 from napari_wbc.train.fields import read_fields
@@ -59,6 +59,7 @@ def train_steps(
     make_folder(Path(out))
     cells = yield from _seen_steps(paths)
     kept, left_out = relabelled(cells, taxonomy)
+    _check_sides(kept)
     empty = [name for name in taxonomy.names if not any(c.label == name and c.split == "train" for c in kept)]
     said = [f"Left out, no class of the taxonomy: {n} {label}." for label, n in left_out.items()]
     said += [f"No training cell: {', '.join(empty)}."] if empty else []
@@ -95,14 +96,25 @@ def train_detector_steps(
     device = resolve_device(device)
     make_folder(Path(out))
     cells = yield from _seen_steps(paths)
+    _check_sides(cells)
     data = yield from read_fields(cells, plan.classes, plan.preset)
     return (yield from train_detector(data, plan, out, device=device))
 
 
 def _seen_steps(paths: Sequence[str | Path]) -> Steps[list[LabelledCell]]:
     """The cells that training may look at: of no image that one of the sets holds for testing."""
-    sets, _hashes = yield from sided_steps([read_training_set(path) for path in paths], "reading images")
+    read: list[tuple[LabelledCell, ...]] = []
+    for path in paths:
+        yield Progress("reading labels", 0, 0)
+        read.append((yield from read_training_set_steps(path)))
+    sets, _hashes = yield from sided_steps(read, "reading images")
     return [cell for one in sets for cell in one if cell.split != "test"]
+
+
+def _check_sides(cells: Sequence[LabelledCell]) -> None:
+    """Refuse sets that training would refuse, before their images are read."""
+    if not {"train", "val"} <= {cell.split for cell in cells}:
+        raise WbcError("Training needs cells in the splits train and val; add them to the training set.")
 
 
 def planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:

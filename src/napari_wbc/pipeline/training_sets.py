@@ -1,4 +1,4 @@
-"""Reviewed projects become training sets."""
+"""Reviewed projects become training sets, and each of their slides is there to learn, to check or to test."""
 
 from __future__ import annotations
 
@@ -6,29 +6,50 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from napari_wbc import __version__
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
-from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
-from napari_wbc.model.taxonomy import NOT_CLASSED, Taxonomy
+from napari_wbc.model.taxonomy import NOT_CLASSED, Place, Taxonomy
 from napari_wbc.model.training_set import BY_SLIDE, SPLITS, LabelledField, farthest, split_of, splits_told
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import partly_labelled, splits_of
 from napari_wbc.storage.atomic import sha256_of
-from napari_wbc.storage.formats.manifest import read_manifest
+from napari_wbc.storage.formats.manifest import MANIFEST, ListedField, listed_fields, read_manifest_steps
 from napari_wbc.storage.guard import image_size
-from napari_wbc.storage.rounds import CROPS, newest_round, read_set, write_round_steps
+from napari_wbc.storage.rounds import CROPS, newest_round, read_set_steps, rounds_of, write_round_steps
 from napari_wbc.storage.workspace import open_workspace
-from napari_wbc.weights.card import RESEARCH_USE
+from napari_wbc.train.dataset import LabelledCell, read_training_set_steps
+from napari_wbc.weights.card import RESEARCH_USE, training_images
+from napari_wbc.weights.library import Library
 
-__all__ = ["ExportedSet", "export_set_steps"]
+__all__ = [
+    "FEWEST",
+    "ExportedSet",
+    "SetSlide",
+    "SetSummary",
+    "counted",
+    "export_set_steps",
+    "move_slide_steps",
+    "ready_steps",
+    "ready_to_learn",
+    "set_summary",
+]
+
+FEWEST = 10
+"""Labelled cells from which training goes on."""
+LEARNT = SPLITS[0]
+"""The side that is learnt."""
+MEANT = {"train": "to learn", "val": "to check", "test": "to test"}
+"""What the sides are for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +80,174 @@ class ExportedSet:
     failures: tuple[Failure, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SetSlide:
+    """A slide of a training set.
+
+    Parameters
+    ----------
+    name : str
+        Empty for fields of which the slide is not known.
+    split : str
+    cells : int
+        That are labelled.
+    """
+
+    name: str
+    split: str
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetSummary:
+    """What the newest round of a training set holds.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Of the round; None where there is no set yet, or it is another program's.
+    slides : tuple of SetSlide
+        That have labelled cells, in order.
+    cells : mapping of str to int
+        Labelled cells by split; an image may keep another side than its slide has.
+    """
+
+    folder: Path | None = None
+    slides: tuple[SetSlide, ...] = ()
+    cells: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+
+    @property
+    def told(self) -> str:
+        """One line that says so.
+
+        Examples
+        --------
+        >>> slides = SetSlide("a", "train", 20), SetSlide("b", "test", 1)
+        >>> SetSummary(Path(), slides, {"train": 20, "val": 0, "test": 1}).told
+        '21 cells of 2 slides: 20 to learn, 0 to check, 1 to test'
+        """
+        n = sum(self.cells.values())
+        sides = ", ".join(f"{self.cells[split]} {meant}" for split, meant in MEANT.items())
+        return f"{counted(n, 'cell')} of {counted(len(self.slides), 'slide')}: {sides}"
+
+
+def counted(n: int, what: str) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "cell"), counted(20, "cell")
+    ('1 cell', '20 cells')
+    """
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def set_summary(folder: str | Path) -> SetSummary:
+    """What a training set holds, by the manifest of its newest round alone.
+
+    Raises
+    ------
+    WbcError
+        If that is damaged.
+    """
+    newest = newest_round(Path(folder))
+    if newest is None or not (newest / MANIFEST).is_file():
+        return SetSummary()
+    fields, made = listed_fields(newest)
+    sides = splits_told(made.get("slides"))
+    cells, splits = Counter[str](), dict[str, str]()
+    for one in fields:
+        cells[one.slide] += one.cells
+        splits[one.slide] = farthest(one.split, splits.get(one.slide, ""))
+    return SetSummary(
+        newest,
+        tuple(
+            SetSlide(name, sides.get(name, splits[name]), cells[name])
+            for name in sorted(cells)
+            if cells[name]
+        ),
+        {split: sum(one.cells for one in fields if one.split == split) for split in SPLITS},
+    )
+
+
+def ready_to_learn(sets: Sequence[str | Path], *, detector: bool = False) -> str:
+    """:func:`ready_steps`, at once."""
+    return run(ready_steps(sets, detector=detector))
+
+
+def ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> Steps[str]:
+    """Say why a model cannot learn from training sets; no image is looked at.
+
+    Parameters
+    ----------
+    sets : sequence of path
+    detector : bool
+        Whether it is a detector, which learns from fields of which every cell was reviewed.
+
+    Returns
+    -------
+    str
+        One sentence; empty where it can.
+
+    Raises
+    ------
+    WbcError
+        If one cannot be read.
+    """
+    fields: list[ListedField] = []
+    for path in map(Path, sets):
+        if not path.exists():
+            return f"{path}: no such file or folder; check the path, or add reviewed cells first."
+        yield Progress("reading labels", 0, 0)
+        root = newest_round(path) or path
+        if (root / MANIFEST).is_file():
+            fields += listed_fields(root)[0]
+        else:
+            fields += _as_listed((yield from read_training_set_steps(path)))
+    return _lacking(fields, "this set" if len(sets) == 1 else "these sets", detector=detector)
+
+
+def _lacking(fields: Sequence[ListedField], those: str, *, detector: bool) -> str:
+    """Why a model cannot learn from the fields of sets; empty where it can."""
+    cells = {split: sum(one.cells for one in fields if one.split == split) for split in SPLITS}
+    if not any(cells.values()):
+        return f"No cell of {those} is labelled; label cells, and add them first."
+    if not cells[LEARNT]:
+        return f"No slide of {those} is there to learn from: {_all_kept(cells)}. Move a slide to train."
+    whole = [one.split for one in fields if one.complete and one.cells and one.split != "test"]
+    if detector and len(whole) < 2:
+        return "A detector learns from fields of which every cell was reviewed; review two or more."
+    if detector and LEARNT not in whole:
+        return f"No field to learn from is reviewed as a whole in {those}; review one of a slide in train."
+    n = cells[LEARNT] + cells["val"]
+    if n >= FEWEST:
+        return ""
+    test = f" beside {cells['test']} that are kept for testing" if cells["test"] else ""
+    return f"Fine-tuning needs {FEWEST} labelled cells or more, and there are {n}{test}; label more."
+
+
+def _all_kept(cells: Mapping[str, int]) -> str:
+    """For what the cells are kept that are not there to learn from."""
+    kept = {"for validation": cells["val"], "for testing": cells["test"]}
+    parts = [(n, what) for what, n in kept.items() if n]
+    if len(parts) == 1:
+        ((n, what),) = parts
+        return f"{f'all {n} cells are' if n > 1 else 'its only cell is'} kept {what}"
+    (val, check), (test, final) = parts
+    return f"{counted(val, 'cell')} {'is' if val == 1 else 'are'} kept {check} and {test} {final}"
+
+
+def _as_listed(cells: Iterable[LabelledCell]) -> list[ListedField]:
+    """Fields of labelled cells as a manifest would list them; a label of nothing is none of a cell."""
+    found: dict[tuple[Path, str, str, bool], int] = {}
+    for cell in cells:
+        key = cell.path, cell.split, cell.slide, cell.complete
+        found[key] = found.get(key, 0) + bool(cell.label)
+    return [
+        ListedField(slide, split, "", complete, n) for (_path, split, slide, complete), n in found.items()
+    ]
+
+
 def export_set_steps(
     projects: Sequence[str | Path],
     out: str | Path,
@@ -86,9 +275,9 @@ def export_set_steps(
     slides : sequence of str
         Names of the slides to take; all where there are none.
     split : str
-        ``by-slide``: found from its name, so that it is the same in every round. Or ``train``, ``val``
-        or ``test`` for all slides that the set has not yet. A slide that was imported from a set with splits
-        keeps its own in either case.
+        ``by-slide``: found from its name, so that it is the same in every round; only where the set has
+        nothing to learn from yet, its first slide is. Or ``train``, ``val`` or ``test`` for all slides that
+        the set has not yet. A slide that was imported from a set with splits keeps its own in either case.
     reviewed : bool
         Only cells that a person labelled; else the model's labels too.
 
@@ -107,42 +296,25 @@ def export_set_steps(
     if not projects:
         raise WbcError("No project given; name at least one project file.")
     out = Path(out)
-    before, sides, images = _before(out, written_as)
-    found: dict[str, LabelledField] = {}
-    failures: list[Failure] = []
-    left_out: Counter[str] = Counter()
-    taken: set[tuple[str, str]] = set()
-    classes: list[str] = []
-    opened = [_opened(project, slides, reading) for project in projects]
+    before = yield from _before_steps(out, written_as)
+    opened: list[_Opened] = []
+    for project in projects:
+        yield Progress("reading projects", len(opened), len(projects))
+        opened.append(_opened(project, slides, reading))
     _check_named("slide", slides, [name for one in opened for name in one.slides])
-    imported: dict[str, str] = {}
-    for one in opened:
-        imported |= {name: farthest(side, imported.get(name, "")) for name, side in one.imported.items()}
     _check_named("reading", [reading] if reading else [], [name for one in opened for name in one.readings])
-    for one in opened:
-        classes += [name for name in one.taxonomy.names if name not in classes]
-        for slide, table, facts in one.tables:
-            usual = split_of(slide.name) if split == BY_SLIDE else split
-            side = farthest(sides.get(slide.name, ""), imported.get(slide.name, "")) or usual
-            sides[slide.name] = side
-            known = {fov: sha256 for fov, (_size, _time, sha256) in facts.items()}
-            taken |= {(slide.name, field.fov_id) for field in slide.fields}
-            steps = _fields_steps(slide, table, known, side, one, reviewed=reviewed, left_out=left_out)
-            for field, failure in (yield from steps):
-                if failure:
-                    failures.append(failure)
-                    taken -= {(slide.name, f.fov_id) for f in slide.fields if f.path == failure.path}
-                elif field:
-                    left_out["fields whose image comes again, with later labels"] += field.sha256 in found
-                    found[field.sha256] = _sided(field, images, found)
+    taken = yield from _taken_steps(opened, reviewed=reviewed)
+    sides = _sides(before, opened, taken.fields, split)
+    fresh = _sided(taken.fields, sides, before.images)
+    taken.left_out["fields whose image comes again, with later labels"] = len(taken.fields) - len(fresh)
     # Labels that were taken back leave the set: a field of the projects stays only where it cannot be read.
-    stay = [f for f in before if f.sha256 not in found and (f.slide, f.fov_id) not in taken]
-    if not (found or (stay and len(stay) < len(before))):
+    stay = [f for f in before.fields if f.sha256 not in fresh and (f.slide, f.fov_id) not in taken.places]
+    if not (fresh or (stay and len(stay) < len(before.fields))):
         raise WbcError(
             "No reviewed cell in these projects; label cells first, or export the model's labels too."
         )
-    fields = _named(_by_one_id((*stay, *found.values())))
-    gone = images.keys() - {field.sha256 for field in fields}
+    fields = _named(_by_one_id((*stay, *fresh.values())))
+    taxonomies = [one.taxonomy for one in opened]
     made = {
         "program": f"napari-wbc {__version__}",
         "when": now(),
@@ -150,49 +322,246 @@ def export_set_steps(
         "reading": reading,
         "reviewed_only": reviewed,
         "slides": sides,
-        "gone": {sha256: images[sha256] for sha256 in sorted(gone)},
+        "moved": before.moved,
+        "gone": before.gone(fields),
+        "places": {**before.places, **_places(taxonomies)},
         "use": RESEARCH_USE,
     }
+    there = {cell.label for field in stay for cell in field.cells}
+    classes = dict.fromkeys(
+        (*(name for one in taxonomies for name in one.names), *(c for c in before.classes if c in there))
+    )
     folder = yield from write_round_steps(
-        out, fields, classes, written_as=written_as, made=made, pixels=lambda field: read_image(field.path)
+        out,
+        fields,
+        tuple(classes),
+        written_as=written_as,
+        made=made,
+        pixels=lambda field: read_image(field.path),
     )
     return ExportedSet(
         folder,
         len(fields),
         Counter((field.split, cell.label) for field in fields for cell in field.cells),
-        *_changes(before, fields),
-        tuple(f"{n} {what}" for what, n in left_out.items() if n),
-        tuple(failures),
+        *_changes(before.fields, fields),
+        tuple(f"{n} {what}" for what, n in taken.left_out.items() if n),
+        tuple(taken.failures),
     )
 
 
-def _before(out: Path, written_as: str) -> tuple[tuple[LabelledField, ...], dict[str, str], dict[str, str]]:
-    """Fields of the round before, as another tool may have changed them, and the sides of slides and images.
+def move_slide_steps(
+    folder: str | Path, slide: str, split: str, *, models: Library | None = None
+) -> Steps[ExportedSet]:
+    """Write a round in which a slide is on another side, with all its images, and stays there.
 
-    What was in an earlier round keeps its side, also while it is out of the set.
+    Parameters
+    ----------
+    folder : str or Path
+        Of the set.
+    slide : str
+        Its name.
+    split : str
+        ``train``, ``val`` or ``test``.
+    models : Library, optional
+        Whose models must not have been trained or chosen on the slide, as far as their cards tell; the
+        person's own where None.
+
+    Returns
+    -------
+    ExportedSet
+
+    Raises
+    ------
+    WbcError
+        If the set has no such slide, it is on that side already, a model was trained on it, or the round
+        cannot be written; the set is then as it was.
     """
+    folder = Path(folder)
+    if split not in SPLITS:
+        raise WbcError(f"No split {split!r}; choose {', '.join(SPLITS)}.")
+    summary = set_summary(folder)
+    if summary.folder is None:
+        raise WbcError(f"{folder}: no training set that napari-wbc wrote; add reviewed cells first.")
+    names = [one.name for one in summary.slides if one.name]
+    if slide not in names:
+        raise WbcError(f"{folder}: no slide {slide!r} in this set; it has: {', '.join(names) or 'none'}.")
+    images = yield from _images_of_steps(folder, slide)
+    for model in (models or Library()).models():
+        yield Progress("looking for models that know the slide", 0, 0)
+        if model.card and images & training_images(model.card):
+            raise WbcError(
+                f"{slide} stays where it is, since {model.name} was trained on it; "
+                "move a slide that no model has used."
+            )
+    _, made = listed_fields(summary.folder)
+    written_as = str(made.get("written_as", "wbc"))
+    before = yield from _before_steps(folder, written_as)
+    if {one.split for one in before.fields if one.slide == slide} == {split} == {before.sides.get(slide)}:
+        raise WbcError(f"{slide} is in {split} already; choose another side for it.")
+    fields = [replace(one, split=split) if one.slide == slide else one for one in before.fields]
+    gone = {sha256: split if sha256 in images else side for sha256, side in before.gone(fields).items()}
+    new = yield from write_round_steps(
+        folder,
+        fields,
+        before.classes,
+        written_as=written_as,
+        made={
+            **before.made,
+            "program": f"napari-wbc {__version__}",
+            "when": now(),
+            "slides": {**before.sides, slide: split},
+            "moved": {**before.moved, slide: split},
+            "gone": gone,
+        },
+        pixels=lambda one: read_image(one.path),
+    )
+    cells = Counter((one.split, cell.label) for one in fields for cell in one.cells)
+    return ExportedSet(new, len(fields), cells)
+
+
+def _images_of_steps(folder: Path, slide: str) -> Steps[frozenset[str]]:
+    """sha256 of the images that a slide has or had in any round of a set."""
+    images: set[str] = set()
+    rounds = rounds_of(folder)
+    for done, one in enumerate(rounds, start=1):
+        yield Progress("reading labels", done, len(rounds))
+        if (one / MANIFEST).is_file():  # an old round may have been deleted in part
+            images |= {listed.sha256 for listed in listed_fields(one)[0] if listed.slide == slide}
+    return frozenset(images - {""})
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What the projects give a set."""
+
+    fields: list[LabelledField] = field(default_factory=list)
+    """With labelled cells, and on no side yet."""
+    places: set[tuple[str, str]] = field(default_factory=set)
+    """Slide and id of all fields that can be read, with labelled cells or without."""
+    failures: list[Failure] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def _taken_steps(opened: Sequence[_Opened], *, reviewed: bool) -> Steps[_Taken]:
+    """Look at the fields of all slides."""
+    taken = _Taken()
+    for project in opened:
+        for slide, table, facts in project.tables:
+            known = {fov: sha256 for fov, (_size, _time, sha256) in facts.items()}
+            for done, here in enumerate(slide.fields, start=1):
+                yield Progress("reading projects", done, len(slide.fields))
+                taken.places.add((slide.name, here.fov_id))
+                cells, complete = _cells_of(here, table, project, reviewed=reviewed, left_out=taken.left_out)
+                if not cells:
+                    continue
+                labelled = _labelled(slide, here, cells, known.get(here.fov_id), complete=complete)
+                if isinstance(labelled, Failure):
+                    taken.failures.append(labelled)
+                    taken.places.remove((slide.name, here.fov_id))
+                else:
+                    taken.fields.append(labelled)
+    return taken
+
+
+def _sides(
+    before: _Before, opened: Sequence[_Opened], fields: Sequence[LabelledField], split: str
+) -> dict[str, str]:
+    """The side of each slide that the set had or has.
+
+    Where nothing is there to learn from, the first of the new slides is, whatever its name says.
+    """
+    imported: dict[str, str] = {}
+    for one in opened:
+        imported |= {name: farthest(side, imported.get(name, "")) for name, side in one.imported.items()}
+    sides, fresh = dict(before.sides), list[str]()
+    for name in dict.fromkeys(one.slide for one in fields):
+        told = before.moved.get(name) or farthest(before.sides.get(name, ""), imported.get(name, ""))
+        sides[name] = told or (split_of(name) if split == BY_SLIDE else split)
+        fresh += [] if told else [name]
+    there = {one.split for one in (*before.fields, *_sided(fields, sides, before.images).values())}
+    if split == BY_SLIDE and LEARNT not in there:
+        sides |= dict.fromkeys(fresh[:1], LEARNT)
+    return sides
+
+
+def _sided(
+    fields: Iterable[LabelledField], sides: Mapping[str, str], images: Mapping[str, str]
+) -> dict[str, LabelledField]:
+    """The fields by their image, the later ones in place of earlier ones.
+
+    Each is on the side that its image had before, or else on that of the slide of any of these that is
+    farthest from train.
+    """
+    found: dict[str, LabelledField] = {}
+    for one in fields:
+        twin = found.get(one.sha256)
+        side = images.get(one.sha256) or farthest(sides[one.slide], twin.split if twin else "")
+        found[one.sha256] = replace(one, split=side)
+    return found
+
+
+def _places(taxonomies: Iterable[Taxonomy]) -> dict[str, str]:
+    """Where classes stand that are not among the leukocytes of a differential."""
+    classes = [one for taxonomy in taxonomies for one in taxonomy.classes]
+    return {one.name: one.place.value for one in classes if one.place is not Place.LEUKOCYTE}
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The round before, as another tool may have changed it; what was in an earlier round keeps its side."""
+
+    fields: tuple[LabelledField, ...] = ()
+    classes: tuple[str, ...] = ()
+    sides: Mapping[str, str] = field(default_factory=dict)
+    """Of slides, also while they are out of the set."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Sides of images by sha256, also while they are out of the set."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Sides of the slides that a person moved, wherever they came from."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, Any] = field(default_factory=dict)
+
+    def gone(self, fields: Iterable[LabelledField]) -> dict[str, str]:
+        """Sides of the images that are none of some fields'."""
+        left = self.images.keys() - {one.sha256 for one in fields}
+        return {sha256: self.images[sha256] for sha256 in sorted(left)}
+
+
+def _before_steps(out: Path, written_as: str) -> Steps[_Before]:
+    """The round before the one that will be written; nothing where there is none."""
     newest = newest_round(out)
     if newest is None:
-        return (), {}, {}
-    manifest = read_manifest(newest)
+        return _Before()
+    manifest = yield from read_manifest_steps(newest)
     if manifest.made.get("written_as") == CROPS:  # of which the fields are known only from there
         if written_as != CROPS:
             raise WbcError(
                 f"{newest}: this set holds crops and no fields; choose another folder, or {CROPS}."
             )
-        fields = manifest.fields
+        fields, classes = manifest.fields, manifest.classes
     else:
-        fields = read_set(newest).fields
-    sides, images = (splits_told(manifest.made.get(key)) for key in ("slides", "gone"))
+        content = yield from read_set_steps(newest)
+        fields, classes = content.fields, content.classes
+    sides, images, own = (splits_told(manifest.made.get(key)) for key in ("slides", "gone", "moved"))
     written = {field.name: field.split for field in manifest.fields}
     moved = {field.slide for field in fields if written.get(field.name) not in (None, field.split)}
     found: dict[str, str] = {}
-    for field in fields:
-        found[field.slide] = farthest(field.split, found.get(field.slide, ""))
-        images[field.sha256] = field.split
+    for one in fields:
+        found[one.slide] = farthest(one.split, found.get(one.slide, ""))
+        images[one.sha256] = one.split
     # An image that keeps its side does not take its slide along, unless somebody put it elsewhere.
     sides |= {slide: side for slide, side in found.items() if slide not in sides or slide in moved}
-    return fields, sides, images
+    told = manifest.made.get("places")
+    places = {str(name): str(place) for name, place in told.items()} if isinstance(told, dict) else {}
+    return _Before(
+        fields,
+        classes,
+        sides,
+        images,
+        {slide: side for slide, side in own.items() if slide not in moved},
+        places,
+        manifest.made,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,26 +596,17 @@ def _opened(project: str | Path, slides: Sequence[str], reading: str) -> _Opened
         workspace.close()
 
 
-def _sided(
-    field: LabelledField, before: Mapping[str, str], found: Mapping[str, LabelledField]
-) -> LabelledField:
-    """The field on the side of its image: in the round before, or else that farthest from train here."""
-    twin = found.get(field.sha256)
-    side = before.get(field.sha256) or farthest(field.split, twin.split if twin else "")
-    return replace(field, split=side)
-
-
 def _by_one_id(fields: Iterable[LabelledField]) -> list[LabelledField]:
     """The fields; a cell whose id another field has already, as crops of one project may, gets its own."""
     taken: set[str] = set()
     found: list[LabelledField] = []
-    for field in fields:
+    for one in fields:
         cells = tuple(
-            replace(cell, cell_id=f"{cell.cell_id}-{field.sha256[:8]}") if cell.cell_id in taken else cell
-            for cell in field.cells
+            replace(cell, cell_id=f"{cell.cell_id}-{one.sha256[:8]}") if cell.cell_id in taken else cell
+            for cell in one.cells
         )
         taken |= {cell.cell_id for cell in cells}
-        found.append(replace(field, cells=cells))
+        found.append(replace(one, cells=cells))
     return found
 
 
@@ -257,60 +617,36 @@ def _check_named(what: str, wanted: Sequence[str], there: Sequence[str]) -> None
         raise WbcError(f"No {what} {', '.join(unknown)} in these projects; they have: {known}.")
 
 
-def _fields_steps(
-    slide: Slide,
-    table: CellTable,
-    known: dict[str, str | None],
-    side: str,
-    project: _Opened,
-    *,
-    reviewed: bool,
-    left_out: Counter[str],
-) -> Steps[list[tuple[LabelledField | None, Failure | None]]]:
-    """The fields of one slide that have cells for the set."""
+def _cells_of(
+    here: FieldOfView, table: CellTable, project: _Opened, *, reviewed: bool, left_out: Counter[str]
+) -> tuple[tuple[Cell, ...], bool]:
+    """The cells of a field that the set gets, and whether all of the field's are among them."""
     taxonomy = project.taxonomy
-    found: list[tuple[LabelledField | None, Failure | None]] = []
-    for done, field in enumerate(slide.fields, start=1):
-        yield Progress("reading projects", done, len(slide.fields), "")
-        every = table.of_field(field.fov_id)
-        cells = [cell for cell in every if cell.annotation is not None or not reviewed]
-        kept = tuple(cell for cell in cells if taxonomy.class_of(cell.label))
-        left_out.update(f"cells labelled {cell.label}" for cell in cells if not taxonomy.class_of(cell.label))
-        if len(cells) < len(every):
-            left_out["cells that nobody reviewed"] += len(every) - len(cells)
-        if not kept:
-            continue
-        sure = [cell for cell in cells if taxonomy.class_of(cell.label) or cell.label == NOT_CLASSED]
-        complete = len(sure) == len(every) and field.fov_id not in project.partly
-        found.append(_labelled(slide, field, kept, known.get(field.fov_id), side, complete=complete))
-    return found
+    every = table.of_field(here.fov_id)
+    cells = [cell for cell in every if cell.annotation is not None or not reviewed]
+    kept = tuple(cell for cell in cells if taxonomy.class_of(cell.label))
+    left_out.update(f"cells labelled {cell.label}" for cell in cells if not taxonomy.class_of(cell.label))
+    if len(cells) < len(every):
+        left_out["cells that nobody reviewed"] += len(every) - len(cells)
+    sure = [cell for cell in cells if taxonomy.class_of(cell.label) or cell.label == NOT_CLASSED]
+    return kept, len(sure) == len(every) and here.fov_id not in project.partly
 
 
 def _labelled(
-    slide: Slide, field: FieldOfView, cells: tuple[Cell, ...], known: str | None, side: str, *, complete: bool
-) -> tuple[LabelledField | None, Failure | None]:
+    slide: Slide, here: FieldOfView, cells: tuple[Cell, ...], known: str | None, *, complete: bool
+) -> LabelledField | Failure:
+    """A field with its cells, on no side yet, or why it cannot be taken."""
     try:
-        height, width = image_size(field.path)
-        sha256 = sha256_of(field.path)
+        height, width = image_size(here.path)
+        sha256 = sha256_of(here.path)
     except (ReadError, OSError) as error:
-        return None, Failure(field.path, str(error))
+        return Failure(here.path, str(error))
     if known not in (None, sha256):
-        text = f"{field.path}: not the image that was reviewed any more; put that back, then export again."
-        return None, Failure(field.path, text)
-    return (
-        LabelledField(
-            _plain(f"{slide.name}__{field.path.name}"),
-            field.path,
-            height,
-            width,
-            side,
-            cells,
-            slide.name,
-            field.fov_id,
-            sha256,
-            complete,
-        ),
-        None,
+        text = f"{here.path}: not the image that was reviewed any more; put that back, then export again."
+        return Failure(here.path, text)
+    name = _plain(f"{slide.name}__{here.path.name}")
+    return LabelledField(
+        name, here.path, height, width, LEARNT, cells, slide.name, here.fov_id, sha256, complete
     )
 
 
@@ -331,13 +667,13 @@ def _named(fields: Iterable[LabelledField]) -> tuple[LabelledField, ...]:
     """The fields in order, each with a stem of its own, whatever the case of letters."""
     taken: set[str] = set()
     named: list[LabelledField] = []
-    for field in sorted(fields, key=lambda one: (one.slide, one.fov_id)):
-        name, stem = field.name, Path(field.name).stem
+    for one in sorted(fields, key=lambda one: (one.slide, one.fov_id)):
+        name, stem = one.name, Path(one.name).stem
         if stem.casefold() in taken:
-            stem = f"{stem}-{hashlib.sha256((field.sha256 + field.fov_id).encode()).hexdigest()[:8]}"
+            stem = f"{stem}-{hashlib.sha256((one.sha256 + one.fov_id).encode()).hexdigest()[:8]}"
             name = f"{stem}{Path(name).suffix}"
         taken.add(stem.casefold())
-        named.append(replace(field, name=name))
+        named.append(replace(one, name=name))
     return tuple(named)
 
 

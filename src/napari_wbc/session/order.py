@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from napari_wbc.model.taxonomy import Taxonomy
 
 __all__ = [
     "EVERY_CELL",
+    "FIRST",
     "RANKED",
+    "SAMPLES",
     "Filter",
     "Order",
     "by_certainty",
@@ -41,12 +44,26 @@ class Order(StrEnum):
     """By label in the order of the taxonomy, least certain first within a label."""
     FIELD_BY_FIELD = "field by field"
     """By field in the order of the table."""
+    RANDOM = "random"
+    """By chance, the same each time: the first cells are a random sample of the slide."""
     MOST_GAIN = "most gain"
     """By what a label would teach the model, as :mod:`napari_wbc.pipeline.choose` ranks the cells; cells
     without a rank after these, least certain first."""
     DOUBTED = "doubted labels"
     """Only cells whose label :mod:`napari_wbc.pipeline.choose` doubts, the most doubted first."""
 
+
+SAMPLES = (Order.FIELD_BY_FIELD, Order.RANDOM)
+"""Orders that do not choose by what the cells are, so that the first cells stand for all."""
+FIRST = {
+    Order.LEAST_CERTAIN: "hardest first",
+    Order.MOST_UNLIKE: "most unlike first",
+    Order.DISAGREEMENTS: "disagreements only",
+    Order.CLASS_BY_CLASS: "class by class",
+    Order.MOST_GAIN: "most gain first",
+    Order.DOUBTED: "doubted labels only",
+}
+"""Of each order that chooses: how, in words."""
 
 RANKED = (Order.MOST_GAIN, Order.DOUBTED)
 """Orders that need ranks, which take a while to find."""
@@ -140,13 +157,13 @@ def _key(
     order: Order, table: CellTable, taxonomy: Taxonomy, ranks: Mapping[str, int]
 ) -> Callable[[Cell], tuple[float, ...]]:
     """What to sort cells by."""
+    of_a_cell: dict[Order, Callable[[Cell], tuple[float, ...]]] = {
+        Order.LEAST_CERTAIN: lambda cell: (by_certainty(cell),),
+        Order.MOST_UNLIKE: lambda cell: (by_unlikeness(cell),),
+        Order.DISAGREEMENTS: lambda cell: (-by_certainty(cell),),
+        Order.RANDOM: lambda cell: (_chance(cell.cell_id),),
+    }
     match order:
-        case Order.LEAST_CERTAIN:
-            return lambda cell: (by_certainty(cell),)
-        case Order.MOST_UNLIKE:
-            return lambda cell: (by_unlikeness(cell),)
-        case Order.DISAGREEMENTS:
-            return lambda cell: (-by_certainty(cell),)
         case Order.CLASS_BY_CLASS:
             rank = {label: i for i, label in enumerate(taxonomy.labels)}
             return lambda cell: (rank.get(cell.label, len(rank)), by_certainty(cell))
@@ -155,6 +172,13 @@ def _key(
             return lambda cell: (fields[cell.fov_id],)
         case Order.MOST_GAIN | Order.DOUBTED:
             return lambda cell: (ranks.get(cell.cell_id, math.inf), by_certainty(cell))
+        case _:
+            return of_a_cell[order]
+
+
+def _chance(cell_id: str) -> float:
+    """A number that has nothing to do with the cell, the same each time."""
+    return int.from_bytes(hashlib.sha256(cell_id.encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
 def by_certainty(cell: Cell) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from psygnal import Signal
@@ -21,7 +21,7 @@ from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Place, Taxonomy
-from napari_wbc.session.order import EVERY_CELL, Filter, Order, queue_of
+from napari_wbc.session.order import EVERY_CELL, SAMPLES, Filter, Order, queue_of
 from napari_wbc.session.session import Session
 
 __all__ = ["Progressed", "ReviewQueue"]
@@ -45,7 +45,15 @@ class Progressed:
     widest : float, optional
         Half the width of the widest 95 % confidence interval (Clopper and Pearson, Biometrika 1934)
         of a leukocyte class among the annotated leukocytes, in percentage points, 0 to 50; None where
-        there are none.
+        there are none, or where they are no sample of the slide.
+    order : Order
+        In which the cells are reviewed.
+
+    Notes
+    -----
+    The annotated cells are a sample where they are all cells, or the first in an order that does not choose
+    by what the cells are. Of cells reviewed least certain first, limits that are called 95 % hold the truth
+    in fewer than half of all slides.
     """
 
     reviewed: int
@@ -53,6 +61,7 @@ class Progressed:
     seconds_per_cell: float | None
     classes: Mapping[str, int]
     widest: float | None
+    order: Order = field(default=Order.LEAST_CERTAIN, compare=False)
 
 
 def _widest(counts: Mapping[str, int], taxonomy: Taxonomy) -> float | None:
@@ -97,6 +106,7 @@ class ReviewQueue:
         self._answers: list[tuple[Cell, Annotation]] = []
         self._last: float | None = None
         self._intervals: list[float] = []
+        self._whole: tuple[Order, tuple[str, ...]] = (Order.LEAST_CERTAIN, ())
         session.changed.connect(self._on_changed)
         session.slide_changed.connect(self._on_slide)
 
@@ -258,7 +268,21 @@ class ReviewQueue:
         counts = table.annotated_counts
         ordered = {label: counts[label] for label in (*taxonomy.labels, *counts) if counts[label]}
         seconds = statistics.median(self._intervals) if self._intervals else None
-        return Progressed(sum(counts.values()), len(table), seconds, ordered, _widest(counts, taxonomy))
+        widest = _widest(counts, taxonomy) if self._is_sample(sum(counts.values())) else None
+        return Progressed(sum(counts.values()), len(table), seconds, ordered, widest, self._order)
+
+    def _is_sample(self, reviewed: int) -> bool:
+        """Whether the annotated cells are all, or the first of all in an order that does not choose."""
+        table = self._session.table
+        if reviewed == len(table):
+            return True
+        if self._order not in SAMPLES:
+            return False
+        order, ids = self._whole
+        if order != self._order or len(ids) != len(table) or any(key not in table for key in ids):
+            ids = queue_of(table, self._session.taxonomy, self._order)
+            self._whole = (self._order, ids)
+        return all(table[key].annotation is not None for key in ids[:reviewed])
 
     def _queue(self, order: Order, only: Filter, skipped: tuple[str, ...]) -> None:
         ranks = self._ranks[order][1] if order in self._ranks else None

@@ -83,9 +83,7 @@ def reconcile(
             fresh.append(Cell.new(fov_id, Detection(row.bbox, row.outline, drawn=True)))
             continue
         seen.add(row.cell_id)
-        now = (
-            cell.moved(Detection(row.bbox, row.outline, drawn=True)) if _moved(cell.detection, row) else cell
-        )
+        now = cell.moved(_reshaped(cell.detection, row)) if _moved(cell.detection, row) else cell
         if row.label != cell.label and row.label in taxonomy.labels:
             now = now.annotated(Annotation(row.label, annotator, when))
         if now is not cell:
@@ -94,6 +92,11 @@ def reconcile(
     if not fresh and not gone:
         return table
     return table.without(gone).with_cells(fresh) if gone else table.with_cells(fresh)
+
+
+def _reshaped(detection: Detection, row: ShapeRow) -> Detection:
+    """Where a shape lies now; who located the cell stays."""
+    return Detection(row.bbox, row.outline, drawn=True, located_by=detection.located_by)
 
 
 def _moved(detection: Detection, row: ShapeRow) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,8 @@ class Loaded:
     past: Sequence[StepHead] = ()
     future: Sequence[StepHead] = ()
     last: int = 0
+    changes: Mapping[int, TableDiff] = field(default_factory=dict)
+    """By number, what the steps changed that no project keeps."""
 
 
 def load(slide: Slide, workspace: Workspace, reading: str = "") -> Loaded:
@@ -99,6 +101,8 @@ class Session:
         self.taxonomy = taxonomy
         self.reader = ""
         """Who is at the screen."""
+        self.cause: Cause = "import"
+        """What the newest change came of."""
         self._slide = Slide("", ())
         self._field: FieldOfView | None = None
         self._table = CellTable()
@@ -154,7 +158,7 @@ class Session:
     @property
     def undoable(self) -> str:
         """What :meth:`undo` would take back, empty when there is nothing."""
-        return self._past[-1].what if self._past else ""
+        return next((head.what for head in reversed(self._past) if not head.of), "")
 
     @property
     def redoable(self) -> str:
@@ -184,8 +188,9 @@ class Session:
         """
         self.close()
         self._closed = False
-        old, self._table = self._table, loaded.table
-        self._past, self._future, self._changes = list(loaded.past), list(loaded.future), {}
+        old, self._table, self.cause = self._table, loaded.table, "import"
+        self._past, self._future = list(loaded.past), list(loaded.future)
+        self._changes = dict(loaded.changes)
         self._last = loaded.last
         workspace, self._reading = loaded.workspace, loaded.reading
         self._workspace = workspace
@@ -205,6 +210,19 @@ class Session:
         self._closed = self._closed or self._autosave is not None
         autosave, self._autosave, self._workspace = self._autosave, None, None
         return autosave is None or autosave.close()
+
+    def in_memory(self) -> Loaded | None:
+        """A slide that no project keeps, as it is now, for :meth:`resume`; None if nothing would be lost."""
+        if self._workspace is not None or self._closed or not self._past:
+            return None
+        return Loaded(
+            self._slide,
+            table=self._table,
+            past=tuple(self._past),
+            future=tuple(self._future),
+            last=self._last,
+            changes=dict(self._changes),
+        )
 
     def note(self, key: str, value: Any) -> None:
         """Keep something beside the cells, such as the place in the queue; anything that JSON can say."""
@@ -237,7 +255,7 @@ class Session:
             self._selection = chosen
             self.selection_changed.emit(chosen)
 
-    def commit(self, table: CellTable, what: str, cause: Cause = "human") -> bool:
+    def commit(self, table: CellTable, what: str, cause: Cause = "human", *, follows: bool = False) -> bool:
         """Make a table the current one.
 
         Parameters
@@ -247,6 +265,9 @@ class Session:
             What was done, as undo will name it.
         cause : str
             ``human``, ``model`` or ``import``.
+        follows : bool
+            Whether this comes of the step before, as a prediction comes of a cell that was drawn: undo takes
+            both back at once, and redo does both again.
 
         Returns
         -------
@@ -260,20 +281,30 @@ class Session:
         if why := self._refusal(change):
             self.refused.emit(why)
             return False
-        step = self._step(what, cause, change)
-        self._past.append(StepHead(step.seq, what, cause))
+        step = self._step(what, cause, change, of=self._past[-1].seq if follows and self._past else 0)
+        self._past.append(StepHead(step.seq, what, cause, step.of))
         self._changes[step.seq] = change
         self._changes_of_future_dropped()
         self._become(table, step)
         return True
 
     def undo(self) -> str:
-        """Take the last commit back; returns what it was, empty when there is none."""
-        return self._travel(self._past, self._future, back=True)
+        """Take the last commit back, with what followed of it; returns what it was, empty for none."""
+        what = ""
+        follows = True
+        while follows and self._past:
+            head = self._past[-1]
+            if not (what := self._travel(self._past, self._future, back=True)):
+                break
+            follows = bool(head.of)
+        return what
 
     def redo(self) -> str:
-        """Do again what was taken back; returns what it was, empty when there is none."""
-        return self._travel(self._future, self._past, back=False)
+        """Do again what was taken back, with what followed of it; returns what it was, empty for none."""
+        what = self._travel(self._future, self._past, back=False)
+        while what and self._future and self._future[-1].of:
+            self._travel(self._future, self._past, back=False)
+        return what
 
     @property
     def worked_on(self) -> bool:
@@ -322,6 +353,7 @@ class Session:
 
     def _become(self, table: CellTable, step: Step) -> None:
         old, self._table = self._table, table
+        self.cause = step.cause
         if self._autosave is not None:
             self._autosave.put(step)
         self.changed.emit(old, table)

@@ -8,7 +8,8 @@ from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any
 
-from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.errors import WbcError
+from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 
 __all__ = ["annotation_row", "cell_of", "cell_row", "is_whole", "parts_of", "prediction_row", "with_parts"]
@@ -30,6 +31,7 @@ def cell_row(cell: Cell) -> Row:
         "outline": None if detection.outline is None else json.dumps(detection.outline.vertices),
         "score": detection.score,
         "drawn": int(detection.drawn),
+        "located_by": None if detection.located_by is None else _located_by_text(detection.located_by),
     }
 
 
@@ -72,7 +74,8 @@ def cell_of(row: Mapping[str, Any]) -> Cell:
         )
     if row["a_label"] is not None:
         annotation = Annotation(row["a_label"], row["a_annotator"], row["a_when"])
-    detection = Detection(box, outline, row["score"], bool(row["drawn"]))
+    located_by = None if row["located_by"] is None else _located_by(row["located_by"])
+    detection = Detection(box, outline, row["score"], bool(row["drawn"]), located_by)
     return Cell(row["cell_id"], row["fov_id"], detection, prediction, annotation)
 
 
@@ -104,14 +107,21 @@ def _part(part: Detection | Prediction | Annotation) -> Row:
     if isinstance(part, Detection):
         box = [getattr(part.bbox, edge) for edge in EDGES]
         outline = None if part.outline is None else part.outline.vertices
-        return {"box": box, "outline": outline, "score": part.score, "drawn": part.drawn}
+        parts: Row = {"box": box, "outline": outline, "score": part.score, "drawn": part.drawn}
+        if part.located_by is not None:
+            parts["located_by"] = _located_by_parts(part.located_by)
+        return parts
     found = FOUND if isinstance(part, Prediction) else frozenset()
     return {name: value for name, value in asdict(part).items() if name not in found}
 
 
 def _detection(part: Row) -> Detection:
     outline = None if part["outline"] is None else _outline(part["outline"])
-    return Detection(BBox(*part["box"]), outline, part["score"], part["drawn"])
+    # Files of the first version do not say what located a cell.
+    located_by = part.get("located_by")
+    if located_by is not None:
+        located_by = _located_by(json.dumps(located_by))
+    return Detection(BBox(*part["box"]), outline, part["score"], part["drawn"], located_by)
 
 
 def _prediction(part: Row) -> Prediction:
@@ -127,6 +137,26 @@ _READERS = {"detection": _detection, "prediction": _prediction, "annotation": _a
 
 def _outline(vertices: list[list[float]]) -> Outline:
     return Outline(tuple((row, col) for row, col in vertices))
+
+
+def _located_by_parts(located_by: LocatedBy) -> Row:
+    return {"detector": located_by.detector, "parameters": dict(located_by.parameters)}
+
+
+@lru_cache(maxsize=64)
+def _located_by_text(located_by: LocatedBy) -> str:
+    return json.dumps(_located_by_parts(located_by))
+
+
+@lru_cache(maxsize=64)
+def _located_by(text: str) -> LocatedBy:
+    """What located a cell, the same object for all cells of a run."""
+    match json.loads(text):
+        case {"detector": str(detector), "parameters": dict(parameters)} if all(
+            type(value) in (int, float) for value in parameters.values()
+        ):
+            return LocatedBy(detector, tuple(parameters.items()))
+    raise WbcError(f"{text[:80]!r} does not say what located a cell; export or save the file again.")
 
 
 @lru_cache(maxsize=64)

@@ -6,6 +6,7 @@ name what they were trained on, and an interrupted export leaves the rounds befo
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -22,20 +23,40 @@ from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.geometry import Outline, iou_matrix
 from napari_wbc.model.matching import SAME, counterparts
-from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.training_set import LabelledField
+from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.slide import IMAGE_SUFFIXES
+from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.atomic import make_folder, sha256_of
 from napari_wbc.storage.formats import coco, csv_set, geojson, image_folder, voc, yolo
-from napari_wbc.storage.formats.manifest import MANIFEST, Manifest, check_files, read_manifest, write_manifest
+from napari_wbc.storage.formats.manifest import (
+    MANIFEST,
+    Manifest,
+    check_files_steps,
+    read_manifest,
+    read_manifest_steps,
+    write_manifest_steps,
+)
 from napari_wbc.storage.guard import inside
 
-__all__ = ["CROPS", "FORMATS", "SetContent", "newest_round", "read_set", "write_round_steps"]
+__all__ = [
+    "CROPS",
+    "FORMATS",
+    "SetContent",
+    "fingerprint_steps",
+    "newest_round",
+    "read_set",
+    "read_set_steps",
+    "rounds_of",
+    "write_round_steps",
+]
 
 Pixels = Callable[[LabelledField], npt.NDArray[np.uint8]]
 _ROUND = re.compile(r"round-([1-9]\d{0,5})")
 _PART = ".part"
 CROPS = "image-folder"
 """The format that holds crops and no fields."""
+LABEL_FILES = frozenset({".csv", ".geojson", ".json", ".txt", ".xml", ".yaml", ".yml"})
+"""Suffixes of files that say what the images of a set show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +64,43 @@ class _Format:
     """One format: where it wants an image, its writer and its reader."""
 
     place: Callable[[LabelledField], str]
-    write: Callable[[Path, Sequence[LabelledField], Sequence[str]], None]
-    read: Callable[[Path], tuple[LabelledField, ...]]
+    write: Callable[[Path, Sequence[LabelledField], Sequence[str]], Steps[None]]
+    read: Callable[[Path], Steps[tuple[LabelledField, ...]]]
 
 
-def _nothing(_root: Path, _fields: Sequence[LabelledField], _classes: Sequence[str]) -> None:
+def _nothing(_root: Path, _fields: Sequence[LabelledField], _classes: Sequence[str]) -> Steps[None]:
     """Our own format is the manifest, which every round has."""
+    yield from ()
 
 
-def _with_rle(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
+def _table(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> Steps[None]:
+    yield Progress("writing labels", 0, len(fields))
+    csv_set.write_csv_set(root, fields, classes)
+
+
+def _polygons(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> Steps[None]:
+    yield Progress("writing labels", 0, len(fields))
+    coco.write_coco(root, fields, classes)
+
+
+def _runs(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> Steps[None]:
+    yield Progress("writing labels", 0, len(fields))
     coco.write_coco(root, fields, classes, masks="rle")
 
 
-def _by_manifest(root: Path) -> tuple[LabelledField, ...]:
-    return read_manifest(root).fields
+def _by_manifest(root: Path) -> Steps[tuple[LabelledField, ...]]:
+    return (yield from read_manifest_steps(root)).fields
 
 
 FORMATS: Mapping[str, _Format] = {
     "wbc": _Format(csv_set.image_place, _nothing, _by_manifest),
-    "coco": _Format(coco.image_place, coco.write_coco, coco.read_coco),
-    "coco-rle": _Format(coco.image_place, _with_rle, coco.read_coco),
-    "voc": _Format(voc.image_place, voc.write_voc, voc.read_voc),
-    "yolo": _Format(yolo.image_place, yolo.write_yolo, yolo.read_yolo),
-    "geojson": _Format(geojson.image_place, geojson.write_geojson_set, geojson.read_geojson_set),
-    "csv": _Format(csv_set.image_place, csv_set.write_csv_set, csv_set.read_csv_set),
-    CROPS: _Format(image_folder.image_place, _nothing, image_folder.read_image_folder),
+    "coco": _Format(coco.image_place, _polygons, coco.read_coco_steps),
+    "coco-rle": _Format(coco.image_place, _runs, coco.read_coco_steps),
+    "voc": _Format(voc.image_place, voc.write_voc_steps, voc.read_voc_steps),
+    "yolo": _Format(yolo.image_place, yolo.write_yolo_steps, yolo.read_yolo_steps),
+    "geojson": _Format(geojson.image_place, geojson.write_geojson_set_steps, geojson.read_geojson_set_steps),
+    "csv": _Format(csv_set.image_place, _table, csv_set.read_csv_set_steps),
+    CROPS: _Format(image_folder.image_place, _nothing, image_folder.read_image_folder_steps),
 }
 """By name; ``wbc`` is our own."""
 
@@ -96,14 +129,18 @@ class SetContent:
     made: Mapping[str, Any]
 
 
+def rounds_of(folder: Path) -> tuple[Path, ...]:
+    """The rounds in a folder, the earliest first."""
+    if not folder.is_dir():
+        return ()
+    found = [(m, one) for one in folder.iterdir() if (m := _ROUND.fullmatch(one.name)) and one.is_dir()]
+    return tuple(one for _, one in sorted(found, key=lambda pair: int(pair[0][1])))
+
+
 def newest_round(folder: Path) -> Path | None:
     """The last round in a folder, None where there is none."""
-    if not folder.is_dir():
-        return None
-    rounds = [
-        (int(m[1]), one) for one in folder.iterdir() if (m := _ROUND.fullmatch(one.name)) and one.is_dir()
-    ]
-    return max(rounds)[1] if rounds else None
+    rounds = rounds_of(folder)
+    return rounds[-1] if rounds else None
 
 
 def write_round_steps(
@@ -157,7 +194,7 @@ def write_round_steps(
         number = int(before.name.removeprefix("round-")) + 1 if before else 1
         part.mkdir()
         yield from _fill_steps(part, before, fields, classes, written_as=written_as, made=made, pixels=pixels)
-        _sync(part)
+        yield from _sync_steps(part)
         done = folder / f"round-{number}"
         part.rename(done)
         _sync_one(folder)
@@ -184,10 +221,12 @@ def _fill_steps(
     """All files of a round."""
     kind = FORMATS[written_as]
     if written_as == CROPS:
+        # Of what comes from the round before, the crops alone are in the set, by the side that they had.
+        sides = {} if before is None else {before / side: side for side in SPLITS}
         for done, field in enumerate(fields, start=1):
             yield Progress("cutting crops", done, len(fields))
-            if before is not None and field.path == inside(before, kind.place(field)):
-                _take_crops(before, field, part)  # the field itself is not in the set
+            if before is not None and (side := sides.get(field.path)):
+                _take_crops(before, replace(field, split=side), field, part)
             else:
                 image_folder.write_crops(part, field, pixels(field))
         image_folder.write_table(part, fields)
@@ -198,10 +237,9 @@ def _fill_steps(
             target = part / kind.place(field)
             target.parent.mkdir(parents=True, exist_ok=True)
             _take(known.get(field.sha256), field, target)
-    yield Progress("writing labels", 0, len(fields))
-    kind.write(part, fields, classes)
-    write_manifest(part, fields, classes, place=kind.place, made={**made, "written_as": written_as})
-    yield Progress("writing labels", len(fields), len(fields))
+    yield from kind.write(part, fields, classes)
+    made = {**made, "written_as": written_as}
+    yield from write_manifest_steps(part, fields, classes, place=kind.place, made=made)
 
 
 def _known_images(before: Path | None) -> dict[str, Path]:
@@ -230,10 +268,11 @@ def _take(known: Path | None, field: LabelledField, target: Path) -> None:
         raise ReadError(f"{field.path}: the image cannot be copied ({error.strerror or error}).") from error
 
 
-def _take_crops(before: Path, field: LabelledField, part: Path) -> None:
-    """The crops of a field as the round before has them."""
-    for place in image_folder.crop_places(field):
-        source, target = inside(before, place), part / place
+def _take_crops(before: Path, had: LabelledField, field: LabelledField, part: Path) -> None:
+    """The crops of a field from where the round before had them."""
+    places = zip(image_folder.crop_places(had), image_folder.crop_places(field), strict=True)
+    for old, new in places:
+        source, target = inside(before, old), part / new
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             _link(source, target)
@@ -253,13 +292,14 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _sync(root: Path) -> None:
+def _sync_steps(root: Path) -> Steps[None]:
     """Have the disk hold every file, before the rename tells of them."""
     if os.name != "posix":
         return
     for folder, _, names in os.walk(root):
         for name in names:
             _sync_one(Path(folder, name))
+            yield Progress("writing labels", 0, 0)
         _sync_one(Path(folder))
 
 
@@ -273,6 +313,11 @@ def _sync_one(path: Path) -> None:
 
 
 def read_set(path: Path, written_as: str = "") -> SetContent:
+    """:func:`read_set_steps`, at once."""
+    return run(read_set_steps(path, written_as))
+
+
+def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
     """Read a training set: ours of any format, or somebody else's.
 
     Parameters
@@ -287,43 +332,43 @@ def read_set(path: Path, written_as: str = "") -> SetContent:
     WbcError
         If it is none, or holds what cannot be trusted.
     """
-    root = path if path.is_dir() else path.parent
     if not path.exists():
         raise ReadError(f"{path}: no such file or folder; check the path.")
-    if path.suffix == ".json" and root.name == "annotations":
-        root = root.parent
-    name = root.resolve().name
+    root, name = _root(path), _root(path).resolve().name
     if (newest := newest_round(root)) is not None:
         root = newest
     elif _ROUND.fullmatch(name):
         name = root.resolve().parent.name
-    manifest = _manifest(root)
+    manifest = (yield from read_manifest_steps(root)) if (root / MANIFEST).is_file() else None
     kind = written_as or (
         str(manifest.made.get("written_as", "wbc")) if manifest else _told_format(root, path)
     )
     if kind not in FORMATS:
         raise WbcError(f"{path}: no format {kind!r}; choose one of: {', '.join(FORMATS)}.")
-    if manifest and kind != CROPS and not _changed(root, manifest):
+    if manifest and kind != CROPS and not (yield from _changed_steps(root, manifest)):
         fields = manifest.fields
     else:
-        fields = FORMATS[kind].read(root)
+        fields = yield from FORMATS[kind].read(root)
         fields = _completed(fields, manifest) if manifest else fields
     if not any(field.cells for field in fields):
         raise ReadError(f"{path}: no labelled cell in this set ({kind}); check the path and the format.")
-    labels = sorted({cell.label for field in fields for cell in field.cells})
-    known = [one for one in manifest.classes if one in labels] if manifest else []
-    classes = (*known, *(one for one in labels if one not in known))
+    labels = {cell.label for field in fields for cell in field.cells}
+    ordered = dict.fromkeys((*(manifest.classes if manifest else ()), *sorted(labels)))
+    classes = tuple(label for label in ordered if label in labels)
     return SetContent(name, kind, fields, classes, manifest.made if manifest else {})
 
 
-def _manifest(root: Path) -> Manifest | None:
-    return read_manifest(root) if (root / MANIFEST).is_file() else None
+def _root(path: Path) -> Path:
+    """The folder that holds the set of which a path is told."""
+    root = path if path.is_dir() else path.parent
+    return root.parent if path.suffix == ".json" and root.name == "annotations" else root
 
 
-def _changed(root: Path, manifest: Manifest) -> bool:
+def _changed_steps(root: Path, manifest: Manifest) -> Steps[bool]:
     """Whether another tool changed a set; an image that is missing alone is no change of labels."""
     images = {field.path for field in manifest.fields}
-    return any((root / name) not in images or (root / name).exists() for name in check_files(root, manifest))
+    names = yield from check_files_steps(root, manifest)
+    return any((root / name) not in images or (root / name).exists() for name in names)
 
 
 def _completed(fields: Sequence[LabelledField], manifest: Manifest) -> tuple[LabelledField, ...]:
@@ -389,3 +434,61 @@ def _told_format(root: Path, path: Path) -> str:
         if any(next(root.glob(pattern), None) is not None for pattern in patterns):
             return kind
     return CROPS
+
+
+def fingerprint_steps(path: Path) -> Steps[str]:
+    """What tells a training set as it is now from the same one changed, without reading its images.
+
+    Parameters
+    ----------
+    path : Path
+        Of the set, as :func:`read_set` takes it. Of a CSV file the images are those that it names; else all
+        that lie in the folder.
+
+    Returns
+    -------
+    str
+        Over names and contents of the files that hold labels, and names, sizes and times of images.
+
+    Raises
+    ------
+    WbcError
+        If a file that holds labels cannot be read.
+    """
+    digest = hashlib.sha256()
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    if not path.exists() or (suffix and suffix not in LABEL_FILES):
+        root, files = path.parent, [path]  # no training set, which whoever reads it says
+    elif suffix == ".csv":
+        root, files = path.parent, [path, *csv_set.images_named(path)]
+    else:
+        root = newest_round(_root(path)) or _root(path)
+        files = yield from _files_steps(root)
+    for done, file in enumerate(files, start=1):
+        yield Progress("reading labels", done, len(files))
+        digest.update(f"{os.path.relpath(file, root)}\n{_state(file)}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _files_steps(root: Path) -> Steps[list[Path]]:
+    """Labels and images in a folder and in those below it, in order; hidden ones are no part of a set."""
+    files: list[Path] = []
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        here = (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        files += [file for file in here if file.suffix.lower() in {*LABEL_FILES, *IMAGE_SUFFIXES}]
+        yield Progress("reading labels", 0, 0)
+    return files
+
+
+def _state(file: Path) -> str:
+    """What changes when a file does: its content where it holds labels, else size and time."""
+    try:
+        if file.suffix.lower() in LABEL_FILES:
+            return sha256_of(file)
+        found = file.stat()
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        raise ReadError(f"{file}: cannot be read ({error.strerror or error}); check the path.") from error
+    return f"{found.st_size} {found.st_mtime_ns}"

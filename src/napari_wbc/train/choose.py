@@ -19,11 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import Progress, Steps, run
 
-__all__ = ["fields_of_gain", "most_gain", "uncertainty"]
+__all__ = ["fields_of_gain", "most_gain", "most_gain_steps", "uncertainty"]
 
 AMONG = 50
 """Least certain cells among which the next is looked for."""
+WORK = 2_000_000
+"""Numbers that are compared between two reports of progress; some 20 ms."""
 
 Floats = npt.NDArray[np.floating]
 
@@ -79,17 +82,48 @@ def most_gain(
     >>> most_gain(np.array([[0.9, 0.1], [0.5, 0.5]]), np.eye(2), 1).tolist()
     [1]
     """
+    return run(most_gain_steps(probabilities, features, n, labelled=labelled))
+
+
+def most_gain_steps(
+    probabilities: Floats, features: Floats, n: int, *, labelled: Floats | None = None
+) -> Steps[npt.NDArray[np.int64]]:
+    """:func:`most_gain`, step by step: of tens of thousands of cells it takes many seconds.
+
+    Parameters
+    ----------
+    probabilities, features, n, labelled
+        Of :func:`most_gain`.
+    """
     probabilities, features = np.asarray(probabilities), np.asarray(features)
-    covered = np.zeros((0, features.shape[-1])) if labelled is None else np.asarray(labelled)
-    _check(probabilities, features, covered, n)
-    far = np.full(len(features), np.inf)
-    for row in covered:
-        far = np.minimum(far, _apart(features, row))
-    left = np.argsort(-uncertainty(probabilities), kind="stable").tolist()
+    labelled = np.zeros((0, features.shape[-1])) if labelled is None else np.asarray(labelled)
+    _check(probabilities, features, labelled, n)
+    waiting = np.argsort(-uncertainty(probabilities), kind="stable").tolist()
+    n = min(n, len(waiting))
+    # Features of the cells that have a label, and behind them of those that are chosen.
+    covered = np.concatenate([labelled, np.empty((n, features.shape[1]))]).astype(np.float64)
+    there = len(labelled)
+    # The least certain cells that are left, in their order, and how far each is from those covered: of a
+    # cell this is asked when its turn has come, once for all that are covered by then.
+    asked: list[int] = []
+    far = np.empty(0)
     chosen: list[int] = []
-    while left and len(chosen) < n:
-        chosen.append(left.pop(int(far[left[:AMONG]].argmax())))
-        far = np.minimum(far, _apart(features, features[chosen[-1]]))
+    work = 0
+    for _ in range(n):
+        while len(asked) < AMONG and len(asked) + len(chosen) < len(waiting):
+            cell = waiting[len(asked) + len(chosen)]
+            asked.append(cell)
+            far = np.append(far, _apart(covered[:there], features[cell]).min(initial=np.inf))
+            work += (there + AMONG) * features.shape[1]
+            if work > WORK:
+                yield Progress("choosing cells", len(chosen), n)
+                work = 0
+        best = int(far.argmax())
+        chosen.append(asked.pop(best))
+        covered[there] = features[chosen[-1]]
+        there += 1
+        far = np.minimum(np.delete(far, best), _apart(features[asked], features[chosen[-1]]))
+    yield Progress("choosing cells", n, n)
     return np.array(chosen, np.int64)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,21 @@ from napari_wbc.errors import WbcError
 from napari_wbc.imaging.crop import whole_image_box
 from napari_wbc.imaging.read import IMAGE_SUFFIXES, read_image
 from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import SPLITS
 from napari_wbc.storage.formats.csv_set import SPLIT_NAMES
 from napari_wbc.storage.formats.manifest import MANIFEST
-from napari_wbc.storage.rounds import newest_round, read_set
+from napari_wbc.storage.rounds import newest_round, read_set_steps
 
-__all__ = ["SPLITS", "CropSet", "LabelledCell", "cut_training_crops", "one_cell_box", "read_training_set"]
+__all__ = [
+    "SPLITS",
+    "CropSet",
+    "LabelledCell",
+    "cut_training_crops",
+    "one_cell_box",
+    "read_training_set",
+    "read_training_set_steps",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,9 @@ class LabelledCell:
         Of the cell; empty where it is not known.
     complete : bool
         Whether the set has every cell of the image, so that what is left is background.
+    place : str
+        Where its class stands in a differential (:class:`~napari_wbc.model.taxonomy.Place`), if the set says
+        that it is not among the leukocytes; else empty.
     """
 
     path: Path
@@ -69,6 +79,7 @@ class LabelledCell:
     cell_id: str = ""
     slide: str = ""
     complete: bool = True
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,11 @@ class CropSet:
 
 
 def read_training_set(path: str | Path) -> tuple[LabelledCell, ...]:
+    """:func:`read_training_set_steps`, at once."""
+    return run(read_training_set_steps(path))
+
+
+def read_training_set_steps(path: str | Path) -> Steps[tuple[LabelledCell, ...]]:
     """Read what a training set holds, without its pixels.
 
     Raises
@@ -126,7 +142,7 @@ def read_training_set(path: str | Path) -> tuple[LabelledCell, ...]:
     if path.suffix.lower() == ".csv" and path.is_file():
         cells = _read_manifest(path)
     else:
-        cells = _read_folder(path) or _read_set(path)
+        cells = _read_folder(path) or (yield from _read_set_steps(path))
     if not cells:
         raise WbcError(f"{path}: no labelled cell; expected train/CLASS/image.png or a filled manifest.")
     return cells
@@ -146,11 +162,13 @@ def _read_folder(path: Path) -> tuple[LabelledCell, ...]:
     )
 
 
-def _read_set(path: Path) -> tuple[LabelledCell, ...]:
+def _read_set_steps(path: Path) -> Steps[tuple[LabelledCell, ...]]:
     """The cells of a set that any of the formats reads."""
     if path.suffix.lower() == ".zip":
         raise WbcError(f"{path}: training needs files that stay; unpack it, or import it into a project.")
-    content = read_set(path)
+    content = yield from read_set_steps(path)
+    told = content.made.get("places")
+    places = told if isinstance(told, dict) else {}
     return tuple(
         LabelledCell(
             field.path,
@@ -162,6 +180,7 @@ def _read_set(path: Path) -> tuple[LabelledCell, ...]:
             cell.cell_id,
             field.slide,
             field.complete,
+            str(places.get(cell.label, "")),
         )
         for field in content.fields
         for cell in field.cells
@@ -219,14 +238,23 @@ def one_cell_box(image: npt.NDArray[np.uint8], preset: Preset) -> BBox:
     return whole_image_box(image, preset.factor) if found is None else found.bbox
 
 
+def _by_image(cells: Sequence[LabelledCell]) -> dict[Path, list[int]]:
+    """Places of the cells of each image, wherever in a table they stand, so that it is read once."""
+    rows: dict[Path, list[int]] = {}
+    for row, cell in enumerate(cells):
+        rows.setdefault(cell.path, []).append(row)
+    return rows
+
+
 def cut_training_crops(
     cells: Sequence[LabelledCell], classes: Sequence[str], preset: Preset, *, room: float = 1.0
 ) -> Steps[CropSet]:
-    """Cut the crops of labelled cells.
+    """Cut the crops of labelled cells, reading each image once.
 
     Parameters
     ----------
     cells : sequence of LabelledCell
+        In any order, which is that of the crops.
     classes : sequence of str
         Class names; their order gives the label indices.
     preset : Preset
@@ -251,11 +279,10 @@ def cut_training_crops(
     crops = np.empty((len(cells), size, size, 3), dtype=np.uint8)
     red = np.empty((len(cells), 3), dtype=np.float32)
     done, digest = 0, hashlib.sha256()
-    for path, group in groupby(cells, key=lambda cell: cell.path):
-        here = list(group)
+    for path, rows in _by_image(cells).items():
+        here = [cells[row] for row in rows]
         image = read_image(path)
         boxes = [cell.box or one_cell_box(image, preset) for cell in here]
-        rows = slice(done, done + len(here))
         crops[rows], red[rows] = preset.cut(image, boxes, room=room)
         digest.update(
             "".join(f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n" for cell in here).encode()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import platform
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from napari_wbc.detect.mask_rcnn import LEUKOCYTE, DetectorPreset, MaskRcnnDetec
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.canvas import Canvas, CanvasMaker
 from napari_wbc.train.checkpoint import Checkpoint, check_run, set_rate, update_mean
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from torchvision.models.detection import MaskRCNN
 
 __all__ = ["DetectorRecipe", "TrainedDetector", "train_detector"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,12 @@ class TrainedDetector:
 
 
 def train_detector(
-    data: FieldSet, recipe: DetectorRecipe, out: str | Path, *, device: str = "auto"
+    data: FieldSet,
+    recipe: DetectorRecipe,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    told: Mapping[str, Any] | None = None,
 ) -> Steps[TrainedDetector]:
     """Train a detector and write its weights (as float16) and card.
 
@@ -145,6 +152,8 @@ def train_detector(
         in it is resumed.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
+    told : mapping, optional
+        More of the provenance, for the card.
 
     Returns
     -------
@@ -206,6 +215,7 @@ def train_detector(
         threshold=_threshold(val, found, recipe.classes),
         history=history,
         start=start,
+        told=told or {},
     )
     path = out / f"{recipe.name}.safetensors"
     halves = {name: t.half() if t.is_floating_point() else t for name, t in mean.state_dict().items()}
@@ -335,7 +345,8 @@ def _validate(
     """AP of leukocytes by source, and its mean, which chooses the epoch; and what was found."""
     found: list[tuple[Detection, ...]] = []
     for one in val:
-        found.append(run(detector.look_steps(one.image, one.scale, one.shape))[LEUKOCYTE])
+        looking = detector.look_steps(one.image, one.scale, one.shape)
+        found.append((yield from _told_as(Progress("validating", done, total), looking))[LEUKOCYTE])
         yield Progress("validating", done, total)
     scores: dict[str, float] = {}
     for source in sorted({one.source for one in val}):
@@ -349,6 +360,17 @@ def _validate(
             scores |= {f"val_ap_{source}": ap.mean, f"val_ap50_{source}": ap.at_50}
     by_source = [score for name, score in scores.items() if name.startswith("val_ap_")]
     return {**scores, "val_ap": float(np.mean(by_source))}, found
+
+
+def _told_as(progress: Progress, steps: Steps[T]) -> Steps[T]:
+    """A long function of which each step is told as this one: its own count would make the bar jump."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        yield progress
 
 
 def _threshold(
@@ -391,6 +413,7 @@ def _card(
     threshold: float,
     history: Sequence[dict[str, float]],
     start: ModelCard | None,
+    told: Mapping[str, Any],
 ) -> ModelCard:
     import torch
 
@@ -422,6 +445,6 @@ def _card(
         preset=asdict(recipe.preset),
         threshold=threshold,
         parameters=sum(p.numel() for p in network.parameters()),
-        provenance=provenance,
+        provenance={**provenance, **told},
         metrics=scores,
     )

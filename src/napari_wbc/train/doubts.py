@@ -13,14 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import Progress, Steps, run
 
-__all__ = ["FEWEST", "Doubts", "doubts"]
+__all__ = ["FEWEST", "Doubts", "doubts", "doubts_steps"]
 
 FEWEST = 10
 """Labelled cells, below which nothing can be said."""
@@ -57,6 +54,19 @@ def doubts(
     folds: int = 5,
     seed: int = 0,
 ) -> Doubts:
+    """:func:`doubts_steps`, at once."""
+    return run(doubts_steps(features, labels, groups, classes, folds=folds, seed=seed))
+
+
+def doubts_steps(
+    features: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.integer],
+    groups: npt.NDArray[np.generic],
+    classes: Sequence[str],
+    *,
+    folds: int = 5,
+    seed: int = 0,
+) -> Steps[Doubts]:
     """Doubt labels by a logistic regression that has not seen the cells of the same group.
 
     Parameters
@@ -96,7 +106,7 @@ def doubts(
         raise WbcError(f"Labels from {labels.min()} to {labels.max()} do not fit {k} classes.")
     if not np.isfinite(features).all():
         raise WbcError("Some features are not finite, so the weights are damaged; choose others.")
-    chances, judged = _unseen(features, labels, groups, k, folds=folds, seed=seed)
+    chances, judged = yield from _unseen_steps(features, labels, groups, k, folds=folds, seed=seed)
     own = chances[np.arange(n), labels]
     bars = np.full(k, np.inf)  # a class without judged cells is suggested for none
     for label in np.unique(labels[judged]):
@@ -110,7 +120,7 @@ def doubts(
     return Doubts(order, np.where(doubted, suggested, labels), doubt)
 
 
-def _unseen(
+def _unseen_steps(
     features: npt.NDArray[np.floating],
     labels: npt.NDArray[np.integer],
     groups: npt.NDArray[np.generic],
@@ -118,11 +128,18 @@ def _unseen(
     *,
     folds: int,
     seed: int,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+) -> Steps[tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]]:
     """Probabilities, shape (N, k), by models that have not seen the cells, and which cells they can judge."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     chances, judged = np.zeros((len(labels), k)), np.zeros(len(labels), bool)
     several = np.flatnonzero(np.bincount(labels, minlength=k)[labels] > 1)
+    done = 0
     for learnt, left_out in _parts(labels[several], groups[several], folds, seed):
+        yield Progress("doubting labels", done, len(several))
+        done += len(left_out)
         known, left = several[learnt], several[left_out]
         if not len(left) or len(np.unique(labels[known])) < 2:
             continue
@@ -130,6 +147,7 @@ def _unseen(
         model.fit(features[known], labels[known])
         chances[np.ix_(left, model.classes_)] = model.predict_proba(features[left])
         judged[left] = np.isin(labels[left], model.classes_)
+    yield Progress("doubting labels", len(several), len(several))
     return chances, judged
 
 
@@ -137,6 +155,8 @@ def _parts(
     labels: npt.NDArray[np.integer], groups: npt.NDArray[np.generic], folds: int, seed: int
 ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """Cells to learn from and cells to judge, each cell once; groups stay whole."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     if not len(labels):
         return
     groups = np.unique(groups, return_inverse=True)[1]

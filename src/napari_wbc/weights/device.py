@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from napari_wbc.errors import TorchMissing, WbcError
 
-__all__ = ["keep_triton_out", "load_torch", "resolve_device"]
+__all__ = ["keep_triton_out", "limit_threads", "load_torch", "resolve_device", "spare_a_core"]
 
 
 def resolve_device(device: str) -> str:
@@ -61,3 +62,28 @@ def load_torch() -> Any:
             "install torch and torchvision again, both in one command."
         ) from error
     return torch
+
+
+def limit_threads(threads: int) -> None:
+    """Let torch and OpenCV compute with so many threads, whether they are loaded already or later.
+
+    Parameters
+    ----------
+    threads : int
+        1 and more.
+    """
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    # A thread that waits by spinning takes the core from the one that it waits for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(threads)
+    if (cv2 := sys.modules.get("cv2")) is not None:
+        cv2.setNumThreads(threads)
+
+
+def spare_a_core() -> None:
+    """Leave one core to the window; where somebody set OMP_NUM_THREADS, that stays."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        limit_threads(max(1, cores - 1))

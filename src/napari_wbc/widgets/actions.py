@@ -108,12 +108,17 @@ class ReviewActions:
         """Make one cell of the selected ones."""
         self._replace(joined(self._session.table, self._settled(None)), "join")
 
-    def draw(self) -> None:
-        """Let a box be drawn around a cell that was missed."""
-        if self._session.field is None:
-            raise WbcError("No slide is open; open a folder of fields first.")
-        self._view.draw()
-        self._say("Drag a box around the cell. Press S in the image to select again.")
+    def draw(self, on: bool = True) -> None:
+        """Let a box be drawn around a cell that was missed, or end that."""
+        self._check_slide()
+        self._view.draw(on=on)
+        self._say("Drag a box around the cell." if on else "")
+
+    def reshape(self, on: bool) -> None:
+        """Let a drag move and reshape cells, or the picture again."""
+        self._check_slide()
+        self._view.reshaping = on
+        self._say("A drag now moves and reshapes cells." if on else "A drag moves the picture.")
 
     def undo(self) -> None:
         """Take the last change back."""
@@ -149,7 +154,7 @@ class ReviewActions:
         chosen = [cell.cell_id for cell in cells if shown is not None and cell.fov_id == shown.fov_id]
         session.select(chosen)
         fields = len({cell.fov_id for cell in cells})
-        self._say(f"{label}: {len(chosen)} here, {len(cells)} in {fields} fields")
+        self._say(f"{label}: {len(chosen)} here, {len(cells)} in {fields} field{'s' if fields > 1 else ''}")
 
     @contextmanager
     def by_thumbnails(self) -> Iterator[None]:
@@ -159,6 +164,10 @@ class ReviewActions:
             yield
         finally:
             self._thumbnails = False
+
+    def _check_slide(self) -> None:
+        if self._session.field is None:
+            raise WbcError("No slide is open; open a folder of fields first.")
 
     def _settled(self, cell_ids: Iterable[str] | None) -> tuple[str, ...]:
         """These cells or the selected ones, as far as they are there, after what was drawn was taken in.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,24 +13,28 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_wbc.errors import AlreadySure
 from napari_wbc.layers.field import FieldView
-from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.cell import Detection
+from napari_wbc.model.failure import Failure
+from napari_wbc.model.progress import Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
 from napari_wbc.pipeline.analyze import (
+    Classified,
     SlideAnalysis,
     analysis_of,
     analyze_fields_steps,
     classify_table_steps,
 )
+from napari_wbc.pipeline.kept_analysis import from_note, merged_note, note_key, to_note
 from napari_wbc.pipeline.locate import preview_steps
-from napari_wbc.pipeline.report import write_results
+from napari_wbc.pipeline.report import Written, write_results
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
 from napari_wbc.weights.registry import models_folder
 from napari_wbc.widgets.actions import counted
 from napari_wbc.widgets.adapt import AdaptButton
-from napari_wbc.widgets.detect import DetectorChoice, DetectorWidget
+from napari_wbc.widgets.detect import DetectorWidget
 from napari_wbc.widgets.layout import row
 from napari_wbc.widgets.model import ModelWidget
 from napari_wbc.widgets.progress import JobBar
@@ -49,8 +53,6 @@ class AnalysisPanel(QWidget):
     ----------
     session : Session
     view : FieldView
-    slide : callable
-        The open slide, opened from the viewer where none is.
     """
 
     said = Signal(str)
@@ -58,11 +60,12 @@ class AnalysisPanel(QWidget):
     analyzed = Signal()
     running_changed = Signal(bool)
 
-    def __init__(self, session: Session, view: FieldView, slide: Callable[[], Slide]) -> None:
+    def __init__(self, session: Session, view: FieldView) -> None:
         super().__init__()
-        self.session, self.view, self._slide = session, view, slide
+        self.session, self.view = session, view
         self._found: SlideAnalysis | None = None
-        self._parameters: dict[str, Any] = {}
+        self._note: Any = None
+        """What the project keeps of the last analysis beside the cells; None before it is read."""
         self.previewer, self.drawn = LatestJob(self), LatestJob(self)
         self._build()
         self._settled = QTimer(self)
@@ -73,7 +76,7 @@ class AnalysisPanel(QWidget):
         self.jobs.running_changed.connect(self._set_running)
         self.model.said.connect(self.said)
         self.previewer.returned.connect(self._on_preview)
-        self.drawn.returned.connect(self._on_classified)
+        self.drawn.returned.connect(partial(self._on_classified, follows=True))
         for job in (self.previewer, self.drawn):
             job.failed.connect(self.said)
         self.detector.changed.connect(self.preview)
@@ -122,22 +125,31 @@ class AnalysisPanel(QWidget):
         self.jobs.cancel()
         self.drawn.cancel()
         self._settled.stop()
-        self._found = None
+        self._found, self._note = None, None
 
     def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
         """Locate and classify the cells of fields of the open slide."""
         choice, weights = self.detector.value(), self.model.value()
-        slide = Slide(self.session.slide.name, fields)
+        slide, taxonomy = Slide(self.session.slide.name, fields), self.session.taxonomy
         self.jobs.start(
             lambda: analyze_fields_steps(
-                slide, choice.name, choice.preset, choice.parameters, weights=weights, read=self.view.read
+                slide,
+                choice.name,
+                choice.preset,
+                choice.parameters,
+                weights=weights,
+                taxonomy=taxonomy,
+                read=self.view.read,
             ),
-            partial(self._on_analyzed, self.session.slide, choice),
+            partial(self._on_analyzed, self.session.slide),
         )
+
+    def analyze_slide(self) -> None:
+        """Locate and classify the cells of every field."""
+        self.analyze(self.session.slide.fields)
 
     def analyze_field(self) -> None:
         """Locate and classify the cells of the field in view."""
-        self._slide()
         field = self.session.field
         if field is not None:
             self.analyze((field,))
@@ -145,17 +157,20 @@ class AnalysisPanel(QWidget):
     def classify_drawn(self) -> None:
         """Classify the cells that have no prediction."""
         self.view.settle()
-        table, slide, weights = self.session.table, self.session.slide, self.model.value()
-        self.jobs.start(
-            lambda: classify_table_steps(slide, table, weights=weights, read=self.view.read),
-            self._on_classified,
-        )
+        self.jobs.start(self._classify_job(), self._on_classified)
+
+    def _classify_job(self) -> Callable[[], Steps[Classified]]:
+        """Classify the cells without a prediction, as they are now."""
+        table, slide, taxonomy = self.session.table, self.session.slide, self.session.taxonomy
+        weights, read = self.model.value(), self.view.read
+        return lambda: classify_table_steps(slide, table, weights=weights, taxonomy=taxonomy, read=read)
 
     def adapt_to_slide(self) -> None:
         """Let the model get used to the slide, without labels."""
-        slide, choice, weights = self._slide(), self.detector.value(), self.model.value()
+        slide, choice, weights = self.session.slide, self.detector.value(), self.model.value()
         self.view.settle()
         table, folder, name = self.session.table, models_folder(), adapted_name(slide.name, datetime.now())
+        taxonomy = self.session.taxonomy
         self.jobs.start(
             lambda: adapt_slide_steps(
                 slide,
@@ -166,23 +181,35 @@ class AnalysisPanel(QWidget):
                 detector=choice.name,
                 preset=choice.preset,
                 parameters=choice.parameters,
+                taxonomy=taxonomy,
                 read=self.view.read,
             ),
-            partial(self._on_adapted, slide, choice),
+            partial(self._on_adapted, slide),
         )
 
     def export_to(self, folder: Path) -> None:
         """Write the slide as it is now: cells, outlines, differential, overlays."""
         self.view.settle()
-        table, taxonomy, found = self.session.table, self.session.taxonomy, self._found
-        detector = found.detector if found else "by hand"
-        failures, blood_cells = (found.failures, found.blood_cells) if found else ((), {})
-        one = SlideAnalysis(self.session.slide, table, failures, blood_cells, detector, taxonomy=taxonomy)
-        analysis = analysis_of([one], detector=detector, parameters=self._parameters if found else {})
-        self.jobs.start(
-            lambda: write_results(analysis, folder, taxonomy, read=self.view.read),
-            lambda written: self.said.emit(f"{len(table)} cells written to {written}"),
+        table, taxonomy, slide = self.session.table, self.session.taxonomy, self.session.slide
+        failures, blood_cells = from_note(self._kept_note(), slide)
+        searched_by = self._found.searched_by if self._found else None
+        reviewed = SlideAnalysis(
+            slide, table, failures, blood_cells, taxonomy=taxonomy, searched_by=searched_by
         )
+        analysis = analysis_of([reviewed])
+
+        def written(result: Written) -> None:
+            failed = f"; {_files(result.failures)}" if result.failures else ""
+            self.said.emit(f"{counted(table)} written to {result.folder}{failed}")
+
+        self.jobs.start(lambda: write_results(analysis, folder, taxonomy, read=self.view.read), written)
+
+    def _kept_note(self) -> Any:
+        """What is kept of the last analysis, from the project where it is not known yet."""
+        workspace = self.session.workspace
+        if self._note is None and workspace is not None:
+            self._note = workspace.get(note_key(self.session.slide.name))
+        return self._note
 
     def preview(self, _choice: object = None) -> None:
         """Show what the detector would find in the field in view, if that is wanted."""
@@ -198,10 +225,15 @@ class AnalysisPanel(QWidget):
 
     def _on_preview(self, detections: tuple[Detection, ...]) -> None:
         self.view.preview(detections)
-        self.said.emit(f"Preview: {len(detections)} cells")
+        self.said.emit(f"Preview: {counted(detections)}")
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         """A cell that was drawn or moved is classified at once, where a model is at work already."""
+        if self.session.cause in ("undo", "redo"):
+            # A prediction that came of what is taken back comes and goes with it; a new step would end redo.
+            self._settled.stop()
+            self.drawn.cancel()
+            return
         if not self.at_once.isChecked():
             return
         step = diff(old, new)
@@ -215,24 +247,23 @@ class AnalysisPanel(QWidget):
         if self.jobs.running:
             self._settled.start()
             return
-        table, slide, weights = self.session.table, self.session.slide, self.model.value()
-        self.drawn.request(lambda: classify_table_steps(slide, table, weights=weights, read=self.view.read))
+        self.drawn.request(self._classify_job())
 
-    def _on_classified(self, found: tuple[Cell, ...]) -> None:
+    def _on_classified(self, result: Classified, *, follows: bool = False) -> None:
         self.view.settle()
-        now = [(self.session.table.get(cell.cell_id), cell) for cell in found]
+        now = [(self.session.table.get(cell.cell_id), cell) for cell in result.cells]
         same = [a.predicted(b.prediction) for a, b in now if a is not None and a.detection == b.detection]
         table = self.session.table.with_cells(same)
-        if not self.session.commit(table, "classify drawn cells", "model") and same:
-            return
-        self.said.emit(f"{counted(same)} classified")
+        done = self.session.commit(table, "classify drawn cells", "model", follows=follows)
+        if result.failures:
+            self.said.emit(f"{counted(same)} classified; {_files(result.failures)}")
+        elif not follows and (done or not same):  # what a person did has been said, and how to take it back
+            self.said.emit(f"{counted(same)} classified")
 
-    def _on_adapted(
-        self, slide: Slide, choice: DetectorChoice, result: tuple[SlideAnalysis | None, Adapted | AlreadySure]
-    ) -> None:
+    def _on_adapted(self, slide: Slide, result: tuple[SlideAnalysis | None, Adapted | AlreadySure]) -> None:
         found, adapted = result
         if found is not None:
-            self._on_analyzed(slide, choice, found)
+            self._on_analyzed(slide, found)
         if isinstance(adapted, AlreadySure):
             self.said.emit(str(adapted))
             return
@@ -243,11 +274,12 @@ class AnalysisPanel(QWidget):
             "slide again, and compare by Undo and Redo before you trust it. Research use only."
         )
 
-    def _on_analyzed(self, slide: Slide, choice: DetectorChoice, found: SlideAnalysis) -> None:
+    def _on_analyzed(self, slide: Slide, found: SlideAnalysis) -> None:
         if self.session.slide != slide:
             return
         self.view.settle()
-        self._found, self._parameters = found, choice.parameters
+        self._found = found
+        self._keep_note(found)
         failed = {failure.path for failure in found.failures}
         searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
         table, rejected = self.session.table, self.session.rejected()
@@ -258,6 +290,13 @@ class AnalysisPanel(QWidget):
         self.analyzed.emit()
         self.said.emit(_told(found, len(searched)))
 
+    def _keep_note(self, found: SlideAnalysis) -> None:
+        """Keep failed files and blood cells in the project; those of fields that were not searched stay."""
+        fresh = to_note(found.slide, found.failures, found.blood_cells)
+        searched = [field.fov_id for field in found.slide.fields]
+        self._note = merged_note(self._kept_note(), searched, fresh)
+        self.session.note(note_key(self.session.slide.name), self._note)
+
     def _set_running(self, running: bool) -> None:
         for button in (self.run, self.run_field, self.classify, self.adapt):
             button.setEnabled(not running)
@@ -266,11 +305,17 @@ class AnalysisPanel(QWidget):
 
 def _told(found: SlideAnalysis, searched: int) -> str:
     """One line on what an analysis found."""
-    text = f"{len(found.table)} cells in {searched} fields"
+    text = f"{counted(found.table)} in {searched} field{'' if searched == 1 else 's'}"
     if found.failures:
-        text += f"; {len({f.path for f in found.failures})} files failed: {found.failures[0].message}"
+        text += f"; {_files(found.failures)}"
     for name in sorted({name for counts in found.blood_cells.values() for name in counts}):
         text += f"; {sum(counts.get(name, 0) for counts in found.blood_cells.values())} {name}s"
     if not found.classified:
         text += f"; located by {found.detector} and not classified, since PyTorch cannot be loaded"
     return text
+
+
+def _files(failures: Sequence[Failure]) -> str:
+    """How many files failed, and why the first did."""
+    n = len({failure.path for failure in failures})
+    return f"{n} file{'' if n == 1 else 's'} failed: {failures[0].message}"

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QVBox
 from superqt import QCollapsible, QLabeledDoubleSlider
 
 from napari_wbc.pipeline.locate import DETECTORS, parameters_of, presets_of
+from napari_wbc.widgets.input_guard import guard_inputs
 
 __all__ = ["DetectorChoice", "DetectorWidget"]
 
@@ -120,6 +121,7 @@ class DetectorWidget(QWidget):
             slider.valueChanged.connect(self._on_slider)
             self._form.addRow(parameter.title, slider)
             self._sliders[parameter.name] = slider
+        guard_inputs(self)
         self.changed.emit(self.value())
 
     def _on_slider(self, _value: float) -> None:

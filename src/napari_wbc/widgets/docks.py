@@ -15,6 +15,7 @@ from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.feature_map import FeatureMapPanel
 from napari_wbc.widgets.gallery_panel import GalleryPanel
+from napari_wbc.widgets.input_guard import guard_inputs
 from napari_wbc.widgets.thumbnails import Thumbnails
 
 __all__ = ["Docks"]
@@ -104,5 +105,6 @@ class Docks(QObject):
             dock.close()
 
     def _dock(self, panel: GalleryPanel | FeatureMapPanel, name: str) -> None:
+        guard_inputs(panel)
         self._docks[name] = self._viewer.window.add_dock_widget(panel, name=name, area="bottom")
         self._docks[name].setMinimumHeight(LOWEST[name])

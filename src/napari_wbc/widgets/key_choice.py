@@ -15,7 +15,7 @@ from napari_wbc.widgets.model import settings
 TAKEN = {"J", "K", "S"}
 """Join, split, and napari's way back to selecting."""
 
-__all__ = ["KeysDialog", "keep_keys", "with_kept_keys"]
+__all__ = ["KeysDialog", "keep_keys", "with_free_keys", "with_kept_keys"]
 
 
 def with_kept_keys(taxonomy: Taxonomy) -> Taxonomy:
@@ -25,6 +25,23 @@ def with_kept_keys(taxonomy: Taxonomy) -> Taxonomy:
         return taxonomy.with_keys({str(name): str(key) for name, key in kept.items()})
     except (ValueError, AttributeError, WbcError):
         return taxonomy
+
+
+def with_free_keys(taxonomy: Taxonomy) -> tuple[Taxonomy, str]:
+    """The taxonomy without keys that do something else in the workbench, and a line on those it lost.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import TWO_CLASSES
+    >>> with_free_keys(TWO_CLASSES)[1]
+    ''
+    """
+    lost = {c.name: c.key for c in taxonomy.classes if c.key.upper() in TAKEN}
+    if not lost:
+        return taxonomy, ""
+    keys = " and ".join(f"{key.upper()} ({name})" for name, key in lost.items())
+    text = f"{keys}: this key splits, joins or selects cells and gives no label."
+    return taxonomy.with_keys(dict.fromkeys(lost, "")), text
 
 
 def keep_keys(taxonomy: Taxonomy) -> None:

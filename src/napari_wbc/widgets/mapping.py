@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
 
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
+from napari_wbc.widgets.input_guard import guard_inputs
 from napari_wbc.widgets.layout import scrolled
 
 __all__ = ["MappingDialog"]
@@ -61,6 +62,7 @@ class MappingDialog(QDialog):
         )
         layout.addWidget(scrolled(rows))
         layout.addWidget(self.buttons)
+        guard_inputs(self)
         self._check()
 
     def value(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_wbc.model.taxonomy import Taxonomy
+    from napari_wbc.session.session import Session
     from napari_wbc.widgets.reopen import OtherClasses
     from napari_wbc.widgets.workbench import Workbench
 
@@ -84,15 +85,9 @@ class WorkbenchDock(QWidget):
         before = self.bench
         assert before is not None
         before.release()
-        bench = self._show(Session(taxonomy))
+        bench = self._show(Session(taxonomy), project)
         bench.train.take_over(before.train)
         before.deleteLater()
-        if project is None:
-            return
-        if isinstance(project.slide, str):
-            bench.open_project(project.path, project.slide, project.reading)
-        else:
-            bench.open_slide(project.slide)
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Let go when napari closes the dock, which takes this widget out and sends no close event."""
@@ -121,10 +116,10 @@ class WorkbenchDock(QWidget):
         if not self._jobs.running:
             self._jobs.start(lambda: _load_steps(NEXT, torch=True))
 
-    def _show(self, session: Any = None) -> Workbench:
+    def _show(self, session: Session | None = None, project: OtherClasses | None = None) -> Workbench:
         from napari_wbc.widgets.workbench import Workbench
 
-        bench = Workbench(self.viewer, session)
+        bench = Workbench(self.viewer, session, project=project)
         bench.reopen_wanted.connect(self.reopen)
         while self._layout.count():
             item = self._layout.takeAt(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,12 +142,19 @@ class ProjectPanel(QWidget):
         self.jobs.cancel()
         return self._leave()
 
-    def open_slide(self, slide: Slide) -> None:
-        """Go on with a slide where its project left it; an image that is no file is kept in memory only."""
+    def open_slide(self, slide: Slide, kept: Loaded | None = None) -> None:
+        """Go on with a slide where its project left it; an image that is no file is kept in memory only.
+
+        Parameters
+        ----------
+        slide : Slide
+        kept : Loaded, optional
+            The cells of an image that is no file, as an earlier workbench left them.
+        """
         path = project_path(slide)
         if path is None:
             self._leave()
-            self._resume(Loaded(slide))
+            self._resume(Loaded(slide) if kept is None else replace(kept, slide=slide))
             return
         taxonomy = self.session.taxonomy
 

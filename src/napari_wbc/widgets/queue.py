@@ -7,7 +7,7 @@ from collections.abc import Callable
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_wbc.session.order import RANKED, Filter, Order
+from napari_wbc.session.order import FIRST, RANKED, Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.layout import TextLines, row
@@ -144,7 +144,10 @@ def _told(progress: Progressed, at: int, n: int, shorts: dict[str, str]) -> str:
     if progress.seconds_per_cell is not None:
         parts.append(f"{progress.seconds_per_cell:.1f} s a cell")
     if progress.widest is not None:
-        parts.append(f"limits ± {progress.widest:.0f} points at most")
+        parts.append(f"95 % limits ± {progress.widest:.0f} points at most")
+    elif progress.classes:
+        first = f", {FIRST[progress.order]}" if n and progress.order in FIRST else ""
+        parts.append(f"counts of the cells reviewed so far{first}")
     classes = " ".join(f"{shorts.get(label, label)} {count}" for label, count in progress.classes.items())
     return " · ".join(parts) + (f"\n{classes}" if classes else "")
 

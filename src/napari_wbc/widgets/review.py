@@ -1,9 +1,9 @@
-"""Give the selected cells a label: by button, combo box or key; undo and redo."""
+"""Give the selected cells a label by button or key; draw, reshape and edit cells; undo and redo."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.counts import swatch
@@ -25,7 +25,10 @@ class ReviewWidget(QWidget):
     """With the label for the selected cells."""
     undo_chosen = Signal()
     redo_chosen = Signal()
-    draw_chosen = Signal()
+    draw_chosen = Signal(bool)
+    """With whether the next drag in the image draws a cell."""
+    reshape_chosen = Signal(bool)
+    """With whether a drag in the image moves and reshapes cells."""
     split_chosen = Signal()
     join_chosen = Signal()
     delete_chosen = Signal()
@@ -34,12 +37,7 @@ class ReviewWidget(QWidget):
         super().__init__(parent)
         self._session = session
         self._selection = TextLines(1)
-        self._combo = QComboBox()
-        self._combo.setToolTip("Label for the selected cells")
         taxonomy = session.taxonomy
-        for label in taxonomy.labels:
-            self._combo.addItem(swatch(taxonomy.colors[label]), label)
-        self._combo.activated.connect(lambda i: self.label_chosen.emit(self._combo.itemText(i)))
         grid = QGridLayout()
         grid.setSpacing(2)
         self.labels: dict[str, QPushButton] = {}
@@ -55,8 +53,13 @@ class ReviewWidget(QWidget):
         self.redo = QPushButton("Redo")
         self.undo.clicked.connect(self.undo_chosen)
         self.redo.clicked.connect(self.redo_chosen)
+        self.draw, self.reshape = QPushButton("Draw"), QPushButton("Reshape")
+        self.draw.setToolTip("Draw a cell that was missed: drag a box around it")
+        self.reshape.setToolTip("While on, a drag moves and reshapes cells; otherwise it moves the picture")
+        for button, chosen in ((self.draw, self.draw_chosen), (self.reshape, self.reshape_chosen)):
+            button.setCheckable(True)
+            button.clicked.connect(chosen)
         edits = (
-            ("Draw", "Draw a cell that was missed: drag a box around it", self.draw_chosen),
             ("Split K", "Cut the selected cell in two at its waist (key K)", self.split_chosen),
             ("Join J", "Make one cell of the selected ones (key J)", self.join_chosen),
             ("Delete", "Delete the selected cells (key Delete)", self.delete_chosen),
@@ -72,7 +75,7 @@ class ReviewWidget(QWidget):
         layout.addWidget(self._selection)
         layout.setSpacing(3)
         layout.addLayout(grid)
-        layout.addWidget(row(self._combo, self.undo, self.redo, self.keys))
+        layout.addWidget(row(self.draw, self.reshape, self.undo, self.redo, self.keys))
         self.gallery = QPushButton("Gallery")
         self.gallery.setToolTip("Thumbnails of all cells by class, below the image")
         layout.addWidget(row(*self.edits, self.gallery))
@@ -96,6 +99,10 @@ class ReviewWidget(QWidget):
             button.setText(f"{key}  {taxonomy.shorts[label]}".strip())
             button.setToolTip(f"{label} (key {key})" if key else f"{label} (no key)")
 
+    def show_tool(self, tool: str) -> None:
+        """Show on the toggle whether a cell is to be drawn; ``tool`` is as napari names it."""
+        self.draw.setChecked(tool.startswith("add_"))
+
     def _show_selection(self) -> None:
         """Say which cells a label would go to, and what they are now."""
         table = self._session.table
@@ -113,9 +120,6 @@ class ReviewWidget(QWidget):
             if cell.prediction:
                 text += f"; model: {cell.prediction.cell_class} {cell.prediction.confidence:.0%}"
         self._selection.setText(text)
-        if len(labels) == 1:
-            self._combo.setCurrentText(labels.pop())
-        self._combo.setEnabled(bool(cells))
 
     def _refresh(self, *_what: object) -> None:
         self._show_selection()

@@ -26,10 +26,11 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import BY_SLIDE, SPLITS
 from napari_wbc.session.session import Session
 from napari_wbc.storage.rounds import FORMATS
-from napari_wbc.weights.library import KINDS, Library
+from napari_wbc.weights.library import KINDS, Library, Model
 from napari_wbc.weights.registry import find_weights
 from napari_wbc.weights.store import read_card
 from napari_wbc.widgets.curves import Curves
+from napari_wbc.widgets.input_guard import guard_inputs
 from napari_wbc.widgets.layout import group, row
 from napari_wbc.widgets.library import LibraryWidget
 from napari_wbc.widgets.model import settings
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from napari_wbc.pipeline.compare import Comparison
     from napari_wbc.pipeline.import_set import ImportedSet, Incoming
     from napari_wbc.pipeline.training_sets import ExportedSet
+    from napari_wbc.train.detector import TrainedDetector
     from napari_wbc.train.engine import Trained
 
 __all__ = ["TrainPanel"]
@@ -244,17 +246,14 @@ class TrainPanel(QWidget):
         if self.kind.currentText() == "detector":
             start = self._detector()
 
-            def work() -> Steps[Any]:
-                from napari_wbc.pipeline.finetune import finetune_detector_steps, run_folder
-
-                folder = run_folder(runs, sets, start, old)
-                return finetune_detector_steps(sets, folder, start=start, old=old)
-
-            self.jobs.start(work, self._on_detector_tuned)
+            self.jobs.start(
+                lambda: _added_steps(_detector_steps(sets, runs, start, old), self.models),
+                self._on_detector_tuned,
+            )
             return
         start, names, freeze = self._weights(), self.session.taxonomy.names, self.freeze.isChecked()
         self.jobs.start(
-            lambda: _tuned_steps(sets, runs, start, old, names, freeze=freeze),
+            lambda: _added_steps(_tuned_steps(sets, runs, start, old, names, freeze=freeze), self.models),
             partial(self._on_tuned, start),
         )
 
@@ -320,18 +319,18 @@ class TrainPanel(QWidget):
         self.said.emit(f"{done.told}{failed}")
         self.project_wanted.emit(done.project)
 
-    def _on_tuned(self, start: str, trained: Any) -> None:
-        model = self.models.add(trained.weights)
+    def _on_tuned(self, start: str, result: tuple[Any, Model]) -> None:
+        _trained, model = result
         self._pair = (start, str(model.path))
         self.said.emit(
             f"{model.name} is ready, and not in use yet. Next: Compare… on cells that neither model has seen."
         )
 
-    def _on_detector_tuned(self, trained: Any) -> None:
-        model = self.models.add(trained.weights)
-        found = 100 * trained.card.metrics["val_ap"]
+    def _on_detector_tuned(self, result: tuple[Any, Model]) -> None:
+        trained, model = result
+        precision = 100 * trained.card.metrics["val_ap"]
         self.said.emit(
-            f"{model.name} is ready: average precision {found:.1f} % on validation fields. Choose it in "
+            f"{model.name} is ready: average precision {precision:.1f} % on validation fields. Choose it in "
             "Locate and classify to try it, and adopt it in Models…"
         )
         self.detectors_changed.emit()
@@ -353,8 +352,10 @@ class TrainPanel(QWidget):
         """Use the new model from now on."""
         shown = self.comparison.value()
         assert shown is not None
-        new = self._shown
-        self.models.adopt(self.models.find(new), why=shown.measures.why)
+        new, why, library = self._shown, shown.measures.why, self.models
+        self.jobs.start(lambda: _adopt_steps(library, new, why), self._on_adopted)
+
+    def _on_adopted(self, new: str) -> None:
         self.model_wanted.emit(new)
         self._dialogs["comparison"].close()
 
@@ -363,6 +364,7 @@ class TrainPanel(QWidget):
         self.said.emit("The old model stays in use; the new one is kept among the models.")
 
     def _dialog(self, inside: QWidget, title: str, width: int, height: int) -> QDialog:
+        guard_inputs(inside)
         dialog = QDialog(self)
         dialog.setWindowTitle(title)
         layout = QVBoxLayout(dialog)
@@ -409,6 +411,13 @@ class TrainPanel(QWidget):
             self.said.emit(str(error))
 
 
+def _added_steps(steps: Steps[Any], library: Library) -> Steps[tuple[Any, Model]]:
+    """Train a model, then copy it into the library, for which all of its weights are read."""
+    trained = yield from steps
+    yield Progress("adding the model to your library", 0, 0)
+    return trained, library.add(trained.weights)
+
+
 def _tuned_steps(
     sets: list[Path], runs: Path, start: str, old: list[str], names: Sequence[str], *, freeze: bool
 ) -> Steps[Trained]:
@@ -423,6 +432,22 @@ def _tuned_steps(
         sets, folder, start=start, old=old, new_classes=fresh, only_seen=True, freeze=freeze
     )
     return (yield from steps)
+
+
+def _detector_steps(sets: list[Path], runs: Path, start: str, old: list[str]) -> Steps[TrainedDetector]:
+    """Fine-tuning of a detector."""
+    yield Progress("reading labels", 0, 0)
+    from napari_wbc.pipeline.finetune import finetune_detector_steps, run_folder
+
+    folder = run_folder(runs, sets, start, old)
+    return (yield from finetune_detector_steps(sets, folder, start=start, old=old))
+
+
+def _adopt_steps(library: Library, model: str, why: str) -> Steps[str]:
+    """Take a model into use, for which all of its weights are read."""
+    yield Progress("adopting the model", 0, 1)
+    library.adopt(library.find(model), why=why)
+    return model
 
 
 def _compared_steps(sets: list[str | Path], old: str, new: str) -> Steps[tuple[Comparison, bytes]]:

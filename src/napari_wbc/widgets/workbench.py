@@ -16,7 +16,8 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QTabWidget, QV
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
-from napari_wbc.layers.field import FIELDS_KEY, PROJECT_KEY, FieldView
+from napari_wbc.layers.field import FIELDS_KEY, NAME_KEY, PROJECT_KEY, SAMPLE_KEY, FieldView
+from napari_wbc.layers.placed import kind_of
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import Taxonomy
@@ -33,7 +34,9 @@ from napari_wbc.widgets.explain import ExplainPanel
 from napari_wbc.widgets.fields import FieldList
 from napari_wbc.widgets.follow import Follower
 from napari_wbc.widgets.gallery_panel import GalleryPanel
-from napari_wbc.widgets.key_choice import KeysDialog, keep_keys, with_kept_keys
+from napari_wbc.widgets.header import SlideHeader
+from napari_wbc.widgets.input_guard import guard_inputs
+from napari_wbc.widgets.key_choice import KeysDialog, keep_keys, with_free_keys, with_kept_keys
 from napari_wbc.widgets.layout import TextLines, group, row, scrolled
 from napari_wbc.widgets.place import PlaceKeeper
 from napari_wbc.widgets.project import ProjectPanel
@@ -60,18 +63,27 @@ class Workbench(QWidget):
     napari_viewer : napari.viewer.Viewer
     session : Session, optional
         A new one where None.
+    project : OtherClasses, optional
+        To open at once; where None, the slide that an earlier workbench left behind in the viewer is opened.
     """
 
     reopen_wanted = Signal(object, object)
     """With a taxonomy and an OtherClasses or None: every panel shows the classes, so a workbench of other
     classes has to take the place of this one."""
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
+    def __init__(
+        self,
+        napari_viewer: napari.viewer.Viewer,
+        session: Session | None = None,
+        *,
+        project: OtherClasses | None = None,
+    ) -> None:
         super().__init__()
         self.viewer = napari_viewer
         self.session = session or Session(start_taxonomy())
         self.session.taxonomy = with_kept_keys(self.session.taxonomy)
-        self.session.reader = self.session.reader or getpass.getuser()
+        self.session.taxonomy, self._taken_keys = with_free_keys(self.session.taxonomy)
+        self.session.reader = self.session.reader or user_name()
         self.view = FieldView(napari_viewer, self.session)
         self.queue = ReviewQueue(self.session)
         self.place = PlaceKeeper(self.session, self.view, self.queue)
@@ -86,6 +98,7 @@ class Workbench(QWidget):
         self.loader = self.follower.loader
         self.heats = Heats(self.session)
         self._consensus: dict[str, Annotation] = {}
+        self._then: Callable[[], Any] | None = None
         self._build()
         self.actions = ReviewActions(self.session, self.view, self.queue, self._say)
         self._connect()
@@ -94,8 +107,26 @@ class Workbench(QWidget):
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.view.pull)
         self._clock.timeout.connect(self.place.keep)
+        self._clock.timeout.connect(self.header.refresh)
         self._clock.start(READ_EVERY_MS)
         self._say("Open a folder of fields, or use the image that is open.")
+        self._guarded(self._go_on)(project)
+        if self._taken_keys:
+            self._say(f"{self._taken_keys} Choose another key in Classes…")
+
+    def _go_on(self, project: OtherClasses | None) -> None:
+        """Open a project, or else the slide that an earlier workbench showed."""
+        left = self.view.left_behind()
+        if project is None:
+            if left is not None:
+                self.open_layer(left)
+            return
+        if left is not None:
+            self.view.let_go(left)
+        if isinstance(project.slide, str):
+            self.open_project(project.path, project.slide, project.reading)
+        else:
+            self.open_slide(project.slide)
 
     def _build(self) -> None:
         session = self.session
@@ -106,7 +137,7 @@ class Workbench(QWidget):
         self._use_image.setToolTip("Take the selected image layer as a slide")
         self.fields = FieldList(session)
         self.fields.setMaximumHeight(90)
-        self.analysis = AnalysisPanel(session, self.view, self._slide)
+        self.analysis = AnalysisPanel(session, self.view)
         self.detector, self.model, self.jobs = (
             self.analysis.detector,
             self.analysis.model,
@@ -132,6 +163,7 @@ class Workbench(QWidget):
             weights=self.model.value,
             read=self.view.read,
         )
+        self.header = SlideHeader(session, self.view)
         self.status = TextLines(3)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.analysis, "Locate and classify")
@@ -146,18 +178,20 @@ class Workbench(QWidget):
         layout.addWidget(group("Differential", self.counts, self.export), stretch=1)
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
+        outside.addWidget(self.header)
         outside.addWidget(scrolled(inside))
         outside.addWidget(self.status)
+        guard_inputs(self)
 
     def _connect(self) -> None:
         guarded, actions, panel = self._guarded, self.actions, self.analysis
         for button, action in (
             (self._open_folder, self._ask_folder),
             (self._use_image, self._open_active),
-            (panel.run, lambda: panel.analyze(self._slide().fields)),
-            (panel.run_field, panel.analyze_field),
-            (panel.classify, panel.classify_drawn),
-            (panel.adapt, panel.adapt_to_slide),
+            (panel.run, lambda: self._with_slide(panel.analyze_slide)),
+            (panel.run_field, lambda: self._with_slide(panel.analyze_field)),
+            (panel.classify, lambda: self._with_slide(panel.classify_drawn)),
+            (panel.adapt, lambda: self._with_slide(panel.adapt_to_slide)),
             (self.export, self._ask_export),
             (self.review.gallery, self.docks.open_gallery),
             (self.explain.map, self.docks.open_map),
@@ -191,7 +225,10 @@ class Workbench(QWidget):
         self.review.keys.clicked.connect(guarded(self._choose_keys))
         self.review.undo_chosen.connect(guarded(actions.undo))
         self.review.redo_chosen.connect(guarded(actions.redo))
-        self.review.draw_chosen.connect(guarded(actions.draw))
+        self.review.draw_chosen.connect(lambda on: self._use_tool(partial(actions.draw, on)))
+        self.review.reshape_chosen.connect(lambda on: self._use_tool(partial(actions.reshape, on)))
+        self.view.tool_changed.connect(self.review.show_tool)
+        self.view.edited.connect(self._say)
         self.review.split_chosen.connect(guarded(actions.split))
         self.review.join_chosen.connect(guarded(actions.join))
         self.review.delete_chosen.connect(guarded(actions.delete))
@@ -225,8 +262,9 @@ class Workbench(QWidget):
             "Backspace": guarded(actions.delete),
         }
         label = guarded(actions.label)
-        names = self.session.taxonomy.keys.items()
-        return keys | {key.upper(): partial(label, name) for key, name in names}
+        for key, name in self.session.taxonomy.keys.items():
+            keys.setdefault(key.upper(), partial(label, name))
+        return keys
 
     def _choose_keys(self) -> None:
         dialog = KeysDialog(self.session.taxonomy, self)
@@ -293,8 +331,11 @@ class Workbench(QWidget):
         self.thumbnails.cancel()
         self.viewer.layers.events.inserted.disconnect(self._on_layer)
         self.session.refused.disconnect(self._say)
+        self.view.tool_changed.disconnect(self.review.show_tool)
+        self.view.edited.disconnect(self._say)
         for let_go in (
             self.follower.close_session,
+            self.header.close_session,
             self.counts.close_session,
             self.review.close_session,
             self.fields.close_session,
@@ -343,9 +384,9 @@ class Workbench(QWidget):
             return
         slide, project = self.view.use_layer(layer), layer.metadata.get(PROJECT_KEY)
         if project:
-            self.project.open_project(Path(project))
+            self.project.open_project(Path(project), str(layer.metadata.get(NAME_KEY, "")))
         else:
-            self.project.open_slide(slide)
+            self.project.open_slide(slide, self.view.kept(layer))
 
     def open_project(self, path: Path, slide: str = "", reading: str = "") -> None:
         """Open a project file, at its first slide and the first reader where none are named."""
@@ -367,10 +408,31 @@ class Workbench(QWidget):
         """Give the selected cells a label."""
         self.actions.label(label)
 
-    def _slide(self) -> Slide:
+    def _with_slide(self, action: Callable[[], Any]) -> None:
+        """Do something with the slide that is seen; where none is open, with the image that is, once it is.
+
+        Raises
+        ------
+        WbcError
+            If there is no image, or another one hides that of the slide.
+        """
         if not self.session.slide.fields:
+            self._then = action
             self._open_active()
-        return self.session.slide
+            return
+        cover = self.view.covered_by
+        if cover is not None:
+            raise WbcError(
+                f"The image {cover.name!r} hides the slide {self.session.slide.name!r}. Press Use open image "
+                "to work on it, or hide it to go on with the slide."
+            )
+        action()
+
+    def _use_tool(self, choose: Callable[[], None]) -> None:
+        self._guarded(choose)()
+        layer = self.view.binding.layer if self.view.binding else None
+        self.review.show_tool(str(layer.mode) if layer is not None else "")
+        self.review.reshape.setChecked(self.view.reshaping)
 
     def _open_active(self) -> None:
         active = self.viewer.layers.selection.active
@@ -407,10 +469,13 @@ class Workbench(QWidget):
     def _on_opened(self, loaded: Loaded) -> None:
         """Go back to the place where the project was left."""
         self.thumbnails.clear()
-        self.session.reader = loaded.reading or getpass.getuser()
+        self.session.reader = loaded.reading or user_name()
+        then, self._then = self._then, None
         slide = loaded.slide
-        known = f", {len(loaded.table)} cells as you left them" if loaded.table else ""
-        self._say(f"{slide.name}: {len(slide.fields)} fields{known}" if slide.fields else "No slide is open.")
+        known = f", {counted(loaded.table)} as you left them" if loaded.table else ""
+        n = len(slide.fields)
+        fields = "1 field" if n == 1 else f"{n} fields"
+        self._say(f"{slide.name}: {fields}{known}" if n else "No slide is open.")
         if loaded.table:
             self.docks.open_gallery()
         self.place.restore(loaded)
@@ -419,6 +484,8 @@ class Workbench(QWidget):
         agreed, self._consensus = self._consensus, {}
         if agreed and loaded.reading == CONSENSUS:
             self._write_consensus(agreed)
+        if then is not None and slide.fields:
+            self._guarded(then)()
 
     def _keep_consensus(self, agreed: dict[str, Annotation]) -> None:
         """Open the reading that holds what two readers say together, and write it there."""
@@ -445,7 +512,9 @@ class Workbench(QWidget):
 
     def _on_layer(self, event: Any) -> None:
         layer = event.value
-        if isinstance(layer, Image) and FIELDS_KEY in layer.metadata:
+        if not isinstance(layer, Image) or kind_of(layer):
+            return
+        if FIELDS_KEY in layer.metadata or SAMPLE_KEY in layer.metadata:
             self._guarded(self.open_layer)(layer)
 
     def _guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
@@ -461,3 +530,11 @@ class Workbench(QWidget):
 
     def _say(self, text: str) -> None:
         self.status.setText(text)
+
+
+def user_name() -> str:
+    """Who is logged in; empty where the system does not know, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""

@@ -17,6 +17,7 @@ from superqt.utils import GeneratorWorker, create_worker
 
 from napari_wbc.errors import StepFailed, WbcError
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.weights.device import keep_triton_out, spare_a_core
 from napari_wbc.widgets.responsive import undisturbed
 
 __all__ = ["Job", "LatestJob"]
@@ -135,6 +136,8 @@ class LatestJob(Job):
 
 def _guarded(steps: Callable[[], Steps[T]]) -> Steps[T]:
     yield Progress("starting", 0, 0)
+    keep_triton_out()  # what runs may import torch, and a canvas has loaded Mesa's LLVM by now
+    spare_a_core()
     try:
         with undisturbed():
             return (yield from _thinned(steps()))

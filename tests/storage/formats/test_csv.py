@@ -96,6 +96,18 @@ def test_annotation_and_prediction_stand_side_by_side(cell):
     assert (row["label"], row["label_source"], row["prediction"]) == ("monocyte", "annotation", "basophil")
 
 
+def test_every_class_of_any_prediction_has_a_column_after_those_of_the_taxonomy(cell):
+    ours = Prediction(("blast", "neutrophil"), (0.75, 0.25))
+    theirs = Prediction(("basophil", "hairy cell"), (0.5, 0.5))
+    cells = [Cell(str(i), "a", cell.detection, said) for i, said in enumerate((ours, None, theirs))]
+    frame = cells_frame([("s", CellTable(cells))], ("neutrophil", "monocyte"))
+    assert list(frame)[-5:] == ["p_neutrophil", "p_monocyte", "p_blast", "p_basophil", "p_hairy_cell"]
+    assert frame["p_blast"].tolist()[0] == 0.75
+    assert frame["p_neutrophil"].tolist()[0] == 0.25
+    assert frame["p_hairy_cell"].tolist()[2] == 0.5
+    assert frame["p_monocyte"].isna().all()
+
+
 def test_predictions_have_a_column_a_class():
     frame = predictions_frame([(Path("a.png"), SURE), (Path("b.png"), SURE)])
     assert list(frame) == ["path", "prediction", *CELL_COLUMNS[11:]]
@@ -145,19 +157,19 @@ def test_names_with_commas_quotes_and_lines_come_back(tmp_path):
 def test_no_fields_still_have_the_columns(tmp_path):
     write_csv(tmp_path / "fields.csv", fields_frame([]))
     assert read(tmp_path / "fields.csv") == [
-        ["slide", "fov", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte"]
+        ["slide", "fov", "cells", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte"]
     ]
 
 
 def test_a_field_tells_its_blood_cells_where_they_were_counted(tmp_path):
     fields = [
-        ("s", "a", 2, {"red cell": 31, "platelet": 4}),
-        ("s", "b", 0, {"red cell": 7}),
-        ("s", "c", 3, None),
+        ("s", "a", 5, 2, {"red cell": 31, "platelet": 4}),
+        ("s", "b", 1, 0, {"red cell": 7}),
+        ("s", "c", 3, 3, None),
     ]
     write_csv(tmp_path / "fields.csv", fields_frame(fields))
     assert read(tmp_path / "fields.csv")[1:] == [
-        ["s", "a", "2", "31", "4", "15.5"],
-        ["s", "b", "0", "7", "0", ""],
-        ["s", "c", "3", "", "", ""],
+        ["s", "a", "5", "2", "31", "4", "15.5"],
+        ["s", "b", "1", "0", "7", "0", ""],
+        ["s", "c", "3", "3", "", "", ""],
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
@@ -25,9 +25,13 @@ boxes = st.builds(
 outlines = st.builds(
     lambda box: Outline(((box.top, box.left), (box.top, box.right), (box.bottom, box.left))), boxes
 )
+parameters = st.dictionaries(
+    st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), max_size=3
+).map(lambda values: tuple(values.items()))
+located_by = st.none() | st.builds(LocatedBy, st.text(max_size=5), parameters)
 detections = st.one_of(
-    st.builds(Detection, boxes, st.none(), st.floats(0, 1), st.booleans()),
-    st.builds(lambda o, s: Detection(o.bbox, o, s), outlines, st.floats(0, 1)),
+    st.builds(Detection, boxes, st.none(), st.floats(0, 1), st.booleans(), located_by),
+    st.builds(lambda o, s, by: Detection(o.bbox, o, s, located_by=by), outlines, st.floats(0, 1), located_by),
 )
 predictions = st.builds(
     Prediction,

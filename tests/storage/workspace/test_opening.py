@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from filelock import FileLock
 from tests.storage.workspace.conftest import SLIDE
 from tests.storage.workspace.test_workspace import ONE, step
 
 from napari_wbc.errors import WbcError, WorkspaceError
+from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
+from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.table import CellTable
-from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES
 from napari_wbc.storage.workspace import (
     backup_of,
     create_workspace,
@@ -60,6 +65,113 @@ def test_a_file_of_an_older_version_is_backed_up_as_it_was_then_brought_up_to_da
     opened.close()
     assert pragma(closed, "user_version") == (VERSION,)
     assert pragma(backup_of(closed), "user_version") == (VERSION - 1,)
+
+
+OUTLINE = Outline(((1.0, 2.0), (1.0, 12.5), (11.0, 12.5)))
+FIRST = CellTable(
+    [
+        Cell(
+            "a",
+            "s/0.png",
+            Detection(OUTLINE.bbox, OUTLINE, 0.875),
+            Prediction(
+                FIVE_CLASSES.names, (0.125, 0.0, 0.5, 0.25, 0.125), 0.25, "cdnn 3 (abcdef01)", 0.75, "ab" * 32
+            ),
+            Annotation("monocyte", "me", "2026-01-03T00:00:00+00:00"),
+        ),
+        Cell("b", "s/1.png", Detection(BBox(1, 1, 10, 10), drawn=True)),
+    ]
+)
+"""What the file of version 1 holds."""
+
+
+@pytest.fixture
+def version_1(tmp_path):
+    """A project that the first version wrote: analyzed, drawn, labelled and moved, in four steps."""
+    path = tmp_path / "projects" / "p.wbc"
+    path.parent.mkdir()
+    script = Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8")
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(script)
+    return path
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder of temporary files, empty."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_a_project_of_version_1_is_brought_up_to_date_and_goes_on(version_1):
+    assert pragma(version_1, "user_version") == (1,)
+    opened = open_workspace(version_1)
+    assert (opened.read_only, opened.taxonomy) == ("", FIVE_CLASSES)
+    table = opened.table("s")
+    assert table == FIRST
+    past, future = opened.history("s")
+    assert ([head.what for head in past], future) == (["analyze", "draw", "label", "move"], [])
+    before = opened.stepped(table, 4, back=True)
+    assert before["b"].detection == Detection(BBox(0, 0, 9, 9), drawn=True)
+    found = Cell(
+        "c", "s/1.png", Detection(BBox(20, 20, 30, 30), located_by=LocatedBy("net", (("score", 0.5),)))
+    )
+    opened.write("s", [step(5, table, table.with_cells([found]))])
+    opened.close()
+    again = open_workspace(version_1)
+    assert again.table("s") == FIRST.with_cells([found])
+    assert again.stepped(table, 5, back=False)["c"] == found
+    again.close()
+    assert pragma(version_1, "user_version") == (VERSION,)
+
+
+@pytest.mark.parametrize("by_another", [False, True])
+def test_a_project_of_version_1_is_read_from_a_copy_and_left_as_it_is(version_1, temporary, by_another):
+    before = version_1.read_bytes()
+    lock = FileLock(version_1.with_name(f".{version_1.name}.lock"))
+    if by_another:
+        lock.acquire()
+    names = sorted(path.name for path in version_1.parent.iterdir())
+    for read_only in (True, False) if by_another else (True,):
+        opened = open_workspace(version_1, read_only=read_only)
+        assert opened.table("s") == FIRST
+        assert [head.seq for head in opened.history("s")[0]] == [1, 2, 3, 4]
+        assert opened.get("place") == {"at": 1}
+        with pytest.raises(WbcError, match="read only"):
+            opened.put("place", 2)
+        assert len(list(temporary.iterdir())) == 1
+        opened.close()
+        opened.close()
+        assert list(temporary.iterdir()) == []
+    lock.release()
+    assert version_1.read_bytes() == before
+    assert sorted(path.name for path in version_1.parent.iterdir()) == names
+
+
+def test_the_images_of_a_project_that_is_read_from_a_copy_are_found_beside_it(version_1):
+    image = version_1.parent / "s" / "0.png"
+    image.parent.mkdir()
+    image.write_bytes(b"pixels")
+    with closing(sqlite3.connect(version_1)) as file, file:
+        file.execute("UPDATE fields SET relative = fov_id")
+    opened = open_workspace(version_1, read_only=True)
+    assert opened.slides()[0].fields[0].path == image
+    opened.close()
+
+
+def test_a_copy_that_cannot_be_made_is_said_and_leaves_nothing(version_1, temporary, monkeypatch):
+    before = version_1.read_bytes()
+
+    def full(_copy):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(opening, "_migrate", full)
+    with pytest.raises(WorkspaceError, match=r"No space left on device.*make room"):
+        open_workspace(version_1, read_only=True)
+    assert list(temporary.iterdir()) == []
+    assert version_1.read_bytes() == before
 
 
 def spoil_zero(path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.storage.workspace.conftest import SLIDE, cells
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.cell import Annotation, Cell, Detection
+from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Step, StepHead
@@ -112,6 +112,15 @@ def test_a_label_writes_no_geometry(workspace, path):
     workspace.write("s", [step(1, CellTable(), table), step(2, table, new)])
     ((was, now),) = rows(path, "SELECT was, now FROM changes WHERE seq = 2")
     assert (set(json.loads(was)), set(json.loads(now))) == ({"annotation"}, {"annotation"})
+
+
+def test_cells_of_one_run_share_what_located_them(workspace):
+    network = LocatedBy("mask-rcnn/net 1", (("score", 0.5), ("overlap", 0.25)))
+    found = [Cell(key, "s/0.png", Detection(BBox(0, 0, 9, 9), located_by=network)) for key in "abc"]
+    workspace.write("s", [step(1, CellTable(), CellTable(found))])
+    read = [cell.detection.located_by for cell in workspace.table("s").values()]
+    assert read == [network] * 3
+    assert len({id(one) for one in read}) == 1
 
 
 def test_undo_and_redo_are_found_in_the_journal(workspace):

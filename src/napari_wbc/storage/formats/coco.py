@@ -23,6 +23,7 @@ import shapely
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.atomic import write_text
 from napari_wbc.storage.formats.csv_set import (
@@ -36,7 +37,15 @@ from napari_wbc.storage.formats.csv_set import (
 from napari_wbc.storage.formats.manifest import MANIFEST, Record, items, numbers, part
 from napari_wbc.storage.guard import image_size, inside, read_json
 
-__all__ = ["image_place", "outline_of", "plain_names", "read_coco", "split_of_place", "write_coco"]
+__all__ = [
+    "image_place",
+    "outline_of",
+    "plain_names",
+    "read_coco",
+    "read_coco_steps",
+    "split_of_place",
+    "write_coco",
+]
 
 MAX_CELLS = 200_000
 MAX_RUNS = 100_000
@@ -128,6 +137,11 @@ def _rle(polygon: list[float], height: int, width: int) -> tuple[Record, float]:
 
 
 def read_coco(root: Path) -> tuple[LabelledField, ...]:
+    """:func:`read_coco_steps`, at once."""
+    return run(read_coco_steps(root))
+
+
+def read_coco_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read a COCO set, ours or somebody else's.
 
     The JSON files lie in ``annotations``, or in ``train``, ``valid`` and ``test``, or in the folder itself;
@@ -146,12 +160,16 @@ def read_coco(root: Path) -> tuple[LabelledField, ...]:
     images: list[dict[Id, _Image]] = []
     for path, data in read:
         with naming(path):
-            images.append(dict(_images(root, path, data)))
+            some: dict[Id, _Image] = {}
+            for number, image in _images(root, path, data):
+                some[number] = image
+                yield Progress("reading the set", 0, len(some))
+            images.append(some)
     names = plain_names([image.place for some in images for image in some.values()])
     fields: list[LabelledField] = []
     for (path, data), some in zip(read, images, strict=True):
         with naming(path):
-            fields += whole_set(path, _fields(root, path, data, some, names))
+            fields += whole_set(path, (yield from _fields_steps(root, path, data, some, names)))
     return whole_set(root, fields)
 
 
@@ -232,15 +250,16 @@ def plain_names(places: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _fields(
+def _fields_steps(
     root: Path, path: Path, data: object, images: dict[Id, _Image], names: dict[str, str]
-) -> list[LabelledField]:
+) -> Steps[list[LabelledField]]:
     categories = dict(_categories(data))
     cells: dict[Id, list[Cell]] = {number: [] for number in images}
     annotations = items(data, "annotations")
     if len(annotations) > MAX_CELLS:
         raise WbcError(f"{len(annotations):,} annotations, more than {MAX_CELLS:,}; part it into sets.")
     for i, record in enumerate(annotations, start=1):
+        yield Progress("reading the set", i, len(annotations))
         with naming(f"{path}, annotation {i}"):
             number, category = _id(record, "image_id"), _id(record, "category_id")
             if number not in images or category not in categories:

@@ -7,6 +7,7 @@ A text cell that begins with ``=``, ``+``, ``-``, ``@``, tab or carriage return 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ CELL_COLUMNS = (
     "unlikeness",
 )
 DIFFERENTIAL_COLUMNS = ("slide", "class", "place", "count", "percent", "low", "high", "per_100_wbc")
-FIELD_COLUMNS = ("slide", "fov", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte")
+FIELD_COLUMNS = ("slide", "fov", "cells", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte")
 HEAT_COLUMNS = (*CELL_COLUMNS[1:], "method", "target", "against", "inside", "suspect")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -60,7 +61,7 @@ def cells_frame(tables: Iterable[tuple[str, CellTable]], names: tuple[str, ...])
     ----------
     tables : iterable of (slide name, CellTable)
     names : tuple of str
-        Classes with a ``p_`` column each.
+        Classes with a ``p_`` column each; those that only predictions name have theirs after these.
 
     Examples
     --------
@@ -69,8 +70,11 @@ def cells_frame(tables: Iterable[tuple[str, CellTable]], names: tuple[str, ...])
     """
     import pandas as pd
 
-    rows = [_cell_row(slide, cell, names) for slide, table in tables for cell in table.values()]
-    return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *_p_columns(names)])
+    cells = [(slide, cell) for slide, table in tables for cell in table.values()]
+    models = dict.fromkeys(cell.prediction.names for _, cell in cells if cell.prediction)
+    classes = tuple(dict.fromkeys(chain(names, *models)))
+    rows = [_cell_row(slide, cell, classes) for slide, cell in cells]
+    return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *_p_columns(classes)])
 
 
 def _cell_row(slide: str, cell: Cell, names: tuple[str, ...]) -> list[object]:
@@ -150,22 +154,23 @@ def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
 
 
 def fields_frame(
-    fields: Iterable[tuple[str, str, int, Mapping[str, int] | None]],
+    fields: Iterable[tuple[str, str, int, int, Mapping[str, int] | None]],
 ) -> pd.DataFrame:
     """One row a field.
 
     Parameters
     ----------
-    fields : iterable of (slide, field, leukocytes, counts)
-        The counts are of ``red cell`` and ``platelet``; None where they were not counted.
+    fields : iterable of (slide, field, cells, leukocytes, counts)
+        All cells that are located there, and those that the differential counts as leukocytes. The counts
+        are of ``red cell`` and ``platelet``; None where they were not counted.
     """
     import pandas as pd
 
     rows: list[list[object]] = []
-    for slide, fov, leukocytes, counts in fields:
+    for slide, fov, cells, leukocytes, counts in fields:
         red, platelets = (None if counts is None else counts.get(k, 0) for k in ("red cell", "platelet"))
         ratio = round(red / leukocytes, 1) if red is not None and leukocytes else None
-        rows.append([slide, fov, leukocytes, red, platelets, ratio])
+        rows.append([slide, fov, cells, leukocytes, red, platelets, ratio])
     frame = pd.DataFrame(rows, columns=list(FIELD_COLUMNS))
     return frame.astype({"red_cells": "Int64", "platelets": "Int64"})
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
@@ -19,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.csv import FORMULA, write_csv
 from napari_wbc.storage.guard import image_size, inside, read_text
@@ -29,11 +31,13 @@ __all__ = [
     "cell_row",
     "check_fields",
     "image_place",
+    "images_named",
     "labelled_cell",
     "naming",
     "number",
     "read_csv_set",
-    "read_fields_table",
+    "read_csv_set_steps",
+    "read_fields_table_steps",
     "read_rows",
     "whole_set",
     "write_csv_set",
@@ -113,6 +117,11 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def read_csv_set(root: Path) -> tuple[LabelledField, ...]:
+    """:func:`read_csv_set_steps`, at once."""
+    return run(read_csv_set_steps(root))
+
+
+def read_csv_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read ``cells.csv``, or the one CSV file of a folder, ours or somebody else's.
 
     It needs the columns ``path`` (or image, filename), ``label`` (or class) and ``top, left, bottom,
@@ -129,28 +138,50 @@ def read_csv_set(root: Path) -> tuple[LabelledField, ...]:
         if len(found) != 1:
             raise ReadError(f"{root}: {len(found)} CSV files and no cells.csv; give the table this name.")
         path = inside(root, found[0].name)
-    return read_fields_table(root, path)
+    return (yield from read_fields_table_steps(root, path))
 
 
-def read_fields_table(root: Path, path: Path) -> tuple[LabelledField, ...]:
-    """The fields of a table with one row a cell; see :func:`read_csv_set`."""
-    header, rows = read_rows(path)
-    header = [ALSO[name] if name in ALSO and ALSO[name] not in header else name for name in header]
-    missing = [name for name in ("path", "label", *EDGES) if header.count(name) != 1]
+def read_fields_table_steps(root: Path, path: Path) -> Steps[tuple[LabelledField, ...]]:
+    """The fields of a table with one row a cell; see :func:`read_csv_set_steps`."""
+    header, rows = _columns_and_rows(path)
+    times = Counter(header)
+    missing = [name for name in ("path", "label", *EDGES) if times[name] != 1]
     if missing:
         raise ReadError(f"{path}: the column {missing[0]!r} is missing or stands twice; add or rename it.")
     groups: dict[str, list[tuple[int, dict[str, str]]]] = {}
     for line, values in enumerate(rows, start=2):
         row = dict(zip(header, values, strict=True))
         groups.setdefault(row["path"], []).append((line, row))
-    plain = [PurePosixPath(place).name.casefold() for place in groups]
+    alike = Counter(PurePosixPath(place).name.casefold() for place in groups)
     fields = []
     for place, group in groups.items():
         name = PurePosixPath(place).name
-        if plain.count(name.casefold()) > 1:
+        if alike[name.casefold()] > 1:
             name = place.replace("/", "_")
         fields.append(_field(root, path, name, group))
+        yield Progress("reading the set", len(fields), len(groups))
     return whole_set(path, fields)
+
+
+def _columns_and_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """:func:`read_rows`, with our names of the columns."""
+    header, rows = read_rows(path)
+    return [ALSO[name] if name in ALSO and ALSO[name] not in header else name for name in header], rows
+
+
+def images_named(path: Path) -> list[Path]:
+    """The images that a table names, once each, whether they are there or not.
+
+    Raises
+    ------
+    ReadError
+        If it is no table.
+    """
+    header, rows = _columns_and_rows(path)
+    if "path" not in header:
+        return []
+    column = header.index("path")
+    return [path.parent / name for name in dict.fromkeys(row[column] for row in rows)]
 
 
 def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, dict[str, str]]]) -> LabelledField:
@@ -218,10 +249,9 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     if len(rows) > MAX_ROWS:
         raise ReadError(f"{path}: more than {MAX_ROWS:,} rows; part it into several sets.")
     header = [str(name).strip().lower() for name in first]
-    if len(set(header)) < len(header):
-        raise ReadError(
-            f"{path}: the column {max(header, key=header.count)[:60]!r} stands twice; remove one."
-        )
+    (often, times), *_ = Counter(header).most_common(1)
+    if times > 1:
+        raise ReadError(f"{path}: the column {often[:60]!r} stands twice; remove one.")
     return header, [[_unmarked(value) for value in row] for row in rows]
 
 

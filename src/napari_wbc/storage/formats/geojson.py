@@ -19,6 +19,7 @@ import shapely
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.model.training_set import LabelledField
@@ -28,7 +29,15 @@ from napari_wbc.storage.formats.csv_set import check_fields, labelled_cell, nami
 from napari_wbc.storage.formats.manifest import Record, items, numbers, part, texts
 from napari_wbc.storage.guard import image_size, inside, read_json
 
-__all__ = ["feature_collection", "image_place", "read_geojson_set", "write_geojson", "write_geojson_set"]
+__all__ = [
+    "feature_collection",
+    "image_place",
+    "read_geojson_set",
+    "read_geojson_set_steps",
+    "write_geojson",
+    "write_geojson_set",
+    "write_geojson_set_steps",
+]
 
 DIGITS = 4
 """Of a coordinate; two digits would move the outline of a platelet by more than a thousandth of its area."""
@@ -95,6 +104,13 @@ def write_geojson(path: Path, collections: Sequence[dict[str, Any]]) -> None:
 
 
 def write_geojson_set(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
+    """:func:`write_geojson_set_steps`, at once."""
+    run(write_geojson_set_steps(root, fields, classes))
+
+
+def write_geojson_set_steps(
+    root: Path, fields: Sequence[LabelledField], classes: Sequence[str]
+) -> Steps[None]:
     """Write ``geojson/NAME.geojson``, one a field.
 
     Parameters
@@ -113,7 +129,8 @@ def write_geojson_set(root: Path, fields: Sequence[LabelledField], classes: Sequ
     check_fields(fields, classes)
     taxonomy = taxonomy_of_names("training set", classes) if classes else EIGHT_CLASSES
     make_folder(root / "geojson")
-    for field in fields:
+    for done, field in enumerate(fields, start=1):
+        yield Progress("writing labels", done, len(fields))
         collection = feature_collection(field.fov_id or field.name, field.cells, taxonomy) | {
             "image": image_place(field),
             "height": field.height,
@@ -125,6 +142,11 @@ def write_geojson_set(root: Path, fields: Sequence[LabelledField], classes: Sequ
 
 
 def read_geojson_set(root: Path) -> tuple[LabelledField, ...]:
+    """:func:`read_geojson_set_steps`, at once."""
+    return run(read_geojson_set_steps(root))
+
+
+def read_geojson_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read a set of GeoJSON files, ours or QuPath's.
 
     The files lie in ``geojson``, or anywhere in the folder. Each is a FeatureCollection, a Feature or an
@@ -149,11 +171,13 @@ def read_geojson_set(root: Path) -> tuple[LabelledField, ...]:
             found += [
                 _Found(path, top, features, _image(root, path, top)) for top, features in _collections(data)
             ]
+        yield Progress("reading the set", 0, len(found))
     names = plain_names([one.image for one in found])
     fields = []
     for one in found:
         with naming(one.path):
             fields.append(_field(root, one, names[one.image]))
+        yield Progress("reading the set", len(fields), len(found))
     return whole_set(root, fields)
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.csv_set import (
@@ -29,7 +30,7 @@ from napari_wbc.storage.formats.csv_set import (
     check_fields,
     labelled_cell,
     naming,
-    read_fields_table,
+    read_fields_table_steps,
     whole_set,
     write_rows,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "image_place",
     "images_in",
     "read_image_folder",
+    "read_image_folder_steps",
     "write_crops",
     "write_image_folder",
     "write_table",
@@ -194,6 +196,11 @@ def _save(path: Path, crop: npt.NDArray[np.uint8]) -> None:
 
 
 def read_image_folder(root: Path) -> tuple[LabelledField, ...]:
+    """:func:`read_image_folder_steps`, at once."""
+    return run(read_image_folder_steps(root))
+
+
+def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read crops, ours or somebody else's ``SPLIT/CLASS/image`` or ``CLASS/image``.
 
     Returns
@@ -209,21 +216,25 @@ def read_image_folder(root: Path) -> tuple[LabelledField, ...]:
     """
     table = root / TABLE
     if table.is_file():
-        fields = read_fields_table(root, inside(root, TABLE))
+        fields = yield from read_fields_table_steps(root, inside(root, TABLE))
         if wrong := next((field for field in fields if len(field.cells) != 1), None):
             raise ReadError(f"{table}: {wrong.name} shows {len(wrong.cells)} cells; write one row a crop.")
         return fields
     with naming(root):
         places = [(name, split) for name, split in SPLIT_NAMES.items() if inside(root, name).is_dir()]
-        fields = tuple(
-            _one_cell(root, image, split)
+        images = [
+            (image, split)
             for place, split in places or [(".", "train")]
             for folder in _class_folders(root, place)
             for image in images_in(root, folder)
-        )
-    if not fields:
+        ]
+        found: list[LabelledField] = []
+        for image, split in images:
+            found.append(_one_cell(root, image, split))
+            yield Progress("reading the set", len(found), len(images))
+    if not found:
         raise ReadError(f"{root}: no labelled image; expected train/CLASS/image.png or CLASS/image.png.")
-    return whole_set(root, fields)
+    return whole_set(root, found)
 
 
 def _class_folders(root: Path, place: str) -> list[str]:

@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.atomic import sha256_of, write_text
 from napari_wbc.storage.codec import parts_of, with_parts
@@ -24,15 +25,20 @@ from napari_wbc.storage.guard import image_size, inside, read_json
 
 __all__ = [
     "MANIFEST",
+    "ListedField",
     "Manifest",
     "Record",
     "check_files",
+    "check_files_steps",
     "items",
+    "listed_fields",
     "numbers",
     "part",
     "read_manifest",
+    "read_manifest_steps",
     "texts",
     "write_manifest",
+    "write_manifest_steps",
 ]
 
 MANIFEST = "manifest.json"
@@ -71,6 +77,17 @@ class Manifest:
     files: Mapping[str, str]
 
 
+class ListedField(NamedTuple):
+    """What a manifest says of a field, without its cells."""
+
+    slide: str
+    split: str
+    sha256: str
+    complete: bool
+    cells: int
+    """How many it has."""
+
+
 def write_manifest(
     root: Path,
     fields: Sequence[LabelledField],
@@ -79,6 +96,18 @@ def write_manifest(
     place: Callable[[LabelledField], str],
     made: Mapping[str, Any],
 ) -> None:
+    """:func:`write_manifest_steps`, at once."""
+    run(write_manifest_steps(root, fields, classes, place=place, made=made))
+
+
+def write_manifest_steps(
+    root: Path,
+    fields: Sequence[LabelledField],
+    classes: Sequence[str],
+    *,
+    place: Callable[[LabelledField], str],
+    made: Mapping[str, Any],
+) -> Steps[None]:
     """Write ``manifest.json``, after all other files of the set.
 
     Parameters
@@ -98,8 +127,11 @@ def write_manifest(
         If a file cannot be read, or the manifest cannot be written.
     """
     others = sorted(path for path in root.rglob("*") if path.is_file() and path != root / MANIFEST)
+    files: dict[str, str] = {}
     try:
-        files = {path.relative_to(root).as_posix(): sha256_of(path) for path in others}
+        for path in others:
+            files[path.relative_to(root).as_posix()] = sha256_of(path)
+            yield Progress("writing labels", len(files), len(others))
     except OSError as error:
         raise WbcError(
             f"{error.filename}: cannot be read ({error.strerror}); write the set again."
@@ -144,6 +176,11 @@ def _cell_record(cell: Cell) -> Record:
 
 
 def read_manifest(root: Path) -> Manifest:
+    """:func:`read_manifest_steps`, at once."""
+    return run(read_manifest_steps(root))
+
+
+def read_manifest_steps(root: Path) -> Steps[Manifest]:
     """Read ``manifest.json``.
 
     Images that are missing are left to :func:`check_files`; those that are there have the size it says.
@@ -155,6 +192,24 @@ def read_manifest(root: Path) -> Manifest:
     """
     root = Path(root)
     path = root / MANIFEST
+    data = _data(path)
+    with naming(path):
+        made, classes, files = part(data, "made", dict), texts(data, "classes"), part(data, "files", dict)
+        if "" in classes or len(set(classes)) < len(classes):
+            raise WbcError("a class has no name, or stands twice; correct the classes.")
+        for name, sha256 in files.items():
+            inside(root, name)
+            if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
+                raise WbcError(f"the file {name[:80]!r} has no sha256; export the set again.")
+        records, fields = items(data, "fields"), list[LabelledField]()
+        for record in records:
+            fields.append(_field(root, record))
+            yield Progress("reading labels", len(fields), len(records))
+        return Manifest(whole_set(path, fields), classes, made, files)
+
+
+def _data(path: Path) -> Record:
+    """What a manifest holds, if it is one."""
     data = read_json(path)
     with naming(path):
         if part(data, "format", str) != FORMAT:
@@ -164,15 +219,32 @@ def read_manifest(root: Path) -> Manifest:
             raise WbcError("made by a newer napari-wbc; update.")
         if version < 1:
             raise WbcError(f"there is no version {version} of a {FORMAT}; export it again.")
-        made, classes, files = part(data, "made", dict), texts(data, "classes"), part(data, "files", dict)
-        if "" in classes or len(set(classes)) < len(classes):
-            raise WbcError("a class has no name, or stands twice; correct the classes.")
-        for name, sha256 in files.items():
-            inside(root, name)
-            if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
-                raise WbcError(f"the file {name[:80]!r} has no sha256; export the set again.")
-        fields = whole_set(path, [_field(root, record) for record in items(data, "fields")])
-        return Manifest(fields, classes, made, files)
+    found: Record = data
+    return found
+
+
+def listed_fields(root: Path) -> tuple[tuple[ListedField, ...], Record]:
+    """What ``manifest.json`` says of the fields and of how the set was made; no other file is looked at.
+
+    Raises
+    ------
+    ReadError
+        If it is damaged, or made by a newer version of this program.
+    """
+    path = Path(root) / MANIFEST
+    data = _data(path)
+    with naming(path):
+        fields = tuple(
+            ListedField(
+                part(record, "slide", str),
+                part(record, "split", str),
+                part(record, "sha256", str),
+                part(record, "complete", bool),
+                len(items(record, "cells")),
+            )
+            for record in items(data, "fields")
+        )
+        return fields, part(data, "made", dict)
 
 
 def _field(root: Path, record: Record) -> LabelledField:
@@ -233,6 +305,11 @@ def _prediction(record: Record) -> Record:
 
 
 def check_files(root: Path, manifest: Manifest) -> list[str]:
+    """:func:`check_files_steps`, at once."""
+    return run(check_files_steps(root, manifest))
+
+
+def check_files_steps(root: Path, manifest: Manifest) -> Steps[list[str]]:
     """Files of a set that are missing, or are not as they were when it was written.
 
     Parameters
@@ -246,7 +323,12 @@ def check_files(root: Path, manifest: Manifest) -> list[str]:
     list of str
         Their places, relative to the set.
     """
-    return [name for name, sha256 in manifest.files.items() if _sha256_or_none(inside(root, name)) != sha256]
+    changed: list[str] = []
+    for done, (name, sha256) in enumerate(manifest.files.items(), start=1):
+        if _sha256_or_none(inside(root, name)) != sha256:
+            changed.append(name)
+        yield Progress("reading the set", done, len(manifest.files))
+    return changed
 
 
 def _sha256_or_none(path: Path) -> str | None:

@@ -17,6 +17,7 @@ from defusedxml import DefusedXmlException
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.atomic import write_text
 from napari_wbc.storage.formats.csv_set import (
@@ -29,7 +30,7 @@ from napari_wbc.storage.formats.csv_set import (
 )
 from napari_wbc.storage.guard import image_size, inside, read_text
 
-__all__ = ["image_place", "read_voc", "write_voc"]
+__all__ = ["image_place", "read_voc", "read_voc_steps", "write_voc", "write_voc_steps"]
 
 MAX_BYTES = 20_000_000
 MAX_OBJECTS = 20_000
@@ -41,6 +42,11 @@ def image_place(field: LabelledField) -> str:
 
 
 def write_voc(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
+    """:func:`write_voc_steps`, at once."""
+    run(write_voc_steps(root, fields, classes))
+
+
+def write_voc_steps(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> Steps[None]:
     """Write ``Annotations/*.xml`` and ``ImageSets/Main/{train,val,test}.txt``.
 
     Parameters
@@ -58,9 +64,10 @@ def write_voc(root: Path, fields: Sequence[LabelledField], classes: Sequence[str
     """
     check_fields(fields, classes)
     lists: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for field, name in zip(fields, _names(fields), strict=True):
+    for done, (field, name) in enumerate(zip(fields, _names(fields), strict=True), start=1):
         lists[field.split].append(name)
         write_text(root / "Annotations" / f"{name}.xml", _xml(field))
+        yield Progress("writing labels", done, len(fields))
     for split, names in lists.items():
         write_text(root / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{name}\n" for name in names))
 
@@ -107,6 +114,11 @@ def _add_all(parent: ET.Element, values: dict[str, float]) -> None:
 
 
 def read_voc(root: Path) -> tuple[LabelledField, ...]:
+    """:func:`read_voc_steps`, at once."""
+    return run(read_voc_steps(root))
+
+
+def read_voc_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read a Pascal VOC set, ours or somebody else's.
 
     The XML files lie in ``Annotations`` with images in ``JPEGImages`` or ``images``, or beside their
@@ -127,6 +139,7 @@ def read_voc(root: Path) -> tuple[LabelledField, ...]:
         with naming(file):
             inside(root, file.relative_to(root).as_posix())
             fields.append(_field(root, file, places, splits.get(file.stem, split)))
+        yield Progress("reading the set", len(fields), len(files))
     return whole_set(root, fields)
 
 

@@ -15,6 +15,7 @@ import yaml
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.atomic import write_text
 from napari_wbc.storage.formats.csv_set import (
@@ -30,7 +31,7 @@ from napari_wbc.storage.formats.image_folder import images_in
 from napari_wbc.storage.formats.taxonomy import _check as check_yaml
 from napari_wbc.storage.guard import image_size, inside, read_text
 
-__all__ = ["image_place", "read_yolo", "write_yolo"]
+__all__ = ["image_place", "read_yolo", "read_yolo_steps", "write_yolo", "write_yolo_steps"]
 
 ID_COLUMNS = ("image", "line", "cell_id", "label")
 MAX_BYTES = 20_000_000
@@ -47,6 +48,11 @@ def image_place(field: LabelledField) -> str:
 
 
 def write_yolo(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
+    """:func:`write_yolo_steps`, at once."""
+    run(write_yolo_steps(root, fields, classes))
+
+
+def write_yolo_steps(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> Steps[None]:
     """Write ``data.yaml``, ``labels/SPLIT/STEM.txt`` and ``cells.csv``.
 
     Parameters
@@ -72,10 +78,11 @@ def write_yolo(root: Path, fields: Sequence[LabelledField], classes: Sequence[st
     write_text(root / "data.yaml", yaml.safe_dump(head, sort_keys=False, allow_unicode=True))
     index = {name: i for i, name in enumerate(classes)}
     rows: list[list[object]] = []
-    for field, place in zip(fields, places, strict=True):
+    for done, (field, place) in enumerate(zip(fields, places, strict=True), start=1):
         lines = [f"{index[cell.label]} {_position(field, cell)}\n" for cell in field.cells]
         write_text(root / place, "".join(lines))
         rows += [[image_place(field), i, c.cell_id, c.label] for i, c in enumerate(field.cells, start=1)]
+        yield Progress("writing labels", done, len(fields))
     write_rows(root / "cells.csv", ID_COLUMNS, rows)
 
 
@@ -98,6 +105,11 @@ def _position(field: LabelledField, cell: Cell) -> str:
 
 
 def read_yolo(root: Path) -> tuple[LabelledField, ...]:
+    """:func:`read_yolo_steps`, at once."""
+    return run(read_yolo_steps(root))
+
+
+def read_yolo_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read a YOLO set of boxes and segments, ours or somebody else's.
 
     Classes are those of ``data.yaml``, of the only YAML file, or of ``classes.txt``. Images and labels
@@ -119,6 +131,7 @@ def read_yolo(root: Path) -> tuple[LabelledField, ...]:
                 size, ours = image_size(image), ids.get(image.relative_to(root).as_posix(), {})
                 cells = _cells(label, image.name, size, classes, ours)
                 fields.append(LabelledField(image.name, image, *size, split, cells, fov_id=image.name))
+                yield Progress("reading the set", len(fields), 0)
     return whole_set(root, fields)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
@@ -28,7 +29,7 @@ __all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace", "restore
 SUFFIX = ".wbc"
 APPLICATION = 0x77626331
 """``application_id`` of a project file: "wbc1"."""
-VERSION = 1
+VERSION = 2
 """``user_version``: the number of the newest migration."""
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100
@@ -114,6 +115,11 @@ def open_workspace(path: str | Path, *, read_only: bool = False) -> Workspace:
     WorkspaceError
         If the file is missing, empty, damaged, foreign or of a newer version; it stays as it is, and the
         message names a backup where there is one.
+
+    Notes
+    -----
+    A file of an older version is brought up to date on a copy that takes its place. One that is only read
+    stays as it is; a private copy is read, which is deleted when the project is closed.
     """
     return _opened(Path(path).resolve(), read_only=read_only, back_up=True)
 
@@ -131,14 +137,36 @@ def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
         except OSError as error:
             lock, why = None, f"it cannot be locked: {error.strerror}"
     if version < VERSION and lock is None:
-        raise _unusable(
-            path, f"this file was made by an older version and cannot be brought up to date, since {why}"
-        )
+        return _opened_copy(path, why)
     if lock is not None and back_up:
         _back_up(path)
     if version < VERSION:
         _replaced(path, path, _migrate)
     return Workspace(path, _engine(path, write=lock is not None), read_only=why, lock=lock)
+
+
+def _opened_copy(path: Path, why: str) -> Workspace:
+    """A file of an older version, read from a private copy that is brought up to date."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="napari-wbc-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _not_copied(path, error) from error
+    copy = Path(folder.name) / "copy.wbc"
+    try:
+        _copy(path, copy)
+        _migrate(copy)
+        return Workspace(path, _engine(copy, write=False), read_only=why, closed=folder.cleanup)
+    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+        folder.cleanup()
+        raise _not_copied(path, error) from error
+
+
+def _not_copied(path: Path, error: Exception) -> WorkspaceError:
+    return _unusable(
+        path,
+        "this file was made by an older version, and no copy of it can be brought up to date in "
+        f"{tempfile.gettempdir()} ({error}); make room there",
+    )
 
 
 def backup_of(path: str | Path) -> Path:

@@ -14,7 +14,7 @@ notes = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""The taxonomy, the place in the queue and the view, as JSON."""
+"""The taxonomy, the place in the queue, the view and what is kept of analyses, as JSON."""
 
 slides = Table(
     "slides",
@@ -51,7 +51,10 @@ cells = Table(
     Column("outline", Text),
     Column("score", Float, nullable=False),
     Column("drawn", Integer, nullable=False),
+    Column("located_by", Text),
 )
+"""``located_by`` is the detector with its parameters as JSON; NULL where a person drew the cell or it is not
+known."""
 
 predictions = Table(
     "predictions",

@@ -44,13 +44,21 @@ class Workspace:
         Why nothing can be written; empty where it can.
     lock : BaseFileLock, optional
         Held as long as the file is open.
+    closed : callable, optional
+        Called once after the file was let go of.
     """
 
     def __init__(
-        self, path: Path, engine: Engine, *, read_only: str = "", lock: BaseFileLock | None = None
+        self,
+        path: Path,
+        engine: Engine,
+        *,
+        read_only: str = "",
+        lock: BaseFileLock | None = None,
+        closed: Callable[[], None] | None = None,
     ) -> None:
         self.path, self.read_only = path, read_only
-        self._engine, self._lock = engine, lock
+        self._engine, self._lock, self._on_closed = engine, lock, closed
         self._turn = threading.RLock()
         self._within: Connection | None = None
         self._closed = False
@@ -63,6 +71,9 @@ class Workspace:
             if self._lock is not None:
                 self._lock.release()  # the file stays: to delete it would let two programs in
                 self._lock = None
+            if self._on_closed is not None:
+                self._on_closed()
+                self._on_closed = None
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -179,7 +190,7 @@ class Workspace:
         """Steps that undo would take back, and those that redo would do again, the next one last."""
         steps = schema.steps
         query = (
-            select(steps.c.seq, steps.c.what, steps.c.cause)
+            select(steps.c.seq, steps.c.what, steps.c.cause, steps.c.of)
             .where(steps.c.slide == slide, steps.c.reading == reading)
             .order_by(steps.c.seq)
         )
@@ -187,13 +198,13 @@ class Workspace:
         future: list[StepHead] = []
         with self._begin() as db:
             rows = db.execute(query).all()
-        for seq, what, cause in rows:
+        for seq, what, cause, of in rows:
             if cause == "undo":
                 future.append(past.pop())
             elif cause == "redo":
                 past.append(future.pop())
             else:
-                past.append(StepHead(seq, what, cause))
+                past.append(StepHead(seq, what, cause, of))
                 future.clear()
         return past, future
 
