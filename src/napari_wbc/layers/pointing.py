@@ -1,0 +1,90 @@
+"""The mouse on the cells layer: a click selects, a drag moves the picture, a box is drawn once.
+
+napari's select tool moves whatever shape a drag starts on, so that a hand that only wants to pan changes an
+outline. Here that needs :attr:`Pointing.reshaping`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Shapes
+
+from napari_wbc.layers.focus import camera_center, center_on
+
+__all__ = ["Pointing"]
+
+STILL = 4.0
+"""Pixels of the screen that the hand may tremble during a click."""
+DRAWN_BY_DRAG = ("ADD_RECTANGLE", "ADD_ELLIPSE")
+
+
+class Pointing:
+    """Gives a cells layer its mouse.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    layer : Shapes
+    """
+
+    def __init__(self, viewer: ViewerModel, layer: Shapes) -> None:
+        self._viewer = viewer
+        self.reshaping = False
+        """Whether a drag moves and reshapes cells, as it does in napari."""
+        mode = layer._modeclass
+        self._select = layer._drag_modes[mode.SELECT]
+        own: dict[Any, Any] = {mode.SELECT: self._point}
+        for name in DRAWN_BY_DRAG:
+            draw = layer._drag_modes[mode[name]]
+            own[mode[name]] = _Once(draw)
+        # Of this layer alone: napari keeps what its tools do in a table of the class.
+        layer._drag_modes = {**layer._drag_modes, **own}
+
+    def _point(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
+        """Select the cell that is clicked; move the picture while it is dragged."""
+        shape, _vertex = layer.get_value(event.position, world=True)
+        if self.reshaping or shape is None:
+            yield from self._select(layer, event)
+            return
+        pressed, held = np.array(event.pos, dtype=float), _place(event)
+        more = bool({"Shift", "Control"} & {str(modifier) for modifier in event.modifiers})
+        moved = False
+        yield
+        while event.type == "mouse_move":
+            moved = moved or bool(np.abs(np.array(event.pos) - pressed).max() >= STILL)
+            if moved:
+                center = camera_center(self._viewer) + held - _place(event)
+                center_on(self._viewer, (float(center[0]), float(center[1])))
+            yield
+        if not moved:
+            _choose(layer, shape, more=more)
+
+
+class _Once:
+    """One of napari's tools that draw by a drag, after which cells can be selected again."""
+
+    def __init__(self, draw: Any) -> None:
+        self._draw = draw
+
+    def __call__(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
+        yield from self._draw(layer, event)
+        layer.mode = "select"
+
+
+def _place(event: Any) -> Any:
+    """Where the cursor is in the world, (row, col)."""
+    return np.array([event.position[axis] for axis in event.dims_displayed[-2:]], dtype=float)
+
+
+def _choose(layer: Shapes, shape: int, *, more: bool) -> None:
+    """Select a shape alone, or add it to those that are selected, or take it out again."""
+    if not more:
+        layer.selected_data = {shape}
+    elif shape in layer.selected_data:
+        layer.selected_data = set(layer.selected_data) - {shape}
+    else:
+        layer.selected_data = set(layer.selected_data) | {shape}

@@ -1,0 +1,16 @@
+"""A file that could not be worked on, while the rest went on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Failure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be analyzed, and why."""
+
+    path: Path
+    message: str

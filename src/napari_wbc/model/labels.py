@@ -1,0 +1,99 @@
+"""What data sets call things that are no leukocyte, however they spell it.
+
+Invariant: a name that is not listed here is taken for that of a leukocyte, since every laboratory has its own
+names of those.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["is_no_leukocyte", "plain_label", "usual_name"]
+
+SPELLINGS = {
+    "red cell": ("RBC", "red blood cell", "erythrocyte", "reticulocyte", "normocyte"),
+    "platelet": ("PLT", "thrombocyte", "giant platelet", "large platelet"),
+    "erythroblast": (
+        *("NRBC", "nucleated red blood cell", "nucleated red cell", "nucleated erythrocyte"),
+        *("normoblast", "proerythroblast", "pronormoblast"),
+        *(
+            f"{stage} {name}"
+            for name in ("erythroblast", "normoblast")
+            for stage in (
+                "basophilic",
+                "polychromatic",
+                "polychromatophilic",
+                "orthochromatic",
+                "acidophilic",
+            )
+        ),
+    ),
+}
+"""Other names of what has a name of its own here."""
+OTHERS = (
+    # What is left of a cell
+    *(
+        "smudge",
+        "smudge cell",
+        "smudged cell",
+        "smear cell",
+        "basket cell",
+        "gumprecht shadow",
+        "shadow cell",
+    ),
+    *("ghost", "ghost cell", "naked nucleus", "bare nucleus", "ruptured cell", "lysed cell"),
+    # What never was one
+    *("artefact", "artifact", "stain artefact", "stain artifact", "staining artefact", "staining artifact"),
+    *("stain", "stain deposit", "stain precipitate", "precipitate", "dirt", "dust", "bubble", "air bubble"),
+    *("debris", "cell debris", "cellular debris", "background", "nothing"),
+    *("not a cell", "no cell", "non cell", "not cell", "no leukocyte", "non leukocyte", "not a leukocyte"),
+    *("no wbc", "non wbc", "not a wbc"),
+    # Platelets and red cells that are not counted one by one
+    *("platelet clump", "platelet aggregate", "platelet aggregation", "thrombocyte aggregate"),
+    *("thrombocyte aggregation", "clumped platelet", "rbc clump", "rouleaux"),
+    # Parasites and germs
+    *("parasite", "malaria", "malaria parasite", "plasmodium", "infected red blood cell", "infected rbc"),
+    *("trophozoite", "schizont", "gametocyte", "merozoite", "ring stage", "ring form", "trypanosome"),
+    *("babesia", "microfilaria", "bacteria", "bacterium", "yeast", "fungus"),
+)
+"""Names of what is none of these, and no leukocyte either."""
+
+
+def plain_label(label: str) -> str:
+    """A label in small letters and in the singular.
+
+    Examples
+    --------
+    >>> plain_label("Red_Blood-Cells")
+    'red blood cell'
+    """
+    return re.sub(r"[\s_-]+", " ", label).strip().casefold().removesuffix("s")
+
+
+_USUAL = {plain_label(one): name for name, more in SPELLINGS.items() for one in (name, *more)}
+_OTHERS = frozenset(map(plain_label, OTHERS))
+
+
+def usual_name(label: str) -> str:
+    """The name that red cells, platelets and erythroblasts have here; any other label as it is.
+
+    Examples
+    --------
+    >>> usual_name("NRBCs"), usual_name("Thrombocytes"), usual_name("Hairy cell")
+    ('erythroblast', 'platelet', 'Hairy cell')
+    """
+    return _USUAL.get(plain_label(label), label)
+
+
+def is_no_leukocyte(label: str) -> bool:
+    """Whether a label is the name of something that has no place among the leukocytes of a field.
+
+    Erythroblasts are no such thing: they have a nucleus, so they are located with the leukocytes, and counted
+    beside them.
+
+    Examples
+    --------
+    >>> [is_no_leukocyte(name) for name in ("Artefacts", "RBC", "erythroblast", "hairy cell")]
+    [True, True, False, False]
+    """
+    return plain_label(label) in _OTHERS or usual_name(label) in ("red cell", "platelet")

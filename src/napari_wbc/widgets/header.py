@@ -1,0 +1,71 @@
+"""Which slide and field this is, always in view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_wbc.layers.field import FieldView
+from napari_wbc.session.session import Session
+
+__all__ = ["SlideHeader"]
+
+
+class SlideHeader(QWidget):
+    """Name of the slide and of the field in view; a warning where another image hides them.
+
+    Parameters
+    ----------
+    session : Session
+    view : FieldView
+    """
+
+    def __init__(self, session: Session, view: FieldView) -> None:
+        super().__init__()
+        self._session, self._view = session, view
+        self.name, self.warning = QLabel(), QLabel()
+        self.name.setStyleSheet("font-weight: bold")
+        self.warning.setWordWrap(True)
+        self.warning.setStyleSheet("color: #ffb000")
+        for label in (self.name, self.warning):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setMinimumWidth(1)  # a long name is cut, not the window widened
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 2, 6, 2)
+        layout.setSpacing(1)
+        layout.addWidget(self.name)
+        layout.addWidget(self.warning)
+        session.slide_changed.connect(self.refresh)
+        session.field_changed.connect(self.refresh)
+        events = view.viewer.layers.events
+        self._events = (events.inserted, events.removed, events.reordered)
+        for event in self._events:
+            event.connect(self.refresh)
+        self.refresh()
+
+    def close_session(self) -> None:
+        """Let go of session and viewer; touches no widget."""
+        self._session.slide_changed.disconnect(self.refresh)
+        self._session.field_changed.disconnect(self.refresh)
+        for event in self._events:
+            event.disconnect(self.refresh)
+
+    def refresh(self, *_what: object) -> None:
+        """Show what is so now; napari has no one signal for a layer that is hidden or shown."""
+        slide, field = self._session.slide, self._session.field
+        if not slide.fields or field is None:
+            self._show(self.name, "No slide is open")
+        else:
+            number = slide.fields.index(field) + 1
+            self._show(self.name, f"{slide.name}  ·  {field.path.name}  ({number} of {len(slide.fields)})")
+        self.name.setToolTip(str(field.path) if field else "")
+        cover = self._view.covered_by
+        self._show(self.warning, f"The image {cover.name!r} hides this slide." if cover is not None else "")
+        self.warning.setVisible(cover is not None)
+
+    @staticmethod
+    def _show(label: Any, text: str) -> None:
+        if label.text() != text:  # each setting lays the whole window out anew
+            label.setText(text)

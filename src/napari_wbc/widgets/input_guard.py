@@ -1,0 +1,155 @@
+"""Keeps hands that are elsewhere from changing a choice: the wheel, a letter, a key that goes on to napari.
+
+Qt's combo boxes and sliders follow the wheel while the mouse only passes over them, combo boxes take letters
+for a search, and what a text field does not want goes on to napari's window, where S, R or 1 have a meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QDialog,
+    QLineEdit,
+    QScrollBar,
+    QSlider,
+    QTabBar,
+    QWidget,
+)
+
+__all__ = ["focus_canvas", "guard_inputs"]
+
+Event, Key = QEvent.Type, Qt.Key
+WHEELED = (QComboBox, QAbstractSpinBox, QSlider, QTabBar)
+"""What Qt changes by the wheel, scroll bars apart."""
+TYPED = (QComboBox, QAbstractSpinBox, QLineEdit)
+"""What keys are meant for, and nothing behind it."""
+OPENS = {Key.Key_Space, Key.Key_F4, Key.Key_Tab, Key.Key_Backtab, Key.Key_Escape}
+"""Keys that a closed combo box takes; with Alt also the arrows. All others would choose."""
+LEAVES = {Key.Key_Return, Key.Key_Enter, Key.Key_Escape}
+"""Keys after which a text field has done its work."""
+
+
+def guard_inputs(root: QWidget) -> None:
+    """Guard all controls inside a widget, as they are now; call it again after some were added.
+
+    - The wheel changes no combo box or tab, and a slider or number only where it has the focus.
+    - Letters, digits and arrows choose nothing in a closed combo box.
+    - Keys for a text field, number or combo box reach nothing else.
+    - After a choice the canvas has the focus again, so that keys are for the selected cells.
+
+    Parameters
+    ----------
+    root : QWidget
+    """
+    guard = _Guard.of(root)
+    for widget in root.findChildren(QWidget):
+        if widget.property("wbc_guarded"):
+            continue
+        widget.setProperty("wbc_guarded", True)
+        guard.take(widget)
+
+
+def focus_canvas(widget: QWidget) -> None:
+    """Give the focus to the canvas of the window that a widget is in, if it is napari's."""
+    window = widget.window()
+    central = window.centralWidget() if hasattr(window, "centralWidget") else None
+    if central is None:
+        return
+    canvases = [child for child in central.findChildren(QWidget) if child.inherits("QOpenGLWidget")]
+    (canvases[0] if canvases else central).setFocus(Qt.FocusReason.OtherFocusReason)
+
+
+class _Guard(QObject):
+    """Filters the events of the controls inside one widget."""
+
+    @classmethod
+    def of(cls, root: QWidget) -> _Guard:
+        """The guard of a widget, made where it has none."""
+        for child in root.children():
+            if isinstance(child, cls):
+                return child
+        return cls(root)
+
+    def __init__(self, root: QWidget) -> None:
+        super().__init__(root)
+        self._left: QWidget | None = None
+        # Not at once: what ends a choice goes on after the signal that tells it.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._give_focus_back)
+
+    def take(self, widget: QWidget) -> None:
+        """Guard one control."""
+        if isinstance(widget, QScrollBar):
+            return
+        if isinstance(widget, WHEELED + TYPED + (QAbstractItemView,)):
+            widget.installEventFilter(self)
+        if isinstance(widget, QComboBox):
+            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            widget.activated.connect(lambda _i, widget=widget: self._leave(widget))
+            widget.view().window().installEventFilter(self)
+            widget.view().window().setProperty("wbc_combo", widget)
+        elif isinstance(widget, QAbstractSpinBox):
+            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        elif isinstance(widget, QSlider):
+            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            widget.sliderReleased.connect(lambda widget=widget: self._leave(widget))
+        elif isinstance(widget, QAbstractButton):
+            widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        elif isinstance(widget, QAbstractItemView) and not isinstance(widget.window(), QDialog):
+            widget.clicked.connect(lambda _index, widget=widget: self._leave(widget))
+
+    def eventFilter(self, widget: Any, event: Any) -> bool:  # noqa: N802 (Qt's name)
+        """Whether an event ends here."""
+        kind = event.type()
+        if kind == Event.Wheel:
+            return self._wheel(widget, event)
+        if kind in (Event.KeyPress, Event.KeyRelease):
+            return self._key(widget, event)
+        if kind == Event.Hide and widget.property("wbc_combo") is not None:
+            self._leave(widget.property("wbc_combo"))
+        return False
+
+    def _leave(self, widget: QWidget) -> None:
+        """Give the focus back when what is under way has ended."""
+        self._left = widget
+        self._soon.start()
+
+    def _give_focus_back(self) -> None:
+        widget, self._left = self._left, None
+        focused = QApplication.focusWidget()
+        if widget is not None and (focused is None or focused is widget or widget.isAncestorOf(focused)):
+            focus_canvas(widget)
+
+    def _wheel(self, widget: Any, event: Any) -> bool:
+        if not isinstance(widget, WHEELED):
+            return False
+        if not isinstance(widget, (QComboBox, QTabBar)) and widget.hasFocus():
+            return False
+        event.ignore()  # so that what it is in scrolls
+        return True
+
+    def _key(self, widget: Any, event: Any) -> bool:
+        if isinstance(widget, QAbstractItemView):
+            if not event.text().isprintable() or not event.text() or widget.window().inherits("QDialog"):
+                return False
+            event.ignore()  # no search by letters: the key is for the selected cells
+            return True
+        if not isinstance(widget, TYPED) or isinstance(widget.window(), QDialog):
+            return False
+        closed_combo = isinstance(widget, QComboBox) and not widget.isEditable()
+        by_alt = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
+        if not closed_combo or event.key() in OPENS or by_alt:
+            widget.event(event)
+        event.accept()
+        if event.type() == Event.KeyPress and event.key() in LEAVES:
+            self._leave(widget)
+        return True
