@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from npe2 import PluginManager
+from npe2 import PluginManager, PluginManifest
 from PIL import Image
 
+import napari_wbc
 from napari_wbc.contrib.reader import get_reader
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
@@ -93,3 +94,11 @@ def test_a_project_without_slides_or_that_is_none_is_an_error(tmp_path):
     for name, message in (("p.wbc", "no slide"), ("q.wbc", "no project")):
         with pytest.raises(WbcError, match=message):
             read(str(tmp_path / name))
+
+
+def test_the_command_palette_offers_no_command_that_needs_a_path():
+    manifest = PluginManifest.from_file(Path(napari_wbc.__file__).parent / "napari.yaml")
+    shown = {command.id for command in manifest.contributions.commands if command.enablement != "False"}
+    readers = {reader.command for reader in manifest.contributions.readers}
+    assert readers
+    assert readers.isdisjoint(shown)

@@ -113,7 +113,7 @@ def test_reviewed_cells_with_a_class_go_into_the_set(project, tmp_path):
     assert labels_in(tmp_path / "set") == Counter(neutrophil=1, monocyte=1, basophil=1, lymphocyte=1)
     assert sum(done.cells.values()) == done.added == 4
     assert (done.relabelled, done.removed, done.failures) == (0, 0, ())
-    assert "1 cells labelled unidentified" in done.left_out
+    assert "1 cell labelled unidentified" in done.left_out
     assert "2 cells that nobody reviewed" in done.left_out
 
 
@@ -750,7 +750,7 @@ def test_there_is_nothing_to_tell_of_a_set_that_is_not_there_or_is_another_progr
     (tmp_path / "copied" / "round-1").mkdir(parents=True)
     for folder in (tmp_path / "nowhere", tmp_path, tmp_path / "theirs", tmp_path / "copied"):
         assert set_summary(folder) == SetSummary()
-    assert SetSummary().told == "0 cells of 0 slides: 0 to learn, 0 to check, 0 to test"
+    assert SetSummary().line == "0 cells of 0 slides: 0 to learn, 0 to check, 0 to test"
 
 
 def test_a_summary_tells_each_slide_and_looks_at_no_image(project, tmp_path, monkeypatch):
@@ -766,7 +766,7 @@ def test_a_summary_tells_each_slide_and_looks_at_no_image(project, tmp_path, mon
         ("slide", "train", 4),
     ]
     assert summary.cells == {"train": 4, "val": 0, "test": 1}
-    assert summary.told == "5 cells of 2 slides: 4 to learn, 0 to check, 1 to test"
+    assert summary.line == "5 cells of 2 slides: 4 to learn, 0 to check, 1 to test"
     (done.folder / "manifest.json").write_text("{")
     with pytest.raises(WbcError, match="not readable JSON"):
         set_summary(tmp_path / "set")

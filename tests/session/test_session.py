@@ -178,3 +178,47 @@ def test_a_selection_is_heard_once(session):
         session.select(chosen)
     assert heard == [("a", "b"), ()]
     assert session.selection == ()
+
+
+def test_what_follows_of_a_step_is_taken_back_and_done_again_with_it(session):
+    first, second = table("basophil"), table("basophil", "monocyte")
+    session.commit(first, "draw")
+    session.commit(second, "classify drawn cells", "model", follows=True)
+    assert session.undoable == "draw"
+    assert session.undo() == "draw"
+    assert len(session.table) == 0
+    assert session.redo() == "draw"
+    assert session.table == second
+    assert session.redoable == ""
+
+
+def test_what_follows_of_nothing_is_a_step_of_its_own(session):
+    session.commit(table("basophil"), "classify drawn cells", "model", follows=True)
+    assert session.undoable == "classify drawn cells"
+    assert session.undo() == "classify drawn cells"
+
+
+def test_undo_and_redo_say_what_the_change_came_of(session):
+    causes = []
+    session.changed.connect(lambda _old, _new: causes.append(session.cause))
+    session.commit(table("basophil"), "draw")
+    session.undo()
+    session.redo()
+    assert causes == ["human", "undo", "redo"]
+
+
+def test_a_slide_in_memory_goes_on_where_it_was_left(session):
+    session.open(SLIDE)
+    session.commit(table("basophil"), "draw")
+    session.commit(table("monocyte"), "label")
+    session.undo()
+    other = Session()
+    other.resume(session.in_memory())
+    assert other.table == session.table
+    assert (other.undoable, other.redoable) == ("draw", "label")
+    assert other.redo() == "label"
+    assert other.table == table("monocyte")
+
+
+def test_where_nothing_would_be_lost_nothing_is_kept_in_memory(session):
+    assert session.in_memory() is None

@@ -293,6 +293,6 @@ def test_damaged_weights_are_told_by_the_workbench(bench, slide, save, wait, mon
 
 
 def test_names_of_a_foreign_file_are_plain_text_in_the_status(bench):
-    bench._say("<b>bold</b>")
+    bench.say("<b>bold</b>")
     assert bench.status.text() == "<b>bold</b>"
     assert "&lt;b&gt;" in bench.status.toolTip()

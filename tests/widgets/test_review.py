@@ -17,10 +17,11 @@ from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.session.order import Order
-from napari_wbc.widgets.key_choice import KeysDialog
+from napari_wbc.widgets.analysis import SETTLED_MS
+from napari_wbc.widgets.key_choice import KeysDialog, with_free_keys
 from napari_wbc.widgets.project import project_path
 from napari_wbc.widgets.references import references
-from napari_wbc.widgets.workbench import Workbench
+from napari_wbc.widgets.workbench import Workbench, user_name
 
 
 @pytest.fixture(autouse=True)
@@ -436,3 +437,46 @@ def test_a_consensus_that_could_not_be_kept_is_not_said_to_be(analyzed, wait):
     wait(bench)
     assert "kept" not in bench.status.text()
     assert bench._consensus == {}
+
+
+def test_undo_takes_a_drawn_cell_with_its_prediction_and_ends_no_redo(analyzed, wait, qtbot):
+    bench = analyzed
+    before = bench.session.table
+    layer = bench.viewer.layers["cells"]
+    layer.add_rectangles([np.array([[30, 5], [30, 15], [40, 15], [40, 5]])])
+    wait(bench)
+    drawn = bench.session.table
+    assert len(drawn) == len(before) + 1
+    key = next(key for key in drawn if key not in before)
+    bench.session.select([key])
+    bench.actions.split()
+    wait(bench)
+    assert bench.session.undo() == "split"
+    assert bench.session.undo() == "draw 1 cell"
+    assert dict(bench.session.table) == dict(before)
+    assert bench.session.redo() == "draw 1 cell"
+    assert dict(bench.session.table) == dict(drawn)
+    qtbot.wait(SETTLED_MS + 300)
+    wait(bench)
+    assert bench.session.redoable == "split"
+
+
+def test_a_key_that_splits_joins_or_selects_gives_no_label(analyzed, press):
+    bench = analyzed
+    taxonomy, text = with_free_keys(EIGHT_CLASSES.with_keys({"basophil": "k", "monocyte": "J"}))
+    assert "K (basophil)" in text
+    assert "J (monocyte)" in text
+    assert set(taxonomy.keys.values()).isdisjoint({"basophil", "monocyte"})
+    bench.use_keys(EIGHT_CLASSES.with_keys({"basophil": "k"}))
+    table = bench.session.table
+    bench.session.select([next(iter(table))])
+    bench.follower.keys["K"]()
+    assert all(cell.annotation is None for cell in bench.session.table.values())
+
+
+def test_a_user_whom_the_system_does_not_know_can_open_the_workbench(monkeypatch):
+    def unknown():
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    assert user_name() == ""

@@ -26,6 +26,7 @@ from napari_wbc.cli.options import Device, Paths, Quiet, Weights, check_csv, det
 from napari_wbc.cli.progress import RESUMED, SOME_FILES_FAILED, drive
 from napari_wbc.cli.project import agreement, export
 from napari_wbc.cli.sets import set_app
+from napari_wbc.cli.threads import computing
 from napari_wbc.errors import WbcError
 from napari_wbc.storage.atomic import make_folder
 
@@ -48,11 +49,11 @@ train_app = typer.Typer(help="Train networks on labelled cells.", no_args_is_hel
 app.add_typer(train_app, name="train")
 app.command()(export)
 app.command()(agreement)
-app.command()(explain)
-app.command()(finetune)
-app.command()(compare)
-app.command()(choose)
-app.command()(doubts)
+app.command()(computing(explain))
+app.command()(computing(finetune))
+app.command()(computing(compare))
+app.command()(computing(choose))
+app.command()(computing(doubts))
 app.add_typer(set_app, name="set")
 app.add_typer(models_app, name="models")
 
@@ -94,6 +95,7 @@ def _root(
 
 
 @app.command()
+@computing
 def analyze(
     paths: Paths,
     *,
@@ -195,6 +197,7 @@ def _differential_table(differential: Differential) -> Table:
 
 
 @app.command()
+@computing
 def classify(
     paths: Paths,
     out: Annotated[Path, typer.Option(help="CSV file for the predictions.", show_default=False)],
@@ -216,6 +219,7 @@ def classify(
 
 
 @app.command()
+@computing
 def adapt(
     paths: Paths,
     *,
@@ -253,6 +257,7 @@ def adapt(
 
 
 @app.command()
+@computing
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
     device: Device = "auto",
@@ -271,6 +276,7 @@ def demo(
 
 
 @train_app.command("classifier")
+@computing
 def train_classifier(
     *,
     out: Annotated[Path, typer.Option(help="Folder for weights, card, curves and checkpoint.")],
@@ -342,6 +348,7 @@ def train_classifier(
 
 
 @train_app.command("detector")
+@computing
 def train_detector(
     *,
     out: Annotated[Path, typer.Option(help="Folder for weights, card, curves and checkpoint.")],
@@ -413,6 +420,7 @@ def train_detector(
 
 
 @app.command()
+@computing
 def evaluate(
     *,
     data: Annotated[list[Path], typer.Option(help="Training set; may be repeated.")],

@@ -74,8 +74,8 @@ def export_set(
             f"{counted(done.added, 'cell')} new, {done.relabelled} relabelled, {done.removed} gone since the "
             "last round"
         )
-    told = f"{counted(sum(done.cells.values()), 'cell')} of {counted(done.fields, 'field')}"
-    print(f"{told} written to {done.folder}")
+    written = f"{counted(sum(done.cells.values()), 'cell')} of {counted(done.fields, 'field')}"
+    print(f"{written} written to {done.folder}")
     _failed([failure.message for failure in done.failures])
 
 
@@ -139,7 +139,7 @@ def move(
     from napari_wbc.pipeline.training_sets import move_slide_steps, set_summary
 
     done = drive(move_slide_steps(path, slide, split), Console(stderr=True), quiet=quiet)
-    print(f"{slide} moved to {split} in {done.folder}; {set_summary(path).told}")
+    print(f"{slide} moved to {split} in {done.folder}; {set_summary(path).line}")
 
 
 def _counts(cells: dict[tuple[str, str], int]) -> Table:

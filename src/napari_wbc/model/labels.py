@@ -70,7 +70,7 @@ def plain_label(label: str) -> str:
     return re.sub(r"[\s_-]+", " ", label).strip().casefold().removesuffix("s")
 
 
-_USUAL = {plain_label(one): name for name, more in SPELLINGS.items() for one in (name, *more)}
+_USUAL = {plain_label(spelling): name for name, others in SPELLINGS.items() for spelling in (name, *others)}
 _OTHERS = frozenset(map(plain_label, OTHERS))
 
 

@@ -247,15 +247,15 @@ def _check_ready_steps(paths: Sequence[str | Path], *, detector: bool) -> Steps[
 def _detected_steps(cells: Sequence[LabelledCell]) -> Steps[list[LabelledCell]]:
     """The cells by what a detector knows; of what is no leukocyte no label is left, so it is background."""
     names = {(cell.label, cell.place): _detected(cell.label, cell.place) for cell in cells}
-    found = [replace(cell, label=names[cell.label, cell.place]) for cell in cells]
+    renamed = [replace(cell, label=names[cell.label, cell.place]) for cell in cells]
     for what, name in (("Taken for leukocytes", LEUKOCYTE), ("Left out, no leukocytes", "")):
         counts = Counter(
-            old.label for old, new in zip(cells, found, strict=True) if new.label == name != old.label
+            old.label for old, new in zip(cells, renamed, strict=True) if new.label == name != old.label
         )
         if counts:
-            told = ", ".join(f"{n} {label}" for label, n in counts.items())
-            yield Progress("reading labels", 0, 0, f"{what}: {told}.")
-    return found
+            text = ", ".join(f"{n} {label}" for label, n in counts.items())
+            yield Progress("reading labels", 0, 0, f"{what}: {text}.")
+    return renamed
 
 
 def _detected(label: str, place: str) -> str:
@@ -413,8 +413,8 @@ def run_folder_steps(
     WbcError
         If the weights or the labels of a set cannot be read.
     """
-    told = [read_card(find_weights(start)).sha256, repr(sorted(options.items()))]
+    parts = [read_card(find_weights(start)).sha256, repr(sorted(options.items()))]
     for path in map(Path, (*paths, *old)):
-        told.append(str((newest_round(path) or path).resolve()))
-        told.append((yield from fingerprint_steps(path)))
-    return runs / hashlib.sha256("\n".join(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        parts.append(str((newest_round(path) or path).resolve()))
+        parts.append((yield from fingerprint_steps(path)))
+    return runs / hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -117,13 +117,13 @@ class SetSummary:
     cells: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
 
     @property
-    def told(self) -> str:
+    def line(self) -> str:
         """One line that says so.
 
         Examples
         --------
         >>> slides = SetSlide("a", "train", 20), SetSlide("b", "test", 1)
-        >>> SetSummary(Path(), slides, {"train": 20, "val": 0, "test": 1}).told
+        >>> SetSummary(Path(), slides, {"train": 20, "val": 0, "test": 1}).line
         '21 cells of 2 slides: 20 to learn, 0 to check, 1 to test'
         """
         n = sum(self.cells.values())
@@ -156,9 +156,9 @@ def set_summary(folder: str | Path) -> SetSummary:
     fields, made = listed_fields(newest)
     sides = splits_told(made.get("slides"))
     cells, splits = Counter[str](), dict[str, str]()
-    for one in fields:
-        cells[one.slide] += one.cells
-        splits[one.slide] = farthest(one.split, splits.get(one.slide, ""))
+    for listed in fields:
+        cells[listed.slide] += listed.cells
+        splits[listed.slide] = farthest(listed.split, splits.get(listed.slide, ""))
     return SetSummary(
         newest,
         tuple(
@@ -166,8 +166,15 @@ def set_summary(folder: str | Path) -> SetSummary:
             for name in sorted(cells)
             if cells[name]
         ),
-        {split: sum(one.cells for one in fields if one.split == split) for split in SPLITS},
+        _cells_by_split(fields),
     )
+
+
+def _cells_by_split(fields: Sequence[ListedField]) -> dict[str, int]:
+    cells = Counter[str]()
+    for listed in fields:
+        cells[listed.split] += listed.cells
+    return {split: cells[split] for split in SPLITS}
 
 
 def ready_to_learn(sets: Sequence[str | Path], *, detector: bool = False) -> str:
@@ -209,12 +216,12 @@ def ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> Steps[
 
 def _lacking(fields: Sequence[ListedField], those: str, *, detector: bool) -> str:
     """Why a model cannot learn from the fields of sets; empty where it can."""
-    cells = {split: sum(one.cells for one in fields if one.split == split) for split in SPLITS}
+    cells = _cells_by_split(fields)
     if not any(cells.values()):
         return f"No cell of {those} is labelled; label cells, and add them first."
     if not cells[LEARNT]:
         return f"No slide of {those} is there to learn from: {_all_kept(cells)}. Move a slide to train."
-    whole = [one.split for one in fields if one.complete and one.cells and one.split != "test"]
+    whole = [field.split for field in fields if field.complete and field.cells and field.split != "test"]
     if detector and len(whole) < 2:
         return "A detector learns from fields of which every cell was reviewed; review two or more."
     if detector and LEARNT not in whole:
@@ -239,12 +246,11 @@ def _all_kept(cells: Mapping[str, int]) -> str:
 
 def _as_listed(cells: Iterable[LabelledCell]) -> list[ListedField]:
     """Fields of labelled cells as a manifest would list them; a label of nothing is none of a cell."""
-    found: dict[tuple[Path, str, str, bool], int] = {}
+    counts = Counter[tuple[Path, str, str, bool]]()
     for cell in cells:
-        key = cell.path, cell.split, cell.slide, cell.complete
-        found[key] = found.get(key, 0) + bool(cell.label)
+        counts[cell.path, cell.split, cell.slide, cell.complete] += bool(cell.label)
     return [
-        ListedField(slide, split, "", complete, n) for (_path, split, slide, complete), n in found.items()
+        ListedField(slide, split, "", complete, n) for (_path, split, slide, complete), n in counts.items()
     ]
 
 
@@ -306,7 +312,8 @@ def export_set_steps(
     taken = yield from _taken_steps(opened, reviewed=reviewed)
     sides = _sides(before, opened, taken.fields, split)
     fresh = _sided(taken.fields, sides, before.images)
-    taken.left_out["fields whose image comes again, with later labels"] = len(taken.fields) - len(fresh)
+    again = len(taken.fields) - len(fresh)
+    taken.left_out["field", "whose image comes again, with later labels"] = again
     # Labels that were taken back leave the set: a field of the projects stays only where it cannot be read.
     stay = [f for f in before.fields if f.sha256 not in fresh and (f.slide, f.fov_id) not in taken.places]
     if not (fresh or (stay and len(stay) < len(before.fields))):
@@ -327,10 +334,9 @@ def export_set_steps(
         "places": {**before.places, **_places(taxonomies)},
         "use": RESEARCH_USE,
     }
-    there = {cell.label for field in stay for cell in field.cells}
-    classes = dict.fromkeys(
-        (*(name for one in taxonomies for name in one.names), *(c for c in before.classes if c in there))
-    )
+    staying = {cell.label for labelled in stay for cell in labelled.cells}
+    classes = dict.fromkeys(name for taxonomy in taxonomies for name in taxonomy.names)
+    classes |= dict.fromkeys(name for name in before.classes if name in staying)
     folder = yield from write_round_steps(
         out,
         fields,
@@ -342,9 +348,9 @@ def export_set_steps(
     return ExportedSet(
         folder,
         len(fields),
-        Counter((field.split, cell.label) for field in fields for cell in field.cells),
+        _counts(fields),
         *_changes(before.fields, fields),
-        tuple(f"{n} {what}" for what, n in taken.left_out.items() if n),
+        tuple(f"{counted(n, what)} {why}" for (what, why), n in taken.left_out.items() if n),
         tuple(taken.failures),
     )
 
@@ -382,7 +388,7 @@ def move_slide_steps(
     summary = set_summary(folder)
     if summary.folder is None:
         raise WbcError(f"{folder}: no training set that napari-wbc wrote; add reviewed cells first.")
-    names = [one.name for one in summary.slides if one.name]
+    names = [existing.name for existing in summary.slides if existing.name]
     if slide not in names:
         raise WbcError(f"{folder}: no slide {slide!r} in this set; it has: {', '.join(names) or 'none'}.")
     images = yield from _images_of_steps(folder, slide)
@@ -396,9 +402,12 @@ def move_slide_steps(
     _, made = listed_fields(summary.folder)
     written_as = str(made.get("written_as", "wbc"))
     before = yield from _before_steps(folder, written_as)
-    if {one.split for one in before.fields if one.slide == slide} == {split} == {before.sides.get(slide)}:
+    own = {labelled.split for labelled in before.fields if labelled.slide == slide}
+    if own == {split} == {before.sides.get(slide)}:
         raise WbcError(f"{slide} is in {split} already; choose another side for it.")
-    fields = [replace(one, split=split) if one.slide == slide else one for one in before.fields]
+    fields = [
+        replace(labelled, split=split) if labelled.slide == slide else labelled for labelled in before.fields
+    ]
     gone = {sha256: split if sha256 in images else side for sha256, side in before.gone(fields).items()}
     new = yield from write_round_steps(
         folder,
@@ -413,20 +422,25 @@ def move_slide_steps(
             "moved": {**before.moved, slide: split},
             "gone": gone,
         },
-        pixels=lambda one: read_image(one.path),
+        pixels=lambda labelled: read_image(labelled.path),
     )
-    cells = Counter((one.split, cell.label) for one in fields for cell in one.cells)
-    return ExportedSet(new, len(fields), cells)
+    return ExportedSet(new, len(fields), _counts(fields))
+
+
+def _counts(fields: Iterable[LabelledField]) -> Counter[tuple[str, str]]:
+    """Cells by split and label."""
+    return Counter((labelled.split, cell.label) for labelled in fields for cell in labelled.cells)
 
 
 def _images_of_steps(folder: Path, slide: str) -> Steps[frozenset[str]]:
     """sha256 of the images that a slide has or had in any round of a set."""
     images: set[str] = set()
     rounds = rounds_of(folder)
-    for done, one in enumerate(rounds, start=1):
+    for done, folder_of_round in enumerate(rounds, start=1):
         yield Progress("reading labels", done, len(rounds))
-        if (one / MANIFEST).is_file():  # an old round may have been deleted in part
-            images |= {listed.sha256 for listed in listed_fields(one)[0] if listed.slide == slide}
+        if (folder_of_round / MANIFEST).is_file():  # an old round may have been deleted in part
+            fields, _ = listed_fields(folder_of_round)
+            images |= {listed.sha256 for listed in fields if listed.slide == slide}
     return frozenset(images - {""})
 
 
@@ -439,7 +453,8 @@ class _Taken:
     places: set[tuple[str, str]] = field(default_factory=set)
     """Slide and id of all fields that can be read, with labelled cells or without."""
     failures: list[Failure] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """What it is that is left out, and why."""
 
 
 def _taken_steps(opened: Sequence[_Opened], *, reviewed: bool) -> Steps[_Taken]:
@@ -471,15 +486,16 @@ def _sides(
     Where nothing is there to learn from, the first of the new slides is, whatever its name says.
     """
     imported: dict[str, str] = {}
-    for one in opened:
-        imported |= {name: farthest(side, imported.get(name, "")) for name, side in one.imported.items()}
+    for project in opened:
+        for name, side in project.imported.items():
+            imported[name] = farthest(side, imported.get(name, ""))
     sides, fresh = dict(before.sides), list[str]()
-    for name in dict.fromkeys(one.slide for one in fields):
-        told = before.moved.get(name) or farthest(before.sides.get(name, ""), imported.get(name, ""))
-        sides[name] = told or (split_of(name) if split == BY_SLIDE else split)
-        fresh += [] if told else [name]
-    there = {one.split for one in (*before.fields, *_sided(fields, sides, before.images).values())}
-    if split == BY_SLIDE and LEARNT not in there:
+    for name in dict.fromkeys(labelled.slide for labelled in fields):
+        existing = before.moved.get(name) or farthest(before.sides.get(name, ""), imported.get(name, ""))
+        sides[name] = existing or (split_of(name) if split == BY_SLIDE else split)
+        fresh += [] if existing else [name]
+    after = _sided(fields, sides, before.images).values()
+    if split == BY_SLIDE and not any(labelled.split == LEARNT for labelled in (*before.fields, *after)):
         sides |= dict.fromkeys(fresh[:1], LEARNT)
     return sides
 
@@ -492,18 +508,19 @@ def _sided(
     Each is on the side that its image had before, or else on that of the slide of any of these that is
     farthest from train.
     """
-    found: dict[str, LabelledField] = {}
-    for one in fields:
-        twin = found.get(one.sha256)
-        side = images.get(one.sha256) or farthest(sides[one.slide], twin.split if twin else "")
-        found[one.sha256] = replace(one, split=side)
-    return found
+    by_image: dict[str, LabelledField] = {}
+    for labelled in fields:
+        image = labelled.sha256
+        twin = by_image.get(image)
+        side = images.get(image) or farthest(sides[labelled.slide], twin.split if twin else "")
+        by_image[image] = replace(labelled, split=side)
+    return by_image
 
 
 def _places(taxonomies: Iterable[Taxonomy]) -> dict[str, str]:
     """Where classes stand that are not among the leukocytes of a differential."""
-    classes = [one for taxonomy in taxonomies for one in taxonomy.classes]
-    return {one.name: one.place.value for one in classes if one.place is not Place.LEUKOCYTE}
+    classes = [cell_class for taxonomy in taxonomies for cell_class in taxonomy.classes]
+    return {each.name: each.place.value for each in classes if each.place is not Place.LEUKOCYTE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -523,7 +540,7 @@ class _Before:
 
     def gone(self, fields: Iterable[LabelledField]) -> dict[str, str]:
         """Sides of the images that are none of some fields'."""
-        left = self.images.keys() - {one.sha256 for one in fields}
+        left = self.images.keys() - {labelled.sha256 for labelled in fields}
         return {sha256: self.images[sha256] for sha256 in sorted(left)}
 
 
@@ -542,23 +559,25 @@ def _before_steps(out: Path, written_as: str) -> Steps[_Before]:
     else:
         content = yield from read_set_steps(newest)
         fields, classes = content.fields, content.classes
-    sides, images, own = (splits_told(manifest.made.get(key)) for key in ("slides", "gone", "moved"))
-    written = {field.name: field.split for field in manifest.fields}
-    moved = {field.slide for field in fields if written.get(field.name) not in (None, field.split)}
-    found: dict[str, str] = {}
-    for one in fields:
-        found[one.slide] = farthest(one.split, found.get(one.slide, ""))
-        images[one.sha256] = one.split
+    sides, images, by_person = (splits_told(manifest.made.get(key)) for key in ("slides", "gone", "moved"))
+    written = {labelled.name: labelled.split for labelled in manifest.fields}
+    moved = {
+        labelled.slide for labelled in fields if written.get(labelled.name) not in (None, labelled.split)
+    }
+    of_images: dict[str, str] = {}
+    for labelled in fields:
+        of_images[labelled.slide] = farthest(labelled.split, of_images.get(labelled.slide, ""))
+        images[labelled.sha256] = labelled.split
     # An image that keeps its side does not take its slide along, unless somebody put it elsewhere.
-    sides |= {slide: side for slide, side in found.items() if slide not in sides or slide in moved}
-    told = manifest.made.get("places")
-    places = {str(name): str(place) for name, place in told.items()} if isinstance(told, dict) else {}
+    sides |= {slide: side for slide, side in of_images.items() if slide not in sides or slide in moved}
+    places = manifest.made.get("places")
+    places = {str(name): str(place) for name, place in places.items()} if isinstance(places, dict) else {}
     return _Before(
         fields,
         classes,
         sides,
         images,
-        {slide: side for slide, side in own.items() if slide not in moved},
+        {slide: side for slide, side in by_person.items() if slide not in moved},
         places,
         manifest.made,
     )
@@ -618,16 +637,21 @@ def _check_named(what: str, wanted: Sequence[str], there: Sequence[str]) -> None
 
 
 def _cells_of(
-    here: FieldOfView, table: CellTable, project: _Opened, *, reviewed: bool, left_out: Counter[str]
+    here: FieldOfView,
+    table: CellTable,
+    project: _Opened,
+    *,
+    reviewed: bool,
+    left_out: Counter[tuple[str, str]],
 ) -> tuple[tuple[Cell, ...], bool]:
     """The cells of a field that the set gets, and whether all of the field's are among them."""
     taxonomy = project.taxonomy
     every = table.of_field(here.fov_id)
     cells = [cell for cell in every if cell.annotation is not None or not reviewed]
     kept = tuple(cell for cell in cells if taxonomy.class_of(cell.label))
-    left_out.update(f"cells labelled {cell.label}" for cell in cells if not taxonomy.class_of(cell.label))
-    if len(cells) < len(every):
-        left_out["cells that nobody reviewed"] += len(every) - len(cells)
+    unclear = (cell.label for cell in cells if not taxonomy.class_of(cell.label))
+    left_out.update(("cell", f"labelled {label}") for label in unclear)
+    left_out["cell", "that nobody reviewed"] += len(every) - len(cells)
     sure = [cell for cell in cells if taxonomy.class_of(cell.label) or cell.label == NOT_CLASSED]
     return kept, len(sure) == len(every) and here.fov_id not in project.partly
 

@@ -133,8 +133,8 @@ def rounds_of(folder: Path) -> tuple[Path, ...]:
     """The rounds in a folder, the earliest first."""
     if not folder.is_dir():
         return ()
-    found = [(m, one) for one in folder.iterdir() if (m := _ROUND.fullmatch(one.name)) and one.is_dir()]
-    return tuple(one for _, one in sorted(found, key=lambda pair: int(pair[0][1])))
+    inside_it = (path for path in folder.iterdir() if _ROUND.fullmatch(path.name) and path.is_dir())
+    return tuple(sorted(inside_it, key=lambda path: int(path.name.removeprefix("round-"))))
 
 
 def newest_round(folder: Path) -> Path | None:
@@ -486,9 +486,9 @@ def _state(file: Path) -> str:
     try:
         if file.suffix.lower() in LABEL_FILES:
             return sha256_of(file)
-        found = file.stat()
+        status = file.stat()
     except FileNotFoundError:
         return "missing"
     except OSError as error:
         raise ReadError(f"{file}: cannot be read ({error.strerror or error}); check the path.") from error
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -167,8 +167,8 @@ def _read_set_steps(path: Path) -> Steps[tuple[LabelledCell, ...]]:
     if path.suffix.lower() == ".zip":
         raise WbcError(f"{path}: training needs files that stay; unpack it, or import it into a project.")
     content = yield from read_set_steps(path)
-    told = content.made.get("places")
-    places = told if isinstance(told, dict) else {}
+    places = content.made.get("places")
+    places = places if isinstance(places, dict) else {}
     return tuple(
         LabelledCell(
             field.path,

@@ -346,7 +346,7 @@ def _validate(
     found: list[tuple[Detection, ...]] = []
     for one in val:
         looking = detector.look_steps(one.image, one.scale, one.shape)
-        found.append((yield from _told_as(Progress("validating", done, total), looking))[LEUKOCYTE])
+        found.append((yield from _reported_as(Progress("validating", done, total), looking))[LEUKOCYTE])
         yield Progress("validating", done, total)
     scores: dict[str, float] = {}
     for source in sorted({one.source for one in val}):
@@ -362,8 +362,8 @@ def _validate(
     return {**scores, "val_ap": float(np.mean(by_source))}, found
 
 
-def _told_as(progress: Progress, steps: Steps[T]) -> Steps[T]:
-    """A long function of which each step is told as this one: its own count would make the bar jump."""
+def _reported_as(progress: Progress, steps: Steps[T]) -> Steps[T]:
+    """A long function of which each step is reported as this one: its own count would make the bar jump."""
     while True:
         try:
             next(steps)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from napari_wbc.errors import TorchMissing, WbcError
 
-__all__ = ["keep_triton_out", "limit_threads", "load_torch", "resolve_device", "spare_a_core"]
+__all__ = ["keep_triton_out", "limit_threads", "load_torch", "resolve_device", "spare_a_core", "torch_fault"]
 
 
 def resolve_device(device: str) -> str:
@@ -62,6 +63,19 @@ def load_torch() -> Any:
             "install torch and torchvision again, both in one command."
         ) from error
     return torch
+
+
+def torch_fault() -> str:
+    """What is wrong with PyTorch, as far as that can be told without loading it; empty for nothing."""
+    for name in ("torch", "torchvision"):
+        if name in sys.modules and sys.modules[name] is not None:
+            continue
+        spec = find_spec(name)
+        if spec is None:
+            return f"{name} is not installed"
+        if name == "torch" and not (Path(spec.origin or "").parent / "lib").is_dir():
+            return "torch is damaged"
+    return ""
 
 
 def limit_threads(threads: int) -> None:

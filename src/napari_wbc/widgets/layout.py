@@ -10,13 +10,14 @@ from qtpy.QtWidgets import (
     QFrame,
     QGroupBox,
     QHBoxLayout,
+    QProgressBar,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
-__all__ = ["TextLines", "group", "row", "scrolled"]
+__all__ = ["TextLines", "group", "row", "scrolled", "show_progress"]
 
 
 class TextLines(QWidget):
@@ -61,6 +62,21 @@ class TextLines(QWidget):
         )
 
 
+def show_progress(bar: QProgressBar, done: int, total: int) -> None:
+    """Set a bar; its own setters paint the whole window at once, a canvas too, and not with the next frame.
+
+    Parameters
+    ----------
+    bar : QProgressBar
+    done, total : int
+        With a total of 0 the bar only says that something goes on.
+    """
+    bar.setUpdatesEnabled(False)
+    bar.setMaximum(total)
+    bar.setValue(done)
+    bar.setUpdatesEnabled(True)
+
+
 def row(*widgets: QWidget) -> QWidget:
     """Widgets side by side."""
     line = QWidget()
@@ -84,11 +100,19 @@ def group(title: str, *widgets: QWidget) -> QGroupBox:
 
 def scrolled(inside: QWidget) -> QScrollArea:
     """A widget that can be scrolled up and down where the screen is too small for it."""
-    scroll = QScrollArea()
+    scroll = _Scrolled()
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QFrame.Shape.NoFrame)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     scroll.setWidget(inside)
-    bar = scroll.verticalScrollBar().sizeHint().width()
-    scroll.setMinimumWidth(inside.minimumSizeHint().width() + bar)
     return scroll
+
+
+class _Scrolled(QScrollArea):
+    """As wide as what is inside needs beside the scroll bar, also after a style or a font has changed it."""
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
+        """Room for the inside, of which only the height may be cut."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        inside = self.widget().minimumSizeHint().width() if self.widget() else 0
+        return QSize(inside + bar, super().minimumSizeHint().height())

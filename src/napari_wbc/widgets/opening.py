@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer, Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.weights.device import torch_fault
 from napari_wbc.widgets.responsive import open_torch
 from napari_wbc.widgets.worker import Job
 
@@ -106,15 +107,20 @@ class WorkbenchDock(QWidget):
         if self.bench is not None:
             self.bench.release()
 
-    def _on_loaded(self, _result: object) -> None:
+    def _on_loaded(self, fault: str) -> None:
         if self.bench is None:
             self._show()
             # When the job that loaded it has ended, and the window has painted it.
             QTimer.singleShot(0, self._load_next)
+        elif fault:
+            self.bench.say(
+                f"PyTorch cannot be loaded: {fault}. Until you install torch and torchvision again, both in "
+                "one command, cells are located by colour and not classified."
+            )
 
     def _load_next(self) -> None:
         if not self._jobs.running:
-            self._jobs.start(lambda: _load_steps(NEXT, torch=True))
+            self._jobs.start(_load_next_steps)
 
     def _show(self, session: Session | None = None, project: OtherClasses | None = None) -> Workbench:
         from napari_wbc.widgets.workbench import Workbench
@@ -136,10 +142,21 @@ class WorkbenchDock(QWidget):
             self._text.setText(f"The workbench cannot be opened: {text}. Install napari-wbc again.")
 
 
-def _load_steps(modules: tuple[str, ...], *, torch: bool = False) -> Steps[None]:
-    """Import modules, one a step; then have Linux open torch's library where that is wanted."""
+def _load_steps(modules: tuple[str, ...]) -> Steps[str]:
+    """Import modules, one a step."""
     for i, name in enumerate(modules):
         yield Progress("loading", i, len(modules))
         importlib.import_module(name)
-    if torch:
+    return ""
+
+
+def _load_next_steps() -> Steps[str]:
+    """Load what comes next; returns what is wrong with PyTorch, whose library Linux opens meanwhile."""
+    yield from _load_steps(NEXT)
+    units = importlib.import_module("pint").get_application_registry()
+    units.Unit("pixel")  # napari reads all units of measurement for its first layer
+    yield Progress("loading", 0, 0)
+    fault = torch_fault()
+    if not fault:
         open_torch()
+    return fault

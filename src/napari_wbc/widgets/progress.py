@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.widgets.layout import show_progress
 from napari_wbc.widgets.worker import Job
 
 __all__ = ["JobBar"]
@@ -99,9 +100,8 @@ class JobBar(QWidget):
         if not self.cancel_button.isEnabled():
             return
         self.progressed.emit(progress)
-        self.bar.setMaximum(progress.total)
-        self.bar.setValue(progress.done)
         self.bar.setFormat(f"%v / %m{self._left(progress)}")
+        show_progress(self.bar, progress.done, progress.total)
         self.said.emit(progress.note or progress.step)
 
     def _left(self, progress: Progress) -> str:
@@ -119,6 +119,5 @@ class JobBar(QWidget):
         if not running:
             self._step = ""
             self.bar.setFormat("%v / %m")
-            self.bar.setMaximum(max(1, self.bar.maximum()))
-            self.bar.reset()
+            show_progress(self.bar, -1, max(1, self.bar.maximum()))  # below 0: an empty bar
         self.running_changed.emit(running)

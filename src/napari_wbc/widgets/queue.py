@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QPushButton,
 from napari_wbc.session.order import FIRST, RANKED, Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.layout import TextLines, row
+from napari_wbc.widgets.layout import TextLines, row, show_progress
 
 __all__ = ["QueuePanel"]
 
@@ -124,11 +124,7 @@ class QueuePanel(QWidget):
 
     def _refresh(self, *_what: object) -> None:
         progress = self.queue.progress()
-        # A bar that takes a value paints the whole window at once, a canvas too, not with the next frame.
-        self.bar.setUpdatesEnabled(False)
-        self.bar.setMaximum(max(1, progress.total))
-        self.bar.setValue(progress.reviewed)
-        self.bar.setUpdatesEnabled(True)
+        show_progress(self.bar, progress.reviewed, max(1, progress.total))
         at, n = self.queue.position
         current = bool(self.queue.current)
         for button in (self.accept, self.skip):

@@ -100,7 +100,7 @@ class Workbench(QWidget):
         self._consensus: dict[str, Annotation] = {}
         self._then: Callable[[], Any] | None = None
         self._build()
-        self.actions = ReviewActions(self.session, self.view, self.queue, self._say)
+        self.actions = ReviewActions(self.session, self.view, self.queue, self.say)
         self._connect()
         self.follower.bind_keys(self._key_table())
         self._open = True
@@ -109,10 +109,14 @@ class Workbench(QWidget):
         self._clock.timeout.connect(self.place.keep)
         self._clock.timeout.connect(self.header.refresh)
         self._clock.start(READ_EVERY_MS)
-        self._say("Open a folder of fields, or use the image that is open.")
+        self._gallery_soon = QTimer(self)
+        self._gallery_soon.setSingleShot(True)
+        self._gallery_soon.setInterval(0)
+        self._gallery_soon.timeout.connect(self._open_gallery)
+        self.say("Open a folder of fields, or use the image that is open.")
         self._guarded(self._go_on)(project)
         if self._taken_keys:
-            self._say(f"{self._taken_keys} Choose another key in Classes…")
+            self.say(f"{self._taken_keys} Choose another key in Classes…")
 
     def _go_on(self, project: OtherClasses | None) -> None:
         """Open a project, or else the slide that an earlier workbench showed."""
@@ -206,7 +210,7 @@ class Workbench(QWidget):
             self.ranking,
             self.docks,
         ):
-            speaker.said.connect(self._say)
+            speaker.said.connect(self.say)
         panel.analyzed.connect(self._on_analyzed)
         panel.running_changed.connect(lambda running: self.export.setEnabled(not running))
         self.project.opened.connect(self._on_opened)
@@ -216,7 +220,7 @@ class Workbench(QWidget):
         self.train.model_wanted.connect(guarded(self.model.choose))
         self.train.detectors_changed.connect(self.detector.refresh)
         self.train.project_wanted.connect(guarded(self.open_project))
-        self.follower.said.connect(self._say)
+        self.follower.said.connect(self.say)
         self.follower.cell_shown.connect(self.references.show_cell)
         self.follower.field_left.connect(panel.previewer.cancel)
         self.follower.field_shown.connect(self.explain.show_field)
@@ -228,7 +232,7 @@ class Workbench(QWidget):
         self.review.draw_chosen.connect(lambda on: self._use_tool(partial(actions.draw, on)))
         self.review.reshape_chosen.connect(lambda on: self._use_tool(partial(actions.reshape, on)))
         self.view.tool_changed.connect(self.review.show_tool)
-        self.view.edited.connect(self._say)
+        self.view.edited.connect(self.say)
         self.review.split_chosen.connect(guarded(actions.split))
         self.review.join_chosen.connect(guarded(actions.join))
         self.review.delete_chosen.connect(guarded(actions.delete))
@@ -240,7 +244,7 @@ class Workbench(QWidget):
         self.docks.key_pressed.connect(self._on_key)
         self.readers.cell_chosen.connect(guarded(actions.go_to))
         self.counts.label_clicked.connect(guarded(actions.show_label))
-        self.session.refused.connect(self._say)
+        self.session.refused.connect(self.say)
         self.viewer.layers.events.inserted.connect(self._on_layer)
         self.destroyed.connect(
             lambda _gone=None: self.release()
@@ -330,9 +334,9 @@ class Workbench(QWidget):
         self._open = False
         self.thumbnails.cancel()
         self.viewer.layers.events.inserted.disconnect(self._on_layer)
-        self.session.refused.disconnect(self._say)
+        self.session.refused.disconnect(self.say)
         self.view.tool_changed.disconnect(self.review.show_tool)
-        self.view.edited.disconnect(self._say)
+        self.view.edited.disconnect(self.say)
         for let_go in (
             self.follower.close_session,
             self.header.close_session,
@@ -361,6 +365,7 @@ class Workbench(QWidget):
         """Whether anything is opened, read, previewed, analyzed or classified at this moment."""
         return (
             self.loader.running
+            or self._gallery_soon.isActive()
             or self.analysis.busy
             or self.project.busy
             or self.readers.jobs.running
@@ -475,9 +480,8 @@ class Workbench(QWidget):
         known = f", {counted(loaded.table)} as you left them" if loaded.table else ""
         n = len(slide.fields)
         fields = "1 field" if n == 1 else f"{n} fields"
-        self._say(f"{slide.name}: {fields}{known}" if n else "No slide is open.")
-        if loaded.table:
-            self.docks.open_gallery()
+        self.say(f"{slide.name}: {fields}{known}" if n else "No slide is open.")
+        self._open_gallery_soon()
         self.place.restore(loaded)
         if self.queue.current:
             self.tabs.setCurrentIndex(1)
@@ -496,11 +500,19 @@ class Workbench(QWidget):
         table = self.session.table
         cells = [table[key].annotated(said) for key, said in agreed.items() if key in table]
         if self.session.commit(table.with_cells(cells), "consensus"):
-            self._say(f"Consensus on {counted(cells)}, kept as a reading of its own. Undo takes it back.")
+            self.say(f"Consensus on {counted(cells)}, kept as a reading of its own. Undo takes it back.")
 
     def _on_analyzed(self) -> None:
         self.follower.bind_cells(self.view.ensure_cells().layer)
+        self._open_gallery_soon()
+
+    def _open_gallery_soon(self) -> None:
+        """Open the gallery in a turn of its own, so that the window answers in between."""
         if self.session.table:
+            self._gallery_soon.start()
+
+    def _open_gallery(self) -> None:
+        if self._open:
             self.docks.open_gallery()
 
     def _on_key(self, key: str) -> None:
@@ -524,11 +536,12 @@ class Workbench(QWidget):
             try:
                 action(*(a for a in args if not isinstance(a, bool)))
             except WbcError as error:
-                self._say(str(error))
+                self.say(str(error))
 
         return act
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Tell the person at the screen one line."""
         self.status.setText(text)
 
 

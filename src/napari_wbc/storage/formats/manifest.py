@@ -219,8 +219,8 @@ def _data(path: Path) -> Record:
             raise WbcError("made by a newer napari-wbc; update.")
         if version < 1:
             raise WbcError(f"there is no version {version} of a {FORMAT}; export it again.")
-    found: Record = data
-    return found
+    content: Record = data
+    return content
 
 
 def listed_fields(root: Path) -> tuple[tuple[ListedField, ...], Record]:

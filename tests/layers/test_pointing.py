@@ -1,0 +1,131 @@
+"""The mouse on the cells layer: what a click and a drag do, and do not do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_wbc.layers.field import FieldView
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.geometry import BBox
+from napari_wbc.session.session import Session
+
+
+class Event:
+    """As much of a mouse event as the tools read; the canvas shows 1 world unit a pixel."""
+
+    def __init__(self, modifiers=()):
+        self.type, self.modifiers = "mouse_press", modifiers
+        self.dims_displayed = (0, 1)
+        self.position = self.pos = (0.0, 0.0)
+
+    def go(self, point):
+        self.position = self.pos = tuple(point)
+
+
+def mouse(layer, *points, modifiers=()):
+    """Press at the first point, move through the others, let go."""
+    event = Event(modifiers)
+    event.go(points[0])
+    steps = layer.mouse_drag_callbacks[-1](layer, event)
+    next(steps)
+    event.type = "mouse_move"
+    for point in points[1:]:
+        event.go(point)
+        next(steps)
+    event.type = "mouse_release"
+    for _ in steps:
+        pass
+
+
+@pytest.fixture
+def view():
+    viewer, session = ViewerModel(), Session()
+    view = FieldView(viewer, session)
+    image = viewer.add_image(np.zeros((200, 300, 3), np.uint8), name="one", rgb=True)
+    session.open(view.use_layer(image))
+    view.show(session.field, view.read(session.field))
+    boxes = (BBox(20, 20, 60, 60), BBox(100, 100, 150, 150))
+    session.commit(session.table.with_cells(Cell.new("one", Detection(box)) for box in boxes), "fill")
+    viewer.scene.camera.zoom = 1
+    return view
+
+
+@pytest.fixture
+def layer(view):
+    return view.binding.layer
+
+
+def test_a_click_selects_and_a_trembling_hand_changes_nothing(view, layer):
+    table = view.session.table
+    first, second = table
+    mouse(layer, (40, 40), (41, 42), (40, 43))
+    assert view.selected() == (first,)
+    mouse(layer, (120, 120), modifiers=("Shift",))
+    assert set(view.selected()) == {first, second}
+    mouse(layer, (120, 120), modifiers=("Shift",))
+    assert view.selected() == (first,)
+    assert view.session.table is table
+
+
+def test_a_drag_on_a_cell_moves_the_picture_and_no_cell(view, layer):
+    table, camera = view.session.table, view.viewer.scene.camera
+    camera.center = (0, 100, 150)
+    layer.selected_data = {0}
+    mouse(layer, (40, 40), (50, 60), (60, 80))
+    assert view.session.table is table
+    assert tuple(camera.center[-2:]) != (100, 150)
+    assert set(layer.selected_data) == {0}
+
+
+def test_reshaping_moves_a_cell_says_so_and_is_one_step(view, layer):
+    said = []
+    view.edited.connect(said.append)
+    view.reshaping = True
+    first = next(iter(view.session.table))
+    mouse(layer, (40, 40), (45, 45), (50, 50))
+    assert view.session.table[first].detection.bbox.top > 20
+    assert said == ["Moved 1 cell. Ctrl+Z takes it back."]
+    assert view.session.undo() == "move 1 cell"
+    assert view.session.table[first].detection.bbox.top == 20
+    view.reshaping = False
+    table = view.session.table
+    mouse(layer, (40, 40), (45, 45), (50, 50))
+    assert view.session.table is table
+
+
+def test_a_box_is_drawn_once_and_cells_can_be_selected_again(view, layer):
+    tools = []
+    view.tool_changed.connect(tools.append)
+    view.draw()
+    assert layer.mode == "add_rectangle"
+    mouse(layer, (70, 10), (80, 20), (99, 39))
+    assert len(view.session.table) == 3
+    assert layer.mode == "select"
+    assert tools == ["add_rectangle", "select"]
+
+
+@pytest.mark.parametrize("points", [[(70, 10)], [(70, 10), (72, 13)]], ids=["a click", "a slip"])
+def test_what_is_too_small_is_no_cell(view, layer, points):
+    table = view.session.table
+    view.draw()
+    mouse(layer, *points)
+    assert view.session.table is table
+    assert layer.nshapes == 2
+    assert not view.session.undoable.startswith("draw")
+
+
+def test_what_is_small_on_the_screen_is_a_slip_too(view, layer):
+    view.viewer.scene.camera.zoom = 0.1
+    table = view.session.table
+    view.draw()
+    mouse(layer, (70, 10), (90, 30))
+    assert view.session.table is table
+
+
+def test_a_cell_is_not_made_too_small(view, layer):
+    view.reshaping = True
+    first = next(iter(view.session.table))
+    layer.data = [np.array([[30, 30], [30, 32], [32, 32], [32, 30]]), layer.data[1]]
+    assert view.session.table[first].detection.bbox == BBox(20, 20, 60, 60)

@@ -1,0 +1,94 @@
+"""Which slide this is: always said, and nothing is analyzed that is not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.layers import Image
+
+from napari_wbc.imaging.read import open_slide
+
+
+def shown(viewer):
+    return [layer.name for layer in viewer.layers if layer.visible]
+
+
+def test_slide_and_field_are_said(bench, slide, wait):
+    assert bench.header.name.text() == "No slide is open"
+    bench.open_slide(slide)
+    wait(bench)
+    assert bench.header.name.text() == "slide  ·  field-0.png  (1 of 3)"
+    bench.session.show_field(slide.fields[2].fov_id)
+    assert bench.header.name.text() == "slide  ·  field-2.png  (3 of 3)"
+
+
+def test_a_second_slide_takes_name_and_picture_of_the_first_away(bench, viewer, slide, folder, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    other = folder.parent / "other"
+    folder.rename(other)
+    bench.open_slide(open_slide(other))
+    wait(bench)
+    assert [layer.name for layer in viewer.layers] == ["other", "cells"]
+    assert "other" in bench.header.name.text()
+
+
+def test_an_image_that_was_dropped_is_hidden_by_the_next_slide(bench, viewer, slide, wait):
+    viewer.add_image(np.full((48, 64, 3), 99, np.uint8), name="one")
+    bench._use_image.click()
+    wait(bench)
+    bench.open_slide(slide)
+    wait(bench)
+    assert shown(viewer) == ["slide", "cells"]
+    viewer.layers.selection.active = viewer.layers["one"]
+    viewer.layers["one"].visible = True
+    bench._use_image.click()
+    wait(bench)
+    assert shown(viewer) == ["one", "cells"]
+    assert "slide" not in viewer.layers
+
+
+def test_what_is_hidden_by_another_image_is_not_analyzed(bench, viewer, slide, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    stack = viewer.add_image(np.zeros((3, 48, 64)), name="stack")
+    assert bench.header.warning.text() == "The image 'stack' hides this slide."
+    bench.analysis.run.click()
+    wait(bench)
+    assert len(bench.session.table) == 0
+    assert "'stack' hides the slide 'slide'" in bench.status.text()
+    bench._use_image.click()  # refused: it is no field
+    assert "not one field" in bench.status.text()
+    assert bench.session.slide.name == "slide"
+    stack.visible = False
+    bench.header.refresh()
+    assert bench.header.warning.text() == ""
+    bench.analysis.run.click()
+    wait(bench)
+    assert len(bench.session.table) == 6
+
+
+def test_a_sample_is_the_slide_as_soon_as_it_is_there(bench, viewer, slide, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    viewer.open_sample("napari-wbc", "synthetic_smear")
+    wait(bench)
+    assert bench.session.slide.name == "synthetic smear"
+    assert shown(viewer) == ["synthetic smear", "cells"]
+
+
+def test_analyze_on_a_dropped_file_opens_it_first_and_analyzes_it(bench, viewer, folder, wait):
+    viewer.open(str(folder / "field-0.png"))
+    bench.analysis.run.click()
+    wait(bench)
+    assert bench.session.slide.name == "field-0"
+    assert len(bench.session.table) == 2
+    assert bench.project.path is not None
+
+
+def test_a_file_keeps_its_project_whatever_napari_calls_its_layer(bench, viewer, folder, wait):
+    viewer.add_layer(Image(np.zeros((8, 8)), name="field-0"))
+    viewer.open(str(folder / "field-0.png"))
+    assert viewer.layers[-1].name != "field-0"
+    bench._use_image.click()
+    wait(bench)
+    assert bench.session.slide.name == "field-0"
