@@ -23,8 +23,9 @@ OLDEST = (3, 11)
 NAMES = ("python3.13", "python3.12", "python3.11")
 EXTRAS = "dev,docs"
 UNFINISHED = "unfinished\n"
-# A virtual X server, software OpenGL, and what Qt's xcb plugin links to.
+# A virtual X server, software OpenGL, what Qt's xcb plugin links to, and a window manager with hands.
 DISPLAY_PACKAGES = (
+    *("openbox", "xdotool"),
     *("xvfb", "xauth", "libegl1", "libgl1", "libglx-mesa0", "libgl1-mesa-dri", "libxkbcommon-x11-0"),
     *("libxcb-cursor0", "libxcb-icccm4", "libxcb-keysyms1", "libxcb-image0", "libxcb-render-util0"),
     *("libxcb-shape0", "libxcb-randr0", "libxcb-xinerama0", "libdbus-1-3", "libfontconfig1", "libglib2.0-0"),

@@ -284,12 +284,11 @@ def _shown(layer: Shapes, cells: Sequence[Cell]) -> tuple[list[str | None], set[
 def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:
     import pandas as pd
 
-    shorts = taxonomy.shorts
     return pd.DataFrame(
         {
             "cell_id": pd.Series([cell.cell_id for cell in cells], dtype=object),
             "label": pd.Series([cell.label for cell in cells], dtype=object),
-            "short": pd.Series([shorts.get(cell.label, "?") for cell in cells], dtype=object),
+            "short": pd.Series([_short(cell.label, taxonomy) for cell in cells], dtype=object),
             "confidence": pd.Series(
                 [cell.prediction.confidence if cell.prediction else np.nan for cell in cells], dtype=float
             ),
@@ -297,11 +296,17 @@ def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:
     )
 
 
+def _short(label: str, taxonomy: Taxonomy) -> str:
+    """What stands beside a cell: the short form of its class, the label itself where it is of no class."""
+    return taxonomy.shorts.get(taxonomy.class_of(label) or label, label[:12])
+
+
 def _edges(cells: Sequence[Cell], taxonomy: Taxonomy) -> npt.NDArray[np.float32]:
     """Colours of the shapes' edges, shape (N, 4), RGBA, 0 to 1."""
     colors = {name: transform_color(color)[0] for name, color in taxonomy.colors.items()}
     white = np.ones(4, np.float32)
-    return np.array([colors.get(cell.label, white) for cell in cells], np.float32).reshape(-1, 4)
+    names = [taxonomy.class_of(cell.label) or cell.label for cell in cells]
+    return np.array([colors.get(name, white) for name in names], np.float32).reshape(-1, 4)
 
 
 def _shows(points: npt.NDArray[Any], cell: Cell) -> bool:

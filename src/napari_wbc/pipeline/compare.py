@@ -22,7 +22,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
-from napari_wbc.pipeline.evaluate import hashed_steps, held_out, leaks, predict_steps, relabelled
+from napari_wbc.pipeline.evaluate import hashed_steps, held_out_steps, leaks, predict_steps, relabelled
 from napari_wbc.pipeline.heat_share import located_steps, share_steps, some_of
 from napari_wbc.storage.atomic import make_folder, write_bytes, write_text
 from napari_wbc.storage.formats.csv import write_csv
@@ -107,7 +107,7 @@ def compare_steps(
         If the split is empty, all its images are ones that a model was trained on, none of its labels or of
         a model's classes counts as a class of the taxonomy, or an argument is wrong.
     """
-    cells: Sequence[LabelledCell] = held_out(paths, split)
+    cells: Sequence[LabelledCell] = yield from held_out_steps(paths, split)
     yield Progress("loading weights", 0, len(cells))
     sides = {"old": old, "new": new}
     models = [_Model(side, load_classifier(file, device=device)) for side, file in sides.items()]

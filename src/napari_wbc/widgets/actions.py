@@ -141,9 +141,10 @@ class ReviewActions:
             self._view.enlarge(cell_id)
 
     def show_label(self, label: str) -> None:
-        """Select the cells of a label, in this field or else in the next that has any."""
+        """Select the cells of a row of the differential, in this field or else in the next that has any."""
         session = self._session
-        cells = [cell for cell in session.table.values() if cell.label == label]
+        row_of = session.taxonomy.class_of
+        cells = [cell for cell in session.table.values() if (row_of(cell.label) or cell.label) == label]
         if not cells:
             self._say(f"No cell is labelled {label}.")
             return

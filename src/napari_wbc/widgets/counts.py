@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_wbc.model.differential import Differential
+from napari_wbc.model.differential import Differential, row_counts
 from napari_wbc.pipeline.report import differential
 from napari_wbc.session.session import Session
 
@@ -92,7 +92,8 @@ class CountsTable(QTableWidget):
 
     def _on_clicked(self, row: int, _column: int) -> None:
         item: Any = self.item(row, 0)
-        if item.text() in self._session.taxonomy.labels:
+        session = self._session
+        if item.text() in row_counts(session.table.label_counts, session.taxonomy):
             self.label_clicked.emit(item.text())
 
 

@@ -95,7 +95,7 @@ class ModelWidget(QWidget):
         Raises
         ------
         WeightsError
-            If their card cannot be read or a class has no place in the differential; nothing changes.
+            If their card cannot be read or none of their classes can be counted; nothing changes.
         """
         card = counted_card(weights, self._taxonomy)
         self._weights = weights

@@ -31,27 +31,30 @@ from napari_wbc.weights.registry import find_weights
 from napari_wbc.weights.store import read_card
 from napari_wbc.widgets.curves import Curves
 from napari_wbc.widgets.input_guard import guard_inputs
-from napari_wbc.widgets.layout import group, row
+from napari_wbc.widgets.layout import TextLines, group, row
 from napari_wbc.widgets.library import LibraryWidget
 from napari_wbc.widgets.model import settings
 from napari_wbc.widgets.progress import JobBar
 from napari_wbc.widgets.project import projects_folder
+from napari_wbc.widgets.worker import LatestJob
 
 if TYPE_CHECKING:
     from napari_wbc.pipeline.compare import Comparison
     from napari_wbc.pipeline.import_set import ImportedSet, Incoming
-    from napari_wbc.pipeline.training_sets import ExportedSet
+    from napari_wbc.pipeline.training_sets import ExportedSet, SetSummary
     from napari_wbc.train.detector import TrainedDetector
     from napari_wbc.train.engine import Trained
 
 __all__ = ["TrainPanel"]
 
+SIDES = {"train": "to learn (train)", "val": "to check (val)", "test": "to test (test)"}
+"""What a slide of a training set is for."""
 SET = "training_set"
 """Of the settings: the set that is worked on."""
 SET_TIP = "Folder of the training set; each export adds a round to it, and earlier rounds stay as they are"
 SPLIT_TIP = (
-    "What a slide that is new in the set is for. by-slide: found from its name, of 100 slides 70 are learnt, "
-    "15 choose, and 15 test; a slide stays where it is in all later rounds"
+    "What a slide that is new in the set is for. by-slide: the first is learnt, others by their name, of 100 "
+    "slides 70 are learnt, 15 choose, and 15 test; a slide stays where it is until you move it"
 )
 FORMAT_TIP = "wbc is read back whole; the others are for other tools"
 KIND_TIP = (
@@ -115,6 +118,15 @@ class TrainPanel(QWidget):
         self.split = QComboBox()
         self.split.addItems([BY_SLIDE, *SPLITS])
         self.split.setToolTip(SPLIT_TIP)
+        self.summary = TextLines(1)
+        self.slide, self.side = QComboBox(), QComboBox()
+        self.slide.setToolTip("Slides of the set, and what they are for")
+        self.slide.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.slide.setMinimumContentsLength(10)
+        for split, text in SIDES.items():
+            self.side.addItem(text, split)
+        self.move_slide = QPushButton("Move")
+        self.move_slide.setToolTip("Put the slide there in the next round; only if no model has used it")
         self.export = QPushButton("Add reviewed cells")
         self.export.setToolTip("Write the reviewed cells of this project as the next round of the set")
         self.bring = QPushButton("Import…")
@@ -150,6 +162,8 @@ class TrainPanel(QWidget):
                 row(self.folder, self.choose_folder),
                 row(self.format, self.split, self.bring),
                 self.export,
+                self.summary,
+                row(self.slide, self.side, self.move_slide),
             )
         )
         layout.addWidget(
@@ -167,6 +181,7 @@ class TrainPanel(QWidget):
         for button, action in (
             (self.choose_folder, self._ask_folder),
             (self.export, self.export_project),
+            (self.move_slide, self.move_chosen_slide),
             (self.bring, self._ask_import),
             (self.add_old, self._ask_old),
             (self.tune, self.finetune),
@@ -179,11 +194,20 @@ class TrainPanel(QWidget):
         self.jobs.said.connect(self.said)
         self.jobs.progressed.connect(self._on_progress)
         self.jobs.running_changed.connect(self._set_running)
+        self._summaries = LatestJob(self)
+        self._summaries.returned.connect(self._on_summary)
+        self._summaries.failed.connect(self.summary.setText)
+        self.folder.editingFinished.connect(self.show_summary)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Show what the set holds by now."""
+        super().showEvent(event)
+        self.show_summary()
 
     @property
     def busy(self) -> bool:
-        """Whether anything is exported, imported, trained or compared."""
-        return self.jobs.running
+        """Whether anything is read, exported, imported, trained or compared."""
+        return self.jobs.running or self._summaries.running
 
     def take_over(self, other: TrainPanel) -> None:
         """Go on with the old sets and the pair to compare of another panel."""
@@ -193,6 +217,7 @@ class TrainPanel(QWidget):
     def close_session(self) -> None:
         """Stop work; touches no widget but the dialogs."""
         self.jobs.cancel()
+        self._summaries.cancel()
         for dialog in self._dialogs.values():
             dialog.close()
 
@@ -225,6 +250,29 @@ class TrainPanel(QWidget):
             from napari_wbc.pipeline.training_sets import export_set_steps
 
             return export_set_steps([project], folder, written_as=kind, split=split, reading=reading)
+
+        self.jobs.start(work, self._on_exported)
+
+    def show_summary(self) -> None:
+        """Show how many cells of the set are there to learn, to check and to test, and of which slides."""
+        folder = Path(self.folder.text().strip()).expanduser()
+        self._summaries.request(lambda: _summary_steps(folder))
+
+    def move_chosen_slide(self) -> None:
+        """Put a slide of the set on another side."""
+        folder, slide, split, library = (
+            self.set_folder(),
+            self.slide.currentData(),
+            self.side.currentData(),
+            self.models,
+        )
+        if not slide:
+            raise WbcError("The set has no slide yet; add reviewed cells first.")
+
+        def work() -> Steps[ExportedSet]:
+            from napari_wbc.pipeline.training_sets import move_slide_steps
+
+            return move_slide_steps(folder, slide, split, models=library)
 
         self.jobs.start(work, self._on_exported)
 
@@ -288,6 +336,17 @@ class TrainPanel(QWidget):
             f"{sum(done.cells.values())} cells ({splits}) in {done.folder}; {done.added} new, "
             f"{done.relabelled} relabelled, {done.removed} gone{failed}"
         )
+        self.show_summary()
+
+    def _on_summary(self, summary: SetSummary) -> None:
+        self.summary.setText(summary.line if summary.slides else "No cells in this set yet")
+        chosen = self.slide.currentData()
+        self.slide.clear()
+        for slide in summary.slides:
+            self.slide.addItem(f"{slide.name} ({slide.split}, {slide.cells})", slide.name)
+        self.slide.setCurrentIndex(max(0, self.slide.findData(chosen)))
+        for widget in (self.slide, self.side, self.move_slide):
+            widget.setEnabled(bool(summary.slides) and not self.jobs.running)
 
     def _on_looked(self, path: Path, incoming: Incoming) -> None:
         self._then = partial(self._ask_mapping, path, incoming)
@@ -400,6 +459,8 @@ class TrainPanel(QWidget):
     def _set_running(self, running: bool) -> None:
         for button in (self.export, self.bring, self.tune, self.compare):
             button.setEnabled(not running)
+        for widget in (self.slide, self.side, self.move_slide):
+            widget.setEnabled(not running and self.slide.count() > 0)
         if not running and self._then is not None:
             then, self._then = self._then, None
             self._tried(then)
@@ -423,11 +484,11 @@ def _tuned_steps(
 ) -> Steps[Trained]:
     """Fine-tuning that adds those of some classes that the model has not and the sets have cells of."""
     yield Progress("reading labels", 0, 0)
-    from napari_wbc.pipeline.finetune import finetune_steps, run_folder
+    from napari_wbc.pipeline.finetune import finetune_steps, run_folder_steps
 
     known = {name.casefold() for name in read_card(find_weights(start)).classes}
     fresh = [name for name in names if name.casefold() not in known]
-    folder = run_folder(runs, sets, start, old, new_classes=fresh, freeze=freeze)
+    folder = yield from run_folder_steps(runs, sets, start, old, new_classes=fresh, freeze=freeze)
     steps = finetune_steps(
         sets, folder, start=start, old=old, new_classes=fresh, only_seen=True, freeze=freeze
     )
@@ -437,10 +498,18 @@ def _tuned_steps(
 def _detector_steps(sets: list[Path], runs: Path, start: str, old: list[str]) -> Steps[TrainedDetector]:
     """Fine-tuning of a detector."""
     yield Progress("reading labels", 0, 0)
-    from napari_wbc.pipeline.finetune import finetune_detector_steps, run_folder
+    from napari_wbc.pipeline.finetune import finetune_detector_steps, run_folder_steps
 
-    folder = run_folder(runs, sets, start, old)
+    folder = yield from run_folder_steps(runs, sets, start, old)
     return (yield from finetune_detector_steps(sets, folder, start=start, old=old))
+
+
+def _summary_steps(folder: Path) -> Steps[SetSummary]:
+    """What a set holds."""
+    yield Progress("reading the set", 0, 1)
+    from napari_wbc.pipeline.training_sets import set_summary
+
+    return set_summary(folder)
 
 
 def _adopt_steps(library: Library, model: str, why: str) -> Steps[str]:

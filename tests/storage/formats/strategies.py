@@ -16,7 +16,7 @@ import shapely
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import SPLITS, LabelledField
@@ -79,7 +79,9 @@ def _predictions(draw: st.DrawFn) -> Prediction:
 def _detections(draw: st.DrawFn, height: int, width: int, outlined: bool) -> Detection:
     outline = draw(outlines(height, width).filter(_good)) if outlined else None
     box = outline.bbox if outline else draw(boxes(height, width))
-    return Detection(box, outline, draw(st.floats(0, 1)), draw(st.booleans()))
+    located_by = LocatedBy("mask-rcnn/mask_rcnn 2 (0b1c)", (("overlap", 0.5), ("score", 0.55)))
+    kept = draw(st.sampled_from([None, located_by]))
+    return Detection(box, outline, draw(st.floats(0, 1)), draw(st.booleans()), kept)
 
 
 @st.composite

@@ -285,7 +285,13 @@ def _cell(record: Record) -> Cell:
     (score,) = numbers([record.get("score")], "score")
     parts = {
         "fov_id": part(record, "fov_id", str),
-        "detection": {"box": box, "outline": outline, "score": score, "drawn": part(record, "drawn", bool)},
+        "detection": {
+            "box": box,
+            "outline": outline,
+            "score": score,
+            "drawn": part(record, "drawn", bool),
+            "located_by": record.get("located_by"),
+        },
         "prediction": None if prediction is None else _prediction(part(record, "prediction", dict)),
         "annotation": annotation,
     }
