@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 import threading
@@ -35,13 +34,13 @@ def test_nothing_heavy_is_imported_to_open_the_workbench_nor_by_the_verbs_before
 
 
 def test_it_says_that_it_is_loading_and_then_holds_the_workbench(viewer, detector, qtbot, monkeypatch):
-    gate, load = threading.Event(), importlib.import_module
+    gate, steps = threading.Event(), opening._load_workbench_steps
 
-    def slowly(name):
+    def slowly():
         gate.wait(20)
-        return load(name)
+        return (yield from steps())
 
-    monkeypatch.setattr(opening.importlib, "import_module", slowly)
+    monkeypatch.setattr(opening, "_load_workbench_steps", slowly)
     _dock, shell = viewer.window.add_plugin_dock_widget("napari-wbc", "Workbench")
     assert isinstance(shell, WorkbenchDock)
     assert shell.bench is None

@@ -179,7 +179,7 @@ def _brightness(path: Path, pixels: npt.NDArray[Any], page: tifffile.TiffPage) -
 
     color, bits = page.photometric, page.bitspersample
     jpeg = color == tifffile.PHOTOMETRIC.YCBCR and page.compression == tifffile.COMPRESSION.JPEG
-    if not (jpeg or color in _TIFF_COLORS):
+    if not (jpeg or getattr(color, "name", "") in _TIFF_COLORS):
         raise ReadError(f"{path}: a TIFF with colours stored as {color!s}; save it as RGB.")
     if color == tifffile.PHOTOMETRIC.PALETTE:
         rgb: npt.NDArray[Any] = (np.moveaxis(page.colormap, 0, -1)[pixels] >> 8).astype(np.uint8)

@@ -188,7 +188,7 @@ def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
     chosen = {i for i, cell in enumerate(order) if cell.cell_id in selected}
     if chosen != set(layer.selected_data):
         layer.selected_data = chosen
-    layer.text.visible = len(cells) <= TEXT_UP_TO
+    layer.text.visible = 0 < len(cells) <= TEXT_UP_TO  # the first text costs a frame, so not without cells
     dress(layer, order, taxonomy)
 
 

@@ -88,19 +88,26 @@ class FieldView:
         self._preview: Shapes | None = None
         self._pixels: dict[str, npt.NDArray[np.uint8]] = {}
         self._shown = ""
+        self._extent: tuple[int, ...] | None = None
         viewer.layers.events.removed.connect(self._on_removed)
 
-    def close(self) -> None:
+    def close(self, *, window_gone: bool = False) -> None:
         """Take the last edits in and let go.
 
         The layers stay in the viewer as a picture that cannot be edited, and :meth:`left_behind` finds them.
+
+        Parameters
+        ----------
+        window_gone : bool
+            Whether there is no canvas any more that layers could be drawn on.
         """
         self.clear_preview()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._end_following()
         if self.binding is not None:
             self.binding.close()
-            self.binding.layer.editable = False
+            if not window_gone:
+                self.binding.layer.editable = False
             self.binding = None
         if self._image is not None:
             kept = self.session.in_memory()
@@ -192,9 +199,17 @@ class FieldView:
         field = self.session.field
         return field is not None and self._shown == field.fov_id
 
-    def show(self, field: FieldOfView, pixels: npt.NDArray[np.uint8]) -> None:
-        """Show the image of a field, and its cells above it."""
-        self._shown = field.fov_id
+    def show(self, field: FieldOfView, pixels: npt.NDArray[np.uint8], *, cells: bool = True) -> None:
+        """Show the image of a field, and its cells above it.
+
+        Parameters
+        ----------
+        field : FieldOfView
+        pixels : ndarray, shape (height, width, 3), uint8
+        cells : bool
+            Where False, they come with :meth:`ensure_cells`; the first layer of shapes takes napari long.
+        """
+        self._shown, self._extent = field.fov_id, pixels.shape[:2]
         layer = self.image_layer
         slide = self.session.slide
         if layer is None:
@@ -210,8 +225,8 @@ class FieldView:
             self._note_slide()
             if reset:
                 self.viewer.reset_view()
-        binding = self.ensure_cells()
-        binding.extent = pixels.shape[:2]
+        if cells:
+            self.ensure_cells()
 
     def blank(self, field: FieldOfView) -> None:
         """Show nothing where the image of a field cannot be read, rather than the one before."""
@@ -231,6 +246,8 @@ class FieldView:
             self.viewer.add_layer(layer)
             layer.mode = "select"
         self._place(self.binding.layer)
+        if self.ready:
+            self.binding.extent = self._extent
         return self.binding
 
     def pull(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_wbc.layers.focus import restore_camera
 from napari_wbc.model.slide import FieldOfView
@@ -62,7 +62,11 @@ class Follower(QObject):
         self._opening = opening
         self.loader = FieldLoader(view, self)
         self.keys: dict[str, Callable[[], Any]] = {}
-        self._choosing = False
+        self._choosing = self._closed = False
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._finish)
         self._bound: Shapes | None = None
         self._unbind_layer: Callable[[], None] = lambda: None
         self._unbind_viewer: Callable[[], None] = lambda: None
@@ -71,8 +75,14 @@ class Follower(QObject):
         session.selection_changed.connect(self._on_chosen)
         queue.current_changed.connect(self._on_current)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a field is being read, or its cells are about to be shown."""
+        return self.loader.running or self._soon.isActive()
+
     def close_session(self) -> None:
         """Let go of session, queue and viewer; touches no widget."""
+        self._closed = True
         self.loader.cancel()
         self.bind_cells(None)
         self._unbind_viewer()
@@ -165,7 +175,16 @@ class Follower(QObject):
             self.said.emit(error)
             self._view.blank(field)
         else:
-            self._view.show(field, pixels)
+            self._view.show(field, pixels, cells=self._view.binding is not None)
+        if self._view.binding is None:
+            self._soon.start()  # in a turn of its own, so that the window answers in between
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Show the cells of a field whose image is there."""
+        if self._closed or self._opening() or self._session.field is None:
+            return
         self.bind_cells(self._view.ensure_cells().layer)
         self.field_shown.emit()
         if self._place.camera is not None:

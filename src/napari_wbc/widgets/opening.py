@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.device import torch_fault
-from napari_wbc.widgets.responsive import open_torch
+from napari_wbc.widgets.responsive import open_library, open_torch
 from napari_wbc.widgets.worker import Job
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ __all__ = ["WorkbenchDock"]
 WORKBENCH = "napari_wbc.widgets.workbench"
 NEXT = ("pandas", "napari_wbc.storage.workspace", "tifffile", "skimage.segmentation", "skimage.morphology")
 """Loaded in the background once the workbench is there: what the first slide and the first analysis need."""
+PAINTED_MS = 300
+"""Time for the window to paint the workbench for the first time, before anything else is loaded."""
 
 
 class WorkbenchDock(QWidget):
@@ -51,6 +53,10 @@ class WorkbenchDock(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.bench: Workbench | None = None
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(PAINTED_MS)
+        self._soon.timeout.connect(self._load_next)
         self._jobs = Job(self)
         self._jobs.returned.connect(self._on_loaded)
         self._jobs.failed.connect(self._on_failed)
@@ -65,12 +71,12 @@ class WorkbenchDock(QWidget):
         self._layout.addWidget(self._text)
         self._layout.addWidget(self._bar)
         self._layout.addStretch()
-        self._jobs.start(lambda: _load_steps((WORKBENCH,)))
+        self._jobs.start(_load_workbench_steps)
 
     @property
     def loading(self) -> bool:
         """Whether the workbench, or what its first slide will need, is being loaded."""
-        return self._jobs.running
+        return self._jobs.running or self._soon.isActive()
 
     def reopen(self, taxonomy: Taxonomy, project: OtherClasses | None) -> None:
         """Put a workbench of other classes in the place of this one, which lets go of everything.
@@ -103,6 +109,7 @@ class WorkbenchDock(QWidget):
         super().closeEvent(event)
 
     def _release(self) -> None:
+        self._soon.stop()
         self._jobs.cancel()
         if self.bench is not None:
             self.bench.release()
@@ -110,8 +117,7 @@ class WorkbenchDock(QWidget):
     def _on_loaded(self, fault: str) -> None:
         if self.bench is None:
             self._show()
-            # When the job that loaded it has ended, and the window has painted it.
-            QTimer.singleShot(0, self._load_next)
+            self._soon.start()
         elif fault:
             self.bench.say(
                 f"PyTorch cannot be loaded: {fault}. Until you install torch and torchvision again, both in "
@@ -148,6 +154,13 @@ def _load_steps(modules: tuple[str, ...]) -> Steps[str]:
         yield Progress("loading", i, len(modules))
         importlib.import_module(name)
     return ""
+
+
+def _load_workbench_steps() -> Steps[str]:
+    """Load the workbench, OpenCV's library first, whose import would hold the window up."""
+    yield Progress("loading", 0, 0)
+    open_library("cv2", "cv2*.so")
+    return (yield from _load_steps((WORKBENCH,)))
 
 
 def _load_next_steps() -> Steps[str]:

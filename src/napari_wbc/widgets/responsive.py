@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["open_torch", "undisturbed"]
+__all__ = ["open_library", "open_torch", "undisturbed"]
 
 NEVER = 1_000_000_000
 LIBRARY = 50
@@ -70,13 +70,28 @@ def undisturbed() -> Iterator[None]:
 
 
 def open_torch() -> None:
-    """Have Linux open torch's library in a thread, without Python's lock, which an import holds meanwhile."""
-    found = find_spec("torch")
-    if not sys.platform.startswith("linux") or found is None or not found.origin or "torch" in sys.modules:
+    """Have Linux open torch's library in a thread; see :func:`open_library`."""
+    if "torch" not in sys.modules:
+        arguments = ("torch", "lib/libtorch_python.so")
+        threading.Thread(target=open_library, args=arguments, daemon=True).start()
+
+
+def open_library(package: str, pattern: str) -> None:
+    """Have Linux open a library without Python's lock, which an import holds meanwhile; others do nothing.
+
+    Parameters
+    ----------
+    package : str
+        That the library belongs to; where it is imported or missing, nothing is done.
+    pattern : str
+        Of the library's path, from the folder of the package.
+    """
+    if not sys.platform.startswith("linux") or package in sys.modules:
         return
-    library = Path(found.origin).parent / "lib" / "libtorch_python.so"
-    if library.is_file():
-        opened = ctypes.CDLL(None).dlopen
-        opened.restype, opened.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
-        # Left open: the import finds it there.
-        threading.Thread(target=opened, args=(os.fsencode(library), os.RTLD_LAZY), daemon=True).start()
+    spec = find_spec(package)
+    if spec is None or not spec.origin:
+        return
+    opened = ctypes.CDLL(None).dlopen
+    opened.restype, opened.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+    for library in Path(spec.origin).parent.glob(pattern):
+        opened(os.fsencode(library), os.RTLD_LAZY)  # left open: the import finds it there

@@ -247,7 +247,7 @@ class Workbench(QWidget):
         self.session.refused.connect(self.say)
         self.viewer.layers.events.inserted.connect(self._on_layer)
         self.destroyed.connect(
-            lambda _gone=None: self.release()
+            lambda _gone=None: self.release(window_gone=True)
         )  # Qt would not call a method of what is gone
 
     def _key_table(self) -> dict[str, Callable[[], Any]]:
@@ -323,10 +323,15 @@ class Workbench(QWidget):
         self.release()
         super().closeEvent(event)
 
-    def release(self) -> None:
+    def release(self, *, window_gone: bool = False) -> None:
         """Stop work, take the last edits in, write them, unbind keys; the second call does nothing.
 
         It may come when Qt has destroyed the widgets, so it touches none.
+
+        Parameters
+        ----------
+        window_gone : bool
+            Whether the canvas may be gone too, so that layers are not to be drawn anew.
         """
         if not self._open:
             return
@@ -355,7 +360,7 @@ class Workbench(QWidget):
         ):
             let_go()
         self.queue.close()
-        self.view.close()
+        self.view.close(window_gone=window_gone)
         if not self.project.close_session():
             show_error("The last of what you did could not be saved; see the log, and make room on the disk.")
         self.docks.close()
@@ -364,7 +369,7 @@ class Workbench(QWidget):
     def busy(self) -> bool:
         """Whether anything is opened, read, previewed, analyzed or classified at this moment."""
         return (
-            self.loader.running
+            self.follower.busy
             or self._gallery_soon.isActive()
             or self.analysis.busy
             or self.project.busy
