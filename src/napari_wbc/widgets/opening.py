@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["WorkbenchDock"]
 
 WORKBENCH = "napari_wbc.widgets.workbench"
-NEXT = ("pandas", "napari_wbc.storage.workspace", "tifffile", "skimage.segmentation", "skimage.morphology")
+NEXT = ("pandas", "napari_wbc.storage.workspace", "skimage.segmentation", "skimage.morphology")
 """Loaded in the background once the workbench is there: what the first slide and the first analysis need."""
 PAINTED_MS = 300
 """Time for the window to paint the workbench for the first time, before anything else is loaded."""
