@@ -198,7 +198,7 @@ class Person:
         """Drag a box in the image; the new cell's id."""
         before = set(self.session.table)
         self.viewer.reset_view()
-        (button,) = [b for b in self.bench.review.edits if b.text() == "Draw"]
+        button = self.bench.review.draw
         self.click(button)
         corners = [self._in_canvas(*at) for at in self._free_box()]
         QTest.mousePress(self.canvas, LEFT, PLAIN, corners[0])

@@ -57,6 +57,35 @@ def layer(view):
     return view.binding.layer
 
 
+def test_on_a_hidden_layer_nothing_is_clicked(view, layer):
+    layer.visible = False
+    event = Event()
+    event.go((40, 40))
+    for _ in layer._drag_modes[layer._modeclass.SELECT](layer, event):
+        event.type = "mouse_release"
+    assert layer.selected_data == set()
+
+
+def test_a_new_cells_layer_is_reshaped_as_the_one_before(view, layer):
+    view.reshaping = True
+    view.viewer.layers.remove(layer)
+    fresh = view.ensure_cells().layer
+    before = fresh.data[0].copy()
+    mouse(fresh, (40, 40), (50, 50), (60, 60))
+    assert not np.array_equal(fresh.data[0], before)
+
+
+def test_a_small_cell_can_be_moved_when_zoomed_out_but_not_shrunk_away(view, layer):
+    view.viewer.scene.camera.zoom = 0.1
+    layer.data = [layer.data[0] + 20, layer.data[1]]
+    view.pull()
+    assert next(iter(view.session.table.values())).detection.bbox == BBox(40, 40, 80, 80)
+    middle = layer.data[0].mean(axis=0)
+    layer.data = [middle + (layer.data[0] - middle) / 20, layer.data[1]]
+    view.pull()
+    assert next(iter(view.session.table.values())).detection.bbox == BBox(40, 40, 80, 80)
+
+
 def test_a_click_selects_and_a_trembling_hand_changes_nothing(view, layer):
     table = view.session.table
     first, second = table

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.edit import joined, split
@@ -175,6 +175,17 @@ def test_an_outline_without_an_area_is_cut_as_its_box():
 def test_an_outline_that_crosses_itself_is_cut_in_its_larger_part():
     parts = halves(outlined([(0, 0), (20, 20), (20, 0), (0, 20), (-20, 20)]))
     assert all(shape(part).is_valid for part in parts)
+
+
+def test_who_located_a_cell_stays_with_its_parts_and_with_cells_of_one_locator():
+    mask, hsv = LocatedBy("mask-rcnn", (("score", 0.5),)), LocatedBy("hsv")
+    whole = Cell.new("1", Detection(BBox(0, 0, 20, 40), located_by=mask))
+    parts = split(CellTable([whole]), whole.cell_id)
+    assert {cell.detection.located_by for cell in parts.values()} == {mask}
+    assert next(iter(joined(parts, parts).values())).detection.located_by == mask
+    other = Cell.new("1", Detection(BBox(0, 40, 20, 60), located_by=hsv))
+    both = CellTable([whole, other])
+    assert next(iter(joined(both, both).values())).detection.located_by is None
 
 
 def test_cells_that_touch_become_their_union():

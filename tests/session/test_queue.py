@@ -444,8 +444,43 @@ def test_progress_is_that_of_the_slide(session, queue):
 
 
 def test_without_leukocytes_no_interval_is_the_widest(queue):
-    queue.give("platelet", "me")
-    queue.give(UNIDENTIFIED, "me")
+    for label in ("platelet", UNIDENTIFIED, "platelet", "platelet"):
+        queue.give(label, "me")
+    assert queue.progress().reviewed == 4
+    assert queue.progress().widest is None
+
+
+def by_chance():
+    """Cells in an order that is not that of the table."""
+    table = CellTable(cell(name, 0.9) for name in "abcdefgh")
+    return "".join(queue_of(table, EIGHT_CLASSES, Order.RANDOM))
+
+
+def test_random_is_neither_the_order_of_the_table_nor_another_each_time():
+    assert by_chance() == by_chance()
+    assert by_chance() != "abcdefgh"
+
+
+@pytest.mark.parametrize("order", Order)
+def test_limits_are_shown_for_a_random_sample_or_when_all_is_reviewed(session, order):
+    queue = ReviewQueue(session)
+    session.commit(session.table.with_cells(cell(name, 0.9) for name in "fgh"), "analyze")
+    queue.rank(order, list("abcdfgh"))
+    queue.start(order)
+    first = list(queue.ids[:3])
+    for _ in first:
+        queue.give("monocyte", "me")
+    assert (queue.progress().widest is not None) is (order == Order.RANDOM)
+    for key in session.table:
+        session.commit(session.table.with_cells([cell(key, 0.9, said="monocyte")]), "label")
+    assert queue.progress().widest is not None
+
+
+def test_the_first_of_a_random_order_but_for_one_are_no_sample(session):
+    queue = ReviewQueue(session)
+    queue.start(Order.RANDOM)
+    queue.skip()
+    queue.give("monocyte", "me")
     assert queue.progress().widest is None
 
 

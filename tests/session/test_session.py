@@ -183,7 +183,7 @@ def test_a_selection_is_heard_once(session):
 def test_what_follows_of_a_step_is_taken_back_and_done_again_with_it(session):
     first, second = table("basophil"), table("basophil", "monocyte")
     session.commit(first, "draw")
-    session.commit(second, "classify drawn cells", "model", follows=True)
+    session.commit(second, "classify drawn cells", "model", follows=session.last_step)
     assert session.undoable == "draw"
     assert session.undo() == "draw"
     assert len(session.table) == 0
@@ -192,8 +192,30 @@ def test_what_follows_of_a_step_is_taken_back_and_done_again_with_it(session):
     assert session.redoable == ""
 
 
+def test_what_comes_after_another_step_is_taken_back_alone(session):
+    session.commit(table("basophil"), "draw")
+    drawn_in = session.last_step
+    session.commit(table("monocyte"), "label")
+    session.commit(table("monocyte", "eosinophil"), "classify drawn cells", "model", follows=drawn_in)
+    assert session.undo() == "classify drawn cells"
+    assert session.table == table("monocyte")
+    assert session.undo() == "label"
+    assert session.undo() == "draw"
+
+
+def test_two_that_follow_of_a_step_are_taken_back_with_it(session):
+    session.commit(table("basophil"), "draw")
+    drawn_in = session.last_step
+    for labels in (("basophil", "monocyte"), ("basophil", "eosinophil")):
+        session.commit(table(*labels), "classify drawn cells", "model", follows=drawn_in)
+    assert session.undo() == "draw"
+    assert len(session.table) == 0
+    assert session.redo() == "draw"
+    assert session.table == table("basophil", "eosinophil")
+
+
 def test_what_follows_of_nothing_is_a_step_of_its_own(session):
-    session.commit(table("basophil"), "classify drawn cells", "model", follows=True)
+    session.commit(table("basophil"), "classify drawn cells", "model", follows=session.last_step)
     assert session.undoable == "classify drawn cells"
     assert session.undo() == "classify drawn cells"
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from filelock import FileLock
 from PIL import Image
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.cell import Annotation, Cell, Detection
+from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.model.training_set import LabelledField
@@ -148,6 +150,23 @@ def calls_of(read):
     finally:
         sys.setprofile(None)
     return counts["call"], counts["searched"]
+
+
+def test_who_located_a_cell_stays_with_it_when_another_tool_moves_it(tmp_path):
+    some = fields(tmp_path / "in")
+    mask = LocatedBy("mask-rcnn", (("score", 0.5),))
+    located = [
+        replace(f, cells=tuple(replace(c, detection=replace(c.detection, located_by=mask)) for c in f.cells))
+        for f in some
+    ]
+    done = write(tmp_path / "set", located, "voc")
+    file = next((done / "Annotations").glob("*.xml"))
+    text = file.read_text()
+    left = re.search(r"<xmin>(\d+)</xmin>", text)
+    file.write_text(text.replace(left[0], f"<xmin>{int(left[1]) + 2}</xmin>", 1))
+    cells = [c for f in read_set(done).fields for c in f.cells]
+    assert sorted(round(c.detection.bbox.left) for c in cells if c.detection.outline is None)[-1] == 5
+    assert {c.detection.located_by for c in cells} == {mask}
 
 
 def test_a_set_that_another_tool_changed_is_read_by_its_format(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -68,6 +69,15 @@ def test_so_many_threads_are_used_as_were_asked_for(monkeypatch):
     assert (os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
     assert torch.get_num_threads() == 3
     limit_threads(before)
+
+
+def test_opencv_has_so_many_threads_loaded_already_or_later():
+    later = "from napari_wbc.weights.device import limit_threads; limit_threads(1); import cv2"
+    sooner = "import cv2; from napari_wbc.weights.device import limit_threads; limit_threads(1)"
+    for imports in (later, sooner):
+        command = f"{imports}; print(cv2.getNumThreads())"
+        done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "1"
 
 
 def test_a_core_is_left_to_the_window_unless_somebody_said_how_many(monkeypatch):

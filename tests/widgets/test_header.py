@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from napari.layers import Image
 
@@ -65,6 +67,70 @@ def test_what_is_hidden_by_another_image_is_not_analyzed(bench, viewer, slide, w
     bench.analysis.run.click()
     wait(bench)
     assert len(bench.session.table) == 6
+
+
+def test_a_refused_action_does_not_come_later_by_itself(bench, viewer, slide, wait):
+    bench.analysis.run.click()
+    assert "No image is open" in bench.status.text()
+    viewer.add_image(np.zeros((3, 48, 64)), name="stack")
+    bench.analysis.run.click()
+    assert "not one field" in bench.status.text()
+    bench.open_slide(slide)
+    wait(bench)
+    assert len(bench.session.table) == 0
+
+
+def test_a_refused_image_leaves_the_analysis_alone(bench, viewer, slide, wait, detector, qtbot):
+    bench.open_slide(slide)
+    wait(bench)
+    gate = threading.Event()
+    detector.before = lambda _image: gate.wait(20)
+    bench.analysis.run.click()
+    viewer.add_image(np.zeros((3, 48, 64)), name="stack")
+    bench._use_image.click()
+    assert "not one field" in bench.status.text()
+    gate.set()
+    wait(bench)
+    assert len(bench.session.table) == 6
+
+
+def test_cells_of_an_image_that_is_no_file_outlive_another_slide(bench, viewer, slide, wait):
+    image = viewer.add_image(np.full((48, 64, 3), 99, np.uint8), name="one")
+    bench.analysis.run.click()
+    wait(bench)
+    before = dict(bench.session.table)
+    assert len(before) == 2
+    viewer.layers.selection.active = image
+    bench._use_image.click()
+    wait(bench)
+    assert dict(bench.session.table) == before
+    assert bench.session.undoable == "analyze"
+    bench.open_slide(slide)
+    wait(bench)
+    assert len(bench.session.table) == 0
+    viewer.layers.selection.active = image
+    image.visible = True
+    bench._use_image.click()
+    wait(bench)
+    assert dict(bench.session.table) == before
+
+
+def test_an_overlay_hides_nothing_and_under_a_cover_no_cell_is_judged(bench, viewer, slide, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    viewer.add_image(np.ones((48, 64)), name="overlay", opacity=0.2)
+    viewer.add_image(np.ones((48, 64)), name="glow", blending="additive")
+    bench.analysis.run.click()
+    wait(bench)
+    assert len(bench.session.table) == 6
+    cover = viewer.add_image(np.ones((48, 64)), name="cover")
+    bench.session.select([next(iter(bench.session.table))])
+    bench.follower.keys["3"]()
+    assert "'cover' hides" in bench.status.text()
+    assert not any(cell.annotation for cell in bench.session.table.values())
+    cover.visible = False
+    bench.follower.keys["3"]()
+    assert any(cell.annotation for cell in bench.session.table.values())
 
 
 def test_a_sample_is_the_slide_as_soon_as_it_is_there(bench, viewer, slide, wait):

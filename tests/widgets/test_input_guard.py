@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QKeyEvent, QWheelEvent
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
@@ -22,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
-from napari_wbc.widgets.input_guard import guard_inputs
+from napari_wbc.widgets.input_guard import _Guard, guard_inputs
 
 
 class Window(QMainWindow):
@@ -64,7 +65,7 @@ def window(qtbot):
     layout.addWidget(window.tabs)
     area = QScrollArea()
     area.setWidget(inside)
-    window.canvas = QWidget()
+    window.canvas = QOpenGLWidget()
     window.canvas.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     central = QWidget()
     side = QVBoxLayout(central)
@@ -173,7 +174,7 @@ def test_after_a_choice_the_canvas_has_the_focus(window, qtbot):
         widget.setFocus()
         qtbot.waitUntil(widget.hasFocus, timeout=2000)
         end()
-        qtbot.waitUntil(lambda widget=widget: not widget.hasFocus())
+        qtbot.waitUntil(window.canvas.hasFocus, timeout=2000)
     assert window.heard == []
 
 
@@ -199,8 +200,12 @@ def test_return_in_a_field_of_a_dialog_is_the_dialogs(qtbot):
 
 
 def test_guarding_twice_is_as_once(window):
-    guard_inputs(window.centralWidget())
-    chosen = []
-    window.combo.activated.connect(chosen.append)
+    left = []
+    for guard in window.findChildren(_Guard):
+        guard._leave = left.append
+    inside = window.combo.parentWidget()
+    guard_inputs(inside)
+    guard_inputs(inside)
+    assert len(window.findChildren(_Guard)) == 1
     window.combo.activated.emit(1)
-    assert chosen == [1]
+    assert left == [window.combo]

@@ -72,17 +72,34 @@ def test_a_workbench_that_cannot_be_loaded_says_why(viewer, qtbot, monkeypatch):
     assert "nowhere" in shell._text.text()
 
 
-def test_closed_while_it_is_loading(viewer, detector, qtbot):
+def test_closed_while_it_is_loading(viewer, detector, qtbot, monkeypatch):
+    gate, made, steps = threading.Event(), [], opening._load_workbench_steps
+
+    def slowly():
+        gate.wait(20)
+        return (yield from steps())
+
+    monkeypatch.setattr(opening, "_load_workbench_steps", slowly)
+    monkeypatch.setattr(WorkbenchDock, "_show", lambda *_args: made.append(True))
     dock, shell = viewer.window.add_plugin_dock_widget("napari-wbc", "Workbench")
     gone = []
     shell.destroyed.connect(lambda: gone.append(True))
     dock.destroyOnClose()
+    gate.set()
     qtbot.waitUntil(lambda: bool(gone), timeout=60_000)
+    qtbot.wait(200)
+    assert made == []
+
+
+def test_what_cannot_be_loaded_in_the_background_is_said(viewer, detector, qtbot, monkeypatch):
+    monkeypatch.setattr(opening, "NEXT", ("napari_wbc.nowhere",))
+    _dock, shell = viewer.window.add_plugin_dock_widget("napari-wbc", "Workbench")
+    qtbot.waitUntil(lambda: shell.bench is not None and not shell.loading, timeout=60_000)
+    assert "nowhere" in shell.bench.status.text()
+    shell.bench.release()
 
 
 def close(viewer, qtbot):
-    dock = viewer.window.dock_widgets
-    del dock
     shells = viewer.window._qt_window.findChildren(WorkbenchDock)
     gone = []
     shells[0].destroyed.connect(lambda: gone.append(True))

@@ -146,6 +146,10 @@ def test_work_that_is_under_way_is_ended_by_other_classes_only_after_asking(
         bench.open_project(tmp_path / "five.wbc")
         qtbot.waitUntil(lambda times=times: len(asked) == times, timeout=20_000)
         assert bench.train.busy
+        if times == 2:
+            qtbot.waitUntil(lambda: not (bench.project.busy or bench.project.opening), timeout=20_000)
+            assert bench.session.slide == slide
+            assert bench.session.taxonomy.names == EIGHT_CLASSES.names
     assert there(bench).session.taxonomy.names == FIVE_CLASSES.names
 
 

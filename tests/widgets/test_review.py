@@ -282,6 +282,59 @@ def test_a_drawn_cell_is_classified_at_once(analyzed, wait):
     assert drawn[0].prediction is not None
 
 
+def draw(bench, top=30):
+    """Draw a cell; returns its id."""
+    before = set(bench.session.table)
+    bench.viewer.layers["cells"].add_rectangles(
+        [np.array([[top, 5], [top, 15], [top + 10, 15], [top + 10, 5]])]
+    )
+    (drawn,) = set(bench.session.table) - before
+    return drawn
+
+
+def test_a_label_between_drawing_and_prediction_is_taken_back_alone(analyzed, wait):
+    bench = analyzed
+    other = next(iter(bench.session.table))
+    drawn = draw(bench)
+    bench.actions.label("monocyte", [other])
+    wait(bench)
+    assert bench.session.table[drawn].prediction is not None
+    bench.actions.undo()
+    wait(bench)
+    assert bench.session.table[drawn].prediction is None
+    assert bench.session.table[other].label == "monocyte"
+    assert bench.session.redoable == "classify drawn cells"
+
+
+def test_undo_of_something_else_does_not_forget_the_cell_that_waits(analyzed, wait):
+    bench = analyzed
+    first, second = list(bench.session.table)[:2]
+    drawn = draw(bench)
+    bench.actions.label("monocyte", [first])
+    bench.actions.undo()
+    wait(bench)
+    assert bench.session.redoable == "label monocyte", "it waits: its prediction would end redo"
+    bench.actions.label("basophil", [second])
+    wait(bench)
+    assert bench.session.table[drawn].prediction is not None
+
+
+def test_opening_a_project_classifies_nothing_and_keeps_redo(analyzed, make_napari_viewer, wait):
+    bench = analyzed
+    bench.analysis.at_once.setChecked(False)
+    drawn = draw(bench)
+    bench.actions.label("monocyte", [next(iter(bench.session.table))])
+    bench.actions.undo()
+    wait(bench)
+    new = again(bench, make_napari_viewer, wait)
+    QTest.qWait(2 * SETTLED_MS)
+    wait(new)
+    assert new.session.table[drawn].prediction is None
+    assert new.session.redoable == "label monocyte"
+    new.release()
+    wait(new)
+
+
 def test_references_are_the_surest_reviewed_cells_of_a_class(analyzed):
     bench = analyzed
     assert references(bench.session.table, "basophil", 4) == ()

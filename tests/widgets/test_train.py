@@ -120,6 +120,18 @@ def test_the_reviewed_cells_become_a_round_in_the_chosen_format(qtbot, panel, tm
     assert newest_round(tmp_path / "set").name == "round-2"
 
 
+def test_another_set_shows_its_own_slides(qtbot, panel, tmp_path, monkeypatch):
+    done(qtbot, panel, panel.export)
+    assert panel.slide.count()
+    monkeypatch.setattr(
+        "napari_wbc.widgets.train.QFileDialog.getExistingDirectory", lambda *_a: str(tmp_path / "empty")
+    )
+    done(qtbot, panel, panel.choose_folder)
+    assert panel.slide.count() == 0
+    assert not panel.move_slide.isEnabled()
+    assert panel.summary.text() == "No cells in this set yet"
+
+
 def test_a_model_is_tuned_with_its_curves_and_not_in_use_before_it_is_adopted(
     qtbot, panel, tmp_path, weights
 ):

@@ -135,8 +135,10 @@ def on_image(
         box = row.bbox
         there = box.bottom > start and box.right > start and box.top < height and box.left < width
         cell = cells.get(row.cell_id)
-        as_it_was = cell is not None and cell.detection.bbox == box
-        if there and (as_it_was or max(box.height, box.width) >= least):
+        side = max(box.height, box.width)
+        before = 0.0 if cell is None else max(cell.detection.bbox.height, cell.detection.bbox.width)
+        shrank = cell is None or side < before - TOLERANCE
+        if there and (side >= least or not shrank):
             kept.append(row)
         elif row.cell_id in cells:
             detection = cells[row.cell_id].detection
@@ -167,7 +169,8 @@ def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
     shown, selected = _shown(layer, cells)
     stale = {i for i, key in enumerate(shown) if key is None}
     kept = [key for key in shown if key is not None]
-    missing = [cell for key, cell in wanted.items() if key not in set(kept)]
+    in_place = set(kept)
+    missing = [cell for key, cell in wanted.items() if key not in in_place]
     if not _in_step(layer):
         layer.features = pd.DataFrame([DEFAULTS] * layer.nshapes, columns=list(DEFAULTS))
         layer.edge_color, layer.face_color = "white", "transparent"
@@ -288,7 +291,7 @@ def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:
         {
             "cell_id": pd.Series([cell.cell_id for cell in cells], dtype=object),
             "label": pd.Series([cell.label for cell in cells], dtype=object),
-            "short": pd.Series([_short(cell.label, taxonomy) for cell in cells], dtype=object),
+            "short": pd.Series([taxonomy.short_of(cell.label) for cell in cells], dtype=object),
             "confidence": pd.Series(
                 [cell.prediction.confidence if cell.prediction else np.nan for cell in cells], dtype=float
             ),
@@ -296,16 +299,11 @@ def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:
     )
 
 
-def _short(label: str, taxonomy: Taxonomy) -> str:
-    """What stands beside a cell: the short form of its class, the label itself where it is of no class."""
-    return taxonomy.shorts.get(taxonomy.class_of(label) or label, label[:12])
-
-
 def _edges(cells: Sequence[Cell], taxonomy: Taxonomy) -> npt.NDArray[np.float32]:
     """Colours of the shapes' edges, shape (N, 4), RGBA, 0 to 1."""
     colors = {name: transform_color(color)[0] for name, color in taxonomy.colors.items()}
     white = np.ones(4, np.float32)
-    names = [taxonomy.class_of(cell.label) or cell.label for cell in cells]
+    names = [taxonomy.row_of(cell.label) for cell in cells]
     return np.array([colors.get(name, white) for name in names], np.float32).reshape(-1, 4)
 
 

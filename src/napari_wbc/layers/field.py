@@ -5,7 +5,8 @@ Works on any :class:`napari.components.ViewerModel`, with or without a window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,16 @@ from napari_wbc.model.cell import Detection
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.session.session import Session
 
-__all__ = ["FIELDS_KEY", "NAME_KEY", "PROJECT_KEY", "SAMPLE_KEY", "FieldView", "slide_layer"]
+__all__ = [
+    "FIELDS_KEY",
+    "NAME_KEY",
+    "PROJECT_KEY",
+    "SAMPLE_KEY",
+    "FieldView",
+    "LayerContent",
+    "content_of",
+    "slide_layer",
+]
 
 FIELDS_KEY = "napari-wbc fields"
 """Key of an image layer's metadata: the paths of all fields of its slide."""
@@ -41,6 +51,10 @@ PROJECT_KEY = "napari-wbc project"
 PREVIEW = "preview"
 OVER = ("cells", "preview", "heat")
 """Kinds of layers that lie over the image of a field."""
+HIDES_FROM = 0.5
+"""Opacity from which an image hides what lies under it."""
+HIDING = ("opaque", "translucent", "translucent_no_depth")
+"""Ways of blending by which an image hides what lies under it."""
 LEAST_SIDE = 6.0
 """Pixels of the field, and of the screen, below which a drawn box is a slip of the hand and no cell."""
 
@@ -65,6 +79,40 @@ def slide_layer(name: str, paths: Sequence[Path]) -> tuple[npt.NDArray[np.uint8]
     raise errors[0] if errors else WbcError(f"{name}: the slide has no field; choose a folder of images.")
 
 
+@dataclass(frozen=True)
+class LayerContent:
+    """What an image layer holds.
+
+    Parameters
+    ----------
+    slide : Slide
+    pixels : mapping of str to ndarray
+        Pixels by ``fov_id``, shape (height, width, 3), uint8, where they are in no file.
+    """
+
+    slide: Slide
+    pixels: Mapping[str, npt.NDArray[np.uint8]]
+
+
+def content_of(layer: Image) -> LayerContent:
+    """The slide that an image layer holds, of many fields if its reader said so.
+
+    Raises
+    ------
+    WbcError
+        If the layer is not one grey or RGB image.
+    """
+    paths, data = layer.metadata.get(FIELDS_KEY), layer.data
+    name = _slide_name(layer)
+    if paths:
+        fields = tuple(FieldOfView(f"{name}/{Path(p).name}", Path(p)) for p in paths)
+        return LayerContent(Slide(name, fields), {})
+    if layer.multiscale or data.ndim != (3 if layer.rgb else 2):
+        raise WbcError(f"Layer {name!r} is not one field; choose a layer with one 2-D image.")
+    field = FieldOfView(name, Path(layer.source.path or name))
+    return LayerContent(Slide(name, (field,)), {name: as_rgb8(np.asarray(data), name)})
+
+
 class FieldView:
     """Shows the session's field in a viewer.
 
@@ -83,7 +131,8 @@ class FieldView:
         self.viewer, self.session = viewer, session
         self._image: Image | None = None
         self._end_following: Callable[[], None] = lambda: None
-        self._pointing: Pointing | None = None
+        self.reshaping = False
+        """Whether a drag moves and reshapes cells; otherwise it moves the picture."""
         self.binding: CellsBinding | None = None
         self._preview: Shapes | None = None
         self._pixels: dict[str, npt.NDArray[np.uint8]] = {}
@@ -109,10 +158,13 @@ class FieldView:
             if not window_gone:
                 self.binding.layer.editable = False
             self.binding = None
-        if self._image is not None:
-            kept = self.session.in_memory()
-            if kept is not None:
-                self._image.metadata[KEPT_KEY] = kept
+        self._keep_cells()
+
+    def _keep_cells(self) -> None:
+        """Keep the cells of a slide that is in memory only on its image, for when it is opened again."""
+        kept = self.session.in_memory()
+        if self._image is not None and kept is not None:
+            self._image.metadata[KEPT_KEY] = kept
 
     def left_behind(self) -> Image | None:
         """The image of the slide that an earlier workbench showed, None where there is none.
@@ -136,6 +188,7 @@ class FieldView:
     def image_layer(self, layer: Image | None) -> None:
         if layer == self._image:  # a plugin gets proxies of layers, which are equal, not the same
             return
+        self._keep_cells()
         before, self._image = self._image, None
         self._end_following()
         self._end_following = lambda: None
@@ -148,35 +201,52 @@ class FieldView:
 
     @property
     def covered_by(self) -> Image | None:
-        """An image that lies over that of the slide and hides it, None where there is none."""
+        """An image that lies over that of the slide and hides it, None where there is none.
+
+        One that lets the slide shine through, as an overlay does, hides nothing.
+        """
         image, layers = self._image, list(self.viewer.layers)
         if image is None or image not in layers:
             return None
         above = layers[layers.index(image) + 1 :]
         covers = [layer for layer in above if isinstance(layer, Image) and not kind_of(layer)]
-        shown = [layer for layer in covers if layer.visible and layer.opacity > 0]
+        shown = [layer for layer in covers if layer.visible and _hides(layer)]
         return shown[-1] if shown else None
 
-    def use_layer(self, layer: Image) -> Slide:
+    def check_seen(self) -> None:
+        """Check that no other image hides that of the slide.
+
+        Raises
+        ------
+        WbcError
+            If one does: nobody shall analyze or judge a cell by the picture of another.
+        """
+        cover = self.covered_by
+        if cover is not None:
+            raise WbcError(
+                f"The image {cover.name!r} hides the slide {self.session.slide.name!r}. Press Use open image "
+                "to work on it, or hide it to go on with the slide."
+            )
+
+    def use_layer(self, layer: Image, content: LayerContent | None = None) -> Slide:
         """Show slides in an image layer; gives the slide it holds, of many fields if its reader said so.
+
+        Parameters
+        ----------
+        layer : Image
+        content : LayerContent, optional
+            As :func:`content_of` gave it for this layer.
 
         Raises
         ------
         WbcError
             If the layer is not one grey or RGB image.
         """
-        paths, data = layer.metadata.get(FIELDS_KEY), layer.data
-        name = _slide_name(layer)
-        if paths:
-            fields = tuple(FieldOfView(f"{name}/{Path(p).name}", Path(p)) for p in paths)
-            self._pixels = {}
-        elif layer.multiscale or data.ndim != (3 if layer.rgb else 2):
-            raise WbcError(f"Layer {name!r} is not one field; choose a layer with one 2-D image.")
-        else:
-            fields = (FieldOfView(name, Path(layer.source.path or name)),)
-            self._pixels = {name: as_rgb8(np.asarray(data), name)}
+        content = content or content_of(layer)
+        self._keep_cells()
+        self._pixels = dict(content.pixels)
         self.image_layer, self._shown = layer, ""
-        return Slide(name, fields)
+        return content.slide
 
     def use_files(self) -> None:
         """Show slides from files, in the layer of the slide before if that came from files too."""
@@ -241,7 +311,7 @@ class FieldView:
             marked(layer, "cells")
             self.binding = CellsBinding(self.session, layer, least=self._least_side)
             self.binding.edited.connect(self.edited)
-            self._pointing = Pointing(self.viewer, layer)
+            Pointing(self.viewer, layer, lambda: self.reshaping)
             layer.events.mode.connect(self._on_mode)
             self.viewer.add_layer(layer)
             layer.mode = "select"
@@ -291,17 +361,6 @@ class FieldView:
         layer = self.ensure_cells().layer
         self.viewer.layers.selection.active = layer
         layer.mode = "add_rectangle" if on else "select"
-
-    @property
-    def reshaping(self) -> bool:
-        """Whether a drag moves and reshapes cells; otherwise it moves the picture."""
-        return self._pointing is not None and self._pointing.reshaping
-
-    @reshaping.setter
-    def reshaping(self, on: bool) -> None:
-        self.ensure_cells()
-        assert self._pointing is not None
-        self._pointing.reshaping = on
 
     @property
     def drawing(self) -> bool:
@@ -364,7 +423,6 @@ class FieldView:
         elif self.binding is not None and layer is self.binding.layer:
             self.binding.close()
             self.binding = None
-            self._pointing = None
 
     def _on_mode(self, event: Any) -> None:
         self.tool_changed.emit(str(event.source.mode))
@@ -404,6 +462,11 @@ class FieldView:
         origin = self._world(np.array([0.0, 0.0]))
         scale = float(np.hypot(across[0] - origin[0], across[1] - origin[1]))
         return max(LEAST_SIDE, LEAST_SIDE / max(camera_zoom(self.viewer) * scale, 1e-6))
+
+
+def _hides(layer: Image) -> bool:
+    """Whether nobody could judge a cell through an image."""
+    return layer.opacity >= HIDES_FROM and str(layer.blending) in HIDING
 
 
 def _slide_name(layer: Image) -> str:

@@ -1,12 +1,12 @@
 """The mouse on the cells layer: a click selects, a drag moves the picture, a box is drawn once.
 
 napari's select tool moves whatever shape a drag starts on, so that a hand that only wants to pan changes an
-outline. Here that needs :attr:`Pointing.reshaping`.
+outline. Here a person has to ask for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,13 @@ class Pointing:
     ----------
     viewer : ViewerModel
     layer : Shapes
+    reshaping : callable
+        Whether a drag moves and reshapes cells, as it does in napari.
     """
 
-    def __init__(self, viewer: ViewerModel, layer: Shapes) -> None:
+    def __init__(self, viewer: ViewerModel, layer: Shapes, reshaping: Callable[[], bool]) -> None:
         self._viewer = viewer
-        self.reshaping = False
-        """Whether a drag moves and reshapes cells, as it does in napari."""
+        self._reshaping = reshaping
         mode = layer._modeclass
         self._select = layer._drag_modes[mode.SELECT]
         own: dict[Any, Any] = {mode.SELECT: self._point}
@@ -46,8 +47,11 @@ class Pointing:
 
     def _point(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
         """Select the cell that is clicked; move the picture while it is dragged."""
-        shape, _vertex = layer.get_value(event.position, world=True)
-        if self.reshaping or shape is None:
+        under_cursor = layer.get_value(event.position, world=True)
+        if under_cursor is None:
+            return  # the layer is hidden
+        shape, _vertex = under_cursor
+        if self._reshaping() or shape is None:
             yield from self._select(layer, event)
             return
         pressed, held = np.array(event.pos, dtype=float), _place(event)

@@ -65,8 +65,8 @@ class Detection:
     drawn : bool
         Whether a person drew or moved it.
     located_by : LocatedBy, optional
-        The detector that found it, also after a person moved it; None where a person drew it or it is
-        not known.
+        The detector that found it, also after a person moved or split it; None where a person drew it, or
+        joined cells of several detectors, or it is not known.
     """
 
     bbox: BBox

@@ -40,7 +40,7 @@ def row_counts(labels: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
     """
     rows = dict.fromkeys(taxonomy.labels, 0)
     for label in sorted(labels):
-        row = taxonomy.class_of(label) or label
+        row = taxonomy.row_of(label)
         rows[row] = rows.get(row, 0) + labels[label]
     return rows
 

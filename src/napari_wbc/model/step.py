@@ -21,7 +21,7 @@ class StepHead:
     what: str
     cause: Cause = "human"
     of: int = 0
-    """The step that it follows of, with which it is taken back; 0 for none."""
+    """The step that it comes of, with which it is taken back; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class Step:
     when : str
         ISO 8601 time with zone.
     of : int
-        The step that an undo takes back or a redo does again, or that this one follows of; else 0.
+        Of an ``undo`` or ``redo``: the step that it takes back or does again. Of any other: the step that it
+        comes of and is taken back with, as a prediction comes of a cell that was drawn; 0 for none.
     """
 
     seq: int

@@ -176,6 +176,26 @@ class Taxonomy:
         """
         return next((c.name for c in self.classes if name == c.name or name in c.covers), None)
 
+    def row_of(self, label: str) -> str:
+        """The row of a differential that a label counts in: its class, or its own where it has none.
+
+        Examples
+        --------
+        >>> EIGHT_CLASSES.row_of("band neutrophil"), EIGHT_CLASSES.row_of("smudge cell")
+        ('neutrophil', 'smudge cell')
+        """
+        return self.class_of(label) or label
+
+    def short_of(self, label: str) -> str:
+        """What stands beside a cell: the short form of its row, or the label itself, cut to 12 letters.
+
+        Examples
+        --------
+        >>> EIGHT_CLASSES.short_of("band neutrophil")
+        'NEU'
+        """
+        return self.shorts.get(self.row_of(label), label[:12])
+
     def with_keys(self, keys: Mapping[str, str]) -> Taxonomy:
         """The same classes with other keys.
 

@@ -292,12 +292,8 @@ def draw_overlay(
     return picture
 
 
-def _counted_as(cell: Cell, taxonomy: Taxonomy) -> str:
-    return taxonomy.class_of(cell.label) or cell.label
-
-
 def _rgb(cell: Cell, taxonomy: Taxonomy) -> tuple[int, ...]:
-    color = taxonomy.colors.get(_counted_as(cell, taxonomy), "#ffffff")
+    color = taxonomy.colors.get(taxonomy.row_of(cell.label), "#ffffff")
     return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
@@ -305,7 +301,7 @@ def _write_label(
     picture: npt.NDArray[np.uint8], cell: Cell, taxonomy: Taxonomy, size: float, thick: int
 ) -> None:
     """Short name and confidence on a dark plate above the cell, inside the field."""
-    text = taxonomy.shorts.get(_counted_as(cell, taxonomy), "?")
+    text = taxonomy.short_of(cell.label)
     if cell.prediction:
         text += f" {cell.prediction.confidence:.2f}"
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)

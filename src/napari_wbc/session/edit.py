@@ -13,7 +13,7 @@ import numpy.typing as npt
 import shapely
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.cell import Annotation, Cell, Detection
+from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.table import CellTable
 
@@ -75,7 +75,8 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
             if along
             else "The cell is too small to be cut; delete it and draw two cells."
         )
-    found = [_detection(part, cell.detection.outline is not None) for part in parts if part is not None]
+    outlined, located_by = cell.detection.outline is not None, cell.detection.located_by
+    found = [_detection(part, outlined, located_by) for part in parts if part is not None]
     found.sort(key=lambda detection: (detection.bbox.top, detection.bbox.left))
     return table.without([cell_id]).with_cells(Cell.new(cell.fov_id, detection) for detection in found)
 
@@ -116,7 +117,10 @@ def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
         raise WbcError(f"The cells lie in {len(fields)} fields; select cells of one field to join them.")
     outlined = any(cell.detection.outline for cell in cells)
     union = _union([_polygon(cell.detection) for cell in cells])
-    detection = _detection(union if outlined else union.envelope, outlined)
+    located_by = {cell.detection.located_by for cell in cells}
+    detection = _detection(
+        union if outlined else union.envelope, outlined, located_by.pop() if len(located_by) == 1 else None
+    )
     new = Cell.new(fields.pop(), detection).annotated(_common_annotation(cells))
     return table.without(cell.cell_id for cell in cells).with_cells([new])
 
@@ -150,12 +154,14 @@ def _largest(geometry: shapely.geometry.base.BaseGeometry) -> shapely.Polygon | 
     return max((part for part in polygons if part.area), key=shapely.area, default=None)
 
 
-def _detection(part: shapely.geometry.base.BaseGeometry, outlined: bool) -> Detection:
+def _detection(
+    part: shapely.geometry.base.BaseGeometry, outlined: bool, located_by: LocatedBy | None
+) -> Detection:
     """A drawn cell of this shape, as a mere box if that is all it is."""
     if not outlined and part.envelope.area - part.area < 1e-6 * part.area:
-        return Detection(BBox(*map(float, part.bounds)), drawn=True)
+        return Detection(BBox(*map(float, part.bounds)), drawn=True, located_by=located_by)
     outline = Outline.from_array(shapely.get_coordinates(part)[:-1])
-    return Detection(outline.bbox, outline, drawn=True)
+    return Detection(outline.bbox, outline, drawn=True, located_by=located_by)
 
 
 def _halves(line: npt.NDArray[np.float64], whole: shapely.Polygon) -> list[shapely.Polygon]:

@@ -53,17 +53,21 @@ class Order(StrEnum):
     """Only cells whose label :mod:`napari_wbc.pipeline.choose` doubts, the most doubted first."""
 
 
-SAMPLES = (Order.FIELD_BY_FIELD, Order.RANDOM)
-"""Orders that do not choose by what the cells are, so that the first cells stand for all."""
+SAMPLES = (Order.RANDOM,)
+"""Orders that do not choose by what the cells are, so that the first cells stand for all.
+
+Field by field is none: a detector may list the cells of a field by its score, and fields differ.
+"""
 FIRST = {
     Order.LEAST_CERTAIN: "hardest first",
     Order.MOST_UNLIKE: "most unlike first",
     Order.DISAGREEMENTS: "disagreements only",
     Order.CLASS_BY_CLASS: "class by class",
+    Order.FIELD_BY_FIELD: "field by field",
     Order.MOST_GAIN: "most gain first",
     Order.DOUBTED: "doubted labels only",
 }
-"""Of each order that chooses: how, in words."""
+"""Of each order in which the first cells do not stand for all: how, in words."""
 
 RANKED = (Order.MOST_GAIN, Order.DOUBTED)
 """Orders that need ranks, which take a while to find."""
@@ -199,5 +203,5 @@ def disagreed(cell: Cell, taxonomy: Taxonomy) -> bool:
     """
     if cell.annotation is None or cell.prediction is None:
         return False
-    said = taxonomy.class_of(cell.annotation.label) or cell.annotation.label
+    said = taxonomy.row_of(cell.annotation.label)
     return said not in (cell.prediction.label, taxonomy.class_of(cell.prediction.cell_class))

@@ -58,8 +58,7 @@ def kind_of(cell: Cell, by: str, taxonomy: Taxonomy) -> str:
     """
     match by:
         case "label":
-            label = cell.label
-            return label if label in taxonomy.names else taxonomy.class_of(label) or label
+            return taxonomy.row_of(cell.label)
         case "prediction":
             return NO_PREDICTION if cell.prediction is None else cell.prediction.label
         case "reviewed":

@@ -255,7 +255,7 @@ class Session:
             self._selection = chosen
             self.selection_changed.emit(chosen)
 
-    def commit(self, table: CellTable, what: str, cause: Cause = "human", *, follows: bool = False) -> bool:
+    def commit(self, table: CellTable, what: str, cause: Cause = "human", *, follows: int = 0) -> bool:
         """Make a table the current one.
 
         Parameters
@@ -265,9 +265,10 @@ class Session:
             What was done, as undo will name it.
         cause : str
             ``human``, ``model`` or ``import``.
-        follows : bool
-            Whether this comes of the step before, as a prediction comes of a cell that was drawn: undo takes
-            both back at once, and redo does both again.
+        follows : int
+            Number of the step that this comes of, as a prediction comes of a cell that was drawn: undo takes
+            both back at once, and redo does both again. Where another step was made in between, undo takes
+            back one after the other. 0 for none.
 
         Returns
         -------
@@ -281,7 +282,9 @@ class Session:
         if why := self._refusal(change):
             self.refused.emit(why)
             return False
-        step = self._step(what, cause, change, of=self._past[-1].seq if follows and self._past else 0)
+        last = self._past[-1] if self._past else None
+        of = follows if last is not None and follows in (last.seq, last.of) else 0
+        step = self._step(what, cause, change, of=of)
         self._past.append(StepHead(step.seq, what, cause, step.of))
         self._changes[step.seq] = change
         self._changes_of_future_dropped()
@@ -305,6 +308,11 @@ class Session:
         while what and self._future and self._future[-1].of:
             self._travel(self._future, self._past, back=False)
         return what
+
+    @property
+    def last_step(self) -> int:
+        """Number of the newest step, 0 before the first."""
+        return self._last
 
     @property
     def worked_on(self) -> bool:

@@ -397,10 +397,11 @@ def _known_cells(cells: Sequence[Cell], known: Sequence[Cell]) -> tuple[Cell, ..
             found.append(cell)
             continue
         now = own
+        as_drawn = replace(cell.detection, located_by=own.detection.located_by)
         if iou_matrix([cell.detection.bbox], [own.detection.bbox])[0, 0] < SAME:
-            now = own.moved(cell.detection)
+            now = own.moved(as_drawn)
         elif not _same_outline(cell.detection.outline, own.detection.outline):
-            now = replace(own, detection=cell.detection)
+            now = replace(own, detection=as_drawn)
         found.append(now if now.label == cell.label else now.annotated(Annotation(cell.label)))
     return tuple(found)
 

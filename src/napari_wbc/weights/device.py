@@ -86,7 +86,7 @@ def limit_threads(threads: int) -> None:
     threads : int
         1 and more.
     """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ[name] = str(threads)
     # A thread that waits by spinning takes the core from the one that it waits for.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

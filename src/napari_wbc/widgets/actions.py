@@ -143,8 +143,8 @@ class ReviewActions:
     def show_label(self, label: str) -> None:
         """Select the cells of a row of the differential, in this field or else in the next that has any."""
         session = self._session
-        row_of = session.taxonomy.class_of
-        cells = [cell for cell in session.table.values() if (row_of(cell.label) or cell.label) == label]
+        row_of = session.taxonomy.row_of
+        cells = [cell for cell in session.table.values() if row_of(cell.label) == label]
         if not cells:
             self._say(f"No cell is labelled {label}.")
             return
@@ -187,6 +187,7 @@ class ReviewActions:
                 raise WbcError("The selected cells lie in another field; select a cell of this one.")
             if not self._view.ready:
                 raise WbcError("The image of this field is not on screen; wait a moment, then try again.")
+            self._view.check_seen()
         return there
 
     def _replace(self, table: CellTable, what: str) -> None:

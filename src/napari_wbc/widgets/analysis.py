@@ -66,6 +66,12 @@ class AnalysisPanel(QWidget):
         self._found: SlideAnalysis | None = None
         self._note: Any = None
         """What the project keeps of the last analysis beside the cells; None before it is read."""
+        self._waiting: set[str] = set()
+        """Ids of the drawn cells that are to be classified at once."""
+        self._drawn_in = 0
+        """Number of the step in which the last of them was drawn."""
+        self._asked: tuple[frozenset[str], int] = frozenset(), 0
+        """The two as they were when the model was asked."""
         self.previewer, self.drawn = LatestJob(self), LatestJob(self)
         self._build()
         self._settled = QTimer(self)
@@ -76,7 +82,7 @@ class AnalysisPanel(QWidget):
         self.jobs.running_changed.connect(self._set_running)
         self.model.said.connect(self.said)
         self.previewer.returned.connect(self._on_preview)
-        self.drawn.returned.connect(partial(self._on_classified, follows=True))
+        self.drawn.returned.connect(self._on_drawn_classified)
         for job in (self.previewer, self.drawn):
             job.failed.connect(self.said)
         self.detector.changed.connect(self.preview)
@@ -125,6 +131,7 @@ class AnalysisPanel(QWidget):
         self.jobs.cancel()
         self.drawn.cancel()
         self._settled.stop()
+        self._waiting.clear()
         self._found, self._note = None, None
 
     def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
@@ -229,27 +236,42 @@ class AnalysisPanel(QWidget):
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         """A cell that was drawn or moved is classified at once, where a model is at work already."""
-        if self.session.cause in ("undo", "redo"):
-            # A prediction that came of what is taken back comes and goes with it; a new step would end redo.
+        cause = self.session.cause
+        if cause == "human" and self.at_once.isChecked():
+            self._await(old, new)
+        self._waiting = {key for key in self._waiting if key in new and new[key].prediction is None}
+        if self.session.redoable or not self._waiting:
+            # A prediction comes and goes with its cell, and a new step would end redo.
             self._settled.stop()
-            self.drawn.cancel()
-            return
-        if not self.at_once.isChecked():
-            return
+            if self.drawn.running:
+                self.drawn.cancel()
+        elif not self._settled.isActive() and not self.drawn.running:
+            self._settled.start()
+
+    def _await(self, old: CellTable, new: CellTable) -> None:
+        """Note the cells that a person drew or moved just now."""
         step = diff(old, new)
         fresh = (*step.added, *(b for a, b in step.changed if a.detection != b.detection))
-        if any(c.detection.drawn and c.prediction is None for c in fresh) and any(
-            cell.prediction is not None for cell in new.values()
-        ):
+        drawn = {c.cell_id for c in fresh if c.detection.drawn and c.prediction is None}
+        if drawn and any(cell.prediction is not None for cell in new.values()):
+            self._waiting |= drawn
+            self._drawn_in = self.session.last_step
             self._settled.start()
 
     def _classify_settled(self) -> None:
         if self.jobs.running:
             self._settled.start()
             return
+        self._asked = frozenset(self._waiting), self._drawn_in
         self.drawn.request(self._classify_job())
 
-    def _on_classified(self, result: Classified, *, follows: bool = False) -> None:
+    def _on_drawn_classified(self, result: Classified) -> None:
+        """Keep the predictions with the step in which the cells were drawn."""
+        asked, drawn_in = self._asked
+        self._waiting -= asked
+        self._on_classified(result, follows=drawn_in)
+
+    def _on_classified(self, result: Classified, *, follows: int = 0) -> None:
         self.view.settle()
         now = [(self.session.table.get(cell.cell_id), cell) for cell in result.cells]
         same = [a.predicted(b.prediction) for a, b in now if a is not None and a.detection == b.detection]

@@ -146,6 +146,8 @@ class WorkbenchDock(QWidget):
         if self.bench is None:
             self._bar.hide()
             self._text.setText(f"The workbench cannot be opened: {text}. Install napari-wbc again.")
+        else:
+            self.bench.say(f"Something that the workbench needs cannot be loaded: {text}.")
 
 
 def _load_steps(modules: tuple[str, ...]) -> Steps[str]:

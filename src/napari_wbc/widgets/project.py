@@ -29,7 +29,7 @@ from napari_wbc.session.session import Loaded, Session, load
 from napari_wbc.widgets.layout import row
 from napari_wbc.widgets.readers import FIRST
 from napari_wbc.widgets.reopen import OtherClasses
-from napari_wbc.widgets.worker import Job, LatestJob
+from napari_wbc.widgets.worker import LatestJob
 
 if TYPE_CHECKING:
     from napari_wbc.storage.workspace import ImageFault
@@ -85,10 +85,12 @@ class ProjectPanel(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self.jobs, self._checks = Job(self), LatestJob(self)
+        self.jobs, self._checks = LatestJob(self), LatestJob(self)
         self._workspace = session.workspace
         self.opening = False
         """Whether the slide that is open is being left for another."""
+        self._before: tuple[Path, str, str] | None = None
+        """File, slide and reading of the project before the one that is being opened."""
         self._failed: Callable[[str], None] = self.said.emit
         self.state = QLabel()
         self.state.setToolTip("Every change is written to the project file at once")
@@ -170,6 +172,13 @@ class ProjectPanel(QWidget):
         taxonomy = self.session.taxonomy
         self._start(lambda: _open_steps(path, slide, reading, taxonomy), self._on_failed_project)
 
+    def go_back(self) -> None:
+        """Open the project that was open before, or none where there was none."""
+        if self._before is None:
+            self._resume(Loaded(Slide("", ())))
+        else:
+            self.open_project(*self._before)
+
     def show_state(self) -> None:
         """Show whether everything is on the disk."""
         saved = self.session.saved
@@ -192,9 +201,13 @@ class ProjectPanel(QWidget):
         self, steps: Callable[[], Steps[Loaded | OtherClasses]], failed: Callable[[str], None]
     ) -> None:
         """Load in a thread, after the project that is open was let go, since it may be the same."""
+        if self._workspace is not None:
+            self._before = (self._workspace.path, self.session.slide.name, self.session.reading)
+        else:
+            self._before = None
         self._leave()
         self._failed, self.opening = failed, True
-        self.jobs.start(steps)
+        self.jobs.request(steps)
 
     def _on_failed(self, text: str) -> None:
         self._failed(text)
@@ -209,7 +222,6 @@ class ProjectPanel(QWidget):
 
     def _on_loaded(self, loaded: Loaded | OtherClasses) -> None:
         if isinstance(loaded, OtherClasses):
-            self._resume(Loaded(Slide("", ())))
             self.has_others.emit(loaded)
             return
         self._resume(loaded)

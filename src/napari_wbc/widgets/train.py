@@ -256,6 +256,7 @@ class TrainPanel(QWidget):
     def show_summary(self) -> None:
         """Show how many cells of the set are there to learn, to check and to test, and of which slides."""
         folder = Path(self.folder.text().strip()).expanduser()
+        self.move_slide.setEnabled(False)  # until the slides are those of this set
         self._summaries.request(lambda: _summary_steps(folder))
 
     def move_chosen_slide(self) -> None:
@@ -442,6 +443,7 @@ class TrainPanel(QWidget):
         if folder := QFileDialog.getExistingDirectory(self, "Training set", self.folder.text()):
             self.folder.setText(folder)
             self.set_folder()
+            self.show_summary()
 
     def _ask_old(self) -> None:
         if folder := QFileDialog.getExistingDirectory(self, "An old training set", self.folder.text()):

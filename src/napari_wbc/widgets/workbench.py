@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QTabWidget, QV
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
-from napari_wbc.layers.field import FIELDS_KEY, NAME_KEY, PROJECT_KEY, SAMPLE_KEY, FieldView
+from napari_wbc.layers.field import FIELDS_KEY, NAME_KEY, PROJECT_KEY, SAMPLE_KEY, FieldView, content_of
 from napari_wbc.layers.placed import kind_of
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.slide import Slide
@@ -299,6 +299,9 @@ class Workbench(QWidget):
     def _on_others(self, other: OtherClasses) -> None:
         if self._may_end():
             self._reopen(other.taxonomy, other)
+        else:
+            self.view.use_files()
+            self.project.go_back()
 
     def _reopen(self, taxonomy: Taxonomy, project: OtherClasses | None) -> None:
         # Not at once: what asked for it is a part of what goes.
@@ -337,6 +340,10 @@ class Workbench(QWidget):
             return
         self.place.keep()
         self._open = False
+        if not window_gone:  # else they are gone too
+            self.analysis.forget()
+            self._clock.stop()
+            self._gallery_soon.stop()
         self.thumbnails.cancel()
         self.viewer.layers.events.inserted.disconnect(self._on_layer)
         self.session.refused.disconnect(self.say)
@@ -388,15 +395,23 @@ class Workbench(QWidget):
         self.view.use_files()
         self.project.open_slide(slide)
 
-    def open_layer(self, layer: Image) -> None:
-        """Open an image layer as a slide."""
+    def open_layer(self, layer: Image) -> bool:
+        """Open an image layer as a slide; returns whether the person let the slide before go.
+
+        Raises
+        ------
+        WbcError
+            If the layer is not one image. The slide stays open, with all that runs.
+        """
+        content = content_of(layer)
         if not self._may_leave():
-            return
-        slide, project = self.view.use_layer(layer), layer.metadata.get(PROJECT_KEY)
+            return False
+        slide, project = self.view.use_layer(layer, content), layer.metadata.get(PROJECT_KEY)
         if project:
             self.project.open_project(Path(project), str(layer.metadata.get(NAME_KEY, "")))
         else:
             self.project.open_slide(slide, self.view.kept(layer))
+        return True
 
     def open_project(self, path: Path, slide: str = "", reading: str = "") -> None:
         """Open a project file, at its first slide and the first reader where none are named."""
@@ -428,14 +443,14 @@ class Workbench(QWidget):
         """
         if not self.session.slide.fields:
             self._then = action
-            self._open_active()
+            opened = False
+            try:
+                opened = self._open_active()
+            finally:
+                if not opened:
+                    self._then = None
             return
-        cover = self.view.covered_by
-        if cover is not None:
-            raise WbcError(
-                f"The image {cover.name!r} hides the slide {self.session.slide.name!r}. Press Use open image "
-                "to work on it, or hide it to go on with the slide."
-            )
+        self.view.check_seen()
         action()
 
     def _use_tool(self, choose: Callable[[], None]) -> None:
@@ -444,12 +459,13 @@ class Workbench(QWidget):
         self.review.show_tool(str(layer.mode) if layer is not None else "")
         self.review.reshape.setChecked(self.view.reshaping)
 
-    def _open_active(self) -> None:
+    def _open_active(self) -> bool:
+        """Open the selected image; returns whether the person let it be opened."""
         active = self.viewer.layers.selection.active
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
         if not images:
             raise WbcError("No image is open; open a folder or drop an image into the window.")
-        self.open_layer(next((layer for layer in images if layer == active), images[-1]))
+        return self.open_layer(next((layer for layer in images if layer == active), images[-1]))
 
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a slide: a folder of fields")

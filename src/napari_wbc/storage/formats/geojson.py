@@ -62,7 +62,7 @@ def feature_collection(fov_id: str, cells: Iterable[Cell], taxonomy: Taxonomy) -
 
 
 def _feature(cell: Cell, taxonomy: Taxonomy) -> dict[str, Any]:
-    color = taxonomy.colors.get(taxonomy.class_of(cell.label) or cell.label, "#ffffff")
+    color = taxonomy.colors.get(taxonomy.row_of(cell.label), "#ffffff")
     measurements = {SCORE: round(cell.detection.score, 4)}
     if cell.prediction:
         measurements["confidence"] = round(cell.prediction.confidence, 6)
