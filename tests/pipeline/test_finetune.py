@@ -14,6 +14,7 @@ from napari_wbc.classify.familiarity import parted
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
 from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import sha256_of
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
@@ -28,7 +29,6 @@ from napari_wbc.pipeline.finetune import (
     finetune_steps,
     run_folder,
 )
-from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.rounds import read_set, write_round_steps
 from napari_wbc.train.dataset import LabelledCell
 from napari_wbc.weights.card import taxonomy_of, training_images

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from napari_wbc.classify.preset import Preset
 from napari_wbc.cli.app import app
 from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import sha256_of
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
@@ -32,7 +33,6 @@ from napari_wbc.pipeline.training_sets import (
     set_summary,
 )
 from napari_wbc.session.session import Session
-from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.rounds import FORMATS, read_set
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace

@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
+from napari_wbc.files.atomic import sha256_of
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.rounds import FORMATS, newest_round, read_set, write_round_steps
 
 KINDS = tuple(FORMATS)

@@ -17,11 +17,11 @@ from filelock import FileLock
 from PIL import Image
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import sha256_of
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.rounds import FORMATS, newest_round, read_set, read_set_steps, write_round_steps
 
 ROOT = Path(__file__).parents[2]

@@ -28,7 +28,7 @@ from napari_wbc.cli.project import agreement, export
 from napari_wbc.cli.sets import set_app
 from napari_wbc.cli.threads import computing
 from napari_wbc.errors import WbcError
-from napari_wbc.storage.atomic import make_folder
+from napari_wbc.files.atomic import make_folder
 
 if TYPE_CHECKING:
     from napari_wbc.model.differential import Differential

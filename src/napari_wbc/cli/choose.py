@@ -40,7 +40,7 @@ def choose(
 
     from napari_wbc.pipeline.choose import choose_steps
     from napari_wbc.pipeline.project import project_analysis
-    from napari_wbc.storage.formats.csv import write_csv
+    from napari_wbc.storage.tables import write_csv
 
     check_csv(out)
     located = [(one.slide, one.table) for one in project_analysis(project).slides]
@@ -76,7 +76,7 @@ def doubts(
 
     from napari_wbc.pipeline.choose import doubt_set_steps, doubt_steps
     from napari_wbc.pipeline.project import project_analysis
-    from napari_wbc.storage.formats.csv import write_csv
+    from napari_wbc.storage.tables import write_csv
 
     check_csv(out)
     if data.suffix.lower() == ".wbc":

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from napari_wbc.cli.options import Device, Quiet, in_use
 from napari_wbc.cli.progress import drive
-from napari_wbc.storage.atomic import make_folder
+from napari_wbc.files.atomic import make_folder
 
 __all__ = ["compare"]
 

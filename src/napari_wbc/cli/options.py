@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from napari_wbc.errors import WbcError
-from napari_wbc.storage.atomic import make_folder
+from napari_wbc.files.atomic import make_folder
 from napari_wbc.weights.library import Library
 
 __all__ = ["Device", "Paths", "Project", "Quiet", "Weights", "check_csv", "detector_in_use", "in_use"]

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from napari_wbc.cli.options import Project, Quiet
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
-from napari_wbc.storage.atomic import make_folder
+from napari_wbc.files.atomic import make_folder
 
 __all__ = ["agreement", "export"]
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import AlreadySure, ReadError, WbcError
+from napari_wbc.files.atomic import make_folder
 from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Progress, Steps
@@ -26,7 +27,6 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.analyze import Failure, SlideAnalysis, analyze_fields_steps, analyze_slide_steps
 from napari_wbc.pipeline.locate import DEFAULT, detector_steps
 from napari_wbc.pipeline.models import counted_card
-from napari_wbc.storage.atomic import make_folder
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 

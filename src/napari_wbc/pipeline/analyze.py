@@ -28,7 +28,7 @@ from napari_wbc.pipeline.demo import DemoSlide, demo_slide_steps
 from napari_wbc.pipeline.locate import DEFAULT, detector_steps, locate_steps, located_by
 from napari_wbc.pipeline.models import counted_card
 from napari_wbc.pipeline.report import differential
-from napari_wbc.storage.formats.csv import cells_frame, differential_frame, fields_frame
+from napari_wbc.storage.tables import cells_frame, differential_frame, fields_frame
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 

@@ -16,7 +16,7 @@ from napari_wbc.imaging.read import open_slide, read_image
 from napari_wbc.model.cell import Prediction
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.pipeline.analyze import Failure
-from napari_wbc.storage.formats.csv import predictions_frame, write_csv
+from napari_wbc.storage.tables import predictions_frame, write_csv
 from napari_wbc.train.dataset import one_cell_box
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 

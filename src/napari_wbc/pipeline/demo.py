@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 
+from napari_wbc.files.atomic import write_bytes
 from napari_wbc.imaging.synthetic import synthetic_slide
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.pipeline.samples import bccd_test_fields
-from napari_wbc.storage.atomic import write_bytes
 
 __all__ = ["DemoSlide", "demo_slide_steps"]
 

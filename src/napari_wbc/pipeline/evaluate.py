@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import make_folder, sha256_of, write_text
 from napari_wbc.model.heat import OUTSIDE
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import farthest
 from napari_wbc.pipeline.heat_share import has_maps, located_steps, share_steps, some_of
-from napari_wbc.storage.atomic import make_folder, sha256_of, write_text
 from napari_wbc.train import plots
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, read_training_set_steps
 from napari_wbc.train.metrics import Metrics, Scores, measure_by_source, score_by_source

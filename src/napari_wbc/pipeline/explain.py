@@ -20,6 +20,7 @@ from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.explain.attribution import Attributor, Question
 from napari_wbc.explain.canvas import mask_of, overlay, painted
 from napari_wbc.explain.evaluation import inside
+from napari_wbc.files.atomic import make_folder, within, write_bytes
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.heat import Heat
@@ -27,8 +28,7 @@ from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.pipeline.analyze import Failure, analyze_steps
 from napari_wbc.pipeline.locate import DEFAULT
-from napari_wbc.storage.atomic import make_folder, within, write_bytes
-from napari_wbc.storage.formats.csv import heat_frame, write_csv
+from napari_wbc.storage.tables import heat_frame, write_csv
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 if TYPE_CHECKING:

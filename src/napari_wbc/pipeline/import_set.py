@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.unpack import unpacked
 from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.labels import is_no_leukocyte, plain_label, usual_name
 from napari_wbc.model.matching import counterparts
@@ -34,7 +35,6 @@ from napari_wbc.pipeline.incoming import (
 )
 from napari_wbc.pipeline.training_sets import counted
 from napari_wbc.storage.rounds import SetContent, read_set_steps
-from napari_wbc.storage.unpack import unpacked
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
 __all__ = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import beside
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
@@ -18,7 +19,6 @@ from napari_wbc.pipeline.agreement import CONSENSUS, Agreement, agreement, annot
 from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.kept_analysis import from_note, note_key, to_note
 from napari_wbc.pipeline.report import write_results
-from napari_wbc.storage.atomic import beside
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
 __all__ = [

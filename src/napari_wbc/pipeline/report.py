@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import ReadError
+from napari_wbc.files.atomic import within, write_bytes, write_text
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.differential import Beside, Differential, Share, confidence_limits, row_counts
@@ -24,9 +25,8 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Place, Taxonomy
-from napari_wbc.storage.atomic import within, write_bytes, write_text
-from napari_wbc.storage.formats.csv import write_csv
 from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
+from napari_wbc.storage.tables import write_csv
 from napari_wbc.weights.card import RESEARCH_USE
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import Any
 from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, DetectorPreset
 from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.evaluate import relabelled, sided_steps
-from napari_wbc.storage.atomic import make_folder
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set_steps

@@ -12,6 +12,8 @@ from typing import Any
 
 from napari_wbc import __version__
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import sha256_of
+from napari_wbc.files.guard import image_size
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Progress, Steps, run
@@ -22,9 +24,7 @@ from napari_wbc.model.taxonomy import NOT_CLASSED, Place, Taxonomy
 from napari_wbc.model.training_set import BY_SLIDE, SPLITS, LabelledField, farthest, split_of, splits_told
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import partly_labelled, splits_of
-from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.formats.manifest import MANIFEST, ListedField, listed_fields, read_manifest_steps
-from napari_wbc.storage.guard import image_size
 from napari_wbc.storage.rounds import CROPS, newest_round, read_set_steps, rounds_of, write_round_steps
 from napari_wbc.storage.workspace import open_workspace
 from napari_wbc.train.dataset import LabelledCell, read_training_set_steps

@@ -20,13 +20,14 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import make_folder, sha256_of
+from napari_wbc.files.guard import inside
 from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.geometry import Outline, iou_matrix
 from napari_wbc.model.matching import SAME, counterparts
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import SPLITS, LabelledField
-from napari_wbc.storage.atomic import make_folder, sha256_of
 from napari_wbc.storage.formats import coco, csv_set, geojson, image_folder, voc, yolo
 from napari_wbc.storage.formats.manifest import (
     MANIFEST,
@@ -36,7 +37,6 @@ from napari_wbc.storage.formats.manifest import (
     read_manifest_steps,
     write_manifest_steps,
 )
-from napari_wbc.storage.guard import inside
 
 __all__ = [
     "CROPS",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from napari_wbc.errors import WbcError
-from napari_wbc.storage.atomic import write_bytes, write_text
+from napari_wbc.files.atomic import write_bytes, write_text
 
 if TYPE_CHECKING:
     import torch

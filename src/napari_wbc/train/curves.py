@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from napari_wbc.storage.atomic import write_text
+from napari_wbc.files.atomic import write_text
 from napari_wbc.train.plots import write_figure
 
 __all__ = ["write_curves"]

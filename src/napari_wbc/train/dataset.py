@@ -26,8 +26,8 @@ from napari_wbc.imaging.read import IMAGE_SUFFIXES, read_image
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import SPLITS
-from napari_wbc.storage.formats.csv_set import SPLIT_NAMES
 from napari_wbc.storage.formats.manifest import MANIFEST
+from napari_wbc.storage.formats.reading import SPLIT_NAMES
 from napari_wbc.storage.rounds import newest_round, read_set_steps
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
-from napari_wbc.storage.atomic import write_bytes
+from napari_wbc.files.atomic import write_bytes
 from napari_wbc.train.metrics import auc, measure, reliability
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wbc.errors import WeightsError
-from napari_wbc.weights.store import replace_file
+from napari_wbc.files.atomic import replace_file
 
 __all__ = ["Adoption", "append_adoption", "read_history", "standing"]
 

@@ -13,8 +13,8 @@ from io import BytesIO
 from pathlib import Path
 
 from napari_wbc.errors import WeightsError
+from napari_wbc.files.atomic import replace_file
 from napari_wbc.weights.card import ModelCard
-from napari_wbc.weights.store import replace_file
 
 __all__ = ["SUFFIX", "checked_card", "read_bundle", "read_members", "read_model", "write_bundle"]
 

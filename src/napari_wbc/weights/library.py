@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_wbc.errors import WeightsError
+from napari_wbc.files.atomic import replace_file
 from napari_wbc.model.step import now
 from napari_wbc.weights.adopted import Adoption, append_adoption, read_history, standing
 from napari_wbc.weights.bundle import checked_card, read_members, read_model
@@ -26,7 +27,7 @@ from napari_wbc.weights.registry import (
     models_folder,
     shipped_weights,
 )
-from napari_wbc.weights.store import read_card, replace_file
+from napari_wbc.weights.store import read_card
 
 __all__ = ["KINDS", "Library", "Model", "adopted_classifier", "parent_in", "parent_of"]
 

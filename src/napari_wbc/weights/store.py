@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_wbc.errors import WeightsError
+from napari_wbc.files.atomic import replace_file
 from napari_wbc.weights.card import ModelCard
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load_weights", "read_card", "replace_file", "save_weights"]
+__all__ = ["load_weights", "read_card", "save_weights"]
 
 
 def save_weights(path: str | Path, tensors: Mapping[str, torch.Tensor], card: ModelCard) -> ModelCard:
@@ -64,19 +64,6 @@ def save_weights(path: str | Path, tensors: Mapping[str, torch.Tensor], card: Mo
 def _coming(path: Path) -> Path:
     """Where weights wait for their card."""
     return path.with_suffix(".coming")
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, the old one staying until the new one is on the disk."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_card(path: str | Path) -> ModelCard:

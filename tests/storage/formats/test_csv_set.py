@@ -17,7 +17,7 @@ from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats import csv_set
+from napari_wbc.storage import tables
 from napari_wbc.storage.formats.csv_set import image_place, read_csv_set, write_csv_set
 from napari_wbc.train.dataset import read_training_set
 
@@ -201,7 +201,7 @@ def test_a_hostile_table_is_refused_by_name(tmp_path, content, said):
 
 
 def test_too_many_rows_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_set, "MAX_ROWS", 2)
+    monkeypatch.setattr(tables, "MAX_ROWS", 2)
     field_of(tmp_path)
     (tmp_path / "cells.csv").write_text(HEAD + "images/a.png,WBC,1,2,3,4\n" * 3)
     with pytest.raises(ReadError, match=r"cells\.csv: more than 2 rows"):

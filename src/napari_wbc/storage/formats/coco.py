@@ -8,12 +8,10 @@ score and the slide stand in fields of their own, which other programs skip.
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,33 +19,30 @@ import numpy.typing as npt
 import shapely
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import write_text
+from napari_wbc.files.guard import image_size, inside, read_json
+from napari_wbc.files.json_fields import Record, items, numbers, part
 from napari_wbc.model.cell import Cell, Detection
-from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import SPLITS, LabelledField
-from napari_wbc.storage.atomic import write_text
-from napari_wbc.storage.formats.csv_set import (
+from napari_wbc.storage.formats.csv_set import image_place
+from napari_wbc.storage.formats.manifest import MANIFEST
+from napari_wbc.storage.formats.reading import (
+    MAX_CELLS,
     SPLIT_NAMES,
+    area_of,
     check_fields,
-    image_place,
     labelled_cell,
     naming,
+    outline_of,
+    plain_names,
+    split_of_place,
     whole_set,
 )
-from napari_wbc.storage.formats.manifest import MANIFEST, Record, items, numbers, part
-from napari_wbc.storage.guard import image_size, inside, read_json
 
-__all__ = [
-    "image_place",
-    "outline_of",
-    "plain_names",
-    "read_coco",
-    "read_coco_steps",
-    "split_of_place",
-    "write_coco",
-]
+__all__ = ["image_place", "read_coco", "read_coco_steps", "write_coco"]
 
-MAX_CELLS = 200_000
 MAX_RUNS = 100_000
 """Of one mask; that of a cell has a few hundred, one of noise would take hours to outline."""
 Id = int | str
@@ -114,7 +109,7 @@ def _annotation(cell: Cell, field: LabelledField, masks: str) -> Record:
     area = box.area
     if outline:
         flat = [float(value) for row, col in outline.vertices for value in (col, row)]
-        segmentation, area = [flat], _area(np.reshape(flat, (-1, 2)))
+        segmentation, area = [flat], area_of(np.reshape(flat, (-1, 2)))
         if masks == "rle":
             rle, pixels = _rle(flat, field.height, field.width)
             if pixels:  # a sliver between the centres of pixels stays a polygon
@@ -192,18 +187,6 @@ def _files(root: Path) -> list[Path]:
     raise ReadError(f"{root}: no JSON file of COCO; choose the folder that holds 'annotations'.")
 
 
-def split_of_place(place: str) -> str:
-    """The split that a file or one of its folders is named after, or else ``train``.
-
-    Examples
-    --------
-    >>> split_of_place("annotations/instances_val2017.json")
-    'val'
-    """
-    words = (word for name in reversed(place.lower().split("/")) for word in re.findall("[a-z]+", name))
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), SPLITS[0])
-
-
 def _images(root: Path, path: Path, data: object) -> Iterator[tuple[Id, _Image]]:
     place = path.relative_to(root)
     split, said = split_of_place(place.as_posix()), path.stem.rpartition("_")[2]
@@ -232,22 +215,6 @@ def _found(root: Path, folders: Iterable[str], name: str) -> str:
         if path.is_file():
             return path.relative_to(root).as_posix()
     raise WbcError(f"there is no image {name[:80]!r}; put it beside the JSON file or into 'images'.")
-
-
-def plain_names(places: Sequence[str]) -> dict[str, str]:
-    """Names of images without their folders, or with them where names alone would be ambiguous.
-
-    Examples
-    --------
-    >>> plain_names(["images/a.png", "x/b.png", "y/B.png"])
-    {'images/a.png': 'a.png', 'x/b.png': 'x__b.png', 'y/B.png': 'y__B.png'}
-    """
-    taken = Counter(PurePosixPath(place).name.casefold() for place in places)
-    names = {}
-    for place in places:
-        name = PurePosixPath(place).name
-        names[place] = name if taken[name.casefold()] == 1 else place.replace("/", "__")
-    return names
 
 
 def _fields_steps(
@@ -364,26 +331,6 @@ def _decoded(text: str) -> list[int]:
     if bits:
         raise WbcError("the counts of a mask end in the middle of a number; export it again.")
     return counts
-
-
-def _area(ring: npt.NDArray[np.float64]) -> float:
-    x, y = (ring - ring[0]).T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-
-
-def outline_of(rings: Sequence[npt.NDArray[np.float64]]) -> Outline:
-    """The largest of some rings, each of shape (N, 2), (x, y), closed or not.
-
-    Raises
-    ------
-    WbcError
-        If one has fewer than 3 points.
-    """
-    if any(len(ring) < 3 for ring in rings):
-        raise WbcError("a polygon has fewer than 3 points; correct it.")
-    ring = max(rings, key=_area)
-    closed = len(ring) > 3 and (ring[0] == ring[-1]).all()
-    return Outline.from_array(ring[: len(ring) - closed, ::-1])
 
 
 def _id(record: Record, key: str) -> Id:

@@ -9,39 +9,35 @@ What every format needs of a cell and a set that it read stands here too.
 
 from __future__ import annotations
 
-import math
-import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from io import StringIO
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.model.cell import Annotation, Cell, Detection
+from napari_wbc.files.guard import image_size, inside
+from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats.csv import FORMULA, write_csv
-from napari_wbc.storage.guard import image_size, inside, read_text
+from napari_wbc.storage.formats.reading import (
+    SPLIT_NAMES,
+    check_fields,
+    labelled_cell,
+    naming,
+    number,
+    whole_set,
+)
+from napari_wbc.storage.tables import read_rows, write_rows
 
 __all__ = [
     "COLUMNS",
-    "SPLIT_NAMES",
     "cell_row",
-    "check_fields",
     "image_place",
     "images_named",
-    "labelled_cell",
-    "naming",
-    "number",
     "read_csv_set",
     "read_csv_set_steps",
     "read_fields_table_steps",
-    "read_rows",
-    "whole_set",
     "write_csv_set",
-    "write_rows",
 ]
 
 EDGES = ("top", "left", "bottom", "right")
@@ -59,10 +55,7 @@ ALSO = {
     "xmax": "right",
 }
 """Other programs' names of columns."""
-SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 SOURCE = "project"
-MAX_ROWS = 500_000
-MARKED = (*FORMULA, "'")
 
 
 def image_place(field: LabelledField) -> str:
@@ -106,14 +99,6 @@ def cell_row(field: LabelledField, cell: Cell | None, path: str) -> list[object]
 def _outline_text(outline: Outline) -> str:
     text = " ".join(f"{float(row)!r},{float(col)!r}" for row, col in outline.vertices)
     return f" {text}" if text.startswith("-") else text  # a blank is safe too, and any reader looks past it
-
-
-def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table whose texts :func:`read_rows` gives back exactly."""
-    import pandas as pd
-
-    marked = [[f"'{v}" if isinstance(v, str) and v.startswith(MARKED) else v for v in row] for row in rows]
-    write_csv(path, pd.DataFrame(marked, columns=list(columns)))
 
 
 def read_csv_set(root: Path) -> tuple[LabelledField, ...]:
@@ -226,130 +211,3 @@ def _cell(row: dict[str, str], fov: str, height: int, width: int) -> Cell | None
     whole = outline.bbox if outline else BBox(0, 0, height, width)
     box = BBox(*map(number, edges)) if any(edges) else whole
     return labelled_cell(row.get("cell_id", ""), fov, row["label"], Detection(box, outline), (height, width))
-
-
-def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Names of columns, in lower case, and rows of a CSV file, as texts.
-
-    Raises
-    ------
-    ReadError
-        If it is no such file, has a column twice, or more than 500,000 rows.
-    """
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(
-            StringIO(read_text(path)), header=None, dtype=str, na_filter=False, nrows=MAX_ROWS + 2
-        )
-    except (ValueError, OverflowError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise ReadError(f"{path}: not a readable CSV table ({said}); save it as CSV again.") from error
-    first, *rows = table.to_numpy().tolist()
-    if len(rows) > MAX_ROWS:
-        raise ReadError(f"{path}: more than {MAX_ROWS:,} rows; part it into several sets.")
-    header = [str(name).strip().lower() for name in first]
-    (often, times), *_ = Counter(header).most_common(1)
-    if times > 1:
-        raise ReadError(f"{path}: the column {often[:60]!r} stands twice; remove one.")
-    return header, [[_unmarked(value) for value in row] for row in rows]
-
-
-def _unmarked(text: str) -> str:
-    return text[1:] if text.startswith("'") and text[1:].startswith(MARKED) else text
-
-
-@contextmanager
-def naming(place: object) -> Iterator[None]:
-    """Tell of bad input as a :class:`ReadError` that names the file."""
-    try:
-        yield
-    except ReadError:
-        raise
-    except (WbcError, OSError) as error:
-        raise ReadError(f"{place}: {error}") from error
-
-
-def number(text: str) -> float:
-    """A finite number from a text.
-
-    Raises
-    ------
-    WbcError
-        If it is none.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or "_" in text:
-        raise WbcError(f"{text[:40]!r} is no finite number; write one with a decimal point.")
-    return value
-
-
-def labelled_cell(cell_id: str, fov: str, label: str, detection: Detection, size: tuple[int, int]) -> Cell:
-    """A cell that a file tells of.
-
-    Parameters
-    ----------
-    cell_id : str
-        Empty to mint one.
-    fov, label : str
-    detection : Detection
-    size : tuple of int
-        Height and width of its image, in pixels.
-
-    Raises
-    ------
-    WbcError
-        If the label is none, or the cell lies outside the image or reaches farther out than the image is
-        large.
-    """
-    if not label.strip() or not label.isprintable() or not cell_id.isprintable():
-        raise WbcError(f"the label {label[:60]!r} or the id {cell_id[:60]!r} is no line of text; correct it.")
-    (height, width), outline = size, detection.outline
-    for box in (detection.bbox, outline.bbox if outline else detection.bbox):
-        apart = box.bottom <= 0 or box.right <= 0 or box.top >= height or box.left >= width
-        far = min(box.top + height, box.left + width, 2 * height - box.bottom, 2 * width - box.right) < 0
-        if apart or far:
-            edges = ", ".join(f"{edge:g}" for edge in (box.top, box.left, box.bottom, box.right))
-            raise WbcError(f"the cell at ({edges}) is outside the image of {width} x {height}; correct it.")
-    return Cell(cell_id or str(uuid.uuid4()), fov, detection, annotation=Annotation(label))
-
-
-def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """Refuse what no reader could give back.
-
-    Raises
-    ------
-    WbcError
-        If a label is no class, or an id, a slide or a field is no line of text.
-    """
-    known = set(classes)
-    for field in fields:
-        for cell in field.cells:
-            if cell.label not in known:
-                raise WbcError(f"{field.name}: the label {cell.label!r} is not among the classes; add it.")
-        texts = (field.slide, field.fov_id, *(t for cell in field.cells for t in (cell.cell_id, cell.label)))
-        if odd := next((text for text in texts if not text.isprintable()), None):
-            raise WbcError(f"{field.name}: {odd!r} is no line of text; rename it.")
-
-
-def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledField, ...]:
-    """The fields of a set, in which every name, whatever its case, and every id stands once.
-
-    Raises
-    ------
-    ReadError
-        If one stands twice.
-    """
-    for what, values in (
-        ("the image", [field.name.casefold() for field in fields]),
-        ("the cell", [cell.cell_id for field in fields for cell in field.cells]),
-    ):
-        seen = set[str]()
-        for value in values:
-            if value in seen:
-                raise ReadError(f"{place}: {what} {value[:80]!r} is in the set twice; rename or remove one.")
-            seen.add(value)
-    return tuple(fields)

@@ -18,16 +18,25 @@ import numpy.typing as npt
 import shapely
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import make_folder, within, write_text
+from napari_wbc.files.guard import image_size, inside, read_json
+from napari_wbc.files.json_fields import Record, items, numbers, part, texts
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.atomic import make_folder, within, write_text
-from napari_wbc.storage.formats.coco import MAX_CELLS, image_place, outline_of, plain_names, split_of_place
-from napari_wbc.storage.formats.csv_set import check_fields, labelled_cell, naming, whole_set
-from napari_wbc.storage.formats.manifest import Record, items, numbers, part, texts
-from napari_wbc.storage.guard import image_size, inside, read_json
+from napari_wbc.storage.formats.coco import image_place
+from napari_wbc.storage.formats.reading import (
+    MAX_CELLS,
+    check_fields,
+    labelled_cell,
+    naming,
+    outline_of,
+    plain_names,
+    split_of_place,
+    whole_set,
+)
 
 __all__ = [
     "feature_collection",

@@ -18,28 +18,25 @@ import numpy.typing as npt
 from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.guard import image_size, inside
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps, run
-from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats.csv_set import (
-    COLUMNS,
+from napari_wbc.storage.formats.csv_set import COLUMNS, cell_row, read_fields_table_steps
+from napari_wbc.storage.formats.reading import (
     SPLIT_NAMES,
-    cell_row,
     check_fields,
+    images_in,
     labelled_cell,
     naming,
-    read_fields_table_steps,
     whole_set,
-    write_rows,
 )
-from napari_wbc.storage.guard import image_size, inside
+from napari_wbc.storage.tables import write_rows
 
 __all__ = [
     "crop_places",
     "image_place",
-    "images_in",
     "read_image_folder",
     "read_image_folder_steps",
     "write_crops",
@@ -240,21 +237,6 @@ def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
 def _class_folders(root: Path, place: str) -> list[str]:
     parents = sorted((root / place).iterdir())
     return [f"{place}/{one.name}" for one in parents if one.is_dir() and not one.name.startswith(".")]
-
-
-def images_in(root: Path, folder: str) -> list[Path]:
-    """Images of a folder of a set, sorted by name.
-
-    Raises
-    ------
-    WbcError
-        If the folder or one of them leads out of the set by a link.
-    """
-    return [
-        inside(root, f"{folder}/{file.name}")
-        for file in sorted(inside(root, folder).iterdir())
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    ]
 
 
 def _one_cell(root: Path, image: Path, split: str) -> LabelledField:

@@ -12,31 +12,27 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import sha256_of, write_text
+from napari_wbc.files.guard import image_size, inside, read_json
+from napari_wbc.files.json_fields import Record, items, numbers, part, texts
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.atomic import sha256_of, write_text
 from napari_wbc.storage.codec import parts_of, with_parts
-from napari_wbc.storage.formats.csv_set import naming, whole_set
-from napari_wbc.storage.guard import image_size, inside, read_json
+from napari_wbc.storage.formats.reading import naming, whole_set
 
 __all__ = [
     "MANIFEST",
     "ListedField",
     "Manifest",
-    "Record",
     "check_files",
     "check_files_steps",
-    "items",
     "listed_fields",
-    "numbers",
-    "part",
     "read_manifest",
     "read_manifest_steps",
-    "texts",
     "write_manifest",
     "write_manifest_steps",
 ]
@@ -45,16 +41,6 @@ MANIFEST = "manifest.json"
 FORMAT = "napari-wbc training set"
 VERSION = 1
 SHA256 = re.compile("[0-9a-f]{64}")
-FARTHEST = 1e9
-WORDS = {
-    dict: "object",
-    list: "list",
-    str: "text",
-    int: "whole number",
-    bool: "true or false",
-}
-T = TypeVar("T")
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,42 +328,3 @@ def _sha256_or_none(path: Path) -> str | None:
         return sha256_of(path)
     except OSError:
         return None
-
-
-def part(record: object, key: str, kind: type[T], default: T | None = None) -> T:
-    """A field of a JSON object, of the type that it must have.
-
-    Raises
-    ------
-    WbcError
-        If it is missing without a default, or of another type.
-    """
-    value = record.get(key, default) if isinstance(record, dict) else None
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise WbcError(f"{key} is missing or no {WORDS[kind]}; correct it.")
-    return value
-
-
-def items(record: object, key: str) -> list[Record]:
-    """A field of a JSON object that must be a list of objects."""
-    found = part(record, key, list)
-    if not all(isinstance(one, dict) for one in found):
-        raise WbcError(f"{key} holds something that is no object; correct it.")
-    return found
-
-
-def texts(record: object, key: str) -> tuple[str, ...]:
-    """A field of a JSON object that must be a list of texts."""
-    found = part(record, key, list)
-    if not all(isinstance(one, str) for one in found):
-        raise WbcError(f"{key} holds something that is no text; correct it.")
-    return tuple(found)
-
-
-def numbers(values: object, what: str) -> list[float]:
-    """A JSON list of numbers, none larger than any image."""
-    if not isinstance(values, list) or not all(type(one) in (int, float) for one in values):
-        raise WbcError(f"{what} is missing or not of numbers; correct it.")
-    if any(abs(one) > FARTHEST for one in values):
-        raise WbcError(f"{what} has a number that is too large; correct it.")
-    return [float(one) for one in values]

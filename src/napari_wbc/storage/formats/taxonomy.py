@@ -11,9 +11,10 @@ from pathlib import Path
 import yaml
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import write_text
+from napari_wbc.files.guard import check_yaml
 from napari_wbc.model.taxonomy import TAXONOMIES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
-from napari_wbc.storage.atomic import write_text
 
 __all__ = ["read_taxonomy", "write_taxonomy"]
 
@@ -71,28 +72,10 @@ def write_taxonomy(path: str | Path, taxonomy: Taxonomy) -> None:
 def _parse(data: bytes) -> object:
     try:
         text = data.decode("utf-8-sig")
-        _check(yaml.compose(text, Loader=yaml.SafeLoader))
+        check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         said = " ".join(str(error).split())[:200]
         raise WbcError(
             f"This is not readable YAML ({said}); see docs/taxonomies.md for how it looks."
         ) from error
-
-
-def _check(root: yaml.Node | None) -> None:
-    """Refuse what YAML would expand (an alias) or drop (the first of two fields of one name)."""
-    waiting, seen = [root] if root else [], set[int]()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:
-            raise WbcError("This YAML uses an alias (*name); write out what it stands for.")
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif isinstance(node, yaml.MappingNode):
-            fields = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if len(set(fields)) < len(fields):
-                line = node.start_mark.line + 1
-                raise WbcError(f"The entry that begins in line {line} has a field twice; remove one.")
-            waiting += [part for pair in node.value for part in pair]

@@ -15,12 +15,13 @@ import defusedxml.ElementTree as SafeET
 from defusedxml import DefusedXmlException
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import write_text
+from napari_wbc.files.guard import image_size, inside, read_text
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import SPLITS, LabelledField
-from napari_wbc.storage.atomic import write_text
-from napari_wbc.storage.formats.csv_set import (
+from napari_wbc.storage.formats.reading import (
     SPLIT_NAMES,
     check_fields,
     labelled_cell,
@@ -28,7 +29,6 @@ from napari_wbc.storage.formats.csv_set import (
     number,
     whole_set,
 )
-from napari_wbc.storage.guard import image_size, inside, read_text
 
 __all__ = ["image_place", "read_voc", "read_voc_steps", "write_voc", "write_voc_steps"]
 

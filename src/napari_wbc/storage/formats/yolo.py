@@ -13,23 +13,21 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import write_text
+from napari_wbc.files.guard import check_yaml, image_size, inside, read_text
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import SPLITS, LabelledField
-from napari_wbc.storage.atomic import write_text
-from napari_wbc.storage.formats.csv_set import (
+from napari_wbc.storage.formats.reading import (
     check_fields,
+    images_in,
     labelled_cell,
     naming,
     number,
-    read_rows,
     whole_set,
-    write_rows,
 )
-from napari_wbc.storage.formats.image_folder import images_in
-from napari_wbc.storage.formats.taxonomy import _check as check_yaml
-from napari_wbc.storage.guard import image_size, inside, read_text
+from napari_wbc.storage.tables import read_rows, write_rows
 
 __all__ = ["image_place", "read_yolo", "read_yolo_steps", "write_yolo", "write_yolo_steps"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import sha256_of
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
-from napari_wbc.storage.atomic import sha256_of
 from napari_wbc.storage.workspace.workspace import Workspace
 
 __all__ = ["ImageFault", "check_images_steps", "pointed_to"]

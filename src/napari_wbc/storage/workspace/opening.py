@@ -20,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from napari_wbc.errors import WbcError, WorkspaceError
+from napari_wbc.files.atomic import beside
 from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.storage.atomic import beside
 from napari_wbc.storage.workspace.workspace import Workspace
 
 __all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace", "restore_backup"]

@@ -12,12 +12,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import yaml
 from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.slide import MAX_PIXELS
 
-__all__ = ["MAX_BYTES", "image_size", "inside", "read_json", "read_text"]
+__all__ = ["MAX_BYTES", "check_yaml", "image_size", "inside", "read_json", "read_text"]
 
 MAX_BYTES = 256_000_000
 """Largest text that is read; 100,000 cells with outlines take 100 MB as COCO."""
@@ -146,3 +147,21 @@ def image_size(path: Path) -> tuple[int, int]:
     if not 0 < height * width <= MAX_PIXELS:
         raise ReadError(f"{path}: {width} x {height} pixels is no size of a field; cut it into fields.")
     return height, width
+
+
+def check_yaml(root: yaml.Node | None) -> None:
+    """Refuse what YAML would expand (an alias) or drop (the first of two fields of one name)."""
+    waiting, seen = [root] if root else [], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            raise WbcError("This YAML uses an alias (*name); write out what it stands for.")
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            fields = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if len(set(fields)) < len(fields):
+                line = node.start_mark.line + 1
+                raise WbcError(f"The entry that begins in line {line} has a field twice; remove one.")
+            waiting += [part for pair in node.value for part in pair]

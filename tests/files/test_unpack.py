@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
-from napari_wbc.storage import unpack
-from napari_wbc.storage.unpack import unpacked
+from napari_wbc.files import unpack
+from napari_wbc.files.unpack import unpacked
 
 
 def packed(path, *members, method=zipfile.ZIP_DEFLATED):

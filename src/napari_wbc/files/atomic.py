@@ -12,7 +12,16 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["beside", "copied", "make_folder", "sha256_of", "within", "write_bytes", "write_text"]
+__all__ = [
+    "beside",
+    "copied",
+    "make_folder",
+    "replace_file",
+    "sha256_of",
+    "within",
+    "write_bytes",
+    "write_text",
+]
 
 
 @contextmanager
@@ -39,8 +48,25 @@ def copied(source: Path, target: Path) -> None:
         part.replace(target)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
     """Write through a temporary file beside the target, synced before it takes its place.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the old file is then as it was.
+    """
+    with beside(path) as part:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file as :func:`replace_file` does, in a folder that is made where it is missing.
 
     Raises
     ------
@@ -49,13 +75,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside(path) as part:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            _sync_folder(path.parent)
+        replace_file(path, data)
     except OSError as error:
         raise WbcError(
             f"{path}: cannot be written ({error.strerror or error}); choose another place."

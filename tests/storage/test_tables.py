@@ -14,7 +14,7 @@ from napari_wbc.model.differential import Beside, Differential, Share
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.storage.formats.csv import (
+from napari_wbc.storage.tables import (
     cells_frame,
     differential_frame,
     fields_frame,

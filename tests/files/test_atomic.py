@@ -8,7 +8,7 @@ import os
 import pytest
 
 from napari_wbc.errors import WbcError
-from napari_wbc.storage.atomic import write_bytes, write_text
+from napari_wbc.files.atomic import write_bytes, write_text
 
 
 def test_nothing_can_be_written(tmp_path):

@@ -6,16 +6,20 @@ A text cell that begins with ``=``, ``+``, ``-``, ``@``, tab or carriage return 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_wbc.errors import ReadError
+from napari_wbc.files.atomic import write_text
+from napari_wbc.files.guard import read_text
 from napari_wbc.model.cell import Cell, Prediction
 from napari_wbc.model.differential import Differential
 from napari_wbc.model.heat import Heat
 from napari_wbc.model.table import CellTable
-from napari_wbc.storage.atomic import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +30,9 @@ __all__ = [
     "fields_frame",
     "heat_frame",
     "predictions_frame",
+    "read_rows",
     "write_csv",
+    "write_rows",
 ]
 
 CELL_COLUMNS = (
@@ -48,6 +54,8 @@ DIFFERENTIAL_COLUMNS = ("slide", "class", "place", "count", "percent", "low", "h
 FIELD_COLUMNS = ("slide", "fov", "cells", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte")
 HEAT_COLUMNS = (*CELL_COLUMNS[1:], "method", "target", "against", "inside", "suspect")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+MARKED = (*FORMULA, "'")
+MAX_ROWS = 500_000
 
 
 def _p_columns(names: Iterable[str]) -> list[str]:
@@ -188,3 +196,42 @@ def _harmless(value: object) -> object:
         return value
     marked = f"'{value}" if value.startswith(FORMULA) else value
     return marked.replace("\r", "\\r")  # which older Pythons do not quote, and which ends a row
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table whose texts :func:`read_rows` gives back exactly."""
+    import pandas as pd
+
+    marked = [[f"'{v}" if isinstance(v, str) and v.startswith(MARKED) else v for v in row] for row in rows]
+    write_csv(path, pd.DataFrame(marked, columns=list(columns)))
+
+
+def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Names of columns, in lower case, and rows of a CSV file, as texts.
+
+    Raises
+    ------
+    ReadError
+        If it is no such file, has a column twice, or more than 500,000 rows.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(
+            StringIO(read_text(path)), header=None, dtype=str, na_filter=False, nrows=MAX_ROWS + 2
+        )
+    except (ValueError, OverflowError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ReadError(f"{path}: not a readable CSV table ({said}); save it as CSV again.") from error
+    first, *rows = table.to_numpy().tolist()
+    if len(rows) > MAX_ROWS:
+        raise ReadError(f"{path}: more than {MAX_ROWS:,} rows; part it into several sets.")
+    header = [str(name).strip().lower() for name in first]
+    (often, times), *_ = Counter(header).most_common(1)
+    if times > 1:
+        raise ReadError(f"{path}: the column {often[:60]!r} stands twice; remove one.")
+    return header, [[_unmarked(value) for value in row] for row in rows]
+
+
+def _unmarked(text: str) -> str:
+    return text[1:] if text.startswith("'") and text[1:].startswith(MARKED) else text

@@ -1,0 +1,199 @@
+"""What every reader of a training set needs: names, numbers, cells, outlines, and a set that is whole."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.guard import inside
+from napari_wbc.model.cell import Annotation, Cell, Detection
+from napari_wbc.model.geometry import Outline
+from napari_wbc.model.slide import IMAGE_SUFFIXES
+from napari_wbc.model.training_set import SPLITS, LabelledField
+
+__all__ = [
+    "MAX_CELLS",
+    "SPLIT_NAMES",
+    "area_of",
+    "check_fields",
+    "images_in",
+    "labelled_cell",
+    "naming",
+    "number",
+    "outline_of",
+    "plain_names",
+    "split_of_place",
+    "whole_set",
+]
+
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+MAX_CELLS = 200_000
+
+
+@contextmanager
+def naming(place: object) -> Iterator[None]:
+    """Tell of bad input as a :class:`ReadError` that names the file."""
+    try:
+        yield
+    except ReadError:
+        raise
+    except (WbcError, OSError) as error:
+        raise ReadError(f"{place}: {error}") from error
+
+
+def number(text: str) -> float:
+    """A finite number from a text.
+
+    Raises
+    ------
+    WbcError
+        If it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or "_" in text:
+        raise WbcError(f"{text[:40]!r} is no finite number; write one with a decimal point.")
+    return value
+
+
+def labelled_cell(cell_id: str, fov: str, label: str, detection: Detection, size: tuple[int, int]) -> Cell:
+    """A cell that a file tells of.
+
+    Parameters
+    ----------
+    cell_id : str
+        Empty to mint one.
+    fov, label : str
+    detection : Detection
+    size : tuple of int
+        Height and width of its image, in pixels.
+
+    Raises
+    ------
+    WbcError
+        If the label is none, or the cell lies outside the image or reaches farther out than the image is
+        large.
+    """
+    if not label.strip() or not label.isprintable() or not cell_id.isprintable():
+        raise WbcError(f"the label {label[:60]!r} or the id {cell_id[:60]!r} is no line of text; correct it.")
+    (height, width), outline = size, detection.outline
+    for box in (detection.bbox, outline.bbox if outline else detection.bbox):
+        apart = box.bottom <= 0 or box.right <= 0 or box.top >= height or box.left >= width
+        far = min(box.top + height, box.left + width, 2 * height - box.bottom, 2 * width - box.right) < 0
+        if apart or far:
+            edges = ", ".join(f"{edge:g}" for edge in (box.top, box.left, box.bottom, box.right))
+            raise WbcError(f"the cell at ({edges}) is outside the image of {width} x {height}; correct it.")
+    return Cell(cell_id or str(uuid.uuid4()), fov, detection, annotation=Annotation(label))
+
+
+def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
+    """Refuse what no reader could give back.
+
+    Raises
+    ------
+    WbcError
+        If a label is no class, or an id, a slide or a field is no line of text.
+    """
+    known = set(classes)
+    for field in fields:
+        for cell in field.cells:
+            if cell.label not in known:
+                raise WbcError(f"{field.name}: the label {cell.label!r} is not among the classes; add it.")
+        texts = (field.slide, field.fov_id, *(t for cell in field.cells for t in (cell.cell_id, cell.label)))
+        if odd := next((text for text in texts if not text.isprintable()), None):
+            raise WbcError(f"{field.name}: {odd!r} is no line of text; rename it.")
+
+
+def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledField, ...]:
+    """The fields of a set, in which every name, whatever its case, and every id stands once.
+
+    Raises
+    ------
+    ReadError
+        If one stands twice.
+    """
+    for what, values in (
+        ("the image", [field.name.casefold() for field in fields]),
+        ("the cell", [cell.cell_id for field in fields for cell in field.cells]),
+    ):
+        seen = set[str]()
+        for value in values:
+            if value in seen:
+                raise ReadError(f"{place}: {what} {value[:80]!r} is in the set twice; rename or remove one.")
+            seen.add(value)
+    return tuple(fields)
+
+
+def split_of_place(place: str) -> str:
+    """The split that a file or one of its folders is named after, or else ``train``.
+
+    Examples
+    --------
+    >>> split_of_place("annotations/instances_val2017.json")
+    'val'
+    """
+    words = (word for name in reversed(place.lower().split("/")) for word in re.findall("[a-z]+", name))
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), SPLITS[0])
+
+
+def plain_names(places: Sequence[str]) -> dict[str, str]:
+    """Names of images without their folders, or with them where names alone would be ambiguous.
+
+    Examples
+    --------
+    >>> plain_names(["images/a.png", "x/b.png", "y/B.png"])
+    {'images/a.png': 'a.png', 'x/b.png': 'x__b.png', 'y/B.png': 'y__B.png'}
+    """
+    taken = Counter(PurePosixPath(place).name.casefold() for place in places)
+    names = {}
+    for place in places:
+        name = PurePosixPath(place).name
+        names[place] = name if taken[name.casefold()] == 1 else place.replace("/", "__")
+    return names
+
+
+def images_in(root: Path, folder: str) -> list[Path]:
+    """Images of a folder of a set, sorted by name.
+
+    Raises
+    ------
+    WbcError
+        If the folder or one of them leads out of the set by a link.
+    """
+    return [
+        inside(root, f"{folder}/{file.name}")
+        for file in sorted(inside(root, folder).iterdir())
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    ]
+
+
+def outline_of(rings: Sequence[npt.NDArray[np.float64]]) -> Outline:
+    """The largest of some rings, each of shape (N, 2), (x, y), closed or not.
+
+    Raises
+    ------
+    WbcError
+        If one has fewer than 3 points.
+    """
+    if any(len(ring) < 3 for ring in rings):
+        raise WbcError("a polygon has fewer than 3 points; correct it.")
+    ring = max(rings, key=area_of)
+    closed = len(ring) > 3 and (ring[0] == ring[-1]).all()
+    return Outline.from_array(ring[: len(ring) - closed, ::-1])
+
+
+def area_of(ring: npt.NDArray[np.float64]) -> float:
+    """The area of a ring of shape (N, 2), in square px."""
+    x, y = (ring - ring[0]).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
