@@ -57,6 +57,56 @@ def layer(view):
     return view.binding.layer
 
 
+def test_escape_gives_up_the_box_that_is_being_drawn(view, layer):
+    before = dict(view.session.table)
+    view.draw()
+    event = Event()
+    event.go((150, 200))
+    steps = layer.mouse_drag_callbacks[-1](layer, event)
+    next(steps)
+    event.type = "mouse_move"
+    event.go((190, 240))
+    next(steps)
+    keys = {str(key): action for key, action in layer.keymap.items()}
+    keys["Escape"](layer)
+    for point in ((195, 245), (198, 248)):
+        event.go(point)
+        next(steps, None)
+    assert dict(view.session.table) == before
+    assert layer.nshapes == len(before)
+    assert layer.mode == "select"
+
+
+def test_what_a_key_has_ended_is_not_dragged_on(view, layer):
+    view.draw()
+    event = Event()
+    event.go((150, 200))
+    steps = layer.mouse_drag_callbacks[-1](layer, event)
+    next(steps)
+    event.type = "mouse_move"
+    event.go((190, 240))
+    next(steps)
+    view.settle()
+    event.go((198, 248))
+    next(steps, None)
+    assert layer.mode == "select"
+    assert len(view.session.table) == 3
+
+
+def test_a_path_is_no_cell_and_ends_without_an_error(view, layer):
+    layer.mode = "add_path"
+    event = Event()
+    for point in ((10, 200), (20, 210), (30, 200)):
+        event.go(point)
+        for _ in layer.mouse_drag_callbacks[-1](layer, event):
+            event.type = "mouse_release"
+        event.type = "mouse_press"
+    assert layer.nshapes == 3
+    view.settle()
+    assert len(view.session.table) == 2
+    assert layer.nshapes == 2
+
+
 def test_on_a_hidden_layer_nothing_is_clicked(view, layer):
     layer.visible = False
     event = Event()

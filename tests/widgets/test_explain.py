@@ -97,7 +97,7 @@ def test_heat_of_the_field_in_view_is_shown_and_follows_it(filled, asked, slide,
     assert [cell.cell_id for cell in cells] == ["c0", "c1", "c2"]
     assert (question.method, question.target, question.against) == ("grad-cam", "", "")
     assert "3 cells explained" in filled.status.text()
-    assert "Of 1 less than half" in filled.status.text()
+    assert "In 1 cell most of it lies outside" in filled.status.text()
     layers = filled.viewer.layers
     assert layers.index(filled.view.image_layer) < layers.index(layers[NAME])
     assert layers.index(layers[NAME]) < layers.index(filled.view.binding.layer)

@@ -57,7 +57,7 @@ def test_what_is_hidden_by_another_image_is_not_analyzed(bench, viewer, slide, w
     bench.analysis.run.click()
     wait(bench)
     assert len(bench.session.table) == 0
-    assert "'stack' hides the slide 'slide'" in bench.status.text()
+    assert "'stack' hides this slide" in bench.status.text()
     bench._use_image.click()  # refused: it is no field
     assert "not one field" in bench.status.text()
     assert bench.session.slide.name == "slide"
@@ -131,6 +131,60 @@ def test_an_overlay_hides_nothing_and_under_a_cover_no_cell_is_judged(bench, vie
     cover.visible = False
     bench.follower.keys["3"]()
     assert any(cell.annotation for cell in bench.session.table.values())
+
+
+def test_a_slide_whose_image_is_hidden_or_removed_is_not_judged(bench, viewer, slide, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    viewer.layers["slide"].visible = False
+    bench.header.refresh()
+    assert bench.header.warning.text() == "The image of this slide is hidden."
+    bench.analysis.run.click()
+    wait(bench)
+    assert "Show it in the layer list" in bench.status.text()
+    viewer.layers.remove("slide")
+    assert bench.header.warning.text() == "The image of this slide was removed."
+    bench.analysis.run.click()
+    wait(bench)
+    assert len(bench.session.table) == 0
+    assert "It is shown again" in bench.status.text()
+    assert shown(viewer)[-2:] == ["slide", "cells"]
+    bench.analysis.run.click()
+    wait(bench)
+    assert len(bench.session.table) == 6
+
+
+def test_an_image_that_is_used_is_seen_alone(bench, viewer, slide, wait):
+    viewer.add_image(np.full((480, 640, 3), 9, np.uint8), name="large")
+    hidden = viewer.add_image(np.full((48, 64, 3), 99, np.uint8), name="one", visible=False)
+    viewer.layers.selection.active = hidden
+    bench._use_image.click()
+    wait(bench)
+    assert shown(viewer) == ["one", "cells"]
+    bench.open_slide(slide)
+    wait(bench)
+    assert shown(viewer) == ["slide", "cells"]
+
+
+def test_the_slide_that_is_open_is_opened_again_without_a_question(bench, viewer, wait, monkeypatch):
+    monkeypatch.setattr("qtpy.QtWidgets.QMessageBox.question", lambda *_args: 1 / 0)
+    viewer.add_image(np.full((48, 64, 3), 99, np.uint8), name="one")
+    bench.analysis.run.click()
+    wait(bench)
+    bench.actions.label("monocyte", list(bench.session.table)[:1])
+    before = dict(bench.session.table)
+    bench._use_image.click()
+    wait(bench)
+    assert dict(bench.session.table) == before
+
+
+def test_cells_stay_on_theirs_under_the_transform_tool(bench, viewer, slide, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    viewer.layers["cells"].affine = np.array([[1, 0, 19], [0, 1, 58], [0, 0, 1.0]])
+    viewer.layers["cells"].scale = (2, 2)
+    assert np.array_equal(viewer.layers["cells"].affine.affine_matrix, np.eye(3))
+    assert tuple(viewer.layers["cells"].scale) == (1, 1)
 
 
 def test_a_sample_is_the_slide_as_soon_as_it_is_there(bench, viewer, slide, wait):

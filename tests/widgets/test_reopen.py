@@ -153,6 +153,16 @@ def test_work_that_is_under_way_is_ended_by_other_classes_only_after_asking(
     assert there(bench).session.taxonomy.names == FIVE_CLASSES.names
 
 
+def test_the_detector_stays_as_it_was_set(bench, slide, wait, there):
+    bench.detector._detector.setCurrentText("hsv")
+    next(iter(bench.detector._sliders.values())).setValue(0)
+    before = bench.detector.value()
+    bench.open_slide(slide)
+    wait(bench)
+    bench.use_classes(grown(bench.session.taxonomy, ["blast"]))
+    assert there(bench).detector.value() == before
+
+
 @pytest.mark.parametrize(("name", "key"), [("Übergangszelle", "G"), ("ядро", "")])
 def test_a_class_of_any_letters_is_added(bench, name, key):
     taxonomy = add(bench.session.taxonomy, name).taxonomy

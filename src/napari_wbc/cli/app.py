@@ -158,6 +158,8 @@ def analyze(
     if project is not None:
         save_project(analysis, project)
     _write(analysis, out, quiet=quiet)
+    if analysis.cells.empty:
+        _errors().print("No cell was found; try another --detector or --preset.")
 
 
 def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
@@ -167,7 +169,8 @@ def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
     if not quiet:
         for one in analysis.slides:
             Console().print(_differential_table(one.differential))
-        print(f"{len(analysis.cells)} cells written to {out}")
+        n = len(analysis.cells)
+        print(f"{n} cell{'' if n == 1 else 's'} written to {out}")
     failed = {failure.path for failure in (*analysis.failures, *written.failures)}
     if failed:
         fields = sum(len(one.slide.fields) for one in analysis.slides)
@@ -176,7 +179,8 @@ def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
 
 
 def _differential_table(differential: Differential) -> Table:
-    title = escape(f"{differential.slide}: {differential.total} leukocytes")
+    n = differential.total
+    title = escape(f"{differential.slide}: {n} leukocyte{'' if n == 1 else 's'}")
     table = Table(title=title, title_justify="left")
     for name, justify in (("class", "left"), ("count", "right"), ("%", "right"), ("95 % limits", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]

@@ -154,7 +154,12 @@ class CellsBinding:
         self.push()
 
     def _on_data(self, event: Any) -> None:
-        if getattr(event, "action", None) in {ActionType.ADDED, ActionType.CHANGED, ActionType.REMOVED}:
+        action = getattr(event, "action", None)
+        if action == ActionType.ADDED and not self._pushing:
+            # It is drawn. napari notes that only later, and would end it once more when a shape that is no
+            # cell is taken away.
+            self.layer._is_creating = False
+        if action in {ActionType.ADDED, ActionType.CHANGED, ActionType.REMOVED}:
             self.pull()
 
     def _on_features(self, event: Any) -> None:

@@ -108,7 +108,7 @@ def content_of(layer: Image) -> LayerContent:
         fields = tuple(FieldOfView(f"{name}/{Path(p).name}", Path(p)) for p in paths)
         return LayerContent(Slide(name, fields), {})
     if layer.multiscale or data.ndim != (3 if layer.rgb else 2):
-        raise WbcError(f"Layer {name!r} is not one field; choose a layer with one 2-D image.")
+        raise WbcError(f"Layer {name!r} is not one field; choose a layer with one 2-D image, or open its folder.")
     field = FieldOfView(name, Path(layer.source.path or name))
     return LayerContent(Slide(name, (field,)), {name: as_rgb8(np.asarray(data), name)})
 
@@ -196,8 +196,17 @@ class FieldView:
             self.let_go(before)
         if layer is not None:
             self._image = layer
+            if not kind_of(layer):
+                self._show_alone(layer)
             marked(layer, "image")
             self._end_following = on_transform(layer, self._on_transform)
+
+    def _show_alone(self, image: Image) -> None:
+        """Show the image of a slide, and hide the others: side by side they would look like one picture."""
+        image.visible = True
+        for layer in self.viewer.layers:
+            if isinstance(layer, Image) and image != layer and not kind_of(layer):
+                layer.visible = False
 
     @property
     def covered_by(self) -> Image | None:
@@ -213,20 +222,37 @@ class FieldView:
         shown = [layer for layer in covers if layer.visible and _hides(layer)]
         return shown[-1] if shown else None
 
+    @property
+    def unseen(self) -> str:
+        """Why the image of the slide cannot be seen, in one sentence; empty where it can be."""
+        image, field = self._image, self.session.field
+        if field is None or self._shown != field.fov_id:
+            return ""  # there is none yet
+        if image is None:
+            return "The image of this slide was removed."
+        if not image.visible or image.opacity == 0:
+            return "The image of this slide is hidden."
+        cover = self.covered_by
+        return "" if cover is None else f"The image {cover.name!r} hides this slide."
+
     def check_seen(self) -> None:
-        """Check that no other image hides that of the slide.
+        """Check that the image of the slide is there to be seen; one that was removed is shown again.
 
         Raises
         ------
         WbcError
-            If one does: nobody shall analyze or judge a cell by the picture of another.
+            If it was not: nobody shall analyze or judge a cell by the picture of another.
         """
+        why, field = self.unseen, self.session.field
+        if not why:
+            return
+        if self._image is None and field is not None:
+            self.show(field, self.read(field))
+            raise WbcError(f"{why} It is shown again; try once more.")
         cover = self.covered_by
-        if cover is not None:
-            raise WbcError(
-                f"The image {cover.name!r} hides the slide {self.session.slide.name!r}. Press Use open image "
-                "to work on it, or hide it to go on with the slide."
-            )
+        if cover is None:
+            raise WbcError(f"{why} Show it in the layer list, then try again.")
+        raise WbcError(f"{why} Press Use open image to work on it, or hide it to go on with the slide.")
 
     def use_layer(self, layer: Image, content: LayerContent | None = None) -> Slide:
         """Show slides in an image layer; gives the slide it holds, of many fields if its reader said so.
@@ -284,7 +310,8 @@ class FieldView:
         slide = self.session.slide
         if layer is None:
             self.image_layer = Image(pixels, name=slide.name, rgb=True)
-            self._note_slide()
+            if field.fov_id not in self._pixels or field.path.is_file():
+                self._note_slide()
             self.viewer.add_layer(self.image_layer)
             self.viewer.reset_view()
         elif field.fov_id not in self._pixels:
@@ -313,6 +340,7 @@ class FieldView:
             self.binding.edited.connect(self.edited)
             Pointing(self.viewer, layer, lambda: self.reshaping)
             layer.events.mode.connect(self._on_mode)
+            on_transform(layer, self._on_transform)  # napari's transform tool moves all cells off theirs
             self.viewer.add_layer(layer)
             layer.mode = "select"
         self._place(self.binding.layer)
@@ -428,8 +456,9 @@ class FieldView:
         self.tool_changed.emit(str(event.source.mode))
 
     def _on_transform(self, _event: Any) -> None:
-        """The image was moved, turned or scaled: what lies over it goes along."""
-        assert self._image is not None
+        """Image or cells were moved, turned or scaled: what lies over the image stays on it."""
+        if self._image is None:
+            return
         for layer in self.viewer.layers:
             if kind_of(layer) in OVER:
                 copy_transform(self._image, layer)

@@ -44,6 +44,7 @@ class Pointing:
             own[mode[name]] = _Once(draw)
         # Of this layer alone: napari keeps what its tools do in a table of the class.
         layer._drag_modes = {**layer._drag_modes, **own}
+        layer.bind_key("Escape", _give_up, overwrite=True)
 
     def _point(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
         """Select the cell that is clicked; move the picture while it is dragged."""
@@ -75,8 +76,24 @@ class _Once:
         self._draw = draw
 
     def __call__(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
-        yield from self._draw(layer, event)
+        steps = self._draw(layer, event)
+        for _ in steps:
+            yield
+            if not layer._is_creating:  # a key has ended it, and napari would go on to move what is not there
+                steps.close()
+                break
         layer.mode = "select"
+
+
+def _give_up(layer: Shapes) -> None:
+    """End what is being drawn; a box that is being dragged becomes no cell."""
+    index = layer._moving_value[0]
+    if layer._is_creating and index is not None and layer._mode.name in DRAWN_BY_DRAG:
+        layer._is_creating = False
+        layer.selected_data = {index}
+        layer.remove_selected()
+    else:
+        layer._finish_drawing()
 
 
 def _place(event: Any) -> Any:

@@ -58,7 +58,8 @@ class Explanation:
     def told(self) -> str:
         """One sentence or two on how many cells there are and where their heat lies."""
         inside = [heat.inside for heat in self.heats if np.isfinite(heat.inside)]
-        text = f"{len(self.heats)} cells explained"
+        n = len(self.heats)
+        text = f"{n} cell{'' if n == 1 else 's'} explained"
         if inside:
             text += f"; {np.mean(inside):.0%} of the heat lies inside the cells"
         if self.itself:
@@ -66,7 +67,8 @@ class Explanation:
         if none := len(self.heats) - len(inside):
             text += f". Nothing speaks for the class of {none}"
         if suspect := sum(heat.suspect for heat in self.heats):
-            text += f". Of {suspect} less than half does: the model may look at something else"
+            cells = f"{suspect} cell{'' if suspect == 1 else 's'}"
+            text += f". In {cells} most of it lies outside: the model may look at something else"
         return text
 
 

@@ -95,18 +95,18 @@ class ReviewActions:
         if not chosen:
             self._say(NONE_SELECTED)
         elif self._session.commit(self._session.table.without(chosen), "delete"):
-            self._say(f"{counted(chosen)} deleted. Undo brings them back.")
+            self._say(f"{counted(chosen)} deleted. Undo brings {'it' if len(chosen) == 1 else 'them'} back.")
 
     def split(self) -> None:
         """Cut the selected cell in two."""
         chosen = self._settled(None)
         if len(chosen) != 1:
             raise WbcError("Select the one cell that is to be cut in two.")
-        self._replace(split(self._session.table, chosen[0]), "split")
+        self._replace(split(self._session.table, chosen[0]), "split", "Split into")
 
     def join(self) -> None:
         """Make one cell of the selected ones."""
-        self._replace(joined(self._session.table, self._settled(None)), "join")
+        self._replace(joined(self._session.table, self._settled(None)), "join", "Joined into")
 
     def draw(self, on: bool = True) -> None:
         """Let a box be drawn around a cell that was missed, or end that."""
@@ -190,9 +190,10 @@ class ReviewActions:
             self._view.check_seen()
         return there
 
-    def _replace(self, table: CellTable, what: str) -> None:
+    def _replace(self, table: CellTable, what: str, past: str) -> None:
         """Commit a table with new cells in the place of the selected ones, and select the new ones."""
         before = self._session.table
         if self._session.commit(table, what):
             self._session.select(key for key in table if key not in before)
-            self._say(f"{what}: done. Undo takes it back.")
+            cells = [key for key in table if key not in before]
+            self._say(f"{past} {counted(cells)}. Undo takes it back.")

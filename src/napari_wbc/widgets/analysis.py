@@ -328,6 +328,8 @@ class AnalysisPanel(QWidget):
 def _told(found: SlideAnalysis, searched: int) -> str:
     """One line on what an analysis found."""
     text = f"{counted(found.table)} in {searched} field{'' if searched == 1 else 's'}"
+    if not found.table and searched:
+        text += "; try another detector or preset"
     if found.failures:
         text += f"; {_files(found.failures)}"
     for name in sorted({name for counts in found.blood_cells.values() for name in counts}):

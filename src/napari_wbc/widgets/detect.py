@@ -78,6 +78,15 @@ class DetectorWidget(QWidget):
             {name: slider.value() for name, slider in self._sliders.items()},
         )
 
+    def take_over(self, other: DetectorWidget) -> None:
+        """Choose what is chosen in another widget."""
+        choice = other.value()
+        self._detector.setCurrentText(choice.name)
+        self._preset.setCurrentText(choice.preset)
+        for name, value in choice.parameters.items():
+            if name in self._sliders:
+                self._sliders[name].setValue(value)
+
     def weights(self) -> str:
         """Of mask-rcnn, to go on from: the chosen ones, or else its default's.
 

@@ -61,9 +61,9 @@ class SlideHeader(QWidget):
             number = slide.fields.index(field) + 1
             self._show(self.name, f"{slide.name}  ·  {field.path.name}  ({number} of {len(slide.fields)})")
         self.name.setToolTip(str(field.path) if field else "")
-        cover = self._view.covered_by
-        self._show(self.warning, f"The image {cover.name!r} hides this slide." if cover is not None else "")
-        self.warning.setVisible(cover is not None)
+        unseen = self._view.unseen
+        self._show(self.warning, unseen)
+        self.warning.setVisible(bool(unseen))
 
     @staticmethod
     def _show(label: Any, text: str) -> None:

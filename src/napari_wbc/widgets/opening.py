@@ -94,6 +94,7 @@ class WorkbenchDock(QWidget):
         before.release()
         bench = self._show(Session(taxonomy), project)
         bench.train.take_over(before.train)
+        bench.detector.take_over(before.detector)
         before.deleteLater()
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)

@@ -404,7 +404,8 @@ class Workbench(QWidget):
             If the layer is not one image. The slide stays open, with all that runs.
         """
         content = content_of(layer)
-        if not self._may_leave():
+        stays = layer == self.view.image_layer and content.slide == self.session.slide
+        if not self._may_leave(ask=not stays):
             return False
         slide, project = self.view.use_layer(layer, content), layer.metadata.get(PROJECT_KEY)
         if project:
@@ -479,13 +480,13 @@ class Workbench(QWidget):
         if folder:
             self.export_to(Path(folder))
 
-    def _may_leave(self) -> bool:
+    def _may_leave(self, *, ask: bool = True) -> bool:
         """Take the last edits in, and ask before what could not be saved is dropped."""
         self.view.settle()
         self.place.keep()
         if self.project.opening:
             raise WbcError("A project is still being opened; wait a moment.")
-        if not self.project.may_leave():
+        if ask and not self.project.may_leave():
             return False
         self.loader.cancel()  # its fields are of the slide that is left
         self.analysis.forget()
@@ -498,7 +499,8 @@ class Workbench(QWidget):
         self.session.reader = loaded.reading or user_name()
         then, self._then = self._then, None
         slide = loaded.slide
-        known = f", {counted(loaded.table)} as you left them" if loaded.table else ""
+        as_left = "it" if len(loaded.table) == 1 else "them"
+        known = f", {counted(loaded.table)} as you left {as_left}" if loaded.table else ""
         n = len(slide.fields)
         fields = "1 field" if n == 1 else f"{n} fields"
         self.say(f"{slide.name}: {fields}{known}" if n else "No slide is open.")
