@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -128,6 +129,7 @@ def test_work_that_is_under_way_is_ended_by_other_classes_only_after_asking(
 
     def steps():
         while True:
+            time.sleep(0.01)  # as training does, it leaves the window its turn
             yield Progress("training", 0, 0)
 
     asked = []
@@ -145,8 +147,8 @@ def test_work_that_is_under_way_is_ended_by_other_classes_only_after_asking(
     for times in (2, 3):
         bench.open_project(tmp_path / "five.wbc")
         qtbot.waitUntil(lambda times=times: len(asked) == times, timeout=20_000)
-        assert bench.train.busy
         if times == 2:
+            assert bench.train.busy
             qtbot.waitUntil(lambda: not (bench.project.busy or bench.project.opening), timeout=20_000)
             assert bench.session.slide == slide
             assert bench.session.taxonomy.names == EIGHT_CLASSES.names

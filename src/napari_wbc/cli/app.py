@@ -158,7 +158,7 @@ def analyze(
     if project is not None:
         save_project(analysis, project)
     _write(analysis, out, quiet=quiet)
-    if analysis.cells.empty:
+    if analysis.cells.empty and not quiet:
         _errors().print("No cell was found; try another --detector or --preset.")
 
 

@@ -108,7 +108,9 @@ def content_of(layer: Image) -> LayerContent:
         fields = tuple(FieldOfView(f"{name}/{Path(p).name}", Path(p)) for p in paths)
         return LayerContent(Slide(name, fields), {})
     if layer.multiscale or data.ndim != (3 if layer.rgb else 2):
-        raise WbcError(f"Layer {name!r} is not one field; choose a layer with one 2-D image, or open its folder.")
+        raise WbcError(
+            f"Layer {name!r} is not one field; choose a layer with one 2-D image, or open its folder."
+        )
     field = FieldOfView(name, Path(layer.source.path or name))
     return LayerContent(Slide(name, (field,)), {name: as_rgb8(np.asarray(data), name)})
 
