@@ -43,7 +43,8 @@ class Order(StrEnum):
     CLASS_BY_CLASS = "class by class"
     """By label in the order of the taxonomy, least certain first within a label."""
     FIELD_BY_FIELD = "field by field"
-    """By field in the order of the table."""
+    """By field in the order of the table, within a field by chance: a detector may list its surest cells
+    first."""
     RANDOM = "random"
     """By chance, the same each time: the first cells are a random sample of the slide."""
     MOST_GAIN = "most gain"
@@ -53,21 +54,17 @@ class Order(StrEnum):
     """Only cells whose label :mod:`napari_wbc.pipeline.choose` doubts, the most doubted first."""
 
 
-SAMPLES = (Order.RANDOM,)
-"""Orders that do not choose by what the cells are, so that the first cells stand for all.
-
-Field by field is none: a detector may list the cells of a field by its score, and fields differ.
-"""
+SAMPLES = (Order.FIELD_BY_FIELD, Order.RANDOM)
+"""Orders that do not choose by what the cells are, so that the first cells stand for all."""
 FIRST = {
     Order.LEAST_CERTAIN: "hardest first",
     Order.MOST_UNLIKE: "most unlike first",
     Order.DISAGREEMENTS: "disagreements only",
     Order.CLASS_BY_CLASS: "class by class",
-    Order.FIELD_BY_FIELD: "field by field",
     Order.MOST_GAIN: "most gain first",
     Order.DOUBTED: "doubted labels only",
 }
-"""Of each order in which the first cells do not stand for all: how, in words."""
+"""Of each order that chooses: how, in words."""
 
 RANKED = (Order.MOST_GAIN, Order.DOUBTED)
 """Orders that need ranks, which take a while to find."""
@@ -173,7 +170,7 @@ def _key(
             return lambda cell: (rank.get(cell.label, len(rank)), by_certainty(cell))
         case Order.FIELD_BY_FIELD:
             fields = {fov: i for i, fov in enumerate(dict.fromkeys(cell.fov_id for cell in table.values()))}
-            return lambda cell: (fields[cell.fov_id],)
+            return lambda cell: (fields[cell.fov_id], _chance(cell.cell_id))
         case Order.MOST_GAIN | Order.DOUBTED:
             return lambda cell: (ranks.get(cell.cell_id, math.inf), by_certainty(cell))
         case _:
