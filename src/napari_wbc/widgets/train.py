@@ -126,7 +126,9 @@ class TrainPanel(QWidget):
         for split, text in SIDES.items():
             self.side.addItem(text, split)
         self.move_slide = QPushButton("Move")
-        self.move_slide.setToolTip("Change what the slide is for, from the next round on; only if no model has used it")
+        self.move_slide.setToolTip(
+            "Change what the slide is for, from the next round on; only if no model has used it"
+        )
         self.export = QPushButton("Add reviewed cells")
         self.export.setToolTip("Write the reviewed cells of this project as the next round of the set")
         self.bring = QPushButton("Import…")
