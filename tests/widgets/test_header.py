@@ -173,9 +173,11 @@ def test_the_slide_that_is_open_is_opened_again_without_a_question(bench, viewer
     wait(bench)
     bench.actions.label("monocyte", list(bench.session.table)[:1])
     before = dict(bench.session.table)
+    viewer.layers["one"].visible = False
     bench._use_image.click()
     wait(bench)
     assert dict(bench.session.table) == before
+    assert shown(viewer) == ["one", "cells"]
 
 
 def test_cells_stay_on_theirs_under_the_transform_tool(bench, viewer, slide, wait):

@@ -199,13 +199,12 @@ class FieldView:
         if layer is not None:
             self._image = layer
             if not kind_of(layer):
-                self._show_alone(layer)
+                self._hide_others(layer)
             marked(layer, "image")
             self._end_following = on_transform(layer, self._on_transform)
 
-    def _show_alone(self, image: Image) -> None:
-        """Show the image of a slide, and hide the others: side by side they would look like one picture."""
-        image.visible = True
+    def _hide_others(self, image: Image) -> None:
+        """Hide all images but that of the slide: side by side they would look like one picture."""
         for layer in self.viewer.layers:
             if isinstance(layer, Image) and image != layer and not kind_of(layer):
                 layer.visible = False
@@ -274,6 +273,7 @@ class FieldView:
         self._keep_cells()
         self._pixels = dict(content.pixels)
         self.image_layer, self._shown = layer, ""
+        layer.visible = True
         return content.slide
 
     def use_files(self) -> None:
