@@ -154,16 +154,12 @@ def test_a_slide_whose_image_is_hidden_or_removed_is_not_judged(bench, viewer, s
     assert len(bench.session.table) == 6
 
 
-def test_an_image_that_is_used_is_seen_alone(bench, viewer, slide, wait):
-    viewer.add_image(np.full((480, 640, 3), 9, np.uint8), name="large")
+def test_a_hidden_image_that_is_used_is_shown(bench, viewer, wait):
     hidden = viewer.add_image(np.full((48, 64, 3), 99, np.uint8), name="one", visible=False)
     viewer.layers.selection.active = hidden
     bench._use_image.click()
     wait(bench)
     assert shown(viewer) == ["one", "cells"]
-    bench.open_slide(slide)
-    wait(bench)
-    assert shown(viewer) == ["slide", "cells"]
 
 
 def test_the_slide_that_is_open_is_opened_again_without_a_question(bench, viewer, wait, monkeypatch):

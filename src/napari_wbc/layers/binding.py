@@ -143,8 +143,6 @@ class CellsBinding:
     def _on_field(self, fov_id: str) -> None:
         self.settle()
         self._fov_id, self.extent = fov_id, None
-        with self._quiet():
-            self.layer.data = []  # no shape is of this field, and to look for each would take long
         self.push()
 
     def _on_slide(self, _slide: Slide) -> None:

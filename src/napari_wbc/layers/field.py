@@ -22,7 +22,7 @@ from napari_wbc.layers.binding import CellsBinding
 from napari_wbc.layers.cells import HALF, make_layer, vertices
 from napari_wbc.layers.focus import camera_zoom, center_on, focus
 from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
-from napari_wbc.layers.pointing import Pointing
+from napari_wbc.layers.pointing import Pointing, give_up
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.session.session import Session
@@ -198,16 +198,8 @@ class FieldView:
             self.let_go(before)
         if layer is not None:
             self._image = layer
-            if not kind_of(layer):
-                self._hide_others(layer)
             marked(layer, "image")
             self._end_following = on_transform(layer, self._on_transform)
-
-    def _hide_others(self, image: Image) -> None:
-        """Hide all images but that of the slide: side by side they would look like one picture."""
-        for layer in self.viewer.layers:
-            if isinstance(layer, Image) and image != layer and not kind_of(layer):
-                layer.visible = False
 
     @property
     def covered_by(self) -> Image | None:
@@ -391,6 +383,11 @@ class FieldView:
         layer = self.ensure_cells().layer
         self.viewer.layers.selection.active = layer
         layer.mode = "add_rectangle" if on else "select"
+
+    def give_up(self) -> None:
+        """End what is being drawn; a box that is being dragged becomes no cell."""
+        if self.binding is not None:
+            give_up(self.binding.layer)
 
     @property
     def drawing(self) -> bool:

@@ -15,7 +15,7 @@ from napari.layers import Shapes
 
 from napari_wbc.layers.focus import camera_center, center_on
 
-__all__ = ["Pointing"]
+__all__ = ["Pointing", "give_up"]
 
 STILL = 4.0
 """Pixels of the screen that the hand may tremble during a click."""
@@ -44,7 +44,6 @@ class Pointing:
             own[mode[name]] = _Once(draw)
         # Of this layer alone: napari keeps what its tools do in a table of the class.
         layer._drag_modes = {**layer._drag_modes, **own}
-        layer.bind_key("Escape", _give_up, overwrite=True)
 
     def _point(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
         """Select the cell that is clicked; move the picture while it is dragged."""
@@ -85,7 +84,7 @@ class _Once:
         layer.mode = "select"
 
 
-def _give_up(layer: Shapes) -> None:
+def give_up(layer: Shapes) -> None:
     """End what is being drawn; a box that is being dragged becomes no cell."""
     index = layer._moving_value[0]
     if layer._is_creating and index is not None and layer._mode.name in DRAWN_BY_DRAG:

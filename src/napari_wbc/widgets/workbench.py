@@ -255,6 +255,7 @@ class Workbench(QWidget):
         keys: dict[str, Callable[[], Any]] = {
             "Control-Z": guarded(actions.undo),
             "Control-Shift-Z": guarded(actions.redo),
+            "Escape": self.view.give_up,
             "PageDown": partial(self.fields.step, 1),
             "PageUp": partial(self.fields.step, -1),
             "Enter": guarded(actions.accept),
