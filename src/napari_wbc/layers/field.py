@@ -133,6 +133,7 @@ class FieldView:
         self.viewer, self.session = viewer, session
         self._image: Image | None = None
         self._end_following: Callable[[], None] = lambda: None
+        self._cells_before: list[Any] = []
         self.reshaping = False
         """Whether a drag moves and reshapes cells; otherwise it moves the picture."""
         self.binding: CellsBinding | None = None
@@ -171,15 +172,29 @@ class FieldView:
     def left_behind(self) -> Image | None:
         """The image of the slide that an earlier workbench showed, None where there is none.
 
-        What lay over it is taken away: it shows cells as they were then.
+        What lay over it is taken away: it shows cells as they were then. The cells go when ours are there:
+        Mesa's software OpenGL ends the process when napari draws between taking shapes away and adding some.
         """
         image = None
         for layer in list(self.viewer.layers):
-            if kind_of(layer) in OVER:
+            kind = kind_of(layer)
+            if kind == "cells":
+                self._cells_before.append(layer)
+                layer.name = "cells before"
+            elif kind in OVER:
                 self.viewer.layers.remove(layer)
-            elif kind_of(layer) == "image":
+            elif kind == "image":
                 image = layer
+        if image is None:
+            self._drop_cells_before()
         return image
+
+    def _drop_cells_before(self) -> None:
+        """Take away the cells layer of an earlier workbench."""
+        for layer in self._cells_before:
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self._cells_before.clear()
 
     @property
     def image_layer(self) -> Image | None:
@@ -336,6 +351,7 @@ class FieldView:
             layer.events.mode.connect(self._on_mode)
             on_transform(layer, self._on_transform)  # napari's transform tool moves all cells off theirs
             self.viewer.add_layer(layer)
+            self._drop_cells_before()
             layer.mode = "select"
         self._place(self.binding.layer)
         if self.ready:
@@ -465,6 +481,7 @@ class FieldView:
     def let_go(self, image: Image) -> None:
         """Take the image of a slide that is left out of sight; one that a person put there is only hidden."""
         marked(image, "")
+        self._drop_cells_before()
         if image not in self.viewer.layers:
             return
         if FIELDS_KEY in image.metadata:
