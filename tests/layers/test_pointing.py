@@ -39,6 +39,19 @@ def mouse(layer, *points, modifiers=()):
         pass
 
 
+def half_drawn(view, layer):
+    """A box while it is being dragged: the event, and what goes on with each of its moves."""
+    view.draw()
+    event = Event()
+    event.go((150, 200))
+    steps = layer.mouse_drag_callbacks[-1](layer, event)
+    next(steps)
+    event.type = "mouse_move"
+    event.go((190, 240))
+    next(steps)
+    return event, steps
+
+
 @pytest.fixture
 def view():
     viewer, session = ViewerModel(), Session()
@@ -59,14 +72,7 @@ def layer(view):
 
 def test_escape_gives_up_the_box_that_is_being_drawn(view, layer):
     before = dict(view.session.table)
-    view.draw()
-    event = Event()
-    event.go((150, 200))
-    steps = layer.mouse_drag_callbacks[-1](layer, event)
-    next(steps)
-    event.type = "mouse_move"
-    event.go((190, 240))
-    next(steps)
+    event, steps = half_drawn(view, layer)
     view.give_up()
     for point in ((195, 245), (198, 248)):
         event.go(point)
@@ -77,14 +83,7 @@ def test_escape_gives_up_the_box_that_is_being_drawn(view, layer):
 
 
 def test_what_a_key_has_ended_is_not_dragged_on(view, layer):
-    view.draw()
-    event = Event()
-    event.go((150, 200))
-    steps = layer.mouse_drag_callbacks[-1](layer, event)
-    next(steps)
-    event.type = "mouse_move"
-    event.go((190, 240))
-    next(steps)
+    event, steps = half_drawn(view, layer)
     view.settle()
     event.go((198, 248))
     next(steps, None)

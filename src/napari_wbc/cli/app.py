@@ -29,6 +29,7 @@ from napari_wbc.cli.sets import set_app
 from napari_wbc.cli.threads import computing
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
+from napari_wbc.model.words import counted
 
 if TYPE_CHECKING:
     from napari_wbc.model.differential import Differential
@@ -169,8 +170,7 @@ def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
     if not quiet:
         for one in analysis.slides:
             Console().print(_differential_table(one.differential))
-        n = len(analysis.cells)
-        print(f"{n} cell{'' if n == 1 else 's'} written to {out}")
+        print(f"{counted(len(analysis.cells))} written to {out}")
     failed = {failure.path for failure in (*analysis.failures, *written.failures)}
     if failed:
         fields = sum(len(one.slide.fields) for one in analysis.slides)
@@ -179,8 +179,7 @@ def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
 
 
 def _differential_table(differential: Differential) -> Table:
-    n = differential.total
-    title = escape(f"{differential.slide}: {n} leukocyte{'' if n == 1 else 's'}")
+    title = escape(f"{differential.slide}: {counted(differential.total, 'leukocyte')}")
     table = Table(title=title, title_justify="left")
     for name, justify in (("class", "left"), ("count", "right"), ("%", "right"), ("95 % limits", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]

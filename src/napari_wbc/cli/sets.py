@@ -13,6 +13,7 @@ from rich.table import Table
 from napari_wbc.cli.options import Quiet
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
 from napari_wbc.errors import WbcError
+from napari_wbc.model.words import counted
 
 __all__ = ["set_app"]
 
@@ -54,7 +55,7 @@ def export_set(
 
     Fields of earlier rounds stay in; a slide keeps its split until `set move` gives it another.
     """
-    from napari_wbc.pipeline.training_sets import counted, export_set_steps
+    from napari_wbc.pipeline.training_sets import export_set_steps
 
     steps = export_set_steps(
         projects,
@@ -83,7 +84,6 @@ def export_set(
 def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -> None:
     """Say what a training set holds, and what each of its labels would become; nothing is written."""
     from napari_wbc.pipeline.import_set import look_steps
-    from napari_wbc.pipeline.training_sets import counted
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
     steps = look_steps(path, taxonomy=read_taxonomy(taxonomy or "eight"), written_as=written_as)

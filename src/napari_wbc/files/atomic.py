@@ -18,6 +18,7 @@ __all__ = [
     "make_folder",
     "replace_file",
     "sha256_of",
+    "sync",
     "within",
     "write_bytes",
     "write_text",
@@ -62,7 +63,7 @@ def replace_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        _sync_folder(path.parent)
+        sync(path.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -118,14 +119,17 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def _sync_folder(path: Path) -> None:
-    """Make a rename last through a power cut; Windows does not open folders and needs no such thing."""
+def sync(path: Path) -> None:
+    """Have the disk hold a file, or a folder with the renames in it, so that it outlasts a power cut.
+
+    Windows does not open folders and needs no such thing.
+    """
     if os.name == "posix":
-        folder = os.open(path, os.O_RDONLY)
+        file = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(file)
         finally:
-            os.close(folder)
+            os.close(file)
 
 
 def sha256_of(path: Path) -> str:

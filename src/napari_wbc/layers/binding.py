@@ -15,6 +15,7 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable, TableDiff, diff
+from napari_wbc.model.words import counted
 from napari_wbc.session.reconcile import reconcile
 from napari_wbc.session.session import Session
 
@@ -180,5 +181,5 @@ def described(change: TableDiff) -> tuple[str, str]:
     if len(done) != 1:
         return "edit cells", ""
     ((verb, past, n),) = done
-    cells = "1 cell" if n == 1 else f"{n} cells"
+    cells = counted(n)
     return f"{verb} {cells}", f"{past} {cells}. Ctrl+Z takes it back."

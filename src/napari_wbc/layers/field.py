@@ -203,9 +203,9 @@ class FieldView:
 
     @image_layer.setter
     def image_layer(self, layer: Image | None) -> None:
+        self._keep_cells()
         if layer == self._image:  # a plugin gets proxies of layers, which are equal, not the same
             return
-        self._keep_cells()
         before, self._image = self._image, None
         self._end_following()
         self._end_following = lambda: None
@@ -277,7 +277,6 @@ class FieldView:
             If the layer is not one grey or RGB image.
         """
         content = content or content_of(layer)
-        self._keep_cells()
         self._pixels = dict(content.pixels)
         self.image_layer, self._shown = layer, ""
         layer.visible = True

@@ -26,6 +26,7 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.heat import Heat
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analyze import Failure, analyze_steps
 from napari_wbc.pipeline.locate import DEFAULT
 from napari_wbc.storage.tables import heat_frame, write_csv
@@ -58,8 +59,7 @@ class Explanation:
     def told(self) -> str:
         """One sentence or two on how many cells there are and where their heat lies."""
         inside = [heat.inside for heat in self.heats if np.isfinite(heat.inside)]
-        n = len(self.heats)
-        text = f"{n} cell{'' if n == 1 else 's'} explained"
+        text = f"{counted(len(self.heats))} explained"
         if inside:
             text += f"; {np.mean(inside):.0%} of the heat lies inside the cells"
         if self.itself:
@@ -67,8 +67,7 @@ class Explanation:
         if none := len(self.heats) - len(inside):
             text += f". Nothing speaks for the class of {none}"
         if suspect := sum(heat.suspect for heat in self.heats):
-            cells = f"{suspect} cell{'' if suspect == 1 else 's'}"
-            text += f". In {cells} most of it lies outside: the model may look at something else"
+            text += f". In {counted(suspect)} most of it lies outside: the model may look at something else"
         return text
 
 

@@ -20,9 +20,10 @@ from napari_wbc.model.labels import is_no_leukocyte, usual_name
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Place
 from napari_wbc.model.taxonomy_dict import grown
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.evaluate import relabelled, sided_steps
 from napari_wbc.pipeline.training import planned
-from napari_wbc.pipeline.training_sets import FEWEST, counted, ready_steps
+from napari_wbc.pipeline.training_sets import FEWEST, ready_steps
 from napari_wbc.storage.rounds import fingerprint_steps, newest_round
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM

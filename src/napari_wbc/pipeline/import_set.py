@@ -21,6 +21,7 @@ from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.training_set import LabelledField, farthest, splits_told
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import (
     PARTLY_KEY,
@@ -33,7 +34,6 @@ from napari_wbc.pipeline.incoming import (
     placed_steps,
     splits_of,
 )
-from napari_wbc.pipeline.training_sets import counted
 from napari_wbc.storage.rounds import SetContent, read_set_steps
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 

@@ -22,6 +22,7 @@ from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, Place, Taxonomy
 from napari_wbc.model.training_set import BY_SLIDE, SPLITS, LabelledField, farthest, split_of, splits_told
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import partly_labelled, splits_of
 from napari_wbc.storage.formats.manifest import MANIFEST, ListedField, listed_fields, read_manifest_steps
@@ -36,7 +37,6 @@ __all__ = [
     "ExportedSet",
     "SetSlide",
     "SetSummary",
-    "counted",
     "export_set_steps",
     "move_slide_steps",
     "ready_steps",
@@ -129,17 +129,6 @@ class SetSummary:
         n = sum(self.cells.values())
         sides = ", ".join(f"{self.cells[split]} {meant}" for split, meant in MEANT.items())
         return f"{counted(n, 'cell')} of {counted(len(self.slides), 'slide')}: {sides}"
-
-
-def counted(n: int, what: str) -> str:
-    """A number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "cell"), counted(20, "cell")
-    ('1 cell', '20 cells')
-    """
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def set_summary(folder: str | Path) -> SetSummary:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.atomic import make_folder, sha256_of
+from napari_wbc.files.atomic import make_folder, sha256_of, sync
 from napari_wbc.files.guard import inside
 from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.geometry import Outline, iou_matrix
@@ -197,7 +197,7 @@ def write_round_steps(
         yield from _sync_steps(part)
         done = folder / f"round-{number}"
         part.rename(done)
-        _sync_one(folder)
+        sync(folder)
         return done
     except OSError as error:
         raise WbcError(
@@ -298,18 +298,9 @@ def _sync_steps(root: Path) -> Steps[None]:
         return
     for folder, _, names in os.walk(root):
         for name in names:
-            _sync_one(Path(folder, name))
+            sync(Path(folder, name))
             yield Progress("writing labels", 0, 0)
-        _sync_one(Path(folder))
-
-
-def _sync_one(path: Path) -> None:
-    if os.name == "posix":
-        file = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+        sync(Path(folder))
 
 
 def read_set(path: Path, written_as: str = "") -> SetContent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from napari_wbc.errors import WbcError
@@ -11,6 +11,7 @@ from napari_wbc.model.cell import Annotation
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import UNIDENTIFIED
+from napari_wbc.model.words import counted
 from napari_wbc.session.edit import joined, split
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Session
@@ -18,11 +19,6 @@ from napari_wbc.session.session import Session
 __all__ = ["ReviewActions"]
 
 NONE_SELECTED = "Select a cell first: click it, or drag a box around several."
-
-
-def counted(cells: Sized) -> str:
-    """How many cells, in words."""
-    return "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
 
 
 class ReviewActions:
@@ -64,7 +60,7 @@ class ReviewActions:
             said = Annotation(label, session.reader, now())
             cells = [session.table[key].annotated(said) for key in chosen]
             if session.commit(session.table.with_cells(cells), f"label {label}"):
-                self._say(f"{counted(cells)}: {label}")
+                self._say(f"{counted(len(cells))}: {label}")
 
     def accept(self) -> None:
         """The label of the cell under review is right; without a queue, those of the selected cells are.
@@ -85,7 +81,7 @@ class ReviewActions:
         if session.commit(session.table.with_cells(said), "accept"):
             left = len(chosen) - len(cells)
             unsure = f"; {left} unidentified: choose a class for these" if left else ""
-            self._say(f"{counted(cells)} accepted{unsure}")
+            self._say(f"{counted(len(cells))} accepted{unsure}")
         elif not cells:
             self._say("The model is not sure of these; choose a class." if chosen else NONE_SELECTED)
 
@@ -95,7 +91,9 @@ class ReviewActions:
         if not chosen:
             self._say(NONE_SELECTED)
         elif self._session.commit(self._session.table.without(chosen), "delete"):
-            self._say(f"{counted(chosen)} deleted. Undo brings {'it' if len(chosen) == 1 else 'them'} back.")
+            self._say(
+                f"{counted(len(chosen))} deleted. Undo brings {'it' if len(chosen) == 1 else 'them'} back."
+            )
 
     def split(self) -> None:
         """Cut the selected cell in two."""
@@ -196,4 +194,4 @@ class ReviewActions:
         if self._session.commit(table, what):
             self._session.select(key for key in table if key not in before)
             cells = [key for key in table if key not in before]
-            self._say(f"{past} {counted(cells)}. Undo takes it back.")
+            self._say(f"{past} {counted(len(cells))}. Undo takes it back.")

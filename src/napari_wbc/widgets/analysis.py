@@ -18,6 +18,7 @@ from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable, diff
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
 from napari_wbc.pipeline.analyze import (
     Classified,
@@ -32,7 +33,6 @@ from napari_wbc.pipeline.report import Written, write_results
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
 from napari_wbc.weights.registry import models_folder
-from napari_wbc.widgets.actions import counted
 from napari_wbc.widgets.adapt import AdaptButton
 from napari_wbc.widgets.detect import DetectorWidget
 from napari_wbc.widgets.layout import row
@@ -207,7 +207,7 @@ class AnalysisPanel(QWidget):
 
         def written(result: Written) -> None:
             failed = f"; {_files(result.failures)}" if result.failures else ""
-            self.said.emit(f"{counted(table)} written to {result.folder}{failed}")
+            self.said.emit(f"{counted(len(table))} written to {result.folder}{failed}")
 
         self.jobs.start(lambda: write_results(analysis, folder, taxonomy, read=self.view.read), written)
 
@@ -232,7 +232,7 @@ class AnalysisPanel(QWidget):
 
     def _on_preview(self, detections: tuple[Detection, ...]) -> None:
         self.view.preview(detections)
-        self.said.emit(f"Preview: {counted(detections)}")
+        self.said.emit(f"Preview: {counted(len(detections))}")
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         """A cell that was drawn or moved is classified at once, where a model is at work already."""
@@ -278,9 +278,9 @@ class AnalysisPanel(QWidget):
         table = self.session.table.with_cells(same)
         done = self.session.commit(table, "classify drawn cells", "model", follows=follows)
         if result.failures:
-            self.said.emit(f"{counted(same)} classified; {_files(result.failures)}")
+            self.said.emit(f"{counted(len(same))} classified; {_files(result.failures)}")
         elif not follows and (done or not same):  # what a person did has been said, and how to take it back
-            self.said.emit(f"{counted(same)} classified")
+            self.said.emit(f"{counted(len(same))} classified")
 
     def _on_adapted(self, slide: Slide, result: tuple[SlideAnalysis | None, Adapted | AlreadySure]) -> None:
         found, adapted = result
@@ -327,7 +327,7 @@ class AnalysisPanel(QWidget):
 
 def _told(found: SlideAnalysis, searched: int) -> str:
     """One line on what an analysis found."""
-    text = f"{counted(found.table)} in {searched} field{'' if searched == 1 else 's'}"
+    text = f"{counted(len(found.table))} in {counted(searched, 'field')}"
     if not found.table and searched:
         text += "; try another detector or preset"
     if found.failures:
@@ -342,4 +342,4 @@ def _told(found: SlideAnalysis, searched: int) -> str:
 def _files(failures: Sequence[Failure]) -> str:
     """How many files failed, and why the first did."""
     n = len({failure.path for failure in failures})
-    return f"{n} file{'' if n == 1 else 's'} failed: {failures[0].message}"
+    return f"{counted(n, 'file')} failed: {failures[0].message}"

@@ -21,12 +21,13 @@ from napari_wbc.layers.placed import kind_of
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.agreement import CONSENSUS
 from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Loaded, Session
-from napari_wbc.widgets.actions import ReviewActions, counted
+from napari_wbc.widgets.actions import ReviewActions
 from napari_wbc.widgets.analysis import AnalysisPanel
 from napari_wbc.widgets.counts import CountsTable
 from napari_wbc.widgets.docks import Docks
@@ -501,10 +502,9 @@ class Workbench(QWidget):
         then, self._then = self._then, None
         slide = loaded.slide
         as_left = "it" if len(loaded.table) == 1 else "them"
-        known = f", {counted(loaded.table)} as you left {as_left}" if loaded.table else ""
+        known = f", {counted(len(loaded.table))} as you left {as_left}" if loaded.table else ""
         n = len(slide.fields)
-        fields = "1 field" if n == 1 else f"{n} fields"
-        self.say(f"{slide.name}: {fields}{known}" if n else "No slide is open.")
+        self.say(f"{slide.name}: {counted(n, 'field')}{known}" if n else "No slide is open.")
         self._open_gallery_soon()
         self.place.restore(loaded)
         if self.queue.current:
@@ -524,7 +524,7 @@ class Workbench(QWidget):
         table = self.session.table
         cells = [table[key].annotated(said) for key, said in agreed.items() if key in table]
         if self.session.commit(table.with_cells(cells), "consensus"):
-            self.say(f"Consensus on {counted(cells)}, kept as a reading of its own. Undo takes it back.")
+            self.say(f"Consensus on {counted(len(cells))}, kept as a reading of its own. Undo takes it back.")
 
     def _on_analyzed(self) -> None:
         self.follower.bind_cells(self.view.ensure_cells().layer)
