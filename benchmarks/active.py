@@ -1,11 +1,12 @@
 """Which cells to label next, and which labels to doubt, simulated on public sets.
 
-    python benchmarks/active.py            the shipped order, on test cells; doubts of flipped labels
-    python benchmarks/active.py --choose   the orders that were tried, on halves of the pools
+    python benchmarks/active.py            the shipped order, on test cells; doubts of flipped
+    labels python benchmarks/active.py --choose   the orders that were tried, on halves of the pools
 
-A laboratory is new to its model: Chula to the one that benchmarks/configs/loop_base.toml trains, PBC to that
-of benchmarks/laboratories.py on Chula and BCCD. After each ten labels the head is fitted anew on the frozen
-features, and held near the model's own, as fine-tuning begins from the model's own weights.
+A laboratory is new to its model: Chula to the one that benchmarks/configs/loop_base.toml trains,
+PBC to that of benchmarks/laboratories.py on Chula and BCCD. After each ten labels the head is
+fitted anew on the frozen features, and held near the model's own, as fine-tuning begins from the
+model's own weights.
 """
 
 from __future__ import annotations
@@ -42,7 +43,13 @@ PULL = 0.3
 """How strongly the head is held near the model's own; found with random cells on halves of the pools."""
 FLIPPED = 0.05
 POOL = 1500
-BLOOD = {"neutrophil": 0.6, "lymphocyte": 0.29, "monocyte": 0.07, "eosinophil": 0.03, "basophil": 0.01}
+BLOOD = {
+    "neutrophil": 0.6,
+    "lymphocyte": 0.29,
+    "monocyte": 0.07,
+    "eosinophil": 0.03,
+    "basophil": 0.01,
+}
 """Shares in the middle of the usual adult intervals."""
 LOOP_BASE = CACHE / "loop_base" / "loop_base.safetensors"
 Array = npt.NDArray[np.float64]
@@ -74,7 +81,9 @@ class Lab:
             slope = (np.exp(logs) - truth).T @ x
             return -(logs * truth).sum() + PULL / 2 * flat @ flat, slope.ravel() + PULL * flat
 
-        found = minimize(loss, np.zeros(own.size), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+        found = minimize(
+            loss, np.zeros(own.size), jac=True, method="L-BFGS-B", options={"maxiter": 200}
+        )
         new = own + found.x.reshape(own.shape)
         return new[:, :-1], new[:, -1]
 
@@ -100,12 +109,17 @@ def lab(name: str, weights: Path, n_classes: int | None = None) -> Lab:
     groups = np.array(groups_of(name))[kept]
     data = data.where(kept)
     features = features_of(classifier, data)
-    return Lab(name, classifier.card.classes, features, data.labels, data.splits, groups, weight, bias)
+    return Lab(
+        name, classifier.card.classes, features, data.labels, data.splits, groups, weight, bias
+    )
 
 
 def features_of(classifier, data: CropSet) -> Array:
     with torch.inference_mode():
-        found = [classifier.network.features(x) for x in inputs(data, classifier.preset, torch.device("cpu"))]
+        found = [
+            classifier.network.features(x)
+            for x in inputs(data, classifier.preset, torch.device("cpu"))
+        ]
     return torch.cat(found).double().numpy()
 
 
@@ -119,7 +133,8 @@ def groups_of(name: str) -> list[str]:
     return [group[cell.path.name] for cell in cells]
 
 
-# Orders: of probabilities, features, how many, features and classes of labelled cells, and a generator
+# Orders: of probabilities, features, how many, features and classes of labelled cells, and a
+# generator
 
 Method = Callable[[Array, Array, int, Array, Ints, np.random.Generator], Ints]
 
@@ -204,7 +219,9 @@ TRIED: dict[str, Method] = {
 }
 
 
-def curve(one: Lab, pool: Ints, test: Ints, method: Method, *, seed: int, last: int = LAST) -> list[float]:
+def curve(
+    one: Lab, pool: Ints, test: Ints, method: Method, *, seed: int, last: int = LAST
+) -> list[float]:
     """Balanced accuracy after 0, 10, 20, ... labels; the first ten are random."""
     rng = np.random.default_rng(seed)
     known = rng.permutation(pool)[:FIRST]
@@ -215,7 +232,13 @@ def curve(one: Lab, pool: Ints, test: Ints, method: Method, *, seed: int, last: 
         if len(known) >= last:
             return found
         left = np.setdiff1d(pool, known)
-        arrays = one.chances(left, head), one.features[left], STEP, one.features[known], one.labels[known]
+        arrays = (
+            one.chances(left, head),
+            one.features[left],
+            STEP,
+            one.features[known],
+            one.labels[known],
+        )
         known = np.concatenate([known, left[method(*arrays, rng)]])
 
 
@@ -247,7 +270,9 @@ def compare() -> None:
             error = means.std(ddof=1) / HALF_SEEDS**0.5
             rows.append([one.name, name, round(float(means.mean()), 1), round(float(error), 1)])
             print(rows[-1], flush=True)
-    found = pd.DataFrame(rows, columns=["new laboratory", "order", "balanced accuracy %", "standard error"])
+    found = pd.DataFrame(
+        rows, columns=["new laboratory", "order", "balanced accuracy %", "standard error"]
+    )
     record(
         "active_orders",
         "Orders of labelling that were tried, on held-out halves of the pools",
@@ -275,7 +300,11 @@ def as_in_blood(one: Lab, pool: Ints, seed: int) -> Ints:
 def pools() -> list[tuple[str, Lab, bool]]:
     """Name, laboratory, and whether its pool has the shares of blood."""
     chula, pbc = labs()
-    return [(chula.name, chula, False), (pbc.name, pbc, False), (f"{pbc.name}, as in blood", pbc, True)]
+    return [
+        (chula.name, chula, False),
+        (pbc.name, pbc, False),
+        (f"{pbc.name}, as in blood", pbc, True),
+    ]
 
 
 def learning() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -287,7 +316,8 @@ def learning() -> tuple[pd.DataFrame, pd.DataFrame]:
         whole, test = np.flatnonzero(one.splits != "test"), np.flatnonzero(one.splits == "test")
         ours = [as_in_blood(one, whole, seed) if natural else whole for seed in range(MORE_SEEDS)]
         curves = {
-            name: 100 * np.array([curve(one, pool, test, method, seed=i) for i, pool in enumerate(ours)])
+            name: 100
+            * np.array([curve(one, pool, test, method, seed=i) for i, pool in enumerate(ours)])
             for name, method in SHOWN.items()
         }
         few += told(title, {name: found[:SEEDS] for name, found in curves.items()}, counts)
@@ -335,7 +365,8 @@ def doubting() -> pd.DataFrame:
     """Labels flipped at random, and how many of them are found."""
     sets = {name: lab(name, LOOP_BASE) for name in ("pbc", "chula", "bccd")}
     unseen = {
-        name: one.splits == "test" if name != "chula" else one.splits != "" for name, one in sets.items()
+        name: one.splits == "test" if name != "chula" else one.splits != ""
+        for name, one in sets.items()
     }
     parts = {
         "PBC + Chula + BCCD": {name: one.splits != "" for name, one in sets.items()},
@@ -352,7 +383,11 @@ def doubting() -> pd.DataFrame:
         clean = len(doubts(f, y, g, classes).order) / len(y)
         found = np.array([flipped(f, y, g, classes, seed) for seed in range(100, 100 + SEEDS)])
         means = dict(
-            zip(("precision@k %", "recall %", "recall@2k %", "right class %"), found.mean(0), strict=True)
+            zip(
+                ("precision@k %", "recall %", "recall@2k %", "right class %"),
+                found.mean(0),
+                strict=True,
+            )
         )
         rows.append(
             {
@@ -368,7 +403,9 @@ def doubting() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def flipped(f: Array, y: Ints, g: npt.NDArray[np.str_], classes: tuple[str, ...], seed: int) -> list[float]:
+def flipped(
+    f: Array, y: Ints, g: npt.NDArray[np.str_], classes: tuple[str, ...], seed: int
+) -> list[float]:
     """Precision among the first k, recall among all doubted and the first 2 k, and right suggestions."""
     rng = np.random.default_rng(seed)
     bad = np.zeros(len(y), bool)
@@ -385,7 +422,9 @@ def flipped(f: Array, y: Ints, g: npt.NDArray[np.str_], classes: tuple[str, ...]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--choose", action="store_true", help="compare the orders on halves of the pools")
+    parser.add_argument(
+        "--choose", action="store_true", help="compare the orders on halves of the pools"
+    )
     torch.set_num_threads(1)
     if parser.parse_args().choose:
         compare()

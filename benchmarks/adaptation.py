@@ -2,12 +2,13 @@
 
     python benchmarks/classification.py adaptation
 
-The weights of benchmarks/laboratories.py without that laboratory are adapted to its train and val cells, of
-which no label is read, and tested on its test cells. Cells are cut at labelled boxes, where
-`napari-wbc adapt` locates them itself. seg_wbc_dataset2 has no split and is adapted to the very cells that
-are tested. Weights whose mean confidence on the cells is 0.85 and more are left as they are; that limit lies
-between Chula's 0.74 and 0.79, where the train and val cells gain, and BCCD's 0.90, where they do not. It was
-set after BCCD's test cells had been seen to lose 1.5 and 10.3 points without it.
+The weights of benchmarks/laboratories.py without that laboratory are adapted to its train and val
+cells, of which no label is read, and tested on its test cells. Cells are cut at labelled boxes,
+where `napari-wbc adapt` locates them itself. seg_wbc_dataset2 has no split and is adapted to the
+very cells that are tested. Weights whose mean confidence on the cells is 0.85 and more are left as
+they are; that limit lies between Chula's 0.74 and 0.79, where the train and val cells gain, and
+BCCD's 0.90, where they do not. It was set after BCCD's test cells had been seen to lose 1.5 and
+10.3 points without it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ def main() -> None:
             weights = path
             if not path.is_file():
                 try:
-                    run(adapt_classifier(unlabelled, start, Adaptation(seed=seed), path.parent, device="cpu"))
+                    run(
+                        adapt_classifier(
+                            unlabelled, start, Adaptation(seed=seed), path.parent, device="cpu"
+                        )
+                    )
                 except AlreadySure as why:
                     print(lab, seed, why, flush=True)
                     weights = start
@@ -55,7 +60,10 @@ def main() -> None:
             rows.append([lab, len(unlabelled.labels), before.n, before, after, weights == start])
             print(lab, seed, before.balanced_accuracy, after.balanced_accuracy, flush=True)
             if not seed:
-                sheet |= {f"{lab}, before": (before, FIVE_CLASSES), f"{lab}, adapted": (after, FIVE_CLASSES)}
+                sheet |= {
+                    f"{lab}, before": (before, FIVE_CLASSES),
+                    f"{lab}, adapted": (after, FIVE_CLASSES),
+                }
     frame = pd.DataFrame(
         [[*row[:3], row[3].balanced_accuracy, row[4].balanced_accuracy, row[5]] for row in rows],
         columns=["left out", "unlabelled cells", "test cells", "before", "adapted", "as it is"],
@@ -63,9 +71,14 @@ def main() -> None:
     grouped = frame.groupby(["left out", "unlabelled cells", "test cells"], sort=False)
     means = (100 * grouped[["before", "adapted"]].mean()).round(1)
     table = means.add_suffix(", balanced accuracy %").reset_index()
-    table["gain, points"] = (100 * (grouped["adapted"].mean() - grouped["before"].mean())).round(1).to_numpy()
+    table["gain, points"] = (
+        (100 * (grouped["adapted"].mean() - grouped["before"].mean())).round(1).to_numpy()
+    )
     table["smallest gain"] = (
-        (100 * (frame["adapted"] - frame["before"])).groupby(frame["left out"], sort=False).min().round(1)
+        (100 * (frame["adapted"] - frame["before"]))
+        .groupby(frame["left out"], sort=False)
+        .min()
+        .round(1)
     ).to_numpy()
     table["left as it is"] = grouped["as it is"].sum().to_numpy()
     table["seeds"] = SEEDS

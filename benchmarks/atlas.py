@@ -1,7 +1,7 @@
 """Finding the field of which an image is a turned, mirrored or shifted copy.
 
-SIFT (Lowe 2004) proposes a field, RANSAC the affine map to it; the correlation of the mapped field with
-the image, where both show something, decides.
+SIFT (Lowe 2004) proposes a field, RANSAC the affine map to it; the correlation of the mapped field
+with the image, where both show something, decides.
 """
 
 from __future__ import annotations
@@ -57,19 +57,27 @@ class Atlas:
             self._stacked = np.vstack(self._descriptors)
             self._owners = np.repeat(np.arange(len(self.names)), [len(p) for p in self._points])
         near = descriptors @ self._stacked.T
-        near[:, np.isin(self._owners, [i for i, name in enumerate(self.names) if name == besides])] = -1
+        near[
+            :, np.isin(self._owners, [i for i, name in enumerate(self.names) if name == besides])
+        ] = -1
         nearest = near.argmax(axis=1)
         best = ("", 0.0)
         for owner, votes in Counter(self._owners[nearest].tolist()).most_common(PROPOSED):
             if votes >= 4:
                 mine = self._owners[nearest] == owner
                 first = np.searchsorted(self._owners, owner)
-                r = self._correlation(owner, self._points[owner][nearest[mine] - first], points[mine], gray)
+                r = self._correlation(
+                    owner, self._points[owner][nearest[mine] - first], points[mine], gray
+                )
                 best = max(best, (self.names[owner], r), key=lambda pair: pair[1])
         return best
 
     def _correlation(
-        self, owner: int, source: npt.NDArray[np.float32], target: npt.NDArray[np.float32], gray: Image
+        self,
+        owner: int,
+        source: npt.NDArray[np.float32],
+        target: npt.NDArray[np.float32],
+        gray: Image,
     ) -> float:
         """Correlation of an image with a field mapped onto it; 0 where no likely map is found."""
         matrix, _ = cv2.estimateAffine2D(source, target, ransacReprojThreshold=2.0)
@@ -89,14 +97,18 @@ class Atlas:
 
 def _shown(gray: Image) -> Image:
     """1 where an image shows a field, 0 in and beside the black fill of an augmentation."""
-    return np.asarray(cv2.erode((gray > FILL).astype(np.uint8), np.ones((5, 5)), borderValue=1), np.uint8)
+    return np.asarray(
+        cv2.erode((gray > FILL).astype(np.uint8), np.ones((5, 5)), borderValue=1), np.uint8
+    )
 
 
 def _detail(gray: Image, shown: Image) -> npt.NDArray[np.float32]:
     """An image less its surroundings, so that a vignette that all fields share correlates nothing."""
     sigma = gray.shape[1] / DETAIL
     weight = cv2.GaussianBlur(shown.astype(np.float32), (0, 0), sigma)
-    mean = cv2.GaussianBlur((gray * shown).astype(np.float32), (0, 0), sigma) / np.maximum(weight, 1e-3)
+    mean = cv2.GaussianBlur((gray * shown).astype(np.float32), (0, 0), sigma) / np.maximum(
+        weight, 1e-3
+    )
     return np.asarray(gray - mean, np.float32)
 
 

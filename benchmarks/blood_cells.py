@@ -2,8 +2,8 @@
 
     python benchmarks/blood_cells.py
 
-BCCD's test fields, whose boxes of red cells and platelets are incomplete, and the validation fields of
-TXL-PBC's PBC part, by which the epoch was chosen.
+BCCD's test fields, whose boxes of red cells and platelets are incomplete, and the validation fields
+of TXL-PBC's PBC part, by which the epoch was chosen.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ def survey(detector: MaskRcnnDetector, paths: list[str]) -> Iterator[tuple[tuple
 
 
 def line(
-    name: str, boxes: list[list[BBox]], shapes: list[tuple[int, int]], found: list[tuple[Detection, ...]]
+    name: str,
+    boxes: list[list[BBox]],
+    shapes: list[tuple[int, int]],
+    found: list[tuple[Detection, ...]],
 ) -> dict[str, object]:
     best = [
         iou
@@ -58,7 +61,8 @@ def line(
         for iou in iou_matrix(true, [cell.bbox for cell in cells]).max(axis=1, initial=0)
     ]
     pairs = [
-        (Truth(shape, tuple(true)), cells) for shape, true, cells in zip(shapes, boxes, found, strict=True)
+        (Truth(shape, tuple(true)), cells)
+        for shape, true, cells in zip(shapes, boxes, found, strict=True)
     ]
     counted, true = np.array([len(cells) for cells in found]), np.array([len(b) for b in boxes])
     return {
@@ -82,7 +86,11 @@ def main() -> None:
             for name in detector.classes:
                 boxes = [classes[name] for classes in known.values()]
                 row = line(name, boxes, list(shapes), [one[name] for one in found])
-                about = {"set": f"{source} {SPLITS[source]}", "weights": weights, "fields": len(known)}
+                about = {
+                    "set": f"{source} {SPLITS[source]}",
+                    "weights": weights,
+                    "fields": len(known),
+                }
                 lines.append({**about, **row})
     record(
         "blood_cells",

@@ -54,4 +54,6 @@ def relabelled(data: CropSet, taxonomy: Taxonomy) -> CropSet:
     new = [index.get(taxonomy.class_of(name) or "", -1) for name in EIGHT_CLASSES.names]
     labels = np.array(new)[data.labels]
     kept = data.where(labels >= 0)
-    return CropSet(kept.crops, kept.red, labels[labels >= 0], kept.sources, kept.splits, kept.sha256)
+    return CropSet(
+        kept.crops, kept.red, labels[labels >= 0], kept.sources, kept.splits, kept.sha256
+    )

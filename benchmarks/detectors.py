@@ -29,8 +29,8 @@ LOWEST = 0.05
 class Stock:
     """Torchvision's Mask R-CNN at its default size, untrained.
 
-    Chance would have it find a hundred things and draw all their masks: a threshold no score reaches spares
-    it those, so that its time and memory are not overstated.
+    Chance would have it find a hundred things and draw all their masks: a threshold no score
+    reaches spares it those, so that its time and memory are not overstated.
     """
 
     name = STOCK
@@ -40,7 +40,9 @@ class Stock:
         from torchvision.models.detection import maskrcnn_resnet50_fpn
 
         torch.manual_seed(0)
-        self.network = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, box_score_thresh=1.0).eval()
+        self.network = maskrcnn_resnet50_fpn(
+            weights=None, weights_backbone=None, box_score_thresh=1.0
+        ).eval()
 
     def detect(self, image: Image) -> tuple[Detection, ...]:
         """Nothing, after the work of searching; shape (height, width, 3)."""
@@ -67,7 +69,9 @@ def way(name: str, weights: str, device: str = "cpu") -> Way:
         lower = dataclasses.replace(detector, score=min(LOWEST, detector.score))
         return Way(name, lower, detector.score)
     if name == NUCLEUS:
-        return Way(name, HsvDetector(parameters=NucleusParameters(score=LOWEST)), NucleusParameters().score)
+        return Way(
+            name, HsvDetector(parameters=NucleusParameters(score=LOWEST)), NucleusParameters().score
+        )
     return Way(name, HsvDetector(name.partition("/")[2]) if name == YOUSSEF else Stock(), 0.0)
 
 
@@ -102,5 +106,7 @@ def memory(weights: str) -> pd.DataFrame:
     for name in ("", *DETECTORS):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             most = pool.submit(peak, name, weights).result()
-        lines.append({"detector": name or "none: libraries and five fields", "peak MB": round(most)})
+        lines.append(
+            {"detector": name or "none: libraries and five fields", "peak MB": round(most)}
+        )
     return pd.DataFrame(lines)

@@ -2,9 +2,9 @@
 
     python benchmarks/durability.py [--times 1000]
 
-A process edits a project file and says which steps it was told are saved; it is killed (SIGKILL) up to
-50 ms after the first of them, the project is opened again, and the next process goes on with the same
-file. Shares the crashes among four seeds, each with a project of its own.
+A process edits a project file and says which steps it was told are saved; it is killed (SIGKILL) up
+to 50 ms after the first of them, the project is opened again, and the next process goes on with the
+same file. Shares the crashes among four seeds, each with a project of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ WRONG = ("acknowledged steps lost", "cells that journal and state disagree on")
 
 def crashes(times: int, seed: int) -> dict[str, float]:
     """Crash many times on one project; in a process of its own, since it forks."""
-    command = [sys.executable, "-m", "tests.storage.workspace.crash", f"--times={times}", f"--seed={seed}"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.storage.workspace.crash",
+        f"--times={times}",
+        f"--seed={seed}",
+    ]
     start = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return {**json.loads(done.stdout), "seconds": round(time.perf_counter() - start, 1)}
@@ -44,7 +50,10 @@ def main() -> None:
     load = os.getloadavg()[0]
     found = pd.DataFrame([crashes(n, seed) for seed, n in zip(SEEDS, shares, strict=True) if n])
     total = found.sum().round(1).to_dict()
-    rows = [{"seed": str(seed), **row} for seed, row in zip(SEEDS, found.to_dict("records"), strict=False)]
+    rows = [
+        {"seed": str(seed), **row}
+        for seed, row in zip(SEEDS, found.to_dict("records"), strict=False)
+    ]
     rows += [{"seed": "all", **total}, {"seed": TARGET, **dict.fromkeys(WRONG, 0)}]
     table = pd.DataFrame(rows)
     counts = [name for name in found.columns if name != "seconds"]

@@ -2,8 +2,9 @@
 
     python benchmarks/explanations.py [--cells 40]
 
-On test cells that the shipped classifier gets right. PBC cells are outlined by the shipped detector, BCCD
-cells by hand (masks of cell and nucleus). Grad-CAM's layers were chosen on validation cells.
+On test cells that the shipped classifier gets right. PBC cells are outlined by the shipped
+detector, BCCD cells by hand (masks of cell and nucleus). Grad-CAM's layers were chosen on
+validation cells.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ def picked(name: str, a_class: int) -> list[LabelledCell]:
     return [cell for some in chosen.values() for cell in some]
 
 
-def outlined(cells: list[LabelledCell]) -> Iterator[tuple[LabelledCell, npt.NDArray[np.uint8], BBox, object]]:
+def outlined(
+    cells: list[LabelledCell],
+) -> Iterator[tuple[LabelledCell, npt.NDArray[np.uint8], BBox, object]]:
     """Each cell with its image, its box, and its outline: by hand, or else by the shipped detector."""
     detector = load_mask_rcnn()
     for cell in cells:
@@ -89,7 +92,8 @@ def outlined(cells: list[LabelledCell]) -> Iterator[tuple[LabelledCell, npt.NDAr
             continue
         middle = np.array(image.shape[:2]) / 2
         near = sorted(
-            detector.detect(image), key=lambda d: float(np.hypot(*(np.array(d.bbox.center) - middle)))
+            detector.detect(image),
+            key=lambda d: float(np.hypot(*(np.array(d.bbox.center) - middle))),
         )
         if near:
             yield cell, image, near[0].bbox, near[0]
@@ -165,11 +169,16 @@ def quality(
         x, target = some.x[chosen], some.target[chosen]
         share = np.array([inside(v, some.cells[i]) for v, i in zip(values, chosen, strict=True)])
         nucleus = [
-            inside(v, m) for v, i in zip(values, chosen, strict=True) if (m := some.nuclei[i]) is not None
+            inside(v, m)
+            for v, i in zip(values, chosen, strict=True)
+            if (m := some.nuclei[i]) is not None
         ]
         deletion, insertion = curves(attributor, x, target, heat)
         by_chance = curves(
-            attributor, x, target, torch.rand(heat.shape, generator=torch.Generator().manual_seed(0))
+            attributor,
+            x,
+            target,
+            torch.rand(heat.shape, generator=torch.Generator().manual_seed(0)),
         )
         rho = rank_correlation(*(heat_of(one, some, chosen, question)[0] for one in (once, other)))
         few = slice(0, 12 if method in SLOW else 64)
@@ -214,7 +223,9 @@ def cost(classifier: Classifier, attributor: Attributor, some: Asked) -> dict[st
         start = time.perf_counter()
         with torch.inference_mode():
             for at in range(0, TIMED, 32):
-                looked_at(classifier.network, some.x[picks[at : at + 32]], classifier.card.mode, sure)
+                looked_at(
+                    classifier.network, some.x[picks[at : at + 32]], classifier.card.mode, sure
+                )
         taken["classified"].append(time.perf_counter() - start)
         taken["explained"].append(heat_of(attributor, some, picks, Question())[1] * TIMED)
     classified, explained = (min(times) for times in taken.values())

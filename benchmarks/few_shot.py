@@ -2,8 +2,8 @@
 
     python benchmarks/classification.py few-shot
 
-Starts from the run of benchmarks/laboratories.py without that laboratory and goes on with its training cells
-beside the new ones, so that the old laboratories are not forgotten.
+Starts from the run of benchmarks/laboratories.py without that laboratory and goes on with its
+training cells beside the new ones, so that the old laboratories are not forgotten.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def split_of(data: CropSet, n: int, seed: int) -> tuple[CropSet, CropSet]:
     rng = np.random.default_rng(seed)
     has_test = (data.splits != "test").any()
     pool = np.flatnonzero(data.splits != "test") if has_test else np.arange(len(data.labels))
-    queues = [list(rng.permutation(pool[data.labels[pool] == k])) for k in range(len(FIVE_CLASSES.names))]
+    queues = [
+        list(rng.permutation(pool[data.labels[pool] == k])) for k in range(len(FIVE_CLASSES.names))
+    ]
     chosen: list[int] = []
     while len(chosen) < min(n, len(pool)):
         for queue in queues:
@@ -58,7 +60,9 @@ def shot(lab: str, n: int, seed: int) -> dict[str, object]:
         if not weights.is_file():
             known = joined([five(name, "recipe") for name in old])
             kept = known.where((known.splits != "test") & (np.arange(len(known.labels)) % 3 == 0))
-            both = [replace(few, splits=np.full(len(few.labels), split)) for split in ("train", "val")]
+            both = [
+                replace(few, splits=np.full(len(few.labels), split)) for split in ("train", "val")
+            ]
             recipe = replace(
                 Run(old, "recipe", seed).recipe,
                 start=str(start),

@@ -49,7 +49,10 @@ class Labelled:
         way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         image = cv2.resize(self.image, (width, height), interpolation=way)
         down, across = height / self.image.shape[0], width / self.image.shape[1]
-        truths = [BBox(b.top * down, b.left * across, b.bottom * down, b.right * across) for b in self.truths]
+        truths = [
+            BBox(b.top * down, b.left * across, b.bottom * down, b.right * across)
+            for b in self.truths
+        ]
         return Labelled(self.name, image, truths)
 
 
@@ -65,7 +68,9 @@ def yolo(labels: str, shape: tuple[int, ...], keep: str | None = None) -> list[B
         kind, *numbers = line.split()
         x, y, w, h = map(float, numbers[:4])
         if keep in (None, kind):
-            box = BBox((y - h / 2) * height, (x - w / 2) * width, (y + h / 2) * height, (x + w / 2) * width)
+            box = BBox(
+                (y - h / 2) * height, (x - w / 2) * width, (y + h / 2) * height, (x + w / 2) * width
+            )
             boxes.append(box.clipped(height, width))
     return boxes
 
@@ -87,7 +92,11 @@ def bccd(truth: str, split: str | None = None) -> Iterator[Labelled]:
         if truth == "masks" and name == MISPLACED_MASK:
             continue
         masks = bccd_masks(name) if truth == "masks" else []
-        boxes = [BBox(*edges) for edges in voc_boxes(annotation)] if truth == "boxes" else map(box_of, masks)
+        boxes = (
+            [BBox(*edges) for edges in voc_boxes(annotation)]
+            if truth == "boxes"
+            else map(box_of, masks)
+        )
         yield Labelled(name, read_image(folder / "JPEGImages" / f"{name}.jpg"), list(boxes), masks)
 
 
@@ -141,7 +150,9 @@ def read(name: str, split: str = "test", limit: int | None = None) -> list[Label
     return list(islice(SETS[name](split), limit))
 
 
-def pairs(truths: Sequence[BBox], boxes: Sequence[BBox], at: float = MATCH) -> list[tuple[int, int, float]]:
+def pairs(
+    truths: Sequence[BBox], boxes: Sequence[BBox], at: float = MATCH
+) -> list[tuple[int, int, float]]:
     """Index of a true cell, index of a box, and their IoU of ``at`` or more: best first, each used once."""
     overlaps, found = iou_matrix(truths, boxes), []
     while overlaps.size and (best := float(overlaps.max())) >= at:

@@ -2,10 +2,10 @@
 
     python benchmarks/heartbeat.py [--fields 20]
 
-In a napari that is there before the plugin, as a person has it, a timer rings every 5 ms; the longest time
-between two rings is how long a click would have waited. What napari needs alone for its first image and its
-first shapes is measured in a process of its own. Real BCCD fields where there are any, else drawn ones. Needs
-a display and an idle machine.
+In a napari that is there before the plugin, as a person has it, a timer rings every 5 ms; the
+longest time between two rings is how long a click would have waited. What napari needs alone for
+its first image and its first shapes is measured in a process of its own. Real BCCD fields where
+there are any, else drawn ones. Needs a display and an idle machine.
 """
 
 from __future__ import annotations
@@ -113,7 +113,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as home:
         os.environ["NAPARI_WBC_MODELS"] = f"{home}/models"
-        os.environ["XDG_DATA_HOME"], os.environ["XDG_CONFIG_HOME"] = f"{home}/data", f"{home}/config"
+        os.environ["XDG_DATA_HOME"], os.environ["XDG_CONFIG_HOME"] = (
+            f"{home}/data",
+            f"{home}/config",
+        )
         done = subprocess.run(
             [sys.executable, __file__, "--bare"], check=True, capture_output=True, text=True
         )
@@ -151,7 +154,9 @@ def session(home: Path, n: int) -> tuple[list[dict[str, object]], str]:  # noqa:
         until(lambda: docked[1].bench is not None)
 
     heart.part("open the workbench", open_it, at_once=True)
-    heart.part("load the rest behind it", lambda: until(lambda: not docked[1].loading), at_once=True)
+    heart.part(
+        "load the rest behind it", lambda: until(lambda: not docked[1].loading), at_once=True
+    )
     bench = docked[1].bench
     from napari_wbc.imaging.read import open_slide
     from napari_wbc.pipeline import finetune

@@ -2,8 +2,8 @@
 
     python benchmarks/interruptions.py [--times 100]
 
-Exports (every format in turn) and training runs are killed with SIGKILL at a random moment; then the set and
-the weights are read, and the work goes on in the same folder.
+Exports (every format in turn) and training runs are killed with SIGKILL at a random moment; then
+the set and the weights are read, and the work goes on in the same folder.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=100)
     times = parser.parse_args().times
-    found = {"export": kills("tests.storage.kill", times), "training": kills("tests.train.kill", times)}
+    found = {
+        "export": kills("tests.storage.kill", times),
+        "training": kills("tests.train.kill", times),
+    }
     rows = [
         {"what": what, "counted": name, "times": n, "target": 0 if name in WRONG[what] else None}
         for what, counts in found.items()

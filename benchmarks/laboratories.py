@@ -2,10 +2,10 @@
 
     python benchmarks/classification.py laboratories
 
-Runs are kept in .cache/laboratories and resumed. ``recipe``: CDNN with group normalisation, balanced by
-anchors, the default augmentation. ``plain``: the same network with batch normalisation, colours as they
-are, turned and scaled only. The rows between change one thing. Epoch and temperature are chosen on the
-training laboratories' own validation cells.
+Runs are kept in .cache/laboratories and resumed. ``recipe``: CDNN with group normalisation,
+balanced by anchors, the default augmentation. ``plain``: the same network with batch normalisation,
+colours as they are, turned and scaled only. The rows between change one thing. Epoch and
+temperature are chosen on the training laboratories' own validation cells.
 """
 
 from __future__ import annotations
@@ -36,14 +36,23 @@ from record import RESULTS, record
 
 GEOMETRY = Augmentation(zoom=0.2, mix=0, gamma=0, saturation=0, blur=0, noise=0)
 BASE = Recipe(
-    name="cdnn", epochs=5, draws=6400, balance=0.2, precision="bf16-mixed", preset=Preset(), ema=0.99
+    name="cdnn",
+    epochs=5,
+    draws=6400,
+    balance=0.2,
+    precision="bf16-mixed",
+    preset=Preset(),
+    ema=0.99,
 )
 VARIANTS = {
     "recipe": BASE,
     "batch norm": replace(BASE, architecture="cdnn_batch_norm"),
     "no anchors": replace(BASE, preset=Preset(anchors=0)),
     "plain": replace(
-        BASE, architecture="cdnn_batch_norm", preset=Preset(anchors=0, sure=0), augmentation=GEOMETRY
+        BASE,
+        architecture="cdnn_batch_norm",
+        preset=Preset(anchors=0, sure=0),
+        augmentation=GEOMETRY,
     ),
 }
 LABS = ("pbc", "chula", "bccd")
@@ -61,7 +70,11 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where it is kept."""
-        return CACHE / "laboratories" / f"{'+'.join(self.train)}-{self.variant.replace(' ', '_')}-{self.seed}"
+        return (
+            CACHE
+            / "laboratories"
+            / f"{'+'.join(self.train)}-{self.variant.replace(' ', '_')}-{self.seed}"
+        )
 
     @property
     def recipe(self) -> Recipe:
@@ -103,12 +116,19 @@ def tested(one: Run) -> Iterator[tuple[str, Metrics]]:
     weights = trained(one)
     for name in ALL:
         data = test_cells(name, one.variant)
-        yield name, measure(data.labels, scores_on(weights, data, one.variant).argmax(1), FIVE_CLASSES.names)
+        yield (
+            name,
+            measure(
+                data.labels, scores_on(weights, data, one.variant).argmax(1), FIVE_CLASSES.names
+            ),
+        )
 
 
 def plans(seeds: int) -> list[Run]:
     """One laboratory, then all but one, then what is between recipe and plain, with one seed."""
-    left_out = [tuple(lab for lab in LABS if lab != left) for left in (*LABS[1:], "seg_wbc_dataset2")]
+    left_out = [
+        tuple(lab for lab in LABS if lab != left) for left in (*LABS[1:], "seg_wbc_dataset2")
+    ]
     return [
         *(Run((lab,), v, s) for s in range(seeds) for lab in LABS for v in ("recipe", "plain")),
         *(Run(labs, "recipe", s) for s in range(seeds) for labs in left_out),
@@ -127,10 +147,24 @@ def main(seeds: int = 3) -> None:
                 "tested on": name,
                 "seed": one.seed,
             }
-            rows.append({**row, "cells": m.n, "accuracy": m.accuracy, "balanced": m.balanced_accuracy})
-            if one.variant == "recipe" and not one.seed and name not in one.train and len(one.train) > 1:
+            rows.append(
+                {**row, "cells": m.n, "accuracy": m.accuracy, "balanced": m.balanced_accuracy}
+            )
+            if (
+                one.variant == "recipe"
+                and not one.seed
+                and name not in one.train
+                and len(one.train) > 1
+            ):
                 sheet[f"{name}, trained on {' + '.join(one.train)}"] = (m, FIVE_CLASSES)
-            print(one.train, one.variant, one.seed, name, f"{100 * m.balanced_accuracy:.1f}", flush=True)
+            print(
+                one.train,
+                one.variant,
+                one.seed,
+                name,
+                f"{100 * m.balanced_accuracy:.1f}",
+                flush=True,
+            )
     write(pd.DataFrame(rows), sheet)
 
 
@@ -148,7 +182,8 @@ def write(rows: pd.DataFrame, sheet: dict[str, tuple[Metrics, object]]) -> None:
         }
     ).reset_index()
     inside = [
-        name in on.split(" + ") for name, on in zip(table["tested on"], table["trained on"], strict=True)
+        name in on.split(" + ")
+        for name, on in zip(table["tested on"], table["trained on"], strict=True)
     ]
     table.insert(3, "laboratory", np.where(inside, "same", "other"))
     confusion_sheet(RESULTS / "laboratories.png", sheet)

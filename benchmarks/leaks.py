@@ -5,8 +5,8 @@
 Prints what it finds on PBC, Chula, BCCD and the published Kaggle split and writes it to
 benchmarks/results/, where :func:`finding` reads it to print above a table.
 
-Single cells: Fourier amplitudes propose the nearest images of the other split, and the middle of one image
-searched in the other decides. Whole fields: see ``atlas``.
+Single cells: Fourier amplitudes propose the nearest images of the other split, and the middle of
+one image searched in the other decides. Whole fields: see ``atlas``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ CACHE = Path(__file__).parents[1] / ".cache"
 PROPOSED = 5
 SAME = 0.92
 """Correlation from which two single cells are the same pixels. Copies of PBC's cells, shifted by up to 15 %
-of their side, brightened and encoded anew at JPEG quality 70, reach 0.93 in 99 of 100 cases and are all
+of their side, brightened and encoded anew at JPEG quality 70, reach 0.93 in 99 of 100 cases and are
+all
 proposed."""
 SAME_FIELD = 0.5
 """The same for fields of which one shows a part of the other. On BCCD, overlapping fields reach 0.6 to 1, all
@@ -53,7 +54,8 @@ class Finding:
     text : str
         In one or two sentences, to stand above a table.
     pairs : tuple of (str, str, float)
-        Names, ``split/name``, of two images of different splits that show the same, and their correlation.
+        Names, ``split/name``, of two images of different splits that show the same, and their
+        correlation.
     n : int
         Images compared.
     """
@@ -106,7 +108,9 @@ def spectra(images: Sequence[Image]) -> npt.NDArray[np.float32]:
     Logarithms of the Fourier amplitudes of a windowed thumbnail, each standardised over the images.
     """
     side = 32
-    small = np.array([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
+    small = np.array(
+        [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
+    )
     values = small.astype(np.float32) - small.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
     window = np.outer(np.hanning(side), np.hanning(side)).astype(np.float32)[..., None]
     waves = np.log1p(np.abs(np.fft.rfft2(values * window, axes=(1, 2))))[:, :, : side * 3 // 8]
@@ -177,13 +181,15 @@ def reduced(path: Path, size: tuple[int, int]) -> Image:
 def kaggle_sources(sample: Mapping[str, int], seed: int = 0) -> pd.DataFrame:
     """The source field of random images of the published Kaggle split.
 
-    Images that show none of the 300 fields of BCCD here, nor a part of one, are matched with each other; the
-    first of them then stands for their field. A field that two such images show from far apart counts twice.
+    Images that show none of the 300 fields of BCCD here, nor a part of one, are matched with each
+    other; the first of them then stands for their field. A field that two such images show from far
+    apart counts twice.
 
     Returns
     -------
     DataFrame
-        With the columns split, name, label, field, known (whether the field is one of BCCD here) and r.
+        With the columns split, name, label, field, known (whether the field is one of BCCD here)
+        and r.
     """
     fields, others = Atlas(), Atlas()
     for row in table(DATA / "bccd" / "splits.csv"):
@@ -240,7 +246,9 @@ def check_kaggle(found: pd.DataFrame) -> tuple[Finding, pd.DataFrame]:
 
 def _side(split: str, side: pd.DataFrame, other: pd.DataFrame) -> dict[str, object]:
     """One side of the split in numbers; the labels of known fields show how far the matching errs."""
-    labels = {int(row["Image"]): row["Category"].lower() for row in table(DATA / "bccd" / "labels.csv")}
+    labels = {
+        int(row["Image"]): row["Category"].lower() for row in table(DATA / "bccd" / "labels.csv")
+    }
     known = side[side["known"]]
     right = known["field"].str.extract(r"(\d+)\.jpg")[0].astype(int).map(labels) == known["label"]
     return {
@@ -267,7 +275,10 @@ def main() -> None:
         "leaks",
         "Images that show the same on both sides of a split",
         pd.DataFrame(
-            [{"set": name, "images compared": f.n, "pairs": len(f.pairs)} for name, f in findings.items()]
+            [
+                {"set": name, "images compared": f.n, "pairs": len(f.pairs)}
+                for name, f in findings.items()
+            ]
         ),
         tables={"The published Kaggle split: where its images come from": sides},
         data=[DATA / name for name in ("pbc", "chula_wbc", "bccd", "kaggle_blood_cells")],

@@ -23,7 +23,19 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from detectors import DETECTORS, LOWEST, MASK_RCNN, NUCLEUS, STOCK, YOUSSEF, Way, median_ms, memory, run, way
+from detectors import (
+    DETECTORS,
+    LOWEST,
+    MASK_RCNN,
+    NUCLEUS,
+    STOCK,
+    YOUSSEF,
+    Way,
+    median_ms,
+    memory,
+    run,
+    way,
+)
 from fields import (
     BCCD_ALL,
     BCCD_BOXES,
@@ -110,7 +122,9 @@ class Findings:
             ms = {detector: median_ms(outcomes) for detector, outcomes in found.items()}
             line: dict[str, Any] = {"set": name, "fields": len(found[STOCK])}
             line |= {f"{detector}, ms": round(value, 1) for detector, value in ms.items()}
-            line |= {f"stock / {d}": round(ms[STOCK] / ms[d], 1) for d in (MASK_RCNN, NUCLEUS, YOUSSEF)}
+            line |= {
+                f"stock / {d}": round(ms[STOCK] / ms[d], 1) for d in (MASK_RCNN, NUCLEUS, YOUSSEF)
+            }
             lines.append(line)
         return pd.DataFrame(lines)
 
@@ -120,10 +134,14 @@ def sizes(one: Way, limit: int | None) -> pd.DataFrame:
     lines = []
     for name in (BCCD_MASKS, "chula"):
         fields = read(name, limit=min(limit or SIZED_FIELDS, SIZED_FIELDS))
-        across = float(np.median([(box.height + box.width) / 2 for f in fields for box in f.truths]))
+        across = float(
+            np.median([(box.height + box.width) / 2 for f in fields for box in f.truths])
+        )
         for size in SIZES:
             found = summary(run((f.scaled(size / across) for f in fields), one))
-            kept = {key: found[key] for key in ("images", "cells", "recall", "precision", "IoU mean")}
+            kept = {
+                key: found[key] for key in ("images", "cells", "recall", "precision", "IoU mean")
+            }
             lines.append({"set": name, "cell, px": size, "scale": size / across, **kept})
     return pd.DataFrame(lines).round(3)
 
@@ -135,14 +153,20 @@ def classification(ways: Sequence[Way], limit: int | None) -> pd.DataFrame:
     classifier = load_classifier(device="cpu")
     lines = []
     for name, title in CLASSED.items():
-        right: dict[str, list[bool]] = {boxes: [] for boxes in ("true", *(one.name for one in ways))}
+        right: dict[str, list[bool]] = {
+            boxes: [] for boxes in ("true", *(one.name for one in ways))
+        }
         total = 0
         for path, rows in islice(rows_of(name).items(), limit):
-            truths = [BBox(*(float(row[e]) for e in ("top", "left", "bottom", "right"))) for row in rows]
+            truths = [
+                BBox(*(float(row[e]) for e in ("top", "left", "bottom", "right"))) for row in rows
+            ]
             here = Labelled(path.name, read_image(path), truths)
             for key, cells in {"true": dict(enumerate(truths)), **found_boxes(here, ways)}.items():
                 guesses = classifier.classify(here.image, list(cells.values()))
-                right[key] += [p.cell_class == rows[i]["label"] for i, p in zip(cells, guesses, strict=True)]
+                right[key] += [
+                    p.cell_class == rows[i]["label"] for i, p in zip(cells, guesses, strict=True)
+                ]
             total += len(truths)
         for key, hits in right.items():
             lines.append(
@@ -271,9 +295,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="mask_rcnn", help="of Mask R-CNN: a name or a file")
     sheet = CACHE / "localization_worst.png"
-    parser.add_argument("--contact-sheet", type=Path, default=sheet, metavar="FILE.png", help="worst cells")
+    parser.add_argument(
+        "--contact-sheet", type=Path, default=sheet, metavar="FILE.png", help="worst cells"
+    )
     parser.add_argument("--set", nargs="+", choices=SETS, help="only these sets; writes no results")
-    parser.add_argument("--split", default="test", choices=("train", "val", "test"), help="writes no results")
+    parser.add_argument(
+        "--split", default="test", choices=("train", "val", "test"), help="writes no results"
+    )
     parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -309,7 +337,9 @@ def main() -> None:
         "localization",
         "Localization by every detector",
         findings.table(),
-        data=[DATA / name for name in ("bccd", "chula_wbc", "txl_pbc", "seg_wbc_dataset2", "pig_wbc")],
+        data=[
+            DATA / name for name in ("bccd", "chula_wbc", "txl_pbc", "seg_wbc_dataset2", "pig_wbc")
+        ],
         notes=notes(chosen.weights, ways[0]),
         tables=tables,
         folder=folder,

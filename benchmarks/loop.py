@@ -2,10 +2,11 @@
 
     python benchmarks/loop.py [--cells 100] [--seeds 3]
 
-A model trained on PBC and BCCD alone analyzes the train fields of Chula; the cells that `napari-wbc choose`
-names first are corrected as Chula's labels say, exported, and learnt beside a part of the old cells; old and
-new model are compared on test cells of Chula and of the old laboratories. Every step but the correcting is a
-command, and timed. benchmarks/loop_window.py does the same in the window.
+A model trained on PBC and BCCD alone analyzes the train fields of Chula; the cells that `napari-wbc
+choose` names first are corrected as Chula's labels say, exported, and learnt beside a part of the
+old cells; old and new model are compared on test cells of Chula and of the old laboratories. Every
+step but the correcting is a command, and timed. benchmarks/loop_window.py does the same in the
+window.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ def correct(project: Path, order: Path, truth: Truth, n: int) -> dict[str, int]:
     workspace = open_workspace(project)
     labels: dict[str, dict[str, str]] = {}
     for row in wanted.itertuples():
-        label = true_label(truth, Path(row.fov).name, BBox(row.top, row.left, row.bottom, row.right))
+        label = true_label(
+            truth, Path(row.fov).name, BBox(row.top, row.left, row.bottom, row.right)
+        )
         labels.setdefault(str(row.slide), {})[row.cell_id] = label
         counts[label] = counts.get(label, 0) + 1
         if sum(n for name, n in counts.items() if name != NOT_CLASSED) == n:
@@ -96,7 +99,9 @@ def correct(project: Path, order: Path, truth: Truth, n: int) -> dict[str, int]:
         session = Session()
         session.resume(load(slide, workspace))
         said = labels.get(slide.name, {})
-        cells = [session.table[key].annotated(Annotation(label, "truth")) for key, label in said.items()]
+        cells = [
+            session.table[key].annotated(Annotation(label, "truth")) for key, label in said.items()
+        ]
         session.commit(session.table.with_cells(cells), "label")
         session.close()
     workspace.close()
@@ -122,9 +127,19 @@ def main() -> None:
     project, order, labelled = LOOP / "chula.wbc", LOOP / "order.csv", LOOP / "set"
     seconds = {
         "analyze": command(
-            "analyze", *folders, "--weights", BASE, "--out", LOOP / "analysis", "--project", project, "-q"
+            "analyze",
+            *folders,
+            "--weights",
+            BASE,
+            "--out",
+            LOOP / "analysis",
+            "--project",
+            project,
+            "-q",
         ),
-        "choose": command("choose", project, "--n", 3 * arguments.cells, "--weights", BASE, "--out", order),
+        "choose": command(
+            "choose", project, "--n", 3 * arguments.cells, "--weights", BASE, "--out", order
+        ),
     }
     counts = correct(project, order, truth, arguments.cells)
     seconds["export"] = command("set", "export", project, "--out", labelled, "--split", "train")
@@ -144,7 +159,9 @@ def main() -> None:
             "--seed",
             seed,
         )
-        found, compare_s = compared(held_out, next(out.glob("*.safetensors")), LOOP / f"compared-{seed}")
+        found, compare_s = compared(
+            held_out, next(out.glob("*.safetensors")), LOOP / f"compared-{seed}"
+        )
         seconds |= {"fine-tune": took, "compare": compare_s} if not seed else {}
         rows += rows_of(found, seed)
     write(pd.DataFrame(rows), counts, seconds, arguments.cells)
@@ -177,7 +194,9 @@ def _percent(value: float) -> float:
     return round(100 * value, 1)
 
 
-def write(rows: pd.DataFrame, counts: dict[str, int], seconds: dict[str, float], cells: int) -> None:
+def write(
+    rows: pd.DataFrame, counts: dict[str, int], seconds: dict[str, float], cells: int
+) -> None:
     """The table, with what was corrected and how long each command took."""
     record(
         "loop",

@@ -2,8 +2,8 @@
 
     python benchmarks/loop_window.py [--cells 100] [--out FOLDER]
 
-As benchmarks/loop.py, with all train fields of Chula as one slide. A timer of 5 ms tells how long the window
-did not answer in each part. Writes pictures of the main moments. Needs a display.
+As benchmarks/loop.py, with all train fields of Chula as one slide. A timer of 5 ms tells how long
+the window did not answer in each part. Writes pictures of the main moments. Needs a display.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/classification.py noise
 
-Gaussian noise as published, N = I + alpha G, with G of unit deviation and I from 0 to 1. The cell's box is
-that of the clean image; everything after it runs on the spoilt one.
+Gaussian noise as published, N = I + alpha G, with G of unit deviation and I from 0 to 1. The cell's
+box is that of the clean image; everything after it runs on the spoilt one.
 """
 
 from __future__ import annotations
@@ -85,19 +85,31 @@ def main() -> None:
         for kind, (spoil, levels) in KINDS.items():
             for level in levels:
                 spoilt = (
-                    cv2.GaussianBlur(image, (0, 0), level * side) if "blur" in kind else spoil(image, level)
+                    cv2.GaussianBlur(image, (0, 0), level * side)
+                    if "blur" in kind
+                    else spoil(image, level)
                 )
                 factor = spoilt.shape[0] / image.shape[0]
-                moved = [BBox(*(factor * v for v in (b.top, b.left, b.bottom, b.right))) for b in boxes]
+                moved = [
+                    BBox(*(factor * v for v in (b.top, b.left, b.bottom, b.right))) for b in boxes
+                ]
                 crops, red = preset.cut(np.ascontiguousarray(spoilt), moved)
                 for cell, p in zip(here, classifier.predict(crops, red), strict=True):
-                    hits.setdefault((kind, level, cell.source), []).append(p.cell_class == cell.label)
+                    hits.setdefault((kind, level, cell.source), []).append(
+                        p.cell_class == cell.label
+                    )
     counts = {s: len(hits["clean", 0, s]) for s in EACH}
     rows = []
     for kind, (_, levels) in KINDS.items():
         for level in levels:
             shares = {s: 100 * np.mean(hits[kind, level, s]) for s in ("pbc", "chula", "bccd")}
-            rows.append({"kind": kind, "level": level, **{f"{s}, %": round(v, 1) for s, v in shares.items()}})
+            rows.append(
+                {
+                    "kind": kind,
+                    "level": level,
+                    **{f"{s}, %": round(v, 1) for s, v in shares.items()},
+                }
+            )
     record(
         "noise",
         f"Accuracy of {classifier.card.model_id} on spoilt test images",

@@ -18,5 +18,7 @@ def confusion_sheet(path: Path, found: Mapping[str, tuple[Metrics, Taxonomy]]) -
     figure, axes = panels(len(found))
     for axis, (title, (metrics, taxonomy)) in zip(axes, found.items(), strict=True):
         names = [taxonomy.shorts[name] for name in taxonomy.names]
-        draw_confusion(axis, metrics.confusion, names, title=f"{title}\naccuracy {metrics.accuracy:.3f}")
+        draw_confusion(
+            axis, metrics.confusion, names, title=f"{title}\naccuracy {metrics.accuracy:.3f}"
+        )
     return write_figure(path, figure)

@@ -32,7 +32,13 @@ SMALLEST = 200
 
 PBC_NAMES = {"ig": "immature granulocyte"}
 CHULA_NAMES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
-SEG_NAMES = {"1": "neutrophil", "2": "lymphocyte", "3": "monocyte", "4": "eosinophil", "5": "basophil"}
+SEG_NAMES = {
+    "1": "neutrophil",
+    "2": "lymphocyte",
+    "3": "monocyte",
+    "4": "eosinophil",
+    "5": "basophil",
+}
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -60,7 +66,12 @@ def pbc(cache: Path) -> Iterator[Row]:
     for split in ("train", "val", "test"):
         for name, file in unpacked(DATA / "pbc" / f"{split}.zip", cache, (".jpg",)):
             label = name.split("/")[0]
-            yield {"path": file, "label": PBC_NAMES.get(label, label), "split": split, "source": "pbc"}
+            yield {
+                "path": file,
+                "label": PBC_NAMES.get(label, label),
+                "split": split,
+                "source": "pbc",
+            }
 
 
 def chula(_cache: Path) -> Iterator[Row]:
@@ -111,8 +122,8 @@ def bccd(_cache: Path) -> Iterator[Row]:
 def voc_boxes(path: Path) -> list[tuple[float, float, float, float]]:
     """WBC boxes of BCCD's Pascal VOC files, (top, left, bottom, right); [] without a file.
 
-    Pascal VOC counts pixels from 1; these boxes agree better with masks and detections when they are
-    taken as they are.
+    Pascal VOC counts pixels from 1; these boxes agree better with masks and detections when they
+    are taken as they are.
     """
     return [box for kind, box in voc_objects(path) if kind == "WBC"]
 
@@ -133,7 +144,9 @@ def voc_objects(path: Path) -> list[tuple[str, tuple[float, float, float, float]
 def seg_wbc(cache: Path) -> Iterator[Row]:
     """seg_wbc_dataset2: another laboratory, never trained on, boxes from its masks."""
     root = DATA / "seg_wbc_dataset2"
-    labels = {int(row["image ID"]): SEG_NAMES[row["class"]] for row in table(root / "class_labels.csv")}
+    labels = {
+        int(row["image ID"]): SEG_NAMES[row["class"]] for row in table(root / "class_labels.csv")
+    }
     for _name, file in unpacked(root / "images_and_masks.zip", cache, (".bmp", ".png")):
         if file.suffix == ".bmp":
             mask = cv2.imread(str(file.with_suffix(".png")), cv2.IMREAD_GRAYSCALE) > 60
@@ -161,7 +174,11 @@ def bccd_fields(_cache: Path) -> Iterator[Row]:
         masks = bccd_masks(name)
         for mask in masks:
             ring = traced(np.pad(mask.astype(np.uint8), 1)) - 1
-            yield {**own, "label": "leukocyte", "outline": " ".join(f"{r:.2f},{c:.2f}" for r, c in ring)}
+            yield {
+                **own,
+                "label": "leukocyte",
+                "outline": " ".join(f"{r:.2f},{c:.2f}" for r, c in ring),
+            }
         if not masks:
             yield {**own, "label": ""}
 
@@ -177,7 +194,9 @@ def bccd_masks(name: str) -> list[npt.NDArray[np.bool_]]:
     return cell_masks(mask, (boxes[:, :2] + boxes[:, 2:]) / 2)
 
 
-def cell_masks(mask: npt.NDArray[np.bool_], centers: npt.NDArray[np.float64]) -> list[npt.NDArray[np.bool_]]:
+def cell_masks(
+    mask: npt.NDArray[np.bool_], centers: npt.NDArray[np.float64]
+) -> list[npt.NDArray[np.bool_]]:
     """Components of a mask, parted between the centres of shape (n, 2), (row, col), that lie in their boxes.
 
     What is smaller than 200 pixels is no cell.

@@ -2,9 +2,10 @@
 
     python benchmarks/classification.py published [--finished]
 
-Whole images are squeezed to squares, as published; located crops are cut around the cell that the colour
-detector finds. Turned, mirrored, sheared and zoomed; no colours are changed but in ``recipe``. The shipped
-weights have nothing to do with this table. Runs are kept in .cache/published and resumed.
+Whole images are squeezed to squares, as published; located crops are cut around the cell that the
+colour detector finds. Turned, mirrored, sheared and zoomed; no colours are changed but in
+``recipe``. The shipped weights have nothing to do with this table. Runs are kept in
+.cache/published and resumed.
 """
 
 from __future__ import annotations
@@ -55,7 +56,15 @@ BASE = Recipe(
     preset=PLAIN,
     augmentation=GEOMETRY,
 )
-LARGE = ("vgg16", "resnet50", "inception_v3", "mobilenet_v2", "densenet121", "xception", "res2net50")
+LARGE = (
+    "vgg16",
+    "resnet50",
+    "inception_v3",
+    "mobilenet_v2",
+    "densenet121",
+    "xception",
+    "res2net50",
+)
 """Cut short on a CPU: a third of the crops."""
 BY_ADAM = ("dclnn_max", "dclnn_average")
 """Trained by AdamW alone, as published by Adam: Muon takes long on their dense layer of 68,096 inputs."""
@@ -67,7 +76,9 @@ def images() -> Iterator[tuple[str, str, npt.NDArray[np.uint8]]]:
     """Split, class and pixels of each image; a tenth of train, by a stride, is for validation."""
     for split in ("train", "test"):
         with zipfile.ZipFile(DATA / "kaggle_blood_cells" / f"{split}.zip") as file:
-            names = sorted(n for n in file.namelist() if n.lower().endswith((".jpg", ".jpeg", ".png")))
+            names = sorted(
+                n for n in file.namelist() if n.lower().endswith((".jpg", ".jpeg", ".png"))
+            )
             for i, name in enumerate(names):
                 pixels = np.asarray(Image.open(io.BytesIO(file.read(name))).convert("RGB"))
                 own = "val" if split == "train" and i % 10 == 0 else split
@@ -148,7 +159,9 @@ def measured(name: str, view: str) -> tuple[Scores, dict[str, object]]:
         mine = replace(data, labels=index[data.labels])
         run(train_classifier(mine, taxonomy, plan(name, view), folder, device="cpu"))
     classifier = load_classifier(weights, device="cpu")
-    found = scores_of(classifier.network, test, replace(classifier.preset, sure=plan(name, view).preset.sure))
+    found = scores_of(
+        classifier.network, test, replace(classifier.preset, sure=plan(name, view).preset.sure)
+    )
     p = torch.softmax(torch.from_numpy(found / classifier.card.temperature), 1).numpy()
     p = mapped(p, classifier.card.classes, FOUR_CLASSES)
     return score(test.labels, p, FOUR_CLASSES.names), cost_of(name)
@@ -157,7 +170,9 @@ def measured(name: str, view: str) -> tuple[Scores, dict[str, object]]:
 def cost_of(name: str) -> dict[str, object]:
     """Parameters, size and time of a network of four classes at 72 pixels, on two threads."""
     torch.set_num_threads(2)
-    network = build_network(name, len(FOUR_CLASSES.names)).eval().to(memory_format=torch.channels_last)
+    network = (
+        build_network(name, len(FOUR_CLASSES.names)).eval().to(memory_format=torch.channels_last)
+    )
     n = sum(p.numel() for p in network.parameters())
     cost: dict[str, object] = {"parameters": n, "MB": round(4e-6 * n, 2)}
     with torch.inference_mode():

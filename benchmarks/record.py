@@ -64,13 +64,19 @@ def record(
     content = {
         "title": title,
         "table": _records(table),
-        **({"tables": {heading: _records(further) for heading, further in tables.items()}} if tables else {}),
+        **(
+            {"tables": {heading: _records(further) for heading, further in tables.items()}}
+            if tables
+            else {}
+        ),
         "leaks": list(leaks),
         "notes": list(notes),
         **about,
         **(extra or {}),
     }
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+    (folder / f"{name}.json").write_text(
+        json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8"
+    )
 
 
 def folder_sha256(folder: Path) -> str:

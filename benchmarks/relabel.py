@@ -2,9 +2,9 @@
 
     python benchmarks/relabel.py [--cells 1000]
 
-Relabelling is the commit of the new label with session, layer and counts table following; the repaint
-of the window comes after it and is shown beside that of an unchanged window, since on a machine
-without a graphics card OpenGL runs in software. Needs a display.
+Relabelling is the commit of the new label with session, layer and counts table following; the
+repaint of the window comes after it and is shown beside that of an unchanged window, since on a
+machine without a graphics card OpenGL runs in software. Needs a display.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/repeats.py
 
-Two cells of one slide and class are one where the finer structure of the middle of either is found in the
-other, brightness and contrast apart. A score on a test split rests on as many cells as this table says, not
-on as many images.
+Two cells of one slide and class are one where the finer structure of the middle of either is found
+in the other, brightness and contrast apart. A score on a test split rests on as many cells as this
+table says, not on as many images.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def cells_of(name: str) -> pd.DataFrame:
     slides = [cell.path.stem.rpartition("_")[0] for cell in read_training_set(manifest)]
     data = crops_of(name, Preset())
     seen = [_structure(crop) for crop in data.crops]
-    table = pd.DataFrame({"split": data.splits, "class": np.array(EIGHT_CLASSES.names)[data.labels]})
+    table = pd.DataFrame(
+        {"split": data.splits, "class": np.array(EIGHT_CLASSES.names)[data.labels]}
+    )
     table["slide"], table["cell"] = slides, np.arange(len(table))
     for _, some in table.groupby(["slide", "class", "split"]):
         rows = some.index.to_numpy()
@@ -73,7 +75,9 @@ def told(name: str, folder: Path = RESULTS) -> str:
     """A sentence on the test split of a set, from the table."""
     rows = pd.DataFrame(json.loads((folder / "repeats.json").read_text(encoding="utf-8"))["table"])
     rows = rows[(rows["set"] == name) & (rows["split"] == "test")]
-    by_class = ", ".join(f"{n} {c}" for c, n in zip(rows["class"], rows["different cells"], strict=True))
+    by_class = ", ".join(
+        f"{n} {c}" for c, n in zip(rows["class"], rows["different cells"], strict=True)
+    )
     images, cells = rows["images"].sum(), rows["different cells"].sum()
     return (
         f"{name}: the {images} test images show about {cells} different cells ({by_class}); a class's recall "

@@ -2,9 +2,10 @@
 
     python benchmarks/review.py [--cells 10000] [--fields 100]
 
-A slide of synthetic fields with cells at random places, which a project file keeps. Measured is what a
-person waits for: from a key, a turn of the wheel or a mouse button until canvas and gallery are painted.
-Needs a display; without a graphics card OpenGL runs in software, which is part of what is measured.
+A slide of synthetic fields with cells at random places, which a project file keeps. Measured is
+what a person waits for: from a key, a turn of the wheel or a mouse button until canvas and gallery
+are painted. Needs a display; without a graphics card OpenGL runs in software, which is part of what
+is measured.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def many_cells(slide: Slide, n: int, rng: np.random.Generator) -> list[Cell]:
         field = slide.fields[i * len(slide.fields) // n]
         outline = Outline.from_array(circle * rng.uniform(20, 40) + rng.uniform(45, (435, 595)))
         chances = rng.dirichlet(np.full(len(names), 0.3))
-        said = Prediction(names, tuple(chances / chances.sum()), 0.3, "benchmark", rng.uniform(0, 1.2))
+        said = Prediction(
+            names, tuple(chances / chances.sum()), 0.3, "benchmark", rng.uniform(0, 1.2)
+        )
         cells.append(Cell.new(field.fov_id, Detection(outline.bbox, outline, 0.9)).predicted(said))
     return cells
 
@@ -79,7 +82,10 @@ def make_project(slide: Slide, cells: list[Cell]) -> tuple[Path, Times]:
     workspace, session = create_workspace(path, EIGHT_CLASSES), Session()
     session.open(slide, workspace)
     times = []
-    for fresh in [cells, *([cell.annotated(Annotation("monocyte", "me"))] for cell in cells[:COMMITS])]:
+    for fresh in [
+        cells,
+        *([cell.annotated(Annotation("monocyte", "me"))] for cell in cells[:COMMITS]),
+    ]:
         start = clocks()
         session.commit(session.table.with_cells(fresh), "label")
         assert session.flush()
@@ -137,7 +143,9 @@ class Screen:
     def _on_loaded(self, _loaded: object) -> None:
         self.canvas_painted = False  # it showed the field before
 
-    def time(self, act: Callable[[], object], *, canvas: bool = True, complete: bool = False) -> Clocks:
+    def time(
+        self, act: Callable[[], object], *, canvas: bool = True, complete: bool = False
+    ) -> Clocks:
         """How long it takes until something is done and shown.
 
         Parameters
@@ -237,7 +245,11 @@ def time_box(screen: Screen) -> tuple[int, Times, Times, Clocks]:
     tuple
         The key.
     """
-    gallery, view, bar = screen.gallery, screen.gallery.viewport(), screen.gallery.verticalScrollBar()
+    gallery, view, bar = (
+        screen.gallery,
+        screen.gallery.viewport(),
+        screen.gallery.verticalScrollBar(),
+    )
     gallery.zoom(-9)
     group = max(range(len(gallery.groups)), key=lambda i: len(gallery.groups[i].cell_ids))
     grid = gallery._grid
@@ -251,7 +263,8 @@ def time_box(screen: Screen) -> tuple[int, Times, Times, Clocks]:
     moves = []
     right = min(view.width() - 2, grid.columns * (grid.tile + grid.gap) + 3)
     for y in np.linspace(area.top + 60, end, 20).astype(int).tolist():
-        # The wheel is turned meanwhile, and the mouse stays off the edge where it scrolls by itself.
+        # The wheel is turned meanwhile, and the mouse stays off the edge where it scrolls by
+        # itself.
         bar.setValue(max(bar.value(), y - view.height() + 40))
         to = QPoint(right, y - bar.value())
         moves.append(screen.time(lambda to=to: QTest.mouseMove(view, to), canvas=False))
@@ -266,11 +279,15 @@ def time_box(screen: Screen) -> tuple[int, Times, Times, Clocks]:
     return boxed, moves, [release], pressed
 
 
-def row(what: str, times: Times, median: float | None = None, p99: float | None = None) -> dict[str, Any]:
+def row(
+    what: str, times: Times, median: float | None = None, p99: float | None = None
+) -> dict[str, Any]:
     """One line of the table; targets in milliseconds."""
     wall, thread, process = np.array(times).T
     found = float(np.median(wall)), float(np.percentile(wall, 99))
-    met = all(goal is None or value < goal for value, goal in zip(found, (median, p99), strict=True))
+    met = all(
+        goal is None or value < goal for value, goal in zip(found, (median, p99), strict=True)
+    )
     goals = [f"{name} < {goal:g}" for name, goal in (("median", median), ("99th", p99)) if goal]
     return {
         "what": what,
@@ -323,7 +340,10 @@ def main() -> None:
             row("one label on the disk", commits[1:]),
         ]
     )
-    load = ", ".join(f"{value:.1f}" for value in before), ", ".join(f"{v:.1f}" for v in os.getloadavg())
+    load = (
+        ", ".join(f"{value:.1f}" for value in before),
+        ", ".join(f"{v:.1f}" for v in os.getloadavg()),
+    )
     record(
         "review",
         f"Reviewing {arguments.cells:,} cells in {arguments.fields} fields",
@@ -332,7 +352,11 @@ def main() -> None:
             f"Project file: {size:.1f} MB.",
             "What the machine takes to paint when nothing changed is part of each time to the screen.",
             "Window of 1,500 x 1,000 pixels; OpenGL "
-            + ("in software." if os.environ.get("LIBGL_ALWAYS_SOFTWARE") else "as the machine has it."),
+            + (
+                "in software."
+                if os.environ.get("LIBGL_ALWAYS_SOFTWARE")
+                else "as the machine has it."
+            ),
             f"Load of the machine (1, 5, 15 minutes) before: {load[0]}; after: {load[1]}.",
         ),
     )

@@ -2,9 +2,9 @@
 
     python benchmarks/review_session.py [--slide FOLDER] [--fields 190] [--out FOLDER]
 
-Keys and mouse buttons are real events of the window. Prints PASS or FAIL for what has to be true and
-writes pictures of the main moments, to be looked at. By default the slide is made of fields of BCCD, from
-the folder of NAPARI_WBC_DATA. Needs a display.
+Keys and mouse buttons are real events of the window. Prints PASS or FAIL for what has to be true
+and writes pictures of the main moments, to be looked at. By default the slide is made of fields of
+BCCD, from the folder of NAPARI_WBC_DATA. Needs a display.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class Person:
         start = time.perf_counter()
         self.click(self.bench.analysis.run)
         seconds = time.perf_counter() - start
-        self.check(f"{len(self.session.table)} cells found in {seconds:.0f} s", bool(self.session.table))
+        self.check(
+            f"{len(self.session.table)} cells found in {seconds:.0f} s", bool(self.session.table)
+        )
         self.check("the gallery came up", self.bench.gallery_panel is not None)
         self.shoot("2-analyzed")
 
@@ -146,7 +148,9 @@ class Person:
                     current = self.queue.current
             label = self.session.table[current].label
             if label == UNIDENTIFIED or answers % 5 == 3:
-                label = names[(answers + names.index(label) + 1 if label in names else answers) % len(names)]
+                label = names[
+                    (answers + names.index(label) + 1 if label in names else answers) % len(names)
+                ]
                 self.press(keys[label])
             else:
                 self.press(Qt.Key.Key_Return)
@@ -156,7 +160,9 @@ class Person:
             if answers in (1, REVIEWED // 2):
                 self.shoot(f"4-reviewed-{answers}")
         seconds = (time.perf_counter() - start) / max(1, answers)
-        self.check(f"{answers} answers by key, {seconds:.2f} s each", (answers, wrong), (REVIEWED, 0))
+        self.check(
+            f"{answers} answers by key, {seconds:.2f} s each", (answers, wrong), (REVIEWED, 0)
+        )
         self.check("each answer is one step", len(self.session._past) - before, REVIEWED)
         self.shoot("5-after-review")
 
@@ -288,7 +294,9 @@ class Person:
         assert self.session.field is not None
         image = self.bench.view.image_layer
         assert image is not None
-        boxes = [cell.detection.bbox for cell in self.session.table.of_field(self.session.field.fov_id)]
+        boxes = [
+            cell.detection.bbox for cell in self.session.table.of_field(self.session.field.fov_id)
+        ]
         height, width = image.data.shape[:2]
         row, col = next(
             (row, col)

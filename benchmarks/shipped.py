@@ -45,7 +45,9 @@ def main(weights: str = "cdnn") -> None:
     found: dict[str, Evaluation] = {}
     for title, (name, taxonomy) in SETS.items():
         manifest = write_manifest(CACHE / f"{name}.csv", (name,), CACHE)
-        found[title] = run(evaluate_steps([manifest], weights=weights, taxonomy=taxonomy, device="cpu"))
+        found[title] = run(
+            evaluate_steps([manifest], weights=weights, taxonomy=taxonomy, device="cpu")
+        )
     measured = {title: next(iter(e.scores.values())) for title, e in found.items()}
     rows = [
         {"set": title, **_row(measured[title]), **_identified(e, classifier.threshold)}
@@ -56,7 +58,9 @@ def main(weights: str = "cdnn") -> None:
     if curves.is_file():
         (RESULTS / "classification").mkdir(exist_ok=True)
         shutil.copy(curves, RESULTS / "classification" / "curves.png")
-    confusion_sheet(RESULTS / "classification.png", {t: (m, found[t].taxonomy) for t, m in measured.items()})
+    confusion_sheet(
+        RESULTS / "classification.png", {t: (m, found[t].taxonomy) for t, m in measured.items()}
+    )
     for title, (name, taxonomy) in SETS.items():
         if taxonomy is None:
             e = found[title]
@@ -99,7 +103,10 @@ def _row(m: Scores) -> dict[str, object]:
     }
     return {
         "cells": m.n,
-        **{k: round(v * (1 if "error" in k else 100), 3 if "error" in k else 1) for k, v in shares.items()},
+        **{
+            k: round(v * (1 if "error" in k else 100), 3 if "error" in k else 1)
+            for k, v in shares.items()
+        },
     }
 
 
@@ -181,7 +188,11 @@ def _unlike(classifier: Classifier) -> pd.DataFrame:
     others = {kind: unlike_crops(kind, "test", preset) for kind in KINDS}
     others |= {f"blurred {source}": blurred(data) for source, data in own.items()}
     rows = [
-        {"cells": "test cells of PBC, Chula and BCCD", "n": len(inside), "called unlike %": _share(inside)}
+        {
+            "cells": "test cells of PBC, Chula and BCCD",
+            "n": len(inside),
+            "called unlike %": _share(inside),
+        }
     ]
     for kind, data in others.items():
         outside = _unlikeness(classifier, data)

@@ -2,8 +2,8 @@
 
     python benchmarks/throughput.py [--weights FILE] [--threads 2] [--repeats 7]
 
-Every repeat runs all ways one after another, so that what else the machine does hits all alike; ratios are
-taken within a repeat. CPU, and a GPU where there is one.
+Every repeat runs all ways one after another, so that what else the machine does hits all alike;
+ratios are taken within a repeat. CPU, and a GPU where there is one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ def mosaic(name: str, n: int) -> tuple[Image, list[BBox]]:
     while len(boxes) < n:
         field = fields[len(images) % len(fields)]
         down, right = (len(images) // columns) * height, (len(images) % columns) * width
-        boxes += [BBox(b.top + down, b.left + right, b.bottom + down, b.right + right) for b in field.truths]
+        boxes += [
+            BBox(b.top + down, b.left + right, b.bottom + down, b.right + right)
+            for b in field.truths
+        ]
         below, beside = np.subtract((height, width), field.image.shape[:2])
         images.append(cv2.copyMakeBorder(field.image, 0, below, 0, beside, cv2.BORDER_REPLICATE))
     images += [np.zeros_like(images[0])] * (-len(images) % columns)
@@ -63,7 +66,8 @@ def mosaic(name: str, n: int) -> tuple[Image, list[BBox]]:
 def drawn(n: int) -> tuple[Image, list[BBox]]:
     """One synthetic field with ``n`` boxes on its leukocytes, each a little off.
 
-    Boxes anywhere show no cell, of which the network is not sure: it would look at nearly all of them again.
+    Boxes anywhere show no cell, of which the network is not sure: it would look at nearly all of
+    them again.
     """
     smear = synthetic_smear(0, shape=(1200, 1600), n_leukocytes=20)
     rng = np.random.default_rng(0)
@@ -72,7 +76,9 @@ def drawn(n: int) -> tuple[Image, list[BBox]]:
         box = smear.cells[i % len(smear.cells)].bbox
         down, across = box.height * off[:2], box.width * off[2:]
         boxes.append(
-            BBox(box.top + down[0], box.left + across[0], box.bottom + down[1], box.right + across[1])
+            BBox(
+                box.top + down[0], box.left + across[0], box.bottom + down[1], box.right + across[1]
+            )
         )
     return smear.image, boxes
 
@@ -91,11 +97,16 @@ def resnet50(device: str, size: int, n: int, batch: int) -> Callable[[], object]
     import torch
     from torchvision.models import resnet50 as build
 
-    network = build(weights=None, num_classes=8).eval().to(device).to(memory_format=torch.channels_last)
+    network = (
+        build(weights=None, num_classes=8).eval().to(device).to(memory_format=torch.channels_last)
+    )
     x = torch.rand(n, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
 
     def run() -> None:
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
+        with (
+            torch.inference_mode(),
+            torch.autocast(device, torch.bfloat16, enabled=device != "cpu"),
+        ):
             torch.cat([network(x[i : i + batch]) for i in range(0, n, batch)]).tolist()
 
     return run
@@ -109,11 +120,16 @@ def ways(classifier: Classifier, fields: Mapping[str, tuple[Image, list[BBox]]])
         Way(device, "", RESNET_ONE, few, resnet50(device, 224, few, 1)),
     ]
     size = classifier.preset.size
-    for name, n, step in ((f"{size} px, network only, batched", many, batch), (f"{size} px, one", few, 1)):
+    for name, n, step in (
+        (f"{size} px, network only, batched", many, batch),
+        (f"{size} px, one", few, 1),
+    ):
         found.append(Way(device, "", f"ResNet50, {name}", n, resnet50(device, size, n, step)))
     for name, (image, boxes) in fields.items():
 
-        def ours(batch: int | None, image: Image = image, boxes: list[BBox] = boxes) -> Callable[[], object]:
+        def ours(
+            batch: int | None, image: Image = image, boxes: list[BBox] = boxes
+        ) -> Callable[[], object]:
             return lambda: classifier.classify(image, boxes, batch_size=batch)
 
         def plain(image: Image = image, boxes: list[BBox] = boxes[:100]) -> object:

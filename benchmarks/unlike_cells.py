@@ -27,7 +27,9 @@ def _voc(kind: str, split: str) -> Iterator[tuple[Path, Boxes]]:
         if row["split"] == split:
             found = voc_objects(root / "Annotations" / f"{Path(row['image']).stem}.xml")
             boxes = [
-                BBox(*box) for name, box in found if name == kind and box[2] > box[0] and box[3] > box[1]
+                BBox(*box)
+                for name, box in found
+                if name == kind and box[2] > box[0] and box[3] > box[1]
             ]
             yield root / "JPEGImages" / row["image"], boxes
 
@@ -46,10 +48,15 @@ def clumps(split: str) -> Iterator[tuple[Path, Boxes]]:
         for i, a in enumerate(boxes):
             for b in boxes[:i]:
                 both = BBox(
-                    min(a.top, b.top), min(a.left, b.left), max(a.bottom, b.bottom), max(a.right, b.right)
+                    min(a.top, b.top),
+                    min(a.left, b.left),
+                    max(a.bottom, b.bottom),
+                    max(a.right, b.right),
                 )
                 close = (
-                    both.height < 1.7 * a.height and both.width < 1.7 * a.width and both.area > 1.3 * a.area
+                    both.height < 1.7 * a.height
+                    and both.width < 1.7 * a.width
+                    and both.area > 1.3 * a.area
                 )
                 if close and not any(_touch(both, w) for w in whites[path]):
                     pairs.append(both)
@@ -73,7 +80,9 @@ def debris(split: str) -> Iterator[tuple[Path, Boxes]]:
         for line in lines:
             x, y, w, h = (float(v) for v in line.split()[1:5])
             whites.append(BBox((y - h) * 600, (x - w) * 960, (y + h) * 600, (x + w) * 960))
-        squares = [BBox(t, left, t + 95, left + 95) for t, left in rng.uniform((0, 0), (505, 865), (8, 2))]
+        squares = [
+            BBox(t, left, t + 95, left + 95) for t, left in rng.uniform((0, 0), (505, 865), (8, 2))
+        ]
         yield path, [s for s in squares if not any(_touch(s, w) for w in whites)][:2]
 
 
@@ -86,7 +95,12 @@ def pigs(_split: str) -> Iterator[tuple[Path, Boxes]]:
         for line in (root / "labels" / path.name).with_suffix(".txt").read_text().splitlines():
             x, y, w, h = (float(v) for v in line.split()[1:5])
             boxes.append(
-                BBox((y - h / 2) * height, (x - w / 2) * width, (y + h / 2) * height, (x + w / 2) * width)
+                BBox(
+                    (y - h / 2) * height,
+                    (x - w / 2) * width,
+                    (y + h / 2) * height,
+                    (x + w / 2) * width,
+                )
             )
         yield path, boxes
 
@@ -127,4 +141,6 @@ def unlike_crops(kind: str, split: str, preset: Preset, room: float = 1.0) -> Cr
 def blurred(data: CropSet, sigma: float = 4.0) -> CropSet:
     """Crops out of focus: blurred so that nothing of a nucleus' texture is left."""
     crops = np.stack([cv2.GaussianBlur(crop, (0, 0), sigma) for crop in data.crops])
-    return CropSet(crops, data.red, data.labels, data.sources, data.splits, f"{data.sha256} blurred {sigma}")
+    return CropSet(
+        crops, data.red, data.labels, data.sources, data.splits, f"{data.sha256} blurred {sigma}"
+    )

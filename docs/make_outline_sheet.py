@@ -2,8 +2,8 @@
 
     python docs/make_outline_sheet.py [--data MANIFEST.csv] [--out FILE.png]
 
-Without ``--data`` the cells are those of a synthetic smear, whose true outlines are drawn too. A sheet
-of real cells is to be looked at, and is not for the repository.
+Without ``--data`` the cells are those of a synthetic smear, whose true outlines are drawn too. A
+sheet of real cells is to be looked at, and is not for the repository.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ def synthetic_cells() -> Iterator[Shown]:
 
 
 def real_cells(manifest: Path) -> Iterator[Shown]:
-    cells = [cell for cell in read_training_set(manifest) if cell.box is not None and cell.split == "train"]
+    cells = [
+        cell
+        for cell in read_training_set(manifest)
+        if cell.box is not None and cell.split == "train"
+    ]
     for i in np.random.default_rng(0).permutation(len(cells)):
         cell = cells[i]
         image = read_image(cell.path)
@@ -66,7 +70,9 @@ def draw(axis: plt.Axes, cell: Shown) -> None:
     if cell.true is not None:
         rings.append((cell.true.array(), "red"))
         ours, truth = Polygon(cell.drawn.vertices), Polygon(cell.true.vertices)
-        axis.set_title(f"IoU {ours.intersection(truth).area / ours.union(truth).area:.2f}", fontsize=9)
+        axis.set_title(
+            f"IoU {ours.intersection(truth).area / ours.union(truth).area:.2f}", fontsize=9
+        )
     for ring, color in rings:
         axis.fill(*(ring - 0.5).T[::-1], fill=False, color=color, linewidth=1.2)
 
@@ -74,7 +80,9 @@ def draw(axis: plt.Axes, cell: Shown) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="manifest of a detector's training set")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images" / "outlines.png")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "images" / "outlines.png"
+    )
     arguments = parser.parse_args()
     cells = real_cells(arguments.data) if arguments.data else synthetic_cells()
     figure, axes = plt.subplots(ROWS, COLS, figsize=(12, 8.4), layout="constrained")

@@ -2,8 +2,8 @@
 
     python docs/make_screenshots.py [--slide FOLDER] [--out FOLDER]
 
-Needs a display. ``--slide`` takes a folder of fields instead, to look at real ones; such pictures are
-not for the repository.
+Needs a display. ``--slide`` takes a folder of fields instead, to look at real ones; such pictures
+are not for the repository.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def write_manifest(folder: Path) -> Path:
         for number, cell in enumerate(field.cells, start=1):
             rows, cols = np.nonzero(field.cell_mask == number)
             edges = rows.min(), cols.min(), rows.max() + 1, cols.max() + 1
-            lines.append(f"{i}.png,{cell.cell_class},test,another-smear,{','.join(map(str, edges))}")
+            lines.append(
+                f"{i}.png,{cell.cell_class},test,another-smear,{','.join(map(str, edges))}"
+            )
     path = folder / "cells.csv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -23,19 +23,37 @@ OLDEST = (3, 11)
 NAMES = ("python3.13", "python3.12", "python3.11")
 EXTRAS = "dev,docs"
 UNFINISHED = "unfinished\n"
-# A virtual X server, software OpenGL, what Qt's xcb plugin links to, and a window manager with hands.
+# A virtual X server, software OpenGL, what Qt's xcb plugin links to, and a window manager with
+# hands.
 DISPLAY_PACKAGES = (
     *("openbox", "xdotool"),
-    *("xvfb", "xauth", "libegl1", "libgl1", "libglx-mesa0", "libgl1-mesa-dri", "libxkbcommon-x11-0"),
+    *(
+        "xvfb",
+        "xauth",
+        "libegl1",
+        "libgl1",
+        "libglx-mesa0",
+        "libgl1-mesa-dri",
+        "libxkbcommon-x11-0",
+    ),
     *("libxcb-cursor0", "libxcb-icccm4", "libxcb-keysyms1", "libxcb-image0", "libxcb-render-util0"),
-    *("libxcb-shape0", "libxcb-randr0", "libxcb-xinerama0", "libdbus-1-3", "libfontconfig1", "libglib2.0-0"),
+    *(
+        "libxcb-shape0",
+        "libxcb-randr0",
+        "libxcb-xinerama0",
+        "libdbus-1-3",
+        "libfontconfig1",
+        "libglib2.0-0",
+    ),
 )
 
 
 def main() -> None:
     """Set up what was asked for, or exit with one line that says what to do."""
     parser = argparse.ArgumentParser(description="Make the development environment .venv.")
-    parser.add_argument("--display", action="store_true", help="also see to a virtual display on Linux")
+    parser.add_argument(
+        "--display", action="store_true", help="also see to a virtual display on Linux"
+    )
     if parser.parse_args().display and needs_virtual_display(sys.platform, os.environ):
         ensure_display()
     ensure_environment(ROOT)
@@ -51,7 +69,9 @@ def ensure_environment(root: Path) -> None:
     if needed == "nothing":
         return
     if needed == "make":
-        python = choose_python(getattr(sys, "_base_executable", sys.executable), sys.version_info[:2])
+        python = choose_python(
+            getattr(sys, "_base_executable", sys.executable), sys.version_info[:2]
+        )
         ensure_venv_module(python)
         remove(venv)
     try:
@@ -67,7 +87,9 @@ def ensure_environment(root: Path) -> None:
         if needed == "make":
             remove(venv)
         if isinstance(error, subprocess.CalledProcessError):
-            raise SystemExit("setup: the environment could not be made; the lines above say why") from None
+            raise SystemExit(
+                "setup: the environment could not be made; the lines above say why"
+            ) from None
         raise
 
 
@@ -117,13 +139,17 @@ def choose_python(
     """Choose the running Python where it is new enough, else the newest one on the path."""
     if version >= OLDEST:
         return running
-    runs = runs or (lambda path: succeeds([path, "-c", ""], quiet=True))  # a version manager's shim may not
+    runs = runs or (
+        lambda path: succeeds([path, "-c", ""], quiet=True)
+    )  # a version manager's shim may not
     for name in NAMES:
         path = locate(name)
         if path and runs(path):
             return path
     have, want = (".".join(map(str, v)) for v in (version, OLDEST))
-    raise SystemExit(f"setup: Python {want} or newer is needed and this is {have}; install python{want}")
+    raise SystemExit(
+        f"setup: Python {want} or newer is needed and this is {have}; install python{want}"
+    )
 
 
 def ensure_venv_module(python: str) -> None:
@@ -132,10 +158,14 @@ def ensure_venv_module(python: str) -> None:
     if succeeds(check, quiet=True):
         return
     asked = "import sys; print('python%d.%d-venv' % sys.version_info[:2])"
-    package = subprocess.run([python, "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
+    package = subprocess.run(
+        [python, "-c", asked], check=True, capture_output=True, text=True
+    ).stdout.strip()
     apt_install([package], "Python's venv module is missing")
     if not succeeds(check, quiet=True):
-        raise SystemExit(f"setup: {python} still has no venv module although {package} is installed")
+        raise SystemExit(
+            f"setup: {python} still has no venv module although {package} is installed"
+        )
 
 
 def venv_program(root: Path, name: str) -> Path:
@@ -157,13 +187,20 @@ def remove(venv: Path) -> None:
 
 def needs_virtual_display(platform: str, environ: os._Environ[str] | dict[str, str]) -> bool:
     """Only Linux without a display needs one; desktops bring theirs."""
-    return platform.startswith("linux") and not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+    return platform.startswith("linux") and not (
+        environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
+    )
 
 
 def ensure_display() -> None:
     """Install the packages of a virtual display where they are missing."""
     if shutil.which("dpkg-query"):
-        listing = ["dpkg-query", "--show", "--showformat", "${db:Status-Status}|${Package}|${Provides}\n"]
+        listing = [
+            "dpkg-query",
+            "--show",
+            "--showformat",
+            "${db:Status-Status}|${Package}|${Provides}\n",
+        ]
         listed = subprocess.run(listing, check=True, capture_output=True, text=True).stdout
         missing = missing_packages(DISPLAY_PACKAGES, listed)
         if missing:
@@ -200,7 +237,14 @@ def apt_install(packages: list[str], why: str) -> None:
     else:
         raise SystemExit(advice)
     say(f"{why}; installing {' '.join(packages)}")
-    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-oDPkg::Lock::Timeout=120"]
+    apt = [
+        *prefix,
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "-qq",
+        "-oDPkg::Lock::Timeout=120",
+    ]
     succeeds([*apt, "update"])  # a stale list may still do
     if not succeeds([*apt, "install", "-y", "--no-install-recommends", *packages]):
         raise SystemExit(advice)

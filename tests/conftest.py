@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = ROOT / (os.environ.get("NAPARI_WBC_DATA") or "../shared/data")
 
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks on busy cores are quickest on one thread
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # small networks on busy cores are quickest on one thread
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,7 +29,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if not headless or not shutil.which("Xvfb"):
         return
     reader, writer = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1600x1200x24", "-nolisten", "tcp"]
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(writer),
+        "-screen",
+        "0",
+        "1600x1200x24",
+        "-nolisten",
+        "tcp",
+    ]
     server = subprocess.Popen(
         command, pass_fds=[writer], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -44,7 +55,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs the real images where they are absent, and say so."""
     if REAL_DATA.is_dir():
         return
-    skip = pytest.mark.skip(reason=f"needs the real images, and NAPARI_WBC_DATA names no folder: {REAL_DATA}")
+    skip = pytest.mark.skip(
+        reason=f"needs the real images, and NAPARI_WBC_DATA names no folder: {REAL_DATA}"
+    )
     for item in items:
         if item.get_closest_marker("real"):
             item.add_marker(skip)

@@ -15,9 +15,9 @@ import napari_wbc
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "src/napari_wbc"
-CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
-    "contracts"
-]
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+    "importlinter"
+]["contracts"]
 NAMES = {contract["id"]: contract["name"] for contract in CONTRACTS}
 SCREEN = {"widgets", "layers", "contrib"}
 
@@ -74,7 +74,9 @@ def checkout(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copy(ROOT / "pyproject.toml", folder)
     shutil.copytree(
-        ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "data", "*.egg-info")
+        ROOT / "src",
+        folder / "src",
+        ignore=shutil.ignore_patterns("__pycache__", "data", "*.egg-info"),
     )
     return folder
 
@@ -106,11 +108,12 @@ def test_every_contract_has_a_violation_here():
 
 
 def test_every_room_is_under_the_contracts():
-    rooms = {path.stem for path in (ROOT / PACKAGE).iterdir() if (path / "__init__.py").is_file()} | {
-        "errors"
-    }
+    rooms = {
+        path.stem for path in (ROOT / PACKAGE).iterdir() if (path / "__init__.py").is_file()
+    } | {"errors"}
     sources = {
-        c["id"]: {s.removeprefix("napari_wbc.") for s in c.get("source_modules", ())} for c in CONTRACTS
+        c["id"]: {s.removeprefix("napari_wbc.") for s in c.get("source_modules", ())}
+        for c in CONTRACTS
     }
     assert sources["core-headless"] == rooms - SCREEN
     assert sources["screen-no-torch"] == SCREEN | {"session", "cli"}

@@ -36,7 +36,9 @@ def test_real_fields_from_images_to_files(real_data, truth, tmp_path):
         pass
     cells = pd.read_csv(tmp_path / "out" / "cells.csv")
     right = [truth[name] in set(cells.loc[cells["fov"] == name, "prediction"]) for name in names]
-    assert sum(right) >= 0.75 * len(names)  # labels are noisy; benchmarks/classification.py has the figures
+    assert sum(right) >= 0.75 * len(
+        names
+    )  # labels are noisy; benchmarks/classification.py has the figures
     identified = cells[cells["label"] != "unidentified"]
     assert (identified["label"] == identified["prediction"]).all()
     assert len(list((tmp_path / "out" / "overlays").glob("*.png"))) == len(names)

@@ -80,13 +80,18 @@ def test_a_failed_set_up_leaves_no_environment(tmp_path, monkeypatch):
 )
 def test_choice_of_python(version, there, broken, chosen):
     found = setup_env.choose_python(
-        "running", version, lambda name: name if name in there else None, lambda path: path not in broken
+        "running",
+        version,
+        lambda name: name if name in there else None,
+        lambda path: path not in broken,
     )
     assert found == chosen
 
 
 def test_no_python_is_new_enough():
-    with pytest.raises(SystemExit, match=r"^setup: Python 3\.11 or newer .* this is 3\.9; .*python3\.11$"):
+    with pytest.raises(
+        SystemExit, match=r"^setup: Python 3\.11 or newer .* this is 3\.9; .*python3\.11$"
+    ):
         setup_env.choose_python("running", (3, 9), lambda _: None)
 
 

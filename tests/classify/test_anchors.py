@@ -73,9 +73,14 @@ entries = st.floats(-0.25, 0.25)
 def test_any_stain_is_brought_back_to_that_of_the_reference_film(mix, depth):
     matrix = depth * (np.eye(3) + np.array(mix).reshape(3, 3) * np.array([0.5, 0.5, 0.8])[:, None])
     density = stained(film(), matrix)
-    red, nucleus = red_by(matrix).mT, torch.tensor([NUCLEUS]) @ torch.tensor(matrix.T, dtype=torch.float32)
+    red, nucleus = (
+        red_by(matrix).mT,
+        torch.tensor([NUCLEUS]) @ torch.tensor(matrix.T, dtype=torch.float32),
+    )
     lie_apart = torch.linalg.cross(red, nucleus).norm() > 0.06 * red.norm() * nucleus.norm()
-    assume(red.min() >= 0.01 and lie_apart)  # else the film has one colour: nothing tells its dyes apart
+    assume(
+        red.min() >= 0.01 and lie_apart
+    )  # else the film has one colour: nothing tells its dyes apart
     torch.testing.assert_close(anchored(density, red, nucleus), film(), rtol=0, atol=2e-3)
 
 
@@ -111,14 +116,19 @@ def test_bare_glass_stays_bare(red):
 
 @pytest.mark.parametrize("red", [NAN, torch.tensor([RED])], ids=["unseen", "seen"])
 def test_the_noise_of_the_camera_on_bare_glass_stays_pale(red):
-    crops = 1 - torch.randint(0, 3, (1, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0)) / 255
+    crops = (
+        1
+        - torch.randint(0, 3, (1, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0)) / 255
+    )
     density = density_of(crops)
     found = transmitted(anchored(density, red, nuclei_of(density, FACTOR)))
     assert found.mean() > 0.9
 
 
 @pytest.mark.parametrize("level", [0.0, 1 / 255, 0.5, 0.99, 1.0])
-@pytest.mark.parametrize("red", [NAN, torch.zeros(1, 3), torch.full((1, 3), 0.1)], ids=["nan", "0", "grey"])
+@pytest.mark.parametrize(
+    "red", [NAN, torch.zeros(1, 3), torch.full((1, 3), 0.1)], ids=["nan", "0", "grey"]
+)
 def test_flat_grey_and_black_crops_give_numbers(level, red):
     density = density_of(torch.full((1, 3, SIDE, SIDE), level))
     assert anchored(density, red, nuclei_of(density, FACTOR)).isfinite().all()

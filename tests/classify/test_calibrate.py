@@ -56,7 +56,9 @@ def test_the_threshold_is_the_least_that_keeps_its_promise(cells, error_rate):
     candidates = [i / 100 for i in range(50, 95)]
 
     def kept(threshold):
-        identified = [right for (c, right) in zip(confidence, correct, strict=True) if c >= threshold]
+        identified = [
+            right for (c, right) in zip(confidence, correct, strict=True) if c >= threshold
+        ]
         return not identified or identified.count(False) / len(identified) <= error_rate
 
     expected = next((t for t in candidates if kept(t)), 0.95)

@@ -40,7 +40,9 @@ def tensor(field):
 def both(field, boxes, *, size=48, factor=1.5):
     """Crops of `cut` and of `cut_crops`, shape (N, size, size, 3), 0 to 255."""
     found = cut(tensor(field), edges(boxes), size=size, factor=factor, fill=background(field))
-    return found.permute(0, 2, 3, 1).numpy() * 255, cut_crops(field, boxes, size=size, factor=factor)
+    return found.permute(0, 2, 3, 1).numpy() * 255, cut_crops(
+        field, boxes, size=size, factor=factor
+    )
 
 
 def test_no_boxes_give_no_crops():
@@ -70,7 +72,9 @@ def test_a_field_of_floats_gives_the_same_crops():
     arguments = {"size": 32, "factor": 1.5}
     fill = np.array(background(SMEAR))
     of_bytes = cut(tensor(SMEAR), edges(BOXES.values()), fill=fill, **arguments)
-    of_floats = cut(tensor(SMEAR).float() / 255, edges(BOXES.values()), fill=fill / 255, **arguments)
+    of_floats = cut(
+        tensor(SMEAR).float() / 255, edges(BOXES.values()), fill=fill / 255, **arguments
+    )
     np.testing.assert_allclose(of_floats, of_bytes, atol=1e-5)
 
 
@@ -106,4 +110,6 @@ def test_real_fields(real_data, name):
 def test_gpu_gives_the_crops_of_the_cpu():
     arguments = {"size": 32, "factor": 1.5, "fill": (255, 255, 255)}
     on_gpu = cut(tensor(SMEAR).cuda(), edges(BOXES.values()), **arguments).cpu()
-    np.testing.assert_allclose(on_gpu, cut(tensor(SMEAR), edges(BOXES.values()), **arguments), atol=1e-3)
+    np.testing.assert_allclose(
+        on_gpu, cut(tensor(SMEAR), edges(BOXES.values()), **arguments), atol=1e-3
+    )

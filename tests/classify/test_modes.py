@@ -74,7 +74,10 @@ def test_the_loss_of_one_against_the_rest_is_the_surprise_of_all_answers():
     yes = torch.sigmoid(outputs())
     answers = torch.where(targets > 0, yes, 1 - yes)
     torch.testing.assert_close(
-        loss_of(outputs(), targets, "one-vs-rest"), -answers.log().sum(1).mean(), rtol=1e-4, atol=1e-4
+        loss_of(outputs(), targets, "one-vs-rest"),
+        -answers.log().sum(1).mean(),
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 

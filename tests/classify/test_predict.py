@@ -88,7 +88,9 @@ def test_fields_may_be_read_only_or_views(weights):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_gpu_agrees_with_the_cpu(weights):
     on_cpu, on_gpu = (
-        probabilities(load_classifier(weights, device=device).classify(SMEAR.image, boxes_of(SMEAR)))
+        probabilities(
+            load_classifier(weights, device=device).classify(SMEAR.image, boxes_of(SMEAR))
+        )
         for device in ("cpu", "cuda")
     )
     np.testing.assert_allclose(on_gpu, on_cpu, atol=0.03)  # bfloat16

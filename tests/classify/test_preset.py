@@ -79,12 +79,17 @@ def test_lamp_and_vignetting_do_not_matter(lamp):
     changed = prepared(seen(lamp, vignette=0.2), preset)
     assert (changed - prepared(SMEAR.image, preset)).abs().mean() < 0.02
     plain = Preset(size=48, anchors=0)
-    assert (prepared(seen(lamp, vignette=0.2), plain) - prepared(SMEAR.image, plain)).abs().mean() > 0.15
+    assert (
+        prepared(seen(lamp, vignette=0.2), plain) - prepared(SMEAR.image, plain)
+    ).abs().mean() > 0.15
 
 
 @pytest.mark.parametrize(
     "stain",
-    [((1.25, 0.1, 0), (0.05, 0.95, 0.1), (0, 0.1, 1.15)), ((0.8, 0.1, 0), (0.1, 0.9, 0.05), (0.1, 0.1, 1.1))],
+    [
+        ((1.25, 0.1, 0), (0.05, 0.95, 0.1), (0, 0.1, 1.15)),
+        ((0.8, 0.1, 0), (0.1, 0.9, 0.05), (0.1, 0.1, 1.1)),
+    ],
     ids=["deep", "pale"],
 )
 def test_anchored_wholly_the_stain_does_not_matter(stain):
@@ -105,7 +110,9 @@ def test_each_crop_is_prepared_for_itself(anchors):
     crops, red = torch.rand(5, 3, 64, 64), torch.rand(5, 3) * 0.2
     red[2] = torch.nan
     preset = Preset(size=64, anchors=anchors)
-    alone = torch.cat([preset.prepare(crop[None], own[None]) for crop, own in zip(crops, red, strict=True)])
+    alone = torch.cat(
+        [preset.prepare(crop[None], own[None]) for crop, own in zip(crops, red, strict=True)]
+    )
     torch.testing.assert_close(preset.prepare(crops, red), alone, rtol=1e-4, atol=1e-4)
 
 

@@ -23,7 +23,9 @@ class TwentyCells:
 
     def detect(self, _image):
         return tuple(
-            Detection(BBox(r, c, r + 10, c + 10)) for r in range(1, 48, 12) for c in range(1, 60, 12)
+            Detection(BBox(r, c, r + 10, c + 10))
+            for r in range(1, 48, 12)
+            for c in range(1, 60, 12)
         )
 
 
@@ -32,7 +34,9 @@ def call(monkeypatch, capsys):
     """Run `napari-wbc adapt`; return exit code, stdout and stderr."""
 
     def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-wbc", "adapt", *map(str, arguments), "--device", "cpu"])
+        monkeypatch.setattr(
+            sys, "argv", ["napari-wbc", "adapt", *map(str, arguments), "--device", "cpu"]
+        )
         with pytest.raises(SystemExit) as ended:
             main()
         return ended.value.code or 0, *capsys.readouterr()
@@ -43,14 +47,22 @@ def call(monkeypatch, capsys):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A working folder that is a slide, whose cells cost no time."""
-    monkeypatch.setattr("napari_wbc.train.adapt.Adaptation", partial(Adaptation, epochs=1, draws=64))
-    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwentyCells())
+    monkeypatch.setattr(
+        "napari_wbc.train.adapt.Adaptation", partial(Adaptation, epochs=1, draws=64)
+    )
+    monkeypatch.setattr(
+        "napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwentyCells()
+    )
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save("a.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(
+        "a.png"
+    )
     return tmp_path
 
 
-@pytest.mark.parametrize("arguments", [(), ("a.png",), ("--out", "new"), ("none.png", "--out", "new")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("a.png",), ("--out", "new"), ("none.png", "--out", "new")]
+)
 def test_wrong_arguments_are_exit_code_2(arguments, call, folder):
     assert call(*arguments)[0] == 2
     assert not (folder / "new").exists()

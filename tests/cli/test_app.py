@@ -54,7 +54,9 @@ def test_an_error_is_one_line(call, tmp_path):
 
 def test_results_may_go_beside_the_fields_again_and_again(call, folder, weights):
     for _ in range(2):
-        code, _, err = call("analyze", ".", "--out", ".", "--weights", weights, "--device", "cpu", "--quiet")
+        code, _, err = call(
+            "analyze", ".", "--out", ".", "--weights", weights, "--device", "cpu", "--quiet"
+        )
         assert (code, err) == (0, "")
         (one,) = json.loads((folder / "differential.json").read_text())
         assert (one["slide"], one["fields"]) == (folder.name, 1)
@@ -62,7 +64,9 @@ def test_results_may_go_beside_the_fields_again_and_again(call, folder, weights)
 
 def test_some_files_failed_is_exit_code_3(call, folder, weights):
     (folder / "b.png").touch()
-    code, _, err = call("analyze", folder, "--out", "out", "--weights", weights, "--device", "cpu", "--quiet")
+    code, _, err = call(
+        "analyze", folder, "--out", "out", "--weights", weights, "--device", "cpu", "--quiet"
+    )
     assert code == 3
     assert "b.png: the file is empty" in err
     assert "1 of 2 files failed" in err
@@ -70,10 +74,16 @@ def test_some_files_failed_is_exit_code_3(call, folder, weights):
 
 
 def test_single_cells_are_classified(call, folder, weights):
-    code, out, _ = call("classify", "a.png", "--out", "crops.csv", "--weights", weights, "--device", "cpu")
+    code, out, _ = call(
+        "classify", "a.png", "--out", "crops.csv", "--weights", weights, "--device", "cpu"
+    )
     assert code == 0
     assert "1 predictions written" in out
-    assert (folder / "crops.csv").read_text().startswith("path,prediction,confidence,unlikeness,p_neutrophil")
+    assert (
+        (folder / "crops.csv")
+        .read_text()
+        .startswith("path,prediction,confidence,unlikeness,p_neutrophil")
+    )
 
 
 def test_results_beside_the_slides_are_not_a_slide_the_second_time(call, folder, weights):
@@ -82,7 +92,9 @@ def test_results_beside_the_slides_are_not_a_slide_the_second_time(call, folder,
     for _ in range(2):
         paths = sorted((folder / "slides").iterdir())
         out = folder / "slides" / "results"
-        code, _, said = call("analyze", *paths, "--out", out, "--weights", weights, "-q", "--device", "cpu")
+        code, _, said = call(
+            "analyze", *paths, "--out", out, "--weights", weights, "-q", "--device", "cpu"
+        )
         assert (code, said) == (0, "")
     assert len(json.loads((out / "differential.json").read_text())) == 1
 
@@ -128,7 +140,15 @@ def test_a_wrong_recipe_of_a_detector_is_one_line(text, said, call, tmp_path):
 
 def test_an_unknown_backbone_is_said_with_the_known_ones(call, field_manifest, tmp_path):
     code, out, err = call(
-        "train", "detector", "--data", field_manifest, "--out", tmp_path, "--backbone", "alexnet", "-q"
+        "train",
+        "detector",
+        "--data",
+        field_manifest,
+        "--out",
+        tmp_path,
+        "--backbone",
+        "alexnet",
+        "-q",
     )
     assert (code, out) == (2, "")
     assert "No backbone 'alexnet'; choose one of: mobilenet_v3_large, resnet50" in err
@@ -220,7 +240,9 @@ def test_a_wrong_recipe_of_a_classifier_is_one_line(text, said, call, tmp_path):
     ids=str,
 )
 def test_an_unknown_name_is_said_with_the_known_ones(options, said, call, cells, tmp_path):
-    code, out, err = call("train", "classifier", "--data", cells, "--out", tmp_path / "out", "-q", *options)
+    code, out, err = call(
+        "train", "classifier", "--data", cells, "--out", tmp_path / "out", "-q", *options
+    )
     assert (code, out) == (2, "")
     assert said in err
     assert err.count("\n") == 1
@@ -237,7 +259,11 @@ def test_a_classifier_is_trained_and_measured(call, cells, tmp_path):
     assert code == 0
     assert f"Weights written to {out / 'small.safetensors'}" in said
     card = json.loads((out / "small.json").read_text())
-    assert (card["mode"], card["preset"]["size"], card["provenance"]["epochs_run"]) == ("two-stage", 32, 1)
+    assert (card["mode"], card["preset"]["size"], card["provenance"]["epochs_run"]) == (
+        "two-stage",
+        32,
+        1,
+    )
     assert card["classes"] == ["mononuclear", "polynuclear"]
     assert (out / "curves.png").is_file()
     code, said, err = call(
@@ -274,7 +300,9 @@ def test_eight_classes_are_measured_as_two(call, cells, weights, tmp_path):
 
 
 def test_an_unknown_taxonomy_is_one_line(call, cells, weights):
-    code, out, err = call("evaluate", "--data", cells, "--weights", weights, "--taxonomy", "ninety", "-q")
+    code, out, err = call(
+        "evaluate", "--data", cells, "--weights", weights, "--taxonomy", "ninety", "-q"
+    )
     assert (code, out) == (2, "")
     assert "ninety" in err
     assert err.count("\n") == 1

@@ -50,7 +50,9 @@ def project(tmp_path):
     cells = []
     for field in slide.fields:
         for i in range(8):
-            cell = Cell(f"{field.path.stem}-{i}", field.fov_id, Detection(BBox(5, 20 * i, 25, 20 * i + 20)))
+            cell = Cell(
+                f"{field.path.stem}-{i}", field.fov_id, Detection(BBox(5, 20 * i, 25, 20 * i + 20))
+            )
             said = Annotation(("basophil", "monocyte")[i % 2], "ada") if i < 6 else None
             cells.append(cell.annotated(said))
     session.commit(session.table.with_cells(cells), "label")
@@ -149,7 +151,9 @@ def test_doubted_labels_of_a_training_set_are_written(call, weights, tmp_path):
     assert call("doubts", tmp_path / "set", "--out", out, "--weights", weights, "-q") == (0, "", "")
     table = pd.read_csv(out)
     assert table["fov"].str.endswith("1.png").all()
-    assert table[["slide", "label", "suggested"]].to_numpy().tolist() == [["set", "basophil", "platelet"]]
+    assert table[["slide", "label", "suggested"]].to_numpy().tolist() == [
+        ["set", "basophil", "platelet"]
+    ]
 
 
 def test_too_few_labels_are_one_sentence_and_no_file(call, weights, tmp_path):

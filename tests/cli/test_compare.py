@@ -17,7 +17,9 @@ def call():
     """Run the command alone, as it is made part of the command line."""
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(compare)
-    return lambda *arguments: CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(one) for one in arguments])
+    return lambda *arguments: CliRunner(env={"COLUMNS": "200"}).invoke(
+        app, [str(one) for one in arguments]
+    )
 
 
 @pytest.fixture
@@ -27,7 +29,9 @@ def data(tmp_path):
         folder = tmp_path / "cells" / "test" / name
         folder.mkdir(parents=True)
         for k in range(2):
-            Image.fromarray(np.full((48, 48, 3), 60 * (i + k + 1), np.uint8)).save(folder / f"{k}.png")
+            Image.fromarray(np.full((48, 48, 3), 60 * (i + k + 1), np.uint8)).save(
+                folder / f"{k}.png"
+            )
     return tmp_path / "cells"
 
 
@@ -42,7 +46,16 @@ def test_a_detector_is_no_classifier(call, data, detector_weights, tmp_path):
 
 def test_an_empty_split_is_told(call, data, weights, tmp_path):
     found = call(
-        "--data", data, "--old", weights, "--new", weights, "--out", tmp_path / "out", "--split", "val"
+        "--data",
+        data,
+        "--old",
+        weights,
+        "--new",
+        weights,
+        "--out",
+        tmp_path / "out",
+        "--split",
+        "val",
     )
     assert isinstance(found.exception, WbcError)
     assert "no cell in the split 'val'" in str(found.exception)

@@ -63,5 +63,9 @@ def test_images_that_cannot_be_read_are_exit_code_3_and_named(project, tmp_path)
     assert "1.png: no such image file" in lines[1]
     assert lines[2].startswith("2 of 3 images cannot be read")
     out = tmp_path / "out"
-    assert len(pd.read_csv(out / "cells.csv")) == len(pd.read_csv(tmp_path / "first" / "cells.csv")) > 3
+    assert (
+        len(pd.read_csv(out / "cells.csv"))
+        == len(pd.read_csv(tmp_path / "first" / "cells.csv"))
+        > 3
+    )
     assert [path.name for path in (out / "overlays").rglob("*.png")] == ["0.png.png"]

@@ -39,7 +39,9 @@ def test_cells_are_located_by_colour_and_not_classified(without_torch, exception
     folder, out = tmp_path / "slide", tmp_path / "out"
     folder.mkdir()
     Image.fromarray(synthetic_smear(1, n_leukocytes=3).image).save(folder / "field.png")
-    done = without_torch(exception, "analyze", folder, "--out", out, "--project", tmp_path / "p.wbc")
+    done = without_torch(
+        exception, "analyze", folder, "--out", out, "--project", tmp_path / "p.wbc"
+    )
     assert done.returncode == 0, done.stderr
     assert f"PyTorch cannot be loaded ({exception}: it is broken)" in done.stderr
     assert "located by colour (hsv)" in done.stderr

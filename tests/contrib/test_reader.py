@@ -98,7 +98,9 @@ def test_a_project_without_slides_or_that_is_none_is_an_error(tmp_path):
 
 def test_the_command_palette_offers_no_command_that_needs_a_path():
     manifest = PluginManifest.from_file(Path(napari_wbc.__file__).parent / "napari.yaml")
-    shown = {command.id for command in manifest.contributions.commands if command.enablement != "False"}
+    shown = {
+        command.id for command in manifest.contributions.commands if command.enablement != "False"
+    }
     readers = {reader.command for reader in manifest.contributions.readers}
     assert readers
     assert readers.isdisjoint(shown)

@@ -31,7 +31,9 @@ def test_bccd_fields_of_a_data_folder(monkeypatch, tmp_path):
     images.mkdir(parents=True)
     for name in ("a", "b", "c"):
         Image.fromarray(np.full((20, 24, 3), 99, np.uint8)).save(images / f"{name}.jpg")
-    (tmp_path / "bccd" / "splits.csv").write_text("image,split\na.jpg,train\nb.jpg,test\nc.jpg,test\n")
+    (tmp_path / "bccd" / "splits.csv").write_text(
+        "image,split\na.jpg,train\nb.jpg,test\nc.jpg,test\n"
+    )
     monkeypatch.setenv("NAPARI_WBC_DATA", str(tmp_path))
     (layer,) = ViewerModel().open_sample("napari-wbc", "bccd_fields")
     assert layer.name == "BCCD"

@@ -64,7 +64,11 @@ def test_the_backbones_differ_in_their_norm():
 def test_the_pyramid_has_strides_8_16_and_32(mobilenet):
     with torch.inference_mode():
         maps = mobilenet.eval().backbone(torch.zeros(1, 3, 64, 96))
-    assert [tuple(m.shape) for m in maps.values()] == [(1, 128, 8, 12), (1, 128, 4, 6), (1, 128, 2, 3)]
+    assert [tuple(m.shape) for m in maps.values()] == [
+        (1, 128, 8, 12),
+        (1, 128, 4, 6),
+        (1, 128, 2, 3),
+    ]
 
 
 def test_a_resnet_takes_an_image():
@@ -120,7 +124,9 @@ def test_weights_that_cannot_be_downloaded_are_said(monkeypatch):
     def offline(*_args, **_options):
         raise OSError("no network")
 
-    monkeypatch.setattr(torchvision.models.mobilenetv3.MobileNet_V3_Large_Weights, "get_state_dict", offline)
+    monkeypatch.setattr(
+        torchvision.models.mobilenetv3.MobileNet_V3_Large_Weights, "get_state_dict", offline
+    )
     with pytest.raises(WbcError, match=r"mobilenet_v3_large cannot be downloaded \(no network\)"):
         build_mask_rcnn("mobilenet_v3_large", 1, pretrained=True)
 

@@ -58,7 +58,9 @@ def crosses(vertices: npt.NDArray[np.float64]) -> bool:
     """Whether a closed polygon crosses itself, by brute force."""
     a, b = vertices, np.roll(vertices, -1, axis=0)
 
-    def side(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], r: npt.NDArray[np.float64]) -> float:
+    def side(
+        p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], r: npt.NDArray[np.float64]
+    ) -> float:
         return float(np.sign((q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])))
 
     return any(
@@ -108,7 +110,9 @@ def test_names_and_choices() -> None:
 
 
 @pytest.mark.parametrize("kind", [NucleusParameters, YoussefParameters])
-def test_every_parameter_describes_its_slider(kind: type[NucleusParameters | YoussefParameters]) -> None:
+def test_every_parameter_describes_its_slider(
+    kind: type[NucleusParameters | YoussefParameters],
+) -> None:
     for field in dataclasses.fields(kind):
         about = field.metadata
         assert about["min"] <= field.default <= about["max"]
@@ -263,7 +267,9 @@ def test_bccd_test_fields(real_data: Path) -> None:
     folder, best = real_data / "bccd", []
     for name in [n for n in split_of(folder, "test") if "00177" not in n][:20]:
         number = Path(name).stem.removeprefix("BloodImage_")
-        mask = cv2.imread(str(folder / "masks" / f"BloodImage_Mask_{number}.png"), cv2.IMREAD_GRAYSCALE)
+        mask = cv2.imread(
+            str(folder / "masks" / f"BloodImage_Mask_{number}.png"), cv2.IMREAD_GRAYSCALE
+        )
         stats = cv2.connectedComponentsWithStats((mask > 60).astype(np.uint8))[2][1:]
         truths = [BBox(y, x, y + h, x + w) for x, y, w, h, area in stats.tolist() if area >= 200]
         cells = HsvDetector().detect(rgb(folder / "JPEGImages" / f"BloodImage_{number}.jpg"))
@@ -280,11 +286,14 @@ def test_chula_test_fields(real_data: Path) -> None:
         image = rgb(folder / "images" / name)
         height, width = image.shape[:2]
         rows = [
-            line.split() for line in (folder / "labels" / f"{Path(name).stem}.txt").read_text().splitlines()
+            line.split()
+            for line in (folder / "labels" / f"{Path(name).stem}.txt").read_text().splitlines()
         ]
         boxes = [[float(v) for v in row[1:]] for row in rows if row]
         truths = [
-            BBox((y - h / 2) * height, (x - w / 2) * width, (y + h / 2) * height, (x + w / 2) * width)
+            BBox(
+                (y - h / 2) * height, (x - w / 2) * width, (y + h / 2) * height, (x + w / 2) * width
+            )
             for x, y, w, h in boxes
         ]
         cells = HsvDetector().detect(image)

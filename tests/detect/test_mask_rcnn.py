@@ -190,7 +190,9 @@ def test_classes_do_not_suppress_each_other():
 
 
 def test_slivers_are_left_out_and_boxes_cut_at_the_field():
-    network = Says(((10, 10, 10.5, 40), 1, 0.9), ((-5, -5, 20, 30), 1, 0.8), ((70, 50, 99, 99), 1, 0.7))
+    network = Says(
+        ((10, 10, 10.5, 40), 1, 0.9), ((-5, -5, 20, 30), 1, 0.8), ((70, 50, 99, 99), 1, 0.7)
+    )
     cells = detector(network).detect(slide(60, 80))
     assert len(cells) == 2
     assert same(cells[0].bbox, 0, 0, 30, 20)
@@ -211,7 +213,9 @@ def test_a_large_field_is_looked_at_in_tiles():
 def test_a_cell_at_the_edge_of_a_tile_is_found_once_and_whole(radius):
     wrong = []  # the tiles end at the columns 192 and 512
     for col in range(160, 545, 16 if radius > 100 else 9):
-        cells = detector(Purple(), longest=704, tile=512).detect(slide(320, 704, [(160, col, radius)]))
+        cells = detector(Purple(), longest=704, tile=512).detect(
+            slide(320, 704, [(160, col, radius)])
+        )
         if len(cells) != 1 or cells[0].bbox.iou(box_of(160, col, radius)) < 0.95:
             wrong.append((col, [c.bbox for c in cells]))
     assert wrong == []
@@ -308,7 +312,9 @@ def test_weights_are_loaded_with_their_threshold(detector_weights):
     one = load_mask_rcnn(detector_weights, device="cpu")
     assert (one.card, one.score, one.classes) == (card, card.threshold, (LEUKOCYTE,))
     assert one.name == f"mask-rcnn/{card.model_id}"
-    other = load_mask_rcnn(str(detector_weights), device="cpu", parameters={"score": 0.9, "overlap": 0.1})
+    other = load_mask_rcnn(
+        str(detector_weights), device="cpu", parameters={"score": 0.9, "overlap": 0.1}
+    )
     assert (other.score, other.overlap) == (0.9, 0.1)
 
 
@@ -322,7 +328,9 @@ def test_the_network_of_a_file_is_read_once_until_the_file_changes(tmp_path, det
     assert load_mask_rcnn(path, device="cpu").card.version == "2"
 
 
-@pytest.mark.parametrize("parameters", [{"score": -0.1}, {"overlap": 2}, {"scores": 0.5}, {"device": 1}])
+@pytest.mark.parametrize(
+    "parameters", [{"score": -0.1}, {"overlap": 2}, {"scores": 0.5}, {"device": 1}]
+)
 def test_an_impossible_parameter_is_refused(parameters, detector_weights):
     with pytest.raises(WbcError):
         load_mask_rcnn(detector_weights, device="cpu", parameters=parameters)
@@ -354,7 +362,9 @@ def test_missing_files_are_said(lost, tmp_path, detector_weights):
     ],
     ids=["classes", "preset", "backbone", "no backbone", "no leukocytes"],
 )
-def test_weights_that_do_not_fit_their_card_are_refused(change, message, tmp_path, detector_weights):
+def test_weights_that_do_not_fit_their_card_are_refused(
+    change, message, tmp_path, detector_weights
+):
     tensors, card = load_weights(detector_weights)
     path = tmp_path / "own.safetensors"
     save_weights(path, tensors, replace(card, **change))

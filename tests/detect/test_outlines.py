@@ -152,7 +152,9 @@ def test_the_trace_of_an_ellipse_is_simple_and_on_its_edge(radius, ratio, angle)
     inside = np.argwhere(mask)
     assert (points >= inside.min(axis=0)).all()
     assert (points <= inside.max(axis=0) + 1).all()
-    lost = np.sqrt(len(inside)) * 3 + 2  # the trace runs a quarter of a pixel inside the pixels' edges
+    lost = (
+        np.sqrt(len(inside)) * 3 + 2
+    )  # the trace runs a quarter of a pixel inside the pixels' edges
     assert abs(polygon(points).area - len(inside)) < lost
 
 

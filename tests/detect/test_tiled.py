@@ -40,7 +40,10 @@ def test_every_rectangle_up_to_the_overlap_lies_wholly_in_one_tile(data, height,
     rows, cols = (data.draw(st.integers(1, min(n, OVERLAP))) for n in (height, width))
     top, left = data.draw(st.integers(0, height - rows)), data.draw(st.integers(0, width - cols))
     assert any(
-        tile.top <= top and top + rows <= tile.bottom and tile.left <= left and left + cols <= tile.right
+        tile.top <= top
+        and top + rows <= tile.bottom
+        and tile.left <= left
+        and left + cols <= tile.right
         for tile in tiles_of((height, width), side)
     )
 

@@ -14,7 +14,14 @@ from napari_wbc.classify.looks import orientations, turned_back
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.errors import WbcError
-from napari_wbc.explain.attribution import HOTTEST, METHODS, Attributor, Question, map_layers, superpixels
+from napari_wbc.explain.attribution import (
+    HOTTEST,
+    METHODS,
+    Attributor,
+    Question,
+    map_layers,
+    superpixels,
+)
 from napari_wbc.explain.sight import spread
 
 SIZE = 32
@@ -80,11 +87,15 @@ def test_heat_is_from_0_to_1_and_asking_changes_nothing(cdnn, method):
     assert heat.amin() >= 0
     assert set(heat.amax(dim=(1, 2)).tolist()) <= {0.0, 1.0}, "0 where nothing speaks for the class"
     assert heat.any()
-    assert torch.equal(heat, attributor.heat(x, TARGET, NONE, question(method))), "it is the same again"
+    assert torch.equal(heat, attributor.heat(x, TARGET, NONE, question(method))), (
+        "it is the same again"
+    )
     assert torch.equal(torch.random.get_rng_state(), seed)
     assert all(torch.equal(tensor, before[name]) for name, tensor in cdnn.state_dict().items())
     assert all(parameter.requires_grad for parameter in cdnn.parameters())
-    assert all(not module._forward_hooks and not module._backward_hooks for module in cdnn.modules())
+    assert all(
+        not module._forward_hooks and not module._backward_hooks for module in cdnn.modules()
+    )
 
 
 @pytest.mark.parametrize("layer", ["stem", "stages.1", "stages"])
@@ -103,7 +114,12 @@ def test_grad_cam_of_one_layer_is_captums(cdnn, layer, against):
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks")
 def test_guided_backpropagation_is_captums_where_captum_can(cdnn):
-    guided = GuidedBackprop(cdnn).attribute(X.clone().requires_grad_(True), TARGET).clamp(min=0).sum(dim=1)
+    guided = (
+        GuidedBackprop(cdnn)
+        .attribute(X.clone().requires_grad_(True), TARGET)
+        .clamp(min=0)
+        .sum(dim=1)
+    )
     attributor = Attributor(cdnn, SIZE)
     expected = guided * attributor.heat(X, TARGET, NONE, Question())
     found = attributor.heat(X, TARGET, NONE, question("guided-grad-cam"))
@@ -150,11 +166,15 @@ class InPlace(Eye):
         return pooled
 
 
-@pytest.mark.parametrize("network", [InPlace(), build_network("cdnn", 2), build_network("separable", 2)])
+@pytest.mark.parametrize(
+    "network", [InPlace(), build_network("cdnn", 2), build_network("separable", 2)]
+)
 def test_every_layer_that_is_offered_can_be_asked(network):
     network.eval()
     for layer in map_layers(network, SIZE):
-        heat = Attributor(network, SIZE, layers=(layer,)).heat(X[:1], TARGET[:1], NONE[:1], Question())
+        heat = Attributor(network, SIZE, layers=(layer,)).heat(
+            X[:1], TARGET[:1], NONE[:1], Question()
+        )
         assert heat.shape == (1, SIZE, SIZE)
 
 
@@ -171,7 +191,9 @@ def test_doubtful_cells_are_asked_about_in_all_orientations(cdnn, method):
 
 
 def test_sure_cells_are_asked_about_once(cdnn):
-    some = Attributor(cdnn, SIZE, sure=0.26)  # of four classes, untrained: all are above or all below
+    some = Attributor(
+        cdnn, SIZE, sure=0.26
+    )  # of four classes, untrained: all are above or all below
     confident = torch.softmax(some.scores(X), dim=1).amax(dim=1) >= 0.26
     once = Attributor(cdnn, SIZE).heat(X, TARGET, NONE, Question())
     torch.testing.assert_close(some.heat(X, TARGET, NONE, Question())[confident], once[confident])
@@ -237,7 +259,9 @@ def test_one_class_against_another_is_what_they_differ_in(method):
 
 def test_lime_depends_on_its_seed(cdnn):
     attributor, x = Attributor(cdnn, SIZE), quarters()
-    one, other = (attributor.heat(x, TARGET[:1], NONE[:1], question("lime", seed=s)) for s in (0, 1))
+    one, other = (
+        attributor.heat(x, TARGET[:1], NONE[:1], question("lime", seed=s)) for s in (0, 1)
+    )
     assert not torch.equal(one, other)
 
 
@@ -249,7 +273,13 @@ def test_superpixels_are_numbered_from_0():
 
 
 def test_layers_are_the_outermost_of_each_map(cdnn):
-    assert map_layers(cdnn, 72) == {"stem": 36, "stages.0": 36, "stages.1": 18, "stages.2": 9, "stages": 5}
+    assert map_layers(cdnn, 72) == {
+        "stem": 36,
+        "stages.0": 36,
+        "stages.1": 18,
+        "stages.2": 9,
+        "stages": 5,
+    }
     assert Attributor(cdnn, 72).layers == ("stages.1", "stages.2", "stages")
 
 

@@ -27,7 +27,10 @@ def attributor():
 
 
 def test_heat_inside_a_mask():
-    heat, mask = np.array([[1.0, 3.0], [0.0, 4.0]], np.float32), np.array([[True, False], [True, True]])
+    heat, mask = (
+        np.array([[1.0, 3.0], [0.0, 4.0]], np.float32),
+        np.array([[True, False], [True, True]]),
+    )
     assert inside(heat, mask) == pytest.approx(5 / 8)
     assert np.isnan(inside(np.zeros((2, 2), np.float32), mask))
 
@@ -65,7 +68,9 @@ def test_rank_correlation_is_spearmans():
     one, other = (torch.from_numpy(rng.random((3, 9, 9)).astype(np.float32)) for _ in range(2))
     one[2] = 0
     found = rank_correlation(one, other)
-    expected = [spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(one[:2], other[:2], strict=True)]
+    expected = [
+        spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(one[:2], other[:2], strict=True)
+    ]
     np.testing.assert_allclose(found[:2], expected, atol=1e-9)
     assert found[2] == 0
     assert rank_correlation(one[:1], one[:1]) == pytest.approx([1])

@@ -60,7 +60,9 @@ def test_cells_that_are_all_the_same_lie_on_one_place():
 def test_the_steps_give_the_same_as_the_function():
     features, _ = groups(30)
     for method in ("pca", "t-sne"):
-        np.testing.assert_array_equal(run(project_steps(features, method)), project(features, method))
+        np.testing.assert_array_equal(
+            run(project_steps(features, method)), project(features, method)
+        )
 
 
 def test_what_is_ended_leaves_nothing_running(monkeypatch):

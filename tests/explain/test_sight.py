@@ -32,7 +32,10 @@ def stack(*layers: nn.Module) -> nn.Sequential:
         (stack(nn.Conv2d(3, 2, 3, 1, 0)), Sight(1, 1)),
         (stack(nn.AvgPool2d(2)), Sight(0.5, 2)),
         (stack(nn.Conv2d(3, 2, 3, 2, 1), nn.AvgPool2d(2)), Sight(1, 4)),
-        (stack(nn.Conv2d(3, 2, 5, 2, 2), nn.Conv2d(2, 2, 3, 2, 1), nn.Conv2d(2, 2, 3, 2, 1)), Sight(0, 8)),
+        (
+            stack(nn.Conv2d(3, 2, 5, 2, 2), nn.Conv2d(2, 2, 3, 2, 1), nn.Conv2d(2, 2, 3, 2, 1)),
+            Sight(0, 8),
+        ),
     ],
 )
 def test_layers_look_where_their_strides_say(network, expected):

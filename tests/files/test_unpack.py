@@ -36,7 +36,9 @@ def info(name, mode=0, method=zipfile.ZIP_STORED, system=3):
 
 
 def tree(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
 
 
 def test_an_empty_zip_is_an_empty_folder_that_is_deleted_afterwards(tmp_path):
@@ -123,7 +125,9 @@ NAMES = {
 @pytest.mark.parametrize(("names", "said"), NAMES.values(), ids=NAMES)
 def test_a_name_that_is_not_safe_is_refused(monkeypatch, tmp_path, names, said):
     path = packed(
-        tmp_path / "a.zip", ("good", b"good"), *((name, b"" if name[-1] == "/" else b"x") for name in names)
+        tmp_path / "a.zip",
+        ("good", b"good"),
+        *((name, b"" if name[-1] == "/" else b"x") for name in names),
     )
     refused(monkeypatch, tmp_path, path, said)
 
@@ -150,12 +154,22 @@ KINDS = {
 
 @pytest.mark.parametrize(("member", "said"), KINDS.values(), ids=KINDS)
 def test_what_is_no_plain_file_is_refused(monkeypatch, tmp_path, member, said):
-    refused(monkeypatch, tmp_path, packed(tmp_path / "a.zip", ("good", b"good"), (member, b"/etc")), said)
+    refused(
+        monkeypatch,
+        tmp_path,
+        packed(tmp_path / "a.zip", ("good", b"good"), (member, b"/etc")),
+        said,
+    )
 
 
 def patched(path, **values):
     """The last member's header in the list of members, and in itself, with other values."""
-    places = {"flags": (8, 6, "<H"), "crc": (16, 14, "<L"), "packed": (20, 18, "<L"), "size": (24, 22, "<L")}
+    places = {
+        "flags": (8, 6, "<H"),
+        "crc": (16, 14, "<L"),
+        "packed": (20, 18, "<L"),
+        "size": (24, 22, "<L"),
+    }
     data = bytearray(path.read_bytes())
     for key, value in values.items():
         listed, local, form = places[key]
@@ -186,10 +200,17 @@ def test_a_header_that_lies_is_refused(monkeypatch, tmp_path, values, said, meth
 
 def test_a_bomb_is_refused(monkeypatch, tmp_path):
     zeros = b"\0" * 2_000_000
-    refused(monkeypatch, tmp_path, packed(tmp_path / "a.zip", ("a", zeros)), "'a' grows more than 200-fold")
+    refused(
+        monkeypatch,
+        tmp_path,
+        packed(tmp_path / "a.zip", ("a", zeros)),
+        "'a' grows more than 200-fold",
+    )
     monkeypatch.setattr(unpack, "RATIO_FROM", 300_000)
     small = [(f"{i}", zeros[:300_000]) for i in range(20)]
-    refused(monkeypatch, tmp_path, packed(tmp_path / "a.zip", *small), "a.zip: grows more than 200-fold")
+    refused(
+        monkeypatch, tmp_path, packed(tmp_path / "a.zip", *small), "a.zip: grows more than 200-fold"
+    )
 
 
 def test_too_much_is_refused(monkeypatch, tmp_path):
@@ -260,7 +281,9 @@ def test_a_damaged_zip_is_unpacked_into_its_folder_or_refused(data):
         said = str(path)
         try:
             with unpacked(path) as folder:
-                assert all(file.resolve().is_relative_to(folder.resolve()) for file in folder.rglob("*"))
+                assert all(
+                    file.resolve().is_relative_to(folder.resolve()) for file in folder.rglob("*")
+                )
         except WbcError as error:
             said = str(error)
         assert str(path) in said

@@ -26,7 +26,9 @@ RGB = np.stack([ROWS * 6, COLS * 4, 255 - ROWS * 3], axis=-1).astype(np.uint8)
 GREY = RGB[..., 0]
 GREY_RGB = np.repeat(GREY[..., None], 3, axis=2)
 ALPHA = (COLS * 4).astype(np.uint8)
-OVER_WHITE = np.round(RGB * (ALPHA[..., None] / 255) + 255 - ALPHA[..., None].astype(float)).astype(np.uint8)
+OVER_WHITE = np.round(RGB * (ALPHA[..., None] / 255) + 255 - ALPHA[..., None].astype(float)).astype(
+    np.uint8
+)
 
 
 def pillow(pixels, form, mode=None, **options):
@@ -43,7 +45,9 @@ def tiff(pixels, **options):
 
 
 def palette(form, **options):
-    image = Image.fromarray(RGB).quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image = Image.fromarray(RGB).quantize(
+        64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    )
     return pillow(image, form, **options), np.asarray(image.convert("RGB"))
 
 
@@ -72,7 +76,10 @@ EXACT = {
     "tiled.tif": (tiff(RGB, photometric="rgb", tile=(16, 32)), RGB),
     "tiled-lzw.tif": (tiff(WIDE, photometric="rgb", tile=(16, 32), compression="lzw"), RGB),
     "strips.tif": (tiff(RGB, photometric="rgb", rowsperstrip=7), RGB),
-    "planar.tif": (tiff(np.moveaxis(RGB, 2, 0).copy(), photometric="rgb", planarconfig="separate"), RGB),
+    "planar.tif": (
+        tiff(np.moveaxis(RGB, 2, 0).copy(), photometric="rgb", planarconfig="separate"),
+        RGB,
+    ),
     "white-is-zero.tif": (tiff(255 - GREY, photometric="miniswhite"), GREY_RGB),
     "white-is-zero16.tif": (tiff(0xFFFF - WIDE[..., 0], photometric="miniswhite"), GREY_RGB),
     "float.tif": (tiff((RGB / 255).astype(np.float32), photometric="rgb"), RGB),
@@ -96,7 +103,9 @@ def with_tag(data, tag, kind, old, new):
     """Change one number of the only page of a little-endian TIFF: kind 3 is short, 4 long."""
     layout = "<HHIHxx" if kind == 3 else "<HHII"
     assert data.count(struct.pack(layout, tag, kind, 1, old)) == 1
-    return data.replace(struct.pack(layout, tag, kind, 1, old), struct.pack(layout, tag, kind, 1, new))
+    return data.replace(
+        struct.pack(layout, tag, kind, 1, old), struct.pack(layout, tag, kind, 1, new)
+    )
 
 
 @pytest.fixture
@@ -163,12 +172,16 @@ def test_content_tells_the_format_and_not_the_suffix(name, other, put):
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
 def test_one_bit_files_are_black_and_white(form, put):
     data = pillow(Image.fromarray(GREY > 100), form)
-    np.testing.assert_array_equal(read_image(put("bits.x", data))[..., 0], np.where(GREY > 100, 255, 0))
+    np.testing.assert_array_equal(
+        read_image(put("bits.x", data))[..., 0], np.where(GREY > 100, 255, 0)
+    )
 
 
 def test_one_bit_tiffs_may_store_white_as_zero(put):
     data = tiff(GREY <= 100, photometric="miniswhite")
-    np.testing.assert_array_equal(read_image(put("bits.tif", data))[..., 0], np.where(GREY > 100, 255, 0))
+    np.testing.assert_array_equal(
+        read_image(put("bits.tif", data))[..., 0], np.where(GREY > 100, 255, 0)
+    )
 
 
 def test_four_bit_tiffs_are_stretched(put):
@@ -184,7 +197,9 @@ def test_four_bit_tiffs_are_stretched(put):
 def test_grey_with_alpha_is_laid_over_white(put):
     image = Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(ALPHA)])
     expected = np.round(GREY * (ALPHA / 255) + 255 - ALPHA.astype(float))
-    np.testing.assert_allclose(read_image(put("la.png", pillow(image, "PNG")))[..., 0], expected, atol=1)
+    np.testing.assert_allclose(
+        read_image(put("la.png", pillow(image, "PNG")))[..., 0], expected, atol=1
+    )
 
 
 def test_a_transparent_colour_is_white(put):
@@ -199,7 +214,9 @@ def test_a_transparent_colour_is_white(put):
 def test_deep_cameras_are_scaled_by_their_depth(bits, put):
     deep = np.round(DEEP / 4095 * ((1 << bits) - 1)).astype(np.uint16)
     expected = np.round(deep * (255 / ((1 << bits) - 1))).astype(np.uint8)
-    np.testing.assert_array_equal(read_image(put("deep.tif", tiff(deep, photometric="rgb"))), expected)
+    np.testing.assert_array_equal(
+        read_image(put("deep.tif", tiff(deep, photometric="rgb"))), expected
+    )
     np.testing.assert_array_equal(
         read_image(put("deep.png", pillow(deep[..., 0], "PNG")))[..., 0], expected[..., 0]
     )
@@ -271,7 +288,9 @@ MAGIC = {
 @pytest.mark.parametrize("suffix", MAGIC)
 def test_garbage_with_the_right_first_bytes(suffix, put, capfd):
     for seed in range(10):
-        refused(put(f"garbage.{suffix}", MAGIC[suffix] + random.Random(seed).randbytes(4000)), capfd)
+        refused(
+            put(f"garbage.{suffix}", MAGIC[suffix] + random.Random(seed).randbytes(4000)), capfd
+        )
 
 
 def png_chunk(kind, data):
@@ -281,7 +300,12 @@ def png_chunk(kind, data):
 @pytest.mark.parametrize("side", [9_500, 20_000, 60_000, 2**31 - 1])
 def test_a_bomb_is_refused_before_it_is_decoded(side, put, capfd):
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    data = MAGIC["png"] + header + png_chunk(b"IDAT", zlib.compress(bytes(10_000))) + png_chunk(b"IEND", b"")
+    data = (
+        MAGIC["png"]
+        + header
+        + png_chunk(b"IDAT", zlib.compress(bytes(10_000)))
+        + png_chunk(b"IEND", b"")
+    )
     assert "field of view" in refused(put("bomb.png", data), capfd)
 
 
@@ -302,7 +326,9 @@ def test_a_limit_of_pixels_may_be_given(put, capfd):
     assert "56 x 40" in refused(path, capfd, max_pixels=40 * 56 - 1)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything"
+)
 def test_a_file_that_may_not_be_read(put, capfd):
     path = put("secret.png", EXACT["rgb.png"][0])
     path.chmod(0)
@@ -318,7 +344,8 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(name, put, capfd):
             # Headers are where the harm is done.
             data[rng.randrange(rng.choice([len(data), min(len(data), 300)]))] = rng.randrange(256)
         path = put(
-            f"{name}-damaged", data[: rng.choice([len(data), len(data), rng.randrange(len(data) + 1)])]
+            f"{name}-damaged",
+            data[: rng.choice([len(data), len(data), rng.randrange(len(data) + 1)])],
         )
         try:
             image = read_image(path)
@@ -416,7 +443,9 @@ def test_results_are_not_fields(tmp_path, field):
 
 
 def test_odd_tiffs_are_silent_where_nobody_listens_to_the_log(put):
-    paths = [put(f"{seed}.tif", MAGIC["tif"] + random.Random(seed).randbytes(4000)) for seed in range(10)]
+    paths = [
+        put(f"{seed}.tif", MAGIC["tif"] + random.Random(seed).randbytes(4000)) for seed in range(10)
+    ]
     paths += [put("odd.tif", with_tag(EXACT["grey.tif"][0], 262, 3, 1, 77))]
     code = """
 import sys

@@ -22,7 +22,11 @@ def eyepiece_view(image):
     """The image as through an eyepiece: a round field with black around it."""
     height, width = image.shape[:2]
     inside = cv2.circle(
-        np.zeros((height, width), np.uint8), (width // 2, height // 2), min(height, width) // 2, 1, -1
+        np.zeros((height, width), np.uint8),
+        (width // 2, height // 2),
+        min(height, width) // 2,
+        1,
+        -1,
     )
     return np.where(inside[..., None] > 0, image, 12).astype(np.uint8), inside > 0
 

@@ -89,7 +89,9 @@ def test_nuclei_lie_in_their_cells(fields: tuple[SmearField, ...]) -> None:
     for field in fields:
         nucleus = field.nucleus_mask > 0
         np.testing.assert_array_equal(field.nucleus_mask[nucleus], field.cell_mask[nucleus])
-        areas = np.bincount(field.nucleus_mask.ravel())[1:] / np.bincount(field.cell_mask.ravel())[1:]
+        areas = (
+            np.bincount(field.nucleus_mask.ravel())[1:] / np.bincount(field.cell_mask.ravel())[1:]
+        )
         assert areas.min() > 0.1
         assert areas.max() < 0.95
 
@@ -123,7 +125,9 @@ def test_cells_lie_inside_the_field(fields: tuple[SmearField, ...]) -> None:
 
 def test_sizes_follow_the_class_and_the_scale() -> None:
     def width(name: str, scale: float) -> float:
-        fields = (synthetic_smear(seed, n_leukocytes=1, classes=[name], scale=scale) for seed in range(5))
+        fields = (
+            synthetic_smear(seed, n_leukocytes=1, classes=[name], scale=scale) for seed in range(5)
+        )
         return float(np.mean([field.cells[0].bbox.width for field in fields]))
 
     assert 70 < width("lymphocyte", 1) < 100 < width("monocyte", 1) < 140
@@ -161,7 +165,9 @@ def test_some_leukocytes_touch() -> None:
         ]
 
     nearest = [
-        gap for field in synthetic_slide(n_fields=15, per_field=(4, 4), scale=0.5) for gap in gaps(field)
+        gap
+        for field in synthetic_slide(n_fields=15, per_field=(4, 4), scale=0.5)
+        for gap in gaps(field)
     ]
     assert any(gap < 5 for gap in nearest)
     assert any(gap > 20 for gap in nearest)

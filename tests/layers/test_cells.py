@@ -38,7 +38,9 @@ def predicted(cell: Cell, name: str = "lymphocyte") -> Cell:
 @pytest.fixture
 def session() -> Session:
     session = Session()
-    session.open(Slide("slide", (FieldOfView(FIRST, Path("1.png")), FieldOfView(SECOND, Path("2.png")))))
+    session.open(
+        Slide("slide", (FieldOfView(FIRST, Path("1.png")), FieldOfView(SECOND, Path("2.png"))))
+    )
     return session
 
 
@@ -68,7 +70,11 @@ def agree(session: Session, layer: Shapes, fov: str = FIRST) -> bool:
     assert len(layer.data) == len(layer.features)
     assert sorted(shown(layer)) == sorted(cells)
     for key, label, data, color in zip(
-        shown(layer), layer.features["label"], layer.data, layer.edge_color[: layer.nshapes], strict=True
+        shown(layer),
+        layer.features["label"],
+        layer.data,
+        layer.edge_color[: layer.nshapes],
+        strict=True,
     ):
         np.testing.assert_allclose(data, vertices(cells[key].detection), atol=0.01)
         assert label == cells[key].label
@@ -129,7 +135,9 @@ def test_box_of_one_pixel_lies_on_it():
 
 
 @pytest.mark.parametrize("inherited", ["row", "defaults"])
-def test_drawn_shape_is_a_new_cell_whatever_features_it_inherits(session, layer, binding, inherited):
+def test_drawn_shape_is_a_new_cell_whatever_features_it_inherits(
+    session, layer, binding, inherited
+):
     (old,) = put(session, predicted(boxed()))
     features = layer.features.iloc[-1].to_dict()
     if inherited == "defaults":
@@ -208,7 +216,9 @@ def test_label_edited_in_the_features_table_is_taken_in_at_the_next_pull(session
     assert agree(session, layer)
 
 
-@pytest.mark.parametrize(("column", "value"), [("label", "nonsense"), ("label", None), ("cell_id", "nobody")])
+@pytest.mark.parametrize(
+    ("column", "value"), [("label", "nonsense"), ("label", None), ("cell_id", "nobody")]
+)
 def test_nonsense_in_the_features_table_is_mended(session, layer, binding, column, value):
     cell, other = put(session, predicted(boxed()), outlined())
     layer.features.loc[0, column] = value
@@ -285,7 +295,9 @@ def test_moving_one_of_many_leaves_the_others(session, layer, binding):
 
 
 def test_colours_do_not_depend_on_the_classes_present(session, layer, binding):
-    cells = put(session, *(predicted(boxed(30 * i), name) for i, name in enumerate(EIGHT_CLASSES.names)))
+    cells = put(
+        session, *(predicted(boxed(30 * i), name) for i, name in enumerate(EIGHT_CLASSES.names))
+    )
     assert agree(session, layer)
     session.commit(session.table.without(cell.cell_id for cell in cells[:5]), "fewer")
     assert agree(session, layer)
@@ -305,7 +317,9 @@ def test_ellipse_becomes_an_outline_and_stays_selected(session, layer, binding):
     (cell,) = session.table.values()
     assert cell.detection.outline is not None
     bbox = cell.detection.bbox
-    np.testing.assert_allclose((bbox.top, bbox.left, bbox.bottom, bbox.right), (10.5, 10.5, 30.5, 30.5))
+    np.testing.assert_allclose(
+        (bbox.top, bbox.left, bbox.bottom, bbox.right), (10.5, 10.5, 30.5, 30.5)
+    )
     np.testing.assert_allclose(np.hypot(*(cell.detection.outline.array() - 20.5).T), 10)
     assert agree(session, layer)
     assert binding.selected() == (cell.cell_id,)
@@ -399,7 +413,9 @@ def test_lasso_given_up_leaves_everything_as_it_was(session, layer, binding):
 
 def test_shape_that_lost_its_last_vertices_takes_only_its_own_cell(session, layer, binding):
     """napari takes the shape away, but no row of features."""
-    first, gone, last = put(session, boxed(), outlined(), boxed(100).annotated(Annotation("monocyte")))
+    first, gone, last = put(
+        session, boxed(), outlined(), boxed(100).annotated(Annotation("monocyte"))
+    )
     layer._data_view.remove(1)
     layer.events.data(value=layer.data, action="changed", data_indices=(1,), vertex_indices=((0,),))
     assert list(session.table.values()) == [first, last]
@@ -552,7 +568,11 @@ def test_closed_binding_lets_go(session, layer, binding):
     layer.features.loc[0, "label"] = "basophil"
     binding.close()
     assert [cell.label for cell in session.table.values()] == ["basophil"]
-    assert [len(s) for s in (session.changed, session.field_changed, session.slide_changed)] == [0, 0, 0]
+    assert [len(s) for s in (session.changed, session.field_changed, session.slide_changed)] == [
+        0,
+        0,
+        0,
+    ]
     by_hand(layer, SQUARE)
     put(session, outlined())
     assert len(session.table) == 2

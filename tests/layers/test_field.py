@@ -156,7 +156,9 @@ def test_unreadable_field_shows_nothing(viewer, view, folder):
 
 
 def test_cells_follow_the_place_of_the_image(viewer, view):
-    image = viewer.add_image(np.zeros((20, 30), np.uint8), name="one", scale=(0.5, 0.5), translate=(7, 9))
+    image = viewer.add_image(
+        np.zeros((20, 30), np.uint8), name="one", scale=(0.5, 0.5), translate=(7, 9)
+    )
     view.session.open(view.use_layer(image))
     show(view)
     cells = viewer.layers["cells"]

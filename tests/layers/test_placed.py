@@ -49,7 +49,9 @@ def same_place(viewer, image):
     assert len(over) == 3
     for layer in over:
         for point in ((0.0, 0.0), (13.5, 48.0)):
-            np.testing.assert_allclose(layer.data_to_world(point), image.data_to_world(point), atol=1e-9)
+            np.testing.assert_allclose(
+                layer.data_to_world(point), image.data_to_world(point), atol=1e-9
+            )
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
@@ -75,9 +77,13 @@ def test_a_box_drawn_on_a_scaled_image_lies_where_it_was_drawn(shown):
     viewer, _view, image, session = shown
     image.scale = (0.1, 0.1)
     cells = viewer.layers["cells"]
-    cells.add([cells.world_to_data(image.data_to_world(p)) for p in ((4, 4), (4, 34), (24, 34), (24, 4))])
+    cells.add(
+        [cells.world_to_data(image.data_to_world(p)) for p in ((4, 4), (4, 34), (24, 34), (24, 4))]
+    )
     drawn = list(session.table.values())[-1].detection.bbox
-    assert (drawn.top, drawn.left, drawn.bottom, drawn.right) == pytest.approx((4.5, 4.5, 24.5, 34.5))
+    assert (drawn.top, drawn.left, drawn.bottom, drawn.right) == pytest.approx(
+        (4.5, 4.5, 24.5, 34.5)
+    )
 
 
 def test_a_layer_is_known_by_its_mark():

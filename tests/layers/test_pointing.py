@@ -60,7 +60,9 @@ def view():
     session.open(view.use_layer(image))
     view.show(session.field, view.read(session.field))
     boxes = (BBox(20, 20, 60, 60), BBox(100, 100, 150, 150))
-    session.commit(session.table.with_cells(Cell.new("one", Detection(box)) for box in boxes), "fill")
+    session.commit(
+        session.table.with_cells(Cell.new("one", Detection(box)) for box in boxes), "fill"
+    )
     viewer.scene.camera.zoom = 1
     return view
 

@@ -8,7 +8,15 @@ import math
 import pytest
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.cell import BY_HAND, NOT_KNOWN, Annotation, Cell, Detection, LocatedBy, Prediction
+from napari_wbc.model.cell import (
+    BY_HAND,
+    NOT_KNOWN,
+    Annotation,
+    Cell,
+    Detection,
+    LocatedBy,
+    Prediction,
+)
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED
 
@@ -49,7 +57,11 @@ def test_a_prediction_has_one_probability_a_class(names, probabilities):
 
 
 def test_a_prediction_names_the_most_probable_class(prediction):
-    assert (prediction.cell_class, prediction.confidence, prediction.label) == ("basophil", 0.7, "basophil")
+    assert (prediction.cell_class, prediction.confidence, prediction.label) == (
+        "basophil",
+        0.7,
+        "basophil",
+    )
 
 
 @pytest.mark.parametrize(("threshold", "label"), [(0.7, "basophil"), (0.71, UNIDENTIFIED)])
@@ -59,16 +71,25 @@ def test_below_the_threshold_the_label_is_unidentified(prediction, threshold, la
 
 
 def test_an_annotation_goes_before_a_prediction_and_leaves_it(cell, prediction):
-    said = cell.predicted(prediction).annotated(Annotation(NOT_CLASSED, "me", "2026-01-01T00:00:00+00:00"))
+    said = cell.predicted(prediction).annotated(
+        Annotation(NOT_CLASSED, "me", "2026-01-01T00:00:00+00:00")
+    )
     assert (said.label, said.label_source) == (NOT_CLASSED, "annotation")
     assert said.prediction == prediction
-    assert (said.annotated(None).label, said.annotated(None).label_source) == ("basophil", "prediction")
+    assert (said.annotated(None).label, said.annotated(None).label_source) == (
+        "basophil",
+        "prediction",
+    )
 
 
 def test_a_moved_cell_keeps_id_and_annotation_only(cell, prediction):
     annotation = Annotation("basophil")
     moved = cell.predicted(prediction).annotated(annotation).moved(Detection(BBox(1, 1, 5, 5)))
-    assert (moved.cell_id, moved.fov_id, moved.annotation) == (cell.cell_id, cell.fov_id, annotation)
+    assert (moved.cell_id, moved.fov_id, moved.annotation) == (
+        cell.cell_id,
+        cell.fov_id,
+        annotation,
+    )
     assert moved.prediction is None
     assert moved.detection.bbox == BBox(1, 1, 5, 5)
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from napari_wbc.model.differential import Beside, Differential, Share, leukocytes, row_counts
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, TAXONOMIES
 
-LABELS = st.sampled_from([*EIGHT_CLASSES.labels, "band neutrophil", "blast", "mononuclear"]) | st.text()
+LABELS = (
+    st.sampled_from([*EIGHT_CLASSES.labels, "band neutrophil", "blast", "mononuclear"]) | st.text()
+)
 
 
 def test_an_empty_differential_has_no_leukocytes():
@@ -19,7 +21,11 @@ def test_an_empty_differential_has_no_leukocytes():
 
 
 def test_what_stands_beside_is_not_in_the_total():
-    shares = (Share("a", 3, 60, 1, 99), Share("b", 2, 40, 1, 99), Share("c", 0, math.nan, math.nan, math.nan))
+    shares = (
+        Share("a", 3, 60, 1, 99),
+        Share("b", 2, 40, 1, 99),
+        Share("c", 0, math.nan, math.nan, math.nan),
+    )
     assert Differential("s", shares, (Beside("platelet", 50),)).total == 5
 
 

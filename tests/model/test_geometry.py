@@ -15,7 +15,9 @@ from napari_wbc.model.geometry import BBox, Outline, iou_matrix
 
 EDGE = st.integers(-50, 50)
 SIDE = st.integers(1, 60)
-BOXES = st.builds(lambda top, left, h, w: BBox(top, left, top + h, left + w), EDGE, EDGE, SIDE, SIDE)
+BOXES = st.builds(
+    lambda top, left, h, w: BBox(top, left, top + h, left + w), EDGE, EDGE, SIDE, SIDE
+)
 
 
 def pixels(box: BBox) -> set[tuple[int, int]]:
@@ -30,7 +32,14 @@ def test_no_boxes_have_no_overlaps():
 
 @pytest.mark.parametrize(
     "edges",
-    [(0, 0, 0, 5), (0, 0, 5, 0), (5, 0, 0, 5), (0, 5, 5, 0), (0, 0, math.nan, 1), (-math.inf, 0, 1, 1)],
+    [
+        (0, 0, 0, 5),
+        (0, 0, 5, 0),
+        (5, 0, 0, 5),
+        (0, 5, 5, 0),
+        (0, 0, math.nan, 1),
+        (-math.inf, 0, 1, 1),
+    ],
 )
 def test_an_empty_or_infinite_box_is_refused(edges):
     with pytest.raises(WbcError):

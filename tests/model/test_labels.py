@@ -20,7 +20,14 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES, Place
             "basket cell",
             "debris",
         ),
-        *("stain precipitate", "Platelet clumps", "giant platelet", "not a cell", "parasite", "Plasmodium"),
+        *(
+            "stain precipitate",
+            "Platelet clumps",
+            "giant platelet",
+            "not a cell",
+            "parasite",
+            "Plasmodium",
+        ),
         *("RBC", "Red blood cells", "PLT", "Thrombocytes"),
     ],
 )
@@ -31,8 +38,23 @@ def test_what_is_no_leukocyte_is_known_in_any_spelling(label):
 @pytest.mark.parametrize(
     "label",
     [
-        *("", "WBC", "leukocyte", "hairy cell", "blast", "band neutrophil", "atypical lymphocyte", "cell"),
-        *("NRBC", "orthochromatic normoblast", "plasma cell", "lymphocyte with a platelet", "unknown"),
+        *(
+            "",
+            "WBC",
+            "leukocyte",
+            "hairy cell",
+            "blast",
+            "band neutrophil",
+            "atypical lymphocyte",
+            "cell",
+        ),
+        *(
+            "NRBC",
+            "orthochromatic normoblast",
+            "plasma cell",
+            "lymphocyte with a platelet",
+            "unknown",
+        ),
     ],
 )
 def test_any_other_name_may_be_that_of_a_leukocyte(label):
@@ -41,7 +63,8 @@ def test_any_other_name_may_be_that_of_a_leukocyte(label):
 
 def test_no_name_is_listed_twice_or_is_one_of_a_leukocyte():
     plain = [
-        plain_label(name) for name in (*OTHERS, *SPELLINGS, *(n for more in SPELLINGS.values() for n in more))
+        plain_label(name)
+        for name in (*OTHERS, *SPELLINGS, *(n for more in SPELLINGS.values() for n in more))
     ]
     assert len(set(plain)) == len(plain)
     leukocytes = EIGHT_CLASSES.names_at(Place.LEUKOCYTE)

@@ -10,7 +10,13 @@ from hypothesis.extra.numpy import arrays
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.mapping import check_counted, mapped, mapping, uncounted
-from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES, FOUR_CLASSES, TAXONOMIES, TWO_CLASSES
+from napari_wbc.model.taxonomy import (
+    EIGHT_CLASSES,
+    FIVE_CLASSES,
+    FOUR_CLASSES,
+    TAXONOMIES,
+    TWO_CLASSES,
+)
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 
 NAMES = EIGHT_CLASSES.names
@@ -64,7 +70,9 @@ def test_the_order_of_the_names_counts():
 
 @pytest.mark.parametrize("finer", [FOUR_CLASSES, FIVE_CLASSES, EIGHT_CLASSES])
 def test_a_finer_taxonomy_is_refused(finer):
-    with pytest.raises(WbcError, match=rf"mononuclear, polynuclear.*'{finer.name}'.*choose another model"):
+    with pytest.raises(
+        WbcError, match=rf"mononuclear, polynuclear.*'{finer.name}'.*choose another model"
+    ):
         mapping(TWO_CLASSES.names, finer)
 
 
@@ -75,7 +83,11 @@ def test_a_model_without_classes_cannot_be_counted():
 
 
 @given(
-    st.lists(st.sampled_from([*NAMES, "band neutrophil", "blast", "smudge cell"]), min_size=1, unique=True)
+    st.lists(
+        st.sampled_from([*NAMES, "band neutrophil", "blast", "smudge cell"]),
+        min_size=1,
+        unique=True,
+    )
 )
 def test_a_model_can_be_counted_if_one_of_its_classes_counts(names):
     for taxonomy in TAXONOMIES.values():

@@ -12,7 +12,10 @@ from napari_wbc.model.table import CellTable, TableDiff, diff
 IDS = st.sampled_from("abcdef")
 CELLS = st.builds(
     lambda key, fov, label, top: Cell(
-        key, fov, Detection(BBox(top, 0, top + 5, 5)), annotation=Annotation(label) if label else None
+        key,
+        fov,
+        Detection(BBox(top, 0, top + 5, 5)),
+        annotation=Annotation(label) if label else None,
     ),
     IDS,
     st.sampled_from(["1.png", "2.png"]),
@@ -38,21 +41,28 @@ def test_a_table_is_a_dict_that_never_changes(table, cells, gone):
     assert list(more) == list(before | {cell.cell_id: cell for cell in cells})
     assert list(less) == [key for key in before if key not in gone]
     for fov_id in ("1.png", "2.png", "3.png"):
-        assert list(table.of_field(fov_id)) == [cell for cell in before.values() if cell.fov_id == fov_id]
+        assert list(table.of_field(fov_id)) == [
+            cell for cell in before.values() if cell.fov_id == fov_id
+        ]
 
 
 @given(TABLES, st.lists(CELLS, max_size=8), st.lists(IDS, max_size=4), st.booleans())
 def test_counts_follow_what_changes(table, cells, gone, asked):
     if asked:  # a table goes on from the counts of the one before only where these are known
         table.label_counts, table.annotated_counts, table.of_field("1.png")
-    for now in (table.with_cells(cells), table.with_cells(cells).without(gone).with_cells(cells[:2])):
+    for now in (
+        table.with_cells(cells),
+        table.with_cells(cells).without(gone).with_cells(cells[:2]),
+    ):
         labels = [cell.label for cell in now.values()]
         said = [cell.annotation.label for cell in now.values() if cell.annotation]
         assert dict(now.label_counts) == {label: labels.count(label) for label in labels}
         assert dict(now.annotated_counts) == {label: said.count(label) for label in said}
         assert now.label_counts["none such"] == 0
         for fov_id in ("1.png", "2.png"):
-            assert list(now.of_field(fov_id)) == [cell for cell in now.values() if cell.fov_id == fov_id]
+            assert list(now.of_field(fov_id)) == [
+                cell for cell in now.values() if cell.fov_id == fov_id
+            ]
     assert dict(table.label_counts) == dict(CellTable(table.values()).label_counts)
 
 
@@ -69,7 +79,9 @@ def test_the_diff_that_a_table_is_made_by_is_the_one_that_is_found(table, cells)
 def test_a_diff_leads_from_one_table_to_the_other(old, new):
     change = diff(old, new)
     assert bool(change) == (dict(old) != dict(new))
-    assert all(before != after and before.cell_id == after.cell_id for before, after in change.changed)
+    assert all(
+        before != after and before.cell_id == after.cell_id for before, after in change.changed
+    )
     led = old.without(cell.cell_id for cell in change.removed)
     led = led.with_cells([*change.added, *(after for _, after in change.changed)])
     assert dict(led) == dict(new)

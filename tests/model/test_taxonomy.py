@@ -95,7 +95,11 @@ def test_a_class_looks_the_same_in_four_five_and_eight():
     ],
 )
 def test_a_name_counts_as_the_class_that_covers_it(name, two, four, eight):
-    assert tuple(t.class_of(name) for t in (TWO_CLASSES, FOUR_CLASSES, EIGHT_CLASSES)) == (two, four, eight)
+    assert tuple(t.class_of(name) for t in (TWO_CLASSES, FOUR_CLASSES, EIGHT_CLASSES)) == (
+        two,
+        four,
+        eight,
+    )
 
 
 @given(st.sampled_from(list(TAXONOMIES.values())), st.data())

@@ -17,7 +17,12 @@ from napari_wbc.model.taxonomy import (
     Place,
     Taxonomy,
 )
-from napari_wbc.model.taxonomy_dict import MAX_CLASSES, PALETTE, taxonomy_from_dict, taxonomy_of_names
+from napari_wbc.model.taxonomy_dict import (
+    MAX_CLASSES,
+    PALETTE,
+    taxonomy_from_dict,
+    taxonomy_of_names,
+)
 
 
 def entry(**fields):
@@ -25,7 +30,8 @@ def entry(**fields):
 
 
 @pytest.mark.parametrize(
-    "nothing", [None, [], {}, "two", 3, {"name": "x"}, {"name": "x", "classes": []}, {"classes": ["a"]}]
+    "nothing",
+    [None, [], {}, "two", 3, {"name": "x"}, {"name": "x", "classes": []}, {"classes": ["a"]}],
 )
 def test_nothing_is_no_taxonomy(nothing):
     with pytest.raises(WbcError):
@@ -54,7 +60,13 @@ def test_what_is_given_comes_before_what_is_known():
         "classes": [
             {"name": "neutrophil", "key": "n", "place": "beside"},
             "band neutrophil",
-            {"name": "blast", "key": 1, "short": "NEU", "color": "#009e73", "covers": ["myelocyte"]},
+            {
+                "name": "blast",
+                "key": 1,
+                "short": "NEU",
+                "color": "#009e73",
+                "covers": ["myelocyte"],
+            },
             "immature granulocyte",
         ],
     }
@@ -87,7 +99,9 @@ def test_defaults_are_of_their_own_whatever_the_names(names):
 
 
 def test_many_classes_are_still_told_apart():
-    mine = taxonomy_of_names("many", ["aaa" + "b" * (i % 50) + chr(97 + i // 50) for i in range(MAX_CLASSES)])
+    mine = taxonomy_of_names(
+        "many", ["aaa" + "b" * (i % 50) + chr(97 + i // 50) for i in range(MAX_CLASSES)]
+    )
     assert len(set(mine.colors.values())) == MAX_CLASSES + 2
     assert all(re.fullmatch("#[0-9a-f]{6}", color) for color in mine.colors.values())
     with pytest.raises(WbcError, match=f"1 to {MAX_CLASSES}"):
@@ -134,7 +148,9 @@ def test_what_is_wrong_is_named(data, message):
 
 VALUE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 FIELDS = st.fixed_dictionaries(
@@ -142,7 +158,9 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
-@given(VALUE | st.fixed_dictionaries({"name": VALUE, "classes": st.lists(FIELDS | VALUE, max_size=3)}))
+@given(
+    VALUE | st.fixed_dictionaries({"name": VALUE, "classes": st.lists(FIELDS | VALUE, max_size=3)})
+)
 def test_anything_is_a_taxonomy_or_one_clear_error(data):
     try:
         result = taxonomy_from_dict(data)

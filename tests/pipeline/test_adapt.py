@@ -20,7 +20,12 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import FIVE_CLASSES
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.pipeline import adapt
-from napari_wbc.pipeline.adapt import adapt_located_steps, adapt_slide_steps, adapt_steps, adapted_name
+from napari_wbc.pipeline.adapt import (
+    adapt_located_steps,
+    adapt_slide_steps,
+    adapt_steps,
+    adapted_name,
+)
 from napari_wbc.train.adapt import Adaptation
 from napari_wbc.weights.store import read_card
 
@@ -41,7 +46,9 @@ class TwelveCells:
 def _quick(monkeypatch):
     plan = partial(Adaptation, epochs=1, draws=32, batch_size=16)
     monkeypatch.setattr("napari_wbc.train.adapt.Adaptation", plan)
-    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwelveCells())
+    monkeypatch.setattr(
+        "napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwelveCells()
+    )
 
 
 @pytest.fixture
@@ -60,7 +67,9 @@ def slide(folder):
 
 
 def located(slide):
-    return CellTable(Cell.new(field.fov_id, Detection(box)) for field in slide.fields for box in BOXES)
+    return CellTable(
+        Cell.new(field.fov_id, Detection(box)) for field in slide.fields for box in BOXES
+    )
 
 
 def test_no_path_is_refused(weights, tmp_path):
@@ -71,7 +80,11 @@ def test_no_path_is_refused(weights, tmp_path):
 @pytest.mark.parametrize("cells", [(), (Cell.new("slide/f1.png", Detection(BOXES[0])),)])
 def test_too_few_cells_are_refused(cells, slide, weights, tmp_path):
     with pytest.raises(WbcError, match=f"at least 20 cells, and there are {len(cells)}"):
-        run(adapt_located_steps([(slide, CellTable(cells))], tmp_path / "out", weights=weights, device="cpu"))
+        run(
+            adapt_located_steps(
+                [(slide, CellTable(cells))], tmp_path / "out", weights=weights, device="cpu"
+            )
+        )
     assert not any((tmp_path / "out").iterdir())
 
 
@@ -118,7 +131,9 @@ def test_what_people_called_the_cells_changes_nothing(slide, weights, tmp_path):
     table = located(slide)
     said = CellTable(cell.annotated(Annotation("basophil", "me")) for cell in table.values())
     parts = [
-        run(adapt_located_steps([(slide, one)], tmp_path / name, weights=weights, device="cpu")).weights
+        run(
+            adapt_located_steps([(slide, one)], tmp_path / name, weights=weights, device="cpu")
+        ).weights
         for name, one in (("none", table), ("labelled", said))
     ]
     assert parts[0].read_bytes() == parts[1].read_bytes()
@@ -132,7 +147,9 @@ def test_of_very_many_cells_some_are_taken_evenly(slide, weights, tmp_path, monk
         read.append(field.fov_id)
         return read_image(field.path)
 
-    steps = adapt_located_steps([(slide, located(slide))], tmp_path, weights=weights, device="cpu", read=seen)
+    steps = adapt_located_steps(
+        [(slide, located(slide))], tmp_path, weights=weights, device="cpu", read=seen
+    )
     assert run(steps).cells == 21
     assert read == ["slide/f1.png", "slide/f2.png"]
 
@@ -178,11 +195,15 @@ def test_a_slide_with_cells_is_not_analyzed_again(slide, weights, tmp_path, monk
 def test_a_slide_without_cells_is_analyzed_first(slide, weights, tmp_path):
     found, adapted = run(adapt_slide_steps(slide, CellTable(), tmp_path, weights=weights))
     assert len(found.table) == adapted.cells == 24
-    assert {cell.prediction.model_id for cell in found.table.values()} == {read_card(weights).model_id}
+    assert {cell.prediction.model_id for cell in found.table.values()} == {
+        read_card(weights).model_id
+    }
 
 
 def test_a_slide_is_counted_by_the_classes_of_the_project(slide, weights, tmp_path):
-    found, _ = run(adapt_slide_steps(slide, CellTable(), tmp_path, weights=weights, taxonomy=FIVE_CLASSES))
+    found, _ = run(
+        adapt_slide_steps(slide, CellTable(), tmp_path, weights=weights, taxonomy=FIVE_CLASSES)
+    )
     assert found.taxonomy is FIVE_CLASSES
 
 
@@ -197,7 +218,9 @@ def test_a_model_none_of_whose_classes_counts_is_told_before_anything_is_located
     assert not list((tmp_path / "new").iterdir())
 
 
-def test_weights_that_are_sure_of_a_slide_leave_its_analysis(slide, folder, weights, tmp_path, monkeypatch):
+def test_weights_that_are_sure_of_a_slide_leave_its_analysis(
+    slide, folder, weights, tmp_path, monkeypatch
+):
     plan = partial(Adaptation, epochs=1, draws=32, batch_size=16, enough=0.01)
     monkeypatch.setattr("napari_wbc.train.adapt.Adaptation", plan)
     found, why = run(adapt_slide_steps(slide, CellTable(), tmp_path / "a", weights=weights))
@@ -206,7 +229,10 @@ def test_weights_that_are_sure_of_a_slide_leave_its_analysis(slide, folder, weig
     with pytest.raises(AlreadySure):
         run(adapt_steps([folder], tmp_path / "a", weights=weights, device="cpu"))
     assert not list((tmp_path / "a").iterdir())
-    assert run(adapt_steps([folder], tmp_path / "b", weights=weights, anyway=True, device="cpu")).cells == 24
+    assert (
+        run(adapt_steps([folder], tmp_path / "b", weights=weights, anyway=True, device="cpu")).cells
+        == 24
+    )
 
 
 @pytest.mark.parametrize("slide_name", ["", "..", "a/b\\c", "slide: 3*?", "é" * 300])

@@ -74,7 +74,9 @@ def test_the_limits_are_those_of_fleiss_cohen_and_everitt():
     assert limits(compared(first, second)) == pytest.approx((kappa, kappa - reach, kappa + reach))
 
 
-PAIRS = st.lists(st.tuples(*[st.sampled_from([*EIGHT_CLASSES.labels[:3], *EIGHT_CLASSES.labels[-2:]])] * 2))
+PAIRS = st.lists(
+    st.tuples(*[st.sampled_from([*EIGHT_CLASSES.labels[:3], *EIGHT_CLASSES.labels[-2:]])] * 2)
+)
 
 
 @given(PAIRS.filter(lambda pairs: len({label for pair in pairs for label in pair}) > 1))
@@ -83,7 +85,9 @@ def test_kappa_and_confusion_are_those_of_scikit_learn(pairs):
     result = compared(first, second)
     assert result.kappa == pytest.approx(cohen_kappa_score(first, second), abs=1e-12)
     assert -1 <= result.kappa_low <= result.kappa <= result.kappa_high <= 1
-    np.testing.assert_array_equal(result.confusion, confusion_matrix(first, second, labels=result.labels))
+    np.testing.assert_array_equal(
+        result.confusion, confusion_matrix(first, second, labels=result.labels)
+    )
     assert result.n == len(pairs) == result.agreed + len(result.disagreements)
     assert result.percent == pytest.approx(100 * result.agreed / result.n)
 
@@ -120,7 +124,9 @@ def test_disagreements_are_in_the_order_of_the_taxonomy_and_then_of_the_ids():
 @pytest.mark.parametrize("label", ["", "Monocyte", "zebra", "band neutrophil"])
 def test_labels_that_the_taxonomy_lacks_are_refused(label):
     known, unknown = said(["monocyte"]), said([label])
-    with pytest.raises(WbcError, match=f"The first reader gives cell '0000' the label '{label}'.*use one of"):
+    with pytest.raises(
+        WbcError, match=f"The first reader gives cell '0000' the label '{label}'.*use one of"
+    ):
         agreement(unknown, known, EIGHT_CLASSES)
     with pytest.raises(WbcError, match="The second reader"):
         agreement(known, unknown, EIGHT_CLASSES)
@@ -141,7 +147,9 @@ def test_a_consensus_is_what_both_said_and_what_was_chosen():
     first = said(["monocyte", "basophil", "basophil", "lymphocyte", "monocyte"], "Ann")
     second = said(["monocyte", "monocyte", "lymphocyte", "lymphocyte"], "Ben")
     when = "2026-01-01T00:00:00+00:00"
-    settled = consensus(first, second, {"0001": "eosinophil", "0003": NOT_CLASSED}, EIGHT_CLASSES, when=when)
+    settled = consensus(
+        first, second, {"0001": "eosinophil", "0003": NOT_CLASSED}, EIGHT_CLASSES, when=when
+    )
     assert {key: annotation.label for key, annotation in settled.items()} == {
         "0000": "monocyte",
         "0001": "eosinophil",

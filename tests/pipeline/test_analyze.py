@@ -111,18 +111,27 @@ def drawn(fov_ids=("slide/f1.png",)):
     return CellTable([Cell.new(fov_id, Detection(BOXES[0], drawn=True)) for fov_id in fov_ids])
 
 
-def test_cells_of_classes_that_the_project_lacks_stand_beside_its_differential(slide, weights, monkeypatch):
-    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwoCells())
+def test_cells_of_classes_that_the_project_lacks_stand_beside_its_differential(
+    slide, weights, monkeypatch
+):
+    monkeypatch.setattr(
+        "napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwoCells()
+    )
     found = run(analyze_fields_steps(open_slide(slide), weights=weights, taxonomy=FIVE_CLASSES))
     assert found.taxonomy is FIVE_CLASSES
     said = zip(
-        found.table.values(), ["neutrophil", "erythroblast", "platelet", "band neutrophil"], strict=True
+        found.table.values(),
+        ["neutrophil", "erythroblast", "platelet", "band neutrophil"],
+        strict=True,
     )
     table = found.table.with_cells([cell.annotated(Annotation(label)) for cell, label in said])
     one = dataclasses.replace(found, table=table)
     counted = one.differential
     assert (counted.total, counted.shares[0].count) == (2, 2)
-    assert [(row.name, row.count) for row in counted.beside[2:]] == [("erythroblast", 1), ("platelet", 1)]
+    assert [(row.name, row.count) for row in counted.beside[2:]] == [
+        ("erythroblast", 1),
+        ("platelet", 1),
+    ]
     assert list(Analysis((one,)).cells.columns)[-8:] == [
         *(f"p_{name}" for name in FIVE_CLASSES.names),
         "p_immature_granulocyte",
@@ -161,7 +170,9 @@ def test_every_cell_says_what_located_it(slide, classifier):
     assert (empty.detector, empty.located_by) == ("two cells", {})
 
 
-def test_drawn_cells_of_a_field_that_cannot_be_read_are_left_and_the_rest_is_classified(slide, weights):
+def test_drawn_cells_of_a_field_that_cannot_be_read_are_left_and_the_rest_is_classified(
+    slide, weights
+):
     def read(field):
         if field.fov_id == "slide/f1.png":
             raise ReadError(f"{field.path}: it is gone")
@@ -171,7 +182,9 @@ def test_drawn_cells_of_a_field_that_cannot_be_read_are_left_and_the_rest_is_cla
     told = []
 
     def noted():
-        result = yield from classify_table_steps(open_slide(slide), table, weights=weights, read=read)
+        result = yield from classify_table_steps(
+            open_slide(slide), table, weights=weights, read=read
+        )
         told.append(result)
 
     notes = [step.note for step in noted()]
@@ -206,7 +219,11 @@ def test_cells_are_counted_by_the_taxonomy_of_the_weights(slide, other_weights, 
     assert empty.taxonomy == empty.slides[0].taxonomy == own
     assert list(empty.cells.columns)[-8:] == [f"p_{name}" for name in own.names]
     assert [s.name for s in empty.slides[0].differential.shares] == list(own.names[:-1])
-    assert [b.name for b in empty.slides[0].differential.beside] == ["debris", UNIDENTIFIED, NOT_CLASSED]
+    assert [b.name for b in empty.slides[0].differential.beside] == [
+        "debris",
+        UNIDENTIFIED,
+        NOT_CLASSED,
+    ]
 
     classifier = load_classifier(weights, device="cpu")
     one = run(analyze_slide_steps(open_slide(slide), TwoCells(), classifier, taxonomy=own))

@@ -28,7 +28,9 @@ def slide(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slides") / "slide"
     folder.mkdir()
     for i in range(5):
-        Image.fromarray(synthetic_smear(i, shape=(260, 340), n_leukocytes=3).image).save(folder / f"{i}.png")
+        Image.fromarray(synthetic_smear(i, shape=(260, 340), n_leukocytes=3).image).save(
+            folder / f"{i}.png"
+        )
     found = open_slide(folder)
     (folder / "4.png").write_bytes(b"no image")
     return found
@@ -89,7 +91,9 @@ def test_cells_are_chosen_by_what_the_weights_make_of_them(slide, table, weights
     done = np.isin(ids, ["0a", "1b"])
     expected = most_gain(chances[~done], features[~done], 4, labelled=features[done])
     assert found.cell_ids == tuple(ids[~done][expected])
-    assert [one.confidence for one in found.cells] == pytest.approx(chances[~done].max(axis=1)[expected])
+    assert [one.confidence for one in found.cells] == pytest.approx(
+        chances[~done].max(axis=1)[expected]
+    )
     assert {(one.slide, one.cell.annotation) for one in found.cells} == {("slide", None)}
     assert [failure.path.name for failure in found.failures] == ["4.png"]
 

@@ -36,7 +36,9 @@ def manifest(tmp_path_factory):
     rng = np.random.default_rng(0)
     lines = ["path,label,split,source,top,left,bottom,right"]
     for k in range(2):
-        Image.fromarray(rng.integers(0, 256, (60, 240, 3), dtype=np.uint8)).save(folder / f"{k}.png")
+        Image.fromarray(rng.integers(0, 256, (60, 240, 3), dtype=np.uint8)).save(
+            folder / f"{k}.png"
+        )
         for i, label in enumerate(LABELS):
             lines.append(f"{k}.png,{label},test,lab {k},5,{38 * i + 2},41,{38 * i + 38}")
     Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).save(folder / "one.png")
@@ -54,7 +56,9 @@ def other(tmp_path_factory):
         torch.manual_seed(1)
         path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
         preset = asdict(Preset(size=size))
-        told = ModelCard(name, "1", "cdnn", taxonomy.names, preset, taxonomy=taxonomy.to_dict(), **card)
+        told = ModelCard(
+            name, "1", "cdnn", taxonomy.names, preset, taxonomy=taxonomy.to_dict(), **card
+        )
         network = build_network("cdnn", len(taxonomy.names))
         with torch.no_grad():
             network.head.bias[taxonomy.names.index(says)] += 9
@@ -140,7 +144,9 @@ def test_new_classes_are_compared_by_and_what_the_old_cannot_know_is_said(manife
 def test_a_taxonomy_may_be_given(manifest, weights, other):
     found = compared(manifest, weights, other(), taxonomy=TWO_CLASSES)
     assert found.taxonomy is TWO_CLASSES
-    assert any("immature granulocyte, erythroblast, platelet are no class here" in n for n in found.notes)
+    assert any(
+        "immature granulocyte, erythroblast, platelet are no class here" in n for n in found.notes
+    )
 
 
 def test_cells_of_images_that_were_trained_on_are_left_out(manifest, weights, other):
@@ -204,7 +210,10 @@ def test_heat_that_cannot_be_had_is_told(manifest, other, monkeypatch):
 
 def test_unknown_slides_are_told_by_source(manifest, weights):
     notes = compared(manifest, weights, weights).notes
-    assert [note.split(":")[0] for note in notes if "slides are not known" in note] == ["lab 0", "lab 1"]
+    assert [note.split(":")[0] for note in notes if "slides are not known" in note] == [
+        "lab 0",
+        "lab 1",
+    ]
 
 
 def test_work_ends_where_it_is_cancelled(manifest, weights):
@@ -239,7 +248,16 @@ def test_everything_is_written(manifest, weights, other, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["what"] for row in rows] == found.outcomes
     assert [row["truth"] for row in rows] == [cell.label for cell in found.cells]
-    assert {"path", "cell_id", "slide", "source", "old", "new", "old_confidence", "new_label"} <= set(rows[0])
+    assert {
+        "path",
+        "cell_id",
+        "slide",
+        "source",
+        "old",
+        "new",
+        "old_confidence",
+        "new_label",
+    } <= set(rows[0])
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.index(found.measures.verdict.capitalize()) < page.index("<table>")
     assert "&lt;b&gt;new&lt;/b&gt;" in page

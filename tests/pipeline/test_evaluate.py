@@ -16,7 +16,12 @@ from napari_wbc.model.mapping import mapped
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, TWO_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
-from napari_wbc.pipeline.evaluate import Evaluation, evaluate_steps, read_training_sets, write_evaluation
+from napari_wbc.pipeline.evaluate import (
+    Evaluation,
+    evaluate_steps,
+    read_training_sets,
+    write_evaluation,
+)
 from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.train.metrics import measure
 from napari_wbc.weights.store import load_weights, save_weights
@@ -71,7 +76,12 @@ def test_a_split_without_cells_is_told(manifest, weights):
 def test_the_models_own_taxonomy_is_the_default(manifest, weights):
     result = evaluate(manifest, weights)
     assert result.taxonomy is EIGHT_CLASSES
-    assert [result.classes[i] for i in result.truth] == ["neutrophil", "neutrophil", "monocyte", "platelet"]
+    assert [result.classes[i] for i in result.truth] == [
+        "neutrophil",
+        "neutrophil",
+        "monocyte",
+        "platelet",
+    ]
     assert result.left_out == {"blast": 2}
     assert result.model_id.startswith("tiny 1")
     assert result.sources.tolist() == ["lab 0", "lab 1", "lab 0", "lab 1"]
@@ -79,7 +89,11 @@ def test_the_models_own_taxonomy_is_the_default(manifest, weights):
 
 def test_probabilities_are_the_classifiers_mapped(manifest, weights):
     result = evaluate(manifest, weights, taxonomy=TWO_CLASSES)
-    assert [result.classes[i] for i in result.truth] == ["polynuclear", "polynuclear", "mononuclear"]
+    assert [result.classes[i] for i in result.truth] == [
+        "polynuclear",
+        "polynuclear",
+        "mononuclear",
+    ]
     assert result.left_out == {"platelet": 1, "blast": 2}
     classifier = load_classifier(weights, device="cpu")
     cells = [cell for cell in read_training_sets([manifest]) if cell.split == "test"][:3]
@@ -94,7 +108,9 @@ def test_metrics_are_those_of_each_source(manifest, weights):
     result = evaluate(manifest, weights)
     assert list(result.metrics) == ["lab 0", "lab 1"]
     here = result.sources == "lab 1"
-    assert result.metrics["lab 1"] == measure(result.truth[here], result.predicted[here], result.classes)
+    assert result.metrics["lab 1"] == measure(
+        result.truth[here], result.predicted[here], result.classes
+    )
     assert result.metrics["lab 0"].n == 2
 
 
@@ -107,7 +123,9 @@ def test_metrics_are_those_of_each_source(manifest, weights):
     ],
     ids=["finer", "other", "empty"],
 )
-def test_a_taxonomy_that_does_not_fit_is_told_before_crops_are_cut(manifest, weights, taxonomy, message):
+def test_a_taxonomy_that_does_not_fit_is_told_before_crops_are_cut(
+    manifest, weights, taxonomy, message
+):
     (manifest.parent / "f.png").unlink()
     with pytest.raises(WbcError, match=message):
         evaluate(manifest, weights, taxonomy=taxonomy)
@@ -152,11 +170,15 @@ def test_where_the_model_looks_is_measured_on_cells_that_it_has_right(manifest, 
     assert evaluate(manifest, weights, heat=False).heat == {}
 
 
-@pytest.mark.parametrize(("elsewhere", "told"), [(2, ""), (3, "lab: of 20 cells rightly classified, 3")])
+@pytest.mark.parametrize(
+    ("elsewhere", "told"), [(2, ""), (3, "lab: of 20 cells rightly classified, 3")]
+)
 def test_a_model_that_looks_elsewhere_too_often_is_warned_of(elsewhere, told):
     shares = np.array([0.3] * elsewhere + [0.9] * (20 - elsewhere))
     none = np.empty(0, np.int64)
-    result = Evaluation(EIGHT_CLASSES, none, np.empty((0, 8)), np.empty(0, np.str_), heat={"lab": shares})
+    result = Evaluation(
+        EIGHT_CLASSES, none, np.empty((0, 8)), np.empty(0, np.str_), heat={"lab": shares}
+    )
     assert result.warning.startswith(told)
     assert bool(result.warning) == bool(told)
     few = replace(result, heat={"lab": np.array([0.3])})

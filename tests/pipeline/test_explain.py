@@ -24,10 +24,18 @@ from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.cell import Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
-from napari_wbc.pipeline.explain import _Asked, _named, explain, explain_cells_steps, explain_files_steps
+from napari_wbc.pipeline.explain import (
+    _Asked,
+    _named,
+    explain,
+    explain_cells_steps,
+    explain_files_steps,
+)
 from napari_wbc.weights.card import ModelCard
 
-CARD = ModelCard("eye", "1", "cdnn", ("red", "green"), asdict(Preset(size=32, anchors=0)), threshold=0)
+CARD = ModelCard(
+    "eye", "1", "cdnn", ("red", "green"), asdict(Preset(size=32, anchors=0)), threshold=0
+)
 BOXES = [
     BBox(30, 40, 70, 80),  # square
     BBox(30, 30, 60, 90),  # wide
@@ -42,7 +50,9 @@ BOXES = [
 def slide(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slide")
     for i in range(2):
-        Image.fromarray(synthetic_smear(i, shape=(260, 340), n_leukocytes=2).image).save(folder / f"{i}.png")
+        Image.fromarray(synthetic_smear(i, shape=(260, 340), n_leukocytes=2).image).save(
+            folder / f"{i}.png"
+        )
     return open_slide(folder)
 
 
@@ -56,7 +66,9 @@ def test_heat_lands_on_the_pixels_that_were_the_evidence(box, place):
     image = np.zeros((*shape, 3), np.uint8)
     rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
     image[(abs(rows - row) < half) & (abs(columns - col) < half), 0] = 255
-    asked = _Asked(Classifier(Eye().eval(), CARD, "cpu", 0.0, None), Question(layers=("fine", "coarse")))
+    asked = _Asked(
+        Classifier(Eye().eval(), CARD, "cpu", 0.0, None), Question(layers=("fine", "coarse"))
+    )
     (heats,) = asked.steps(image, [Cell.new("f", Detection(box))])
     shown = painted(heats, shape)
     evidence = np.argwhere(image[..., 0]).mean(axis=0)
@@ -73,14 +85,18 @@ def test_no_cells_have_no_heat(slide):
 def test_cells_are_explained_for_the_class_that_was_said_or_asked(slide):
     smear = synthetic_smear(0, shape=(260, 340), n_leukocytes=2)
     cells = [Cell.new(slide.fields[0].fov_id, Detection(c.bbox, c.outline)) for c in smear.cells]
-    found = run(explain_cells_steps(slide, cells, Question(target="monocyte", against="lymphocyte")))
+    found = run(
+        explain_cells_steps(slide, cells, Question(target="monocyte", against="lymphocyte"))
+    )
     assert [heat.cell_id for heat in found.heats] == [cell.cell_id for cell in cells]
     assert {(heat.target, heat.against) for heat in found.heats} == {("monocyte", "lymphocyte")}
     own = run(explain_cells_steps(slide, cells, Question()))
     assert all(len(heat.values) == 72 and not heat.against for heat in own.heats)
 
 
-@pytest.mark.parametrize("options", [{"target": "blast"}, {"against": "blast"}, {"layers": ("head",)}])
+@pytest.mark.parametrize(
+    "options", [{"target": "blast"}, {"against": "blast"}, {"layers": ("head",)}]
+)
 def test_what_the_model_has_not_is_refused(slide, options):
     with pytest.raises(WbcError, match=r"no (class|layer)"):
         run(explain_cells_steps(slide, (), Question(**options)))
@@ -98,7 +114,9 @@ def test_results_are_written_and_a_broken_field_is_told(slide, tmp_path):
     table = pd.read_csv(out / "heat.csv")
     assert len(table) == len(found.heats) > 0
     boxes = [heat.cell.detection.bbox for heat in found.heats]
-    np.testing.assert_allclose(table[["top", "right"]], [(box.top, box.right) for box in boxes], atol=0.01)
+    np.testing.assert_allclose(
+        table[["top", "right"]], [(box.top, box.right) for box in boxes], atol=0.01
+    )
     assert table["prediction"].tolist() == table["target"].tolist()
     for field in slide.fields:
         name = next(iter((out / "heat").rglob(f"{field.path.name}.tif")))
@@ -106,7 +124,9 @@ def test_results_are_written_and_a_broken_field_is_told(slide, tmp_path):
         assert (heat.dtype, heat.shape) == (np.float32, (260, 340))
         here = [h for h in found.heats if h.fov_id.endswith(field.path.name)]
         np.testing.assert_array_equal(heat, painted(here, (260, 340)))
-        picture = np.asarray(Image.open(next(iter((out / "overlays").rglob(f"{field.path.name}.png")))))
+        picture = np.asarray(
+            Image.open(next(iter((out / "overlays").rglob(f"{field.path.name}.png"))))
+        )
         image = np.asarray(Image.open(field.path))
         np.testing.assert_array_equal(picture[heat == 0], image[heat == 0])
 
@@ -115,7 +135,10 @@ def test_cells_of_the_class_that_is_set_against_are_left_out_and_told(slide, wei
     smear = synthetic_smear(0, shape=(260, 340), n_leukocytes=2)
     plain = [Cell.new(slide.fields[0].fov_id, Detection(c.bbox, c.outline)) for c in smear.cells]
     names = load_classifier(weights, device="cpu").card.classes
-    called = [Prediction(names, tuple(float(n == said) for n in names)) for said in ("basophil", "monocyte")]
+    called = [
+        Prediction(names, tuple(float(n == said) for n in names))
+        for said in ("basophil", "monocyte")
+    ]
     cells = [cell.predicted(said) for cell, said in zip(plain, called, strict=True)]
     found = run(explain_cells_steps(slide, cells, Question(against="Basophil"), weights=weights))
     assert [(heat.target, heat.against) for heat in found.heats] == [("monocyte", "basophil")]
@@ -151,7 +174,9 @@ def test_a_field_that_fails_takes_its_old_pictures_along(slide, tmp_path):
 
 def test_an_output_that_cannot_be_a_folder_is_refused_before_the_work(slide, tmp_path):
     (tmp_path / "out").touch()
-    steps = explain_files_steps([slide.fields[0].path], tmp_path / "out", Question(), detector="hsv")
+    steps = explain_files_steps(
+        [slide.fields[0].path], tmp_path / "out", Question(), detector="hsv"
+    )
     with pytest.raises(WbcError, match="cannot be a folder"):
         next(steps)
 
@@ -164,15 +189,34 @@ def test_a_class_is_found_by_its_very_name_first():
 
 
 def test_a_wrong_call_leaves_no_folder(slide, tmp_path):
-    arguments = ["explain", str(slide.fields[0].path), "--out", str(tmp_path / "out"), "--detector", "hsv"]
-    for wrong in (("--target", "wombat"), ("--layer", "none"), ("--method", "lime", "--layer", "stem")):
+    arguments = [
+        "explain",
+        str(slide.fields[0].path),
+        "--out",
+        str(tmp_path / "out"),
+        "--detector",
+        "hsv",
+    ]
+    for wrong in (
+        ("--target", "wombat"),
+        ("--layer", "none"),
+        ("--method", "lime", "--layer", "stem"),
+    ):
         with pytest.raises(WbcError):
             CliRunner().invoke(app, [*arguments, *wrong], catch_exceptions=False)
     assert not (tmp_path / "out").exists()
 
 
 def test_from_the_shell(slide, tmp_path):
-    arguments = ["explain", str(slide.fields[0].path), "--out", str(tmp_path), "--detector", "hsv", "-q"]
+    arguments = [
+        "explain",
+        str(slide.fields[0].path),
+        "--out",
+        str(tmp_path),
+        "--detector",
+        "hsv",
+        "-q",
+    ]
     result = CliRunner().invoke(app, [*arguments, "--method", "occlusion", "--target", "monocyte"])
     assert result.exit_code == 0, result.output
     assert set(pd.read_csv(tmp_path / "heat.csv")["target"]) == {"monocyte"}
@@ -184,7 +228,9 @@ def test_a_cell_without_a_prediction_leaves_the_class_of_the_others(weights):
     """Drawn by hand beside cells that the table calls otherwise than one look would."""
     image = synthetic_smear(0, shape=(260, 340), n_leukocytes=2).image
     asked = _Asked(load_classifier(weights, device="cpu"), Question())
-    plain = [Cell.new("f", Detection(BBox(20 * i, 20 * i, 60 + 20 * i, 60 + 20 * i))) for i in range(2)]
+    plain = [
+        Cell.new("f", Detection(BBox(20 * i, 20 * i, 60 + 20 * i, 60 + 20 * i))) for i in range(2)
+    ]
     (looked,) = asked.steps(image, plain)
     other = next(name for name in asked.classes if name != looked[0].target)
     said = Prediction(asked.classes, tuple(float(name == other) for name in asked.classes))

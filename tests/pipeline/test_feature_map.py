@@ -50,10 +50,15 @@ def test_places_are_those_of_the_features_before_the_head(mapped, weights):
         (x,) = classifier.prepared(read_image(field.path), boxes)
         with torch.inference_mode():
             torch.testing.assert_close(
-                classifier.network.head(torch.from_numpy(one)), classifier.network(x), atol=1e-4, rtol=1e-4
+                classifier.network.head(torch.from_numpy(one)),
+                classifier.network(x),
+                atol=1e-4,
+                rtol=1e-4,
             )
         features.append(one)
-    assert found.cell_ids == tuple(c.cell_id for f in slide.fields[:2] for c in table.of_field(f.fov_id))
+    assert found.cell_ids == tuple(
+        c.cell_id for f in slide.fields[:2] for c in table.of_field(f.fov_id)
+    )
     np.testing.assert_allclose(found.places, project(np.concatenate(features), "pca"), atol=1e-5)
     assert [failure.path.name for failure in found.failures] == ["2.png"]
     assert found.model_id == classifier.card.model_id

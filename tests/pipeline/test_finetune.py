@@ -47,8 +47,12 @@ def cell_set(folder, labels, n=8, splits=("train",), seed=0):
             place.mkdir(parents=True)
             for i in range(n):
                 disc = (np.hypot(rows, cols) < 6 + 5 * k)[..., None]
-                image = np.where(disc, (110, 60, 140), (240, 235, 230)) + rng.normal(0, 4, (40, 40, 3))
-                Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(place / f"{label}-{i}.png")
+                image = np.where(disc, (110, 60, 140), (240, 235, 230)) + rng.normal(
+                    0, 4, (40, 40, 3)
+                )
+                Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(
+                    place / f"{label}-{i}.png"
+                )
     return folder
 
 
@@ -81,11 +85,16 @@ def test_the_new_weights_name_their_parent_and_what_they_saw(few, tmp_path, weig
 
 
 def test_without_a_val_split_one_image_in_six_chooses(few, tmp_path, weights):
-    assert tune([few], tmp_path / "out", weights).card.provenance["cells"] == {"few train": 13, "few val": 3}
+    assert tune([few], tmp_path / "out", weights).card.provenance["cells"] == {
+        "few train": 13,
+        "few val": 3,
+    }
 
 
 def test_a_val_split_is_left_as_it_is_and_test_cells_are_not_looked_at(tmp_path, weights):
-    whole = cell_set(tmp_path / "whole", ["neutrophil", "monocyte"], splits=("train", "val", "test"))
+    whole = cell_set(
+        tmp_path / "whole", ["neutrophil", "monocyte"], splits=("train", "val", "test")
+    )
     card = tune([whole], tmp_path / "out", weights).card
     assert card.provenance["cells"] == {"whole train": 16, "whole val": 16}
     assert len(card.provenance["training_images"]) == 32
@@ -98,7 +107,9 @@ def test_few_validation_cells_leave_the_calibration_as_it_was(few, tmp_path, wei
 
 
 def test_old_cells_are_learnt_again_evenly_over_classes(few, tmp_path, weights):
-    old = cell_set(tmp_path / "old", ["basophil", "eosinophil"], n=30, splits=("train", "val"), seed=1)
+    old = cell_set(
+        tmp_path / "old", ["basophil", "eosinophil"], n=30, splits=("train", "val"), seed=1
+    )
     told = tune([few], tmp_path / "out", weights, old=[old], replay=20).card.provenance
     assert told["replayed"] == 20
     assert told["cells"] == {"few train": 13, "few val": 3, "old train": 16, "old val": 4}
@@ -127,7 +138,9 @@ def test_a_new_class_has_none_of_the_old_weights_in_it(tmp_path, weights):
     """Where all of the old weights are kept, the old rows are the old ones, and the new row is learnt."""
     mine = cell_set(tmp_path / "mine", ["neutrophil", "hairy cell"])
     trained = tune([mine], tmp_path / "out", weights, new_classes=["hairy cell"], keep=1.0)
-    old, new = (parted(load_weights(path)[0])[0]["head.weight"] for path in (weights, trained.weights))
+    old, new = (
+        parted(load_weights(path)[0])[0]["head.weight"] for path in (weights, trained.weights)
+    )
     assert torch.equal(old, new[:8])
     assert not torch.allclose(new[8], old.mean(0))
 
@@ -154,8 +167,12 @@ def test_an_image_that_any_set_holds_for_testing_is_not_learnt(tmp_path, weights
     held_out = {sha256_of(file) for file in two.rglob("*.png")}
     assert held_out <= {sha256_of(file) for file in one.rglob("*.png")}
     assert not held_out & training_images(tune([one, two], tmp_path / "a", weights, draws=8).card)
-    assert not held_out & training_images(tune([one], tmp_path / "b", weights, draws=8, old=[two]).card)
-    assert tune([one], tmp_path / "c", weights, old=[known]).card.provenance["recipe"]["keep"] == 0.5
+    assert not held_out & training_images(
+        tune([one], tmp_path / "b", weights, draws=8, old=[two]).card
+    )
+    assert (
+        tune([one], tmp_path / "c", weights, old=[known]).card.provenance["recipe"]["keep"] == 0.5
+    )
 
 
 def test_a_detector_learns_no_image_that_another_set_holds_for_testing(monkeypatch, tmp_path):
@@ -194,17 +211,22 @@ def test_a_crop_of_a_field_that_is_tested_is_tested(tmp_path):
     for ids, sides in ((key, ["test", "test"]), ("1", ["train", "test"])):
         sets = [[replace(one, cell_id=ids)] for one in (crop, field)]
         sided, _ = run(sided_steps(sets, "reading"))
-        assert [one[0].split for one in sided] == sides, "ids that a person wrote may be another cell's"
+        assert [one[0].split for one in sided] == sides, (
+            "ids that a person wrote may be another cell's"
+        )
 
 
 def test_few_fields_leave_one_whole_to_choose_by(tmp_path, monkeypatch, detector_weights):
     cells = [
-        LabelledCell(tmp_path / f"{i}.png", "monocyte", "train", "lab", BBox(0, 9 * k, 9, 9 * k + 9))
+        LabelledCell(
+            tmp_path / f"{i}.png", "monocyte", "train", "lab", BBox(0, 9 * k, 9, 9 * k + 9)
+        )
         for i in range(3)
         for k in range(4)
     ]
     sides = [
-        {c.split for c in _with_val(cells, by_image=True) if c.path.name == f"{i}.png"} for i in range(3)
+        {c.split for c in _with_val(cells, by_image=True) if c.path.name == f"{i}.png"}
+        for i in range(3)
     ]
     assert sorted(map(sorted, sides)) == [["train"], ["train"], ["val"]]
     one = cell_set(tmp_path / "one", ["neutrophil"], n=1)
@@ -295,7 +317,9 @@ def as_set(folder, fields, made=None):
         )
         sha256, whole = sha256_of(path), None not in labels
         rows.append(
-            LabelledField(path.name, path, 40, 400, "train", cells, f"s{i}", path.name, sha256, whole)
+            LabelledField(
+                path.name, path, 40, 400, "train", cells, f"s{i}", path.name, sha256, whole
+            )
         )
     classes = {cell.label: None for row in rows for cell in row.cells}
     made = {"slides": {row.slide: "train" for row in rows}, **(made or {})}
@@ -303,7 +327,9 @@ def as_set(folder, fields, made=None):
     return folder
 
 
-def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fields(taught, tmp_path):
+def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fields(
+    taught, tmp_path
+):
     mine = as_set(tmp_path / "mine", [["monocyte"] * 6, ["hairy cell"] * 6, ["basophil", None]])
     notes = detected([mine], tmp_path / "out", old=[mine])
     cells, told = taught
@@ -315,11 +341,21 @@ def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fiel
 
 
 def test_what_is_no_leukocyte_is_background_to_a_detector(taught, tmp_path):
-    labels = ["Artefacts", "smudge cell", "Debris", "giant platelet", "RBC", "NRBC", "WBC", "neutrophil"]
+    labels = [
+        "Artefacts",
+        "smudge cell",
+        "Debris",
+        "giant platelet",
+        "RBC",
+        "NRBC",
+        "WBC",
+        "neutrophil",
+    ]
     mine = as_set(tmp_path / "mine", [labels, ["monocyte"] * 4, ["artefact"]])
     notes = detected([mine], tmp_path / "out")
     by_image = {
-        name: [c.label for c in taught[0] if c.path.name.endswith(name)] for name in ("0.png", "2.png")
+        name: [c.label for c in taught[0] if c.path.name.endswith(name)]
+        for name in ("0.png", "2.png")
     }
     assert by_image["0.png"] == [
         "",
@@ -356,7 +392,10 @@ def test_fields_of_artefacts_alone_teach_no_detector(taught, tmp_path):
 @pytest.mark.parametrize(
     ("splits", "told"),
     [
-        (("test",), r"No slide of this set is there to learn from: all 16 cells are kept for testing\. Move"),
+        (
+            ("test",),
+            r"No slide of this set is there to learn from: all 16 cells are kept for testing\. Move",
+        ),
         (("val",), "all 16 cells are kept for validation"),
         (("val", "test"), "16 cells are kept for validation and 16 for testing"),
     ],
@@ -369,7 +408,13 @@ def test_a_set_with_nothing_to_learn_from_is_refused_before_an_image_is_looked_a
         raise AssertionError("too late")
 
     mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"], splits=splits)
-    for name in ("resolve_device", "sided_steps", "cut_training_crops", "read_fields", "make_folder"):
+    for name in (
+        "resolve_device",
+        "sided_steps",
+        "cut_training_crops",
+        "read_fields",
+        "make_folder",
+    ):
         monkeypatch.setattr(f"napari_wbc.pipeline.finetune.{name}", looked)
     start = weights if tuned is finetune_steps else detector_weights
     with pytest.raises(WbcError, match=told):
@@ -379,7 +424,9 @@ def test_a_set_with_nothing_to_learn_from_is_refused_before_an_image_is_looked_a
 def test_what_another_set_keeps_for_testing_is_told_before_crops_are_cut(tmp_path, weights):
     mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"])
     shutil.copytree(mine / "train", tmp_path / "old" / "test")
-    with pytest.raises(WbcError, match="Nothing is left to learn from: all images in train are kept"):
+    with pytest.raises(
+        WbcError, match="Nothing is left to learn from: all images in train are kept"
+    ):
         tune([mine], tmp_path / "out", weights, old=[tmp_path / "old"])
     assert not (tmp_path / "out").exists()
 
@@ -417,7 +464,9 @@ def test_labels_that_another_program_changed_are_another_run(kind, tmp_path, wei
     fields = read_set(made).fields
     folder = tmp_path / "theirs"
     done = run(
-        write_round_steps(folder, fields, ("monocyte", "basophil"), written_as=kind, made={}, pixels=None)
+        write_round_steps(
+            folder, fields, ("monocyte", "basophil"), written_as=kind, made={}, pixels=None
+        )
     )
     (done / "manifest.json").unlink()
     theirs = done.rename(tmp_path / "set")
@@ -441,7 +490,9 @@ def test_a_table_tells_which_images_are_of_a_run(tmp_path, weights):
     for name in "ab":
         Image.new("RGB", (30, 30)).save(tmp_path / "images" / f"{name}.png")
     table = tmp_path / "cells.csv"
-    table.write_text("path,label,split,source,top,left,bottom,right\nimages/a.png,monocyte,train,s,1,1,9,9\n")
+    table.write_text(
+        "path,label,split,source,top,left,bottom,right\nimages/a.png,monocyte,train,s,1,1,9,9\n"
+    )
     first = run_folder(tmp_path, [table], weights, [])
     Image.new("RGB", (31, 30)).save(tmp_path / "images" / "b.png")
     assert run_folder(tmp_path, [table], weights, []) == first
@@ -456,7 +507,10 @@ def test_a_new_class_without_a_cell_is_refused(few, tmp_path, weights):
 
 def test_labels_that_are_no_class_are_left_out_and_told(tmp_path, weights):
     mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte", "hairy cell"])
-    notes = [s.note for s in finetune_steps([mine], tmp_path / "out", start=weights, device="cpu", **SMALL)]
+    notes = [
+        s.note
+        for s in finetune_steps([mine], tmp_path / "out", start=weights, device="cpu", **SMALL)
+    ]
     assert any("8 hairy cell" in note for note in notes)
 
 
@@ -479,12 +533,20 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(few, tmp_path, weights):
 
 def test_a_run_ends_early_where_nothing_gets_better(few, tmp_path, weights):
     trained = tune(
-        [few], tmp_path / "out", weights, epochs=30, patience=1, learning_rate=1e-9, matrix_rate=1e-9
+        [few],
+        tmp_path / "out",
+        weights,
+        epochs=30,
+        patience=1,
+        learning_rate=1e-9,
+        matrix_rate=1e-9,
     )
     assert len(trained.history) < 30
 
 
-def test_a_detector_is_no_classifier_and_the_other_way_round(few, tmp_path, weights, detector_weights):
+def test_a_detector_is_no_classifier_and_the_other_way_round(
+    few, tmp_path, weights, detector_weights
+):
     with pytest.raises(WbcError, match="weights of a detector; choose those of a classifier"):
         tune([few], tmp_path / "out", detector_weights)
     with pytest.raises(WbcError, match="weights of a classifier; choose those of a detector"):

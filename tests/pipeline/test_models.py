@@ -17,14 +17,24 @@ BARE = ModelCard("mine", "2", "cdnn", EIGHT_CLASSES.names, {}, sha256="ab" * 32)
 PROVENANCE = {
     "cells": {"pbc train": 1200, "pbc val": 30, "own": 7, "chula test": 5},
     "sets": {"pbc": "Acevedo 2020", "other": "not counted"},
-    "recipe": {"name": "mine", "epochs": 70, "augmentation": {"zoom": 0.2, "deep": {"er": {"still": [1]}}}},
+    "recipe": {
+        "name": "mine",
+        "epochs": 70,
+        "augmentation": {"zoom": 0.2, "deep": {"er": {"still": [1]}}},
+    },
     "note": "Stopped early.",
     "use": RESEARCH_USE,
     "command": "napari-wbc train",
     "later": [True, None, 1.5, {"a": 1}],
 }
 METRICS = {
-    "pbc val": {"balanced_accuracy": 0.97, "accuracy": 0.5, "n": 1622, "ece": 0.0123, "recall": {"a": 1}},
+    "pbc val": {
+        "balanced_accuracy": 0.97,
+        "accuracy": 0.5,
+        "n": 1622,
+        "ece": 0.0123,
+        "recall": {"a": 1},
+    },
     "chula": {"n": 6},
     "loose": 0.25,
 }
@@ -76,7 +86,14 @@ def test_training_cells_stand_by_source_and_split(save):
 
 def test_scores_stand_by_data_set(save):
     found = sections(save(replace(BARE, metrics=METRICS)))
-    assert found["Measured"].header == ("data set", "cells", "accuracy", "balanced accuracy", "ece", "recall")
+    assert found["Measured"].header == (
+        "data set",
+        "cells",
+        "accuracy",
+        "balanced accuracy",
+        "ece",
+        "recall",
+    )
     assert found["Measured"].rows == (
         ("pbc val", "1,622", "50.0 %", "97.0 %", "0.0123", "a 1"),
         ("chula", "6", "–", "–", "–", "–"),
@@ -113,7 +130,9 @@ def test_another_use_than_ours_is_shown(save):
     ],
 )
 def test_confidence_is_told_in_words(save, threshold, temperature, told, how):
-    rows = dict(sections(save(BARE, threshold=threshold, temperature=temperature))["Confidence"].rows)
+    rows = dict(
+        sections(save(BARE, threshold=threshold, temperature=temperature))["Confidence"].rows
+    )
     assert told in rows["Threshold"]
     assert how in rows["Temperature"]
 
@@ -131,7 +150,9 @@ def test_preprocessing_is_told_in_words_where_it_is_known(save):
 @pytest.mark.parametrize(
     "odd", [None, 3, "text", [1], {}, {"": {}}, {"a": {"b": float("nan")}}, {"x y z": "?"}]
 )
-@pytest.mark.parametrize("where", ["provenance", "metrics", "cells", "sets", "recipe", "parameters"])
+@pytest.mark.parametrize(
+    "where", ["provenance", "metrics", "cells", "sets", "recipe", "parameters"]
+)
 def test_odd_entries_are_survived(save, where, odd):
     inner = where in {"cells", "sets", "recipe"}
     summary = model_summary(save(BARE, **({"provenance": {where: odd}} if inner else {where: odd})))
@@ -158,7 +179,12 @@ def test_missing_weights_or_cards_are_named(save, tmp_path):
 
 @pytest.mark.parametrize(
     "classes",
-    [EIGHT_CLASSES.names, ("monocyte", "neutrophil"), ("neutrophil", "blast"), ("band neutrophil",)],
+    [
+        EIGHT_CLASSES.names,
+        ("monocyte", "neutrophil"),
+        ("neutrophil", "blast"),
+        ("band neutrophil",),
+    ],
 )
 def test_a_model_is_taken_if_one_of_its_classes_counts(save, classes):
     for taxonomy in (EIGHT_CLASSES, FIVE_CLASSES):
@@ -168,19 +194,25 @@ def test_a_model_is_taken_if_one_of_its_classes_counts(save, classes):
 def test_a_model_none_of_whose_classes_counts_is_refused_by_name(save):
     path = save(replace(BARE, classes=("blast", "platelet")))
     assert counted_card(path).name == "mine"
-    with pytest.raises(WeightsError, match=r"mine\.safetensors: .*blast, platelet.*'five classes'.*basophil"):
+    with pytest.raises(
+        WeightsError, match=r"mine\.safetensors: .*blast, platelet.*'five classes'.*basophil"
+    ):
         counted_card(path, FIVE_CLASSES)
 
 
 def test_a_detector_that_finds_platelets_is_no_classifier(save):
-    card = replace(BARE, architecture="mask-rcnn/vgg16", classes=("leukocyte", "red cell", "platelet"))
+    card = replace(
+        BARE, architecture="mask-rcnn/vgg16", classes=("leukocyte", "red cell", "platelet")
+    )
     with pytest.raises(WeightsError, match="weights of a detector"):
         counted_card(save(card))
 
 
 def test_shipped_classifiers_can_be_counted_and_the_default_comes_first():
     assert classifiers()[0] == DEFAULT_CLASSIFIER
-    assert all(counted_card(name).model_id == model_summary(name).model_id for name in classifiers())
+    assert all(
+        counted_card(name).model_id == model_summary(name).model_id for name in classifiers()
+    )
     assert "mask_rcnn" not in classifiers()
 
 

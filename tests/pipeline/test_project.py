@@ -43,11 +43,15 @@ def project(tmp_path):
     slide = open_slide(folder)
     workspace, session = create_workspace(tmp_path / "p.wbc", EIGHT_CLASSES), Session()
     session.open(slide, workspace)
-    cells = [Cell(str(i), "slide/1.png", Detection(BBox(5, 20 * i, 15, 20 * i + 10))) for i in range(4)]
+    cells = [
+        Cell(str(i), "slide/1.png", Detection(BBox(5, 20 * i, 15, 20 * i + 10))) for i in range(4)
+    ]
     session.commit(session.table.with_cells(cells), "draw")
     for reading, labels in (("", FIRST), ("ben", SECOND)):
         session.open(slide, workspace, reading=reading)
-        said = [c.annotated(Annotation(x)) for c, x in zip(session.table.values(), labels, strict=True)]
+        said = [
+            c.annotated(Annotation(x)) for c, x in zip(session.table.values(), labels, strict=True)
+        ]
         session.commit(session.table.with_cells(said), "label")
     session.close()
     workspace.close()
@@ -73,7 +77,12 @@ def test_an_unknown_reading_is_an_error(project):
 
 def test_the_only_blind_reading_is_compared_with(project):
     (found,) = project_agreement(project)
-    assert (found.slide, found.second, found.agreement.n, found.agreement.agreed) == ("slide", "ben", 4, 3)
+    assert (found.slide, found.second, found.agreement.n, found.agreement.agreed) == (
+        "slide",
+        "ben",
+        4,
+        3,
+    )
     assert found.agreement.kappa == pytest.approx(0.5)
 
 
@@ -105,7 +114,10 @@ def analyzed(tmp_path):
 
 def test_an_analysis_that_was_kept_says_the_same_when_it_is_read_again(analyzed, tmp_path):
     (one,) = project_analysis(analyzed).slides
-    assert (one.detector, one.detector_parameters) == (NETWORK.detector, {"score": 0.5, "overlap": 0.25})
+    assert (one.detector, one.detector_parameters) == (
+        NETWORK.detector,
+        {"score": 0.5, "overlap": 0.25},
+    )
     assert one.located_by == {NETWORK: 2}
     assert one.failures == (Failure(tmp_path / "slide" / "3.png", "3.png: the file is empty"),)
     assert one.blood_cells == {"slide/1.png": {"red cell": 30, "platelet": 2}}
@@ -141,7 +153,10 @@ def test_cells_of_a_missing_image_are_in_all_but_an_overlay(analyzed, tmp_path):
     assert sorted(failure.path.name for failure in exported.failures) == ["1.png", "3.png"]
     assert pd.read_csv(out / "cells.csv")["fov"].tolist() == ["slide/1.png", "slide/2.png"]
     assert pd.read_csv(out / "fields.csv")["cells"].tolist() == [1, 1]
-    assert [len(one["features"]) for one in json.loads((out / "cells.geojson").read_text())] == [1, 1]
+    assert [len(one["features"]) for one in json.loads((out / "cells.geojson").read_text())] == [
+        1,
+        1,
+    ]
     assert [path.name for path in (out / "overlays").rglob("*.png")] == ["2.png.png"]
     (told,) = json.loads((out / "differential.json").read_text())
     assert told["leukocytes"] == 2

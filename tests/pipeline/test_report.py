@@ -22,9 +22,21 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
-from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES, NOT_CLASSED, TAXONOMIES, UNIDENTIFIED
+from napari_wbc.model.taxonomy import (
+    EIGHT_CLASSES,
+    FIVE_CLASSES,
+    NOT_CLASSED,
+    TAXONOMIES,
+    UNIDENTIFIED,
+)
 from napari_wbc.pipeline.analyze import Analysis, Failure, SlideAnalysis
-from napari_wbc.pipeline.report import Written, differential, differential_json, draw_overlay, write_results
+from napari_wbc.pipeline.report import (
+    Written,
+    differential,
+    differential_json,
+    draw_overlay,
+    write_results,
+)
 
 OUTSIDE = {"erythroblast", "platelet", UNIDENTIFIED, NOT_CLASSED}
 
@@ -46,7 +58,8 @@ def test_no_cells_have_no_percentages():
     none = counted({})
     assert none.total == 0
     assert all(
-        share.count == 0 and math.isnan(share.percent + share.low + share.high) for share in none.shares
+        share.count == 0 and math.isnan(share.percent + share.low + share.high)
+        for share in none.shares
     )
     assert [b.count for b in none.beside] == [0, 0, 0, 0]
     assert math.isnan(none.beside[0].per_100_wbc)
@@ -60,7 +73,9 @@ def test_limits_are_clopper_and_pearsons(counts, level):
     result = counted(counts, confidence_level=level)
     total = sum(n for label, n in counts.items() if label not in OUTSIDE)
     assert result.total == total
-    assert [s.name for s in result.shares] == [name for name in EIGHT_CLASSES.names if name not in OUTSIDE]
+    assert [s.name for s in result.shares] == [
+        name for name in EIGHT_CLASSES.names if name not in OUTSIDE
+    ]
     assert {b.name: b.count for b in result.beside} == {label: counts[label] for label in OUTSIDE}
     if not total:
         return
@@ -79,7 +94,9 @@ def test_limits_are_clopper_and_pearsons(counts, level):
 )
 def test_limits_are_those_of_the_tables(count, n, low, high):
     (share,) = [
-        s for s in counted({"basophil": count, "neutrophil": n - count}).shares if s.name == "basophil"
+        s
+        for s in counted({"basophil": count, "neutrophil": n - count}).shares
+        if s.name == "basophil"
     ]
     assert (round(share.low, 1), round(share.high, 1)) == (low, high)
 
@@ -122,7 +139,10 @@ def test_a_report_is_six_things_and_outlines_by_field(analysis, tmp_path):
     ]
     (alone,) = [json.loads((out / "geojson/s/a.png.geojson").read_text())]
     assert (alone["type"], alone["fov"]) == ("FeatureCollection", "s/a.png")
-    assert [one["fov"] for one in json.loads((out / "cells.geojson").read_text())] == ["s/a.png", "s/b.png"]
+    assert [one["fov"] for one in json.loads((out / "cells.geojson").read_text())] == [
+        "s/a.png",
+        "s/b.png",
+    ]
     assert np.asarray(Image.open(out / "overlays/s/a.png.png")).shape == (60, 80, 3)
 
 
@@ -130,7 +150,9 @@ def test_a_report_is_six_things_and_outlines_by_field(analysis, tmp_path):
 def test_a_field_whose_name_leads_out_of_the_folder_is_refused(analysis, tmp_path, name):
     (one,) = analysis.slides
     slide = Slide("s", (FieldOfView(name, one.slide.fields[0].path),))
-    outside = dataclasses.replace(analysis, slides=(dataclasses.replace(one, slide=slide, failures=()),))
+    outside = dataclasses.replace(
+        analysis, slides=(dataclasses.replace(one, slide=slide, failures=()),)
+    )
     with pytest.raises(WbcError, match="leads out of"):
         list(write_results(outside, tmp_path / "deep" / "out", EIGHT_CLASSES))
     assert not list(tmp_path.rglob("escaped*"))
@@ -152,14 +174,19 @@ def test_of_a_field_that_vanished_all_but_the_overlay_is_written(analysis, tmp_p
     assert sorted(path.name for path in (out / "overlays").rglob("*.png")) == ["b.png.png"]
     assert len(pd.read_csv(out / "cells.csv")) == 3
     assert pd.read_csv(out / "fields.csv")["cells"].tolist() == [3, 0]
-    assert [len(one["features"]) for one in json.loads((out / "cells.geojson").read_text())] == [3, 0]
+    assert [len(one["features"]) for one in json.loads((out / "cells.geojson").read_text())] == [
+        3,
+        0,
+    ]
     (one,) = json.loads((out / "differential.json").read_text())
     assert [Path(failure["path"]).name for failure in one["failed"]] == ["broken.png", "a.png"]
 
 
 def test_cells_of_a_failed_field_or_of_none_are_in_all_tables(analysis, tmp_path):
     (one,) = analysis.slides
-    elsewhere = [Cell(fov, fov, Detection(BBox(1, 1, 9, 9))) for fov in ("s/broken.png", "s/gone.png")]
+    elsewhere = [
+        Cell(fov, fov, Detection(BBox(1, 1, 9, 9))) for fov in ("s/broken.png", "s/gone.png")
+    ]
     more = dataclasses.replace(one, table=one.table.with_cells(elsewhere))
     written = run(write_results(Analysis((more,)), tmp_path / "out", EIGHT_CLASSES))
     fields = pd.read_csv(tmp_path / "out" / "fields.csv")
@@ -173,9 +200,9 @@ def test_cells_of_a_failed_field_or_of_none_are_in_all_tables(analysis, tmp_path
     assert "put it back" in written.failures[1].message
 
 
-NAMES = st.sampled_from([*EIGHT_CLASSES.labels, "band neutrophil", "blast", "mononuclear"]) | st.text(
-    max_size=3
-)
+NAMES = st.sampled_from(
+    [*EIGHT_CLASSES.labels, "band neutrophil", "blast", "mononuclear"]
+) | st.text(max_size=3)
 FIELDS = tuple(FieldOfView(f"s/{i}.png", Path(f"/no such folder/{i}.png")) for i in range(3))
 LOCATORS = st.sampled_from([None, LocatedBy("hsv/nucleus"), LocatedBy("net 1", (("score", 0.5),))])
 
@@ -249,7 +276,9 @@ def located(*locators, searched_by=None):
     made = []
     for i, locator in enumerate(locators):
         drawn, located_by = locator == "hand", locator if isinstance(locator, LocatedBy) else None
-        made.append(Cell(str(i), "s/0.png", Detection(BBox(0, 0, 9, 9), None, 1.0, drawn, located_by)))
+        made.append(
+            Cell(str(i), "s/0.png", Detection(BBox(0, 0, 9, 9), None, 1.0, drawn, located_by))
+        )
     slide = SlideAnalysis(Slide("s", FIELDS), CellTable(made), searched_by=searched_by)
     analysis = Analysis((slide,))
     (one,) = json.loads(json.dumps(differential_json(analysis), allow_nan=False))
@@ -260,7 +289,10 @@ def located(*locators, searched_by=None):
 def test_a_slide_without_cells_names_what_searched_it():
     assert (located()["detector"], located()["located_by"]) == ("", [])
     one = located(searched_by=NETWORK)
-    assert (one["detector"], one["detector_parameters"]) == (NETWORK.detector, {"score": 0.5, "overlap": 0.5})
+    assert (one["detector"], one["detector_parameters"]) == (
+        NETWORK.detector,
+        {"score": 0.5, "overlap": 0.5},
+    )
     assert one["located_by"] == []
 
 
@@ -308,7 +340,10 @@ def test_the_json_is_strict_and_tells_what_failed(analysis):
 def test_red_cells_and_platelets_are_told_where_they_were_counted(analysis):
     assert "blood_cells" not in differential_json(analysis)[0]
     (one,) = analysis.slides
-    counts = {"s/a.png": {"red cell": 40, "platelet": 2}, "s/b.png": {"red cell": 20, "platelet": 1}}
+    counts = {
+        "s/a.png": {"red cell": 40, "platelet": 2},
+        "s/b.png": {"red cell": 20, "platelet": 1},
+    }
     counted = dataclasses.replace(analysis, slides=(dataclasses.replace(one, blood_cells=counts),))
     assert differential_json(counted)[0]["blood_cells"] == {
         "fields": 2,
@@ -350,7 +385,9 @@ def test_an_overlay_draws_around_the_cell_in_the_colour_of_its_label(label):
     assert not changed[24:46, 24:46].any()
     color = EIGHT_CLASSES.colors.get(label, "#ffffff")
     rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-    assert np.abs(overlay[48:51, 25:45].astype(int) - rgb).sum(axis=2).min() < 100  # lines are smoothed
+    assert (
+        np.abs(overlay[48:51, 25:45].astype(int) - rgb).sum(axis=2).min() < 100
+    )  # lines are smoothed
 
 
 def test_a_covered_label_is_drawn_as_the_class_it_counts_as():
@@ -365,7 +402,9 @@ def test_a_covered_label_is_drawn_as_the_class_it_counts_as():
     np.testing.assert_array_equal(covered, whole)
 
 
-@pytest.mark.parametrize("box", [BBox(-50, -50, -40, -40), BBox(-5, -5, 500, 500), BBox(59, 79, 60, 80)])
+@pytest.mark.parametrize(
+    "box", [BBox(-50, -50, -40, -40), BBox(-5, -5, 500, 500), BBox(59, 79, 60, 80)]
+)
 def test_cells_over_the_edge_do_no_harm(box):
     overlay = draw_overlay(FIELD, [Cell("id", "a", Detection(box))], EIGHT_CLASSES)
     assert overlay.shape == FIELD.shape

@@ -94,7 +94,9 @@ def test_data_folder_comes_first(monkeypatch, tmp_path):
     images = tmp_path / "bccd" / "JPEGImages"
     images.mkdir(parents=True)
     (images / "b.jpg").write_bytes(b"")
-    (tmp_path / "bccd" / "splits.csv").write_text("image,split\na.jpg,train\nb.jpg,test\ngone.jpg,test\n")
+    (tmp_path / "bccd" / "splits.csv").write_text(
+        "image,split\na.jpg,train\nb.jpg,test\ngone.jpg,test\n"
+    )
     monkeypatch.setenv("NAPARI_WBC_DATA", str(tmp_path))
     assert fetch_bccd_fields(base_url="http://127.0.0.1:9/") == (images / "b.jpg",)
 

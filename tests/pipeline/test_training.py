@@ -69,7 +69,8 @@ def test_data_are_sought_beside_the_file_and_the_rest_is_the_recipe(config, tmp_
 
 
 @pytest.mark.parametrize(
-    ("start", "expected"), [("", ""), ("base.safetensors", "{here}/base.safetensors"), ("/a/b", "/a/b")]
+    ("start", "expected"),
+    [("", ""), ("base.safetensors", "{here}/base.safetensors"), ("/a/b", "/a/b")],
 )
 def test_weights_to_start_from_are_sought_beside_the_file(start, expected, config):
     path = config(f"start = '{start}'")
@@ -82,7 +83,9 @@ def test_data_that_are_no_list_of_paths_are_refused(data, config):
         read_config(config(f"data = {data}"))
 
 
-@pytest.mark.parametrize("text", ["epochs", "epochs = ", "= 3", "[preset", "epochs = 1\nepochs = 2"])
+@pytest.mark.parametrize(
+    "text", ["epochs", "epochs = ", "= 3", "[preset", "epochs = 1\nepochs = 2"]
+)
 def test_a_file_that_is_no_toml_is_refused(text, config):
     with pytest.raises(WbcError, match=r"recipe\.toml: not a readable TOML file"):
         read_config(config(text))
@@ -129,7 +132,9 @@ def test_a_wrong_recipe_is_refused_before_anything_is_read_or_written(wrong, mes
 
 
 def test_a_whole_number_may_stand_for_a_fraction(field_manifest, tiny_backbone, tmp_path):
-    done = train([field_manifest], tmp_path, backbone=tiny_backbone, mosaic=0, augmentation={"blur": 0})
+    done = train(
+        [field_manifest], tmp_path, backbone=tiny_backbone, mosaic=0, augmentation={"blur": 0}
+    )
     assert done.card.provenance["recipe"]["mosaic"] == 0
     assert done.card.provenance["recipe"]["augmentation"]["blur"] == 0
 
@@ -214,7 +219,10 @@ def test_without_training_sets_there_is_nothing_to_classify(tmp_path):
         ({"epoch": 3}, "has no epoch; it has .*epochs"),
         ({"classes": ["a"]}, "has no classes"),
         ({"taxonomies": 3}, "has no taxonomies"),
-        ({"preset": {"white_quantile": 0.9}}, r"has no preset\.white_quantile; it has preset\.size"),
+        (
+            {"preset": {"white_quantile": 0.9}},
+            r"has no preset\.white_quantile; it has preset\.size",
+        ),
         ({"augmentation": {"tint": 3}}, r"has no augmentation\.tint"),
         ({"epochs": "3"}, "epochs like 30, not '3'"),
         ({"epochs": True}, "epochs like 30, not True"),
@@ -231,7 +239,9 @@ def test_without_training_sets_there_is_nothing_to_classify(tmp_path):
     ],
     ids=str,
 )
-def test_a_wrong_recipe_of_a_classifier_is_refused_before_anything_is_read(wrong, message, tmp_path):
+def test_a_wrong_recipe_of_a_classifier_is_refused_before_anything_is_read(
+    wrong, message, tmp_path
+):
     with pytest.raises(WbcError, match=message):
         train_tiny([tmp_path / "none.csv"], tmp_path / "out", **wrong)
     assert not (tmp_path / "out").exists()
@@ -240,7 +250,10 @@ def test_a_wrong_recipe_of_a_classifier_is_refused_before_anything_is_read(wrong
 def test_a_classifier_is_trained_on_the_classes_of_a_taxonomy(cells, tmp_path):
     done = train_tiny([cells], tmp_path / "out", taxonomy=TWO_CLASSES, mode="one-vs-rest")
     assert done.card.classes == TWO_CLASSES.names
-    assert done.card.provenance["cells"] == {"lab train": 3, "lab val": 2}  # the platelet is left out
+    assert done.card.provenance["cells"] == {
+        "lab train": 3,
+        "lab val": 2,
+    }  # the platelet is left out
     classifier = load_classifier(done.weights, device="cpu")
     assert (classifier.preset.size, classifier.card.mode) == (32, "one-vs-rest")
 
@@ -250,6 +263,8 @@ def test_an_image_that_any_set_holds_for_testing_is_trained_on_by_none(tmp_path)
     for place, colors in ((one, (10, 90)), (two, (90,))):
         place.mkdir(parents=True)
         for color in colors:
-            Image.new("RGB", (30, 30), (color, 0, 0)).save(place / f"{place.parent.name}-{color}.png")
+            Image.new("RGB", (30, 30), (color, 0, 0)).save(
+                place / f"{place.parent.name}-{color}.png"
+            )
     cells = run(_seen_steps([tmp_path / "one", tmp_path / "two"]))
     assert [cell.path.name for cell in cells] == ["train-10.png"]

@@ -86,7 +86,9 @@ def project(tmp_path):
 
 
 def export(projects, out, **options):
-    return run(export_set_steps([projects] if not isinstance(projects, list) else projects, out, **options))
+    return run(
+        export_set_steps([projects] if not isinstance(projects, list) else projects, out, **options)
+    )
 
 
 def labels_in(folder):
@@ -96,7 +98,9 @@ def labels_in(folder):
 def relabel(project, cell_id, label):
     workspace, session = open_workspace(project), Session()
     session.open(workspace.slides()[0], workspace)
-    session.commit(session.table.with_cells([session.table[cell_id].annotated(Annotation(label))]), "label")
+    session.commit(
+        session.table.with_cells([session.table[cell_id].annotated(Annotation(label))]), "label"
+    )
     session.close()
     workspace.close()
 
@@ -110,7 +114,9 @@ def test_a_project_that_nobody_reviewed_gives_no_set(tmp_path):
 
 def test_reviewed_cells_with_a_class_go_into_the_set(project, tmp_path):
     done = export(project, tmp_path / "set")
-    assert labels_in(tmp_path / "set") == Counter(neutrophil=1, monocyte=1, basophil=1, lymphocyte=1)
+    assert labels_in(tmp_path / "set") == Counter(
+        neutrophil=1, monocyte=1, basophil=1, lymphocyte=1
+    )
     assert sum(done.cells.values()) == done.added == 4
     assert (done.relabelled, done.removed, done.failures) == (0, 0, ())
     assert "1 cell labelled unidentified" in done.left_out
@@ -150,7 +156,9 @@ def sides_in(folder):
 def test_the_first_slide_is_there_to_learn_from_whatever_its_name_and_stays(side, tmp_path):
     first = make_project(tmp_path, named(side), {"1.png": ["monocyte"]})
     assert set(export(first, tmp_path / "set").cells) == {("train", "monocyte")}
-    second = make_project(tmp_path, named(side, int(first.stem[1:]) + 1), {"2.png": ["basophil"]}, seed=5)
+    second = make_project(
+        tmp_path, named(side, int(first.stem[1:]) + 1), {"2.png": ["basophil"]}, seed=5
+    )
     export([second, first], tmp_path / "set")
     export(second, tmp_path / "set", split="test")
     assert sides_in(tmp_path / "set") == {first.stem: "train", second.stem: side}
@@ -159,7 +167,9 @@ def test_the_first_slide_is_there_to_learn_from_whatever_its_name_and_stays(side
 
 def test_of_several_first_slides_all_keep_the_side_of_their_name_where_one_is_learnt(tmp_path):
     names = [named("test"), named("val"), named("train")]
-    some = [make_project(tmp_path, name, {"1.png": ["monocyte"]}, i) for i, name in enumerate(names)]
+    some = [
+        make_project(tmp_path, name, {"1.png": ["monocyte"]}, i) for i, name in enumerate(names)
+    ]
     export(some, tmp_path / "three")
     assert sides_in(tmp_path / "three") == dict(zip(names, ("test", "val", "train"), strict=True))
     export(some[:2], tmp_path / "two")
@@ -211,7 +221,9 @@ def test_a_second_round_of_every_format_keeps_what_other_projects_gave(kind, pro
     first = read_manifest(tmp_path / "set" / "round-1")
     done = export(second, tmp_path / "set", written_as=kind)
     assert (done.added, done.removed) == (1, 0)
-    assert labels_in(tmp_path / "set") == labels_in(tmp_path / "set" / "round-1") + Counter(eosinophil=1)
+    assert labels_in(tmp_path / "set") == labels_in(tmp_path / "set" / "round-1") + Counter(
+        eosinophil=1
+    )
     found = read_manifest(done.folder)
     for place, sha256 in first.files.items():
         if place.endswith(".png"):
@@ -307,7 +319,9 @@ def test_an_image_that_is_not_the_reviewed_one_is_left_out_and_told(project, tmp
 def test_every_format_goes_out_and_trains(kind, project, tmp_path):
     export(project, tmp_path / "set", written_as=kind, split="train")
     cells = read_training_set(tmp_path / "set")
-    assert Counter(c.label for c in cells) == Counter(neutrophil=1, monocyte=1, basophil=1, lymphocyte=1)
+    assert Counter(c.label for c in cells) == Counter(
+        neutrophil=1, monocyte=1, basophil=1, lymphocyte=1
+    )
     assert {(c.source, c.split, c.slide) for c in cells} == {("set", "train", "slide")}
     assert all(c.path.is_file() and c.box is not None for c in cells)
 
@@ -372,7 +386,9 @@ def test_a_set_that_is_all_held_out_stays_so(side, tmp_path):
         Image.new("RGB", (30, 30), (40 * i, 0, 0)).save(place / "a.png")
         run(import_set_steps(tmp_path / f"theirs-{i}", tmp_path / "new.wbc"))
     again = export(tmp_path / "new.wbc", tmp_path / "set")
-    assert again.cells == {(side, "monocyte"): 4}, "files of one name in several sets are several fields"
+    assert again.cells == {(side, "monocyte"): 4}, (
+        "files of one name in several sets are several fields"
+    )
 
 
 def test_an_image_that_keeps_its_side_does_not_take_its_slide_along(project, tmp_path):
@@ -389,7 +405,9 @@ def test_an_image_that_keeps_its_side_does_not_take_its_slide_along(project, tmp
     assert told.slides == ("again", "slide"), "what is there already stays in its slide"
 
 
-def test_a_slide_and_an_image_that_are_out_of_the_set_for_a_round_keep_their_side(project, tmp_path):
+def test_a_slide_and_an_image_that_are_out_of_the_set_for_a_round_keep_their_side(
+    project, tmp_path
+):
     other = make_project(tmp_path, "other", {"5.png": ["monocyte"]}, seed=7)
     export([project, other], tmp_path / "set", split="test")
     relabel(other, "other-5.png-0", UNIDENTIFIED)
@@ -415,7 +433,9 @@ def test_a_slide_named_test_stays_so_while_its_only_image_keeps_train(tmp_path):
     name = next(f"s{i}" for i in range(99) if split_of(f"s{i}") == "test")
     export(make_project(tmp_path, "one", {"1.png": ["monocyte"]}), tmp_path / "set", split="train")
     same = {"1.png": tmp_path / "one" / "1.png"}
-    for n, labels in enumerate(({"1.png": ["basophil"]}, {"1.png": ["basophil"], "2.png": ["eosinophil"]})):
+    for n, labels in enumerate(
+        ({"1.png": ["basophil"]}, {"1.png": ["basophil"], "2.png": ["eosinophil"]})
+    ):
         second = make_project(tmp_path / str(n), name, labels, seed=3, copies=same)
         done = export(second, tmp_path / "set")
     assert done.cells["test", "eosinophil"] == 1
@@ -423,7 +443,9 @@ def test_a_slide_named_test_stays_so_while_its_only_image_keeps_train(tmp_path):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_split_that_came_with_a_slide_holds_in_whatever_order_projects_are_named(turned, tmp_path):
+def test_the_split_that_came_with_a_slide_holds_in_whatever_order_projects_are_named(
+    turned, tmp_path
+):
     name = next(f"s{i}" for i in range(99) if split_of(f"s{i}") == "train")
     own = make_project(tmp_path, name, {"1.png": ["monocyte"]}, seed=1)
     theirs = make_project(tmp_path / "theirs", name, {"2.png": ["basophil"]}, seed=2)
@@ -469,7 +491,9 @@ def test_fields_and_cells_of_one_id_in_two_slides_are_all_imported(project, tmp_
         Image.open(image).convert("L").convert("RGB").save(image.with_stem(f"copy-{image.stem}"))
         image.unlink()
     for file in (tmp_path / "others" / "copies").rglob("*.csv"):
-        file.write_text(file.read_text().replace("slide__", "copy-slide__").replace("slide/", "copy/"))
+        file.write_text(
+            file.read_text().replace("slide__", "copy-slide__").replace("slide/", "copy/")
+        )
     run(import_set_steps(tmp_path / "others" / "copies", tmp_path / "new.wbc"))
     slides = project_analysis(tmp_path / "new.wbc").slides
     assert sum(len(s.table) for s in slides) == 8
@@ -532,12 +556,16 @@ def test_a_field_without_cells_in_the_project_is_partly_labelled_by_a_part(proje
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_an_import_that_fails_midway_leaves_the_project_as_it_was(there, project, tmp_path, monkeypatch):
+def test_an_import_that_fails_midway_leaves_the_project_as_it_was(
+    there, project, tmp_path, monkeypatch
+):
     other = make_project(tmp_path, "other", {"5.png": ["monocyte"]}, seed=7)
     done = export([project, other], tmp_path / "set")
     shutil.make_archive(str(tmp_path / "packed"), "zip", done.folder)
     target = (
-        make_project(tmp_path / "t", "target", {"7.png": ["basophil"]}) if there else tmp_path / "new.wbc"
+        make_project(tmp_path / "t", "target", {"7.png": ["basophil"]})
+        if there
+        else tmp_path / "new.wbc"
     )
     before = [(s.slide, s.table) for s in project_analysis(target).slides] if there else None
     write, times = Workspace.write, []
@@ -572,7 +600,9 @@ def test_red_cells_that_are_left_out_leave_a_field_whole(tmp_path):
 def test_a_change_of_one_label_leaves_all_else_as_it_was_said(kind, project, tmp_path):
     done = export(project, tmp_path / "set", written_as=kind, reviewed=False)
     cells = {c.cell_id: c for f in read_manifest(done.folder).fields for c in f.cells}
-    files = [f for f in done.folder.rglob("*") if f.suffix in (".json", ".txt", ".geojson", ".yaml")]
+    files = [
+        f for f in done.folder.rglob("*") if f.suffix in (".json", ".txt", ".geojson", ".yaml")
+    ]
     for file in (f for f in files if f.name != "manifest.json"):
         file.write_text(file.read_text() + "\n")
     found = {c.cell_id: c for f in read_set(tmp_path / "set").fields for c in f.cells}
@@ -584,7 +614,9 @@ def test_a_change_of_one_label_leaves_all_else_as_it_was_said(kind, project, tmp
 def test_an_image_that_was_deleted_from_the_round_before_comes_from_the_project(project, tmp_path):
     done = export(project, tmp_path / "set", written_as="coco")
     next(done.folder.rglob("*.png")).unlink()
-    assert len(list(export(project, tmp_path / "set", written_as="coco").folder.rglob("*.png"))) == 3
+    assert (
+        len(list(export(project, tmp_path / "set", written_as="coco").folder.rglob("*.png"))) == 3
+    )
 
 
 def test_an_image_never_changes_its_side_whatever_slide_it_turns_up_in(project, tmp_path):
@@ -703,7 +735,9 @@ def test_labels_that_are_unclear_have_to_be_mapped(project, tmp_path):
     done = export(project, tmp_path / "set", written_as="voc")
     (done.folder / "manifest.json").unlink()
     for file in (done.folder / "Annotations").iterdir():
-        file.write_text(file.read_text().replace(">basophil<", ">WBC<").replace(">monocyte<", ">Monocytes<"))
+        file.write_text(
+            file.read_text().replace(">basophil<", ">WBC<").replace(">monocyte<", ">Monocytes<")
+        )
     incoming = run(look_steps(done.folder))
     assert incoming.suggested == {
         "neutrophil": "neutrophil",
@@ -714,7 +748,10 @@ def test_labels_that_are_unclear_have_to_be_mapped(project, tmp_path):
     with pytest.raises(WbcError, match=r"say which class these labels are.*WBC"):
         run(import_set_steps(done.folder, tmp_path / "new.wbc"))
     assert run(import_set_steps(done.folder, tmp_path / "a.wbc", mapping={"WBC": ""})).left_out == 1
-    assert run(import_set_steps(done.folder, tmp_path / "b.wbc", mapping={"WBC": "basophil"})).cells == 4
+    assert (
+        run(import_set_steps(done.folder, tmp_path / "b.wbc", mapping={"WBC": "basophil"})).cells
+        == 4
+    )
     for wrong in ({"WBC": "wombat"}, {"Nobody": "basophil"}):
         with pytest.raises(WbcError, match=r"no class wombat|no label Nobody"):
             run(import_set_steps(done.folder, tmp_path / "c.wbc", mapping=wrong))
@@ -789,7 +826,9 @@ def test_a_slide_moves_with_all_of_its_images_and_stays_there(kind, project, tmp
     done = move(tmp_path / "set", "slide", "train", models)
     assert done.folder.name == "round-2"
     assert sides_in(tmp_path / "set") == {"slide": "train", "other": "test"}
-    assert set(read_set(tmp_path / "set" / "round-1").fields) == set(before.fields), "no round changes"
+    assert set(read_set(tmp_path / "set" / "round-1").fields) == set(before.fields), (
+        "no round changes"
+    )
     after = read_set(tmp_path / "set")
     assert {c.cell_id: (c.label, f.slide) for f in after.fields for c in f.cells} == {
         c.cell_id: (c.label, f.slide) for f in before.fields for c in f.cells
@@ -850,7 +889,9 @@ def test_a_slide_that_a_model_was_trained_on_does_not_move(
         ("slide", "train", "slide is in train already"),
     ],
 )
-def test_a_move_to_nowhere_is_refused_and_writes_nothing(slide, split, told, project, tmp_path, models):
+def test_a_move_to_nowhere_is_refused_and_writes_nothing(
+    slide, split, told, project, tmp_path, models
+):
     done = export(project, tmp_path / "set")
     with pytest.raises(WbcError, match=told):
         move(tmp_path / "set", slide, split, models)
@@ -923,10 +964,14 @@ def test_a_set_is_ready_where_there_is_enough_to_learn_from(tmp_path, monkeypatc
 
 def test_a_detector_is_ready_where_fields_are_reviewed_as_a_whole(tmp_path):
     partly = make_project(tmp_path, "partly", {"1.png": [*["monocyte"] * 12, None]})
-    whole = make_project(tmp_path, "whole", {f"{i}.png": ["monocyte"] * 3 for i in range(2, 5)}, seed=4)
+    whole = make_project(
+        tmp_path, "whole", {f"{i}.png": ["monocyte"] * 3 for i in range(2, 5)}, seed=4
+    )
     export(partly, tmp_path / "set", split="train")
     assert ready_to_learn([tmp_path / "set"]) == ""
-    assert "of which every cell was reviewed; review two" in ready_to_learn([tmp_path / "set"], detector=True)
+    assert "of which every cell was reviewed; review two" in ready_to_learn(
+        [tmp_path / "set"], detector=True
+    )
     export(whole, tmp_path / "set", split="val")
     told = ready_to_learn([tmp_path / "set"], detector=True)
     assert told.startswith("No field to learn from is reviewed as a whole in this set")
@@ -954,7 +999,9 @@ def test_the_shell_exports_shows_and_imports(project, tmp_path):
     )
     called("export", project, "--out", tmp_path / "one")
     assert "basophil" in called("show", tmp_path / "set")
-    told = called("import", tmp_path / "set", "--project", tmp_path / "new.wbc", "--map", "basophil=")
+    told = called(
+        "import", tmp_path / "set", "--project", tmp_path / "new.wbc", "--map", "basophil="
+    )
     assert "3 cells of 1 slide imported" in told
     assert "; 1 left out" in told
     assert "slide moved to test in" in called("move", tmp_path / "set", "slide", "test")

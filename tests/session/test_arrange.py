@@ -38,9 +38,18 @@ class TestArranged:
 
     def test_orders(self):
         table = CellTable(
-            [cell("a", 0.9, 0.5), cell("b"), cell("c", 0.7, 2.0), cell("d", 0.9, None), cell("e", 0.8, 0.5)]
+            [
+                cell("a", 0.9, 0.5),
+                cell("b"),
+                cell("c", 0.7, 2.0),
+                cell("d", 0.9, None),
+                cell("e", 0.8, 0.5),
+            ]
         ).with_cells([cell("b", label="mononuclear")])
-        got = {order: shown(arranged(table, TWO_CLASSES, order=order))["mononuclear"] for order in ORDERS}
+        got = {
+            order: shown(arranged(table, TWO_CLASSES, order=order))["mononuclear"]
+            for order in ORDERS
+        }
         assert {order: "".join(ids) for order, ids in got.items()} == {
             "confidence": "bcead",
             "unlikeness": "caebd",
@@ -49,7 +58,9 @@ class TestArranged:
         }
 
     def test_a_label_is_annotation_or_else_prediction_or_else_unidentified(self):
-        table = CellTable([cell("a", 0.9), cell("b", 0.9, label="not classed"), cell("c", 0.5), cell("d")])
+        table = CellTable(
+            [cell("a", 0.9), cell("b", 0.9, label="not classed"), cell("c", 0.5), cell("d")]
+        )
         assert shown(arranged(table, TWO_CLASSES)) == {
             "mononuclear": ("a",),
             "unidentified": ("d", "c"),
@@ -63,7 +74,9 @@ class TestArranged:
 
     def test_filter(self):
         table = CellTable([cell("a", 0.9), cell("b", 0.7)])
-        assert shown(arranged(table, TWO_CLASSES, keep=lambda c: c.cell_id == "b")) == {"mononuclear": ("b",)}
+        assert shown(arranged(table, TWO_CLASSES, keep=lambda c: c.cell_id == "b")) == {
+            "mononuclear": ("b",)
+        }
 
     def test_no_such_order(self):
         with pytest.raises(WbcError, match="choose one of: confidence"):
@@ -109,5 +122,7 @@ def test_rearranged_is_arranged_anew(before, after, gone, order, filtered):
 
 def test_many_changes_are_sorted_anew():
     new = CellTable(cell(str(i), 0.9) for i in range(9))
-    groups = rearranged(arranged(CellTable(), TWO_CLASSES), diff(CellTable(), new), new, TWO_CLASSES)
+    groups = rearranged(
+        arranged(CellTable(), TWO_CLASSES), diff(CellTable(), new), new, TWO_CLASSES
+    )
     assert groups == arranged(new, TWO_CLASSES)

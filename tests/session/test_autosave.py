@@ -72,7 +72,9 @@ def edit(session, rng):
     some = rng.sample(list(table.values()), min(len(table), rng.randint(1, 5)))
     kind = rng.choice(["draw", "delete", "move", "label", "label", "clear"])
     if kind == "draw" or not some:
-        new = [Cell.new(rng.choice(SLIDE.fields).fov_id, Detection(BBox(0, 0, rng.randint(1, 99), 9)))]
+        new = [
+            Cell.new(rng.choice(SLIDE.fields).fov_id, Detection(BBox(0, 0, rng.randint(1, 99), 9)))
+        ]
         return session.commit(table.with_cells(new), "draw")
     if kind == "delete":
         return session.commit(table.without(c.cell_id for c in some[:2]), "delete")
@@ -88,7 +90,9 @@ def test_an_empty_slide_is_saved(session):
     assert session.flush()
 
 
-def test_a_thousand_random_edits_and_as_many_undos_lead_to_where_they_began(session, workspace, tmp_path):
+def test_a_thousand_random_edits_and_as_many_undos_lead_to_where_they_began(
+    session, workspace, tmp_path
+):
     rng = random.Random(7)
     session.commit(session.table.with_cells(cell(i) for i in range(30)), "analyze", "model")
     first, done = session.table, 0
@@ -160,7 +164,9 @@ def test_a_project_that_is_open_elsewhere_refuses_changes(session, tmp_path):
 
 def test_a_blind_reading_takes_labels_only_and_has_an_undo_of_its_own(session, workspace):
     session.commit(CellTable([cell(0)]), "draw")
-    session.commit(session.table.with_cells([cell(0).annotated(Annotation("basophil", "me"))]), "label")
+    session.commit(
+        session.table.with_cells([cell(0).annotated(Annotation("basophil", "me"))]), "label"
+    )
     session.flush()
     refused = []
     session.refused.connect(refused.append)
@@ -168,7 +174,9 @@ def test_a_blind_reading_takes_labels_only_and_has_an_undo_of_its_own(session, w
     assert (session.table["0"].annotation, session.undoable) == (None, "")
     assert not session.commit(CellTable(), "delete")
     assert "labels only" in refused[0]
-    assert session.commit(session.table.with_cells([cell(0).annotated(Annotation("monocyte"))]), "label")
+    assert session.commit(
+        session.table.with_cells([cell(0).annotated(Annotation("monocyte"))]), "label"
+    )
     session.open(SLIDE, workspace)
     assert (session.table["0"].label, session.undoable) == ("basophil", "label")
     assert workspace.table("s", "second")["0"].label == "monocyte"
@@ -189,7 +197,9 @@ def test_what_a_person_took_out_is_known_even_after_a_restart(session, workspace
     again.close()
 
 
-def test_steps_that_were_written_are_not_written_again_when_a_note_cannot_be(session, workspace, monkeypatch):
+def test_steps_that_were_written_are_not_written_again_when_a_note_cannot_be(
+    session, workspace, monkeypatch
+):
     monkeypatch.setattr(autosave, "RETRY_S", 0.02)
     broken = failing(workspace, "put", TypeError("no such luck"), monkeypatch)
     session.commit(CellTable([cell(0)]), "draw")

@@ -23,7 +23,11 @@ PREDICTION = Prediction(("basophil", "monocyte"), (0.9, 0.1))
 def outlined(points, cell_id="a", fov_id="1", said=None):
     outline = Outline.from_array(points)
     return Cell(
-        cell_id, fov_id, Detection(outline.bbox, outline), PREDICTION, Annotation(said) if said else None
+        cell_id,
+        fov_id,
+        Detection(outline.bbox, outline),
+        PREDICTION,
+        Annotation(said) if said else None,
     )
 
 
@@ -81,14 +85,20 @@ def test_a_box_is_cut_into_boxes_across_its_longer_side(sides):
     check(cell, parts)
     assert [part.detection.outline for part in parts] == [None, None]
     for part in parts:
-        assert sorted((part.detection.bbox.height, part.detection.bbox.width)) == pytest.approx([10, 15])
+        assert sorted((part.detection.bbox.height, part.detection.bbox.width)) == pytest.approx(
+            [10, 15]
+        )
 
 
 def test_only_the_cell_is_replaced():
     others = [boxed(0, 0, 9, 9, "b"), boxed(0, 0, 9, 9, "c", "2")]
     before = CellTable([boxed(0, 0, 10, 20), *others])
     change = diff(before, split(before, "a"))
-    assert ([cell.cell_id for cell in change.removed], change.changed, len(change.added)) == (["a"], (), 2)
+    assert ([cell.cell_id for cell in change.removed], change.changed, len(change.added)) == (
+        ["a"],
+        (),
+        2,
+    )
     assert len(before) == 3
 
 
@@ -198,7 +208,12 @@ def test_cells_that_touch_become_their_union():
     *rest, new = table.values()
     assert rest == [cells[2]]
     assert shape(new).area == pytest.approx(shape(cells[0]).union(shape(cells[1])).area)
-    assert (new.fov_id, new.prediction, new.annotation, new.detection.drawn) == ("1", None, None, True)
+    assert (new.fov_id, new.prediction, new.annotation, new.detection.drawn) == (
+        "1",
+        None,
+        None,
+        True,
+    )
     assert new.cell_id not in {"a", "b", "c"}
 
 
@@ -287,7 +302,9 @@ def test_any_box_is_cut_into_boxes_and_joined_again(top, left, height, width):
     check(cell, list(table.values()))
     (again,) = joined(table, table).values()
     assert again.detection.outline is None
-    np.testing.assert_allclose(again.detection.bbox.corners(), cell.detection.bbox.corners(), atol=1e-6)
+    np.testing.assert_allclose(
+        again.detection.bbox.corners(), cell.detection.bbox.corners(), atol=1e-6
+    )
 
 
 @given(CLOUDS, st.floats(0, math.pi))

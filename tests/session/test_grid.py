@@ -28,9 +28,9 @@ def items(grid):
 
 
 def meet(one, other):
-    return max(one.left, other.left) < min(one.right, other.right) and max(one.top, other.top) < min(
-        one.bottom, other.bottom
-    )
+    return max(one.left, other.left) < min(one.right, other.right) and max(
+        one.top, other.top
+    ) < min(one.bottom, other.bottom)
 
 
 class TestGrid:
@@ -78,14 +78,24 @@ class TestGrid:
         got = [Item(g, i) for g, start, stop in spans for i in range(start, stop)]
         assert got == [item for item in items(grid) if meet(grid.rect(item), rows)]
         headers = {
-            g for g in range(len(grid.sizes)) if meet(grid.rect(Item(g, HEADER))._replace(width=9), rows)
+            g
+            for g in range(len(grid.sizes))
+            if meet(grid.rect(Item(g, HEADER))._replace(width=9), rows)
         }
         assert headers <= {span.group for span in spans}
 
-    @given(grids(), st.integers(-20, 150), st.integers(-20, 400), st.integers(1, 150), st.integers(1, 400))
+    @given(
+        grids(),
+        st.integers(-20, 150),
+        st.integers(-20, 400),
+        st.integers(1, 150),
+        st.integers(1, 400),
+    )
     def test_inside_is_what_meets_the_band(self, grid, left, top, width, height):
         band = Rect(left, top, width, height)
-        assert list(grid.inside(band)) == [item for item in items(grid) if meet(grid.rect(item), band)]
+        assert list(grid.inside(band)) == [
+            item for item in items(grid) if meet(grid.rect(item), band)
+        ]
 
     @given(grids())
     def test_a_step_to_the_side_reads_on(self, grid):

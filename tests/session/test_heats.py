@@ -61,7 +61,9 @@ def test_cells_that_are_gone_by_now_get_none(heats, session):
 
 
 def test_cells_that_changed_while_they_were_asked_about_get_none(heats, session):
-    session.commit(session.table.with_cells([CELLS[1].moved(Detection(BBox(0, 0, 20, 20)))]), "move")
+    session.commit(
+        session.table.with_cells([CELLS[1].moved(Detection(BBox(0, 0, 20, 20)))]), "move"
+    )
     session.commit(session.table.with_cells([CELLS[3].predicted(CALLED)]), "classify")
     assert heats.put(map(heat, CELLS)) == 2
     assert [heats.get(f"c{i}") is None for i in range(4)] == [False, True, False, True]
@@ -69,9 +71,13 @@ def test_cells_that_changed_while_they_were_asked_about_get_none(heats, session)
 
 def test_a_label_keeps_heat_and_a_move_or_prediction_or_deletion_takes_it(heats, session):
     heats.put(map(heat, CELLS))
-    session.commit(session.table.with_cells([CELLS[0].annotated(Annotation("basophil", "ada"))]), "label")
+    session.commit(
+        session.table.with_cells([CELLS[0].annotated(Annotation("basophil", "ada"))]), "label"
+    )
     assert heats.emitted == [4]
-    session.commit(session.table.with_cells([CELLS[1].moved(Detection(BBox(0, 0, 20, 20)))]), "move")
+    session.commit(
+        session.table.with_cells([CELLS[1].moved(Detection(BBox(0, 0, 20, 20)))]), "move"
+    )
     session.commit(session.table.without(["c3"]), "delete")
     session.commit(session.table.with_cells([session.table["c0"].predicted(CALLED)]), "classify")
     assert heats.emitted == [4, 3, 2, 1]

@@ -31,7 +31,9 @@ def test_cells_of_fields_that_were_not_searched_stay():
     assert list(merged(table, [cell("new", left=30)], ["1"])) == ["b", "new"]
 
 
-@pytest.mark.parametrize(("left", "fresh"), [(0, False), (5, False), (6, True), (10, True), (40, True)])
+@pytest.mark.parametrize(
+    ("left", "fresh"), [(0, False), (5, False), (6, True), (10, True), (40, True)]
+)
 def test_a_cell_that_a_person_has_annotated_is_not_found_again(left, fresh):
     table = CellTable([cell("said", label="basophil")])
     result = merged(table, [cell("new", left=left)], ["1"])

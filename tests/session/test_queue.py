@@ -25,7 +25,9 @@ SLIDE = Slide("s", tuple(FieldOfView(f"s/{i}.png", Path(f"s/{i}.png")) for i in 
 BOX = Detection(BBox(0, 0, 9, 9))
 
 
-def cell(cell_id, confidence=None, label="monocyte", said=None, field=0, unlikeness=None, threshold=0.0):
+def cell(
+    cell_id, confidence=None, label="monocyte", said=None, field=0, unlikeness=None, threshold=0.0
+):
     other = "basophil" if label == "monocyte" else "monocyte"
     prediction = (
         None
@@ -123,7 +125,12 @@ def test_the_least_certain_come_first_and_before_them_those_without_a_prediction
 
 
 def test_the_most_unlike_come_first_and_last_those_of_which_it_is_not_known():
-    cells = [cell("a"), cell("b", 0.9, unlikeness=0.5), cell("c", 0.5), cell("d", 0.9, unlikeness=2.0)]
+    cells = [
+        cell("a"),
+        cell("b", 0.9, unlikeness=0.5),
+        cell("c", 0.5),
+        cell("d", 0.9, unlikeness=2.0),
+    ]
     assert ids(cells, Order.MOST_UNLIKE) == "dbac"
 
 
@@ -216,7 +223,9 @@ def test_every_cell_comes_once_and_always_in_the_same_order(cells, order, review
 
 def test_most_gain_is_the_order_of_the_ranks_and_then_of_doubt():
     cells = [cell("a", 0.9), cell("b", 0.6), cell("c", 0.7), cell("d", 0.8), cell("e")]
-    found = queue_of(CellTable(cells), EIGHT_CLASSES, Order.MOST_GAIN, ranks={"d": 0, "a": 1, "gone": 2})
+    found = queue_of(
+        CellTable(cells), EIGHT_CLASSES, Order.MOST_GAIN, ranks={"d": 0, "a": 1, "gone": 2}
+    )
     assert "".join(found) == "daebc"
 
 
@@ -224,7 +233,10 @@ def test_doubted_labels_are_those_with_a_rank_and_only_they():
     cells = [cell(name, 0.9, said="basophil") for name in "abcd"]
     only, ranks = Filter(reviewed=True), {"d": 0, "b": 1}
     assert queue_of(CellTable(cells), EIGHT_CLASSES, Order.DOUBTED, only, ranks) == ("d", "b")
-    assert queue_of(CellTable(cells), EIGHT_CLASSES, Order.DOUBTED, Filter(reviewed=False), ranks) == ()
+    assert (
+        queue_of(CellTable(cells), EIGHT_CLASSES, Order.DOUBTED, Filter(reviewed=False), ranks)
+        == ()
+    )
 
 
 def test_a_queue_starts_by_the_ranks_it_was_handed(session, queue):
@@ -488,11 +500,20 @@ def test_the_first_of_a_random_order_but_for_one_are_no_sample(session):
 
 @given(st.lists(st.integers(0, 40), min_size=6, max_size=6).filter(any))
 def test_the_widest_interval_is_that_of_statsmodels(counts):
-    names = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte", "immature granulocyte")
+    names = (
+        "neutrophil",
+        "eosinophil",
+        "basophil",
+        "lymphocyte",
+        "monocyte",
+        "immature granulocyte",
+    )
     session = Session()
     session.commit(
         CellTable(
-            cell(f"{name} {i}", said=name) for name, n in zip(names, counts, strict=True) for i in range(n)
+            cell(f"{name} {i}", said=name)
+            for name, n in zip(names, counts, strict=True)
+            for i in range(n)
         ),
         "label",
     )
@@ -510,7 +531,9 @@ def test_time_per_cell_is_the_median_without_pauses(queue, clock):
 
 @pytest.mark.parametrize("order", Order)
 def test_a_place_leads_back_after_a_restart(session, queue, order):
-    queue.start(order, Filter(labels=frozenset(["monocyte", "lymphocyte"]), reviewed=False, highest=0.99))
+    queue.start(
+        order, Filter(labels=frozenset(["monocyte", "lymphocyte"]), reviewed=False, highest=0.99)
+    )
     queue.skip()
     place = json.loads(json.dumps(queue.place))
     later = ReviewQueue(session)
@@ -563,7 +586,9 @@ def test_garbage_for_a_place_is_a_fresh_queue(queue, garbage):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*PLACE, *ONLY, "filter"]), inner),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from([*PLACE, *ONLY, "filter"]), inner)
+    ),
     max_leaves=10,
 )
 

@@ -16,7 +16,9 @@ FOV = "s/1.png"
 OUTLINE = Outline.from_array([(0, 5), (5, 10), (10, 5), (5, 0)])
 PREDICTION = Prediction(("basophil", "monocyte"), (0.9, 0.1))
 BOXED = Cell("boxed", FOV, Detection(BBox(20, 20, 30, 30), score=0.8), PREDICTION)
-OUTLINED = Cell("outlined", FOV, Detection(OUTLINE.bbox, OUTLINE, 0.7), PREDICTION, Annotation("lymphocyte"))
+OUTLINED = Cell(
+    "outlined", FOV, Detection(OUTLINE.bbox, OUTLINE, 0.7), PREDICTION, Annotation("lymphocyte")
+)
 ELSEWHERE = Cell("elsewhere", "s/2.png", Detection(BBox(1, 1, 9, 9)))
 TABLE = CellTable([BOXED, OUTLINED, ELSEWHERE])
 
@@ -27,7 +29,9 @@ def row(cell, **changes):
 
 
 def mean(*rows, table=TABLE, fov_id=FOV):
-    return reconcile(table, rows, fov_id, EIGHT_CLASSES, annotator="me", when="2026-01-01T00:00:00+00:00")
+    return reconcile(
+        table, rows, fov_id, EIGHT_CLASSES, annotator="me", when="2026-01-01T00:00:00+00:00"
+    )
 
 
 def shifted(box, by):
@@ -65,7 +69,9 @@ def test_a_drawn_shape_is_a_new_cell_without_a_label(cell_id):
 
 
 def test_a_pasted_shape_is_a_new_cell_and_the_first_keeps_its_id():
-    pasted = row(OUTLINED, bbox=shifted(OUTLINE.bbox, 3), outline=Outline.from_array(OUTLINE.array() + 3))
+    pasted = row(
+        OUTLINED, bbox=shifted(OUTLINE.bbox, 3), outline=Outline.from_array(OUTLINE.array() + 3)
+    )
     change = diff(TABLE, mean(row(BOXED), row(OUTLINED), pasted))
     assert (change.removed, change.changed) == ((), ())
     assert change.added[0].detection.outline == pasted.outline
@@ -75,7 +81,9 @@ def test_a_pasted_shape_is_a_new_cell_and_the_first_keeps_its_id():
 def test_a_moved_box_keeps_id_and_annotation_and_drops_prediction_and_outline():
     box = BBox(0, 0, 10, 11)
     table = mean(row(BOXED), row(OUTLINED, bbox=box, outline=None))
-    assert table["outlined"] == Cell("outlined", FOV, Detection(box, drawn=True), None, OUTLINED.annotation)
+    assert table["outlined"] == Cell(
+        "outlined", FOV, Detection(box, drawn=True), None, OUTLINED.annotation
+    )
     assert table["boxed"] is BOXED
 
 

@@ -29,7 +29,9 @@ def test_a_lasso_encloses_what_its_polygon_does(points, corners):
     lasso = shapely.Polygon(corners)
     if not lasso.is_valid:
         return
-    for place, inside in zip(points, enclosed(np.array(points).reshape(-1, 2), corners), strict=True):
+    for place, inside in zip(
+        points, enclosed(np.array(points).reshape(-1, 2), corners), strict=True
+    ):
         if lasso.boundary.distance(shapely.Point(place)) > 1e-6:
             assert inside == lasso.contains(shapely.Point(place))
 
@@ -44,7 +46,9 @@ def test_keys_go_to_the_nearest_to_one_side():
 
 
 def test_kinds_of_a_cell():
-    said = Prediction(EIGHT_CLASSES.names, tuple(float(n == "monocyte") for n in EIGHT_CLASSES.names))
+    said = Prediction(
+        EIGHT_CLASSES.names, tuple(float(n == "monocyte") for n in EIGHT_CLASSES.names)
+    )
     cell = BARE.predicted(said).annotated(Annotation("basophil", "ada"))
     assert [kind_of(cell, by, EIGHT_CLASSES) for by in COLOURINGS] == [
         "basophil",
@@ -52,7 +56,10 @@ def test_kinds_of_a_cell():
         "reviewed",
         "s/1.png",
     ]
-    assert [kind_of(BARE, by, EIGHT_CLASSES) for by in COLOURINGS[1:3]] == ["no prediction", "to review"]
+    assert [kind_of(BARE, by, EIGHT_CLASSES) for by in COLOURINGS[1:3]] == [
+        "no prediction",
+        "to review",
+    ]
     with pytest.raises(WbcError, match="tea"):
         kind_of(BARE, "tea", EIGHT_CLASSES)
 

@@ -17,7 +17,9 @@ from napari_wbc.session.session import Session
 
 SLIDE = Slide("s", tuple(FieldOfView(f"s/{i}.png", Path(f"s/{i}.png")) for i in range(3)))
 CELLS = st.builds(
-    lambda key, label: Cell(key, "s/0.png", Detection(BBox(0, 0, 9, 9)), annotation=Annotation(label)),
+    lambda key, label: Cell(
+        key, "s/0.png", Detection(BBox(0, 0, 9, 9)), annotation=Annotation(label)
+    ),
     st.sampled_from("abcd"),
     st.sampled_from(["basophil", "monocyte", "lymphocyte"]),
 )
@@ -196,7 +198,9 @@ def test_what_comes_after_another_step_is_taken_back_alone(session):
     session.commit(table("basophil"), "draw")
     drawn_in = session.last_step
     session.commit(table("monocyte"), "label")
-    session.commit(table("monocyte", "eosinophil"), "classify drawn cells", "model", follows=drawn_in)
+    session.commit(
+        table("monocyte", "eosinophil"), "classify drawn cells", "model", follows=drawn_in
+    )
     assert session.undo() == "classify drawn cells"
     assert session.table == table("monocyte")
     assert session.undo() == "label"

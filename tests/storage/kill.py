@@ -36,13 +36,22 @@ def fields(folder: Path) -> tuple[LabelledField, ...]:
     for i in range(CELLS // 2):
         path = folder / f"f{i}.png"
         if not path.exists():
-            Image.fromarray(np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8)).save(path)
+            Image.fromarray(np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8)).save(
+                path
+            )
         cells = tuple(
-            Cell(f"{i}-{k}", f"s/f{i}.png", Detection(BBox(2, 3 + 20 * k, 12, 14 + 20 * k)), annotation=said)
+            Cell(
+                f"{i}-{k}",
+                f"s/f{i}.png",
+                Detection(BBox(2, 3 + 20 * k, 12, 14 + 20 * k)),
+                annotation=said,
+            )
             for k, said in enumerate((Annotation("neutrophil"), Annotation("monocyte")))
         )
         made.append(
-            LabelledField(path.name, path, 48, 64, "train", cells, "s", f"s/f{i}.png", sha256_of(path))
+            LabelledField(
+                path.name, path, 48, 64, "train", cells, "s", f"s/f{i}.png", sha256_of(path)
+            )
         )
     return tuple(made)
 
@@ -58,7 +67,12 @@ def export(folder: Path, kind: str) -> None:
     while True:
         run(
             write_round_steps(
-                folder / "set", some, ("neutrophil", "monocyte"), written_as=kind, made={}, pixels=pixels
+                folder / "set",
+                some,
+                ("neutrophil", "monocyte"),
+                written_as=kind,
+                made={},
+                pixels=pixels,
             )
         )
 
@@ -99,7 +113,10 @@ def main() -> None:
             folder = Path(name) / KINDS[i % len(KINDS)]
             folder.mkdir(exist_ok=True)
             before = whole(folder)
-            killed(lambda folder=folder, i=i: export(folder, KINDS[i % len(KINDS)]), rng.random() * 0.15)
+            killed(
+                lambda folder=folder, i=i: export(folder, KINDS[i % len(KINDS)]),
+                rng.random() * 0.15,
+            )
             counts["kills"] += 1
             counts["left unfinished"] += (folder / "set" / ".part").exists()
             try:

@@ -28,7 +28,14 @@ def test_a_cell_that_a_person_drew_says_nothing_of_a_detector():
 
 @pytest.mark.parametrize(
     "wrong",
-    ["net", 3, [], {}, {"detector": 3, "parameters": {}}, {"detector": "net", "parameters": {"a": "b"}}],
+    [
+        "net",
+        3,
+        [],
+        {},
+        {"detector": 3, "parameters": {}},
+        {"detector": "net", "parameters": {"a": "b"}},
+    ],
 )
 def test_what_is_no_detector_is_refused(wrong):
     parts = json.loads(parts_of(FOUND))

@@ -22,7 +22,13 @@ from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.rounds import FORMATS, newest_round, read_set, read_set_steps, write_round_steps
+from napari_wbc.storage.rounds import (
+    FORMATS,
+    newest_round,
+    read_set,
+    read_set_steps,
+    write_round_steps,
+)
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("neutrophil", "monocyte")
@@ -43,24 +49,33 @@ def fields(folder, n=3, label="monocyte"):
         said = Annotation(label, "ann", "2026-11-25T10:00:00+00:00")
         cells = (
             Cell(
-                f"{i}-a", f"s/f{i}.png", Detection(BBox(2, 3, 12.5, 14)), annotation=Annotation("neutrophil")
+                f"{i}-a",
+                f"s/f{i}.png",
+                Detection(BBox(2, 3, 12.5, 14)),
+                annotation=Annotation("neutrophil"),
             ),
             Cell(f"{i}-b", f"s/f{i}.png", Detection(RING.bbox, RING, 0.5), annotation=said),
         )
         split = "val" if i == 1 else "train"
         made.append(
-            LabelledField(path.name, path, 48, 64, split, cells, "s", f"s/f{i}.png", sha256_of(path), i != 2)
+            LabelledField(
+                path.name, path, 48, 64, split, cells, "s", f"s/f{i}.png", sha256_of(path), i != 2
+            )
         )
     return tuple(made)
 
 
 def write(folder, some, kind="wbc"):
-    return run(write_round_steps(folder, some, CLASSES, written_as=kind, made={"by": "me"}, pixels=pixels))
+    return run(
+        write_round_steps(folder, some, CLASSES, written_as=kind, made={"by": "me"}, pixels=pixels)
+    )
 
 
 def said(some):
     """What a set says of each cell."""
-    return {c.cell_id: (c.label, f.split, f.slide, f.fov_id or f.name) for f in some for c in f.cells}
+    return {
+        c.cell_id: (c.label, f.split, f.slide, f.fov_id or f.name) for f in some for c in f.cells
+    }
 
 
 def test_an_unknown_format_writes_nothing(tmp_path):
@@ -101,7 +116,9 @@ def test_every_format_is_told_from_its_files_alone(kind, tmp_path):
     (other / "manifest.json").unlink()
     content = read_set(other)
     assert content.format in (kind, kind.removesuffix("-rle"))
-    assert sorted(c.label for f in content.fields for c in f.cells) == 3 * ["monocyte"] + 3 * ["neutrophil"]
+    assert sorted(c.label for f in content.fields for c in f.cells) == 3 * ["monocyte"] + 3 * [
+        "neutrophil"
+    ]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -123,7 +140,9 @@ def test_twice_the_images_are_twice_the_work_to_read(ours, kind, tmp_path):
 def test_sets_are_written_and_read_step_by_step(kind, tmp_path):
     """So that thousands of images do not keep a person who wants to stop it waiting."""
     some = fields(tmp_path / "in", 12)
-    steps = write_round_steps(tmp_path / "set", some, CLASSES, written_as=kind, made={}, pixels=pixels)
+    steps = write_round_steps(
+        tmp_path / "set", some, CLASSES, written_as=kind, made={}, pixels=pixels
+    )
     done = list(steps)
     files = [file for file in (tmp_path / "set" / "round-1").rglob("*") if file.is_file()]
     assert len(done) >= 12 + len(files), "each image is copied, and each file told by its hash"
@@ -156,7 +175,12 @@ def test_who_located_a_cell_stays_with_it_when_another_tool_moves_it(tmp_path):
     some = fields(tmp_path / "in")
     mask = LocatedBy("mask-rcnn", (("score", 0.5),))
     located = [
-        replace(f, cells=tuple(replace(c, detection=replace(c.detection, located_by=mask)) for c in f.cells))
+        replace(
+            f,
+            cells=tuple(
+                replace(c, detection=replace(c.detection, located_by=mask)) for c in f.cells
+            ),
+        )
         for f in some
     ]
     done = write(tmp_path / "set", located, "voc")
@@ -165,7 +189,9 @@ def test_who_located_a_cell_stays_with_it_when_another_tool_moves_it(tmp_path):
     left = re.search(r"<xmin>(\d+)</xmin>", text)
     file.write_text(text.replace(left[0], f"<xmin>{int(left[1]) + 2}</xmin>", 1))
     cells = [c for f in read_set(done).fields for c in f.cells]
-    assert sorted(round(c.detection.bbox.left) for c in cells if c.detection.outline is None)[-1] == 5
+    assert (
+        sorted(round(c.detection.bbox.left) for c in cells if c.detection.outline is None)[-1] == 5
+    )
     assert {c.detection.located_by for c in cells} == {mask}
 
 
@@ -200,7 +226,9 @@ def test_an_image_that_is_gone_leaves_no_round(tmp_path):
 def test_a_cancelled_export_leaves_the_old_round(tmp_path):
     some = fields(tmp_path / "in")
     write(tmp_path / "set", some)
-    steps = write_round_steps(tmp_path / "set", some, CLASSES, written_as="coco", made={}, pixels=pixels)
+    steps = write_round_steps(
+        tmp_path / "set", some, CLASSES, written_as="coco", made={}, pixels=pixels
+    )
     next(steps)
     steps.close()
     assert newest_round(tmp_path / "set").name == "round-1"
@@ -218,7 +246,10 @@ def test_two_exports_into_one_set_do_not_mix(tmp_path):
 def test_killed_exports_leave_whole_rounds_only():
     """Once a format here; benchmarks/interruptions.py does it a hundred times."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.storage.kill", "--times=8"], cwd=ROOT, capture_output=True, check=True
+        [sys.executable, "-m", "tests.storage.kill", "--times=8"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     told = json.loads(done.stdout)
     assert (told["kills"], told["broken rounds"]) == (8, 0)

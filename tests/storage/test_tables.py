@@ -46,7 +46,11 @@ CELL_COLUMNS = [
     "p_platelet",
 ]
 SURE = Prediction(
-    EIGHT_CLASSES.names, (0.1, 0.2, 0.7, 0, 0, 0, 0, 0), threshold=0.5, model_id="m", unlikeness=1.25
+    EIGHT_CLASSES.names,
+    (0.1, 0.2, 0.7, 0, 0, 0, 0, 0),
+    threshold=0.5,
+    model_id="m",
+    unlikeness=1.25,
 )
 
 
@@ -74,7 +78,8 @@ def test_no_predictions_and_no_differentials_are_tables():
 
 def test_a_cell_is_a_row(tmp_path, cell):
     write_csv(
-        tmp_path / "c.csv", cells_frame([("s", CellTable([cell.predicted(SURE)]))], EIGHT_CLASSES.names)
+        tmp_path / "c.csv",
+        cells_frame([("s", CellTable([cell.predicted(SURE)]))], EIGHT_CLASSES.names),
     )
     header, row = read(tmp_path / "c.csv")
     assert header == CELL_COLUMNS
@@ -93,7 +98,11 @@ def test_a_cell_without_a_prediction_leaves_its_columns_empty(tmp_path, cell):
 def test_annotation_and_prediction_stand_side_by_side(cell):
     said = cell.predicted(SURE).annotated(Annotation("monocyte"))
     (row,) = cells_frame([("s", CellTable([said]))], EIGHT_CLASSES.names).to_dict("records")
-    assert (row["label"], row["label_source"], row["prediction"]) == ("monocyte", "annotation", "basophil")
+    assert (row["label"], row["label_source"], row["prediction"]) == (
+        "monocyte",
+        "annotation",
+        "basophil",
+    )
 
 
 def test_every_class_of_any_prediction_has_a_column_after_those_of_the_taxonomy(cell):
@@ -101,7 +110,13 @@ def test_every_class_of_any_prediction_has_a_column_after_those_of_the_taxonomy(
     theirs = Prediction(("basophil", "hairy cell"), (0.5, 0.5))
     cells = [Cell(str(i), "a", cell.detection, said) for i, said in enumerate((ours, None, theirs))]
     frame = cells_frame([("s", CellTable(cells))], ("neutrophil", "monocyte"))
-    assert list(frame)[-5:] == ["p_neutrophil", "p_monocyte", "p_blast", "p_basophil", "p_hairy_cell"]
+    assert list(frame)[-5:] == [
+        "p_neutrophil",
+        "p_monocyte",
+        "p_blast",
+        "p_basophil",
+        "p_hairy_cell",
+    ]
     assert frame["p_blast"].tolist()[0] == 0.75
     assert frame["p_neutrophil"].tolist()[0] == 0.25
     assert frame["p_hairy_cell"].tolist()[2] == 0.5
@@ -122,7 +137,16 @@ def test_a_differential_is_a_row_a_class():
     )
     none = Differential("t", (Share("a", 0, nan, nan, nan),), (Beside("e", 0, nan),))
     frame = differential_frame([one, none])
-    assert list(frame) == ["slide", "class", "place", "count", "percent", "low", "high", "per_100_wbc"]
+    assert list(frame) == [
+        "slide",
+        "class",
+        "place",
+        "count",
+        "percent",
+        "low",
+        "high",
+        "per_100_wbc",
+    ]
     assert frame["count"].tolist() == [1, 2, 4, 0, 0]
     assert frame["place"].tolist() == ["leukocyte", "beside", "beside", "leukocyte", "beside"]
     assert frame.loc[0, ["percent", "low", "high"]].tolist() == [33.33, 0.84, 90.57]

@@ -32,7 +32,9 @@ def train(out: Path, seed: int) -> None:
 def same(a: Path, b: Path) -> bool:
     """Whether two weights files hold the same numbers."""
     ours, theirs = load_weights(a)[0], load_weights(b)[0]
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    return ours.keys() == theirs.keys() and all(
+        torch.equal(ours[name], theirs[name]) for name in theirs
+    )
 
 
 def main() -> None:
@@ -55,7 +57,9 @@ def main() -> None:
                 killed(lambda seed=seed: train(out, seed), rng.random() * 2.5)
                 counts["kills"] += 1
                 weights = out / "tiny.safetensors"
-                if weights.exists() and not any(same(weights, one / "tiny.safetensors") for one in straight):
+                if weights.exists() and not any(
+                    same(weights, one / "tiny.safetensors") for one in straight
+                ):
                     counts["not old nor new"] += 1
             train(out, seed)
             counts["runs ended"] += 1

@@ -30,7 +30,9 @@ def cells(n=FEWEST):
     side = round(32 * ROOM)
     rows, cols = np.mgrid[:side, :side] - (side - 1) / 2
     disc = np.hypot(rows, cols) < rng.uniform(6, 15, n)[:, None, None]
-    crops = np.where(disc[..., None], (110, 60, 140), (240, 235, 230)) + rng.normal(0, 8, (n, side, side, 3))
+    crops = np.where(disc[..., None], (110, 60, 140), (240, 235, 230)) + rng.normal(
+        0, 8, (n, side, side, 3)
+    )
     return CropSet(
         crops.clip(0, 255).astype(np.uint8),
         np.full((n, 3), np.nan, np.float32),
@@ -82,10 +84,19 @@ def test_the_new_weights_differ_and_classify(adapted, weights):
 
 def test_the_card_says_where_the_weights_come_from(adapted, weights):
     old, new = load_weights(weights)[1], load_weights(adapted)[1]
-    assert (new.name, new.classes, new.preset, new.mode) == ("adapted", old.classes, old.preset, old.mode)
+    assert (new.name, new.classes, new.preset, new.mode) == (
+        "adapted",
+        old.classes,
+        old.preset,
+        old.mode,
+    )
     assert new.model_id != old.model_id
     (told,) = new.provenance["adapted"]
-    assert (told["from"], told["cells"], told["data_sha256"]) == (old.model_id, FEWEST, "sha of crops")
+    assert (told["from"], told["cells"], told["data_sha256"]) == (
+        old.model_id,
+        FEWEST,
+        "sha of crops",
+    )
     assert told["how"]["seed"] == PLAN.seed
     assert new.metrics == {}
 
@@ -125,11 +136,15 @@ def test_a_cancelled_run_leaves_nothing(steps, weights, tmp_path):
 def test_progress_comes_with_every_batch(weights, tmp_path):
     plan = replace(PLAN, epochs=2)
     told = list(adapt_classifier(cells(), weights, plan, tmp_path, device="cpu"))
-    assert [(p.done, p.total) for p in told if p.step == "adapting"] == [(i, 4) for i in range(1, 5)]
+    assert [(p.done, p.total) for p in told if p.step == "adapting"] == [
+        (i, 4) for i in range(1, 5)
+    ]
 
 
 def test_weights_that_are_sure_stay_as_they_are(weights, tmp_path):
-    with pytest.raises(AlreadySure, match=r"sure of these cells already \(mean confidence 0\.\d\d\)"):
+    with pytest.raises(
+        AlreadySure, match=r"sure of these cells already \(mean confidence 0\.\d\d\)"
+    ):
         adapt(weights, tmp_path, plan=replace(PLAN, enough=0.1))
     assert not list(tmp_path.iterdir())
 
@@ -142,7 +157,8 @@ def test_the_shares_of_the_classes_are_to_stay_as_they_are_found():
 
     def pull(shares):
         with_it, without = (
-            _loss(found, target, sure, shares, replace(PLAN, shares=weight)) for weight in (1.0, 0.0)
+            _loss(found, target, sure, shares, replace(PLAN, shares=weight))
+            for weight in (1.0, 0.0)
         )
         return float(with_it - without)
 

@@ -53,7 +53,9 @@ def test_no_crops_stay_no_crops(crops):
 
 @pytest.mark.parametrize("size", [16, 20, 28])
 def test_crops_keep_their_range_and_get_their_size(crops, size):
-    strong = Augmentation(zoom=1, shift=0.5, shear=1, mix=1, gamma=3, saturation=2, blur=3, noise=0.5)
+    strong = Augmentation(
+        zoom=1, shift=0.5, shear=1, mix=1, gamma=3, saturation=2, blur=3, noise=0.5
+    )
     for augmentation in (Augmentation(), strong, NOTHING):
         changed = changed_by(augmentation, crops, size, seeded())
         assert changed.shape == (6, 3, size, size)
@@ -149,7 +151,9 @@ def test_a_misjudged_anchor_that_was_not_seen_stays_unseen():
 
 
 def test_an_anchor_of_nothing_gives_numbers():
-    assert all(one.isfinite().all() for one in Augmentation().misjudged(RED * 0, NUCLEI * 0, seeded()))
+    assert all(
+        one.isfinite().all() for one in Augmentation().misjudged(RED * 0, NUCLEI * 0, seeded())
+    )
 
 
 def test_shares_lie_around_the_preset_and_reach_both_ends():

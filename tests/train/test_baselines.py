@@ -80,7 +80,9 @@ def test_probabilities_sum_to_one(baseline):
 @pytest.mark.parametrize("kind", KINDS)
 def test_classes_without_crops_keep_their_columns(kind):
     crops, labels = drawn(20, classes=2)
-    scores = PixelBaseline(kind, side=12).fit(crops, 2 * labels, n_classes=5).log_probabilities(crops)
+    scores = (
+        PixelBaseline(kind, side=12).fit(crops, 2 * labels, n_classes=5).log_probabilities(crops)
+    )
     assert scores.shape == (20, 5)
     assert np.isneginf(scores[:, [1, 3, 4]]).all()
     assert (scores.argmax(axis=1) == 2 * labels).all()

@@ -24,7 +24,10 @@ def disc(row, col, radius):
 
 def hook(row, col, side):
     """An outline that no flip and no turn leaves as it is."""
-    return np.array([[0, 0], [0, 1], [0.3, 1], [0.3, 0.25], [0.75, 0.25], [0.75, 0]]) * side + [row, col]
+    return np.array([[0, 0], [0, 1], [0.3, 1], [0.3, 0.25], [0.75, 0.25], [0.75, 0]]) * side + [
+        row,
+        col,
+    ]
 
 
 def field(*cells, shape=(240, 300), source="lab", ground=GROUND):
@@ -146,10 +149,14 @@ def test_cells_are_shown_from_the_smallest_to_the_largest_side():
 @pytest.mark.parametrize("shape", [(30, 40), (40, 400), (1, 50), (96, 96)])
 def test_small_fields_are_enlarged_and_never_padded(shape):
     lone = field(
-        (disc(shape[0] / 2, shape[1] / 2, max(0.4, min(shape) / 4)), 1), shape=shape, ground=(90, 200, 90)
+        (disc(shape[0] / 2, shape[1] / 2, max(0.4, min(shape) / 4)), 1),
+        shape=shape,
+        ground=(90, 200, 90),
     )
     for canvas in draw([lone], 20, mosaic=0.5):
-        ground = ~blue(canvas) & (np.abs(canvas.image.astype(int) - (90, 200, 90)).max(axis=-1) > 120)
+        ground = ~blue(canvas) & (
+            np.abs(canvas.image.astype(int) - (90, 200, 90)).max(axis=-1) > 120
+        )
         assert not ground.any()
 
 
@@ -157,14 +164,21 @@ def test_an_aspect_is_changed_no_more_than_allowed():
     rings = field((disc(300, 300, 60), 1), shape=(600, 600))
     ratios = []
     for canvas in draw([rings], 200, mosaic=0, smallest=40, largest=60, stretch=0.3):
-        if len(canvas.labels) and (canvas.boxes[0] > 1).all() and (canvas.boxes[0] < SIZE - 1).all():
+        if (
+            len(canvas.labels)
+            and (canvas.boxes[0] > 1).all()
+            and (canvas.boxes[0] < SIZE - 1).all()
+        ):
             height, width = canvas.boxes[0, 2:] - canvas.boxes[0, :2]
             ratios.append(max(height, width) / min(height, width))
     assert 1.2 < max(ratios) < 1.35
 
 
 def test_sources_are_drawn_evenly_however_many_fields_they_have():
-    few, many = field(source="few", ground=(250, 250, 250)), field(source="many", ground=(150, 150, 150))
+    few, many = (
+        field(source="few", ground=(250, 250, 250)),
+        field(source="many", ground=(150, 150, 150)),
+    )
     canvases = draw([few, *[many] * 19], 400, mosaic=0)
     assert 0.4 < np.mean([canvas.image.mean() > 200 for canvas in canvases]) < 0.6
 

@@ -44,7 +44,9 @@ def scores(labels):
 def made():
     data = cells()
     found = scores(data.labels[data.splits == "val"])
-    card = card_of(torch.nn.Linear(3, 2), data, found, taxonomy=TWO_CLASSES, recipe=RECIPE, epochs=4)
+    card = card_of(
+        torch.nn.Linear(3, 2), data, found, taxonomy=TWO_CLASSES, recipe=RECIPE, epochs=4
+    )
     return data, found, card
 
 
@@ -58,7 +60,12 @@ def test_without_validation_cells_nothing_is_calibrated_or_measured():
 
 def test_it_says_what_the_weights_are(made):
     _, _, card = made
-    assert (card.name, card.version, card.architecture, card.mode) == ("mine", "3", "cdnn", "two-stage")
+    assert (card.name, card.version, card.architecture, card.mode) == (
+        "mine",
+        "3",
+        "cdnn",
+        "two-stage",
+    )
     assert card.classes == TWO_CLASSES.names
     assert taxonomy_of(card) == TWO_CLASSES
     assert Preset(**card.preset) == RECIPE.preset

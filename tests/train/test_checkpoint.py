@@ -28,7 +28,9 @@ def state(seed=0):
 
 
 def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
 
 
 def save(folder, seed=0, history=HISTORY, better=True, identity=None):
@@ -72,14 +74,18 @@ def test_the_best_is_kept_until_a_better_one_comes(tmp_path):
     assert same(checkpoint.best(), better.state_dict())
 
 
-@pytest.mark.parametrize("identity", [{}, {"recipe": {"seed": [1, 3]}}, {"recipe": {"seed": "1, 2"}}])
+@pytest.mark.parametrize(
+    "identity", [{}, {"recipe": {"seed": [1, 3]}}, {"recipe": {"seed": "1, 2"}}]
+)
 def test_another_run_is_refused(identity, tmp_path):
     save(tmp_path)
     with pytest.raises(WbcError, match=r"^[^(]*another recipe or other data"):
         Checkpoint(tmp_path, identity).load(*state())
 
 
-@pytest.mark.parametrize("harm", ["no text", "no JSON", "no object", "no key", "lost", "short", "of another"])
+@pytest.mark.parametrize(
+    "harm", ["no text", "no JSON", "no object", "no key", "lost", "short", "of another"]
+)
 def test_a_damaged_checkpoint_is_said(harm, tmp_path):
     checkpoint = save(tmp_path)[0]
     index = checkpoint.index
@@ -130,7 +136,9 @@ def test_the_rate_warms_up_over_an_epoch_then_falls_as_a_cosine():
 
 
 def test_a_group_with_a_scale_gets_so_many_times_the_rate():
-    first, second = ({"params": [nn.Parameter(torch.zeros(1))], "scale": scale} for scale in (1.0, 5.0))
+    first, second = (
+        {"params": [nn.Parameter(torch.zeros(1))], "scale": scale} for scale in (1.0, 5.0)
+    )
     optimizer = torch.optim.SGD([first, second], lr=1)
     for step in (0, 7, 30):
         set_rate(optimizer, 2.0, step, 10, 4)
@@ -139,7 +147,9 @@ def test_a_group_with_a_scale_gets_so_many_times_the_rate():
     assert slow == pytest.approx(1 + math.cos(0.75 * math.pi))
 
 
-@pytest.mark.parametrize(("decay", "step", "share"), [(0.0, 9, 0), (0.9, 0, 0.1), (0.9, 10**6, 0.9)])
+@pytest.mark.parametrize(
+    ("decay", "step", "share"), [(0.0, 9, 0), (0.9, 0, 0.1), (0.9, 10**6, 0.9)]
+)
 def test_the_mean_follows_the_network_faster_at_first(decay, step, share):
     network, mean, _ = state()
     before = copy.deepcopy(mean.state_dict())

@@ -88,7 +88,10 @@ def test_it_is_greedy_farthest_first_by_brute_force():
 )
 def test_it_is_to_the_bit_what_comparing_every_cell_with_every_other_gives(cells, n, labelled):
     rng = np.random.default_rng(cells)
-    chances, features = rng.dirichlet(np.ones(5), cells), rng.normal(size=(cells, 120)).astype(np.float32)
+    chances, features = (
+        rng.dirichlet(np.ones(5), cells),
+        rng.normal(size=(cells, 120)).astype(np.float32),
+    )
     known = rng.normal(size=(labelled, 120)).astype(np.float32)
     far, left, expected = (
         np.full(cells, np.inf),
@@ -108,7 +111,9 @@ def test_it_can_be_stopped_while_it_computes(monkeypatch):
     rng = np.random.default_rng(0)
     compared, apart = [], choose._apart
     monkeypatch.setattr(choose, "WORK", 20_000)
-    monkeypatch.setattr(choose, "_apart", lambda some, row: compared.append(some.size) or apart(some, row))
+    monkeypatch.setattr(
+        choose, "_apart", lambda some, row: compared.append(some.size) or apart(some, row)
+    )
     chances, features = rng.dirichlet(np.ones(4), 600), rng.normal(size=(600, 8))
     steps, between = most_gain_steps(chances, features, 600, labelled=rng.normal(size=(900, 8))), []
     for progress in steps:

@@ -30,7 +30,11 @@ def compared(truth, old, new, *, sources="lab", slides="", names=NAMES) -> Measu
     truth = np.asarray(truth, np.int64)
     texts = (np.broadcast_to(np.asarray(x, np.str_), len(truth)) for x in (sources, slides))
     return measured(
-        truth, answers(old), answers(new), names, **dict(zip(("sources", "slides"), texts, strict=True))
+        truth,
+        answers(old),
+        answers(new),
+        names,
+        **dict(zip(("sources", "slides"), texts, strict=True)),
     )
 
 
@@ -60,7 +64,9 @@ def test_each_side_is_measured_as_alone():
     for side, said in ((found.overall.old, old), (found.overall.new, new)):
         alone = score(truth, answers(said).probabilities, NAMES)
         hits = int((said == truth).sum())
-        assert side.accuracy == pytest.approx((hits / 80, *proportion_confint(hits, 80, method="beta")))
+        assert side.accuracy == pytest.approx(
+            (hits / 80, *proportion_confint(hits, 80, method="beta"))
+        )
         assert side.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(truth, said))
         assert side.calibration_error == alone.calibration_error
         assert side.log_loss == pytest.approx(log_loss(truth, answers(said).probabilities))
@@ -90,7 +96,10 @@ def test_doubts_and_errors_among_the_rest():
 
 def test_by_class_has_the_classes_that_occur():
     found = compared([0, 0, 2], [0, 1, 2], [0, 0, 1]).by_class
-    assert [(row.name, row.n, row.fixed, row.broken) for row in found] == [("a", 2, 1, 0), ("c", 1, 0, 1)]
+    assert [(row.name, row.n, row.fixed, row.broken) for row in found] == [
+        ("a", 2, 1, 0),
+        ("c", 1, 0, 1),
+    ]
     assert (found[0].old.value, found[0].new.value) == (0.5, 1)
 
 
@@ -106,11 +115,15 @@ def test_limits_are_those_of_cells_drawn_one_by_one(whole):
     draws = []
     for _ in range(1000):
         if whole:
-            picked = np.concatenate([np.flatnonzero(slides == s) for s in rng.choice(np.unique(slides), 12)])
+            picked = np.concatenate(
+                [np.flatnonzero(slides == s) for s in rng.choice(np.unique(slides), 12)]
+            )
         else:
             picked = rng.integers(0, 120, 120)
         parts = [(truth[picked] == k, picked) for k in range(3)]
-        recall = [[(said[p][own] == k).mean() for k, (own, p) in enumerate(parts)] for said in (old, new)]
+        recall = [
+            [(said[p][own] == k).mean() for k, (own, p) in enumerate(parts)] for said in (old, new)
+        ]
         draws.append(np.mean(recall[1]) - np.mean(recall[0]))
     assert one.balanced_accuracy[1:] == pytest.approx(np.percentile(draws, [2.5, 97.5]), abs=0.02)
 
@@ -124,7 +137,9 @@ def test_slides_that_go_as_one_make_the_limits_wider():
     assert whole.high - whole.low > 2 * (single.high - single.low)
 
 
-@pytest.mark.parametrize(("known", "slides", "by_slide"), [(6, 6, True), (5, 5, False), (0, 0, False)])
+@pytest.mark.parametrize(
+    ("known", "slides", "by_slide"), [(6, 6, True), (5, 5, False), (0, 0, False)]
+)
 def test_few_or_unknown_slides_are_not_drawn(known, slides, by_slide):
     names = np.array([f"s{i % known}" if known else "" for i in range(60)])
     one = compared(np.zeros(60, int), np.zeros(60, int), np.zeros(60, int), slides=names).overall
@@ -159,7 +174,9 @@ def standing(difference, fixed, broken, *, accuracy=None, p=None, n=200) -> Stan
     """What stands for so large a difference, with its limits."""
     p = binomtest(fixed, fixed + broken).pvalue if p is None and fixed + broken else p
     accuracy = Estimate(*accuracy) if accuracy else Estimate(0, -1, 1)
-    return Standing(n, 9, True, SIDE, SIDE, accuracy, Estimate(*difference), fixed, broken, p or 1.0)
+    return Standing(
+        n, 9, True, SIDE, SIDE, accuracy, Estimate(*difference), fixed, broken, p or 1.0
+    )
 
 
 SAME = standing((0, -0.01, 0.01), 4, 4)
@@ -202,10 +219,25 @@ WORSE = standing((-0.05, -0.09, -0.01), 3, 15)
             Verdict.UNDECIDED,
             "about 33 changed cells would show it",
         ),
-        (standing((0.05, -0.01, 0.1), 30, 4), [SAME], Verdict.UNDECIDED, "label cells of more slides"),
+        (
+            standing((0.05, -0.01, 0.1), 30, 4),
+            [SAME],
+            Verdict.UNDECIDED,
+            "label cells of more slides",
+        ),
         (SAME, [SAME], Verdict.UNDECIDED, "No difference shows"),
-        (standing((0.0, -0.01, 0.01), 50, 49), [SAME], Verdict.UNDECIDED, "more cells will hardly show one"),
-        (standing((0, 0, 0), 0, 0), [SAME], Verdict.UNDECIDED, "nothing tells them apart on 200 cells"),
+        (
+            standing((0.0, -0.01, 0.01), 50, 49),
+            [SAME],
+            Verdict.UNDECIDED,
+            "more cells will hardly show one",
+        ),
+        (
+            standing((0, 0, 0), 0, 0),
+            [SAME],
+            Verdict.UNDECIDED,
+            "nothing tells them apart on 200 cells",
+        ),
     ],
 )
 def test_every_branch_of_the_verdict(overall, sources, verdict, said):

@@ -57,7 +57,9 @@ def test_a_folder_tells_split_and_class(tmp_path):
         (root / name).touch()
     assert read_training_set(str(root)) == (
         LabelledCell(root / "train/basophil/a.JPG", "basophil", "train", "lab"),
-        LabelledCell(root / "train/immature_granulocyte/b.png", "immature granulocyte", "train", "lab"),
+        LabelledCell(
+            root / "train/immature_granulocyte/b.png", "immature granulocyte", "train", "lab"
+        ),
         LabelledCell(root / "test/basophil/c.tif", "basophil", "test", "lab"),
     )
 
@@ -70,7 +72,9 @@ def test_an_empty_manifest_is_no_training_set(manifest):
 
 
 def test_a_manifest_tells_everything(manifest, tmp_path):
-    cells = read_training_set(manifest(["a/1.png,basophil,train,é,1,2,11,22.5", "007,NA,val,None,,,,"]))
+    cells = read_training_set(
+        manifest(["a/1.png,basophil,train,é,1,2,11,22.5", "007,NA,val,None,,,,"])
+    )
     assert cells == (
         LabelledCell(tmp_path / "a/1.png", "basophil", "train", "é", BBox(1, 2, 11, 22.5)),
         LabelledCell(tmp_path / "007", "NA", "val", "None", None),
@@ -167,7 +171,9 @@ def test_crops_are_cut_as_for_inference(anchors, tmp_path):
     assert [(s.done, s.total) for s in steps] == [(2, 2)]
     data = run(cut_training_crops(cells, ("a", "b"), preset))
     light = preset.field(field).image
-    np.testing.assert_array_equal(data.crops, cut_crops(light, boxes, size=16, factor=preset.factor))
+    np.testing.assert_array_equal(
+        data.crops, cut_crops(light, boxes, size=16, factor=preset.factor)
+    )
     assert np.array_equal(light, field) is not bool(anchors)
     assert data.labels.tolist() == [1, 0]
     assert data.splits.tolist() == ["train", "val"]
@@ -180,7 +186,8 @@ def test_cells_in_any_order_give_the_same_crops_and_each_image_is_read_once(monk
         picture(tmp_path / f"{i}.png", seed=i)
         boxes = (BBox(2 + 3 * k, 4 * k, 14 + 3 * k, 4 * k + 13) for k in range(4))
         cells += [
-            LabelledCell(tmp_path / f"{i}.png", "ab"[k % 2], "val", "lab", b) for k, b in enumerate(boxes)
+            LabelledCell(tmp_path / f"{i}.png", "ab"[k % 2], "val", "lab", b)
+            for k, b in enumerate(boxes)
         ]
     read, reader = [], dataset.read_image
     monkeypatch.setattr(dataset, "read_image", lambda path: read.append(path.name) or reader(path))
@@ -199,7 +206,9 @@ def test_each_crop_has_the_red_cells_of_its_field(tmp_path):
     cells = []
     for i, smear in enumerate(smears):
         Image.fromarray(smear.image).save(tmp_path / f"{i}.png")
-        cells += [LabelledCell(tmp_path / f"{i}.png", "a", "val", "lab", one.bbox) for one in smear.cells]
+        cells += [
+            LabelledCell(tmp_path / f"{i}.png", "a", "val", "lab", one.bbox) for one in smear.cells
+        ]
     picture(tmp_path / "none.png")
     cells.append(LabelledCell(tmp_path / "none.png", "a", "train", "lab", BBox(5, 5, 20, 20)))
     data = run(cut_training_crops(cells, ("a",), Preset(size=16)))

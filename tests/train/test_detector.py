@@ -97,7 +97,9 @@ def relabelled(data, label, split="val"):
 
 def same_weights(first, second):
     ours, theirs = load_weights(first.weights)[0], load_weights(second.weights)[0]
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    return ours.keys() == theirs.keys() and all(
+        torch.equal(ours[name], theirs[name]) for name in theirs
+    )
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -199,7 +201,9 @@ def test_the_card_tells_what_was_done(trained, fields):
     assert card.provenance["epochs_run"] == 2
     assert 0.1 <= card.threshold <= 0.95
     assert set(card.metrics) == {"val_ap", "val_ap_lab", "val_ap50_lab"}
-    floats = sum(t.numel() for name, t in tensors.items() if "running" not in name and t.is_floating_point())
+    floats = sum(
+        t.numel() for name, t in tensors.items() if "running" not in name and t.is_floating_point()
+    )
     assert card.parameters == floats
 
 
@@ -223,7 +227,8 @@ def test_weights_find_what_the_trained_network_finds(monkeypatch, train, fields,
     assert all(torch.equal(kept[name], read[name]) for name in read)
     (field,) = fields.of("val")
     first, second = (
-        run(one.look_steps(field.image, field.scale, field.shape))[LEUKOCYTE] for one in (seen[-1], loaded)
+        run(one.look_steps(field.image, field.scale, field.shape))[LEUKOCYTE]
+        for one in (seen[-1], loaded)
     )
     assert len(first) == len(second) > 0
     overlaps = iou_matrix([d.bbox for d in first], [d.bbox for d in second])
@@ -240,7 +245,9 @@ def test_progress_comes_at_every_step_and_a_line_after_every_epoch(fields, tmp_p
     assert [s.done for s in steps] == sorted(s.done for s in steps)
 
 
-@pytest.mark.parametrize("stop", [1, 3, 5], ids=["in the first epoch", "while validating", "in the second"])
+@pytest.mark.parametrize(
+    "stop", [1, 3, 5], ids=["in the first epoch", "while validating", "in the second"]
+)
 def test_a_stopped_run_goes_on_as_if_never_stopped(stop, fields, train, trained, tmp_path):
     started = train_detector(fields, RECIPE, tmp_path, device="cpu")
     for _ in range(stop):
@@ -286,7 +293,9 @@ def test_a_damaged_checkpoint_is_said(harm, train, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("patience", "epochs"), [(0, 5), (1, 2), (2, 4), (9, 5)], ids=["never", "at once", "later", "too long"]
+    ("patience", "epochs"),
+    [(0, 5), (1, 2), (2, 4), (9, 5)],
+    ids=["never", "at once", "later", "too long"],
 )
 def test_a_run_ends_early_where_it_gets_no_better(patience, epochs, monkeypatch, train, tmp_path):
     recipe = replace(RECIPE, epochs=5, draws=2, patience=patience)
@@ -321,7 +330,9 @@ def test_weights_that_diverged_in_the_last_step_are_not_written(train, tmp_path)
 
 
 def test_the_test_split_is_not_looked_at(fields, train, trained, tmp_path):
-    odd = replace(fields.fields[0], image=255 - fields.fields[0].image, split="test", source="elsewhere")
+    odd = replace(
+        fields.fields[0], image=255 - fields.fields[0].image, split="test", source="elsewhere"
+    )
     more = replace(fields, fields=(*fields.fields, odd))
     assert train(tmp_path, data=more).card == trained.card
 
@@ -345,7 +356,9 @@ def test_the_threshold_parts_right_from_wrong_leukocytes(
     data = run(read_fields(read_training_set(field_manifest), classes, RECIPE.preset))
     (field,) = data.of("val")
     (ring,) = (
-        r for r, label in zip(field.outlines, field.labels, strict=True) if classes[label - 1] == LEUKOCYTE
+        r
+        for r, label in zip(field.outlines, field.labels, strict=True)
+        if classes[label - 1] == LEUKOCYTE
     )
     right = Detection(BBox.around(ring / field.scale), score=0.92)
     wrong = [Detection(BBox(3 + i, 40, 23 + i, 60), score=0.72 - i / 100) for i in range(3)]
@@ -374,9 +387,17 @@ def test_red_cells_and_platelets_are_found_beside_leukocytes(field_manifest, tra
 
 def test_training_starts_from_other_weights_as_far_as_they_fit(trained, fields, train, tmp_path):
     still = replace(
-        RECIPE, start=str(trained.weights), learning_rate=1e-12, epochs=1, draws=2, classes=BLOOD_CLASSES
+        RECIPE,
+        start=str(trained.weights),
+        learning_rate=1e-12,
+        epochs=1,
+        draws=2,
+        classes=BLOOD_CLASSES,
     )
-    stored, first = load_weights(train(tmp_path, still).weights)[0], load_weights(trained.weights)[0]
+    stored, first = (
+        load_weights(train(tmp_path, still).weights)[0],
+        load_weights(trained.weights)[0],
+    )
     own = {name for name in first if "running" not in name and "num_batches" not in name}
     equal = {name for name in own if torch.equal(stored[name], first[name])}
     assert {name.split(".")[1] for name in own - equal} == {"box_predictor", "mask_predictor"}

@@ -52,7 +52,9 @@ def test_flipped_labels_are_found_and_the_right_class_is_suggested():
 
 def test_it_can_be_stopped_between_the_parts_that_are_left_out():
     features, labels, groups = cells([20, 20, 20])
-    done = [(step.done, step.total) for step in doubts_steps(features, labels, groups, NAMES, folds=4)]
+    done = [
+        (step.done, step.total) for step in doubts_steps(features, labels, groups, NAMES, folds=4)
+    ]
     assert len(done) == 5
     assert done[-1] == (60, 60)
     assert done == sorted(done)
@@ -110,11 +112,15 @@ def test_all_classes_of_one_cell_cannot_be_doubted():
 
 
 @settings(max_examples=30)
-@given(st.lists(st.integers(0, 3), min_size=FEWEST, max_size=24), st.integers(1, 8), st.integers(2, 6))
+@given(
+    st.lists(st.integers(0, 3), min_size=FEWEST, max_size=24), st.integers(1, 8), st.integers(2, 6)
+)
 def test_any_labels_and_groups_are_taken(labels, fields, folds):
     rng = np.random.default_rng(len(labels))
     n = len(labels)
-    found = doubts(rng.normal(size=(n, 3)), np.array(labels), rng.integers(0, fields, n), NAMES, folds=folds)
+    found = doubts(
+        rng.normal(size=(n, 3)), np.array(labels), rng.integers(0, fields, n), NAMES, folds=folds
+    )
     assert set(found.order.tolist()) == set(np.flatnonzero(found.doubt).tolist())
     assert ((found.doubt >= 0) & (found.doubt <= 1)).all()
 

@@ -152,7 +152,9 @@ def test_progress_comes_at_every_step_and_a_line_after_every_epoch(tmp_path):
 def test_what_does_not_fill_a_batch_is_left(draws, steps, tmp_path):
     """There are 30 cells to learn, and 20 a batch."""
     recipe = replace(RECIPE, draws=draws)
-    assert next(train_classifier(blobs(), TAXONOMY, recipe, tmp_path, device="cpu")).total == 2 * steps
+    assert (
+        next(train_classifier(blobs(), TAXONOMY, recipe, tmp_path, device="cpu")).total == 2 * steps
+    )
 
 
 def test_curves_and_history_are_written_after_every_epoch(tmp_path):

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from napari_wbc.errors import WbcError
-from napari_wbc.train.metrics import auc, measure, measure_by_source, reliability, score, score_by_source
+from napari_wbc.train.metrics import (
+    auc,
+    measure,
+    measure_by_source,
+    reliability,
+    score,
+    score_by_source,
+)
 
 NAMES = ("a", "b", "c", "d")
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
@@ -21,7 +28,9 @@ PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, ma
 def test_no_cells_have_no_accuracy():
     metrics = measure([], [], NAMES)
     assert metrics.n == 0
-    assert all(math.isnan(v) for v in (metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1))
+    assert all(
+        math.isnan(v) for v in (metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1)
+    )
     assert metrics.recall == {}
     assert np.array(metrics.confusion).shape == (4, 4)
 
@@ -36,8 +45,12 @@ def test_metrics_are_those_of_scikit_learn(pairs):
     assert metrics.accuracy == pytest.approx(sk.accuracy_score(truth, predicted))
     assert metrics.balanced_accuracy == pytest.approx(recall.mean())
     assert metrics.macro_f1 == pytest.approx(f1)
-    assert metrics.recall == pytest.approx({NAMES[i]: r for i, r in zip(occurs, recall, strict=True)})
-    np.testing.assert_array_equal(metrics.confusion, sk.confusion_matrix(truth, predicted, labels=range(4)))
+    assert metrics.recall == pytest.approx(
+        {NAMES[i]: r for i, r in zip(occurs, recall, strict=True)}
+    )
+    np.testing.assert_array_equal(
+        metrics.confusion, sk.confusion_matrix(truth, predicted, labels=range(4))
+    )
 
 
 def test_a_class_that_does_not_occur_does_not_count():
@@ -68,12 +81,20 @@ def test_scores_are_those_of_scikit_learn(cells):
     scores, occurs = score(truth, probabilities, NAMES), np.unique(truth)
     guess = probabilities.argmax(1)
     found = sk.precision_recall_fscore_support(truth, guess, labels=occurs, zero_division=0)
-    for mine, theirs in zip((scores.precision, scores.recall, scores.f1, scores.support), found, strict=True):
-        assert mine == pytest.approx({NAMES[k]: value for k, value in zip(occurs, theirs, strict=True)})
+    for mine, theirs in zip(
+        (scores.precision, scores.recall, scores.f1, scores.support), found, strict=True
+    ):
+        assert mine == pytest.approx(
+            {NAMES[k]: value for k, value in zip(occurs, theirs, strict=True)}
+        )
     plain = measure(truth, guess, NAMES)
     for f in fields(plain):
         assert getattr(scores, f.name) == getattr(plain, f.name)
-    areas = {NAMES[k]: sk.roc_auc_score(truth == k, probabilities[:, k]) for k in occurs if len(occurs) > 1}
+    areas = {
+        NAMES[k]: sk.roc_auc_score(truth == k, probabilities[:, k])
+        for k in occurs
+        if len(occurs) > 1
+    }
     assert scores.auc == pytest.approx(areas)
     assert scores.macro_auc == pytest.approx(
         np.mean(list(areas.values())) if areas else math.nan, nan_ok=True
@@ -84,7 +105,9 @@ def test_scores_are_those_of_scikit_learn(cells):
 
 
 def test_a_true_class_without_a_chance_has_a_finite_likelihood():
-    assert score([0], [[0, 1, 0, 0]], NAMES).negative_log_likelihood == pytest.approx(52 * math.log(2))
+    assert score([0], [[0, 1, 0, 0]], NAMES).negative_log_likelihood == pytest.approx(
+        52 * math.log(2)
+    )
 
 
 @pytest.mark.parametrize("rows", [[[0.5, 0.5, 0, 0]] * 3, [[0.5, math.nan, 0.5, 0]] * 2])

@@ -86,7 +86,10 @@ def test_the_rest_is_stepped_as_by_adamw():
 @pytest.mark.parametrize("shape", [(4, 12), (12, 4), (20, 60)], ids=str)
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_matrices_are_stepped_as_by_pytorchs_muon(shape, weight_decay):
-    network, twin = nn.Linear(shape[1], shape[0], bias=False), nn.Linear(shape[1], shape[0], bias=False)
+    network, twin = (
+        nn.Linear(shape[1], shape[0], bias=False),
+        nn.Linear(shape[1], shape[0], bias=False),
+    )
     ours = MuonAdamW(network, **OPTIONS | {"weight_decay": weight_decay})
     theirs = torch.optim.Muon(twin.parameters(), lr=0.02, weight_decay=weight_decay)
     rng = torch.Generator().manual_seed(0)
@@ -118,7 +121,9 @@ def test_a_convolution_is_stepped_as_its_matrix():
 def test_a_direction_is_nearly_orthogonal():
     network = nn.Linear(12, 6, bias=False)
     before = network.weight.detach().clone()
-    network(torch.randn(40, 12, generator=torch.Generator().manual_seed(0))).pow(2).mean().backward()
+    network(torch.randn(40, 12, generator=torch.Generator().manual_seed(0))).pow(
+        2
+    ).mean().backward()
     MuonAdamW(network, lr=1, matrix_lr=1, weight_decay=0).step()
     values = torch.linalg.svdvals(before - network.weight)
     assert 0.6 < values.min() <= values.max() < 1.3

@@ -9,7 +9,13 @@ from PIL import Image
 
 from napari_wbc.errors import WbcError
 from napari_wbc.train.metrics import score
-from napari_wbc.train.plots import draw_calibration, draw_confusion, draw_roc, panels, write_evaluation
+from napari_wbc.train.plots import (
+    draw_calibration,
+    draw_confusion,
+    draw_roc,
+    panels,
+    write_evaluation,
+)
 
 NAMES = ("monocyte", "lymphocyte", "immature granulocyte")
 PICTURES = ["calibration.png", "confusion.png", "roc.png"]

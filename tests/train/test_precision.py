@@ -87,12 +87,24 @@ def test_where_all_is_wrong_the_average_precision_is_0():
 def test_average_precision_is_that_of_cocos_rules(pairs):
     if not any(truth.boxes for truth, _ in pairs):
         return
-    # Which of two cells that overlap a detection alike is taken, and what lies on a threshold, no rule says.
+    # Which of two cells that overlap a detection alike is taken, and what lies on a threshold, no
+    # rule says.
     overlaps = [[d.bbox.iou(box) for box in truth.boxes] for truth, found in pairs for d in found]
     assume(
-        all(np.diff(sorted(some)).min(initial=1) > 1e-6 for some in overlaps if max(some, default=0) >= 0.5)
+        all(
+            np.diff(sorted(some)).min(initial=1) > 1e-6
+            for some in overlaps
+            if max(some, default=0) >= 0.5
+        )
     )
-    assume(all(abs(iou - t) > 1e-6 for some in overlaps for iou in some for t in np.arange(0.5, 1, 0.05)))
+    assume(
+        all(
+            abs(iou - t) > 1e-6
+            for some in overlaps
+            for iou in some
+            for t in np.arange(0.5, 1, 0.05)
+        )
+    )
     precision = average_precision(pairs)
     expected = {t: reference(pairs, t) for t in np.linspace(0.5, 0.95, 10).round(2)}
     assert precision.at_50 == pytest.approx(expected[0.5], abs=1e-6)
@@ -102,11 +114,16 @@ def test_average_precision_is_that_of_cocos_rules(pairs):
 
 def test_a_second_find_of_a_cell_is_wrong():
     box = BBox(0, 0, 20, 20)
-    once, twice = [Detection(box, score=0.5)], [Detection(box, score=0.5), Detection(box, score=0.9)]
+    once, twice = (
+        [Detection(box, score=0.5)],
+        [Detection(box, score=0.5), Detection(box, score=0.9)],
+    )
     other = Detection(BBox(30, 30, 50, 50), score=0.7)
     truth = Truth(SHAPE, (box, other.bbox))
     assert average_precision([(truth, [*once, other])]).mean == pytest.approx(1)
-    assert average_precision([(truth, [*twice, other])]).mean == pytest.approx(1)  # the second comes last
+    assert average_precision([(truth, [*twice, other])]).mean == pytest.approx(
+        1
+    )  # the second comes last
     later = [Detection(box, score=0.9), Detection(box, score=0.8), other]
     assert average_precision([(truth, later)]).mean == pytest.approx((51 + 50 * 2 / 3) / 101)
 

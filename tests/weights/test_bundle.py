@@ -66,7 +66,9 @@ def test_a_model_comes_back_byte_by_byte(tmp_path, weights):
 
 
 def test_the_same_model_gives_the_same_file(tmp_path, weights):
-    one, two = (write_bundle(weights, tmp_path / name).read_bytes() for name in ("a.wbcmodel", "b.wbcmodel"))
+    one, two = (
+        write_bundle(weights, tmp_path / name).read_bytes() for name in ("a.wbcmodel", "b.wbcmodel")
+    )
     assert one == two
 
 
@@ -124,7 +126,8 @@ def test_a_flipped_byte_never_gives_other_weights(tmp_path, parts, where):
 
 
 @pytest.mark.parametrize(
-    "extra", ["readme.txt", "../../evil.json", "/etc/passwd", "C:\\evil", "card.json", "CARD.JSON", "dir/"]
+    "extra",
+    ["readme.txt", "../../evil.json", "/etc/passwd", "C:\\evil", "card.json", "CARD.JSON", "dir/"],
 )
 def test_a_third_member_is_refused(tmp_path, parts, extra):
     assert "something else" in refused(tmp_path, zipped([*parts.items(), (extra, b"x")]))
@@ -157,15 +160,22 @@ def test_a_pickle_is_never_loaded(tmp_path, parts):
     assert "no safetensors" in refused(tmp_path, raw)
 
 
-@pytest.mark.parametrize("data", [b"", struct.pack("<Q", 2**63), struct.pack("<Q", 2) + b"{}x", b"\xff" * 64])
+@pytest.mark.parametrize(
+    "data", [b"", struct.pack("<Q", 2**63), struct.pack("<Q", 2) + b"{}x", b"\xff" * 64]
+)
 def test_broken_safetensors_are_refused(tmp_path, parts, data):
     raw = zipped([("card.json", card_for(parts, data)), ("weights.safetensors", data)])
     assert "no safetensors" in refused(tmp_path, raw)
 
 
-@pytest.mark.parametrize("card", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, b"null", b'"card"'])
+@pytest.mark.parametrize(
+    "card", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, b"null", b'"card"']
+)
 def test_what_is_no_card_is_refused(tmp_path, parts, card):
-    refused(tmp_path, zipped([("card.json", card), ("weights.safetensors", parts["weights.safetensors"])]))
+    refused(
+        tmp_path,
+        zipped([("card.json", card), ("weights.safetensors", parts["weights.safetensors"])]),
+    )
 
 
 def test_a_huge_card_is_refused(tmp_path, parts):
@@ -176,7 +186,9 @@ def test_a_huge_card_is_refused(tmp_path, parts):
 
 def test_a_compressed_bomb_is_refused_unread(tmp_path, parts):
     data = bytes(50_000_000)
-    raw = zipped([("card.json", parts["card.json"]), ("weights.safetensors", data)], zipfile.ZIP_DEFLATED)
+    raw = zipped(
+        [("card.json", parts["card.json"]), ("weights.safetensors", data)], zipfile.ZIP_DEFLATED
+    )
     assert len(raw) < 100_000
     assert "compressed" in refused(tmp_path, raw)
 

@@ -13,12 +13,23 @@ from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
 from napari_wbc.weights.card import ModelCard, taxonomy_of
 
 CARD = ModelCard(
-    "cdnn", "1", "cdnn", ("a", "é"), {"size": 80}, 1.5, 0.6, 10, "ab" * 32, {"seed": 0}, {"x": {"n": 1}}
+    "cdnn",
+    "1",
+    "cdnn",
+    ("a", "é"),
+    {"size": 80},
+    1.5,
+    0.6,
+    10,
+    "ab" * 32,
+    {"seed": 0},
+    {"x": {"n": 1}},
 )
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "3", "null", '"card"', "{", "[" * 100_000, '{"type": "FeatureCollection"}']
+    "text",
+    ["", "{}", "[]", "3", "null", '"card"', "{", "[" * 100_000, '{"type": "FeatureCollection"}'],
 )
 def test_what_is_no_card_is_refused(text):
     with pytest.raises(WeightsError, match="not a model card"):
@@ -81,7 +92,10 @@ def test_the_classes_of_a_card_without_taxonomy_are_those_built_in(taxonomy):
 
 def test_a_card_keeps_a_taxonomy_of_its_own():
     own = taxonomy_from_dict(
-        {"name": "mine", "classes": [{"name": "neutrophil", "place": "beside", "covers": ["blast"]}]}
+        {
+            "name": "mine",
+            "classes": [{"name": "neutrophil", "place": "beside", "covers": ["blast"]}],
+        }
     )
     card = dataclasses.replace(CARD, classes=own.names, taxonomy=own.to_dict())
     assert ModelCard.from_json(card.to_json()) == card

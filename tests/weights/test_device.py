@@ -76,7 +76,9 @@ def test_opencv_has_so_many_threads_loaded_already_or_later():
     sooner = "import cv2; from napari_wbc.weights.device import limit_threads; limit_threads(1)"
     for imports in (later, sooner):
         command = f"{imports}; print(cv2.getNumThreads())"
-        done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", command], capture_output=True, text=True, check=True
+        )
         assert done.stdout.strip() == "1"
 
 

@@ -39,7 +39,11 @@ def make(library, weights):
         tensors, card = load_weights(weights)
         bias = next(key for key in tensors if key.endswith("bias"))
         tensors[bias] = tensors[bias] + zlib.crc32(name.encode()) % 997 + 1
-        known = {"parent": {"model_id": parent.card.model_id, "sha256": parent.card.sha256}} if parent else {}
+        known = (
+            {"parent": {"model_id": parent.card.model_id, "sha256": parent.card.sha256}}
+            if parent
+            else {}
+        )
         path = library.folder / f"{name}.safetensors"
         save_weights(path, tensors, replace(card, name=name, provenance=known, **changes))
         return library.find(name)
@@ -186,7 +190,16 @@ def test_adopt_and_roll_back_all_the_way(library, make):
     with pytest.raises(WeightsError, match="No classifier"):
         library.roll_back("classifier")
     history = library.history("classifier")
-    assert [one.file.partition(".")[0] for one in history] == ["a", "b", "c", "b", "c", "b", "a", "cdnn"]
+    assert [one.file.partition(".")[0] for one in history] == [
+        "a",
+        "b",
+        "c",
+        "b",
+        "c",
+        "b",
+        "a",
+        "cdnn",
+    ]
     assert [one.why for one in history[:4]] == ["for a", "for b", "for c", "rolled back"]
     assert history[0].sha256 == a.card.sha256
     assert history[0].model_id == a.card.model_id
@@ -247,9 +260,23 @@ def test_models_of_the_same_weights_are_told_apart_by_their_file(library, make):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "3", "null", '{"history": []}', '{"history": {"classifier": {}}}', "[" * 100_000]
-    + ['{"history": {"classifier": [' + one + "]}}" for one in ("3", "{}", '{"when": 1}', '"x"', "null")]
-    + ['{"history": {"classifier": [{"when": "", "sha256": "", "model_id": "", "file": "", "back": -1}]}}'],
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        "null",
+        '{"history": []}',
+        '{"history": {"classifier": {}}}',
+        "[" * 100_000,
+    ]
+    + [
+        '{"history": {"classifier": [' + one + "]}}"
+        for one in ("3", "{}", '{"when": 1}', '"x"', "null")
+    ]
+    + [
+        '{"history": {"classifier": [{"when": "", "sha256": "", "model_id": "", "file": "", "back": -1}]}}'
+    ],
 )
 def test_a_damaged_record_is_told_and_kept(library, make, text):
     model, record = make("a"), library.folder / "adopted.json"
@@ -300,13 +327,18 @@ def test_no_adoption_of_two_at_once_is_lost(library, make):
     models = [make(f"m{i}") for i in range(8)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda model: Library().adopt(model), models))
-    assert sorted(one.file for one in library.history("classifier")) == [m.path.name for m in models]
+    assert sorted(one.file for one in library.history("classifier")) == [
+        m.path.name for m in models
+    ]
 
 
 def test_a_library_in_use_by_another_program_is_told(library, make, monkeypatch):
     model = make("a")
     monkeypatch.setattr(module, "PATIENCE", 0.05)
-    with FileLock(library.folder / ".adopted.json.lock"), pytest.raises(WeightsError, match="try again"):
+    with (
+        FileLock(library.folder / ".adopted.json.lock"),
+        pytest.raises(WeightsError, match="try again"),
+    ):
         library.adopt(model)
 
 

@@ -96,7 +96,9 @@ def test_the_card_of_other_weights_is_noticed(saved, tmp_path):
 def test_a_file_of_another_format_is_noticed_even_with_a_card_of_its_own(saved, data):
     saved.write_bytes(data)
     card = saved.with_suffix(".json")
-    card.write_text(json.dumps(json.loads(card.read_text()) | {"sha256": hashlib.sha256(data).hexdigest()}))
+    card.write_text(
+        json.dumps(json.loads(card.read_text()) | {"sha256": hashlib.sha256(data).hexdigest()})
+    )
     with pytest.raises(WeightsError, match="not a safetensors file"):
         load_weights(saved)
 

@@ -40,7 +40,9 @@ class FakeClassifier:
     """Takes the first cell of a field for a lymphocyte, all others for basophils."""
 
     preset: Preset = field(default_factory=Preset)
-    card: ModelCard = field(default_factory=lambda: ModelCard("fake", "1", "cdnn", EIGHT_CLASSES.names, {}))
+    card: ModelCard = field(
+        default_factory=lambda: ModelCard("fake", "1", "cdnn", EIGHT_CLASSES.names, {})
+    )
 
     def classify(self, _image: np.ndarray, boxes: Sequence[BBox]) -> tuple[Prediction, ...]:
         names = EIGHT_CLASSES.names
@@ -74,7 +76,9 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> FakeDetector:
     """What the workbench analyzes and previews with."""
     fake = FakeDetector()
     monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: fake)
-    monkeypatch.setattr("napari_wbc.pipeline.analyze.load_classifier", lambda *_args, **_kw: FakeClassifier())
+    monkeypatch.setattr(
+        "napari_wbc.pipeline.analyze.load_classifier", lambda *_args, **_kw: FakeClassifier()
+    )
     return fake
 
 

@@ -26,7 +26,12 @@ class Reader:
     """Fields of one shade of red each, and a list of what was read."""
 
     def __init__(self):
-        self.read, self.threads, self.broken, self.error = [], set(), set(), ReadError("not readable")
+        self.read, self.threads, self.broken, self.error = (
+            [],
+            set(),
+            set(),
+            ReadError("not readable"),
+        )
 
     def __call__(self, field):
         self.threads.add(threading.get_ident())

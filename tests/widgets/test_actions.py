@@ -25,11 +25,18 @@ SLIDE = Slide("s", tuple(FieldOfView(f"s/{i}.png", Path(f"s/{i}.png")) for i in 
 
 def said(name, confidence):
     rest = (1 - confidence) / 7
-    return Prediction(NAMES, tuple(confidence if n == name else rest for n in NAMES), 0.5, "model 1")
+    return Prediction(
+        NAMES, tuple(confidence if n == name else rest for n in NAMES), 0.5, "model 1"
+    )
 
 
 CELLS = tuple(
-    Cell(str(i), f"s/{i // 3}.png", Detection(BBox(20 * i, 0, 20 * i + 10, 20)), said(name, confidence))
+    Cell(
+        str(i),
+        f"s/{i // 3}.png",
+        Detection(BBox(20 * i, 0, 20 * i + 10, 20)),
+        said(name, confidence),
+    )
     for i, (name, confidence) in enumerate(
         [("basophil", 0.9), ("monocyte", 0.6), ("monocyte", 0.3), ("lymphocyte", 0.8)]
     )
@@ -58,7 +65,9 @@ def told():
 @pytest.fixture
 def actions(session, queue, told):
     view = FieldView(ViewerModel(), session)
-    session.field_changed.connect(lambda _fov: view.show(session.field, np.zeros((200, 60, 3), np.uint8)))
+    session.field_changed.connect(
+        lambda _fov: view.show(session.field, np.zeros((200, 60, 3), np.uint8))
+    )
     view.show(session.field, np.zeros((200, 60, 3), np.uint8))
     session.selection_changed.connect(view.select)
     return ReviewActions(session, view, queue, told.append)
@@ -118,7 +127,9 @@ def test_the_queue_goes_on_after_a_label_and_after_accepting(actions, session, q
     assert session.field.fov_id == "s/1.png"
 
 
-def test_undo_in_another_field_shows_the_cell_again_and_keeps_the_other_labels(actions, session, queue):
+def test_undo_in_another_field_shows_the_cell_again_and_keeps_the_other_labels(
+    actions, session, queue
+):
     queue.start(Order.LEAST_CERTAIN)
     for _ in range(2):
         actions.label("lymphocyte")

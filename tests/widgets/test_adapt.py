@@ -20,10 +20,14 @@ from napari_wbc.widgets.adapt import AdaptButton
 @pytest.fixture(autouse=True)
 def kept(tmp_path, monkeypatch):
     """Where new weights go; a slide of six cells is enough, and a batch enough of training."""
-    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+    QSettings.setPath(
+        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
+    )
     monkeypatch.setattr(analysis, "models_folder", lambda: tmp_path / "kept")
     monkeypatch.setattr("napari_wbc.train.adapt.FEWEST", 6)
-    monkeypatch.setattr("napari_wbc.train.adapt.Adaptation", partial(Adaptation, epochs=1, draws=64))
+    monkeypatch.setattr(
+        "napari_wbc.train.adapt.Adaptation", partial(Adaptation, epochs=1, draws=64)
+    )
     return tmp_path / "kept"
 
 

@@ -30,7 +30,9 @@ def compared(old_wrong=(), new_wrong=(), n=40, source="lab") -> Comparison:
         return Answers(name, chances, np.ones(n, bool))
 
     cells = tuple(
-        LabelledCell(Path(f"{i}.png"), names[truth[i]], "test", source, BBox(0, 0, 9, 9), slide=f"s{i // 4}")
+        LabelledCell(
+            Path(f"{i}.png"), names[truth[i]], "test", source, BBox(0, 0, 9, 9), slide=f"s{i // 4}"
+        )
         for i in range(n)
     )
     old, new = said(old_wrong, "one 1"), said(new_wrong, "two 2")
@@ -52,7 +54,8 @@ def view(qtbot):
 
 def texts(table):
     return [
-        tuple(table.item(i, j).text() for j in range(table.columnCount())) for i in range(table.rowCount())
+        tuple(table.item(i, j).text() for j in range(table.columnCount()))
+        for i in range(table.rowCount())
     ]
 
 

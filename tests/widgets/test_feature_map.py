@@ -97,7 +97,11 @@ def test_the_button_maps(panel, session, qtbot, monkeypatch):
 def test_a_lasso_selects_what_it_goes_round(shown, session):
     scatter = shown.scatter
     low, high = at(shown, 7), at(shown, 14)  # the middle four of rows and columns 1 and 2
-    corners = [(low.x() - 20, low.y() - 20), (high.x() + 20, low.y() - 20), (high.x() + 20, high.y() + 20)]
+    corners = [
+        (low.x() - 20, low.y() - 20),
+        (high.x() + 20, low.y() - 20),
+        (high.x() + 20, high.y() + 20),
+    ]
     corners.append((low.x() - 20, high.y() + 20))
     QTest.mousePress(scatter, LEFT, NONE, QPoint(*corners[0]))
     for corner in corners[1:]:

@@ -37,7 +37,9 @@ def cell(name, label, confidence=0.9, **prediction):
 def cells(**counts):
     """Cells n0, n1, ... of neutrophils and so on, the more certain the higher their number."""
     return [
-        cell(f"{label[0]}{i}", label, 0.5 + i / 1000) for label, count in counts.items() for i in range(count)
+        cell(f"{label[0]}{i}", label, 0.5 + i / 1000)
+        for label, count in counts.items()
+        for i in range(count)
     ]
 
 
@@ -50,7 +52,9 @@ def session():
 
 @pytest.fixture
 def gallery(session, qtbot):
-    thumbnails = Thumbnails(lambda _field: np.full((40, 40, 3), 200, np.uint8), {FIELD.fov_id: FIELD}.get)
+    thumbnails = Thumbnails(
+        lambda _field: np.full((40, 40, 3), 200, np.uint8), {FIELD.fov_id: FIELD}.get
+    )
     gallery = Gallery(session, thumbnails)
     qtbot.addWidget(gallery)
     gallery.resize(460, 500)  # four columns
@@ -122,7 +126,18 @@ class TestEmpty:
         assert not gallery.grab().isNull()
 
     def test_every_key_and_click_is_harmless(self, gallery, session, qtbot):
-        for key in ("Left", "Right", "Up", "Down", "Home", "End", "PageUp", "PageDown", "Return", "Escape"):
+        for key in (
+            "Left",
+            "Right",
+            "Up",
+            "Down",
+            "Home",
+            "End",
+            "PageUp",
+            "PageDown",
+            "Return",
+            "Escape",
+        ):
             qtbot.keyClick(gallery, getattr(Qt.Key, f"Key_{key}"))
         qtbot.keyClick(gallery, Qt.Key.Key_A, CTRL)
         click(qtbot, gallery, QPoint(200, 400))
@@ -152,18 +167,25 @@ class TestShown:
         gallery.grab()
         assert [g.label for g in gallery.groups][-1] == "blast"
 
-    def test_what_is_not_drawn_in_time_comes_in_the_next_frame(self, gallery, session, qtbot, monkeypatch):
+    def test_what_is_not_drawn_in_time_comes_in_the_next_frame(
+        self, gallery, session, qtbot, monkeypatch
+    ):
         fill(session, cells(neutrophil=12))
         qtbot.waitUntil(lambda: all(gallery._tiles.get(c) for c in session.table.values()))
         monkeypatch.setattr("napari_wbc.widgets.gallery_view.FRAME_SECONDS", 0.0)
         gallery._tiles.clear()
         drawn = heard(gallery._thumbnails.ready)
         gallery.viewport().update()
-        qtbot.waitUntil(lambda: all(gallery._tiles.get(c, draw=False) for c in session.table.values()))
+        qtbot.waitUntil(
+            lambda: all(gallery._tiles.get(c, draw=False) for c in session.table.values())
+        )
         assert drawn == []
 
     def test_order_and_filter(self, gallery, session):
-        fill(session, [cell("a", "monocyte", 0.9), cell("b", "monocyte", 0.6), cell("c", "monocyte", 0.8)])
+        fill(
+            session,
+            [cell("a", "monocyte", 0.9), cell("b", "monocyte", 0.6), cell("c", "monocyte", 0.8)],
+        )
         shown = lambda: gallery.groups[NAMES.index("monocyte")].cell_ids  # noqa: E731
         assert (gallery.order, shown()) == ("confidence", ("b", "c", "a"))
         gallery.set_order("likeness")
@@ -219,7 +241,12 @@ class TestShown:
         monkeypatch.setattr(QToolTip, "showText", lambda _pos, text, *_rest: texts.append(text))
         fill(session, cells(neutrophil=1, eosinophil=1))
         relabel(session, "monocyte", "n0")
-        for pos in (where(gallery, "n0"), where(gallery, "e0"), header(gallery, "monocyte"), QPoint(440, 60)):
+        for pos in (
+            where(gallery, "n0"),
+            where(gallery, "e0"),
+            header(gallery, "monocyte"),
+            QPoint(440, 60),
+        ):
             event = QHelpEvent(QEvent.Type.ToolTip, pos, gallery.viewport().mapToGlobal(pos))
             QApplication.sendEvent(gallery.viewport(), event)
         person, model, head, none = texts

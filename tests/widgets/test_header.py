@@ -23,7 +23,9 @@ def test_slide_and_field_are_said(bench, slide, wait):
     assert bench.header.name.text() == "slide  ·  field-2.png  (3 of 3)"
 
 
-def test_a_second_slide_takes_name_and_picture_of_the_first_away(bench, viewer, slide, folder, wait):
+def test_a_second_slide_takes_name_and_picture_of_the_first_away(
+    bench, viewer, slide, folder, wait
+):
     bench.open_slide(slide)
     wait(bench)
     other = folder.parent / "other"
@@ -162,7 +164,9 @@ def test_a_hidden_image_that_is_used_is_shown(bench, viewer, wait):
     assert shown(viewer) == ["one", "cells"]
 
 
-def test_the_slide_that_is_open_is_opened_again_without_a_question(bench, viewer, wait, monkeypatch):
+def test_the_slide_that_is_open_is_opened_again_without_a_question(
+    bench, viewer, wait, monkeypatch
+):
     monkeypatch.setattr("qtpy.QtWidgets.QMessageBox.question", lambda *_args: 1 / 0)
     viewer.add_image(np.full((48, 64, 3), 99, np.uint8), name="one")
     bench.analysis.run.click()

@@ -59,7 +59,14 @@ def window(qtbot):
     window.tabs = QTabWidget()
     window.tabs.addTab(QWidget(), "a")
     window.tabs.addTab(QWidget(), "b")
-    for widget in (window.combo, window.spin, window.slider, window.labeled, window.line, window.list):
+    for widget in (
+        window.combo,
+        window.spin,
+        window.slider,
+        window.labeled,
+        window.line,
+        window.list,
+    ):
         layout.addWidget(widget)
     layout.addWidget(window.button)
     layout.addWidget(window.tabs)

@@ -158,7 +158,9 @@ def test_what_is_damaged_inside_is_told_when_it_is_used(filled, widget, press):
     assert widget.use.isEnabled()
 
 
-def test_a_model_in_use_that_has_gone_and_a_damaged_record_are_noted(filled, widget, press, library):
+def test_a_model_in_use_that_has_gone_and_a_damaged_record_are_noted(
+    filled, widget, press, library
+):
     widget.select(filled[1].path)
     press(widget.use)
     filled[1].path.unlink()
@@ -214,7 +216,9 @@ def test_a_parent_is_removed_only_after_a_question(filled, widget, press, monkey
     asked = []
     button = QMessageBox.StandardButton
     monkeypatch.setattr(
-        QMessageBox, "question", lambda *args: asked.append(args[-1]) or (button.Yes if sure else button.No)
+        QMessageBox,
+        "question",
+        lambda *args: asked.append(args[-1]) or (button.Yes if sure else button.No),
     )
     widget.select(filled[0].path)
     press(widget.remove)
@@ -223,7 +227,9 @@ def test_a_parent_is_removed_only_after_a_question(filled, widget, press, monkey
     assert (found(widget, "child").parent() is None) == sure
 
 
-def test_models_that_come_from_elsewhere_are_seen_when_it_is_shown(widget, library, weights, tmp_path):
+def test_models_that_come_from_elsewhere_are_seen_when_it_is_shown(
+    widget, library, weights, tmp_path
+):
     library.import_bundle(write_bundle(weights, tmp_path / "late"))
     widget.show()
     assert row(widget, "late")[1] == ""

@@ -29,7 +29,9 @@ EVIL = "<img src='file:///etc/passwd'><script>x</script>&amp;"
 def library(tmp_path, monkeypatch):
     """The person's own, empty at first, as their settings are."""
     monkeypatch.setenv("NAPARI_WBC_MODELS", str(tmp_path / "models"))
-    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+    QSettings.setPath(
+        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
+    )
     return Library()
 
 
@@ -60,7 +62,9 @@ def made(qtbot):
 
 
 def items(widget):
-    return [widget.combo.itemText(i) for i in range(widget.combo.count()) if widget.combo.itemText(i)]
+    return [
+        widget.combo.itemText(i) for i in range(widget.combo.count()) if widget.combo.itemText(i)
+    ]
 
 
 def pick(widget, text):
@@ -96,7 +100,9 @@ def test_opened_weights_are_chosen_and_remembered(widget, qtbot, save, monkeypat
     assert later.value() == path
 
 
-def test_models_of_the_library_are_listed_as_they_come_and_go(widget, qtbot, library, weights, save):
+def test_models_of_the_library_are_listed_as_they_come_and_go(
+    widget, qtbot, library, weights, save
+):
     model = library.add(weights)
     (library.folder / "bad.safetensors").touch()
     widget.show()
@@ -256,7 +262,9 @@ def test_lone_surrogates_are_survived(widget, save, tmp_path):
 def test_workbench_classifies_with_the_chosen_weights(bench, slide, save, wait, monkeypatch):
     asked: list[str] = []
     fake = analyze.load_classifier
-    monkeypatch.setattr(analyze, "load_classifier", lambda name, **_options: asked.append(name) or fake())
+    monkeypatch.setattr(
+        analyze, "load_classifier", lambda name, **_options: asked.append(name) or fake()
+    )
     path = save()
     bench.open_slide(slide)
     wait(bench)
@@ -278,7 +286,9 @@ def test_workbench_classifies_with_the_chosen_weights(bench, slide, save, wait, 
     assert bench.status.text() == "1 cell classified"
 
 
-def test_damaged_weights_are_told_by_the_workbench(bench, slide, save, wait, monkeypatch, weights, tmp_path):
+def test_damaged_weights_are_told_by_the_workbench(
+    bench, slide, save, wait, monkeypatch, weights, tmp_path
+):
     monkeypatch.setattr(analyze, "load_classifier", predict.load_classifier)
     path = tmp_path / "damaged.safetensors"
     shutil.copy(weights.with_suffix(".json"), path.with_suffix(".json"))

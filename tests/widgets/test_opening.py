@@ -33,7 +33,9 @@ def test_nothing_heavy_is_imported_to_open_the_workbench_nor_by_the_verbs_before
     assert done.stdout.splitlines() == ["[]", "[]"]
 
 
-def test_it_says_that_it_is_loading_and_then_holds_the_workbench(viewer, detector, qtbot, monkeypatch):
+def test_it_says_that_it_is_loading_and_then_holds_the_workbench(
+    viewer, detector, qtbot, monkeypatch
+):
     gate, steps = threading.Event(), opening._load_workbench_steps
 
     def slowly():

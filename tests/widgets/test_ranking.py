@@ -32,7 +32,9 @@ def cell(name, confidence):
 def session():
     session = Session()
     session.open(SLIDE)
-    session.commit(session.table.with_cells([cell("a", 0.6), cell("b", 0.7), cell("c", 0.8)]), "analyze")
+    session.commit(
+        session.table.with_cells([cell("a", 0.6), cell("b", 0.7), cell("c", 0.8)]), "analyze"
+    )
     return session
 
 
@@ -126,7 +128,9 @@ def test_an_order_without_ranks_starts_at_once_though_ranks_are_waited_for(
     assert "Cell 2 of 3" in panel.text.text()
 
 
-def test_whoever_has_chosen_another_order_meanwhile_is_not_thrown_out(panel, queue, ranking, gain, qtbot):
+def test_whoever_has_chosen_another_order_meanwhile_is_not_thrown_out(
+    panel, queue, ranking, gain, qtbot
+):
     start(panel, Order.MOST_GAIN)
     panel.order.setCurrentText(Order.CLASS_BY_CLASS)
     gain.go.set()
@@ -140,7 +144,9 @@ def test_doubts_are_of_reviewed_cells(panel, queue, session, ranking, monkeypatc
         return Doubted((Doubt("s", "f0", "b", "monocyte", "basophil", 0.8),), 10)
 
     monkeypatch.setattr(module, "doubt_steps", steps)
-    session.commit(session.table.with_cells([session.table["b"].annotated(Annotation("monocyte"))]), "label")
+    session.commit(
+        session.table.with_cells([session.table["b"].annotated(Annotation("monocyte"))]), "label"
+    )
     start(panel, Order.DOUBTED)
     qtbot.waitUntil(lambda: not ranking.running)
     assert panel.which.currentText() == "all"

@@ -98,7 +98,9 @@ def test_a_project_of_other_classes_brings_them(bench, slide, tmp_path, there):
     path = tmp_path / "five.wbc"
     workspace, session = create_workspace(path, FIVE_CLASSES), Session(FIVE_CLASSES)
     session.open(slide, workspace)
-    cell = Cell("c", slide.fields[0].fov_id, Detection(BBox(5, 5, 20, 20)), None, Annotation("monocyte"))
+    cell = Cell(
+        "c", slide.fields[0].fov_id, Detection(BBox(5, 5, 20, 20)), None, Annotation("monocyte")
+    )
     session.commit(session.table.with_cells([cell]), "draw")
     session.close()
     workspace.close()
@@ -109,7 +111,9 @@ def test_a_project_of_other_classes_brings_them(bench, slide, tmp_path, there):
     assert fresh.project.path == path
 
 
-def test_a_field_that_is_new_in_the_folder_of_a_project_of_other_classes_is_shown(bench, slide, there):
+def test_a_field_that_is_new_in_the_folder_of_a_project_of_other_classes_is_shown(
+    bench, slide, there
+):
     workspace = create_workspace(project_path(slide), FIVE_CLASSES)
     workspace.put_slide(replace(slide, fields=slide.fields[:2]))
     workspace.close()
@@ -149,7 +153,9 @@ def test_work_that_is_under_way_is_ended_by_other_classes_only_after_asking(
         qtbot.waitUntil(lambda times=times: len(asked) == times, timeout=20_000)
         if times == 2:
             assert bench.train.busy
-            qtbot.waitUntil(lambda: not (bench.project.busy or bench.project.opening), timeout=20_000)
+            qtbot.waitUntil(
+                lambda: not (bench.project.busy or bench.project.opening), timeout=20_000
+            )
             assert bench.session.slide == slide
             assert bench.session.taxonomy.names == EIGHT_CLASSES.names
     assert there(bench).session.taxonomy.names == FIVE_CLASSES.names

@@ -26,7 +26,9 @@ from napari_wbc.widgets.workbench import Workbench, user_name
 
 @pytest.fixture(autouse=True)
 def _own_settings(tmp_path):
-    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+    QSettings.setPath(
+        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
+    )
 
 
 @pytest.fixture
@@ -144,7 +146,9 @@ def test_everything_is_there_again_after_a_restart(analyzed, make_napari_viewer,
     wait(new)
 
 
-def test_a_second_window_on_the_same_slide_reads_only_and_says_so(analyzed, make_napari_viewer, wait):
+def test_a_second_window_on_the_same_slide_reads_only_and_says_so(
+    analyzed, make_napari_viewer, wait
+):
     bench = analyzed
     bench.session.flush()
     other = Workbench(make_napari_viewer())
@@ -254,7 +258,10 @@ def test_a_second_reader_is_blind_and_the_two_are_compared(analyzed, wait):
     wait(bench)
     assert bench.session.reading == "consensus"
     assert labels(bench) == ["basophil"] * 2 + ["monocyte"] * 4
-    assert bench.session.table[ids[2]].annotation.annotator == f"consensus of {getpass.getuser()} and ben"
+    assert (
+        bench.session.table[ids[2]].annotation.annotator
+        == f"consensus of {getpass.getuser()} and ben"
+    )
     bench.project.read_as("")
     wait(bench)
     assert labels(bench)[2] == "basophil"

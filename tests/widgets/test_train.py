@@ -83,7 +83,11 @@ def project(tmp_path):
 def panel(qtbot, project, weights, tmp_path):
     session, path = project
     panel = TrainPanel(
-        session, lambda: path, lambda: str(weights), lambda: "mask_rcnn", Library(tmp_path / "models")
+        session,
+        lambda: path,
+        lambda: str(weights),
+        lambda: "mask_rcnn",
+        Library(tmp_path / "models"),
     )
     qtbot.addWidget(panel)
     panel.folder.setText(str(tmp_path / "set"))
@@ -101,7 +105,11 @@ def done(qtbot, panel, button):
 
 def test_without_a_project_nothing_is_exported(qtbot, weights, tmp_path):
     panel = TrainPanel(
-        Session(), lambda: None, lambda: str(weights), lambda: "mask_rcnn", Library(tmp_path / "models")
+        Session(),
+        lambda: None,
+        lambda: str(weights),
+        lambda: "mask_rcnn",
+        Library(tmp_path / "models"),
     )
     qtbot.addWidget(panel)
     with qtbot.waitSignal(panel.said) as said:
@@ -124,7 +132,8 @@ def test_another_set_shows_its_own_slides(qtbot, panel, tmp_path, monkeypatch):
     done(qtbot, panel, panel.export)
     assert panel.slide.count()
     monkeypatch.setattr(
-        "napari_wbc.widgets.train.QFileDialog.getExistingDirectory", lambda *_a: str(tmp_path / "empty")
+        "napari_wbc.widgets.train.QFileDialog.getExistingDirectory",
+        lambda *_a: str(tmp_path / "empty"),
     )
     done(qtbot, panel, panel.choose_folder)
     assert panel.slide.count() == 0
@@ -153,11 +162,14 @@ def test_a_class_of_the_workbench_that_the_model_lacks_is_learnt(qtbot, panel, p
     session.workspace.put("taxonomy", session.taxonomy.to_dict())
     fields = [cell for cell in session.table.values() if cell.label == "monocyte"]
     session.commit(
-        session.table.with_cells([cell.annotated(Annotation("hairy cell")) for cell in fields[:4]]), "label"
+        session.table.with_cells([cell.annotated(Annotation("hairy cell")) for cell in fields[:4]]),
+        "label",
     )
     done(qtbot, panel, panel.export)
     done(qtbot, panel, panel.tune)
-    assert panel.models.find("tiny-tuned").card.classes == (*EIGHT_CLASSES.names, "hairy cell"), panel.heard
+    assert panel.models.find("tiny-tuned").card.classes == (*EIGHT_CLASSES.names, "hairy cell"), (
+        panel.heard
+    )
 
 
 def test_a_new_class_that_is_held_out_waits(qtbot, panel, project, tmp_path):
@@ -186,7 +198,9 @@ def test_only_a_classifier_has_a_last_layer_to_tune(panel):
     assert not panel.freeze.isEnabled()
 
 
-def test_a_detector_is_tuned_from_the_chosen_one(qtbot, panel, monkeypatch, detector_weights, tmp_path):
+def test_a_detector_is_tuned_from_the_chosen_one(
+    qtbot, panel, monkeypatch, detector_weights, tmp_path
+):
     asked = []
 
     def steps(sets, out, *, start, old):
@@ -296,7 +310,9 @@ def test_curves_are_drawn_from_nothing_on(qtbot):
     curves.resize(400, 150)
     empty = curves.grab().toImage()
     for epoch in (1, 2, 3):
-        curves.add({"epoch": epoch, "loss": 1 / epoch, "val_lab": 0.5 + epoch / 10, "val_accuracy": 0.9})
+        curves.add(
+            {"epoch": epoch, "loss": 1 / epoch, "val_lab": 0.5 + epoch / 10, "val_accuracy": 0.9}
+        )
     assert curves.grab().toImage() != empty
     curves.clear()
     assert curves.grab().toImage() == empty

@@ -97,7 +97,9 @@ def test_release_twice(bench):
 
 
 @pytest.mark.parametrize("what", ["analysis", "reading"])
-def test_viewer_closed_while_work_is_under_way(make_napari_viewer, detector, qtbot, slide, wait, what):
+def test_viewer_closed_while_work_is_under_way(
+    make_napari_viewer, detector, qtbot, slide, wait, what
+):
     viewer, gate, went_on = make_napari_viewer(), threading.Event(), threading.Event()
     bench = Workbench(viewer)
     viewer.window.add_dock_widget(bench, name="WBC")
@@ -141,7 +143,9 @@ def test_folder_dropped_into_the_viewer_is_a_slide(bench, viewer, folder, wait):
 
 def test_folder_chosen_by_button(bench, folder, wait, monkeypatch):
     for answer, fields in (("", 0), (str(folder), 3), (str(folder / "none"), 3)):
-        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args, answer=answer: answer)
+        monkeypatch.setattr(
+            QFileDialog, "getExistingDirectory", lambda *_args, answer=answer: answer
+        )
         bench._open_folder.click()
         wait(bench)
         assert bench.fields.count() == fields
@@ -181,7 +185,8 @@ def test_analyze_slide(bench, viewer, slide, wait):
     assert labels(bench) == ["lymphocyte", "basophil"]
     assert len(viewer.layers["cells"].data) == 2
     counts = {
-        bench.counts.item(i, 0).text(): bench.counts.item(i, 1).text() for i in range(bench.counts.rowCount())
+        bench.counts.item(i, 0).text(): bench.counts.item(i, 1).text()
+        for i in range(bench.counts.rowCount())
     }
     assert (counts["lymphocyte"], counts["basophil"], counts["leukocytes"]) == ("3", "3", "6")
     assert "(2)" in bench.fields.item(0).text()
@@ -262,7 +267,9 @@ def test_cancel_leaves_the_table_as_it_was(bench, slide, detector, qtbot, wait):
         (ValueError("7"), "ValueError: 7"),
     ],
 )
-def test_failed_analysis_is_told_and_the_workbench_goes_on(bench, slide, detector, wait, error, message):
+def test_failed_analysis_is_told_and_the_workbench_goes_on(
+    bench, slide, detector, wait, error, message
+):
     def fail(_image):
         raise error
 
@@ -404,7 +411,9 @@ def test_row_of_the_counts_selects_its_cells(bench, viewer, slide, qtbot, wait):
     click("leukocytes")
 
 
-def test_preview_follows_the_sliders_and_the_field(bench, viewer, slide, detector, wait, monkeypatch):
+def test_preview_follows_the_sliders_and_the_field(
+    bench, viewer, slide, detector, wait, monkeypatch
+):
     bench.open_slide(slide)
     wait(bench)
     asked: list[dict[str, float]] = []
@@ -461,7 +470,9 @@ def test_classify_drawn_cells(bench, slide, wait):
     assert bench.status.text() == "1 cell classified"
 
 
-def test_what_was_said_while_cells_were_classified_is_kept(bench, slide, detector, wait, monkeypatch):
+def test_what_was_said_while_cells_were_classified_is_kept(
+    bench, slide, detector, wait, monkeypatch
+):
     bench.open_slide(slide)
     wait(bench)
     fov = slide.fields[0].fov_id
@@ -477,7 +488,9 @@ def test_what_was_said_while_cells_were_classified_is_kept(bench, slide, detecto
     bench.analysis.classify.click()
     table = bench.session.table.without([cells[2].cell_id])
     moved = cells[1].moved(Detection(BBox(30, 30, 40, 40)))
-    bench.session.commit(table.with_cells([cells[0].annotated(Annotation("monocyte")), moved]), "meanwhile")
+    bench.session.commit(
+        table.with_cells([cells[0].annotated(Annotation("monocyte")), moved]), "meanwhile"
+    )
     gate.set()
     wait(bench)
     now = bench.session.table

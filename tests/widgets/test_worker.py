@@ -51,7 +51,11 @@ def test_result_comes_after_progress_and_before_the_end(job, qtbot, monkeypatch)
     job.start(lambda: counting(3))
     assert job.running
     done(job, qtbot)
-    assert log == [*[("progressed", i) for i in range(4)], ("returned", "result"), ("finished", False)]
+    assert log == [
+        *[("progressed", i) for i in range(4)],
+        ("returned", "result"),
+        ("finished", False),
+    ]
 
 
 def test_of_many_steps_at_once_only_some_are_told_and_the_last(job, qtbot):
@@ -135,7 +139,10 @@ def test_error_before_the_first_step(job, qtbot):
     log = Log(job)
     job.start(no_steps)
     done(job, qtbot)
-    assert log.told("failed", "finished") == [("failed", "RuntimeError: no generator"), ("finished", False)]
+    assert log.told("failed", "finished") == [
+        ("failed", "RuntimeError: no generator"),
+        ("finished", False),
+    ]
 
 
 def test_cancelled_job_returns_nothing(job, qtbot):
@@ -238,7 +245,10 @@ def test_request_after_a_failure(qtbot):
     done(job, qtbot)
     job.request(lambda: counting(1))
     done(job, qtbot)
-    assert log.told("failed", "returned") == [("failed", "RuntimeError: once"), ("returned", "result")]
+    assert log.told("failed", "returned") == [
+        ("failed", "RuntimeError: once"),
+        ("returned", "result"),
+    ]
 
 
 @pytest.mark.parametrize("gone", [False, True])

@@ -1,7 +1,7 @@
 """A desk to try napari at: a display with a window manager, a mouse and a keyboard that the X server moves.
 
-It runs inside the process of napari, so that it can look at widgets and layers; but everything that it does
-goes to the X server by xdotool, as from a person's hands.
+It runs inside the process of napari, so that it can look at widgets and layers; but everything that
+it does goes to the X server by xdotool, as from a person's hands.
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ def choose_menu(menu: QMenu, *path: str) -> None:
         click_at(*place_of(menu, menu.actionGeometry(action).center()))
         wait(0.2)
         if action.menu() is not None:
-            menu = until(lambda action=action: action.menu().isVisible() and action.menu(), 5, why=name)
+            menu = until(
+                lambda action=action: action.menu().isVisible() and action.menu(), 5, why=name
+            )
 
 
 def open_menu(viewer: Any, title: str) -> QMenu:
@@ -163,11 +165,15 @@ class Canvas:
 
     def at(self, row: float, col: float) -> tuple[int, int]:
         """Where a pixel of the slide's image is on the screen."""
-        layer = next(one for one in self.viewer.layers if one.metadata.get("napari-wbc layer") == "image")
+        layer = next(
+            one for one in self.viewer.layers if one.metadata.get("napari-wbc layer") == "image"
+        )
         world = np.array(layer.data_to_world((row, col))[-2:])
         camera = self.viewer.scene.camera
         height, width = self.native.height(), self.native.width()
-        y, x = (world - np.array(camera.center[-2:])) * camera.zoom / self.native.devicePixelRatioF()
+        y, x = (
+            (world - np.array(camera.center[-2:])) * camera.zoom / self.native.devicePixelRatioF()
+        )
         where = self.native.mapToGlobal(QPoint(round(width / 2 + x), round(height / 2 + y)))
         return where.x(), where.y()
 

@@ -25,7 +25,16 @@ pytestmark = pytest.mark.skipif(
 def display() -> Iterator[dict[str, str]]:
     """A screen with a window manager, for this alone; gives the environment that leads there."""
     reader, writer = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1600x1100x24", "-nolisten", "tcp"]
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(writer),
+        "-screen",
+        "0",
+        "1600x1100x24",
+        "-nolisten",
+        "tcp",
+    ]
     with subprocess.Popen(
         command, pass_fds=[writer], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
@@ -56,7 +65,14 @@ def test_a_first_hour_by_mouse_and_keyboard(tmp_path):
         "NAPARI_CONFIG": str(home / "napari.yaml"),
     }
     home.mkdir()
-    command = [sys.executable, "-X", "faulthandler", "-m", "tests.window.walk", str(tmp_path / "desk")]
+    command = [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-m",
+        "tests.window.walk",
+        str(tmp_path / "desk"),
+    ]
     with display() as environment:
         done = subprocess.run(
             command,

@@ -1,7 +1,8 @@
 """A first hour with napari-wbc, walked with a real mouse and keyboard in a real napari.
 
-Run by ``test_walk.py`` in a process of its own: the viewer is there before the plugin, OpenGL is live, and
-nothing is replaced. Each step says what a person does and asserts what is counted afterwards.
+Run by ``test_walk.py`` in a process of its own: the viewer is there before the plugin, OpenGL is
+live, and nothing is replaced. Each step says what a person does and asserts what is counted
+afterwards.
 """
 
 from __future__ import annotations
@@ -100,13 +101,18 @@ class Walk:
 
     def idle(self, seconds: float = 120) -> None:
         """Let the work that is under way end."""
-        desk.until(lambda: self.bench is not None and not self.bench.busy, seconds, why="work to end")
+        desk.until(
+            lambda: self.bench is not None and not self.bench.busy, seconds, why="work to end"
+        )
         desk.wait(0.3)
 
     def rows(self) -> dict[str, int]:
         """The differential as it stands on screen."""
         counts = self.bench.counts
-        texts = [(counts.item(i, 0).text(), int(counts.item(i, 1).text())) for i in range(counts.rowCount())]
+        texts = [
+            (counts.item(i, 0).text(), int(counts.item(i, 1).text()))
+            for i in range(counts.rowCount())
+        ]
         return dict(texts)
 
     def check_rows(self, cells: int) -> None:
@@ -192,7 +198,12 @@ class Walk:
         cell = self.cell()
         desk.click_at(*self.at(cell))
         assert self.bench.session.selection == (cell.cell_id,)
-        for key, label in (("2", "eosinophil"), ("4", "lymphocyte"), ("9", "not classed"), ("5", "monocyte")):
+        for key, label in (
+            ("2", "eosinophil"),
+            ("4", "lymphocyte"),
+            ("9", "not classed"),
+            ("5", "monocyte"),
+        ):
             desk.press(key)
             assert self.table[cell.cell_id].label == label
             self.check_rows(3 * CELLS)
@@ -201,8 +212,12 @@ class Walk:
     def controls(self) -> list[QWidget]:
         """Every control of the workbench and of its docks that can be seen now."""
         kinds = (QComboBox, QAbstractSpinBox, QSlider, QAbstractButton)
-        wanted = [w for w in self.widgets() if isinstance(w, kinds) and not isinstance(w, QScrollBar)]
-        return [w for w in wanted if w.isVisible() and w.visibleRegion().boundingRect().height() > 4]
+        wanted = [
+            w for w in self.widgets() if isinstance(w, kinds) and not isinstance(w, QScrollBar)
+        ]
+        return [
+            w for w in wanted if w.isVisible() and w.visibleRegion().boundingRect().height() > 4
+        ]
 
     def widgets(self) -> list[QWidget]:
         """All widgets of the workbench and of the gallery."""
@@ -319,8 +334,12 @@ class Walk:
         self.idle()
         self.check_rows(3 * CELLS + 1)
         drawn = self.cell(-1)
-        assert np.allclose([drawn.detection.bbox.top, drawn.detection.bbox.right], [10.5, 74.5], atol=3)
-        desk.until(lambda: self.table[drawn.cell_id].prediction, 20, why="a prediction of what was drawn")
+        assert np.allclose(
+            [drawn.detection.bbox.top, drawn.detection.bbox.right], [10.5, 74.5], atol=3
+        )
+        desk.until(
+            lambda: self.table[drawn.cell_id].prediction, 20, why="a prediction of what was drawn"
+        )
 
     def takes_back_and_does_again(self) -> None:
         drawn = self.cell(-1)
@@ -410,13 +429,20 @@ class Walk:
         from napari_wbc.pipeline import finetune
 
         finetune.CLASSIFIER = finetune.CLASSIFIER | {"epochs": 1, "draws": 128, "batch_size": 32}
-        self.in_dialog("Classes…", lambda dialog: (dialog.new.setFocus(), desk.xdotool("type", "hairy cell")))
-        desk.until(lambda: self.bench and len(self.bench.session.taxonomy.names) == 9, 20, why="nine classes")
+        self.in_dialog(
+            "Classes…", lambda dialog: (dialog.new.setFocus(), desk.xdotool("type", "hairy cell"))
+        )
+        desk.until(
+            lambda: self.bench and len(self.bench.session.taxonomy.names) == 9,
+            20,
+            why="nine classes",
+        )
         self.idle()
         self.check_rows(3 * CELLS)
         for field in range(3):
             for i in range(CELLS):
-                # The queue shows its next cell, perhaps in another field, when its current one is labelled.
+                # The queue shows its next cell, perhaps in another field, when its current one is
+                # labelled.
                 self.bench.fields.setCurrentRow(field)
                 self.idle()
                 self.viewer.reset_view()
@@ -442,7 +468,9 @@ class Walk:
         train.library.select(model.path)
         desk.wait(0.2)
         desk.click_at(*desk.place_of(train.library.use))
-        desk.until(lambda: train.models.adopted("classifier").path == model.path, 20, why="adoption")
+        desk.until(
+            lambda: train.models.adopted("classifier").path == model.path, 20, why="adoption"
+        )
         train._dialogs["library"].close()
         assert self.bench.model.value() == str(model.path)
         self.press_button("Analyze slide")
@@ -474,7 +502,9 @@ def draw_slide(folder: Path, seeds: range) -> Path:
 
     folder.mkdir(parents=True)
     for i, seed in enumerate(seeds):
-        Image.fromarray(synthetic_smear(seed, n_leukocytes=CELLS).image).save(folder / f"field-{i}.png")
+        Image.fromarray(synthetic_smear(seed, n_leukocytes=CELLS).image).save(
+            folder / f"field-{i}.png"
+        )
     return folder
 
 

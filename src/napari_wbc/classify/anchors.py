@@ -1,11 +1,11 @@
 """Stain by two inner standards: red cells and the cell's own nucleus get the same colours everywhere.
 
-Light that passes a stained film obeys Beer and Lambert's law, so stain, lamp and camera change absorbances
-by a 3x3 matrix. Two stains of the film say what that matrix is: haemoglobin with eosin, seen pure in
-red cells, and azure, seen in the nucleus. The matrix that takes both, and the direction across them, to
-those of a reference film makes crops of one laboratory look like those of another. It is Macenko's
-normalisation (2009) with stain vectors that are measured in known cells instead of guessed from
-all pixels.
+Light that passes a stained film obeys Beer and Lambert's law, so stain, lamp and camera change
+absorbances by a 3x3 matrix. Two stains of the film say what that matrix is: haemoglobin with eosin,
+seen pure in red cells, and azure, seen in the nucleus. The matrix that takes both, and the
+direction across them, to those of a reference film makes crops of one laboratory look like those of
+another. It is Macenko's normalisation (2009) with stain vectors that are measured in known cells
+instead of guessed from all pixels.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ def _disc(size: int, factor: float, device: torch.device) -> torch.Tensor:
 
 
 def anchored(
-    density: torch.Tensor, red: torch.Tensor, nuclei: torch.Tensor, share: torch.Tensor | float = 1.0
+    density: torch.Tensor,
+    red: torch.Tensor,
+    nuclei: torch.Tensor,
+    share: torch.Tensor | float = 1.0,
 ) -> torch.Tensor:
     """Absorbances as the reference film would have them.
 
@@ -80,8 +83,8 @@ def anchored(
     ----------
     density : Tensor, shape (N, 3, height, width)
     red : Tensor, shape (N, 3)
-        Absorbance of red cells; NaN where none were seen, which are then taken to be as much darker or
-        paler than the reference's as the nucleus is.
+        Absorbance of red cells; NaN where none were seen, which are then taken to be as much darker
+        or paler than the reference's as the nucleus is.
     nuclei : Tensor, shape (N, 3)
         Absorbance of nuclei.
     share : float or Tensor, shape (N,)

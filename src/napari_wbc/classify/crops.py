@@ -1,7 +1,7 @@
 """Square crops of many boxes at once, cut on the device that the field lies on.
 
-Invariant: they are the crops of :func:`~napari_wbc.imaging.crop.cut_crops`, which training crops are cut
-with, but for the rounding of grey levels.
+Invariant: they are the crops of :func:`~napari_wbc.imaging.crop.cut_crops`, which training crops
+are cut with, but for the rounding of grey levels.
 """
 
 from __future__ import annotations
@@ -103,8 +103,9 @@ def _resampled(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """How much of each pixel lies inside, (N, 1, size, size), and its colour, (N, 3, size, size).
 
-    Around each square a window of one size is taken, wholly inside the field of shape (height, 3 * width), in
-    overlapping bands. Resampling is a matrix product down and one across, since the kernel is separable.
+    Around each square a window of one size is taken, wholly inside the field of shape (height, 3 *
+    width), in overlapping bands. Resampling is a matrix product down and one across, since the
+    kernel is separable.
     """
     import torch
 
@@ -118,7 +119,9 @@ def _resampled(
     down = _kernel(top - corners[:, :1], tall, sides, size, rows.device)
     across = _kernel(left - corners[:, 1:], wide, sides, size, rows.device)[:, 0]
     windows = rows.unfold(0, tall, 1).unfold(1, 3 * wide, 3)
-    pixels = windows[torch.from_numpy(top).to(rows.device), torch.from_numpy(left).to(rows.device)].float()
+    pixels = windows[
+        torch.from_numpy(top).to(rows.device), torch.from_numpy(left).to(rows.device)
+    ].float()
     narrow = (down @ pixels).view(n, size, wide, 3).permute(0, 3, 1, 2).reshape(n, 3 * size, wide)
     crops = (narrow @ across.mT).view(n, 3, size, size)
     return (down.sum(3).view(n, 1, size, 1) * across.sum(2).view(n, 1, 1, size)), crops
@@ -133,15 +136,18 @@ def _kernel(
 ) -> torch.Tensor:
     """How much each pixel of a window weighs in each pixel of a crop, (N, bands, size / bands, span).
 
-    A pixel of the crop is as wide as ``side / size`` pixels of the square and weighs them by their overlap,
-    as OpenCV's ``INTER_AREA`` does. Where it is narrower it counts as one pixel wide, which makes the
-    weights those of ``INTER_LINEAR``. ``starts``, shape (N, bands), are where windows begin in the square.
+    A pixel of the crop is as wide as ``side / size`` pixels of the square and weighs them by their
+    overlap, as OpenCV's ``INTER_AREA`` does. Where it is narrower it counts as one pixel wide,
+    which makes the weights those of ``INTER_LINEAR``. ``starts``, shape (N, bands), are where
+    windows begin in the square.
     """
     import torch
 
     n, bands = starts.shape
     scale = (sides / size)[:, None]
-    centers = np.clip((np.arange(size) + 0.5) * scale, 0.5, sides[:, None] - 0.5).reshape(n, bands, -1)
+    centers = np.clip((np.arange(size) + 0.5) * scale, 0.5, sides[:, None] - 0.5).reshape(
+        n, bands, -1
+    )
     # Relative to the window, so that 32 bits are exact enough however large the square.
     offsets = torch.from_numpy((centers - starts[:, :, None] - 0.5).astype(np.float32)).to(device)
     wide = torch.from_numpy(np.maximum(scale, 1).astype(np.float32)).to(device)[:, :, None, None]

@@ -1,7 +1,8 @@
 """How unlike the training data a cell is: the distance of its features from those of the nearest class.
 
-Mahalanobis distance with one covariance for all classes (Lee et al. 2018). It rises for red cells, debris,
-smears, other species' cells and blurred fields, which a softmax calls with confidence whatever they are.
+Mahalanobis distance with one covariance for all classes (Lee et al. 2018). It rises for red cells,
+debris, smears, other species' cells and blurred fields, which a softmax calls with confidence
+whatever they are.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ class Familiarity:
 
     @classmethod
     def of(
-        cls, features: torch.Tensor, labels: torch.Tensor, held_out: torch.Tensor, *, beyond: float = 0.01
+        cls,
+        features: torch.Tensor,
+        labels: torch.Tensor,
+        held_out: torch.Tensor,
+        *,
+        beyond: float = 0.01,
     ) -> Familiarity:
         """Measure training cells.
 
@@ -67,7 +73,9 @@ class Familiarity:
         eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
         precision = torch.linalg.inv(covariance + _RIDGE * spread * eye)
         found = cls(means.float(), precision.float(), torch.tensor(1.0))
-        return cls(found.means, found.precision, found.distance(held_out).quantile(1 - beyond).cpu())
+        return cls(
+            found.means, found.precision, found.distance(held_out).quantile(1 - beyond).cpu()
+        )
 
     def distance(self, features: torch.Tensor) -> torch.Tensor:
         """Mahalanobis distance from the nearest class, shape (N,), of features of shape (N, features)."""
@@ -87,7 +95,8 @@ class Familiarity:
     def tensors(self) -> dict[str, torch.Tensor]:
         """As it stands in a weights file."""
         return {
-            f"{PREFIX}{name}": getattr(self, name).contiguous() for name in ("means", "precision", "limit")
+            f"{PREFIX}{name}": getattr(self, name).contiguous()
+            for name in ("means", "precision", "limit")
         }
 
 
@@ -108,7 +117,8 @@ def parted(
     width = found.means.shape[-1]
     shapes = (found.means.ndim, tuple(found.precision.shape), found.limit.ndim)
     numbers = all(
-        t.is_floating_point() and t.isfinite().all() for t in (found.means, found.precision, found.limit)
+        t.is_floating_point() and t.isfinite().all()
+        for t in (found.means, found.precision, found.limit)
     )
     if shapes != (2, (width, width), 0) or not len(found.means) or not numbers:
         raise ValueError("the familiarity is damaged")

@@ -1,8 +1,9 @@
 """A second look at cells that a network is not sure of: turned and mirrored.
 
-A cell on a film has no upper side, so all eight orientations of its crop show the same cell. Their mean is
-surer than one of them, most of all in stains that the network has seen little of (test-time augmentation,
-Krizhevsky et al. 2012). It is asked for only where the first look leaves a doubt, since it costs seven more.
+A cell on a film has no upper side, so all eight orientations of its crop show the same cell. Their
+mean is surer than one of them, most of all in stains that the network has seen little of (test-time
+augmentation, Krizhevsky et al. 2012). It is asked for only where the first look leaves a doubt,
+since it costs seven more.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def looked_at(
     Returns
     -------
     scores : Tensor, shape (N, classes)
-        See :func:`~napari_wbc.classify.modes.scores`; means over the orientations after a second look.
+        See :func:`~napari_wbc.classify.modes.scores`; means over the orientations after a second
+        look.
     features : Tensor, shape (N, F)
         Of the first look.
     """

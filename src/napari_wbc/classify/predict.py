@@ -76,7 +76,8 @@ class Classifier:
         boxes : sequence of BBox
             N boxes in pixels of the field; they may reach over its edge.
         batch_size : int, optional
-            Crops on the device at once; where None, 256 on a GPU, and 32 on a CPU, whose cache holds no more.
+            Crops on the device at once; where None, 256 on a GPU, and 32 on a CPU, whose cache
+            holds no more.
 
         Returns
         -------
@@ -179,7 +180,10 @@ class Classifier:
 
 
 def load_classifier(
-    weights: str | Path = DEFAULT_CLASSIFIER, *, device: str = "auto", threshold: float | None = None
+    weights: str | Path = DEFAULT_CLASSIFIER,
+    *,
+    device: str = "auto",
+    threshold: float | None = None,
 ) -> Classifier:
     """Load a classifier.
 
@@ -203,7 +207,9 @@ def load_classifier(
     path = find_weights(weights)
     tensors, card = load_weights(path)
     if card.kind != "classifier":
-        raise WeightsError(f"{path}: these are weights of a {card.kind}; choose those of a classifier.")
+        raise WeightsError(
+            f"{path}: these are weights of a {card.kind}; choose those of a classifier."
+        )
     network = build_network(card.architecture, len(card.classes))
     try:
         tensors, familiarity = parted(tensors)

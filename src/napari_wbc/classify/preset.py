@@ -31,9 +31,9 @@ class Preset:
     factor : float
         Side of the crop as a multiple of the longer side of the cell's box.
     anchors : float
-        How far stain is brought to that of a reference film, 0 to 1: at 1 red cells and nuclei have the same
-        colours whatever the stain (:mod:`napari_wbc.classify.anchors`). Above 0 light is balanced too, so
-        that glass is white. At 0 colours stay.
+        How far stain is brought to that of a reference film, 0 to 1: at 1 red cells and nuclei have
+        the same colours whatever the stain (:mod:`napari_wbc.classify.anchors`). Above 0 light is
+        balanced too, so that glass is white. At 0 colours stay.
     """
 
     size: int = 72
@@ -44,7 +44,9 @@ class Preset:
     def __post_init__(self) -> None:
         shares = 0 <= self.anchors <= 1 and 0 <= self.sure <= 1
         if self.size < 16 or not self.factor >= 1 or not shares:
-            raise WbcError(f"{self} is impossible; size >= 16, factor >= 1, anchors and sure from 0 to 1.")
+            raise WbcError(
+                f"{self} is impossible; size >= 16, factor >= 1, anchors and sure from 0 to 1."
+            )
 
     def field(self, image: npt.NDArray[np.uint8]) -> BalancedField:
         """The field that crops are cut from.
@@ -54,7 +56,11 @@ class Preset:
         image : ndarray, shape (height, width, 3), uint8
             RGB.
         """
-        return balanced(image) if self.anchors else BalancedField(image, np.full(3, np.nan, np.float32))
+        return (
+            balanced(image)
+            if self.anchors
+            else BalancedField(image, np.full(3, np.nan, np.float32))
+        )
 
     def cut(
         self, image: npt.NDArray[np.uint8], boxes: Sequence[BBox], *, room: float = 1.0
@@ -77,7 +83,9 @@ class Preset:
             Absorbance of red cells, the same for all.
         """
         light = self.field(image)
-        crops = cut_crops(light.image, boxes, size=round(self.size * room), factor=self.factor * room)
+        crops = cut_crops(
+            light.image, boxes, size=round(self.size * room), factor=self.factor * room
+        )
         return crops, np.tile(light.red, (len(boxes), 1))
 
     def prepare(self, crops: torch.Tensor, red: torch.Tensor) -> torch.Tensor:
@@ -99,7 +107,9 @@ class Preset:
 
         if self.anchors:
             density = density_of(crops)
-            crops = transmitted(anchored(density, red, nuclei_of(density, self.factor), self.anchors))
+            crops = transmitted(
+                anchored(density, red, nuclei_of(density, self.factor), self.anchors)
+            )
         return self.scale(crops)
 
     def scale(self, crops: torch.Tensor) -> torch.Tensor:
@@ -121,4 +131,6 @@ def tensor_of(crops: npt.NDArray[np.uint8], device: str | torch.device) -> torch
     """
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float() / 255
+    return (
+        torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float() / 255
+    )

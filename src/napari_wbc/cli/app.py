@@ -60,7 +60,9 @@ app.add_typer(models_app, name="models")
 
 Taxonomy = Annotated[
     str | None,
-    typer.Option(help="Classes: two, four, five, eight or a YAML file.", show_default="the weights' own"),
+    typer.Option(
+        help="Classes: two, four, five, eight or a YAML file.", show_default="the weights' own"
+    ),
 ]
 
 
@@ -111,23 +113,31 @@ def analyze(
     ] = None,
     score: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Lowest score of a cell.", show_default="the detector's own"),
+        typer.Option(
+            min=0, max=1, help="Lowest score of a cell.", show_default="the detector's own"
+        ),
     ] = None,
     overlap: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Of boxes that overlap more than this IoU, the surest stays (mask-rcnn)."
+            min=0,
+            max=1,
+            help="Of boxes that overlap more than this IoU, the surest stays (mask-rcnn).",
         ),
     ] = None,
     device: Device = "auto",
     weights: Weights = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Confidence below which a cell is unidentified.", show_default="the weights' own"),
+        typer.Option(
+            help="Confidence below which a cell is unidentified.", show_default="the weights' own"
+        ),
     ] = None,
     project: Annotated[
         Path | None,
-        typer.Option(help="Also keep it as a new project (.wbc), to be reviewed.", show_default=False),
+        typer.Option(
+            help="Also keep it as a new project (.wbc), to be reviewed.", show_default=False
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -142,7 +152,9 @@ def analyze(
     make_folder(out)
     if project is not None and project.exists():
         raise WbcError(f"{project}: this project is there already; name another file.")
-    if len(paths) > 1 and (out / "cells.csv").is_file():  # slides/* names the results of the last run too
+    if (
+        len(paths) > 1 and (out / "cells.csv").is_file()
+    ):  # slides/* names the results of the last run too
         paths = [path for path in paths if path.resolve() != out.resolve()]
     parameters = {"score": score, "overlap": overlap}
     steps = analyze_steps(
@@ -181,7 +193,12 @@ def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
 def _differential_table(differential: Differential) -> Table:
     title = escape(f"{differential.slide}: {counted(differential.total, 'leukocyte')}")
     table = Table(title=title, title_justify="left")
-    for name, justify in (("class", "left"), ("count", "right"), ("%", "right"), ("95 % limits", "right")):
+    for name, justify in (
+        ("class", "left"),
+        ("count", "right"),
+        ("%", "right"),
+        ("95 % limits", "right"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for s in differential.shares:
         known = s.percent == s.percent
@@ -194,7 +211,9 @@ def _differential_table(differential: Differential) -> Table:
     table.add_section()
     for b in differential.beside:
         related = b.per_100_wbc is not None and b.per_100_wbc == b.per_100_wbc
-        table.add_row(b.name, str(b.count), "", f"{b.per_100_wbc:.1f} per 100 WBC" if related else "")
+        table.add_row(
+            b.name, str(b.count), "", f"{b.per_100_wbc:.1f} per 100 WBC" if related else ""
+        )
     table.caption = "Research use only"
     return table
 
@@ -212,7 +231,9 @@ def classify(
     from napari_wbc.pipeline.classify import classify_steps, write_predictions
 
     check_csv(out)
-    result = drive(classify_steps(paths, weights=in_use(weights), device=device), _errors(), quiet=quiet)
+    result = drive(
+        classify_steps(paths, weights=in_use(weights), device=device), _errors(), quiet=quiet
+    )
     write_predictions(result, out)
     if not quiet:
         print(f"{len(result.predictions)} predictions written to {out}")
@@ -230,13 +251,16 @@ def adapt(
     weights: Weights = None,
     name: Annotated[str, typer.Option(help="Name of the new weights.")] = "adapted",
     detector: Annotated[str, typer.Option(help="mask-rcnn or hsv (by colour).")] = "mask-rcnn",
-    anyway: Annotated[bool, typer.Option("--anyway", help="Also where the weights are sure.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also where the weights are sure.")
+    ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Adapt a classifier to your stain and camera, from unlabelled fields.
 
-    Takes minutes. Compare the new weights with the old on cells that you know before you trust them.
+    Takes minutes. Compare the new weights with the old on cells that you know before you trust
+    them.
     """
     from napari_wbc.pipeline.adapt import adapt_steps
 
@@ -252,7 +276,9 @@ def adapt(
         device=device,
     )
     adapted = drive(steps, _errors(), quiet=quiet)
-    print(f"Weights adapted to {adapted.cells} cells written to {adapted.weights}, their card beside them.")
+    print(
+        f"Weights adapted to {adapted.cells} cells written to {adapted.weights}, their card beside them."
+    )
     print(f"Use them: napari-wbc analyze ... --weights {shlex.quote(str(adapted.weights))}")
     if adapted.failures:
         _errors().print(f"{len(adapted.failures)} files failed; the rest was learnt from")
@@ -285,15 +311,22 @@ def train_classifier(
     out: Annotated[Path, typer.Option(help="Folder for weights, card, curves and checkpoint.")],
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Training set: a folder SPLIT/CLASS/image or a CSV manifest; may be repeated."),
+        typer.Option(
+            help="Training set: a folder SPLIT/CLASS/image or a CSV manifest; may be repeated."
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML file with data and recipe; options override it.")
     ] = None,
-    taxonomy: Annotated[str, typer.Option(help="Classes: two, four, five, eight or a YAML file.")] = "eight",
-    name: Annotated[str | None, typer.Option(help="Name of the weights.", show_default="cdnn")] = None,
+    taxonomy: Annotated[
+        str, typer.Option(help="Classes: two, four, five, eight or a YAML file.")
+    ] = "eight",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the weights.", show_default="cdnn")
+    ] = None,
     architecture: Annotated[
-        str | None, typer.Option(help="A network's name, see docs/training.md.", show_default="cdnn")
+        str | None,
+        typer.Option(help="A network's name, see docs/training.md.", show_default="cdnn"),
     ] = None,
     mode: Annotated[
         str | None, typer.Option(help="softmax, one-vs-rest or two-stage.", show_default="softmax")
@@ -306,7 +339,8 @@ def train_classifier(
         int | None, typer.Option(min=0, help="Crops an epoch.", show_default="as many as there are")
     ] = None,
     balance: Annotated[
-        float | None, typer.Option(min=0, max=1, help="1: crops evenly, 0: classes.", show_default="0.5")
+        float | None,
+        typer.Option(min=0, max=1, help="1: crops evenly, 0: classes.", show_default="0.5"),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, show_default="64")] = None,
     learning_rate: Annotated[
@@ -344,7 +378,9 @@ def train_classifier(
     recipe |= {key: value for key, value in given.items() if value is not None}
     paths = data or paths
     if not paths:
-        raise WbcError("Say what to train on: --data FOLDER_OR_CSV, or --config FILE.toml that names it.")
+        raise WbcError(
+            "Say what to train on: --data FOLDER_OR_CSV, or --config FILE.toml that names it."
+        )
     steps = train_steps(paths, out, taxonomy=read_taxonomy(taxonomy), device=device, **recipe)
     trained = drive(steps, _errors(), quiet=quiet, interrupted=RESUMED)
     print(f"Weights written to {trained.weights}, their card and curves beside them.")
@@ -362,7 +398,9 @@ def train_detector(
     config: Annotated[
         Path | None, typer.Option(help="TOML file with data and recipe; options override it.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the weights.", show_default="mask_rcnn")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the weights.", show_default="mask_rcnn")
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -372,7 +410,9 @@ def train_detector(
     ] = None,
     pretrained: Annotated[
         bool | None,
-        typer.Option("--pretrained", help="Start from torchvision's ImageNet weights (downloaded)."),
+        typer.Option(
+            "--pretrained", help="Start from torchvision's ImageNet weights (downloaded)."
+        ),
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Weights of a detector to start from.", show_default=False)
@@ -381,10 +421,13 @@ def train_detector(
         bool, typer.Option("--blood-cells", help="Also find red cells and platelets.")
     ] = False,
     epochs: Annotated[int | None, typer.Option(min=1, show_default="20")] = None,
-    draws: Annotated[int | None, typer.Option(min=1, help="Canvases an epoch.", show_default="1200")] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="Canvases an epoch.", show_default="1200")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, show_default="8")] = None,
     patience: Annotated[
-        int | None, typer.Option(min=0, help="End after so many epochs without a better one; 0: never.")
+        int | None,
+        typer.Option(min=0, help="End after so many epochs without a better one; 0: never."),
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, show_default="0.001")] = None,
     precision: Annotated[
@@ -416,7 +459,9 @@ def train_detector(
     recipe |= {key: value for key, value in given.items() if value is not None}
     paths = data or paths
     if not paths:
-        raise WbcError("Say what to train on: --data MANIFEST.csv, or --config FILE.toml that names it.")
+        raise WbcError(
+            "Say what to train on: --data MANIFEST.csv, or --config FILE.toml that names it."
+        )
     steps = train_detector_steps(paths, out, device=device, **recipe)
     trained = drive(steps, _errors(), quiet=quiet, interrupted=RESUMED)
     print(f"Weights written to {trained.weights}, their card and curves beside them.")
@@ -443,14 +488,30 @@ def evaluate(
 
     classes = read_taxonomy(taxonomy) if taxonomy else None
     weights = in_use(weights)
-    steps = evaluate_steps(data, split=split, weights=weights, taxonomy=classes, device=device, heat=heat)
+    steps = evaluate_steps(
+        data, split=split, weights=weights, taxonomy=classes, device=device, heat=heat
+    )
     evaluation = drive(steps, _errors(), quiet=quiet)
-    measures = ("accuracy", "balanced accuracy", "macro F1", "ROC AUC", "calibration error", "heat inside")
+    measures = (
+        "accuracy",
+        "balanced accuracy",
+        "macro F1",
+        "ROC AUC",
+        "calibration error",
+        "heat inside",
+    )
     table = Table("source", "cells", *measures)
     for source, m in evaluation.scores.items():
         looked = evaluation.heat.get(source, ())
         inside = sum(looked) / len(looked) if len(looked) else float("nan")
-        shares = (m.accuracy, m.balanced_accuracy, m.macro_f1, m.macro_auc, m.calibration_error, inside)
+        shares = (
+            m.accuracy,
+            m.balanced_accuracy,
+            m.macro_f1,
+            m.macro_auc,
+            m.calibration_error,
+            inside,
+        )
         table.add_row(escape(source), str(m.n), *(f"{100 * v:.1f}" for v in shares))
     Console().print(table)
     if evaluation.left_out:

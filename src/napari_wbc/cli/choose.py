@@ -44,13 +44,23 @@ def choose(
 
     check_csv(out)
     located = [(one.slide, one.table) for one in project_analysis(project).slides]
-    found = drive(choose_steps(located, in_use(weights), n, device=device), Console(stderr=True), quiet=quiet)
+    found = drive(
+        choose_steps(located, in_use(weights), n, device=device), Console(stderr=True), quiet=quiet
+    )
     rows = []
     for rank, one in enumerate(found.cells, start=1):
         cell, box = one.cell, one.cell.detection.bbox
         edges = (round(edge, 2) for edge in (box.top, box.left, box.bottom, box.right))
         rows.append(
-            [one.slide, cell.fov_id, cell.cell_id, *edges, rank, cell.label, round(one.confidence, 6)]
+            [
+                one.slide,
+                cell.fov_id,
+                cell.cell_id,
+                *edges,
+                rank,
+                cell.label,
+                round(one.confidence, 6),
+            ]
         )
     write_csv(out, pd.DataFrame(rows, columns=CELLS))
     if not quiet:
@@ -64,7 +74,9 @@ def choose(
 
 
 def doubts(
-    data: Annotated[Path, typer.Argument(help="Project file (.wbc), or a training set.", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(help="Project file (.wbc), or a training set.", show_default=False)
+    ],
     *,
     out: Out,
     weights: Weights = None,
@@ -92,7 +104,9 @@ def doubts(
     write_csv(out, pd.DataFrame(rows, columns=DOUBTS))
     if not quiet:
         if rows:
-            table = Table("field", "label", "looks like", "doubt", title="Doubted most", title_justify="left")
+            table = Table(
+                "field", "label", "looks like", "doubt", title="Doubted most", title_justify="left"
+            )
             for one in found.doubts[:SHOWN]:
                 table.add_row(*map(escape, (one.fov, one.label, one.suggested)), f"{one.doubt:.2f}")
             Console().print(table)

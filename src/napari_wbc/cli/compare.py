@@ -19,7 +19,9 @@ __all__ = ["compare"]
 
 def compare(
     *,
-    data: Annotated[list[Path], typer.Option(help="Training set; may be repeated.", show_default=False)],
+    data: Annotated[
+        list[Path], typer.Option(help="Training set; may be repeated.", show_default=False)
+    ],
     new: Annotated[str, typer.Option(help="Weights that may come into use.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the report.", show_default=False)],
     old: Annotated[
@@ -28,7 +30,9 @@ def compare(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     taxonomy: Annotated[
         str | None,
-        typer.Option(help="Classes: two, four, five, eight or a YAML file.", show_default="the weights' own"),
+        typer.Option(
+            help="Classes: two, four, five, eight or a YAML file.", show_default="the weights' own"
+        ),
     ] = None,
     heat: Annotated[bool, typer.Option(help="Compare where the models look, by Grad-CAM.")] = True,
     device: Device = "auto",
@@ -45,7 +49,9 @@ def compare(
     make_folder(out)
     errors = Console(stderr=True)
     classes = read_taxonomy(taxonomy) if taxonomy else None
-    steps = compare_steps(data, in_use(old), new, split=split, taxonomy=classes, device=device, heat=heat)
+    steps = compare_steps(
+        data, in_use(old), new, split=split, taxonomy=classes, device=device, heat=heat
+    )
     found = drive(steps, errors, quiet=quiet)
     write_comparison(found, out)
     console = Console()

@@ -22,8 +22,12 @@ def explain(
         str,
         typer.Option(help="grad-cam, guided-grad-cam, integrated-gradients, occlusion or lime."),
     ] = "grad-cam",
-    target: Annotated[str, typer.Option(help="Class asked for.", show_default="each cell's own")] = "",
-    against: Annotated[str, typer.Option(help="Class it is set against.", show_default="none")] = "",
+    target: Annotated[
+        str, typer.Option(help="Class asked for.", show_default="each cell's own")
+    ] = "",
+    against: Annotated[
+        str, typer.Option(help="Class it is set against.", show_default="none")
+    ] = "",
     layer: Annotated[
         list[str] | None,
         typer.Option(help="Of Grad-CAM; may be repeated.", show_default="the deep ones"),

@@ -22,18 +22,25 @@ def finetune(
     sets: Annotated[list[Path], typer.Argument(help="Training sets.", show_default=False)],
     *,
     out: Annotated[Path, typer.Option(help="Folder for weights, card, curves and checkpoint.")],
-    detector: Annotated[bool, typer.Option("--detector", help="A detector, not a classifier.")] = False,
+    detector: Annotated[
+        bool, typer.Option("--detector", help="A detector, not a classifier.")
+    ] = False,
     start: Annotated[
         str | None, typer.Option(help="Weights to go on from.", show_default="those in use")
     ] = None,
     old: Annotated[
         list[Path] | None,
-        typer.Option(help="Training set that these weights know, learnt again in part; may be repeated."),
+        typer.Option(
+            help="Training set that these weights know, learnt again in part; may be repeated."
+        ),
     ] = None,
     replay: Annotated[
-        int | None, typer.Option(min=0, help="Cells of old sets that are learnt again.", show_default="2000")
+        int | None,
+        typer.Option(min=0, help="Cells of old sets that are learnt again.", show_default="2000"),
     ] = None,
-    new_class: Annotated[list[str] | None, typer.Option(help="A class to add; may be repeated.")] = None,
+    new_class: Annotated[
+        list[str] | None, typer.Option(help="A class to add; may be repeated.")
+    ] = None,
     freeze: Annotated[bool, typer.Option("--freeze", help="Only the last layer learns.")] = False,
     name: Annotated[str | None, typer.Option(help="Name of the new weights.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
@@ -43,11 +50,17 @@ def finetune(
 ) -> None:
     """Go on training with corrected labels; run the same command again to resume it.
 
-    Minutes on two cores for 100 to 1,000 cells. Compare the new weights with the old before you adopt them.
+    Minutes on two cores for 100 to 1,000 cells. Compare the new weights with the old before you
+    adopt them.
     """
     from napari_wbc.pipeline.finetune import finetune_detector_steps, finetune_steps
 
-    recipe: dict[str, Any] = {"name": name, "epochs": epochs, "replay": replay, "new_classes": new_class}
+    recipe: dict[str, Any] = {
+        "name": name,
+        "epochs": epochs,
+        "replay": replay,
+        "new_classes": new_class,
+    }
     recipe = {"seed": seed, **{key: value for key, value in recipe.items() if value is not None}}
     if freeze:
         recipe["freeze"] = True
@@ -61,4 +74,6 @@ def finetune(
     print(f"Weights written to {trained.weights}, their card and curves beside them.")
     if not detector:
         old_name, new_name = (shlex.quote(str(one)) for one in (start, trained.weights))
-        print(f"Compare: napari-wbc compare --data HELD_OUT --old {old_name} --new {new_name} --out DIR")
+        print(
+            f"Compare: napari-wbc compare --data HELD_OUT --old {old_name} --new {new_name} --out DIR"
+        )

@@ -18,7 +18,9 @@ from napari_wbc.weights.library import KINDS, Library, Model
 
 __all__ = ["models_app"]
 
-models_app = typer.Typer(help="List, adopt, roll back and hand on models.", invoke_without_command=True)
+models_app = typer.Typer(
+    help="List, adopt, roll back and hand on models.", invoke_without_command=True
+)
 
 SUFFIXES = (".safetensors", SUFFIX)
 """Of files that hold a model."""
@@ -52,7 +54,15 @@ def _row(branch: Branch) -> tuple[str, ...]:
     if card is None or model.damaged:
         return name, "", model.kind, "", "", branch.when, f"damaged: {model.damaged}"
     used = "yes" if branch.in_use else ""
-    return name, used, model.kind, str(len(card.classes)), branch.validation, branch.when, card.model_id
+    return (
+        name,
+        used,
+        model.kind,
+        str(len(card.classes)),
+        branch.validation,
+        branch.when,
+        card.model_id,
+    )
 
 
 @models_app.command()
@@ -63,7 +73,9 @@ def card(name: Name) -> None:
 
 @models_app.command()
 def adopt(
-    name: Annotated[str, typer.Argument(help="Name of a model, see list, or a file.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="Name of a model, see list, or a file.", show_default=False)
+    ],
     why: Annotated[str, typer.Option(help="For the history.", show_default=False)] = "",
 ) -> None:
     """Take a model into use; the one before stays, and rollback returns to it.
@@ -77,7 +89,9 @@ def adopt(
 
 
 @models_app.command()
-def rollback(kind: Annotated[str, typer.Option(help="classifier or detector.")] = "classifier") -> None:
+def rollback(
+    kind: Annotated[str, typer.Option(help="classifier or detector.")] = "classifier",
+) -> None:
     """Return to the model that was in use before."""
     print(f"{Library().roll_back(kind).name} is the {kind} in use again.")
 
@@ -94,7 +108,8 @@ def history() -> None:
 
 @models_app.command()
 def export(
-    name: Name, out: Annotated[Path, typer.Option(help="File to write (.wbcmodel).", show_default=False)]
+    name: Name,
+    out: Annotated[Path, typer.Option(help="File to write (.wbcmodel).", show_default=False)],
 ) -> None:
     """Write a model with its card as one file."""
     print(f"{name} written to {write_bundle(Library().find(name).path, out)}")
@@ -102,7 +117,9 @@ def export(
 
 @models_app.command("import")
 def import_model(
-    file: Annotated[Path, typer.Argument(help="A .wbcmodel or .safetensors file.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="A .wbcmodel or .safetensors file.", show_default=False)
+    ],
 ) -> None:
     """Copy a model into your library."""
     library = Library()

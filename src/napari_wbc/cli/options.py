@@ -12,16 +12,28 @@ from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.weights.library import Library
 
-__all__ = ["Device", "Paths", "Project", "Quiet", "Weights", "check_csv", "detector_in_use", "in_use"]
+__all__ = [
+    "Device",
+    "Paths",
+    "Project",
+    "Quiet",
+    "Weights",
+    "check_csv",
+    "detector_in_use",
+    "in_use",
+]
 
-Paths = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)]
+Paths = Annotated[
+    list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)
+]
 Project = Annotated[Path, typer.Argument(help="Project file (.wbc).", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
 Weights = Annotated[
     str | None,
     typer.Option(
-        help="Name of a model, see `models list`, or a .safetensors file.", show_default="the one in use"
+        help="Name of a model, see `models list`, or a .safetensors file.",
+        show_default="the one in use",
     ),
 ]
 

@@ -48,7 +48,9 @@ def export(
 
 def agreement(
     project: Project,
-    second: Annotated[str, typer.Argument(help="The blind reading; needed where there are several.")] = "",
+    second: Annotated[
+        str, typer.Argument(help="The blind reading; needed where there are several.")
+    ] = "",
     first: Annotated[str, typer.Option(help="Another reading than the first reader's.")] = "",
 ) -> None:
     """Compare two readers of a project: agreement and Cohen's kappa."""

@@ -19,31 +19,44 @@ __all__ = ["set_app"]
 
 set_app = typer.Typer(help="Export and import training sets.", no_args_is_help=True)
 
-SetPath = Annotated[Path, typer.Argument(help="Folder, file or .zip of a training set.", show_default=False)]
+SetPath = Annotated[
+    Path, typer.Argument(help="Folder, file or .zip of a training set.", show_default=False)
+]
 Format = Annotated[
     str,
     typer.Option(
-        "--format", help="wbc, coco, coco-rle, voc, yolo, geojson, csv or image-folder.", show_default=False
+        "--format",
+        help="wbc, coco, coco-rle, voc, yolo, geojson, csv or image-folder.",
+        show_default=False,
     ),
 ]
 Taxonomy = Annotated[
     str | None,
     typer.Option(
-        help="Classes of a new project: two, four, five, eight or a YAML file.", show_default="eight"
+        help="Classes of a new project: two, four, five, eight or a YAML file.",
+        show_default="eight",
     ),
 ]
 
 
 @set_app.command("export")
 def export_set(
-    projects: Annotated[list[Path], typer.Argument(help="Project files (.wbc).", show_default=False)],
+    projects: Annotated[
+        list[Path], typer.Argument(help="Project files (.wbc).", show_default=False)
+    ],
     *,
-    out: Annotated[Path, typer.Option(help="Folder of the set; gets round-1, round-2 …", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the set; gets round-1, round-2 …", show_default=False)
+    ],
     written_as: Format = "wbc",
-    slide: Annotated[list[str] | None, typer.Option(help="Only this slide; may be repeated.")] = None,
+    slide: Annotated[
+        list[str] | None, typer.Option(help="Only this slide; may be repeated.")
+    ] = None,
     split: Annotated[
         str,
-        typer.Option(help="by-slide (the first slide is train, others by their name), train, val or test."),
+        typer.Option(
+            help="by-slide (the first slide is train, others by their name), train, val or test."
+        ),
     ] = "by-slide",
     reading: Annotated[str, typer.Option(help="A blind reading, or consensus.")] = "",
     unreviewed: Annotated[
@@ -89,10 +102,14 @@ def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -
     steps = look_steps(path, taxonomy=read_taxonomy(taxonomy or "eight"), written_as=written_as)
     incoming = drive(steps, Console(stderr=True), quiet=True)
     content = incoming.content
-    table = Table("label", "cells", "would become", title=escape(f"{content.name} ({content.format})"))
+    table = Table(
+        "label", "cells", "would become", title=escape(f"{content.name} ({content.format})")
+    )
     for label, n in incoming.counts.items():
         become = incoming.suggested[label]
-        table.add_row(escape(label), str(n), "say which: --map" if become is None else escape(become))
+        table.add_row(
+            escape(label), str(n), "say which: --map" if become is None else escape(become)
+        )
     Console().print(table)
     print(f"{counted(incoming.counts.total(), 'cell')} of {counted(len(content.fields), 'field')}")
 
@@ -101,7 +118,9 @@ def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -
 def import_set(
     path: SetPath,
     *,
-    project: Annotated[Path, typer.Option(help="Project file (.wbc), new or not.", show_default=False)],
+    project: Annotated[
+        Path, typer.Option(help="Project file (.wbc), new or not.", show_default=False)
+    ],
     mapped: Annotated[
         list[str] | None,
         typer.Option("--map", help="LABEL=CLASS, or LABEL= to leave it out; may be repeated."),
@@ -121,7 +140,9 @@ def import_set(
             raise WbcError(f"--map {text}: write LABEL=CLASS, or LABEL= to leave those cells out.")
         mapping[label] = name
     classes = read_taxonomy(taxonomy) if taxonomy else None
-    steps = import_set_steps(path, project, mapping=mapping, taxonomy=classes, written_as=written_as)
+    steps = import_set_steps(
+        path, project, mapping=mapping, taxonomy=classes, written_as=written_as
+    )
     done = drive(steps, Console(stderr=True), quiet=quiet)
     print(done.told)
     _failed([failure.message for failure in done.failures])
@@ -129,7 +150,9 @@ def import_set(
 
 @set_app.command("move")
 def move(
-    path: Annotated[Path, typer.Argument(metavar="SET", help="Folder of the set.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(metavar="SET", help="Folder of the set.", show_default=False)
+    ],
     slide: Annotated[str, typer.Argument(help="Name of the slide.", show_default=False)],
     split: Annotated[str, typer.Argument(help="train, val or test.", show_default=False)],
     *,

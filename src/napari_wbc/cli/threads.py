@@ -17,7 +17,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1, help="CPU threads; fewer are quicker on a busy machine.", show_default="one for each core"
+        min=1,
+        help="CPU threads; fewer are quicker on a busy machine.",
+        show_default="one for each core",
     ),
 ]
 
@@ -32,7 +34,9 @@ def computing(command: F) -> F:
         return command(*args, **kwargs)
 
     signature = inspect.signature(command, eval_str=True)
-    option = inspect.Parameter("threads", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Threads)
+    option = inspect.Parameter(
+        "threads", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Threads
+    )
     run.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*signature.parameters.values(), option]
     )

@@ -47,7 +47,9 @@ def _read_project(path: str | list[str]) -> list[LayerData]:
     finally:
         workspace.close()
     if not slides:
-        raise WbcError(f"{file}: no slide in this project; open a folder of images in the workbench.")
+        raise WbcError(
+            f"{file}: no slide in this project; open a folder of images in the workbench."
+        )
     pixels, settings, kind = _layer(slides[0])
     settings["metadata"][PROJECT_KEY] = str(file)
     return [(pixels, settings, kind)]

@@ -5,7 +5,8 @@ Invariant: a network takes working pixels as they are, scaled and balanced by
 gives masks as the 28 x 28 pixels of their boxes.
 
 The heads are lighter than torchvision's, since a field holds a few large round things of one or
-three kinds, and not many small ones of ninety: fewer proposals, two anchors a place, 64 channels of masks.
+three kinds, and not many small ones of ninety: fewer proposals, two anchors a place, 64 channels of
+masks.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class _Backbone:
 
 
 def _mobilenet(pretrained: bool) -> nn.Module:
-    # torchvision's momentum of 0.01 leaves the running means behind weights that are trained from scratch.
+    # torchvision's momentum of 0.01 leaves the running means behind weights that are trained from
+    # scratch.
     norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.1)
     features: nn.Module = mobilenet_v3_large(
         norm_layer=norm, weights="DEFAULT" if pretrained else None
@@ -62,7 +64,9 @@ def _resnet(norm: Callable[..., nn.Module], pretrained: bool) -> nn.Module:
 
 def _group_norm_resnet(pretrained: bool) -> nn.Module:
     if pretrained:
-        raise WbcError("There are no pretrained weights of resnet50 with GroupNorm; use resnet50_frozen_bn.")
+        raise WbcError(
+            "There are no pretrained weights of resnet50 with GroupNorm; use resnet50_frozen_bn."
+        )
     return _resnet(partial(nn.GroupNorm, 32), False)
 
 
@@ -73,7 +77,9 @@ def _vgg(pretrained: bool) -> nn.Module:
 
 _RESNET_STAGES = {"layer2": "0", "layer3": "1", "layer4": "2"}
 _BACKBONES = {
-    "mobilenet_v3_large": _Backbone(_mobilenet, {"6": "0", "12": "1", "16": "2"}, (40, 112, 960), 128),
+    "mobilenet_v3_large": _Backbone(
+        _mobilenet, {"6": "0", "12": "1", "16": "2"}, (40, 112, 960), 128
+    ),
     "resnet50": _Backbone(_group_norm_resnet, _RESNET_STAGES, (512, 1024, 2048), 256),
     "resnet50_frozen_bn": _Backbone(
         partial(_resnet, FrozenBatchNorm2d), _RESNET_STAGES, (512, 1024, 2048), 256
@@ -89,7 +95,9 @@ class _Pyramid(nn.Module):
         super().__init__()
         self.body = IntermediateLayerGetter(plan.features(pretrained), return_layers=plan.stages)
         several = len(plan.channels) > 1
-        self.fpn = FeaturePyramidNetwork(list(plan.channels), plan.width) if several else nn.Identity()
+        self.fpn = (
+            FeaturePyramidNetwork(list(plan.channels), plan.width) if several else nn.Identity()
+        )
         self.out_channels = plan.width
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -165,5 +173,7 @@ def _same_size(image: torch.Tensor, target: Any = None) -> tuple[torch.Tensor, A
     return image, target
 
 
-def _as_they_are(result: list[dict[str, torch.Tensor]], *_sizes: Any) -> list[dict[str, torch.Tensor]]:
+def _as_they_are(
+    result: list[dict[str, torch.Tensor]], *_sizes: Any
+) -> list[dict[str, torch.Tensor]]:
     return result

@@ -62,9 +62,15 @@ class NucleusParameters:
     """
 
     sensitivity: float = _slider(0.5, 0.0, 1.0, 0.05, "Higher finds paler nuclei, and more debris.")
-    red_cell: float = _slider(0.0, 0.0, 400.0, 1.0, "Diameter of a red cell in pixels; 0 measures it.")
-    smallest: float = _slider(0.25, 0.0, 2.0, 0.05, "Smallest nucleus, as a share of a red cell's area.")
-    gap: float = _slider(0.35, 0.0, 1.5, 0.05, "Widest gap within a nucleus, in red cell diameters.")
+    red_cell: float = _slider(
+        0.0, 0.0, 400.0, 1.0, "Diameter of a red cell in pixels; 0 measures it."
+    )
+    smallest: float = _slider(
+        0.25, 0.0, 2.0, 0.05, "Smallest nucleus, as a share of a red cell's area."
+    )
+    gap: float = _slider(
+        0.35, 0.0, 1.5, 0.05, "Widest gap within a nucleus, in red cell diameters."
+    )
     longest: float = _slider(
         3.3, 1.0, 5.0, 0.1, "Longest nucleus, in red cell diameters; longer ones are parted."
     )
@@ -215,7 +221,9 @@ class HsvDetector:
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
-            raise WbcError(f"There is no preset {self.preset!r}; choose one of {', '.join(PRESETS)}.")
+            raise WbcError(
+                f"There is no preset {self.preset!r}; choose one of {', '.join(PRESETS)}."
+            )
         wanted = PRESETS[self.preset].parameters
         if self.parameters is not None and not isinstance(self.parameters, wanted):
             raise WbcError(

@@ -20,7 +20,13 @@ from napari_wbc.detect.base import RgbImage
 from napari_wbc.detect.outlines import mask_outline
 from napari_wbc.detect.tiled import OVERLAP, Tile, tiles_of
 from napari_wbc.errors import WbcError, WeightsError
-from napari_wbc.imaging.stain import checked_rgb, field_absorbance, nucleus_map, red_cells, transmitted
+from napari_wbc.imaging.stain import (
+    checked_rgb,
+    field_absorbance,
+    nucleus_map,
+    red_cells,
+    transmitted,
+)
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps, run
@@ -104,7 +110,9 @@ def _balanced(image: RgbImage, scale: float) -> tuple[RgbImage, float]:
         image = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
     density = field_absorbance(image)
     half = cv2.resize(
-        np.clip(density, -0.02, 2), (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA
+        np.clip(density, -0.02, 2),
+        (max(1, width // 2), max(1, height // 2)),
+        interpolation=cv2.INTER_AREA,
     )
     return transmitted(density), 2 * red_cells(half, nucleus_map(half)).diameter
 
@@ -220,7 +228,9 @@ class MaskRcnnDetector:
         import torch
 
         with torch.inference_mode():
-            x = DetectorPreset.tensor(np.ascontiguousarray(work[tile.rows, tile.cols])).to(self.device)
+            x = DetectorPreset.tensor(np.ascontiguousarray(work[tile.rows, tile.cols])).to(
+                self.device
+            )
             (found,) = self.network([x])
         keep = found["scores"] >= self.score
         boxes, labels, scores, masks = (
@@ -307,9 +317,13 @@ def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCar
     tensors, card = load_weights(path)
     kind, _, backbone = card.architecture.partition("/")
     if kind != "mask-rcnn":
-        raise WeightsError(f"{path}: these are weights of {card.architecture!r}, not of a Mask R-CNN.")
+        raise WeightsError(
+            f"{path}: these are weights of {card.architecture!r}, not of a Mask R-CNN."
+        )
     if LEUKOCYTE not in card.classes:
-        raise WeightsError(f"{path}: finds {', '.join(card.classes)} and no {LEUKOCYTE}; choose others.")
+        raise WeightsError(
+            f"{path}: finds {', '.join(card.classes)} and no {LEUKOCYTE}; choose others."
+        )
     try:
         DetectorPreset(**card.preset)
         network = build_mask_rcnn(backbone, len(card.classes))

@@ -83,7 +83,9 @@ def _at_scale(image: RgbImage, scale: float, red_cell: float) -> Seen:
     diameter = red_cell * scale or red.diameter
     disc = (round(0.2 * diameter),) * 2
     if disc[0] > 1:
-        nuclei = cv2.morphologyEx(nuclei, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, disc))
+        nuclei = cv2.morphologyEx(
+            nuclei, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, disc)
+        )
     slide = total[::2, ::2][(total[::2, ::2] < 0.35 * red.level) & (total[::2, ::2] != 0)]
     noise = float(np.median(slide) - np.percentile(slide, 16)) if slide.size > 50 else 0.01
     return Seen(total, nuclei, _unlike(density, nuclei, red), red, diameter, noise, scale)
@@ -94,7 +96,9 @@ def _black(density: Float32) -> Mask:
     least = cv2.min(cv2.min(density[..., 0], density[..., 1]), density[..., 2])
     black = (least > 0.55).astype(np.uint8)
     around = cv2.morphologyEx(black, cv2.MORPH_OPEN, np.ones((15, 15), np.uint8))
-    black = cv2.dilate(black, np.ones((5, 5), np.uint8)) | cv2.dilate(around, np.ones((21, 21), np.uint8))
+    black = cv2.dilate(black, np.ones((5, 5), np.uint8)) | cv2.dilate(
+        around, np.ones((21, 21), np.uint8)
+    )
     result: Mask = black > 0
     return result
 
@@ -109,7 +113,9 @@ def _unlike(density: Float32, nuclei: Float32, red: RedCells) -> Float32:
     return result
 
 
-def find_nuclei(seen: Seen, cut: float, smallest: float, *, gap: float, longest: float) -> list[Pixels]:
+def find_nuclei(
+    seen: Seen, cut: float, smallest: float, *, gap: float, longest: float
+) -> list[Pixels]:
     """Nuclei darker than ``cut``, largest first, the lobes of each cell gathered.
 
     ``smallest`` is in working pixels, ``gap`` and ``longest`` in red cell diameters.
@@ -125,7 +131,9 @@ def _pieces(mask: Mask, smallest: float, longest: float, most: int = 80) -> list
     """Connected parts of a mask, the ``most`` largest; long ones are cut at their necks."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     areas = stats[:, cv2.CC_STAT_AREA]
-    order = [i for i in np.argsort(-areas[1:count], kind="stable")[:most] + 1 if areas[i] >= smallest]
+    order = [
+        i for i in np.argsort(-areas[1:count], kind="stable")[:most] + 1 if areas[i] >= smallest
+    ]
     pieces = []
     for i in order:
         left, top, width, height = stats[i, :4]
@@ -174,7 +182,9 @@ class _Piece:
 
     def gap(self, other: _Piece, stained: Float32) -> float:
         """Pixels between the two; infinite where slide shows between them."""
-        apart = np.maximum(self.hull.min(0) - other.hull.max(0), other.hull.min(0) - self.hull.max(0))
+        apart = np.maximum(
+            self.hull.min(0) - other.hull.max(0), other.hull.min(0) - self.hull.max(0)
+        )
         if apart.max() > 64:
             return np.inf
         squares = ((self.rim[:, None] - other.rim) ** 2).sum(axis=-1)
@@ -194,7 +204,9 @@ def _extent(hull: npt.NDArray[Any]) -> float:
     return float(np.sqrt(((hull[:, None] - hull) ** 2).sum(axis=-1).max())) + 1
 
 
-def _gathered(pieces: Sequence[Pixels], stained: Float32, gap: float, longest: float) -> list[Pixels]:
+def _gathered(
+    pieces: Sequence[Pixels], stained: Float32, gap: float, longest: float
+) -> list[Pixels]:
     """Join near lobes, those first that make the shortest nucleus, while none is too long."""
     lobes = dict(enumerate(map(_Piece.of, pieces)))
     joins: dict[tuple[int, int], float] = {}

@@ -25,7 +25,9 @@ _CONVEX = 0.915
 """Share of their common hull that two outlines fill when they are halves of one cell."""
 
 
-def draw_rings(seen: Seen, nuclei: Sequence[Pixels], wanted: Sequence[int], reach: float) -> Float64:
+def draw_rings(
+    seen: Seen, nuclei: Sequence[Pixels], wanted: Sequence[int], reach: float
+) -> Float64:
     """Outlines of the wanted cells, shape (n, 48, 2), (row, col), in working pixel edges.
 
     Along each of 48 rays from the middle of the nucleus, being inside is worth the evidence
@@ -74,7 +76,11 @@ def _middle(pixels: Pixels) -> tuple[Float64, float]:
 
 
 def _gain(
-    seen: Seen, labels: npt.NDArray[np.int32], owner: npt.NDArray[np.int32], own: int, places: Float32
+    seen: Seen,
+    labels: npt.NDArray[np.int32],
+    owner: npt.NDArray[np.int32],
+    own: int,
+    places: Float32,
 ) -> Float64:
     """What an outline gains at each place, shape (angles, radii), of the rays of one cell."""
     y, x = places[..., 0], places[..., 1]
@@ -92,7 +98,9 @@ def _gain(
     cut_at = cut + float(np.clip(slide, -0.2 * seen.red.level, 0.3 * seen.red.level))
     inside = np.minimum(np.clip((light - cut_at) / (_SLIDE_RAMP * cut), -1, 1), unlike)
     inside[owner[rows, cols] != own] = np.minimum(inside[owner[rows, cols] != own], -0.5)
-    inside = np.where(label == own, 1.0, np.where(label != 0, -1.0, np.where(outside, -0.1, inside)))
+    inside = np.where(
+        label == own, 1.0, np.where(label != 0, -1.0, np.where(outside, -0.1, inside))
+    )
     gain = np.cumsum((inside - _BIAS) * (np.arange(_RADII) + 0.5) / _RADII, axis=1)
     padded = np.pad(light / seen.red.level, ((0, 0), (1, 2)), mode="edge")
     gain += _EDGE * np.minimum(np.abs(padded[:, 3:] - padded[:, :-3]), 1)

@@ -1,7 +1,8 @@
 """Which pixels of a crop speak for a class: Grad-CAM and its rivals, on captum.
 
-Invariant: every method answers the same question, of the same evidence: the score of the class, less that of
-the class that it is set against. Heat is what speaks for it, 0 to 1; what speaks against it is 0.
+Invariant: every method answers the same question, of the same evidence: the score of the class,
+less that of the class that it is set against. Heat is what speaks for it, 0 to 1; what speaks
+against it is 0.
 """
 
 from __future__ import annotations
@@ -54,15 +55,17 @@ class Question:
     Parameters
     ----------
     method : str
-        One of :data:`METHODS`: Grad-CAM (Selvaraju et al. 2017) and its guided form, integrated gradients
-        (Sundararajan et al. 2017), occlusion (Zeiler and Fergus 2014), LIME (Ribeiro et al. 2016).
+        One of :data:`METHODS`: Grad-CAM (Selvaraju et al. 2017) and its guided form, integrated
+        gradients (Sundararajan et al. 2017), occlusion (Zeiler and Fergus 2014), LIME (Ribeiro et
+        al. 2016).
     target : str
         Class that is asked for; the predicted one of each cell where empty.
     against : str
         Class that it is set against: why this and not that. None where empty.
     layers : tuple of str
-        Of Grad-CAM, as :func:`map_layers` names them: the maps of several are multiplied, since a deep one
-        knows what and a shallow one where. One of each side up to a quarter of the crop's where empty.
+        Of Grad-CAM, as :func:`map_layers` names them: the maps of several are multiplied, since a
+        deep one knows what and a shallow one where. One of each side up to a quarter of the crop's
+        where empty.
     samples : int
         Of LIME, a cell: crops with superpixels covered at random.
     seed : int
@@ -108,7 +111,8 @@ class Attributor:
     layers : tuple of str
         Of Grad-CAM; the last of each side up to a quarter of the crop's where empty.
     sure : float
-        Crops whose highest probability is below this, 0 to 1, are asked about in all orientations, as
+        Crops whose highest probability is below this, 0 to 1, are asked about in all orientations,
+        as
         :func:`~napari_wbc.classify.looks.looked_at` classifies them: their heat is the mean, turned back.
 
     Raises
@@ -129,7 +133,9 @@ class Attributor:
         known = map_layers(network, size)
         for layer in layers:
             if layer not in known:
-                raise WbcError(f"The network has no layer {layer!r}; choose of: {', '.join(known)}.")
+                raise WbcError(
+                    f"The network has no layer {layer!r}; choose of: {', '.join(known)}."
+                )
         self.network, self.size, self.mode, self.sure = network, size, mode, sure
         self.layers = layers or _deep(known, DEEP * size)
 
@@ -142,9 +148,13 @@ class Attributor:
             If the method looks at square maps and the network has none.
         """
         if question.method.endswith("grad-cam") and not self.layers:
-            raise WbcError("This network has no square maps for Grad-CAM to look at; choose another method.")
+            raise WbcError(
+                "This network has no square maps for Grad-CAM to look at; choose another method."
+            )
 
-    def evidence(self, x: torch.Tensor, target: torch.Tensor, against: torch.Tensor) -> torch.Tensor:
+    def evidence(
+        self, x: torch.Tensor, target: torch.Tensor, against: torch.Tensor
+    ) -> torch.Tensor:
         """Score of a class less that of another, shape (N,).
 
         Parameters
@@ -187,7 +197,11 @@ class Attributor:
         if not self.sure:
             return found
         with torch.inference_mode():
-            unsure = (torch.softmax(self.scores(x), dim=1).amax(dim=1) < self.sure).nonzero()[:, 0].clone()
+            unsure = (
+                (torch.softmax(self.scores(x), dim=1).amax(dim=1) < self.sure)
+                .nonzero()[:, 0]
+                .clone()
+            )
         if not len(unsure):
             return found
         # As many samples in all as of a cell that is looked at once.
@@ -212,7 +226,9 @@ class Attributor:
         }
         with torch.enable_grad():
             # Copies, since what was made in inference mode takes no part in gradients.
-            found = ways[question.method](x.detach().clone(), target.clone(), against.clone(), question)
+            found = ways[question.method](
+                x.detach().clone(), target.clone(), against.clone(), question
+            )
         return _scaled(found.detach().float().clamp(min=0), question.method)
 
     def _grad_cam(self, x: Any, target: Any, against: Any, question: Question) -> torch.Tensor:
@@ -246,7 +262,9 @@ class Attributor:
                 parameter.requires_grad_(True)
         heat = torch.ones((), device=x.device)
         for (name, values), gradient in zip(maps.items(), gradients, strict=True):
-            weighed = (gradient.mean(dim=(2, 3), keepdim=True) * values.detach()).sum(dim=1, keepdim=True)
+            weighed = (gradient.mean(dim=(2, 3), keepdim=True) * values.detach()).sum(
+                dim=1, keepdim=True
+            )
             heat = heat * spread(weighed.clamp(min=0).float(), self.sights[name], self.size)[:, 0]
         return heat
 
@@ -255,7 +273,9 @@ class Attributor:
         """Where the elements of the layers' maps look."""
         return sights_of(self.network, self.layers, self.size)
 
-    def _guided_grad_cam(self, x: Any, target: Any, against: Any, question: Question) -> torch.Tensor:
+    def _guided_grad_cam(
+        self, x: Any, target: Any, against: Any, question: Question
+    ) -> torch.Tensor:
         """Grad-CAM at the pixels that guided backpropagation (Springenberg et al. 2015) leads to.
 
         Captum's knows of ReLU modules alone, and some networks call the function.
@@ -271,12 +291,18 @@ class Attributor:
         found: torch.Tensor = guided.clamp(min=0).sum(dim=1)
         return found * self._grad_cam(x.detach(), target, against, question)
 
-    def _integrated_gradients(self, x: Any, target: Any, against: Any, _question: Question) -> torch.Tensor:
+    def _integrated_gradients(
+        self, x: Any, target: Any, against: Any, _question: Question
+    ) -> torch.Tensor:
         from captum.attr import IntegratedGradients
 
         method = IntegratedGradients(self.evidence)
         found: torch.Tensor = method.attribute(
-            x, GLASS, additional_forward_args=(target, against), n_steps=STEPS, internal_batch_size=AT_ONCE
+            x,
+            GLASS,
+            additional_forward_args=(target, against),
+            n_steps=STEPS,
+            internal_batch_size=AT_ONCE,
         )
         return found.sum(dim=1)
 
@@ -310,7 +336,9 @@ class Attributor:
         with torch.no_grad():
             for i, crop in enumerate(x):
                 drawn.manual_seed(question.seed)
-                segments = torch.from_numpy(superpixels(crop.permute(1, 2, 0).cpu().numpy())).to(x.device)
+                segments = torch.from_numpy(superpixels(crop.permute(1, 2, 0).cpu().numpy())).to(
+                    x.device
+                )
                 found[i] = method.attribute(
                     crop[None],
                     GLASS,
@@ -340,7 +368,9 @@ def _ridge() -> Any:
     class Weighted(Model):  # type: ignore[misc]
         def fit(self, train_data: Any, **_options: Any) -> None:
             covered, said, weight = (values.cpu().numpy() for values in train_data.dataset.tensors)
-            self.found = Ridge(alpha=1.0).fit(covered, said.ravel(), sample_weight=weight.ravel()).coef_
+            self.found = (
+                Ridge(alpha=1.0).fit(covered, said.ravel(), sample_weight=weight.ravel()).coef_
+            )
 
         def representation(self) -> torch.Tensor:
             return torch.as_tensor(self.found, dtype=torch.float32)[None]
@@ -356,7 +386,9 @@ def superpixels(crop: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     from skimage.segmentation import slic
 
     scaled = (crop - crop.min()) / max(float(np.ptp(crop)), 1e-6)
-    found: npt.NDArray[np.int64] = slic(scaled, SEGMENTS, compactness=10, start_label=0).astype(np.int64)
+    found: npt.NDArray[np.int64] = slic(scaled, SEGMENTS, compactness=10, start_label=0).astype(
+        np.int64
+    )
     return found
 
 
@@ -369,7 +401,9 @@ def map_layers(network: nn.Module, size: int) -> dict[str, int]:
 
     called: list[tuple[str, torch.Tensor]] = []
     handles = [
-        module.register_forward_hook(lambda _m, _i, output, name=name: called.append((name, output)))
+        module.register_forward_hook(
+            lambda _m, _i, output, name=name: called.append((name, output))
+        )
         for name, module in network.named_modules()
         if name
     ]
@@ -381,10 +415,18 @@ def map_layers(network: nn.Module, size: int) -> dict[str, int]:
             handle.remove()
     sides: dict[str, int] = {}
     for name, output in called:
-        square = isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]
+        square = (
+            isinstance(output, torch.Tensor)
+            and output.ndim == 4
+            and output.shape[2] == output.shape[3]
+        )
         if square and output.shape[2] > 1:
             sides[name] = int(output.shape[2])
-    return {name: side for name, side in sides.items() if all(sides.get(up) != side for up in _above(name))}
+    return {
+        name: side
+        for name, side in sides.items()
+        if all(sides.get(up) != side for up in _above(name))
+    }
 
 
 def _deep(layers: dict[str, int], largest: float) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Heat of single cells on the pixels of their field.
 
-A pixel of a heat's values covers ``side / n`` pixels of the field, as the crop it explains did, so that heat
-lies on the pixel that caused it. Where squares overlap, the hotter one is shown.
+A pixel of a heat's values covers ``side / n`` pixels of the field, as the crop it explains did, so
+that heat lies on the pixel that caused it. Where squares overlap, the hotter one is shown.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def painted(
         if not (-side < row < shape[0] and -side < col < shape[1]):
             continue
         part = canvas[max(row, 0) : row + side, max(col, 0) : col + side]
-        square = placed(heat, scale)[max(-row, 0) :, max(-col, 0) :][: part.shape[0], : part.shape[1]]
+        square = placed(heat, scale)[max(-row, 0) :, max(-col, 0) :][
+            : part.shape[0], : part.shape[1]
+        ]
         np.maximum(part, square, out=part)
     return canvas
 

@@ -57,7 +57,9 @@ def curves(
 
     order = heat.flatten(1).argsort(dim=1, descending=True)
     rank = torch.empty_like(order)
-    rank.scatter_(1, order, torch.arange(order.shape[1], device=x.device).expand_as(order).contiguous())
+    rank.scatter_(
+        1, order, torch.arange(order.shape[1], device=x.device).expand_as(order).contiguous()
+    )
     rank = rank.view(len(x), 1, *heat.shape[1:])
     glass = torch.full_like(x, GLASS)
     deleted: list[npt.NDArray[np.float64]] = []
@@ -79,8 +81,8 @@ def robustness(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Infidelity and largest sensitivity of an explanation (Yeh et al. 2019), shape (N,) each.
 
-    Infidelity is measured of heat scaled to the evidence that it explains, so that methods compare; both use
-    Gaussian noise of the deviation :data:`BLUR`.
+    Infidelity is measured of heat scaled to the evidence that it explains, so that methods compare;
+    both use Gaussian noise of the deviation :data:`BLUR`.
 
     Parameters
     ----------
@@ -138,7 +140,11 @@ def randomized(attributor: Attributor, seed: int = 0) -> Attributor:
         for module in network.modules():
             _reset(module)
     return Attributor(
-        network.eval(), attributor.size, attributor.mode, layers=attributor.layers, sure=attributor.sure
+        network.eval(),
+        attributor.size,
+        attributor.mode,
+        layers=attributor.layers,
+        sure=attributor.sure,
     )
 
 
@@ -152,7 +158,8 @@ def _reset(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.GroupNorm | nn.BatchNorm2d | nn.BatchNorm1d) and module.affine:
         with torch.no_grad():
-            # As wide as learnt scales are: a residual branch of scale 0 would leave the network flat.
+            # As wide as learnt scales are: a residual branch of scale 0 would leave the network
+            # flat.
             module.weight.copy_(torch.rand_like(module.weight) + 0.5)
             module.bias.zero_()
 

@@ -1,8 +1,8 @@
 """Features of cells on a plane: cells that a network takes for alike lie side by side.
 
-Invariant: the same features, method and seed give the same places, so one thread works on them. t-SNE and
-UMAP answer nobody until they are done; :func:`project_steps` runs them in a process of its own, which keeps
-the window free and can be ended.
+Invariant: the same features, method and seed give the same places, so one thread works on them.
+t-SNE and UMAP answer nobody until they are done; :func:`project_steps` runs them in a process of
+its own, which keeps the window free and can be ended.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def project(features: Features, method: str, *, seed: int = 0) -> Places:
     ----------
     features : ndarray, shape (N, F), float
     method : str
-        One of :data:`METHODS`: ``pca`` (the two widest directions), ``t-sne`` (van der Maaten and Hinton
-        2008; neighbours stay neighbours, distances between groups mean little) or ``umap`` (McInnes et
-        al. 2018; the same, with groups that lie farther apart).
+        One of :data:`METHODS`: ``pca`` (the two widest directions), ``t-sne`` (van der Maaten and
+        Hinton 2008; neighbours stay neighbours, distances between groups mean little) or ``umap``
+        (McInnes et al. 2018; the same, with groups that lie farther apart).
     seed : int
         0 and more.
 
@@ -137,7 +137,11 @@ def _table(features: Features) -> Features:
 
 def _components(features: Features, n: int) -> npt.NDArray[np.float64]:
     """The widest directions, shape (N, n); 0 where there are fewer. Signs: the longest weight is positive."""
-    centred = features - features.mean(axis=0, keepdims=True, dtype=np.float64) if len(features) else features
+    centred = (
+        features - features.mean(axis=0, keepdims=True, dtype=np.float64)
+        if len(features)
+        else features
+    )
     _spreads, directions = np.linalg.eigh(centred.T @ centred)
     directions = directions[:, ::-1][:, :n]
     if directions.size:

@@ -1,7 +1,8 @@
 """Where in its input a layer of a network looks.
 
-A map of 5 x 5 that is simply enlarged to 72 x 72 lies up to seven pixels off: a strided convolution of odd
-width looks around the first pixel of its stride, not around its middle. So each layer is asked.
+A map of 5 x 5 that is simply enlarged to 72 x 72 lies up to seven pixels off: a strided convolution
+of odd width looks around the first pixel of its stride, not around its middle. So each layer is
+asked.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def sights_of(network: nn.Module, layers: Sequence[str], size: int) -> dict[str,
             continue
         if many > n:
             stride, i = MARGIN / (many - n), many // 2
-            first = (_looks_at(large[name], x, i - 1) + _looks_at(large[name], x, i)) / 2 - (i - 0.5) * stride
+            first = (_looks_at(large[name], x, i - 1) + _looks_at(large[name], x, i)) / 2 - (
+                i - 0.5
+            ) * stride
         else:  # every input is scaled to a size of the network's own
             i, j = n // 4, n - 1 - n // 4
             at = _looks_at(small[name], near, i)
@@ -127,7 +130,9 @@ def spread(maps: torch.Tensor, sight: Sight, size: int) -> torch.Tensor:
     from torch.nn.functional import grid_sample
 
     n = maps.shape[-1]
-    element = (torch.arange(size, device=maps.device, dtype=maps.dtype) - sight.offset) / sight.stride
+    element = (
+        torch.arange(size, device=maps.device, dtype=maps.dtype) - sight.offset
+    ) / sight.stride
     at = 2 * element / max(n - 1, 1) - 1
     rows, columns = torch.meshgrid(at, at, indexing="ij")
     where = torch.stack([columns, rows], dim=2).expand(len(maps), size, size, 2)

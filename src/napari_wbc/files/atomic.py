@@ -113,7 +113,9 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WbcError(f"{path}: cannot be a folder ({error.strerror}); choose another place.") from error
+        raise WbcError(
+            f"{path}: cannot be a folder ({error.strerror}); choose another place."
+        ) from error
     if not os.access(path, os.W_OK):
         raise WbcError(f"{path}: this folder cannot be written to; choose another place.")
     return path

@@ -102,15 +102,21 @@ def inside(root: Path, name: object) -> Path:
         a link.
     """
     if not isinstance(name, str) or not name or not name.isprintable():
-        raise WbcError(f"{root}: {str(name)[:80]!r} is no name of a file; give a path inside the set.")
+        raise WbcError(
+            f"{root}: {str(name)[:80]!r} is no name of a file; give a path inside the set."
+        )
     parts = name.split("/")
     if name.startswith("/") or "\\" in name or ":" in parts[0] or ".." in parts:
-        raise WbcError(f"{root}: the name {name[:80]!r} leads out of the set; give a path inside it.")
+        raise WbcError(
+            f"{root}: the name {name[:80]!r} leads out of the set; give a path inside it."
+        )
     path = root / name
     try:
         there = path.resolve()
     except (OSError, RuntimeError) as error:  # links that lead in a circle
-        raise WbcError(f"{root}: the name {name[:80]!r} leads nowhere; copy the file into it.") from error
+        raise WbcError(
+            f"{root}: the name {name[:80]!r} leads nowhere; copy the file into it."
+        ) from error
     if not there.is_relative_to(root.resolve()):
         raise WbcError(
             f"{root}: the name {name[:80]!r} leads out of the set by a link; copy the file into it."
@@ -141,11 +147,17 @@ def image_size(path: Path) -> tuple[int, int]:
                 with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
                     height, width = image.height, image.width
     except FileNotFoundError as error:
-        raise ReadError(f"{path}: no such image; put it there, or take it out of the set.") from error
+        raise ReadError(
+            f"{path}: no such image; put it there, or take it out of the set."
+        ) from error
     except Exception as error:  # headers of damaged files raise some ten types
-        raise ReadError(f"{path}: not a readable PNG, JPEG, BMP or TIFF image; export it again.") from error
+        raise ReadError(
+            f"{path}: not a readable PNG, JPEG, BMP or TIFF image; export it again."
+        ) from error
     if not 0 < height * width <= MAX_PIXELS:
-        raise ReadError(f"{path}: {width} x {height} pixels is no size of a field; cut it into fields.")
+        raise ReadError(
+            f"{path}: {width} x {height} pixels is no size of a field; cut it into fields."
+        )
     return height, width
 
 
@@ -163,5 +175,7 @@ def check_yaml(root: yaml.Node | None) -> None:
             fields = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
             if len(set(fields)) < len(fields):
                 line = node.start_mark.line + 1
-                raise WbcError(f"The entry that begins in line {line} has a field twice; remove one.")
+                raise WbcError(
+                    f"The entry that begins in line {line} has a field twice; remove one."
+                )
             waiting += [part for pair in node.value for part in pair]

@@ -1,7 +1,7 @@
 """Unpacking a zip from a stranger, member by member, into a folder that is deleted afterwards.
 
-Invariant: nothing is written before every name is known to be safe and every declared size to be small, no
-more is written than :data:`MAX_BYTES`, and a name is refused, never changed.
+Invariant: nothing is written before every name is known to be safe and every declared size to be
+small, no more is written than :data:`MAX_BYTES`, and a name is refused, never changed.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def unpacked(archive: Path) -> Iterator[Path]:
     Raises
     ------
     WbcError
-        If it is no whole zip, or holds anything but plain files and folders with safe names and of a
-        reasonable size.
+        If it is no whole zip, or holds anything but plain files and folders with safe names and of
+        a reasonable size.
 
     Examples
     --------
@@ -94,11 +94,17 @@ def _refuse(archive: Path, member: str, said: str) -> WbcError:
 
 def _check_names(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     if len(members) > MAX_MEMBERS:
-        raise WbcError(f"{archive}: {len(members):,} members; part it into zips of at most {MAX_MEMBERS:,}.")
+        raise WbcError(
+            f"{archive}: {len(members):,} members; part it into zips of at most {MAX_MEMBERS:,}."
+        )
     files, folders, spelled = set[str](), set[str](), dict[str, str]()
     for member in members:
         name = member.orig_filename
-        if said := _fault_of_name(name) or _fault_of_name(member.filename) or _fault_of_kind(member):
+        if (
+            said := _fault_of_name(name)
+            or _fault_of_name(member.filename)
+            or _fault_of_kind(member)
+        ):
             raise _refuse(archive, name, said)
         parts = member.filename.rstrip("/").split("/")
         above = ["/".join(parts[:i]) for i in range(1, len(parts))]
@@ -110,7 +116,9 @@ def _check_names(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
         if any(keys[path] in files for path in above):
             raise _refuse(archive, name, "lies in what is a file")
         if any(spelled.setdefault(key, path) != path for path, key in keys.items()):
-            raise _refuse(archive, name, "differs from another in the case or the accents of its name only")
+            raise _refuse(
+                archive, name, "differs from another in the case or the accents of its name only"
+            )
         (folders if member.is_dir() else files).add(keys[whole])
         folders.update(keys[path] for path in above)
 
@@ -124,7 +132,9 @@ def _fault_of_name(name: str) -> str:
     parts = name.removesuffix("/").split("/")
     if not name.isprintable() or "\\" in name or ":" in name:
         return "has a character in its name that no file should have"
-    if any(part != part.rstrip(". ") or not part for part in parts):  # also "..", and what Windows cuts off
+    if any(
+        part != part.rstrip(". ") or not part for part in parts
+    ):  # also "..", and what Windows cuts off
         return "has a name that leads elsewhere"
     if len(name.encode()) > MAX_NAME or len(parts) > MAX_DEPTH:
         return f"has a name of more than {MAX_NAME} bytes or {MAX_DEPTH} levels"
@@ -152,9 +162,13 @@ def _check_sizes(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
         )
     for member in members:
         if _swollen(member.file_size, member.compress_size):
-            raise _refuse(archive, member.filename, f"grows more than {MAX_RATIO}-fold when unpacked")
+            raise _refuse(
+                archive, member.filename, f"grows more than {MAX_RATIO}-fold when unpacked"
+            )
     if _swollen(total, archive.stat().st_size):
-        raise WbcError(f"{archive}: grows more than {MAX_RATIO}-fold when unpacked; check where it is from.")
+        raise WbcError(
+            f"{archive}: grows more than {MAX_RATIO}-fold when unpacked; check where it is from."
+        )
 
 
 def _swollen(size: int, packed: int) -> bool:

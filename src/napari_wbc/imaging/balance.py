@@ -12,7 +12,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.imaging.stain import absorbance, checked_rgb, even_light, eyepiece, nucleus_map, red_cells
+from napari_wbc.imaging.stain import (
+    absorbance,
+    checked_rgb,
+    even_light,
+    eyepiece,
+    nucleus_map,
+    red_cells,
+)
 
 __all__ = ["BalancedField", "balanced"]
 
@@ -65,7 +72,9 @@ def balanced(image: npt.NDArray[np.uint8]) -> BalancedField:
     black = eyepiece(density)
     density[black] = 0
     if black.any():
-        full = cv2.resize(black.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        full = cv2.resize(
+            black.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST
+        )
         image[full > 0] = 255
     found = red_cells(density, nucleus_map(density))
     share = np.array((*found.tint, 1 - found.tint.sum()))

@@ -81,6 +81,9 @@ def cut_crops(
         row, col = max(-top, 0), max(-left, 0)
         square[row : row + inside.shape[0], col : col + inside.shape[1]] = inside
         cv2.resize(
-            square, (size, size), crop, interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+            square,
+            (size, size),
+            crop,
+            interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR,
         )
     return crops

@@ -16,7 +16,16 @@ import numpy.typing as npt
 
 from napari_wbc.model.geometry import Outline
 
-__all__ = ["LOOKS", "Body", "Canvas", "Look", "Window", "draw_leukocyte", "draw_platelet", "draw_red_cell"]
+__all__ = [
+    "LOOKS",
+    "Body",
+    "Canvas",
+    "Look",
+    "Window",
+    "draw_leukocyte",
+    "draw_platelet",
+    "draw_red_cell",
+]
 
 FloatImage: TypeAlias = npt.NDArray[np.float32]
 FloatArray: TypeAlias = npt.NDArray[np.floating]
@@ -150,8 +159,12 @@ class Canvas:
             slice(max(0, int(middle - reach)), min(size, int(middle + reach) + 1))
             for middle, size in zip(body.centre, self.shape, strict=True)
         )
-        down = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5 - body.centre[0])
-        right = np.arange(cols.start, cols.stop, dtype=np.float32)[None, :] + np.float32(0.5 - body.centre[1])
+        down = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(
+            0.5 - body.centre[0]
+        )
+        right = np.arange(cols.start, cols.stop, dtype=np.float32)[None, :] + np.float32(
+            0.5 - body.centre[1]
+        )
         depth = body.radius_at(np.arctan2(down, right)) - np.hypot(down, right)
         return Window((rows, cols), down, right, depth.astype(np.float32))
 
@@ -159,7 +172,9 @@ class Canvas:
         """Smooth noise of mean 0 and spread 1, with features of ``size`` pixels at scale 1."""
         sigma = max(size * self.scale, 0.5)
         white = self.rng.standard_normal(like.shape, np.float32)
-        noise: FloatImage = cv2.GaussianBlur(white, (0, 0), sigma) * np.float32(2 * np.sqrt(np.pi) * sigma)
+        noise: FloatImage = cv2.GaussianBlur(white, (0, 0), sigma) * np.float32(
+            2 * np.sqrt(np.pi) * sigma
+        )
         return noise
 
     def dots(self, like: FloatImage, per_pixel: float, size: float) -> FloatImage:
@@ -227,7 +242,9 @@ def _nucleus_depth(canvas: Canvas, look: Look, body: Body, window: Window) -> Fl
         share = np.clip(onto / (along @ along), 0, 1)
         away = np.hypot(down - start[0] - share * along[0], right - start[1] - share * along[1])
         total += np.exp(np.clip((half_width - away) / blend, -60, 60))
-    depth: FloatImage = np.minimum(blend * np.log(total), window.depth - 0.05 * radius).astype(np.float32)
+    depth: FloatImage = np.minimum(blend * np.log(total), window.depth - 0.05 * radius).astype(
+        np.float32
+    )
     return depth
 
 

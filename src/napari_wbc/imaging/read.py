@@ -79,7 +79,9 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
             raise ReadError(f"{path}: the file is empty; export or copy it again.")
         read = _read_tiff if magic in _TIFF_MAGIC else _read_other
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow finds odd is either legible or an error below
+            warnings.simplefilter(
+                "ignore"
+            )  # what Pillow finds odd is either legible or an error below
             pixels = read(path, max_pixels)
         return np.ascontiguousarray(as_rgb8(pixels, str(path)))
     except ReadError:
@@ -146,10 +148,16 @@ def _read_tiff(path: Path, max_pixels: int) -> npt.NDArray[Any]:
         if not tiff.series:
             raise ReadError(f"{path}: the TIFF holds no image; export it again.")
         series = tiff.series[0]
-        sizes = {axis: n for axis, n in zip(series.axes, series.shape, strict=True) if n > 1 or axis in "YX"}
+        sizes = {
+            axis: n
+            for axis, n in zip(series.axes, series.shape, strict=True)
+            if n > 1 or axis in "YX"
+        }
         _check_size(path, sizes.get("Y", 0), sizes.get("X", 0), max_pixels)
         samples = [axis for axis in sizes if axis not in "YX"]
-        if len(samples) > 1 or any(axis not in "SC" or sizes[axis] not in {3, 4} for axis in samples):
+        if len(samples) > 1 or any(
+            axis not in "SC" or sizes[axis] not in {3, 4} for axis in samples
+        ):
             raise ReadError(
                 f"{path}: a stack with axes {series.axes} {series.shape}, not one field; "
                 "save each field as a file of its own."
@@ -168,7 +176,8 @@ def _check_segments(path: Path, series: tifffile.TiffPageSeries, max_pixels: int
         if page is None:
             continue
         if math.prod(page.keyframe.chunks) > 4 * max_pixels or any(
-            offset + count > size for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+            offset + count > size
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
         ):
             raise ReadError(f"{path}: the TIFF is damaged or truncated; export or copy it again.")
 
@@ -217,7 +226,9 @@ def as_rgb8(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
         pixels = pixels.astype(np.uint8) * 255
     elif kind == "f":
         if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
-            raise ReadError(f"{name}: floating-point pixels outside 0 to 1; save it with 8 or 16 bits.")
+            raise ReadError(
+                f"{name}: floating-point pixels outside 0 to 1; save it with 8 or 16 bits."
+            )
         pixels = np.round(pixels * 255).astype(np.uint8)
     elif pixels.dtype != np.uint8:
         low, high = int(pixels.min()), int(pixels.max())
@@ -278,7 +289,9 @@ def open_slide(path: str | Path, *, skip: Path | None = None) -> Slide:
             (
                 file
                 for file in path.iterdir()
-                if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+                if file.suffix.lower() in IMAGE_SUFFIXES
+                and not file.name.startswith(".")
+                and file.is_file()
             ),
             key=_natural,
         )

@@ -97,7 +97,9 @@ def illumination(image: Rgb, quantile: float = 0.85) -> Float32:
     >>> bool(np.allclose(illumination(grey), 200, atol=1))
     True
     """
-    full = cv2.resize(_light_grid(image, quantile), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    full = cv2.resize(
+        _light_grid(image, quantile), image.shape[1::-1], interpolation=cv2.INTER_LINEAR
+    )
     result: Float32 = np.clip(np.exp(full), 1.0, 256.0).reshape(image.shape)
     return result
 
@@ -130,7 +132,9 @@ def _light_grid(image: Rgb, quantile: float) -> Float32:
     log = np.log(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float64) + 1.0)
     rows, cols = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in log.shape[:2])
     y, x = (grid.ravel() for grid in np.meshgrid(rows, cols, indexing="ij"))
-    surface: Float32 = _light(x, y, log.reshape(-1, 3), quantile).reshape(log.shape).astype(np.float32)
+    surface: Float32 = (
+        _light(x, y, log.reshape(-1, 3), quantile).reshape(log.shape).astype(np.float32)
+    )
     return surface
 
 
@@ -213,7 +217,9 @@ def eyepiece(density: Float32) -> Mask:
     ndarray, shape (height, width), bool
         Black parts at the border that cover 1 % of the image or more, with a margin.
     """
-    black = (cv2.min(cv2.min(density[..., 0], density[..., 1]), density[..., 2]) > _BLACK).astype(np.uint8)
+    black = (cv2.min(cv2.min(density[..., 0], density[..., 1]), density[..., 2]) > _BLACK).astype(
+        np.uint8
+    )
     count, labels, stats, _ = cv2.connectedComponentsWithStats(black)
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     around = np.zeros(count, np.uint8)
@@ -352,7 +358,9 @@ def _diameter(stained: Mask, near: Mask) -> float:
     if len(radii) < 4:
         return 0.0
     weight = np.cumsum(radii**2)
-    return min(2 * float(radii[np.searchsorted(weight, weight[-1] / 2)]), float(max(stained.shape)) / 4)
+    return min(
+        2 * float(radii[np.searchsorted(weight, weight[-1] / 2)]), float(max(stained.shape)) / 4
+    )
 
 
 def _depth(mask: Mask) -> Float32:
@@ -364,7 +372,9 @@ def _depth(mask: Mask) -> Float32:
 
 def _pallor(stained: Mask) -> Mask:
     """The pale centres of red cells: round holes, none far larger than the others."""
-    _, holes, stats, _ = cv2.connectedComponentsWithStats((~stained).astype(np.uint8), connectivity=4)
+    _, holes, stats, _ = cv2.connectedComponentsWithStats(
+        (~stained).astype(np.uint8), connectivity=4
+    )
     area = stats[:, cv2.CC_STAT_AREA]
     deepest = np.zeros(len(area), np.float32)
     np.maximum.at(deepest, holes[~stained], _depth(~stained)[~stained])
@@ -405,5 +415,7 @@ def unlike_red_cells(density: Float32, red: RedCells) -> Float32:
     total = np.maximum(total_absorbance(density), 0.3 * red.level)
     first, second = (density[..., i] / total - np.float32(red.tint[i]) for i in (0, 1))
     m = red.whitening.astype(np.float32)
-    result: Float32 = cv2.magnitude(first * m[0, 0] + second * m[1, 0], first * m[0, 1] + second * m[1, 1])
+    result: Float32 = cv2.magnitude(
+        first * m[0, 0] + second * m[1, 0], first * m[0, 1] + second * m[1, 1]
+    )
     return result

@@ -27,7 +27,14 @@ from napari_wbc.imaging.painter import (
 )
 from napari_wbc.model.geometry import BBox, Outline
 
-__all__ = ["FIVE_CLASSES", "NORMAL_MIX", "SmearField", "SyntheticCell", "synthetic_slide", "synthetic_smear"]
+__all__ = [
+    "FIVE_CLASSES",
+    "NORMAL_MIX",
+    "SmearField",
+    "SyntheticCell",
+    "synthetic_slide",
+    "synthetic_smear",
+]
 
 FloatImage: TypeAlias = npt.NDArray[np.float32]
 FloatArray: TypeAlias = npt.NDArray[np.floating]
@@ -36,7 +43,9 @@ Color: TypeAlias = tuple[float, float, float]  # optical density in red, green a
 FIVE_CLASSES = ("neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil")
 """The leukocytes of healthy blood, from common to rare."""
 
-NORMAL_MIX: Mapping[str, float] = MappingProxyType(dict(zip(FIVE_CLASSES, (60, 28, 7, 4, 1), strict=True)))
+NORMAL_MIX: Mapping[str, float] = MappingProxyType(
+    dict(zip(FIVE_CLASSES, (60, 28, 7, 4, 1), strict=True))
+)
 """Per cent of each leukocyte in healthy blood."""
 
 
@@ -83,7 +92,9 @@ class SmearField:
 
 def _closeness(body: Body, others: Iterable[Body]) -> float:
     """Distance to the nearest body over the sum of both radii: below 1 they overlap."""
-    ratios = (math.dist(body.centre, other.centre) / (body.radius + other.radius) for other in others)
+    ratios = (
+        math.dist(body.centre, other.centre) / (body.radius + other.radius) for other in others
+    )
     return min(ratios, default=math.inf)
 
 
@@ -94,14 +105,21 @@ def _place(rng: np.random.Generator, bodies: Iterable[Body], shape: tuple[int, i
         margin = 1.11 * body.radius + 1
         room = np.asarray(shape) - 2 * margin
         for _ in range(500 if room.min() > 0 else 0):
-            partner = placed[int(rng.integers(len(placed)))] if placed and rng.random() < 0.2 else None
+            partner = (
+                placed[int(rng.integers(len(placed)))] if placed and rng.random() < 0.2 else None
+            )
             centre = margin + rng.random(2) * room
             if partner is not None:
                 angle = rng.uniform(0, 2 * np.pi, 1)
                 centre = partner.centre + (partner.edge(angle) - 0.98 * body.edge(angle + np.pi))[0]
             moved = body.moved(centre)
-            inside = all(margin <= at <= size - margin for at, size in zip(moved.centre, shape, strict=True))
-            if inside and _closeness(moved, (other for other in placed if other is not partner)) > 1.12:
+            inside = all(
+                margin <= at <= size - margin for at, size in zip(moved.centre, shape, strict=True)
+            )
+            if (
+                inside
+                and _closeness(moved, (other for other in placed if other is not partner)) > 1.12
+            ):
                 placed.append(moved)
                 break
         else:
@@ -113,7 +131,11 @@ def _place(rng: np.random.Generator, bodies: Iterable[Body], shape: tuple[int, i
 
 
 def _scatter(
-    canvas: Canvas, wanted: int, radius: tuple[float, float], taken: Sequence[Body], overlapping: float
+    canvas: Canvas,
+    wanted: int,
+    radius: tuple[float, float],
+    taken: Sequence[Body],
+    overlapping: float,
 ) -> list[Body]:
     """Bodies all over a field, of a ``radius`` at scale 1, clear of those ``taken``; some overlap."""
     rng, found = canvas.rng, list[Body]()
@@ -133,15 +155,21 @@ class _Microscope:
 
     def __init__(self, rng: np.random.Generator) -> None:
         cream = rng.uniform() * np.array([20, 5, -14])
-        self.glass = rng.uniform(0.94, 1) * (np.array([226, 226, 224]) + cream)  # 0 to 255, shape (3,), RGB
-        self.stain = rng.uniform(0.9, 1.1) * rng.uniform(0.95, 1.05, 3)  # strength, about 1, shape (3,), RGB
+        self.glass = rng.uniform(0.94, 1) * (
+            np.array([226, 226, 224]) + cream
+        )  # 0 to 255, shape (3,), RGB
+        self.stain = rng.uniform(0.9, 1.1) * rng.uniform(
+            0.95, 1.05, 3
+        )  # strength, about 1, shape (3,), RGB
         self.vignette = rng.uniform(0.04, 0.12)
         self.blur = rng.uniform(0.6, 1.1)
         self.noise = rng.uniform(0.8, 1.6)
 
     def photograph(self, canvas: Canvas) -> npt.NDArray[np.uint8]:
         """The picture of a density, uint8 RGB of shape (height, width, 3)."""
-        down, right = (np.linspace(-1, 1, size) - canvas.rng.normal(0, 0.2) for size in canvas.shape)
+        down, right = (
+            np.linspace(-1, 1, size) - canvas.rng.normal(0, 0.2) for size in canvas.shape
+        )
         light = 1 - self.vignette * (down[:, None, None] ** 2 + right[None, :, None] ** 2) / 2
         through = np.exp(-canvas.density * self.stain.astype(np.float32))
         sharp = through * (light * self.glass).astype(np.float32)
@@ -169,7 +197,9 @@ def _draw_field(canvas: Canvas, microscope: _Microscope, classes: Sequence[str])
         own = (window.depth > 0) & (cell_mask[window.where] == 0)
         cell_mask[window.where][own] = label
         nucleus_mask[window.where][own & nucleus] = label
-    cells = tuple(SyntheticCell(name, body.outline()) for name, body in zip(classes, placed, strict=True))
+    cells = tuple(
+        SyntheticCell(name, body.outline()) for name, body in zip(classes, placed, strict=True)
+    )
     return SmearField(microscope.photograph(canvas), cells, cell_mask, nucleus_mask)
 
 
@@ -178,12 +208,18 @@ def _checked(seed: int, shape: tuple[int, int], scale: float, classes: Iterable[
     if seed < 0:
         raise WbcError(f"Seed {seed} is negative; give 0 or more.")
     if len(shape) != 2 or min(shape) < 1:
-        raise WbcError(f"A field of shape {shape} has no pixels; give (height, width), each at least 1.")
+        raise WbcError(
+            f"A field of shape {shape} has no pixels; give (height, width), each at least 1."
+        )
     if not 0.2 <= scale <= 10:
-        raise WbcError(f"Scale {scale} is outside 0.2 to 10; 1 draws red cells about 67 pixels wide.")
+        raise WbcError(
+            f"Scale {scale} is outside 0.2 to 10; 1 draws red cells about 67 pixels wide."
+        )
     unknown = sorted(set(classes) - set(LOOKS))
     if unknown:
-        raise WbcError(f"No leukocyte is called {', '.join(unknown)}; choose from {', '.join(LOOKS)}.")
+        raise WbcError(
+            f"No leukocyte is called {', '.join(unknown)}; choose from {', '.join(LOOKS)}."
+        )
     return Canvas(np.random.default_rng(seed), shape, scale)
 
 
@@ -232,9 +268,13 @@ def synthetic_smear(
         roomy = bool(classes) and min(shape) > 150 * scale
         n_leukocytes = round(canvas.rng.uniform(0.5, 4.5) * canvas.standard_fields) if roomy else 0
     if n_leukocytes < 0 or (n_leukocytes and not classes):
-        raise WbcError(f"Cannot draw {n_leukocytes} leukocytes of {len(classes)} classes; give 0 or more.")
+        raise WbcError(
+            f"Cannot draw {n_leukocytes} leukocytes of {len(classes)} classes; give 0 or more."
+        )
     rounds = -(-n_leukocytes // max(len(classes), 1))
-    dealt = [classes[index] for _ in range(rounds) for index in canvas.rng.permutation(len(classes))]
+    dealt = [
+        classes[index] for _ in range(rounds) for index in canvas.rng.permutation(len(classes))
+    ]
     return _draw_field(canvas, _Microscope(canvas.rng), dealt[:n_leukocytes])
 
 
@@ -272,13 +312,19 @@ def synthetic_slide(
     rng = _checked(seed, shape, scale, mix).rng
     shares = np.array(list(mix.values()), float)
     if not np.isfinite(shares).all() or (shares < 0).any() or not shares.sum() > 0:
-        raise WbcError(f"Mix {dict(mix)} is no mix of classes; give shares of 0 or more, not all 0.")
+        raise WbcError(
+            f"Mix {dict(mix)} is no mix of classes; give shares of 0 or more, not all 0."
+        )
     low, high = per_field
     if n_fields < 0 or not 0 <= low <= high:
-        raise WbcError(f"Cannot draw {n_fields} fields of {low} to {high} leukocytes; give 0 or more.")
+        raise WbcError(
+            f"Cannot draw {n_fields} fields of {low} to {high} leukocytes; give 0 or more."
+        )
     microscope, names = _Microscope(rng), np.array(list(mix))
     fields = []
     for own in rng.spawn(n_fields):
-        dealt = own.choice(names, own.integers(low, high, endpoint=True), p=shares / shares.sum()).tolist()
+        dealt = own.choice(
+            names, own.integers(low, high, endpoint=True), p=shares / shares.sum()
+        ).tolist()
         fields.append(_draw_field(Canvas(own, shape, scale), microscope, dealt))
     return tuple(fields)

@@ -37,14 +37,17 @@ class CellsBinding:
     edited = Signal(str)
     """Emitted with what a person did to the layer, in words, after it was taken in."""
 
-    def __init__(self, session: Session, layer: Shapes, *, least: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self, session: Session, layer: Shapes, *, least: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.session, self.layer, self._least = session, layer, least
         self.extent: tuple[int, ...] | None = None
         """Height and width of the field's image, once it is known: a cell lies at least partly on it."""
         self._pushing = self._pulling = False
         self._fov_id = session.field.fov_id if session.field else ""
         self.push()
-        # First of all who hear it: others may show another field, and what the layer shows would be read.
+        # First of all who hear it: others may show another field, and what the layer shows would be
+        # read.
         session.changed.connect(self._on_changed, priority=100)
         session.field_changed.connect(self._on_field)
         session.slide_changed.connect(self._on_slide)
@@ -63,7 +66,9 @@ class CellsBinding:
     @property
     def drawing(self) -> bool:
         """Whether a shape is being drawn or dragged at this moment."""
-        return bool(getattr(self.layer, "_is_creating", False) or getattr(self.layer, "_is_moving", False))
+        return bool(
+            getattr(self.layer, "_is_creating", False) or getattr(self.layer, "_is_moving", False)
+        )
 
     @property
     def pushing(self) -> bool:
@@ -78,7 +83,12 @@ class CellsBinding:
         found = read(self.layer, cells)
         rows = on_image(found, cells, self.extent, least=self._least())
         table = reconcile(
-            session.table, rows, self._fov_id, session.taxonomy, annotator=session.reader, when=now()
+            session.table,
+            rows,
+            self._fov_id,
+            session.taxonomy,
+            annotator=session.reader,
+            when=now(),
         )
         if table is session.table and rows == found and shows(self.layer, cells):
             return
@@ -110,7 +120,9 @@ class CellsBinding:
     def select(self, cell_ids: set[str]) -> None:
         """Select the shapes of these cells."""
         with self._quiet(), self.layer.block_thumbnail_update():
-            self.layer.selected_data = {i for i, key in enumerate(shape_ids(self.layer)) if key in cell_ids}
+            self.layer.selected_data = {
+                i for i, key in enumerate(shape_ids(self.layer)) if key in cell_ids
+            }
             self.layer.feature_defaults = DEFAULTS
 
     def _cells(self) -> tuple[Cell, ...]:
@@ -134,7 +146,11 @@ class CellsBinding:
             with self._quiet():
                 self._end_drawing()
         step, ids = diff(old, new), shape_ids(self.layer)
-        moved = step.added or step.removed or any(a.detection is not b.detection for a, b in step.changed)
+        moved = (
+            step.added
+            or step.removed
+            or any(a.detection is not b.detection for a, b in step.changed)
+        )
         if moved or not all(key in new for key in ids):
             self.push()
         else:
@@ -155,8 +171,8 @@ class CellsBinding:
     def _on_data(self, event: Any) -> None:
         action = getattr(event, "action", None)
         if action == ActionType.ADDED and not self._pushing:
-            # It is drawn. napari notes that only later, and would end it once more when a shape that is no
-            # cell is taken away.
+            # It is drawn. napari notes that only later, and would end it once more when a shape
+            # that is no cell is taken away.
             self.layer._is_creating = False
         if action in {ActionType.ADDED, ActionType.CHANGED, ActionType.REMOVED}:
             self.pull()
@@ -176,7 +192,11 @@ def described(change: TableDiff) -> tuple[str, str]:
     ('edit cells', '')
     """
     moved = [new for old, new in change.changed if old.detection != new.detection]
-    parts = [("draw", "Drew", change.added), ("move", "Moved", moved), ("delete", "Deleted", change.removed)]
+    parts = [
+        ("draw", "Drew", change.added),
+        ("move", "Moved", moved),
+        ("delete", "Deleted", change.removed),
+    ]
     done = [(verb, past, len(cells)) for verb, past, cells in parts if cells]
     if len(done) != 1:
         return "edit cells", ""

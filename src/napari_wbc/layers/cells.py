@@ -46,11 +46,18 @@ TEXT_UP_TO = 50
 """Cells of a field above which labels are told by colour alone: napari's text costs a Shapes layer
 quadratic time at every change: 40 ms for 100 cells, 1.5 s for 1,000."""
 ELLIPSE_VERTICES = 32
-DEFAULTS: dict[str, Any] = {"cell_id": "", "label": UNIDENTIFIED, "short": "?", "confidence": np.nan}
+DEFAULTS: dict[str, Any] = {
+    "cell_id": "",
+    "label": UNIDENTIFIED,
+    "short": "?",
+    "confidence": np.nan,
+}
 """Features of a shape that shows no cell yet."""
 
 
-def make_layer(cells: Sequence[Cell], taxonomy: Taxonomy, *, name: str = "cells", **kwargs: Any) -> Shapes:
+def make_layer(
+    cells: Sequence[Cell], taxonomy: Taxonomy, *, name: str = "cells", **kwargs: Any
+) -> Shapes:
     """A Shapes layer of cells.
 
     Parameters
@@ -158,7 +165,9 @@ def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
         Cells of one field.
     taxonomy : Taxonomy
     """
-    with layer.block_thumbnail_update():  # it shows faces, of which these shapes have none, and costs most
+    with (
+        layer.block_thumbnail_update()
+    ):  # it shows faces, of which these shapes have none, and costs most
         _apply(layer, cells, taxonomy)
 
 
@@ -191,7 +200,9 @@ def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
     chosen = {i for i, cell in enumerate(order) if cell.cell_id in selected}
     if chosen != set(layer.selected_data):
         layer.selected_data = chosen
-    layer.text.visible = 0 < len(cells) <= TEXT_UP_TO  # the first text costs a frame, so not without cells
+    layer.text.visible = (
+        0 < len(cells) <= TEXT_UP_TO
+    )  # the first text costs a frame, so not without cells
     dress(layer, order, taxonomy)
 
 
@@ -209,7 +220,9 @@ def dress(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
 
 def shape_ids(layer: Shapes) -> list[str]:
     """What the layer's features say of each shape's cell; empty where they cannot be believed."""
-    ids: list[str] = layer.features["cell_id"].astype(str).tolist() if _named(layer) else [""] * layer.nshapes
+    ids: list[str] = (
+        layer.features["cell_id"].astype(str).tolist() if _named(layer) else [""] * layer.nshapes
+    )
     return ids
 
 
@@ -246,7 +259,9 @@ class _Places:
     def __init__(self, cells: Iterable[Cell]) -> None:
         self._cells = list(cells)
         boxes = [cell.detection.bbox for cell in self._cells]
-        edges = np.array([(b.top, b.left, b.bottom, b.right) for b in boxes], dtype=float).reshape(-1, 4)
+        edges = np.array([(b.top, b.left, b.bottom, b.right) for b in boxes], dtype=float).reshape(
+            -1, 4
+        )
         self._edges = edges - HALF
 
     def take(self, points: npt.NDArray[Any]) -> Cell | None:
@@ -293,7 +308,8 @@ def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:
             "label": pd.Series([cell.label for cell in cells], dtype=object),
             "short": pd.Series([taxonomy.short_of(cell.label) for cell in cells], dtype=object),
             "confidence": pd.Series(
-                [cell.prediction.confidence if cell.prediction else np.nan for cell in cells], dtype=float
+                [cell.prediction.confidence if cell.prediction else np.nan for cell in cells],
+                dtype=float,
             ),
         }
     )
@@ -315,7 +331,11 @@ def _shows(points: npt.NDArray[Any], cell: Cell) -> bool:
 def _geometry(points: npt.NDArray[np.float64], kind: str) -> tuple[BBox, Outline | None]:
     points = points[:, -2:] + HALF
     if kind == "ellipse":
-        center, across, down = points.mean(axis=0), (points[1] - points[0]) / 2, (points[3] - points[0]) / 2
+        center, across, down = (
+            points.mean(axis=0),
+            (points[1] - points[0]) / 2,
+            (points[3] - points[0]) / 2,
+        )
         angle = np.linspace(0, 2 * np.pi, ELLIPSE_VERTICES, endpoint=False)[:, None]
         outline = Outline.from_array(center + np.cos(angle) * across + np.sin(angle) * down)
         return outline.bbox, outline

@@ -59,7 +59,9 @@ LEAST_SIDE = 6.0
 """Pixels of the field, and of the screen, below which a drawn box is a slip of the hand and no cell."""
 
 
-def slide_layer(name: str, paths: Sequence[Path]) -> tuple[npt.NDArray[np.uint8], dict[str, Any], str]:
+def slide_layer(
+    name: str, paths: Sequence[Path]
+) -> tuple[npt.NDArray[np.uint8], dict[str, Any], str]:
     """A slide as napari layer data: its first readable field, the others in the metadata.
 
     Raises
@@ -76,7 +78,11 @@ def slide_layer(name: str, paths: Sequence[Path]) -> tuple[npt.NDArray[np.uint8]
         else:
             metadata = {FIELDS_KEY: [str(path) for path in paths], NAME_KEY: name}
             return pixels, {"name": name, "rgb": True, "metadata": metadata}, "image"
-    raise errors[0] if errors else WbcError(f"{name}: the slide has no field; choose a folder of images.")
+    raise (
+        errors[0]
+        if errors
+        else WbcError(f"{name}: the slide has no field; choose a folder of images.")
+    )
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,8 @@ class FieldView:
     def close(self, *, window_gone: bool = False) -> None:
         """Take the last edits in and let go.
 
-        The layers stay in the viewer as a picture that cannot be edited, and :meth:`left_behind` finds them.
+        The layers stay in the viewer as a picture that cannot be edited, and :meth:`left_behind`
+        finds them.
 
         Parameters
         ----------
@@ -172,8 +179,9 @@ class FieldView:
     def left_behind(self) -> Image | None:
         """The image of the slide that an earlier workbench showed, None where there is none.
 
-        What lay over it is taken away: it shows cells as they were then. The cells go when ours are there:
-        Mesa's software OpenGL ends the process when napari draws between taking shapes away and adding some.
+        What lay over it is taken away: it shows cells as they were then. The cells go when ours are
+        there: Mesa's software OpenGL ends the process when napari draws between taking shapes away
+        and adding some.
         """
         image = None
         for layer in list(self.viewer.layers):
@@ -260,7 +268,9 @@ class FieldView:
         cover = self.covered_by
         if cover is None:
             raise WbcError(f"{why} Show it in the layer list, then try again.")
-        raise WbcError(f"{why} Press Use open image to work on it, or hide it to go on with the slide.")
+        raise WbcError(
+            f"{why} Press Use open image to work on it, or hide it to go on with the slide."
+        )
 
     def use_layer(self, layer: Image, content: LayerContent | None = None) -> Slide:
         """Show slides in an image layer; gives the slide it holds, of many fields if its reader said so.
@@ -303,7 +313,9 @@ class FieldView:
         field = self.session.field
         return field is not None and self._shown == field.fov_id
 
-    def show(self, field: FieldOfView, pixels: npt.NDArray[np.uint8], *, cells: bool = True) -> None:
+    def show(
+        self, field: FieldOfView, pixels: npt.NDArray[np.uint8], *, cells: bool = True
+    ) -> None:
         """Show the image of a field, and its cells above it.
 
         Parameters
@@ -311,7 +323,8 @@ class FieldView:
         field : FieldOfView
         pixels : ndarray, shape (height, width, 3), uint8
         cells : bool
-            Where False, they come with :meth:`ensure_cells`; the first layer of shapes takes napari long.
+            Where False, they come with :meth:`ensure_cells`; the first layer of shapes takes napari
+            long.
         """
         self._shown, self._extent = field.fov_id, pixels.shape[:2]
         layer = self.image_layer
@@ -348,7 +361,9 @@ class FieldView:
             self.binding.edited.connect(self.edited)
             Pointing(self.viewer, layer, lambda: self.reshaping)
             layer.events.mode.connect(self._on_mode)
-            on_transform(layer, self._on_transform)  # napari's transform tool moves all cells off theirs
+            on_transform(
+                layer, self._on_transform
+            )  # napari's transform tool moves all cells off theirs
             self.viewer.add_layer(layer)
             self._drop_cells_before()
             layer.mode = "select"

@@ -16,7 +16,9 @@ def center_on(viewer: ViewerModel, center: tuple[float, float]) -> None:
     _scene(viewer).camera.center = (0.0, *center)
 
 
-def focus(viewer: ViewerModel, center: tuple[float, float], side: float, *, share: float = 0.3) -> None:
+def focus(
+    viewer: ViewerModel, center: tuple[float, float], side: float, *, share: float = 0.3
+) -> None:
     """Bring a place into the middle, so large that it takes a share of the canvas.
 
     Parameters

@@ -1,7 +1,7 @@
 """Heat of one field as an image layer between its image and its cells.
 
-The layer is napari's own: blending, colormap, opacity and contrast are chosen in its controls. Where there is
-no heat it is transparent.
+The layer is napari's own: blending, colormap, opacity and contrast are chosen in its controls.
+Where there is no heat it is transparent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The mouse on the cells layer: a click selects, a drag moves the picture, a box is drawn once.
 
-napari's select tool moves whatever shape a drag starts on, so that a hand that only wants to pan changes an
-outline. Here a person has to ask for that.
+napari's select tool moves whatever shape a drag starts on, so that a hand that only wants to pan
+changes an outline. Here a person has to ask for that.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ class _Once:
         steps = self._draw(layer, event)
         for _ in steps:
             yield
-            if not layer._is_creating:  # a key has ended it, and napari would go on to move what is not there
+            if (
+                not layer._is_creating
+            ):  # a key has ended it, and napari would go on to move what is not there
                 steps.close()
                 break
         layer.mode = "select"

@@ -65,8 +65,8 @@ class Detection:
     drawn : bool
         Whether a person drew or moved it.
     located_by : LocatedBy, optional
-        The detector that found it, also after a person moved or split it; None where a person drew it, or
-        joined cells of several detectors, or it is not known.
+        The detector that found it, also after a person moved or split it; None where a person drew
+        it, or joined cells of several detectors, or it is not known.
     """
 
     bbox: BBox
@@ -100,8 +100,8 @@ class Prediction:
     model_id : str
         Name and version of the weights.
     unlikeness : float, optional
-        How far the cell is from the model's training data, 0 and more; above 1 it is unlike them. None
-        where the weights do not tell.
+        How far the cell is from the model's training data, 0 and more; above 1 it is unlike them.
+        None where the weights do not tell.
     weights : str
         sha256 of the weights' file; empty where it is not known.
     """
@@ -132,7 +132,9 @@ class Prediction:
         cell_class = self.names[self.probabilities.index(confidence)]
         object.__setattr__(self, "confidence", confidence)
         object.__setattr__(self, "cell_class", cell_class)
-        object.__setattr__(self, "label", cell_class if confidence >= self.threshold else UNIDENTIFIED)
+        object.__setattr__(
+            self, "label", cell_class if confidence >= self.threshold else UNIDENTIFIED
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ def row_counts(labels: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
     Returns
     -------
     dict of str to int
-        Every class of the taxonomy, then ``unidentified`` and ``not classed``, then the labels that are
-        none of these, in alphabetical order.
+        Every class of the taxonomy, then ``unidentified`` and ``not classed``, then the labels that
+        are none of these, in alphabetical order.
 
     Examples
     --------

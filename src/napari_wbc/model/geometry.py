@@ -48,9 +48,13 @@ class BBox:
     def __post_init__(self) -> None:
         edges = (self.top, self.left, self.bottom, self.right)
         if not all(map(math.isfinite, edges)):
-            raise WbcError(f"Box {edges} has an edge that is not a finite number; give four finite numbers.")
+            raise WbcError(
+                f"Box {edges} has an edge that is not a finite number; give four finite numbers."
+            )
         if self.bottom <= self.top or self.right <= self.left:
-            raise WbcError(f"Box {edges} is empty; bottom must exceed top and right must exceed left.")
+            raise WbcError(
+                f"Box {edges} is empty; bottom must exceed top and right must exceed left."
+            )
 
     @property
     def height(self) -> float:
@@ -89,7 +93,9 @@ class BBox:
         WbcError
             If nothing of the box lies inside.
         """
-        return BBox(max(self.top, 0), max(self.left, 0), min(self.bottom, height), min(self.right, width))
+        return BBox(
+            max(self.top, 0), max(self.left, 0), min(self.bottom, height), min(self.right, width)
+        )
 
     def corners(self) -> npt.NDArray[np.float64]:
         """The four corners, clockwise from top left, shape (4, 2), (row, col)."""
@@ -165,7 +171,9 @@ def iou_matrix(first: Iterable[BBox], second: Iterable[BBox]) -> npt.NDArray[np.
     (0, 1)
     """
     a, b = (
-        np.array([(box.top, box.left, box.bottom, box.right) for box in boxes], dtype=float).reshape(-1, 4)
+        np.array(
+            [(box.top, box.left, box.bottom, box.right) for box in boxes], dtype=float
+        ).reshape(-1, 4)
         for boxes in (first, second)
     )
     low = np.maximum(a[:, None, :2], b[None, :, :2])

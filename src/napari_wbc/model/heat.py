@@ -1,6 +1,7 @@
 """Where around a cell the evidence for a class lies.
 
-Invariant: heat belongs to a square of the field, not to a pixel of the screen; it is placed when it is shown.
+Invariant: heat belongs to a square of the field, not to a pixel of the screen; it is placed when it
+is shown.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Heat:
     top, left, side : int
         The square of the field that the heat covers, in pixels; it may reach over the field's edge.
     values : ndarray, shape (n, n), float32
-        0 to 1, for the square; the hottest pixel is 1, all are 0 where nothing speaks for the class.
+        0 to 1, for the square; the hottest pixel is 1, all are 0 where nothing speaks for the
+        class.
     method : str
         How it was found.
     target, against : str

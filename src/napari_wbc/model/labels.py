@@ -1,7 +1,7 @@
 """What data sets call things that are no leukocyte, however they spell it.
 
-Invariant: a name that is not listed here is taken for that of a leukocyte, since every laboratory has its own
-names of those.
+Invariant: a name that is not listed here is taken for that of a leukocyte, since every laboratory
+has its own names of those.
 """
 
 from __future__ import annotations
@@ -43,17 +43,56 @@ OTHERS = (
     ),
     *("ghost", "ghost cell", "naked nucleus", "bare nucleus", "ruptured cell", "lysed cell"),
     # What never was one
-    *("artefact", "artifact", "stain artefact", "stain artifact", "staining artefact", "staining artifact"),
-    *("stain", "stain deposit", "stain precipitate", "precipitate", "dirt", "dust", "bubble", "air bubble"),
+    *(
+        "artefact",
+        "artifact",
+        "stain artefact",
+        "stain artifact",
+        "staining artefact",
+        "staining artifact",
+    ),
+    *(
+        "stain",
+        "stain deposit",
+        "stain precipitate",
+        "precipitate",
+        "dirt",
+        "dust",
+        "bubble",
+        "air bubble",
+    ),
     *("debris", "cell debris", "cellular debris", "background", "nothing"),
-    *("not a cell", "no cell", "non cell", "not cell", "no leukocyte", "non leukocyte", "not a leukocyte"),
+    *(
+        "not a cell",
+        "no cell",
+        "non cell",
+        "not cell",
+        "no leukocyte",
+        "non leukocyte",
+        "not a leukocyte",
+    ),
     *("no wbc", "non wbc", "not a wbc"),
     # Platelets and red cells that are not counted one by one
     *("platelet clump", "platelet aggregate", "platelet aggregation", "thrombocyte aggregate"),
     *("thrombocyte aggregation", "clumped platelet", "rbc clump", "rouleaux"),
     # Parasites and germs
-    *("parasite", "malaria", "malaria parasite", "plasmodium", "infected red blood cell", "infected rbc"),
-    *("trophozoite", "schizont", "gametocyte", "merozoite", "ring stage", "ring form", "trypanosome"),
+    *(
+        "parasite",
+        "malaria",
+        "malaria parasite",
+        "plasmodium",
+        "infected red blood cell",
+        "infected rbc",
+    ),
+    *(
+        "trophozoite",
+        "schizont",
+        "gametocyte",
+        "merozoite",
+        "ring stage",
+        "ring form",
+        "trypanosome",
+    ),
     *("babesia", "microfilaria", "bacteria", "bacterium", "yeast", "fungus"),
 )
 """Names of what is none of these, and no leukocyte either."""
@@ -70,7 +109,11 @@ def plain_label(label: str) -> str:
     return re.sub(r"[\s_-]+", " ", label).strip().casefold().removesuffix("s")
 
 
-_USUAL = {plain_label(spelling): name for name, others in SPELLINGS.items() for spelling in (name, *others)}
+_USUAL = {
+    plain_label(spelling): name
+    for name, others in SPELLINGS.items()
+    for spelling in (name, *others)
+}
 _OTHERS = frozenset(map(plain_label, OTHERS))
 
 
@@ -88,8 +131,8 @@ def usual_name(label: str) -> str:
 def is_no_leukocyte(label: str) -> bool:
     """Whether a label is the name of something that has no place among the leukocytes of a field.
 
-    Erythroblasts are no such thing: they have a nucleus, so they are located with the leukocytes, and counted
-    beside them.
+    Erythroblasts are no such thing: they have a nucleus, so they are located with the leukocytes,
+    and counted beside them.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """A model's classes as the classes of another taxonomy, by what those cover.
 
-Invariant: a class of the model counts as at most one class of the taxonomy. Whether a model can be used with
-a taxonomy at all is decided here and nowhere else.
+Invariant: a class of the model counts as at most one class of the taxonomy. Whether a model can be
+used with a taxonomy at all is decided here and nowhere else.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def mapping(names: Sequence[str], taxonomy: Taxonomy) -> npt.NDArray[np.float64]
     return reached
 
 
-def mapped(probabilities: npt.ArrayLike, names: Sequence[str], taxonomy: Taxonomy) -> npt.NDArray[np.float64]:
+def mapped(
+    probabilities: npt.ArrayLike, names: Sequence[str], taxonomy: Taxonomy
+) -> npt.NDArray[np.float64]:
     """Probabilities of a model's classes as probabilities of a taxonomy's classes.
 
     Those of the classes that count as one are summed, those that count as none are dropped, and

@@ -43,8 +43,9 @@ class Step:
     when : str
         ISO 8601 time with zone.
     of : int
-        Of an ``undo`` or ``redo``: the step that it takes back or does again. Of any other: the step that it
-        comes of and is taken back with, as a prediction comes of a cell that was drawn; 0 for none.
+        Of an ``undo`` or ``redo``: the step that it takes back or does again. Of any other: the
+        step that it comes of and is taken back with, as a prediction comes of a cell that was
+        drawn; 0 for none.
     """
 
     seq: int

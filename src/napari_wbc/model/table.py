@@ -30,7 +30,8 @@ class CellTable(Mapping[str, Cell]):
 
     def __init__(self, cells: Iterable[Cell] = ()) -> None:
         self._cells: Mapping[str, Cell] = MappingProxyType({cell.cell_id: cell for cell in cells})
-        # Counted when they are asked for; a table made of another by one change goes on from its counts.
+        # Counted when they are asked for; a table made of another by one change goes on from its
+        # counts.
         self._labels: Counter[str] | None = None
         self._annotated: Counter[str] | None = None
         self._fields: dict[str, list[str]] | None = None
@@ -71,14 +72,18 @@ class CellTable(Mapping[str, Cell]):
         pairs = [(self._cells.get(key), cell) for key, cell in fresh.items()]
         change = TableDiff(
             added=tuple(cell for before, cell in pairs if before is None),
-            changed=tuple((before, cell) for before, cell in pairs if before is not None and before != cell),
+            changed=tuple(
+                (before, cell) for before, cell in pairs if before is not None and before != cell
+            ),
         )
         _remember(self, table, change)
         if self._labels is not None:
             table._labels = _counted(self._labels, change, _label)
         if self._annotated is not None:
             table._annotated = _counted(self._annotated, change, _annotated)
-        if not change.added and all(before.fov_id == cell.fov_id for before, cell in change.changed):
+        if not change.added and all(
+            before.fov_id == cell.fov_id for before, cell in change.changed
+        ):
             table._fields = self._fields
         return table
 
@@ -143,7 +148,9 @@ def _annotated(cell: Cell) -> str:
     return cell.annotation.label if cell.annotation else ""
 
 
-def _counted(counts: Counter[str], change: TableDiff, label_of: Callable[[Cell], str]) -> Counter[str]:
+def _counted(
+    counts: Counter[str], change: TableDiff, label_of: Callable[[Cell], str]
+) -> Counter[str]:
     """Counts by label after cells were added or changed."""
     now = counts.copy()
     now.update(label_of(cell) for cell in (*change.added, *(after for _, after in change.changed)))

@@ -84,17 +84,28 @@ class CellClass:
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.covers):
-            if not name or name != name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+            if (
+                not name
+                or name != name.strip()
+                or not name.isprintable()
+                or len(name) > LONGEST_NAME
+            ):
                 raise WbcError(
                     f"{name[:LONGEST_NAME]!r} is no name of a class; "
                     f"write one line of 1 to {LONGEST_NAME} characters, without blanks around it."
                 )
         if not 1 <= len(self.short) <= 3 or not self.short.isprintable():
-            raise WbcError(f"Class {self.name!r} has the short form {self.short!r}; use 1 to 3 letters.")
+            raise WbcError(
+                f"Class {self.name!r} has the short form {self.short!r}; use 1 to 3 letters."
+            )
         if not re.fullmatch("[0-9A-Za-z]?", self.key):
-            raise WbcError(f"Class {self.name!r} has the key {self.key!r}; use one letter or digit, or none.")
+            raise WbcError(
+                f"Class {self.name!r} has the key {self.key!r}; use one letter or digit, or none."
+            )
         if not re.fullmatch("#[0-9A-Fa-f]{6}", self.color):
-            raise WbcError(f"Class {self.name!r} has the colour {self.color!r}; write it like '#56b4e9'.")
+            raise WbcError(
+                f"Class {self.name!r} has the colour {self.color!r}; write it like '#56b4e9'."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +225,9 @@ class Taxonomy:
         >>> EIGHT_CLASSES.with_keys({"neutrophil": "n"}).keys["n"]
         'neutrophil'
         """
-        return replace(self, classes=tuple(replace(c, key=keys.get(c.name, c.key)) for c in self.classes))
+        return replace(
+            self, classes=tuple(replace(c, key=keys.get(c.name, c.key)) for c in self.classes)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in model cards and YAML files."""
@@ -283,7 +296,14 @@ TWO_CLASSES = Taxonomy(
     ),
 )
 FOUR_CLASSES = _part("four classes", "neutrophil", "eosinophil", "lymphocyte", "monocyte")
-FIVE_CLASSES = _part("five classes", "neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
+FIVE_CLASSES = _part(
+    "five classes", "neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte"
+)
 
-TAXONOMIES = {"two": TWO_CLASSES, "four": FOUR_CLASSES, "five": FIVE_CLASSES, "eight": EIGHT_CLASSES}
+TAXONOMIES = {
+    "two": TWO_CLASSES,
+    "four": FOUR_CLASSES,
+    "five": FIVE_CLASSES,
+    "eight": EIGHT_CLASSES,
+}
 """The built-in taxonomies by short name."""

@@ -67,7 +67,9 @@ def grown(taxonomy: Taxonomy, names: Sequence[str]) -> Taxonomy:
     there = {name.casefold() for name in taxonomy.names}
     known = [name for name in names if name.casefold() in there]
     if known:
-        raise WbcError(f"{', '.join(known)} is a class of {taxonomy.name!r} already; name new classes only.")
+        raise WbcError(
+            f"{', '.join(known)} is a class of {taxonomy.name!r} already; name new classes only."
+        )
     own = [
         replace(one, covers=tuple(name for name in one.covers if name not in names))
         for one in taxonomy.classes
@@ -115,7 +117,9 @@ def _plan(entry: object, where: str) -> dict[str, Any]:
     if "covers" in given:
         covers = given["covers"]
         if not isinstance(covers, list) or not all(isinstance(one, str) for one in covers):
-            raise WbcError(f"{where}: covers must be a list of class names, in quotes where need be.")
+            raise WbcError(
+                f"{where}: covers must be a list of class names, in quotes where need be."
+            )
         plan["covers"] = tuple(covers)
     return plan
 
@@ -125,13 +129,17 @@ def _fields(data: object, known: Sequence[str], where: str) -> Mapping[str, Any]
         raise WbcError(f"{where} is not written as fields; give {', '.join(known)}.")
     unknown = [key[:20] if isinstance(key, str) else "?" for key in data if key not in known]
     if unknown:
-        raise WbcError(f"{where} has the unknown field {unknown[0]!r}; it may have {', '.join(known)}.")
+        raise WbcError(
+            f"{where} has the unknown field {unknown[0]!r}; it may have {', '.join(known)}."
+        )
     return data
 
 
 def _text(given: Mapping[str, Any], field: str, where: str) -> str:
     value = given.get(field)
-    if field == "key" and type(value) is int and 0 <= value <= 9:  # YAML reads the key 1 as a number
+    if (
+        field == "key" and type(value) is int and 0 <= value <= 9
+    ):  # YAML reads the key 1 as a number
         return str(value)
     if not isinstance(value, str):
         hint = " (an unquoted # begins a comment)" if field == "color" else ""
@@ -141,7 +149,9 @@ def _text(given: Mapping[str, Any], field: str, where: str) -> str:
 
 def _filled(plans: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The plans with defaults for what they leave out."""
-    shorts = _defaults(plans, "short", LABEL_SHORTS.values(), [_shorts(plan["name"]) for plan in plans])
+    shorts = _defaults(
+        plans, "short", LABEL_SHORTS.values(), [_shorts(plan["name"]) for plan in plans]
+    )
     keys = _defaults(plans, "key", (), [[*"12345678", ""]] * len(plans))
     palette = chain(PALETTE, _more_colors())
     colors = _defaults(plans, "color", LABEL_COLORS.values(), [palette] * len(plans))
@@ -159,7 +169,10 @@ def _filled(plans: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _defaults(
-    plans: Sequence[Mapping[str, Any]], field: str, reserved: Iterable[str], choices: Sequence[Iterable[str]]
+    plans: Sequence[Mapping[str, Any]],
+    field: str,
+    reserved: Iterable[str],
+    choices: Sequence[Iterable[str]],
 ) -> list[str]:
     """One value a class: the given one, or the known class's, or the first choice that is free."""
     values: list[str | None] = [plan.get(field) for plan in plans]

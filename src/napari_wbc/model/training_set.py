@@ -1,6 +1,7 @@
 """Labelled fields: what a training set says of each image, whatever format it is written in.
 
-Invariant: a slide is on one side of the split, in this round and in all later ones, unless a person moves it.
+Invariant: a slide is on one side of the split, in this round and in all later ones, unless a person
+moves it.
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ class LabelledField:
     sha256 : str
         Of the image file; empty where it is not known.
     complete : bool
-        Whether every cell of the field is here or was put aside by a person, so that the rest is background.
+        Whether every cell of the field is here or was put aside by a person, so that the rest is
+        background.
 
     Raises
     ------
     WbcError
-        If the name leads elsewhere, the image has no pixels, the split is no split, or two cells have one id.
+        If the name leads elsewhere, the image has no pixels, the split is no split, or two cells
+        have one id.
     """
 
     name: str
@@ -102,7 +105,9 @@ def splits_told(told: object) -> dict[str, str]:
     ({'a': 'test'}, {})
     """
     return (
-        {str(name): side for name, side in told.items() if side in SPLITS} if isinstance(told, dict) else {}
+        {str(name): side for name, side in told.items() if side in SPLITS}
+        if isinstance(told, dict)
+        else {}
     )
 
 
@@ -114,7 +119,9 @@ def split_of(slide: str) -> str:
     >>> split_of("slide 1") == split_of("slide 1")
     True
     """
-    place = int(hashlib.sha256(slide.encode("utf-8", "surrogatepass")).hexdigest()[:12], 16) / 16**12
+    place = (
+        int(hashlib.sha256(slide.encode("utf-8", "surrogatepass")).hexdigest()[:12], 16) / 16**12
+    )
     low = 0.0
     for split, share in zip(SPLITS, SHARES, strict=True):
         low += share

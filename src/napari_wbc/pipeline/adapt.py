@@ -24,13 +24,25 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.pipeline.analyze import Failure, SlideAnalysis, analyze_fields_steps, analyze_slide_steps
+from napari_wbc.pipeline.analyze import (
+    Failure,
+    SlideAnalysis,
+    analyze_fields_steps,
+    analyze_slide_steps,
+)
 from napari_wbc.pipeline.locate import DEFAULT, detector_steps
 from napari_wbc.pipeline.models import counted_card
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 
-__all__ = ["MOST", "Adapted", "adapt_located_steps", "adapt_slide_steps", "adapt_steps", "adapted_name"]
+__all__ = [
+    "MOST",
+    "Adapted",
+    "adapt_located_steps",
+    "adapt_slide_steps",
+    "adapt_steps",
+    "adapted_name",
+]
 
 MOST = 3000
 """More cells tell no more of a stain; so many are taken evenly from all, which keeps it to minutes."""
@@ -82,8 +94,8 @@ def adapt_steps(
     AlreadySure
         If the weights are sure of the cells, unless ``anyway``.
     WbcError
-        If an argument is wrong, a path is missing, there are fewer than 20 cells, or the new weights
-        would take the place of those they start from.
+        If an argument is wrong, a path is missing, there are fewer than 20 cells, or the new
+        weights would take the place of those they start from.
     """
     slides = find_slides(paths)
     total = sum(len(slide.fields) for slide in slides)
@@ -92,7 +104,9 @@ def adapt_steps(
     found: list[SlideAnalysis] = []
     for slide in slides:
         before = sum(len(one.slide.fields) for one in found)
-        found.append((yield from analyze_slide_steps(slide, finder, None, offset=before, total=total)))
+        found.append(
+            (yield from analyze_slide_steps(slide, finder, None, offset=before, total=total))
+        )
     located = [(one.slide, one.table) for one in found]
     adapted = yield from _learn_steps(
         located, wanted, read_field, out, weights, name=name, device=device, anyway=anyway
@@ -228,7 +242,9 @@ def _checked(weights: str | Path, out: str | Path, name: str, device: str) -> Pr
     check_run(name, "32-true")
     target = make_folder(Path(out)) / f"{name}.safetensors"
     if target.resolve() == find_weights(weights).resolve():
-        raise WbcError(f"{target}: these are the weights to start from; choose another name or folder.")
+        raise WbcError(
+            f"{target}: these are the weights to start from; choose another name or folder."
+        )
     return preset
 
 

@@ -39,8 +39,8 @@ class Agreement:
         Cohen's kappa, -1 to 1: agreement beyond that of chance. None without cells, and where both
         readers gave all cells one and the same label, since chance then explains everything.
     kappa_low, kappa_high : float, optional
-        Its 95 % confidence limits, -1 to 1; None as kappa. They are those of large samples, and of no
-        width where all cells agree.
+        Its 95 % confidence limits, -1 to 1; None as kappa. They are those of large samples, and of
+        no width where all cells agree.
     disagreements : tuple of (cell id, first label, second label)
         In the order of the taxonomy, then of the ids.
     labels : tuple of L str
@@ -97,7 +97,9 @@ def agreement(
     _check(second, "The second reader", taxonomy)
     rank = {label: i for i, label in enumerate(taxonomy.labels)}
     pairs = [
-        (cell_id, said.label, second[cell_id].label) for cell_id, said in first.items() if cell_id in second
+        (cell_id, said.label, second[cell_id].label)
+        for cell_id, said in first.items()
+        if cell_id in second
     ]
     confusion = np.zeros((len(rank), len(rank)), dtype=np.int64)
     for _, one, two in pairs:
@@ -106,7 +108,9 @@ def agreement(
     apart = [pair for pair in pairs if pair[1] != pair[2]]
     apart.sort(key=lambda pair: (rank[pair[1]], rank[pair[2]], pair[0]))
     percent = 100 * agreed / n if n else None
-    return Agreement(n, agreed, percent, *_kappa(confusion), tuple(apart), taxonomy.labels, confusion)
+    return Agreement(
+        n, agreed, percent, *_kappa(confusion), tuple(apart), taxonomy.labels, confusion
+    )
 
 
 def consensus(
@@ -123,7 +127,8 @@ def consensus(
     ----------
     first, second : mapping of cell id to Annotation
     choices : mapping of cell id to label
-        What the readers settled on, of cells that both have labelled; it outdoes what they said before.
+        What the readers settled on, of cells that both have labelled; it outdoes what they said
+        before.
     taxonomy : Taxonomy
         Of all labels.
     when : str
@@ -132,8 +137,8 @@ def consensus(
     Returns
     -------
     dict of cell id to Annotation
-        By "consensus of A and B", in the order of the first reader. Cells on which they differ and of
-        which nothing is chosen are left out.
+        By "consensus of A and B", in the order of the first reader. Cells on which they differ and
+        of which nothing is chosen are left out.
 
     Raises
     ------
@@ -187,6 +192,7 @@ def _kappa(confusion: npt.NDArray[np.int64]) -> tuple[float | None, float | None
     with np.errstate(all="ignore"):  # its tests against zero divide by a variance that may be zero
         result = cohens_kappa(confusion[np.ix_(used, used)])
     kappa = float(result.kappa)
-    # Rounding can leave a variance of nothing a hair below zero, for which statsmodels has no limits.
+    # Rounding can leave a variance of nothing a hair below zero, for which statsmodels has no
+    # limits.
     reach = 1.959964 * max(float(result.var_kappa), 0.0) ** 0.5
     return kappa, max(kappa - reach, -1.0), min(kappa + reach, 1.0)

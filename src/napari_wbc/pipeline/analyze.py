@@ -78,7 +78,11 @@ class SlideAnalysis:
         """Ids of the fields that could be read or hold cells; last those that are none of the slide's now."""
         read = {field.fov_id for field in self.read_fields}
         held = dict.fromkeys(cell.fov_id for cell in self.table.values())
-        own = (field.fov_id for field in self.slide.fields if field.fov_id in read or field.fov_id in held)
+        own = (
+            field.fov_id
+            for field in self.slide.fields
+            if field.fov_id in read or field.fov_id in held
+        )
         return tuple(dict.fromkeys((*own, *held)))
 
     def leukocytes_in(self, fov_id: str) -> int:
@@ -151,7 +155,10 @@ class Analysis:
         rows = []
         for analysis in self.slides:
             for fov_id in analysis.listed_fields:
-                cells, leukocytes = len(analysis.table.of_field(fov_id)), analysis.leukocytes_in(fov_id)
+                cells, leukocytes = (
+                    len(analysis.table.of_field(fov_id)),
+                    analysis.leukocytes_in(fov_id),
+                )
                 counts = analysis.blood_cells.get(fov_id)
                 rows.append((analysis.slide.name, fov_id, cells, leukocytes, counts))
         return fields_frame(rows)
@@ -172,7 +179,9 @@ class Classified:
 
 def _by_hand_last(detectors: Iterable[LocatedBy]) -> list[LocatedBy]:
     """By name and parameters, those that are not known and those drawn by hand last."""
-    return sorted(detectors, key=lambda by: (by == BY_HAND, by == NOT_KNOWN, by.detector, by.parameters))
+    return sorted(
+        detectors, key=lambda by: (by == BY_HAND, by == NOT_KNOWN, by.detector, by.parameters)
+    )
 
 
 def _names(detectors: Iterable[LocatedBy]) -> str:
@@ -237,8 +246,8 @@ def analyze_slide_steps(
     read : callable
         Gives the pixels of a field.
     taxonomy : Taxonomy
-        What the cells are counted by; classes of the classifier that do not count in it stand beside the
-        differential.
+        What the cells are counted by; classes of the classifier that do not count in it stand
+        beside the differential.
     offset, total : int
         Fields done before and of all, for the progress over several slides.
     """
@@ -318,7 +327,9 @@ def analyze_fields_steps(
         If the detector or the model is not to be had, or none of the model's classes counts.
     """
     finder = yield from detector_steps(detector, preset, parameters)
-    classifier = yield from _classifier_steps(len(slide.fields), lambda: _load_counted(weights, taxonomy))
+    classifier = yield from _classifier_steps(
+        len(slide.fields), lambda: _load_counted(weights, taxonomy)
+    )
     return (yield from analyze_slide_steps(slide, finder, classifier, read=read, taxonomy=taxonomy))
 
 
@@ -349,7 +360,9 @@ def classify_table_steps(
     WbcError
         If the model is not to be had, or none of its classes counts.
     """
-    fields = [f for f in slide.fields if any(c.prediction is None for c in table.of_field(f.fov_id))]
+    fields = [
+        f for f in slide.fields if any(c.prediction is None for c in table.of_field(f.fov_id))
+    ]
     yield Progress("loading weights", 0, len(fields))
     classifier = _load_counted(weights, taxonomy)
     classified: list[Cell] = []
@@ -408,13 +421,17 @@ def analyze_demo_steps(out: Path, *, device: str = "auto") -> Steps[tuple[DemoSl
     """
     demo = yield from demo_slide_steps(out)
     finder = yield from detector_steps(device=device)
-    classifier = yield from _classifier_steps(len(demo.slide.fields), lambda: load_classifier(device=device))
+    classifier = yield from _classifier_steps(
+        len(demo.slide.fields), lambda: load_classifier(device=device)
+    )
     one = yield from analyze_slide_steps(demo.slide, finder, classifier)
     return demo, _analysis([one], classifier)
 
 
 def _analysis(slides: Sequence[SlideAnalysis], classifier: Classifier | None) -> Analysis:
-    model, threshold = (classifier.card.model_id, classifier.threshold) if classifier else ("", None)
+    model, threshold = (
+        (classifier.card.model_id, classifier.threshold) if classifier else ("", None)
+    )
     return Analysis(tuple(slides), model, threshold)
 
 

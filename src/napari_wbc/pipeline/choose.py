@@ -167,7 +167,9 @@ def choose_steps(
     labelled = np.array([cell.annotation is not None for _, cell in seen.cells], bool)
     cells = [one for one, done in zip(seen.cells, labelled, strict=True) if not done]
     chances = _probabilities(classifier, seen.features[~labelled])
-    order = yield from most_gain_steps(chances, seen.features[~labelled], n, labelled=seen.features[labelled])
+    order = yield from most_gain_steps(
+        chances, seen.features[~labelled], n, labelled=seen.features[labelled]
+    )
     names = {cell.fov_id: slide for slide, cell in cells}
     gains = fields_of_gain(chances, [cell.fov_id for _, cell in cells])
     return Choice(
@@ -198,7 +200,10 @@ def doubt_steps(
     """
     class_of = taxonomy_of(read_card(find_weights(weights))).class_of
     fields = list(
-        _fields(located, lambda cell: cell.annotation is not None and bool(class_of(cell.annotation.label)))
+        _fields(
+            located,
+            lambda cell: cell.annotation is not None and bool(class_of(cell.annotation.label)),
+        )
     )
     _check_enough(sum(len(cells) for *_, cells in fields))
     yield Progress("loading weights", 0, 0)
@@ -238,7 +243,9 @@ def doubt_set_steps(
 
     data = yield from cut_training_crops(cells, classifier.card.classes, classifier.preset)
     network = classifier.network
-    found_features = yield from seen_steps(network, data, classifier.preset, "features", network.features)
+    found_features = yield from seen_steps(
+        network, data, classifier.preset, "features", network.features
+    )
     rows = [(cell.slide or cell.source, str(cell.path), cell.cell_id, cell.label) for cell in cells]
     doubted = yield from _doubted_steps(classifier, rows, torch.cat(found_features).float().numpy())
     return Doubted(doubted, len(rows))
@@ -248,7 +255,9 @@ def _check_enough(n: int) -> None:
     from napari_wbc.train.doubts import FEWEST
 
     if n < FEWEST:  # said before anything is read
-        raise WbcError(f"Doubts need at least {FEWEST} labelled cells, and there are {n}; label more.")
+        raise WbcError(
+            f"Doubts need at least {FEWEST} labelled cells, and there are {n}; label more."
+        )
 
 
 def _doubted_steps(
@@ -265,7 +274,9 @@ def _doubted_steps(
     result = []
     for i in found.order:
         slide, fov, cell_id, label = rows[i]
-        result.append(Doubt(slide, fov, cell_id, label, names[found.suggested[i]], float(found.doubt[i])))
+        result.append(
+            Doubt(slide, fov, cell_id, label, names[found.suggested[i]], float(found.doubt[i]))
+        )
     return tuple(result)
 
 

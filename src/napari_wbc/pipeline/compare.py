@@ -1,6 +1,7 @@
 """Two classifiers on the same held-out cells, before one takes the place of the other.
 
-Invariant: both models are asked about the same cells, and about none that a card says it was trained on.
+Invariant: both models are asked about the same cells, and about none that a card says it was
+trained on.
 """
 
 from __future__ import annotations
@@ -23,11 +24,24 @@ from napari_wbc.files.atomic import make_folder, write_bytes, write_text
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
-from napari_wbc.pipeline.evaluate import hashed_steps, held_out_steps, leaks, predict_steps, relabelled
+from napari_wbc.pipeline.evaluate import (
+    hashed_steps,
+    held_out_steps,
+    leaks,
+    predict_steps,
+    relabelled,
+)
 from napari_wbc.pipeline.heat_share import located_steps, share_steps, some_of
 from napari_wbc.storage.tables import write_csv
 from napari_wbc.train.comparison import Answers, Comparison, Measures, measured
-from napari_wbc.train.comparison_plots import COLUMNS, SIGNS, draw_pictures, limited, side_rows, table_rows
+from napari_wbc.train.comparison_plots import (
+    COLUMNS,
+    SIGNS,
+    draw_pictures,
+    limited,
+    side_rows,
+    table_rows,
+)
 from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard, taxonomy_of, training_images
 
@@ -90,12 +104,13 @@ def compare_steps(
     split : str
         ``train``, ``val`` or ``test``.
     taxonomy : Taxonomy, optional
-        To compare by; labels and probabilities are mapped to it. Where None, that of the old model if every
-        class of the new counts as one of it, else that of the new.
+        To compare by; labels and probabilities are mapped to it. Where None, that of the old model
+        if every class of the new counts as one of it, else that of the new.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     heat : bool
-        Whether to ask by Grad-CAM where both models look, on 200 cells at most that both have right.
+        Whether to ask by Grad-CAM where both models look, on 200 cells at most that both have
+        right.
 
     Returns
     -------
@@ -104,8 +119,8 @@ def compare_steps(
     Raises
     ------
     WbcError
-        If the split is empty, all its images are ones that a model was trained on, none of its labels or of
-        a model's classes counts as a class of the taxonomy, or an argument is wrong.
+        If the split is empty, all its images are ones that a model was trained on, none of its
+        labels or of a model's classes counts as a class of the taxonomy, or an argument is wrong.
     """
     cells: Sequence[LabelledCell] = yield from held_out_steps(paths, split)
     yield Progress("loading weights", 0, len(cells))
@@ -113,14 +128,18 @@ def compare_steps(
     models = [_Model(side, load_classifier(file, device=device)) for side, file in sides.items()]
     taxonomy = taxonomy or _taxonomy_of(*(model.card for model in models))
     for model in models:
-        mapping(model.card.classes, taxonomy)  # where there is none, it is said before the crops are cut
+        mapping(
+            model.card.classes, taxonomy
+        )  # where there is none, it is said before the crops are cut
     cells, notes = yield from _unseen_steps(cells, models)
     kept, left_out = relabelled(cells, taxonomy)
     if left_out:
         told = ", ".join(f"{n} {label}" for label, n in left_out.items())
         notes.append(f"Cells left out, no class of the taxonomy: {told}.")
     data, own = yield from _asked_steps(kept, taxonomy, models)
-    before, after = (_answers(model, chances, taxonomy) for model, chances in zip(models, own, strict=True))
+    before, after = (
+        _answers(model, chances, taxonomy) for model, chances in zip(models, own, strict=True)
+    )
     yield Progress("comparing", 0, len(kept))
     truth, names = data.labels, taxonomy.names
     slides = np.array([cell.slide for cell in kept], dtype=np.str_)
@@ -132,7 +151,9 @@ def compare_steps(
         looked, note = yield from _heat_steps(kept, right[0] & right[1], models, own, data)
         notes += [note] if note else []
     crops = data.crops[right[0] != right[1]]
-    return Comparison(taxonomy, truth, before, after, tuple(kept), measures, crops, looked, tuple(notes))
+    return Comparison(
+        taxonomy, truth, before, after, tuple(kept), measures, crops, looked, tuple(notes)
+    )
 
 
 def _answers(model: _Model, chances: npt.NDArray[np.float64], taxonomy: Taxonomy) -> Answers:
@@ -188,15 +209,22 @@ def _asked_steps(
     return data, [old, new]
 
 
-def _unknown(models: Sequence[_Model], taxonomy: Taxonomy, truth: npt.NDArray[np.int64]) -> list[str]:
+def _unknown(
+    models: Sequence[_Model], taxonomy: Taxonomy, truth: npt.NDArray[np.int64]
+) -> list[str]:
     """What either model cannot say, and what it says that does not count."""
     notes = []
     for side, classifier in models:
         names = classifier.card.classes
         reached = mapping(names, taxonomy)
         if len(missing := np.flatnonzero(~reached.any(axis=0))):
-            told, n = ", ".join(taxonomy.names[k] for k in missing), int(np.isin(truth, missing).sum())
-            notes.append(f"The {side} model does not know {told}, so it cannot be right on {n} cells.")
+            told, n = (
+                ", ".join(taxonomy.names[k] for k in missing),
+                int(np.isin(truth, missing).sum()),
+            )
+            notes.append(
+                f"The {side} model does not know {told}, so it cannot be right on {n} cells."
+            )
         if len(more := np.flatnonzero(~reached.any(axis=1))):
             told = ", ".join(names[k] for k in more)
             notes.append(
@@ -283,7 +311,9 @@ def write_comparison(comparison: Comparison, out: str | Path) -> None:
         "taxonomy": comparison.taxonomy.name,
         "classes": comparison.taxonomy.names,
         **_plain(comparison.measures),
-        "heat_inside": None if comparison.heat is None else dict(zip(SIDES, comparison.heat, strict=True)),
+        "heat_inside": None
+        if comparison.heat is None
+        else dict(zip(SIDES, comparison.heat, strict=True)),
         "notes": comparison.notes,
         "use": RESEARCH_USE,
     }
@@ -354,5 +384,7 @@ def _page(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows)
+    lines = "".join(
+        f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows
+    )
     return f"<table><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr>{lines}</table>"

@@ -22,7 +22,12 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import farthest
 from napari_wbc.pipeline.heat_share import has_maps, located_steps, share_steps, some_of
 from napari_wbc.train import plots
-from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops, read_training_set_steps
+from napari_wbc.train.dataset import (
+    CropSet,
+    LabelledCell,
+    cut_training_crops,
+    read_training_set_steps,
+)
 from napari_wbc.train.metrics import Metrics, Scores, measure_by_source, score_by_source
 from napari_wbc.weights.card import ModelCard, taxonomy_of, training_images
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
@@ -70,7 +75,8 @@ class Evaluation:
     model_id : str
         Name and version of the weights.
     heat : mapping of str to ndarray
-        By source, the share of Grad-CAM's heat inside some cells that are classified rightly, 0 to 1.
+        By source, the share of Grad-CAM's heat inside some cells that are classified rightly, 0 to
+        1.
     known : int
         Cells of images that the weights were trained or chosen on, as far as their card lists them.
     """
@@ -213,7 +219,10 @@ def evaluate_steps(
     looked: dict[str, npt.NDArray[np.float64]] = {}
     if heat and has_maps(classifier):
         right = probabilities.argmax(axis=1) == data.labels
-        each = [some_of(right & (data.sources == source)) for source in dict.fromkeys(data.sources.tolist())]
+        each = [
+            some_of(right & (data.sources == source))
+            for source in dict.fromkeys(data.sources.tolist())
+        ]
         picked = np.sort(np.concatenate(each))
         located = yield from located_steps([kept[i] for i in picked], classifier)
         some = data.where(np.isin(np.arange(len(kept)), picked))
@@ -222,11 +231,20 @@ def evaluate_steps(
             here = shares[some.sources == source]
             looked[source] = here[np.isfinite(here)]
     return Evaluation(
-        taxonomy, data.labels, probabilities, data.sources, left_out, classifier.card.model_id, looked, known
+        taxonomy,
+        data.labels,
+        probabilities,
+        data.sources,
+        left_out,
+        classifier.card.model_id,
+        looked,
+        known,
     )
 
 
-def hashed_steps(cells: Iterable[LabelledCell], step: str, *, strict: bool = True) -> Steps[dict[Path, str]]:
+def hashed_steps(
+    cells: Iterable[LabelledCell], step: str, *, strict: bool = True
+) -> Steps[dict[Path, str]]:
     """sha256 of each image of some cells; of one that cannot be read its path, unless ``strict``.
 
     Raises
@@ -253,8 +271,8 @@ def sided_steps(
 ) -> Steps[tuple[list[list[LabelledCell]], dict[Path, str]]]:
     """Training sets with all copies of an image on one side: the farthest from train of all.
 
-    A crop is on the side of the image that it is from, where both know the id of the cell. An image that is
-    there once may have cells on several sides, as its set says.
+    A crop is on the side of the image that it is from, where both know the id of the cell. An image
+    that is there once may have cells on several sides, as its set says.
 
     Parameters
     ----------
@@ -364,7 +382,9 @@ def write_evaluation(evaluation: Evaluation, out: str | Path) -> None:
         "classes": evaluation.classes,
         "left_out": dict(evaluation.left_out),
         "sources": {source: asdict(scores) for source, scores in evaluation.scores.items()},
-        "heat_inside": {source: round(float(s.mean()), 4) for source, s in evaluation.heat.items() if len(s)},
+        "heat_inside": {
+            source: round(float(s.mean()), 4) for source, s in evaluation.heat.items() if len(s)
+        },
         "warning": evaluation.warning,
     }
     write_text(out / "scores.json", json.dumps(content, indent=1) + "\n")

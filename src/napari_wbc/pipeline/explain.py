@@ -42,7 +42,13 @@ __all__ = [
     "explain_files_steps",
 ]
 
-AT_ONCE = {"grad-cam": 32, "guided-grad-cam": 32, "integrated-gradients": 4, "occlusion": 2, "lime": 1}
+AT_ONCE = {
+    "grad-cam": 32,
+    "guided-grad-cam": 32,
+    "integrated-gradients": 4,
+    "occlusion": 2,
+    "lime": 1,
+}
 """Cells between two steps, at each of which one may cancel."""
 
 
@@ -91,15 +97,23 @@ class _Asked:
         self.classifier, self.question, self.classes = classifier, question, classes
         self.itself = 0
         self.attributor = Attributor(
-            classifier.network, preset.size, classifier.card.mode, layers=question.layers, sure=preset.sure
+            classifier.network,
+            preset.size,
+            classifier.card.mode,
+            layers=question.layers,
+            sure=preset.sure,
         )
         self.attributor.check(question)
 
-    def steps(self, image: npt.NDArray[np.uint8], cells: Sequence[Cell]) -> Iterator[tuple[Heat, ...]]:
+    def steps(
+        self, image: npt.NDArray[np.uint8], cells: Sequence[Cell]
+    ) -> Iterator[tuple[Heat, ...]]:
         """Heat of the cells of one field, some at a time."""
         preset, question = self.classifier.preset, self.question
         boxes = [cell.detection.bbox for cell in cells]
-        edges = np.array([(box.top, box.left, box.bottom, box.right) for box in boxes]).reshape(-1, 4)
+        edges = np.array([(box.top, box.left, box.bottom, box.right) for box in boxes]).reshape(
+            -1, 4
+        )
         sides, corners = squares(edges, preset.factor, image.shape[:2])
         start, n = 0, AT_ONCE[question.method]
         for x in self.classifier.prepared(image, boxes, batch_size=n):
@@ -108,7 +122,9 @@ class _Asked:
             against = self.classes.index(question.against) if question.against else -1
             found = self.attributor.heat(x, target, target.new_full((len(x),), against), question)
             found_here = []
-            for i, (cell, values) in enumerate(zip(some, found.cpu().numpy(), strict=True), start=start):
+            for i, (cell, values) in enumerate(
+                zip(some, found.cpu().numpy(), strict=True), start=start
+            ):
                 if int(target[i - start]) == against:
                     self.itself += 1
                     continue
@@ -132,13 +148,17 @@ class _Asked:
         """The class that is asked for of each cell: the one said, or the predicted one."""
         import torch
 
-        known = [self.question.target or (c.prediction.cell_class if c.prediction else "") for c in cells]
+        known = [
+            self.question.target or (c.prediction.cell_class if c.prediction else "") for c in cells
+        ]
         target = torch.tensor([self.classes.index(n) if n in self.classes else -1 for n in known])
         unknown = target < 0
         if unknown.any():  # drawn by hand, say; the others keep the class that the table shows
             card, sure = self.classifier.card, self.classifier.preset.sure
             with torch.inference_mode():
-                found = looked_at(self.classifier.network, x[unknown.to(x.device)], card.mode, sure)[0]
+                found = looked_at(
+                    self.classifier.network, x[unknown.to(x.device)], card.mode, sure
+                )[0]
             target[unknown] = found.argmax(dim=1).cpu()
         return target.to(x.device)
 
@@ -194,7 +214,8 @@ def _explain(
     read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
     *,
     found: Callable[[Sequence[Heat]], object] | None = None,
-    done_with: Callable[[FieldOfView, npt.NDArray[np.uint8] | None, list[Heat]], None] | None = None,
+    done_with: Callable[[FieldOfView, npt.NDArray[np.uint8] | None, list[Heat]], None]
+    | None = None,
 ) -> Steps[Explanation]:
     total = sum(len(some) for some in cells.values())
     heats: list[Heat] = []
@@ -237,7 +258,12 @@ def explain_files_steps(
     asked = _Asked(load_classifier(weights, device=device), question)
     out = make_folder(Path(out))
     analysis = yield from analyze_steps(
-        paths, detector=detector, preset=preset, weights=weights, device=device, skip=out / "overlays"
+        paths,
+        detector=detector,
+        preset=preset,
+        weights=weights,
+        device=device,
+        skip=out / "overlays",
     )
     (out / "heat.csv").unlink(missing_ok=True)  # it is of the run before, whose pictures go now
     told = json.dumps({**asdict(asked.question), "model": asked.classifier.card.model_id})
@@ -286,8 +312,8 @@ def explain(
     paths : path or sequence of paths
         Image files, and folders of image files.
     out : str or Path
-        Folder: ``heat/`` gets a TIFF a field (float32, 0 to 1), ``overlays/`` a PNG, and ``heat.csv`` a row a
-        cell with the share of its heat inside its outline.
+        Folder: ``heat/`` gets a TIFF a field (float32, 0 to 1), ``overlays/`` a PNG, and
+        ``heat.csv`` a row a cell with the share of its heat inside its outline.
     question : Question, optional
         Grad-CAM of the predicted class where None.
     detector, preset
@@ -304,7 +330,13 @@ def explain(
     """
     paths = [paths] if isinstance(paths, (str, Path)) else paths
     steps = explain_files_steps(
-        paths, out, question or Question(), detector=detector, preset=preset, weights=weights, device=device
+        paths,
+        out,
+        question or Question(),
+        detector=detector,
+        preset=preset,
+        weights=weights,
+        device=device,
     )
     return run(steps)
 
@@ -314,6 +346,10 @@ def _write_tiff(path: Path, canvas: npt.NDArray[np.float32], told: str) -> None:
     import tifffile
 
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"compression": "zlib", "predictor": True, "photometric": "minisblack"}
+    options: dict[str, Any] = {
+        "compression": "zlib",
+        "predictor": True,
+        "photometric": "minisblack",
+    }
     tifffile.imwrite(buffer, canvas, description=told, metadata=None, **options)
     write_bytes(path, buffer.getvalue())

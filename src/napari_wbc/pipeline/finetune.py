@@ -74,22 +74,24 @@ def finetune_steps(
     Parameters
     ----------
     paths : sequence of path
-        Training sets. Images that one of them, or of ``old``, holds for testing are not looked at; where none
-        is ``val``, one image in six chooses the epoch.
+        Training sets. Images that one of them, or of ``old``, holds for testing are not looked at;
+        where none is ``val``, one image in six chooses the epoch.
     out : str or Path
-        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is resumed.
+        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is
+        resumed.
     start : str or Path
         Name or file of the classifier to go on from.
     old : sequence of path
-        Training sets that it was trained on, of which ``replay`` cells are learnt again, so that the old
-        laboratory is not forgotten; images that ``paths`` have too are left out of these. Without them a
-        share of the old weights is kept in the new ones.
+        Training sets that it was trained on, of which ``replay`` cells are learnt again, so that
+        the old laboratory is not forgotten; images that ``paths`` have too are left out of these.
+        Without them a share of the old weights is kept in the new ones.
     replay : int
         Taken evenly over sources and classes.
     new_classes : sequence of str
         Added to the classes of the weights.
     only_seen : bool
-        New classes without a cell to learn from are told and left out, where that is an error otherwise.
+        New classes without a cell to learn from are told and left out, where that is an error
+        otherwise.
     freeze : bool
         Only the last layer learns: quicker, forgets less, gains less.
     device : str
@@ -104,8 +106,8 @@ def finetune_steps(
     Raises
     ------
     WbcError
-        If the weights are those of a detector, there are fewer than 10 labelled cells or none in the split
-        train, none of their labels is a class, a new class has no cell, or as
+        If the weights are those of a detector, there are fewer than 10 labelled cells or none in
+        the split train, none of their labels is a class, a new class has no cell, or as
         :func:`~napari_wbc.train.engine.train_classifier`.
     """
     card = _card(start, "classifier")
@@ -186,17 +188,19 @@ def finetune_detector_steps(
     Parameters
     ----------
     paths, out, start, old, device
-        As in :func:`finetune_steps`; every leukocyte of a field must be labelled, since what is not is learnt
-        as background. So are cells whose label is known for none of a leukocyte (artefacts, smudge cells), or
-        whose class the set has beside the leukocytes; erythroblasts are located with these.
+        As in :func:`finetune_steps`; every leukocyte of a field must be labelled, since what is not
+        is learnt as background. So are cells whose label is known for none of a leukocyte
+        (artefacts, smudge cells), or whose class the set has beside the leukocytes; erythroblasts
+        are located with these.
     **recipe
         Of :class:`~napari_wbc.train.detector.DetectorRecipe`, in place of what was found good.
 
     Raises
     ------
     WbcError
-        If the weights are those of a classifier, there is too little to learn from, they find red cells or
-        platelets and the sets label none, or as :func:`~napari_wbc.train.detector.train_detector`.
+        If the weights are those of a classifier, there is too little to learn from, they find red
+        cells or platelets and the sets label none, or as
+        :func:`~napari_wbc.train.detector.train_detector`.
     """
     card = _card(start, "detector")
     yield from _check_ready_steps(paths, detector=True)
@@ -222,11 +226,15 @@ def finetune_detector_steps(
     ours = sum(cell.complete for cell in new)
     shown = {cell.path for cell in every[:ours] if cell.label}
     if len(shown) < 2:
-        raise WbcError("A detector learns from fields of which every cell was reviewed; review two or more.")
+        raise WbcError(
+            "A detector learns from fields of which every cell was reviewed; review two or more."
+        )
     # By a field that shows nothing no epoch can be chosen.
     chosen = _with_val([cell for cell in every[:ours] if cell.path in shown], by_image=True)
     if not any(cell.split == "train" for cell in chosen):
-        raise WbcError("No field to learn from is reviewed as a whole; review one of a slide in train.")
+        raise WbcError(
+            "No field to learn from is reviewed as a whole; review one of a slide in train."
+        )
     rest = [cell for i, cell in enumerate(every) if i >= ours or cell.path not in shown]
     cells = yield from _labelling_steps([*chosen, *rest], plan.classes, card.name)
     make_folder(Path(out))
@@ -251,7 +259,9 @@ def _detected_steps(cells: Sequence[LabelledCell]) -> Steps[list[LabelledCell]]:
     renamed = [replace(cell, label=names[cell.label, cell.place]) for cell in cells]
     for what, name in (("Taken for leukocytes", LEUKOCYTE), ("Left out, no leukocytes", "")):
         counts = Counter(
-            old.label for old, new in zip(cells, renamed, strict=True) if new.label == name != old.label
+            old.label
+            for old, new in zip(cells, renamed, strict=True)
+            if new.label == name != old.label
         )
         if counts:
             text = ", ".join(f"{n} {label}" for label, n in counts.items())
@@ -275,7 +285,8 @@ def _labelling_steps(
     for cell in cells:
         labels.setdefault(cell.source, set()).add(cell.label)
     lacking = {
-        source: [one for one in classes if one not in (LEUKOCYTE, *there)] for source, there in labels.items()
+        source: [one for one in classes if one not in (LEUKOCYTE, *there)]
+        for source, there in labels.items()
     }
     kept = [cell for cell in cells if not lacking[cell.source]]
     wanted = " and ".join(dict.fromkeys(one for some in lacking.values() for one in some))
@@ -310,7 +321,8 @@ def _learnable_steps(
 ) -> Steps[tuple[list[LabelledCell], list[LabelledCell], dict[Path, str]]]:
     """The cells of new sets and of old ones that training may look at, and the sha256 of their images.
 
-    An image that any of the sets holds for testing is in neither, one of the new sets not in the old.
+    An image that any of the sets holds for testing is in neither, one of the new sets not in the
+    old.
     """
     sets: list[tuple[LabelledCell, ...]] = []
     for path in (*paths, *old):
@@ -337,8 +349,8 @@ def _learnable_steps(
 def _with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[LabelledCell]:
     """The cells with a val split, if need be of one image in six; the choice is that of the names.
 
-    Of fewer than six images cells are taken in place of images, unless ``by_image``. What alone shows a class
-    is left to learn, as long as anything else is there to choose by.
+    Of fewer than six images cells are taken in place of images, unless ``by_image``. What alone
+    shows a class is left to learn, as long as anything else is there to choose by.
     """
     if any(cell.split == "val" for cell in cells):
         return list(cells)
@@ -349,10 +361,14 @@ def _with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[
     for cell, key in zip(cells, keys, strict=True):
         shown.setdefault(key, set()).add(cell.label)
     left = Counter(label for labels in shown.values() for label in labels)
-    ranked = sorted(shown, key=lambda key: hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())
+    ranked = sorted(
+        shown, key=lambda key: hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    )
     held_out: set[str] = set()
     for key in ranked:
-        if len(held_out) < max(1, round(len(shown) / HELD_OUT)) and all(left[one] > 1 for one in shown[key]):
+        if len(held_out) < max(1, round(len(shown) / HELD_OUT)) and all(
+            left[one] > 1 for one in shown[key]
+        ):
             held_out.add(key)
             left.subtract(shown[key])
     held_out = held_out or set(ranked[:1])
@@ -388,19 +404,27 @@ def _counted(new: Sequence[LabelledCell], known: Sequence[LabelledCell]) -> str:
 
 
 def run_folder(
-    runs: Path, paths: Sequence[str | Path], start: str | Path, old: Sequence[str | Path], **options: Any
+    runs: Path,
+    paths: Sequence[str | Path],
+    start: str | Path,
+    old: Sequence[str | Path],
+    **options: Any,
 ) -> Path:
     """:func:`run_folder_steps`, at once."""
     return run(run_folder_steps(runs, paths, start, old, **options))
 
 
 def run_folder_steps(
-    runs: Path, paths: Sequence[str | Path], start: str | Path, old: Sequence[str | Path], **options: Any
+    runs: Path,
+    paths: Sequence[str | Path],
+    start: str | Path,
+    old: Sequence[str | Path],
+    **options: Any,
 ) -> Steps[Path]:
     """A folder for a run: the same for the same weights, sets and options, so that it can be resumed.
 
-    A set is the same while its files with labels have the same content, and its images the same names, sizes
-    and times; of a set of ours it is the newest round that counts.
+    A set is the same while its files with labels have the same content, and its images the same
+    names, sizes and times; of a set of ours it is the newest round that counts.
 
     Parameters
     ----------

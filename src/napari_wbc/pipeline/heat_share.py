@@ -44,7 +44,9 @@ def some_of(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """
     found = np.flatnonzero(wanted)
     if len(found):
-        found = found[np.linspace(0, len(found) - 1, min(len(found), EXPLAINED)).round().astype(int)]
+        found = found[
+            np.linspace(0, len(found) - 1, min(len(found), EXPLAINED)).round().astype(int)
+        ]
     return found
 
 
@@ -65,7 +67,10 @@ def located_steps(cells: Sequence[LabelledCell], classifier: Classifier) -> Step
 
 
 def share_steps(
-    classifier: Classifier, data: CropSet, target: npt.NDArray[np.int64], located: Sequence[Detection]
+    classifier: Classifier,
+    data: CropSet,
+    target: npt.NDArray[np.int64],
+    located: Sequence[Detection],
 ) -> Steps[npt.NDArray[np.float64]]:
     """Share of the heat that lies inside each cell, shape (N,), 0 to 1; NaN where there is no heat.
 
@@ -98,7 +103,9 @@ def share_steps(
             box = detection.bbox
             edges = np.array([[box.top, box.left, box.bottom, box.right]])
             # Of the field's shape no more need be known than that the box lies in it.
-            (side,), ((top, left),) = squares(edges, preset.factor, (ceil(box.bottom), ceil(box.right)))
+            (side,), ((top, left),) = squares(
+                edges, preset.factor, (ceil(box.bottom), ceil(box.right))
+            )
             mask = mask_of(detection, (int(top), int(left), int(side)), preset.size)
             found.append(inside(values, mask))
         yield Progress("explaining by grad-cam", len(found), len(located))

@@ -100,7 +100,9 @@ class ImportedSet:
         what = f"{counted(self.cells, 'cell')} of {counted(len(self.slides), 'slide')}"
         text = f"{what} imported into {self.project}"
         if self.unreviewed:
-            text += f"; {self.unreviewed} more come as a model called them, which no mapping changes"
+            text += (
+                f"; {self.unreviewed} more come as a model called them, which no mapping changes"
+            )
         return f"{text}; {self.left_out} left out" if self.left_out else text
 
 
@@ -160,10 +162,11 @@ def import_set_steps(
 ) -> Steps[ImportedSet]:
     """Bring a training set into a project, which is made where it is not there.
 
-    Cells that the project has (by id, or a box of IoU 0.9) get the label of the set; others are added. Each
-    slide is one step of the journal, so it can be undone. Images of a folder stay where they are, those of a
-    .zip go into a folder beside the project. A set's splits are remembered slide by slide, so that an export
-    keeps them; fields of one slide in several splits become a slide each.
+    Cells that the project has (by id, or a box of IoU 0.9) get the label of the set; others are
+    added. Each slide is one step of the journal, so it can be undone. Images of a folder stay where
+    they are, those of a .zip go into a folder beside the project. A set's splits are remembered
+    slide by slide, so that an export keeps them; fields of one slide in several splits become a
+    slide each.
 
     Parameters
     ----------
@@ -172,8 +175,8 @@ def import_set_steps(
     project : str or Path
         Project file that no workbench has open.
     mapping : mapping of str to str
-        Label of the set to class of the project, or to ``""`` for cells that are left out; what is suggested
-        holds for the others.
+        Label of the set to class of the project, or to ``""`` for cells that are left out; what is
+        suggested holds for the others.
     taxonomy : Taxonomy, optional
         Classes of a new project; eight where None. One that is there has its own.
     written_as : str
@@ -182,9 +185,9 @@ def import_set_steps(
     Raises
     ------
     WbcError
-        If a label has no class, a class is none of the project, the set cannot be trusted, the project
-        cannot be written or has other classes, or one of its fields is another image; the project is then as
-        it was.
+        If a label has no class, a class is none of the project, the set cannot be trusted, the
+        project cannot be written or has other classes, or one of its fields is another image; the
+        project is then as it was.
     """
     project = Path(project)
     yield Progress("reading the set", 0, 0)
@@ -199,7 +202,9 @@ def import_set_steps(
         workspace = _project(project, classes) if project.exists() else None
         try:
             if _is_zip(Path(path)):
-                fields = yield from kept_steps(fields, project.with_name(f"{project.stem}-images"), fresh)
+                fields = yield from kept_steps(
+                    fields, project.with_name(f"{project.stem}-images"), fresh
+                )
             if workspace is None:
                 workspace = _project(project, classes)
                 fresh.append(project)
@@ -214,7 +219,9 @@ def import_set_steps(
                 workspace.close()
             _remove(fresh)
             if isinstance(error, OSError):
-                raise WbcError(f"{error.filename}: gone while it was imported; import again.") from error
+                raise WbcError(
+                    f"{error.filename}: gone while it was imported; import again."
+                ) from error
             raise
         workspace.close()
     every = [cell for field in fields for cell in field.cells]
@@ -243,7 +250,8 @@ def _partly(
     whole = {
         field.fov_id
         for field in fields
-        if field.complete and all(wanted[cell.label] or is_no_leukocyte(cell.label) for cell in field.cells)
+        if field.complete
+        and all(wanted[cell.label] or is_no_leukocyte(cell.label) for cell in field.cells)
     }
     # Of a field that is there with as many cells, the project's own tell.
     n = Counter(fov_id for _slide, fov_id in there.cells.values())
@@ -319,7 +327,9 @@ def _mapped(
         )
     wrong = sorted({name for name in wanted.values() if name and name not in taxonomy.labels})
     if wrong:
-        raise WbcError(f"{path}: no class {', '.join(wrong)}; the classes are: {', '.join(taxonomy.names)}.")
+        raise WbcError(
+            f"{path}: no class {', '.join(wrong)}; the classes are: {', '.join(taxonomy.names)}."
+        )
     return {label: name or LEFT_OUT for label, name in wanted.items()}
 
 
@@ -339,7 +349,9 @@ def _write_steps(
         groups.setdefault(field.slide, []).append(field)
     for name, here in groups.items():
         known = slides[name].fields if name in slides else ()
-        fresh = {f.fov_id: FieldOfView(f.fov_id, f.path) for f in here if f.fov_id not in there.fields}
+        fresh = {
+            f.fov_id: FieldOfView(f.fov_id, f.path) for f in here if f.fov_id not in there.fields
+        }
         workspace.put_slide(Slide(name, (*known, *fresh.values())))
         old, merged = workspace.table(name), list[Cell]()
         for field in here:
@@ -351,7 +363,9 @@ def _write_steps(
                 if wanted[cell.label] != LEFT_OUT
             ]
             labelled += len(cells)
-            cells = [cell if ids.get(cell.cell_id, name) == name else _renamed(cell) for cell in cells]
+            cells = [
+                cell if ids.get(cell.cell_id, name) == name else _renamed(cell) for cell in cells
+            ]
             merged += _merged(old, field.fov_id, cells)
         new = old.with_cells(merged)
         ids |= dict.fromkeys(new, name)

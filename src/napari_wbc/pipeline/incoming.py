@@ -110,22 +110,29 @@ def has_splits(content: SetContent) -> bool:
     return bool(content.made) or {one.split for one in content.fields} != {"train"}
 
 
-def placed_steps(content: SetContent, there: There) -> Steps[tuple[list[LabelledField], tuple[Failure, ...]]]:
+def placed_steps(
+    content: SetContent, there: There
+) -> Steps[tuple[list[LabelledField], tuple[Failure, ...]]]:
     """Fields whose image can be read, with slide, id and sha256.
 
-    A field whose id and slide the project has stays there. A slide is on one side: images that a set keeps
-    for something else than those that the slide has, in the set or in the project, are a slide of their own.
+    A field whose id and slide the project has stays there. A slide is on one side: images that a
+    set keeps for something else than those that the slide has, in the set or in the project, are a
+    slide of their own.
     """
     fields: list[LabelledField] = []
     failures: list[Failure] = []
     places = _places(content, there)
-    for done, (one, (slide, fov_id)) in enumerate(zip(content.fields, places, strict=True), start=1):
+    for done, (one, (slide, fov_id)) in enumerate(
+        zip(content.fields, places, strict=True), start=1
+    ):
         note = ""
         try:
             image = read_image(one.path)
             cells = tuple(_boxed(cell, one, image) for cell in one.cells)
             sha256, path = sha256_of(one.path), one.path.resolve()
-            fields.append(replace(one, slide=slide, fov_id=fov_id, path=path, sha256=sha256, cells=cells))
+            fields.append(
+                replace(one, slide=slide, fov_id=fov_id, path=path, sha256=sha256, cells=cells)
+            )
         except (ReadError, OSError) as error:
             note = str(error)
             failures.append(Failure(one.path, note))
@@ -168,7 +175,9 @@ def check_images_steps(path: Path, fields: Sequence[LabelledField], there: There
     for done, one in enumerate(fields, start=1):
         yield Progress("comparing images", done, len(fields))
         if found.setdefault(one.fov_id, one.name) != one.name:
-            raise WbcError(f"{path}: {found[one.fov_id]} and {one.name} are both {one.fov_id!r}; rename one.")
+            raise WbcError(
+                f"{path}: {found[one.fov_id]} and {one.name} are both {one.fov_id!r}; rename one."
+            )
         slide, image, sha256 = there.fields.get(one.fov_id, ("", None, ""))
         if image is None:
             continue
@@ -207,5 +216,7 @@ def kept_steps(
             kept.append(replace(one, path=path.resolve()))
             yield Progress("copying images", done, len(fields))
     except OSError as error:
-        raise WbcError(f"{folder}: images cannot be copied there ({error.strerror or error}).") from error
+        raise WbcError(
+            f"{folder}: images cannot be copied there ({error.strerror or error})."
+        ) from error
     return kept

@@ -1,7 +1,7 @@
 """What a project keeps of the last analysis of a slide, beside its cells: failed files and blood cells.
 
-It is a note of the project, by field, so that the analysis of one field replaces what is known of that
-field alone. The functions are pure; who calls them reads and writes the note.
+It is a note of the project, by field, so that the analysis of one field replaces what is known of
+that field alone. The functions are pure; who calls them reads and writes the note.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def from_note(value: object, slide: Slide) -> tuple[tuple[Failure, ...], dict[st
         if isinstance(message := failed.get(field.fov_id), str)
     ]
     blood_cells = {
-        field.fov_id: _counts(counted[field.fov_id]) for field in slide.fields if field.fov_id in counted
+        field.fov_id: _counts(counted[field.fov_id])
+        for field in slide.fields
+        if field.fov_id in counted
     }
     return tuple(failures), {fov_id: counts for fov_id, counts in blood_cells.items() if counts}
 
@@ -97,7 +99,9 @@ def merged_note(old: object, searched: Iterable[str], new: Mapping[str, Any]) ->
     gone = set(searched)
     merged = {}
     for part in (FAILED, BLOOD_CELLS):
-        left = {fov_id: value for fov_id, value in _by_field(old, part).items() if fov_id not in gone}
+        left = {
+            fov_id: value for fov_id, value in _by_field(old, part).items() if fov_id not in gone
+        }
         merged[part] = left | _by_field(new, part)
     return merged
 

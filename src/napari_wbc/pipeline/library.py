@@ -15,7 +15,15 @@ from napari_wbc.weights.library import KINDS, Library, Model, adopted_classifier
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import read_card
 
-__all__ = ["Branch", "branches", "countable", "in_use", "start_classifier", "start_taxonomy", "validation"]
+__all__ = [
+    "Branch",
+    "branches",
+    "countable",
+    "in_use",
+    "start_classifier",
+    "start_taxonomy",
+    "validation",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,8 @@ def start_taxonomy() -> Taxonomy:
 def validation(card: ModelCard) -> str:
     """How good a model was on its validation cells, as text; '' where that is unknown.
 
-    A classifier's is the accuracy over all its validation cells, a detector's the average precision.
+    A classifier's is the accuracy over all its validation cells, a detector's the average
+    precision.
 
     Examples
     --------
@@ -129,7 +138,9 @@ def validation(card: ModelCard) -> str:
     '97.5 %'
     """
     metrics = card.metrics if isinstance(card.metrics, dict) else {}  # a card may be anybody's
-    scores = [one for name, one in metrics.items() if name.endswith("val") and isinstance(one, dict)]
+    scores = [
+        one for name, one in metrics.items() if name.endswith("val") and isinstance(one, dict)
+    ]
     try:
         cells = sum(one["n"] for one in scores)
         right = sum(one["n"] * one["accuracy"] for one in scores)

@@ -72,7 +72,9 @@ def make_detector(
     known = tuple(parameter.name for parameter in parameters_of(name, preset))
     unknown = sorted(set(parameters or {}).difference(known))
     if unknown:
-        raise WbcError(f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(known)}.")
+        raise WbcError(
+            f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(known)}."
+        )
     if name == "mask-rcnn":
         return load_mask_rcnn(preset, device=device, parameters=parameters)
     return HsvDetector(preset, PRESETS[preset].parameters(**parameters) if parameters else None)
@@ -171,7 +173,9 @@ def presets_of(detector: str) -> tuple[str, ...]:
     library, used = Library(), DEFAULT_DETECTOR
     with suppress(WeightsError):  # the library's own panel tells of a damaged record
         used = library.adopted("detector").name
-    names = [model.name for model in library.models() if model.kind == "detector" and not model.damaged]
+    names = [
+        model.name for model in library.models() if model.kind == "detector" and not model.damaged
+    ]
     return tuple(sorted(names, key=lambda name: (name != used, name != DEFAULT_DETECTOR)))
 
 
@@ -187,7 +191,9 @@ def parameters_of(detector: str, preset: str) -> tuple[Parameter, ...]:
         score = read_card(find_weights(preset)).threshold
         return (
             Parameter("score", score, 0.05, 1.0, 0.01, "Lowest score of a cell."),
-            Parameter("overlap", 0.5, 0.0, 1.0, 0.05, "Of two boxes that overlap more, the surer is kept."),
+            Parameter(
+                "overlap", 0.5, 0.0, 1.0, 0.05, "Of two boxes that overlap more, the surer is kept."
+            ),
         )
     if preset not in presets_of(detector):
         raise WbcError(f"No preset {preset!r}; choose one of: {', '.join(PRESETS)}.")

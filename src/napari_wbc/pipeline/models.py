@@ -18,7 +18,14 @@ from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights, shipped_weights
 from napari_wbc.weights.store import read_card
 
-__all__ = ["RESEARCH_USE", "ModelSummary", "Section", "classifiers", "counted_card", "model_summary"]
+__all__ = [
+    "RESEARCH_USE",
+    "ModelSummary",
+    "Section",
+    "classifiers",
+    "counted_card",
+    "model_summary",
+]
 
 _MISSING = "–"
 _DEEPEST = 3
@@ -79,7 +86,9 @@ class ModelSummary:
 
 def classifiers() -> tuple[str, ...]:
     """Names of the shipped classifiers, the default first."""
-    names = [name for name in shipped_weights() if read_card(find_weights(name)).kind == "classifier"]
+    names = [
+        name for name in shipped_weights() if read_card(find_weights(name)).kind == "classifier"
+    ]
     return tuple(sorted(names, key=lambda name: name != DEFAULT_CLASSIFIER))
 
 
@@ -98,11 +107,14 @@ def counted_card(weights: str | Path, taxonomy: Taxonomy = EIGHT_CLASSES) -> Mod
     Raises
     ------
     WeightsError
-        If weights or card are missing, the card is none or a detector's, or none of the classes counts.
+        If weights or card are missing, the card is none or a detector's, or none of the classes
+        counts.
     """
     card = _readable_card(find_weights(weights))
     if card.kind != "classifier":
-        raise WeightsError(f"{weights}: these are weights of a {card.kind}; choose those of a classifier.")
+        raise WeightsError(
+            f"{weights}: these are weights of a {card.kind}; choose those of a classifier."
+        )
     try:
         check_counted(card.classes, taxonomy)
     except WbcError as error:
@@ -140,12 +152,16 @@ def model_summary(weights: str | Path) -> ModelSummary:
         Section("Recipe", _recipe(card)),
         Section("Origin", _origin(card)),
     )
-    return ModelSummary(card.model_id, card.classes, tuple(section for section in sections if section.rows))
+    return ModelSummary(
+        card.model_id, card.classes, tuple(section for section in sections if section.rows)
+    )
 
 
 def _readable_card(path: Path) -> ModelCard:
     card = read_card(path)
-    if not all(isinstance(text, str) for text in (card.name, card.version, card.architecture, card.sha256)):
+    if not all(
+        isinstance(text, str) for text in (card.name, card.version, card.architecture, card.sha256)
+    ):
         raise WeightsError(
             f"{path.with_suffix('.json')}: name, version, architecture or sha256 of the model card is no "
             "text; use the card saved with the weights."
@@ -181,7 +197,11 @@ def _trained_on(card: ModelCard) -> Section:
         (source, *(_count(cells.get(split)) for split in splits), _text(about.get(source)))
         for source, cells in counts.items()
     ]
-    rows += [(name, *("" for _ in splits), _text(what)) for name, what in about.items() if name not in counts]
+    rows += [
+        (name, *("" for _ in splits), _text(what))
+        for name, what in about.items()
+        if name not in counts
+    ]
     if len(counts) > 1:
         totals = ([cells[split] for cells in counts.values() if split in cells] for split in splits)
         rows.append(("all", *(_total(values) for values in totals), ""))
@@ -197,14 +217,18 @@ def _measured(card: ModelCard) -> Section:
     by_set = {data: one for data, one in _mapping(card.metrics).items() if isinstance(one, Mapping)}
     found = dict.fromkeys(name for scores in by_set.values() for name in scores)
     names = sorted(found, key=lambda name: _SCORES.index(name) if name in _SCORES else len(_SCORES))
-    rows = tuple((data, *(_score(name, one.get(name)) for name in names)) for data, one in by_set.items())
+    rows = tuple(
+        (data, *(_score(name, one.get(name)) for name in names)) for data, one in by_set.items()
+    )
     columns = ("cells" if name == "n" else _words(name) for name in names)
     return Section("Measured", rows, ("data set", *columns))
 
 
 def _loose_scores(card: ModelCard) -> tuple[tuple[str, str], ...]:
     """Scores that name no data set."""
-    loose = {name: one for name, one in _mapping(card.metrics).items() if not isinstance(one, Mapping)}
+    loose = {
+        name: one for name, one in _mapping(card.metrics).items() if not isinstance(one, Mapping)
+    }
     return tuple((_title(name), _score(name, one)) for name, one in loose.items())
 
 
@@ -219,7 +243,9 @@ def _score(name: str, value: Any) -> str:
 def _confidence(card: ModelCard) -> tuple[tuple[str, str], ...]:
     low, t = card.threshold, card.temperature
     told = (
-        f"below {_text(low)} a cell is called unidentified" if low > 0 else "no cell is called unidentified"
+        f"below {_text(low)} a cell is called unidentified"
+        if low > 0
+        else "no cell is called unidentified"
     )
     if t == 1:
         how = "1: confidences are the network's own"
@@ -234,7 +260,9 @@ def _preprocessing(card: ModelCard) -> tuple[tuple[str, str], ...]:
     return tuple(
         (
             _title(name),
-            _PREPROCESSING.get(name, "{}").format(_shown(name, value)) if value else f"{_text(value)}: off",
+            _PREPROCESSING.get(name, "{}").format(_shown(name, value))
+            if value
+            else f"{_text(value)}: off",
         )
         for name, value in card.preset.items()
     )
@@ -242,7 +270,11 @@ def _preprocessing(card: ModelCard) -> tuple[tuple[str, str], ...]:
 
 def _shown(name: str, value: Any) -> str:
     # Cards of earlier weights say whether stain is anchored, those of today how far.
-    return f"{float(value):.0%}" if name == "anchors" and isinstance(value, int | float) else _text(value)
+    return (
+        f"{float(value):.0%}"
+        if name == "anchors" and isinstance(value, int | float)
+        else _text(value)
+    )
 
 
 def _recipe(card: ModelCard) -> tuple[tuple[str, str], ...]:
@@ -258,7 +290,9 @@ def _origin(card: ModelCard) -> tuple[tuple[str, str], ...]:
     """What the other sections have not told, notes and command first."""
     provenance = dict(_mapping(card.provenance))
     first = {name: provenance.pop(name) for name in ("note", "command") if name in provenance}
-    told = {"recipe", "sets", "cells"} | ({"use"} if provenance.get("use") == RESEARCH_USE else set())
+    told = {"recipe", "sets", "cells"} | (
+        {"use"} if provenance.get("use") == RESEARCH_USE else set()
+    )
     return _entries(first | {name: value for name, value in provenance.items() if name not in told})
 
 

@@ -85,10 +85,13 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
     return analysis_of(reviewed)
 
 
-def export_project_steps(path: str | Path, out: str | Path, *, reading: str = "") -> Steps[Exported]:
+def export_project_steps(
+    path: str | Path, out: str | Path, *, reading: str = ""
+) -> Steps[Exported]:
     """Write a project's slides as ``napari-wbc analyze`` writes its results.
 
-    Cells of an image that is missing or cannot be read are in all tables; only its overlay is not drawn.
+    Cells of an image that is missing or cannot be read are in all tables; only its overlay is not
+    drawn.
 
     Parameters
     ----------
@@ -133,7 +136,8 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
     path : str or Path
         Project file.
     first, second : str
-        Names of readings; the first reader's is empty, and the second is the only blind one where empty.
+        Names of readings; the first reader's is empty, and the second is the only blind one where
+        empty.
 
     Raises
     ------
@@ -142,7 +146,10 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
     """
     with _opened(path) as workspace:
         slides, taxonomy = workspace.slides(), workspace.taxonomy
-        names = {name for slide in slides for name in workspace.readings(slide.name)} - {"", CONSENSUS}
+        names = {name for slide in slides for name in workspace.readings(slide.name)} - {
+            "",
+            CONSENSUS,
+        }
         if not second:
             if len(names) != 1:
                 told = ", ".join(sorted(names)) or "none"
@@ -152,7 +159,9 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
             _check_reading(workspace, slides, name, path)
         result = []
         for slide in slides:
-            one, two = (annotations_of(workspace.table(slide.name, name)) for name in (first, second))
+            one, two = (
+                annotations_of(workspace.table(slide.name, name)) for name in (first, second)
+            )
             result.append(Readers(slide.name, first, second, agreement(one, two, taxonomy)))
     return tuple(result)
 
@@ -200,7 +209,9 @@ def _opened(path: str | Path) -> Iterator[Workspace]:
         workspace.close()
 
 
-def _check_reading(workspace: Workspace, slides: tuple[Slide, ...], name: str, path: str | Path) -> None:
+def _check_reading(
+    workspace: Workspace, slides: tuple[Slide, ...], name: str, path: str | Path
+) -> None:
     known = sorted({one for slide in slides for one in workspace.readings(slide.name)} - {""})
     if name and name not in known:
         raise WbcError(

@@ -55,8 +55,8 @@ def differential(
 ) -> Differential:
     """Count a slide's cells by the class that their label counts as, each cell in one row.
 
-    A label that counts as no class has a row of its own, after all others. Limits are Clopper and Pearson's
-    (Biometrika 1934), one class against all others.
+    A label that counts as no class has a row of its own, after all others. Limits are Clopper and
+    Pearson's (Biometrika 1934), one class against all others.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def differential(
     total = sum(counts[name] for name in inside)
     shares = tuple(_share(name, counts[name], total, confidence_level) for name in inside)
     beside = [
-        Beside(name, counts[name], 100 * counts[name] / total if total else math.nan) for name in related
+        Beside(name, counts[name], 100 * counts[name] / total if total else math.nan)
+        for name in related
     ]
     beside += [Beside(name, n) for name, n in counts.items() if name not in {*inside, *related}]
     return Differential(slide, shares, tuple(beside), confidence_level)
@@ -162,7 +163,8 @@ def write_results(
 ) -> Steps[Written]:
     """Write cells, fields, outlines, differentials and overlays.
 
-    Where an image cannot be read, its cells are in all but an overlay, and ``differential.json`` tells it.
+    Where an image cannot be read, its cells are in all but an overlay, and ``differential.json``
+    tells it.
 
     Parameters
     ----------
@@ -237,7 +239,10 @@ def _with_failures(analysis: Analysis, failed: Mapping[str, Sequence[Failure]]) 
     """The analysis with more failures, by slide; of a file that failed before, the new reason is told."""
     slides = []
     for slide in analysis.slides:
-        failures = {failure.path: failure for failure in (*slide.failures, *failed.get(slide.slide.name, ()))}
+        failures = {
+            failure.path: failure
+            for failure in (*slide.failures, *failed.get(slide.slide.name, ()))
+        }
         slides.append(replace(slide, failures=tuple(failures.values())))
     return replace(analysis, slides=tuple(slides))
 
@@ -308,7 +313,16 @@ def _write_label(
     box = cell.detection.bbox
     x = int(min(max(box.left, 2), max(picture.shape[1] - width - 2, 2)))
     y = int(max(box.top - 6, height + 4))
-    cv2.rectangle(picture, (x - 2, y - height - 3), (x + width + 2, y + 3), (20, 20, 20), cv2.FILLED)
+    cv2.rectangle(
+        picture, (x - 2, y - height - 3), (x + width + 2, y + 3), (20, 20, 20), cv2.FILLED
+    )
     cv2.putText(
-        picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, _rgb(cell, taxonomy), thick, cv2.LINE_AA
+        picture,
+        text,
+        (x, y),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        size,
+        _rgb(cell, taxonomy),
+        thick,
+        cv2.LINE_AA,
     )

@@ -69,7 +69,11 @@ def fetch_bccd_fields(*, base_url: str = BCCD_URL, cache: Path | None = None) ->
         return tuple(
             Path(
                 pooch.retrieve(
-                    base_url + name, f"sha256:{sha256}", fname=name, path=folder, downloader=downloader
+                    base_url + name,
+                    f"sha256:{sha256}",
+                    fname=name,
+                    path=folder,
+                    downloader=downloader,
                 )
             )
             for name, sha256 in BCCD_SHA256.items()

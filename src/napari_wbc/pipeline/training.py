@@ -41,7 +41,8 @@ def train_steps(
     paths : sequence of path
         Training sets.
     out : str or Path
-        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is resumed.
+        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is
+        resumed.
     taxonomy : Taxonomy
         Classes to learn; cells whose label counts as none of them are left out.
     device : str
@@ -60,7 +61,11 @@ def train_steps(
     cells = yield from _seen_steps(paths)
     kept, left_out = relabelled(cells, taxonomy)
     _check_sides(kept)
-    empty = [name for name in taxonomy.names if not any(c.label == name and c.split == "train" for c in kept)]
+    empty = [
+        name
+        for name in taxonomy.names
+        if not any(c.label == name and c.split == "train" for c in kept)
+    ]
     said = [f"Left out, no class of the taxonomy: {n} {label}." for label, n in left_out.items()]
     said += [f"No training cell: {', '.join(empty)}."] if empty else []
     if said:
@@ -79,7 +84,8 @@ def train_detector_steps(
     paths : sequence of path
         Training sets.
     out : str or Path
-        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is resumed.
+        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is
+        resumed.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     **recipe
@@ -114,7 +120,9 @@ def _seen_steps(paths: Sequence[str | Path]) -> Steps[list[LabelledCell]]:
 def _check_sides(cells: Sequence[LabelledCell]) -> None:
     """Refuse sets that training would refuse, before their images are read."""
     if not {"train", "val"} <= {cell.split for cell in cells}:
-        raise WbcError("Training needs cells in the splits train and val; add them to the training set.")
+        raise WbcError(
+            "Training needs cells in the splits train and val; add them to the training set."
+        )
 
 
 def planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:
@@ -133,7 +141,9 @@ def planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:
         plan[name] = _filled(part_kind, part, f"{name}.")
     if "classes" in plan:
         classes = plan["classes"]
-        if not isinstance(classes, (list, tuple)) or not all(isinstance(one, str) for one in classes):
+        if not isinstance(classes, (list, tuple)) or not all(
+            isinstance(one, str) for one in classes
+        ):
             raise WbcError(f"A recipe takes classes like {BLOOD_CLASSES}, not {classes!r}.")
         plan["classes"] = tuple(classes)
     return _filled(kind, plan, "")
@@ -151,7 +161,8 @@ def _filled(kind: Any, values: Mapping[str, Any], where: str) -> Any:
         default = known[name]
         fits = (int, float) if isinstance(default, float) else type(default)
         if default is not dataclasses.MISSING and (
-            not isinstance(value, fits) or (isinstance(value, bool) and not isinstance(default, bool))
+            not isinstance(value, fits)
+            or (isinstance(value, bool) and not isinstance(default, bool))
         ):
             raise WbcError(f"A recipe takes {where}{name} like {default!r}, not {value!r}.")
     return kind(**values)
@@ -183,7 +194,9 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
         raise WbcError(f"{path}: not a readable TOML file ({error}).") from error
     given = [name for name in ("paths", "out", "device", "taxonomy") if name in recipe]
     if given:
-        raise WbcError(f"{path}: a recipe has no {', '.join(given)}; say it where the training is started.")
+        raise WbcError(
+            f"{path}: a recipe has no {', '.join(given)}; say it where the training is started."
+        )
     data = recipe.pop("data", [])
     if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
         raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")

@@ -21,12 +21,30 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, Place, Taxonomy
-from napari_wbc.model.training_set import BY_SLIDE, SPLITS, LabelledField, farthest, split_of, splits_told
+from napari_wbc.model.training_set import (
+    BY_SLIDE,
+    SPLITS,
+    LabelledField,
+    farthest,
+    split_of,
+    splits_told,
+)
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import partly_labelled, splits_of
-from napari_wbc.storage.formats.manifest import MANIFEST, ListedField, listed_fields, read_manifest_steps
-from napari_wbc.storage.rounds import CROPS, newest_round, read_set_steps, rounds_of, write_round_steps
+from napari_wbc.storage.formats.manifest import (
+    MANIFEST,
+    ListedField,
+    listed_fields,
+    read_manifest_steps,
+)
+from napari_wbc.storage.rounds import (
+    CROPS,
+    newest_round,
+    read_set_steps,
+    rounds_of,
+    write_round_steps,
+)
 from napari_wbc.storage.workspace import open_workspace
 from napari_wbc.train.dataset import LabelledCell, read_training_set_steps
 from napari_wbc.weights.card import RESEARCH_USE, training_images
@@ -210,7 +228,9 @@ def _lacking(fields: Sequence[ListedField], those: str, *, detector: bool) -> st
         return f"No cell of {those} is labelled; label cells, and add them first."
     if not cells[LEARNT]:
         return f"No slide of {those} is there to learn from: {_all_kept(cells)}. Move a slide to train."
-    whole = [field.split for field in fields if field.complete and field.cells and field.split != "test"]
+    whole = [
+        field.split for field in fields if field.complete and field.cells and field.split != "test"
+    ]
     if detector and len(whole) < 2:
         return "A detector learns from fields of which every cell was reviewed; review two or more."
     if detector and LEARNT not in whole:
@@ -219,7 +239,9 @@ def _lacking(fields: Sequence[ListedField], those: str, *, detector: bool) -> st
     if n >= FEWEST:
         return ""
     test = f" beside {cells['test']} that are kept for testing" if cells["test"] else ""
-    return f"Fine-tuning needs {FEWEST} labelled cells or more, and there are {n}{test}; label more."
+    return (
+        f"Fine-tuning needs {FEWEST} labelled cells or more, and there are {n}{test}; label more."
+    )
 
 
 def _all_kept(cells: Mapping[str, int]) -> str:
@@ -239,7 +261,8 @@ def _as_listed(cells: Iterable[LabelledCell]) -> list[ListedField]:
     for cell in cells:
         counts[cell.path, cell.split, cell.slide, cell.complete] += bool(cell.label)
     return [
-        ListedField(slide, split, "", complete, n) for (_path, split, slide, complete), n in counts.items()
+        ListedField(slide, split, "", complete, n)
+        for (_path, split, slide, complete), n in counts.items()
     ]
 
 
@@ -255,7 +278,8 @@ def export_set_steps(
 ) -> Steps[ExportedSet]:
     """Write the reviewed cells of projects as the next round of a training set.
 
-    Fields of the round before that none of the projects has stay in the set; those that one has are replaced.
+    Fields of the round before that none of the projects has stay in the set; those that one has are
+    replaced.
 
     Parameters
     ----------
@@ -270,9 +294,10 @@ def export_set_steps(
     slides : sequence of str
         Names of the slides to take; all where there are none.
     split : str
-        ``by-slide``: found from its name, so that it is the same in every round; only where the set has
-        nothing to learn from yet, its first slide is. Or ``train``, ``val`` or ``test`` for all slides that
-        the set has not yet. A slide that was imported from a set with splits keeps its own in either case.
+        ``by-slide``: found from its name, so that it is the same in every round; only where the set
+        has nothing to learn from yet, its first slide is. Or ``train``, ``val`` or ``test`` for all
+        slides that the set has not yet. A slide that was imported from a set with splits keeps its
+        own in either case.
     reviewed : bool
         Only cells that a person labelled; else the model's labels too.
 
@@ -283,8 +308,8 @@ def export_set_steps(
     Raises
     ------
     WbcError
-        If there is no reviewed cell, an argument is wrong, the round before is damaged, or nothing can be
-        written there; the rounds before stay as they are.
+        If there is no reviewed cell, an argument is wrong, the round before is damaged, or nothing
+        can be written there; the rounds before stay as they are.
     """
     if split not in (BY_SLIDE, *SPLITS):
         raise WbcError(f"No split {split!r}; choose {BY_SLIDE}, {', '.join(SPLITS)}.")
@@ -297,14 +322,21 @@ def export_set_steps(
         yield Progress("reading projects", len(opened), len(projects))
         opened.append(_opened(project, slides, reading))
     _check_named("slide", slides, [name for one in opened for name in one.slides])
-    _check_named("reading", [reading] if reading else [], [name for one in opened for name in one.readings])
+    _check_named(
+        "reading", [reading] if reading else [], [name for one in opened for name in one.readings]
+    )
     taken = yield from _taken_steps(opened, reviewed=reviewed)
     sides = _sides(before, opened, taken.fields, split)
     fresh = _sided(taken.fields, sides, before.images)
     again = len(taken.fields) - len(fresh)
     taken.left_out["field", "whose image comes again, with later labels"] = again
-    # Labels that were taken back leave the set: a field of the projects stays only where it cannot be read.
-    stay = [f for f in before.fields if f.sha256 not in fresh and (f.slide, f.fov_id) not in taken.places]
+    # Labels that were taken back leave the set: a field of the projects stays only where it cannot
+    # be read.
+    stay = [
+        f
+        for f in before.fields
+        if f.sha256 not in fresh and (f.slide, f.fov_id) not in taken.places
+    ]
     if not (fresh or (stay and len(stay) < len(before.fields))):
         raise WbcError(
             "No reviewed cell in these projects; label cells first, or export the model's labels too."
@@ -358,8 +390,8 @@ def move_slide_steps(
     split : str
         ``train``, ``val`` or ``test``.
     models : Library, optional
-        Whose models must not have been trained or chosen on the slide, as far as their cards tell; the
-        person's own where None.
+        Whose models must not have been trained or chosen on the slide, as far as their cards tell;
+        the person's own where None.
 
     Returns
     -------
@@ -368,18 +400,22 @@ def move_slide_steps(
     Raises
     ------
     WbcError
-        If the set has no such slide, it is on that side already, a model was trained on it, or the round
-        cannot be written; the set is then as it was.
+        If the set has no such slide, it is on that side already, a model was trained on it, or the
+        round cannot be written; the set is then as it was.
     """
     folder = Path(folder)
     if split not in SPLITS:
         raise WbcError(f"No split {split!r}; choose {', '.join(SPLITS)}.")
     summary = set_summary(folder)
     if summary.folder is None:
-        raise WbcError(f"{folder}: no training set that napari-wbc wrote; add reviewed cells first.")
+        raise WbcError(
+            f"{folder}: no training set that napari-wbc wrote; add reviewed cells first."
+        )
     names = [existing.name for existing in summary.slides if existing.name]
     if slide not in names:
-        raise WbcError(f"{folder}: no slide {slide!r} in this set; it has: {', '.join(names) or 'none'}.")
+        raise WbcError(
+            f"{folder}: no slide {slide!r} in this set; it has: {', '.join(names) or 'none'}."
+        )
     images = yield from _images_of_steps(folder, slide)
     for model in (models or Library()).models():
         yield Progress("looking for models that know the slide", 0, 0)
@@ -395,9 +431,12 @@ def move_slide_steps(
     if own == {split} == {before.sides.get(slide)}:
         raise WbcError(f"{slide} is in {split} already; choose another side for it.")
     fields = [
-        replace(labelled, split=split) if labelled.slide == slide else labelled for labelled in before.fields
+        replace(labelled, split=split) if labelled.slide == slide else labelled
+        for labelled in before.fields
     ]
-    gone = {sha256: split if sha256 in images else side for sha256, side in before.gone(fields).items()}
+    gone = {
+        sha256: split if sha256 in images else side for sha256, side in before.gone(fields).items()
+    }
     new = yield from write_round_steps(
         folder,
         fields,
@@ -455,7 +494,9 @@ def _taken_steps(opened: Sequence[_Opened], *, reviewed: bool) -> Steps[_Taken]:
             for done, here in enumerate(slide.fields, start=1):
                 yield Progress("reading projects", done, len(slide.fields))
                 taken.places.add((slide.name, here.fov_id))
-                cells, complete = _cells_of(here, table, project, reviewed=reviewed, left_out=taken.left_out)
+                cells, complete = _cells_of(
+                    here, table, project, reviewed=reviewed, left_out=taken.left_out
+                )
                 if not cells:
                     continue
                 labelled = _labelled(slide, here, cells, known.get(here.fov_id), complete=complete)
@@ -480,11 +521,15 @@ def _sides(
             imported[name] = farthest(side, imported.get(name, ""))
     sides, fresh = dict(before.sides), list[str]()
     for name in dict.fromkeys(labelled.slide for labelled in fields):
-        existing = before.moved.get(name) or farthest(before.sides.get(name, ""), imported.get(name, ""))
+        existing = before.moved.get(name) or farthest(
+            before.sides.get(name, ""), imported.get(name, "")
+        )
         sides[name] = existing or (split_of(name) if split == BY_SLIDE else split)
         fresh += [] if existing else [name]
     after = _sided(fields, sides, before.images).values()
-    if split == BY_SLIDE and not any(labelled.split == LEARNT for labelled in (*before.fields, *after)):
+    if split == BY_SLIDE and not any(
+        labelled.split == LEARNT for labelled in (*before.fields, *after)
+    ):
         sides |= dict.fromkeys(fresh[:1], LEARNT)
     return sides
 
@@ -494,8 +539,8 @@ def _sided(
 ) -> dict[str, LabelledField]:
     """The fields by their image, the later ones in place of earlier ones.
 
-    Each is on the side that its image had before, or else on that of the slide of any of these that is
-    farthest from train.
+    Each is on the side that its image had before, or else on that of the slide of any of these that
+    is farthest from train.
     """
     by_image: dict[str, LabelledField] = {}
     for labelled in fields:
@@ -548,19 +593,29 @@ def _before_steps(out: Path, written_as: str) -> Steps[_Before]:
     else:
         content = yield from read_set_steps(newest)
         fields, classes = content.fields, content.classes
-    sides, images, by_person = (splits_told(manifest.made.get(key)) for key in ("slides", "gone", "moved"))
+    sides, images, by_person = (
+        splits_told(manifest.made.get(key)) for key in ("slides", "gone", "moved")
+    )
     written = {labelled.name: labelled.split for labelled in manifest.fields}
     moved = {
-        labelled.slide for labelled in fields if written.get(labelled.name) not in (None, labelled.split)
+        labelled.slide
+        for labelled in fields
+        if written.get(labelled.name) not in (None, labelled.split)
     }
     of_images: dict[str, str] = {}
     for labelled in fields:
         of_images[labelled.slide] = farthest(labelled.split, of_images.get(labelled.slide, ""))
         images[labelled.sha256] = labelled.split
     # An image that keeps its side does not take its slide along, unless somebody put it elsewhere.
-    sides |= {slide: side for slide, side in of_images.items() if slide not in sides or slide in moved}
+    sides |= {
+        slide: side for slide, side in of_images.items() if slide not in sides or slide in moved
+    }
     places = manifest.made.get("places")
-    places = {str(name): str(place) for name, place in places.items()} if isinstance(places, dict) else {}
+    places = (
+        {str(name): str(place) for name, place in places.items()}
+        if isinstance(places, dict)
+        else {}
+    )
     return _Before(
         fields,
         classes,
@@ -610,7 +665,9 @@ def _by_one_id(fields: Iterable[LabelledField]) -> list[LabelledField]:
     found: list[LabelledField] = []
     for one in fields:
         cells = tuple(
-            replace(cell, cell_id=f"{cell.cell_id}-{one.sha256[:8]}") if cell.cell_id in taken else cell
+            replace(cell, cell_id=f"{cell.cell_id}-{one.sha256[:8]}")
+            if cell.cell_id in taken
+            else cell
             for cell in one.cells
         )
         taken |= {cell.cell_id for cell in cells}
@@ -690,7 +747,9 @@ def _named(fields: Iterable[LabelledField]) -> tuple[LabelledField, ...]:
     return tuple(named)
 
 
-def _changes(before: Iterable[LabelledField], after: Iterable[LabelledField]) -> tuple[int, int, int]:
+def _changes(
+    before: Iterable[LabelledField], after: Iterable[LabelledField]
+) -> tuple[int, int, int]:
     """Cells that were added, relabelled, removed."""
     old, new = ({c.cell_id: c.label for f in fields for c in f.cells} for fields in (before, after))
     relabelled = sum(old[key] != label for key, label in new.items() if key in old)

@@ -114,7 +114,9 @@ class Autosave:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         if self._busy and not self._thread.is_alive():
-            self._write(list(self._waiting), dict(self._notes))  # once more: the disk may have room by now
+            self._write(
+                list(self._waiting), dict(self._notes)
+            )  # once more: the disk may have room by now
         return not self._busy
 
     def _run(self) -> None:

@@ -36,8 +36,9 @@ TILTS = (0, *(sign * tilt for tilt in range(5, 35, 5) for sign in (1, -1)))
 def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None = None) -> CellTable:
     """Cut a cell in two.
 
-    Two cells that touch are cut at their waist: the shortest chord about across the longest axis, in
-    the middle half of the cell. A cell without a waist is cut across its longest axis through its centroid.
+    Two cells that touch are cut at their waist: the shortest chord about across the longest axis,
+    in the middle half of the cell. A cell without a waist is cut across its longest axis through
+    its centroid.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
     -------
     CellTable
         The cell is gone; two new ones, without prediction and annotation, are the largest part on
-        either side of the cut. They have outlines, unless the cell had none and they are upright boxes.
+        either side of the cut. They have outlines, unless the cell had none and they are upright
+        boxes.
 
     Raises
     ------
@@ -61,7 +63,8 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
     --------
     >>> cell = Cell.new("a.png", Detection(BBox(0, 0, 10, 30)))
     >>> [new.detection.bbox for new in split(CellTable([cell]), cell.cell_id).values()]
-    [BBox(top=0.0, left=0.0, bottom=10.0, right=15.0), BBox(top=0.0, left=15.0, bottom=10.0, right=30.0)]
+    [BBox(top=0.0, left=0.0, bottom=10.0, right=15.0), BBox(top=0.0, left=15.0, bottom=10.0,
+    right=30.0)]
     """
     (cell,) = _cells(table, [cell_id])
     whole = _polygon(cell.detection)
@@ -78,7 +81,9 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
     outlined, located_by = cell.detection.outline is not None, cell.detection.located_by
     found = [_detection(part, outlined, located_by) for part in parts if part is not None]
     found.sort(key=lambda detection: (detection.bbox.top, detection.bbox.left))
-    return table.without([cell_id]).with_cells(Cell.new(cell.fov_id, detection) for detection in found)
+    return table.without([cell_id]).with_cells(
+        Cell.new(cell.fov_id, detection) for detection in found
+    )
 
 
 def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
@@ -114,12 +119,16 @@ def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
     if len(cells) < 2:
         raise WbcError("One cell cannot be joined; select at least two cells.")
     if len(fields) > 1:
-        raise WbcError(f"The cells lie in {len(fields)} fields; select cells of one field to join them.")
+        raise WbcError(
+            f"The cells lie in {len(fields)} fields; select cells of one field to join them."
+        )
     outlined = any(cell.detection.outline for cell in cells)
     union = _union([_polygon(cell.detection) for cell in cells])
     located_by = {cell.detection.located_by for cell in cells}
     detection = _detection(
-        union if outlined else union.envelope, outlined, located_by.pop() if len(located_by) == 1 else None
+        union if outlined else union.envelope,
+        outlined,
+        located_by.pop() if len(located_by) == 1 else None,
     )
     new = Cell.new(fields.pop(), detection).annotated(_common_annotation(cells))
     return table.without(cell.cell_id for cell in cells).with_cells([new])
@@ -150,7 +159,9 @@ def _polygon(detection: Detection) -> shapely.Polygon:
 def _largest(geometry: shapely.geometry.base.BaseGeometry) -> shapely.Polygon | None:
     """The largest polygon of what a geometry consists of, its holes filled."""
     parts = shapely.get_parts(shapely.get_parts(geometry))
-    polygons = [shapely.Polygon(part.exterior) for part in parts if isinstance(part, shapely.Polygon)]
+    polygons = [
+        shapely.Polygon(part.exterior) for part in parts if isinstance(part, shapely.Polygon)
+    ]
     return max((part for part in polygons if part.area), key=shapely.area, default=None)
 
 
@@ -201,7 +212,9 @@ def _waist(
         cos, sin = np.cos(angle), np.sin(angle)
         across = np.array([-long[1] * cos - long[0] * sin, long[0] * cos - long[1] * sin])
         lines = np.stack([places - across, places + across], axis=1)
-        chords = np.asarray(shapely.length(shapely.intersection(shapely.linestrings(lines), whole))).round(6)
+        chords = np.asarray(
+            shapely.length(shapely.intersection(shapely.linestrings(lines), whole))
+        ).round(6)
         # Parallel chords of a convex shape are shortest at an end (Brunn): one inside is a waist.
         if chords.min() < WAIST * min(chords[0], chords[-1]):
             shortest = np.flatnonzero(chords == chords.min())
@@ -213,8 +226,9 @@ def _union(shapes: list[shapely.Polygon]) -> shapely.Polygon:
     """What shapes cover together: as it is where they touch, else its convex hull."""
     union = shapely.union_all(shapes)
     if not isinstance(union, shapely.Polygon):
-        # Rounding leaves hairlines between shapes that share an edge, and masks may share a mere corner.
-        # Growing with sharp corners and shrinking with round ones bridges both and moves nothing else.
+        # Rounding leaves hairlines between shapes that share an edge, and masks may share a mere
+        # corner. Growing with sharp corners and shrinking with round ones bridges both and moves
+        # nothing else.
         union = union.buffer(TOUCH / 2, join_style="mitre").buffer(-TOUCH / 2, join_style="round")
     if isinstance(union, shapely.Polygon) and not union.is_empty:
         return shapely.Polygon(union.exterior)

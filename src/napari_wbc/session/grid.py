@@ -93,8 +93,14 @@ class Grid:
     _tops: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if min((self.tile, self.header, *self.sizes), default=0) < 0 or not self.tile or not self.header:
-            raise WbcError("A grid needs tiles and headers of at least one pixel, and sizes of at least 0.")
+        if (
+            min((self.tile, self.header, *self.sizes), default=0) < 0
+            or not self.tile
+            or not self.header
+        ):
+            raise WbcError(
+                "A grid needs tiles and headers of at least one pixel, and sizes of at least 0."
+            )
         heights = (self._height_of(i) for i in range(len(self.sizes)))
         object.__setattr__(self, "_tops", tuple(accumulate(heights, initial=0)))
 
@@ -203,7 +209,9 @@ class Grid:
             index = size - 1
         if item.nth != HEADER and 0 <= index < size:
             return Item(item.group, index)
-        return self._enter(item.group, 1 if columns + rows > 0 else -1, item.nth % wide if rows else None)
+        return self._enter(
+            item.group, 1 if columns + rows > 0 else -1, item.nth % wide if rows else None
+        )
 
     def _enter(self, group: int, way: int, column: int | None) -> Item | None:
         """The item of the next group with items, from its near end; in a column, or where reading goes on."""

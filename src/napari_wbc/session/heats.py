@@ -1,7 +1,7 @@
 """The heat that was found so far, cell by cell: kept as long as the slide is open, never saved.
 
-Invariant: heat is of a cell where it lies and as it is predicted; one that is moved, predicted anew or taken
-out loses it.
+Invariant: heat is of a cell where it lies and as it is predicted; one that is moved, predicted anew
+or taken out loses it.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ def merged(
     said : collection of str
         Ids of cells that somebody annotated elsewhere: in another reading of the slide.
     overlap : float
-        Intersection over union above which a new cell is one that a person has labelled, drawn, moved or
-        taken out, and is left out; 0 to 1.
+        Intersection over union above which a new cell is one that a person has labelled, drawn,
+        moved or taken out, and is left out; 0 to 1.
 
     Examples
     --------
@@ -54,7 +54,11 @@ def merged(
         here = [cell for cell in new if cell.fov_id == fov_id]
         theirs = [cell.detection.bbox for cell in kept if cell.fov_id == fov_id]
         known = iou_matrix((cell.detection.bbox for cell in here), theirs)
-        taken = known.max(axis=1, initial=0) > overlap if theirs else np.zeros(len(here), dtype=bool)
-        fresh += [cell for cell, known_already in zip(here, taken, strict=True) if not known_already]
+        taken = (
+            known.max(axis=1, initial=0) > overlap if theirs else np.zeros(len(here), dtype=bool)
+        )
+        fresh += [
+            cell for cell, known_already in zip(here, taken, strict=True) if not known_already
+        ]
     gone = [key for key, cell in table.items() if cell.fov_id in fields and key not in stay]
     return table.without(gone).with_cells(fresh)

@@ -169,7 +169,10 @@ def _key(
             rank = {label: i for i, label in enumerate(taxonomy.labels)}
             return lambda cell: (rank.get(cell.label, len(rank)), by_certainty(cell))
         case Order.FIELD_BY_FIELD:
-            fields = {fov: i for i, fov in enumerate(dict.fromkeys(cell.fov_id for cell in table.values()))}
+            fields = {
+                fov: i
+                for i, fov in enumerate(dict.fromkeys(cell.fov_id for cell in table.values()))
+            }
             return lambda cell: (fields[cell.fov_id], _chance(cell.cell_id))
         case Order.MOST_GAIN | Order.DOUBTED:
             return lambda cell: (ranks.get(cell.cell_id, math.inf), by_certainty(cell))
@@ -179,7 +182,9 @@ def _key(
 
 def _chance(cell_id: str) -> float:
     """A number that has nothing to do with the cell, the same each time."""
-    return int.from_bytes(hashlib.sha256(cell_id.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    return int.from_bytes(
+        hashlib.sha256(cell_id.encode("utf-8", "surrogatepass")).digest()[:8], "big"
+    )
 
 
 def by_certainty(cell: Cell) -> float:

@@ -44,16 +44,16 @@ class Progressed:
         Annotated labels that occur, in the order of the taxonomy, and their cells.
     widest : float, optional
         Half the width of the widest 95 % confidence interval (Clopper and Pearson, Biometrika 1934)
-        of a leukocyte class among the annotated leukocytes, in percentage points, 0 to 50; None where
-        there are none, or where they are no sample of the slide.
+        of a leukocyte class among the annotated leukocytes, in percentage points, 0 to 50; None
+        where there are none, or where they are no sample of the slide.
     order : Order
         In which the cells are reviewed.
 
     Notes
     -----
-    The annotated cells are a sample where they are all cells, or the first in an order that does not choose
-    by what the cells are. Of cells reviewed least certain first, limits that are called 95 % hold the truth
-    in fewer than half of all slides.
+    The annotated cells are a sample where they are all cells, or the first in an order that does
+    not choose by what the cells are. Of cells reviewed least certain first, limits that are called
+    95 % hold the truth in fewer than half of all slides.
     """
 
     reviewed: int
@@ -186,8 +186,8 @@ class ReviewQueue:
         ----------
         place : dict
         ids : list of str, optional
-            The cells of the queue as :attr:`ids` had them; where they are not known, the queue is made anew
-            of the cells that its filter admits by now.
+            The cells of the queue as :attr:`ids` had them; where they are not known, the queue is
+            made anew of the cells that its filter admits by now.
         """
         order, only, cell_id, skipped = _read_place(place)
         self._queue(order, only, skipped)
@@ -205,7 +205,9 @@ class ReviewQueue:
     def back(self) -> None:
         """Return to the cell before, if there is one."""
         table = self._session.table
-        before = (i for i in range(min(self._at, len(self._ids)) - 1, -1, -1) if self._ids[i] in table)
+        before = (
+            i for i in range(min(self._at, len(self._ids)) - 1, -1, -1) if self._ids[i] in table
+        )
         self._stand(next(before, self._at))
 
     def skip(self) -> None:
@@ -255,7 +257,9 @@ class ReviewQueue:
             raise WbcError(f"{label!r} is no label; choose one of {', '.join(taxonomy.labels)}.")
         said = Annotation(label, annotator, now())
         if cell.annotation != said:
-            self._session.commit(self._session.table.with_cells([cell.annotated(said)]), f"label {label}")
+            self._session.commit(
+                self._session.table.with_cells([cell.annotated(said)]), f"label {label}"
+            )
             if self._session.table[cell.cell_id].annotation != said:
                 return  # the session refused it, and has told why
             self._answers.append((cell, said))
@@ -327,7 +331,12 @@ class ReviewQueue:
         if self._answers:
             before, said = self._answers[-1]
             was, now = old.get(before.cell_id), new.get(before.cell_id)
-            if was and now and was.annotation == said and now.annotation == before.annotation != said:
+            if (
+                was
+                and now
+                and was.annotation == said
+                and now.annotation == before.annotation != said
+            ):
                 self._answers.pop()
                 self.go_to(before.cell_id)
         if self._current and self._current not in new:

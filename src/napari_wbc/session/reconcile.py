@@ -104,7 +104,8 @@ def _moved(detection: Detection, row: ShapeRow) -> bool:
         return False
     old, new = _points(detection.bbox, detection.outline), _points(row.bbox, row.outline)
     return len(old) != len(new) or any(
-        abs(a - c) > TOLERANCE or abs(b - d) > TOLERANCE for (a, b), (c, d) in zip(old, new, strict=True)
+        abs(a - c) > TOLERANCE or abs(b - d) > TOLERANCE
+        for (a, b), (c, d) in zip(old, new, strict=True)
     )
 
 

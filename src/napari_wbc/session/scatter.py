@@ -74,8 +74,8 @@ def kinds(names: Iterable[str], by: str, taxonomy: Taxonomy) -> tuple[Kind, ...]
     Parameters
     ----------
     names : iterable of str
-        Of :func:`kind_of`. Classes come in the order of the taxonomy, whose marks and colours they have
-        whichever others there are; all else in the order given.
+        Of :func:`kind_of`. Classes come in the order of the taxonomy, whose marks and colours they
+        have whichever others there are; all else in the order given.
     by : str
         One of :data:`COLOURINGS`.
     taxonomy : Taxonomy
@@ -95,10 +95,14 @@ def kinds(names: Iterable[str], by: str, taxonomy: Taxonomy) -> tuple[Kind, ...]
     else:
         colors = taxonomy.colors
         known = {
-            name: Kind(name, colors[name], MARKS[i % len(MARKS)] if name in taxonomy.names else "circle")
+            name: Kind(
+                name, colors[name], MARKS[i % len(MARKS)] if name in taxonomy.names else "circle"
+            )
             for i, name in enumerate(taxonomy.labels)
         }
-    order = [name for name in known if name in present] + [name for name in present if name not in known]
+    order = [name for name in known if name in present] + [
+        name for name in present if name not in known
+    ]
     return tuple(known.get(name, Kind(name, OTHER_COLOR, "cross")) for name in order)
 
 
@@ -109,7 +113,8 @@ def enclosed(places: Places, lasso: Sequence[tuple[float, float]]) -> npt.NDArra
     ----------
     places : ndarray, shape (N, 2)
     lasso : sequence of (x, y)
-        Corners of a polygon that closes itself. Where it crosses itself, all that it goes round is inside.
+        Corners of a polygon that closes itself. Where it crosses itself, all that it goes round is
+        inside.
 
     Returns
     -------
@@ -127,10 +132,13 @@ def enclosed(places: Places, lasso: Sequence[tuple[float, float]]) -> npt.NDArra
     near = ((places >= corners.min(axis=0)) & (places <= corners.max(axis=0))).all(axis=1)
     x, y = places[near].astype(float).T
     turns = np.zeros(len(x), int)
-    # How often the lasso winds about a place: the edges that cross the ray to its right, up less down.
+    # How often the lasso winds about a place: the edges that cross the ray to its right, up less
+    # down.
     for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         if y1 != y2:
-            crossed = (y >= min(y1, y2)) & (y < max(y1, y2)) & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
+            crossed = (
+                (y >= min(y1, y2)) & (y < max(y1, y2)) & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
+            )
             turns += np.where(crossed, 1 if y2 > y1 else -1, 0)
     inside[near] = turns != 0
     return inside

@@ -32,8 +32,8 @@ class Loaded:
     workspace : Workspace, optional
         None for a slide that is kept in memory only.
     reading : str
-        Name of a blind reading, whose annotations are its own; only labels can change in it. Empty for the
-        first reader's.
+        Name of a blind reading, whose annotations are its own; only labels can change in it. Empty
+        for the first reader's.
     table : CellTable
     past, future : sequence of StepHead
         What undo takes back and redo does again, the next one last.
@@ -183,8 +183,8 @@ class Session:
         Parameters
         ----------
         loaded : Loaded
-            Its project keeps every change from now on. It is the caller's to close, after another slide was
-            opened or :meth:`close`.
+            Its project keeps every change from now on. It is the caller's to close, after another
+            slide was opened or :meth:`close`.
         """
         self.close()
         self._closed = False
@@ -194,7 +194,9 @@ class Session:
         self._last = loaded.last
         workspace, self._reading = loaded.workspace, loaded.reading
         self._workspace = workspace
-        self._autosave = None if workspace is None else Autosave(workspace, loaded.slide.name, loaded.reading)
+        self._autosave = (
+            None if workspace is None else Autosave(workspace, loaded.slide.name, loaded.reading)
+        )
         self._slide, self._field, self._selection = loaded.slide, None, ()
         self.slide_changed.emit(loaded.slide)
         if old or loaded.table:
@@ -243,7 +245,9 @@ class Session:
         """
         found = next((one for one in self._slide.fields if one.fov_id == fov_id), None)
         if found is None:
-            raise WbcError(f"Slide {self._slide.name!r} has no field {fov_id!r}; choose one of its fields.")
+            raise WbcError(
+                f"Slide {self._slide.name!r} has no field {fov_id!r}; choose one of its fields."
+            )
         if found != self._field:
             self._field = found
             self.field_changed.emit(fov_id)
@@ -255,7 +259,9 @@ class Session:
             self._selection = chosen
             self.selection_changed.emit(chosen)
 
-    def commit(self, table: CellTable, what: str, cause: Cause = "human", *, follows: int = 0) -> bool:
+    def commit(
+        self, table: CellTable, what: str, cause: Cause = "human", *, follows: int = 0
+    ) -> bool:
         """Make a table the current one.
 
         Parameters
@@ -266,15 +272,15 @@ class Session:
         cause : str
             ``human``, ``model`` or ``import``.
         follows : int
-            Number of the step that this comes of, as a prediction comes of a cell that was drawn: undo takes
-            both back at once, and redo does both again. Where another step was made in between, undo takes
-            back one after the other. 0 for none.
+            Number of the step that this comes of, as a prediction comes of a cell that was drawn:
+            undo takes both back at once, and redo does both again. Where another step was made in
+            between, undo takes back one after the other. 0 for none.
 
         Returns
         -------
         bool
-            Whether anything changed. If not, nothing is emitted but, where the change was refused, the
-            reason, and undo is as before.
+            Whether anything changed. If not, nothing is emitted but, where the change was refused,
+            the reason, and undo is as before.
         """
         change = diff(self._table, table)
         if not change:
@@ -328,7 +334,9 @@ class Session:
     def rejected(self) -> tuple[Cell, ...]:
         """Cells that a person took out and did not bring back: a detector shall not find them again."""
         seqs = [head.seq for head in self._past if head.cause == "human"]
-        known = [cell for seq in seqs if seq in self._changes for cell in self._changes[seq].removed]
+        known = [
+            cell for seq in seqs if seq in self._changes for cell in self._changes[seq].removed
+        ]
         journal = [seq for seq in seqs if seq not in self._changes]
         if journal and self._workspace is not None:
             known += self._workspace.removed(journal)
@@ -378,10 +386,12 @@ class Session:
         if self._closed:
             return "Nothing can be changed: the slide was closed and another is being opened."
         if self._workspace is not None and self._workspace.read_only:
-            return (
-                f"Nothing can be changed: the project is open to be read only, {self._workspace.read_only}."
-            )
-        shapes = change.added or change.removed or any(a.detection != b.detection for a, b in change.changed)
+            return f"Nothing can be changed: the project is open to be read only, {self._workspace.read_only}."
+        shapes = (
+            change.added
+            or change.removed
+            or any(a.detection != b.detection for a, b in change.changed)
+        )
         if self._reading and shapes:
             return f"The blind reading {self._reading!r} takes labels only; leave it to draw, move or delete."
         return ""

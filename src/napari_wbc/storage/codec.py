@@ -12,7 +12,15 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 
-__all__ = ["annotation_row", "cell_of", "cell_row", "is_whole", "parts_of", "prediction_row", "with_parts"]
+__all__ = [
+    "annotation_row",
+    "cell_of",
+    "cell_row",
+    "is_whole",
+    "parts_of",
+    "prediction_row",
+    "with_parts",
+]
 
 Row = dict[str, Any]
 EDGES = ("top", "left", "bottom", "right")
@@ -31,7 +39,9 @@ def cell_row(cell: Cell) -> Row:
         "outline": None if detection.outline is None else json.dumps(detection.outline.vertices),
         "score": detection.score,
         "drawn": int(detection.drawn),
-        "located_by": None if detection.located_by is None else _located_by_text(detection.located_by),
+        "located_by": None
+        if detection.located_by is None
+        else _located_by_text(detection.located_by),
     }
 
 
@@ -97,7 +107,9 @@ def is_whole(text: str) -> bool:
 def with_parts(cell_id: str, cell: Cell | None, text: str) -> Cell:
     """A cell with the parts that :func:`parts_of` wrote; a new one where there was none."""
     parts = json.loads(text)
-    read: Row = {name: parts[name] and _READERS[name](parts[name]) for name in PARTS if name in parts}
+    read: Row = {
+        name: parts[name] and _READERS[name](parts[name]) for name in PARTS if name in parts
+    }
     if cell is None:
         return Cell(cell_id, parts["fov_id"], **read)
     return Cell(cell_id, cell.fov_id, **({name: getattr(cell, name) for name in PARTS} | read))
@@ -125,7 +137,9 @@ def _detection(part: Row) -> Detection:
 
 
 def _prediction(part: Row) -> Prediction:
-    return Prediction(**part | {"names": tuple(part["names"]), "probabilities": tuple(part["probabilities"])})
+    return Prediction(
+        **part | {"names": tuple(part["names"]), "probabilities": tuple(part["probabilities"])}
+    )
 
 
 def _annotation(part: Row) -> Annotation:
@@ -156,7 +170,9 @@ def _located_by(text: str) -> LocatedBy:
             type(value) in (int, float) for value in parameters.values()
         ):
             return LocatedBy(detector, tuple(parameters.items()))
-    raise WbcError(f"{text[:80]!r} does not say what located a cell; export or save the file again.")
+    raise WbcError(
+        f"{text[:80]!r} does not say what located a cell; export or save the file again."
+    )
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,8 @@
 """Rounds of a training set: folders ``round-1``, ``round-2`` ..., in any format, with a manifest each.
 
-Invariant: a round appears whole, by one rename, or not at all, and is never written to again; so weights can
-name what they were trained on, and an interrupted export leaves the rounds before it as they were.
+Invariant: a round appears whole, by one rename, or not at all, and is never written to again; so
+weights can name what they were trained on, and an interrupted export leaves the rounds before it as
+they were.
 """
 
 from __future__ import annotations
@@ -98,7 +99,9 @@ FORMATS: Mapping[str, _Format] = {
     "coco-rle": _Format(coco.image_place, _runs, coco.read_coco_steps),
     "voc": _Format(voc.image_place, voc.write_voc_steps, voc.read_voc_steps),
     "yolo": _Format(yolo.image_place, yolo.write_yolo_steps, yolo.read_yolo_steps),
-    "geojson": _Format(geojson.image_place, geojson.write_geojson_set_steps, geojson.read_geojson_set_steps),
+    "geojson": _Format(
+        geojson.image_place, geojson.write_geojson_set_steps, geojson.read_geojson_set_steps
+    ),
     "csv": _Format(csv_set.image_place, _table, csv_set.read_csv_set_steps),
     CROPS: _Format(image_folder.image_place, _nothing, image_folder.read_image_folder_steps),
 }
@@ -176,8 +179,8 @@ def write_round_steps(
     Raises
     ------
     WbcError
-        If there is no such format, the set is being written to by another program, or it cannot be written;
-        there is no new round then.
+        If there is no such format, the set is being written to by another program, or it cannot be
+        written; there is no new round then.
     """
     if written_as not in FORMATS:
         raise WbcError(f"No format {written_as!r}; choose one of: {', '.join(FORMATS)}.")
@@ -186,14 +189,18 @@ def write_round_steps(
     try:
         lock.acquire()
     except Timeout as error:
-        raise WbcError(f"{folder}: another export into this set is running; wait for it.") from error
+        raise WbcError(
+            f"{folder}: another export into this set is running; wait for it."
+        ) from error
     part = folder / _PART
     try:
         shutil.rmtree(part, ignore_errors=True)  # of an export that was interrupted
         before = newest_round(folder)
         number = int(before.name.removeprefix("round-")) + 1 if before else 1
         part.mkdir()
-        yield from _fill_steps(part, before, fields, classes, written_as=written_as, made=made, pixels=pixels)
+        yield from _fill_steps(
+            part, before, fields, classes, written_as=written_as, made=made, pixels=pixels
+        )
         yield from _sync_steps(part)
         done = folder / f"round-{number}"
         part.rename(done)
@@ -221,7 +228,8 @@ def _fill_steps(
     """All files of a round."""
     kind = FORMATS[written_as]
     if written_as == CROPS:
-        # Of what comes from the round before, the crops alone are in the set, by the side that they had.
+        # Of what comes from the round before, the crops alone are in the set, by the side that they
+        # had.
         sides = {} if before is None else {before / side: side for side in SPLITS}
         for done, field in enumerate(fields, start=1):
             yield Progress("cutting crops", done, len(fields))
@@ -261,11 +269,15 @@ def _take(known: Path | None, field: LabelledField, target: Path) -> None:
         else:
             shutil.copyfile(field.path, target)
             if field.sha256 and sha256_of(target) != field.sha256:
-                raise ReadError(f"{field.path}: not the image that was labelled any more; put that back.")
+                raise ReadError(
+                    f"{field.path}: not the image that was labelled any more; put that back."
+                )
     except OSError as error:
         if os.access(field.path, os.R_OK):
             raise  # the disk is full, for instance
-        raise ReadError(f"{field.path}: the image cannot be copied ({error.strerror or error}).") from error
+        raise ReadError(
+            f"{field.path}: the image cannot be copied ({error.strerror or error})."
+        ) from error
 
 
 def _take_crops(before: Path, had: LabelledField, field: LabelledField, part: Path) -> None:
@@ -342,7 +354,9 @@ def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
         fields = yield from FORMATS[kind].read(root)
         fields = _completed(fields, manifest) if manifest else fields
     if not any(field.cells for field in fields):
-        raise ReadError(f"{path}: no labelled cell in this set ({kind}); check the path and the format.")
+        raise ReadError(
+            f"{path}: no labelled cell in this set ({kind}); check the path and the format."
+        )
     labels = {cell.label for field in fields for cell in field.cells}
     ordered = dict.fromkeys((*(manifest.classes if manifest else ()), *sorted(labels)))
     classes = tuple(label for label in ordered if label in labels)
@@ -402,13 +416,21 @@ def _same_outline(read: Outline | None, known: Outline | None) -> bool:
     if read is None or known is None:
         return read is None
     shape = len(read.vertices), len(known.vertices)
-    return shape[0] == shape[1] and bool(np.allclose(read.vertices, known.vertices, rtol=0, atol=0.5))
+    return shape[0] == shape[1] and bool(
+        np.allclose(read.vertices, known.vertices, rtol=0, atol=0.5)
+    )
 
 
 def _told_format(root: Path, path: Path) -> str:
     """The format of a set without a manifest, by the files that only it has."""
     if path.is_file():
-        by_suffix = {".json": "coco", ".geojson": "geojson", ".csv": "csv", ".yaml": "yolo", ".yml": "yolo"}
+        by_suffix = {
+            ".json": "coco",
+            ".geojson": "geojson",
+            ".csv": "csv",
+            ".yaml": "yolo",
+            ".yml": "yolo",
+        }
         if (kind := by_suffix.get(path.suffix.lower())) is None:
             raise ReadError(
                 f"{path}: no training set; name its folder, or a JSON, GeoJSON, CSV or YAML file."
@@ -416,7 +438,10 @@ def _told_format(root: Path, path: Path) -> str:
         return kind
     signs = (
         ("geojson", ("*.geojson", "geojson/*.geojson")),
-        ("yolo", ("*.yaml", "*.yml", "classes.txt", "labels/*.txt", "labels/*/*.txt", "*/labels/*.txt")),
+        (
+            "yolo",
+            ("*.yaml", "*.yml", "classes.txt", "labels/*.txt", "labels/*/*.txt", "*/labels/*.txt"),
+        ),
         ("voc", ("*.xml", "Annotations/*.xml", "*/*.xml")),
         ("coco", ("*.json", "annotations/*.json", "*/*.json")),
         (CROPS, ("crops.csv",)),
@@ -434,8 +459,8 @@ def fingerprint_steps(path: Path) -> Steps[str]:
     Parameters
     ----------
     path : Path
-        Of the set, as :func:`read_set` takes it. Of a CSV file the images are those that it names; else all
-        that lie in the folder.
+        Of the set, as :func:`read_set` takes it. Of a CSV file the images are those that it names;
+        else all that lie in the folder.
 
     Returns
     -------
@@ -458,7 +483,9 @@ def fingerprint_steps(path: Path) -> Steps[str]:
         files = yield from _files_steps(root)
     for done, file in enumerate(files, start=1):
         yield Progress("reading labels", done, len(files))
-        digest.update(f"{os.path.relpath(file, root)}\n{_state(file)}\n".encode("utf-8", "surrogatepass"))
+        digest.update(
+            f"{os.path.relpath(file, root)}\n{_state(file)}\n".encode("utf-8", "surrogatepass")
+        )
     return digest.hexdigest()
 
 
@@ -482,5 +509,7 @@ def _state(file: Path) -> str:
     except FileNotFoundError:
         return "missing"
     except OSError as error:
-        raise ReadError(f"{file}: cannot be read ({error.strerror or error}); check the path.") from error
+        raise ReadError(
+            f"{file}: cannot be read ({error.strerror or error}); check the path."
+        ) from error
     return f"{status.st_size} {status.st_mtime_ns}"

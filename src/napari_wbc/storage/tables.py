@@ -51,7 +51,15 @@ CELL_COLUMNS = (
     "unlikeness",
 )
 DIFFERENTIAL_COLUMNS = ("slide", "class", "place", "count", "percent", "low", "high", "per_100_wbc")
-FIELD_COLUMNS = ("slide", "fov", "cells", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte")
+FIELD_COLUMNS = (
+    "slide",
+    "fov",
+    "cells",
+    "leukocytes",
+    "red_cells",
+    "platelets",
+    "red_cells_per_leukocyte",
+)
 HEAT_COLUMNS = (*CELL_COLUMNS[1:], "method", "target", "against", "inside", "suspect")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKED = (*FORMULA, "'")
@@ -87,7 +95,9 @@ def cells_frame(tables: Iterable[tuple[str, CellTable]], names: tuple[str, ...])
 
 def _cell_row(slide: str, cell: Cell, names: tuple[str, ...]) -> list[object]:
     box, prediction = cell.detection.bbox, cell.prediction
-    chances = dict(zip(prediction.names, prediction.probabilities, strict=True)) if prediction else {}
+    chances = (
+        dict(zip(prediction.names, prediction.probabilities, strict=True)) if prediction else {}
+    )
     return [
         slide,
         cell.fov_id,
@@ -169,14 +179,16 @@ def fields_frame(
     Parameters
     ----------
     fields : iterable of (slide, field, cells, leukocytes, counts)
-        All cells that are located there, and those that the differential counts as leukocytes. The counts
-        are of ``red cell`` and ``platelet``; None where they were not counted.
+        All cells that are located there, and those that the differential counts as leukocytes. The
+        counts are of ``red cell`` and ``platelet``; None where they were not counted.
     """
     import pandas as pd
 
     rows: list[list[object]] = []
     for slide, fov, cells, leukocytes, counts in fields:
-        red, platelets = (None if counts is None else counts.get(k, 0) for k in ("red cell", "platelet"))
+        red, platelets = (
+            None if counts is None else counts.get(k, 0) for k in ("red cell", "platelet")
+        )
         ratio = round(red / leukocytes, 1) if red is not None and leukocytes else None
         rows.append([slide, fov, cells, leukocytes, red, platelets, ratio])
     frame = pd.DataFrame(rows, columns=list(FIELD_COLUMNS))
@@ -202,7 +214,9 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     """Write a table whose texts :func:`read_rows` gives back exactly."""
     import pandas as pd
 
-    marked = [[f"'{v}" if isinstance(v, str) and v.startswith(MARKED) else v for v in row] for row in rows]
+    marked = [
+        [f"'{v}" if isinstance(v, str) and v.startswith(MARKED) else v for v in row] for row in rows
+    ]
     write_csv(path, pd.DataFrame(marked, columns=list(columns)))
 
 
@@ -222,7 +236,9 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
         )
     except (ValueError, OverflowError) as error:
         said = " ".join(str(error).split())[:200]
-        raise ReadError(f"{path}: not a readable CSV table ({said}); save it as CSV again.") from error
+        raise ReadError(
+            f"{path}: not a readable CSV table ({said}); save it as CSV again."
+        ) from error
     first, *rows = table.to_numpy().tolist()
     if len(rows) > MAX_ROWS:
         raise ReadError(f"{path}: more than {MAX_ROWS:,} rows; part it into several sets.")

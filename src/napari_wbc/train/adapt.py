@@ -1,10 +1,10 @@
 """Adaptation without labels: a classifier gets used to the stain and camera of unlabelled cells.
 
-Self-training after Liang et al. 2020 (SHOT) and Tarvainen and Valpola 2017 (mean teacher): the running mean
-of the network labels the cells from several views; the surer half of each class is learnt under strong
-augmentation, while all cells are pushed to be decided one by one, and the shares of the classes to stay as
-the labels have them. SHOT pushes them to be even, which blood is not: rare classes grow then at the cost of
-neutrophils. No training data of the weights is needed.
+Self-training after Liang et al. 2020 (SHOT) and Tarvainen and Valpola 2017 (mean teacher): the
+running mean of the network labels the cells from several views; the surer half of each class is
+learnt under strong augmentation, while all cells are pushed to be decided one by one, and the
+shares of the classes to stay as the labels have them. SHOT pushes them to be even, which blood is
+not: rare classes grow then at the cost of neutrophils. No training data of the weights is needed.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Adaptation:
     ema : float
         Decay of the teacher.
     enough : float
-        Mean confidence, 0 to 1, from which weights are left as they are: they have nothing to gain, and
-        their own answers to lose by. Above 1, they are adapted in any case.
+        Mean confidence, 0 to 1, from which weights are left as they are: they have nothing to gain,
+        and their own answers to lose by. Above 1, they are adapted in any case.
     seed : int
     augmentation : Augmentation
     """
@@ -125,7 +125,9 @@ def adapt_classifier(
     card, preset = start.card, start.preset
     teacher = copy.deepcopy(start.network).requires_grad_(False)
     student = start.network.requires_grad_(True)
-    optimizer = MuonAdamW(student, lr=plan.learning_rate, matrix_lr=plan.matrix_rate, weight_decay=0.0)
+    optimizer = MuonAdamW(
+        student, lr=plan.learning_rate, matrix_lr=plan.matrix_rate, weight_decay=0.0
+    )
     steps = max(1, plan.draws // plan.batch_size)
     for epoch in range(plan.epochs):
         rng = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
@@ -174,7 +176,11 @@ def adapt_classifier(
 
 
 def _loss(
-    found: torch.Tensor, target: torch.Tensor, sure: torch.Tensor, shares: torch.Tensor, plan: Adaptation
+    found: torch.Tensor,
+    target: torch.Tensor,
+    sure: torch.Tensor,
+    shares: torch.Tensor,
+    plan: Adaptation,
 ) -> torch.Tensor:
     """Of log probabilities, shape (N, classes), teacher's labels and whether they are learnt, shape (N,).
 
@@ -206,7 +212,9 @@ def _labelled(
     return labels, learnt, shares / shares.sum()
 
 
-def _turned(teacher: nn.Module, data: CropSet, preset: Preset, mode: str) -> Steps[npt.NDArray[np.float32]]:
+def _turned(
+    teacher: nn.Module, data: CropSet, preset: Preset, mode: str
+) -> Steps[npt.NDArray[np.float32]]:
     """Mean log probabilities over four quarter turns, shape (N, classes)."""
     import torch
 

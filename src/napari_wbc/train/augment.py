@@ -45,7 +45,8 @@ class Augmentation:
         Deviation of the entries of a random 3x3 matrix on absorbances, around the identity: how
         much of one stain another laboratory uses instead of another. White glass stays white.
     depth : float
-        Absorbances are multiplied by a factor drawn log-uniformly from 1 / (1 + depth) to 1 + depth.
+        Absorbances are multiplied by a factor drawn log-uniformly from 1 / (1 + depth) to 1 +
+        depth.
     anchors : float
         Range of the share by which a crop is anchored (see :meth:`share`).
     red_level, nucleus_level : float
@@ -117,9 +118,9 @@ class Augmentation:
         Parameters
         ----------
         middle : float
-            As in inference (:class:`~napari_wbc.classify.preset.Preset`), 0 to 1. Shares are drawn evenly
-            around it and cut at 0 and 1, so that the network knows stains that were anchored wholly and not
-            at all.
+            As in inference (:class:`~napari_wbc.classify.preset.Preset`), 0 to 1. Shares are drawn
+            evenly around it and cut at 0 and 1, so that the network knows stains that were anchored
+            wholly and not at all.
         n : int
         rng : Generator
             On the CPU.
@@ -152,7 +153,9 @@ class Augmentation:
             shaken: torch.Tensor = way * size * torch.exp(level * noise[:, 3:].to(anchor.device))
             return shaken
 
-        return wrong(red, self.red_level, self.red_hue), wrong(nuclei, self.nucleus_level, self.nucleus_hue)
+        return wrong(red, self.red_level, self.red_hue), wrong(
+            nuclei, self.nucleus_level, self.nucleus_hue
+        )
 
     def recolor(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """Change colours, sharpness and noise of a batch, shape (N, 3, height, width), about 0 to 1."""
@@ -191,7 +194,9 @@ class Augmentation:
         depth = torch.rand(n, 1, 1, generator=rng) * 2 - 1
         matrix = matrix * torch.exp(depth * strength * math.log1p(self.depth))
         absorbance = -torch.log(x.clamp(1 / 255, 1))
-        return torch.exp(-torch.einsum("nij,njhw->nihw", matrix.to(x.device), absorbance).clamp(min=0))
+        return torch.exp(
+            -torch.einsum("nij,njhw->nihw", matrix.to(x.device), absorbance).clamp(min=0)
+        )
 
 
 def _blurred(x: torch.Tensor, sigma: torch.Tensor, radius: int = 3) -> torch.Tensor:

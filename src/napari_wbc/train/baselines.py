@@ -58,7 +58,11 @@ class PixelBaseline:
         self.kind, self.side, self.n_classes = kind, side, 0
 
     def fit(
-        self, crops: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer], *, n_classes: int | None = None
+        self,
+        crops: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.integer],
+        *,
+        n_classes: int | None = None,
     ) -> PixelBaseline:
         """Learn from labelled crops.
 
@@ -79,8 +83,8 @@ class PixelBaseline:
         Raises
         ------
         WbcError
-            If crops and labels differ in number, or fewer than two classes have crops, or a label is
-            outside the classes.
+            If crops and labels differ in number, or fewer than two classes have crops, or a label
+            is outside the classes.
         """
         if len(crops) != len(labels):
             raise WbcError(f"{len(crops)} crops have {len(labels)} labels; give each its own.")
@@ -89,13 +93,18 @@ class PixelBaseline:
             raise WbcError(f"A baseline needs crops of two classes or more, not of {len(known)}.")
         n = int(known[-1]) + 1 if n_classes is None else n_classes
         if known[0] < 0 or known[-1] >= n:
-            raise WbcError(f"Labels from {known[0]} to {known[-1]} do not fit {n} classes, 0 to {n - 1}.")
+            raise WbcError(
+                f"Labels from {known[0]} to {known[-1]} do not fit {n} classes, 0 to {n - 1}."
+            )
         pixels = self._pixels(crops)
         self._model = (
-            GaussianNB(var_smoothing=1e-3)  # bare glass hardly varies: 1e-9 would let its noise decide
+            GaussianNB(
+                var_smoothing=1e-3
+            )  # bare glass hardly varies: 1e-9 would let its noise decide
             if self.kind == "naive_bayes"
             else make_pipeline(
-                PCA(min(_COMPONENTS, *pixels.shape), svd_solver="covariance_eigh"), SVC(C=10.0, gamma="scale")
+                PCA(min(_COMPONENTS, *pixels.shape), svd_solver="covariance_eigh"),
+                SVC(C=10.0, gamma="scale"),
             )
         )
         self._model.fit(pixels, labels)

@@ -72,7 +72,11 @@ def batches(
 
 
 def augmented(
-    crops: torch.Tensor, red: torch.Tensor, preset: Preset, augmentation: Augmentation, rng: torch.Generator
+    crops: torch.Tensor,
+    red: torch.Tensor,
+    preset: Preset,
+    augmentation: Augmentation,
+    rng: torch.Generator,
 ) -> torch.Tensor:
     """Crops of another turn, stain and camera, as :meth:`Preset.prepare` would give them.
 

@@ -78,7 +78,9 @@ class CanvasMaker:
         for _ in range(count):
             yield self._canvas(members, rng)
 
-    def _canvas(self, members: Sequence[Sequence[TrainingField]], rng: np.random.Generator) -> Canvas:
+    def _canvas(
+        self, members: Sequence[Sequence[TrainingField]], rng: np.random.Generator
+    ) -> Canvas:
         n = self.size
         rows = cols = [0, n]
         if rng.random() < self.mosaic:
@@ -94,7 +96,8 @@ class CanvasMaker:
                 image[place] = part
                 corner = np.array([top, left])
                 rings += [
-                    (ring + corner, label, place) for ring, label in zip(outlines, field.labels, strict=True)
+                    (ring + corner, label, place)
+                    for ring, label in zip(outlines, field.labels, strict=True)
                 ]
         cells = [cell for cell in (self._cell(*ring) for ring in rings) if cell is not None]
         return Canvas(
@@ -123,12 +126,16 @@ class CanvasMaker:
         room = high - extent
         if ring is not None and rng.random() < 0.8:
             center = (ring.min(axis=0) + ring.max(axis=0)) / 2
-            corner = np.clip(np.rint(center - extent * rng.uniform(0.05, 0.95, 2)), 0, room).astype(int)
+            corner = np.clip(np.rint(center - extent * rng.uniform(0.05, 0.95, 2)), 0, room).astype(
+                int
+            )
         else:
             corner = np.array([rng.integers(r + 1) for r in room])
         cut = field.image[corner[0] : corner[0] + extent[0], corner[1] : corner[1] + extent[1]]
         shrinks = extent[0] > shape[0]
-        part = cv2.resize(cut, shape[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        part = cv2.resize(
+            cut, shape[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
         rings = [(outline - corner) * (np.array(shape) / extent) for outline in field.outlines]
         for axis in (0, 1):
             if rng.random() < 0.5:
@@ -155,4 +162,8 @@ class CanvasMaker:
         if (first < low).any() or (last > high).any():
             pixels = np.argwhere(shown)
             first, last = pixels.min(axis=0), pixels.max(axis=0) + 1
-        return (np.concatenate([first, last]), label, shown) if (last - first).min() >= _SMALLEST else None
+        return (
+            (np.concatenate([first, last]), label, shown)
+            if (last - first).min() >= _SMALLEST
+            else None
+        )

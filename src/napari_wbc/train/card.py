@@ -53,8 +53,8 @@ def card_of(
     epochs : int
         That were run.
     start : ModelCard, optional
-        Of the weights that training started from. Where fewer than 100 validation cells could calibrate, its
-        temperature and threshold stay.
+        Of the weights that training started from. Where fewer than 100 validation cells could
+        calibrate, its temperature and threshold stay.
     told : mapping, optional
         More of the provenance.
     """
@@ -71,7 +71,9 @@ def card_of(
         parent = {"parent": {"model_id": start.model_id, "sha256": start.sha256}}
         if len(val.labels) < ENOUGH:
             t, threshold = start.temperature, start.threshold
-            parent |= {"calibration": f"of {start.model_id}, since {len(val.labels)} cells are too few"}
+            parent |= {
+                "calibration": f"of {start.model_id}, since {len(val.labels)} cells are too few"
+            }
     counts = {
         f"{source} {split}": int(((data.sources == source) & (data.splits == split)).sum())
         for source in np.unique(data.sources)
@@ -103,7 +105,13 @@ def card_of(
             **(told or {}),
         },
         metrics={
-            f"{source} val": {"n": m.n, "accuracy": m.accuracy, "balanced_accuracy": m.balanced_accuracy}
-            for source, m in measure_by_source(val.labels, scores.argmax(1), val.sources, classes).items()
+            f"{source} val": {
+                "n": m.n,
+                "accuracy": m.accuracy,
+                "balanced_accuracy": m.balanced_accuracy,
+            }
+            for source, m in measure_by_source(
+                val.labels, scores.argmax(1), val.sources, classes
+            ).items()
         },
     )

@@ -55,7 +55,9 @@ def update_mean(mean: nn.Module, network: nn.Module, decay: float, step: int) ->
 
     decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
-        for kept, new in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
+        for kept, new in zip(
+            mean.state_dict().values(), network.state_dict().values(), strict=True
+        ):
             if kept.is_floating_point():
                 kept.lerp_(new.to(kept.dtype), 1 - decay)
             else:
@@ -155,7 +157,9 @@ class Checkpoint:
         return tensors
 
     def _damaged(self, error: Exception) -> WbcError:
-        return WbcError(f"{self.folder}: the checkpoint is damaged ({error}); remove it to start again.")
+        return WbcError(
+            f"{self.folder}: the checkpoint is damaged ({error}); remove it to start again."
+        )
 
     def _read_index(self) -> dict[str, Any]:
         index: dict[str, Any] = json.loads(self.index.read_text(encoding="utf-8"))
@@ -164,8 +168,12 @@ class Checkpoint:
     def _write(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
         from safetensors.torch import save
 
-        write_bytes(self.folder / name, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+        write_bytes(
+            self.folder / name, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+        )
 
 
 def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+    }

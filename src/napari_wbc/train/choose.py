@@ -1,14 +1,15 @@
 """Which cells to label next, so that a model learns the most of few labels.
 
-Of the cells that the model is least certain of, always the one that is most unlike those that are labelled or
-chosen already: uncertainty by the margin between the two most probable classes, diversity farthest first
-(Sener and Savarese, ICLR 2018). Uncertainty alone asks for the same kind of cell again and again, diversity
-alone for odd cells that the model knows. In rounds of ten, on held-out halves of the pools of
-benchmarks/active.py, none of the others did better on both laboratories: margin or entropy alone, BADGE (Ash
-et al., ICLR 2020), farthest first alone, k-means++ weighted by uncertainty, and a preference for rare
-classes. The best of them lie within the noise of each other; this one draws no random numbers. On test
-cells its gain over random cells was small, at 100 labels within the noise on Chula, and it was no better than
-the margin alone: benchmarks/results/active.md.
+Of the cells that the model is least certain of, always the one that is most unlike those that are
+labelled or chosen already: uncertainty by the margin between the two most probable classes,
+diversity farthest first (Sener and Savarese, ICLR 2018). Uncertainty alone asks for the same kind
+of cell again and again, diversity alone for odd cells that the model knows. In rounds of ten, on
+held-out halves of the pools of benchmarks/active.py, none of the others did better on both
+laboratories: margin or entropy alone, BADGE (Ash et al., ICLR 2020), farthest first alone,
+k-means++ weighted by uncertainty, and a preference for rare classes. The best of them lie within
+the noise of each other; this one draws no random numbers. On test cells its gain over random cells
+was small, at 100 labels within the noise on Chula, and it was no better than the margin alone:
+benchmarks/results/active.md.
 """
 
 from __future__ import annotations
@@ -103,8 +104,8 @@ def most_gain_steps(
     # Features of the cells that have a label, and behind them of those that are chosen.
     covered = np.concatenate([labelled, np.empty((n, features.shape[1]))]).astype(np.float64)
     there = len(labelled)
-    # The least certain cells that are left, in their order, and how far each is from those covered: of a
-    # cell this is asked when its turn has come, once for all that are covered by then.
+    # The least certain cells that are left, in their order, and how far each is from those covered:
+    # of a cell this is asked when its turn has come, once for all that are covered by then.
     asked: list[int] = []
     far = np.empty(0)
     chosen: list[int] = []

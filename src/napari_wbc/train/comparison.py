@@ -1,7 +1,7 @@
 """Two classifiers on the same held-out cells: what differs, how sure that is, and which one to use.
 
-Invariant: a cell is right where the most probable class is the true one, sure or not. Cells of one slide are
-not independent, so limits of what differs are found by drawing whole slides anew.
+Invariant: a cell is right where the most probable class is the true one, sure or not. Cells of one
+slide are not independent, so limits of what differs are found by drawing whole slides anew.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Answers:
     probabilities : ndarray, shape (N, B), 0 to 1
         Of the taxonomy's classes; rows sum to 1.
     sure : ndarray, shape (N,), bool
-        Whether the model's confidence in a class of its own reaches its own threshold; else the cell is
-        unidentified.
+        Whether the model's confidence in a class of its own reaches its own threshold; else the
+        cell is unidentified.
     """
 
     model_id: str
@@ -77,8 +77,8 @@ class Measures:
     Parameters
     ----------
     overall : Standing
-        Of all cells; its balanced accuracy is the mean of the sources', so that a large laboratory does not
-        outvote a small one.
+        Of all cells; its balanced accuracy is the mean of the sources', so that a large laboratory
+        does not outvote a small one.
     by_source : dict of str to Standing
     by_class : tuple of ClassRow
         Of the classes that occur.
@@ -146,7 +146,13 @@ class Comparison:
 
 
 def measured(
-    truth: Ints, old: Answers, new: Answers, classes: tuple[str, ...], *, sources: Texts, slides: Texts
+    truth: Ints,
+    old: Answers,
+    new: Answers,
+    classes: tuple[str, ...],
+    *,
+    sources: Texts,
+    slides: Texts,
 ) -> Measures:
     """Compare what two models say of the same cells.
 
@@ -159,8 +165,8 @@ def measured(
     classes : tuple of B str
         Class names.
     sources, slides : ndarray, shape (N,), str
-        A slide is empty where it is not known. Where a source has fewer than six known slides, or cells of
-        none, its cells are drawn anew and not its slides.
+        A slide is empty where it is not known. Where a source has fewer than six known slides, or
+        cells of none, its cells are drawn anew and not its slides.
 
     Raises
     ------
@@ -180,7 +186,9 @@ def measured(
         by_source[source] = _standing(truth, said, own, classes, drawn[source])
     all_cells = np.ones(len(truth), dtype=bool)
     overall = _standing(truth, said, all_cells, classes, _joined(list(drawn.values())))
-    return Measures(overall, by_source, _by_class(truth, right, classes), *judged(overall, by_source))
+    return Measures(
+        overall, by_source, _by_class(truth, right, classes), *judged(overall, by_source)
+    )
 
 
 class _Drawn(NamedTuple):
@@ -198,12 +206,15 @@ class _Drawn(NamedTuple):
     by_slide: bool
 
 
-def _draw(truth: Ints, right: Bools, slides: Texts, classes: int, rng: np.random.Generator) -> _Drawn:
+def _draw(
+    truth: Ints, right: Bools, slides: Texts, classes: int, rng: np.random.Generator
+) -> _Drawn:
     """The bootstrap of the cells of one source; ``right`` is of shape (2, N)."""
     names, slide = np.unique(slides, return_inverse=True)
     known = len(names) - ("" in names)
     by_slide = known == len(names) and known >= ENOUGH
-    # Cells, and those of them that either model has right, by class: a row a slide, or a row a cell.
+    # Cells, and those of them that either model has right, by class: a row a slide, or a row a
+    # cell.
     counts = np.zeros((len(names) if by_slide else len(truth), 3, classes), np.int64)
     unit = slide if by_slide else np.arange(len(truth))
     for k, which in enumerate((np.ones_like(right[0]), *right)):
@@ -226,7 +237,9 @@ def _draw(truth: Ints, right: Bools, slides: Texts, classes: int, rng: np.random
 def _recall(cells: npt.NDArray[np.number], hits: npt.NDArray[np.number]) -> Floats:
     """Mean recall of the classes that occur, along the last axis."""
     occurs = cells > 0
-    parts: Floats = np.where(occurs, hits / np.maximum(cells, 1), 0).sum(axis=-1) / occurs.sum(axis=-1)
+    parts: Floats = np.where(occurs, hits / np.maximum(cells, 1), 0).sum(axis=-1) / occurs.sum(
+        axis=-1
+    )
     return parts
 
 
@@ -251,7 +264,9 @@ def _share(hits: int, n: int) -> Estimate:
     return Estimate(hits / n, *confidence_limits(hits, n))
 
 
-def _side(truth: Ints, said: Answers, own: Bools, classes: tuple[str, ...], balanced: Estimate) -> Side:
+def _side(
+    truth: Ints, said: Answers, own: Bools, classes: tuple[str, ...], balanced: Estimate
+) -> Side:
     found, sure = score(truth[own], said.probabilities[own], classes), said.sure[own]
     right = said.predicted[own] == truth[own]
     return Side(

@@ -91,8 +91,9 @@ def draw_pictures(comparison: Comparison) -> dict[str, bytes]:
     Returns
     -------
     dict of str to bytes
-        PNG by name: ``confusion`` (both matrices), ``difference`` (recall by class, balanced accuracy by
-        source), ``calibration`` (both curves) and ``changed`` (fixed and broken cells, 60 of each at most).
+        PNG by name: ``confusion`` (both matrices), ``difference`` (recall by class, balanced
+        accuracy by source), ``calibration`` (both curves) and ``changed`` (fixed and broken cells,
+        60 of each at most).
     """
     ways = {
         "confusion": _confusion,
@@ -130,7 +131,10 @@ def _confusion(comparison: Comparison) -> Figure:
     """Both matrices in one scale: cells, and which part they are of their true class."""
     names = tuple(_plain(comparison.taxonomy.names))
     said = {"old": comparison.old, "new": comparison.new}
-    full = {k: np.array(measure(comparison.truth, a.predicted, names).confusion) for k, a in said.items()}
+    full = {
+        k: np.array(measure(comparison.truth, a.predicted, names).confusion)
+        for k, a in said.items()
+    }
     used = np.flatnonzero(sum(m.sum(axis=0) + m.sum(axis=1) for m in full.values()))
     side = max(3.2, 0.75 * len(used))
     figure = _figure(2 * side + 2.4, side + 1.3)
@@ -167,13 +171,16 @@ def _difference(comparison: Comparison) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     for y, row in enumerate(rows):
         tone = GAIN if row.new.value > row.old.value else LOSS
-        left.plot([row.old.value, row.new.value], [y, y], color=tone, linewidth=4, alpha=0.45, zorder=1)
+        left.plot(
+            [row.old.value, row.new.value], [y, y], color=tone, linewidth=4, alpha=0.45, zorder=1
+        )
         for one, color, mark, shift in ((row.old, OLD, "o", -0.14), (row.new, NEW, "D", 0.14)):
             left.plot([one.low, one.high], [y + shift] * 2, color=color, linewidth=1, alpha=0.8)
             label = ("old", "new")[color == NEW] if not y else None
             left.plot(one.value, y, mark, color=color, markersize=7, label=label, zorder=2)
     left.set_yticks(
-        range(len(rows)), _plain(f"{row.name} ({row.n})\n+{row.fixed} -{row.broken}" for row in rows)
+        range(len(rows)),
+        _plain(f"{row.name} ({row.n})\n+{row.fixed} -{row.broken}" for row in rows),
     )
     left.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="recall")
     left.set_title("Recall by class (cells, + fixed, - broken)", loc="left", fontsize=10)
@@ -186,7 +193,9 @@ def _difference(comparison: Comparison) -> Figure:
         right.plot(value, y, "s", color=tone, markersize=7)
         right.annotate(f"{value:+.1f}", (value, y), (0, 7), textcoords="offset points", ha="center")
     right.axvline(0, color="0.6", linewidth=1, zorder=0)
-    right.set_yticks(range(len(standings)), _plain(f"{name} ({one.n})" for name, one in standings.items()))
+    right.set_yticks(
+        range(len(standings)), _plain(f"{name} ({one.n})" for name, one in standings.items())
+    )
     right.set(ylim=(len(standings) - 0.5, -0.7), xlabel="percentage points")
     right.set_title("Balanced accuracy, new less old (cells)", loc="left", fontsize=10)
     for axis in (left, right):
@@ -211,7 +220,13 @@ def _calibration(comparison: Comparison) -> Figure:
         axis.plot(sure[some], hit[some], color=color, linewidth=1, alpha=0.5)
         part = counts[some] / counts.sum()
         axis.scatter(
-            sure[some], hit[some], s=12 + 200 * part, marker=mark, color=color, label=label, clip_on=False
+            sure[some],
+            hit[some],
+            s=12 + 200 * part,
+            marker=mark,
+            color=color,
+            label=label,
+            clip_on=False,
         )
         middles = (np.arange(len(counts)) + 0.3 + 0.4 * k) * width
         below.bar(middles, counts / counts.sum(), width=0.4 * width, color=color)
@@ -233,7 +248,9 @@ def _changed(comparison: Comparison) -> Figure:
     for axis, (kind, color), rows in zip(axes, kinds, lines, strict=True):
         some = found[kind]
         axis.set_axis_off()
-        told = {"fixed": "only the new model is right", "broken": "only the old model is right"}[kind]
+        told = {"fixed": "only the new model is right", "broken": "only the old model is right"}[
+            kind
+        ]
         title = f"{kind.capitalize()}: {told}, {min(len(some), SHOWN)} of {len(some)} shown"
         axis.set_title(title, loc="left", fontsize=12, color=color, fontweight="bold")
         if not some:
@@ -242,7 +259,9 @@ def _changed(comparison: Comparison) -> Figure:
         for place, at in enumerate(picked):
             i, crop = some[at]
             _thumbnail(axis, comparison, i, crop, (place % ACROSS, 1.4 * (place // ACROSS)))
-        axis.set(xlim=(0, ACROSS), ylim=(1.4 * rows, 0), aspect="equal")  # last, since pictures move them
+        axis.set(
+            xlim=(0, ACROSS), ylim=(1.4 * rows, 0), aspect="equal"
+        )  # last, since pictures move them
     shorts = comparison.taxonomy.shorts
     key = ",  ".join(_plain(f"{shorts[name]} {name}" for name in comparison.taxonomy.names))
     figure.supxlabel(f"true class above old → new and their confidence;  {key}", fontsize=8)
@@ -250,17 +269,29 @@ def _changed(comparison: Comparison) -> Figure:
 
 
 def _thumbnail(
-    axis: Axes, comparison: Comparison, i: int, crop: npt.NDArray[np.uint8], corner: tuple[float, float]
+    axis: Axes,
+    comparison: Comparison,
+    i: int,
+    crop: npt.NDArray[np.uint8],
+    corner: tuple[float, float],
 ) -> None:
     """One crop, its true class, and what both models say of it."""
     left, top = corner
-    axis.imshow(crop, extent=(left + 0.03, left + 0.97, top + 0.97, top + 0.03), interpolation="lanczos")
+    axis.imshow(
+        crop, extent=(left + 0.03, left + 0.97, top + 0.97, top + 0.03), interpolation="lanczos"
+    )
     shorts = _plain(comparison.taxonomy.shorts[name] for name in comparison.taxonomy.names)
     said = [
         f"{shorts[one.predicted[i]]} {one.probabilities[i].max():.2f}"
         for one in (comparison.old, comparison.new)
     ]
     axis.text(
-        left + 0.5, top + 1.0, shorts[comparison.truth[i]], ha="center", va="top", fontsize=8, weight="bold"
+        left + 0.5,
+        top + 1.0,
+        shorts[comparison.truth[i]],
+        ha="center",
+        va="top",
+        fontsize=8,
+        weight="bold",
     )
     axis.text(left + 0.5, top + 1.16, " → ".join(said), ha="center", va="top", fontsize=7)

@@ -2,9 +2,9 @@
 
 A training set is what the workbench exports, or what another tool wrote in one of the formats of
 :mod:`napari_wbc.storage.rounds`; a folder ``SPLIT/CLASS/image`` (each image one cell); or a CSV manifest with
-the columns ``path, label, split, source, top, left, bottom, right`` and, if they are known, ``outline``
-("row,col row,col ..."), ``slide`` and ``cell_id``; paths are relative to the manifest, and rows without a box
-show one cell.
+the columns ``path, label, split, source, top, left, bottom, right`` and, if they are known,
+``outline`` ("row,col row,col ..."), ``slide`` and ``cell_id``; paths are relative to the manifest,
+and rows without a box show one cell.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class LabelledCell:
     complete : bool
         Whether the set has every cell of the image, so that what is left is background.
     place : str
-        Where its class stands in a differential (:class:`~napari_wbc.model.taxonomy.Place`), if the set says
-        that it is not among the leukocytes; else empty.
+        Where its class stands in a differential (:class:`~napari_wbc.model.taxonomy.Place`), if the
+        set says that it is not among the leukocytes; else empty.
     """
 
     path: Path
@@ -144,7 +144,9 @@ def read_training_set_steps(path: str | Path) -> Steps[tuple[LabelledCell, ...]]
     else:
         cells = _read_folder(path) or (yield from _read_set_steps(path))
     if not cells:
-        raise WbcError(f"{path}: no labelled cell; expected train/CLASS/image.png or a filled manifest.")
+        raise WbcError(
+            f"{path}: no labelled cell; expected train/CLASS/image.png or a filled manifest."
+        )
     return cells
 
 
@@ -165,7 +167,9 @@ def _read_folder(path: Path) -> tuple[LabelledCell, ...]:
 def _read_set_steps(path: Path) -> Steps[tuple[LabelledCell, ...]]:
     """The cells of a set that any of the formats reads."""
     if path.suffix.lower() == ".zip":
-        raise WbcError(f"{path}: training needs files that stay; unpack it, or import it into a project.")
+        raise WbcError(
+            f"{path}: training needs files that stay; unpack it, or import it into a project."
+        )
     content = yield from read_set_steps(path)
     places = content.made.get("places")
     places = places if isinstance(places, dict) else {}
@@ -206,7 +210,9 @@ def _read_manifest(path: Path) -> tuple[LabelledCell, ...]:
     wrong = sorted(set(table["split"]) - set(SPLITS))
     if wrong:
         raise WbcError(f"{path}: unknown splits {wrong}; use {', '.join(SPLITS)}.")
-    return tuple(_read_row(path, line, row) for line, row in enumerate(table.to_dict("records"), start=2))
+    return tuple(
+        _read_row(path, line, row) for line, row in enumerate(table.to_dict("records"), start=2)
+    )
 
 
 def _read_row(path: Path, line: int, row: Mapping[Hashable, Any]) -> LabelledCell:
@@ -222,14 +228,23 @@ def _read_row(path: Path, line: int, row: Mapping[Hashable, Any]) -> LabelledCel
         box = outline.bbox
     cell_id, slide = (str(row.get(name) or "") for name in ("cell_id", "slide"))
     return LabelledCell(
-        path.parent / row["path"], row["label"], row["split"], row["source"], box, outline, cell_id, slide
+        path.parent / row["path"],
+        row["label"],
+        row["split"],
+        row["source"],
+        box,
+        outline,
+        cell_id,
+        slide,
     )
 
 
 def _outline(text: str) -> Outline | None:
     if not text:
         return None
-    return Outline.from_array([[float(number) for number in vertex.split(",")] for vertex in text.split()])
+    return Outline.from_array(
+        [[float(number) for number in vertex.split(",")] for vertex in text.split()]
+    )
 
 
 def one_cell_box(image: npt.NDArray[np.uint8], preset: Preset) -> BBox:
@@ -274,7 +289,9 @@ def cut_training_crops(
     """
     unknown = sorted({cell.label for cell in cells} - set(classes))
     if unknown:
-        raise WbcError(f"Labels {unknown} are not among the classes {list(classes)}; rename or map them.")
+        raise WbcError(
+            f"Labels {unknown} are not among the classes {list(classes)}; rename or map them."
+        )
     size = round(preset.size * room)
     crops = np.empty((len(cells), size, size, 3), dtype=np.uint8)
     red = np.empty((len(cells), 3), dtype=np.float32)
@@ -285,7 +302,9 @@ def cut_training_crops(
         boxes = [cell.box or one_cell_box(image, preset) for cell in here]
         crops[rows], red[rows] = preset.cut(image, boxes, room=room)
         digest.update(
-            "".join(f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n" for cell in here).encode()
+            "".join(
+                f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n" for cell in here
+            ).encode()
         )
         digest.update(crops[rows].tobytes())
         done += len(here)

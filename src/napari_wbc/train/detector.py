@@ -106,7 +106,9 @@ class DetectorRecipe:
     def __post_init__(self) -> None:
         check_run(self.name, self.precision)
         if LEUKOCYTE not in self.classes:
-            raise WbcError(f"A detector finds leukocytes; add {LEUKOCYTE!r} to the classes {self.classes}.")
+            raise WbcError(
+                f"A detector finds leukocytes; add {LEUKOCYTE!r} to the classes {self.classes}."
+            )
         if self.batch_size < 1 or self.draws < self.batch_size or self.canvas < 64:
             raise WbcError(
                 "A detector needs batches of 1 or more, as many draws, and a canvas of 64 or more."
@@ -144,8 +146,9 @@ def train_detector(
     Parameters
     ----------
     data : FieldSet
-        Its ``train`` split is learnt; its ``val`` split chooses the epoch, by the mean of the sources'
-        AP of leukocytes over the IoUs 0.5 to 0.95, and the score threshold; ``test`` is not looked at.
+        Its ``train`` split is learnt; its ``val`` split chooses the epoch, by the mean of the
+        sources' AP of leukocytes over the IoUs 0.5 to 0.95, and the score threshold; ``test`` is
+        not looked at.
     recipe : DetectorRecipe
     out : str or Path
         Folder of weights, history, curves and checkpoint; a checkpoint of the same recipe and data
@@ -171,7 +174,9 @@ def train_detector(
 
     train, val = data.of("train"), data.of("val")
     if not any(f.labels for f in train) or not any(f.labels for f in val):
-        raise WbcError("Training needs cells in the splits train and val; add them to the training set.")
+        raise WbcError(
+            "Training needs cells in the splits train and val; add them to the training set."
+        )
     if not any(_truth(one, recipe.classes) for one in val):
         raise WbcError("The split val holds no leukocyte, by which the epoch is chosen; add some.")
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
@@ -203,7 +208,9 @@ def train_detector(
         yield Progress("training", (epoch + 1) * steps, total, line, history[-1])
     best_weights = {name: _rounded(t) for name, t in checkpoint.best().items()}
     if not all(t.isfinite().all() for t in best_weights.values()):
-        raise WbcError("Training diverged: its best weights are not finite; lower the learning rate.")
+        raise WbcError(
+            "Training diverged: its best weights are not finite; lower the learning rate."
+        )
     mean.load_state_dict(best_weights)
     detector = _detector(mean, recipe, device, score=0.05)
     scores, found = yield from _validate(detector, val, done=total, total=total)
@@ -218,7 +225,9 @@ def train_detector(
         told=told or {},
     )
     path = out / f"{recipe.name}.safetensors"
-    halves = {name: t.half() if t.is_floating_point() else t for name, t in mean.state_dict().items()}
+    halves = {
+        name: t.half() if t.is_floating_point() else t for name, t in mean.state_dict().items()
+    }
     return TrainedDetector(path, save_weights(path, halves, card), tuple(history))
 
 
@@ -244,7 +253,9 @@ def _epoch(
         set_rate(optimizer, recipe.learning_rate, now, steps, recipe.epochs)
         optimizer.zero_grad()
         with fabric.autocast():
-            losses = model.module(images, targets)  # the wrapper would halve the targets' precision too
+            losses = model.module(
+                images, targets
+            )  # the wrapper would halve the targets' precision too
         loss = sum(losses.values())
         if not torch.isfinite(loss):
             raise WbcError(f"Training diverged in epoch {epoch + 1}; lower the learning rate.")
@@ -269,9 +280,15 @@ def _started(recipe: DetectorRecipe) -> tuple[MaskRCNN, ModelCard | None]:
     if recipe.start:
         tensors, card = load_weights(recipe.start)
         own = network.state_dict()
-        fits = {k: t.to(own[k].dtype) for k, t in tensors.items() if k in own and own[k].shape == t.shape}
+        fits = {
+            k: t.to(own[k].dtype)
+            for k, t in tensors.items()
+            if k in own and own[k].shape == t.shape
+        }
         if not fits:
-            raise WbcError(f"{recipe.start}: none of its tensors fits {recipe.backbone}; start without it.")
+            raise WbcError(
+                f"{recipe.start}: none of its tensors fits {recipe.backbone}; start without it."
+            )
         network.load_state_dict(fits, strict=False)
     return network, card
 
@@ -301,7 +318,9 @@ def _batches(
     ):
         batch.append(canvas)
         if len(batch) == recipe.batch_size:
-            pixels = torch.from_numpy(np.stack([c.image for c in batch])).to(device).permute(0, 3, 1, 2)
+            pixels = (
+                torch.from_numpy(np.stack([c.image for c in batch])).to(device).permute(0, 3, 1, 2)
+            )
             pixels = recipe.augmentation.recolor(pixels.float() / 255, colors).clamp(0, 1)
             yield list((pixels - 0.6) / 0.25), [_target(c, device) for c in batch]
             batch = []
@@ -317,7 +336,9 @@ def _target(canvas: Canvas, device: torch.device) -> dict[str, torch.Tensor]:
     }
 
 
-def _detector(mean: MaskRCNN, recipe: DetectorRecipe, device: str, *, score: float) -> MaskRcnnDetector:
+def _detector(
+    mean: MaskRCNN, recipe: DetectorRecipe, device: str, *, score: float
+) -> MaskRcnnDetector:
     card = ModelCard(
         recipe.name,
         recipe.version,
@@ -346,7 +367,9 @@ def _validate(
     found: list[tuple[Detection, ...]] = []
     for one in val:
         looking = detector.look_steps(one.image, one.scale, one.shape)
-        found.append((yield from _reported_as(Progress("validating", done, total), looking))[LEUKOCYTE])
+        found.append(
+            (yield from _reported_as(Progress("validating", done, total), looking))[LEUKOCYTE]
+        )
         yield Progress("validating", done, total)
     scores: dict[str, float] = {}
     for source in sorted({one.source for one in val}):

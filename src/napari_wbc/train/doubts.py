@@ -1,9 +1,9 @@
 """Labels to look at twice: those that other cells of their class speak against.
 
-Confident learning (Northcutt, Jiang and Chuang, JAIR 2021): a cell's probabilities come from a model that
-has not seen it, and a class has to be as probable as it is for its own cells on average before it counts.
-Here a class that is more likely than not counts too: where classes lie well apart, their own average is so
-high that many a wrong label would stay below it.
+Confident learning (Northcutt, Jiang and Chuang, JAIR 2021): a cell's probabilities come from a
+model that has not seen it, and a class has to be as probable as it is for its own cells on average
+before it counts. Here a class that is more likely than not counts too: where classes lie well
+apart, their own average is so high that many a wrong label would stay below it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Doubts:
     suggested : ndarray, shape (N,), int64
         Class that each of all cells looks like; its own label where that is not doubted.
     doubt : ndarray, shape (N,), float64
-        Of each of all cells, 0 to 1, by the normalised margin: 0.5 where the suggested class and the label
-        are as probable, 0 where the label is not doubted.
+        Of each of all cells, 0 to 1, by the normalised margin: 0.5 where the suggested class and
+        the label are as probable, 0 where the label is not doubted.
     """
 
     order: npt.NDArray[np.int64]
@@ -76,7 +76,8 @@ def doubts_steps(
     labels : ndarray, shape (N,), int
         Class indices, which may be wrong.
     groups : ndarray, shape (N,)
-        Field or slide of each cell; its cells are judged together. Where all are of one, each stands alone.
+        Field or slide of each cell; its cells are judged together. Where all are of one, each
+        stands alone.
     classes : sequence of str
         Class names.
     folds : int
@@ -101,7 +102,9 @@ def doubts_steps(
             "give each cell one of each."
         )
     if n < FEWEST:
-        raise WbcError(f"Doubts need at least {FEWEST} labelled cells, and there are {n}; label more.")
+        raise WbcError(
+            f"Doubts need at least {FEWEST} labelled cells, and there are {n}; label more."
+        )
     if labels.min() < 0 or labels.max() >= k:
         raise WbcError(f"Labels from {labels.min()} to {labels.max()} do not fit {k} classes.")
     if not np.isfinite(features).all():
@@ -166,4 +169,6 @@ def _parts(
     folds = min(folds, int(groups.max()) + 1, max(2, int(counts.max())))
     # Classes with fewer cells than folds cannot be spread evenly, and go with the largest.
     strata = np.where(counts[labels] >= folds, labels, counts.argmax())
-    yield from StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, strata, groups)
+    yield from StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(
+        labels, strata, groups
+    )

@@ -63,31 +63,32 @@ class Recipe:
     mode : str
         One of :data:`~napari_wbc.classify.modes.MODES`.
     start : str
-        Weights to start from, of the same architecture, whose classes are among those to learn; empty for
-        fresh ones.
+        Weights to start from, of the same architecture, whose classes are among those to learn;
+        empty for fresh ones.
     keep : float
-        Share of those weights in the result, 0 to 1: the mean of old and new weights forgets less and holds
-        better elsewhere than either (Wortsman et al. 2022, WiSE-FT).
+        Share of those weights in the result, 0 to 1: the mean of old and new weights forgets less
+        and holds better elsewhere than either (Wortsman et al. 2022, WiSE-FT).
     freeze : bool
         Only the head is learnt, on the features of the weights that training starts from.
     patience : int
         Training ends after this many epochs without a better validation; 0 never ends it early.
     epochs, batch_size, draws : int
-        An epoch is ``draws`` crops, drawn with replacement; 0 means as many as there are. What does not
-        fill a batch is left.
+        An epoch is ``draws`` crops, drawn with replacement; 0 means as many as there are. What does
+        not fill a batch is left.
     learning_rate, matrix_rate, weight_decay : float
-        Of :class:`~napari_wbc.train.muon.MuonAdamW`; the rates warm up over the first epoch, then fall as a
-        cosine. A ``matrix_rate`` of 0 leaves all to AdamW, where Muon takes long: dense layers of
-        thousands of inputs.
+        Of :class:`~napari_wbc.train.muon.MuonAdamW`; the rates warm up over the first epoch, then
+        fall as a cosine. A ``matrix_rate`` of 0 leaves all to AdamW, where Muon takes long: dense
+        layers of thousands of inputs.
     label_smoothing : float
         Share of a label that is spread over all classes, 0 to 1.
     mixup : float
-        Each batch is mixed with itself, the other crops weighing up to this, 0 to 0.5 (Zhang et al. 2018).
+        Each batch is mixed with itself, the other crops weighing up to this, 0 to 0.5 (Zhang et al.
+        2018).
     ema : float
         Decay of the running mean of the weights, which is what is kept; 0 to 1.
     balance : float
-        A (source, class) group of n crops is drawn in proportion to n to the power of this:
-        1 draws crops evenly, 0 groups evenly. With 0 and 4,000 draws a group and epoch, classes are filled
+        A (source, class) group of n crops is drawn in proportion to n to the power of this: 1 draws
+        crops evenly, 0 groups evenly. With 0 and 4,000 draws a group and epoch, classes are filled
         up by augmentation as published.
     precision : str
         Of Lightning Fabric: ``32-true`` or ``bf16-mixed``.
@@ -126,7 +127,9 @@ class Recipe:
         if not (self.learning_rate > 0 and self.matrix_rate >= 0):
             raise WbcError("The learning rate must be above 0, and that of matrices 0 or more.")
         if not 0 <= self.keep <= (1 if self.start else 0):
-            raise WbcError("keep is a share, 0 to 1, of the weights that training starts from; name these.")
+            raise WbcError(
+                "keep is a share, 0 to 1, of the weights that training starts from; name these."
+            )
         if self.freeze and not self.start:
             raise WbcError("Features can be frozen where training starts from weights; name these.")
         if self.patience < 0:
@@ -187,7 +190,9 @@ def train_classifier(
 
     train, val = data.where(data.splits == "train"), data.where(data.splits == "val")
     if not len(train.labels) or not len(val.labels):
-        raise WbcError("Training needs cells in the splits train and val; add them to the training set.")
+        raise WbcError(
+            "Training needs cells in the splits train and val; add them to the training set."
+        )
     # As many processes as torchrun started on this machine: one without it.
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = Fabric(accelerator=device, devices=devices, precision=recipe.precision)
@@ -239,7 +244,9 @@ def train_classifier(
         better = measured["val_accuracy"] >= best - error
         best = max(best, measured["val_accuracy"])
         if fabric.is_global_zero:
-            checkpoint.save(model.module, mean, optimizer, history=history, best=best, better=better)
+            checkpoint.save(
+                model.module, mean, optimizer, history=history, best=best, better=better
+            )
             write_curves(out, history)
         fabric.barrier()
         yield _told(history[-1], train, recipe)
@@ -307,8 +314,8 @@ def _epoch(
 def _asked(train: CropSet, recipe: Recipe, n_classes: int) -> list[int]:
     """The classes that a batch decides between.
 
-    Where training goes on from weights, a class without a cell is not asked for: else it would be unlearnt,
-    every cell saying that it is another.
+    Where training goes on from weights, a class without a cell is not asked for: else it would be
+    unlearnt, every cell saying that it is another.
     """
     present = [int(label) for label in np.unique(train.labels)]
     if recipe.start and recipe.mode != "two-stage" and len(present) > 1:
@@ -334,7 +341,9 @@ def _network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[FeatureNetwork, 
             "choose others, or start afresh."
         )
     known = parted(tensors)[0]
-    network.load_state_dict(known | {name: _grown(known[name], card.classes, classes) for name in HEAD})
+    network.load_state_dict(
+        known | {name: _grown(known[name], card.classes, classes) for name in HEAD}
+    )
     return network, card
 
 
@@ -345,9 +354,7 @@ def _familiarity(
     if recipe.start and len(train.labels) < ENOUGH:
         if recipe.freeze:
             return parted(load_weights(find_weights(recipe.start))[0])[1]
-        note = (
-            f"Of fewer than {ENOUGH} training cells the weights learn no unlikeness; add old training sets."
-        )
+        note = f"Of fewer than {ENOUGH} training cells the weights learn no unlikeness; add old training sets."
         yield Progress("measuring the training cells", 0, 0, note)
         return None
     return (yield from familiarity_steps(network, train, val, recipe.preset))
@@ -357,7 +364,9 @@ def _grown(rows: torch.Tensor, known: tuple[str, ...], classes: tuple[str, ...])
     """Rows of a head for more classes: those of a new one are the mean of all, as if it could be any."""
     import torch
 
-    return torch.stack([rows[known.index(name)] if name in known else rows.mean(0) for name in classes])
+    return torch.stack(
+        [rows[known.index(name)] if name in known else rows.mean(0) for name in classes]
+    )
 
 
 def _mixed(
@@ -391,8 +400,8 @@ def _validate(
 ) -> Steps[tuple[dict[str, float], float]]:
     """Accuracy by source with its mean, which chooses the epoch, and the standard error of the mean.
 
-    Sources count alike whatever their size. Balanced accuracy would let the one cell of a rare class swing
-    it by ten points and more.
+    Sources count alike whatever their size. Balanced accuracy would let the one cell of a rare
+    class swing it by ten points and more.
     """
     found = yield from scores_steps(network, val, recipe.preset, mode=recipe.mode)
     predicted = found.argmax(1)

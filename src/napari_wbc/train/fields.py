@@ -1,9 +1,9 @@
 """Labelled fields: from a training set to images with outlines in memory, for a detector.
 
 Where a training set knows only a cell's box, its outline is drawn by weak supervision
-(:func:`outline_in_box`): the outline that the colour detector finds there, stretched to the
-box, or else the ellipse in the box. On 112 fields of BCCD, whose masks are drawn by hand, the mean IoU
-of these outlines in true boxes with the true masks is 0.91; ellipses alone give 0.89 and GrabCut 0.77.
+(:func:`outline_in_box`): the outline that the colour detector finds there, stretched to the box, or
+else the ellipse in the box. On 112 fields of BCCD, whose masks are drawn by hand, the mean IoU of
+these outlines in true boxes with the true masks is 0.91; ellipses alone give 0.89 and GrabCut 0.77.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def read_fields(
     ----------
     cells : sequence of LabelledCell
         Their labels are class names of the detector, or cell classes: platelets are platelets, and
-        every other class is a leukocyte. A cell that is not among ``classes``, and an empty label, leave
-        a field that shows none.
+        every other class is a leukocyte. A cell that is not among ``classes``, and an empty label,
+        leave a field that shows none.
     classes : sequence of str
         What the detector is to find.
     preset : DetectorPreset
@@ -123,7 +123,9 @@ def _read_field(
     path: Path, cells: Sequence[LabelledCell], classes: Sequence[str], preset: DetectorPreset
 ) -> TrainingField:
     if len({(cell.split, cell.source) for cell in cells}) > 1:
-        raise WbcError(f"{path}: its cells stand in several splits or sources; a field is on one side.")
+        raise WbcError(
+            f"{path}: its cells stand in several splits or sources; a field is on one side."
+        )
     image = read_image(path)
     found: tuple[Detection, ...] | None = None
     outlines, labels = [], []
@@ -146,7 +148,9 @@ def _read_field(
         scale = min(1.0, 2 * preset.longest / max(image.shape[:2]))
         size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
         work = white_balanced(
-            image if scale == 1 else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+            image
+            if scale == 1
+            else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         )
     else:
         work, scale = preset.prepare(image)

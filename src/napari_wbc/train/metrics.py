@@ -119,8 +119,8 @@ class Scores(Metrics):
         Class name to precision and F1, 0 to 1, and number of cells, of the classes that occur. The
         precision of a class that is never predicted is 0.
     auc : dict
-        Class name to the area under the ROC of the class against the rest, 0 to 1, of the classes that
-        some cells have and some have not.
+        Class name to the area under the ROC of the class against the rest, 0 to 1, of the classes
+        that some cells have and some have not.
     macro_auc : float
         Mean of ``auc``; NaN where it is empty.
     calibration_error : float
@@ -170,7 +170,9 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
         )
     guess = chances.argmax(axis=1)
     plain = measure(true, guess, classes)
-    areas = {name: auc(chances[true != k, k], chances[true == k, k]) for k, name in enumerate(classes)}
+    areas = {
+        name: auc(chances[true != k, k], chances[true == k, k]) for k, name in enumerate(classes)
+    }
     areas = {name: area for name, area in areas.items() if not np.isnan(area)}
     confusion = np.array(plain.confusion)
     hits, support, named = np.diag(confusion), confusion.sum(1), confusion.sum(0)
@@ -217,7 +219,9 @@ def score_by_source(
 
 def _negative_log_likelihood(chances: npt.NDArray[np.floating]) -> float:
     """Mean of the true classes' surprise, in nats; a chance of 0 counts as float's resolution."""
-    return float(-np.log(np.maximum(chances, np.finfo(float).eps)).mean()) if len(chances) else np.nan
+    return (
+        float(-np.log(np.maximum(chances, np.finfo(float).eps)).mean()) if len(chances) else np.nan
+    )
 
 
 def auc(inside: npt.ArrayLike, outside: npt.ArrayLike) -> float:
@@ -243,7 +247,9 @@ def auc(inside: npt.ArrayLike, outside: npt.ArrayLike) -> float:
     low, high = np.ravel(inside), np.ravel(outside)
     if not (len(low) and len(high)):
         return np.nan
-    return float(roc_auc_score(np.repeat([0, 1], [len(low), len(high)]), np.concatenate([low, high])))
+    return float(
+        roc_auc_score(np.repeat([0, 1], [len(low), len(high)]), np.concatenate([low, high]))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +272,9 @@ class Reliability:
     error: float
 
 
-def reliability(confidences: npt.ArrayLike, right: npt.ArrayLike, *, bins: int = BINS) -> Reliability:
+def reliability(
+    confidences: npt.ArrayLike, right: npt.ArrayLike, *, bins: int = BINS
+) -> Reliability:
     """Sort cells into bins by confidence and compare with how many of each bin are right.
 
     Parameters

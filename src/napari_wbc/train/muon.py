@@ -1,8 +1,9 @@
 """Muon for hidden matrices and convolutions, AdamW for the rest.
 
-Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) makes the momentum of each matrix
-orthogonal before it steps: the CDNN learns from 13,000 crops what AdamW alone needs several times as many
-for. PyTorch's own ``torch.optim.Muon`` takes two-dimensional parameters only, which leaves convolutions out.
+Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) makes the momentum of each
+matrix orthogonal before it steps: the CDNN learns from 13,000 crops what AdamW alone needs several
+times as many for. PyTorch's own ``torch.optim.Muon`` takes two-dimensional parameters only, which
+leaves convolutions out.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class MuonAdamW(torch.optim.AdamW):
     lr : float
         Of AdamW.
     matrix_lr : float
-        Of Muon; 0 leaves all parameters to AdamW. :func:`~napari_wbc.train.checkpoint.set_rate` keeps its
-        ratio to ``lr``.
+        Of Muon; 0 leaves all parameters to AdamW. :func:`~napari_wbc.train.checkpoint.set_rate`
+        keeps its ratio to ``lr``.
     weight_decay : float
         Of both.
     momentum : float
@@ -50,7 +51,9 @@ class MuonAdamW(torch.optim.AdamW):
         others = [p for p in wanted if not matrix_lr or p.ndim <= 1 or id(p) in head]
         groups: list[dict[str, Any]] = [{"params": others, "matrix": False, "scale": 1.0}]
         if matrices:
-            groups.append({"params": matrices, "matrix": True, "scale": matrix_lr / lr, "lr": matrix_lr})
+            groups.append(
+                {"params": matrices, "matrix": True, "scale": matrix_lr / lr, "lr": matrix_lr}
+            )
         super().__init__(groups, lr=lr, weight_decay=weight_decay)
         self.momentum = momentum
 

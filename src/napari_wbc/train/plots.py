@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_calibration", "draw_confusion", "draw_roc", "panels", "write_evaluation", "write_figure"]
+__all__ = [
+    "draw_calibration",
+    "draw_confusion",
+    "draw_roc",
+    "panels",
+    "write_evaluation",
+    "write_figure",
+]
 
 PANEL = 5.0
 """Width and height of a panel in inches."""
@@ -67,7 +74,9 @@ def write_evaluation(
         draw_roc(roc[1][i], truth[own], probabilities[own], classes, title=name)
         draw_calibration(calibration[1][i], truth[own], probabilities[own], title=name)
     pictures = {"confusion": confusion, "roc": roc, "calibration": calibration}
-    return tuple(write_figure(folder / f"{name}.png", figure) for name, (figure, _axes) in pictures.items())
+    return tuple(
+        write_figure(folder / f"{name}.png", figure) for name, (figure, _axes) in pictures.items()
+    )
 
 
 def panels(n: int) -> tuple[Figure, list[Axes]]:
@@ -91,7 +100,9 @@ def write_figure(path: Path, figure: Figure) -> Path:
     return path
 
 
-def draw_confusion(axis: Axes, confusion: npt.ArrayLike, classes: Sequence[str], *, title: str) -> None:
+def draw_confusion(
+    axis: Axes, confusion: npt.ArrayLike, classes: Sequence[str], *, title: str
+) -> None:
     """Draw a confusion matrix: cells as numbers, the share of each true class as shade.
 
     Parameters
@@ -160,7 +171,11 @@ def draw_roc(
 
 
 def draw_calibration(
-    axis: Axes, truth: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating], *, title: str
+    axis: Axes,
+    truth: npt.NDArray[np.integer],
+    probabilities: npt.NDArray[np.floating],
+    *,
+    title: str,
 ) -> None:
     """Draw accuracy over confidence, and beneath it, in gray, which part of the cells each bin holds.
 

@@ -100,7 +100,9 @@ def average_precision(
             "categories": [{"id": 1, "name": "cell"}],
         }
     )
-    evaluation = COCOeval_faster(known, known.loadRes(results), kind, print_function=lambda *_: None)
+    evaluation = COCOeval_faster(
+        known, known.loadRes(results), kind, print_function=lambda *_: None
+    )
     evaluation.run()
     mean, at_50, at_75 = (max(float(value), 0.0) for value in evaluation.stats[:3])
     return AveragePrecision(mean, at_50, at_75)

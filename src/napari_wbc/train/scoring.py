@@ -47,7 +47,9 @@ def scores_steps(
     found = yield from seen_steps(
         network, data, preset, "validating", lambda x: looked_at(network, x, mode, preset.sure)[0]
     )
-    result: npt.NDArray[np.float32] = torch.cat([torch.empty(0, network.head.out_features), *found]).numpy()
+    result: npt.NDArray[np.float32] = torch.cat(
+        [torch.empty(0, network.head.out_features), *found]
+    ).numpy()
     return result
 
 
@@ -78,7 +80,9 @@ def inputs(data: CropSet, preset: Preset, device: torch.device) -> Iterator[torc
     crops = data.centers(preset.size)
     for start in range(0, len(crops), BATCH):
         rows = slice(start, start + BATCH)
-        x = preset.prepare(tensor_of(crops[rows], device), torch.from_numpy(data.red[rows]).to(device))
+        x = preset.prepare(
+            tensor_of(crops[rows], device), torch.from_numpy(data.red[rows]).to(device)
+        )
         yield x.contiguous(memory_format=torch.channels_last)
 
 

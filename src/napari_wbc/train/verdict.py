@@ -98,17 +98,18 @@ def judged(overall: Standing, by_source: dict[str, Standing]) -> tuple[Verdict, 
     - at least six cells are right with one of the two alone,
     - its balanced accuracy is higher, and
     - either the limits of that difference leave out zero, or McNemar's test gives p < 0.05 in its favour and
-      the limits of the difference in accuracy leave out zero too. McNemar's test takes cells as independent,
-      so it is not believed alone: the limits know of the slides.
+      the limits of the difference in accuracy leave out zero too. McNemar's test takes cells as
+      independent, so it is not believed alone: the limits know of the slides.
 
     From top to bottom, the first that holds:
 
-    1. The old model is surely better over all, or surely and by more than one point in one source: keep it. A
-       laboratory that was read well is not given up for the mean, and several sources are not corrected for,
-       since keeping is the safe side.
-    2. The new model is not surely better over all: undecided.
-    3. It breaks more cells than it fixes by McNemar's test, for the sake of rarer classes: undecided.
-    4. A source seems to lose more than one point of balanced accuracy and has more cells broken than fixed:
+    1. The old model is surely better over all, or surely and by more than one point in one source:
+    keep it. A
+       laboratory that was read well is not given up for the mean, and several sources are not
+       corrected for, since keeping is the safe side.
+    2. The new model is not surely better over all: undecided. 3. It breaks more cells than it fixes
+    by McNemar's test, for the sake of rarer classes: undecided. 4. A source seems to lose more than
+    one point of balanced accuracy and has more cells broken than fixed:
        undecided.
     5. Else adopt the new model.
 
@@ -134,7 +135,10 @@ def judged(overall: Standing, by_source: dict[str, Standing]) -> tuple[Verdict, 
                 f"The new model is better over all, but seems to lose on the cells of {source}: "
                 f"{_told(one)}; label more of them."
             )
-    return Verdict.ADOPT, f"The new model is better: {_told(overall)}, and no source loses more than a point."
+    return (
+        Verdict.ADOPT,
+        f"The new model is better: {_told(overall)}, and no source loses more than a point.",
+    )
 
 
 def _surely(one: Standing, sign: int) -> bool:
@@ -173,7 +177,9 @@ def _lacking(one: Standing) -> str:
     if wanted is None or more > MOST:
         return f"No difference shows: {_told(one)}; more cells will hardly show one."
     if more <= 0:
-        return f"The difference varies too much to be sure: {_told(one)}; label cells of more slides."
+        return (
+            f"The difference varies too much to be sure: {_told(one)}; label cells of more slides."
+        )
     return (
         f"Too few cells to tell: {_told(one)}. If it goes on like this, about {wanted} changed cells would "
         f"show it: label {more} more."
@@ -183,8 +189,8 @@ def _lacking(one: Standing) -> str:
 def needed(fixed: int, broken: int) -> int | None:
     """Changed cells that would show a difference, if as large a part of them is fixed as now.
 
-    McNemar's test at p < 0.05 then finds it four times out of five (Fleiss, Levin and Paik 2003, with the
-    correction for continuity).
+    McNemar's test at p < 0.05 then finds it four times out of five (Fleiss, Levin and Paik 2003,
+    with the correction for continuity).
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """The record of what came into use, and what was taken back: a JSON file that only grows.
 
-Invariant: a damaged record is told and never begun anew, and what a newer version wrote in it stays.
+Invariant: a damaged record is told and never begun anew, and what a newer version wrote in it
+stays.
 """
 
 from __future__ import annotations
@@ -103,7 +104,11 @@ def _adoption(entry: Any, record: Path) -> Adoption:
     except TypeError as error:
         raise _damaged(record) from error
     texts = (one.when, one.sha256, one.model_id, one.file, one.why)
-    if not all(isinstance(text, str) for text in texts) or not isinstance(one.back, int) or one.back < 0:
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or not isinstance(one.back, int)
+        or one.back < 0
+    ):
         raise _damaged(record)
     return one
 

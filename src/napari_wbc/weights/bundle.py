@@ -1,7 +1,7 @@
 """A model as one file, ``NAME.wbcmodel``: a zip of just ``card.json`` and ``weights.safetensors``, stored.
 
-Invariant: weights come in only with the card that names their sha256, and nothing else comes in with them;
-nothing is read beyond its limit, whatever a header says.
+Invariant: weights come in only with the card that names their sha256, and nothing else comes in
+with them; nothing is read beyond its limit, whatever a header says.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def write_bundle(weights: str | Path, out: str | Path) -> Path:
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as file:
         for name, part in zip(LIMITS, (text, data), strict=True):
-            file.writestr(zipfile.ZipInfo(name), part)  # without a time: the same model, the same file
+            file.writestr(
+                zipfile.ZipInfo(name), part
+            )  # without a time: the same model, the same file
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         replace_file(out, packed.getvalue())
@@ -108,7 +110,14 @@ def read_members(path: Path) -> tuple[bytes, bytes]:
             if [info.filename for info in found] != list(LIMITS):
                 raise zipfile.BadZipFile(f"it holds something else than {' and '.join(LIMITS)}")
             text, data = (_member(packed, info) for info in found)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, struct.error) as e:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        struct.error,
+    ) as e:
         raise WeightsError(f"{path}: not a model as one file ({e}); export it again.") from e
     return data, text
 
@@ -154,7 +163,9 @@ def checked_card(path: Path, data: bytes, text: bytes) -> ModelCard:
     except (WeightsError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path}: {error}") from error
     except SafetensorError as error:
-        raise WeightsError(f"{path}: the weights are no safetensors ({error}); copy it again.") from error
+        raise WeightsError(
+            f"{path}: the weights are no safetensors ({error}); copy it again."
+        ) from error
     return card
 
 
@@ -165,7 +176,9 @@ def _read(path: Path, most: int) -> bytes:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: the model cannot be read; check the path.") from error
     if len(data) > most:
-        raise WeightsError(f"{path}: larger than {most / 1e6:.0f} MB, which no model is; check the file.")
+        raise WeightsError(
+            f"{path}: larger than {most / 1e6:.0f} MB, which no model is; check the file."
+        )
     return data
 
 

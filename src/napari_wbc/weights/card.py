@@ -111,7 +111,9 @@ class ModelCard:
             data = json.loads(text)
             known = {f.name for f in fields(cls)}
             values = {key: value for key, value in data.items() if key in known}
-            return cls(**{**values, "classes": tuple(values["classes"]), "preset": dict(values["preset"])})
+            return cls(
+                **{**values, "classes": tuple(values["classes"]), "preset": dict(values["preset"])}
+            )
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             raise WeightsError(
                 f"This is not a model card ({error}); use the card saved with the weights."

@@ -10,7 +10,14 @@ from typing import Any
 
 from napari_wbc.errors import TorchMissing, WbcError
 
-__all__ = ["keep_triton_out", "limit_threads", "load_torch", "resolve_device", "spare_a_core", "torch_fault"]
+__all__ = [
+    "keep_triton_out",
+    "limit_threads",
+    "load_torch",
+    "resolve_device",
+    "spare_a_core",
+    "torch_fault",
+]
 
 
 def resolve_device(device: str) -> str:
@@ -36,12 +43,16 @@ def resolve_device(device: str) -> str:
 def keep_triton_out() -> None:
     """Bar triton from a process in which Mesa's LLVM is loaded; call it before torch is imported.
 
-    Triton brings its own LLVM. Loaded beside the one with which software OpenGL draws the canvas, it
-    ends the process without a message (pytorch/pytorch#96060). Triton compiles networks, which this package
-    never does, and torch does without it.
+    Triton brings its own LLVM. Loaded beside the one with which software OpenGL draws the canvas,
+    it ends the process without a message (pytorch/pytorch#96060). Triton compiles networks, which
+    this package never does, and torch does without it.
     """
     maps = Path("/proc/self/maps")
-    if "triton" not in sys.modules and maps.is_file() and "libLLVM" in maps.read_text(errors="replace"):
+    if (
+        "triton" not in sys.modules
+        and maps.is_file()
+        and "libLLVM" in maps.read_text(errors="replace")
+    ):
         sys.modules["triton"] = None  # type: ignore[assignment]  # what Python calls "not to be found"
 
 
@@ -99,5 +110,9 @@ def limit_threads(threads: int) -> None:
 def spare_a_core() -> None:
     """Leave one core to the window; where somebody set OMP_NUM_THREADS, that stays."""
     if "OMP_NUM_THREADS" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
         limit_threads(max(1, cores - 1))

@@ -1,7 +1,7 @@
 """A folder of a person's own models beside the shipped ones: whose child each is, and which is in use.
 
-Invariant: nothing is ever lost. What is in use follows from ``adopted.json``, to which adoptions and
-roll-backs are only appended; a removed model is moved to the folder ``removed``.
+Invariant: nothing is ever lost. What is in use follows from ``adopted.json``, to which adoptions
+and roll-backs are only appended; a removed model is moved to the folder ``removed``.
 """
 
 from __future__ import annotations
@@ -167,7 +167,9 @@ class Library:
             As :meth:`adopted`.
         """
         if kind not in KINDS:
-            raise WeightsError(f"Unknown kind of model {kind!r}; choose one of: {', '.join(KINDS)}.")
+            raise WeightsError(
+                f"Unknown kind of model {kind!r}; choose one of: {', '.join(KINDS)}."
+            )
         return read_history(self._record, kind)
 
     def adopt(self, model: Model, why: str = "") -> None:
@@ -216,8 +218,12 @@ class Library:
         with self._locked():
             stack = standing(self.history(kind))
             if not stack:
-                raise WeightsError(f"No {kind} was adopted before; the shipped {KINDS[kind]} is in use.")
-            earlier = ((n, self._usable(one)) for n, one in enumerate(reversed(stack[:-1]), start=1))
+                raise WeightsError(
+                    f"No {kind} was adopted before; the shipped {KINDS[kind]} is in use."
+                )
+            earlier = (
+                (n, self._usable(one)) for n, one in enumerate(reversed(stack[:-1]), start=1)
+            )
             there = ((n, model) for n, model in earlier if model)
             back, model = next(there, (len(stack), _default(kind)))
             self._append(model, "rolled back", back)
@@ -282,12 +288,18 @@ class Library:
             raise WeightsError(f"{model.name} comes with the package and cannot be removed.")
         with self._locked():
             if model.path not in (one.path for one in self.models()):
-                raise WeightsError(f"{model.path}: no model of {self.folder}; there is nothing to remove.")
+                raise WeightsError(
+                    f"{model.path}: no model of {self.folder}; there is nothing to remove."
+                )
             if model.kind and self.adopted(model.kind).path == model.path:
-                raise WeightsError(f"{model.name} is in use; roll back or adopt another model first.")
+                raise WeightsError(
+                    f"{model.name} is in use; roll back or adopt another model first."
+                )
             if not force and (children := self.children(model)):
                 names = ", ".join(child.name for child in children)
-                raise WeightsError(f"{names} descend from {model.name}; keep it, or remove it by force.")
+                raise WeightsError(
+                    f"{names} descend from {model.name}; keep it, or remove it by force."
+                )
             folder = self.folder / "removed"
             folder.mkdir(exist_ok=True)
             taken = {path.stem.casefold() for path in folder.iterdir()}
@@ -316,7 +328,9 @@ class Library:
             for one in self.models()
             if one.card and one.card.sha256 == adoption.sha256 and not one.damaged
         ]
-        return next((one for one in same if one.path.name == adoption.file), same[0] if same else None)
+        return next(
+            (one for one in same if one.path.name == adoption.file), same[0] if same else None
+        )
 
     def _take(self, path: Path, data: bytes, text: bytes) -> Model:
         card = checked_card(path, data, text)
@@ -328,7 +342,9 @@ class Library:
             taken = {model.name.casefold() for model in models}
             taken |= {card.stem.casefold() for card in self.folder.glob("*.json")}
             new = self.folder / f"{_free(path.stem, taken)}.safetensors"
-            replace_file(new.with_suffix(".json"), text)  # as it came, with what a newer version wrote
+            replace_file(
+                new.with_suffix(".json"), text
+            )  # as it came, with what a newer version wrote
             replace_file(new, data)
         return _model(new)
 
@@ -347,7 +363,9 @@ class Library:
             with FileLock(self.folder / f".{RECORD}.lock", timeout=PATIENCE):
                 yield
         except Timeout as error:
-            raise WeightsError(f"{self.folder}: another program is changing it; try again.") from error
+            raise WeightsError(
+                f"{self.folder}: another program is changing it; try again."
+            ) from error
         except OSError as error:
             raise WeightsError(
                 f"{self.folder}: cannot be written ({error.strerror or error}); choose another folder by "
@@ -367,7 +385,11 @@ def parent_of(card: ModelCard) -> str:
     known = card.provenance if isinstance(card.provenance, dict) else {}  # a card may be anybody's
     adapted = known.get("adapted")  # after all else: it keeps what the card said before
     last = adapted[-1] if isinstance(adapted, list) and adapted else adapted
-    for told, key in ((last, "from"), (known.get("parent"), "sha256"), (known.get("recipe"), "start")):
+    for told, key in (
+        (last, "from"),
+        (known.get("parent"), "sha256"),
+        (known.get("recipe"), "start"),
+    ):
         said = told.get(key) if isinstance(told, dict) else None
         if isinstance(said, str) and (found := _SHA.search(said)):
             return found[1]
@@ -401,7 +423,9 @@ def _model(path: Path, *, shipped: bool = False) -> Model:
     card = None
     try:
         card = read_card(path)
-        with safe_open(path, framework="numpy"):  # the header, and whether the file is as long as it says
+        with safe_open(
+            path, framework="numpy"
+        ):  # the header, and whether the file is as long as it says
             return Model(path, card, parent_of(card), shipped)
     except WeightsError as error:
         return Model(path, None, "", shipped, str(error))

@@ -9,7 +9,13 @@ from platformdirs import user_data_path
 
 from napari_wbc.errors import WeightsError
 
-__all__ = ["DEFAULT_CLASSIFIER", "DEFAULT_DETECTOR", "find_weights", "models_folder", "shipped_weights"]
+__all__ = [
+    "DEFAULT_CLASSIFIER",
+    "DEFAULT_DETECTOR",
+    "find_weights",
+    "models_folder",
+    "shipped_weights",
+]
 
 DEFAULT_CLASSIFIER = "cdnn"
 DEFAULT_DETECTOR = "mask_rcnn"
@@ -24,7 +30,8 @@ def shipped_weights() -> tuple[str, ...]:
 def models_folder() -> Path:
     """Where a person's own models are kept: the folder that ``NAPARI_WBC_MODELS`` names.
 
-    Where it names none, it is in the person's own data, such as ``~/.local/share/napari-wbc/weights``.
+    Where it names none, it is in the person's own data, such as
+    ``~/.local/share/napari-wbc/weights``.
     """
     named = os.environ.get("NAPARI_WBC_MODELS")
     return Path(named) if named else user_data_path("napari-wbc", appauthor=False) / "weights"
@@ -44,7 +51,11 @@ def find_weights(name: str | Path = DEFAULT_CLASSIFIER) -> Path:
     WeightsError
         If there are none.
     """
-    for path in (_DATA / f"{name}.safetensors", models_folder() / f"{name}.safetensors", Path(name)):
+    for path in (
+        _DATA / f"{name}.safetensors",
+        models_folder() / f"{name}.safetensors",
+        Path(name),
+    ):
         if path.suffix == ".safetensors" and path.is_file():
             return path
     own = (path.stem for path in sorted(models_folder().glob("*.safetensors")))

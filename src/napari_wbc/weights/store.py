@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["load_weights", "read_card", "save_weights"]
 
 
-def save_weights(path: str | Path, tensors: Mapping[str, torch.Tensor], card: ModelCard) -> ModelCard:
+def save_weights(
+    path: str | Path, tensors: Mapping[str, torch.Tensor], card: ModelCard
+) -> ModelCard:
     """Write weights and their card, both or neither.
 
     The card is the moment: until it is replaced the old pair stands, and from then on
@@ -78,7 +80,9 @@ def read_card(path: str | Path) -> ModelCard:
     try:
         return ModelCard.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path}: the model card cannot be read; keep it beside its weights.") from error
+        raise WeightsError(
+            f"{path}: the model card cannot be read; keep it beside its weights."
+        ) from error
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
 

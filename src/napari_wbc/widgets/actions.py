@@ -49,7 +49,9 @@ class ReviewActions:
         """
         session = self._session
         if label not in session.taxonomy.labels:
-            raise WbcError(f"No label {label!r}; choose one of: {', '.join(session.taxonomy.labels)}.")
+            raise WbcError(
+                f"No label {label!r}; choose one of: {', '.join(session.taxonomy.labels)}."
+            )
         chosen = self._settled(cell_ids)
         if not chosen:
             self._say(NONE_SELECTED)
@@ -83,7 +85,9 @@ class ReviewActions:
             unsure = f"; {left} unidentified: choose a class for these" if left else ""
             self._say(f"{counted(len(cells))} accepted{unsure}")
         elif not cells:
-            self._say("The model is not sure of these; choose a class." if chosen else NONE_SELECTED)
+            self._say(
+                "The model is not sure of these; choose a class." if chosen else NONE_SELECTED
+            )
 
     def delete(self) -> None:
         """Take the selected cells out."""
@@ -150,10 +154,14 @@ class ReviewActions:
         if here is None or here.fov_id not in {cell.fov_id for cell in cells}:
             session.show_field(cells[0].fov_id)
         shown = session.field
-        chosen = [cell.cell_id for cell in cells if shown is not None and cell.fov_id == shown.fov_id]
+        chosen = [
+            cell.cell_id for cell in cells if shown is not None and cell.fov_id == shown.fov_id
+        ]
         session.select(chosen)
         fields = len({cell.fov_id for cell in cells})
-        self._say(f"{label}: {len(chosen)} here, {len(cells)} in {fields} field{'s' if fields > 1 else ''}")
+        self._say(
+            f"{label}: {len(chosen)} here, {len(cells)} in {fields} field{'s' if fields > 1 else ''}"
+        )
 
     @contextmanager
     def by_thumbnails(self) -> Iterator[None]:
@@ -174,17 +182,24 @@ class ReviewActions:
         Raises
         ------
         WbcError
-            If the selected cells are not to be seen: nobody shall judge a cell by the picture of another.
+            If the selected cells are not to be seen: nobody shall judge a cell by the picture of
+            another.
         """
         session = self._session
         self._view.settle()
         chosen = session.selection if cell_ids is None else cell_ids
         there = tuple(key for key in chosen if key in session.table)
         if cell_ids is None and there and not self._thumbnails:
-            if not any(session.field and session.table[key].fov_id == session.field.fov_id for key in there):
-                raise WbcError("The selected cells lie in another field; select a cell of this one.")
+            if not any(
+                session.field and session.table[key].fov_id == session.field.fov_id for key in there
+            ):
+                raise WbcError(
+                    "The selected cells lie in another field; select a cell of this one."
+                )
             if not self._view.ready:
-                raise WbcError("The image of this field is not on screen; wait a moment, then try again.")
+                raise WbcError(
+                    "The image of this field is not on screen; wait a moment, then try again."
+                )
             self._view.check_seen()
         return there
 

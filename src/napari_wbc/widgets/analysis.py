@@ -103,7 +103,9 @@ class AnalysisPanel(QWidget):
         self.classify.setToolTip("Classify the cells that were drawn or moved")
         self.at_once = QCheckBox("Classify drawn cells at once")
         self.at_once.setChecked(True)
-        self.at_once.setToolTip("As soon as a cell is drawn, moved or split on a slide that has predictions")
+        self.at_once.setToolTip(
+            "As soon as a cell is drawn, moved or split on a slide that has predictions"
+        )
         self.jobs = JobBar()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -170,13 +172,19 @@ class AnalysisPanel(QWidget):
         """Classify the cells without a prediction, as they are now."""
         table, slide, taxonomy = self.session.table, self.session.slide, self.session.taxonomy
         weights, read = self.model.value(), self.view.read
-        return lambda: classify_table_steps(slide, table, weights=weights, taxonomy=taxonomy, read=read)
+        return lambda: classify_table_steps(
+            slide, table, weights=weights, taxonomy=taxonomy, read=read
+        )
 
     def adapt_to_slide(self) -> None:
         """Let the model get used to the slide, without labels."""
         slide, choice, weights = self.session.slide, self.detector.value(), self.model.value()
         self.view.settle()
-        table, folder, name = self.session.table, models_folder(), adapted_name(slide.name, datetime.now())
+        table, folder, name = (
+            self.session.table,
+            models_folder(),
+            adapted_name(slide.name, datetime.now()),
+        )
         taxonomy = self.session.taxonomy
         self.jobs.start(
             lambda: adapt_slide_steps(
@@ -209,7 +217,9 @@ class AnalysisPanel(QWidget):
             failed = f"; {_files(result.failures)}" if result.failures else ""
             self.said.emit(f"{counted(len(table))} written to {result.folder}{failed}")
 
-        self.jobs.start(lambda: write_results(analysis, folder, taxonomy, read=self.view.read), written)
+        self.jobs.start(
+            lambda: write_results(analysis, folder, taxonomy, read=self.view.read), written
+        )
 
     def _kept_note(self) -> Any:
         """What is kept of the last analysis, from the project where it is not known yet."""
@@ -227,7 +237,9 @@ class AnalysisPanel(QWidget):
             return
         choice = self.detector.value()
         self.previewer.request(
-            lambda: preview_steps(self.view.read(field), choice.name, choice.preset, choice.parameters)
+            lambda: preview_steps(
+                self.view.read(field), choice.name, choice.preset, choice.parameters
+            )
         )
 
     def _on_preview(self, detections: tuple[Detection, ...]) -> None:
@@ -274,15 +286,23 @@ class AnalysisPanel(QWidget):
     def _on_classified(self, result: Classified, *, follows: int = 0) -> None:
         self.view.settle()
         now = [(self.session.table.get(cell.cell_id), cell) for cell in result.cells]
-        same = [a.predicted(b.prediction) for a, b in now if a is not None and a.detection == b.detection]
+        same = [
+            a.predicted(b.prediction)
+            for a, b in now
+            if a is not None and a.detection == b.detection
+        ]
         table = self.session.table.with_cells(same)
         done = self.session.commit(table, "classify drawn cells", "model", follows=follows)
         if result.failures:
             self.said.emit(f"{counted(len(same))} classified; {_files(result.failures)}")
-        elif not follows and (done or not same):  # what a person did has been said, and how to take it back
+        elif not follows and (
+            done or not same
+        ):  # what a person did has been said, and how to take it back
             self.said.emit(f"{counted(len(same))} classified")
 
-    def _on_adapted(self, slide: Slide, result: tuple[SlideAnalysis | None, Adapted | AlreadySure]) -> None:
+    def _on_adapted(
+        self, slide: Slide, result: tuple[SlideAnalysis | None, Adapted | AlreadySure]
+    ) -> None:
         found, adapted = result
         if found is not None:
             self._on_analyzed(slide, found)

@@ -115,7 +115,9 @@ class ComparisonView(QWidget):
         self.verdict.setStyleSheet(
             f"background: {color}; color: white; font-size: 18pt; font-weight: bold; padding: 6px 10px"
         )
-        self.why.setText(f"{shown.measures.why}\nOld: {shown.old.model_id}   New: {shown.new.model_id}")
+        self.why.setText(
+            f"{shown.measures.why}\nOld: {shown.old.model_id}   New: {shown.new.model_id}"
+        )
         self.notes.setText("\n".join(f"• {note}" for note in shown.notes))
         self.notes.setVisible(bool(shown.notes))
         self.sources.fill(table_rows(shown))
@@ -146,9 +148,13 @@ class _Table(QTableWidget):
             for j, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 if j:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                    item.setTextAlignment(
+                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                    )
                 self.setItem(i, j, item)
-        self.setMaximumHeight(self.horizontalHeader().sizeHint().height() + 22 * max(len(rows), 1) + 4)
+        self.setMaximumHeight(
+            self.horizontalHeader().sizeHint().height() + 22 * max(len(rows), 1) + 4
+        )
 
 
 class _Picture(QLabel):
@@ -226,7 +232,9 @@ class _Cells(QListWidget):
 def _pixmap(crop: npt.NDArray[np.uint8]) -> QPixmap:
     """A pixmap of an image of shape (height, width, 3), uint8 RGB."""
     height, width = crop.shape[:2]
-    image = QImage(np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    image = QImage(
+        np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888
+    )
     return QPixmap.fromImage(image).scaled(
         SIDE, SIDE, transformMode=Qt.TransformationMode.SmoothTransformation
     )

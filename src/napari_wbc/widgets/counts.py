@@ -71,7 +71,9 @@ class CountsTable(QTableWidget):
             )
         rows.append(("leukocytes", str(shown.total), "100" if shown.total else "", ""))
         for b in shown.beside:
-            per = f"{b.per_100_wbc:.1f} per 100" if b.per_100_wbc is not None and shown.total else ""
+            per = (
+                f"{b.per_100_wbc:.1f} per 100" if b.per_100_wbc is not None and shown.total else ""
+            )
             rows.append((b.name, str(b.count), "", per))
         self.setRowCount(len(rows))
         for i, row in enumerate(rows):
@@ -83,7 +85,9 @@ class CountsTable(QTableWidget):
             if item is None:
                 item = QTableWidgetItem()
                 if j:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                    item.setTextAlignment(
+                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                    )
                 elif row[0] in self._session.taxonomy.colors:
                     item.setIcon(swatch(self._session.taxonomy.colors[row[0]]))
                 self.setItem(i, j, item)

@@ -43,7 +43,9 @@ class Curves(QWidget):
     def add(self, values: Mapping[str, float]) -> None:
         """Draw one more epoch."""
         self.history.append(values)
-        self.setToolTip("\n".join(f"{name.replace('_', ' ')}: {value:.4g}" for name, value in values.items()))
+        self.setToolTip(
+            "\n".join(f"{name.replace('_', ' ')}: {value:.4g}" for name, value in values.items())
+        )
         self.update()
 
     def paintEvent(self, _event: Any) -> None:  # noqa: N802 (Qt's name)
@@ -54,20 +56,32 @@ class Curves(QWidget):
         names = [name for name in (self.history[-1] if self.history else {}) if name != "epoch"]
         accuracies = [name for name in names if _is_share(name)]
         losses = [name for name in names if not _is_share(name)]
-        top = max((row.get(name, 0.0) for row in self.history for name in losses), default=1.0) or 1.0
-        self._plot(painter, QRectF(LEFT, TOP, half - LEFT, self.height() - TOP - BOTTOM), "loss", losses, top)
+        top = (
+            max((row.get(name, 0.0) for row in self.history for name in losses), default=1.0) or 1.0
+        )
+        self._plot(
+            painter,
+            QRectF(LEFT, TOP, half - LEFT, self.height() - TOP - BOTTOM),
+            "loss",
+            losses,
+            top,
+        )
         right = QRectF(half + GAP + LEFT, TOP, half - LEFT, self.height() - TOP - BOTTOM)
         self._plot(painter, right, "accuracy", accuracies, 1.0)
         painter.end()
 
-    def _plot(self, painter: QPainter, area: QRectF, title: str, names: list[str], top: float) -> None:
+    def _plot(
+        self, painter: QPainter, area: QRectF, title: str, names: list[str], top: float
+    ) -> None:
         ink = self.palette().color(QPalette.ColorRole.WindowText)
         faint = QColor(ink)
         faint.setAlpha(70)
         painter.setPen(faint)
         painter.drawRect(area)
         painter.setPen(ink)
-        painter.drawText(QRectF(area.left(), 0, area.width(), TOP), Qt.AlignmentFlag.AlignLeft, title)
+        painter.drawText(
+            QRectF(area.left(), 0, area.width(), TOP), Qt.AlignmentFlag.AlignLeft, title
+        )
         for value in (0.0, top):
             y = area.bottom() - area.height() * value / top
             edge = QRectF(0, y - 8, area.left() - 3, 16) if area.left() == LEFT else None
@@ -76,10 +90,17 @@ class Curves(QWidget):
             painter.drawText(where, flags, f"{value:.2g}")
         for k, name in enumerate(names):
             self._line(painter, area, name, QColor(COLORS[k % len(COLORS)]), top)
-            # Losses fall from the left, accuracies rise to the top: there is room in the other corner.
-            y = area.top() + 4 + 13 * k if title == "loss" else area.bottom() - 4 - 13 * (len(names) - k)
+            # Losses fall from the left, accuracies rise to the top: there is room in the other
+            # corner.
+            y = (
+                area.top() + 4 + 13 * k
+                if title == "loss"
+                else area.bottom() - 4 - 13 * (len(names) - k)
+            )
             label = QRectF(area.left() + 6, y, area.width() - 10, 14)
-            painter.drawText(label, Qt.AlignmentFlag.AlignRight, name.removeprefix("val_").replace("_", " "))
+            painter.drawText(
+                label, Qt.AlignmentFlag.AlignRight, name.removeprefix("val_").replace("_", " ")
+            )
 
     def _line(self, painter: QPainter, area: QRectF, name: str, color: QColor, top: float) -> None:
         n = max(1, len(self.history) - 1)

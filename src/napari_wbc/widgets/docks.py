@@ -60,7 +60,12 @@ class Docks(QObject):
         read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
     ) -> None:
         super().__init__()
-        self._viewer, self._session, self._thumbnails, self._heats = viewer, session, thumbnails, heats
+        self._viewer, self._session, self._thumbnails, self._heats = (
+            viewer,
+            session,
+            thumbnails,
+            heats,
+        )
         self._weights, self._read = weights, read
         self.gallery: GalleryPanel | None = None
         self.map: FeatureMapPanel | None = None

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_wbc.errors import WbcError
 from napari_wbc.explain.attribution import METHODS, Question
@@ -49,7 +57,9 @@ class ExplainPanel(QWidget):
     said = Signal(str)
     """With one line for the person at the screen."""
 
-    def __init__(self, session: Session, view: FieldView, heats: Heats, weights: Callable[[], str]) -> None:
+    def __init__(
+        self, session: Session, view: FieldView, heats: Heats, weights: Callable[[], str]
+    ) -> None:
         super().__init__()
         self._session, self._view, self._heats, self._weights = session, view, heats, weights
         self.layer = HeatmapLayer(view.viewer)
@@ -71,14 +81,20 @@ class ExplainPanel(QWidget):
         self.samples.setToolTip("Of LIME, a cell: how often patches are covered at random")
         self.samples.setEnabled(False)
         for box in (self.method, self.target, self.against):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
             box.setMinimumContentsLength(8)
-        self.selected = _button("Selected", "The selected cells, wherever they lie", self.ask_selected)
+        self.selected = _button(
+            "Selected", "The selected cells, wherever they lie", self.ask_selected
+        )
         self.field = _button("This field", "All cells of the field in view", self.ask_field)
         self.slide = _button("Whole slide", "All cells of the slide", self.ask_slide)
         self.clear = _button("Clear", "Forget all heat and take its layer away", heats.clear)
         self.map = QPushButton("Feature map…")
-        self.map.setToolTip("All cells on a plane, those side by side that the network takes for alike")
+        self.map.setToolTip(
+            "All cells on a plane, those side by side that the network takes for alike"
+        )
         self.jobs = JobBar()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -145,7 +161,9 @@ class ExplainPanel(QWidget):
         )
         keep = self._found.extend
         self.jobs.start(
-            lambda: explain_cells_steps(slide, wanted, question, weights=weights, read=read, found=keep),
+            lambda: explain_cells_steps(
+                slide, wanted, question, weights=weights, read=read, found=keep
+            ),
             partial(self._on_explained, slide),
         )
 

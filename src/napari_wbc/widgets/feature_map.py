@@ -62,7 +62,12 @@ class FeatureMapPanel(QWidget):
         read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
     ) -> None:
         super().__init__()
-        self._session, self._thumbnails, self._weights, self._read = session, thumbnails, weights, read
+        self._session, self._thumbnails, self._weights, self._read = (
+            session,
+            thumbnails,
+            weights,
+            read,
+        )
         self._map: FeatureMap | None = None
         self._mapped: tuple[Cell, ...] = ()
         """The cells of the map as they were mapped."""
@@ -128,7 +133,11 @@ class FeatureMapPanel(QWidget):
         """Map the cells of the slide as they are now."""
         if self.jobs.running:
             return
-        session, method, weights = self._session, METHOD_NAMES[self.method.currentText()], self._weights()
+        session, method, weights = (
+            self._session,
+            METHOD_NAMES[self.method.currentText()],
+            self._weights(),
+        )
         slide, table = session.slide, session.table
         if not table:
             self._say("There are no cells to map; analyze the slide first.")
@@ -206,7 +215,9 @@ class FeatureMapPanel(QWidget):
         said = cell.prediction
         lines = (
             f"{cell.label} (reviewed)" if cell.annotation is not None else cell.label,
-            f"model: {said.cell_class} {said.confidence:.0%}" if said is not None else "model: not asked",
+            f"model: {said.cell_class} {said.confidence:.0%}"
+            if said is not None
+            else "model: not asked",
             cell.fov_id.rsplit("/")[-1],
         )
         return self._thumbnails.get(cell), lines
@@ -248,7 +259,11 @@ class FeatureMapPanel(QWidget):
 
     def _on_ready(self, cell_ids: set[str]) -> None:
         point = self.scatter.pointed
-        if point is not None and point < len(self._mapped) and self._mapped[point].cell_id in cell_ids:
+        if (
+            point is not None
+            and point < len(self._mapped)
+            and self._mapped[point].cell_id in cell_ids
+        ):
             self.scatter.update()
 
     def _look_again(self, _by: str) -> None:

@@ -16,7 +16,11 @@ from napari_wbc.widgets.tiles import CELL, HEAT, OVERLAY
 __all__ = ["GalleryPanel"]
 
 NAMES = dict(
-    zip(("least certain first", "most unlike first", "most certain first", "as found"), ORDERS, strict=True)
+    zip(
+        ("least certain first", "most unlike first", "most certain first", "as found"),
+        ORDERS,
+        strict=True,
+    )
 )
 PARTS = {
     "cells": (CELL,),

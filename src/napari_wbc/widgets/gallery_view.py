@@ -90,7 +90,9 @@ class GalleryView(QAbstractScrollArea):
         self._collapsed: set[str] = set()
         self._table, self._groups = CellTable(), tuple[Group, ...]()
         self._grid = Grid((), self._tile, 0)
-        self._held: list[tuple[int, Anchor]] = []  # where it was scrolled to, and what stayed by that
+        self._held: list[
+            tuple[int, Anchor]
+        ] = []  # where it was scrolled to, and what stayed by that
         self._selected = frozenset(session.selection)
         self._current = self._pivot = next(iter(session.selection), "")
         self._next = ""  # takes the place of the current cell where that has gone to another group
@@ -187,7 +189,9 @@ class GalleryView(QAbstractScrollArea):
 
     def _arrange(self) -> None:
         self._table = self._session.table
-        self._lay_out(arranged(self._table, self._session.taxonomy, order=self._order, keep=self._keep))
+        self._lay_out(
+            arranged(self._table, self._session.taxonomy, order=self._order, keep=self._keep)
+        )
 
     def _lay_out(
         self,
@@ -208,7 +212,8 @@ class GalleryView(QAbstractScrollArea):
         """
         scroll = self._scroll
         if anchors is None:
-            # Without scrolling in between it is the one of last time, so that undo brings back the view.
+            # Without scrolling in between it is the one of last time, so that undo brings back the
+            # view.
             anchors = [*(held for at, held in self._held if at == scroll), *self._in_view()]
         self._groups = groups
         hidden = frozenset(i for i, group in enumerate(groups) if group.label in self._collapsed)
@@ -242,7 +247,11 @@ class GalleryView(QAbstractScrollArea):
         """The items in view, then the header of the first of them, each with its row in the viewport."""
         spans = list(self._grid.visible(self._scroll, self._scroll + self.viewport().height()))
         found = [
-            (self._groups[group].label, self._groups[group].cell_ids[i], self._grid.rect(Item(group, i)).top)
+            (
+                self._groups[group].label,
+                self._groups[group].cell_ids[i],
+                self._grid.rect(Item(group, i)).top,
+            )
             for group, start, stop in spans
             for i in range(start, stop)
         ]
@@ -420,7 +429,9 @@ class GalleryView(QAbstractScrollArea):
     def _paint_selection(self, painter: QPainter, cell: Cell, rect: Rect) -> None:
         gesture = self._gesture
         banded = gesture is not None and cell.cell_id in gesture.banded
-        frame = QRect(rect.left, rect.top - self._scroll, rect.width, rect.height).adjusted(-4, -4, 3, 3)
+        frame = QRect(rect.left, rect.top - self._scroll, rect.width, rect.height).adjusted(
+            -4, -4, 3, 3
+        )
         if banded or cell.cell_id in self._selected:
             pen = QPen(self._ink(), 3)
             pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
@@ -464,7 +475,9 @@ class GalleryView(QAbstractScrollArea):
         text = "No cell passes the filter." if self._table else "No cells yet."
         painter.setPen(self._ink(160))
         top = min(self._grid.height, self.viewport().height() // 2)
-        painter.drawText(self.viewport().rect().adjusted(0, top, 0, 0), Qt.AlignmentFlag.AlignCenter, text)
+        painter.drawText(
+            self.viewport().rect().adjusted(0, top, 0, 0), Qt.AlignmentFlag.AlignCenter, text
+        )
 
     def _band(self, gesture: Gesture) -> QRect:
         """The rubber band, from the top left of all."""
@@ -482,7 +495,9 @@ class GalleryView(QAbstractScrollArea):
             group = self._group_of(gesture.target)
             if group is not None:
                 area, top = self._grid.area(group), self._header_top(group)
-                shown = QRect(0, top, area.width, area.bottom - self._scroll - top).adjusted(1, 1, -2, -2)
+                shown = QRect(0, top, area.width, area.bottom - self._scroll - top).adjusted(
+                    1, 1, -2, -2
+                )
                 painter.fillRect(shown, wash)
                 painter.drawRect(shown)
                 text += f" → {gesture.target}"

@@ -59,7 +59,9 @@ class SlideHeader(QWidget):
             self._show(self.name, "No slide is open")
         else:
             number = slide.fields.index(field) + 1
-            self._show(self.name, f"{slide.name}  ·  {field.path.name}  ({number} of {len(slide.fields)})")
+            self._show(
+                self.name, f"{slide.name}  ·  {field.path.name}  ({number} of {len(slide.fields)})"
+            )
         self.name.setToolTip(str(field.path) if field else "")
         unseen = self._view.unseen
         self._show(self.warning, unseen)

@@ -1,7 +1,8 @@
 """Keeps hands that are elsewhere from changing a choice: the wheel, a letter, a key that goes on to napari.
 
-Qt's combo boxes and sliders follow the wheel while the mouse only passes over them, combo boxes take letters
-for a search, and what a text field does not want goes on to napari's window, where S, R or 1 have a meaning.
+Qt's combo boxes and sliders follow the wheel while the mouse only passes over them, combo boxes
+take letters for a search, and what a text field does not want goes on to napari's window, where S,
+R or 1 have a meaning.
 """
 
 from __future__ import annotations
@@ -126,7 +127,9 @@ class _Guard(QObject):
     def _give_focus_back(self) -> None:
         widget, self._left = self._left, None
         focused = QApplication.focusWidget()
-        if widget is not None and (focused is None or focused is widget or widget.isAncestorOf(focused)):
+        if widget is not None and (
+            focused is None or focused is widget or widget.isAncestorOf(focused)
+        ):
             focus_canvas(widget)
 
     def _wheel(self, widget: Any, event: Any) -> bool:
@@ -139,7 +142,11 @@ class _Guard(QObject):
 
     def _key(self, widget: Any, event: Any) -> bool:
         if isinstance(widget, QAbstractItemView):
-            if not event.text().isprintable() or not event.text() or widget.window().inherits("QDialog"):
+            if (
+                not event.text().isprintable()
+                or not event.text()
+                or widget.window().inherits("QDialog")
+            ):
                 return False
             event.ignore()  # no search by letters: the key is for the selected cells
             return True

@@ -5,7 +5,15 @@ from __future__ import annotations
 import json
 
 from qtpy.QtCore import QSettings
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
@@ -92,7 +100,9 @@ class KeysDialog(QDialog):
         """Take the keys and the new class, if they fit."""
         keys = {name: line.text().upper() for name, line in self.lines.items()}
         if taken := sorted(TAKEN & set(keys.values())):
-            self.wrong.setText(f"{' and '.join(taken)} split, join or select cells; choose other keys.")
+            self.wrong.setText(
+                f"{' and '.join(taken)} split, join or select cells; choose other keys."
+            )
             return
         try:
             name = self.new.text().strip()
@@ -100,7 +110,12 @@ class KeysDialog(QDialog):
             if name and not taxonomy.classes[-1].key:
                 used = {*keys.values(), *TAKEN}
                 free = next(
-                    (one for one in name.upper() if one.isascii() and one.isalpha() and one not in used), ""
+                    (
+                        one
+                        for one in name.upper()
+                        if one.isascii() and one.isalpha() and one not in used
+                    ),
+                    "",
                 )
                 taxonomy = taxonomy.with_keys({**keys, name: free})
             self.taxonomy = taxonomy

@@ -18,7 +18,10 @@ def bind_keys(target: Any, actions: Mapping[str, Callable[[], Any]]) -> Callable
     actions : mapping
         From key, as napari names it, to what is done.
     """
-    before = {key: target.bind_key(key, _handler(action), overwrite=True) for key, action in actions.items()}
+    before = {
+        key: target.bind_key(key, _handler(action), overwrite=True)
+        for key, action in actions.items()
+    }
 
     def unbind() -> None:
         for key, handler in before.items():

@@ -23,8 +23,8 @@ __all__ = ["TextLines", "group", "row", "scrolled", "show_progress"]
 class TextLines(QWidget):
     """Plain text in a room of a given number of lines.
 
-    A label would ask the whole window to be laid out anew whenever its text changes, which takes longer
-    than all else that a key does.
+    A label would ask the whole window to be laid out anew whenever its text changes, which takes
+    longer than all else that a key does.
 
     Parameters
     ----------

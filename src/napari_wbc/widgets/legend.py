@@ -91,7 +91,9 @@ class Legend(QWidget):
             left += 1
             more = f"and {left} more"
         for rect, kind, text in last:
-            draw_mark(painter, kind, QPointF(rect.left() + RADIUS + 2, rect.center().y() + 0.5), RADIUS)
+            draw_mark(
+                painter, kind, QPointF(rect.left() + RADIUS + 2, rect.center().y() + 0.5), RADIUS
+            )
             painter.setPen(ink)
             painter.drawText(
                 rect.adjusted(round(2 * RADIUS) + 7, 0, 8, 0), Qt.AlignmentFlag.AlignVCenter, text

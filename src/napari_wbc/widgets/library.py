@@ -82,10 +82,22 @@ class LibraryWidget(QWidget):
         for button, tip, action in (
             (self.use, "Use the selected model from now on; the one before stays", self._adopt),
             (self.back, "Return to what was in use before", self._roll_back),
-            (self.card, "What the model is: classes, training data, measurements, limits of use", self._show),
-            (self.export, "Write the selected model with its card as one file, to hand it on", self._export),
+            (
+                self.card,
+                "What the model is: classes, training data, measurements, limits of use",
+                self._show,
+            ),
+            (
+                self.export,
+                "Write the selected model with its card as one file, to hand it on",
+                self._export,
+            ),
             (self.bring, "Copy a model into your library", self._import),
-            (self.remove, "Move the selected model to the folder removed in your library", self._remove),
+            (
+                self.remove,
+                "Move the selected model to the folder removed in your library",
+                self._remove,
+            ),
         ):
             button.setToolTip(tip)
             button.clicked.connect(lambda _checked=False, action=action: self._tried(action))
@@ -125,7 +137,9 @@ class LibraryWidget(QWidget):
 
     def select(self, path: Path) -> None:
         """Select the model of a weights file, if it is listed."""
-        for item in self.tree.findItems("*", Qt.MatchFlag.MatchWildcard | Qt.MatchFlag.MatchRecursive):
+        for item in self.tree.findItems(
+            "*", Qt.MatchFlag.MatchWildcard | Qt.MatchFlag.MatchRecursive
+        ):
             if item.data(0, Qt.ItemDataRole.UserRole).path == path:
                 self.tree.setCurrentItem(item)
 
@@ -135,7 +149,9 @@ class LibraryWidget(QWidget):
         for one in found:
             model = one.model
             last = "damaged" if model.damaged else one.when
-            item = QTreeWidgetItem([model.name, "in use" if one.in_use else "", one.validation, last])
+            item = QTreeWidgetItem(
+                [model.name, "in use" if one.in_use else "", one.validation, last]
+            )
             item.setData(0, Qt.ItemDataRole.UserRole, model)
             said = model.damaged or (model.card.model_id if model.card else "")
             place = "comes with the package" if model.shipped else str(model.path)
@@ -210,7 +226,8 @@ class LibraryWidget(QWidget):
         if path.name:
             own = path.suffix == ".safetensors"
             self._start(
-                lambda: self.library.add(path) if own else self.library.import_bundle(path), self._on_imported
+                lambda: self.library.add(path) if own else self.library.import_bundle(path),
+                self._on_imported,
             )
 
     def _on_imported(self, model: Model) -> None:
@@ -222,7 +239,10 @@ class LibraryWidget(QWidget):
         model = self._chosen()
         names = ", ".join(child.name for child in self.library.children(model))
         question = f"{names} descend from {model.name}. Remove it all the same? It is kept aside."
-        if names and QMessageBox.question(self, "Remove", question) != QMessageBox.StandardButton.Yes:
+        if (
+            names
+            and QMessageBox.question(self, "Remove", question) != QMessageBox.StandardButton.Yes
+        ):
             return
         new = self.library.remove(model, force=bool(names))
         self.said.emit(f"{model.name} moved to {new}")

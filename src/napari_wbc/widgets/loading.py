@@ -72,7 +72,9 @@ class FieldLoader(QObject):
             self._ahead = {field: pixels}
 
 
-def _read_steps(field: FieldOfView, read: Callable[[FieldOfView], npt.NDArray[np.uint8]]) -> Steps[Read]:
+def _read_steps(
+    field: FieldOfView, read: Callable[[FieldOfView], npt.NDArray[np.uint8]]
+) -> Steps[Read]:
     yield Progress("reading", 0, 1)
     try:
         return field, read(field), ""

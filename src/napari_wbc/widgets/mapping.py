@@ -33,7 +33,9 @@ class MappingDialog(QDialog):
     parent : QWidget, optional
     """
 
-    def __init__(self, incoming: Incoming, taxonomy: Taxonomy, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, incoming: Incoming, taxonomy: Taxonomy, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         content, cells = incoming.content, sum(incoming.counts.values())
         self.setWindowTitle(f"Import {content.name}")
@@ -58,7 +60,9 @@ class MappingDialog(QDialog):
         self.buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.addWidget(
-            QLabel(f"{cells} cells of {len(content.fields)} fields ({content.format}). Each label becomes:")
+            QLabel(
+                f"{cells} cells of {len(content.fields)} fields ({content.format}). Each label becomes:"
+            )
         )
         layout.addWidget(scrolled(rows))
         layout.addWidget(self.buttons)

@@ -46,8 +46,8 @@ MOST_RECENT = 5
 class ModelWidget(QWidget):
     """A combo box of classifiers, and a button that shows the card of the chosen one.
 
-    The one in use is chosen first. Only cards are read here; the weights themselves are loaded by the
-    function that uses them.
+    The one in use is chosen first. Only cards are read here; the weights themselves are loaded by
+    the function that uses them.
 
     Parameters
     ----------
@@ -66,9 +66,13 @@ class ModelWidget(QWidget):
         self._weights = start_classifier(taxonomy)
         self.combo = _ComboBox()
         self.combo.setAccessibleName("Model")
-        self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.combo.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
         self.card = QPushButton("Card…")
-        self.card.setToolTip("What the model is: classes, training data, measurements, limits of use")
+        self.card.setToolTip(
+            "What the model is: classes, training data, measurements, limits of use"
+        )
         self.dialog = CardDialog(self)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -104,7 +108,9 @@ class ModelWidget(QWidget):
         self._fill()
         if self.dialog.isVisible():
             self.show_card()
-        self.said.emit(f"Model: {card.model_id}. Cells that are classified already keep their predictions.")
+        self.said.emit(
+            f"Model: {card.model_id}. Cells that are classified already keep their predictions."
+        )
 
     def show_card(self) -> None:
         """Show the card of the chosen weights.
@@ -170,7 +176,9 @@ class CardDialog(QDialog):
         self.text.setOpenLinks(False)
         self.text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         select = Qt.TextInteractionFlag
-        self.text.setTextInteractionFlags(select.TextSelectableByMouse | select.TextSelectableByKeyboard)
+        self.text.setTextInteractionFlags(
+            select.TextSelectableByMouse | select.TextSelectableByKeyboard
+        )
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         self.copy = QPushButton("Copy all")
@@ -220,7 +228,10 @@ def card_html(summary: ModelSummary, colors: Mapping[str, str]) -> str:
 
 
 def _section_html(section: Section) -> str:
-    aligned = [_alignment(column) if section.header else "left" for column in zip(*section.rows, strict=True)]
+    aligned = [
+        _alignment(column) if section.header else "left"
+        for column in zip(*section.rows, strict=True)
+    ]
     rows = [_row_html("td", one, aligned) for one in section.rows]
     if section.header:
         rows.insert(0, _row_html("th", section.header, aligned))
@@ -232,7 +243,8 @@ def _section_html(section: Section) -> str:
 
 def _row_html(kind: str, texts: Sequence[str], aligned: Sequence[str]) -> str:
     cells = (
-        f'<{kind} align="{side}">{escape(text)}</{kind}>' for text, side in zip(texts, aligned, strict=True)
+        f'<{kind} align="{side}">{escape(text)}</{kind}>'
+        for text, side in zip(texts, aligned, strict=True)
     )
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -263,7 +275,9 @@ def _plain(text: str) -> str:
 
 def settings() -> QSettings:
     """What a person chose and wants to find again."""
-    return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-wbc", "napari-wbc")
+    return QSettings(
+        QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-wbc", "napari-wbc"
+    )
 
 
 def _recent() -> list[str]:

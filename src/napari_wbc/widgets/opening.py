@@ -1,6 +1,7 @@
 """What napari's menu opens: a light widget that loads the workbench in a thread and then shows it.
 
-Invariant: this module imports nothing that takes long, so that the window answers from the first click.
+Invariant: this module imports nothing that takes long, so that the window answers from the first
+click.
 """
 
 from __future__ import annotations
@@ -129,7 +130,9 @@ class WorkbenchDock(QWidget):
         if not self._jobs.running:
             self._jobs.start(_load_next_steps)
 
-    def _show(self, session: Session | None = None, project: OtherClasses | None = None) -> Workbench:
+    def _show(
+        self, session: Session | None = None, project: OtherClasses | None = None
+    ) -> Workbench:
         from napari_wbc.widgets.workbench import Workbench
 
         bench = Workbench(self.viewer, session, project=project)

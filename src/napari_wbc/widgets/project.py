@@ -185,13 +185,17 @@ class ProjectPanel(QWidget):
         text, color = SHOWN[saved.kind]
         if self.state.text() != text:
             self.state.setText(text)
-            self.state.setStyleSheet(f"color: white; background: {color}; padding: 2px; border-radius: 3px")
+            self.state.setStyleSheet(
+                f"color: white; background: {color}; padding: 2px; border-radius: 3px"
+            )
         where = self._workspace.path if self._workspace else "in memory only"
         self.state.setToolTip(f"{saved.why or 'Every change is written at once'}\n{where}")
 
     def may_leave(self) -> bool:
         """Ask before what could not be saved is dropped."""
-        if self.session.flush() and (self.session.saved.kind != "not saved" or not self.session.worked_on):
+        if self.session.flush() and (
+            self.session.saved.kind != "not saved" or not self.session.worked_on
+        ):
             return True
         text = f"What you did is not saved: {self.session.saved.why}. Drop it?"
         answer = QMessageBox.question(self, "Open another slide", text)
@@ -260,7 +264,9 @@ class ProjectPanel(QWidget):
         text = f"{missing} images are not where they were" if missing else ""
         if missing < len(faults):
             text += f"{' and ' if text else ''}{len(faults) - missing} are not the images they were"
-        self.said.emit(f"{text}: {faults[0].path.name}. Choose Images moved… to say where they are.")
+        self.said.emit(
+            f"{text}: {faults[0].path.name}. Choose Images moved… to say where they are."
+        )
 
     def _on_failed_project(self, text: str) -> None:
         self.said.emit(text)
@@ -285,7 +291,10 @@ class ProjectPanel(QWidget):
                 f"{error}\n\nPut the backup in its place and open it? The file that is there now is kept "
                 "beside it under another name."
             )
-            if QMessageBox.question(self, "Open a project", question) != QMessageBox.StandardButton.Yes:
+            if (
+                QMessageBox.question(self, "Open a project", question)
+                != QMessageBox.StandardButton.Yes
+            ):
                 return
             self._leave()  # it may be this one
             try:
@@ -317,7 +326,9 @@ class ProjectPanel(QWidget):
 
     def _on_slide_chosen(self, _index: int) -> None:
         if self._workspace is not None:
-            self.wanted.emit((self._workspace.path, self.slides.currentText(), self.session.reading))
+            self.wanted.emit(
+                (self._workspace.path, self.slides.currentText(), self.session.reading)
+            )
             self.slides.setCurrentText(self.session.slide.name)
 
     def _on_reading_chosen(self, index: int) -> None:
@@ -327,7 +338,9 @@ class ProjectPanel(QWidget):
             return
         name = "" if not index else self.reading.currentText()
         if index == self.reading.count() - 1:
-            name, _ = QInputDialog.getText(self, "Blind reading", "Who reads the slide a second time?")
+            name, _ = QInputDialog.getText(
+                self, "Blind reading", "Who reads the slide a second time?"
+            )
             name = name.strip()
         if name == FIRST:
             self.said.emit(f"{FIRST!r} is the name of the first reading; choose another.")
@@ -346,7 +359,12 @@ def _open_steps(
 ) -> Steps[Loaded | OtherClasses]:
     """Open a project, made first where it may be, and load a slide of it if its classes are these."""
     yield Progress("opening", 0, 1, f"opening {path.name}")
-    from napari_wbc.storage.workspace import backup_of, create_workspace, open_workspace, restore_backup
+    from napari_wbc.storage.workspace import (
+        backup_of,
+        create_workspace,
+        open_workspace,
+        restore_backup,
+    )
 
     if make and not path.exists() and backup_of(path).exists():
         restore_backup(path)  # whoever took the project away did not mean its labels

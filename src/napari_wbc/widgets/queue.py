@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_wbc.session.order import FIRST, RANKED, Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
@@ -37,7 +44,9 @@ class QueuePanel(QWidget):
         self._waits_for: Order | None = None
         self.order, self.label, self.field, self.which = (QComboBox() for _ in range(4))
         for box in (self.order, self.label, self.field, self.which):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
             box.setMinimumContentsLength(7)
         self.order.addItems(list(Order))
         self.order.setToolTip("Which cells come first")
@@ -46,7 +55,9 @@ class QueuePanel(QWidget):
         self.which.addItems(list(WHICH))
         self.lowest, self.highest = (self._confidence(value) for value in (0.0, 1.0))
         self.start_button = _button("Start", "Queue the cells and show the first", self.start)
-        self.accept = _button("Accept ↵", "The label is right (key Return)", self.accept_chosen.emit)
+        self.accept = _button(
+            "Accept ↵", "The label is right (key Return)", self.accept_chosen.emit
+        )
         self.skip = _button("Skip .", "Later: put the cell at the end (key .)", queue.skip)
         self.back = _button("Back ,", "The cell before (key ,)", queue.back)
         self.bar, self.text = QProgressBar(), TextLines(2)
@@ -144,7 +155,9 @@ def _told(progress: Progressed, at: int, n: int, shorts: dict[str, str]) -> str:
     elif progress.classes:
         first = f", {FIRST[progress.order]}" if n and progress.order in FIRST else ""
         parts.append(f"counts of the cells reviewed so far{first}")
-    classes = " ".join(f"{shorts.get(label, label)} {count}" for label, count in progress.classes.items())
+    classes = " ".join(
+        f"{shorts.get(label, label)} {count}" for label, count in progress.classes.items()
+    )
     return " · ".join(parts) + (f"\n{classes}" if classes else "")
 
 

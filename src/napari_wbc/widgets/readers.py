@@ -60,8 +60,12 @@ class ReadersPanel(QWidget):
         self._choices: dict[str, str] = {}
         self.first, self.second = QComboBox(), QComboBox()
         self.compare = QPushButton("Compare")
-        self.compare.setToolTip("Cells that both have labelled: agreement, Cohen's kappa, and what differs")
-        self.result = QLabel("A second reader starts a blind reading above; then compare the two here.")
+        self.compare.setToolTip(
+            "Cells that both have labelled: agreement, Cohen's kappa, and what differs"
+        )
+        self.result = QLabel(
+            "A second reader starts a blind reading above; then compare the two here."
+        )
         self.result.setWordWrap(True)
         self.table = QTableWidget(0, 4)
         self.table.setHorizontalHeaderLabels(["field", "first", "second", "settled"])
@@ -118,12 +122,16 @@ class ReadersPanel(QWidget):
             self.said.emit("Two readers need a project; this image is not from a file.")
             return
         if session.reading:
-            self.said.emit("A blind reading shows no other; go back to the first reader to compare.")
+            self.said.emit(
+                "A blind reading shows no other; go back to the first reader to compare."
+            )
             return
         pair = tuple("" if box.currentText() == FIRST else box.currentText() for box in self._boxes)
         if not self.jobs.running:
             self.jobs.start(
-                partial(_compare_steps, session.workspace, session.slide.name, pair, session.taxonomy)
+                partial(
+                    _compare_steps, session.workspace, session.slide.name, pair, session.taxonomy
+                )
             )
 
     def settle(self, label: str = "", *, column: int = 0) -> None:
@@ -144,7 +152,9 @@ class ReadersPanel(QWidget):
         if agreed:
             self.consensus_found.emit(agreed)
         else:
-            self.said.emit("Compare first, and settle what differs: there is nothing that both say yet.")
+            self.said.emit(
+                "Compare first, and settle what differs: there is nothing that both say yet."
+            )
 
     @property
     def _boxes(self) -> tuple[QComboBox, QComboBox]:
@@ -152,12 +162,16 @@ class ReadersPanel(QWidget):
 
     def _offer(self) -> None:
         workspace, slide = self._session.workspace, self._session.slide.name
-        names = [FIRST, *(name for name in workspace.readings(slide) if name)] if workspace else [FIRST]
+        names = (
+            [FIRST, *(name for name in workspace.readings(slide) if name)] if workspace else [FIRST]
+        )
         for i, box in enumerate(self._boxes):
             before = box.currentText()
             box.clear()
             box.addItems(names)
-            box.setCurrentIndex(names.index(before) if before in names[i:] else min(i, len(names) - 1))
+            box.setCurrentIndex(
+                names.index(before) if before in names[i:] else min(i, len(names) - 1)
+            )
 
     def _on_slide(self, *_slide: object) -> None:
         self._labels, self._choices = ({}, {}), {}
@@ -204,4 +218,6 @@ def _told(found: Agreement) -> str:
     text = f"{found.n} cells labelled by both, {found.agreed} alike ({found.percent:.1f} %)"
     if found.kappa is None:
         return text
-    return f"{text}; Cohen's kappa {found.kappa:.2f} ({found.kappa_low:.2f} to {found.kappa_high:.2f})"
+    return (
+        f"{text}; Cohen's kappa {found.kappa:.2f} ({found.kappa_low:.2f} to {found.kappa_high:.2f})"
+    )

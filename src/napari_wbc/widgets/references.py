@@ -38,7 +38,9 @@ def references(table: CellTable, label: str, n: int, *, without: str = "") -> tu
     said = [
         cell
         for cell in table.values()
-        if cell.annotation is not None and cell.annotation.label == label and cell.cell_id != without
+        if cell.annotation is not None
+        and cell.annotation.label == label
+        and cell.cell_id != without
     ]
 
     def certainty(cell: Cell) -> float:
@@ -68,7 +70,9 @@ class ReferencePanel(QWidget):
         self._rows: list[tuple[str, float, tuple[Cell, ...]]] | None = []
         """Worked out when they are painted: a key changes cell and table several times."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("Likely classes of the cell, with the most certain cells that were reviewed as such")
+        self.setToolTip(
+            "Likely classes of the cell, with the most certain cells that were reviewed as such"
+        )
         thumbnails.ready.connect(self._on_ready)
         session.changed.connect(self._refresh)
         heats.changed.connect(self._refresh)
@@ -100,9 +104,12 @@ class ReferencePanel(QWidget):
             self._rows = []
             if cell is not None and cell.prediction is not None:
                 said = cell.prediction
-                likely = sorted(zip(said.probabilities, said.names, strict=True), reverse=True)[:CLASSES]
+                likely = sorted(zip(said.probabilities, said.names, strict=True), reverse=True)[
+                    :CLASSES
+                ]
                 self._rows = [
-                    (name, p, references(table, name, EXAMPLES, without=cell.cell_id)) for p, name in likely
+                    (name, p, references(table, name, EXAMPLES, without=cell.cell_id))
+                    for p, name in likely
                 ]
         return self._rows
 
@@ -143,6 +150,8 @@ class ReferencePanel(QWidget):
         painter.fillRect(QRect(x, y + TILE // 2, round(BAR * p), 8), color)
         painter.drawRect(QRect(x, y + TILE // 2, BAR, 8))
         text = QRect(x, y, BAR + 20, TILE // 2)
-        painter.drawText(text, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, f"{short} {p:.0%}")
+        painter.drawText(
+            text, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, f"{short} {p:.0%}"
+        )
         for j, cell in enumerate(cells):
             self._picture(painter, cell, x + BAR + 24 + j * (TILE + 2), y)

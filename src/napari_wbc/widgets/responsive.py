@@ -1,9 +1,10 @@
 """What else would stop the window for 0.2 s and more: full garbage collections, and the loading of torch.
 
-With torch, scikit-learn and matplotlib loaded, one full collection stops every thread for 0.2 s and more, and
-loading a library or reading a large table starts several. While long functions run there are none, young
-objects apart; where they loaded libraries, what is alive then is left out of all later collections. What of
-that dies later in a cycle keeps its memory: once for each large library, no more.
+With torch, scikit-learn and matplotlib loaded, one full collection stops every thread for 0.2 s and
+more, and loading a library or reading a large table starts several. While long functions run there
+are none, young objects apart; where they loaded libraries, what is alive then is left out of all
+later collections. What of that dies later in a cycle keeps its memory: once for each large library,
+no more.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class _Collector:
             self._running -= 1
             if len(sys.modules) >= self.modules + LIBRARY:
                 if not self.modules:
-                    atexit.register(gc.unfreeze)  # libraries clear up after themselves at the very end
+                    atexit.register(
+                        gc.unfreeze
+                    )  # libraries clear up after themselves at the very end
                 self.modules = len(sys.modules)
                 gc.freeze()
             if not self._running:

@@ -44,7 +44,9 @@ class ReviewWidget(QWidget):
         for i, label in enumerate(taxonomy.labels):
             button = self.labels[label] = QPushButton()
             button.setIcon(swatch(taxonomy.colors[label]))
-            button.clicked.connect(lambda _checked=False, label=label: self.label_chosen.emit(label))
+            button.clicked.connect(
+                lambda _checked=False, label=label: self.label_chosen.emit(label)
+            )
             grid.addWidget(button, i // 5, i % 5)
         self.show_keys()
         self.keys = QPushButton("Classes…")
@@ -55,7 +57,9 @@ class ReviewWidget(QWidget):
         self.redo.clicked.connect(self.redo_chosen)
         self.draw, self.reshape = QPushButton("Draw"), QPushButton("Reshape")
         self.draw.setToolTip("Draw a cell that was missed: drag a box around it")
-        self.reshape.setToolTip("While on, a drag moves and reshapes cells; otherwise it moves the picture")
+        self.reshape.setToolTip(
+            "While on, a drag moves and reshapes cells; otherwise it moves the picture"
+        )
         for button, chosen in ((self.draw, self.draw_chosen), (self.reshape, self.reshape_chosen)):
             button.setCheckable(True)
             button.clicked.connect(chosen)

@@ -10,7 +10,16 @@ from typing import TypeAlias
 
 import numpy as np
 from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen, QPixmap, QPolygonF, QWheelEvent
+from qtpy.QtGui import (
+    QColor,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPen,
+    QPixmap,
+    QPolygonF,
+    QWheelEvent,
+)
 from qtpy.QtWidgets import QApplication
 
 from napari_wbc.session.scatter import beside, enclosed
@@ -136,7 +145,9 @@ class Scatter(ScatterView):
 
     def event(self, event: QEvent) -> bool:
         """Take the keys that are the map's before a shortcut of the window does."""
-        if event.type() == QEvent.Type.ShortcutOverride and (self._action(event) or key_name(event)):
+        if event.type() == QEvent.Type.ShortcutOverride and (
+            self._action(event) or key_name(event)
+        ):
             event.accept()
             return True
         return bool(super().event(event))
@@ -161,7 +172,9 @@ class Scatter(ScatterView):
                 return lambda: self._go((x, y), modifiers == Modifier.ShiftModifier)
             return None
         if key == Key.Key_A and modifiers == Modifier.ControlModifier:
-            return lambda: self._choose(np.flatnonzero(np.isfinite(self.places[:, 0])).tolist(), False)
+            return lambda: self._choose(
+                np.flatnonzero(np.isfinite(self.places[:, 0])).tolist(), False
+            )
         if modifiers not in (Modifier.NoModifier, Modifier.ShiftModifier):
             return None
         here, lasso = self._here, self._lasso
@@ -247,4 +260,6 @@ class Scatter(ScatterView):
             painter.drawPixmap(frame, picture, QRectF(picture.rect()))
         painter.setPen(QColor("white"))
         text = card.adjusted(6, SIDE + 8, -4, 0)
-        painter.drawText(text, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, "\n".join(lines))
+        painter.drawText(
+            text, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, "\n".join(lines)
+        )

@@ -1,7 +1,7 @@
 """Points on a plane, as a picture that can be looked into: what is drawn, and what lies where.
 
-Invariant: it knows nothing of cells. The points are drawn once into a pixmap; hovering and a lasso are
-painted over it.
+Invariant: it knows nothing of cells. The points are drawn once into a pixmap; hovering and a lasso
+are painted over it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ UNIT = {
         for x, y in ((-0.4, -1.1), (0.4, -1.1), (0.4, -0.4), (1.1, -0.4), (1.1, 0.4), (0.4, 0.4))
     ),
     "star": tuple(
-        (np.sin(i * np.pi / 5) * (0.5, 1.25)[i % 2 == 0], -np.cos(i * np.pi / 5) * (0.5, 1.25)[i % 2 == 0])
+        (
+            np.sin(i * np.pi / 5) * (0.5, 1.25)[i % 2 == 0],
+            -np.cos(i * np.pi / 5) * (0.5, 1.25)[i % 2 == 0],
+        )
         for i in range(10)
     ),
 }
@@ -54,7 +57,9 @@ def draw_mark(painter: QPainter, kind: Kind, middle: QPointF, radius: float) -> 
     if kind.mark == "circle":
         painter.drawEllipse(middle, radius, radius)
         return
-    corners = [(x * radius, y * radius) for x, y in UNIT["plus" if kind.mark == "cross" else kind.mark]]
+    corners = [
+        (x * radius, y * radius) for x, y in UNIT["plus" if kind.mark == "cross" else kind.mark]
+    ]
     if kind.mark == "cross":
         turn = 0.5**0.5
         corners = [((x - y) * turn, (x + y) * turn) for x, y in corners]
@@ -119,7 +124,9 @@ class ScatterView(QWidget):
         """Bring all points into view."""
         self._fits = True
         shown = self.places[np.isfinite(self.places[:, 0])].astype(float)
-        low, high = (shown.min(axis=0), shown.max(axis=0)) if len(shown) else (np.zeros(2), np.ones(2))
+        low, high = (
+            (shown.min(axis=0), shown.max(axis=0)) if len(shown) else (np.zeros(2), np.ones(2))
+        )
         room = np.maximum((self.width() - 2 * MARGIN, self.height() - 2 * MARGIN), 1)
         self._middle = (low + high) / 2
         self._fit = self._scale = float((room / np.maximum(high - low, 1e-3)).min())
@@ -144,7 +151,10 @@ class ScatterView(QWidget):
     def on_screen(self) -> npt.NDArray[np.float64]:
         """Where the points are on the screen, shape (N, 2), pixels ``(x, y)``."""
         centre = self._centre()
-        moved: npt.NDArray[np.float64] = (self.places - self._middle) * self._scale + (centre.x(), centre.y())
+        moved: npt.NDArray[np.float64] = (self.places - self._middle) * self._scale + (
+            centre.x(),
+            centre.y(),
+        )
         return moved
 
     def at(self, pos: QPointF) -> int | None:
@@ -204,15 +214,17 @@ class ScatterView(QWidget):
         picture.fill(self.palette().base().color())
         painter = QPainter(picture)
         at, size = self.on_screen(), QRectF(self.rect()).adjusted(-9, -9, 9, 9)
-        inside = (at >= (size.left(), size.top())).all(axis=1) & (at <= (size.right(), size.bottom())).all(
-            axis=1
-        )
+        inside = (at >= (size.left(), size.top())).all(axis=1) & (
+            at <= (size.right(), size.bottom())
+        ).all(axis=1)
         radius = self.radius
         marks = [
-            _stamp(2 * radius + 4, ratio, partial(draw_mark, kind=k, radius=radius)) for k in self._kinds
+            _stamp(2 * radius + 4, ratio, partial(draw_mark, kind=k, radius=radius))
+            for k in self._kinds
         ]
         large = [
-            _stamp(3 * radius + 8, ratio, partial(_draw_chosen, kind=k, radius=radius)) for k in self._kinds
+            _stamp(3 * radius + 8, ratio, partial(_draw_chosen, kind=k, radius=radius))
+            for k in self._kinds
         ]
         ring = _stamp(2 * radius + 11, ratio, partial(_draw_ring, radius=radius + 2.5))
         if self._chosen.any():

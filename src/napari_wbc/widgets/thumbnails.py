@@ -116,7 +116,9 @@ class _Cutter:
                 cut += [(cell, None) for cell in part.cells]
             else:
                 boxes = [cell.detection.bbox for cell in part.cells]
-                cut += zip(part.cells, cut_crops(image, boxes, size=SIDE, factor=FACTOR), strict=True)
+                cut += zip(
+                    part.cells, cut_crops(image, boxes, size=SIDE, factor=FACTOR), strict=True
+                )
             yield Progress("thumbnails", len(cut), 0)
             if time.monotonic() > end:
                 break
@@ -251,5 +253,7 @@ class Thumbnails(QObject):
 def _pixmap(crop: Pixels) -> QPixmap:
     """A pixmap of an image of shape (height, width, 3), uint8 RGB."""
     height, width = crop.shape[:2]
-    image = QImage(np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    image = QImage(
+        np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888
+    )
     return QPixmap.fromImage(image)

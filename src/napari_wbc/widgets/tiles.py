@@ -42,7 +42,9 @@ class Tiles:
         Where heat is looked for.
     """
 
-    def __init__(self, thumbnails: Thumbnails, taxonomy: Taxonomy, heats: Heats | None = None) -> None:
+    def __init__(
+        self, thumbnails: Thumbnails, taxonomy: Taxonomy, heats: Heats | None = None
+    ) -> None:
         self._thumbnails, self._taxonomy, self._heats = thumbnails, taxonomy, heats
         self._parts: tuple[str, ...] = (CELL,)
         self._colors, self._shorts = taxonomy.colors, taxonomy.shorts
@@ -123,7 +125,9 @@ class Tiles:
             elif part != HEAT:
                 pixels = round(inner.width() * self._ratio)
                 smooth = Qt.TransformationMode.SmoothTransformation
-                fitted = thumbnail.scaled(pixels, pixels, Qt.AspectRatioMode.IgnoreAspectRatio, smooth)
+                fitted = thumbnail.scaled(
+                    pixels, pixels, Qt.AspectRatioMode.IgnoreAspectRatio, smooth
+                )
                 painter.drawPixmap(inner, fitted, QRectF(fitted.rect()))
             if heat is not None and thumbnail is not None and part != CELL:
                 paint_heat(painter, inner, heat, clear=part == OVERLAY)
@@ -140,7 +144,10 @@ class Tiles:
             number = f"{cell.prediction.confidence * 100:.0f}"
             painter.drawPixmap(wide - self._wide(number), bottom, self._badge(number, DARK))
         left = wide
-        for mark in (*self._marks(cell), *((ELSEWHERE,) if heat is not None and heat.suspect else ())):
+        for mark in (
+            *self._marks(cell),
+            *((ELSEWHERE,) if heat is not None and heat.suspect else ()),
+        ):
             left -= self._wide(mark)
             painter.drawPixmap(left, 0, self._badge(mark, DARK))
         painter.end()

@@ -73,8 +73,8 @@ class TrainPanel(QWidget):
     project : callable
         File of the project that is open, None where there is none.
     weights, detector : callable
-        Name or file of the chosen classifier and of the chosen detector's weights, from which training goes
-        on.
+        Name or file of the chosen classifier and of the chosen detector's weights, from which
+        training goes on.
     library : Library, optional
         The person's own where None.
     """
@@ -97,7 +97,12 @@ class TrainPanel(QWidget):
         library: Library | None = None,
     ) -> None:
         super().__init__()
-        self.session, self._project, self._weights, self._detector = session, project, weights, detector
+        self.session, self._project, self._weights, self._detector = (
+            session,
+            project,
+            weights,
+            detector,
+        )
         self.models = Library() if library is None else library
         self._pair: tuple[str, str] | None = None
         self._then: Callable[[], Any] | None = None
@@ -121,7 +126,9 @@ class TrainPanel(QWidget):
         self.summary = TextLines(1)
         self.slide, self.side = QComboBox(), QComboBox()
         self.slide.setToolTip("Slides of the set, and what they are for")
-        self.slide.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.slide.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
         self.slide.setMinimumContentsLength(10)
         for split, text in SIDES.items():
             self.side.addItem(text, split)
@@ -130,7 +137,9 @@ class TrainPanel(QWidget):
             "Change what the slide is for, from the next round on; only if no model has used it"
         )
         self.export = QPushButton("Add reviewed cells")
-        self.export.setToolTip("Write the reviewed cells of this project as the next round of the set")
+        self.export.setToolTip(
+            "Write the reviewed cells of this project as the next round of the set"
+        )
         self.bring = QPushButton("Import…")
         self.bring.setToolTip(
             "Another set (COCO, VOC, YOLO, GeoJSON, CSV, folders, .zip) as a project to review"
@@ -151,7 +160,9 @@ class TrainPanel(QWidget):
             "Go on training the chosen model with the set; a cancelled run goes on where it was"
         )
         self.compare = QPushButton("Compare…")
-        self.compare.setToolTip("Old and new model on the test slides of the sets, before you adopt one")
+        self.compare.setToolTip(
+            "Old and new model on the test slides of the sets, before you adopt one"
+        )
         self.browse = QPushButton("Models…")
         self.browse.setToolTip("All models with their parents: adopt, roll back, export, import")
         self.jobs, self.curves = JobBar(), Curves()
@@ -191,7 +202,9 @@ class TrainPanel(QWidget):
             (self.browse, self.show_library),
         ):
             button.clicked.connect(partial(self._tried, action))
-        self.kind.currentTextChanged.connect(lambda kind: self.freeze.setEnabled(kind != "detector"))
+        self.kind.currentTextChanged.connect(
+            lambda kind: self.freeze.setEnabled(kind != "detector")
+        )
         self.drop_old.clicked.connect(lambda: self.old.takeItem(self.old.currentRow()))
         self.jobs.said.connect(self.said)
         self.jobs.progressed.connect(self._on_progress)
@@ -251,7 +264,9 @@ class TrainPanel(QWidget):
         def work() -> Steps[ExportedSet]:
             from napari_wbc.pipeline.training_sets import export_set_steps
 
-            return export_set_steps([project], folder, written_as=kind, split=split, reading=reading)
+            return export_set_steps(
+                [project], folder, written_as=kind, split=split, reading=reading
+            )
 
         self.jobs.start(work, self._on_exported)
 
@@ -304,14 +319,18 @@ class TrainPanel(QWidget):
             return
         start, names, freeze = self._weights(), self.session.taxonomy.names, self.freeze.isChecked()
         self.jobs.start(
-            lambda: _added_steps(_tuned_steps(sets, runs, start, old, names, freeze=freeze), self.models),
+            lambda: _added_steps(
+                _tuned_steps(sets, runs, start, old, names, freeze=freeze), self.models
+            ),
             partial(self._on_tuned, start),
         )
 
     def compare_models(self) -> None:
         """Compare the model that was tuned last with the one it started from, on the sets' test cells."""
         if self._pair is None:
-            raise WbcError("Fine-tune first: what is compared is the new model and the one it started from.")
+            raise WbcError(
+                "Fine-tune first: what is compared is the new model and the one it started from."
+            )
         (old, new), sets = self._pair, self._sets()
         self.jobs.start(lambda: _compared_steps(sets, old, new), partial(self._on_compared, new))
 
@@ -330,7 +349,11 @@ class TrainPanel(QWidget):
             self.curves.add(progress.values)
 
     def _on_exported(self, done: ExportedSet) -> None:
-        failed = f"; {len(done.failures)} fields failed: {done.failures[0].message}" if done.failures else ""
+        failed = (
+            f"; {len(done.failures)} fields failed: {done.failures[0].message}"
+            if done.failures
+            else ""
+        )
         splits = ", ".join(
             f"{sum(n for (one, _), n in done.cells.items() if one == split)} {split}"
             for split in ("train", "val", "test")
@@ -406,7 +429,9 @@ class TrainPanel(QWidget):
             self.comparison = ComparisonView()
             self.comparison.adopt_chosen.connect(partial(self._tried, self.adopt))
             self.comparison.keep_chosen.connect(self._keep)
-            self._dialogs["comparison"] = self._dialog(self.comparison, "Old and new model", 900, 760)
+            self._dialogs["comparison"] = self._dialog(
+                self.comparison, "Old and new model", 900, 760
+            )
         self.comparison.show_comparison(comparison, picture)
         self._show("comparison")
 
@@ -448,7 +473,9 @@ class TrainPanel(QWidget):
             self.show_summary()
 
     def _ask_old(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(self, "An old training set", self.folder.text()):
+        if folder := QFileDialog.getExistingDirectory(
+            self, "An old training set", self.folder.text()
+        ):
             self.old.addItem(folder)
 
     def _ask_import(self) -> None:
@@ -499,7 +526,9 @@ def _tuned_steps(
     return (yield from steps)
 
 
-def _detector_steps(sets: list[Path], runs: Path, start: str, old: list[str]) -> Steps[TrainedDetector]:
+def _detector_steps(
+    sets: list[Path], runs: Path, start: str, old: list[str]
+) -> Steps[TrainedDetector]:
     """Fine-tuning of a detector."""
     yield Progress("reading labels", 0, 0)
     from napari_wbc.pipeline.finetune import finetune_detector_steps, run_folder_steps

@@ -16,7 +16,14 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QTabWidget, QV
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
-from napari_wbc.layers.field import FIELDS_KEY, NAME_KEY, PROJECT_KEY, SAMPLE_KEY, FieldView, content_of
+from napari_wbc.layers.field import (
+    FIELDS_KEY,
+    NAME_KEY,
+    PROJECT_KEY,
+    SAMPLE_KEY,
+    FieldView,
+    content_of,
+)
 from napari_wbc.layers.placed import kind_of
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.slide import Slide
@@ -65,7 +72,8 @@ class Workbench(QWidget):
     session : Session, optional
         A new one where None.
     project : OtherClasses, optional
-        To open at once; where None, the slide that an earlier workbench left behind in the viewer is opened.
+        To open at once; where None, the slide that an earlier workbench left behind in the viewer
+        is opened.
     """
 
     reopen_wanted = Signal(object, object)
@@ -155,7 +163,9 @@ class Workbench(QWidget):
         self.references = ReferencePanel(session, self.thumbnails, self.heats)
         self.explain = ExplainPanel(session, self.view, self.heats, self.model.value)
         self.readers = ReadersPanel(session)
-        self.train = TrainPanel(session, lambda: self.project.path, self.model.value, self.detector.weights)
+        self.train = TrainPanel(
+            session, lambda: self.project.path, self.model.value, self.detector.weights
+        )
         self.counts = CountsTable(session)
         self.counts.setMinimumHeight(120)
         self.export = QPushButton("Export…")
@@ -178,7 +188,9 @@ class Workbench(QWidget):
         self.tabs.addTab(self.train, "Train")
         inside = QWidget()
         layout = QVBoxLayout(inside)
-        layout.addWidget(group("Slide", self.project, row(self._open_folder, self._use_image), self.fields))
+        layout.addWidget(
+            group("Slide", self.project, row(self._open_folder, self._use_image), self.fields)
+        )
         layout.addWidget(self.tabs)
         layout.addWidget(group("Differential", self.counts, self.export), stretch=1)
         outside = QVBoxLayout(self)
@@ -371,7 +383,9 @@ class Workbench(QWidget):
         self.queue.close()
         self.view.close(window_gone=window_gone)
         if not self.project.close_session():
-            show_error("The last of what you did could not be saved; see the log, and make room on the disk.")
+            show_error(
+                "The last of what you did could not be saved; see the log, and make room on the disk."
+            )
         self.docks.close()
 
     @property
@@ -524,7 +538,9 @@ class Workbench(QWidget):
         table = self.session.table
         cells = [table[key].annotated(said) for key, said in agreed.items() if key in table]
         if self.session.commit(table.with_cells(cells), "consensus"):
-            self.say(f"Consensus on {counted(len(cells))}, kept as a reading of its own. Undo takes it back.")
+            self.say(
+                f"Consensus on {counted(len(cells))}, kept as a reading of its own. Undo takes it back."
+            )
 
     def _on_analyzed(self) -> None:
         self.follower.bind_cells(self.view.ensure_cells().layer)

@@ -155,7 +155,12 @@ def _thinned(steps: Steps[T]) -> Steps[T]:
         while True:
             progress = next(steps)
             now = monotonic()
-            if progress.note or progress.values or progress.done == progress.total or now - told >= EVERY_S:
+            if (
+                progress.note
+                or progress.values
+                or progress.done == progress.total
+                or now - told >= EVERY_S
+            ):
                 told = now
                 yield progress
     except StopIteration as end:

@@ -81,7 +81,9 @@ def test_crops_of_any_side_are_taken_and_each_is_seen_for_itself(name, side):
     net, x = network(name), crops(2, side)
     with torch.inference_mode():
         together = net(x)
-        torch.testing.assert_close(torch.cat([net(x[:1]), net(x[1:])]), together, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            torch.cat([net(x[:1]), net(x[1:])]), together, rtol=1e-4, atol=1e-5
+        )
     assert (together[0] - together[1]).abs().max() > 1e-6
 
 
@@ -114,7 +116,11 @@ def test_a_few_steps_lower_the_loss(name):
 def test_the_published_head_has_batch_norm_relu_and_dropout_in_each_layer(name):
     kinds = [type(layer) for layer in network(name).dense]
     assert kinds == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout] * 3
-    assert [m.out_features for m in network(name).dense if isinstance(m, nn.Linear)] == [64, 128, 128]
+    assert [m.out_features for m in network(name).dense if isinstance(m, nn.Linear)] == [
+        64,
+        128,
+        128,
+    ]
 
 
 YOUSSEF_2 = ((12, 12), (24, 24), (48, 32), (64, 24), (48, 18), (36, 12))
@@ -144,7 +150,9 @@ def test_chowdhury_has_fewer_than_400_000_parameters_as_published():
 
 
 def test_dclnn_pools_as_its_name_says():
-    kinds = {name: {type(m) for m in network(name).modules()} for name in ("dclnn_max", "dclnn_average")}
+    kinds = {
+        name: {type(m) for m in network(name).modules()} for name in ("dclnn_max", "dclnn_average")
+    }
     assert nn.MaxPool2d in kinds["dclnn_max"]
     assert nn.AvgPool2d not in kinds["dclnn_max"]
     assert nn.AvgPool2d in kinds["dclnn_average"]

@@ -22,7 +22,9 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import SPLITS, LabelledField
 
 SIDES = st.integers(8, 2000)
-STEMS = st.sampled_from(["a", "Zell 1", "Blut-Ö", "細胞", "x.y", "-1", "#2", "O'Neil & 50%"]) | st.text(
+STEMS = st.sampled_from(
+    ["a", "Zell 1", "Blut-Ö", "細胞", "x.y", "-1", "#2", "O'Neil & 50%"]
+) | st.text(
     st.characters(exclude_categories=["C", "Z"], exclude_characters='<>:"/\\|?*.', codec="utf-8"),
     min_size=1,
     max_size=8,
@@ -50,7 +52,9 @@ def outlines(draw: st.DrawFn, height: int, width: int) -> Outline:
     center = draw(st.floats(radius, height - radius)), draw(st.floats(radius, width - radius))
     n, seed = draw(st.integers(3, 40)), draw(st.integers(0, 2**32 - 1))
     random = np.random.default_rng(seed)
-    angles = 2 * np.pi * (np.arange(n) + random.uniform(0, 0.45, n)) / n  # no gap reaches half a turn
+    angles = (
+        2 * np.pi * (np.arange(n) + random.uniform(0, 0.45, n)) / n
+    )  # no gap reaches half a turn
     radii = radius * random.uniform(0.6, 1, n)
     points = np.array(center) + (radii * np.array([np.sin(angles), np.cos(angles)])).T
     return Outline.from_array(np.clip(points, 0, (height, width)))
@@ -58,7 +62,9 @@ def outlines(draw: st.DrawFn, height: int, width: int) -> Outline:
 
 def _good(outline: Outline) -> bool:
     polygon = shapely.Polygon(outline.array())
-    return polygon.is_valid and polygon.area >= 4 and min(outline.bbox.height, outline.bbox.width) >= 1
+    return (
+        polygon.is_valid and polygon.area >= 4 and min(outline.bbox.height, outline.bbox.width) >= 1
+    )
 
 
 @st.composite
@@ -105,12 +111,21 @@ def labelled_fields(
         for k in range(draw(st.integers(0, 4))):
             detection = draw(_detections(height, width, outlines and draw(st.booleans())))
             annotation = Annotation(
-                draw(st.sampled_from(EIGHT_CLASSES.names)), draw(st.sampled_from(["", "Ä. B."])), draw(TIMES)
+                draw(st.sampled_from(EIGHT_CLASSES.names)),
+                draw(st.sampled_from(["", "Ä. B."])),
+                draw(TIMES),
             )
             cell_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{seed} {i} {k}"))
-            cells.append(Cell(cell_id, name, detection, draw(st.none() | _predictions()), annotation))
-        split, slide = draw(st.sampled_from(splits)), draw(st.sampled_from(["", "slide 1", "Präparat/2"]))
-        fields.append(LabelledField(name, Path(name), height, width, split, tuple(cells), slide, name))
+            cells.append(
+                Cell(cell_id, name, detection, draw(st.none() | _predictions()), annotation)
+            )
+        split, slide = (
+            draw(st.sampled_from(splits)),
+            draw(st.sampled_from(["", "slide 1", "Präparat/2"])),
+        )
+        fields.append(
+            LabelledField(name, Path(name), height, width, split, tuple(cells), slide, name)
+        )
     return tuple(fields)
 
 
@@ -148,4 +163,6 @@ def assert_same(read, fields):
             assert a.detection.bbox.corners() == pytest.approx(b.detection.bbox.corners(), abs=1e-6)
             assert (a.detection.outline is None) == (b.detection.outline is None)
             if b.detection.outline:
-                assert a.detection.outline.array() == pytest.approx(b.detection.outline.array(), abs=1e-6)
+                assert a.detection.outline.array() == pytest.approx(
+                    b.detection.outline.array(), abs=1e-6
+                )

@@ -28,7 +28,9 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.coco import image_place, read_coco, write_coco
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:pycocotools")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning:pycocotools"
+)
 EXAMPLES = int(os.environ.get("NAPARI_WBC_EXAMPLES", "200"))
 NAMES = EIGHT_CLASSES.names
 MASKS = st.sampled_from(["polygon", "rle"])
@@ -66,7 +68,9 @@ def cell(detection, cell_id="c1", label="neutrophil"):
 
 
 BOX = cell(Detection(BBox(2.5, 3, 12, 18.25), score=0.5))
-OUTLINED = cell(Detection(BBox(1, 2, 9, 11), Outline(((1, 2), (9, 2.5), (8, 11)))), "c2", "monocyte")
+OUTLINED = cell(
+    Detection(BBox(1, 2, 9, 11), Outline(((1, 2), (9, 2.5), (8, 11)))), "c2", "monocyte"
+)
 
 
 def test_an_empty_set():
@@ -85,7 +89,9 @@ def test_what_is_written():
     with written([field(BOX, OUTLINED)]) as (root, _):
         content = json.loads((root / "annotations/train.json").read_text(encoding="utf-8"))
     assert [(c["id"], c["name"]) for c in content["categories"]] == list(enumerate(NAMES, start=1))
-    assert content["images"] == [{"id": 1, "file_name": "a.png", "height": 20, "width": 30, "slide": ""}]
+    assert content["images"] == [
+        {"id": 1, "file_name": "a.png", "height": 20, "width": 30, "slide": ""}
+    ]
     box, outlined = content["annotations"]
     assert box["bbox"] == [3, 2.5, 15.25, 9.5]
     assert (box["area"], box["segmentation"], box["iscrowd"]) == (15.25 * 9.5, [], 0)
@@ -110,7 +116,11 @@ def test_round_trip(fields, masks):
         new = back[old.name]
         assert replace(new, cells=()) == replace(old, cells=())
         for a, b in zip(old.cells, new.cells, strict=True):
-            assert (a.cell_id, a.label, a.detection.score) == (b.cell_id, b.label, b.detection.score)
+            assert (a.cell_id, a.label, a.detection.score) == (
+                b.cell_id,
+                b.label,
+                b.detection.score,
+            )
             assert edges(b.detection.bbox) == pytest.approx(edges(a.detection.bbox), abs=1e-6)
             assert (a.detection.outline is None) == (b.detection.outline is None)
             if a.detection.outline and masks == "polygon":
@@ -154,7 +164,9 @@ def test_supervision_reads_the_same(fields, masks):
         for one in placed:
             found = data.annotations[str(one.path)]
             assert [data.classes[i] for i in found.class_id] == [c.label for c in one.cells]
-            boxes = [[b.left, b.top, b.right, b.bottom] for b in (c.detection.bbox for c in one.cells)]
+            boxes = [
+                [b.left, b.top, b.right, b.bottom] for b in (c.detection.bbox for c in one.cells)
+            ]
             np.testing.assert_allclose(found.xyxy, np.reshape(boxes, (-1, 4)), rtol=1e-6, atol=1e-4)
 
 
@@ -279,7 +291,9 @@ def test_a_box_that_reaches_out_stays_and_a_crowd_is_left_out():
 def test_of_several_polygons_the_largest_is_the_outline():
     small, large = [1, 1, 2, 1, 2, 2], [3, 3, 9, 3, 9, 9, 3, 9, 3, 3]
     with foreign({"segmentation": [small, large]}) as root:
-        assert read_coco(root)[0].cells[0].detection.outline == Outline(((3, 3), (3, 9), (9, 9), (9, 3)))
+        assert read_coco(root)[0].cells[0].detection.outline == Outline(
+            ((3, 3), (3, 9), (9, 9), (9, 3))
+        )
 
 
 def image(**changes):
@@ -317,7 +331,9 @@ HOSTILE = {
     "no such image": content(**image(file_name="b.png")),
     "an image twice": content(images=[one("images"), one("images") | {"id": 8}]),
     "an image id twice": content(images=[one("images"), one("images") | {"file_name": "A.png"}]),
-    "a name in two cases": content(images=[one("images"), one("images") | {"id": 8, "file_name": "A.PNG"}]),
+    "a name in two cases": content(
+        images=[one("images"), one("images") | {"id": 8, "file_name": "A.PNG"}]
+    ),
     "a path leads out": content(**image(file_name="../out.png")),
     "an absolute path": content(**image(file_name="/etc/passwd")),
     "a drive": content(**image(file_name="C:\\a.png")),
@@ -396,7 +412,9 @@ def test_a_folder_without_coco_is_refused(tmp_path):
             | st.dictionaries(st.sampled_from(["size", "counts", "id"]), inner, max_size=3)
         ),
     ),
-    st.sampled_from(["bbox", "segmentation", "cell_id", "score", "image_id", "category_id", "iscrowd"]),
+    st.sampled_from(
+        ["bbox", "segmentation", "cell_id", "score", "image_id", "category_id", "iscrowd"]
+    ),
 )
 def test_anything_in_an_annotation_is_read_or_refused(value, key):
     with foreign({key: value}) as root, contextlib.suppress(ReadError):

@@ -30,7 +30,16 @@ HEAD = "path,label,top,left,bottom,right\n"
 def told(fields):
     """What a table keeps of fields, in any order."""
     return sorted(
-        (f.name, f.path, f.height, f.width, f.split, f.slide, f.fov_id, [told_cell(c) for c in f.cells])
+        (
+            f.name,
+            f.path,
+            f.height,
+            f.width,
+            f.split,
+            f.slide,
+            f.fov_id,
+            [told_cell(c) for c in f.cells],
+        )
         for f in fields
     )
 
@@ -43,12 +52,16 @@ def told_cell(cell):
 
 def field_of(root, *cells, name="a.png", **more):
     more = {"height": 40, "width": 60, "split": "train", "fov_id": name, **more}
-    (field,) = with_images(root, [LabelledField(name, Path(name), cells=cells, **more)], image_place)
+    (field,) = with_images(
+        root, [LabelledField(name, Path(name), cells=cells, **more)], image_place
+    )
     return field
 
 
 def cell_of(label="neutrophil", detection=None, cell_id="id"):
-    return Cell(cell_id, "a.png", detection or Detection(BBox(1, 2, 11, 22)), annotation=Annotation(label))
+    return Cell(
+        cell_id, "a.png", detection or Detection(BBox(1, 2, 11, 22)), annotation=Annotation(label)
+    )
 
 
 def test_no_field_is_a_header_and_no_cell_is_a_row_without_a_label(tmp_path):
@@ -58,7 +71,13 @@ def test_no_field_is_a_header_and_no_cell_is_a_row_without_a_label(tmp_path):
     write_csv_set(tmp_path, [field], [])
     assert read_csv_set(tmp_path) == (field,)
     (row,) = read_training_set(tmp_path / "cells.csv")
-    assert (row.path, row.label, row.split, row.box, row.outline) == (field.path, "", "train", None, None)
+    assert (row.path, row.label, row.split, row.box, row.outline) == (
+        field.path,
+        "",
+        "train",
+        None,
+        None,
+    )
 
 
 @settings(max_examples=EXAMPLES)
@@ -79,7 +98,24 @@ def test_any_set_comes_back_exactly_and_the_trainer_reads_it(fields):
 
 
 ODD = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=6) | st.sampled_from(
-    ["=1", "-x", "+", "@a", "'", "''", "'=1", "NA", "null", "1", "1.0", '"', 'a"b', "a,b", " a ", "true"]
+    [
+        "=1",
+        "-x",
+        "+",
+        "@a",
+        "'",
+        "''",
+        "'=1",
+        "NA",
+        "null",
+        "1",
+        "1.0",
+        '"',
+        'a"b',
+        "a,b",
+        " a ",
+        "true",
+    ]
 )
 
 
@@ -126,7 +162,12 @@ def test_tables_of_others_are_read(tmp_path, text):
     field = field_of(tmp_path)
     (tmp_path / "boxes.csv").write_bytes(text.encode())
     (read,) = read_csv_set(tmp_path)
-    assert (read.name, read.path, read.fov_id, read.split) == ("a.png", field.path, "a.png", "train")
+    assert (read.name, read.path, read.fov_id, read.split) == (
+        "a.png",
+        field.path,
+        "a.png",
+        "train",
+    )
     (cell,) = read.cells
     assert (cell.label, cell.detection.bbox, cell.fov_id) == ("WBC", BBox(1, 2, 11, 22), "a.png")
     assert len(cell.cell_id) == 36
@@ -145,12 +186,18 @@ HOSTILE = {
     "empty": (b"", "not a readable CSV"),
     "no UTF-8": (HEAD.encode() + b"images/\xff.png,WBC,1,2,3,4\n", "not text in UTF-8"),
     "no label": (b"path,top,left,bottom,right\nimages/a.png,1,2,3,4\n", "'label' is missing"),
-    "column twice": (b"label," + HEAD.encode() + b"WBC,images/a.png,WBC,1,2,3,4\n", "'label' stands twice"),
+    "column twice": (
+        b"label," + HEAD.encode() + b"WBC,images/a.png,WBC,1,2,3,4\n",
+        "'label' stands twice",
+    ),
     "two names of one column": (
         b"image,filename,class,top,left,bottom,right\n",
         "'path' is missing or stands",
     ),
-    "more cells than columns": (HEAD.encode() + b"images/a.png,WBC,1,2,3,4,5,6\n", "not a readable CSV"),
+    "more cells than columns": (
+        HEAD.encode() + b"images/a.png,WBC,1,2,3,4,5,6\n",
+        "not a readable CSV",
+    ),
     "open quote": (HEAD.encode() + b'"images/a.png,WBC,1,2,3,4\n', "not a readable CSV"),
     "upwards": (HEAD.encode() + b"../a.png,WBC,1,2,3,4\n", "line 2: .* leads out"),
     "absolute": (HEAD.encode() + b"/etc/passwd,WBC,1,2,3,4\n", "line 2: .* leads out"),
@@ -166,23 +213,37 @@ HOSTILE = {
     "turned": (HEAD.encode() + b"images/a.png,WBC,3,2,1,4\n", "line 2: .* is empty"),
     "outside": (HEAD.encode() + b"images/a.png,WBC,41,2,45,4\n", "outside the image of 60 x 40"),
     "far out": (HEAD.encode() + b"images/a.png,WBC,1,2,1e300,4\n", "outside the image of 60 x 40"),
-    "box without a label": (HEAD.encode() + b"images/a.png,,1,2,3,4\n", "the label '' .* is no line"),
+    "box without a label": (
+        HEAD.encode() + b"images/a.png,,1,2,3,4\n",
+        "the label '' .* is no line",
+    ),
     "bad split": (b"split," + HEAD.encode() + b"all,images/a.png,WBC,1,2,3,4\n", "no split 'all'"),
     "two splits": (
-        b"split," + HEAD.encode() + b"train,images/a.png,WBC,1,2,3,4\ntest,images/a.png,WBC,1,2,3,4\n",
+        b"split,"
+        + HEAD.encode()
+        + b"train,images/a.png,WBC,1,2,3,4\ntest,images/a.png,WBC,1,2,3,4\n",
         "line 3: another split",
     ),
-    "other size": (b"width," + HEAD.encode() + b"61,images/a.png,WBC,1,2,3,4\n", "width 61 is not .* 60"),
+    "other size": (
+        b"width," + HEAD.encode() + b"61,images/a.png,WBC,1,2,3,4\n",
+        "width 61 is not .* 60",
+    ),
     "id twice": (
         b"cell_id," + HEAD.encode() + b"x,images/a.png,WBC,1,2,3,4\nx,images/a.png,WBC,1,2,3,4\n",
         "two cells have the id 'x'",
     ),
-    "outline of two": (b"outline," + HEAD.encode() + b'"1,2 3,4",images/a.png,WBC,1,2,3,4\n', "3 vertices"),
+    "outline of two": (
+        b"outline," + HEAD.encode() + b'"1,2 3,4",images/a.png,WBC,1,2,3,4\n',
+        "3 vertices",
+    ),
     "outline of three columns": (
         b"outline," + HEAD.encode() + b'"1,2,3 3,4,5 5,6,7",images/a.png,WBC,1,2,3,4\n',
         "line 2: the outline is no list",
     ),
-    "ragged outline": (b"outline," + HEAD.encode() + b'"1,2 3 5,6",images/a.png,WBC,1,2,3,4\n', "no list"),
+    "ragged outline": (
+        b"outline," + HEAD.encode() + b'"1,2 3 5,6",images/a.png,WBC,1,2,3,4\n',
+        "no list",
+    ),
 }
 
 

@@ -53,9 +53,16 @@ def test_no_fields_are_an_empty_array_and_one_a_collection(tmp_path):
     write_geojson(path, [])
     assert json.loads(path.read_text()) == []
     write_geojson(path, [collection()])
-    assert json.loads(path.read_text()) == {"type": "FeatureCollection", "fov": "a.png", "features": []}
+    assert json.loads(path.read_text()) == {
+        "type": "FeatureCollection",
+        "fov": "a.png",
+        "features": [],
+    }
     write_geojson(path, [collection(), collection(fov="é.png")])
-    assert [one["fov"] for one in json.loads(path.read_text(encoding="utf-8"))] == ["a.png", "é.png"]
+    assert [one["fov"] for one in json.loads(path.read_text(encoding="utf-8"))] == [
+        "a.png",
+        "é.png",
+    ]
 
 
 def test_a_box_is_a_closed_polygon_in_x_and_y():
@@ -90,7 +97,9 @@ def test_of_an_outline_that_crosses_itself_the_largest_part_is_kept():
     bow_tie = Outline.from_array([(0, 0), (0, 4), (12, 0), (12, 12)])
     (feature,) = collection(cell(outline=bow_tie))["features"]
     whole = shapely.make_valid(shapely.Polygon(bow_tie.array()[:, ::-1]))
-    assert shapely.geometry.shape(feature["geometry"]).area == max(shapely.area(shapely.get_parts(whole)))
+    assert shapely.geometry.shape(feature["geometry"]).area == max(
+        shapely.area(shapely.get_parts(whole))
+    )
 
 
 def test_a_cell_has_its_label_colour_and_measurements():
@@ -134,7 +143,9 @@ def test_an_empty_set(tmp_path):
 def test_a_set_has_one_file_a_field(tmp_path):
     one = Cell("c1", "f1", Detection(BBox(1, 2, 5, 9)), annotation=Annotation("hairy cell"))
     write_set(
-        tmp_path, [LabelledField("a.png", tmp_path, 20, 30, "val", (one,), "slide", "f1")], ["hairy cell"]
+        tmp_path,
+        [LabelledField("a.png", tmp_path, 20, 30, "val", (one,), "slide", "f1")],
+        ["hairy cell"],
     )
     content = json.loads((tmp_path / "geojson/a.png.geojson").read_text(encoding="utf-8"))
     (feature,) = content.pop("features")
@@ -154,7 +165,9 @@ def test_a_set_has_one_file_a_field(tmp_path):
 def test_a_label_that_is_no_class_is_refused_and_nothing_written(tmp_path):
     one = Cell("c1", "f1", Detection(BBox(1, 2, 5, 9)), annotation=Annotation("blast"))
     with pytest.raises(WbcError, match="blast"):
-        write_geojson_set(tmp_path, [LabelledField("a.png", tmp_path, 20, 30, "val", (one,))], ["x"])
+        write_geojson_set(
+            tmp_path, [LabelledField("a.png", tmp_path, 20, 30, "val", (one,))], ["x"]
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -186,7 +199,10 @@ def feature(**changes):
         "type": "Feature",
         "id": "9f",
         "geometry": {"type": "Polygon", "coordinates": SQUARE},
-        "properties": {"objectType": "annotation", "classification": {"name": "blast", "color": [1, 2, 3]}},
+        "properties": {
+            "objectType": "annotation",
+            "classification": {"name": "blast", "color": [1, 2, 3]},
+        },
     } | changes
 
 

@@ -29,7 +29,9 @@ EXAMPLES = int(os.environ.get("NAPARI_WBC_EXAMPLES", "50"))  # each writes some 
 def pixels(field):
     """An image in which any two places differ."""
     rows, cols = np.indices((field.height, field.width))
-    return np.stack([rows % 251, cols % 241, (rows // 251 + cols // 241) % 256], axis=-1).astype(np.uint8)
+    return np.stack([rows % 251, cols % 241, (rows // 251 + cols // 241) % 256], axis=-1).astype(
+        np.uint8
+    )
 
 
 def field_of(*cells, **more):
@@ -93,14 +95,21 @@ def test_any_set_comes_back_as_crops(fields):
 
 @pytest.mark.parametrize(
     ("margin", "size", "offset"),
-    [(0, (10, 20), (1, 2)), (0.5, (21, 32), (0, 0)), (0.04, (12, 22), (0, 1)), (9, (40, 60), (0, 0))],
+    [
+        (0, (10, 20), (1, 2)),
+        (0.5, (21, 32), (0, 0)),
+        (0.04, (12, 22), (0, 1)),
+        (9, (40, 60), (0, 0)),
+    ],
 )
 def test_a_crop_is_the_box_with_room_around_it(tmp_path, margin, size, offset):
     write(tmp_path, field_of(cell_of()), margin=margin)
     (crop,) = read_image_folder(tmp_path)
     assert crop.path == tmp_path / "train" / "band_neutrophil" / "id.png"
     assert (crop.height, crop.width) == size
-    assert crop.cells[0].detection.bbox == BBox(1 - offset[0], 2 - offset[1], 11 - offset[0], 22 - offset[1])
+    assert crop.cells[0].detection.bbox == BBox(
+        1 - offset[0], 2 - offset[1], 11 - offset[0], 22 - offset[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,7 +197,12 @@ def test_folders_of_others_are_read(tmp_path):
         ("test_blast_x.png", "test", "blast"),
     ]
     (field, *_) = read_image_folder(tmp_path / "train")
-    assert (field.name, field.split, field.height, field.width) == ("band_neutrophil_1.png", "train", 7, 9)
+    assert (field.name, field.split, field.height, field.width) == (
+        "band_neutrophil_1.png",
+        "train",
+        7,
+        9,
+    )
     assert field.cells[0].detection == Detection(BBox(0, 0, 7, 9))
 
 

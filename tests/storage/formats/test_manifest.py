@@ -37,16 +37,34 @@ def write(root, fields):
 def field(name="a.png"):
     outline = Outline(((1, 2), (9, 2.5), (8, 11)))
     cells = (
-        Cell("c1", "f", Detection(BBox(0.1, 0.2, 5, 6)), Prediction(("x", "y"), (0.25, 0.75), unlikeness=2)),
-        Cell("c2", "f", Detection(outline.bbox, outline, 0.3, True), None, Annotation("x", "A. B.", "now")),
+        Cell(
+            "c1",
+            "f",
+            Detection(BBox(0.1, 0.2, 5, 6)),
+            Prediction(("x", "y"), (0.25, 0.75), unlikeness=2),
+        ),
+        Cell(
+            "c2",
+            "f",
+            Detection(outline.bbox, outline, 0.3, True),
+            None,
+            Annotation("x", "A. B.", "now"),
+        ),
     )
-    return LabelledField(name, Path(name), 20, 30, "val", cells, "slide", "f", "ab" * 32, complete=False)
+    return LabelledField(
+        name, Path(name), 20, 30, "val", cells, "slide", "f", "ab" * 32, complete=False
+    )
 
 
 def test_an_empty_set(tmp_path):
     write(tmp_path, [])
     found = read_manifest(tmp_path)
-    assert (found.fields, found.classes, found.made, found.files) == ((), EIGHT_CLASSES.names, MADE, {})
+    assert (found.fields, found.classes, found.made, found.files) == (
+        (),
+        EIGHT_CLASSES.names,
+        MADE,
+        {},
+    )
     assert check_files(tmp_path, found) == []
 
 
@@ -55,7 +73,12 @@ def test_what_is_written(tmp_path):
     content = json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8"))
     assert (content["format"], content["version"]) == ("napari-wbc training set", 1)
     (one,) = content["fields"]
-    assert (one["image"], one["height"], one["width"], one["split"]) == ("images/a.png", 20, 30, "val")
+    assert (one["image"], one["height"], one["width"], one["split"]) == (
+        "images/a.png",
+        20,
+        30,
+        "val",
+    )
     first, second = one["cells"]
     assert (first["label"], first["annotator"], first["box"]) == ("y", None, [0.1, 0.2, 5, 6])
     assert (second["label"], second["annotator"], second["drawn"]) == ("x", "A. B.", True)
@@ -70,7 +93,9 @@ def test_round_trip(fields, annotated, complete):
     with tempfile.TemporaryDirectory() as folder:
         fields = [replace(one, complete=complete) for one in fields]
         if not annotated:
-            fields = [replace(one, cells=tuple(c.annotated(None) for c in one.cells)) for one in fields]
+            fields = [
+                replace(one, cells=tuple(c.annotated(None) for c in one.cells)) for one in fields
+            ]
         placed = write(Path(folder), fields)
         found = read_manifest(Path(folder))
         assert found.fields == placed

@@ -50,8 +50,15 @@ def test_a_built_in_taxonomy_goes_by_its_name(name):
 
 def test_a_file_says_what_it_says(tmp_path):
     mine = of_text(tmp_path, MINE)
-    assert (mine.name, mine.names) == ("my laboratory", ("neutrophil", "reactive lymphocyte", "smudge cell"))
-    assert (mine.classes[1].short, mine.classes[1].key, mine.classes[1].color) == ("RL", "5", "#aa4499")
+    assert (mine.name, mine.names) == (
+        "my laboratory",
+        ("neutrophil", "reactive lymphocyte", "smudge cell"),
+    )
+    assert (mine.classes[1].short, mine.classes[1].key, mine.classes[1].color) == (
+        "RL",
+        "5",
+        "#aa4499",
+    )
     assert mine.class_of("large granular lymphocyte") == "reactive lymphocyte"
     assert mine.names_at(Place.PER_100_WBC) == ("smudge cell",)
     assert of_text(tmp_path, b"\xef\xbb\xbf" + MINE.replace("\n", "\r\n").encode()) == mine
@@ -83,12 +90,18 @@ def test_what_is_not_there_is_told_with_the_names_there_are(tmp_path, name):
         ("just words\n", "not written as fields"),
         (MINE.replace("smudge cell", "neutrophil"), "names a class twice"),
         (MINE.replace("smudge cell", "unidentified"), "reserved word"),
-        (MINE.replace("covers", "includes"), "Class 2, 'reactive lymphocyte'|unknown field 'includes'"),
+        (
+            MINE.replace("covers", "includes"),
+            "Class 2, 'reactive lymphocyte'|unknown field 'includes'",
+        ),
         (MINE.replace("RL", "REAL"), "'REAL'; use 1 to 3 letters"),
         (MINE.replace("'#aa4499'", "#aa4499"), "an unquoted # begins a comment"),
         (MINE.replace("'#aa4499'", "purple"), "'purple'; write it like '#56b4e9'"),
         (MINE.replace("per 100 WBC", "outside"), "use leukocyte, per 100 WBC, beside"),
-        (MINE.replace("    key: 5", "    key: 5\n    key: 6"), "begins in line 4 has a field twice"),
+        (
+            MINE.replace("    key: 5", "    key: 5\n    key: 6"),
+            "begins in line 4 has a field twice",
+        ),
         (MINE + "  - no\n", "Class 4 is not written as fields"),
         ("name: x\nclasses: &all [a, *all]\n", "alias"),
         (BOMB, "alias"),
@@ -107,7 +120,9 @@ def test_a_large_file_is_not_read(tmp_path):
 
 
 NAME = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60).filter(
-    lambda name: name.isprintable() and name == name.strip() and name not in ("unidentified", "not classed")
+    lambda name: (
+        name.isprintable() and name == name.strip() and name not in ("unidentified", "not classed")
+    )
 )
 
 

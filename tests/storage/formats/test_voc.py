@@ -94,7 +94,9 @@ def test_supervision_reads_the_same_boxes_and_classes(fields):
         assert len(theirs) == len(fields)
         for field in fields:
             found = theirs.annotations[str(field.path)]
-            assert [theirs.classes[i] for i in found.class_id] == [cell.label for cell in field.cells]
+            assert [theirs.classes[i] for i in found.class_id] == [
+                cell.label for cell in field.cells
+            ]
             boxes = [cell.detection.bbox for cell in field.cells]
             ours = np.array([(b.left, b.top, b.right, b.bottom) for b in boxes]).reshape(-1, 4)
             assert found.xyxy == pytest.approx(ours, abs=1e-3)  # of float32
@@ -114,7 +116,10 @@ def test_supervision_reads_the_same_boxes_and_classes(fields):
     ],
 )
 def test_images_of_one_stem_have_a_file_each(tmp_path, names, files):
-    fields = [field_of(tmp_path, name=name, split=s) for name, s in zip(names, ("val", "test"), strict=True)]
+    fields = [
+        field_of(tmp_path, name=name, split=s)
+        for name, s in zip(names, ("val", "test"), strict=True)
+    ]
     write_voc(tmp_path, fields, [])
     assert {file.name for file in (tmp_path / "Annotations").iterdir()} == files
     assert_same(read_voc(tmp_path), fields)
@@ -165,13 +170,17 @@ def test_trainval_counts_where_there_is_no_train(tmp_path):
 def test_of_several_polygons_the_box_stands(tmp_path):
     polygon = "<polygon><x1>1</x1><y1>1</y1><x2>9</x2><y2>1</y2><x3>9</x3><y3>9</y3></polygon>"
     field_of(tmp_path, place=".")
-    (tmp_path / "a.xml").write_text(xml(one(more=polygon) + one(more=polygon * 2) + one(more="<polygon/>")))
+    (tmp_path / "a.xml").write_text(
+        xml(one(more=polygon) + one(more=polygon * 2) + one(more="<polygon/>"))
+    )
     outlines = [cell.detection.outline for cell in read_voc(tmp_path)[0].cells]
     assert outlines == [Outline.from_array([(0, 0), (0, 8), (8, 8)]), None, None]
 
 
 LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>' + xml(one(name="<name>&b;</name>"))
-OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + xml(one(name="<name>&a;</name>"))
+OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + xml(
+    one(name="<name>&a;</name>")
+)
 POLYGON = "<x1>1</x1><y1>1</y1><x2>9</x2><y2>1</y2>"
 HOSTILE = {
     "empty": ("", "not readable XML"),
@@ -197,7 +206,10 @@ HOSTILE = {
     "empty name": (xml(one(name="<name/>")), "<object> has no name"),
     "name of two lines": (xml(one(name="<name>a\nb</name>")), "no line of text"),
     "no box": (xml("<object><name>WBC</name></object>"), "no bndbox"),
-    "no edge": (xml("<object><name>WBC</name><bndbox><xmin>1</xmin></bndbox></object>"), "has no ymin"),
+    "no edge": (
+        xml("<object><name>WBC</name><bndbox><xmin>1</xmin></bndbox></object>"),
+        "has no ymin",
+    ),
     "no image named": ("<annotation/>", "has no filename"),
     "no such image": (xml(name="b.png"), "no such image"),
     "upwards": (xml(name="../a.png"), "is a path"),
@@ -209,7 +221,10 @@ HOSTILE = {
     "long name": (xml(name="a" * 5000), r"a\.xml"),
     "polygon of two": (xml(one(more=f"<polygon>{POLYGON}</polygon>")), "3 vertices"),
     "odd polygon": (xml(one(more=f"<polygon>{POLYGON}<x3>1</x3></polygon>")), "odd number"),
-    "polygon with a gap": (xml(one(more=f"<polygon>{POLYGON}<x4>1</x4><y4>1</y4></polygon>")), "no 'y3'"),
+    "polygon with a gap": (
+        xml(one(more=f"<polygon>{POLYGON}<x4>1</x4><y4>1</y4></polygon>")),
+        "no 'y3'",
+    ),
     "polygon twice": (xml(one(more=f"<polygon>{POLYGON}{POLYGON}</polygon>")), "coordinate twice"),
     "polygon outside": (
         xml(one(more=f"<polygon>{POLYGON.replace('9', '1e9')}<x3>2</x3><y3>3</y3></polygon>")),
@@ -278,7 +293,9 @@ def test_a_damaged_file_is_read_or_refused(data):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         outline = Outline.from_array([(1, 2), (1, 22), (11, 9)])
-        write_voc(root, [field_of(root, cell_of(outline=outline), cell_of(cell_id="2"))], ["neutrophil"])
+        write_voc(
+            root, [field_of(root, cell_of(outline=outline), cell_of(cell_id="2"))], ["neutrophil"]
+        )
         file = root / "Annotations" / "a.xml"
         content = bytearray(file.read_bytes())
         for _ in range(data.draw(st.integers(1, 4))):

@@ -65,7 +65,9 @@ def test_no_field_and_no_cell(tmp_path):
 
 def test_a_box_has_four_numbers_and_an_outline_two_a_vertex(tmp_path):
     outline = Outline.from_array([(0, 0), (0, 30), (10, 15)])
-    write_yolo(tmp_path, [field_of(tmp_path, cell_of(), cell_of("a", "2", outline))], ["a", "neutrophil"])
+    write_yolo(
+        tmp_path, [field_of(tmp_path, cell_of(), cell_of("a", "2", outline))], ["a", "neutrophil"]
+    )
     lines = (tmp_path / "labels" / "train" / "a.txt").read_text().splitlines()
     assert lines == ["1 0.2 0.15 0.333333333333 0.25", "0 0 0 0.5 0 0.25 0.25"]
 
@@ -82,7 +84,8 @@ def test_any_set_comes_back(fields):
 
 @settings(max_examples=max(EXAMPLES // 4, 1))
 @given(
-    labelled_fields(min_fields=1, max_fields=2, splits=["train"]) | labelled_fields(1, 3, False, ["train"])
+    labelled_fields(min_fields=1, max_fields=2, splits=["train"])
+    | labelled_fields(1, 3, False, ["train"])
 )
 def test_supervision_reads_the_same_boxes_and_classes(fields):
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +99,9 @@ def test_supervision_reads_the_same_boxes_and_classes(fields):
         assert len(theirs) == len(fields)
         for field in fields:
             found = theirs.annotations[str(field.path)]
-            assert [theirs.classes[i] for i in found.class_id] == [cell.label for cell in field.cells]
+            assert [theirs.classes[i] for i in found.class_id] == [
+                cell.label for cell in field.cells
+            ]
             boxes = [cell.detection.bbox for cell in field.cells]
             ours = np.array([(b.left, b.top, b.right, b.bottom) for b in boxes]).reshape(-1, 4)
             assert found.xyxy == pytest.approx(ours, abs=1e-3)  # of float32
@@ -116,7 +121,9 @@ def test_two_images_of_one_stem_and_a_label_that_is_no_class_are_not_written(tmp
     assert_same(read_yolo(tmp_path), fields)
 
 
-@pytest.mark.parametrize("label", ["=1", "-x", "'", "a: b", "#", "yes", "null", "1", "細胞", "{x}", "*a"])
+@pytest.mark.parametrize(
+    "label", ["=1", "-x", "'", "a: b", "#", "yes", "null", "1", "細胞", "{x}", "*a"]
+)
 def test_any_label_comes_back_with_its_id(tmp_path, label):
     fields = [field_of(tmp_path, cell_of(label, "-id"))]
     write_yolo(tmp_path, fields, ["other", label])
@@ -157,11 +164,21 @@ def test_a_table_of_others_tells_no_ids(tmp_path):
         (("data.yaml", NAMES), "images/train", "labels/train", "train"),
         (("dataset.yaml", "names: {1: RBC, 0: WBC}"), "images/val", "labels/val", "val"),
         (("my.yml", "names:\n  '0': WBC\n  1: RBC"), "images/valid", "labels/valid", "val"),
-        (("data.yaml", "train: ../train/images\n" + NAMES), "train/images", "train/labels", "train"),
+        (
+            ("data.yaml", "train: ../train/images\n" + NAMES),
+            "train/images",
+            "train/labels",
+            "train",
+        ),
         (("data.yaml", "val: ../valid/images\n" + NAMES), "valid/images", "valid/labels", "val"),
         (("data.yaml", "test: ./x/images/y/\n" + NAMES), "x/images/y", "x/labels/y", "test"),
         (("data.yaml", "path: /data\ntrain: /images\n" + NAMES), "images", "labels", "train"),
-        (("data.yaml", "train: ../../images\nval: [images]\n" + NAMES), "images", "labels", "train"),
+        (
+            ("data.yaml", "train: ../../images\nval: [images]\n" + NAMES),
+            "images",
+            "labels",
+            "train",
+        ),
         (("data.yaml", "train: images\nval: images\n" + NAMES), "images", "labels", "train"),
         (("data.yaml", NAMES), "test", "test", "test"),
         (("data.yaml", NAMES), "images", "images", "train"),
@@ -245,7 +262,10 @@ YAML = {
     "bomb": ("a: &a [x, x]\nb: &b [*a, *a]\nnames: [*b, *b]", "alias"),
     "recursive": ("names: &a [*a]", "alias"),
     "names twice": ("names: [WBC]\nnames: [RBC]", "twice"),
-    "Python": ("names: !!python/object/apply:os.system ['touch /tmp/wbc-was-here']", "not readable YAML"),
+    "Python": (
+        "names: !!python/object/apply:os.system ['touch /tmp/wbc-was-here']",
+        "not readable YAML",
+    ),
     "two documents": ("names: [a]\n---\nnames: [b]", "not readable YAML"),
     "deep": ("[" * 5000, "not readable YAML"),
     "no UTF-8": (b"names: [\xff]", "not text in UTF-8"),
@@ -333,7 +353,11 @@ def test_a_damaged_set_is_read_or_refused(data):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         outline = Outline.from_array([(1, 2), (1, 22), (11, 9)])
-        write_yolo(root, [field_of(root, cell_of(outline=outline), cell_of("=1", "2"))], ["neutrophil", "=1"])
+        write_yolo(
+            root,
+            [field_of(root, cell_of(outline=outline), cell_of("=1", "2"))],
+            ["neutrophil", "=1"],
+        )
         file = root / data.draw(st.sampled_from(["data.yaml", "cells.csv", "labels/train/a.txt"]))
         content = bytearray(file.read_bytes())
         for _ in range(data.draw(st.integers(1, 4))):

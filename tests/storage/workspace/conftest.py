@@ -31,7 +31,12 @@ parameters = st.dictionaries(
 located_by = st.none() | st.builds(LocatedBy, st.text(max_size=5), parameters)
 detections = st.one_of(
     st.builds(Detection, boxes, st.none(), st.floats(0, 1), st.booleans(), located_by),
-    st.builds(lambda o, s, by: Detection(o.bbox, o, s, located_by=by), outlines, st.floats(0, 1), located_by),
+    st.builds(
+        lambda o, s, by: Detection(o.bbox, o, s, located_by=by),
+        outlines,
+        st.floats(0, 1),
+        located_by,
+    ),
 )
 predictions = st.builds(
     Prediction,

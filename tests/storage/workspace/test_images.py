@@ -10,7 +10,12 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.storage.workspace import ImageFault, check_images_steps, create_workspace, pointed_to
+from napari_wbc.storage.workspace import (
+    ImageFault,
+    check_images_steps,
+    create_workspace,
+    pointed_to,
+)
 
 
 @pytest.fixture

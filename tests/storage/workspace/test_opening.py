@@ -75,7 +75,12 @@ FIRST = CellTable(
             "s/0.png",
             Detection(OUTLINE.bbox, OUTLINE, 0.875),
             Prediction(
-                FIVE_CLASSES.names, (0.125, 0.0, 0.5, 0.25, 0.125), 0.25, "cdnn 3 (abcdef01)", 0.75, "ab" * 32
+                FIVE_CLASSES.names,
+                (0.125, 0.0, 0.5, 0.25, 0.125),
+                0.25,
+                "cdnn 3 (abcdef01)",
+                0.75,
+                "ab" * 32,
             ),
             Annotation("monocyte", "me", "2026-01-03T00:00:00+00:00"),
         ),
@@ -116,7 +121,9 @@ def test_a_project_of_version_1_is_brought_up_to_date_and_goes_on(version_1):
     before = opened.stepped(table, 4, back=True)
     assert before["b"].detection == Detection(BBox(0, 0, 9, 9), drawn=True)
     found = Cell(
-        "c", "s/1.png", Detection(BBox(20, 20, 30, 30), located_by=LocatedBy("net", (("score", 0.5),)))
+        "c",
+        "s/1.png",
+        Detection(BBox(20, 20, 30, 30), located_by=LocatedBy("net", (("score", 0.5),))),
     )
     opened.write("s", [step(5, table, table.with_cells([found]))])
     opened.close()
@@ -128,7 +135,9 @@ def test_a_project_of_version_1_is_brought_up_to_date_and_goes_on(version_1):
 
 
 @pytest.mark.parametrize("by_another", [False, True])
-def test_a_project_of_version_1_is_read_from_a_copy_and_left_as_it_is(version_1, temporary, by_another):
+def test_a_project_of_version_1_is_read_from_a_copy_and_left_as_it_is(
+    version_1, temporary, by_another
+):
     before = version_1.read_bytes()
     lock = FileLock(version_1.with_name(f".{version_1.name}.lock"))
     if by_another:

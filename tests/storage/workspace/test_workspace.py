@@ -61,7 +61,9 @@ def test_notes_are_kept_and_replaced(workspace):
 
 
 @settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
-@given(st.lists(st.lists(cells, max_size=5, unique_by=lambda c: c.cell_id).map(CellTable), max_size=6))
+@given(
+    st.lists(st.lists(cells, max_size=5, unique_by=lambda c: c.cell_id).map(CellTable), max_size=6)
+)
 def test_every_table_comes_back_and_every_step_leads_back(tables):
     with TemporaryDirectory() as folder:
         workspace = create_workspace(Path(folder) / "p.wbc", EIGHT_CLASSES)
@@ -99,11 +101,19 @@ def test_the_journal_says_who_said_what_when_and_what_was_before(workspace, path
         workspace.write("s", [step(i, table, new)])
         table = new
     for was, now, by, cause in rows(
-        path, "SELECT was, now, by, cause FROM changes JOIN steps USING (seq) WHERE seq > 1 ORDER BY seq"
+        path,
+        "SELECT was, now, by, cause FROM changes JOIN steps USING (seq) WHERE seq > 1 ORDER BY seq",
     ):
-        said.append((json.loads(was)["annotation"], json.loads(now)["annotation"]["label"], by, cause))
+        said.append(
+            (json.loads(was)["annotation"], json.loads(now)["annotation"]["label"], by, cause)
+        )
     assert said[0] == (None, "basophil", "me", "human")
-    assert said[1] == ({"label": "basophil", "annotator": "me", "when": "at 2"}, "monocyte", "me", "human")
+    assert said[1] == (
+        {"label": "basophil", "annotator": "me", "when": "at 2"},
+        "monocyte",
+        "me",
+        "human",
+    )
 
 
 def test_a_label_writes_no_geometry(workspace, path):
@@ -127,8 +137,13 @@ def test_undo_and_redo_are_found_in_the_journal(workspace):
     a, b = CellTable(), CellTable([ONE])
     workspace.write("s", [step(1, a, b), step(2, b, a), step(3, a, b)])
     assert workspace.history("s") == ([StepHead(i, f"step {i}") for i in (1, 2, 3)], [])
-    workspace.write("s", [step(4, b, a, "undo", 3), step(5, a, b, "undo", 2), step(6, b, a, "redo", 2)])
-    assert workspace.history("s") == ([StepHead(i, f"step {i}") for i in (1, 2)], [StepHead(3, "step 3")])
+    workspace.write(
+        "s", [step(4, b, a, "undo", 3), step(5, a, b, "undo", 2), step(6, b, a, "redo", 2)]
+    )
+    assert workspace.history("s") == (
+        [StepHead(i, f"step {i}") for i in (1, 2)],
+        [StepHead(3, "step 3")],
+    )
     workspace.write("s", [step(7, a, b)])
     assert workspace.history("s") == ([StepHead(i, f"step {i}") for i in (1, 2, 7)], [])
     assert [cell.cell_id for cell in workspace.removed([1, 2])] == ["a"]
@@ -151,7 +166,9 @@ def test_a_step_that_fails_leaves_nothing(workspace):
     table = CellTable([ONE])
     lost = Cell("b", "elsewhere.png", ONE.detection)
     with pytest.raises(WbcError, match="cannot be written"):
-        workspace.write("s", [step(1, CellTable(), table), step(2, table, table.with_cells([lost]))])
+        workspace.write(
+            "s", [step(1, CellTable(), table), step(2, table, table.with_cells([lost]))]
+        )
     assert (len(workspace.table("s")), workspace.last) == (0, 0)
 
 

@@ -52,17 +52,17 @@ def _without_head(name: str) -> tuple[nn.Module, int]:
 class Backbone(FeatureNetwork):
     """A network without its own classes, then dense 64, 128 and 128, then the classes.
 
-    Each dense layer has batch norm, ReLU and dropout. Left open, and chosen here: dropout 0.2, and the
-    mean over all places before the dense layers, so that crops keep their size. The published systems
-    start from ImageNet weights; these start fresh, like all others.
+    Each dense layer has batch norm, ReLU and dropout. Left open, and chosen here: dropout 0.2, and
+    the mean over all places before the dense layers, so that crops keep their size. The published
+    systems start from ImageNet weights; these start fresh, like all others.
 
     Parameters
     ----------
     n_classes : int
         Number of outputs.
     backbone : str
-        ``vgg16``, ``resnet50``, ``inception_v3``, ``mobilenet_v2``, ``densenet121``, or a model's name in
-        timm.
+        ``vgg16``, ``resnet50``, ``inception_v3``, ``mobilenet_v2``, ``densenet121``, or a model's
+        name in timm.
     smallest : int
         Least side in pixels that the backbone can take; smaller crops are enlarged to it.
 

@@ -26,7 +26,9 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.norm2 = _norm(norm, outputs)
         self.shortcut = (
-            nn.Identity() if stride == 1 and inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+            nn.Identity()
+            if stride == 1 and inputs == outputs
+            else nn.Conv2d(inputs, outputs, 1, bias=False)
         )
         self.relu1, self.relu2 = (
             nn.ReLU(),

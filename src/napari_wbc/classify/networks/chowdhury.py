@@ -19,8 +19,12 @@ class _Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.residual = nn.Sequential(separable(inputs, outputs), nn.ReLU(), separable(outputs, outputs))
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.residual = nn.Sequential(
+            separable(inputs, outputs), nn.ReLU(), separable(outputs, outputs)
+        )
+        self.shortcut = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return functional.max_pool2d(functional.relu(self.residual(x) + self.shortcut(x)), 2)
@@ -30,9 +34,9 @@ class Chowdhury(FeatureNetwork):
     """Residual blocks of 64, 128 and 256 filters, dense 256 and 128, then the classes.
 
     Published with five classes and fewer than 400,000 parameters. Left open, and chosen here: a 3x3
-    convolution of 32 filters before the blocks; separable convolutions within them, since plain ones
-    of these widths have 1.1 million parameters; batch norm; 2x2 max pooling after each block; the mean
-    over all places before the dense layers, so that crops keep their size.
+    convolution of 32 filters before the blocks; separable convolutions within them, since plain
+    ones of these widths have 1.1 million parameters; batch norm; 2x2 max pooling after each block;
+    the mean over all places before the dense layers, so that crops keep their size.
 
     Parameters
     ----------
@@ -42,7 +46,9 @@ class Chowdhury(FeatureNetwork):
 
     def __init__(self, n_classes: int) -> None:
         super().__init__(128, n_classes)
-        self.stem = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU()
+        )
         self.blocks = nn.Sequential(*(_Block(*widths) for widths in pairwise((32, 64, 128, 256))))
         self.dense = dense(256, 256, 128)
         initialize(self.stem, self.blocks, self.dense)

@@ -13,8 +13,8 @@ __all__ = ["Dclnn"]
 class Dclnn(FeatureNetwork):
     """3x3 convolutions of 32 and 64 filters, 2x2 pooling, dropout 0.25, one dense layer.
 
-    The input has 60 rows and 80 columns, as published, so that square crops are squeezed to it. Left
-    open, and chosen here: 128 features in the dense layer, convolutions without padding, ReLU.
+    The input has 60 rows and 80 columns, as published, so that square crops are squeezed to it.
+    Left open, and chosen here: 128 features in the dense layer, convolutions without padding, ReLU.
 
     Parameters
     ----------

@@ -25,8 +25,8 @@ class Separable(FeatureNetwork):
     """Separable convolutions as in Xception (Chollet 2017), without its shortcuts.
 
     A 3x3 convolution of 32 filters and stride 2, then stages of two separable convolutions with 64,
-    128 and 256 filters, with 2x2 max pooling between; the mean over all places; dropout. All of it is
-    chosen here: the published systems name such a network and give no layers.
+    128 and 256 filters, with 2x2 max pooling between; the mean over all places; dropout. All of it
+    is chosen here: the published systems name such a network and give no layers.
 
     Parameters
     ----------
@@ -38,9 +38,18 @@ class Separable(FeatureNetwork):
 
     def __init__(self, n_classes: int, dropout: float = 0.2) -> None:
         super().__init__(256, n_classes)
-        layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, 32, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+        ]
         for inputs, outputs in pairwise((32, 64, 128, 256)):
-            layers += [separable(inputs, outputs), nn.ReLU(), separable(outputs, outputs), nn.ReLU()]
+            layers += [
+                separable(inputs, outputs),
+                nn.ReLU(),
+                separable(outputs, outputs),
+                nn.ReLU(),
+            ]
             layers.append(nn.MaxPool2d(2))
         self.stages = nn.Sequential(*layers[:-1])
         self.dropout = nn.Dropout(dropout)

@@ -16,8 +16,8 @@ class Youssef1(FeatureNetwork):
     """Three blocks of 3x3 convolution, 2x2 max pooling and dropout 0.2, then dense 64, 128, 64.
 
     The blocks have 32, 64 and 128 filters. Left open, and chosen here: the input of 80 x 80 pixels,
-    to which other crops are resized; convolutions without padding, ReLU after each layer, no dropout
-    between the dense ones.
+    to which other crops are resized; convolutions without padding, ReLU after each layer, no
+    dropout between the dense ones.
 
     Parameters
     ----------
@@ -49,7 +49,9 @@ class _Layer(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), nn.ReLU(), nn.BatchNorm2d(outputs)
+            nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2),
+            nn.ReLU(),
+            nn.BatchNorm2d(outputs),
         )
 
 
@@ -69,10 +71,10 @@ class _Block(nn.Module):
 class Youssef2(FeatureNetwork):
     """Batch norm, 5x5 convolution of 12 filters, batch norm, then blocks of two concatenated branches.
 
-    Five blocks of 12, 24, 32, 24 and 18 filters, each with 2x2 max pooling after it, and a last one of
-    12. These are the fire modules of SqueezeNet (Iandola et al. 2016) with as many filters in each
-    branch as in the layer before them. Left open, and chosen here: ReLU before each batch norm, and
-    the mean over all places before the head, so that crops keep their size.
+    Five blocks of 12, 24, 32, 24 and 18 filters, each with 2x2 max pooling after it, and a last one
+    of 12. These are the fire modules of SqueezeNet (Iandola et al. 2016) with as many filters in
+    each branch as in the layer before them. Left open, and chosen here: ReLU before each batch
+    norm, and the mean over all places before the head, so that crops keep their size.
 
     Parameters
     ----------

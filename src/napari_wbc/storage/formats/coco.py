@@ -1,8 +1,8 @@
 """Training sets as COCO (Lin et al. 2014): one JSON file a split.
 
-Boxes are ``[x, y, width, height]`` and polygons ``[x1, y1, x2, y2, ...]`` in pixels of the image, the upper
-left corner of the upper left pixel being (0, 0); masks are runs down the columns. Cells' ids, the detector's
-score and the slide stand in fields of their own, which other programs skip.
+Boxes are ``[x, y, width, height]`` and polygons ``[x1, y1, x2, y2, ...]`` in pixels of the image,
+the upper left corner of the upper left pixel being (0, 0); masks are runs down the columns. Cells'
+ids, the detector's score and the slide stand in fields of their own, which other programs skip.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def write_coco(
     classes : sequence of str
         Every label is one of them; category ids are 1, 2, ... in their order.
     masks : str
-        How outlines are written: ``polygon``, exactly, or ``rle``, as compressed masks of whole pixels.
+        How outlines are written: ``polygon``, exactly, or ``rle``, as compressed masks of whole
+        pixels.
 
     Raises
     ------
@@ -90,7 +91,10 @@ def write_coco(
                 "annotations": annotations,
                 "categories": [{"id": i, "name": name} for name, i in categories.items()],
             }
-            write_text(root / "annotations" / f"{split}.json", json.dumps(content, ensure_ascii=False) + "\n")
+            write_text(
+                root / "annotations" / f"{split}.json",
+                json.dumps(content, ensure_ascii=False) + "\n",
+            )
 
 
 def _image(number: int, field: LabelledField) -> Record:
@@ -139,11 +143,11 @@ def read_coco(root: Path) -> tuple[LabelledField, ...]:
 def read_coco_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read a COCO set, ours or somebody else's.
 
-    The JSON files lie in ``annotations``, or in ``train``, ``valid`` and ``test``, or in the folder itself;
-    the split is told by the name of the file or of its folder, or is ``train``. Images lie beside the JSON
-    file, in the folder itself, or in ``images``, ``images/SPLIT`` or the likes of ``train2017``. Of several
-    polygons of one cell the largest is its outline; a mask becomes the outline of its pixels; crowds are
-    left out.
+    The JSON files lie in ``annotations``, or in ``train``, ``valid`` and ``test``, or in the folder
+    itself; the split is told by the name of the file or of its folder, or is ``train``. Images lie
+    beside the JSON file, in the folder itself, or in ``images``, ``images/SPLIT`` or the likes of
+    ``train2017``. Of several polygons of one cell the largest is its outline; a mask becomes the
+    outline of its pixels; crowds are left out.
 
     Raises
     ------
@@ -214,7 +218,9 @@ def _found(root: Path, folders: Iterable[str], name: str) -> str:
         path = inside(root, f"{folder}/{name}")
         if path.is_file():
             return path.relative_to(root).as_posix()
-    raise WbcError(f"there is no image {name[:80]!r}; put it beside the JSON file or into 'images'.")
+    raise WbcError(
+        f"there is no image {name[:80]!r}; put it beside the JSON file or into 'images'."
+    )
 
 
 def _fields_steps(
@@ -224,13 +230,17 @@ def _fields_steps(
     cells: dict[Id, list[Cell]] = {number: [] for number in images}
     annotations = items(data, "annotations")
     if len(annotations) > MAX_CELLS:
-        raise WbcError(f"{len(annotations):,} annotations, more than {MAX_CELLS:,}; part it into sets.")
+        raise WbcError(
+            f"{len(annotations):,} annotations, more than {MAX_CELLS:,}; part it into sets."
+        )
     for i, record in enumerate(annotations, start=1):
         yield Progress("reading the set", i, len(annotations))
         with naming(f"{path}, annotation {i}"):
             number, category = _id(record, "image_id"), _id(record, "category_id")
             if number not in images or category not in categories:
-                raise WbcError(f"there is no image {number!r} or no category {category!r}; correct the id.")
+                raise WbcError(
+                    f"there is no image {number!r} or no category {category!r}; correct the id."
+                )
             image = images[number]
             if record.get("iscrowd", 0) not in (0, 1):
                 raise WbcError("iscrowd is neither 0 nor 1; correct it.")
@@ -238,7 +248,9 @@ def _fields_steps(
                 size, cell_id = (image.height, image.width), part(record, "cell_id", str, "")
                 detection = _detection(record, *size)
                 cells[number].append(
-                    labelled_cell(cell_id, names[image.place], categories[category], detection, size)
+                    labelled_cell(
+                        cell_id, names[image.place], categories[category], detection, size
+                    )
                 )
     return [
         LabelledField(
@@ -280,7 +292,9 @@ def _detection(record: Record, height: int, width: int) -> Detection:
             raise WbcError("segmentation is neither a list of polygons nor a mask; correct it.")
         flat = [numbers(polygon, "a polygon") for polygon in shape]
         if any(len(polygon) % 2 for polygon in flat):
-            raise WbcError("a polygon has an odd number of coordinates; give x1, y1, x2, y2 and so on.")
+            raise WbcError(
+                "a polygon has an odd number of coordinates; give x1, y1, x2, y2 and so on."
+            )
         outline = outline_of([np.reshape(polygon, (-1, 2)) for polygon in flat])
     return Detection(BBox(top, left, top + high, left + wide), outline, score)
 
@@ -292,7 +306,9 @@ def _mask_ring(rle: Record, height: int, width: int) -> npt.NDArray[np.float64]:
     counts = rle.get("counts")
     counts = _decoded(counts) if isinstance(counts, str) else counts
     if not isinstance(counts, list) or not all(type(one) is int and one >= 0 for one in counts):
-        raise WbcError("the counts of a mask are neither a text nor whole numbers; export it again.")
+        raise WbcError(
+            "the counts of a mask are neither a text nor whole numbers; export it again."
+        )
     if sum(counts) != height * width or len(counts) > MAX_RUNS:
         raise WbcError(f"a mask of {len(counts)} runs does not fit its image; export it again.")
     ends = np.cumsum(counts, dtype=np.int64)[1::2]
@@ -310,7 +326,9 @@ def _mask_ring(rle: Record, height: int, width: int) -> npt.NDArray[np.float64]:
         np.stack([last, zero, last + 1, bottom])[:, ~one],
     ]
     parts = shapely.get_parts(shapely.union_all(shapely.box(*np.concatenate(boxes, axis=1))))
-    ring: npt.NDArray[np.float64] = shapely.get_coordinates(max(parts, key=shapely.area).simplify(0).exterior)
+    ring: npt.NDArray[np.float64] = shapely.get_coordinates(
+        max(parts, key=shapely.area).simplify(0).exterior
+    )
     return ring
 
 

@@ -1,8 +1,9 @@
 """Training sets as one table: ``cells.csv``, one row a cell, in the columns that the trainer reads.
 
-Boxes are half open, in pixels of the image, from 0. Numbers come back exactly as they were written. A
-text that a spreadsheet would take for a formula has a leading ``'``, which the reader takes off again; so
-has a text that begins with ``'``. A field without cells has one row without label and box.
+Boxes are half open, in pixels of the image, from 0. Numbers come back exactly as they were written.
+A text that a spreadsheet would take for a formula has a leading ``'``, which the reader takes off
+again; so has a text that begins with ``'``. A field without cells has one row without label and
+box.
 
 What every format needs of a cell and a set that it read stands here too.
 """
@@ -80,7 +81,11 @@ def write_csv_set(root: Path, fields: Sequence[LabelledField], classes: Sequence
         If a label is no class, or the file cannot be written.
     """
     check_fields(fields, classes)
-    rows = [cell_row(field, cell, image_place(field)) for field in fields for cell in field.cells or (None,)]
+    rows = [
+        cell_row(field, cell, image_place(field))
+        for field in fields
+        for cell in field.cells or (None,)
+    ]
     write_rows(root / "cells.csv", COLUMNS, rows)
 
 
@@ -98,7 +103,9 @@ def cell_row(field: LabelledField, cell: Cell | None, path: str) -> list[object]
 
 def _outline_text(outline: Outline) -> str:
     text = " ".join(f"{float(row)!r},{float(col)!r}" for row, col in outline.vertices)
-    return f" {text}" if text.startswith("-") else text  # a blank is safe too, and any reader looks past it
+    return (
+        f" {text}" if text.startswith("-") else text
+    )  # a blank is safe too, and any reader looks past it
 
 
 def read_csv_set(root: Path) -> tuple[LabelledField, ...]:
@@ -109,8 +116,9 @@ def read_csv_set(root: Path) -> tuple[LabelledField, ...]:
 def read_csv_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read ``cells.csv``, or the one CSV file of a folder, ours or somebody else's.
 
-    It needs the columns ``path`` (or image, filename), ``label`` (or class) and ``top, left, bottom,
-    right`` (or ymin, xmin, ymax, xmax), half open and from 0. Rows without a box show one cell.
+    It needs the columns ``path`` (or image, filename), ``label`` (or class) and ``top, left,
+    bottom, right`` (or ymin, xmin, ymax, xmax), half open and from 0. Rows without a box show one
+    cell.
 
     Raises
     ------
@@ -121,7 +129,9 @@ def read_csv_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     if not path.is_file():
         found = sorted(root.glob("*.csv"))
         if len(found) != 1:
-            raise ReadError(f"{root}: {len(found)} CSV files and no cells.csv; give the table this name.")
+            raise ReadError(
+                f"{root}: {len(found)} CSV files and no cells.csv; give the table this name."
+            )
         path = inside(root, found[0].name)
     return (yield from read_fields_table_steps(root, path))
 
@@ -132,7 +142,9 @@ def read_fields_table_steps(root: Path, path: Path) -> Steps[tuple[LabelledField
     times = Counter(header)
     missing = [name for name in ("path", "label", *EDGES) if times[name] != 1]
     if missing:
-        raise ReadError(f"{path}: the column {missing[0]!r} is missing or stands twice; add or rename it.")
+        raise ReadError(
+            f"{path}: the column {missing[0]!r} is missing or stands twice; add or rename it."
+        )
     groups: dict[str, list[tuple[int, dict[str, str]]]] = {}
     for line, values in enumerate(rows, start=2):
         row = dict(zip(header, values, strict=True))
@@ -151,7 +163,9 @@ def read_fields_table_steps(root: Path, path: Path) -> Steps[tuple[LabelledField
 def _columns_and_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """:func:`read_rows`, with our names of the columns."""
     header, rows = read_rows(path)
-    return [ALSO[name] if name in ALSO and ALSO[name] not in header else name for name in header], rows
+    return [
+        ALSO[name] if name in ALSO and ALSO[name] not in header else name for name in header
+    ], rows
 
 
 def images_named(path: Path) -> list[Path]:
@@ -169,7 +183,9 @@ def images_named(path: Path) -> list[Path]:
     return [path.parent / name for name in dict.fromkeys(row[column] for row in rows)]
 
 
-def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, dict[str, str]]]) -> LabelledField:
+def _field(
+    root: Path, path: Path, name: str, group: Sequence[tuple[int, dict[str, str]]]
+) -> LabelledField:
     line, first = group[0]
     with naming(f"{path}, line {line}"):
         image = inside(root, first["path"])
@@ -185,7 +201,9 @@ def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, dict[st
         with naming(f"{path}, line {line}"):
             for key in ("split", "slide", "fov", "field"):
                 if row.get(key) != first.get(key):
-                    raise WbcError(f"another {key} than in the first row of this image; make them one.")
+                    raise WbcError(
+                        f"another {key} than in the first row of this image; make them one."
+                    )
             for key, size in (("height", height), ("width", width)):
                 if row.get(key) and number(row[key]) != size:
                     raise WbcError(f"the {key} {row[key][:20]} is not that of the image, {size}.")
@@ -193,7 +211,14 @@ def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, dict[st
                 cells.append(cell)
     with naming(path):
         return LabelledField(
-            name, image, height, width, SPLIT_NAMES[split], tuple(cells), first.get("slide", ""), fov
+            name,
+            image,
+            height,
+            width,
+            SPLIT_NAMES[split],
+            tuple(cells),
+            first.get("slide", ""),
+            fov,
         )
 
 
@@ -210,4 +235,6 @@ def _cell(row: dict[str, str], fov: str, height: int, width: int) -> Cell | None
         outline = Outline(tuple((r, c) for r, c in vertices))
     whole = outline.bbox if outline else BBox(0, 0, height, width)
     box = BBox(*map(number, edges)) if any(edges) else whole
-    return labelled_cell(row.get("cell_id", ""), fov, row["label"], Detection(box, outline), (height, width))
+    return labelled_cell(
+        row.get("cell_id", ""), fov, row["label"], Detection(box, outline), (height, width)
+    )

@@ -1,9 +1,9 @@
 """Outlines and training sets as GeoJSON, as QuPath reads and writes it.
 
 One FeatureCollection a field; several fields make an array of them. Coordinates are (x, y) in
-pixels of the field, the upper left corner of the upper left pixel being (0, 0), which is
-QuPath's convention and that of :class:`~napari_wbc.model.geometry.BBox`. A cell without an outline is
-the polygon of its box, with ``"shape": "box"`` among its properties.
+pixels of the field, the upper left corner of the upper left pixel being (0, 0), which is QuPath's
+convention and that of :class:`~napari_wbc.model.geometry.BBox`. A cell without an outline is the
+polygon of its box, with ``"shape": "box"`` among its properties.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def _polygon(detection: Detection) -> shapely.Polygon:
     if polygon.is_valid:
         return polygon
     parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(polygon)))
-    return max((part for part in parts if part.geom_type == "Polygon"), key=shapely.area, default=box)
+    return max(
+        (part for part in parts if part.geom_type == "Polygon"), key=shapely.area, default=box
+    )
 
 
 def write_geojson(path: Path, collections: Sequence[dict[str, Any]]) -> None:
@@ -158,10 +160,10 @@ def read_geojson_set(root: Path) -> tuple[LabelledField, ...]:
 def read_geojson_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read a set of GeoJSON files, ours or QuPath's.
 
-    The files lie in ``geojson``, or anywhere in the folder. Each is a FeatureCollection, a Feature or an
-    array of either. Its image is the one that it names (``image`` or ``fov``), or has its stem, and lies
-    beside it or in ``images``. Features without a class are left out; of several polygons the largest
-    is the outline.
+    The files lie in ``geojson``, or anywhere in the folder. Each is a FeatureCollection, a Feature
+    or an array of either. Its image is the one that it names (``image`` or ``fov``), or has its
+    stem, and lies beside it or in ``images``. Features without a class are left out; of several
+    polygons the largest is the outline.
 
     Raises
     ------
@@ -178,7 +180,8 @@ def read_geojson_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
         data = read_json(inside(root, path.relative_to(root).as_posix()))
         with naming(path):
             found += [
-                _Found(path, top, features, _image(root, path, top)) for top, features in _collections(data)
+                _Found(path, top, features, _image(root, path, top))
+                for top, features in _collections(data)
             ]
         yield Progress("reading the set", 0, len(found))
     names = plain_names([one.image for one in found])
@@ -207,7 +210,9 @@ def _collections(data: object) -> list[tuple[Record, list[Record]]]:
         return [(one, items(one, "features")) for one in many]
     if kinds <= {"Feature"}:
         return [({}, many)]
-    raise WbcError("this is neither a Feature, a FeatureCollection nor an array of either; export it again.")
+    raise WbcError(
+        "this is neither a Feature, a FeatureCollection nor an array of either; export it again."
+    )
 
 
 def _image(root: Path, path: Path, top: Record) -> str:
@@ -228,14 +233,20 @@ def _field(root: Path, found: _Found, name: str) -> LabelledField:
     if (part(top, "height", int, size[0]), part(top, "width", int, size[1])) != size:
         raise WbcError(f"the size of {name} is not the image's, {size[1]} x {size[0]}; correct it.")
     if len(features) > MAX_CELLS:
-        raise WbcError(f"{len(features):,} features, more than {MAX_CELLS:,}; part the image into fields.")
+        raise WbcError(
+            f"{len(features):,} features, more than {MAX_CELLS:,}; part the image into fields."
+        )
     cells, fov = [], part(top, "fov", str, name)
     for i, feature in enumerate(features, start=1):
         with naming(f"{path}, feature {i}"):
-            properties = {} if feature.get("properties") is None else part(feature, "properties", dict)
+            properties = (
+                {} if feature.get("properties") is None else part(feature, "properties", dict)
+            )
             if label := _label(properties):
                 cell_id = feature["id"] if isinstance(feature.get("id"), str) else ""
-                cells.append(labelled_cell(cell_id, fov, label, _detection(feature, properties), size))
+                cells.append(
+                    labelled_cell(cell_id, fov, label, _detection(feature, properties), size)
+                )
     split = part(top, "split", str, split_of_place(path.parent.relative_to(root).as_posix()))
     slide = part(top, "slide", str, "")
     return LabelledField(name, root / image, *size, split, tuple(cells), slide, fov)

@@ -1,7 +1,8 @@
 """Training sets as crops: ``SPLIT/CLASS/CELL_ID.png``, one image a cell.
 
-The crops are cut from the fields without resampling. ``crops.csv`` says of each which cell it is and where
-in which field it lies, in the columns of ``cells.csv``; boxes and outlines there are in pixels of the crop.
+The crops are cut from the fields without resampling. ``crops.csv`` says of each which cell it is
+and where in which field it lies, in the columns of ``cells.csv``; boxes and outlines there are in
+pixels of the crop.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ __all__ = [
 TABLE = "crops.csv"
 CROP_COLUMNS = (*COLUMNS, "field", "field_top", "field_left", "field_height", "field_width")
 MARGIN = 0.5
-RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))})
+RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))}
+)
 """Names that Windows keeps for devices, with any suffix."""
 
 
@@ -76,13 +79,14 @@ def write_image_folder(
     pixels : callable
         Gives the image of a field, shape (height, width, 3).
     margin : float
-        Room on each side of the box, in longer sides of the box, 0 and more; whole pixels, inside the image.
+        Room on each side of the box, in longer sides of the box, 0 and more; whole pixels, inside
+        the image.
 
     Raises
     ------
     WbcError
-        If a label is no class, a class is no name of a folder, a cell is outside its image, or a file
-        cannot be written.
+        If a label is no class, a class is no name of a folder, a cell is outside its image, or a
+        file cannot be written.
     """
     check_fields(fields, classes)
     _folders(classes)
@@ -160,7 +164,9 @@ def _window(field: LabelledField, cell: Cell, margin: float) -> tuple[int, int, 
     try:
         box.clipped(field.height, field.width)
     except WbcError as error:
-        raise WbcError(f"{field.name}: the cell {cell.cell_id} is outside the image; move it.") from error
+        raise WbcError(
+            f"{field.name}: the cell {cell.cell_id} is outside the image; move it."
+        ) from error
     return (
         max(math.floor(box.top - room), 0),
         max(math.floor(box.left - room), 0),
@@ -176,7 +182,9 @@ def _shifted(cell: Cell, top: int, left: int) -> Cell:
         detection=replace(
             cell.detection,
             bbox=BBox(box.top - top, box.left - left, box.bottom - top, box.right - left),
-            outline=Outline(tuple((r - top, c - left) for r, c in outline.vertices)) if outline else None,
+            outline=Outline(tuple((r - top, c - left) for r, c in outline.vertices))
+            if outline
+            else None,
         ),
     )
 
@@ -203,8 +211,9 @@ def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     Returns
     -------
     tuple of LabelledField
-        One a crop, with one cell in it. By ``crops.csv``, the cell has the box, the outline and the id that
-        it says, and ``fov_id`` is the field that the crop is from. Without, the box is the whole image.
+        One a crop, with one cell in it. By ``crops.csv``, the cell has the box, the outline and the
+        id that it says, and ``fov_id`` is the field that the crop is from. Without, the box is the
+        whole image.
 
     Raises
     ------
@@ -215,10 +224,14 @@ def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     if table.is_file():
         fields = yield from read_fields_table_steps(root, inside(root, TABLE))
         if wrong := next((field for field in fields if len(field.cells) != 1), None):
-            raise ReadError(f"{table}: {wrong.name} shows {len(wrong.cells)} cells; write one row a crop.")
+            raise ReadError(
+                f"{table}: {wrong.name} shows {len(wrong.cells)} cells; write one row a crop."
+            )
         return fields
     with naming(root):
-        places = [(name, split) for name, split in SPLIT_NAMES.items() if inside(root, name).is_dir()]
+        places = [
+            (name, split) for name, split in SPLIT_NAMES.items() if inside(root, name).is_dir()
+        ]
         images = [
             (image, split)
             for place, split in places or [(".", "train")]
@@ -230,13 +243,17 @@ def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
             found.append(_one_cell(root, image, split))
             yield Progress("reading the set", len(found), len(images))
     if not found:
-        raise ReadError(f"{root}: no labelled image; expected train/CLASS/image.png or CLASS/image.png.")
+        raise ReadError(
+            f"{root}: no labelled image; expected train/CLASS/image.png or CLASS/image.png."
+        )
     return whole_set(root, found)
 
 
 def _class_folders(root: Path, place: str) -> list[str]:
     parents = sorted((root / place).iterdir())
-    return [f"{place}/{one.name}" for one in parents if one.is_dir() and not one.name.startswith(".")]
+    return [
+        f"{place}/{one.name}" for one in parents if one.is_dir() and not one.name.startswith(".")
+    ]
 
 
 def _one_cell(root: Path, image: Path, split: str) -> LabelledField:

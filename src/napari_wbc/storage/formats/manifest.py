@@ -169,7 +169,8 @@ def read_manifest(root: Path) -> Manifest:
 def read_manifest_steps(root: Path) -> Steps[Manifest]:
     """Read ``manifest.json``.
 
-    Images that are missing are left to :func:`check_files`; those that are there have the size it says.
+    Images that are missing are left to :func:`check_files`; those that are there have the size it
+    says.
 
     Raises
     ------
@@ -180,7 +181,11 @@ def read_manifest_steps(root: Path) -> Steps[Manifest]:
     path = root / MANIFEST
     data = _data(path)
     with naming(path):
-        made, classes, files = part(data, "made", dict), texts(data, "classes"), part(data, "files", dict)
+        made, classes, files = (
+            part(data, "made", dict),
+            texts(data, "classes"),
+            part(data, "files", dict),
+        )
         if "" in classes or len(set(classes)) < len(classes):
             raise WbcError("a class has no name, or stands twice; correct the classes.")
         for name, sha256 in files.items():
@@ -267,7 +272,9 @@ def _cell(record: Record) -> Cell:
     label, prediction = part(record, "label", str), record.get("prediction")
     annotation = None
     if record.get("annotator") is not None or record.get("when") is not None:
-        annotation = {"label": label} | {key: part(record, key, str) for key in ("annotator", "when")}
+        annotation = {"label": label} | {
+            key: part(record, key, str) for key in ("annotator", "when")
+        }
     (score,) = numbers([record.get("score")], "score")
     parts = {
         "fov_id": part(record, "fov_id", str),

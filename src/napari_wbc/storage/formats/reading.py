@@ -67,7 +67,9 @@ def number(text: str) -> float:
     return value
 
 
-def labelled_cell(cell_id: str, fov: str, label: str, detection: Detection, size: tuple[int, int]) -> Cell:
+def labelled_cell(
+    cell_id: str, fov: str, label: str, detection: Detection, size: tuple[int, int]
+) -> Cell:
     """A cell that a file tells of.
 
     Parameters
@@ -82,18 +84,25 @@ def labelled_cell(cell_id: str, fov: str, label: str, detection: Detection, size
     Raises
     ------
     WbcError
-        If the label is none, or the cell lies outside the image or reaches farther out than the image is
-        large.
+        If the label is none, or the cell lies outside the image or reaches farther out than the
+        image is large.
     """
     if not label.strip() or not label.isprintable() or not cell_id.isprintable():
-        raise WbcError(f"the label {label[:60]!r} or the id {cell_id[:60]!r} is no line of text; correct it.")
+        raise WbcError(
+            f"the label {label[:60]!r} or the id {cell_id[:60]!r} is no line of text; correct it."
+        )
     (height, width), outline = size, detection.outline
     for box in (detection.bbox, outline.bbox if outline else detection.bbox):
         apart = box.bottom <= 0 or box.right <= 0 or box.top >= height or box.left >= width
-        far = min(box.top + height, box.left + width, 2 * height - box.bottom, 2 * width - box.right) < 0
+        far = (
+            min(box.top + height, box.left + width, 2 * height - box.bottom, 2 * width - box.right)
+            < 0
+        )
         if apart or far:
             edges = ", ".join(f"{edge:g}" for edge in (box.top, box.left, box.bottom, box.right))
-            raise WbcError(f"the cell at ({edges}) is outside the image of {width} x {height}; correct it.")
+            raise WbcError(
+                f"the cell at ({edges}) is outside the image of {width} x {height}; correct it."
+            )
     return Cell(cell_id or str(uuid.uuid4()), fov, detection, annotation=Annotation(label))
 
 
@@ -109,8 +118,14 @@ def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> Non
     for field in fields:
         for cell in field.cells:
             if cell.label not in known:
-                raise WbcError(f"{field.name}: the label {cell.label!r} is not among the classes; add it.")
-        texts = (field.slide, field.fov_id, *(t for cell in field.cells for t in (cell.cell_id, cell.label)))
+                raise WbcError(
+                    f"{field.name}: the label {cell.label!r} is not among the classes; add it."
+                )
+        texts = (
+            field.slide,
+            field.fov_id,
+            *(t for cell in field.cells for t in (cell.cell_id, cell.label)),
+        )
         if odd := next((text for text in texts if not text.isprintable()), None):
             raise WbcError(f"{field.name}: {odd!r} is no line of text; rename it.")
 
@@ -130,7 +145,9 @@ def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledFie
         seen = set[str]()
         for value in values:
             if value in seen:
-                raise ReadError(f"{place}: {what} {value[:80]!r} is in the set twice; rename or remove one.")
+                raise ReadError(
+                    f"{place}: {what} {value[:80]!r} is in the set twice; rename or remove one."
+                )
             seen.add(value)
     return tuple(fields)
 
@@ -143,7 +160,9 @@ def split_of_place(place: str) -> str:
     >>> split_of_place("annotations/instances_val2017.json")
     'val'
     """
-    words = (word for name in reversed(place.lower().split("/")) for word in re.findall("[a-z]+", name))
+    words = (
+        word for name in reversed(place.lower().split("/")) for word in re.findall("[a-z]+", name)
+    )
     return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), SPLITS[0])
 
 

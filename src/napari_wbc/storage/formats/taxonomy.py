@@ -51,7 +51,9 @@ def read_taxonomy(name_or_path: str | Path) -> Taxonomy:
             "check the name."
         ) from error
     if len(data) > MAX_BYTES:
-        raise WbcError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB and so no taxonomy; check the path.")
+        raise WbcError(
+            f"{path}: larger than {MAX_BYTES // 1_000_000} MB and so no taxonomy; check the path."
+        )
     try:
         return taxonomy_from_dict(_parse(data))
     except WbcError as error:

@@ -1,7 +1,8 @@
 """Training sets as Pascal VOC: one XML file an image.
 
-Boxes are 1-based and inclusive, as the VOC development kit has them: ``xmin`` is our left + 1, and ``xmax``
-our right; vertices of a ``<polygon>`` (Roboflow's) are points, and so are 1 larger than ours.
+Boxes are 1-based and inclusive, as the VOC development kit has them: ``xmin`` is our left + 1, and
+``xmax`` our right; vertices of a ``<polygon>`` (Roboflow's) are points, and so are 1 larger than
+ours.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def write_voc(root: Path, fields: Sequence[LabelledField], classes: Sequence[str
     run(write_voc_steps(root, fields, classes))
 
 
-def write_voc_steps(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> Steps[None]:
+def write_voc_steps(
+    root: Path, fields: Sequence[LabelledField], classes: Sequence[str]
+) -> Steps[None]:
     """Write ``Annotations/*.xml`` and ``ImageSets/Main/{train,val,test}.txt``.
 
     Parameters
@@ -69,13 +72,17 @@ def write_voc_steps(root: Path, fields: Sequence[LabelledField], classes: Sequen
         write_text(root / "Annotations" / f"{name}.xml", _xml(field))
         yield Progress("writing labels", done, len(fields))
     for split, names in lists.items():
-        write_text(root / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{name}\n" for name in names))
+        write_text(
+            root / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{name}\n" for name in names)
+        )
 
 
 def _names(fields: Sequence[LabelledField]) -> list[str]:
     """Stems of the images, or whole names where a stem would not tell which image is meant."""
     stems = [PurePosixPath(field.name).stem for field in fields]
-    taken = Counter(stem.casefold() for stem in stems) + Counter(field.name.casefold() for field in fields)
+    taken = Counter(stem.casefold() for stem in stems) + Counter(
+        field.name.casefold() for field in fields
+    )
     return [
         stem if taken[stem.casefold()] == 1 + (stem == field.name) else field.name
         for stem, field in zip(stems, fields, strict=True)
@@ -121,8 +128,8 @@ def read_voc(root: Path) -> tuple[LabelledField, ...]:
 def read_voc_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read a Pascal VOC set, ours or somebody else's.
 
-    The XML files lie in ``Annotations`` with images in ``JPEGImages`` or ``images``, or beside their
-    images, in one folder or in ``train``, ``valid`` and ``test``. The split is that of
+    The XML files lie in ``Annotations`` with images in ``JPEGImages`` or ``images``, or beside
+    their images, in one folder or in ``train``, ``valid`` and ``test``. The split is that of
     ``ImageSets/Main``, or that of the folder, or else ``train``.
 
     Raises
@@ -133,7 +140,9 @@ def read_voc_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     files = list(_files(root))
     splits = _splits(root, {file.stem for file, _, _ in files})
     if not files and not splits and not (root / "ImageSets" / "Main").is_dir():
-        raise ReadError(f"{root}: no XML file of Pascal VOC; choose the folder that holds Annotations.")
+        raise ReadError(
+            f"{root}: no XML file of Pascal VOC; choose the folder that holds Annotations."
+        )
     fields = []
     for file, places, split in files:
         with naming(file):
@@ -171,7 +180,9 @@ def _splits(root: Path, known: set[str]) -> dict[str, str]:
             if not name:
                 continue
             if name not in known:
-                raise ReadError(f"{file}: {name[:80]!r} has no XML file; add it, or take out the line.")
+                raise ReadError(
+                    f"{file}: {name[:80]!r} has no XML file; add it, or take out the line."
+                )
             if found.setdefault(name, split) != split:
                 raise ReadError(f"{file}: {name[:80]!r} is in another split too; keep it in one.")
     return found
@@ -198,7 +209,9 @@ def _field(root: Path, file: Path, places: Sequence[str], split: str) -> Labelle
             )
     objects = tree.findall("object")
     if len(objects) > MAX_OBJECTS:
-        raise WbcError(f"{len(objects):,} objects, more than {MAX_OBJECTS:,}; cut the image into fields.")
+        raise WbcError(
+            f"{len(objects):,} objects, more than {MAX_OBJECTS:,}; cut the image into fields."
+        )
     cells = tuple(_cell(one, name, (height, width)) for one in objects)
     return LabelledField(name, image, height, width, split, cells, fov_id=name)
 
@@ -207,7 +220,9 @@ def _cell(one: ET.Element, fov: str, size: tuple[int, int]) -> Cell:
     edges = one.find("bndbox")
     if edges is None:
         raise WbcError("an object has no bndbox; add it.")
-    left, top, right, bottom = (number(_text(edges, tag)) for tag in ("xmin", "ymin", "xmax", "ymax"))
+    left, top, right, bottom = (
+        number(_text(edges, tag)) for tag in ("xmin", "ymin", "xmax", "ymax")
+    )
     polygons = [polygon for polygon in one.findall("polygon") if len(polygon)]
     # Of several parts no one is the outline; the box stands for all.
     outline = _outline(polygons[0]) if len(polygons) == 1 else None

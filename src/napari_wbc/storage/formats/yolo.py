@@ -1,7 +1,7 @@
 """Training sets as YOLO: one text file an image, one line a cell, in parts of the image's size.
 
-A box is ``class cx cy width height``, an outline ``class x1 y1 x2 y2 ...``. YOLO has no ids of cells; ours
-stand in ``cells.csv`` and come back while lines and labels still agree with it.
+A box is ``class cx cy width height``, an outline ``class x1 y1 x2 y2 ...``. YOLO has no ids of
+cells; ours stand in ``cells.csv`` and come back while lines and labels still agree with it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def write_yolo(root: Path, fields: Sequence[LabelledField], classes: Sequence[st
     run(write_yolo_steps(root, fields, classes))
 
 
-def write_yolo_steps(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> Steps[None]:
+def write_yolo_steps(
+    root: Path, fields: Sequence[LabelledField], classes: Sequence[str]
+) -> Steps[None]:
     """Write ``data.yaml``, ``labels/SPLIT/STEM.txt`` and ``cells.csv``.
 
     Parameters
@@ -64,11 +66,13 @@ def write_yolo_steps(root: Path, fields: Sequence[LabelledField], classes: Seque
     Raises
     ------
     WbcError
-        If a label is no class, two images of a split differ in their suffix only, or a file cannot be
-        written.
+        If a label is no class, two images of a split differ in their suffix only, or a file cannot
+        be written.
     """
     check_fields(fields, classes)
-    places = [PurePosixPath("labels", field.split, field.name).with_suffix(".txt") for field in fields]
+    places = [
+        PurePosixPath("labels", field.split, field.name).with_suffix(".txt") for field in fields
+    ]
     _once([place.as_posix() for place in places])
     used = {field.split for field in fields}
     splits = {split: f"images/{split}" for split in SPLITS if split != "test" or split in used}
@@ -79,7 +83,9 @@ def write_yolo_steps(root: Path, fields: Sequence[LabelledField], classes: Seque
     for done, (field, place) in enumerate(zip(fields, places, strict=True), start=1):
         lines = [f"{index[cell.label]} {_position(field, cell)}\n" for cell in field.cells]
         write_text(root / place, "".join(lines))
-        rows += [[image_place(field), i, c.cell_id, c.label] for i, c in enumerate(field.cells, start=1)]
+        rows += [
+            [image_place(field), i, c.cell_id, c.label] for i, c in enumerate(field.cells, start=1)
+        ]
         yield Progress("writing labels", done, len(fields))
     write_rows(root / "cells.csv", ID_COLUMNS, rows)
 
@@ -110,10 +116,10 @@ def read_yolo(root: Path) -> tuple[LabelledField, ...]:
 def read_yolo_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read a YOLO set of boxes and segments, ours or somebody else's.
 
-    Classes are those of ``data.yaml``, of the only YAML file, or of ``classes.txt``. Images and labels
-    lie where the YAML says, if that is inside the set; or in ``images/SPLIT`` and ``labels/SPLIT``; or in
-    ``SPLIT/images`` and ``SPLIT/labels``; or in ``images`` and ``labels`` and folders of these; or side by
-    side. An image without a label file shows no cell.
+    Classes are those of ``data.yaml``, of the only YAML file, or of ``classes.txt``. Images and
+    labels lie where the YAML says, if that is inside the set; or in ``images/SPLIT`` and
+    ``labels/SPLIT``; or in ``SPLIT/images`` and ``SPLIT/labels``; or in ``images`` and ``labels``
+    and folders of these; or side by side. An image without a label file shows no cell.
 
     Raises
     ------
@@ -128,7 +134,9 @@ def read_yolo_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
             for image, label in _pairs(root, images, labels):
                 size, ours = image_size(image), ids.get(image.relative_to(root).as_posix(), {})
                 cells = _cells(label, image.name, size, classes, ours)
-                fields.append(LabelledField(image.name, image, *size, split, cells, fov_id=image.name))
+                fields.append(
+                    LabelledField(image.name, image, *size, split, cells, fov_id=image.name)
+                )
                 yield Progress("reading the set", len(fields), 0)
     return whole_set(root, fields)
 
@@ -150,7 +158,14 @@ def _head(root: Path) -> dict[object, object] | None:
     try:
         check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
         head = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError, WbcError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        WbcError,
+    ) as error:
         said = " ".join(str(error).split())[:200]
         raise ReadError(f"{path}: not readable YAML ({said}); export it again.") from error
     if not isinstance(head, dict):
@@ -169,7 +184,9 @@ def _classes(root: Path, head: dict[object, object] | None) -> tuple[str, ...]:
         by_index = {str(key): name for key, name in names.items()}
         names = [by_index.get(str(i)) for i in range(len(names))]
     if not isinstance(names, list) or not all(type(name) in (str, int) for name in names):
-        raise WbcError("the YAML's 'names' is no list of names, nor 0: name, 1: name and so on; correct it.")
+        raise WbcError(
+            "the YAML's 'names' is no list of names, nor 0: name, 1: name and so on; correct it."
+        )
     return tuple(str(name) for name in names)
 
 
@@ -246,7 +263,9 @@ def _cells(
 ) -> tuple[Cell, ...]:
     lines = read_text(label, max_bytes=MAX_BYTES).splitlines() if label.exists() else []
     if len(lines) > MAX_LINES:
-        raise ReadError(f"{label}: {len(lines):,} lines, more than {MAX_LINES:,}; cut the image into fields.")
+        raise ReadError(
+            f"{label}: {len(lines):,} lines, more than {MAX_LINES:,}; cut the image into fields."
+        )
     cells = []
     for line, values in enumerate(map(str.split, lines), start=1):
         if values:
@@ -261,7 +280,9 @@ def _cells(
 
 def _class(text: str, classes: Sequence[str]) -> str:
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) < len(classes)):
-        raise WbcError(f"{text[:40]!r} is no number of a class, 0 to {len(classes) - 1}; correct it.")
+        raise WbcError(
+            f"{text[:40]!r} is no number of a class, 0 to {len(classes) - 1}; correct it."
+        )
     return classes[int(text)]
 
 
@@ -271,11 +292,17 @@ def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
     if any(not -0.5 <= value <= 1.5 for value in values):
         raise WbcError("a number is not within -0.5 to 1.5; write parts of the image's size.")
     if len(values) < 4 or len(values) % 2:
-        raise WbcError(f"{len(values)} numbers are neither a box (4) nor an outline (6, 8, ...); correct it.")
+        raise WbcError(
+            f"{len(values)} numbers are neither a box (4) nor an outline (6, 8, ...); correct it."
+        )
     height, width = size
     if len(values) == 4:
         x, y, w, h = values
-        box = BBox((y - h / 2) * height, (x - w / 2) * width, (y + h / 2) * height, (x + w / 2) * width)
+        box = BBox(
+            (y - h / 2) * height, (x - w / 2) * width, (y + h / 2) * height, (x + w / 2) * width
+        )
         return Detection(box)
-    outline = Outline(tuple((y * height, x * width) for x, y in zip(values[::2], values[1::2], strict=True)))
+    outline = Outline(
+        tuple((y * height, x * width) for x, y in zip(values[::2], values[1::2], strict=True))
+    )
     return Detection(outline.bbox, outline)

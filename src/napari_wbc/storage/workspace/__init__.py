@@ -1,7 +1,7 @@
 """Workspace: one SQLite file a project, with its cells as they are and a journal of how they came to be.
 
-Invariant: a step is written whole or not at all, journal and state together, and what is written is never
-changed afterwards. A file that cannot be understood is never written to.
+Invariant: a step is written whole or not at all, journal and state together, and what is written is
+never changed afterwards. A file that cannot be understood is never written to.
 """
 
 from napari_wbc.storage.workspace.images import ImageFault, check_images_steps, pointed_to

@@ -35,8 +35,8 @@ class ImageFault:
 def check_images_steps(workspace: Workspace, slide: Slide) -> Steps[tuple[ImageFault, ...]]:
     """Look for images that are gone or are not what they were.
 
-    What is known of an image is kept the first time; later its sha256 is computed only where its size or
-    time differs.
+    What is known of an image is kept the first time; later its sha256 is computed only where its
+    size or time differs.
 
     Returns
     -------
@@ -88,7 +88,9 @@ def pointed_to(workspace: Workspace, slide: Slide, folder: str | Path) -> Slide:
     )
     moved = [new for old, new in zip(slide.fields, fields, strict=True) if old != new]
     if not moved:
-        raise WbcError(f"{folder}: none of the slide's images is in this folder; choose where they are now.")
+        raise WbcError(
+            f"{folder}: none of the slide's images is in this folder; choose where they are now."
+        )
     for field in moved:
         sha256 = known.get(field.fov_id, (None, None, None))[2]
         if sha256 not in (None, sha256_of(field.path)):

@@ -1,6 +1,7 @@
 """Making and opening project files: checked first, locked, migrated on a copy, never half made.
 
-A file that is damaged, foreign or of a newer version is told apart before anything is written to it.
+A file that is damaged, foreign or of a newer version is told apart before anything is written to
+it.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
             engine.dispose()
             _put_in_place(part, path)
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
-        raise WbcError(f"{path}: a project cannot be made here ({error}); choose another place.") from error
+        raise WbcError(
+            f"{path}: a project cannot be made here ({error}); choose another place."
+        ) from error
     return _opened(path, read_only=False, back_up=False)
 
 
@@ -90,13 +93,17 @@ def restore_backup(path: str | Path) -> Path:
         with beside(path) as part:
             _copy(backup, part)
             if path.exists():
-                aside = path.with_name(f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
+                aside = path.with_name(
+                    f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}"
+                )
                 path.replace(aside)
             if journal.exists():  # of the damaged file; it would be rolled back into this one
                 journal.replace(aside.with_name(f"{aside.name}-journal.old"))
             _put_in_place(part, path)
     except (OSError, sqlite3.Error) as error:
-        raise WbcError(f"{backup}: the backup cannot be put in place ({error}); copy it by hand.") from error
+        raise WbcError(
+            f"{backup}: the backup cannot be put in place ({error}); copy it by hand."
+        ) from error
     return aside
 
 
@@ -113,13 +120,13 @@ def open_workspace(path: str | Path, *, read_only: bool = False) -> Workspace:
     Raises
     ------
     WorkspaceError
-        If the file is missing, empty, damaged, foreign or of a newer version; it stays as it is, and the
-        message names a backup where there is one.
+        If the file is missing, empty, damaged, foreign or of a newer version; it stays as it is,
+        and the message names a backup where there is one.
 
     Notes
     -----
-    A file of an older version is brought up to date on a copy that takes its place. One that is only read
-    stays as it is; a private copy is read, which is deleted when the project is closed.
+    A file of an older version is brought up to date on a copy that takes its place. One that is
+    only read stays as it is; a private copy is read, which is deleted when the project is closed.
     """
     return _opened(Path(path).resolve(), read_only=read_only, back_up=True)
 
@@ -176,7 +183,9 @@ def backup_of(path: str | Path) -> Path:
 
 
 def _taken(path: Path) -> WbcError:
-    return WbcError(f"{path}: there is a file of this name already; open it, or choose another name.")
+    return WbcError(
+        f"{path}: there is a file of this name already; open it, or choose another name."
+    )
 
 
 def _put_in_place(part: Path, path: Path) -> None:
@@ -194,7 +203,8 @@ def _put_in_place(part: Path, path: Path) -> None:
 def _checked(path: Path) -> int:
     """Version of a project file that is whole.
 
-    What a program that was killed left half done is rolled back, if it may be; nothing else is written.
+    What a program that was killed left half done is rolled back, if it may be; nothing else is
+    written.
     """
     try:
         with path.open("rb") as file:
@@ -205,12 +215,15 @@ def _checked(path: Path) -> int:
         raise _unusable(path, "this file is empty (0 bytes)")
     if not start.startswith(_MAGIC):
         raise _unusable(path, "this is no project of napari-wbc")
-    # As SQLite's file format has them at these places; it is not asked, since it would touch the file.
+    # As SQLite's file format has them at these places; it is not asked, since it would touch the
+    # file.
     version, application = (int.from_bytes(start[at : at + 4], "big") for at in (60, 68))
     if application != APPLICATION:
         raise _unusable(path, "this is no project of napari-wbc but another program's database")
     if version > VERSION:
-        raise _unusable(path, "this file was made by a newer version of napari-wbc; install that one")
+        raise _unusable(
+            path, "this file was made by a newer version of napari-wbc; install that one"
+        )
     try:
         with closing(_connect(path, write=not _unwritable(path))) as file:
             (found,) = file.execute("PRAGMA quick_check(1)").fetchone()
@@ -219,7 +232,8 @@ def _checked(path: Path) -> int:
         raise _unusable(path, f"this file is damaged ({error})") from error
     if found != "ok" or wrong:
         raise _unusable(
-            path, f"this file is damaged ({found if found != 'ok' else 'rows that belong to nothing'})"
+            path,
+            f"this file is damaged ({found if found != 'ok' else 'rows that belong to nothing'})",
         )
     return version
 
@@ -230,7 +244,9 @@ def _unusable(path: Path, what: str) -> WorkspaceError:
     if not backup.is_file():
         return WorkspaceError(f"{text}; there is no backup beside it, choose another file.", None)
     when = datetime.fromtimestamp(backup.stat().st_mtime).isoformat(" ", "minutes")
-    return WorkspaceError(f"{text}; {backup.name} beside it is a backup of {when}: open that.", backup)
+    return WorkspaceError(
+        f"{text}; {backup.name} beside it is a backup of {when}: open that.", backup
+    )
 
 
 def _unwritable(path: Path) -> str:
@@ -244,7 +260,12 @@ def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
     mode = "rw" if write else "ro"
     uri = f"file:{quote(str(path.resolve()))}?mode={mode}"
     return sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_WAIT_S, cached_statements=256
+        uri,
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=_WAIT_S,
+        cached_statements=256,
     )
 
 
@@ -294,7 +315,9 @@ def _back_up(path: Path) -> None:
         ) from error
 
 
-def _replaced(source: Path, target: Path, change: Callable[[Path], None] = lambda _copy: None) -> None:
+def _replaced(
+    source: Path, target: Path, change: Callable[[Path], None] = lambda _copy: None
+) -> None:
     """Replace a file by a copy of another, or of itself, that was changed before it took its place."""
     with beside(target) as part:
         _copy(source, part)

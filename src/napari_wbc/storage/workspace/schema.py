@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text
 
-__all__ = ["annotated", "cells", "changes", "fields", "metadata", "notes", "predictions", "slides", "steps"]
+__all__ = [
+    "annotated",
+    "cells",
+    "changes",
+    "fields",
+    "metadata",
+    "notes",
+    "predictions",
+    "slides",
+    "steps",
+]
 
 metadata = MetaData()
 

@@ -32,8 +32,8 @@ __all__ = ["Workspace"]
 class Workspace:
     """A project file that is open.
 
-    Made by :func:`~napari_wbc.storage.workspace.opening.open_workspace`. Its methods may be called from any
-    thread; each is one transaction, on the disk when it returns.
+    Made by :func:`~napari_wbc.storage.workspace.opening.open_workspace`. Its methods may be called
+    from any thread; each is one transaction, on the disk when it returns.
 
     Parameters
     ----------
@@ -99,10 +99,17 @@ class Workspace:
         """
         table = schema.fields
         with self._begin() as db:
-            names = db.scalars(select(schema.slides.c.slide).order_by(schema.slides.c.position)).all()
-            rows = db.execute(select(table).order_by(table.c.slide, table.c.position)).mappings().all()
+            names = db.scalars(
+                select(schema.slides.c.slide).order_by(schema.slides.c.position)
+            ).all()
+            rows = (
+                db.execute(select(table).order_by(table.c.slide, table.c.position)).mappings().all()
+            )
         return tuple(
-            Slide(name, tuple(FieldOfView(r["fov_id"], self._found(r)) for r in rows if r["slide"] == name))
+            Slide(
+                name,
+                tuple(FieldOfView(r["fov_id"], self._found(r)) for r in rows if r["slide"] == name),
+            )
             for name in names
         )
 
@@ -129,7 +136,10 @@ class Workspace:
                     "rename the folder or the image, or use another project."
                 )
             n = db.scalar(select(func.count()).select_from(schema.slides))
-            db.execute(insert(schema.slides).on_conflict_do_nothing(), [{"slide": slide.name, "position": n}])
+            db.execute(
+                insert(schema.slides).on_conflict_do_nothing(),
+                [{"slide": slide.name, "position": n}],
+            )
             if rows:
                 db.execute(_upsert(table, "position", "path", "relative"), rows)
 
@@ -147,7 +157,9 @@ class Workspace:
         f = schema.fields
         names = ("size", "modified", "sha256")
         statement = update(f).where(f.c.fov_id == bindparam("key"))
-        rows = [{"key": fact["key"], **{f"new_{name}": fact[name] for name in names}} for fact in facts]
+        rows = [
+            {"key": fact["key"], **{f"new_{name}": fact[name] for name in names}} for fact in facts
+        ]
         with self._begin(write=True) as db:
             _many(db, statement.values({name: bindparam(f"new_{name}") for name in names}), rows)
 
@@ -183,7 +195,9 @@ class Workspace:
         """Names of the readings of a slide that have any annotation or step; the first reader's is empty."""
         steps = schema.steps
         with self._begin() as db:
-            found = db.scalars(select(steps.c.reading).where(steps.c.slide == slide).distinct()).all()
+            found = db.scalars(
+                select(steps.c.reading).where(steps.c.slide == slide).distinct()
+            ).all()
         return tuple(sorted(found))
 
     def history(self, slide: str, reading: str = "") -> tuple[list[StepHead], list[StepHead]]:
@@ -306,7 +320,13 @@ class Workspace:
             ],
         )
         self._say(db, schema.predictions, _told(change, "prediction"), _prediction)
-        self._say(db, schema.annotated, _told(change, "annotation"), lambda c: _annotation(c, reading), own)
+        self._say(
+            db,
+            schema.annotated,
+            _told(change, "annotation"),
+            lambda c: _annotation(c, reading),
+            own,
+        )
 
     def _say(
         self,
@@ -380,7 +400,11 @@ def _prediction(cell: Cell) -> dict[str, Any] | None:
 
 
 def _annotation(cell: Cell, reading: str) -> dict[str, Any] | None:
-    return None if cell.annotation is None else codec.annotation_row(cell.cell_id, reading, cell.annotation)
+    return (
+        None
+        if cell.annotation is None
+        else codec.annotation_row(cell.cell_id, reading, cell.annotation)
+    )
 
 
 def _many(db: Connection, statement: Any, rows: list[dict[str, Any]]) -> None:

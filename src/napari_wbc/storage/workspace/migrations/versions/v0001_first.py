@@ -45,7 +45,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "predictions",
-        sa.Column("cell_id", sa.Text, sa.ForeignKey("cells.cell_id", ondelete="CASCADE"), primary_key=True),
+        sa.Column(
+            "cell_id", sa.Text, sa.ForeignKey("cells.cell_id", ondelete="CASCADE"), primary_key=True
+        ),
         sa.Column("label", sa.Text, nullable=False),
         sa.Column("confidence", sa.Float, nullable=False),
         sa.Column("names", sa.Text, nullable=False),
@@ -65,7 +67,10 @@ def upgrade() -> None:
         "steps",
         sa.Column("seq", sa.Integer, primary_key=True),
         sa.Column("slide", sa.Text, sa.ForeignKey("slides.slide"), nullable=False),
-        *(sa.Column(name, sa.Text, nullable=False) for name in ("reading", "what", "cause", "by", "when")),
+        *(
+            sa.Column(name, sa.Text, nullable=False)
+            for name in ("reading", "what", "cause", "by", "when")
+        ),
         sa.Column("of", sa.Integer, nullable=False),
     )
     op.create_index("steps_of_reading", "steps", ["slide", "reading"])
