@@ -19,10 +19,10 @@ from crops import CACHE
 from laboratories import LABS, Run, five, scores_on, trained
 from leaks import finding
 from napari_wbc.errors import AlreadySure
+from napari_wbc.measure.metrics import Metrics, measure
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import FIVE_CLASSES, Taxonomy
 from napari_wbc.train.adapt import Adaptation, adapt_classifier
-from napari_wbc.train.metrics import Metrics, measure
 from pictures import confusion_sheet
 from public_sets import DATA
 from record import RESULTS, record

@@ -32,7 +32,8 @@ from napari_wbc.explain.canvas import mask_of
 from napari_wbc.explain.evaluation import curves, inside, randomized, rank_correlation, robustness
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.geometry import BBox
-from napari_wbc.train.dataset import LabelledCell, read_training_set
+from napari_wbc.model.training_set import LabelledCell
+from napari_wbc.train.dataset import read_training_set
 from public_sets import DATA, MISPLACED_MASK, write_manifest
 from record import RESULTS, record
 

@@ -23,12 +23,13 @@ from crops import CACHE, crops_of, joined, relabelled
 from leaks import finding
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
+from napari_wbc.measure.metrics import Metrics, measure
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import FIVE_CLASSES
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.engine import Recipe, train_classifier
-from napari_wbc.train.metrics import Metrics, measure
+from napari_wbc.train.engine import train_classifier
+from napari_wbc.train.recipe import Recipe
 from napari_wbc.train.scoring import scores_of
 from pictures import confusion_sheet
 from public_sets import DATA

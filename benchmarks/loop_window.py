@@ -25,7 +25,8 @@ from loop import BASE, LOOP, base_weights, slides, true_label
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.taxonomy import NOT_CLASSED
 from napari_wbc.session.order import Order
-from napari_wbc.widgets import project, train
+from napari_wbc.widgets.loop import train
+from napari_wbc.widgets.slide import project
 from napari_wbc.widgets.workbench import Workbench
 from public_sets import DATA, write_manifest
 from record import record

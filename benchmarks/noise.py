@@ -21,7 +21,8 @@ from leaks import finding
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.geometry import BBox
-from napari_wbc.train.dataset import LabelledCell, one_cell_box, read_training_set
+from napari_wbc.model.training_set import LabelledCell
+from napari_wbc.train.dataset import one_cell_box, read_training_set
 from public_sets import DATA, write_manifest
 from record import record
 

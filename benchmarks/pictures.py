@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from napari_wbc.measure.metrics import Metrics
+from napari_wbc.measure.plots import draw_confusion, panels, write_figure
 from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.train.metrics import Metrics
-from napari_wbc.train.plots import draw_confusion, panels, write_figure
 
 
 def confusion_sheet(path: Path, found: Mapping[str, tuple[Metrics, Taxonomy]]) -> Path:

@@ -30,6 +30,7 @@ from napari_wbc.classify.networks import NETWORKS, build_network
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
 from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.measure.metrics import Scores, score
 from napari_wbc.model.mapping import mapped
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import FIVE_CLASSES, FOUR_CLASSES
@@ -37,8 +38,8 @@ from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.baselines import PixelBaseline
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import CropSet, one_cell_box
-from napari_wbc.train.engine import Recipe, train_classifier
-from napari_wbc.train.metrics import Scores, score
+from napari_wbc.train.engine import train_classifier
+from napari_wbc.train.recipe import Recipe
 from napari_wbc.train.scoring import scores_of
 from pictures import confusion_sheet
 from public_sets import DATA

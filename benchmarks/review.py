@@ -35,9 +35,9 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.session.order import Order
 from napari_wbc.session.session import Session
 from napari_wbc.storage.workspace import create_workspace
-from napari_wbc.widgets import project
-from napari_wbc.widgets.gallery import Gallery
-from napari_wbc.widgets.gallery_view import GalleryView
+from napari_wbc.widgets.gallery.gallery import Gallery
+from napari_wbc.widgets.gallery.gallery_view import GalleryView
+from napari_wbc.widgets.slide import project
 from napari_wbc.widgets.workbench import Workbench
 from record import record
 

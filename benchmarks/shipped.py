@@ -17,12 +17,12 @@ import torch
 from crops import CACHE, crops_of
 from leaks import finding
 from napari_wbc.classify.predict import Classifier, load_classifier
+from napari_wbc.measure.metrics import Scores, auc
+from napari_wbc.measure.plots import write_evaluation
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import FIVE_CLASSES
 from napari_wbc.pipeline.evaluate import Evaluation, evaluate_steps
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.metrics import Scores, auc
-from napari_wbc.train.plots import write_evaluation
 from napari_wbc.weights.registry import find_weights
 from pictures import confusion_sheet
 from public_sets import DATA, write_manifest

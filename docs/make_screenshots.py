@@ -23,7 +23,8 @@ from qtpy.QtTest import QTest
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.imaging.synthetic import synthetic_slide
 from napari_wbc.model.cell import Annotation
-from napari_wbc.widgets import project, train
+from napari_wbc.widgets.loop import train
+from napari_wbc.widgets.slide import project
 from napari_wbc.widgets.workbench import Workbench
 
 

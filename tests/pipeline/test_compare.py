@@ -15,13 +15,14 @@ from PIL import Image
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import WbcError
+from napari_wbc.measure.verdict import Verdict
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, TWO_CLASSES
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.pipeline.compare import compare_steps, write_comparison
-from napari_wbc.pipeline.evaluate import evaluate_steps, leaks, read_training_sets
+from napari_wbc.pipeline.evaluate import evaluate_steps
+from napari_wbc.pipeline.held_out import leaks, read_training_sets
 from napari_wbc.train.dataset import cut_training_crops
-from napari_wbc.train.verdict import Verdict
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.registry import find_weights
 from napari_wbc.weights.store import load_weights, save_weights

@@ -12,18 +12,14 @@ from PIL import Image
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import sha256_of
+from napari_wbc.measure.metrics import measure
 from napari_wbc.model.mapping import mapped
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, TWO_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
-from napari_wbc.pipeline.evaluate import (
-    Evaluation,
-    evaluate_steps,
-    read_training_sets,
-    write_evaluation,
-)
+from napari_wbc.pipeline.evaluate import Evaluation, evaluate_steps, write_evaluation
+from napari_wbc.pipeline.held_out import read_training_sets
 from napari_wbc.train.dataset import cut_training_crops
-from napari_wbc.train.metrics import measure
 from napari_wbc.weights.store import load_weights, save_weights
 
 LABELS = ("neutrophil", "band neutrophil", "monocyte", "platelet", "blast", "blast")

@@ -19,8 +19,7 @@ from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.model.training_set import LabelledField
-from napari_wbc.pipeline.evaluate import read_training_sets, sided_steps
+from napari_wbc.model.training_set import LabelledCell, LabelledField
 from napari_wbc.pipeline.finetune import (
     _labelling_steps,
     _learnable_steps,
@@ -29,8 +28,8 @@ from napari_wbc.pipeline.finetune import (
     finetune_steps,
     run_folder,
 )
+from napari_wbc.pipeline.held_out import read_training_sets, sided_steps
 from napari_wbc.storage.rounds import read_set, write_round_steps
-from napari_wbc.train.dataset import LabelledCell
 from napari_wbc.weights.card import taxonomy_of, training_images
 from napari_wbc.weights.store import load_weights, read_card
 

@@ -18,6 +18,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
+from napari_wbc.model.differential import differential
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -30,13 +31,7 @@ from napari_wbc.model.taxonomy import (
     UNIDENTIFIED,
 )
 from napari_wbc.pipeline.analyze import Analysis, Failure, SlideAnalysis
-from napari_wbc.pipeline.report import (
-    Written,
-    differential,
-    differential_json,
-    draw_overlay,
-    write_results,
-)
+from napari_wbc.pipeline.report import Written, differential_json, draw_overlay, write_results
 
 OUTSIDE = {"erythroblast", "platelet", UNIDENTIFIED, NOT_CLASSED}
 

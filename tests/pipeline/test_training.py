@@ -13,7 +13,8 @@ from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import TWO_CLASSES
-from napari_wbc.pipeline.training import _seen_steps, read_config, train_detector_steps, train_steps
+from napari_wbc.pipeline.training import _seen_steps, train_detector_steps, train_steps
+from napari_wbc.train.recipe import read_config
 
 SMALL = {
     "name": "small",

@@ -16,7 +16,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import TWO_CLASSES
 from napari_wbc.train.card import card_of
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.engine import Recipe
+from napari_wbc.train.recipe import Recipe
 from napari_wbc.weights.card import ModelCard, taxonomy_of
 
 RECIPE = Recipe(name="mine", version="3", mode="two-stage", epochs=5, preset=Preset(size=20))

@@ -13,8 +13,9 @@ from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
+from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.train import dataset
-from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set
+from napari_wbc.train.dataset import cut_training_crops, read_training_set
 
 HEADER = "path,label,split,source,top,left,bottom,right\n"
 

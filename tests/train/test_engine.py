@@ -20,7 +20,8 @@ from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.train.batches import ROOM, batches
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.engine import Recipe, train_classifier
+from napari_wbc.train.engine import train_classifier
+from napari_wbc.train.recipe import Recipe
 from napari_wbc.train.scoring import scores_of
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.store import load_weights

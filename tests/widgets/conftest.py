@@ -19,7 +19,7 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.weights.card import ModelCard
-from napari_wbc.widgets.thumbnails import Thumbnails
+from napari_wbc.widgets.qt.thumbnails import Thumbnails
 from napari_wbc.widgets.workbench import Workbench
 
 
@@ -53,7 +53,7 @@ class FakeClassifier:
 @pytest.fixture(autouse=True)
 def projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where projects go that nobody chose a place for; not into the person's own."""
-    monkeypatch.setattr("napari_wbc.widgets.project.projects_folder", lambda: tmp_path / "projects")
+    monkeypatch.setattr("napari_wbc.session.opening.projects_folder", lambda: tmp_path / "projects")
     return tmp_path / "projects"
 
 

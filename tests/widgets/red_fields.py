@@ -12,7 +12,7 @@ from napari_wbc.errors import ReadError
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.slide import FieldOfView
-from napari_wbc.widgets.thumbnails import SIDE
+from napari_wbc.widgets.qt.thumbnails import SIDE
 
 FIELDS = {f"f{i}": FieldOfView(f"f{i}", Path(f"f{i}.png")) for i in range(20)}
 

@@ -536,7 +536,7 @@ def test_steps_are_shown(bench, slide, qtbot, wait, monkeypatch):
         gate.wait(20)
         raise WbcError("enough")
 
-    monkeypatch.setattr("napari_wbc.widgets.analysis.analyze_fields_steps", steps)
+    monkeypatch.setattr("napari_wbc.widgets.analysis.analysis.analyze_fields_steps", steps)
     bench.open_slide(slide)
     wait(bench)
     bench.analysis.run.click()

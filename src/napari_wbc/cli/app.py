@@ -357,8 +357,9 @@ def train_classifier(
     quiet: Quiet = False,
 ) -> None:
     """Train a classifier; run the same command again to resume it."""
-    from napari_wbc.pipeline.training import read_config, train_steps
+    from napari_wbc.pipeline.training import train_steps
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
+    from napari_wbc.train.recipe import read_config
 
     paths, recipe = read_config(config) if config else ([], {})
     given = {
@@ -439,7 +440,8 @@ def train_detector(
 ) -> None:
     """Train a Mask R-CNN; run the same command again to resume it."""
     from napari_wbc.pipeline.locate import BLOOD_CLASSES
-    from napari_wbc.pipeline.training import read_config, train_detector_steps
+    from napari_wbc.pipeline.training import train_detector_steps
+    from napari_wbc.train.recipe import read_config
 
     paths, recipe = read_config(config) if config else ([], {})
     given = {

@@ -42,9 +42,9 @@ def compare(
 
     Writes report.html (one page with everything), comparison.json, cells.csv and pictures.
     """
+    from napari_wbc.measure.comparison_plots import COLUMNS, SIGNS, side_rows, table_rows
     from napari_wbc.pipeline.compare import compare_steps, write_comparison
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
-    from napari_wbc.train.comparison_plots import COLUMNS, SIGNS, side_rows, table_rows
 
     make_folder(out)
     errors = Console(stderr=True)

@@ -6,14 +6,28 @@ differential, never inside its denominator (ICSH 2015). Every cell is counted in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scipy.special import betaincinv
 
+from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Place, Taxonomy
 
-__all__ = ["Beside", "Differential", "Share", "confidence_limits", "leukocytes", "row_counts"]
+if TYPE_CHECKING:
+    pass
+
+__all__ = [
+    "Beside",
+    "Differential",
+    "Share",
+    "confidence_limits",
+    "differential",
+    "leukocytes",
+    "row_counts",
+]
 
 
 def row_counts(labels: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
@@ -139,3 +153,45 @@ class Differential:
     def total(self) -> int:
         """Leukocytes in the denominator."""
         return sum(share.count for share in self.shares)
+
+
+def differential(
+    slide: str, table: CellTable, taxonomy: Taxonomy, *, confidence_level: float = 0.95
+) -> Differential:
+    """Count a slide's cells by the class that their label counts as, each cell in one row.
+
+    A label that counts as no class has a row of its own, after all others. Limits are Clopper and
+    Pearson's (Biometrika 1934), one class against all others.
+
+    Parameters
+    ----------
+    slide : str
+        Its name.
+    table : CellTable
+    taxonomy : Taxonomy
+    confidence_level : float
+        Of the limits, 0 to 1.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.taxonomy import EIGHT_CLASSES
+    >>> differential("empty", CellTable(), EIGHT_CLASSES).total
+    0
+    """
+    counts = row_counts(table.label_counts, taxonomy)
+    inside, related = (taxonomy.names_at(place) for place in (Place.LEUKOCYTE, Place.PER_100_WBC))
+    total = sum(counts[name] for name in inside)
+    shares = tuple(_share(name, counts[name], total, confidence_level) for name in inside)
+    beside = [
+        Beside(name, counts[name], 100 * counts[name] / total if total else math.nan)
+        for name in related
+    ]
+    beside += [Beside(name, n) for name, n in counts.items() if name not in {*inside, *related}]
+    return Differential(slide, shares, tuple(beside), confidence_level)
+
+
+def _share(name: str, count: int, total: int, level: float) -> Share:
+    if not total:
+        return Share(name, 0, math.nan, math.nan, math.nan)
+    low, high = confidence_limits(count, total, level)
+    return Share(name, count, 100 * count / total, 100 * low, 100 * high)

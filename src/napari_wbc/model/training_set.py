@@ -13,8 +13,17 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.geometry import BBox, Outline
 
-__all__ = ["BY_SLIDE", "SPLITS", "LabelledField", "farthest", "split_of", "splits_told"]
+__all__ = [
+    "BY_SLIDE",
+    "SPLITS",
+    "LabelledCell",
+    "LabelledField",
+    "farthest",
+    "split_of",
+    "splits_told",
+]
 
 SPLITS = ("train", "val", "test")
 BY_SLIDE = "by-slide"
@@ -128,3 +137,44 @@ def split_of(slide: str) -> str:
         if place < low:
             return split
     return SPLITS[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCell:
+    """One cell with its label.
+
+    Parameters
+    ----------
+    path : Path
+        Image file.
+    label : str
+        Class name.
+    split : str
+        ``train``, ``val`` or ``test``.
+    source : str
+        Laboratory or data set.
+    box : BBox, optional
+        In pixels of the image; None for an image of one cell.
+    outline : Outline, optional
+        In pixels of the image; None where it is not known.
+    cell_id : str
+        Of the cell in its project; empty where it is not known.
+    slide : str
+        Of the cell; empty where it is not known.
+    complete : bool
+        Whether the set has every cell of the image, so that what is left is background.
+    place : str
+        Where its class stands in a differential (:class:`~napari_wbc.model.taxonomy.Place`), if the
+        set says that it is not among the leukocytes; else empty.
+    """
+
+    path: Path
+    label: str
+    split: str
+    source: str
+    box: BBox | None = None
+    outline: Outline | None = None
+    cell_id: str = ""
+    slide: str = ""
+    complete: bool = True
+    place: str = ""

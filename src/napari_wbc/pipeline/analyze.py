@@ -18,7 +18,7 @@ from napari_wbc.detect.base import Detector
 from napari_wbc.errors import ReadError, TorchMissing
 from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import BY_HAND, NOT_KNOWN, Cell, LocatedBy
-from napari_wbc.model.differential import Differential, leukocytes
+from napari_wbc.model.differential import Differential, differential, leukocytes
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -27,7 +27,6 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.demo import DemoSlide, demo_slide_steps
 from napari_wbc.pipeline.locate import DEFAULT, detector_steps, locate_steps, located_by
 from napari_wbc.pipeline.models import counted_card
-from napari_wbc.pipeline.report import differential
 from napari_wbc.storage.tables import cells_frame, differential_frame, fields_frame
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER

@@ -19,7 +19,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.pipeline.analyze import Failure
-from napari_wbc.pipeline.evaluate import read_training_sets_steps, relabelled
+from napari_wbc.pipeline.held_out import read_training_sets_steps, relabelled
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import read_card

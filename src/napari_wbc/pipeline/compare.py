@@ -21,20 +21,8 @@ import numpy.typing as npt
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder, write_bytes, write_text
-from napari_wbc.model.mapping import mapped, mapping
-from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
-from napari_wbc.pipeline.evaluate import (
-    hashed_steps,
-    held_out_steps,
-    leaks,
-    predict_steps,
-    relabelled,
-)
-from napari_wbc.pipeline.heat_share import located_steps, share_steps, some_of
-from napari_wbc.storage.tables import write_csv
-from napari_wbc.train.comparison import Answers, Comparison, Measures, measured
-from napari_wbc.train.comparison_plots import (
+from napari_wbc.measure.comparison import Answers, Comparison, Measures, measured
+from napari_wbc.measure.comparison_plots import (
     COLUMNS,
     SIGNS,
     draw_pictures,
@@ -42,7 +30,15 @@ from napari_wbc.train.comparison_plots import (
     side_rows,
     table_rows,
 )
-from napari_wbc.train.dataset import CropSet, LabelledCell, cut_training_crops
+from napari_wbc.model.mapping import mapped, mapping
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
+from napari_wbc.model.training_set import LabelledCell
+from napari_wbc.pipeline.evaluate import predict_steps
+from napari_wbc.pipeline.heat_share import located_steps, share_steps, some_of
+from napari_wbc.pipeline.held_out import hashed_steps, held_out_steps, leaks, relabelled
+from napari_wbc.storage.tables import write_csv
+from napari_wbc.train.dataset import CropSet, cut_training_crops
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard, taxonomy_of, training_images
 
 if TYPE_CHECKING:

@@ -20,17 +20,18 @@ from napari_wbc.model.labels import is_no_leukocyte, usual_name
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Place
 from napari_wbc.model.taxonomy_dict import grown
+from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.model.words import counted
-from napari_wbc.pipeline.evaluate import relabelled, sided_steps
-from napari_wbc.pipeline.training import planned
+from napari_wbc.pipeline.held_out import relabelled, sided_steps
 from napari_wbc.pipeline.training_sets import FEWEST, ready_steps
 from napari_wbc.storage.rounds import fingerprint_steps, newest_round
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set_steps
+from napari_wbc.train.dataset import cut_training_crops, read_training_set_steps
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
-from napari_wbc.train.engine import Recipe, Trained, train_classifier
+from napari_wbc.train.engine import Trained, train_classifier
 from napari_wbc.train.fields import read_fields
+from napari_wbc.train.recipe import Recipe, planned
 from napari_wbc.weights.card import ModelCard, taxonomy_of, training_images
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR, find_weights
@@ -97,7 +98,7 @@ def finetune_steps(
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     **recipe
-        Of :class:`~napari_wbc.train.engine.Recipe`, in place of what was found good.
+        Of :class:`~napari_wbc.train.recipe.Recipe`, in place of what was found good.
 
     Returns
     -------

@@ -16,7 +16,8 @@ from napari_wbc.explain.evaluation import inside
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.train.dataset import CropSet, LabelledCell, one_cell_box
+from napari_wbc.model.training_set import LabelledCell
+from napari_wbc.train.dataset import CropSet, one_cell_box
 
 __all__ = ["has_maps", "located_steps", "share_steps", "some_of"]
 

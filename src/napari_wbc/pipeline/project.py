@@ -10,12 +10,12 @@ from pathlib import Path
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import beside
 from napari_wbc.imaging.read import read_field
+from napari_wbc.measure.agreement import CONSENSUS, Agreement, agreement, annotations_of
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
-from napari_wbc.pipeline.agreement import CONSENSUS, Agreement, agreement, annotations_of
 from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.kept_analysis import from_note, note_key, to_note
 from napari_wbc.pipeline.report import write_results

@@ -19,12 +19,10 @@ from napari_wbc.errors import ReadError
 from napari_wbc.files.atomic import within, write_bytes, write_text
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.cell import Cell
-from napari_wbc.model.differential import Beside, Differential, Share, confidence_limits, row_counts
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
-from napari_wbc.model.table import CellTable
-from napari_wbc.model.taxonomy import Place, Taxonomy
+from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
 from napari_wbc.storage.tables import write_csv
 from napari_wbc.weights.card import RESEARCH_USE
@@ -32,7 +30,7 @@ from napari_wbc.weights.card import RESEARCH_USE
 if TYPE_CHECKING:
     from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis
 
-__all__ = ["Written", "differential", "differential_json", "draw_overlay", "write_results"]
+__all__ = ["Written", "differential_json", "draw_overlay", "write_results"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,48 +46,6 @@ class Written:
 
     folder: Path
     failures: tuple[Failure, ...] = ()
-
-
-def differential(
-    slide: str, table: CellTable, taxonomy: Taxonomy, *, confidence_level: float = 0.95
-) -> Differential:
-    """Count a slide's cells by the class that their label counts as, each cell in one row.
-
-    A label that counts as no class has a row of its own, after all others. Limits are Clopper and
-    Pearson's (Biometrika 1934), one class against all others.
-
-    Parameters
-    ----------
-    slide : str
-        Its name.
-    table : CellTable
-    taxonomy : Taxonomy
-    confidence_level : float
-        Of the limits, 0 to 1.
-
-    Examples
-    --------
-    >>> from napari_wbc.model.taxonomy import EIGHT_CLASSES
-    >>> differential("empty", CellTable(), EIGHT_CLASSES).total
-    0
-    """
-    counts = row_counts(table.label_counts, taxonomy)
-    inside, related = (taxonomy.names_at(place) for place in (Place.LEUKOCYTE, Place.PER_100_WBC))
-    total = sum(counts[name] for name in inside)
-    shares = tuple(_share(name, counts[name], total, confidence_level) for name in inside)
-    beside = [
-        Beside(name, counts[name], 100 * counts[name] / total if total else math.nan)
-        for name in related
-    ]
-    beside += [Beside(name, n) for name, n in counts.items() if name not in {*inside, *related}]
-    return Differential(slide, shares, tuple(beside), confidence_level)
-
-
-def _share(name: str, count: int, total: int, level: float) -> Share:
-    if not total:
-        return Share(name, 0, math.nan, math.nan, math.nan)
-    low, high = confidence_limits(count, total, level)
-    return Share(name, count, 100 * count / total, 100 * low, 100 * high)
 
 
 def differential_json(analysis: Analysis) -> list[dict[str, Any]]:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from napari_wbc.classify.preset import Preset
-from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, DetectorPreset
+from napari_wbc.detect.mask_rcnn import DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.pipeline.evaluate import relabelled, sided_steps
-from napari_wbc.train.augment import Augmentation
+from napari_wbc.model.training_set import LabelledCell
+from napari_wbc.pipeline.held_out import relabelled, sided_steps
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import LabelledCell, cut_training_crops, read_training_set_steps
+from napari_wbc.train.dataset import cut_training_crops, read_training_set_steps
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
-from napari_wbc.train.engine import Recipe, Trained, train_classifier
+from napari_wbc.train.engine import Trained, train_classifier
 from napari_wbc.train.fields import read_fields
+from napari_wbc.train.recipe import Recipe, planned
 from napari_wbc.weights.device import resolve_device
 
-__all__ = ["planned", "read_config", "train_detector_steps", "train_steps"]
+__all__ = ["train_detector_steps", "train_steps"]
 
 
 def train_steps(
@@ -48,7 +47,7 @@ def train_steps(
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     **recipe
-        Of :class:`~napari_wbc.train.engine.Recipe`; ``preset`` and ``augmentation`` as mappings.
+        Of :class:`~napari_wbc.train.recipe.Recipe`; ``preset`` and ``augmentation`` as mappings.
 
     Raises
     ------
@@ -123,83 +122,3 @@ def _check_sides(cells: Sequence[LabelledCell]) -> None:
         raise WbcError(
             "Training needs cells in the splits train and val; add them to the training set."
         )
-
-
-def planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:
-    """A recipe of a kind from values, with its preset and augmentation as mappings.
-
-    Raises
-    ------
-    WbcError
-        If it has no such entry, or one of another type.
-    """
-    plan = dict(values)
-    for name, part_kind in (("preset", preset), ("augmentation", Augmentation)):
-        part = plan.get(name, {})
-        if not isinstance(part, Mapping):
-            raise WbcError(f"A recipe takes {name} as a table of values, not {part!r}.")
-        plan[name] = _filled(part_kind, part, f"{name}.")
-    if "classes" in plan:
-        classes = plan["classes"]
-        if not isinstance(classes, (list, tuple)) or not all(
-            isinstance(one, str) for one in classes
-        ):
-            raise WbcError(f"A recipe takes classes like {BLOOD_CLASSES}, not {classes!r}.")
-        plan["classes"] = tuple(classes)
-    return _filled(kind, plan, "")
-
-
-def _filled(kind: Any, values: Mapping[str, Any], where: str) -> Any:
-    known = {f.name: f.default for f in dataclasses.fields(kind)}
-    unknown = [name for name in values if name not in known]
-    if unknown:
-        raise WbcError(
-            f"A recipe has no {', '.join(where + name for name in unknown)}; "
-            f"it has {', '.join(where + name for name in known)}."
-        )
-    for name, value in values.items():
-        default = known[name]
-        fits = (int, float) if isinstance(default, float) else type(default)
-        if default is not dataclasses.MISSING and (
-            not isinstance(value, fits)
-            or (isinstance(value, bool) and not isinstance(default, bool))
-        ):
-            raise WbcError(f"A recipe takes {where}{name} like {default!r}, not {value!r}.")
-    return kind(**values)
-
-
-def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
-    """Read a TOML file that says how to train.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``data`` lists training sets and ``start`` may name weights, both relative to the file; the
-        rest is the recipe.
-
-    Returns
-    -------
-    data : list of Path
-    recipe : dict
-
-    Raises
-    ------
-    WbcError
-        If it cannot be read or is no TOML.
-    """
-    path = Path(path)
-    try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WbcError(f"{path}: not a readable TOML file ({error}).") from error
-    given = [name for name in ("paths", "out", "device", "taxonomy") if name in recipe]
-    if given:
-        raise WbcError(
-            f"{path}: a recipe has no {', '.join(given)}; say it where the training is started."
-        )
-    data = recipe.pop("data", [])
-    if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
-        raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")
-    if isinstance(recipe.get("start"), str) and recipe["start"]:
-        recipe["start"] = str(path.parent / recipe["start"])
-    return [path.parent / one for one in data], recipe

@@ -24,6 +24,7 @@ from napari_wbc.model.taxonomy import NOT_CLASSED, Place, Taxonomy
 from napari_wbc.model.training_set import (
     BY_SLIDE,
     SPLITS,
+    LabelledCell,
     LabelledField,
     farthest,
     split_of,
@@ -46,7 +47,7 @@ from napari_wbc.storage.rounds import (
     write_round_steps,
 )
 from napari_wbc.storage.workspace import open_workspace
-from napari_wbc.train.dataset import LabelledCell, read_training_set_steps
+from napari_wbc.train.dataset import read_training_set_steps
 from napari_wbc.weights.card import RESEARCH_USE, training_images
 from napari_wbc.weights.library import Library
 

@@ -62,9 +62,9 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
     Examples
     --------
     >>> cell = Cell.new("a.png", Detection(BBox(0, 0, 10, 30)))
-    >>> [new.detection.bbox for new in split(CellTable([cell]), cell.cell_id).values()]
-    [BBox(top=0.0, left=0.0, bottom=10.0, right=15.0), BBox(top=0.0, left=15.0, bottom=10.0,
-    right=30.0)]
+    >>> halves = split(CellTable([cell]), cell.cell_id)
+    >>> [(half.detection.bbox.left, half.detection.bbox.right) for half in halves.values()]
+    [(0.0, 15.0), (15.0, 30.0)]
     """
     (cell,) = _cells(table, [cell_id])
     whole = _polygon(cell.detection)

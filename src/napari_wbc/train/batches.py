@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from lightning_fabric import Fabric
 
-    from napari_wbc.train.engine import Recipe
+    from napari_wbc.train.recipe import Recipe
 
 __all__ = ["ROOM", "augmented", "batches", "steps_of"]
 

@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.classify.calibrate import confidence_threshold, temperature
+from napari_wbc.measure.metrics import measure_by_source
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.metrics import measure_by_source
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 
 if TYPE_CHECKING:
     from torch import nn
 
     from napari_wbc.model.taxonomy import Taxonomy
-    from napari_wbc.train.engine import Recipe
+    from napari_wbc.train.recipe import Recipe
 
 __all__ = ["card_of"]
 

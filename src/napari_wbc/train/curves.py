@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from napari_wbc.files.atomic import write_text
-from napari_wbc.train.plots import write_figure
+from napari_wbc.measure.plots import write_figure
 
 __all__ = ["write_curves"]
 

@@ -25,7 +25,7 @@ from napari_wbc.imaging.crop import whole_image_box
 from napari_wbc.imaging.read import IMAGE_SUFFIXES, read_image
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps, run
-from napari_wbc.model.training_set import SPLITS
+from napari_wbc.model.training_set import SPLITS, LabelledCell
 from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.formats.reading import SPLIT_NAMES
 from napari_wbc.storage.rounds import newest_round, read_set_steps
@@ -33,53 +33,11 @@ from napari_wbc.storage.rounds import newest_round, read_set_steps
 __all__ = [
     "SPLITS",
     "CropSet",
-    "LabelledCell",
     "cut_training_crops",
     "one_cell_box",
     "read_training_set",
     "read_training_set_steps",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledCell:
-    """One cell with its label.
-
-    Parameters
-    ----------
-    path : Path
-        Image file.
-    label : str
-        Class name.
-    split : str
-        ``train``, ``val`` or ``test``.
-    source : str
-        Laboratory or data set.
-    box : BBox, optional
-        In pixels of the image; None for an image of one cell.
-    outline : Outline, optional
-        In pixels of the image; None where it is not known.
-    cell_id : str
-        Of the cell in its project; empty where it is not known.
-    slide : str
-        Of the cell; empty where it is not known.
-    complete : bool
-        Whether the set has every cell of the image, so that what is left is background.
-    place : str
-        Where its class stands in a differential (:class:`~napari_wbc.model.taxonomy.Place`), if the
-        set says that it is not among the leukocytes; else empty.
-    """
-
-    path: Path
-    label: str
-    split: str
-    source: str
-    box: BBox | None = None
-    outline: Outline | None = None
-    cell_id: str = ""
-    slide: str = ""
-    complete: bool = True
-    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import numpy as np
 
 from napari_wbc.detect.mask_rcnn import LEUKOCYTE, DetectorPreset, MaskRcnnDetector
 from napari_wbc.errors import WbcError
+from napari_wbc.measure.precision import Truth, average_precision
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.progress import Progress, Steps
@@ -26,7 +27,6 @@ from napari_wbc.train.canvas import Canvas, CanvasMaker
 from napari_wbc.train.checkpoint import Checkpoint, check_run, set_rate, update_mean
 from napari_wbc.train.curves import write_curves
 from napari_wbc.train.fields import FieldSet, TrainingField
-from napari_wbc.train.precision import Truth, average_precision
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.store import load_weights, read_card, save_weights

@@ -10,26 +10,25 @@ import copy
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_wbc.classify.familiarity import Familiarity, parted
-from napari_wbc.classify.modes import check_mode, loss_of, scores
-from napari_wbc.classify.networks import build_network, check_network
-from napari_wbc.classify.preset import Preset
+from napari_wbc.classify.modes import loss_of, scores
+from napari_wbc.classify.networks import build_network
 from napari_wbc.errors import WbcError
+from napari_wbc.measure.metrics import measure_by_source
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import batches, steps_of
 from napari_wbc.train.card import card_of
-from napari_wbc.train.checkpoint import Checkpoint, check_run, set_rate, update_mean
+from napari_wbc.train.checkpoint import Checkpoint, set_rate, update_mean
 from napari_wbc.train.curves import write_curves
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.metrics import measure_by_source
+from napari_wbc.train.recipe import Recipe
 from napari_wbc.train.scoring import familiarity_steps, scores_steps
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
@@ -42,98 +41,12 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["Recipe", "Trained", "train_classifier"]
+__all__ = ["Trained", "train_classifier"]
 
 HEAD = ("head.weight", "head.bias")
 """What has a row a class."""
 ENOUGH = 500
 """Training cells that tell what is known, where training goes on from weights that knew more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to train a classifier.
-
-    Parameters
-    ----------
-    name, version : str
-        Of the weights.
-    architecture : str
-        Name of the network.
-    mode : str
-        One of :data:`~napari_wbc.classify.modes.MODES`.
-    start : str
-        Weights to start from, of the same architecture, whose classes are among those to learn;
-        empty for fresh ones.
-    keep : float
-        Share of those weights in the result, 0 to 1: the mean of old and new weights forgets less
-        and holds better elsewhere than either (Wortsman et al. 2022, WiSE-FT).
-    freeze : bool
-        Only the head is learnt, on the features of the weights that training starts from.
-    patience : int
-        Training ends after this many epochs without a better validation; 0 never ends it early.
-    epochs, batch_size, draws : int
-        An epoch is ``draws`` crops, drawn with replacement; 0 means as many as there are. What does
-        not fill a batch is left.
-    learning_rate, matrix_rate, weight_decay : float
-        Of :class:`~napari_wbc.train.muon.MuonAdamW`; the rates warm up over the first epoch, then
-        fall as a cosine. A ``matrix_rate`` of 0 leaves all to AdamW, where Muon takes long: dense
-        layers of thousands of inputs.
-    label_smoothing : float
-        Share of a label that is spread over all classes, 0 to 1.
-    mixup : float
-        Each batch is mixed with itself, the other crops weighing up to this, 0 to 0.5 (Zhang et al.
-        2018).
-    ema : float
-        Decay of the running mean of the weights, which is what is kept; 0 to 1.
-    balance : float
-        A (source, class) group of n crops is drawn in proportion to n to the power of this: 1 draws
-        crops evenly, 0 groups evenly. With 0 and 4,000 draws a group and epoch, classes are filled
-        up by augmentation as published.
-    precision : str
-        Of Lightning Fabric: ``32-true`` or ``bf16-mixed``.
-    seed : int
-    preset : Preset
-    augmentation : Augmentation
-    """
-
-    name: str = "cdnn"
-    version: str = "1"
-    architecture: str = "cdnn"
-    mode: str = "softmax"
-    start: str = ""
-    keep: float = 0.0
-    freeze: bool = False
-    patience: int = 0
-    epochs: int = 30
-    batch_size: int = 64
-    draws: int = 0
-    learning_rate: float = 3e-3
-    matrix_rate: float = 0.02
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.03
-    mixup: float = 0.0
-    ema: float = 0.995
-    balance: float = 0.5
-    precision: str = "32-true"
-    seed: int = 0
-    preset: Preset = field(default_factory=Preset)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        check_run(self.name, self.precision)
-        check_mode(self.mode)
-        check_network(self.architecture)
-        if not (self.learning_rate > 0 and self.matrix_rate >= 0):
-            raise WbcError("The learning rate must be above 0, and that of matrices 0 or more.")
-        if not 0 <= self.keep <= (1 if self.start else 0):
-            raise WbcError(
-                "keep is a share, 0 to 1, of the weights that training starts from; name these."
-            )
-        if self.freeze and not self.start:
-            raise WbcError("Features can be frozen where training starts from weights; name these.")
-        if self.patience < 0:
-            raise WbcError(f"Patience is 0 epochs or more, not {self.patience}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.train.dataset import LabelledCell
+from napari_wbc.model.training_set import LabelledCell
 
 __all__ = ["SEARCH", "FieldSet", "TrainingField", "outline_in_box", "read_fields"]
 

@@ -13,10 +13,10 @@ from qtpy.QtCore import QObject, Signal
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.feature_map import FeatureMapPanel
-from napari_wbc.widgets.gallery_panel import GalleryPanel
-from napari_wbc.widgets.input_guard import guard_inputs
-from napari_wbc.widgets.thumbnails import Thumbnails
+from napari_wbc.widgets.gallery.gallery_panel import GalleryPanel
+from napari_wbc.widgets.map.feature_map import FeatureMapPanel
+from napari_wbc.widgets.qt.input_guard import guard_inputs
+from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["Docks"]
 

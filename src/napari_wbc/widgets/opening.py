@@ -14,15 +14,15 @@ from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.device import torch_fault
-from napari_wbc.widgets.responsive import open_library, open_torch
-from napari_wbc.widgets.worker import Job
+from napari_wbc.widgets.qt.responsive import open_library, open_torch
+from napari_wbc.widgets.qt.worker import Job
 
 if TYPE_CHECKING:
     import napari.viewer
 
     from napari_wbc.model.taxonomy import Taxonomy
+    from napari_wbc.session.opening import OtherClasses
     from napari_wbc.session.session import Session
-    from napari_wbc.widgets.reopen import OtherClasses
     from napari_wbc.widgets.workbench import Workbench
 
 __all__ = ["WorkbenchDock"]

@@ -25,37 +25,42 @@ from napari_wbc.layers.field import (
     content_of,
 )
 from napari_wbc.layers.placed import kind_of
+from napari_wbc.measure.agreement import CONSENSUS
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
-from napari_wbc.pipeline.agreement import CONSENSUS
 from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.heats import Heats
+from napari_wbc.session.opening import OtherClasses, add_classes
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Loaded, Session
-from napari_wbc.widgets.actions import ReviewActions
-from napari_wbc.widgets.analysis import AnalysisPanel
-from napari_wbc.widgets.counts import CountsTable
+from napari_wbc.widgets.analysis.analysis import AnalysisPanel
+from napari_wbc.widgets.analysis.explain import ExplainPanel
 from napari_wbc.widgets.docks import Docks
-from napari_wbc.widgets.explain import ExplainPanel
-from napari_wbc.widgets.fields import FieldList
-from napari_wbc.widgets.follow import Follower
-from napari_wbc.widgets.gallery_panel import GalleryPanel
-from napari_wbc.widgets.header import SlideHeader
-from napari_wbc.widgets.input_guard import guard_inputs
-from napari_wbc.widgets.key_choice import KeysDialog, keep_keys, with_free_keys, with_kept_keys
-from napari_wbc.widgets.layout import TextLines, group, row, scrolled
-from napari_wbc.widgets.place import PlaceKeeper
-from napari_wbc.widgets.project import ProjectPanel
-from napari_wbc.widgets.queue import QueuePanel
-from napari_wbc.widgets.ranking import Ranking
-from napari_wbc.widgets.readers import ReadersPanel
-from napari_wbc.widgets.references import ReferencePanel
-from napari_wbc.widgets.reopen import OtherClasses, add_classes
-from napari_wbc.widgets.review import ReviewWidget
-from napari_wbc.widgets.thumbnails import Thumbnails
-from napari_wbc.widgets.train import TrainPanel
+from napari_wbc.widgets.gallery.gallery_panel import GalleryPanel
+from napari_wbc.widgets.loop.train import TrainPanel
+from napari_wbc.widgets.qt.input_guard import guard_inputs
+from napari_wbc.widgets.qt.layout import TextLines, group, row, scrolled
+from napari_wbc.widgets.qt.thumbnails import Thumbnails
+from napari_wbc.widgets.review.actions import ReviewActions
+from napari_wbc.widgets.review.counts import CountsTable
+from napari_wbc.widgets.review.key_choice import (
+    KeysDialog,
+    keep_keys,
+    with_free_keys,
+    with_kept_keys,
+)
+from napari_wbc.widgets.review.queue import QueuePanel
+from napari_wbc.widgets.review.ranking import Ranking
+from napari_wbc.widgets.review.readers import ReadersPanel
+from napari_wbc.widgets.review.references import ReferencePanel
+from napari_wbc.widgets.review.review import ReviewWidget
+from napari_wbc.widgets.slide.fields import FieldList
+from napari_wbc.widgets.slide.follow import Follower
+from napari_wbc.widgets.slide.header import SlideHeader
+from napari_wbc.widgets.slide.place import PlaceKeeper
+from napari_wbc.widgets.slide.project import ProjectPanel
 
 __all__ = ["Workbench"]
 

@@ -1,0 +1,199 @@
+"""What an evaluation shows: confusion matrices, ROC curves and calibration, one panel a source."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import write_bytes
+from napari_wbc.measure.metrics import auc, measure, reliability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "draw_calibration",
+    "draw_confusion",
+    "draw_roc",
+    "panels",
+    "write_evaluation",
+    "write_figure",
+]
+
+PANEL = 5.0
+"""Width and height of a panel in inches."""
+
+
+def write_evaluation(
+    folder: Path,
+    truth: npt.NDArray[np.integer],
+    probabilities: npt.NDArray[np.floating],
+    sources: npt.NDArray[np.str_],
+    classes: Sequence[str],
+) -> tuple[Path, ...]:
+    """Write ``confusion.png``, ``roc.png`` and ``calibration.png``.
+
+    Parameters
+    ----------
+    folder : Path
+    truth : ndarray, shape (N,), int
+        Class indices.
+    probabilities : ndarray, shape (N, classes), float
+        0 to 1, each row summing to 1.
+    sources : ndarray, shape (N,), str
+        Laboratory of each cell.
+    classes : sequence of str
+        Class names.
+
+    Returns
+    -------
+    tuple of Path
+
+    Raises
+    ------
+    WbcError
+        If there is no cell, or a file cannot be written.
+    """
+    names = np.unique(sources).tolist()
+    if not names:
+        raise WbcError("There is no cell to draw an evaluation of; choose another split.")
+    guess = probabilities.argmax(axis=1)
+    confusion, roc, calibration = (panels(len(names)) for _ in range(3))
+    for i, name in enumerate(names):
+        own = sources == name
+        matrix = measure(truth[own], guess[own], tuple(classes)).confusion
+        draw_confusion(confusion[1][i], matrix, classes, title=name)
+        draw_roc(roc[1][i], truth[own], probabilities[own], classes, title=name)
+        draw_calibration(calibration[1][i], truth[own], probabilities[own], title=name)
+    pictures = {"confusion": confusion, "roc": roc, "calibration": calibration}
+    return tuple(
+        write_figure(folder / f"{name}.png", figure) for name, (figure, _axes) in pictures.items()
+    )
+
+
+def panels(n: int) -> tuple[Figure, list[Axes]]:
+    """A figure of n square panels, at most three in a row, and their axes."""
+    from matplotlib.figure import Figure
+
+    columns = min(n, 3)
+    rows = math.ceil(n / columns)
+    figure = Figure(figsize=(PANEL * columns, PANEL * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes[n:]:
+        axis.set_axis_off()
+    return figure, axes[:n]
+
+
+def write_figure(path: Path, figure: Figure) -> Path:
+    """Write a figure as PNG, whole or not at all."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=90)
+    write_bytes(path, picture.getvalue())
+    return path
+
+
+def draw_confusion(
+    axis: Axes, confusion: npt.ArrayLike, classes: Sequence[str], *, title: str
+) -> None:
+    """Draw a confusion matrix: cells as numbers, the share of each true class as shade.
+
+    Parameters
+    ----------
+    axis : Axes
+    confusion : array-like, shape (classes, classes), int
+        Rows are true classes, columns predicted ones.
+    classes : sequence of str
+        Class names, or shorts.
+    title : str
+    """
+    matrix = np.asarray(confusion)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, col in np.argwhere(matrix):
+        axis.text(
+            col,
+            row,
+            f"{matrix[row, col]}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if share[row, col] > 0.5 else "black",
+        )
+    axis.set(title=f"{title}, {matrix.sum():,} cells", xlabel="predicted", ylabel="true")
+    turned = max(map(len, classes)) > 4
+    axis.set_xticks(range(len(classes)), classes, rotation=90 if turned else 0)
+    axis.set_yticks(range(len(classes)), classes)
+
+
+def draw_roc(
+    axis: Axes,
+    truth: npt.NDArray[np.integer],
+    probabilities: npt.NDArray[np.floating],
+    classes: Sequence[str],
+    *,
+    title: str,
+) -> None:
+    """Draw the ROC of each class against the rest, of the classes that some cells have and some have not.
+
+    Parameters
+    ----------
+    axis : Axes
+    truth : ndarray, shape (N,), int
+        Class indices.
+    probabilities : ndarray, shape (N, classes), float
+    classes : sequence of str
+        Class names.
+    title : str
+    """
+    from matplotlib import colormaps
+    from sklearn.metrics import roc_curve
+
+    axis.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    colors = colormaps["tab10" if len(classes) <= 10 else "tab20"]
+    for k, name in enumerate(classes):
+        has, chance = truth == k, probabilities[:, k]
+        if has.any() and not has.all():
+            false, true, _thresholds = roc_curve(has, chance)
+            area = auc(chance[~has], chance[has])
+            axis.plot(false, true, color=colors(k % colors.N), label=f"{name} {area:.3f}")
+    axis.set(title=title, xlabel="false positive rate", ylabel="true positive rate")
+    axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(title="area under the curve", fontsize="small", loc="lower right")
+
+
+def draw_calibration(
+    axis: Axes,
+    truth: npt.NDArray[np.integer],
+    probabilities: npt.NDArray[np.floating],
+    *,
+    title: str,
+) -> None:
+    """Draw accuracy over confidence, and beneath it, in gray, which part of the cells each bin holds.
+
+    Parameters
+    ----------
+    axis : Axes
+    truth : ndarray, shape (N,), int
+        Class indices.
+    probabilities : ndarray, shape (N, classes), float
+    title : str
+    """
+    found = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth)
+    counts, confidence, accuracy = map(np.array, (found.counts, found.confidence, found.accuracy))
+    bins, some = len(counts), counts > 0
+    axis.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    middles = (np.arange(bins) + 0.5) / bins
+    axis.bar(middles, counts / counts.sum(), width=1 / bins, color="0.85", label="part of cells")
+    axis.plot(confidence[some], accuracy[some], marker="o", markersize=4, label="accuracy")
+    axis.set(title=f"{title}, calibration error {found.error:.3f}", xlabel="confidence")
+    axis.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+    axis.legend(fontsize="small", loc="upper left")

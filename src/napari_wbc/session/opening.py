@@ -1,0 +1,107 @@
+"""Find the project of a slide and open it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from platformdirs import user_data_path
+
+from napari_wbc.errors import WbcError, WorkspaceError
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import Slide
+from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.session.session import Loaded, Session, load
+
+__all__ = ["OtherClasses", "add_classes", "open_project_steps", "project_path", "projects_folder"]
+
+
+def projects_folder() -> Path:
+    """Where the projects of slides are kept that nobody chose a place for."""
+    return user_data_path() / "napari-wbc" / "projects"
+
+
+def project_path(slide: Slide) -> Path | None:
+    """The project file of a slide that nobody chose a place for; None for an image that is no file."""
+    if not slide.fields or not slide.fields[0].path.exists():
+        return None
+    first = slide.fields[0]
+    where = first.path.resolve()
+    if "/" in first.fov_id:  # of a folder, which may get more images
+        where = where.parent
+    place = f"{where}\n{slide.name}".encode(errors="surrogateescape")
+    plain = re.sub(r"[^\w.-]+", "_", slide.name)[:60]
+    return projects_folder() / f"{plain}-{hashlib.sha256(place).hexdigest()[:10]}.wbc"
+
+
+def open_project_steps(
+    path: Path, slide: Slide | str, reading: str, taxonomy: Taxonomy, *, make: bool = False
+) -> Steps[Loaded | OtherClasses]:
+    """Open a project, made first where it may be, and load a slide of it if its classes are these."""
+    yield Progress("opening", 0, 1, f"opening {path.name}")
+    from napari_wbc.storage.workspace import (
+        backup_of,
+        create_workspace,
+        open_workspace,
+        restore_backup,
+    )
+
+    if make and not path.exists() and backup_of(path).exists():
+        restore_backup(path)  # whoever took the project away did not mean its labels
+    try:
+        workspace = create_workspace(path, taxonomy) if make else open_workspace(path)
+    except WorkspaceError:
+        raise
+    except WbcError:
+        if not path.exists():
+            raise
+        workspace = open_workspace(path)
+    try:
+        if workspace.taxonomy.names != taxonomy.names:
+            other = OtherClasses(workspace.taxonomy, path, slide, reading)
+            workspace.close()
+            return other
+        if isinstance(slide, str):
+            slides = [one for one in workspace.slides() if slide in ("", one.name)]
+            if not slides:
+                raise WbcError(f"{path}: no slide {slide!r} in this project; choose another.")
+            slide = slides[0]
+        return load(slide, workspace, reading)
+    except BaseException:
+        workspace.close()
+        raise
+
+
+class OtherClasses(NamedTuple):
+    """A project whose classes are not those of the workbench."""
+
+    taxonomy: Taxonomy
+    path: Path
+    slide: Slide | str = ""
+    reading: str = ""
+
+
+def add_classes(session: Session, taxonomy: Taxonomy) -> OtherClasses | None:
+    """Write more classes into the open project.
+
+    Returns
+    -------
+    OtherClasses or None
+        The project to open anew, None where nothing is open.
+
+    Raises
+    ------
+    WbcError
+        If the cells are in memory only, or are not saved.
+    """
+    workspace = session.workspace
+    if workspace is None:
+        if session.table:
+            raise WbcError("These cells are in memory only; classes are added in a project.")
+        return None
+    if not session.flush():
+        raise WbcError(f"What you did is not saved: {session.saved.why}.")
+    workspace.put("taxonomy", taxonomy.to_dict())
+    return OtherClasses(taxonomy, workspace.path, session.slide.name, session.reading)

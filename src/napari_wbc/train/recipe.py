@@ -1,0 +1,189 @@
+"""How to train, and how it is read from a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wbc.classify.modes import check_mode
+from napari_wbc.classify.networks import check_network
+from napari_wbc.classify.preset import Preset
+from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES
+from napari_wbc.errors import WbcError
+from napari_wbc.train.augment import Augmentation
+from napari_wbc.train.checkpoint import check_run
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Recipe", "planned", "read_config"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train a classifier.
+
+    Parameters
+    ----------
+    name, version : str
+        Of the weights.
+    architecture : str
+        Name of the network.
+    mode : str
+        One of :data:`~napari_wbc.classify.modes.MODES`.
+    start : str
+        Weights to start from, of the same architecture, whose classes are among those to learn;
+        empty for fresh ones.
+    keep : float
+        Share of those weights in the result, 0 to 1: the mean of old and new weights forgets less
+        and holds better elsewhere than either (Wortsman et al. 2022, WiSE-FT).
+    freeze : bool
+        Only the head is learnt, on the features of the weights that training starts from.
+    patience : int
+        Training ends after this many epochs without a better validation; 0 never ends it early.
+    epochs, batch_size, draws : int
+        An epoch is ``draws`` crops, drawn with replacement; 0 means as many as there are. What does
+        not fill a batch is left.
+    learning_rate, matrix_rate, weight_decay : float
+        Of :class:`~napari_wbc.train.muon.MuonAdamW`; the rates warm up over the first epoch, then
+        fall as a cosine. A ``matrix_rate`` of 0 leaves all to AdamW, where Muon takes long: dense
+        layers of thousands of inputs.
+    label_smoothing : float
+        Share of a label that is spread over all classes, 0 to 1.
+    mixup : float
+        Each batch is mixed with itself, the other crops weighing up to this, 0 to 0.5 (Zhang et al.
+        2018).
+    ema : float
+        Decay of the running mean of the weights, which is what is kept; 0 to 1.
+    balance : float
+        A (source, class) group of n crops is drawn in proportion to n to the power of this: 1 draws
+        crops evenly, 0 groups evenly. With 0 and 4,000 draws a group and epoch, classes are filled
+        up by augmentation as published.
+    precision : str
+        Of Lightning Fabric: ``32-true`` or ``bf16-mixed``.
+    seed : int
+    preset : Preset
+    augmentation : Augmentation
+    """
+
+    name: str = "cdnn"
+    version: str = "1"
+    architecture: str = "cdnn"
+    mode: str = "softmax"
+    start: str = ""
+    keep: float = 0.0
+    freeze: bool = False
+    patience: int = 0
+    epochs: int = 30
+    batch_size: int = 64
+    draws: int = 0
+    learning_rate: float = 3e-3
+    matrix_rate: float = 0.02
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.03
+    mixup: float = 0.0
+    ema: float = 0.995
+    balance: float = 0.5
+    precision: str = "32-true"
+    seed: int = 0
+    preset: Preset = field(default_factory=Preset)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        check_run(self.name, self.precision)
+        check_mode(self.mode)
+        check_network(self.architecture)
+        if not (self.learning_rate > 0 and self.matrix_rate >= 0):
+            raise WbcError("The learning rate must be above 0, and that of matrices 0 or more.")
+        if not 0 <= self.keep <= (1 if self.start else 0):
+            raise WbcError(
+                "keep is a share, 0 to 1, of the weights that training starts from; name these."
+            )
+        if self.freeze and not self.start:
+            raise WbcError("Features can be frozen where training starts from weights; name these.")
+        if self.patience < 0:
+            raise WbcError(f"Patience is 0 epochs or more, not {self.patience}.")
+
+
+def planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:
+    """A recipe of a kind from values, with its preset and augmentation as mappings.
+
+    Raises
+    ------
+    WbcError
+        If it has no such entry, or one of another type.
+    """
+    plan = dict(values)
+    for name, part_kind in (("preset", preset), ("augmentation", Augmentation)):
+        part = plan.get(name, {})
+        if not isinstance(part, Mapping):
+            raise WbcError(f"A recipe takes {name} as a table of values, not {part!r}.")
+        plan[name] = _filled(part_kind, part, f"{name}.")
+    if "classes" in plan:
+        classes = plan["classes"]
+        if not isinstance(classes, (list, tuple)) or not all(
+            isinstance(one, str) for one in classes
+        ):
+            raise WbcError(f"A recipe takes classes like {BLOOD_CLASSES}, not {classes!r}.")
+        plan["classes"] = tuple(classes)
+    return _filled(kind, plan, "")
+
+
+def _filled(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    known = {f.name: f.default for f in dataclasses.fields(kind)}
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        raise WbcError(
+            f"A recipe has no {', '.join(where + name for name in unknown)}; "
+            f"it has {', '.join(where + name for name in known)}."
+        )
+    for name, value in values.items():
+        default = known[name]
+        fits = (int, float) if isinstance(default, float) else type(default)
+        if default is not dataclasses.MISSING and (
+            not isinstance(value, fits)
+            or (isinstance(value, bool) and not isinstance(default, bool))
+        ):
+            raise WbcError(f"A recipe takes {where}{name} like {default!r}, not {value!r}.")
+    return kind(**values)
+
+
+def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
+    """Read a TOML file that says how to train.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``data`` lists training sets and ``start`` may name weights, both relative to the file; the
+        rest is the recipe.
+
+    Returns
+    -------
+    data : list of Path
+    recipe : dict
+
+    Raises
+    ------
+    WbcError
+        If it cannot be read or is no TOML.
+    """
+    path = Path(path)
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WbcError(f"{path}: not a readable TOML file ({error}).") from error
+    given = [name for name in ("paths", "out", "device", "taxonomy") if name in recipe]
+    if given:
+        raise WbcError(
+            f"{path}: a recipe has no {', '.join(given)}; say it where the training is started."
+        )
+    data = recipe.pop("data", [])
+    if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
+        raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")
+    if isinstance(recipe.get("start"), str) and recipe["start"]:
+        recipe["start"] = str(path.parent / recipe["start"])
+    return [path.parent / one for one in data], recipe

@@ -1,0 +1,1 @@
+"""Find, classify and explain: the panels that run a model on the slide."""

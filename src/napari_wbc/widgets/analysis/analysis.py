@@ -1,0 +1,365 @@
+"""Locate and classify: detector, model, and the runs over fields of the slide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
+
+from napari_wbc.errors import AlreadySure
+from napari_wbc.layers.field import FieldView
+from napari_wbc.model.cell import Detection
+from napari_wbc.model.failure import Failure
+from napari_wbc.model.progress import Steps
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.table import CellTable, diff
+from napari_wbc.model.words import counted
+from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
+from napari_wbc.pipeline.analyze import (
+    Classified,
+    SlideAnalysis,
+    analysis_of,
+    analyze_fields_steps,
+    classify_table_steps,
+)
+from napari_wbc.pipeline.kept_analysis import from_note, merged_note, note_key, to_note
+from napari_wbc.pipeline.locate import preview_steps
+from napari_wbc.pipeline.report import Written, write_results
+from napari_wbc.session.merge import merged
+from napari_wbc.session.session import Session
+from napari_wbc.weights.registry import models_folder
+from napari_wbc.widgets.analysis.adapt import AdaptButton
+from napari_wbc.widgets.analysis.detect import DetectorWidget
+from napari_wbc.widgets.analysis.model import ModelWidget
+from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.progress import JobBar
+from napari_wbc.widgets.qt.worker import LatestJob
+
+__all__ = ["AnalysisPanel"]
+
+SETTLED_MS = 400
+"""A drawn cell is classified when its shape has not changed for this long."""
+
+
+class AnalysisPanel(QWidget):
+    """Choose detector and model, and let them find and classify the cells.
+
+    Parameters
+    ----------
+    session : Session
+    view : FieldView
+    """
+
+    said = Signal(str)
+    """With one line for the person at the screen."""
+    analyzed = Signal()
+    running_changed = Signal(bool)
+
+    def __init__(self, session: Session, view: FieldView) -> None:
+        super().__init__()
+        self.session, self.view = session, view
+        self._found: SlideAnalysis | None = None
+        self._note: Any = None
+        """What the project keeps of the last analysis beside the cells; None before it is read."""
+        self._waiting: set[str] = set()
+        """Ids of the drawn cells that are to be classified at once."""
+        self._drawn_in = 0
+        """Number of the step in which the last of them was drawn."""
+        self._asked: tuple[frozenset[str], int] = frozenset(), 0
+        """The two as they were when the model was asked."""
+        self.previewer, self.drawn = LatestJob(self), LatestJob(self)
+        self._build()
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(SETTLED_MS)
+        self._settled.timeout.connect(self._classify_settled)
+        self.jobs.said.connect(self.said)
+        self.jobs.running_changed.connect(self._set_running)
+        self.model.said.connect(self.said)
+        self.previewer.returned.connect(self._on_preview)
+        self.drawn.returned.connect(self._on_drawn_classified)
+        for job in (self.previewer, self.drawn):
+            job.failed.connect(self.said)
+        self.detector.changed.connect(self.preview)
+        self.detector.preview_toggled.connect(self.preview)
+        session.changed.connect(self._on_changed)
+
+    def _build(self) -> None:
+        self.detector = DetectorWidget()
+        self.model = ModelWidget(self.session.taxonomy)
+        self.adapt = AdaptButton()
+        self.run = QPushButton("Analyze slide")
+        self.run.setToolTip(
+            "Locate and classify the cells of every field; cells that you labelled, drew or moved are kept"
+        )
+        self.run_field = QPushButton("This field")
+        self.run_field.setToolTip("Locate and classify the cells of the field in view")
+        self.classify = QPushButton("Classify drawn")
+        self.classify.setToolTip("Classify the cells that were drawn or moved")
+        self.at_once = QCheckBox("Classify drawn cells at once")
+        self.at_once.setChecked(True)
+        self.at_once.setToolTip(
+            "As soon as a cell is drawn, moved or split on a slide that has predictions"
+        )
+        self.jobs = JobBar()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(self.detector)
+        layout.addWidget(row(self.model, self.adapt))
+        layout.addWidget(row(self.run, self.run_field, self.classify))
+        layout.addWidget(self.at_once)
+        layout.addWidget(self.jobs)
+
+    def close_session(self) -> None:
+        """Stop work and let go of the session; touches no widget."""
+        self.session.changed.disconnect(self._on_changed)
+        for job in (self.jobs, self.previewer, self.drawn):
+            job.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is previewed, analyzed or classified, or about to be."""
+        running = any(job.running for job in (self.jobs, self.previewer, self.drawn))
+        return running or self._settled.isActive()
+
+    def forget(self) -> None:
+        """Another slide was opened: what runs is of the one before."""
+        self.jobs.cancel()
+        self.drawn.cancel()
+        self._settled.stop()
+        self._waiting.clear()
+        self._found, self._note = None, None
+
+    def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
+        """Locate and classify the cells of fields of the open slide."""
+        choice, weights = self.detector.value(), self.model.value()
+        slide, taxonomy = Slide(self.session.slide.name, fields), self.session.taxonomy
+        self.jobs.start(
+            lambda: analyze_fields_steps(
+                slide,
+                choice.name,
+                choice.preset,
+                choice.parameters,
+                weights=weights,
+                taxonomy=taxonomy,
+                read=self.view.read,
+            ),
+            partial(self._on_analyzed, self.session.slide),
+        )
+
+    def analyze_slide(self) -> None:
+        """Locate and classify the cells of every field."""
+        self.analyze(self.session.slide.fields)
+
+    def analyze_field(self) -> None:
+        """Locate and classify the cells of the field in view."""
+        field = self.session.field
+        if field is not None:
+            self.analyze((field,))
+
+    def classify_drawn(self) -> None:
+        """Classify the cells that have no prediction."""
+        self.view.settle()
+        self.jobs.start(self._classify_job(), self._on_classified)
+
+    def _classify_job(self) -> Callable[[], Steps[Classified]]:
+        """Classify the cells without a prediction, as they are now."""
+        table, slide, taxonomy = self.session.table, self.session.slide, self.session.taxonomy
+        weights, read = self.model.value(), self.view.read
+        return lambda: classify_table_steps(
+            slide, table, weights=weights, taxonomy=taxonomy, read=read
+        )
+
+    def adapt_to_slide(self) -> None:
+        """Let the model get used to the slide, without labels."""
+        slide, choice, weights = self.session.slide, self.detector.value(), self.model.value()
+        self.view.settle()
+        table, folder, name = (
+            self.session.table,
+            models_folder(),
+            adapted_name(slide.name, datetime.now()),
+        )
+        taxonomy = self.session.taxonomy
+        self.jobs.start(
+            lambda: adapt_slide_steps(
+                slide,
+                table,
+                folder,
+                weights=weights,
+                name=name,
+                detector=choice.name,
+                preset=choice.preset,
+                parameters=choice.parameters,
+                taxonomy=taxonomy,
+                read=self.view.read,
+            ),
+            partial(self._on_adapted, slide),
+        )
+
+    def export_to(self, folder: Path) -> None:
+        """Write the slide as it is now: cells, outlines, differential, overlays."""
+        self.view.settle()
+        table, taxonomy, slide = self.session.table, self.session.taxonomy, self.session.slide
+        failures, blood_cells = from_note(self._kept_note(), slide)
+        searched_by = self._found.searched_by if self._found else None
+        reviewed = SlideAnalysis(
+            slide, table, failures, blood_cells, taxonomy=taxonomy, searched_by=searched_by
+        )
+        analysis = analysis_of([reviewed])
+
+        def written(result: Written) -> None:
+            failed = f"; {_files(result.failures)}" if result.failures else ""
+            self.said.emit(f"{counted(len(table))} written to {result.folder}{failed}")
+
+        self.jobs.start(
+            lambda: write_results(analysis, folder, taxonomy, read=self.view.read), written
+        )
+
+    def _kept_note(self) -> Any:
+        """What is kept of the last analysis, from the project where it is not known yet."""
+        workspace = self.session.workspace
+        if self._note is None and workspace is not None:
+            self._note = workspace.get(note_key(self.session.slide.name))
+        return self._note
+
+    def preview(self, _choice: object = None) -> None:
+        """Show what the detector would find in the field in view, if that is wanted."""
+        field = self.session.field
+        if not self.detector.preview.isChecked() or field is None:
+            self.previewer.cancel()
+            self.view.clear_preview()
+            return
+        choice = self.detector.value()
+        self.previewer.request(
+            lambda: preview_steps(
+                self.view.read(field), choice.name, choice.preset, choice.parameters
+            )
+        )
+
+    def _on_preview(self, detections: tuple[Detection, ...]) -> None:
+        self.view.preview(detections)
+        self.said.emit(f"Preview: {counted(len(detections))}")
+
+    def _on_changed(self, old: CellTable, new: CellTable) -> None:
+        """A cell that was drawn or moved is classified at once, where a model is at work already."""
+        cause = self.session.cause
+        if cause == "human" and self.at_once.isChecked():
+            self._await(old, new)
+        self._waiting = {key for key in self._waiting if key in new and new[key].prediction is None}
+        if self.session.redoable or not self._waiting:
+            # A prediction comes and goes with its cell, and a new step would end redo.
+            self._settled.stop()
+            if self.drawn.running:
+                self.drawn.cancel()
+        elif not self._settled.isActive() and not self.drawn.running:
+            self._settled.start()
+
+    def _await(self, old: CellTable, new: CellTable) -> None:
+        """Note the cells that a person drew or moved just now."""
+        step = diff(old, new)
+        fresh = (*step.added, *(b for a, b in step.changed if a.detection != b.detection))
+        drawn = {c.cell_id for c in fresh if c.detection.drawn and c.prediction is None}
+        if drawn and any(cell.prediction is not None for cell in new.values()):
+            self._waiting |= drawn
+            self._drawn_in = self.session.last_step
+            self._settled.start()
+
+    def _classify_settled(self) -> None:
+        if self.jobs.running:
+            self._settled.start()
+            return
+        self._asked = frozenset(self._waiting), self._drawn_in
+        self.drawn.request(self._classify_job())
+
+    def _on_drawn_classified(self, result: Classified) -> None:
+        """Keep the predictions with the step in which the cells were drawn."""
+        asked, drawn_in = self._asked
+        self._waiting -= asked
+        self._on_classified(result, follows=drawn_in)
+
+    def _on_classified(self, result: Classified, *, follows: int = 0) -> None:
+        self.view.settle()
+        now = [(self.session.table.get(cell.cell_id), cell) for cell in result.cells]
+        same = [
+            a.predicted(b.prediction)
+            for a, b in now
+            if a is not None and a.detection == b.detection
+        ]
+        table = self.session.table.with_cells(same)
+        done = self.session.commit(table, "classify drawn cells", "model", follows=follows)
+        if result.failures:
+            self.said.emit(f"{counted(len(same))} classified; {_files(result.failures)}")
+        elif not follows and (
+            done or not same
+        ):  # what a person did has been said, and how to take it back
+            self.said.emit(f"{counted(len(same))} classified")
+
+    def _on_adapted(
+        self, slide: Slide, result: tuple[SlideAnalysis | None, Adapted | AlreadySure]
+    ) -> None:
+        found, adapted = result
+        if found is not None:
+            self._on_analyzed(slide, found)
+        if isinstance(adapted, AlreadySure):
+            self.said.emit(str(adapted))
+            return
+        self.model.choose(str(adapted.weights))
+        failed = f"; {len(adapted.failures)} files failed" if adapted.failures else ""
+        self.said.emit(
+            f"{adapted.weights.stem} is adapted to {adapted.cells} cells and chosen{failed}. Next: Analyze "
+            "slide again, and compare by Undo and Redo before you trust it. Research use only."
+        )
+
+    def _on_analyzed(self, slide: Slide, found: SlideAnalysis) -> None:
+        if self.session.slide != slide:
+            return
+        self.view.settle()
+        self._found = found
+        self._keep_note(found)
+        failed = {failure.path for failure in found.failures}
+        searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
+        table, rejected = self.session.table, self.session.rejected()
+        said = self.session.annotated_elsewhere()
+        new = merged(table, found.table.values(), searched, rejected=rejected, said=said)
+        if not self.session.commit(new, "analyze", "model") and new != table:
+            return  # refused, which has been told
+        self.analyzed.emit()
+        self.said.emit(_told(found, len(searched)))
+
+    def _keep_note(self, found: SlideAnalysis) -> None:
+        """Keep failed files and blood cells in the project; those of fields that were not searched stay."""
+        fresh = to_note(found.slide, found.failures, found.blood_cells)
+        searched = [field.fov_id for field in found.slide.fields]
+        self._note = merged_note(self._kept_note(), searched, fresh)
+        self.session.note(note_key(self.session.slide.name), self._note)
+
+    def _set_running(self, running: bool) -> None:
+        for button in (self.run, self.run_field, self.classify, self.adapt):
+            button.setEnabled(not running)
+        self.running_changed.emit(running)
+
+
+def _told(found: SlideAnalysis, searched: int) -> str:
+    """One line on what an analysis found."""
+    text = f"{counted(len(found.table))} in {counted(searched, 'field')}"
+    if not found.table and searched:
+        text += "; try another detector or preset"
+    if found.failures:
+        text += f"; {_files(found.failures)}"
+    for name in sorted({name for counts in found.blood_cells.values() for name in counts}):
+        text += f"; {sum(counts.get(name, 0) for counts in found.blood_cells.values())} {name}s"
+    if not found.classified:
+        text += f"; located by {found.detector} and not classified, since PyTorch cannot be loaded"
+    return text
+
+
+def _files(failures: Sequence[Failure]) -> str:
+    """How many files failed, and why the first did."""
+    n = len({failure.path for failure in failures})
+    return f"{counted(n, 'file')} failed: {failures[0].message}"

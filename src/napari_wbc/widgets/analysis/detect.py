@@ -1,0 +1,137 @@
+"""Choose a detector, its preset and its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+from superqt import QCollapsible, QLabeledDoubleSlider
+
+from napari_wbc.pipeline.locate import DETECTORS, parameters_of, presets_of
+from napari_wbc.widgets.qt.input_guard import guard_inputs
+
+__all__ = ["DetectorChoice", "DetectorWidget"]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorChoice:
+    """What :func:`napari_wbc.pipeline.locate.make_detector` needs."""
+
+    name: str
+    preset: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+class DetectorWidget(QWidget):
+    """Detector, preset and a slider for each parameter.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    changed = Signal(object)
+    """With the DetectorChoice, also while a slider moves."""
+    preview_toggled = Signal(bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._detector = QComboBox()
+        self._detector.addItems(DETECTORS)
+        self._detector.setToolTip("mask-rcnn: a trained network. hsv: by colour, needs no network.")
+        self._preset = QComboBox()
+        self._preset.setToolTip(
+            "mask-rcnn: its weights. hsv: nucleus finds whole cells, youssef-2024 is the published recipe."
+        )
+        self.preview = QCheckBox("Preview on this field")
+        self.preview.setToolTip("Outline what would be found, while the sliders move")
+        self._sliders: dict[str, QLabeledDoubleSlider] = {}
+        choice = QHBoxLayout()
+        choice.addWidget(self._detector)
+        choice.addWidget(self._preset, stretch=1)
+        sliders = QWidget()
+        self._form = QFormLayout(sliders)
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self._form.setVerticalSpacing(1)
+        tuning = QCollapsible("Tuning")
+        tuning.layout().setContentsMargins(0, 0, 0, 0)
+        tuning.addWidget(sliders)
+        tuning.expand(animate=False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(choice)
+        layout.addWidget(tuning)
+        layout.addWidget(self.preview)
+        self._detector.currentTextChanged.connect(self._choose)
+        self._preset.currentTextChanged.connect(self._fill)
+        self.preview.toggled.connect(self.preview_toggled)
+        self._choose(self._detector.currentText())
+
+    def value(self) -> DetectorChoice:
+        """What is chosen."""
+        return DetectorChoice(
+            self._detector.currentText(),
+            self._preset.currentText(),
+            {name: slider.value() for name, slider in self._sliders.items()},
+        )
+
+    def take_over(self, other: DetectorWidget) -> None:
+        """Choose what is chosen in another widget."""
+        choice = other.value()
+        self._detector.setCurrentText(choice.name)
+        self._preset.setCurrentText(choice.preset)
+        for name, value in choice.parameters.items():
+            if name in self._sliders:
+                self._sliders[name].setValue(value)
+
+    def weights(self) -> str:
+        """Of mask-rcnn, to go on from: the chosen ones, or else its default's.
+
+        Raises
+        ------
+        WbcError
+            As :func:`~napari_wbc.pipeline.locate.presets_of`.
+        """
+        chosen = self.value()
+        return chosen.preset if chosen.name == "mask-rcnn" else presets_of("mask-rcnn")[0]
+
+    def refresh(self) -> None:
+        """List the presets anew, and keep what is chosen."""
+        chosen = self._preset.currentText()
+        self._list(chosen)
+        if self._preset.currentText() != chosen:  # it is gone
+            self._fill()
+
+    def _choose(self, _detector: str) -> None:
+        self._list()
+        self._fill()
+
+    def _list(self, chosen: str = "") -> None:
+        self._preset.blockSignals(True)
+        self._preset.clear()
+        self._preset.addItems(presets_of(self._detector.currentText()))
+        self._preset.setCurrentText(chosen)  # the first stays where it is none of them
+        self._preset.blockSignals(False)
+
+    def _fill(self, _preset: str = "") -> None:
+        for slider in self._sliders.values():
+            self._form.removeRow(slider)
+        self._sliders.clear()
+        for parameter in parameters_of(self._detector.currentText(), self._preset.currentText()):
+            slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+            slider.setRange(parameter.low, parameter.high)
+            slider.setSingleStep(parameter.step)
+            slider.setDecimals(0 if parameter.step >= 1 else 2)
+            slider.setValue(parameter.default)
+            slider.setToolTip(parameter.help)
+            slider.valueChanged.connect(self._on_slider)
+            self._form.addRow(parameter.title, slider)
+            self._sliders[parameter.name] = slider
+        guard_inputs(self)
+        self.changed.emit(self.value())
+
+    def _on_slider(self, _value: float) -> None:
+        self.changed.emit(self.value())

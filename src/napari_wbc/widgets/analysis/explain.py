@@ -1,0 +1,210 @@
+"""Why the model said so: heat on the cells of the slide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc.errors import WbcError
+from napari_wbc.explain.attribution import METHODS, Question
+from napari_wbc.layers.field import FieldView
+from napari_wbc.layers.heatmap import HeatmapLayer
+from napari_wbc.model.cell import Cell
+from napari_wbc.model.heat import Heat
+from napari_wbc.model.slide import Slide
+from napari_wbc.pipeline.explain import Explanation, explain_cells_steps
+from napari_wbc.session.heats import Heats
+from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.progress import JobBar
+
+__all__ = ["ExplainPanel"]
+
+ITS_OWN, NOTHING = "the predicted class", "nothing"
+TIPS = {
+    "grad-cam": "Where the network's maps speak for the class: quick, coarse (Grad-CAM)",
+    "guided-grad-cam": "Grad-CAM at the pixels that the gradient leads to: quick, fine",
+    "integrated-gradients": "Pixels that matter on the way from bare glass to the cell: 10 cells a second",
+    "occlusion": "What is missed when it is covered: 3 cells a second",
+    "lime": "Patches that a linear model of many covered cells needs (LIME): about a second a cell",
+}
+
+
+class ExplainPanel(QWidget):
+    """Ask the model why, and show the answer as an image layer over the field.
+
+    Parameters
+    ----------
+    session : Session
+    view : FieldView
+    heats : Heats
+        Gets what is found.
+    weights : callable
+        Name or file of the chosen classifier.
+    """
+
+    said = Signal(str)
+    """With one line for the person at the screen."""
+
+    def __init__(
+        self, session: Session, view: FieldView, heats: Heats, weights: Callable[[], str]
+    ) -> None:
+        super().__init__()
+        self._session, self._view, self._heats, self._weights = session, view, heats, weights
+        self.layer = HeatmapLayer(view.viewer)
+        self._found: list[Heat] = []
+        self.method, self.target, self.against = QComboBox(), QComboBox(), QComboBox()
+        self.method.addItems(list(METHODS))
+        for i, name in enumerate(METHODS):
+            self.method.setItemData(i, TIPS[name], Qt.ItemDataRole.ToolTipRole)
+        self.method.setToolTip("How heat is found")
+        self.target.addItems([ITS_OWN, *session.taxonomy.names])
+        self.target.setToolTip("What speaks for this class")
+        self.against.addItems([NOTHING, *session.taxonomy.names])
+        self.against.setToolTip("Why the one class and not this one")
+        self.samples = QSpinBox()
+        self.samples.setRange(20, 5000)
+        self.samples.setSingleStep(50)
+        self.samples.setValue(200)
+        self.samples.setPrefix("samples ")
+        self.samples.setToolTip("Of LIME, a cell: how often patches are covered at random")
+        self.samples.setEnabled(False)
+        for box in (self.method, self.target, self.against):
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.setMinimumContentsLength(8)
+        self.selected = _button(
+            "Selected", "The selected cells, wherever they lie", self.ask_selected
+        )
+        self.field = _button("This field", "All cells of the field in view", self.ask_field)
+        self.slide = _button("Whole slide", "All cells of the slide", self.ask_slide)
+        self.clear = _button("Clear", "Forget all heat and take its layer away", heats.clear)
+        self.map = QPushButton("Feature map…")
+        self.map.setToolTip(
+            "All cells on a plane, those side by side that the network takes for alike"
+        )
+        self.jobs = JobBar()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(row(self.method, self.samples))
+        layout.addWidget(row(_narrow("for"), self.target, _narrow("not"), self.against))
+        layout.addWidget(row(self.selected, self.field, self.slide, self.clear))
+        layout.addWidget(self.jobs)
+        layout.addWidget(row(self.map))
+        layout.addStretch()
+        self.method.currentTextChanged.connect(lambda name: self.samples.setEnabled(name == "lime"))
+        self.jobs.said.connect(self.said)
+        self.jobs.running_changed.connect(self._set_running)
+        heats.changed.connect(self.show_field)
+
+    def close_session(self) -> None:
+        """Stop work and let go of heat and viewer; touches no widget."""
+        self.jobs.cancel()
+        self._heats.changed.disconnect(self.show_field)
+        self.layer.close()
+
+    def value(self) -> Question:
+        """What is asked.
+
+        Raises
+        ------
+        WbcError
+            If a class is set against itself.
+        """
+        target = self.target.currentText() if self.target.currentIndex() else ""
+        against = self.against.currentText() if self.against.currentIndex() else ""
+        return Question(self.method.currentText(), target, against, samples=self.samples.value())
+
+    def ask_selected(self) -> None:
+        """Explain the selected cells."""
+        table = self._session.table
+        self.ask(table[key] for key in self._session.selection if key in table)
+
+    def ask_field(self) -> None:
+        """Explain the cells of the field in view."""
+        field = self._session.field
+        self.ask(self._session.table.of_field(field.fov_id) if field else ())
+
+    def ask_slide(self) -> None:
+        """Explain all cells of the slide."""
+        self.ask(self._session.table.values())
+
+    def ask(self, cells: Iterable[Cell]) -> None:
+        """Explain some cells of the open slide."""
+        wanted = tuple(cells)
+        if not wanted:
+            self.said.emit("No cell to explain; select some, or locate them first.")
+            return
+        try:
+            question = self.value()
+        except WbcError as error:
+            self.said.emit(str(error))
+            return
+        slide, weights, read, self._found = (
+            self._session.slide,
+            self._weights(),
+            self._view.read,
+            list[Heat](),
+        )
+        keep = self._found.extend
+        self.jobs.start(
+            lambda: explain_cells_steps(
+                slide, wanted, question, weights=weights, read=read, found=keep
+            ),
+            partial(self._on_explained, slide),
+        )
+
+    def show_field(self) -> None:
+        """Show the heat of the field in view."""
+        field, image = self._session.field, self._view.image_layer
+        if field is None or image is None or not self._view.ready:
+            self.layer.clear()  # there is nothing on screen that it could be of
+            return
+        self.layer.show(self._heats.of_field(field.fov_id), image)
+
+    def _on_explained(self, slide: Slide, found: Explanation) -> None:
+        self._found = []
+        if self._session.slide != slide:
+            return
+        kept, text = self._heats.put(found.heats), found.told
+        if kept < len(found.heats):
+            text += f". {len(found.heats) - kept} changed meanwhile and have no heat"
+        if found.failures:
+            text += f". {len(found.failures)} fields failed: {found.failures[0].message}"
+        self.said.emit(text)
+
+    def _set_running(self, running: bool) -> None:
+        if not running and self._found:  # it was cancelled, or failed
+            kept, self._found = self._heats.put(self._found), []
+            if kept:
+                why = (self.jobs.ended or "Ended early").rstrip(".")
+                self.said.emit(f"{why}. {kept} cells have their heat.")
+        for button in (self.selected, self.field, self.slide):
+            button.setEnabled(not running)
+
+
+def _button(text: str, tip: str, action: Callable[[], object]) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda _checked=False: action())
+    return button
+
+
+def _narrow(text: str) -> QLabel:
+    """A word that leaves the room to its neighbours."""
+    label = QLabel(text)
+    label.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
+    return label

@@ -1,0 +1,284 @@
+"""Choose the weights that classify, and read their card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QTextOption
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.pipeline.library import countable, start_classifier
+from napari_wbc.pipeline.models import (
+    RESEARCH_USE,
+    ModelSummary,
+    Section,
+    classifiers,
+    counted_card,
+    model_summary,
+)
+from napari_wbc.widgets.qt.settings import settings
+
+__all__ = ["CardDialog", "ModelWidget", "card_html"]
+
+OPEN = "Open weights…"
+RECENT = "recent_weights"
+MOST_RECENT = 5
+"""Files that are remembered from one start to the next."""
+
+
+class ModelWidget(QWidget):
+    """A combo box of classifiers, and a button that shows the card of the chosen one.
+
+    The one in use is chosen first. Only cards are read here; the weights themselves are loaded by
+    the function that uses them.
+
+    Parameters
+    ----------
+    taxonomy : Taxonomy
+        The classes that weights may have.
+    parent : QWidget, optional
+    """
+
+    said = Signal(str)
+    """With one line for the person at the screen."""
+
+    def __init__(self, taxonomy: Taxonomy, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._taxonomy = taxonomy
+        self._shipped = classifiers()
+        self._weights = start_classifier(taxonomy)
+        self.combo = _ComboBox()
+        self.combo.setAccessibleName("Model")
+        self.combo.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.card = QPushButton("Card…")
+        self.card.setToolTip(
+            "What the model is: classes, training data, measurements, limits of use"
+        )
+        self.dialog = CardDialog(self)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(QLabel("Model"))
+        layout.addWidget(self.combo, stretch=1)
+        layout.addWidget(self.card)
+        self._fill()
+        self.combo.opened.connect(self._fill)
+        self.combo.activated.connect(self._on_activated)
+        self.card.clicked.connect(lambda: self._tried(self.show_card))
+
+    def value(self) -> str:
+        """Name or file of the chosen weights."""
+        return self._weights
+
+    def choose(self, weights: str) -> None:
+        """Use other weights from now on.
+
+        Parameters
+        ----------
+        weights : str
+            Name of shipped weights, or the path of a ``.safetensors`` file.
+
+        Raises
+        ------
+        WeightsError
+            If their card cannot be read or none of their classes can be counted; nothing changes.
+        """
+        card = counted_card(weights, self._taxonomy)
+        self._weights = weights
+        if weights not in (*self._shipped, *countable(self._taxonomy)):
+            _remember(weights)
+        self._fill()
+        if self.dialog.isVisible():
+            self.show_card()
+        self.said.emit(
+            f"Model: {card.model_id}. Cells that are classified already keep their predictions."
+        )
+
+    def show_card(self) -> None:
+        """Show the card of the chosen weights.
+
+        Raises
+        ------
+        WeightsError
+            If it cannot be read any more.
+        """
+        self.dialog.show_summary(model_summary(self._weights), self._taxonomy.colors)
+
+    def _fill(self) -> None:
+        self.combo.clear()
+        for name in self._shipped:
+            self._add(name, f"Shipped weights {name}")
+        chosen = [] if self._weights in self._shipped else [self._weights]
+        files = list(dict.fromkeys((*countable(self._taxonomy), *chosen, *_recent())))
+        if files:
+            self.combo.insertSeparator(self.combo.count())
+        for file in files:
+            self._add(file, file)
+        self.combo.insertSeparator(self.combo.count())
+        self.combo.addItem(OPEN, "")
+        self._show_chosen()
+
+    def _add(self, weights: str, tip: str) -> None:
+        self.combo.addItem(Path(weights).stem, weights)
+        self.combo.setItemData(self.combo.count() - 1, _plain(tip), Qt.ItemDataRole.ToolTipRole)
+
+    def _show_chosen(self) -> None:
+        self.combo.setCurrentIndex(self.combo.findData(self._weights))
+        self.combo.setToolTip(_plain(f"The weights that classify cells: {self._weights}"))
+
+    def _on_activated(self, i: int) -> None:
+        weights = self.combo.itemData(i) or self._ask()
+        if weights:
+            self._tried(lambda: self.choose(weights))
+        self._show_chosen()
+
+    def _ask(self) -> str:
+        title, kind = "Open weights; their card (.json) lies beside them", "Weights (*.safetensors)"
+        return str(QFileDialog.getOpenFileName(self, title, "", kind)[0])
+
+    def _tried(self, action: Any) -> None:
+        try:
+            action()
+        except WbcError as error:
+            self.said.emit(str(error))
+
+
+class CardDialog(QDialog):
+    """A model card to read, select and copy; it stays open beside the work.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._plain = ""
+        self.text = QTextBrowser()
+        self.text.setOpenLinks(False)
+        self.text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        select = Qt.TextInteractionFlag
+        self.text.setTextInteractionFlags(
+            select.TextSelectableByMouse | select.TextSelectableByKeyboard
+        )
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        self.copy = QPushButton("Copy all")
+        self.copy.setToolTip("Copy the card as text")
+        self.copy.clicked.connect(lambda: QApplication.clipboard().setText(self._plain))
+        buttons.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.text)
+        layout.addWidget(buttons)
+        self.resize(640, 720)
+
+    def show_summary(self, summary: ModelSummary, colors: Mapping[str, str]) -> None:
+        """Show a card.
+
+        Parameters
+        ----------
+        summary : ModelSummary
+        colors : mapping of str to str
+            Class name to ``#rrggbb``.
+        """
+        self._plain = str(summary)
+        self.setWindowTitle(f"Model card: {summary.model_id}")
+        self.text.setHtml(card_html(summary, colors))
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+
+def card_html(summary: ModelSummary, colors: Mapping[str, str]) -> str:
+    """A card as rich text; whatever stands in it is shown and never taken for HTML.
+
+    Parameters
+    ----------
+    summary : ModelSummary
+    colors : mapping of str to str
+        Class name to ``#rrggbb``.
+    """
+    classes = " &nbsp; ".join(
+        f'<span style="color: {colors.get(name, "gray")}">■</span>&nbsp;{escape(name).replace(" ", "&nbsp;")}'
+        for name in summary.classes
+    )
+    model, *others = summary.sections
+    return (
+        f"<h2>{escape(summary.model_id)}</h2><p><b>{RESEARCH_USE}</b></p>{_section_html(model)}"
+        f"<h3>Classes</h3><p>{classes}</p>{''.join(_section_html(section) for section in others)}"
+    )
+
+
+def _section_html(section: Section) -> str:
+    aligned = [
+        _alignment(column) if section.header else "left"
+        for column in zip(*section.rows, strict=True)
+    ]
+    rows = [_row_html("td", one, aligned) for one in section.rows]
+    if section.header:
+        rows.insert(0, _row_html("th", section.header, aligned))
+    return (
+        f"<h3>{escape(section.title)}</h3>"
+        f'<table style="margin-bottom: 12px" cellspacing="0" cellpadding="3">{"".join(rows)}</table>'
+    )
+
+
+def _row_html(kind: str, texts: Sequence[str], aligned: Sequence[str]) -> str:
+    cells = (
+        f'<{kind} align="{side}">{escape(text)}</{kind}>'
+        for text, side in zip(texts, aligned, strict=True)
+    )
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _alignment(column: Sequence[str]) -> str:
+    """Numbers stand to the right."""
+    return "right" if all(text[:1].isdigit() or len(text) < 2 for text in column) else "left"
+
+
+class _ComboBox(QComboBox):
+    """The wheel scrolls past it: it must not change the model, nor open a file dialog."""
+
+    opened = Signal()
+    """Before the list is shown, which models may have joined or left since."""
+
+    def showPopup(self) -> None:  # noqa: N802 (Qt's name)
+        self.opened.emit()
+        super().showPopup()
+
+    def wheelEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        event.ignore()
+
+
+def _plain(text: str) -> str:
+    """Text that Qt takes for rich text, as it stands."""
+    return f"<qt>{escape(text)}</qt>"
+
+
+def _recent() -> list[str]:
+    """Files that were opened, the last one first."""
+    return str(settings().value(RECENT, "") or "").splitlines()[:MOST_RECENT]
+
+
+def _remember(file: str) -> None:
+    files = dict.fromkeys((file, *_recent()))
+    settings().setValue(RECENT, "\n".join(list(files)[:MOST_RECENT]))

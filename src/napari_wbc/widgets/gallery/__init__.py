@@ -1,0 +1,1 @@
+"""All cells as pictures, by class."""

@@ -1,0 +1,1 @@
+"""Train on the corrected labels, compare, adopt."""

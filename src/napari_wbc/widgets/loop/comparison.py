@@ -1,0 +1,240 @@
+"""Two models side by side, and the choice between them.
+
+Invariant: nothing is computed here; pictures come as PNG from the thread that drew them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QIcon, QImage, QPixmap, QResizeEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QListView,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc.measure.comparison import Comparison, Outcome
+from napari_wbc.measure.comparison_plots import COLUMNS, SIGNS, side_rows, table_rows
+from napari_wbc.widgets.qt.layout import row
+
+__all__ = ["ComparisonView"]
+
+SIDE = 96
+"""Of a thumbnail, in pixels."""
+MOST = 500
+"""Thumbnails of a kind; more make the window slow, and ``cells.csv`` lists them all."""
+
+
+class ComparisonView(QWidget):
+    """What a comparison found: the verdict, the numbers, what changed, and two buttons.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    adopt_chosen = Signal()
+    keep_chosen = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._comparison: Comparison | None = None
+        self.verdict, self.why, self.notes = QLabel(), QLabel(), QLabel()
+        for label in (self.why, self.notes):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.sources, self.sides = _Table(COLUMNS), _Table(("all cells", "old", "new"))
+        self.sources.setToolTip(
+            "Balanced accuracy. Difference and limits in percentage points; p: McNemar's exact test"
+        )
+        self.picture = _Picture()
+        self.fixed, self.broken = _Cells(), _Cells()
+        self.tabs = QTabWidget()
+        for page, name in (
+            (self.picture, "Confusion"),
+            (self.fixed, "Fixed"),
+            (self.broken, "Broken"),
+            (self.sides, "All measures"),
+        ):
+            self.tabs.addTab(page, name)
+        self.adopt, self.keep = QPushButton("Adopt"), QPushButton("Keep old")
+        self.adopt.setToolTip("Use the new model from now on; the old one stays on disk")
+        self.keep.setToolTip("Go on with the old model")
+        self.adopt.clicked.connect(self.adopt_chosen)
+        self.keep.clicked.connect(self.keep_chosen)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(4)
+        for widget in (self.verdict, self.why, self.sources, self.notes):
+            layout.addWidget(widget)
+        layout.addWidget(self.tabs, 1)
+        layout.addWidget(row(QLabel("Research use only."), self.adopt, self.keep))
+        self._refresh()
+
+    def value(self) -> Comparison | None:
+        """The comparison that is shown."""
+        return self._comparison
+
+    def show_comparison(self, comparison: Comparison, confusion: bytes = b"") -> None:
+        """Show a comparison.
+
+        Parameters
+        ----------
+        comparison : Comparison
+        confusion : bytes
+            PNG of both confusion matrices, as
+            :func:`~napari_wbc.measure.comparison_plots.draw_pictures` gives it.
+        """
+        self._comparison = comparison
+        self.picture.show_png(confusion)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        shown = self._comparison
+        for button in (self.adopt, self.keep):
+            button.setEnabled(shown is not None)
+        if shown is None:
+            self.verdict.setText("No comparison yet")
+            return
+        words, color = SIGNS[shown.measures.verdict]
+        self.verdict.setText(words)
+        self.verdict.setStyleSheet(
+            f"background: {color}; color: white; font-size: 18pt; font-weight: bold; padding: 6px 10px"
+        )
+        self.why.setText(
+            f"{shown.measures.why}\nOld: {shown.old.model_id}   New: {shown.new.model_id}"
+        )
+        self.notes.setText("\n".join(f"• {note}" for note in shown.notes))
+        self.notes.setVisible(bool(shown.notes))
+        self.sources.fill(table_rows(shown))
+        self.sides.fill(side_rows(shown))
+        kinds: tuple[tuple[Outcome, _Cells], ...] = (("fixed", self.fixed), ("broken", self.broken))
+        for kind, page in kinds:
+            n = page.fill(shown, kind)
+            self.tabs.setTabText(self.tabs.indexOf(page), f"{kind.capitalize()} ({n})")
+
+
+class _Table(QTableWidget):
+    """Texts to read, as high as they are."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        super().__init__(0, len(columns))
+        self.setHorizontalHeaderLabels(list(columns))
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(22)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+
+    def fill(self, rows: Sequence[Sequence[str]]) -> None:
+        """Show these rows and no others."""
+        self.setRowCount(len(rows))
+        for i, texts in enumerate(rows):
+            for j, text in enumerate(texts):
+                item = QTableWidgetItem(text)
+                if j:
+                    item.setTextAlignment(
+                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                    )
+                self.setItem(i, j, item)
+        self.setMaximumHeight(
+            self.horizontalHeader().sizeHint().height() + 22 * max(len(rows), 1) + 4
+        )
+
+
+class _Picture(QLabel):
+    """A picture as large as there is room for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whole = QPixmap()
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setMinimumSize(QSize(200, 120))
+
+    def show_png(self, png: bytes) -> None:
+        """Show a PNG, or none where it is empty."""
+        self._whole = QPixmap()
+        self._whole.loadFromData(png)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 (Qt's name)
+        """Fit the picture again."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self._whole.isNull():
+            self.clear()
+            return
+        ratio = self.devicePixelRatioF()
+        fitted = self._whole.scaled(
+            self.size() * ratio,
+            Qt.AspectRatioMode.KeepAspectRatio,
+            Qt.TransformationMode.SmoothTransformation,
+        )
+        fitted.setDevicePixelRatio(ratio)
+        self.setPixmap(fitted)
+
+
+class _Cells(QListWidget):
+    """Thumbnails of changed cells, with what is true and what both models say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setViewMode(QListView.ViewMode.IconMode)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setMovement(QListView.Movement.Static)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setIconSize(QSize(SIDE, SIDE))
+        self.setSpacing(4)
+
+    def fill(self, shown: Comparison, kind: Outcome) -> int:
+        """Show the cells of a kind, at most :data:`MOST`; returns how many there are."""
+        self.clear()
+        found = shown.changed(kind)
+        names, shorts = shown.taxonomy.names, shown.taxonomy.shorts
+        for i, crop in found[:MOST]:
+            said = [
+                (names[one.predicted[i]], f"{one.probabilities[i].max():.2f}")
+                for one in (shown.old, shown.new)
+            ]
+            true, cell = names[shown.truth[i]], shown.cells[i]
+            text = f"{shorts[true]}\n{' → '.join(f'{shorts[name]} {sure}' for name, sure in said)}"
+            item = QListWidgetItem(QIcon(_pixmap(crop)), text)
+            (old, old_sure), (new, new_sure) = said
+            told = (
+                f"true: {true}",
+                f"old: {old} {old_sure}",
+                f"new: {new} {new_sure}",
+                cell.source,
+                cell.path.name,
+            )
+            item.setToolTip(f"<qt>{'<br>'.join(map(escape, told))}</qt>")
+            self.addItem(item)
+        return len(found)
+
+
+def _pixmap(crop: npt.NDArray[np.uint8]) -> QPixmap:
+    """A pixmap of an image of shape (height, width, 3), uint8 RGB."""
+    height, width = crop.shape[:2]
+    image = QImage(
+        np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888
+    )
+    return QPixmap.fromImage(image).scaled(
+        SIDE, SIDE, transformMode=Qt.TransformationMode.SmoothTransformation
+    )

@@ -1,0 +1,269 @@
+"""Browse the library of models: use one, go back, hand one on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QLineEdit,
+    QMessageBox,
+    QPushButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.pipeline.library import Branch, branches, in_use
+from napari_wbc.pipeline.models import model_summary
+from napari_wbc.weights.bundle import SUFFIX, write_bundle
+from napari_wbc.weights.card import taxonomy_of
+from napari_wbc.weights.library import KINDS, Library, Model
+from napari_wbc.widgets.analysis.model import CardDialog
+from napari_wbc.widgets.qt.layout import TextLines, row
+from napari_wbc.widgets.qt.worker import Job
+
+__all__ = ["LibraryWidget"]
+
+T = TypeVar("T")
+COLUMNS = ("Model", "In use", "Validation", "Since")
+
+
+class LibraryWidget(QWidget):
+    """A tree of models, each below the one that it was made from, and what can be done with them.
+
+    Cards are read here; whole weights only in a thread.
+
+    Parameters
+    ----------
+    library : Library, optional
+        The person's own by default.
+    parent : QWidget, optional
+    """
+
+    said = Signal(str)
+    """With one line for the person at the screen."""
+    adopted = Signal(str)
+    """With the name or path of the classifier that came into use."""
+
+    def __init__(self, library: Library | None = None, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.library = Library() if library is None else library
+        self.jobs = Job(self)
+        self._done: Callable[[Any], None] = lambda _result: None
+        self._used: tuple[Path, ...] = ()
+        self.dialog = CardDialog(self)
+        self.tree = QTreeWidget()
+        self.tree.setAccessibleName("Models")
+        self.tree.setHeaderLabels(COLUMNS)
+        self.note = TextLines(2)
+        self.why = QLineEdit()
+        self.why.setPlaceholderText("Why, for the history")
+        self.why.setAccessibleName("Why the model is used, for the history")
+        self._build()
+        self.jobs.returned.connect(self._on_returned)
+        self.jobs.failed.connect(self.said)
+        self.jobs.finished.connect(self.refresh)
+        self.tree.itemSelectionChanged.connect(self._enable)
+        self.refresh()
+
+    def _build(self) -> None:
+        self.use, self.back = QPushButton("Use"), QPushButton("Roll back")
+        self.card = QPushButton("Card…")
+        self.export, self.bring = QPushButton("Export…"), QPushButton("Import…")
+        self.remove = QPushButton("Remove")
+        for button, tip, action in (
+            (self.use, "Use the selected model from now on; the one before stays", self._adopt),
+            (self.back, "Return to what was in use before", self._roll_back),
+            (
+                self.card,
+                "What the model is: classes, training data, measurements, limits of use",
+                self._show,
+            ),
+            (
+                self.export,
+                "Write the selected model with its card as one file, to hand it on",
+                self._export,
+            ),
+            (self.bring, "Copy a model into your library", self._import),
+            (
+                self.remove,
+                "Move the selected model to the folder removed in your library",
+                self._remove,
+            ),
+        ):
+            button.setToolTip(tip)
+            button.clicked.connect(lambda _checked=False, action=action: self._tried(action))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.tree, stretch=1)
+        layout.addWidget(self.note)
+        layout.addWidget(row(self.use, self.why, self.back))
+        layout.addWidget(row(self.card, self.export, self.bring, self.remove))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model is being read or written at this moment."""
+        return self.jobs.running
+
+    def showEvent(self, event: object) -> None:  # noqa: N802 (Qt's name)
+        """Show the models there are by now."""
+        super().showEvent(event)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the folder again, and keep what is selected."""
+        chosen = self.value()
+        try:
+            self._used = in_use(self.library)
+            note = " ".join(filter(None, map(self.library.note, KINDS)))
+        except WbcError as error:
+            self._used, note = (), str(error)
+        self.note.setText(note)
+        self._fill(branches(self.library.models(), self._used), chosen.path if chosen else None)
+        self._enable()
+
+    def value(self) -> Model | None:
+        """The selected model."""
+        items = self.tree.selectedItems()
+        return items[0].data(0, Qt.ItemDataRole.UserRole) if items else None
+
+    def select(self, path: Path) -> None:
+        """Select the model of a weights file, if it is listed."""
+        for item in self.tree.findItems(
+            "*", Qt.MatchFlag.MatchWildcard | Qt.MatchFlag.MatchRecursive
+        ):
+            if item.data(0, Qt.ItemDataRole.UserRole).path == path:
+                self.tree.setCurrentItem(item)
+
+    def _fill(self, found: tuple[Branch, ...], chosen: Path | None) -> None:
+        self.tree.clear()
+        above = [self.tree.invisibleRootItem()]
+        for one in found:
+            model = one.model
+            last = "damaged" if model.damaged else one.when
+            item = QTreeWidgetItem(
+                [model.name, "in use" if one.in_use else "", one.validation, last]
+            )
+            item.setData(0, Qt.ItemDataRole.UserRole, model)
+            said = model.damaged or (model.card.model_id if model.card else "")
+            place = "comes with the package" if model.shipped else str(model.path)
+            item.setToolTip(0, f"<qt>{escape(f'{model.kind} {said}; {place}')}</qt>")
+            del above[one.depth + 1 :]
+            above[-1].addChild(item)
+            above.append(item)
+        self.tree.expandAll()
+        for column in range(len(COLUMNS)):
+            self.tree.resizeColumnToContents(column)
+        if chosen is not None:
+            self.select(chosen)
+
+    def _enable(self) -> None:
+        model, free = self.value(), not self.jobs.running
+        used = model is not None and model.path in self._used
+        sound = model is not None and not model.damaged
+        for button, possible in (
+            (self.use, sound and not used),
+            (self.back, True),
+            (self.card, model is not None and model.card is not None),
+            (self.export, sound),
+            (self.bring, True),
+            (self.remove, model is not None and not model.shipped and not used),
+        ):
+            button.setEnabled(free and possible)
+
+    def _chosen(self) -> Model:
+        model = self.value()
+        if model is None:
+            raise WbcError("No model is selected; click one in the list.")
+        return model
+
+    def _adopt(self) -> None:
+        model, why = self._chosen(), self.why.text()
+
+        def action() -> Model:
+            self.library.adopt(model, why)
+            return model
+
+        self._start(action, self._on_adopted)
+
+    def _roll_back(self) -> None:
+        model = self.value()
+        kind = (model.kind if model else "") or "classifier"
+        self._start(lambda: self.library.roll_back(kind), self._on_adopted)
+
+    def _on_adopted(self, model: Model) -> None:
+        self.why.clear()
+        self.said.emit(f"{model.name} is the {model.kind} in use.")
+        if model.kind == "classifier":
+            self.adopted.emit(model.weights)
+
+    def _show(self) -> None:
+        model = self._chosen()
+        colors = taxonomy_of(model.card).colors if model.card and model.kind == "classifier" else {}
+        self.dialog.show_summary(model_summary(model.path), colors)
+
+    def _export(self) -> None:
+        model = self._chosen()
+        title, kind = "Export a model with its card", f"Model (*{SUFFIX})"
+        out = QFileDialog.getSaveFileName(self, title, f"{model.name}{SUFFIX}", kind)[0]
+        if out:
+            self._start(
+                lambda: write_bundle(model.path, out),
+                lambda path: self.said.emit(f"{model.name} written to {path}"),
+            )
+
+    def _import(self) -> None:
+        kind = f"Models (*{SUFFIX} *.safetensors)"
+        path = Path(QFileDialog.getOpenFileName(self, "Import a model", "", kind)[0])
+        if path.name:
+            own = path.suffix == ".safetensors"
+            self._start(
+                lambda: self.library.add(path) if own else self.library.import_bundle(path),
+                self._on_imported,
+            )
+
+    def _on_imported(self, model: Model) -> None:
+        self.said.emit(f"{model.name} is in your library, and not in use yet.")
+        self.refresh()
+        self.select(model.path)
+
+    def _remove(self) -> None:
+        model = self._chosen()
+        names = ", ".join(child.name for child in self.library.children(model))
+        question = f"{names} descend from {model.name}. Remove it all the same? It is kept aside."
+        if (
+            names
+            and QMessageBox.question(self, "Remove", question) != QMessageBox.StandardButton.Yes
+        ):
+            return
+        new = self.library.remove(model, force=bool(names))
+        self.said.emit(f"{model.name} moved to {new}")
+        self.refresh()
+
+    def _start(self, action: Callable[[], T], done: Callable[[T], None]) -> None:
+        """Read or write whole weights in a thread."""
+        self._done = done
+        self.jobs.start(lambda: _steps(action))
+        self._enable()
+
+    def _on_returned(self, result: Any) -> None:
+        self._done(result)
+
+    def _tried(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except WbcError as error:
+            self.said.emit(str(error))
+
+
+def _steps(action: Callable[[], T]) -> Steps[T]:
+    yield Progress("models", 0, 1)
+    return action()

@@ -1,0 +1,79 @@
+"""What each label of a training set becomes, shown and changed before anything is imported."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QLabel,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
+from napari_wbc.widgets.qt.input_guard import guard_inputs
+from napari_wbc.widgets.qt.layout import scrolled
+
+__all__ = ["MappingDialog"]
+
+SAY, NOT_WANTED = "say which…", "leave out"
+
+
+class MappingDialog(QDialog):
+    """One row a label, with the class it becomes; OK when every label has one or is left out.
+
+    Parameters
+    ----------
+    incoming : Incoming
+    taxonomy : Taxonomy
+        Classes to choose from.
+    parent : QWidget, optional
+    """
+
+    def __init__(
+        self, incoming: Incoming, taxonomy: Taxonomy, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        content, cells = incoming.content, sum(incoming.counts.values())
+        self.setWindowTitle(f"Import {content.name}")
+        self.choices: dict[str, QComboBox] = {}
+        rows = QWidget()
+        form = QFormLayout(rows)
+        for label, n in incoming.counts.items():
+            combo = QComboBox()
+            combo.addItem(SAY, None)
+            for name in taxonomy.labels:
+                combo.addItem(name, name)
+            combo.addItem(NOT_WANTED, LEFT_OUT)
+            combo.setCurrentIndex(max(0, combo.findData(incoming.suggested[label])))
+            combo.currentIndexChanged.connect(self._check)
+            name_label = QLabel(f"{label} ({n})")
+            form.addRow(name_label, combo)
+            self.choices[label] = combo
+        self.buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(
+            QLabel(
+                f"{cells} cells of {len(content.fields)} fields ({content.format}). Each label becomes:"
+            )
+        )
+        layout.addWidget(scrolled(rows))
+        layout.addWidget(self.buttons)
+        guard_inputs(self)
+        self._check()
+
+    def value(self) -> dict[str, str]:
+        """Label to class, or to nothing where it is left out; what is not chosen yet is missing."""
+        chosen = {label: combo.currentData() for label, combo in self.choices.items()}
+        return {label: name for label, name in chosen.items() if name is not None}
+
+    def _check(self) -> None:
+        every = len(self.value()) == len(self.choices)
+        self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(every)

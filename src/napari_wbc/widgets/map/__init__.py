@@ -1,0 +1,1 @@
+"""All cells as points, by what the network sees in them."""

@@ -1,0 +1,1 @@
+"""What every panel stands on: workers, keys, pictures, layout."""

@@ -1,0 +1,123 @@
+"""One long function at a time, with a bar and a button to cancel it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, TypeVar
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.widgets.qt.layout import show_progress
+from napari_wbc.widgets.qt.worker import Job
+
+__all__ = ["JobBar"]
+
+T = TypeVar("T")
+SETTLED_S = 3.0
+"""A step has to run so long before it tells how long it will take."""
+
+
+class JobBar(QWidget):
+    """Run a long function in a thread and show how far it is.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    said = Signal(str)
+    """With one line for the person at the screen: the step, or what went wrong."""
+    running_changed = Signal(bool)
+    progressed = Signal(object)
+    """With each Progress."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._job = Job(self)
+        self._done: Callable[[Any], Any] = lambda _result: None
+        self._step, self._since = "", (0.0, 0)
+        self.ended = ""
+        """Why it ended early, empty if it did not or nobody said so."""
+        self.bar = QProgressBar()
+        self.bar.setFormat("%v / %m")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setEnabled(False)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.cancel_button)
+        self.cancel_button.clicked.connect(self._on_cancel)
+        self._job.progressed.connect(self._on_progress)
+        self._job.returned.connect(self._on_returned)
+        self._job.failed.connect(self._on_failed)
+        self._job.finished.connect(lambda: self._set_running(False))
+
+    @property
+    def running(self) -> bool:
+        """Whether a function is under way."""
+        return self._job.running
+
+    def start(self, steps: Callable[[], Steps[T]], done: Callable[[T], Any]) -> None:
+        """Run a long function.
+
+        Parameters
+        ----------
+        steps : callable
+            Makes the generator, in the thread.
+        done : callable
+            Gets the result, in the thread of the window; not when cancelled or failed.
+
+        Raises
+        ------
+        WbcError
+            If one is under way.
+        """
+        self._job.start(steps)
+        self._done, self.ended = done, ""
+        self._set_running(True)
+
+    def cancel(self) -> None:
+        """Ask the function to end at its next step."""
+        self._job.cancel()
+
+    def _on_cancel(self) -> None:
+        self.cancel()
+        self.cancel_button.setEnabled(False)
+        self.ended = "Cancelled."
+        self.said.emit(self.ended)
+
+    def _on_failed(self, text: str) -> None:
+        self.ended = text
+        self.said.emit(text)
+
+    def _on_returned(self, result: Any) -> None:
+        self._done(result)
+
+    def _on_progress(self, progress: Progress) -> None:
+        if not self.cancel_button.isEnabled():
+            return
+        self.progressed.emit(progress)
+        self.bar.setFormat(f"%v / %m{self._left(progress)}")
+        show_progress(self.bar, progress.done, progress.total)
+        self.said.emit(progress.note or progress.step)
+
+    def _left(self, progress: Progress) -> str:
+        """How long the step will take from now, once that can be told."""
+        if progress.step != self._step or progress.done < self._since[1]:
+            self._step, self._since = progress.step, (monotonic(), progress.done)
+        taken, done = monotonic() - self._since[0], progress.done - self._since[1]
+        if taken < SETTLED_S or not done:
+            return ""
+        left = taken / done * (progress.total - progress.done)
+        return f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
+
+    def _set_running(self, running: bool) -> None:
+        self.cancel_button.setEnabled(running)
+        if not running:
+            self._step = ""
+            self.bar.setFormat("%v / %m")
+            show_progress(self.bar, -1, max(1, self.bar.maximum()))  # below 0: an empty bar
+        self.running_changed.emit(running)

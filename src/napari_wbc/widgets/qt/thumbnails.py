@@ -1,0 +1,259 @@
+"""Small pictures of cells, cut in a thread when they are first looked at.
+
+Invariant: a pixmap is made in the thread of the window, at most one batch at a time; a picture
+belongs to a cell where it was detected, so a relabelled cell keeps it and a moved one does not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtGui import QColor, QImage, QPixmap
+
+from napari_wbc.errors import WbcError
+from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import FieldOfView
+from napari_wbc.widgets.qt.worker import Job
+
+__all__ = ["SIDE", "UNREADABLE", "Latest", "Thumbnails"]
+
+SIDE = 96
+"""Side of a thumbnail in pixels."""
+FACTOR = 1.35
+"""Side of what a thumbnail shows, as a multiple of the longer side of the cell's box."""
+CAPACITY = 4096
+"""Thumbnails that are kept, more than a large screen shows at once; 150 MB."""
+FIELDS_KEPT = 8
+BATCH = 64
+"""Thumbnails a batch: as pixmaps they hold the window up for a few milliseconds."""
+BATCH_SECONDS = 0.1
+"""After this long a batch ends with the field it is at, so that what came into view meanwhile goes next."""
+UNREADABLE = "#808080"
+
+Pixels = npt.NDArray[np.uint8]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Latest(Generic[K, V]):
+    """A cache of what was used last.
+
+    Parameters
+    ----------
+    capacity : int
+        Most entries it keeps.
+
+    Examples
+    --------
+    >>> cache = Latest[str, int](1)
+    >>> cache.put("a", 1)
+    >>> cache.put("b", 2)
+    >>> cache.get("a"), cache.get("b")
+    (None, 2)
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._entries: OrderedDict[K, V] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
+    def get(self, key: K) -> V | None:
+        """What is kept for a key, else None."""
+        found = self._entries.get(key)
+        if found is not None:
+            self._entries.move_to_end(key)
+        return found
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value, and let go of what was not used for longest."""
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._capacity:
+            self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._entries.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldBatch:
+    """Cells of one field that are cut together; ``field`` is None where the slide has none such."""
+
+    field: FieldOfView | None
+    cells: tuple[Cell, ...]
+
+
+class _Cutter:
+    """Reads fields and cuts cells out of them; used by one thread at a time."""
+
+    def __init__(self, read: Callable[[FieldOfView], Pixels]) -> None:
+        self._read = read
+        self._fields: Latest[FieldOfView, tuple[Pixels | None]] = Latest(FIELDS_KEPT)
+
+    def cut(self, batch: Sequence[_FieldBatch]) -> Steps[list[tuple[Cell, Pixels | None]]]:
+        """Cut cells until a batch is full or its time is over; None for those that cannot be read."""
+        end = time.monotonic() + BATCH_SECONDS
+        cut: list[tuple[Cell, Pixels | None]] = []
+        for part in batch:
+            image = None if part.field is None else self._pixels(part.field)
+            if image is None:
+                cut += [(cell, None) for cell in part.cells]
+            else:
+                boxes = [cell.detection.bbox for cell in part.cells]
+                cut += zip(
+                    part.cells, cut_crops(image, boxes, size=SIDE, factor=FACTOR), strict=True
+                )
+            yield Progress("thumbnails", len(cut), 0)
+            if time.monotonic() > end:
+                break
+        return cut
+
+    def _pixels(self, field: FieldOfView) -> Pixels | None:
+        # In a tuple, so that a field that cannot be read is known too and not tried for each cell.
+        known = self._fields.get(field)
+        if known is None:
+            try:
+                known = (self._read(field),)
+            except (WbcError, OSError, ValueError):
+                known = (None,)
+            self._fields.put(field, known)
+        return known[0]
+
+
+class Thumbnails(QObject):
+    """Thumbnails of cells, made when they are asked for.
+
+    Parameters
+    ----------
+    read : callable
+        The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
+    fields : callable
+        From the id of a field to the field, None where the slide has none such.
+    parent : QObject, optional
+    capacity : int
+        Most thumbnails that are kept.
+    """
+
+    ready = Signal(object)
+    """With the set of ids of the cells whose thumbnails came."""
+
+    def __init__(
+        self,
+        read: Callable[[FieldOfView], Pixels],
+        fields: Callable[[str], FieldOfView | None],
+        parent: QObject | None = None,
+        *,
+        capacity: int = CAPACITY,
+    ) -> None:
+        super().__init__(parent)
+        self._read, self._fields = read, fields
+        self._cutter = _Cutter(read)
+        self._made: Latest[str, tuple[Detection, QPixmap]] = Latest(capacity)
+        self._wanted: dict[str, Cell] = {}
+        self._batch: tuple[_FieldBatch, ...] = ()
+        self._blank: QPixmap | None = None
+        self._job = Job(self)
+        self._job.returned.connect(self._on_returned)
+        self._job.failed.connect(self._on_failed)
+        self._job.finished.connect(self._start)
+        # A batch starts when all that one paint asks for is known.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._start)
+
+    @property
+    def running(self) -> bool:
+        """Whether a thread is at work."""
+        return self._job.running
+
+    def get(self, cell: Cell) -> QPixmap | None:
+        """The thumbnail of a cell, :data:`SIDE` pixels wide and high; None where it has to be made first."""
+        known = self._made.get(cell.cell_id)
+        if known is not None and (known[0] is cell.detection or known[0] == cell.detection):
+            return known[1]
+        self._wanted.pop(cell.cell_id, None)
+        self._wanted[cell.cell_id] = cell
+        self._soon.start()
+        return None
+
+    def want(self, cells: Iterable[Cell]) -> None:
+        """Ask for these cells, the first one first, and no longer for any other."""
+        self._wanted = {}
+        for cell in reversed(list(cells)):
+            self.get(cell)
+
+    def clear(self) -> None:
+        """Forget all thumbnails and fields, as another slide is opened."""
+        self.cancel()
+        self._made.clear()
+        self._cutter = _Cutter(self._read)  # a thread that still runs keeps the one it has
+
+    def cancel(self) -> None:
+        """Drop all requests; a thread that is under way ends with the field it is at."""
+        self._wanted = {}
+        self._soon.stop()
+        self._job.cancel()
+
+    def _start(self) -> None:
+        if not self._job.running and self._wanted:
+            self._batch = self._next_batch()
+            self._job.start(partial(self._cutter.cut, self._batch))
+
+    def _next_batch(self) -> tuple[_FieldBatch, ...]:
+        """The newest requests and what else is wanted of their fields, so that each is read once."""
+        by_field: dict[str, list[Cell]] = {}
+        for cell in reversed(self._wanted.values()):
+            by_field.setdefault(cell.fov_id, []).append(cell)
+        parts: list[_FieldBatch] = []
+        room = BATCH
+        for fov_id, cells in by_field.items():
+            if room <= 0:
+                break
+            parts.append(_FieldBatch(self._fields(fov_id), tuple(cells[:room])))
+            room -= len(cells)
+        return tuple(parts)
+
+    def _on_returned(self, cut: list[tuple[Cell, Pixels | None]]) -> None:
+        for cell, crop in cut:
+            pixmap = self._unreadable() if crop is None else _pixmap(crop)
+            self._made.put(cell.cell_id, (cell.detection, pixmap))
+            if (wanted := self._wanted.get(cell.cell_id)) and wanted.detection == cell.detection:
+                del self._wanted[cell.cell_id]
+        if cut:
+            self.ready.emit({cell.cell_id for cell, _crop in cut})
+
+    def _on_failed(self, _message: str) -> None:
+        # Whatever went wrong, and the job has logged it, would go wrong again.
+        self._on_returned([(cell, None) for part in self._batch for cell in part.cells])
+
+    def _unreadable(self) -> QPixmap:
+        if self._blank is None:
+            self._blank = QPixmap(SIDE, SIDE)
+            self._blank.fill(QColor(UNREADABLE))
+        return self._blank
+
+
+def _pixmap(crop: Pixels) -> QPixmap:
+    """A pixmap of an image of shape (height, width, 3), uint8 RGB."""
+    height, width = crop.shape[:2]
+    image = QImage(
+        np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888
+    )
+    return QPixmap.fromImage(image)

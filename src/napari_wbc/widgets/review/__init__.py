@@ -1,0 +1,1 @@
+"""Check and relabel cells one by one: queue, keys, counts, second reader."""

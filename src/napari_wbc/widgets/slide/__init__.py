@@ -1,0 +1,1 @@
+"""The slide on screen: folder, fields, project, and where the person is."""

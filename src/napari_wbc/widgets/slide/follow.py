@@ -1,0 +1,201 @@
+"""What is selected, in view or next in the queue, at one time in the viewer and in the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_wbc.layers.focus import restore_camera
+from napari_wbc.model.slide import FieldOfView
+from napari_wbc.widgets.qt.keys import bind_keys
+from napari_wbc.widgets.slide.loading import FieldLoader, Read
+
+if TYPE_CHECKING:
+    from napari.layers import Shapes
+
+    from napari_wbc.layers.field import FieldView
+    from napari_wbc.session.queue import ReviewQueue
+    from napari_wbc.session.session import Session
+    from napari_wbc.widgets.slide.place import PlaceKeeper
+
+__all__ = ["Follower"]
+
+
+class Follower(QObject):
+    """The viewer follows what is chosen in the window, and the other way round.
+
+    Parameters
+    ----------
+    session : Session
+    view : FieldView
+    queue : ReviewQueue
+    place : PlaceKeeper
+    opening : callable
+        Whether a project is being opened, so that images have no place any more.
+    parent : QObject
+    """
+
+    said = Signal(str)
+    """With one line for the person at the screen."""
+    cell_shown = Signal(str)
+    """With the id of the one cell that is looked at; empty for none."""
+    field_left = Signal()
+    """Before another field is read."""
+    field_shown = Signal()
+    """After one is on screen, or could not be read."""
+
+    def __init__(
+        self,
+        session: Session,
+        view: FieldView,
+        queue: ReviewQueue,
+        place: PlaceKeeper,
+        *,
+        opening: Callable[[], bool],
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._view, self._queue, self._place = session, view, queue, place
+        self._opening = opening
+        self.loader = FieldLoader(view, self)
+        self.keys: dict[str, Callable[[], Any]] = {}
+        self._choosing = self._closed = False
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._finish)
+        self._bound: Shapes | None = None
+        self._unbind_layer: Callable[[], None] = lambda: None
+        self._unbind_viewer: Callable[[], None] = lambda: None
+        self.loader.loaded.connect(self._on_loaded)
+        session.field_changed.connect(self._on_field)
+        session.selection_changed.connect(self._on_chosen)
+        queue.current_changed.connect(self._on_current)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a field is being read, or its cells are about to be shown."""
+        return self.loader.running or self._soon.isActive()
+
+    def close_session(self) -> None:
+        """Let go of session, queue and viewer; touches no widget."""
+        self._closed = True
+        self.loader.cancel()
+        self.bind_cells(None)
+        self._unbind_viewer()
+        self._session.field_changed.disconnect(self._on_field)
+        self._session.selection_changed.disconnect(self._on_chosen)
+        self._queue.current_changed.disconnect(self._on_current)
+
+    def bind_keys(self, keys: dict[str, Callable[[], Any]]) -> None:
+        """Have the viewer take these, and the cells layer, whose own keys would come first."""
+        layer = self._bound
+        self.bind_cells(None)
+        self._unbind_viewer()
+        self.keys = keys
+        self._unbind_viewer = bind_keys(self._view.viewer, keys)
+        self.bind_cells(layer)
+
+    def bind_cells(self, layer: Shapes | None) -> None:
+        """Keys and selection follow this cells layer."""
+        if self._bound is layer:
+            return
+        if self._bound is not None:
+            self._bound.events.highlight.disconnect(self._on_highlight)
+            self._unbind_layer()
+        self._bound = layer
+        if layer is not None:
+            layer.events.highlight.connect(self._on_highlight)
+            self._unbind_layer = bind_keys(layer, self.keys)
+
+    def field_of(self, fov_id: str) -> FieldOfView | None:
+        """A field of the open slide."""
+        return next((field for field in self._session.slide.fields if field.fov_id == fov_id), None)
+
+    def _on_current(self, cell_id: str) -> None:
+        """The next cell comes into the middle, enlarged."""
+        self.cell_shown.emit(cell_id)
+        self._view.enlarge(cell_id)
+        self._look_ahead()
+        if not cell_id and self._queue.position[1]:
+            self.said.emit("The queue is done.")
+
+    def _on_chosen(self, cell_ids: tuple[str, ...]) -> None:
+        """A selection was made anywhere: the viewer follows to the field of its first cell."""
+        table = self._session.table
+        cells = [table[key] for key in cell_ids if key in table]
+        if not self._choosing:
+            with self._choose():
+                if cells:
+                    self._session.show_field(cells[0].fov_id)
+                self._view.select(cell_ids, center=cell_ids[:1] != (self._queue.current,))
+        if len(cells) == 1:
+            self.cell_shown.emit(cells[0].cell_id)
+
+    def _on_highlight(self, _event: Any = None) -> None:
+        """A selection was made in the viewer, where cells of other fields cannot be selected."""
+        if self._choosing or self._view.pushing:
+            return
+        table, field, chosen = self._session.table, self._session.field, self._session.selection
+        shown = self._view.selected()
+        here = {k for k in chosen if k in table and field and table[k].fov_id == field.fov_id}
+        if set(shown) != here and all(key in table for key in shown):
+            with self._choose():
+                self._session.select(shown)
+
+    @contextmanager
+    def _choose(self) -> Iterator[None]:
+        """What is selected meanwhile, here or there, is one choice, which is not to be heard again."""
+        self._choosing = True
+        try:
+            yield
+        finally:
+            self._choosing = False
+
+    def _on_field(self, fov_id: str) -> None:
+        field, table = self.field_of(fov_id), self._session.table
+        if self._opening():
+            return  # the slide is being left
+        assert field is not None
+        self.field_left.emit()
+        if not self._choosing:
+            # Whoever turns to another field has done with the cells of the one before.
+            chosen = self._session.selection
+            self._session.select(k for k in chosen if k in table and table[k].fov_id == fov_id)
+        self.loader.load(field)
+
+    def _on_loaded(self, read: Read) -> None:
+        field, pixels, error = read
+        if field != self._session.field or self._opening():
+            return
+        if pixels is None:
+            self.said.emit(error)
+            self._view.blank(field)
+        else:
+            self._view.show(field, pixels, cells=self._view.binding is not None)
+        if self._view.binding is None:
+            self._soon.start()  # in a turn of its own, so that the window answers in between
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Show the cells of a field whose image is there."""
+        if self._closed or self._opening() or self._session.field is None:
+            return
+        self.bind_cells(self._view.ensure_cells().layer)
+        self.field_shown.emit()
+        if self._place.camera is not None:
+            restore_camera(self._view.viewer, self._place.camera)
+            self._place.camera = None
+        else:
+            self._view.enlarge(self._queue.current)
+
+    def _look_ahead(self) -> None:
+        """Read the field of the cell that the queue has next, so that it is on screen at once."""
+        following, table = self._queue.following, self._session.table
+        field = self.field_of(table[following].fov_id) if following in table else None
+        if field is not None and field != self._session.field:
+            self.loader.look_ahead(field)

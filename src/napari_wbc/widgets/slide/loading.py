@@ -1,0 +1,82 @@
+"""The images of fields, read in a thread: the one in view, and the one that comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, Signal
+
+from napari_wbc.errors import WbcError
+from napari_wbc.layers.field import FieldView
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import FieldOfView
+from napari_wbc.widgets.qt.worker import LatestJob
+
+__all__ = ["FieldLoader", "Read"]
+
+Read: TypeAlias = tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]
+"""A field, its pixels or None, and why there are none."""
+
+
+class FieldLoader(QObject):
+    """Reads fields for a view.
+
+    Parameters
+    ----------
+    view : FieldView
+    parent : QObject
+    """
+
+    loaded = Signal(object)
+    """With field, pixels (None where they cannot be read) and the error."""
+
+    def __init__(self, view: FieldView, parent: QObject) -> None:
+        super().__init__(parent)
+        self._view = view
+        self._now, self._next = LatestJob(self), LatestJob(self)
+        self._ahead: dict[FieldOfView, npt.NDArray[np.uint8]] = {}
+        self._now.returned.connect(self.loaded)
+        self._next.returned.connect(self._on_next)
+
+    @property
+    def running(self) -> bool:
+        """Whether anything is being read."""
+        return self._now.running or self._next.running
+
+    def cancel(self) -> None:
+        """Drop what is being read and what was read ahead."""
+        self._now.cancel()
+        self._next.cancel()
+        self._ahead = {}
+
+    def load(self, field: FieldOfView) -> None:
+        """Read a field, or give what was read ahead at once."""
+        known = self._ahead.pop(field, None)
+        if known is None:
+            self._now.request(partial(_read_steps, field, self._view.read))
+        else:
+            self.loaded.emit((field, known, ""))
+
+    def look_ahead(self, field: FieldOfView) -> None:
+        """Read the field that comes next."""
+        if field not in self._ahead:
+            self._next.request(partial(_read_steps, field, self._view.read))
+
+    def _on_next(self, read: Read) -> None:
+        field, pixels, _ = read
+        if pixels is not None:
+            self._ahead = {field: pixels}
+
+
+def _read_steps(
+    field: FieldOfView, read: Callable[[FieldOfView], npt.NDArray[np.uint8]]
+) -> Steps[Read]:
+    yield Progress("reading", 0, 1)
+    try:
+        return field, read(field), ""
+    except (WbcError, OSError) as error:
+        return field, None, str(error)

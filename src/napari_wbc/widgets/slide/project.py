@@ -1,0 +1,339 @@
+"""The project file: where the slide is kept, whether it is saved, and whose reading this is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QInputDialog,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc.errors import WbcError, WorkspaceError
+from napari_wbc.model.progress import Steps
+from napari_wbc.model.slide import Slide
+from napari_wbc.session.opening import (
+    OtherClasses,
+    open_project_steps,
+    project_path,
+    projects_folder,
+)
+from napari_wbc.session.session import Loaded, Session
+from napari_wbc.widgets.qt.described import FIRST
+from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.worker import LatestJob
+
+if TYPE_CHECKING:
+    from napari_wbc.storage.workspace import ImageFault
+
+__all__ = ["ProjectPanel"]
+
+LOOK_MS = 150
+"""How often it is asked whether everything is saved."""
+SHOWN = {
+    "saved": ("Saved", "#2e8b57"),
+    "saving": ("Saving…", "#b8860b"),
+    "not saved": ("NOT SAVED", "#d40000"),
+    "read only": ("Read only", "#b8860b"),
+}
+FILES = "Projects (*.wbc)"
+
+
+class ProjectPanel(QWidget):
+    """Opens projects in a thread, shows whether they are saved, and switches between readings.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    said = Signal(str)
+    wanted = Signal(object)
+    """With path, slide and reading of a project that was asked for."""
+    opened = Signal(object)
+    """With what was loaded, after the session went on with it."""
+    has_others = Signal(object)
+    """With the OtherClasses of a project that was asked for, of which nothing is open then."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.jobs, self._checks = LatestJob(self), LatestJob(self)
+        self._workspace = session.workspace
+        self.opening = False
+        """Whether the slide that is open is being left for another."""
+        self._before: tuple[Path, str, str] | None = None
+        """File, slide and reading of the project before the one that is being opened."""
+        self._failed: Callable[[str], None] = self.said.emit
+        self.state = QLabel()
+        self.state.setToolTip("Every change is written to the project file at once")
+        self.open = QPushButton("Open project…")
+        self.open.setToolTip("A project file (.wbc) keeps cells, labels, undo and your place")
+        self.images = QPushButton("Images moved…")
+        self.images.setToolTip("Say in which folder the slide's images are now")
+        self.images.hide()
+        self.slides = QComboBox()
+        self.slides.setToolTip("Slides of the project")
+        self.slides.hide()
+        self.reading = QComboBox()
+        self.reading.addItems([FIRST, "New blind reading…"])
+        self.reading.setToolTip("A second reader reviews blind: without the first reader's labels")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(row(self.state, self.reading, self.open))
+        layout.addWidget(row(self.slides, self.images))
+        self.open.clicked.connect(self._ask_project)
+        self.images.clicked.connect(self._ask_images)
+        self.slides.activated.connect(self._on_slide_chosen)
+        self.reading.activated.connect(self._on_reading_chosen)
+        self.jobs.failed.connect(self._on_failed)
+        self.jobs.returned.connect(self._on_loaded)
+        self._checks.returned.connect(self._on_checked)
+        self._checks.failed.connect(self.said)
+        self._clock = QTimer(self)
+        self._clock.timeout.connect(self.show_state)
+        self._clock.start(LOOK_MS)
+        self.show_state()
+
+    @property
+    def path(self) -> Path | None:
+        """The project file that is open, None where there is none."""
+        return self._workspace.path if self._workspace else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a project is being opened or its images are looked at."""
+        return self.jobs.running or self._checks.running
+
+    def close_session(self) -> bool:
+        """Write what is not on the disk yet and let go of the project; touches no widget.
+
+        Returns
+        -------
+        bool
+            Whether everything is on the disk.
+        """
+        self.jobs.cancel()
+        return self._leave()
+
+    def open_slide(self, slide: Slide, kept: Loaded | None = None) -> None:
+        """Go on with a slide where its project left it; an image that is no file is kept in memory only.
+
+        Parameters
+        ----------
+        slide : Slide
+        kept : Loaded, optional
+            The cells of an image that is no file, as an earlier workbench left them.
+        """
+        path = project_path(slide)
+        if path is None:
+            self._leave()
+            self._resume(Loaded(slide) if kept is None else replace(kept, slide=slide))
+            return
+        taxonomy = self.session.taxonomy
+
+        def failed(text: str) -> None:
+            # Work can go on; that it is not saved is shown in red.
+            self._resume(Loaded(slide))
+            self.said.emit(f"{text} Until then nothing is saved.")
+
+        self._start(lambda: open_project_steps(path, slide, "", taxonomy, make=True), failed)
+
+    def open_project(self, path: Path, slide: str = "", reading: str = "") -> None:
+        """Open a project file, at its first slide where none is named."""
+        taxonomy = self.session.taxonomy
+        self._start(
+            lambda: open_project_steps(path, slide, reading, taxonomy), self._on_failed_project
+        )
+
+    def go_back(self) -> None:
+        """Open the project that was open before, or none where there was none."""
+        if self._before is None:
+            self._resume(Loaded(Slide("", ())))
+        else:
+            self.open_project(*self._before)
+
+    def show_state(self) -> None:
+        """Show whether everything is on the disk."""
+        saved = self.session.saved
+        text, color = SHOWN[saved.kind]
+        if self.state.text() != text:
+            self.state.setText(text)
+            self.state.setStyleSheet(
+                f"color: white; background: {color}; padding: 2px; border-radius: 3px"
+            )
+        where = self._workspace.path if self._workspace else "in memory only"
+        self.state.setToolTip(f"{saved.why or 'Every change is written at once'}\n{where}")
+
+    def may_leave(self) -> bool:
+        """Ask before what could not be saved is dropped."""
+        if self.session.flush() and (
+            self.session.saved.kind != "not saved" or not self.session.worked_on
+        ):
+            return True
+        text = f"What you did is not saved: {self.session.saved.why}. Drop it?"
+        answer = QMessageBox.question(self, "Open another slide", text)
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _start(
+        self, steps: Callable[[], Steps[Loaded | OtherClasses]], failed: Callable[[str], None]
+    ) -> None:
+        """Load in a thread, after the project that is open was let go, since it may be the same."""
+        if self._workspace is not None:
+            self._before = (self._workspace.path, self.session.slide.name, self.session.reading)
+        else:
+            self._before = None
+        self._leave()
+        self._failed, self.opening = failed, True
+        self.jobs.request(steps)
+
+    def _on_failed(self, text: str) -> None:
+        self._failed(text)
+
+    def _leave(self) -> bool:
+        self._checks.cancel()
+        saved = self.session.close()
+        if self._workspace is not None:
+            self._workspace.close()
+            self._workspace = None
+        return saved
+
+    def _on_loaded(self, loaded: Loaded | OtherClasses) -> None:
+        if isinstance(loaded, OtherClasses):
+            self.has_others.emit(loaded)
+            return
+        self._resume(loaded)
+        from napari_wbc.storage.workspace import check_images_steps
+
+        workspace = loaded.workspace
+        assert workspace is not None
+        self._checks.request(lambda: check_images_steps(workspace, loaded.slide))
+
+    def _resume(self, loaded: Loaded) -> None:
+        self._workspace, self.opening = loaded.workspace, False
+        self.session.resume(loaded)
+        self.images.hide()
+        names = [slide.name for slide in loaded.workspace.slides()] if loaded.workspace else []
+        self.slides.clear()
+        self.slides.addItems(names)
+        self.slides.setCurrentText(loaded.slide.name)
+        self.slides.setVisible(len(names) > 1)
+        self._show_reading()
+        self.show_state()
+        self.opened.emit(loaded)
+
+    def _show_reading(self) -> None:
+        workspace, now = self._workspace, self.session.reading
+        known = workspace.readings(self.session.slide.name) if workspace else ()
+        blind = sorted({*known, now} - {""})
+        self.reading.clear()
+        self.reading.addItems([FIRST, *blind, "New blind reading…"])
+        self.reading.setCurrentIndex(blind.index(now) + 1 if now else 0)
+
+    def _on_checked(self, faults: tuple[ImageFault, ...]) -> None:
+        if not faults:
+            return
+        self.images.show()
+        missing = sum(fault.what == "missing" for fault in faults)
+        text = f"{missing} images are not where they were" if missing else ""
+        if missing < len(faults):
+            text += f"{' and ' if text else ''}{len(faults) - missing} are not the images they were"
+        self.said.emit(
+            f"{text}: {faults[0].path.name}. Choose Images moved… to say where they are."
+        )
+
+    def _on_failed_project(self, text: str) -> None:
+        self.said.emit(text)
+        self._resume(Loaded(Slide("", ())))
+
+    def _ask_project(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Open a project", str(projects_folder()), FILES)
+        if name:
+            self._open_asked(Path(name))
+
+    def _open_asked(self, path: Path) -> None:
+        """Open a project; where it is damaged, offer its backup."""
+        from napari_wbc.storage.workspace import open_workspace, restore_backup
+
+        try:
+            open_workspace(path, read_only=True).close()
+        except WorkspaceError as error:
+            self.said.emit(str(error))
+            if error.backup is None:
+                return
+            question = (
+                f"{error}\n\nPut the backup in its place and open it? The file that is there now is kept "
+                "beside it under another name."
+            )
+            if (
+                QMessageBox.question(self, "Open a project", question)
+                != QMessageBox.StandardButton.Yes
+            ):
+                return
+            self._leave()  # it may be this one
+            try:
+                restore_backup(path)
+            except WbcError as wrong:
+                self._on_failed_project(str(wrong))
+                return
+        self.wanted.emit((path, "", ""))
+
+    def _ask_images(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Where are the images now?")
+        if folder and self._workspace is not None:
+            self.point_to(Path(folder))
+
+    def point_to(self, folder: Path) -> None:
+        """Look for the slide's images in another folder."""
+        from napari_wbc.storage.workspace import pointed_to
+
+        assert self._workspace is not None
+        if not self.session.flush():
+            self.said.emit(f"What you did is not saved: {self.session.saved.why}.")
+            return
+        try:
+            found = pointed_to(self._workspace, self.session.slide, folder)
+        except WbcError as error:
+            self.said.emit(str(error))
+            return
+        self.wanted.emit((self._workspace.path, found.name, self.session.reading))
+
+    def _on_slide_chosen(self, _index: int) -> None:
+        if self._workspace is not None:
+            self.wanted.emit(
+                (self._workspace.path, self.slides.currentText(), self.session.reading)
+            )
+            self.slides.setCurrentText(self.session.slide.name)
+
+    def _on_reading_chosen(self, index: int) -> None:
+        if self._workspace is None:
+            self.reading.setCurrentIndex(0)
+            self.said.emit("A blind reading needs a project; this image is not from a file.")
+            return
+        name = "" if not index else self.reading.currentText()
+        if index == self.reading.count() - 1:
+            name, _ = QInputDialog.getText(
+                self, "Blind reading", "Who reads the slide a second time?"
+            )
+            name = name.strip()
+        if name == FIRST:
+            self.said.emit(f"{FIRST!r} is the name of the first reading; choose another.")
+        elif name or not index:
+            self.read_as(name)
+        self._show_reading()
+
+    def read_as(self, reading: str) -> None:
+        """Go on as another reader, with that reader's own labels and undo; empty for the first reader."""
+        if self._workspace is not None:
+            self.wanted.emit((self._workspace.path, self.session.slide.name, reading))

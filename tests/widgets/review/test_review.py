@@ -1,0 +1,542 @@
+"""Reviewing a slide on screen: keys, gallery and viewer together, kept in a project that is found again."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+from qtpy.QtCore import QSettings, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QMessageBox
+
+from napari_wbc.imaging.read import open_slide
+from napari_wbc.model.cell import Annotation
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.session.opening import project_path
+from napari_wbc.session.order import Order
+from napari_wbc.widgets.analysis.analysis import SETTLED_MS
+from napari_wbc.widgets.review.key_choice import KeysDialog, with_free_keys
+from napari_wbc.widgets.review.references import references
+from napari_wbc.widgets.workbench import Workbench, user_name
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path):
+    QSettings.setPath(
+        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
+    )
+
+
+@pytest.fixture
+def analyzed(bench, slide, wait):
+    """The workbench with a slide of three fields, two cells each."""
+    bench.open_slide(slide)
+    wait(bench)
+    bench.analysis.run.click()
+    wait(bench)
+    return bench
+
+
+def labels(bench):
+    return [cell.annotation and cell.annotation.label for cell in bench.session.table.values()]
+
+
+@pytest.fixture
+def press(viewer):
+    """A key on the image."""
+
+    def click(key):
+        QTest.keyClick(viewer.window._qt_viewer.canvas.native, key)
+
+    return click
+
+
+def again(bench, make_napari_viewer, wait):
+    """The workbench closed, and another one opened in another viewer."""
+    slide = bench.session.slide
+    bench.release()
+    wait(bench)
+    new = Workbench(make_napari_viewer())
+    new.viewer.window.add_dock_widget(new, name="WBC")
+    new.open_slide(slide)
+    wait(new)
+    return new
+
+
+def test_an_empty_slide_has_an_empty_queue(bench, slide, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    bench.queue_panel.start()
+    assert bench.queue.current == ""
+    assert not bench.queue_panel.accept.isEnabled()
+    bench.docks.open_gallery()
+    assert not any(group.cell_ids for group in bench.gallery_panel.gallery.groups)
+
+
+def test_a_queue_is_answered_by_keys_and_the_viewer_follows(analyzed, wait, press):
+    bench = analyzed
+    bench.queue_panel.start()
+    wait(bench)
+    first = bench.queue.current
+    assert bench.session.selection == (first,)
+    assert bench.view.selected() == (first,)
+    zoom = bench.viewer.scene.camera.zoom
+    for key in (Qt.Key.Key_3, Qt.Key.Key_Return, Qt.Key.Key_Period, Qt.Key.Key_Comma):
+        press(key)
+        wait(bench)
+    assert bench.session.table[first].label == "basophil"
+    assert sum(label is not None for label in labels(bench)) == 2
+    assert bench.viewer.scene.camera.zoom == pytest.approx(zoom, rel=0.5)
+    assert bench.queue_panel.bar.value() == 2
+    assert bench.view.selected() == (bench.queue.current,)
+
+
+def test_gallery_and_viewer_show_the_same_selection(analyzed, wait):
+    bench = analyzed
+    bench.docks.open_gallery()
+    ids = list(bench.session.table)
+    bench.session.select(ids[2:3])  # as the gallery does; the cell lies in the second field
+    wait(bench)
+    assert bench.session.field == bench.session.slide.fields[1]
+    assert bench.view.selected() == (ids[2],)
+    bench.viewer.layers["cells"].selected_data = {1}
+    assert bench.session.selection == (ids[3],)
+
+
+def test_cells_dragged_to_a_class_in_the_gallery_are_labelled_in_one_step(analyzed):
+    bench = analyzed
+    bench.docks.open_gallery()
+    ids = tuple(bench.session.table)
+    bench.gallery_panel.gallery.label_chosen.emit("monocyte", ids[:5])
+    assert labels(bench) == ["monocyte"] * 5 + [None]
+    bench.gallery_panel.gallery.key_pressed.emit("Control-Z")
+    assert labels(bench) == [None] * 6
+
+
+def test_a_selection_over_several_fields_is_labelled_by_a_key_in_the_gallery(analyzed):
+    bench = analyzed
+    bench.docks.open_gallery()
+    bench.session.select(bench.session.table)
+    bench.gallery_panel.gallery.key_pressed.emit("3")
+    assert labels(bench) == ["basophil"] * 6
+
+
+def test_everything_is_there_again_after_a_restart(analyzed, make_napari_viewer, wait, press):
+    bench = analyzed
+    bench.queue_panel.start()
+    for key in (Qt.Key.Key_3, Qt.Key.Key_4, Qt.Key.Key_Period):
+        press(key)
+        wait(bench)
+    bench.session.flush()
+    assert bench.session.saved.kind == "saved"
+    table, current, field = bench.session.table, bench.queue.current, bench.session.field
+    camera = bench.viewer.scene.camera.zoom
+    new = again(bench, make_napari_viewer, wait)
+    assert new.session.table == table
+    assert (new.queue.current, new.session.field) == (current, field)
+    assert new.session.undoable == "label lymphocyte"
+    assert new.viewer.scene.camera.zoom == pytest.approx(camera)
+    new.actions.undo()
+    assert sum(label is not None for label in labels(new)) == 1
+    new.release()
+    wait(new)
+
+
+def test_a_second_window_on_the_same_slide_reads_only_and_says_so(
+    analyzed, make_napari_viewer, wait
+):
+    bench = analyzed
+    bench.session.flush()
+    other = Workbench(make_napari_viewer())
+    other.open_slide(bench.session.slide)
+    wait(other)
+    other.project.show_state()
+    assert other.project.state.text() == "Read only"
+    assert other.session.table == bench.session.table
+    other.session.select(list(other.session.table)[:1])
+    other.label_selected("monocyte")
+    assert labels(other) == [None] * 6
+    assert "another program" in other.status.text()
+    other.release()
+    wait(other)
+
+
+def test_a_damaged_project_is_told_left_alone_and_its_backup_opened(analyzed, wait, monkeypatch):
+    bench = analyzed
+    path, slide = project_path(bench.session.slide), bench.session.slide
+    bench.open_slide(slide)  # opening makes the backup
+    wait(bench)
+    table = bench.session.table
+    bench.project._leave()
+    path.write_bytes(b"")
+    asked = []
+    yes = QMessageBox.StandardButton.Yes
+    monkeypatch.setattr(QMessageBox, "question", lambda *args: asked.append(args[2]) or yes)
+    bench.project._open_asked(path)
+    wait(bench)
+    assert "empty" in asked[0]
+    (damaged,) = path.parent.glob("*.damaged-*.wbc")
+    assert damaged.read_bytes() == b""
+    assert bench.session.table == table
+
+
+def test_without_a_usable_project_work_goes_on_and_red_letters_say_that_nothing_is_saved(
+    bench, slide, wait, projects
+):
+    path = project_path(slide)
+    projects.mkdir()
+    path.write_bytes(b"not a project")
+    bench.open_slide(slide)
+    wait(bench)
+    assert "no project" in bench.status.text()
+    bench.analysis.run.click()
+    wait(bench)
+    bench.session.select(list(bench.session.table)[:1])
+    bench.label_selected("monocyte")
+    bench.project.show_state()
+    assert bench.project.state.text() == "NOT SAVED"
+    assert path.read_bytes() == b"not a project"
+
+
+def test_moved_images_are_noticed_and_pointed_to(analyzed, make_napari_viewer, wait, tmp_path):
+    bench = analyzed
+    path, folder = project_path(bench.session.slide), bench.session.slide.fields[0].path.parent
+    table = bench.session.table
+    bench.release()
+    wait(bench)
+    shutil.move(folder, tmp_path / "elsewhere")
+    new = Workbench(make_napari_viewer())
+    new.open_project(path)
+    wait(new)
+    assert new.session.table == table
+    assert not new.project.images.isHidden()
+    new.project.point_to(tmp_path)
+    assert "none of the slide's images" in new.status.text()
+    new.project.point_to(tmp_path / "elsewhere")
+    wait(new)
+    assert new.project.images.isHidden()
+    assert new.session.slide.fields[0].path.parent.name == "elsewhere"
+    assert new.view.read(new.session.field).shape == (48, 64, 3)
+    new.release()
+    wait(new)
+
+
+def test_a_second_reader_is_blind_and_the_two_are_compared(analyzed, wait):
+    bench = analyzed
+    ids = list(bench.session.table)
+    for key, label in zip(ids, ["basophil"] * 3 + ["monocyte"] * 3, strict=True):
+        bench.actions.label(label, (key,))
+    bench.project.read_as("ben")
+    wait(bench)
+    assert bench.session.reading == "ben"
+    assert labels(bench) == [None] * 6
+    assert bench.session.reader == "ben"
+    bench.readers.start()
+    assert "blind" in bench.status.text()
+    for key, label in zip(ids, ["basophil"] * 2 + ["monocyte"] * 4, strict=True):
+        bench.actions.label(label, (key,))
+    bench.session.select(ids[:1])
+    bench.actions.delete()
+    assert "labels only" in bench.status.text()
+    bench.project.read_as("")
+    wait(bench)
+    assert labels(bench)[2] == "basophil"
+    bench.tabs.setCurrentWidget(bench.readers)
+    bench.readers._offer()
+    bench.readers.start()
+    wait(bench)
+    assert "6 cells labelled by both, 5 alike" in bench.readers.result.text()
+    assert "kappa 0.67" in bench.readers.result.text()
+    bench.readers.table.setCurrentCell(0, 0)
+    assert bench.session.selection == (ids[2],)
+    bench.readers.settle(column=2)
+    bench.readers.write_consensus()
+    wait(bench)
+    assert bench.session.reading == "consensus"
+    assert labels(bench) == ["basophil"] * 2 + ["monocyte"] * 4
+    assert (
+        bench.session.table[ids[2]].annotation.annotator
+        == f"consensus of {getpass.getuser()} and ben"
+    )
+    bench.project.read_as("")
+    wait(bench)
+    assert labels(bench)[2] == "basophil"
+
+
+def test_a_cell_that_was_taken_out_is_not_found_again(analyzed, wait):
+    bench = analyzed
+    gone = next(iter(bench.session.table.values()))
+    bench.session.select([gone.cell_id])
+    bench.actions.delete()
+    bench.analysis.run.click()
+    wait(bench)
+    assert len(bench.session.table) == 5
+    boxes = [cell.detection.bbox for cell in bench.session.table.of_field(gone.fov_id)]
+    assert gone.detection.bbox not in boxes
+
+
+def test_a_drawn_cell_is_classified_at_once(analyzed, wait):
+    bench = analyzed
+    layer = bench.viewer.layers["cells"]
+    layer.add_rectangles([np.array([[30, 5], [30, 15], [40, 15], [40, 5]])])
+    wait(bench)
+    drawn = [cell for cell in bench.session.table.values() if cell.detection.drawn]
+    assert len(drawn) == 1
+    assert drawn[0].prediction is not None
+
+
+def draw(bench, top=30):
+    """Draw a cell; returns its id."""
+    before = set(bench.session.table)
+    bench.viewer.layers["cells"].add_rectangles(
+        [np.array([[top, 5], [top, 15], [top + 10, 15], [top + 10, 5]])]
+    )
+    (drawn,) = set(bench.session.table) - before
+    return drawn
+
+
+def test_a_label_between_drawing_and_prediction_is_taken_back_alone(analyzed, wait):
+    bench = analyzed
+    other = next(iter(bench.session.table))
+    drawn = draw(bench)
+    bench.actions.label("monocyte", [other])
+    wait(bench)
+    assert bench.session.table[drawn].prediction is not None
+    bench.actions.undo()
+    wait(bench)
+    assert bench.session.table[drawn].prediction is None
+    assert bench.session.table[other].label == "monocyte"
+    assert bench.session.redoable == "classify drawn cells"
+
+
+def test_undo_of_something_else_does_not_forget_the_cell_that_waits(analyzed, wait):
+    bench = analyzed
+    first, second = list(bench.session.table)[:2]
+    drawn = draw(bench)
+    bench.actions.label("monocyte", [first])
+    bench.actions.undo()
+    wait(bench)
+    assert bench.session.redoable == "label monocyte", "it waits: its prediction would end redo"
+    bench.actions.label("basophil", [second])
+    wait(bench)
+    assert bench.session.table[drawn].prediction is not None
+
+
+def test_opening_a_project_classifies_nothing_and_keeps_redo(analyzed, make_napari_viewer, wait):
+    bench = analyzed
+    bench.analysis.at_once.setChecked(False)
+    drawn = draw(bench)
+    bench.actions.label("monocyte", [next(iter(bench.session.table))])
+    bench.actions.undo()
+    wait(bench)
+    new = again(bench, make_napari_viewer, wait)
+    QTest.qWait(2 * SETTLED_MS)
+    wait(new)
+    assert new.session.table[drawn].prediction is None
+    assert new.session.redoable == "label monocyte"
+    new.release()
+    wait(new)
+
+
+def test_references_are_the_surest_reviewed_cells_of_a_class(analyzed):
+    bench = analyzed
+    assert references(bench.session.table, "basophil", 4) == ()
+    ids = list(bench.session.table)
+    bench.actions.label("basophil", ids[:4])
+    found = references(bench.session.table, "basophil", 2, without=ids[1])
+    assert [cell.prediction.cell_class for cell in found] == ["basophil", "lymphocyte"]
+    bench.references.show_cell(ids[0])
+    bench.references.grab()
+
+
+def test_keys_are_chosen_shown_and_kept(analyzed, press):
+    bench = analyzed
+    dialog = KeysDialog(bench.session.taxonomy)
+    dialog.lines["basophil"].setText("1")
+    dialog.accept()
+    assert "twice" in dialog.wrong.text()
+    dialog.lines["basophil"].setText("b")
+    dialog.accept()
+    bench.use_keys(dialog.taxonomy)
+    assert bench.review.labels["basophil"].text() == "B  BAS"
+    bench.session.select(list(bench.session.table)[:1])
+    press(Qt.Key.Key_B)
+    assert labels(bench)[0] == "basophil"
+    from napari_wbc.widgets.review.key_choice import with_kept_keys
+
+    assert with_kept_keys(EIGHT_CLASSES).keys["B"] == "basophil"
+
+
+def test_a_slide_that_is_no_file_has_no_project(bench, viewer):
+    assert project_path(bench.session.slide) is None
+    layer = viewer.add_image(np.zeros((40, 40, 3), np.uint8), name="one")
+    bench.open_layer(layer)
+    assert bench.session.workspace is None
+    bench.project.read_as("ben")
+    assert bench.session.reading == ""
+
+
+def test_a_project_that_is_dropped_into_the_window_is_opened(analyzed, make_napari_viewer, wait):
+    bench = analyzed
+    bench.actions.label("monocyte", list(bench.session.table)[:1])
+    table, path = bench.session.table, project_path(bench.session.slide)
+    bench.release()
+    wait(bench)
+    new = Workbench(make_napari_viewer())
+    new.viewer.open(str(path), plugin="napari-wbc")
+    wait(new)
+    assert new.session.table == table
+    new.release()
+    wait(new)
+
+
+def test_no_cell_is_judged_by_the_image_of_another_field(analyzed, wait, qtbot):
+    bench = analyzed
+    gate, read = threading.Event(), bench.view.read
+
+    def slow(field):
+        gate.wait(10)
+        return read(field)
+
+    bench.view.read = slow
+    bench.loader.cancel()
+    third = bench.session.table.of_field(bench.session.slide.fields[1].fov_id)[0]
+    bench.session.select([third.cell_id])
+    bench.follower.keys["3"]()
+    assert "not on screen" in bench.status.text()
+    assert labels(bench) == [None] * 6
+    gate.set()
+    wait(bench)
+    bench.follower.keys["3"]()
+    assert bench.session.table[third.cell_id].label == "basophil"
+
+
+def test_whoever_turns_the_page_has_done_with_the_cells_before(analyzed, wait):
+    bench = analyzed
+    bench.queue_panel.start()
+    wait(bench)
+    bench.fields.step(1)
+    wait(bench)
+    assert bench.session.selection == ()
+    bench.follower.keys["5"]()
+    assert labels(bench) == [None] * 6
+    assert "Select a cell" in bench.status.text()
+
+
+def test_a_field_that_cannot_be_read_shows_no_other_image(analyzed, wait):
+    bench = analyzed
+
+    def gone(_field):
+        raise OSError("stale handle")
+
+    bench.loader.cancel()
+    bench.view.read = gone
+    bench.fields.step(1)
+    wait(bench)
+    assert not bench.viewer.layers["slide"].data.any()
+    assert "stale handle" in bench.status.text()
+
+
+def test_the_field_of_the_next_cell_is_read_ahead(analyzed, wait):
+    bench = analyzed
+    bench.queue_panel.order.setCurrentText(Order.FIELD_BY_FIELD)
+    bench.queue_panel.start()
+    bench.queue.next()
+    wait(bench)
+    following = bench.session.table[bench.queue.following].fov_id
+    assert following in {field.fov_id for field in bench.loader._ahead}
+    bench.queue.next()
+    assert bench.view.ready
+
+
+def test_a_shape_beside_the_image_is_no_cell(analyzed):
+    bench = analyzed
+    layer = bench.viewer.layers["cells"]
+    layer.add_rectangles([np.array([[-50, -50], [-50, -40], [-40, -40], [-40, -50]])])
+    assert len(bench.session.table) == 6
+    assert len(layer.data) == 2
+    before = layer.data[0].copy()
+    layer.data = [before - 500, layer.data[1]]  # dragged off the image: it goes back
+    bench.view.pull()
+    assert len(bench.session.table) == 6
+    assert any(np.allclose(points, before) for points in layer.data)
+
+
+def test_images_side_by_side_have_projects_of_their_own(tmp_path):
+    for name in ("x.png", "x.tif"):
+        (tmp_path / name).write_bytes(b"image")
+    one, other = (project_path(open_slide(tmp_path / name)) for name in ("x.png", "x.tif"))
+    assert one != other
+
+
+def test_a_slide_of_the_same_name_is_not_shown_by_the_images_of_another(analyzed, wait, tmp_path):
+    bench = analyzed
+    other = tmp_path / "other" / "slide"
+    shutil.copytree(bench.session.slide.fields[0].path.parent, other)
+    for file in other.iterdir():
+        Image.fromarray(np.full((48, 64, 3), 9, np.uint8)).save(file)
+    bench.queue_panel.start()
+    wait(bench)
+    bench.open_slide(open_slide(other))
+    bench.fields.step(1)  # while the other is being opened
+    wait(bench)
+    assert bench.session.slide.fields[0].path.parent == other
+    bench.fields.step(1)
+    wait(bench)
+    assert set(np.unique(bench.viewer.layers["slide"].data)) == {9}
+
+
+def test_a_consensus_that_could_not_be_kept_is_not_said_to_be(analyzed, wait):
+    bench = analyzed
+    bench._consensus = {"nobody": Annotation("monocyte")}
+    bench.project.read_as("consensus")
+    wait(bench)
+    assert "kept" not in bench.status.text()
+    assert bench._consensus == {}
+
+
+def test_undo_takes_a_drawn_cell_with_its_prediction_and_ends_no_redo(analyzed, wait, qtbot):
+    bench = analyzed
+    before = bench.session.table
+    layer = bench.viewer.layers["cells"]
+    layer.add_rectangles([np.array([[30, 5], [30, 15], [40, 15], [40, 5]])])
+    wait(bench)
+    drawn = bench.session.table
+    assert len(drawn) == len(before) + 1
+    key = next(key for key in drawn if key not in before)
+    bench.session.select([key])
+    bench.actions.split()
+    wait(bench)
+    assert bench.session.undo() == "split"
+    assert bench.session.undo() == "draw 1 cell"
+    assert dict(bench.session.table) == dict(before)
+    assert bench.session.redo() == "draw 1 cell"
+    assert dict(bench.session.table) == dict(drawn)
+    qtbot.wait(SETTLED_MS + 300)
+    wait(bench)
+    assert bench.session.redoable == "split"
+
+
+def test_a_key_that_splits_joins_or_selects_gives_no_label(analyzed, press):
+    bench = analyzed
+    taxonomy, text = with_free_keys(EIGHT_CLASSES.with_keys({"basophil": "k", "monocyte": "J"}))
+    assert "K (basophil)" in text
+    assert "J (monocyte)" in text
+    assert set(taxonomy.keys.values()).isdisjoint({"basophil", "monocyte"})
+    bench.use_keys(EIGHT_CLASSES.with_keys({"basophil": "k"}))
+    table = bench.session.table
+    bench.session.select([next(iter(table))])
+    bench.follower.keys["K"]()
+    assert all(cell.annotation is None for cell in bench.session.table.values())
+
+
+def test_a_user_whom_the_system_does_not_know_can_open_the_workbench(monkeypatch):
+    def unknown():
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    assert user_name() == ""
