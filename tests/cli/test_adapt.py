@@ -89,6 +89,6 @@ def test_some_files_failed_is_exit_code_3(call, folder, weights):
     code, out, err = call(".", "--out", "new", "--weights", weights, "-q")
     assert code == 3
     assert "b.png: the file is empty" in err
-    assert "1 files failed" in err
+    assert "1 file failed" in err
     assert (folder / "new" / "adapted.safetensors").is_file()
     assert "--weights new/adapted.safetensors" in out

@@ -78,7 +78,7 @@ def test_single_cells_are_classified(call, folder, weights):
         "classify", "a.png", "--out", "crops.csv", "--weights", weights, "--device", "cpu"
     )
     assert code == 0
-    assert "1 predictions written" in out
+    assert "1 prediction written" in out
     assert (
         (folder / "crops.csv")
         .read_text()
@@ -111,7 +111,7 @@ def test_a_detector_needs_something_to_train_on(call, tmp_path):
     code, out, err = call("train", "detector", "--out", tmp_path / "out")
     assert (code, out) == (2, "")
     assert err == (
-        "napari-wbc: Say what to train on: --data MANIFEST.csv, or --config FILE.toml that names it.\n"
+        "napari-wbc: Say what to train on: --data TRAINING_SET, or --config FILE.toml that names it.\n"
     )
     assert not (tmp_path / "out").exists()
 
@@ -174,7 +174,7 @@ def test_a_detector_is_trained_and_options_override_the_recipe(call, field_manif
         code, said, err = call("train", "detector", "--config", recipe, "--out", out, *options)
         assert code == 0
         assert err.count("\n") == err.count("epoch 1, loss ") == epochs
-        assert f"Weights written to {out / 'small.safetensors'}" in said
+        assert f"Model written to {out / 'small.safetensors'}" in said
     card = json.loads((out / "small.json").read_text())
     assert card["architecture"] == "mask-rcnn/mobilenet_v3_large"
     assert card["classes"] == ["leukocyte", "red cell", "platelet"]
@@ -257,7 +257,7 @@ def test_a_classifier_is_trained_and_measured(call, cells, tmp_path):
         "train", "classifier", "--config", recipe, "--out", out, *options, "--device", "cpu", "-q"
     )
     assert code == 0
-    assert f"Weights written to {out / 'small.safetensors'}" in said
+    assert f"Model written to {out / 'small.safetensors'}" in said
     card = json.loads((out / "small.json").read_text())
     assert (card["mode"], card["preset"]["size"], card["provenance"]["epochs_run"]) == (
         "two-stage",

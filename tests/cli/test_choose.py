@@ -107,7 +107,7 @@ def test_a_broken_field_is_exit_code_3(call, project, weights, tmp_path):
     code, _, errors = call("choose", project, "--out", out, "--weights", weights, "-q")
     assert code == 3
     assert "1.png is left out" in errors
-    assert "1 files failed" in errors
+    assert "1 file failed" in errors
     assert set(pd.read_csv(out)["cell_id"]) == {"2-6", "2-7"}
 
 
@@ -137,7 +137,7 @@ def test_doubted_labels_of_a_project_are_written_and_printed(call, project, weig
         }
     ]
     assert "Doubted most" in told
-    assert "1 of 12 labels are doubted" in told
+    assert "Doubted: 1 of 12 labels" in told
 
 
 @pytest.mark.usefixtures("second_doubted")

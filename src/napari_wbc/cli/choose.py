@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -11,10 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from napari_wbc.cli.options import Device, Project, Quiet, Weights, check_csv, in_use
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
-
-if TYPE_CHECKING:
-    from napari_wbc.pipeline.analyze import Failure
+from napari_wbc.cli.progress import drive, end
+from napari_wbc.model.words import counted
 
 __all__ = ["choose", "doubts"]
 
@@ -43,34 +41,24 @@ def choose(
     from napari_wbc.storage.tables import write_csv
 
     check_csv(out)
-    located = [(one.slide, one.table) for one in project_analysis(project).slides]
-    found = drive(
-        choose_steps(located, in_use(weights), n, device=device), Console(stderr=True), quiet=quiet
-    )
+    slides = [(slide.slide, slide.table) for slide in project_analysis(project).slides]
+    choice = drive(choose_steps(slides, in_use(weights), n, device=device), quiet=quiet)
     rows = []
-    for rank, one in enumerate(found.cells, start=1):
-        cell, box = one.cell, one.cell.detection.bbox
-        edges = (round(edge, 2) for edge in (box.top, box.left, box.bottom, box.right))
-        rows.append(
-            [
-                one.slide,
-                cell.fov_id,
-                cell.cell_id,
-                *edges,
-                rank,
-                cell.label,
-                round(one.confidence, 6),
-            ]
-        )
+    for rank, chosen in enumerate(choice.cells, start=1):
+        cell = chosen.cell
+        box = cell.detection.bbox
+        edges = [round(edge, 2) for edge in (box.top, box.left, box.bottom, box.right)]
+        confidence = round(chosen.confidence, 6)
+        rows.append([chosen.slide, cell.fov_id, cell.cell_id, *edges, rank, cell.label, confidence])
     write_csv(out, pd.DataFrame(rows, columns=CELLS))
     if not quiet:
-        if found.fields:
+        if choice.fields:
             table = Table("fields worth opening first", "gain")
-            for _slide, fov, gain in found.fields[:SHOWN]:
+            for _slide, fov, gain in choice.fields[:SHOWN]:
                 table.add_row(escape(fov), f"{gain:.1f}")
             Console().print(table)
-        print(f"{len(rows)} cells written to {out}")
-    _end(found.failures)
+        print(f"{counted(len(rows))} written to {out}")
+    end(len(choice.failures), "the rest was looked at")
 
 
 def doubts(
@@ -92,29 +80,22 @@ def doubts(
 
     check_csv(out)
     if data.suffix.lower() == ".wbc":
-        located = [(one.slide, one.table) for one in project_analysis(data).slides]
-        steps = doubt_steps(located, in_use(weights), device=device)
+        slides = [(slide.slide, slide.table) for slide in project_analysis(data).slides]
+        steps = doubt_steps(slides, in_use(weights), device=device)
     else:
         steps = doubt_set_steps([data], in_use(weights), device=device)
-    found = drive(steps, Console(stderr=True), quiet=quiet)
-    rows = [
-        [one.slide, one.fov, one.cell_id, one.label, one.suggested, round(one.doubt, 4)]
-        for one in found.doubts
-    ]
+    doubted = drive(steps, quiet=quiet)
+    rows = []
+    for cell in doubted.doubts:
+        doubt = round(cell.doubt, 4)
+        rows.append([cell.slide, cell.fov, cell.cell_id, cell.label, cell.suggested, doubt])
     write_csv(out, pd.DataFrame(rows, columns=DOUBTS))
     if not quiet:
         if rows:
-            table = Table(
-                "field", "label", "looks like", "doubt", title="Doubted most", title_justify="left"
-            )
-            for one in found.doubts[:SHOWN]:
-                table.add_row(*map(escape, (one.fov, one.label, one.suggested)), f"{one.doubt:.2f}")
+            table = Table("field", "label", "looks like", "doubt", title="Doubted most")
+            for cell in doubted.doubts[:SHOWN]:
+                texts = map(escape, (cell.fov, cell.label, cell.suggested))
+                table.add_row(*texts, f"{cell.doubt:.2f}")
             Console().print(table)
-        print(f"{len(rows)} of {found.judged} labels are doubted; written to {out}")
-    _end(found.failures)
-
-
-def _end(failures: tuple[Failure, ...]) -> None:
-    if failures:
-        Console(stderr=True).print(f"{len(failures)} files failed; the rest was looked at")
-        raise typer.Exit(SOME_FILES_FAILED)
+        print(f"Doubted: {len(rows)} of {counted(doubted.judged, 'label')}; written to {out}")
+    end(len(doubted.failures), "the rest was looked at")

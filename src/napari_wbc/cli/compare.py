@@ -1,7 +1,9 @@
-"""``napari-wbc compare``."""
+"""``napari-wbc evaluate`` and ``compare``: how good one model is, and which of two is better."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,30 +12,75 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_wbc.cli.options import Device, Quiet, in_use
-from napari_wbc.cli.progress import drive
+from napari_wbc.cli.options import Device, Quiet, Split, Taxonomy, Weights, in_use
+from napari_wbc.cli.progress import drive, note
 from napari_wbc.files.atomic import make_folder
 
-__all__ = ["compare"]
+__all__ = ["compare", "evaluate"]
+
+Sets = Annotated[
+    list[Path], typer.Option(help="Training set; may be repeated.", show_default=False)
+]
+
+
+def evaluate(
+    *,
+    data: Sets,
+    split: Split = "test",
+    weights: Weights = None,
+    taxonomy: Taxonomy = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for tables and pictures.", show_default=False)
+    ] = None,
+    heat: Annotated[bool, typer.Option(help="Ask by Grad-CAM where the model looks.")] = True,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Measure a classifier on labelled cells."""
+    from napari_wbc.pipeline.evaluate import evaluate_steps, write_evaluation
+    from napari_wbc.storage.formats.taxonomy import read_taxonomy
+
+    classes = read_taxonomy(taxonomy) if taxonomy else None
+    steps = evaluate_steps(
+        data, split=split, weights=in_use(weights), taxonomy=classes, device=device, heat=heat
+    )
+    evaluation = drive(steps, quiet=quiet)
+    table = Table("source", "cells", "accuracy", "balanced accuracy", "macro F1", "ROC AUC")
+    table.add_column("calibration error")
+    table.add_column("heat inside")
+    for source, scores in evaluation.scores.items():
+        shares = evaluation.heat.get(source, ())
+        inside = sum(shares) / len(shares) if len(shares) else math.nan
+        values = (
+            scores.accuracy,
+            scores.balanced_accuracy,
+            scores.macro_f1,
+            scores.macro_auc,
+            scores.calibration_error,
+            inside,
+        )
+        table.add_row(escape(source), str(scores.n), *(f"{100 * value:.1f}" for value in values))
+    Console().print(table)
+    if evaluation.left_out:
+        labels = ", ".join(f"{n} {label}" for label, n in evaluation.left_out.items())
+        note(f"Left out, no class of the taxonomy: {labels}")
+    if evaluation.warning:
+        note(evaluation.warning)
+    if out is not None:
+        write_evaluation(evaluation, out)
+        print(f"Tables and pictures written to {out}")
 
 
 def compare(
     *,
-    data: Annotated[
-        list[Path], typer.Option(help="Training set; may be repeated.", show_default=False)
-    ],
-    new: Annotated[str, typer.Option(help="Weights that may come into use.", show_default=False)],
+    data: Sets,
+    new: Annotated[str, typer.Option(help="Model that may come into use.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the report.", show_default=False)],
     old: Annotated[
-        str | None, typer.Option(help="Weights, by name or file.", show_default="those in use")
+        str | None, typer.Option(help="Model, by name or file.", show_default="the one in use")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    taxonomy: Annotated[
-        str | None,
-        typer.Option(
-            help="Classes: two, four, five, eight or a YAML file.", show_default="the weights' own"
-        ),
-    ] = None,
+    split: Split = "test",
+    taxonomy: Taxonomy = None,
     heat: Annotated[bool, typer.Option(help="Compare where the models look, by Grad-CAM.")] = True,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -47,27 +94,28 @@ def compare(
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
     make_folder(out)
-    errors = Console(stderr=True)
     classes = read_taxonomy(taxonomy) if taxonomy else None
     steps = compare_steps(
         data, in_use(old), new, split=split, taxonomy=classes, device=device, heat=heat
     )
-    found = drive(steps, errors, quiet=quiet)
-    write_comparison(found, out)
+    comparison = drive(steps, quiet=quiet)
+    write_comparison(comparison, out)
     console = Console()
-    for title, head, rows in (
-        ("Balanced accuracy", COLUMNS, table_rows(found)),
-        ("All cells", ("measure", "old", "new"), side_rows(found)),
-    ):
-        table = Table(title=title, title_justify="left")
-        for i, name in enumerate(head):
-            table.add_column(name, justify="right" if i else "left")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
-    for note in found.notes:
-        errors.print(note, markup=False, highlight=False, soft_wrap=True)
-    said = f"{SIGNS[found.measures.verdict][0]}. {found.measures.why}"
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    console.print(_table("Balanced accuracy", COLUMNS, table_rows(comparison)))
+    console.print(_table("All cells", ("measure", "old", "new"), side_rows(comparison)))
+    for message in comparison.notes:
+        note(message)
+    measures = comparison.measures
+    note(f"{SIGNS[measures.verdict][0]}. {measures.why}", console)
     if not quiet:
         print(f"Research use only. Report written to {out / 'report.html'}")
+
+
+def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """The first column holds words, the others numbers."""
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(names):
+        table.add_column(name, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from napari_wbc.cli.options import Device, Paths, Quiet, Weights, detector_in_use, in_use
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
+from napari_wbc.cli.options import (
+    Detector,
+    Device,
+    Out,
+    Paths,
+    Quiet,
+    Weights,
+    detector_in_use,
+    in_use,
+)
+from napari_wbc.cli.progress import drive, end
 
 __all__ = ["explain"]
 
@@ -17,7 +24,7 @@ __all__ = ["explain"]
 def explain(
     paths: Paths,
     *,
-    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
+    out: Out,
     method: Annotated[
         str,
         typer.Option(help="grad-cam, guided-grad-cam, integrated-gradients, occlusion or lime."),
@@ -34,7 +41,7 @@ def explain(
     ] = None,
     samples: Annotated[int, typer.Option(min=2, help="Of LIME, a cell.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of LIME.")] = 0,
-    detector: Annotated[str, typer.Option(help="mask-rcnn or hsv (by colour).")] = "mask-rcnn",
+    detector: Detector = "mask-rcnn",
     weights: Weights = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -47,15 +54,17 @@ def explain(
     from napari_wbc.pipeline.explain import explain_files_steps
 
     question = Question(method, target, against, tuple(layer or ()), samples, seed)
-    preset, weights = detector_in_use(detector), in_use(weights)
     steps = explain_files_steps(
-        paths, out, question, detector=detector, preset=preset, weights=weights, device=device
+        paths,
+        out,
+        question,
+        detector=detector,
+        preset=detector_in_use(detector),
+        weights=in_use(weights),
+        device=device,
     )
-    errors = Console(stderr=True)
-    found = drive(steps, errors, quiet=quiet)
+    explained = drive(steps, quiet=quiet)
     if not quiet:
-        print(f"{found.told}.")
+        print(f"{explained.told}.")
         print(f"Heat, overlays and heat.csv written to {out}")
-    if found.failures:
-        errors.print(f"{len(found.failures)} files failed; the rest was written to {out}")
-        raise typer.Exit(SOME_FILES_FAILED)
+    end(len(explained.failures), f"the rest was written to {out}")

@@ -1,4 +1,4 @@
-"""What several commands take."""
+"""Options and arguments that several commands take."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from napari_wbc.cli.progress import note
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.weights.library import Library
 
 __all__ = [
+    "Detector",
     "Device",
+    "Out",
     "Paths",
     "Project",
     "Quiet",
+    "Split",
+    "Taxonomy",
     "Weights",
     "check_csv",
     "detector_in_use",
@@ -27,8 +31,17 @@ Paths = Annotated[
     list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)
 ]
 Project = Annotated[Path, typer.Argument(help="Project file (.wbc).", show_default=False)]
+Out = Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)]
+Detector = Annotated[str, typer.Option(help="Cell finder: mask-rcnn, or hsv (by colour).")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
+Split = Annotated[str, typer.Option(help="train, val or test.")]
+Taxonomy = Annotated[
+    str | None,
+    typer.Option(
+        help="Classes: two, four, five, eight or a YAML file.", show_default="the model's own"
+    ),
+]
 Weights = Annotated[
     str | None,
     typer.Option(
@@ -39,12 +52,12 @@ Weights = Annotated[
 
 
 def check_csv(out: Path) -> None:
-    """Refuse a CSV file that could not be written, or that another suffix says is none, before any work.
+    """Refuse a file that is no CSV file or could not be written, before any work.
 
     Raises
     ------
     WbcError
-        Of these.
+        If it has another suffix, is a folder, or its folder cannot be made.
     """
     if out.suffix.lower() != ".csv" or out.is_dir():
         raise WbcError(f"{out}: this is no CSV file; name one that ends in .csv.")
@@ -52,12 +65,20 @@ def check_csv(out: Path) -> None:
 
 
 def detector_in_use(detector: str, preset: str | None = None) -> str | None:
-    """The preset that a person named, or else the mask-rcnn weights in use; None for another detector."""
+    """The preset that a person named, or else the mask-rcnn weights in use.
+
+    Returns
+    -------
+    str or None
+        None for another cell finder without a preset.
+    """
     return in_use(preset, kind="detector") if detector == "mask-rcnn" else preset
 
 
 def in_use(weights: str | None, *, kind: str = "classifier") -> str:
-    """The weights that a person named, or else those in use, which stderr tells if they are not shipped.
+    """The weights that a person named, or else those in use.
+
+    A note on standard error names those in use, unless they are the shipped ones.
 
     Raises
     ------
@@ -68,9 +89,9 @@ def in_use(weights: str | None, *, kind: str = "classifier") -> str:
         return weights
     library = Library()
     model = library.adopted(kind)
-    told = library.note(kind)
+    message = library.note(kind)
     if model.card and not model.shipped:
-        told = f"{kind.capitalize()} in use: {model.card.model_id}"
-    if told:
-        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
+        message = f"{kind.capitalize()} in use: {model.card.model_id}"
+    if message:
+        note(message)
     return model.weights

@@ -1,9 +1,10 @@
-"""Progress of a long verb on the terminal: done, total and rate."""
+"""What a command shows on the terminal: progress, notes, and how it ends."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,13 +18,13 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from napari_wbc.model.progress import Steps
+from napari_wbc.model.words import counted
 
-__all__ = ["RESUMED", "SOME_FILES_FAILED", "drive"]
+__all__ = ["RESUMED", "SOME_FILES_FAILED", "drive", "end", "note"]
 
 SOME_FILES_FAILED = 3
-"""Exit code where the rest was written."""
+"""Exit code where some files failed and the rest was written."""
 RESUMED = "Interrupted; run the same command again to go on from the last epoch."
-"""Of training."""
 
 T = TypeVar("T")
 
@@ -34,21 +35,40 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.1f}/s", style="progress.data.speed")
 
 
-def drive(steps: Steps[T], console: Console, *, quiet: bool, interrupted: str = "") -> T:
-    """Run a long verb to its end and show where it is.
+def note(text: str, console: Console | None = None) -> None:
+    """Print a line as it is: brackets are no markup, and it is not wrapped.
+
+    Parameters
+    ----------
+    text : str
+    console : Console, optional
+        Where None, standard error.
+    """
+    console = console or Console(stderr=True)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def end(failures: int, outcome: str) -> None:
+    """End with exit code 3 if files failed; the note says how many, and what became of the rest."""
+    if failures:
+        note(f"{counted(failures, 'file')} failed; {outcome}")
+        raise typer.Exit(SOME_FILES_FAILED)
+
+
+def drive(steps: Steps[T], *, quiet: bool = False, interrupted: str = "") -> T:
+    """Run a long verb to its end and show on standard error where it is.
 
     Notes (a file that failed, an epoch's metrics) are printed even when quiet.
 
     Parameters
     ----------
     steps : generator
-    console : Console
-        Of standard error.
     quiet : bool
         No bar.
     interrupted : str
         What to say after Ctrl-C.
     """
+    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -65,14 +85,15 @@ def drive(steps: Steps[T], console: Console, *, quiet: bool, interrupted: str = 
         with Bar(*columns, console=console, disable=quiet) as bar:
             for progress in caught():
                 if progress.note:
-                    console.print(progress.note, markup=False, highlight=False, soft_wrap=True)
+                    note(progress.note, console)
                 task = bar.task_ids[0] if bar.task_ids else bar.add_task(progress.step)
                 if bar.tasks[0].description != progress.step:
+                    # A new step has a rate of its own.
                     bar.reset(task)
                 total = progress.total or None
                 bar.update(task, description=progress.step, completed=progress.done, total=total)
     except KeyboardInterrupt:
         if interrupted:
-            console.print(interrupted, markup=False, highlight=False, soft_wrap=True)
+            note(interrupted, console)
         raise
     return result[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,16 +9,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_wbc.cli.options import Project, Quiet
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
+from napari_wbc.cli.options import Out, Project, Quiet
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
 from napari_wbc.files.atomic import make_folder
+from napari_wbc.model.words import counted
 
 __all__ = ["agreement", "export"]
 
 
 def export(
     project: Project,
-    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
+    out: Out,
     reading: Annotated[str, typer.Option(help="A blind reading, or consensus.")] = "",
     quiet: Quiet = False,
 ) -> None:
@@ -30,18 +30,16 @@ def export(
     from napari_wbc.pipeline.project import export_project_steps
 
     make_folder(out)
-    errors = Console(stderr=True)
-    exported = drive(export_project_steps(project, out, reading=reading), errors, quiet=quiet)
+    exported = drive(export_project_steps(project, out, reading=reading), quiet=quiet)
     slides = exported.analysis.slides
     if not quiet:
         cells = sum(len(slide.table) for slide in slides)
-        print(f"{cells} cells of {len(slides)} slides written to {out}")
+        print(f"{counted(cells)} of {counted(len(slides), 'slide')} written to {out}")
     if exported.failures:
         images = sum(len(slide.slide.fields) for slide in slides)
-        errors.print(
-            f"{len(exported.failures)} of {images} images cannot be read; all but their overlays was written "
-            f"to {out}",
-            soft_wrap=True,
+        note(
+            f"{len(exported.failures)} of {counted(images, 'image')} cannot be read; "
+            f"all but their overlays was written to {out}"
         )
         raise typer.Exit(SOME_FILES_FAILED)
 
@@ -57,15 +55,14 @@ def agreement(
     from napari_wbc.pipeline.project import project_agreement
 
     table = Table("slide", "cells of both", "alike", "%", "kappa", "95 % limits")
-    for one in project_agreement(project, first, second):
-        a = one.agreement
-        known = a.kappa is not None
-        table.add_row(
-            escape(one.slide),
-            str(a.n),
-            str(a.agreed),
-            "" if a.percent is None else f"{a.percent:.1f}",
-            f"{a.kappa:.3f}" if known else "",
-            f"{a.kappa_low:.3f} to {a.kappa_high:.3f}" if known else "",
-        )
+    for slide in project_agreement(project, first, second):
+        agreement = slide.agreement
+        percent = "" if agreement.percent is None else f"{agreement.percent:.1f}"
+        kappa = limits = ""
+        # Two readers who give every cell one class have no kappa.
+        if agreement.kappa is not None:
+            kappa = f"{agreement.kappa:.3f}"
+            limits = f"{agreement.kappa_low:.3f} to {agreement.kappa_high:.3f}"
+        counts = str(agreement.n), str(agreement.agreed)
+        table.add_row(escape(slide.slide), *counts, percent, kappa, limits)
     Console().print(table)

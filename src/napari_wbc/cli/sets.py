@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from napari_wbc.cli.options import Quiet
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
 from napari_wbc.errors import WbcError
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.words import counted
 
 __all__ = ["set_app"]
@@ -79,18 +81,18 @@ def export_set(
         split=split,
         reviewed=not unreviewed,
     )
-    done = drive(steps, Console(stderr=True), quiet=quiet)
+    exported = drive(steps, quiet=quiet)
     if not quiet:
-        Console().print(_counts(done.cells))
-        for line in done.left_out:
+        Console().print(_counts(exported.cells))
+        for line in exported.left_out:
             print(f"left out: {line}")
         print(
-            f"{counted(done.added, 'cell')} new, {done.relabelled} relabelled, {done.removed} gone since the "
-            "last round"
+            f"Since the last round: {counted(exported.added)} new, "
+            f"{exported.relabelled} relabelled, {exported.removed} removed"
         )
-    written = f"{counted(sum(done.cells.values()), 'cell')} of {counted(done.fields, 'field')}"
-    print(f"{written} written to {done.folder}")
-    _failed([failure.message for failure in done.failures])
+    written = f"{counted(sum(exported.cells.values()))} of {counted(exported.fields, 'field')}"
+    print(f"{written} written to {exported.folder}")
+    _failed(exported.failures)
 
 
 @set_app.command("show")
@@ -100,18 +102,16 @@ def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
     steps = look_steps(path, taxonomy=read_taxonomy(taxonomy or "eight"), written_as=written_as)
-    incoming = drive(steps, Console(stderr=True), quiet=True)
+    incoming = drive(steps, quiet=True)
     content = incoming.content
     table = Table(
         "label", "cells", "would become", title=escape(f"{content.name} ({content.format})")
     )
     for label, n in incoming.counts.items():
-        become = incoming.suggested[label]
-        table.add_row(
-            escape(label), str(n), "say which: --map" if become is None else escape(become)
-        )
+        name = incoming.suggested[label]
+        table.add_row(escape(label), str(n), "say which: --map" if name is None else escape(name))
     Console().print(table)
-    print(f"{counted(incoming.counts.total(), 'cell')} of {counted(len(content.fields), 'field')}")
+    print(f"{counted(incoming.counts.total())} of {counted(len(content.fields), 'field')}")
 
 
 @set_app.command("import")
@@ -143,9 +143,9 @@ def import_set(
     steps = import_set_steps(
         path, project, mapping=mapping, taxonomy=classes, written_as=written_as
     )
-    done = drive(steps, Console(stderr=True), quiet=quiet)
-    print(done.told)
-    _failed([failure.message for failure in done.failures])
+    imported = drive(steps, quiet=quiet)
+    print(imported.told)
+    _failed(imported.failures)
 
 
 @set_app.command("move")
@@ -161,8 +161,8 @@ def move(
     """Write a round in which a slide that no model has used is there to learn, to check or to test."""
     from napari_wbc.pipeline.training_sets import move_slide_steps, set_summary
 
-    done = drive(move_slide_steps(path, slide, split), Console(stderr=True), quiet=quiet)
-    print(f"{slide} moved to {split} in {done.folder}; {set_summary(path).line}")
+    written = drive(move_slide_steps(path, slide, split), quiet=quiet)
+    print(f"{slide} moved to {split} in {written.folder}; {set_summary(path).line}")
 
 
 def _counts(cells: dict[tuple[str, str], int]) -> Table:
@@ -174,8 +174,8 @@ def _counts(cells: dict[tuple[str, str], int]) -> Table:
     return table
 
 
-def _failed(messages: list[str]) -> None:
-    for message in messages:
-        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
-    if messages:
+def _failed(failures: Sequence[Failure]) -> None:
+    for failure in failures:
+        note(failure.message)
+    if failures:
         raise typer.Exit(SOME_FILES_FAILED)

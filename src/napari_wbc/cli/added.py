@@ -1,0 +1,93 @@
+"""Options that several commands get by a decorator, so that each is written once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from napari_wbc.weights.device import limit_threads
+
+__all__ = ["computing", "training"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="CPU threads; fewer are quicker on a busy machine.",
+        show_default="one for each core",
+    ),
+]
+
+
+def computing(command: F) -> F:
+    """Give a command the option ``--threads``, which takes effect before the command begins."""
+
+    @functools.wraps(command)
+    def run(*args: Any, threads: int | None = None, **kwargs: Any) -> Any:
+        if threads is not None:
+            limit_threads(threads)
+        return command(*args, **kwargs)
+
+    return _with_options(run, command, {"threads": Threads})
+
+
+def training(sets: str, **defaults: tuple[str, float]) -> Callable[[F], F]:
+    """Give a command the options of every training; it takes them as keywords.
+
+    Parameters
+    ----------
+    sets : str
+        What the help says of ``--data``.
+    **defaults
+        By option, what the help says of the recipe's default, and the least that is taken.
+    """
+
+    def option(kind: Any, text: str, **settings: Any) -> Any:
+        return Annotated[kind | None, typer.Option(help=text, **settings)]
+
+    def number(name: str, kind: type, text: str = "", **limits: Any) -> Any:
+        shown, least = defaults[name]
+        return option(kind, text, show_default=shown, min=least, **limits)
+
+    options = {
+        "data": option(list[Path], sets),
+        "config": option(Path, "TOML file with data and recipe; options override it."),
+        "epochs": number("epochs", int),
+        "draws": number("draws", int, "Crops or canvases an epoch."),
+        "batch_size": number("batch_size", int),
+        "learning_rate": number("learning_rate", float, "Of AdamW."),
+        "precision": option(str, "32-true or bf16-mixed.", show_default="32-true"),
+        "seed": option(int, "", show_default="0", min=0, max=2**31 - 1),
+    }
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return command(*args, **kwargs)
+
+        return _with_options(run, command, options)
+
+    return decorate
+
+
+def _with_options(run: Any, command: F, options: Mapping[str, Any]) -> F:
+    """A wrapper with the command's own options and more, as typer reads them."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters = [
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    for name, annotation in options.items():
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(name, kind, default=None, annotation=annotation))
+    run.__signature__ = signature.replace(parameters=parameters)
+    # typer asks for the annotations too; those of the signature are resolved already.
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run  # type: ignore[no-any-return]

@@ -1,0 +1,217 @@
+"""``napari-wbc analyze``, ``classify``, ``adapt`` and ``demo``: from images to results."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from napari_wbc.cli.options import (
+    Detector,
+    Device,
+    Out,
+    Paths,
+    Quiet,
+    Weights,
+    check_csv,
+    detector_in_use,
+    in_use,
+)
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, end, note
+from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import make_folder
+from napari_wbc.model.words import counted
+
+if TYPE_CHECKING:
+    from napari_wbc.model.differential import Differential
+    from napari_wbc.pipeline.analyze import Analysis
+
+__all__ = ["adapt", "analyze", "classify", "demo"]
+
+
+def analyze(
+    paths: Paths,
+    *,
+    out: Out,
+    detector: Detector = "mask-rcnn",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Of hsv: nucleus or youssef-2024; of mask-rcnn: its weights, by name or file.",
+            show_default="the weights in use, nucleus",
+        ),
+    ] = None,
+    score: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Lowest score of a cell.", show_default="the cell finder's own"
+        ),
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Of boxes that overlap more than this IoU, the surest stays (mask-rcnn).",
+        ),
+    ] = None,
+    device: Device = "auto",
+    weights: Weights = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Confidence below which a cell is unidentified.", show_default="the model's own"
+        ),
+    ] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also keep it as a new project (.wbc), to be reviewed.", show_default=False
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Locate, classify and count the leukocytes of slides.
+
+    A folder is one slide, an image file a slide of one field. Writes cells.csv,
+    cells.geojson, fields.csv, differential.csv, differential.json and overlays/.
+    """
+    from napari_wbc.pipeline.analyze import analyze_steps
+    from napari_wbc.pipeline.project import save_project
+
+    make_folder(out)
+    if project is not None and project.exists():
+        raise WbcError(f"{project}: this project is there already; name another file.")
+    if len(paths) > 1 and (out / "cells.csv").is_file():
+        # The shell's slides/* names the results of the last run too.
+        paths = [path for path in paths if path.resolve() != out.resolve()]
+    parameters = {"score": score, "overlap": overlap}
+    steps = analyze_steps(
+        paths,
+        detector=detector,
+        preset=detector_in_use(detector, preset),
+        parameters={name: value for name, value in parameters.items() if value is not None},
+        device=device,
+        weights=in_use(weights),
+        threshold=threshold,
+        skip=out / "overlays",
+    )
+    analysis = drive(steps, quiet=quiet)
+    if project is not None:
+        save_project(analysis, project)
+    _write(analysis, out, quiet=quiet)
+    if analysis.cells.empty and not quiet:
+        note("No cell was found; try another --detector or --preset.")
+
+
+def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
+    from napari_wbc.pipeline.report import write_results
+
+    written = drive(write_results(analysis, out, analysis.taxonomy), quiet=quiet)
+    if not quiet:
+        for slide in analysis.slides:
+            Console().print(_differential_table(slide.differential))
+        print(f"{counted(len(analysis.cells))} written to {out}")
+    failed = {failure.path for failure in (*analysis.failures, *written.failures)}
+    if failed:
+        fields = sum(len(slide.slide.fields) for slide in analysis.slides)
+        note(f"{len(failed)} of {counted(fields, 'file')} failed; the rest was written to {out}")
+        raise typer.Exit(SOME_FILES_FAILED)
+
+
+def _differential_table(differential: Differential) -> Table:
+    title = escape(f"{differential.slide}: {counted(differential.total, 'leukocyte')}")
+    table = Table(title=title, title_justify="left", caption="Research use only")
+    table.add_column("class")
+    for name in ("count", "%", "95 % limits"):
+        table.add_column(name, justify="right")
+    for share in differential.shares:
+        # Without a leukocyte there is no percentage.
+        empty = math.isnan(share.percent)
+        percent = "–" if empty else f"{share.percent:.1f}"
+        limits = "–" if empty else f"{share.low:.1f} – {share.high:.1f}"
+        table.add_row(share.name, str(share.count), percent, limits)
+    table.add_section()
+    for row in differential.beside:
+        rate = row.per_100_wbc
+        related = "" if rate is None or math.isnan(rate) else f"{rate:.1f} per 100 WBC"
+        table.add_row(row.name, str(row.count), "", related)
+    return table
+
+
+def classify(
+    paths: Paths,
+    out: Annotated[Path, typer.Option(help="CSV file for the predictions.", show_default=False)],
+    device: Device = "auto",
+    weights: Weights = None,
+    quiet: Quiet = False,
+) -> None:
+    """Classify images that show one cell each."""
+    from napari_wbc.pipeline.classify import classify_steps, write_predictions
+
+    check_csv(out)
+    steps = classify_steps(paths, weights=in_use(weights), device=device)
+    result = drive(steps, quiet=quiet)
+    write_predictions(result, out)
+    if not quiet:
+        print(f"{counted(len(result.predictions), 'prediction')} written to {out}")
+    end(len(result.failures), f"the rest was written to {out}")
+
+
+def adapt(
+    paths: Paths,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for the new model.", show_default=False)],
+    weights: Weights = None,
+    name: Annotated[str, typer.Option(help="Name of the new model.")] = "adapted",
+    detector: Detector = "mask-rcnn",
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also where the model is sure already.")
+    ] = False,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Adapt a classifier to your stain and camera, from unlabelled fields.
+
+    Takes minutes. Compare the new model with the old on cells that you know before you trust
+    it.
+    """
+    from napari_wbc.pipeline.adapt import adapt_steps
+
+    steps = adapt_steps(
+        paths,
+        out,
+        preset=detector_in_use(detector),
+        weights=in_use(weights),
+        detector=detector,
+        name=name,
+        anyway=anyway,
+        device=device,
+    )
+    adapted = drive(steps, quiet=quiet)
+    print(f"Model adapted to {counted(adapted.cells)} written to {adapted.weights}")
+    print(f"Use it: napari-wbc analyze ... --weights {shlex.quote(str(adapted.weights))}")
+    end(len(adapted.failures), "the rest was used")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Run the main job on real fields where NAPARI_WBC_DATA names them, else on a drawn smear."""
+    from napari_wbc.pipeline.analyze import analyze_demo_steps
+
+    make_folder(out)
+    slide, analysis = drive(analyze_demo_steps(out, device=device), quiet=quiet)
+    print(f"Demo on {slide.origin}.")
+    _write(analysis, out, quiet=quiet)
+    if slide.leukocytes is not None:
+        print(f"{counted(slide.leukocytes, 'leukocyte')} drawn.")
+    print(f"Look at {out / 'overlays'}, {out / 'differential.csv'} and {out / 'cells.csv'}.")
