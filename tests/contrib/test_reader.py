@@ -12,7 +12,7 @@ import napari_wbc
 from napari_wbc.contrib.reader import get_reader
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
-from napari_wbc.layers.field import FIELDS_KEY, PROJECT_KEY
+from napari_wbc.layers.slide_layer import FIELDS_KEY, PROJECT_KEY
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.storage.workspace import create_workspace
 

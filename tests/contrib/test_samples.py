@@ -9,7 +9,7 @@ from npe2 import PluginManager
 from PIL import Image
 
 from napari_wbc.errors import WbcError
-from napari_wbc.layers.field import FIELDS_KEY
+from napari_wbc.layers.slide_layer import FIELDS_KEY
 
 
 @pytest.fixture(autouse=True)

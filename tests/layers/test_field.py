@@ -10,7 +10,8 @@ from PIL import Image as PillowImage
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import open_slide
-from napari_wbc.layers.field import FIELDS_KEY, FieldView, slide_layer
+from napari_wbc.layers.field import FieldView
+from napari_wbc.layers.slide_layer import FIELDS_KEY, slide_layer
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.session.session import Session

@@ -61,4 +61,4 @@ def test_what_was_taken_out_or_said_by_another_reader_is_not_replaced():
     table = CellTable([cell("read"), cell("plain", left=60)])
     gone = cell("gone", left=30)
     new = [cell("a", left=1), cell("b", left=31), cell("c", left=61)]
-    assert list(merged(table, new, ["1"], rejected=[gone], said={"read"})) == ["read", "c"]
+    assert list(merged(table, new, ["1"], rejected=[gone], annotated={"read"})) == ["read", "c"]

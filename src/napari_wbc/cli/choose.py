@@ -1,4 +1,4 @@
-"""``napari-wbc choose`` and ``napari-wbc doubts``: what to label next, and what to look at twice."""
+"""``napari-wbc choose`` and ``doubts``: which cells to label next, which labels to check."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def export_set(
 
 @set_app.command("show")
 def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -> None:
-    """Say what a training set holds, and what each of its labels would become; nothing is written."""
+    """Show what a training set holds, and which class each label would become."""
     from napari_wbc.pipeline.import_set import look_steps
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
@@ -129,7 +129,10 @@ def import_set(
     taxonomy: Taxonomy = None,
     quiet: Quiet = False,
 ) -> None:
-    """Bring a training set into a project. Look with `set show` first: labels that are unclear need --map."""
+    """Import a training set into a project.
+
+    Look at it with `set show` first: unclear labels need --map.
+    """
     from napari_wbc.pipeline.import_set import import_set_steps
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
@@ -158,7 +161,7 @@ def move(
     *,
     quiet: Quiet = False,
 ) -> None:
-    """Write a round in which a slide that no model has used is there to learn, to check or to test."""
+    """Give a slide that no model has used another split, in a new round."""
     from napari_wbc.pipeline.training_sets import move_slide_steps, set_summary
 
     written = drive(move_slide_steps(path, slide, split), quiet=quiet)

@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
-from napari_wbc.layers.field import PROJECT_KEY, slide_layer
+from napari_wbc.layers.slide_layer import PROJECT_KEY, slide_layer
 from napari_wbc.model.slide import Slide
 from napari_wbc.storage.workspace import SUFFIX, open_workspace
 

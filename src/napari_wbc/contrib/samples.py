@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari_wbc.imaging.synthetic import synthetic_smear as draw_smear
-from napari_wbc.layers.field import SAMPLE_KEY, slide_layer
+from napari_wbc.layers.slide_layer import SAMPLE_KEY, slide_layer
 from napari_wbc.pipeline.samples import fetch_bccd_fields
 
 __all__ = ["bccd_fields", "synthetic_smear"]

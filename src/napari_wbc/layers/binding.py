@@ -40,14 +40,17 @@ class CellsBinding:
     def __init__(
         self, session: Session, layer: Shapes, *, least: Callable[[], float] = lambda: 0.0
     ) -> None:
-        self.session, self.layer, self._least = session, layer, least
+        self.session = session
+        self.layer = layer
+        self._least = least
         self.extent: tuple[int, ...] | None = None
-        """Height and width of the field's image, once it is known: a cell lies at least partly on it."""
-        self._pushing = self._pulling = False
+        """Height and width of the field's image, None until it is shown."""
+        self._pushing = False
+        self._pulling = False
         self._fov_id = session.field.fov_id if session.field else ""
         self.push()
-        # First of all who hear it: others may show another field, and what the layer shows would be
-        # read.
+        # First of all listeners: another may show another field, which reads the layer, and by then
+        # the layer must show the new table.
         session.changed.connect(self._on_changed, priority=100)
         session.field_changed.connect(self._on_field)
         session.slide_changed.connect(self._on_slide)
@@ -79,9 +82,10 @@ class CellsBinding:
         """Read the layer and commit what a person did to it; mend what means nothing."""
         if self._pushing or self._pulling or not self._fov_id:
             return
-        session, cells = self.session, self._cells()
-        found = read(self.layer, cells)
-        rows = on_image(found, cells, self.extent, least=self._least())
+        session = self.session
+        cells = self._cells()
+        drawn = read(self.layer, cells)
+        rows = on_image(drawn, cells, self.extent, least=self._least())
         table = reconcile(
             session.table,
             rows,
@@ -90,7 +94,7 @@ class CellsBinding:
             annotator=session.reader,
             when=now(),
         )
-        if table is session.table and rows == found and shows(self.layer, cells):
+        if table is session.table and rows == drawn and shows(self.layer, cells):
             return
         self._pulling = True
         what, text = described(diff(session.table, table))
@@ -131,11 +135,13 @@ class CellsBinding:
     def _end_drawing(self) -> None:
         if self.drawing:
             self.layer._finish_drawing()
-            self.layer.selected_data = set()  # or what is left of the drag would go on with it
+            # What is left of the drag would go on with a shape that is selected.
+            self.layer.selected_data = set()
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
-        before, self._pushing = self._pushing, True
+        before = self._pushing
+        self._pushing = True
         try:
             yield
         finally:
@@ -145,13 +151,11 @@ class CellsBinding:
         if not self._pulling:
             with self._quiet():
                 self._end_drawing()
-        step, ids = diff(old, new), shape_ids(self.layer)
-        moved = (
-            step.added
-            or step.removed
-            or any(a.detection is not b.detection for a, b in step.changed)
-        )
-        if moved or not all(key in new for key in ids):
+        change = diff(old, new)
+        ids = shape_ids(self.layer)
+        moved = any(before.detection is not after.detection for before, after in change.changed)
+        # Relabelled cells are dressed anew; only where shapes come, go or move is any rebuilt.
+        if change.added or change.removed or moved or not all(key in new for key in ids):
             self.push()
         else:
             with self._quiet():
@@ -159,7 +163,8 @@ class CellsBinding:
 
     def _on_field(self, fov_id: str) -> None:
         self.settle()
-        self._fov_id, self.extent = fov_id, None
+        self._fov_id = fov_id
+        self.extent = None
         self.push()
 
     def _on_slide(self, _slide: Slide) -> None:
@@ -171,8 +176,8 @@ class CellsBinding:
     def _on_data(self, event: Any) -> None:
         action = getattr(event, "action", None)
         if action == ActionType.ADDED and not self._pushing:
-            # It is drawn. napari notes that only later, and would end it once more when a shape
-            # that is no cell is taken away.
+            # The shape is drawn. napari notes that only later, and would finish it a second time
+            # when a shape that is no cell is taken away.
             self.layer._is_creating = False
         if action in {ActionType.ADDED, ActionType.CHANGED, ActionType.REMOVED}:
             self.pull()
@@ -197,9 +202,9 @@ def described(change: TableDiff) -> tuple[str, str]:
         ("move", "Moved", moved),
         ("delete", "Deleted", change.removed),
     ]
-    done = [(verb, past, len(cells)) for verb, past, cells in parts if cells]
-    if len(done) != 1:
+    made = [part for part in parts if part[2]]
+    if len(made) != 1:
         return "edit cells", ""
-    ((verb, past, n),) = done
-    cells = counted(n)
+    verb, past, changed = made[0]
+    cells = counted(len(changed))
     return f"{verb} {cells}", f"{past} {cells}. Ctrl+Z takes it back."

@@ -42,9 +42,9 @@ __all__ = [
 HALF = 0.5
 REBUILD_ABOVE = 50
 """More shapes than this to add or move, and the layer is built anew at once."""
-TEXT_UP_TO = 50
-"""Cells of a field above which labels are told by colour alone: napari's text costs a Shapes layer
-quadratic time at every change: 40 ms for 100 cells, 1.5 s for 1,000."""
+MAX_TEXTS = 50
+"""Cells of a field above which only colours show the labels: napari's text costs a Shapes layer
+quadratic time at every change, 40 ms for 100 cells and 1.5 s for 1,000."""
 ELLIPSE_VERTICES = 32
 DEFAULTS: dict[str, Any] = {
     "cell_id": "",
@@ -85,7 +85,7 @@ def make_layer(
     return layer
 
 
-def read(layer: Shapes, known: Sequence[Cell] = ()) -> tuple[ShapeRow, ...]:
+def read(layer: Shapes, cells: Sequence[Cell] = ()) -> tuple[ShapeRow, ...]:
     """Read every shape of a layer.
 
     Lines and shapes without area hold no cell and are left out.
@@ -93,19 +93,21 @@ def read(layer: Shapes, known: Sequence[Cell] = ()) -> tuple[ShapeRow, ...]:
     Parameters
     ----------
     layer : Shapes
-    known : sequence of Cell
+    cells : sequence of Cell
         Cells whose outlines are given back as the same objects where a shape did not move,
         which spares comparing their vertices.
     """
-    ids, cells = shape_ids(layer), {cell.cell_id: cell for cell in known}
+    ids = shape_ids(layer)
+    by_id = {cell.cell_id: cell for cell in cells}
     labels = layer.features["label"].astype(str) if _named(layer) else [""] * len(ids)
-    places = None if _named(layer) else _Places(known)
+    # Without usable features a shape is the cell that lies where it lies.
+    places = None if _named(layer) else _Places(cells)
     rows = []
     for points, kind, cell_id, label in zip(layer.data, layer.shape_type, ids, labels, strict=True):
-        cell = cells.get(cell_id) if places is None else places.take(points)
+        cell = by_id.get(cell_id) if places is None else places.take(points)
         if cell is not None and _shows(points, cell):
-            says = label if places is None else cell.label
-            rows.append(ShapeRow(cell.cell_id, says, cell.detection.bbox, cell.detection.outline))
+            text = label if places is None else cell.label
+            rows.append(ShapeRow(cell.cell_id, text, cell.detection.bbox, cell.detection.outline))
             continue
         try:
             rows.append(ShapeRow(cell_id, label, *_geometry(np.asarray(points, dtype=float), kind)))
@@ -116,19 +118,19 @@ def read(layer: Shapes, known: Sequence[Cell] = ()) -> tuple[ShapeRow, ...]:
 
 def on_image(
     rows: Sequence[ShapeRow],
-    known: Sequence[Cell],
+    cells: Sequence[Cell],
     extent: tuple[int, ...] | None,
     *,
     least: float = 0.0,
 ) -> tuple[ShapeRow, ...]:
-    """Shapes that can be cells: one drawn beside the image or too small is none, and is left out.
+    """Leave out shapes that cannot be cells: those drawn beside the image or too small.
 
     A cell that was dragged off the image, or made too small, stays as it was.
 
     Parameters
     ----------
     rows : sequence of ShapeRow
-    known : sequence of Cell
+    cells : sequence of Cell
         Cells of the field.
     extent : tuple of int, optional
         Height and width of the image; where None, shapes may lie anywhere.
@@ -137,20 +139,22 @@ def on_image(
     """
     height, width = extent or (math.inf, math.inf)
     start = 0.0 if extent else -math.inf
-    cells, kept = {cell.cell_id: cell for cell in known}, []
+    by_id = {cell.cell_id: cell for cell in cells}
+    possible = []
     for row in rows:
         box = row.bbox
-        there = box.bottom > start and box.right > start and box.top < height and box.left < width
-        cell = cells.get(row.cell_id)
+        inside = box.bottom > start and box.right > start and box.top < height and box.left < width
+        cell = by_id.get(row.cell_id)
         side = max(box.height, box.width)
         before = 0.0 if cell is None else max(cell.detection.bbox.height, cell.detection.bbox.width)
         shrank = cell is None or side < before - TOLERANCE
-        if there and (side >= least or not shrank):
-            kept.append(row)
-        elif row.cell_id in cells:
-            detection = cells[row.cell_id].detection
-            kept.append(ShapeRow(row.cell_id, row.label, detection.bbox, detection.outline))
-    return tuple(kept)
+        # A cell that was small before, as a platelet, may be moved as it is.
+        if inside and (side >= least or not shrank):
+            possible.append(row)
+        elif cell is not None:
+            detection = cell.detection
+            possible.append(ShapeRow(row.cell_id, row.label, detection.bbox, detection.outline))
+    return tuple(possible)
 
 
 def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
@@ -165,9 +169,8 @@ def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
         Cells of one field.
     taxonomy : Taxonomy
     """
-    with (
-        layer.block_thumbnail_update()
-    ):  # it shows faces, of which these shapes have none, and costs most
+    # The thumbnail shows faces, of which these shapes have none, and costs most.
+    with layer.block_thumbnail_update():
         _apply(layer, cells, taxonomy)
 
 
@@ -177,14 +180,16 @@ def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
     wanted = {cell.cell_id: cell for cell in cells}
     shown, selected = _shown(layer, cells)
     stale = {i for i, key in enumerate(shown) if key is None}
-    kept = [key for key in shown if key is not None]
-    in_place = set(kept)
-    missing = [cell for key, cell in wanted.items() if key not in in_place]
+    in_place = [key for key in shown if key is not None]
+    present = set(in_place)
+    missing = [cell for key, cell in wanted.items() if key not in present]
     if not _in_step(layer):
         layer.features = pd.DataFrame([DEFAULTS] * layer.nshapes, columns=list(DEFAULTS))
-        layer.edge_color, layer.face_color = "white", "transparent"
+        layer.edge_color = "white"
+        layer.face_color = "transparent"
     if len(missing) > REBUILD_ABOVE:
-        kept, missing = [], list(cells)
+        in_place = []
+        missing = list(cells)
         layer.data = []
     elif stale:
         layer.selected_data = stale
@@ -196,13 +201,13 @@ def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
             edge_color=_edges(missing, taxonomy),
             face_color="transparent",
         )
-    order = [wanted[key] for key in kept] + missing
+    order = [wanted[key] for key in in_place] + missing
+    # Setting the same selection again would draw its box once more.
     chosen = {i for i, cell in enumerate(order) if cell.cell_id in selected}
     if chosen != set(layer.selected_data):
         layer.selected_data = chosen
-    layer.text.visible = (
-        0 < len(cells) <= TEXT_UP_TO
-    )  # the first text costs a frame, so not without cells
+    # The first text costs a frame, so there is none without cells.
+    layer.text.visible = 0 < len(cells) <= MAX_TEXTS
     dress(layer, order, taxonomy)
 
 
@@ -227,11 +232,12 @@ def shape_ids(layer: Shapes) -> list[str]:
 
 
 def shows(layer: Shapes, cells: Sequence[Cell]) -> bool:
-    """Whether a layer's features are those of these cells, in their order, and nothing is beside them."""
+    """Whether a layer's features are those of exactly these cells, in their order."""
     if not _in_step(layer) or layer.nshapes != len(cells) or not _named(layer):
         return False
-    ids, labels = (layer.features[name].tolist() for name in ("cell_id", "label"))
-    return bool(ids == [c.cell_id for c in cells] and labels == [c.label for c in cells])
+    ids = layer.features["cell_id"].tolist()
+    labels = layer.features["label"].tolist()
+    return bool(list(zip(ids, labels, strict=True)) == [(c.cell_id, c.label) for c in cells])
 
 
 def vertices(detection: Detection) -> npt.NDArray[np.float64]:
@@ -265,14 +271,15 @@ class _Places:
         self._edges = edges - HALF
 
     def take(self, points: npt.NDArray[Any]) -> Cell | None:
-        """A cell with the bounding box of these points, if there is one that was not taken before."""
+        """A cell with the bounding box of these points that was not taken before, if any."""
         edges = np.concatenate([points.min(axis=0), points.max(axis=0)])
         near = np.flatnonzero(np.abs(self._edges - edges).max(axis=1) < TOLERANCE)
         if not len(near):
             return None
-        found = next((i for i in near if _shows(points, self._cells[i])), near[0])
-        self._edges[found] = np.inf
-        return self._cells[found]
+        place = next((i for i in near if _shows(points, self._cells[i])), near[0])
+        # Never near any points again: a cell is taken once.
+        self._edges[place] = np.inf
+        return self._cells[place]
 
 
 def _shown(layer: Shapes, cells: Sequence[Cell]) -> tuple[list[str | None], set[str]]:
@@ -281,13 +288,15 @@ def _shown(layer: Shapes, cells: Sequence[Cell]) -> tuple[list[str | None], set[
     A shape without a usable id shows the cell that lies where it lies: it was drawn or pasted,
     and its cell has just been minted.
     """
-    ids, data = shape_ids(layer), layer.data
+    ids = shape_ids(layer)
+    data = layer.data
     free = {cell.cell_id: cell for cell in cells}
     shown: list[str | None] = [None] * len(data)
     for i, (key, points) in enumerate(zip(ids, data, strict=True)):
         if key in free and _shows(points, free[key]):
             shown[i] = free.pop(key).cell_id
-    places, stands_for = _Places(free.values()), dict(enumerate(shown))
+    places = _Places(free.values())
+    stands_for = dict(enumerate(shown))
     for i, points in enumerate(data):
         if shown[i] is None:
             cell = places.take(points)
@@ -296,23 +305,20 @@ def _shown(layer: Shapes, cells: Sequence[Cell]) -> tuple[list[str | None], set[
                 shown[i] = cell.cell_id if _shows(points, cell) else None
             elif ids[i] in free:
                 stands_for[i] = ids[i]
-    return shown, {held for i in layer.selected_data if (held := stands_for.get(i)) is not None}
+    selected = {stands_for.get(i) for i in layer.selected_data}
+    return shown, {cell_id for cell_id in selected if cell_id is not None}
 
 
 def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(
-        {
-            "cell_id": pd.Series([cell.cell_id for cell in cells], dtype=object),
-            "label": pd.Series([cell.label for cell in cells], dtype=object),
-            "short": pd.Series([taxonomy.short_of(cell.label) for cell in cells], dtype=object),
-            "confidence": pd.Series(
-                [cell.prediction.confidence if cell.prediction else np.nan for cell in cells],
-                dtype=float,
-            ),
-        }
-    )
+    rows = []
+    for cell in cells:
+        confidence = cell.prediction.confidence if cell.prediction else np.nan
+        rows.append((cell.cell_id, cell.label, taxonomy.short_of(cell.label), confidence))
+    # Types are set, since those of a table without rows would differ and make it look changed.
+    table = pd.DataFrame(rows, columns=list(DEFAULTS), dtype=object)
+    return table.astype({"confidence": float})
 
 
 def _edges(cells: Sequence[Cell], taxonomy: Taxonomy) -> npt.NDArray[np.float32]:
@@ -331,17 +337,16 @@ def _shows(points: npt.NDArray[Any], cell: Cell) -> bool:
 def _geometry(points: npt.NDArray[np.float64], kind: str) -> tuple[BBox, Outline | None]:
     points = points[:, -2:] + HALF
     if kind == "ellipse":
-        center, across, down = (
-            points.mean(axis=0),
-            (points[1] - points[0]) / 2,
-            (points[3] - points[0]) / 2,
-        )
+        center = points.mean(axis=0)
+        across = (points[1] - points[0]) / 2
+        down = (points[3] - points[0]) / 2
         angle = np.linspace(0, 2 * np.pi, ELLIPSE_VERTICES, endpoint=False)[:, None]
         outline = Outline.from_array(center + np.cos(angle) * across + np.sin(angle) * down)
         return outline.bbox, outline
     box = BBox.around(points)
-    if kind == "rectangle" and np.allclose(
-        np.sort(points, axis=0), np.sort(box.corners(), axis=0), rtol=0, atol=TOLERANCE
-    ):
-        return box, None
+    if kind == "rectangle":
+        corners = np.sort(box.corners(), axis=0)
+        # A turned rectangle has its corners off the bounding box and is kept as an outline.
+        if np.allclose(np.sort(points, axis=0), corners, rtol=0, atol=TOLERANCE):
+            return box, None
     return box, Outline.from_array(points)

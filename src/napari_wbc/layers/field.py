@@ -5,9 +5,7 @@ Works on any :class:`napari.components.ViewerModel`, with or without a window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,112 +15,39 @@ from napari.layers import Image, Shapes
 from psygnal import Signal
 
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.read import as_rgb8, read_image
+from napari_wbc.imaging.read import read_image
 from napari_wbc.layers.binding import CellsBinding
 from napari_wbc.layers.cells import HALF, make_layer, vertices
 from napari_wbc.layers.focus import camera_zoom, center_on, focus
 from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
 from napari_wbc.layers.pointing import Pointing, give_up
+from napari_wbc.layers.slide_layer import (
+    FIELDS_KEY,
+    NAME_KEY,
+    PROJECT_KEY,
+    LayerContent,
+    content_of,
+)
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.session.session import Session
 
-__all__ = [
-    "FIELDS_KEY",
-    "NAME_KEY",
-    "PROJECT_KEY",
-    "SAMPLE_KEY",
-    "FieldView",
-    "LayerContent",
-    "content_of",
-    "slide_layer",
-]
+__all__ = ["FieldView"]
 
-FIELDS_KEY = "napari-wbc fields"
-"""Key of an image layer's metadata: the paths of all fields of its slide."""
-NAME_KEY = "napari-wbc slide"
-"""Key of an image layer's metadata: the name of its slide, which a layer's own name may differ from."""
-SAMPLE_KEY = "napari-wbc sample"
-"""Key of an image layer's metadata: it is a slide of one field, to be opened as soon as it is there."""
 KEPT_KEY = "napari-wbc kept"
-"""Key of an image layer's metadata: the cells of a slide that is in memory only, as they were left."""
-PROJECT_KEY = "napari-wbc project"
-"""Key of an image layer's metadata: the path of the project that its slide is from."""
+"""Key of an image layer's metadata: the cells of a slide that no project keeps."""
 PREVIEW = "preview"
 OVER = ("cells", "preview", "heat")
 """Kinds of layers that lie over the image of a field."""
-HIDES_FROM = 0.5
+HIDING_OPACITY = 0.5
 """Opacity from which an image hides what lies under it."""
-HIDING = ("opaque", "translucent", "translucent_no_depth")
-"""Ways of blending by which an image hides what lies under it."""
-LEAST_SIDE = 6.0
-"""Pixels of the field, and of the screen, below which a drawn box is a slip of the hand and no cell."""
-
-
-def slide_layer(
-    name: str, paths: Sequence[Path]
-) -> tuple[npt.NDArray[np.uint8], dict[str, Any], str]:
-    """A slide as napari layer data: its first readable field, the others in the metadata.
-
-    Raises
-    ------
-    WbcError
-        If no field can be read.
-    """
-    errors: list[WbcError] = []
-    for path in paths:
-        try:
-            pixels = read_image(path)
-        except WbcError as error:
-            errors.append(error)
-        else:
-            metadata = {FIELDS_KEY: [str(path) for path in paths], NAME_KEY: name}
-            return pixels, {"name": name, "rgb": True, "metadata": metadata}, "image"
-    raise (
-        errors[0]
-        if errors
-        else WbcError(f"{name}: the slide has no field; choose a folder of images.")
-    )
-
-
-@dataclass(frozen=True)
-class LayerContent:
-    """What an image layer holds.
-
-    Parameters
-    ----------
-    slide : Slide
-    pixels : mapping of str to ndarray
-        Pixels by ``fov_id``, shape (height, width, 3), uint8, where they are in no file.
-    """
-
-    slide: Slide
-    pixels: Mapping[str, npt.NDArray[np.uint8]]
-
-
-def content_of(layer: Image) -> LayerContent:
-    """The slide that an image layer holds, of many fields if its reader said so.
-
-    Raises
-    ------
-    WbcError
-        If the layer is not one grey or RGB image.
-    """
-    paths, data = layer.metadata.get(FIELDS_KEY), layer.data
-    name = _slide_name(layer)
-    if paths:
-        fields = tuple(FieldOfView(f"{name}/{Path(p).name}", Path(p)) for p in paths)
-        return LayerContent(Slide(name, fields), {})
-    if layer.multiscale or data.ndim != (3 if layer.rgb else 2):
-        raise WbcError(
-            f"Layer {name!r} is not one field; choose a layer with one 2-D image, or open its folder."
-        )
-    field = FieldOfView(name, Path(layer.source.path or name))
-    return LayerContent(Slide(name, (field,)), {name: as_rgb8(np.asarray(data), name)})
+HIDING_BLENDINGS = ("opaque", "translucent", "translucent_no_depth")
+MIN_SIDE = 6.0
+"""Pixels, of the field and of the screen, below which a drawn box is a slip of the hand."""
 
 
 class FieldView:
-    """Shows the session's field in a viewer.
+    """Shows the field in view in a viewer.
 
     Parameters
     ----------
@@ -136,7 +61,8 @@ class FieldView:
     """Emitted with napari's name of the tool that the mouse has on the cells layer."""
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
-        self.viewer, self.session = viewer, session
+        self.viewer = viewer
+        self.session = session
         self._image: Image | None = None
         self._end_following: Callable[[], None] = lambda: None
         self._cells_before: list[Any] = []
@@ -171,18 +97,18 @@ class FieldView:
         self._keep_cells()
 
     def _keep_cells(self) -> None:
-        """Keep the cells of a slide that is in memory only on its image, for when it is opened again."""
-        kept = self.session.in_memory()
-        if self._image is not None and kept is not None:
-            self._image.metadata[KEPT_KEY] = kept
+        """Keep the cells of a slide without a project on its image layer."""
+        cells = self.session.in_memory()
+        if self._image is not None and cells is not None:
+            self._image.metadata[KEPT_KEY] = cells
 
     def left_behind(self) -> Image | None:
         """The image of the slide that an earlier workbench showed, None where there is none.
 
-        What lay over it is taken away: it shows cells as they were then. The cells go when ours are
-        there: Mesa's software OpenGL ends the process when napari draws between taking shapes away
-        and adding some.
+        What lay over it is taken away: it shows cells as they were then.
         """
+        # The old cells layer goes only when the new one is there: Mesa's software OpenGL ends the
+        # process when napari draws between removing a Shapes layer and adding another.
         image = None
         for layer in list(self.viewer.layers):
             kind = kind_of(layer)
@@ -212,9 +138,11 @@ class FieldView:
     @image_layer.setter
     def image_layer(self, layer: Image | None) -> None:
         self._keep_cells()
-        if layer == self._image:  # a plugin gets proxies of layers, which are equal, not the same
+        # A plugin gets proxies of layers, which are equal and not the same.
+        if layer == self._image:
             return
-        before, self._image = self._image, None
+        before = self._image
+        self._image = None
         self._end_following()
         self._end_following = lambda: None
         if before is not None:
@@ -230,20 +158,23 @@ class FieldView:
 
         One that lets the slide shine through, as an overlay does, hides nothing.
         """
-        image, layers = self._image, list(self.viewer.layers)
+        image = self._image
+        layers = list(self.viewer.layers)
         if image is None or image not in layers:
             return None
         above = layers[layers.index(image) + 1 :]
-        covers = [layer for layer in above if isinstance(layer, Image) and not kind_of(layer)]
-        shown = [layer for layer in covers if layer.visible and _hides(layer)]
-        return shown[-1] if shown else None
+        for layer in reversed(above):
+            foreign = isinstance(layer, Image) and not kind_of(layer)
+            if foreign and layer.visible and _hides(layer):
+                return layer
+        return None
 
     @property
     def unseen(self) -> str:
         """Why the image of the slide cannot be seen, in one sentence; empty where it can be."""
-        image, field = self._image, self.session.field
-        if field is None or self._shown != field.fov_id:
-            return ""  # there is none yet
+        image = self._image
+        if not self.ready:
+            return ""
         if image is None:
             return "The image of this slide was removed."
         if not image.visible or image.opacity == 0:
@@ -252,14 +183,16 @@ class FieldView:
         return "" if cover is None else f"The image {cover.name!r} hides this slide."
 
     def check_seen(self) -> None:
-        """Check that the image of the slide is there to be seen; one that was removed is shown again.
+        """Check that the image of the slide can be seen; a removed one is shown again.
 
         Raises
         ------
         WbcError
-            If it was not: nobody shall analyze or judge a cell by the picture of another.
+            If it was not.
         """
-        why, field = self.unseen, self.session.field
+        # Nobody shall analyze or judge a cell by the picture of another.
+        why = self.unseen
+        field = self.session.field
         if not why:
             return
         if self._image is None and field is not None:
@@ -273,7 +206,7 @@ class FieldView:
         )
 
     def use_layer(self, layer: Image, content: LayerContent | None = None) -> Slide:
-        """Show slides in an image layer; gives the slide it holds, of many fields if its reader said so.
+        """Show slides in an image layer, and return the slide that it holds.
 
         Parameters
         ----------
@@ -288,28 +221,30 @@ class FieldView:
         """
         content = content or content_of(layer)
         self._pixels = dict(content.pixels)
-        self.image_layer, self._shown = layer, ""
+        self.image_layer = layer
+        self._shown = ""
         layer.visible = True
         return content.slide
 
     def use_files(self) -> None:
         """Show slides from files, in the layer of the slide before if that came from files too."""
         if self._pixels:
-            self.image_layer, self._pixels = None, {}
+            self.image_layer = None
+            self._pixels = {}
         self._shown = ""
 
     def kept(self, layer: Image) -> Any:
-        """The cells of a slide in memory only, as :meth:`close` kept them on its image; None for none."""
+        """The cells that :meth:`close` kept on the image layer; None if there are none."""
         return layer.metadata.pop(KEPT_KEY, None)
 
     def read(self, field: FieldOfView) -> npt.NDArray[np.uint8]:
         """Pixels of a field, from memory or its file; safe in a thread."""
-        held = self._pixels.get(field.fov_id)
-        return read_image(field.path) if held is None else held
+        pixels = self._pixels.get(field.fov_id)
+        return read_image(field.path) if pixels is None else pixels
 
     @property
     def ready(self) -> bool:
-        """Whether the image on screen is that of the field in view, so that its cells may be judged."""
+        """Whether the image on screen is that of the field in view."""
         field = self.session.field
         return field is not None and self._shown == field.fov_id
 
@@ -326,7 +261,8 @@ class FieldView:
             Where False, they come with :meth:`ensure_cells`; the first layer of shapes takes napari
             long.
         """
-        self._shown, self._extent = field.fov_id, pixels.shape[:2]
+        self._shown = field.fov_id
+        self._extent = pixels.shape[:2]
         layer = self.image_layer
         slide = self.session.slide
         if layer is None:
@@ -353,7 +289,7 @@ class FieldView:
         self._shown = ""
 
     def ensure_cells(self) -> CellsBinding:
-        """The binding of the cells layer, which is made where it is missing and put above the image."""
+        """The binding of the cells layer, made if it is missing, above the image."""
         if self.binding is None:
             layer = make_layer((), self.session.taxonomy)
             marked(layer, "cells")
@@ -361,9 +297,8 @@ class FieldView:
             self.binding.edited.connect(self.edited)
             Pointing(self.viewer, layer, lambda: self.reshaping)
             layer.events.mode.connect(self._on_mode)
-            on_transform(
-                layer, self._on_transform
-            )  # napari's transform tool moves all cells off theirs
+            # napari's transform tool would move all cells off those of the image.
+            on_transform(layer, self._on_transform)
             self.viewer.add_layer(layer)
             self._drop_cells_before()
             layer.mode = "select"
@@ -378,7 +313,7 @@ class FieldView:
             self.binding.pull()
 
     def settle(self) -> None:
-        """End what is being drawn and take everything in, before the table is changed from elsewhere."""
+        """End what is being drawn and read the layer, before something else changes the table."""
         if self.binding is not None:
             self.binding.settle()
 
@@ -398,8 +333,9 @@ class FieldView:
             center_on(self.viewer, self._world((points.min(axis=0) + points.max(axis=0)) / 2))
 
     def enlarge(self, cell_id: str) -> None:
-        """Bring a cell of the field into the middle, enlarged; a cell of another field changes nothing."""
-        cell, field = self.session.table.get(cell_id), self.session.field
+        """Bring a cell of the field into the middle, enlarged."""
+        cell = self.session.table.get(cell_id)
+        field = self.session.field
         if cell is None or field is None or cell.fov_id != field.fov_id:
             return
         box = cell.detection.bbox
@@ -462,7 +398,8 @@ class FieldView:
 
     def _place(self, layer: Shapes) -> None:
         """Put shapes where the image is, and above it."""
-        image, layers = self.image_layer, self.viewer.layers
+        image = self.image_layer
+        layers = self.viewer.layers
         if image is None:
             return
         copy_transform(image, layer)
@@ -474,7 +411,8 @@ class FieldView:
         layer = event.value
         if layer == self._image:
             self._end_following()
-            self._end_following, self._image = lambda: None, None
+            self._end_following = lambda: None
+            self._image = None
         elif layer is self._preview:
             self._preview = None
         elif self.binding is not None and layer is self.binding.layer:
@@ -493,7 +431,7 @@ class FieldView:
                 copy_transform(self._image, layer)
 
     def let_go(self, image: Image) -> None:
-        """Take the image of a slide that is left out of sight; one that a person put there is only hidden."""
+        """Remove the image of a slide that was closed; hide one that a person opened."""
         marked(image, "")
         self._drop_cells_before()
         if image not in self.viewer.layers:
@@ -520,21 +458,9 @@ class FieldView:
         across = self._world(np.array([0.0, 1.0]))
         origin = self._world(np.array([0.0, 0.0]))
         scale = float(np.hypot(across[0] - origin[0], across[1] - origin[1]))
-        return max(LEAST_SIDE, LEAST_SIDE / max(camera_zoom(self.viewer) * scale, 1e-6))
+        return max(MIN_SIDE, MIN_SIDE / max(camera_zoom(self.viewer) * scale, 1e-6))
 
 
 def _hides(layer: Image) -> bool:
     """Whether nobody could judge a cell through an image."""
-    return layer.opacity >= HIDES_FROM and str(layer.blending) in HIDING
-
-
-def _slide_name(layer: Image) -> str:
-    """The name of a layer's slide: as its reader or workbench noted it, or that of its file, or its own.
-
-    napari renames a layer whose name another one has, and a project is found by the slide's name.
-    """
-    noted, file = layer.metadata.get(NAME_KEY), layer.source.path
-    if isinstance(noted, str) and noted:
-        return noted
-    name = Path(file).stem if file else layer.name
-    return name.replace("/", "_").replace("\\", "_").lstrip(".") or "image"
+    return layer.opacity >= HIDING_OPACITY and str(layer.blending) in HIDING_BLENDINGS

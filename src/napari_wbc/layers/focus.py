@@ -48,7 +48,8 @@ def camera_zoom(viewer: ViewerModel) -> float:
 def camera_place(viewer: ViewerModel) -> list[float]:
     """Centre and zoom of the camera, as JSON values."""
     camera = _scene(viewer).camera
-    return [*(float(v) for v in camera.center[-2:]), float(camera.zoom)]
+    row, col = camera.center[-2:]
+    return [float(row), float(col), float(camera.zoom)]
 
 
 def restore_camera(viewer: ViewerModel, place: object) -> None:
@@ -61,7 +62,8 @@ def restore_camera(viewer: ViewerModel, place: object) -> None:
 
 
 def _scene(viewer: ViewerModel) -> Any:
-    return getattr(viewer, "scene", viewer)  # napari before 0.9 has no scene
+    # napari before 0.9 has no scene.
+    return getattr(viewer, "scene", viewer)
 
 
 def _canvas_size(viewer: ViewerModel) -> tuple[int, int]:

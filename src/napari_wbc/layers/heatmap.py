@@ -63,12 +63,14 @@ class HeatmapLayer:
             return
         height, width = image.data.shape[:2]
         levels = levels_of(heats, (height, width))
-        data: Any = levels if len(levels) > 1 else levels[0]
         many = len(levels) > 1
+        data: Any = levels if many else levels[0]
+        # napari cannot turn a layer of one scale into a pyramid.
         if self.layer is not None and self.layer.multiscale != many:
             self.clear()
-        active = self.viewer.layers.selection.active
         if self.layer is None:
+            # A new layer becomes the active one, and the keys of the cells would be gone.
+            active = self.viewer.layers.selection.active
             self.layer = Image(
                 data,
                 name=NAME,

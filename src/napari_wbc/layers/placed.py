@@ -14,13 +14,13 @@ from napari.layers import Layer
 __all__ = ["KIND_KEY", "copy_transform", "kind_of", "marked", "on_transform"]
 
 KIND_KEY = "napari-wbc layer"
-"""Key of a layer's metadata: what it is to the workbench, ``image``, ``cells``, ``heat`` or ``preview``."""
+"""Key of a layer's metadata; its value is ``image``, ``cells``, ``heat`` or ``preview``."""
 PARTS = ("scale", "translate", "rotate", "shear", "affine")
 """Parts of napari's transform from pixels to the world; each has an event of its name."""
 
 
 def marked(layer: Layer, kind: str) -> None:
-    """Note on a layer what it is to the workbench, so that it is found again; empty to take that back."""
+    """Note on a layer what it is to the workbench; an empty kind takes that back."""
     if kind:
         layer.metadata[KIND_KEY] = kind
     else:
@@ -43,8 +43,9 @@ def copy_transform(image: Layer, layer: Layer) -> None:
         Of two dimensions.
     """
     for part in PARTS:
-        wanted, actual = _part(image, part), _part(layer, part)
-        if not np.array_equal(wanted, actual):  # each setting draws the layer anew
+        wanted = _part(image, part)
+        # Each setting draws the layer anew, so only what differs is set.
+        if not np.array_equal(wanted, _part(layer, part)):
             setattr(layer, part, wanted)
     units = getattr(image, "units", None)
     if units is not None and tuple(layer.units) != tuple(units):

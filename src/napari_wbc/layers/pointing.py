@@ -38,23 +38,25 @@ class Pointing:
         self._reshaping = reshaping
         mode = layer._modeclass
         self._select = layer._drag_modes[mode.SELECT]
-        own: dict[Any, Any] = {mode.SELECT: self._point}
+        tools: dict[Any, Any] = {mode.SELECT: self._point}
         for name in DRAWN_BY_DRAG:
             draw = layer._drag_modes[mode[name]]
-            own[mode[name]] = _Once(draw)
+            tools[mode[name]] = _Once(draw)
         # Of this layer alone: napari keeps what its tools do in a table of the class.
-        layer._drag_modes = {**layer._drag_modes, **own}
+        layer._drag_modes = {**layer._drag_modes, **tools}
 
     def _point(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
         """Select the cell that is clicked; move the picture while it is dragged."""
         under_cursor = layer.get_value(event.position, world=True)
+        # A hidden layer has nothing under the cursor.
         if under_cursor is None:
-            return  # the layer is hidden
+            return
         shape, _vertex = under_cursor
         if self._reshaping() or shape is None:
             yield from self._select(layer, event)
             return
-        pressed, held = np.array(event.pos, dtype=float), _place(event)
+        pressed = np.array(event.pos, dtype=float)
+        held = _place(event)
         more = bool({"Shift", "Control"} & {str(modifier) for modifier in event.modifiers})
         moved = False
         yield
@@ -78,9 +80,8 @@ class _Once:
         steps = self._draw(layer, event)
         for _ in steps:
             yield
-            if (
-                not layer._is_creating
-            ):  # a key has ended it, and napari would go on to move what is not there
+            # A key has ended it, and napari would go on to move what is not there.
+            if not layer._is_creating:
                 steps.close()
                 break
         layer.mode = "select"

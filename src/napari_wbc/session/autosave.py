@@ -50,7 +50,9 @@ class Autosave:
     """
 
     def __init__(self, workspace: Workspace, slide: str, reading: str = "") -> None:
-        self._workspace, self._slide, self._reading = workspace, slide, reading
+        self._workspace = workspace
+        self._slide = slide
+        self._reading = reading
         self._waiting: list[Step] = []
         self._notes: dict[str, Any] = {}
         self._failed = ""
@@ -114,9 +116,8 @@ class Autosave:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         if self._busy and not self._thread.is_alive():
-            self._write(
-                list(self._waiting), dict(self._notes)
-            )  # once more: the disk may have room by now
+            # Once more: the disk may have room by now.
+            self._write(list(self._waiting), dict(self._notes))
         return not self._busy
 
     def _run(self) -> None:
@@ -125,7 +126,8 @@ class Autosave:
                 self._turn.wait_for(lambda: self._busy or not self._open)
                 if not self._open:
                     return
-                steps, notes = list(self._waiting), dict(self._notes)
+                steps = list(self._waiting)
+                notes = dict(self._notes)
             self._write(steps, notes)
             with self._turn:
                 if self._failed:
@@ -141,9 +143,11 @@ class Autosave:
             for key, value in notes.items():
                 self._workspace.put(key, value)
                 with self._turn:
+                    # A newer note of this key may have come in meanwhile.
                     if self._notes.get(key) is value:
                         del self._notes[key]
-        except Exception as error:  # noqa: BLE001, a thread that died would lose all that comes after
+        # A thread that died would lose all that comes after, so nothing may end it.
+        except Exception as error:  # noqa: BLE001
             if not isinstance(error, WbcError):
                 _log.error("Autosave failed", exc_info=error)
             why = str(error) if isinstance(error, WbcError) else f"{type(error).__name__}: {error}"

@@ -21,16 +21,16 @@ __all__ = ["joined", "split"]
 
 Point = tuple[float, float]
 
-LEAST_PART = 1.0
+MIN_PART = 1.0
 """Square pixels below which a part is no cell."""
-TOUCH = 1.0
-"""Pixels between two outlines that still touch: those of neighbouring masks may be a corner apart."""
+MAX_GAP = 1.0
+"""Pixels between two outlines that still touch, as those of neighbouring masks do."""
 WAIST = 0.9
 """Part of the chords around it below which a chord is a waist and not a rough edge."""
 CUTS = 65
 """Cuts that are compared along the middle half of a cell; odd, so that one is in the middle."""
 TILTS = (0, *(sign * tilt for tilt in range(5, 35, 5) for sign in (1, -1)))
-"""Degrees by which a cut may lean: the longest axis of two unequal cells follows their common tangent."""
+"""Degrees by which a cut may lean, as it must between two cells of unequal size."""
 
 
 def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None = None) -> CellTable:
@@ -72,18 +72,18 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
     if not np.isfinite(line).all() or np.linalg.norm(line[1] - line[0]) < 1e-6:
         raise WbcError("A cut needs two points that lie apart; draw a line across the cell.")
     parts = [_largest(whole.intersection(half)) for half in _halves(line, whole)]
-    if any(part is None or part.area < LEAST_PART for part in parts):
+    if any(part is None or part.area < MIN_PART for part in parts):
         raise WbcError(
             "The line leaves nothing on one side of the cell; draw it across the cell."
             if along
             else "The cell is too small to be cut; delete it and draw two cells."
         )
-    outlined, located_by = cell.detection.outline is not None, cell.detection.located_by
-    found = [_detection(part, outlined, located_by) for part in parts if part is not None]
-    found.sort(key=lambda detection: (detection.bbox.top, detection.bbox.left))
-    return table.without([cell_id]).with_cells(
-        Cell.new(cell.fov_id, detection) for detection in found
-    )
+    outlined = cell.detection.outline is not None
+    located_by = cell.detection.located_by
+    halves = [_detection(part, outlined, located_by) for part in parts if part is not None]
+    halves.sort(key=lambda detection: (detection.bbox.top, detection.bbox.left))
+    new = [Cell.new(cell.fov_id, detection) for detection in halves]
+    return table.without([cell_id]).with_cells(new)
 
 
 def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
@@ -125,26 +125,25 @@ def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
     outlined = any(cell.detection.outline for cell in cells)
     union = _union([_polygon(cell.detection) for cell in cells])
     located_by = {cell.detection.located_by for cell in cells}
-    detection = _detection(
-        union if outlined else union.envelope,
-        outlined,
-        located_by.pop() if len(located_by) == 1 else None,
-    )
+    # A cell joined of several finders' cells was located by none of them.
+    finder = located_by.pop() if len(located_by) == 1 else None
+    detection = _detection(union if outlined else union.envelope, outlined, finder)
     new = Cell.new(fields.pop(), detection).annotated(_common_annotation(cells))
     return table.without(cell.cell_id for cell in cells).with_cells([new])
 
 
 def _cells(table: CellTable, cell_ids: Iterable[str]) -> list[Cell]:
     """The cells with these ids, each once."""
-    found = [table.get(cell_id) for cell_id in dict.fromkeys(cell_ids)]
-    if None in found:
+    ids = dict.fromkeys(cell_ids)
+    if not all(cell_id in table for cell_id in ids):
         raise WbcError("A selected cell is no longer in the table; select again.")
-    return [cell for cell in found if cell is not None]
+    return [table[cell_id] for cell_id in ids]
 
 
 def _common_annotation(cells: Iterable[Cell]) -> Annotation | None:
-    said = [cell.annotation for cell in cells if cell.annotation]
-    return said[0] if len({annotation.label for annotation in said}) == 1 else None
+    annotations = [cell.annotation for cell in cells if cell.annotation]
+    labels = {annotation.label for annotation in annotations}
+    return annotations[0] if len(labels) == 1 else None
 
 
 def _polygon(detection: Detection) -> shapely.Polygon:
@@ -183,13 +182,14 @@ def _halves(line: npt.NDArray[np.float64], whole: shapely.Polygon) -> list[shape
     foot = line[0] + along * ((center - line[0]) @ along)
     top, left, bottom, right = whole.bounds
     reach = 2 * (bottom - top + right - left) + float(np.linalg.norm(center - foot))
-    ends = foot - reach * along, foot + reach * along
-    sides = reach * across, -reach * across
-    return [shapely.Polygon([*ends, ends[1] + side, ends[0] + side]) for side in sides]
+    start = foot - reach * along
+    end = foot + reach * along
+    sides = (reach * across, -reach * across)
+    return [shapely.Polygon([start, end, end + side, start + side]) for side in sides]
 
 
 def _best_cut(whole: shapely.Polygon) -> npt.NDArray[np.float64]:
-    """Two points of the line to cut by: at the waist, or else across the longest axis at the centroid."""
+    """Two points of the line to cut by: at the waist, or else across the longest axis."""
     corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(whole))
     if len(corners) < 4:
         raise WbcError("The cell is too thin to be cut; delete it and draw two cells.")
@@ -205,9 +205,9 @@ def _best_cut(whole: shapely.Polygon) -> npt.NDArray[np.float64]:
 def _waist(
     whole: shapely.Polygon, center: npt.NDArray[np.float64], long: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64] | None:
-    """Two points of the shortest of all cuts about across an axis that is shorter than those beside it."""
+    """Two points of the shortest cut about across an axis, if it is a waist."""
     places = center + np.linspace(-0.25, 0.25, CUTS)[:, None] * long
-    found: list[tuple[float, npt.NDArray[np.float64]]] = []
+    waists: list[tuple[float, npt.NDArray[np.float64]]] = []
     for angle in np.radians(TILTS):
         cos, sin = np.cos(angle), np.sin(angle)
         across = np.array([-long[1] * cos - long[0] * sin, long[0] * cos - long[1] * sin])
@@ -218,8 +218,8 @@ def _waist(
         # Parallel chords of a convex shape are shortest at an end (Brunn): one inside is a waist.
         if chords.min() < WAIST * min(chords[0], chords[-1]):
             shortest = np.flatnonzero(chords == chords.min())
-            found.append((float(chords.min()), lines[shortest[len(shortest) // 2]]))
-    return min(found, key=lambda cut: cut[0], default=(0.0, None))[1]
+            waists.append((float(chords.min()), lines[shortest[len(shortest) // 2]]))
+    return min(waists, key=lambda cut: cut[0], default=(0.0, None))[1]
 
 
 def _union(shapes: list[shapely.Polygon]) -> shapely.Polygon:
@@ -229,7 +229,9 @@ def _union(shapes: list[shapely.Polygon]) -> shapely.Polygon:
         # Rounding leaves hairlines between shapes that share an edge, and masks may share a mere
         # corner. Growing with sharp corners and shrinking with round ones bridges both and moves
         # nothing else.
-        union = union.buffer(TOUCH / 2, join_style="mitre").buffer(-TOUCH / 2, join_style="round")
+        union = union.buffer(MAX_GAP / 2, join_style="mitre").buffer(
+            -MAX_GAP / 2, join_style="round"
+        )
     if isinstance(union, shapely.Polygon) and not union.is_empty:
         return shapely.Polygon(union.exterior)
     hull = shapely.union_all(shapes).convex_hull

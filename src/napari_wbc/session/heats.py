@@ -1,4 +1,4 @@
-"""The heat that was found so far, cell by cell: kept as long as the slide is open, never saved.
+"""Heat of the cells that were explained: kept as long as the slide is open, never saved.
 
 Invariant: heat is of a cell where it lies and as it is predicted; one that is moved, predicted anew
 or taken out loses it.
@@ -37,7 +37,7 @@ class Heats:
         session.slide_changed.connect(self._on_slide)
 
     def close(self) -> None:
-        """Let go of the session."""
+        """Stop following the session."""
         self._session.changed.disconnect(self._on_changed)
         self._session.slide_changed.disconnect(self._on_slide)
 
@@ -45,7 +45,7 @@ class Heats:
         return len(self._heats)
 
     def get(self, cell_id: str) -> Heat | None:
-        """Heat of a cell, None where none was found yet."""
+        """Heat of a cell, None for one that was not explained yet."""
         return self._heats.get(cell_id)
 
     def of_field(self, fov_id: str) -> tuple[Heat, ...]:
@@ -53,9 +53,13 @@ class Heats:
         return tuple(heat for heat in self._heats.values() if heat.fov_id == fov_id)
 
     def put(self, heats: Iterable[Heat]) -> int:
-        """Keep heat of cells that are there as they were asked about; how many there are of these."""
+        """Keep heat of cells that have not changed since; returns how many these are."""
         table = self._session.table
-        fresh = {h.cell_id: h for h in heats if h.cell_id in table and h.is_of(table[h.cell_id])}
+        fresh = {}
+        for heat in heats:
+            cell = table.get(heat.cell_id)
+            if cell is not None and heat.is_of(cell):
+                fresh[heat.cell_id] = heat
         if fresh:
             self._heats.update(fresh)
             self.changed.emit()
@@ -70,13 +74,15 @@ class Heats:
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         if not self._heats:
             return
-        step = diff(old, new)
-        gone = [cell.cell_id for cell in step.removed if cell.cell_id in self._heats]
-        changed = (after for _, after in step.changed if after.cell_id in self._heats)
-        gone += [cell.cell_id for cell in changed if not self._heats[cell.cell_id].is_of(cell)]
-        for cell_id in gone:
-            del self._heats[cell_id]
-        if gone:
+        change = diff(old, new)
+        before = len(self._heats)
+        for cell in change.removed:
+            self._heats.pop(cell.cell_id, None)
+        for _, cell in change.changed:
+            heat = self._heats.get(cell.cell_id)
+            if heat is not None and not heat.is_of(cell):
+                del self._heats[cell.cell_id]
+        if len(self._heats) < before:
             self.changed.emit()
 
     def _on_slide(self, _slide: Slide) -> None:

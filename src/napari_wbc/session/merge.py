@@ -1,13 +1,11 @@
-"""New detections beside what a person has said."""
+"""New detections beside the cells that a person labelled, drew or moved."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-import numpy as np
-
 from napari_wbc.model.cell import Cell
-from napari_wbc.model.geometry import iou_matrix
+from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.table import CellTable
 
 __all__ = ["merged"]
@@ -15,26 +13,26 @@ __all__ = ["merged"]
 
 def merged(
     table: CellTable,
-    found: Iterable[Cell],
+    detected: Iterable[Cell],
     fov_ids: Iterable[str],
     *,
     rejected: Iterable[Cell] = (),
-    said: Collection[str] = (),
+    annotated: Collection[str] = (),
     overlap: float = 0.3,
 ) -> CellTable:
-    """Replace the cells of fields by newly found ones, keeping what a person touched.
+    """Replace the cells of fields by newly detected ones, keeping what a person touched.
 
     Parameters
     ----------
     table : CellTable
         Before.
-    found : iterable of Cell
+    detected : iterable of Cell
         New cells of the fields.
     fov_ids : iterable of str
         Fields that were searched.
     rejected : iterable of Cell
         Cells that a person took out.
-    said : collection of str
+    annotated : collection of str
         Ids of cells that somebody annotated elsewhere: in another reading of the slide.
     overlap : float
         Intersection over union above which a new cell is one that a person has labelled, drawn,
@@ -45,20 +43,25 @@ def merged(
     >>> merged(CellTable(), [], ["a.png"])
     CellTable(0 cells)
     """
-    fields, new = dict.fromkeys(fov_ids), list(found)
-    kept = [c for c in table.values() if c.fov_id in fields and (c.touched or c.cell_id in said)]
-    stay = {cell.cell_id for cell in kept}
-    kept += [cell for cell in rejected if cell.fov_id in fields]
+    by_field: dict[str, list[Cell]] = {fov_id: [] for fov_id in fov_ids}
+    for cell in detected:
+        if cell.fov_id in by_field:
+            by_field[cell.fov_id].append(cell)
+    gone = []
+    blocking: dict[str, list[BBox]] = {fov_id: [] for fov_id in by_field}
+    for cell_id, cell in table.items():
+        if cell.fov_id not in by_field:
+            continue
+        if cell.touched or cell_id in annotated:
+            blocking[cell.fov_id].append(cell.detection.bbox)
+        else:
+            gone.append(cell_id)
+    for cell in rejected:
+        if cell.fov_id in by_field:
+            blocking[cell.fov_id].append(cell.detection.bbox)
     fresh: list[Cell] = []
-    for fov_id in fields:
-        here = [cell for cell in new if cell.fov_id == fov_id]
-        theirs = [cell.detection.bbox for cell in kept if cell.fov_id == fov_id]
-        known = iou_matrix((cell.detection.bbox for cell in here), theirs)
-        taken = (
-            known.max(axis=1, initial=0) > overlap if theirs else np.zeros(len(here), dtype=bool)
-        )
-        fresh += [
-            cell for cell, known_already in zip(here, taken, strict=True) if not known_already
-        ]
-    gone = [key for key, cell in table.items() if cell.fov_id in fields and key not in stay]
+    for fov_id, cells in by_field.items():
+        overlaps = iou_matrix((cell.detection.bbox for cell in cells), blocking[fov_id])
+        highest = overlaps.max(axis=1, initial=0)
+        fresh += [cell for cell, iou in zip(cells, highest, strict=True) if iou <= overlap]
     return table.without(gone).with_cells(fresh)

@@ -19,17 +19,18 @@ __all__ = ["OtherClasses", "add_classes", "open_project_steps", "project_path", 
 
 
 def projects_folder() -> Path:
-    """Where the projects of slides are kept that nobody chose a place for."""
+    """The folder of the default project files."""
     return user_data_path() / "napari-wbc" / "projects"
 
 
 def project_path(slide: Slide) -> Path | None:
-    """The project file of a slide that nobody chose a place for; None for an image that is no file."""
+    """The default project file of a slide; None for an image without a file."""
     if not slide.fields or not slide.fields[0].path.exists():
         return None
     first = slide.fields[0]
     where = first.path.resolve()
-    if "/" in first.fov_id:  # of a folder, which may get more images
+    # A slide that is a folder is named by the folder, which may get more images.
+    if "/" in first.fov_id:
         where = where.parent
     place = f"{where}\n{slide.name}".encode(errors="surrogateescape")
     plain = re.sub(r"[^\w.-]+", "_", slide.name)[:60]
@@ -39,7 +40,7 @@ def project_path(slide: Slide) -> Path | None:
 def open_project_steps(
     path: Path, slide: Slide | str, reading: str, taxonomy: Taxonomy, *, make: bool = False
 ) -> Steps[Loaded | OtherClasses]:
-    """Open a project, made first where it may be, and load a slide of it if its classes are these."""
+    """Open a project, or create it, and load a slide of it if its classes are these."""
     yield Progress("opening", 0, 1, f"opening {path.name}")
     from napari_wbc.storage.workspace import (
         backup_of,
@@ -49,7 +50,8 @@ def open_project_steps(
     )
 
     if make and not path.exists() and backup_of(path).exists():
-        restore_backup(path)  # whoever took the project away did not mean its labels
+        # Whoever removed the project did not mean its labels.
+        restore_backup(path)
     try:
         workspace = create_workspace(path, taxonomy) if make else open_workspace(path)
     except WorkspaceError:
@@ -64,7 +66,7 @@ def open_project_steps(
             workspace.close()
             return other
         if isinstance(slide, str):
-            slides = [one for one in workspace.slides() if slide in ("", one.name)]
+            slides = [kept for kept in workspace.slides() if slide in ("", kept.name)]
             if not slides:
                 raise WbcError(f"{path}: no slide {slide!r} in this project; choose another.")
             slide = slides[0]

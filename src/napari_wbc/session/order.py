@@ -43,13 +43,14 @@ class Order(StrEnum):
     CLASS_BY_CLASS = "class by class"
     """By label in the order of the taxonomy, least certain first within a label."""
     FIELD_BY_FIELD = "field by field"
-    """By field in the order of the table, within a field by chance: a detector may list its surest cells
-    first."""
+    """By field in the order of the table, within a field by chance."""
     RANDOM = "random"
     """By chance, the same each time: the first cells are a random sample of the slide."""
     MOST_GAIN = "most gain"
-    """By what a label would teach the model, as :mod:`napari_wbc.pipeline.choose` ranks the cells; cells
-    without a rank after these, least certain first."""
+    """By what a label would teach the model, as :mod:`napari_wbc.pipeline.choose` ranks the cells.
+
+    Cells without a rank come after these, least certain first.
+    """
     DOUBTED = "doubted labels"
     """Only cells whose label :mod:`napari_wbc.pipeline.choose` doubts, the most doubted first."""
 
@@ -106,15 +107,14 @@ class Filter:
 
     def admits(self, cell: Cell) -> bool:
         """Whether a cell is one of those wanted."""
-        return (
-            (self.reviewed is None or self.reviewed == (cell.annotation is not None))
-            and (not self.fov_id or cell.fov_id == self.fov_id)
-            and (not self.labels or cell.label in self.labels)
-            and (
-                (self.lowest, self.highest) == (0, 1)
-                or self.lowest <= max(by_certainty(cell), 0.0) <= self.highest
-            )
-        )
+        if self.reviewed is not None and self.reviewed != (cell.annotation is not None):
+            return False
+        if self.fov_id and cell.fov_id != self.fov_id:
+            return False
+        if self.labels and cell.label not in self.labels:
+            return False
+        # A cell without a prediction counts as one of confidence 0.
+        return self.lowest <= max(by_certainty(cell), 0.0) <= self.highest
 
 
 EVERY_CELL = Filter()
@@ -169,10 +169,9 @@ def _key(
             rank = {label: i for i, label in enumerate(taxonomy.labels)}
             return lambda cell: (rank.get(cell.label, len(rank)), by_certainty(cell))
         case Order.FIELD_BY_FIELD:
-            fields = {
-                fov: i
-                for i, fov in enumerate(dict.fromkeys(cell.fov_id for cell in table.values()))
-            }
+            names = dict.fromkeys(cell.fov_id for cell in table.values())
+            fields = {fov: i for i, fov in enumerate(names)}
+            # By chance: a cell finder may list its surest cells first.
             return lambda cell: (fields[cell.fov_id], _chance(cell.cell_id))
         case Order.MOST_GAIN | Order.DOUBTED:
             return lambda cell: (ranks.get(cell.cell_id, math.inf), by_certainty(cell))
@@ -182,9 +181,8 @@ def _key(
 
 def _chance(cell_id: str) -> float:
     """A number that has nothing to do with the cell, the same each time."""
-    return int.from_bytes(
-        hashlib.sha256(cell_id.encode("utf-8", "surrogatepass")).digest()[:8], "big"
-    )
+    digest = hashlib.sha256(cell_id.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big")
 
 
 def by_certainty(cell: Cell) -> float:
@@ -193,7 +191,7 @@ def by_certainty(cell: Cell) -> float:
 
 
 def by_unlikeness(cell: Cell) -> float:
-    """Key that sorts the cell first that is most unlike the training data; where it is not known, last."""
+    """Key that sorts the cell most unlike the training data first."""
     unlikeness = None if cell.prediction is None else cell.prediction.unlikeness
     return math.inf if unlikeness is None else -unlikeness
 
@@ -205,5 +203,5 @@ def disagreed(cell: Cell, taxonomy: Taxonomy) -> bool:
     """
     if cell.annotation is None or cell.prediction is None:
         return False
-    said = taxonomy.row_of(cell.annotation.label)
-    return said not in (cell.prediction.label, taxonomy.class_of(cell.prediction.cell_class))
+    annotated = taxonomy.row_of(cell.annotation.label)
+    return annotated not in (cell.prediction.label, taxonomy.class_of(cell.prediction.cell_class))

@@ -26,8 +26,8 @@ from napari_wbc.session.session import Session
 
 __all__ = ["Progressed", "ReviewQueue"]
 
-PAUSE = 60.0
-"""Seconds between two answers after which the person was doing something else."""
+MAX_INTERVAL = 60.0
+"""Seconds between two answers; after a longer time the person was doing something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +92,30 @@ class ReviewQueue:
     """
 
     current_changed = Signal(str)
-    """Emitted with the id of the current cell, empty at the end, after another one or place came up."""
+    """Emitted with the id of the new current cell; empty at the end of the queue."""
     ranks_changed = Signal(Order)
     """Emitted with the order of which ranks were handed in."""
 
     def __init__(self, session: Session, clock: Callable[[], float] = time.monotonic) -> None:
-        self._session, self._clock = session, clock
-        self._order, self._only = Order.LEAST_CERTAIN, EVERY_CELL
+        self._session = session
+        self._clock = clock
+        self._order = Order.LEAST_CERTAIN
+        self._only = EVERY_CELL
         self._ids: tuple[str, ...] = ()
-        self._at, self._current = 0, ""
+        self._at = 0
+        self._current = ""
         self._skipped: dict[str, None] = {}
         self._ranks: dict[Order, tuple[CellTable, dict[str, int]]] = {}
         self._answers: list[tuple[Cell, Annotation]] = []
         self._last: float | None = None
         self._intervals: list[float] = []
+        # The whole slide in the order of the queue: sorting it at each answer would take long.
         self._whole: tuple[Order, tuple[str, ...]] = (Order.LEAST_CERTAIN, ())
         session.changed.connect(self._on_changed)
         session.slide_changed.connect(self._on_slide)
 
     def close(self) -> None:
-        """Let go of the session; the queue no longer follows it."""
+        """Stop following the session."""
         self._session.changed.disconnect(self._on_changed)
         self._session.slide_changed.disconnect(self._on_slide)
 
@@ -148,7 +152,7 @@ class ReviewQueue:
         self._stand(0)
 
     def rank(self, order: Order, ids: Sequence[str], table: CellTable | None = None) -> None:
-        """Hand in the ranks of an order of :data:`~napari_wbc.session.order.RANKED`, for the next start.
+        """Set the ranks of an order of :data:`~napari_wbc.session.order.RANKED` for the next start.
 
         Parameters
         ----------
@@ -163,7 +167,7 @@ class ReviewQueue:
         self.ranks_changed.emit(order)
 
     def ranked(self, order: Order) -> bool:
-        """Whether there are ranks of an order, and no cell or label has changed since they were found."""
+        """Whether there are ranks of an order, and no cell or label has changed since."""
         return order in self._ranks and self._ranks[order][0] is self._session.table
 
     @property
@@ -189,14 +193,15 @@ class ReviewQueue:
             The cells of the queue as :attr:`ids` had them; where they are not known, the queue is
             made anew of the cells that its filter admits by now.
         """
-        order, only, cell_id, skipped = _read_place(place)
+        order, only, current, skipped = _read_place(place)
         self._queue(order, only, skipped)
-        if isinstance(ids, list) and all(isinstance(one, str) for one in ids):
+        if isinstance(ids, list) and all(isinstance(cell_id, str) for cell_id in ids):
             self._ids = tuple(ids)
-            if not cell_id:  # it was at its end
+            # Without a current cell the queue was at its end.
+            if not current:
                 self._stand(len(self._ids))
                 return
-        self._stand(self._ids.index(cell_id) if cell_id in self._ids else 0)
+        self._stand(self._ids.index(current) if current in self._ids else 0)
 
     def next(self) -> None:
         """Leave the current cell as it is and go on."""
@@ -204,14 +209,13 @@ class ReviewQueue:
 
     def back(self) -> None:
         """Return to the cell before, if there is one."""
-        table = self._session.table
-        before = (
-            i for i in range(min(self._at, len(self._ids)) - 1, -1, -1) if self._ids[i] in table
-        )
-        self._stand(next(before, self._at))
+        place = self._at - 1
+        while place >= 0 and self._ids[place] not in self._session.table:
+            place -= 1
+        self._stand(place if place >= 0 else self._at)
 
     def skip(self) -> None:
-        """Go on, and put the current cell at the end of the queue; a second time, leave it there."""
+        """Go on, and put the current cell at the end of the queue, once."""
         if not self._current or self._current in self._skipped or self._at == len(self._ids) - 1:
             self.next()
             return
@@ -252,23 +256,25 @@ class ReviewQueue:
         WbcError
             If the taxonomy has no such label, or the queue is at its end.
         """
-        cell, taxonomy = self._cell(), self._session.taxonomy
+        cell = self._cell()
+        taxonomy = self._session.taxonomy
         if label not in taxonomy.labels:
             raise WbcError(f"{label!r} is no label; choose one of {', '.join(taxonomy.labels)}.")
-        said = Annotation(label, annotator, now())
-        if cell.annotation != said:
-            self._session.commit(
-                self._session.table.with_cells([cell.annotated(said)]), f"label {label}"
-            )
-            if self._session.table[cell.cell_id].annotation != said:
-                return  # the session refused it, and has told why
-            self._answers.append((cell, said))
+        annotation = Annotation(label, annotator, now())
+        if cell.annotation != annotation:
+            annotated = self._session.table.with_cells([cell.annotated(annotation)])
+            self._session.commit(annotated, f"label {label}")
+            # The session may refuse it, and then says why.
+            if self._session.table[cell.cell_id].annotation != annotation:
+                return
+            self._answers.append((cell, annotation))
         self._time()
         self.next()
 
     def progress(self) -> Progressed:
         """How far the review of the slide is, whatever the queue's filter."""
-        table, taxonomy = self._session.table, self._session.taxonomy
+        table = self._session.table
+        taxonomy = self._session.taxonomy
         counts = table.annotated_counts
         ordered = {label: counts[label] for label in (*taxonomy.labels, *counts) if counts[label]}
         seconds = statistics.median(self._intervals) if self._intervals else None
@@ -276,7 +282,7 @@ class ReviewQueue:
         return Progressed(sum(counts.values()), len(table), seconds, ordered, widest, self._order)
 
     def _is_sample(self, reviewed: int) -> bool:
-        """Whether the annotated cells are all, or the first of all in an order that does not choose."""
+        """Whether the annotated cells are a sample of the slide, or all of it."""
         table = self._session.table
         if reviewed == len(table):
             return True
@@ -291,12 +297,16 @@ class ReviewQueue:
     def _queue(self, order: Order, only: Filter, skipped: tuple[str, ...]) -> None:
         ranks = self._ranks[order][1] if order in self._ranks else None
         ids = queue_of(self._session.table, self._session.taxonomy, order, only, ranks)
-        self._order, self._only = order, only
+        self._order = order
+        self._only = only
         self._skipped = dict.fromkeys(skipped)
-        known = set(ids)
-        last = (cell_id for cell_id in self._skipped if cell_id in known)
-        self._ids = (*(cell_id for cell_id in ids if cell_id not in self._skipped), *last)
-        self._at, self._current = -1, ""
+        admitted = set(ids)
+        first = [cell_id for cell_id in ids if cell_id not in self._skipped]
+        last = [cell_id for cell_id in self._skipped if cell_id in admitted]
+        self._ids = (*first, *last)
+        # Before the first cell, so that standing at it is a change that is told.
+        self._at = -1
+        self._current = ""
         self._answers.clear()
 
     def _cell(self) -> Cell:
@@ -306,12 +316,14 @@ class ReviewQueue:
 
     def _stand(self, at: int) -> None:
         """Make the first cell from a place on that is still in the table the current one."""
-        session, end = self._session, len(self._ids)
+        session = self._session
+        end = len(self._ids)
         at = next((i for i in range(at, end) if self._ids[i] in session.table), end)
         current = self._ids[at] if at < end else ""
         if (at, current) == (self._at, self._current):
             return
-        self._at, self._current = at, current
+        self._at = at
+        self._current = current
         if current:
             fov_id = session.table[current].fov_id
             if session.field is None or session.field.fov_id != fov_id:
@@ -321,33 +333,36 @@ class ReviewQueue:
 
     def _time(self) -> None:
         """Note when an answer was given."""
-        now, before = self._clock(), self._last
+        now = self._clock()
+        before = self._last
         self._last = now
-        if before is not None and now - before <= PAUSE:
+        if before is not None and now - before <= MAX_INTERVAL:
             self._intervals.append(now - before)
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         """Return to the last answer where it was taken back, and leave a cell that is gone."""
         if self._answers:
-            before, said = self._answers[-1]
-            was, now = old.get(before.cell_id), new.get(before.cell_id)
-            if (
-                was
-                and now
-                and was.annotation == said
-                and now.annotation == before.annotation != said
-            ):
+            before, annotation = self._answers[-1]
+            was = old.get(before.cell_id)
+            now = new.get(before.cell_id)
+            answered = was is not None and was.annotation == annotation
+            if answered and now and now.annotation == before.annotation != annotation:
                 self._answers.pop()
                 self.go_to(before.cell_id)
         if self._current and self._current not in new:
             self._stand(self._at)
 
     def _on_slide(self, _slide: Slide) -> None:
-        """Another slide: the queue was not of it, and a new one has not been asked for."""
-        self._intervals, self._last, self._ranks = [], None, {}
+        """Drop the queue of another slide; no new one has been asked for yet."""
+        self._intervals = []
+        self._last = None
+        self._ranks = {}
         if self._ids:
-            self._order, self._only = Order.LEAST_CERTAIN, EVERY_CELL
-            self._ids, self._skipped, self._answers = (), {}, []
+            self._order = Order.LEAST_CERTAIN
+            self._only = EVERY_CELL
+            self._ids = ()
+            self._skipped = {}
+            self._answers = []
             self._stand(0)
 
 

@@ -17,7 +17,7 @@ from napari_wbc.model.taxonomy import Taxonomy
 __all__ = ["ShapeRow", "reconcile"]
 
 TOLERANCE = 0.01
-"""Pixels by which a shape may differ from its cell and still be where it was (napari keeps float32)."""
+"""Pixels by which a shape may differ from a cell that did not move; napari keeps float32."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,8 @@ class Session:
     >>> from napari_wbc.model.cell import Cell, Detection
     >>> from napari_wbc.model.geometry import BBox
     >>> session = Session()
-    >>> session.commit(session.table.with_cells([Cell.new("a.png", Detection(BBox(0, 0, 9, 9)))]), "draw")
+    >>> cell = Cell.new("a.png", Detection(BBox(0, 0, 9, 9)))
+    >>> session.commit(session.table.with_cells([cell]), "draw")
     True
     >>> session.undo(), len(session.table)
     ('draw', 0)
@@ -173,7 +174,8 @@ class Session:
         WbcError
             If what was done cannot be saved, or the project cannot be read.
         """
-        if not self.flush():  # the project may be the one that is open
+        # The project may be the one that is open.
+        if not self.flush():
             raise WbcError(f"What was done is not saved: {self.saved.why} Nothing was opened.")
         self.resume(Loaded(slide) if workspace is None else load(slide, workspace, reading))
 
@@ -188,16 +190,20 @@ class Session:
         """
         self.close()
         self._closed = False
-        old, self._table, self.cause = self._table, loaded.table, "import"
-        self._past, self._future = list(loaded.past), list(loaded.future)
+        old = self._table
+        self._table = loaded.table
+        self.cause = "import"
+        self._past = list(loaded.past)
+        self._future = list(loaded.future)
         self._changes = dict(loaded.changes)
         self._last = loaded.last
-        workspace, self._reading = loaded.workspace, loaded.reading
-        self._workspace = workspace
-        self._autosave = (
-            None if workspace is None else Autosave(workspace, loaded.slide.name, loaded.reading)
-        )
-        self._slide, self._field, self._selection = loaded.slide, None, ()
+        self._reading = loaded.reading
+        self._workspace = loaded.workspace
+        if loaded.workspace is not None:
+            self._autosave = Autosave(loaded.workspace, loaded.slide.name, loaded.reading)
+        self._slide = loaded.slide
+        self._field = None
+        self._selection = ()
         self.slide_changed.emit(loaded.slide)
         if old or loaded.table:
             self.changed.emit(old, loaded.table)
@@ -205,16 +211,18 @@ class Session:
             self.show_field(loaded.slide.fields[0].fov_id)
 
     def close(self) -> bool:
-        """Write what is not on the disk yet and let go of the project; returns whether all is on the disk.
+        """Write what is not on the disk yet and close the project; whether all is on the disk.
 
         Nothing can be changed until a slide is opened.
         """
         self._closed = self._closed or self._autosave is not None
-        autosave, self._autosave, self._workspace = self._autosave, None, None
+        autosave = self._autosave
+        self._autosave = None
+        self._workspace = None
         return autosave is None or autosave.close()
 
     def in_memory(self) -> Loaded | None:
-        """A slide that no project keeps, as it is now, for :meth:`resume`; None if nothing would be lost."""
+        """A slide without a project, for :meth:`resume`; None if nothing would be lost."""
         if self._workspace is not None or self._closed or not self._past:
             return None
         return Loaded(
@@ -227,7 +235,7 @@ class Session:
         )
 
     def note(self, key: str, value: Any) -> None:
-        """Keep something beside the cells, such as the place in the queue; anything that JSON can say."""
+        """Keep a JSON value in the project beside the cells, such as the place in the queue."""
         if self._autosave is not None:
             self._autosave.note(key, value)
 
@@ -243,13 +251,13 @@ class Session:
         WbcError
             If the slide has no such field.
         """
-        found = next((one for one in self._slide.fields if one.fov_id == fov_id), None)
-        if found is None:
+        chosen = next((field for field in self._slide.fields if field.fov_id == fov_id), None)
+        if chosen is None:
             raise WbcError(
                 f"Slide {self._slide.name!r} has no field {fov_id!r}; choose one of its fields."
             )
-        if found != self._field:
-            self._field = found
+        if chosen != self._field:
+            self._field = chosen
             self.field_changed.emit(fov_id)
 
     def select(self, cell_ids: Iterable[str]) -> None:
@@ -289,16 +297,17 @@ class Session:
             self.refused.emit(why)
             return False
         last = self._past[-1] if self._past else None
+        # It belongs to that step only while nothing else was done since.
         of = follows if last is not None and follows in (last.seq, last.of) else 0
         step = self._step(what, cause, change, of=of)
         self._past.append(StepHead(step.seq, what, cause, step.of))
         self._changes[step.seq] = change
-        self._changes_of_future_dropped()
+        self._drop_future()
         self._become(table, step)
         return True
 
     def undo(self) -> str:
-        """Take the last commit back, with what followed of it; returns what it was, empty for none."""
+        """Take the last commit back, with the steps that belong to it; returns its name."""
         what = ""
         follows = True
         while follows and self._past:
@@ -309,7 +318,7 @@ class Session:
         return what
 
     def redo(self) -> str:
-        """Do again what was taken back, with what followed of it; returns what it was, empty for none."""
+        """Do again what was taken back, with the steps that belong to it; returns its name."""
         what = self._travel(self._future, self._past, back=False)
         while what and self._future and self._future[-1].of:
             self._travel(self._future, self._past, back=False)
@@ -332,15 +341,20 @@ class Session:
         return self._workspace.annotated_elsewhere(self._slide.name, self._reading)
 
     def rejected(self) -> tuple[Cell, ...]:
-        """Cells that a person took out and did not bring back: a detector shall not find them again."""
-        seqs = [head.seq for head in self._past if head.cause == "human"]
-        known = [
-            cell for seq in seqs if seq in self._changes for cell in self._changes[seq].removed
-        ]
-        journal = [seq for seq in seqs if seq not in self._changes]
+        """Cells that a person deleted and did not bring back; no new detection replaces them."""
+        cells: list[Cell] = []
+        journal = []
+        for head in self._past:
+            if head.cause != "human":
+                continue
+            if head.seq in self._changes:
+                cells += self._changes[head.seq].removed
+            else:
+                # Made before the slide was opened: only the journal has it.
+                journal.append(head.seq)
         if journal and self._workspace is not None:
-            known += self._workspace.removed(journal)
-        return tuple(known)
+            cells += self._workspace.removed(journal)
+        return tuple(cells)
 
     def _travel(self, source: list[StepHead], target: list[StepHead], *, back: bool) -> str:
         if not source:
@@ -356,7 +370,7 @@ class Session:
         return head.what
 
     def _stepped(self, seq: int, *, back: bool) -> CellTable:
-        """The table after a step was taken back or done again, from memory or else from the journal."""
+        """The table after a step was taken back or done again."""
         change = self._changes.get(seq)
         if change is not None:
             return self._table.applied(change.inverse if back else change)
@@ -368,7 +382,8 @@ class Session:
         return Step(self._last, what, cause, change, self.reader, now(), of)
 
     def _become(self, table: CellTable, step: Step) -> None:
-        old, self._table = self._table, table
+        old = self._table
+        self._table = table
         self.cause = step.cause
         if self._autosave is not None:
             self._autosave.put(step)
@@ -376,7 +391,7 @@ class Session:
         # A cell that is gone is not selected any more, also not when undo brings it back.
         self.select(key for key in self._selection if key in self._table)
 
-    def _changes_of_future_dropped(self) -> None:
+    def _drop_future(self) -> None:
         for head in self._future:
             self._changes.pop(head.seq, None)
         self._future.clear()
@@ -386,12 +401,12 @@ class Session:
         if self._closed:
             return "Nothing can be changed: the slide was closed and another is being opened."
         if self._workspace is not None and self._workspace.read_only:
-            return f"Nothing can be changed: the project is open to be read only, {self._workspace.read_only}."
-        shapes = (
-            change.added
-            or change.removed
-            or any(a.detection != b.detection for a, b in change.changed)
-        )
-        if self._reading and shapes:
-            return f"The blind reading {self._reading!r} takes labels only; leave it to draw, move or delete."
+            why = self._workspace.read_only
+            return f"Nothing can be changed: the project is open to be read only, {why}."
+        moved = any(before.detection != after.detection for before, after in change.changed)
+        if self._reading and (change.added or change.removed or moved):
+            return (
+                f"The blind reading {self._reading!r} takes labels only; "
+                "leave it to draw, move or delete."
+            )
         return ""

@@ -16,15 +16,9 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QTabWidget, QV
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
-from napari_wbc.layers.field import (
-    FIELDS_KEY,
-    NAME_KEY,
-    PROJECT_KEY,
-    SAMPLE_KEY,
-    FieldView,
-    content_of,
-)
+from napari_wbc.layers.field import FieldView
 from napari_wbc.layers.placed import kind_of
+from napari_wbc.layers.slide_layer import FIELDS_KEY, NAME_KEY, PROJECT_KEY, SAMPLE_KEY, content_of
 from napari_wbc.measure.agreement import CONSENSUS
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.slide import Slide

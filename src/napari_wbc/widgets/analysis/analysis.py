@@ -326,7 +326,7 @@ class AnalysisPanel(QWidget):
         searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
         table, rejected = self.session.table, self.session.rejected()
         said = self.session.annotated_elsewhere()
-        new = merged(table, found.table.values(), searched, rejected=rejected, said=said)
+        new = merged(table, found.table.values(), searched, rejected=rejected, annotated=said)
         if not self.session.commit(new, "analyze", "model") and new != table:
             return  # refused, which has been told
         self.analyzed.emit()
