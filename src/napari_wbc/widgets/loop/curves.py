@@ -91,9 +91,8 @@ class Curves(QWidget):
         painter.drawRect(area)
         painter.setPen(ink)
         right = Qt.AlignmentFlag.AlignRight
-        painter.drawText(
-            QRectF(area.left(), 0, area.width(), TOP), Qt.AlignmentFlag.AlignLeft, title
-        )
+        heading = QRectF(area.left(), 0, area.width(), TOP)
+        painter.drawText(heading, Qt.AlignmentFlag.AlignLeft, title)
         for value, y in ((0.0, area.bottom()), (top, area.top())):
             tick = QRectF(area.left() - LEFT, y - 8, LEFT - 3, 16)
             painter.drawText(tick, right | Qt.AlignmentFlag.AlignVCenter, f"{value:.2g}")

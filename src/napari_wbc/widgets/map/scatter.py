@@ -179,9 +179,8 @@ class Scatter(ScatterView):
 
     def event(self, event: QEvent) -> bool:
         """Take the keys that are the map's before a shortcut of the window does."""
-        if event.type() == QEvent.Type.ShortcutOverride and (
-            self._action(event) or key_name(event)
-        ):
+        override = event.type() == QEvent.Type.ShortcutOverride
+        if override and (self._action(event) or key_name(event)):
             event.accept()
             return True
         return bool(super().event(event))
@@ -203,9 +202,7 @@ class Scatter(ScatterView):
         if modifiers == Modifier.ControlModifier:
             if key in ARROWS:
                 return partial(self.pan, QPointF(*ARROWS[key]) * -PAN_STEP)
-            shown = np.isfinite(self.places[:, 0])
-            choose_all = partial(self._choose, np.flatnonzero(shown).tolist(), False)
-            return choose_all if key == Key.Key_A else None
+            return self._choose_all if key == Key.Key_A else None
         if modifiers not in PLAIN_OR_SHIFT:
             return None
         if key in ARROWS:
@@ -246,6 +243,9 @@ class Scatter(ScatterView):
         if len(points) == 1:
             self._current = points[0]
         self.chosen.emit(points, adds)
+
+    def _choose_all(self) -> None:
+        self._choose(np.flatnonzero(np.isfinite(self.places[:, 0])).tolist(), adds=False)
 
     def _cancel(self) -> None:
         self._lasso = []

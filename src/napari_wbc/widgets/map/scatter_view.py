@@ -176,7 +176,8 @@ class ScatterView(QWidget):
         super().resizeEvent(event)
         if self._fits:
             self.reset()
-        self.redraw()
+        else:
+            self.redraw()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802 (Qt's name)
         """Draw on the ground of another theme."""
