@@ -1,8 +1,8 @@
-"""How cells stand on a map: by what they are coloured, and which a lasso encloses; pure."""
+"""What the points of a feature map stand for: the legend's entries, and the next point; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,14 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["COLOURINGS", "MARKS", "Kind", "beside", "enclosed", "kind_of", "kinds"]
+__all__ = ["COLOURINGS", "MARKS", "Kind", "Places", "beside", "kind_of", "kinds"]
 
 COLOURINGS = ("label", "prediction", "reviewed", "field")
 MARKS = ("circle", "square", "triangle", "diamond", "wedge", "cross", "plus", "star")
 """Shapes that tell kinds apart where colours do not."""
-REVIEWED, TO_REVIEW, NO_PREDICTION = "reviewed", "to review", "no prediction"
+REVIEWED = "reviewed"
+TO_REVIEW = "to review"
+NO_PREDICTION = "no prediction"
 OTHER_COLOR = "#999999"
 
 Places = npt.NDArray[np.floating]
@@ -39,6 +41,12 @@ class Kind:
     name: str
     color: str
     mark: str
+
+
+REVIEW_KINDS = {
+    TO_REVIEW: Kind(TO_REVIEW, "#e69f00", "circle"),
+    REVIEWED: Kind(REVIEWED, "#56b4e9", "square"),
+}
 
 
 def kind_of(cell: Cell, by: str, taxonomy: Taxonomy) -> str:
@@ -74,90 +82,52 @@ def kinds(names: Iterable[str], by: str, taxonomy: Taxonomy) -> tuple[Kind, ...]
     Parameters
     ----------
     names : iterable of str
-        Of :func:`kind_of`. Classes come in the order of the taxonomy, whose marks and colours they
-        have whichever others there are; all else in the order given.
+        Of :func:`kind_of`. Classes are sorted as in the taxonomy, all else as given. A class has
+        the same mark and colour whichever others there are.
     by : str
         One of :data:`COLOURINGS`.
     taxonomy : Taxonomy
     """
-    present = tuple(dict.fromkeys(names))
-    palette = [c.color for c in taxonomy.classes]
+    present = dict.fromkeys(names)
     if by == "field":
-        # A mark for each round of colours, so that as many fields as may be look unlike.
-        rounds = [divmod(i, len(palette)) for i in range(len(present))]
-        looks = [(palette[color], MARKS[turn % len(MARKS)]) for turn, color in rounds]
-        return tuple(Kind(name, *look) for name, look in zip(present, looks, strict=True))
-    if by == "reviewed":
-        known = {
-            TO_REVIEW: Kind(TO_REVIEW, "#e69f00", "circle"),
-            REVIEWED: Kind(REVIEWED, "#56b4e9", "square"),
-        }
-    else:
-        colors = taxonomy.colors
-        known = {
-            name: Kind(
-                name, colors[name], MARKS[i % len(MARKS)] if name in taxonomy.names else "circle"
-            )
-            for i, name in enumerate(taxonomy.labels)
-        }
-    order = [name for name in known if name in present] + [
-        name for name in present if name not in known
-    ]
-    return tuple(known.get(name, Kind(name, OTHER_COLOR, "cross")) for name in order)
+        return tuple(_field_kind(i, name, taxonomy) for i, name in enumerate(present))
+    fixed = REVIEW_KINDS if by == "reviewed" else _class_kinds(taxonomy)
+    legend = [kind for name, kind in fixed.items() if name in present]
+    # What the taxonomy does not name is still shown, after its classes.
+    others = [Kind(name, OTHER_COLOR, "cross") for name in present if name not in fixed]
+    return (*legend, *others)
 
 
-def enclosed(places: Places, lasso: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
-    """Which places a lasso goes round.
-
-    Parameters
-    ----------
-    places : ndarray, shape (N, 2)
-    lasso : sequence of (x, y)
-        Corners of a polygon that closes itself. Where it crosses itself, all that it goes round is
-        inside.
-
-    Returns
-    -------
-    ndarray, shape (N,), bool
-
-    Examples
-    --------
-    >>> enclosed(np.array([[1.0, 1.0], [9.0, 1.0]]), [(0, 0), (2, 0), (2, 2), (0, 2)]).tolist()
-    [True, False]
-    """
-    inside = np.zeros(len(places), bool)
-    corners = np.asarray(lasso, float).reshape(-1, 2)
-    if len(corners) < 3:
-        return inside
-    near = ((places >= corners.min(axis=0)) & (places <= corners.max(axis=0))).all(axis=1)
-    x, y = places[near].astype(float).T
-    turns = np.zeros(len(x), int)
-    # How often the lasso winds about a place: the edges that cross the ray to its right, up less
-    # down.
-    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        if y1 != y2:
-            crossed = (
-                (y >= min(y1, y2)) & (y < max(y1, y2)) & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
-            )
-            turns += np.where(crossed, 1 if y2 > y1 else -1, 0)
-    inside[near] = turns != 0
-    return inside
+def _field_kind(i: int, name: str, taxonomy: Taxonomy) -> Kind:
+    # The mark changes when the colours are used up: 64 fields look different with eight classes.
+    turn, color = divmod(i, len(taxonomy.classes))
+    return Kind(name, taxonomy.classes[color].color, MARKS[turn % len(MARKS)])
 
 
-def beside(places: Places, here: int, direction: tuple[int, int]) -> int:
+def _class_kinds(taxonomy: Taxonomy) -> dict[str, Kind]:
+    result = {}
+    for i, name in enumerate(taxonomy.labels):
+        # Labels that are no class (unidentified, not classed) are told apart by colour alone.
+        mark = MARKS[i % len(MARKS)] if name in taxonomy.names else "circle"
+        result[name] = Kind(name, taxonomy.colors[name], mark)
+    return result
+
+
+def beside(places: Places, start: int, direction: tuple[int, int]) -> int:
     """The nearest place to one side of another, itself where there is none.
 
     Parameters
     ----------
     places : ndarray, shape (N, 2)
         Those that are NaN are left out.
-    here : int
+    start : int
     direction : (int, int)
         ``(x, y)``, one of them 0.
     """
-    apart = places - places[here]
-    along = apart @ np.asarray(direction, float)
-    across = np.abs(apart @ np.asarray(direction[::-1], float))
-    reach = np.where((along > 0) & (across <= along), np.hypot(along, across), np.inf)
-    nearest = int(np.argmin(reach))
-    return nearest if np.isfinite(reach[nearest]) else here
+    offsets = places - places[start]
+    along = offsets @ np.asarray(direction, float)
+    across = np.abs(offsets @ np.asarray(direction[::-1], float))
+    # To one side is the quarter of the plane about the direction. Comparisons with NaN are False.
+    distance = np.where((along > 0) & (across <= along), np.hypot(along, across), np.inf)
+    nearest = int(np.argmin(distance))
+    return nearest if np.isfinite(distance[nearest]) else start

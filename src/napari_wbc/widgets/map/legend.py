@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from qtpy.QtCore import QPointF, QRect, QSize, Qt
 from qtpy.QtGui import QPainter, QPaintEvent
@@ -13,9 +13,9 @@ from napari_wbc.widgets.map.scatter_view import draw_mark
 
 __all__ = ["Legend"]
 
-MOST_LINES = 5
-"""Lines before the rest is only counted."""
-RADIUS = 5.0
+MAX_LINES = 5
+"""Entries on further lines are only counted."""
+RADIUS = 5
 GAP = 12
 
 
@@ -37,25 +37,27 @@ class Legend(QWidget):
     def show_kinds(self, kinds: Sequence[Kind], counts: Sequence[int]) -> None:
         """Show kinds with how many points are of each."""
         entries = tuple((kind, f"{kind.name} {n:,}") for kind, n in zip(kinds, counts, strict=True))
-        if entries != self._entries:
-            resized = len(entries) != len(self._entries)
-            self._entries = entries
-            self.setAccessibleName("Legend: " + ", ".join(self.texts))
-            if resized:  # a count alone does not lay the window out anew
-                self.updateGeometry()
-            self.update()
+        if entries == self._entries:
+            return
+        resized = len(entries) != len(self._entries)
+        self._entries = entries
+        self.setAccessibleName("Legend: " + ", ".join(self.texts))
+        # Counts change with every key that labels a cell, and a new layout of the window is slow.
+        if resized:
+            self.updateGeometry()
+        self.update()
 
     def hasHeightForWidth(self) -> bool:  # noqa: N802 (Qt's name)
-        """It depends on the width how many lines there are."""
+        """The number of lines depends on the width."""
         return True
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802 (Qt's name)
-        """Of the lines that are shown."""
-        bottom = max((rect.bottom() + 1 for rect, *_ in self._laid_out(width)), default=0)
-        return min(bottom, MOST_LINES * self._line)
+        """Height of the lines that are shown."""
+        rects = self._laid_out(width)
+        return min(rects[-1].bottom() + 1, MAX_LINES * self._line) if rects else 0
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
-        """Room for the entries at the width it has."""
+        """Room for the entries at the present width."""
         return QSize(200, self.heightForWidth(max(self.width(), 200)))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
@@ -64,41 +66,48 @@ class Legend(QWidget):
 
     @property
     def _line(self) -> int:
-        return max(int(self.fontMetrics().lineSpacing()) + 2, round(2 * RADIUS) + 6)
+        return max(int(self.fontMetrics().lineSpacing()) + 2, 2 * RADIUS + 6)
 
-    def _laid_out(self, width: int) -> Iterator[tuple[QRect, Kind, str]]:
+    def _laid_out(self, width: int) -> list[QRect]:
         """Where each entry stands, from left to right and line after line."""
-        x = y = 0
-        for kind, text in self._entries:
-            wide = round(2 * RADIUS) + 8 + self.fontMetrics().horizontalAdvance(text)
-            if x and x + wide > width:
-                x, y = 0, y + self._line
-            yield QRect(x, y, wide, self._line), kind, text
-            x += wide + GAP
+        rects = []
+        x = 0
+        y = 0
+        for text in self.texts:
+            needed = 2 * RADIUS + 8 + self.fontMetrics().horizontalAdvance(text)
+            if x and x + needed > width:
+                x = 0
+                y += self._line
+            rects.append(QRect(x, y, needed, self._line))
+            x += needed + GAP
+        return rects
 
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 (Qt's name)
-        """Draw the entries; those that have no line are counted at the end of the last."""
+        """Draw the entries, and how many have no room."""
         painter = QPainter(self)
-        ink, left = self.palette().windowText().color(), 0
-        room = min(self.height(), MOST_LINES * self._line)
-        entries = list(self._laid_out(self.width()))
-        left = sum(rect.bottom() >= room for rect, *_ in entries)
-        more = f"and {left} more"
-        wide = painter.fontMetrics().horizontalAdvance(more)
-        last = [e for e in entries if e[0].bottom() < room]
-        while left and last and last[-1][0].right() + GAP + wide > self.width():
-            last.pop()
-            left += 1
-            more = f"and {left} more"
-        for rect, kind, text in last:
-            draw_mark(
-                painter, kind, QPointF(rect.left() + RADIUS + 2, rect.center().y() + 0.5), RADIUS
-            )
+        rects = self._laid_out(self.width())
+        room = min(self.height(), MAX_LINES * self._line)
+        shown = sum(rect.bottom() < room for rect in rects)
+        # Entries make way until the count of the others stands beside the last that is shown.
+        more = self._more(shown)
+        needed = GAP + painter.fontMetrics().horizontalAdvance(more)
+        while more and shown and rects[shown - 1].right() + needed > self.width():
+            shown -= 1
+            more = self._more(shown)
+        ink = self.palette().windowText().color()
+        for rect, (kind, text) in zip(rects[:shown], self._entries[:shown], strict=True):
+            middle = QPointF(rect.left() + RADIUS + 2, rect.center().y() + 0.5)
+            draw_mark(painter, kind, middle, RADIUS)
             painter.setPen(ink)
-            painter.drawText(
-                rect.adjusted(round(2 * RADIUS) + 7, 0, 8, 0), Qt.AlignmentFlag.AlignVCenter, text
-            )
-        if left:
-            x, y = (last[-1][0].right() + GAP, last[-1][0].top()) if last else (0, 0)
-            painter.setPen(ink)
-            painter.drawText(QRect(x, y, wide + 8, self._line), Qt.AlignmentFlag.AlignVCenter, more)
+            place = rect.adjusted(2 * RADIUS + 7, 0, 8, 0)
+            painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, text)
+        painter.setPen(ink)
+        place = QRect(0, 0, self.width(), self._line)
+        if shown:
+            place.moveTopLeft(rects[shown - 1].topRight())
+            place.translate(GAP, 0)
+        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, more)
+
+    def _more(self, shown: int) -> str:
+        hidden = len(self._entries) - shown
+        return f"and {hidden} more" if hidden else ""

@@ -5,10 +5,12 @@ Invariant: it selects nothing itself. It says which points a person meant.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import (
     QColor,
@@ -22,22 +24,48 @@ from qtpy.QtGui import (
 )
 from qtpy.QtWidgets import QApplication
 
-from napari_wbc.widgets.map.kinds import beside, enclosed
+from napari_wbc.widgets.map.kinds import Places, beside
 from napari_wbc.widgets.map.scatter_view import REACH, ScatterView
-from napari_wbc.widgets.qt.keys import key_name
+from napari_wbc.widgets.qt.keys import Key, Modifier, key_name
 from napari_wbc.widgets.qt.thumbnails import SIDE
 
-__all__ = ["Card", "Scatter"]
+__all__ = ["Card", "Scatter", "enclosed"]
 
-STEP = 1.25
+ZOOM_STEP = 1.25
 """How much a key, or a notch of the wheel, zooms."""
-PAN = 40.0
+PAN_STEP = 40.0
 """Pixels that a key pans."""
-Key, Modifier, Button = Qt.Key, Qt.KeyboardModifier, Qt.MouseButton
 ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
+PLAIN_OR_SHIFT = (Modifier.NoModifier, Modifier.ShiftModifier)
+FILL = Qt.FillRule.WindingFill
+"""What is painted as the inside of a lasso, and what is chosen."""
 
 Card: TypeAlias = tuple[QPixmap | None, tuple[str, ...]]
 """What is shown beside a point: its picture, None while it is being made, and lines of text."""
+
+
+def enclosed(places: Places, lasso: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
+    """Which places a lasso goes round.
+
+    Parameters
+    ----------
+    places : ndarray, shape (N, 2)
+    lasso : sequence of (x, y)
+        Corners of a polygon that closes itself. Where it crosses itself, all that it goes round is
+        inside.
+
+    Returns
+    -------
+    ndarray, shape (N,), bool
+
+    Examples
+    --------
+    >>> enclosed(np.array([[1.0, 1.0], [9.0, 1.0]]), [(0, 0), (2, 0), (2, 2), (0, 2)]).tolist()
+    [True, False]
+    """
+    polygon = QPolygonF([QPointF(x, y) for x, y in lasso])
+    inside = [polygon.containsPoint(QPointF(x, y), FILL) for x, y in places.tolist()]
+    return np.array(inside, bool)
 
 
 class Scatter(ScatterView):
@@ -60,23 +88,26 @@ class Scatter(ScatterView):
         super().__init__()
         self._card = card
         self._lasso: list[QPointF] = []
-        self._moved = self._adds = False
+        self._moved = False
+        """Whether the mouse went so far that the lasso is no click."""
+        self._adds = False
         self._dragged: QPointF | None = None
         self.pointed: int | None = None
         """The point whose card is shown: under the mouse, or where the keys have gone."""
-        self._here: int | None = None
+        self._current: int | None = None
+        """The point from which the arrow keys go on."""
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
-    def point_at(self, here: int | None) -> None:
+    def point_at(self, point: int | None) -> None:
         """Show the card of a point; none where None."""
-        if here != self.pointed:
-            self.pointed = here
+        if point != self.pointed:
+            self.pointed = point
             self.update()
 
     def forget(self) -> None:
-        """Let go of the lasso and of the point that is looked at: there are other points."""
-        self._here = None
+        """Drop the lasso, the card and the current point: the points are others now."""
+        self._current = None
         self._cancel()
         self.point_at(None)
 
@@ -84,8 +115,9 @@ class Scatter(ScatterView):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 (Qt's name)
         """Begin a lasso with the left button, to pan with the others."""
-        if event.button() == Button.LeftButton:
-            self._lasso, self._moved = [event.position()], False
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._lasso = [event.position()]
+            self._moved = False
             self._adds = bool(event.modifiers() & Modifier.ShiftModifier)
         else:
             self._dragged = event.position()
@@ -99,8 +131,9 @@ class Scatter(ScatterView):
             self.pan(pos - self._dragged)
             self._dragged = pos
         elif self._lasso:
-            apart = (pos - self._lasso[0]).manhattanLength()
-            self._moved = self._moved or apart >= QApplication.startDragDistance()
+            # A hand that clicks shakes a little.
+            distance = (pos - self._lasso[0]).manhattanLength()
+            self._moved = self._moved or distance >= QApplication.startDragDistance()
             self._lasso.append(pos)
             self.update()
         else:
@@ -108,25 +141,25 @@ class Scatter(ScatterView):
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 (Qt's name)
         """Say what was lassoed or clicked."""
-        if event.button() != Button.LeftButton:
+        if event.button() != Qt.MouseButton.LeftButton:
             self._dragged = None
             self.unsetCursor()
-        elif self._lasso:
-            lasso, moved = self._lasso, self._moved
+        elif lasso := self._lasso:
             self._cancel()
-            if moved:
-                inside = enclosed(self.on_screen(), [(p.x(), p.y()) for p in lasso])
+            if self._moved:
+                inside = enclosed(self.on_screen(), [(pos.x(), pos.y()) for pos in lasso])
                 self._choose(np.flatnonzero(inside).tolist(), self._adds)
             else:
-                hit = self.at(lasso[0])
-                self._choose([] if hit is None else [hit], self._adds)
+                point = self.at(lasso[0])
+                self._choose([] if point is None else [point], self._adds)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802 (Qt's name)
         """Go to what a point stands for."""
-        hit = self.at(event.position())
-        if event.button() == Button.LeftButton and hit is not None:
-            self.activated.emit(hit)
+        point = self.at(event.position())
+        if event.button() == Qt.MouseButton.LeftButton and point is not None:
+            self.activated.emit(point)
         else:
+            # Beside all points, two quick clicks are two clicks.
             self.mousePressEvent(event)
 
     def leaveEvent(self, event: QEvent) -> None:  # noqa: N802 (Qt's name)
@@ -136,8 +169,9 @@ class Scatter(ScatterView):
 
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 (Qt's name)
         """Zoom about the mouse."""
+        # Qt counts eighths of a degree, and a notch of most wheels is 15 degrees.
         if turned := event.angleDelta().y():
-            self.zoom(STEP ** (turned / 120), event.position())
+            self.zoom(ZOOM_STEP ** (turned / 120), event.position())
             self.point_at(self.at(event.position()))
         event.accept()
 
@@ -145,9 +179,8 @@ class Scatter(ScatterView):
 
     def event(self, event: QEvent) -> bool:
         """Take the keys that are the map's before a shortcut of the window does."""
-        if event.type() == QEvent.Type.ShortcutOverride and (
-            self._action(event) or key_name(event)
-        ):
+        override = event.type() == QEvent.Type.ShortcutOverride
+        if override and (self._action(event) or key_name(event)):
             event.accept()
             return True
         return bool(super().event(event))
@@ -162,30 +195,29 @@ class Scatter(ScatterView):
             event.ignore()
 
     def _action(self, event: QKeyEvent) -> Callable[[], object] | None:
-        """What a key does here, None for any other key."""
-        key, modifiers = event.key(), event.modifiers() & ~Modifier.KeypadModifier
+        """What a key does on the map, None for any other key."""
+        key = event.key()
+        # The number pad's own modifier says nothing.
+        modifiers = event.modifiers() & ~Modifier.KeypadModifier
+        if modifiers == Modifier.ControlModifier:
+            if key in ARROWS:
+                return partial(self.pan, QPointF(*ARROWS[key]) * -PAN_STEP)
+            return self._choose_all if key == Key.Key_A else None
+        if modifiers not in PLAIN_OR_SHIFT:
+            return None
         if key in ARROWS:
-            x, y = ARROWS[key]
-            if modifiers == Modifier.ControlModifier:
-                return lambda: self.pan(QPointF(-PAN * x, -PAN * y))
-            if modifiers in (Modifier.NoModifier, Modifier.ShiftModifier):
-                return lambda: self._go((x, y), modifiers == Modifier.ShiftModifier)
-            return None
-        if key == Key.Key_A and modifiers == Modifier.ControlModifier:
-            return lambda: self._choose(
-                np.flatnonzero(np.isfinite(self.places[:, 0])).tolist(), False
-            )
-        if modifiers not in (Modifier.NoModifier, Modifier.ShiftModifier):
-            return None
-        here, lasso = self._here, self._lasso
+            return partial(self._go, ARROWS[key], modifiers == Modifier.ShiftModifier)
+        # A key that has nothing to act on goes on to the window.
+        activate = None if self._current is None else partial(self.activated.emit, self._current)
+        zoom_in = partial(self.zoom, ZOOM_STEP)
         actions: dict[int, Callable[[], object] | None] = {
             Key.Key_Home: self.reset,
-            Key.Key_Plus: lambda: self.zoom(STEP),
-            Key.Key_Equal: lambda: self.zoom(STEP),
-            Key.Key_Minus: lambda: self.zoom(1 / STEP),
-            Key.Key_Return: None if here is None else lambda: self.activated.emit(here),
-            Key.Key_Enter: None if here is None else lambda: self.activated.emit(here),
-            Key.Key_Escape: self._cancel if lasso else None,
+            Key.Key_Plus: zoom_in,
+            Key.Key_Equal: zoom_in,
+            Key.Key_Minus: partial(self.zoom, 1 / ZOOM_STEP),
+            Key.Key_Return: activate,
+            Key.Key_Enter: activate,
+            Key.Key_Escape: self._cancel if self._lasso else None,
         }
         return actions.get(key)
 
@@ -194,26 +226,26 @@ class Scatter(ScatterView):
         at = self.on_screen()
         if not np.isfinite(at).any():
             return
-        if self._here is None or not np.isfinite(at[self._here]).all():
-            middle = self._centre()
-            here = int(np.nanargmin(np.hypot(*(at - (middle.x(), middle.y())).T)))
+        # The current point is NaN when its cell has been deleted or moved.
+        if self._current is None or not np.isfinite(at[self._current]).all():
+            point = int(np.nanargmin(np.hypot(*(at - self._centre).T)))
         else:
-            here = beside(at, self._here, direction)
-        self._choose([here], adds)
-        self._reveal(at[here])
-        self.point_at(here)
-
-    def _reveal(self, at: np.ndarray) -> None:
-        """Pan as little as brings a place of the screen into view."""
+            point = beside(at, self._current, direction)
+        self._choose([point], adds)
+        # Pan as little as brings the point into view.
         low = np.array((REACH, REACH))
-        by = np.clip(at, low, np.maximum((self.width(), self.height()) - low, low)) - at
-        if by.any():
-            self.pan(QPointF(*by))
+        offset = np.clip(at[point], low, np.maximum(2 * self._centre - low, low)) - at[point]
+        if offset.any():
+            self.pan(QPointF(*offset))
+        self.point_at(point)
 
     def _choose(self, points: list[int], adds: bool) -> None:
         if len(points) == 1:
-            self._here = points[0]
+            self._current = points[0]
         self.chosen.emit(points, adds)
+
+    def _choose_all(self) -> None:
+        self._choose(np.flatnonzero(np.isfinite(self.places[:, 0])).tolist(), adds=False)
 
     def _cancel(self) -> None:
         self._lasso = []
@@ -230,7 +262,7 @@ class Scatter(ScatterView):
             wash.setAlpha(35)
             painter.setBrush(wash)
             painter.setPen(QPen(ink, 1.5, Qt.PenStyle.DashLine))
-            painter.drawPolygon(QPolygonF(self._lasso), Qt.FillRule.WindingFill)
+            painter.drawPolygon(QPolygonF(self._lasso), FILL)
         elif self.pointed is not None and self.pointed < len(self.places):
             self._paint_card(painter, self.pointed)
 
@@ -240,26 +272,25 @@ class Scatter(ScatterView):
             return
         picture, lines = self._card(point)
         metrics = painter.fontMetrics()
-        high = metrics.lineSpacing()
-        wide = max([SIDE, *(metrics.horizontalAdvance(line) for line in lines)]) + 12
-        card = QRectF(x + 14, y + 14, wide, SIDE + high * len(lines) + 14)
+        width = max([SIDE, *(metrics.horizontalAdvance(line) for line in lines)]) + 12
+        card = QRectF(x + 14, y + 14, width, SIDE + metrics.lineSpacing() * len(lines) + 14)
+        # At the right and at the lower edge the card flips to the other side of its point.
         if card.right() > self.width():
             card.moveRight(x - 14)
         if card.bottom() > self.height():
             card.moveBottom(y - 14)
-        card.moveLeft(max(0.0, card.left()))
-        card.moveTop(max(0.0, card.top()))
+        card.moveTopLeft(QPointF(max(0.0, card.left()), max(0.0, card.top())))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(self.palette().windowText().color(), 2))
         painter.drawEllipse(QPointF(x, y), self.radius + 4, self.radius + 4)
+        # The card is dark in every theme, so its text is white.
         painter.setPen(QPen(QColor(160, 160, 160), 1))
         painter.setBrush(QColor(20, 22, 26, 235))
         painter.drawRoundedRect(card, 4, 4)
-        frame = QRectF(card.left() + 6, card.top() + 6, SIDE, SIDE)
         if picture is not None:
+            frame = QRectF(card.left() + 6, card.top() + 6, SIDE, SIDE)
             painter.drawPixmap(frame, picture, QRectF(picture.rect()))
         painter.setPen(QColor("white"))
         text = card.adjusted(6, SIDE + 8, -4, 0)
-        painter.drawText(
-            text, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, "\n".join(lines)
-        )
+        top_left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
+        painter.drawText(text, top_left, "\n".join(lines))

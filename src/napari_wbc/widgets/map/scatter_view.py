@@ -1,4 +1,4 @@
-"""Points on a plane, as a picture that can be looked into: what is drawn, and what lies where.
+"""Points on a plane, as a picture that can be zoomed and panned.
 
 Invariant: it knows nothing of cells. The points are drawn once into a pixmap; hovering and a lasso
 are painted over it.
@@ -6,63 +6,53 @@ are painted over it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QEvent, QPointF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF, QResizeEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_wbc.widgets.map.kinds import Kind, Places
 
-__all__ = ["ScatterView", "draw_mark"]
+__all__ = ["REACH", "ScatterView", "draw_mark"]
 
 MARGIN = 18
 """Pixels around the points when all are in view."""
 REACH = 9
 """Pixels within which a point is under the mouse."""
-CLOSEST, FARTHEST = 200.0, 0.2
-"""How far one may zoom, as multiples of what shows all points."""
+MAX_ZOOM, MIN_ZOOM = 200.0, 0.2
+"""Multiples of the scale that shows all points."""
 RADII = ((500, 5.5), (3000, 4.5))
-"""Points up to which marks have this radius in pixels, else :data:`SMALLEST`."""
-SMALLEST = 3.5
-UNIT = {
-    "square": ((-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)),
-    "triangle": ((0, -1.1), (1.05, 0.8), (-1.05, 0.8)),
-    "diamond": ((0, -1.2), (1.2, 0), (0, 1.2), (-1.2, 0)),
-    "wedge": ((0, 1.1), (1.05, -0.8), (-1.05, -0.8)),
-    "plus": tuple(
-        (s * x, s * y)
-        for s in (1, -1)
-        for x, y in ((-0.4, -1.1), (0.4, -1.1), (0.4, -0.4), (1.1, -0.4), (1.1, 0.4), (0.4, 0.4))
-    ),
-    "star": tuple(
-        (
-            np.sin(i * np.pi / 5) * (0.5, 1.25)[i % 2 == 0],
-            -np.cos(i * np.pi / 5) * (0.5, 1.25)[i % 2 == 0],
-        )
-        for i in range(10)
-    ),
+"""Largest number of points for which marks have this radius in pixels, else :data:`MIN_RADIUS`."""
+MIN_RADIUS = 3.5
+
+_TURNS = np.pi / 5 * np.arange(10)
+_STAR = np.transpose((np.sin(_TURNS), -np.cos(_TURNS))) * np.tile((1.25, 0.5), 5)[:, None]
+_ARM = np.array([(-0.4, -1.1), (0.4, -1.1), (0.4, -0.4), (1.1, -0.4), (1.1, 0.4), (0.4, 0.4)])
+_PLUS = np.concatenate((_ARM, -_ARM))
+CORNERS = {
+    "square": np.array([(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)]),
+    "triangle": np.array([(0, -1.1), (1.05, 0.8), (-1.05, 0.8)]),
+    "diamond": np.array([(0, -1.2), (1.2, 0), (0, 1.2), (-1.2, 0)]),
+    "wedge": np.array([(0, 1.1), (1.05, -0.8), (-1.05, -0.8)]),
+    "plus": _PLUS,
+    "cross": _PLUS @ np.array([(1, 1), (-1, 1)]) / np.sqrt(2),
+    "star": _STAR,
 }
-"""Corners of the marks that are polygons, for a radius of 1."""
+"""Corners of the marks that are polygons, for a radius of 1; y points down."""
 
 
 def draw_mark(painter: QPainter, kind: Kind, middle: QPointF, radius: float) -> None:
-    """Draw one mark, with a thin dark edge that parts it from others and from a light ground."""
+    """Draw one mark; its thin dark edge parts it from others and from a light ground."""
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(QPen(QColor(0, 0, 0, 150), 0.8))
     painter.setBrush(QColor(kind.color))
     if kind.mark == "circle":
         painter.drawEllipse(middle, radius, radius)
         return
-    corners = [
-        (x * radius, y * radius) for x, y in UNIT["plus" if kind.mark == "cross" else kind.mark]
-    ]
-    if kind.mark == "cross":
-        turn = 0.5**0.5
-        corners = [((x - y) * turn, (x + y) * turn) for x, y in corners]
+    corners = (CORNERS[kind.mark] * radius).tolist()
     painter.drawPolygon(QPolygonF([middle + QPointF(x, y) for x, y in corners]))
 
 
@@ -77,7 +67,11 @@ class ScatterView(QWidget):
         self._kind = np.zeros(0, int)
         self._ringed = self._chosen = np.zeros(0, bool)
         self._picture: QPixmap | None = None
-        self._middle, self._scale, self._fits = np.zeros(2), 1.0, True
+        self._middle = np.zeros(2)
+        """The place in the middle of the widget."""
+        self._scale = self._fit = 1.0
+        """Pixels a unit of the map: now, and where all points are in view."""
+        self._fits = True
         self.empty_text = ""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(160, 120)
@@ -107,7 +101,9 @@ class ScatterView(QWidget):
             Which of them each point is of.
         ringed : ndarray, shape (N,), bool
         """
-        self._kinds, self._kind, self._ringed = kinds, kind, ringed
+        self._kinds = kinds
+        self._kind = kind
+        self._ringed = ringed
         self.redraw()
 
     def show_chosen(self, chosen: npt.NDArray[np.bool_]) -> None:
@@ -122,22 +118,26 @@ class ScatterView(QWidget):
 
     def reset(self) -> None:
         """Bring all points into view."""
-        self._fits = True
         shown = self.places[np.isfinite(self.places[:, 0])].astype(float)
-        low, high = (
-            (shown.min(axis=0), shown.max(axis=0)) if len(shown) else (np.zeros(2), np.ones(2))
-        )
+        if not len(shown):
+            shown = np.array([(0.0, 0.0), (1.0, 1.0)])
+        low = shown.min(axis=0)
+        high = shown.max(axis=0)
         room = np.maximum((self.width() - 2 * MARGIN, self.height() - 2 * MARGIN), 1)
         self._middle = (low + high) / 2
+        # A single point, or points in one line, have no extent to divide by.
         self._fit = self._scale = float((room / np.maximum(high - low, 1e-3)).min())
+        self._fits = True
         self.redraw()
 
     def zoom(self, factor: float, at: QPointF | None = None) -> None:
         """Look closer about a point of the screen, the middle where None."""
-        here = self._offset(self._centre() if at is None else at)
-        scale = float(np.clip(self._scale * factor, FARTHEST * self._fit, CLOSEST * self._fit))
-        self._middle = self._middle + here / self._scale - here / scale
-        self._scale, self._fits = scale, False
+        offset = np.zeros(2) if at is None else np.array((at.x(), at.y())) - self._centre
+        scale = float(np.clip(self._scale * factor, MIN_ZOOM * self._fit, MAX_ZOOM * self._fit))
+        # What lies under the mouse stays there.
+        self._middle = self._middle + offset / self._scale - offset / scale
+        self._scale = scale
+        self._fits = False
         self.redraw()
 
     def pan(self, by: QPointF) -> None:
@@ -148,44 +148,42 @@ class ScatterView(QWidget):
 
     # What lies where
 
+    @property
+    def _centre(self) -> npt.NDArray[np.float64]:
+        return np.array((self.width() / 2, self.height() / 2))
+
     def on_screen(self) -> npt.NDArray[np.float64]:
         """Where the points are on the screen, shape (N, 2), pixels ``(x, y)``."""
-        centre = self._centre()
-        moved: npt.NDArray[np.float64] = (self.places - self._middle) * self._scale + (
-            centre.x(),
-            centre.y(),
-        )
-        return moved
+        return np.asarray((self.places - self._middle) * self._scale + self._centre)
 
     def at(self, pos: QPointF) -> int | None:
         """The point under a place of the screen."""
-        if not len(self.places):
+        distance = np.hypot(*(self.on_screen() - (pos.x(), pos.y())).T)
+        if not np.isfinite(distance).any():
             return None
-        apart = np.hypot(*(self.on_screen() - (pos.x(), pos.y())).T)
-        apart[np.isnan(apart)] = np.inf
-        nearest = int(np.argmin(apart))
-        return nearest if apart[nearest] <= REACH else None
-
-    def _centre(self) -> QPointF:
-        return QPointF(self.width() / 2, self.height() / 2)
-
-    def _offset(self, pos: QPointF) -> npt.NDArray[np.float64]:
-        apart = pos - self._centre()
-        return np.array((apart.x(), apart.y()))
+        nearest = int(np.nanargmin(distance))
+        return nearest if distance[nearest] <= REACH else None
 
     # Painting
 
     @property
     def radius(self) -> float:
         """Of a mark, in pixels."""
-        return next((radius for most, radius in RADII if len(self.places) <= most), SMALLEST)
+        return next((radius for most, radius in RADII if len(self.places) <= most), MIN_RADIUS)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 (Qt's name)
         """Keep all in view, or else the middle where it is."""
         super().resizeEvent(event)
         if self._fits:
             self.reset()
-        self.redraw()
+        else:
+            self.redraw()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802 (Qt's name)
+        """Draw on the ground of another theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self.redraw()
 
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 (Qt's name)
         """Show the points; drawn before, unless something changed."""
@@ -195,8 +193,9 @@ class ScatterView(QWidget):
             painter.setPen(self.palette().windowText().color())
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.empty_text)
         else:
+            # Hovering and a lasso paint many frames of the same points.
             if self._picture is None:
-                self._picture = self._drawn()
+                self._picture = self._draw_points()
             painter.drawPixmap(0, 0, self._picture)
             self.paint_over(painter)
         if self.hasFocus():
@@ -207,81 +206,67 @@ class ScatterView(QWidget):
     def paint_over(self, painter: QPainter) -> None:
         """Paint what comes and goes."""
 
-    def _drawn(self) -> QPixmap:
-        """A picture of the points: first all, in their order, then rings, then the chosen ones."""
-        ratio = self.devicePixelRatioF()
-        picture = _blank(self.width(), self.height(), ratio)
+    def _draw_points(self) -> QPixmap:
+        at = self.on_screen()
+        # Points that are NaN are in no view: comparisons with NaN are False.
+        inside = ((at >= -REACH) & (at <= 2 * self._centre + REACH)).all(axis=1)
+        chosen = self._chosen
+        picture = _blank(self.width(), self.height(), self.devicePixelRatioF())
         picture.fill(self.palette().base().color())
         painter = QPainter(picture)
-        at, size = self.on_screen(), QRectF(self.rect()).adjusted(-9, -9, 9, 9)
-        inside = (at >= (size.left(), size.top())).all(axis=1) & (
-            at <= (size.right(), size.bottom())
-        ).all(axis=1)
-        radius = self.radius
-        marks = [
-            _stamp(2 * radius + 4, ratio, partial(draw_mark, kind=k, radius=radius))
-            for k in self._kinds
-        ]
-        large = [
-            _stamp(3 * radius + 8, ratio, partial(_draw_chosen, kind=k, radius=radius))
-            for k in self._kinds
-        ]
-        ring = _stamp(2 * radius + 11, ratio, partial(_draw_ring, radius=radius + 2.5))
-        if self._chosen.any():
-            painter.setOpacity(0.45)  # so that the chosen ones stand out
-        self._stamp_all(painter, at, inside & ~self._chosen, marks)
+        # The chosen points lie over the others, which fade.
+        if chosen.any():
+            painter.setOpacity(0.45)
+        self._stamp(painter, draw_mark, at, inside & ~chosen)
         painter.setOpacity(1)
-        self._stamp_all(painter, at, inside & self._chosen, large)
-        self._stamp_all(painter, at, inside & self._ringed, [ring] * len(marks))
+        self._stamp(painter, _draw_chosen, at, inside & chosen)
+        self._stamp(painter, _draw_ring, at, inside & self._ringed)
         painter.end()
         return picture
 
-    def _stamp_all(
+    def _stamp(
         self,
         painter: QPainter,
+        draw: Callable[[QPainter, Kind, QPointF, float], None],
         at: npt.NDArray[np.float64],
         which: npt.NDArray[np.bool_],
-        stamps: Sequence[QPixmap],
     ) -> None:
-        if not which.any():
-            return
-        half = stamps[0].deviceIndependentSize().width() / 2
-        corners = np.rint(at[which] - half).astype(int).tolist()
-        draw = painter.drawPixmap
-        for (x, y), kind in zip(corners, self._kind[which].tolist(), strict=True):
-            draw(x, y, stamps[kind])
+        # Each kind is drawn once and stamped: ten thousand polygons a frame would take too long.
+        side = 2 * round(1.5 * self.radius + 4) + 1
+        middle = QPointF(side / 2, side / 2)
+        stamps = []
+        for kind in self._kinds:
+            stamp = _blank(side, side, painter.device().devicePixelRatioF())
+            stamp.fill(QColor(0, 0, 0, 0))
+            brush = QPainter(stamp)
+            brush.setRenderHint(QPainter.RenderHint.Antialiasing)
+            draw(brush, kind, middle, self.radius)
+            brush.end()
+            stamps.append(stamp)
+        # Points keep their order, the kinds mixed, so that no kind covers all others.
+        corners = np.rint(at[which] - side / 2).astype(int).tolist()
+        for (x, y), kind_number in zip(corners, self._kind[which].tolist(), strict=True):
+            painter.drawPixmap(x, y, stamps[kind_number])
 
 
 def _blank(width: float, height: float, ratio: float) -> QPixmap:
+    # A pixmap counts pixels of the screen; a dense screen has several for each pixel of Qt.
     picture = QPixmap(max(1, round(width * ratio)), max(1, round(height * ratio)))
     picture.setDevicePixelRatio(ratio)
     return picture
 
 
-def _stamp(side: float, ratio: float, draw: partial[None]) -> QPixmap:
-    """A mark to be drawn many times."""
-    side = 2 * round(side / 2) + 1
-    picture = _blank(side, side, ratio)
-    picture.fill(QColor(0, 0, 0, 0))
-    painter = QPainter(picture)
-    draw(painter, middle=QPointF(side / 2, side / 2))
-    painter.end()
-    return picture
-
-
 def _draw_chosen(painter: QPainter, kind: Kind, middle: QPointF, radius: float) -> None:
-    """A larger mark on a halo that no ground swallows."""
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    """A larger mark on a halo that shows on every ground."""
     painter.setPen(QPen(QColor("black"), 1))
     painter.setBrush(QColor("white"))
     painter.drawEllipse(middle, radius * 1.35 + 2, radius * 1.35 + 2)
     draw_mark(painter, kind, middle, radius * 1.15)
 
 
-def _draw_ring(painter: QPainter, middle: QPointF, radius: float) -> None:
+def _draw_ring(painter: QPainter, _kind: Kind, middle: QPointF, radius: float) -> None:
     """A red ring with a dark edge."""
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for color, width in ((QColor(0, 0, 0, 200), 3.2), (QColor("#ff3030"), 1.8)):
         painter.setPen(QPen(color, width))
-        painter.drawEllipse(middle, radius, radius)
+        painter.drawEllipse(middle, radius + 2.5, radius + 2.5)
