@@ -26,6 +26,7 @@ def draw_slide(folder: Path) -> Path:
 
 
 def main() -> None:
+    """Analyze a drawn slide and print what was found."""
     with tempfile.TemporaryDirectory() as folder:
         # A folder is one slide and its images are the fields.
         analysis = napari_wbc.analyze(draw_slide(Path(folder)), device="cpu")

@@ -27,6 +27,7 @@ EXAMPLE = "label\n" + "\n".join(
 
 
 def main() -> None:
+    """Print each row of the differential."""
     table = pd.read_csv(sys.argv[1] if len(sys.argv) > 1 else io.StringIO(EXAMPLE))
     labels = table["label"].value_counts().to_dict()
     total = leukocytes(labels, EIGHT_CLASSES)

@@ -15,6 +15,7 @@ from qtpy.QtCore import QTimer
 
 
 def main() -> None:
+    """Open the viewer, the field and the workbench."""
     parser = argparse.ArgumentParser(description="Open napari with a drawn field.")
     parser.add_argument("--close", action="store_true", help="close when the workbench is there")
     close = parser.parse_args().close

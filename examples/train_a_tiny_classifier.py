@@ -48,6 +48,7 @@ def draw_training_set(folder: Path) -> Path:
 
 
 def main() -> None:
+    """Draw a training set, train on it, and classify the test cells."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         data = draw_training_set(folder / "set")
