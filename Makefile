@@ -8,6 +8,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 endif
 
+# A virtual display, where a Linux has none.
+ifeq ($(shell uname -s 2>/dev/null)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
+XVFB := xvfb-run -a -s "-screen 0 1920x1400x24"
+endif
+
 .PHONY: env display demo test lint bench classifier detector docs
 .NOTPARALLEL:
 
@@ -48,5 +53,12 @@ detector: env ## the shipped detector, trained anew in .cache: hours without a g
 	$(BIN)/napari-wbc train detector --config benchmarks/configs/mask_rcnn_base.toml --out .cache/mask_rcnn_base
 	$(BIN)/napari-wbc train detector --config benchmarks/configs/mask_rcnn.toml --out .cache/mask_rcnn
 
-docs: env
+docs: env docs/images/comparison.png docs/images/outlines.png ## the documentation, in docs/_build
 	$(BIN)/sphinx-build -W --keep-going docs docs/_build
+
+# Pictures are built once, and again after `rm -r docs/images`. The script makes comparison.png last.
+docs/images/comparison.png: | display
+	$(XVFB) $(BIN)/python docs/make_screenshots.py
+
+docs/images/outlines.png: | env
+	$(BIN)/python docs/make_outline_sheet.py

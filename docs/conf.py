@@ -7,3 +7,4 @@ exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"
 autodoc_typehints = "none"
 suppress_warnings = ["myst.xref_missing"]
+myst_heading_anchors = 3

@@ -90,6 +90,7 @@ def main() -> None:
         axis.set_axis_off()
     for axis, cell in zip(axes.flat, cells, strict=False):
         draw(axis, cell)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(arguments.out, dpi=80)
 
 

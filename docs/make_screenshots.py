@@ -1,9 +1,11 @@
-"""Make the pictures of the README and the documentation from the synthetic smear.
+"""Make the pictures of the documentation from a synthetic smear.
 
-    python docs/make_screenshots.py [--slide FOLDER] [--out FOLDER]
+    python docs/make_screenshots.py [--slide FOLDER] [--out FOLDER] [--readme]
 
-Needs a display. ``--slide`` takes a folder of fields instead, to look at real ones; such pictures
-are not for the repository.
+Needs a display and takes some minutes. `make docs` runs it when the pictures are missing; git
+ignores them. ``--readme`` also renews ``docs/workbench.png``, the one picture that git keeps.
+``--slide`` takes a folder of fields instead, to look at real ones; such pictures are not for the
+repository.
 """
 
 from __future__ import annotations
@@ -49,10 +51,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slide", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
+    parser.add_argument("--readme", action="store_true", help="also renew docs/workbench.png")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         take(open_slide(arguments.slide or draw_slide(Path(folder))), arguments.out)
+    if arguments.readme:
+        write_small(arguments.out / "workbench.png", Path(__file__).parent / "workbench.png")
+
+
+def write_small(picture: Path, path: Path, *, width: int = 1200, colors: int = 128) -> None:
+    """Write a picture small enough for git: about 100 kB."""
+    image = Image.open(picture).convert("RGB")
+    image = image.resize((width, image.height * width // image.width), Image.Resampling.LANCZOS)
+    # Median cut would lose the outlines, whose colours are few pixels each.
+    image.quantize(
+        colors, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE
+    ).save(path, optimize=True)
 
 
 def lasso(scatter) -> None:
