@@ -16,16 +16,17 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.gallery_panel import GalleryPanel
 from napari_wbc.widgets.map.feature_map import FeatureMapPanel
 from napari_wbc.widgets.qt.input_guard import guard_inputs
+from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["Docks"]
 
 GALLERY, MAP = "WBC gallery", "WBC feature map"
-LOWEST = {GALLERY: 220, MAP: 320}
-"""Height below which a dock cannot be pressed, in pixels."""
+MIN_HEIGHTS = {GALLERY: 220, MAP: 320}
+"""Least height of a dock in pixels."""
 
 
-class Docks(QObject):
+class Docks(Panel, QObject):
     """Makes the panels on their first opening, and hands on what is done in them.
 
     Parameters
@@ -60,16 +61,16 @@ class Docks(QObject):
         read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
     ) -> None:
         super().__init__()
-        self._viewer, self._session, self._thumbnails, self._heats = (
-            viewer,
-            session,
-            thumbnails,
-            heats,
-        )
-        self._weights, self._read = weights, read
+        self._viewer = viewer
+        self._session = session
+        self._thumbnails = thumbnails
+        self._heats = heats
+        self._weights = weights
+        self._read = read
         self.gallery: GalleryPanel | None = None
         self.map: FeatureMapPanel | None = None
         self._docks: dict[str, Any] = {}
+        self.at_release(self._close)
 
     @property
     def busy(self) -> bool:
@@ -97,19 +98,24 @@ class Docks(QObject):
             self._dock(self.map, MAP)
         self._docks[MAP].show()
 
-    def close_session(self) -> None:
-        """Let go of the session; touches no dock."""
-        if self.gallery is not None:
-            self.gallery.gallery.close_session()
-        if self.map is not None:
-            self.map.close_session()
-
-    def close(self) -> None:
-        """Close the docks."""
-        for dock in self._docks.values():
-            dock.close()
-
     def _dock(self, panel: GalleryPanel | FeatureMapPanel, name: str) -> None:
         guard_inputs(panel)
-        self._docks[name] = self._viewer.window.add_dock_widget(panel, name=name, area="bottom")
-        self._docks[name].setMinimumHeight(LOWEST[name])
+        dock = self._viewer.window.add_dock_widget(panel, name=name, area="bottom")
+        dock.setMinimumHeight(MIN_HEIGHTS[name])
+        dock.destroyed.connect(lambda _dock=None: self._forget(name))
+        self._docks[name] = dock
+
+    def _forget(self, name: str) -> None:
+        # The cross of a dock deletes it with its panel; the next opening makes both anew.
+        del self._docks[name]
+        if name == GALLERY:
+            self.gallery = None
+        else:
+            self.map = None
+
+    def _close(self) -> None:
+        for panel in (self.gallery, self.map):
+            if panel is not None:
+                panel.release()
+        for dock in self._docks.values():
+            dock.close()

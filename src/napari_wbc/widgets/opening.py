@@ -7,13 +7,14 @@ click.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, QTimer, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout
 
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.device import torch_fault
+from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.responsive import open_library, open_torch
 from napari_wbc.widgets.qt.worker import Job
 
@@ -34,7 +35,7 @@ PAINTED_MS = 300
 """Time for the window to paint the workbench for the first time, before anything else is loaded."""
 
 
-class WorkbenchDock(QWidget):
+class WorkbenchDock(DockPanel):
     """A place for the workbench: it says that it is loading, then holds it.
 
     Parameters
@@ -72,6 +73,9 @@ class WorkbenchDock(QWidget):
         self._layout.addWidget(self._text)
         self._layout.addWidget(self._bar)
         self._layout.addStretch()
+        self.at_release(self._release_bench)
+        self.at_release(self._jobs.cancel)
+        self.at_release(self._soon.stop)
         self._jobs.start(_load_workbench_steps)
 
     @property
@@ -98,21 +102,8 @@ class WorkbenchDock(QWidget):
         bench.detector.take_over(before.detector)
         before.deleteLater()
 
-    def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
-        """Let go when napari closes the dock, which takes this widget out and sends no close event."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._release()
-            self.deleteLater()
-
-    def closeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
-        """Let go of viewer and session."""
-        self._release()
-        super().closeEvent(event)
-
-    def _release(self) -> None:
-        self._soon.stop()
-        self._jobs.cancel()
+    def _release_bench(self) -> None:
+        # Not owned at once: another workbench may have taken the place of the first.
         if self.bench is not None:
             self.bench.release()
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import napari
 from napari.layers import Image
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_wbc.errors import WbcError
@@ -36,6 +35,7 @@ from napari_wbc.widgets.gallery.gallery_panel import GalleryPanel
 from napari_wbc.widgets.loop.train import TrainPanel
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import TextLines, group, row, scrolled
+from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 from napari_wbc.widgets.review.actions import ReviewActions
 from napari_wbc.widgets.review.counts import CountsTable
@@ -62,7 +62,7 @@ READ_EVERY_MS = 2000
 """napari's Features table edits in place without a signal, so the layer is also read by the clock."""
 
 
-class Workbench(QWidget):
+class Workbench(DockPanel):
     """Open a slide, locate, classify, review and count its leukocytes.
 
     Parameters
@@ -92,26 +92,34 @@ class Workbench(QWidget):
         self.session.taxonomy = with_kept_keys(self.session.taxonomy)
         self.session.taxonomy, self._taken_keys = with_free_keys(self.session.taxonomy)
         self.session.reader = self.session.reader or user_name()
+        self._window_gone = False
+        # What comes first is released last: the project is written when the view has taken in the
+        # last edits, and the view does so when no panel listens any more.
+        self.project = self.own(ProjectPanel(self.session))
         self.view = FieldView(napari_viewer, self.session)
+        self.at_release(self._close_view)
         self.queue = ReviewQueue(self.session)
+        self.at_release(self.queue.close)
         self.place = PlaceKeeper(self.session, self.view, self.queue)
-        self.follower = Follower(
-            self.session,
-            self.view,
-            self.queue,
-            self.place,
-            opening=lambda: self.project.opening,
-            parent=self,
+        self.follower = self.own(
+            Follower(
+                self.session,
+                self.view,
+                self.queue,
+                self.place,
+                opening=lambda: self.project.opening,
+                parent=self,
+            )
         )
         self.loader = self.follower.loader
         self.heats = Heats(self.session)
+        self.at_release(self.heats.close)
         self._consensus: dict[str, Annotation] = {}
         self._then: Callable[[], Any] | None = None
         self._build()
         self.actions = ReviewActions(self.session, self.view, self.queue, self.say)
         self._connect()
         self.follower.bind_keys(self._key_table())
-        self._open = True
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.view.pull)
         self._clock.timeout.connect(self.place.keep)
@@ -120,7 +128,10 @@ class Workbench(QWidget):
         self._gallery_soon = QTimer(self)
         self._gallery_soon.setSingleShot(True)
         self._gallery_soon.setInterval(0)
-        self._gallery_soon.timeout.connect(self._open_gallery)
+        self._gallery_soon.timeout.connect(self.docks.open_gallery)
+        self.at_release(self._gallery_soon.stop)
+        self.at_release(self._clock.stop)
+        self.at_release(self.place.keep)
         self.say("Open a folder of fields, or use the image that is open.")
         self._guarded(self._go_on)(project)
         if self._taken_keys:
@@ -142,42 +153,46 @@ class Workbench(QWidget):
 
     def _build(self) -> None:
         session = self.session
-        self.project = ProjectPanel(session)
         self._open_folder = QPushButton("Open folder…")
         self._open_folder.setToolTip("A folder is one slide, its images are the fields")
         self._use_image = QPushButton("Use open image")
         self._use_image.setToolTip("Take the selected image layer as a slide")
-        self.fields = FieldList(session)
+        self.fields = self.own(FieldList(session))
         self.fields.setMaximumHeight(90)
-        self.analysis = AnalysisPanel(session, self.view)
+        self.analysis = self.own(AnalysisPanel(session, self.view))
         self.detector, self.model, self.jobs = (
             self.analysis.detector,
             self.analysis.model,
             self.analysis.jobs,
         )
         self.thumbnails = Thumbnails(self.view.read, self.follower.field_of, self)
-        self.review = ReviewWidget(session)
-        self.queue_panel = QueuePanel(session, self.queue)
-        self.ranking = Ranking(session, self.queue, self.model.value, self.view.read, self)
-        self.references = ReferencePanel(session, self.thumbnails, self.heats)
-        self.explain = ExplainPanel(session, self.view, self.heats, self.model.value)
-        self.readers = ReadersPanel(session)
-        self.train = TrainPanel(
-            session, lambda: self.project.path, self.model.value, self.detector.weights
+        self.at_release(self.thumbnails.cancel)
+        self.review = self.own(ReviewWidget(session))
+        self.queue_panel = self.own(QueuePanel(session, self.queue))
+        self.ranking = self.own(
+            Ranking(session, self.queue, self.model.value, self.view.read, self)
         )
-        self.counts = CountsTable(session)
+        self.references = self.own(ReferencePanel(session, self.thumbnails, self.heats))
+        self.explain = self.own(ExplainPanel(session, self.view, self.heats, self.model.value))
+        self.readers = self.own(ReadersPanel(session))
+        self.train = self.own(
+            TrainPanel(session, lambda: self.project.path, self.model.value, self.detector.weights)
+        )
+        self.counts = self.own(CountsTable(session))
         self.counts.setMinimumHeight(120)
         self.export = QPushButton("Export…")
         self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
-        self.docks = Docks(
-            self.viewer,
-            session,
-            self.thumbnails,
-            self.heats,
-            weights=self.model.value,
-            read=self.view.read,
+        self.docks = self.own(
+            Docks(
+                self.viewer,
+                session,
+                self.thumbnails,
+                self.heats,
+                weights=self.model.value,
+                read=self.view.read,
+            )
         )
-        self.header = SlideHeader(session, self.view)
+        self.header = self.own(SlideHeader(session, self.view))
         self.status = TextLines(3)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.analysis, "Locate and classify")
@@ -243,8 +258,7 @@ class Workbench(QWidget):
         self.review.redo_chosen.connect(guarded(actions.redo))
         self.review.draw_chosen.connect(lambda on: self._use_tool(partial(actions.draw, on)))
         self.review.reshape_chosen.connect(lambda on: self._use_tool(partial(actions.reshape, on)))
-        self.view.tool_changed.connect(self.review.show_tool)
-        self.view.edited.connect(self.say)
+        self.listen(self.review.show_tool, self.view.tool_changed)
         self.review.split_chosen.connect(guarded(actions.split))
         self.review.join_chosen.connect(guarded(actions.join))
         self.review.delete_chosen.connect(guarded(actions.delete))
@@ -256,8 +270,8 @@ class Workbench(QWidget):
         self.docks.key_pressed.connect(self._on_key)
         self.readers.cell_chosen.connect(guarded(actions.go_to))
         self.counts.label_clicked.connect(guarded(actions.show_label))
-        self.session.refused.connect(self.say)
-        self.viewer.layers.events.inserted.connect(self._on_layer)
+        self.listen(self.say, self.session.refused, self.view.edited)
+        self.listen(self._on_layer, self.viewer.layers.events.inserted)
         self.destroyed.connect(
             lambda _gone=None: self.release(window_gone=True)
         )  # Qt would not call a method of what is gone
@@ -327,65 +341,19 @@ class Workbench(QWidget):
         self.review.show_keys()
         self.follower.bind_keys(self._key_table())
 
-    def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
-        """Let go when napari closes the dock, which takes this widget out and sends no close event."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-            self.deleteLater()
-
-    def closeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
-        """Let go of viewer and session."""
-        self.release()
-        super().closeEvent(event)
-
     def release(self, *, window_gone: bool = False) -> None:
         """Stop work, take the last edits in, write them, unbind keys; the second call does nothing.
-
-        It may come when Qt has destroyed the widgets, so it touches none.
 
         Parameters
         ----------
         window_gone : bool
             Whether the canvas may be gone too, so that layers are not to be drawn anew.
         """
-        if not self._open:
-            return
-        self.place.keep()
-        self._open = False
-        if not window_gone:  # else they are gone too
-            self.analysis.forget()
-            self._clock.stop()
-            self._gallery_soon.stop()
-        self.thumbnails.cancel()
-        self.viewer.layers.events.inserted.disconnect(self._on_layer)
-        self.session.refused.disconnect(self.say)
-        self.view.tool_changed.disconnect(self.review.show_tool)
-        self.view.edited.disconnect(self.say)
-        for let_go in (
-            self.follower.close_session,
-            self.header.close_session,
-            self.counts.close_session,
-            self.review.close_session,
-            self.fields.close_session,
-            self.queue_panel.close_session,
-            self.ranking.close_session,
-            self.references.close_session,
-            self.readers.close_session,
-            self.analysis.close_session,
-            self.explain.close_session,
-            self.train.close_session,
-            self.docks.close_session,
-            self.heats.close,
-        ):
-            let_go()
-        self.queue.close()
-        self.view.close(window_gone=window_gone)
-        if not self.project.close_session():
-            show_error(
-                "The last of what you did could not be saved; see the log, and make room on the disk."
-            )
-        self.docks.close()
+        self._window_gone = window_gone
+        super().release()
+
+    def _close_view(self) -> None:
+        self.view.close(window_gone=self._window_gone)
 
     @property
     def busy(self) -> bool:
@@ -549,10 +517,6 @@ class Workbench(QWidget):
         """Open the gallery in a turn of its own, so that the window answers in between."""
         if self.session.table:
             self._gallery_soon.start()
-
-    def _open_gallery(self) -> None:
-        if self._open:
-            self.docks.open_gallery()
 
     def _on_key(self, key: str) -> None:
         """A key in the gallery or on the map."""

@@ -61,7 +61,7 @@ def gallery(session, qtbot):
     gallery.show()
     gallery.setFocus()
     yield gallery
-    gallery.close_session()
+    gallery.release()
     qtbot.waitUntil(lambda: not thumbnails.running)
 
 
@@ -157,7 +157,7 @@ class TestShown:
         other = Gallery(session, gallery._thumbnails)
         assert other.groups[0].cell_ids == ("n0", "n1", "n2")
         assert session.undoable == "find"
-        other.close_session()
+        other.release()
 
     def test_paints_and_asks_for_thumbnails(self, gallery, session, qtbot):
         found = cells(neutrophil=2, monocyte=1)
@@ -209,7 +209,7 @@ class TestShown:
 
     def test_closed_it_listens_no_more(self, gallery, session, qtbot):
         other = Gallery(session, gallery._thumbnails)
-        other.close_session()
+        other.release()
         fill(session, cells(neutrophil=3))
         session.select(["n1"])
         assert other.groups == ()

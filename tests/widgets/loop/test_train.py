@@ -95,7 +95,7 @@ def panel(qtbot, project, weights, tmp_path):
     panel.heard = []
     panel.said.connect(panel.heard.append)
     yield panel
-    panel.close_session()
+    panel.release()
 
 
 def done(qtbot, panel, button):
@@ -115,7 +115,7 @@ def test_without_a_project_nothing_is_exported(qtbot, weights, tmp_path):
     with qtbot.waitSignal(panel.said) as said:
         panel.export.click()
     assert "No project is open" in said.args[0]
-    panel.close_session()
+    panel.release()
 
 
 def test_the_reviewed_cells_become_a_round_in_the_chosen_format(qtbot, panel, tmp_path):

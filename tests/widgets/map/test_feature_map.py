@@ -41,7 +41,7 @@ def panel(session, thumbnails, reader, qtbot):
     panel.resize(600, 600)
     panel.show()
     yield panel
-    panel.close_session()
+    panel.release()
 
 
 def grid(session, n=30):
@@ -74,7 +74,7 @@ def test_no_cells_are_not_mapped(thumbnails, reader, qtbot):
     panel.run.click()
     assert "no cells" in panel.told.text()
     assert not panel.busy
-    panel.close_session()
+    panel.release()
 
 
 def test_the_button_maps(panel, session, qtbot, monkeypatch):

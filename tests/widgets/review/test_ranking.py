@@ -50,7 +50,7 @@ def panel(session, queue, qtbot):
     panel = QueuePanel(session, queue)
     qtbot.addWidget(panel)
     yield panel
-    panel.close_session()
+    panel.release()
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def ranking(session, queue, panel, reader, qtbot):
     panel.ranks_wanted.connect(ranking.find)
     ranking.ended.connect(panel.stop_waiting)
     yield ranking
-    ranking.close_session()
+    ranking.release()
     qtbot.waitUntil(lambda: not ranking.running)
 
 

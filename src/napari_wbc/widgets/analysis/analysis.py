@@ -37,6 +37,7 @@ from napari_wbc.widgets.analysis.adapt import AdaptButton
 from napari_wbc.widgets.analysis.detect import DetectorWidget
 from napari_wbc.widgets.analysis.model import ModelWidget
 from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.worker import LatestJob
 
@@ -46,7 +47,7 @@ SETTLED_MS = 400
 """A drawn cell is classified when its shape has not changed for this long."""
 
 
-class AnalysisPanel(QWidget):
+class AnalysisPanel(Panel, QWidget):
     """Choose detector and model, and let them find and classify the cells.
 
     Parameters
@@ -87,7 +88,9 @@ class AnalysisPanel(QWidget):
             job.failed.connect(self.said)
         self.detector.changed.connect(self.preview)
         self.detector.preview_toggled.connect(self.preview)
-        session.changed.connect(self._on_changed)
+        self.listen(self._on_changed, session.changed)
+        self.at_release(self.previewer.cancel)
+        self.at_release(self.forget)
 
     def _build(self) -> None:
         self.detector = DetectorWidget()
@@ -115,12 +118,6 @@ class AnalysisPanel(QWidget):
         layout.addWidget(row(self.run, self.run_field, self.classify))
         layout.addWidget(self.at_once)
         layout.addWidget(self.jobs)
-
-    def close_session(self) -> None:
-        """Stop work and let go of the session; touches no widget."""
-        self.session.changed.disconnect(self._on_changed)
-        for job in (self.jobs, self.previewer, self.drawn):
-            job.cancel()
 
     @property
     def busy(self) -> bool:

@@ -27,6 +27,7 @@ from napari_wbc.pipeline.explain import Explanation, explain_cells_steps
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.progress import JobBar
 
 __all__ = ["ExplainPanel"]
@@ -41,7 +42,7 @@ TIPS = {
 }
 
 
-class ExplainPanel(QWidget):
+class ExplainPanel(Panel, QWidget):
     """Ask the model why, and show the answer as an image layer over the field.
 
     Parameters
@@ -108,13 +109,9 @@ class ExplainPanel(QWidget):
         self.method.currentTextChanged.connect(lambda name: self.samples.setEnabled(name == "lime"))
         self.jobs.said.connect(self.said)
         self.jobs.running_changed.connect(self._set_running)
-        heats.changed.connect(self.show_field)
-
-    def close_session(self) -> None:
-        """Stop work and let go of heat and viewer; touches no widget."""
-        self.jobs.cancel()
-        self._heats.changed.disconnect(self.show_field)
-        self.layer.close()
+        self.at_release(self.layer.close)
+        self.listen(self.show_field, heats.changed)
+        self.at_release(self.jobs.cancel)
 
     def value(self) -> Question:
         """What is asked.

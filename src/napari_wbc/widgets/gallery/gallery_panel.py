@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout
 
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.order import Filter
@@ -11,6 +11,7 @@ from napari_wbc.widgets.gallery.arrange import ORDERS
 from napari_wbc.widgets.gallery.gallery import Gallery
 from napari_wbc.widgets.gallery.tiles import CELL, HEAT, OVERLAY
 from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["GalleryPanel"]
@@ -30,7 +31,7 @@ PARTS = {
 WHICH = {"all cells": None, "to review": False, "reviewed": True}
 
 
-class GalleryPanel(QWidget):
+class GalleryPanel(DockPanel):
     """Order, filter and zoom above the gallery.
 
     Parameters
@@ -43,7 +44,7 @@ class GalleryPanel(QWidget):
 
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()
-        self.gallery = Gallery(session, thumbnails, heats)
+        self.gallery = self.own(Gallery(session, thumbnails, heats))
         self.parts = QComboBox()
         self.parts.addItems(list(PARTS))
         self.parts.setToolTip("What is shown of each cell; heat is found in the tab Explain")

@@ -30,6 +30,7 @@ from napari_wbc.widgets.gallery.arrange import Group, Keep, arranged, rearranged
 from napari_wbc.widgets.gallery.grid import HEADER, Grid, Item, Rect
 from napari_wbc.widgets.gallery.tiles import Tiles
 from napari_wbc.widgets.qt.described import described
+from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["TILES", "Anchor", "GalleryView", "Gesture"]
@@ -62,7 +63,7 @@ class Gesture:
     """The label of the group that would take what is dragged, if any."""
 
 
-class GalleryView(QAbstractScrollArea):
+class GalleryView(Panel, QAbstractScrollArea):
     """The thumbnails of a slide by label, as a picture that follows the session.
 
     Parameters
@@ -101,22 +102,17 @@ class GalleryView(QAbstractScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setAccessibleName("Gallery of cells")
-        thumbnails.ready.connect(self._on_ready)
-        session.changed.connect(self._on_changed)
-        session.slide_changed.connect(self._on_slide)
-        session.selection_changed.connect(self._on_selection)
+        self.at_release(self._show_nothing)
+        self.listen(self._on_ready, thumbnails.ready)
+        self.listen(self._on_changed, session.changed)
+        self.listen(self._on_slide, session.slide_changed)
+        self.listen(self._on_selection, session.selection_changed)
         if heats is not None:
-            heats.changed.connect(self._on_ready)
+            self.listen(self._on_ready, heats.changed)
         self._arrange()
 
-    def close_session(self) -> None:
-        """Let go of the session, show nothing and ask for no more thumbnails."""
-        self._session.changed.disconnect(self._on_changed)
-        self._session.slide_changed.disconnect(self._on_slide)
-        self._session.selection_changed.disconnect(self._on_selection)
-        self._thumbnails.ready.disconnect(self._on_ready)
-        if self._heats is not None:
-            self._heats.changed.disconnect(self._on_ready)
+    def _show_nothing(self) -> None:
+        """Hold no cell any more, and ask for no more thumbnails."""
         self._thumbnails.cancel()
         self._cancel()
         self._table = CellTable()

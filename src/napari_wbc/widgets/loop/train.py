@@ -34,6 +34,7 @@ from napari_wbc.widgets.loop.curves import Curves
 from napari_wbc.widgets.loop.library import LibraryWidget
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import TextLines, group, row
+from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.settings import settings
 from napari_wbc.widgets.qt.worker import LatestJob
@@ -64,7 +65,7 @@ KIND_TIP = (
 OLD_TIP = "Training sets that the model knows: a part of them is learnt again, so that they are not forgotten"
 
 
-class TrainPanel(QWidget):
+class TrainPanel(Panel, QWidget):
     """Export, import, fine-tune, compare, adopt.
 
     Parameters
@@ -213,6 +214,9 @@ class TrainPanel(QWidget):
         self._summaries.returned.connect(self._on_summary)
         self._summaries.failed.connect(self.summary.setText)
         self.folder.editingFinished.connect(self.show_summary)
+        self.at_release(self._close_dialogs)
+        self.at_release(self._summaries.cancel)
+        self.at_release(self.jobs.cancel)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Show what the set holds by now."""
@@ -229,10 +233,7 @@ class TrainPanel(QWidget):
         self._pair = other._pair
         self.old.addItems(other.old_sets())
 
-    def close_session(self) -> None:
-        """Stop work; touches no widget but the dialogs."""
-        self.jobs.cancel()
-        self._summaries.cancel()
+    def _close_dialogs(self) -> None:
         for dialog in self._dialogs.values():
             dialog.close()
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout
 
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -21,6 +21,7 @@ from napari_wbc.widgets.map.kinds import COLOURINGS, kind_of, kinds
 from napari_wbc.widgets.map.legend import Legend
 from napari_wbc.widgets.map.scatter import Card, Scatter
 from napari_wbc.widgets.qt.layout import TextLines, row
+from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
@@ -34,7 +35,7 @@ HINT = (
 )
 
 
-class FeatureMapPanel(QWidget):
+class FeatureMapPanel(DockPanel):
     """Map the cells of the slide, colour them, and select them on the map.
 
     Parameters
@@ -81,10 +82,11 @@ class FeatureMapPanel(QWidget):
         self.scatter.activated.connect(lambda i: self.cell_activated.emit(self._mapped[i].cell_id))
         self.scatter.key_pressed.connect(self.key_pressed)
         self.by.currentTextChanged.connect(self._look_again)
-        thumbnails.ready.connect(self._on_ready)
-        session.changed.connect(self._on_changed)
-        session.slide_changed.connect(self._on_slide)
-        session.selection_changed.connect(self._on_selection)
+        self.listen(self._on_ready, thumbnails.ready)
+        self.listen(self._on_changed, session.changed)
+        self.listen(self._on_slide, session.slide_changed)
+        self.listen(self._on_selection, session.selection_changed)
+        self.at_release(self.jobs.cancel)
 
     def _build(self) -> None:
         self.method, self.by = QComboBox(), QComboBox()
@@ -110,15 +112,6 @@ class FeatureMapPanel(QWidget):
         layout.addWidget(self.legend)
         layout.addWidget(self.jobs)
         layout.addWidget(self.told)
-
-    def close_session(self) -> None:
-        """Stop work and let go of the session."""
-        session = self._session
-        session.changed.disconnect(self._on_changed)
-        session.slide_changed.disconnect(self._on_slide)
-        session.selection_changed.disconnect(self._on_selection)
-        self._thumbnails.ready.disconnect(self._on_ready)
-        self.jobs.cancel()
 
     @property
     def busy(self) -> bool:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_wbc.model.differential import Differential, differential, row_counts
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import swatch
+from napari_wbc.widgets.qt.panel import Panel
 
 __all__ = ["CountsTable"]
 
@@ -17,7 +18,7 @@ ROW_HEIGHT = 20
 COLUMNS = ("class", "n", "%", "95 % limits")
 
 
-class CountsTable(QTableWidget):
+class CountsTable(Panel, QTableWidget):
     """Count, percentage and confidence limits by label.
 
     Parameters
@@ -44,12 +45,8 @@ class CountsTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.cellClicked.connect(self._on_clicked)
-        session.changed.connect(self._refresh)
+        self.listen(self._refresh, session.changed)
         self._refresh()
-
-    def close_session(self) -> None:
-        """Let go of the session."""
-        self._session.changed.disconnect(self._refresh)
 
     def value(self) -> Differential:
         """The differential that is shown."""

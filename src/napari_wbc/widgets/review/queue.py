@@ -18,6 +18,7 @@ from napari_wbc.session.order import FIRST, RANKED, Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import TextLines, row, show_progress
+from napari_wbc.widgets.qt.panel import Panel
 
 __all__ = ["QueuePanel"]
 
@@ -25,7 +26,7 @@ EVERY_CLASS, EVERY_FIELD = "every class", "every field"
 WHICH: dict[str, bool | None] = {"to review": False, "all": None, "reviewed": True}
 
 
-class QueuePanel(QWidget):
+class QueuePanel(Panel, QWidget):
     """Start a queue, and answer: accept, skip, back.
 
     Parameters
@@ -70,18 +71,10 @@ class QueuePanel(QWidget):
         layout.addWidget(row(self.accept, self.skip, self.back))
         layout.addWidget(self.bar)
         layout.addWidget(self.text)
-        queue.current_changed.connect(self._refresh)
-        queue.ranks_changed.connect(self._on_ranks)
-        session.changed.connect(self._refresh)
-        session.slide_changed.connect(self.stop_waiting)
+        self.listen(self._refresh, queue.current_changed, session.changed)
+        self.listen(self._on_ranks, queue.ranks_changed)
+        self.listen(self.stop_waiting, session.slide_changed)
         self._refresh()
-
-    def close_session(self) -> None:
-        """Let go of session and queue."""
-        self.queue.current_changed.disconnect(self._refresh)
-        self.queue.ranks_changed.disconnect(self._on_ranks)
-        self._session.changed.disconnect(self._refresh)
-        self._session.slide_changed.disconnect(self.stop_waiting)
 
     def value(self) -> tuple[Order, Filter]:
         """What is chosen."""

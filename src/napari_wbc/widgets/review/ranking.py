@@ -16,6 +16,7 @@ from napari_wbc.pipeline.choose import Choice, Doubted, choose_steps, doubt_step
 from napari_wbc.session.order import Order
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.worker import LatestJob
 
 __all__ = ["Ranking"]
@@ -24,7 +25,7 @@ MOST = 200
 """Cells that are ranked by gain; nobody labels more before the model learns of it."""
 
 
-class Ranking(QObject):
+class Ranking(Panel, QObject):
     """Ranks the cells of the slide for the orders that need it, and hands them to the queue.
 
     Parameters
@@ -59,7 +60,8 @@ class Ranking(QObject):
         self._job.returned.connect(self._on_returned)
         self._job.failed.connect(self.said)
         self._job.finished.connect(self._on_finished)
-        session.slide_changed.connect(self._on_slide)
+        self.listen(self._on_slide, session.slide_changed)
+        self.at_release(self._job.cancel)
 
     @property
     def running(self) -> bool:
@@ -75,11 +77,6 @@ class Ranking(QObject):
             self._job.request(partial(doubt_steps, located, weights, read=self._read))
         else:
             self._job.request(partial(choose_steps, located, weights, MOST, read=self._read))
-
-    def close_session(self) -> None:
-        """Stop work and let go of the session."""
-        self._session.slide_changed.disconnect(self._on_slide)
-        self._job.cancel()
 
     def _on_progress(self, progress: Progress) -> None:
         self.said.emit(progress.note or f"{self._asked[0].capitalize()}: {progress.step}")

@@ -27,6 +27,7 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.described import FIRST
 from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.worker import Job
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ __all__ = ["ReadersPanel"]
 Said = dict[str, Annotation]
 
 
-class ReadersPanel(QWidget):
+class ReadersPanel(Panel, QWidget):
     """Compare two readings of the slide, and settle what they differ on.
 
     Parameters
@@ -98,15 +99,10 @@ class ReadersPanel(QWidget):
         self.write.clicked.connect(self.write_consensus)
         self.jobs.returned.connect(self._on_compared)
         self.jobs.failed.connect(self.said)
-        session.slide_changed.connect(self._on_slide)
-        session.changed.connect(self._on_changed)
+        self.listen(self._on_slide, session.slide_changed)
+        self.listen(self._on_changed, session.changed)
+        self.at_release(self.jobs.cancel)
         self._on_slide()
-
-    def close_session(self) -> None:
-        """Let go of the session; touches no widget."""
-        self._session.slide_changed.disconnect(self._on_slide)
-        self._session.changed.disconnect(self._on_changed)
-        self.jobs.cancel()
 
     def showEvent(self, event: object) -> None:  # noqa: N802 (Qt's name)
         """Offer the readings there are by now."""

@@ -13,6 +13,7 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.heat import paint_heat
+from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["ReferencePanel", "references"]
@@ -52,7 +53,7 @@ def references(table: CellTable, label: str, n: int, *, without: str = "") -> tu
     return tuple(sorted(said, key=certainty, reverse=True)[:n])
 
 
-class ReferencePanel(QWidget):
+class ReferencePanel(Panel, QWidget):
     """One row a likely class: its probability as a bar, and reviewed examples.
 
     Parameters
@@ -74,13 +75,7 @@ class ReferencePanel(QWidget):
             "Likely classes of the cell, with the most certain cells that were reviewed as such"
         )
         thumbnails.ready.connect(self._on_ready)
-        session.changed.connect(self._refresh)
-        heats.changed.connect(self._refresh)
-
-    def close_session(self) -> None:
-        """Let go of the session."""
-        self._session.changed.disconnect(self._refresh)
-        self._heats.changed.disconnect(self._refresh)
+        self.listen(self._refresh, session.changed, heats.changed)
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Room for the rows."""

@@ -7,11 +7,12 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import TextLines, row, swatch
+from napari_wbc.widgets.qt.panel import Panel
 
 __all__ = ["ReviewWidget"]
 
 
-class ReviewWidget(QWidget):
+class ReviewWidget(Panel, QWidget):
     """Label the selected cells.
 
     Parameters
@@ -82,16 +83,9 @@ class ReviewWidget(QWidget):
         self.gallery = QPushButton("Gallery")
         self.gallery.setToolTip("Thumbnails of all cells by class, below the image")
         layout.addWidget(row(*self.edits, self.gallery))
-        session.changed.connect(self._refresh)
-        session.slide_changed.connect(self._refresh)
-        session.selection_changed.connect(self._refresh)
+        changes = session.changed, session.slide_changed, session.selection_changed
+        self.listen(self._refresh, *changes)
         self._refresh()
-
-    def close_session(self) -> None:
-        """Let go of the session."""
-        self._session.changed.disconnect(self._refresh)
-        self._session.slide_changed.disconnect(self._refresh)
-        self._session.selection_changed.disconnect(self._refresh)
 
     def show_keys(self) -> None:
         """Show on the buttons which key gives which label."""

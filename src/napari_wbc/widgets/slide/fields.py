@@ -9,11 +9,12 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.panel import Panel
 
 __all__ = ["FieldList"]
 
 
-class FieldList(QListWidget):
+class FieldList(Panel, QListWidget):
     """One row a field, with the number of its cells; click one to see it.
 
     Parameters
@@ -27,16 +28,10 @@ class FieldList(QListWidget):
         self._session = session
         self.setToolTip("Fields of the slide. Page Up and Page Down show the one before and after.")
         self.currentRowChanged.connect(self._on_row)
-        session.slide_changed.connect(self._on_slide)
-        session.field_changed.connect(self._on_field)
-        session.changed.connect(self._on_changed)
+        self.listen(self._on_slide, session.slide_changed)
+        self.listen(self._on_field, session.field_changed)
+        self.listen(self._on_changed, session.changed)
         self._on_slide(session.slide)
-
-    def close_session(self) -> None:
-        """Let go of the session."""
-        self._session.slide_changed.disconnect(self._on_slide)
-        self._session.field_changed.disconnect(self._on_field)
-        self._session.changed.disconnect(self._on_changed)
 
     def step(self, by: int) -> None:
         """Show the field ``by`` rows further down; at the ends nothing happens."""

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_wbc.layers.focus import restore_camera
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.widgets.qt.keys import bind_keys
+from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.slide.loading import FieldLoader, Read
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Follower"]
 
 
-class Follower(QObject):
+class Follower(Panel, QObject):
     """The viewer follows what is chosen in the window, and the other way round.
 
     Parameters
@@ -62,54 +63,43 @@ class Follower(QObject):
         self._opening = opening
         self.loader = FieldLoader(view, self)
         self.keys: dict[str, Callable[[], Any]] = {}
-        self._choosing = self._closed = False
+        self._choosing = False
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self._finish)
         self._bound: Shapes | None = None
-        self._unbind_layer: Callable[[], None] = lambda: None
-        self._unbind_viewer: Callable[[], None] = lambda: None
+        self._viewer_links, self._cells_links = self.own(Panel()), self.own(Panel())
         self.loader.loaded.connect(self._on_loaded)
-        session.field_changed.connect(self._on_field)
-        session.selection_changed.connect(self._on_chosen)
-        queue.current_changed.connect(self._on_current)
+        self.listen(self._on_field, session.field_changed)
+        self.listen(self._on_chosen, session.selection_changed)
+        self.listen(self._on_current, queue.current_changed)
+        self.at_release(self._soon.stop)
+        self.at_release(self.loader.cancel)
 
     @property
     def busy(self) -> bool:
         """Whether a field is being read, or its cells are about to be shown."""
         return self.loader.running or self._soon.isActive()
 
-    def close_session(self) -> None:
-        """Let go of session, queue and viewer; touches no widget."""
-        self._closed = True
-        self.loader.cancel()
-        self.bind_cells(None)
-        self._unbind_viewer()
-        self._session.field_changed.disconnect(self._on_field)
-        self._session.selection_changed.disconnect(self._on_chosen)
-        self._queue.current_changed.disconnect(self._on_current)
-
     def bind_keys(self, keys: dict[str, Callable[[], Any]]) -> None:
         """Have the viewer take these, and the cells layer, whose own keys would come first."""
         layer = self._bound
         self.bind_cells(None)
-        self._unbind_viewer()
+        self._viewer_links.release()
         self.keys = keys
-        self._unbind_viewer = bind_keys(self._view.viewer, keys)
+        self._viewer_links.at_release(bind_keys(self._view.viewer, keys))
         self.bind_cells(layer)
 
     def bind_cells(self, layer: Shapes | None) -> None:
         """Keys and selection follow this cells layer."""
         if self._bound is layer:
             return
-        if self._bound is not None:
-            self._bound.events.highlight.disconnect(self._on_highlight)
-            self._unbind_layer()
+        self._cells_links.release()
         self._bound = layer
         if layer is not None:
-            layer.events.highlight.connect(self._on_highlight)
-            self._unbind_layer = bind_keys(layer, self.keys)
+            self._cells_links.listen(self._on_highlight, layer.events.highlight)
+            self._cells_links.at_release(bind_keys(layer, self.keys))
 
     def field_of(self, fov_id: str) -> FieldOfView | None:
         """A field of the open slide."""
@@ -183,7 +173,7 @@ class Follower(QObject):
 
     def _finish(self) -> None:
         """Show the cells of a field whose image is there."""
-        if self._closed or self._opening() or self._session.field is None:
+        if self._opening() or self._session.field is None:
             return
         self.bind_cells(self._view.ensure_cells().layer)
         self.field_shown.emit()

@@ -9,11 +9,12 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_wbc.layers.field import FieldView
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.panel import Panel
 
 __all__ = ["SlideHeader"]
 
 
-class SlideHeader(QWidget):
+class SlideHeader(Panel, QWidget):
     """Name of the slide and of the field in view; a warning where another image hides them.
 
     Parameters
@@ -37,20 +38,10 @@ class SlideHeader(QWidget):
         layout.setSpacing(1)
         layout.addWidget(self.name)
         layout.addWidget(self.warning)
-        session.slide_changed.connect(self.refresh)
-        session.field_changed.connect(self.refresh)
-        events = view.viewer.layers.events
-        self._events = (events.inserted, events.removed, events.reordered)
-        for event in self._events:
-            event.connect(self.refresh)
+        layers = view.viewer.layers.events
+        self.listen(self.refresh, session.slide_changed, session.field_changed)
+        self.listen(self.refresh, layers.inserted, layers.removed, layers.reordered)
         self.refresh()
-
-    def close_session(self) -> None:
-        """Let go of session and viewer; touches no widget."""
-        self._session.slide_changed.disconnect(self.refresh)
-        self._session.field_changed.disconnect(self.refresh)
-        for event in self._events:
-            event.disconnect(self.refresh)
 
     def refresh(self, *_what: object) -> None:
         """Show what is so now; napari has no one signal for a layer that is hidden or shown."""

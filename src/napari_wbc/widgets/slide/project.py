@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
@@ -31,6 +32,7 @@ from napari_wbc.session.opening import (
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.qt.described import FIRST
 from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.worker import LatestJob
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ SHOWN = {
 FILES = "Projects (*.wbc)"
 
 
-class ProjectPanel(QWidget):
+class ProjectPanel(Panel, QWidget):
     """Opens projects in a thread, shows whether they are saved, and switches between readings.
 
     Parameters
@@ -104,6 +106,8 @@ class ProjectPanel(QWidget):
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.show_state)
         self._clock.start(LOOK_MS)
+        self.at_release(self._leave_at_last)
+        self.at_release(self.jobs.cancel)
         self.show_state()
 
     @property
@@ -115,17 +119,6 @@ class ProjectPanel(QWidget):
     def busy(self) -> bool:
         """Whether a project is being opened or its images are looked at."""
         return self.jobs.running or self._checks.running
-
-    def close_session(self) -> bool:
-        """Write what is not on the disk yet and let go of the project; touches no widget.
-
-        Returns
-        -------
-        bool
-            Whether everything is on the disk.
-        """
-        self.jobs.cancel()
-        return self._leave()
 
     def open_slide(self, slide: Slide, kept: Loaded | None = None) -> None:
         """Go on with a slide where its project left it; an image that is no file is kept in memory only.
@@ -208,6 +201,12 @@ class ProjectPanel(QWidget):
             self._workspace.close()
             self._workspace = None
         return saved
+
+    def _leave_at_last(self) -> None:
+        if not self._leave():
+            show_error(
+                "The last of what you did could not be saved; see the log, and make room on the disk."
+            )
 
     def _on_loaded(self, loaded: Loaded | OtherClasses) -> None:
         if isinstance(loaded, OtherClasses):

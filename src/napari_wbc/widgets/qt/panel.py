@@ -1,0 +1,87 @@
+"""The life cycle of every part of the window: what it takes hold of, it lets go of once, last first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from typing import Any, TypeVar
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QWidget
+
+__all__ = ["DockPanel", "Panel"]
+
+P = TypeVar("P", bound="Panel")
+
+
+class Panel:
+    """A part of the window; to be mixed in before a Qt class, or used alone for connections.
+
+    Session, viewer and layers outlive the window, and a handler that they still call would touch
+    widgets that Qt has deleted. So a panel connects to them by :meth:`listen` only. Connections
+    between widgets of one window need no release: they go with the widgets.
+
+    Examples
+    --------
+    >>> from psygnal import Signal
+    >>> class Sender:
+    ...     sent = Signal(str)
+    >>> sender, panel = Sender(), Panel()
+    >>> panel.listen(print, sender.sent)
+    >>> sender.sent.emit("heard")
+    heard
+    >>> panel.release()
+    >>> sender.sent.emit("not heard")
+    """
+
+    @cached_property
+    def _releases(self) -> ExitStack:
+        # Made on first use: an __init__ here would have to go along with that of every Qt class.
+        return ExitStack()
+
+    def listen(self, handler: Callable[..., Any], *signals: Any) -> None:
+        """Connect a handler to signals until the panel is released.
+
+        Parameters
+        ----------
+        handler : callable
+        *signals : psygnal, Qt or napari signals
+            All three have ``connect`` and ``disconnect``.
+        """
+        for signal in signals:
+            signal.connect(handler)
+            self._releases.callback(signal.disconnect, handler)
+
+    def own(self, panel: P) -> P:
+        """Release another panel with this one; returns it."""
+        self._releases.callback(panel.release)
+        return panel
+
+    def at_release(self, action: Callable[[], object]) -> None:
+        """Do something when the panel is released, such as to cancel its job."""
+        self._releases.callback(action)
+
+    def release(self) -> None:
+        """Disconnect all, stop jobs and release the panels it owns, the last one first.
+
+        It may come when Qt is about to delete the widgets. A second call does nothing. Where one
+        step fails, the others are taken all the same, and the error comes after them.
+        """
+        self._releases.close()
+
+
+class DockPanel(Panel, QWidget):
+    """A panel in a dock of napari, released when the dock is closed."""
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Release it when napari closes the dock, which takes this widget out and sends no close event."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+            self.deleteLater()
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Release it."""
+        self.release()
+        super().closeEvent(event)
