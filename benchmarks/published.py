@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from baselines import PixelBaseline
 from crops import CACHE
 from laboratories import Run, trained
 from leaks import finding
@@ -35,7 +36,6 @@ from napari_wbc.model.mapping import mapped
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import FIVE_CLASSES, FOUR_CLASSES
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.baselines import PixelBaseline
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import CropSet, one_cell_box
 from napari_wbc.train.engine import train_classifier
