@@ -187,12 +187,18 @@ def _kappa(confusion: npt.NDArray[np.int64]) -> tuple[float | None, float | None
     used = confusion.any(axis=0) | confusion.any(axis=1)
     if used.sum() < 2:
         return None, None, None
-    from statsmodels.stats.inter_rater import cohens_kappa  # seconds to import
-
-    with np.errstate(all="ignore"):  # its tests against zero divide by a variance that may be zero
-        result = cohens_kappa(confusion[np.ix_(used, used)])
-    kappa = float(result.kappa)
-    # Rounding can leave a variance of nothing a hair below zero, for which statsmodels has no
-    # limits.
-    reach = 1.959964 * max(float(result.var_kappa), 0.0) ** 0.5
+    # scikit-learn has kappa without its limits, so both come from the same lines here.
+    n = confusion.sum()
+    shares = confusion[np.ix_(used, used)] / n
+    first = shares.sum(axis=1)
+    second = shares.sum(axis=0)
+    chance = first @ second
+    kappa = float((shares.trace() - chance) / (1 - chance))
+    # The variance of a large sample, Fleiss, Cohen and Everitt 1969, formula 13.
+    off_diagonal = shares * ((1 - kappa) * (first[None, :] + second[:, None])) ** 2
+    spread = shares.diagonal() @ (1 - (1 - kappa) * (first + second)) ** 2
+    spread += off_diagonal.sum() - off_diagonal.trace()
+    variance = (spread - (kappa - chance * (1 - kappa)) ** 2) / (1 - chance) ** 2 / n
+    # Rounding can leave a variance of nothing a hair below zero.
+    reach = 1.959964 * max(float(variance), 0.0) ** 0.5
     return kappa, max(kappa - reach, -1.0), min(kappa + reach, 1.0)
