@@ -24,9 +24,10 @@ from napari_wbc.measure.precision import AveragePrecision
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.progress import run
-from napari_wbc.train import detector
+from napari_wbc.train import detector, detector_validation
 from napari_wbc.train.dataset import read_training_set
-from napari_wbc.train.detector import DetectorRecipe, train_detector
+from napari_wbc.train.detector import train_detector
+from napari_wbc.train.detector_recipe import DetectorRecipe
 from napari_wbc.train.fields import FieldSet, read_fields
 from napari_wbc.weights.store import load_weights
 
@@ -75,7 +76,7 @@ def scripted(monkeypatch, *scores):
         score = next(coming)
         return AveragePrecision(score, score, score)
 
-    monkeypatch.setattr(detector, "average_precision", precision)
+    monkeypatch.setattr(detector_validation, "average_precision", precision)
 
 
 def relabelled(data, label, split="val"):

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_wbc.classify.modes import check_mode
 from napari_wbc.classify.networks import check_network
@@ -15,10 +15,7 @@ from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES
 from napari_wbc.errors import WbcError
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.checkpoint import check_run
-
-if TYPE_CHECKING:
-    pass
+from napari_wbc.train.loop import check_run
 
 __all__ = ["Recipe", "planned", "read_config"]
 
