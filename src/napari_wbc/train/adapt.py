@@ -135,7 +135,7 @@ def adapt_classifier(
         torch.manual_seed(seed)
         p = np.exp((yield from _label_steps(teacher, data, preset, card.mode)))
         confidence = float(p.max(1).mean())
-        # Weights that are sure have nothing to gain, and lost points where it was tried.
+        # Weights that are sure only lost by it (benchmarks/results/adaptation.md).
         if not epoch and confidence >= plan.enough:
             raise AlreadySure(
                 f"{card.model_id} is sure of these cells already (mean confidence {confidence:.2f}) and "
