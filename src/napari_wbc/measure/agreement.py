@@ -87,9 +87,9 @@ def agreement(
     Examples
     --------
     >>> from napari_wbc.model.taxonomy import FIVE_CLASSES
-    >>> one = {"a": Annotation("monocyte"), "b": Annotation("basophil")}
-    >>> two = {"a": Annotation("monocyte"), "b": Annotation("lymphocyte"), "c": Annotation("basophil")}
-    >>> result = agreement(one, two, FIVE_CLASSES)
+    >>> first = {"a": Annotation("monocyte"), "b": Annotation("basophil")}
+    >>> second = {"a": Annotation("monocyte"), "b": Annotation("lymphocyte")}
+    >>> result = agreement(first, second, FIVE_CLASSES)
     >>> result.n, result.agreed, result.disagreements
     (2, 1, (('b', 'basophil', 'lymphocyte'),))
     """
@@ -149,11 +149,11 @@ def consensus(
     Examples
     --------
     >>> from napari_wbc.model.taxonomy import FIVE_CLASSES
-    >>> one, two = {"a": Annotation("monocyte", "Ann")}, {"a": Annotation("basophil", "Ben")}
-    >>> consensus(one, two, {}, FIVE_CLASSES)
+    >>> first, second = {"a": Annotation("monocyte", "A")}, {"a": Annotation("basophil", "B")}
+    >>> consensus(first, second, {}, FIVE_CLASSES)
     {}
-    >>> consensus(one, two, {"a": "monocyte"}, FIVE_CLASSES)["a"].annotator
-    'consensus of Ann and Ben'
+    >>> consensus(first, second, {"a": "monocyte"}, FIVE_CLASSES)["a"].annotator
+    'consensus of A and B'
     """
     _check(first, "The first reader", taxonomy)
     _check(second, "The second reader", taxonomy)
@@ -185,6 +185,7 @@ def _check(annotations: Mapping[str, Annotation], who: str, taxonomy: Taxonomy) 
 def _kappa(confusion: npt.NDArray[np.int64]) -> tuple[float | None, float | None, float | None]:
     """Kappa and its 95 % limits, None where they are not defined."""
     used = confusion.any(axis=0) | confusion.any(axis=1)
+    # Of one label alone, chance explains all agreement, and kappa is 0 / 0.
     if used.sum() < 2:
         return None, None, None
     # scikit-learn has kappa without its limits, so both come from the same lines here.

@@ -1,4 +1,4 @@
-"""How good predictions are: classes, probabilities, and scores of cells unlike the training data."""
+"""Metrics of predicted classes, of probabilities, and of scores such as unlikeness."""
 
 from __future__ import annotations
 
@@ -192,8 +192,8 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
     chances = np.asarray(probabilities, dtype=float).reshape(-1, len(classes))
     if len(true) != len(chances) or not np.isfinite(chances).all():
         raise WbcError(
-            f"{len(true)} cells and {len(chances)} rows of probabilities of {len(classes)} classes; "
-            "give one row of finite numbers for each cell."
+            f"{len(true)} cells and {len(chances)} rows of probabilities of {len(classes)} "
+            "classes; give one row of finite numbers for each cell."
         )
     guess = chances.argmax(axis=1)
     areas: dict[str, float] = {}

@@ -119,7 +119,8 @@ def adapt_classifier(
 
     if len(data.crops) < MIN_ADAPTATION_CELLS:
         raise WbcError(
-            f"Adaptation needs at least {MIN_ADAPTATION_CELLS} cells, and there are {len(data.crops)}; add fields."
+            f"Adaptation needs at least {MIN_ADAPTATION_CELLS} cells, and there are "
+            f"{len(data.crops)}; add fields."
         )
     start = load_classifier(weights, device=device)
     card, preset = start.card, start.preset
@@ -138,8 +139,8 @@ def adapt_classifier(
         # Weights that are sure only lost by it (benchmarks/results/adaptation.md).
         if not epoch and confidence >= plan.enough:
             raise AlreadySure(
-                f"{card.model_id} is sure of these cells already (mean confidence {confidence:.2f}) and "
-                "would gain nothing; use it as it is."
+                f"{card.model_id} is sure of these cells already (mean confidence "
+                f"{confidence:.2f}) and would gain nothing; use it as it is."
             )
         labels, sure, shares = _labelled(p, plan.confident)
         for step in range(steps):
@@ -187,7 +188,7 @@ def _loss(
     shares: torch.Tensor,
     plan: Adaptation,
 ) -> torch.Tensor:
-    """Of log probabilities (N, classes), labels and whether they are sure (N,), shares (classes,)."""
+    """Of log probabilities (N, classes), labels (N,), their sureness (N,), shares (classes,)."""
     from torch.nn import functional
 
     surprise = functional.nll_loss(log_p, target, reduction="none")

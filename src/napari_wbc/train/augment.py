@@ -156,7 +156,7 @@ class Augmentation:
         return wrong_red, wrong_nuclei
 
     def recolor(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """Change colours, sharpness and noise of a batch, shape (N, 3, height, width), about 0 to 1."""
+        """Change colours, sharpness and noise of a batch (N, 3, height, width), about 0 to 1."""
         import torch
 
         n = len(x)

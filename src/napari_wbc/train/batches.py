@@ -51,7 +51,7 @@ def batches(
     rng = torch.Generator().manual_seed(epoch_seed(recipe.seed, epoch))
     names = np.char.add(train.labels.astype(str), np.char.add(" ", train.sources))
     groups = np.unique(names, return_inverse=True)[1]
-    # Each of the n crops of a group gets n to the power of balance - 1, so the group gets n ** balance.
+    # Each of a group's n crops weighs n ** (balance - 1), so that the group weighs n ** balance.
     chances = (np.bincount(groups) ** (recipe.balance - 1.0))[groups]
     steps = steps_of(train, recipe)
     drawn = torch.multinomial(
@@ -103,7 +103,7 @@ def augmented(
     if preset.anchors:
         from napari_wbc.classify.anchors import anchored, density_of, nuclei_of, transmitted
 
-        # Anchors are measured after the move, on what the network sees, as in inference.
+        # The nucleus is measured after the move, on what the network sees, as in inference.
         density = density_of(x)
         red, nuclei = augmentation.misjudged(red, nuclei_of(density, preset.factor), rng)
         share = augmentation.share(preset.anchors, len(x), rng)

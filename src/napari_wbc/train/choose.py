@@ -1,15 +1,16 @@
 """Which cells to label next, so that a model learns the most of few labels.
 
 Of the cells that the model is least certain of, the next is always the one that is most unlike
-those that are labelled or chosen already: uncertainty by the margin between the two most probable classes,
-diversity farthest first (Sener and Savarese, ICLR 2018). Uncertainty alone asks for the same kind
-of cell again and again, diversity alone for odd cells that the model knows. In rounds of ten, on
-held-out halves of the pools of benchmarks/active.py, none of the others did better on both
-laboratories: margin or entropy alone, BADGE (Ash et al., ICLR 2020), farthest first alone,
-k-means++ weighted by uncertainty, and a preference for rare classes. The best of them lie within
-the noise of each other; this one draws no random numbers. On test cells its gain over random cells
-was small, at 100 labels within the noise on Chula, and it was no better than the margin alone:
-benchmarks/results/active.md.
+those that are labelled or chosen already. Uncertainty is the margin between the two most probable
+classes, diversity is farthest first (Sener and Savarese, ICLR 2018). Uncertainty alone asks for the
+same kind of cell again and again, diversity alone for odd cells that the model knows.
+
+In rounds of ten, on held-out halves of the pools of benchmarks/active.py, none of the others did
+better on both laboratories: margin or entropy alone, BADGE (Ash et al., ICLR 2020), farthest first
+alone, k-means++ weighted by uncertainty, and a preference for rare classes. The best of them lie
+within the noise of each other; this one draws no random numbers. On test cells its gain over random
+cells was small, at 100 labels within the noise on Chula, and it was no better than the margin
+alone: benchmarks/results/active.md.
 """
 
 from __future__ import annotations
@@ -171,8 +172,9 @@ def _check(probabilities: Floats, features: Floats, covered: Floats, n: int) -> 
     tables = probabilities.ndim == features.ndim == covered.ndim == 2
     if not tables or len(probabilities) != len(features) or features.shape[1] != covered.shape[1]:
         raise WbcError(
-            f"Probabilities of shape {probabilities.shape}, features of shape {features.shape} and features "
-            f"of labelled cells of shape {covered.shape} do not fit; give each cell one row of each."
+            f"Probabilities of shape {probabilities.shape}, features of shape {features.shape} and "
+            f"features of labelled cells of shape {covered.shape} do not fit; give each cell one "
+            "row of each."
         )
     if n < 0:
         raise WbcError(f"{n} cells cannot be chosen; choose 0 or more.")

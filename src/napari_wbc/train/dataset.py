@@ -255,7 +255,7 @@ def cut_training_crops(
     red = np.empty((len(cells), 3), dtype=np.float32)
     done = 0
     digest = hashlib.sha256()
-    # Image by image, since reading one takes longer than cutting all of its cells.
+    # Image by image, so that each is read once, wherever its cells stand in the set.
     for path, rows in _by_image(cells).items():
         cells_of_image = [cells[row] for row in rows]
         image = read_image(path)

@@ -86,12 +86,13 @@ class DetectorRecipe:
             )
         if self.epochs < 1 or min(self.patience, self.seed) < 0 or not self.learning_rate > 0:
             raise WbcError(
-                "A detector needs an epoch or more, patience and seed of 0 or more, and a learning rate."
+                "A detector needs an epoch or more, patience and seed of 0 or more, and a learning "
+                "rate."
             )
         if not 0 < self.smallest <= self.largest or not 0 <= self.mosaic <= 1:
             raise WbcError(
-                f"Cells of {self.smallest} to {self.largest} pixels and mosaics of {self.mosaic} are "
-                "impossible; the smallest is above 0, the largest no smaller, mosaic 0 to 1."
+                f"Cells of {self.smallest} to {self.largest} pixels and mosaics of {self.mosaic} "
+                "are impossible; the smallest is above 0, the largest no smaller, mosaic 0 to 1."
             )
 
     def identity(self) -> dict[str, Any]:

@@ -249,8 +249,8 @@ def _network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[FeatureNetwork, 
     ):
         raise WbcError(
             f"{recipe.start}: weights of {card.architecture!r} for the classes "
-            f"{', '.join(card.classes)} cannot start {recipe.architecture!r} for {', '.join(classes)}; "
-            "choose others, or start afresh."
+            f"{', '.join(card.classes)} cannot start {recipe.architecture!r} for "
+            f"{', '.join(classes)}; choose others, or start afresh."
         )
     weights = dict(parted(tensors)[0])
     for name in HEAD:
@@ -268,8 +268,8 @@ def _familiarity(
         if recipe.freeze:
             return parted(load_weights(find_weights(recipe.start))[0])[1]
         note = (
-            f"Of fewer than {MIN_FAMILIARITY_CELLS} training cells the weights learn no unlikeness; "
-            "add old training sets."
+            f"Of fewer than {MIN_FAMILIARITY_CELLS} training cells the weights learn no "
+            "unlikeness; add old training sets."
         )
         yield Progress("measuring the training cells", 0, 0, note)
         return None

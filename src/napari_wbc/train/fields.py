@@ -34,7 +34,7 @@ __all__ = ["SEARCH", "FieldSet", "TrainingField", "outline_in_box", "read_fields
 _MIN_IOU = 0.5
 """From which a detection is taken for the cell of a box."""
 SEARCH = HsvDetector(parameters=NucleusParameters(score=0.2))
-"""The detector by colour whose outlines boxes get; with a low score, since the box confirms it."""
+"""The detector by colour; it finds the outlines that boxes are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _read_field(
             detection = locate_one(image)
             outline = None if detection is None else detection.outline
         elif outline is None and cell.box is not None:
-            # The search takes seconds, so it runs once a field, and only where a box needs it.
+            # Searched once a field, and only where a box needs it.
             if detections is None:
                 detections = SEARCH.detect(image) if LEUKOCYTE in classes else ()
             outline = outline_in_box(cell.box, detections if name == LEUKOCYTE else ())
@@ -147,7 +147,7 @@ def _read_field(
             outlines.append(outline.array())
             # Label 0 is the background.
             labels.append(classes.index(name) + 1)
-    # Canvases enlarge a training field up to twice, so it keeps more pixels than inference uses.
+    # Canvases show some cells larger than inference does, for which more pixels are kept.
     if cells[0].split == "train":
         scale = min(1.0, 2 * preset.longest / max(image.shape[:2]))
         if scale < 1:

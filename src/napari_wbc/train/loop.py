@@ -57,7 +57,7 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 
 def epoch_progress(row: Mapping[str, float], steps: int, epochs: int) -> Progress:
-    """The measures of a finished epoch, as a line and as values, with ``steps`` batches an epoch."""
+    """The measures of a finished epoch of ``steps`` batches, as a line and as values."""
     line = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
     return Progress("training", int(row["epoch"]) * steps, epochs * steps, line, row)
 
