@@ -8,16 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import run
 from napari_wbc.train import choose
 from napari_wbc.train.choose import (
     MAX_CANDIDATES,
     fields_of_gain,
-    most_gain,
     most_gain_steps,
     uncertainty,
 )
 
 SURE, HALF, UNSURE = (1.0, 0.0, 0.0), (0.7, 0.2, 0.1), (0.5, 0.5, 0.0)
+
+
+def most_gain(*args, **options):
+    return run(most_gain_steps(*args, **options))
 
 
 def test_no_cells():

@@ -121,30 +121,6 @@ def test_a_validation_without_leukocytes_is_refused(fields, train, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"precision": "3-bit"},
-        {"name": "a/b"},
-        {"classes": ("red cell",)},
-        {"classes": ()},
-        {"batch_size": 0},
-        {"draws": 1},
-        {"canvas": 63},
-        {"epochs": 0},
-        {"patience": -1},
-        {"learning_rate": -1.0},
-        {"smallest": 0.0},
-        {"smallest": 50.0, "largest": 40.0},
-        {"seed": -1},
-    ],
-    ids=str,
-)
-def test_an_impossible_recipe_is_refused(options):
-    with pytest.raises(WbcError):
-        replace(RECIPE, **options)
-
-
 def test_an_unknown_backbone_is_refused(train, tmp_path):
     with pytest.raises(WbcError, match="No backbone 'alexnet'"):
         train(tmp_path, replace(RECIPE, backbone="alexnet"))

@@ -8,9 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
-from napari_wbc.train.doubts import MIN_DOUBT_CELLS, doubts, doubts_steps
+from napari_wbc.model.progress import run
+from napari_wbc.train.doubts import MIN_DOUBT_CELLS, doubts_steps
 
 NAMES = ("neutrophil", "lymphocyte", "monocyte", "basophil")
+
+
+def doubts(*args, **options):
+    return run(doubts_steps(*args, **options))
 
 
 def cells(counts, seed=0, spread=0.3):

@@ -142,8 +142,9 @@ class Comparison:
             (True, True): "both right",
             (False, False): "both wrong",
         }
-        right = [answers.predicted == self.truth for answers in (self.old, self.new)]
-        return [names[bool(a), bool(b)] for a, b in zip(*right, strict=True)]
+        old_right = (self.old.predicted == self.truth).tolist()
+        new_right = (self.new.predicted == self.truth).tolist()
+        return [names[pair] for pair in zip(old_right, new_right, strict=True)]
 
     def changed(self, outcome: Outcome) -> list[tuple[int, npt.NDArray[np.uint8]]]:
         """Index and crop of the cells that are ``fixed``, or of those that are ``broken``."""
@@ -186,7 +187,7 @@ def measured(
         raise WbcError("There is no held-out cell to compare two models on; label some first.")
     rng = np.random.default_rng(SEED)
     both = (old, new)
-    right = np.stack([answers.predicted == truth for answers in both])
+    right = np.stack([old.predicted == truth, new.predicted == truth])
     drawn: dict[str, _Drawn] = {}
     by_source: dict[str, Standing] = {}
     # Each source is resampled by itself, so that every draw has its cells.
@@ -231,15 +232,14 @@ def _draw(
     # Equal rows are drawn together: thousands of cells make few different rows.
     rows, times = np.unique(counts.reshape(len(counts), -1), axis=0, return_counts=True)
     weights = rng.multinomial(times.sum(), times / times.sum(), size=BOOTSTRAP_DRAWS)
-    cells, *hits = (
-        (weights @ rows).reshape(BOOTSTRAP_DRAWS, 3, classes).transpose(1, 0, 2).astype(float)
-    )
+    draws = (weights @ rows).reshape(BOOTSTRAP_DRAWS, 3, classes)
+    cells, hits = np.split(draws.transpose(1, 0, 2).astype(float), [1])
     observed = counts.sum(axis=0)
     return _Drawn(
-        np.array([_mean_recall(observed[0], observed[k]) for k in (1, 2)]),
-        cells.sum(axis=1),
-        np.stack([right_cells.sum(axis=1) for right_cells in hits]),
-        np.stack([_mean_recall(cells, right_cells) for right_cells in hits]),
+        _mean_recall(observed[:1], observed[1:]),
+        cells[0].sum(axis=1),
+        hits.sum(axis=2),
+        _mean_recall(cells, hits),
         n_slides,
         by_slide,
     )
@@ -302,7 +302,8 @@ def _standing(
     # scipy.stats takes a second to import, and the screen only reads comparisons.
     from scipy.stats import binomtest
 
-    old_right, new_right = (answers.predicted[chosen] == truth[chosen] for answers in both)
+    old_right = both[0].predicted[chosen] == truth[chosen]
+    new_right = both[1].predicted[chosen] == truth[chosen]
     sides: list[Side] = []
     for answers, observed, draws in zip(both, drawn.observed, drawn.balanced, strict=True):
         sides.append(_side(truth, answers, chosen, classes, _spread(observed, draws)))

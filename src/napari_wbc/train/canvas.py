@@ -73,8 +73,10 @@ class CanvasMaker:
 
     def draw(self, count: int, rng: np.random.Generator) -> Iterator[Canvas]:
         """Draw canvases; sources are drawn evenly, and the fields of a source."""
-        sources = np.unique([field.source for field in self.fields])
-        members = [[f for f in self.fields if f.source == source] for source in sources]
+        by_source: dict[str, list[TrainingField]] = {}
+        for field in sorted(self.fields, key=lambda field: field.source):
+            by_source.setdefault(field.source, []).append(field)
+        members = list(by_source.values())
         for _ in range(count):
             yield self._canvas(members, rng)
 
@@ -84,7 +86,8 @@ class CanvasMaker:
         n = self.size
         rows = cols = [0, n]
         if rng.random() < self.mosaic:
-            rows, cols = ([0, int(rng.integers(n // 4, n - n // 4)), n] for _ in range(2))
+            rows = [0, int(rng.integers(n // 4, n - n // 4)), n]
+            cols = [0, int(rng.integers(n // 4, n - n // 4)), n]
         image = np.empty((n, n, 3), np.uint8)
         rings: list[tuple[npt.NDArray[np.float64], int, tuple[slice, slice]]] = []
         for top, bottom in pairwise(rows):
@@ -158,8 +161,8 @@ class CanvasMaker:
         self, ring: npt.NDArray[np.float64], place: tuple[slice, slice]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]] | None:
         """Box and mask of a cell in its window; None for one that hardly shows."""
-        low = np.array([part.start for part in place])
-        high = np.array([part.stop for part in place])
+        low = np.array([place[0].start, place[1].start])
+        high = np.array([place[0].stop, place[1].stop])
         mask = np.zeros((self.size, self.size), np.uint8)
         # OpenCV takes (x, y) with pixel centres at whole numbers, here in sixteenths of a pixel.
         cv2.fillPoly(mask, [np.rint((ring[:, ::-1] - 0.5) * 16).astype(np.int32)], 1, shift=4)

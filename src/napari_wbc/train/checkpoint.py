@@ -71,8 +71,9 @@ class Checkpoint:
             mean.load_state_dict(_part(state, "mean."))
             # The groups are those of the recipe; only the moments come from the file.
             full = optimizer.state_dict()
-            stepped = [i for group in full["param_groups"] for i in group["params"]]
-            full["state"] = {i: _part(state, f"optimizer.{i}.") for i in stepped}
+            for group in full["param_groups"]:
+                for i in group["params"]:
+                    full["state"][i] = _part(state, f"optimizer.{i}.")
             optimizer.load_state_dict(full)
             return list(saved["history"]), float(saved["best_score"])
         except _DAMAGES as error:

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 
-__all__ = ["fields_of_gain", "most_gain", "most_gain_steps", "uncertainty"]
+__all__ = ["fields_of_gain", "most_gain_steps", "uncertainty"]
 
 MAX_CANDIDATES = 50
 """Least certain cells among which the next is looked for."""
@@ -53,10 +53,10 @@ def uncertainty(probabilities: Floats) -> npt.NDArray[np.float64]:
     return doubt
 
 
-def most_gain(
+def most_gain_steps(
     probabilities: Floats, features: Floats, n: int, *, labelled: Floats | None = None
-) -> npt.NDArray[np.int64]:
-    """Order cells by what their labels would teach.
+) -> Steps[npt.NDArray[np.int64]]:
+    """Order cells by what their labels would teach; of tens of thousands it takes many seconds.
 
     Parameters
     ----------
@@ -81,21 +81,9 @@ def most_gain(
 
     Examples
     --------
-    >>> most_gain(np.array([[0.9, 0.1], [0.5, 0.5]]), np.eye(2), 1).tolist()
+    >>> from napari_wbc.model.progress import run
+    >>> run(most_gain_steps(np.array([[0.9, 0.1], [0.5, 0.5]]), np.eye(2), 1)).tolist()
     [1]
-    """
-    return run(most_gain_steps(probabilities, features, n, labelled=labelled))
-
-
-def most_gain_steps(
-    probabilities: Floats, features: Floats, n: int, *, labelled: Floats | None = None
-) -> Steps[npt.NDArray[np.int64]]:
-    """:func:`most_gain`, step by step: of tens of thousands of cells it takes many seconds.
-
-    Parameters
-    ----------
-    probabilities, features, n, labelled
-        Of :func:`most_gain`.
     """
     probabilities, features = np.asarray(probabilities), np.asarray(features)
     labelled = np.zeros((0, features.shape[-1])) if labelled is None else np.asarray(labelled)

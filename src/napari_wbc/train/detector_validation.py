@@ -128,9 +128,7 @@ def _matched(detections: Sequence[Detection], truth: Sequence[BBox]) -> list[boo
     matched: list[bool] = []
     taken: set[int] = set()
     for overlaps in iou_matrix([detection.bbox for detection in detections], truth):
-        free = (int(i) for i in np.argsort(-overlaps) if overlaps[i] >= 0.5 and int(i) not in taken)
-        best = next(free, None)
-        matched.append(best is not None)
-        if best is not None:
-            taken.add(best)
+        free = [i for i in np.argsort(-overlaps).tolist() if overlaps[i] >= 0.5 and i not in taken]
+        taken.update(free[:1])
+        matched.append(bool(free))
     return matched

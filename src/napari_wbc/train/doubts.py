@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 
-__all__ = ["MIN_DOUBT_CELLS", "Doubts", "doubts", "doubts_steps"]
+__all__ = ["MIN_DOUBT_CELLS", "Doubts", "doubts_steps"]
 
 MIN_DOUBT_CELLS = 10
 """Labelled cells below which nothing can be said."""
@@ -43,19 +43,6 @@ class Doubts:
     order: npt.NDArray[np.int64]
     suggested: npt.NDArray[np.int64]
     doubt: npt.NDArray[np.float64]
-
-
-def doubts(
-    features: npt.NDArray[np.floating],
-    labels: npt.NDArray[np.integer],
-    groups: npt.NDArray[np.generic],
-    classes: Sequence[str],
-    *,
-    folds: int = 5,
-    seed: int = 0,
-) -> Doubts:
-    """:func:`doubts_steps`, at once."""
-    return run(doubts_steps(features, labels, groups, classes, folds=folds, seed=seed))
 
 
 def doubts_steps(

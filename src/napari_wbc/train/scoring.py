@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_wbc.classify.familiarity import Familiarity
 from napari_wbc.classify.looks import looked_at
 from napari_wbc.classify.preset import Preset, tensor_of
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.train.dataset import CropSet
 
 if TYPE_CHECKING:
@@ -19,20 +19,13 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["familiarity_steps", "inputs", "scores_of", "scores_steps", "seen_steps"]
+__all__ = ["familiarity_steps", "inputs", "scores_steps", "seen_steps"]
 
 BATCH = 64
 """Crops that are measured at once."""
 MEASURING = "measuring the training cells"
 MAX_FAMILIARITY_CELLS = 4000
 """Training cells that familiarity is measured on, evenly picked from all."""
-
-
-def scores_of(
-    network: FeatureNetwork, data: CropSet, preset: Preset, *, mode: str = "softmax"
-) -> npt.NDArray[np.float32]:
-    """:func:`scores_steps`, at once."""
-    return run(scores_steps(network, data, preset, mode=mode))
 
 
 def scores_steps(
