@@ -256,13 +256,14 @@ def _mean_recall(cells: npt.NDArray[np.number], hits: npt.NDArray[np.number]) ->
 
 def _joined(drawn: Sequence[_Drawn]) -> _Drawn:
     """The bootstrap of several sources: all cells, and the mean of the balanced accuracies."""
+    observed, cells, hits, balanced, slides, by_slide = zip(*drawn, strict=True)
     return _Drawn(
-        np.mean([d.observed for d in drawn], axis=0),
-        np.sum([d.cells for d in drawn], axis=0),
-        np.sum([d.hits for d in drawn], axis=0),
-        np.mean([d.balanced for d in drawn], axis=0),
-        sum(d.slides for d in drawn),
-        all(d.by_slide for d in drawn),
+        np.mean(observed, axis=0),
+        np.sum(cells, axis=0),
+        np.sum(hits, axis=0),
+        np.mean(balanced, axis=0),
+        sum(slides),
+        all(by_slide),
     )
 
 

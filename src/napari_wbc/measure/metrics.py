@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,38 +79,29 @@ def measure(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: tuple[str, 
     from sklearn.metrics import confusion_matrix
 
     confusion = confusion_matrix(true, guess, labels=range(len(classes)))
-    rows = _class_rows(true, guess, classes)
+    _, recall, f1, _ = _by_class(true, guess, classes)
     # Not balanced_accuracy_score, which warns where a class is predicted that does not occur.
     return Metrics(
         n=len(true),
         accuracy=float(np.mean(true == guess)),
-        balanced_accuracy=float(np.mean([row.recall for row in rows.values()])),
-        macro_f1=float(np.mean([row.f1 for row in rows.values()])),
-        recall={name: row.recall for name, row in rows.items()},
+        balanced_accuracy=float(np.mean(list(recall.values()))),
+        macro_f1=float(np.mean(list(f1.values()))),
+        recall=recall,
         confusion=tuple(map(tuple, confusion.tolist())),
     )
 
 
-class _ClassRow(NamedTuple):
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-def _class_rows(
+def _by_class(
     true: npt.NDArray[np.integer], guess: npt.NDArray[np.integer], classes: tuple[str, ...]
-) -> dict[str, _ClassRow]:
-    """What is measured of each class that occurs, by its name."""
+) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and number of cells of the classes that occur, by name."""
     from sklearn.metrics import precision_recall_fscore_support
 
     occurring = np.unique(true)
+    names = [classes[k] for k in occurring]
     # A class that is never predicted has a precision of 0, and no warning.
     columns = precision_recall_fscore_support(true, guess, labels=occurring, zero_division=0.0)
-    rows: dict[str, _ClassRow] = {}
-    for k, precision, recall, f1, support in zip(occurring, *columns, strict=True):
-        rows[classes[k]] = _ClassRow(float(precision), float(recall), float(f1), int(support))
-    return rows
+    return [dict(zip(names, column.tolist(), strict=True)) for column in columns]
 
 
 def measure_by_source(
@@ -201,12 +192,12 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
         area = auc(chances[true != k, k], chances[true == k, k])
         if not np.isnan(area):
             areas[name] = area
-    rows = _class_rows(true, guess, classes) if len(true) else {}
+    precision, _, f1, support = _by_class(true, guess, classes) if len(true) else [{}] * 4
     return Scores(
         **asdict(measure(true, guess, classes)),
-        precision={name: row.precision for name, row in rows.items()},
-        f1={name: row.f1 for name, row in rows.items()},
-        support={name: row.support for name, row in rows.items()},
+        precision=precision,
+        f1=f1,
+        support=support,
         auc=areas,
         macro_auc=float(np.mean(list(areas.values()))) if areas else np.nan,
         calibration_error=reliability(chances.max(axis=1), guess == true).error,
