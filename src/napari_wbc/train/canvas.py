@@ -73,6 +73,7 @@ class CanvasMaker:
 
     def draw(self, count: int, rng: np.random.Generator) -> Iterator[Canvas]:
         """Draw canvases; sources are drawn evenly, and the fields of a source."""
+        # By name, so that a seed draws the same in whatever order the sources come.
         by_source: dict[str, list[TrainingField]] = {}
         for field in sorted(self.fields, key=lambda field: field.source):
             by_source.setdefault(field.source, []).append(field)

@@ -10,9 +10,9 @@ import copy
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -94,7 +94,7 @@ def train_classifier(
             "Training needs cells in the splits train and val; add them to the training set."
         )
     state, start = _prepared(recipe, taxonomy, device)
-    mean, fabric = state.mean, state.fabric
+    model, mean, optimizer, fabric = state
     old = copy.deepcopy(mean.state_dict())
     checkpoint = Checkpoint(
         out,
@@ -106,7 +106,7 @@ def train_classifier(
             "start_sha256": start.sha256 if start else "",
         },
     )
-    history, best = checkpoint.load(state.model.module, mean, state.optimizer)
+    history, best = checkpoint.load(model.module, mean, optimizer)
     steps = steps_of(train, recipe)
     for row in history:
         yield epoch_progress(row, steps, recipe.epochs)
@@ -122,12 +122,7 @@ def train_classifier(
         # Of several processes one writes, and the others wait until the files are complete.
         if fabric.is_global_zero:
             checkpoint.save(
-                state.model.module,
-                mean,
-                state.optimizer,
-                history=history,
-                best=best,
-                better=better,
+                model.module, mean, optimizer, history=history, best=best, better=better
             )
             write_curves(out, history)
         fabric.barrier()
@@ -153,8 +148,7 @@ def train_classifier(
     return Trained(path, card, tuple(history))
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(NamedTuple):
     """What the steps of training change: the network, the mean of its weights and the optimizer."""
 
     model: Any
