@@ -154,7 +154,7 @@ def test_weights_that_are_sure_stay_as_they_are(weights, tmp_path):
 
 
 def test_the_shares_of_the_classes_are_to_stay_as_they_are_found():
-    """The pull is the divergence of the mean from the shares: none at them, and more the farther off."""
+    """The pull is the divergence of the mean from the shares: none at them, more farther off."""
     found = torch.log_softmax(torch.randn(40, 4, generator=torch.Generator().manual_seed(0)), 1)
     target, sure = found.argmax(1), torch.ones(40, dtype=torch.bool)
     mean = found.exp().mean(0)

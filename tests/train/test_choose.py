@@ -117,7 +117,7 @@ def test_it_is_to_the_bit_what_comparing_every_cell_with_every_other_gives(cells
 
 
 def test_it_can_be_stopped_while_it_computes(monkeypatch):
-    """Between two steps it compares no more than it may, whether cells are labelled or many are wanted."""
+    """Between two steps it compares no more than it may, with many labelled or many wanted."""
     rng = np.random.default_rng(0)
     compared, apart = [], choose._distances
     monkeypatch.setattr(choose, "REPORT_INTERVAL", 20_000)

@@ -1,4 +1,4 @@
-"""Training of a detector: it can be stopped and resumed, says what it cannot do, and keeps the best."""
+"""Training of a cell finder: it can be stopped and resumed, and it keeps the best epoch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def trained(train, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_curves(trained, monkeypatch):
-    """Pictures of the course are drawn for the run that all tests share, since they cost the most time."""
+    """Curves are drawn for the run that all tests share alone, since they cost the most time."""
     monkeypatch.setattr(detector, "write_curves", lambda *_args: None)
 
 

@@ -31,7 +31,7 @@ SIDE = round(16 * ROOM)
 
 
 def blobs(n=40, sources=("lab",), seed=0):
-    """Purple discs, small or large, on bright ground: three quarters to learn, the rest to choose."""
+    """Purple discs, small or large, on bright ground: three quarters in train, the rest in val."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 2
     rows, cols = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2

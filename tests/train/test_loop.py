@@ -1,4 +1,4 @@
-"""What both training loops share: the rate, the mean of the weights, and what a run may be called."""
+"""What both training loops share: the rate, the mean of the weights, the name of a run."""
 
 from __future__ import annotations
 
