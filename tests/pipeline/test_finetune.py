@@ -336,7 +336,9 @@ def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fiel
     assert "Taken for leukocytes: 6 hairy cell." in notes
     assert "Left out, with cells that nobody reviewed: 1 field." in notes
     learnt = {sha256_of(cell.path) for cell in cells}
-    assert set(provenance["training_images"]) == learnt, "so that no slide of theirs is tested on later"
+    assert set(provenance["training_images"]) == learnt, (
+        "so that no slide of theirs is tested on later"
+    )
 
 
 def test_what_is_no_leukocyte_is_background_to_a_detector(taught, tmp_path):
