@@ -28,9 +28,10 @@ from laboratories import Run, trained
 from leaks import finding
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.measure.plots import panels, write_figure
-from napari_wbc.train.choose import most_gain, uncertainty
+from napari_wbc.model.progress import run
+from napari_wbc.train.choose import most_gain_steps, uncertainty
 from napari_wbc.train.dataset import CropSet, read_training_set
-from napari_wbc.train.doubts import doubts
+from napari_wbc.train.doubts import doubts_steps
 from napari_wbc.train.scoring import inputs
 from public_sets import DATA, table, write_manifest
 from record import RESULTS, record
@@ -148,7 +149,7 @@ def least_certain(p, _f, n, _known, _labels, _rng):
 
 
 def shipped(p, f, n, known, _labels, _rng):
-    return most_gain(p, f, n, labelled=known)
+    return run(most_gain_steps(p, f, n, labelled=known))
 
 
 def entropy(p, _f, n, _known, _labels, _rng):
@@ -380,7 +381,7 @@ def doubting() -> pd.DataFrame:
             for key in ("features", "labels", "groups")
         )
         classes = sets["pbc"].classes
-        clean = len(doubts(f, y, g, classes).order) / len(y)
+        clean = len(run(doubts_steps(f, y, g, classes)).order) / len(y)
         found = np.array([flipped(f, y, g, classes, seed) for seed in range(100, 100 + SEEDS)])
         means = dict(
             zip(
@@ -413,7 +414,7 @@ def flipped(
     kinds, said, k = np.unique(y), y.copy(), bad.sum()
     for i in np.flatnonzero(bad):
         said[i] = rng.choice(kinds[kinds != y[i]])
-    found = doubts(f, said, g, classes, seed=seed)
+    found = run(doubts_steps(f, said, g, classes, seed=seed))
     hit = bad[found.order]
     caught = bad & (found.doubt > 0)
     right = (found.suggested[caught] == y[caught]).mean()

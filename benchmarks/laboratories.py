@@ -30,7 +30,7 @@ from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.engine import train_classifier
 from napari_wbc.train.recipe import Recipe
-from napari_wbc.train.scoring import scores_of
+from napari_wbc.train.scoring import scores_steps
 from pictures import confusion_sheet
 from public_sets import DATA
 from record import RESULTS, record
@@ -103,7 +103,7 @@ def scores_on(weights: Path, data: CropSet, variant: str = "recipe") -> npt.NDAr
     """Scores of weights on crops, shape (N, classes); the plain variant takes no second look."""
     classifier = load_classifier(weights, device="cpu")
     preset = replace(classifier.preset, sure=VARIANTS[variant].preset.sure)
-    return scores_of(classifier.network, data, preset, mode=classifier.card.mode)
+    return run(scores_steps(classifier.network, data, preset, mode=classifier.card.mode))
 
 
 def test_cells(name: str, variant: str) -> CropSet:

@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from baselines import PixelBaseline
 from crops import CACHE
 from laboratories import Run, trained
 from leaks import finding
@@ -35,12 +36,11 @@ from napari_wbc.model.mapping import mapped
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import FIVE_CLASSES, FOUR_CLASSES
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.baselines import PixelBaseline
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import CropSet, one_cell_box
 from napari_wbc.train.engine import train_classifier
 from napari_wbc.train.recipe import Recipe
-from napari_wbc.train.scoring import scores_of
+from napari_wbc.train.scoring import scores_steps
 from pictures import confusion_sheet
 from public_sets import DATA
 from record import RESULTS, record
@@ -160,9 +160,8 @@ def measured(name: str, view: str) -> tuple[Scores, dict[str, object]]:
         mine = replace(data, labels=index[data.labels])
         run(train_classifier(mine, taxonomy, plan(name, view), folder, device="cpu"))
     classifier = load_classifier(weights, device="cpu")
-    found = scores_of(
-        classifier.network, test, replace(classifier.preset, sure=plan(name, view).preset.sure)
-    )
+    preset = replace(classifier.preset, sure=plan(name, view).preset.sure)
+    found = run(scores_steps(classifier.network, test, preset))
     p = torch.softmax(torch.from_numpy(found / classifier.card.temperature), 1).numpy()
     p = mapped(p, classifier.card.classes, FOUR_CLASSES)
     return score(test.labels, p, FOUR_CLASSES.names), cost_of(name)

@@ -1,4 +1,4 @@
-"""Two readers: kappa against scikit-learn, its limits against a textbook, and what they settle on."""
+"""Two readers: kappa against scikit-learn, its limits against a textbook, and their consensus."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED
 from napari_wbc.pipeline import choose
 from napari_wbc.pipeline.choose import choose_steps, doubt_set_steps, doubt_steps
-from napari_wbc.train.choose import most_gain
+from napari_wbc.train.choose import most_gain_steps
 from napari_wbc.train.doubts import Doubts
 
 
@@ -89,7 +89,8 @@ def test_cells_are_chosen_by_what_the_weights_make_of_them(slide, table, weights
     chances = choose._probabilities(classifier, features)
     np.testing.assert_allclose(chances.sum(axis=1), 1)
     done = np.isin(ids, ["0a", "1b"])
-    expected = most_gain(chances[~done], features[~done], 4, labelled=features[done])
+    steps = most_gain_steps(chances[~done], features[~done], 4, labelled=features[done])
+    expected = run(steps)
     assert found.cell_ids == tuple(ids[~done][expected])
     assert [one.confidence for one in found.cells] == pytest.approx(
         chances[~done].max(axis=1)[expected]

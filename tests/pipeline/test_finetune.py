@@ -273,20 +273,20 @@ def test_valid_is_a_name_of_val(tmp_path, weights):
 
 @pytest.fixture
 def taught(monkeypatch):
-    """The cells that a detector would be trained with, and what the card would be told."""
-    cells, told = [], {}
+    """The cells that a detector would be trained with, and the provenance for the card."""
+    cells, provenance = [], {}
 
     def read_fields(some, *_plan):
         cells.extend(some)
         yield from ()
 
     def train_detector(*_data, **more):
-        told.update(more["told"])
+        provenance.update(more["provenance"])
         yield from ()
 
     monkeypatch.setattr("napari_wbc.pipeline.finetune.read_fields", read_fields)
     monkeypatch.setattr("napari_wbc.pipeline.finetune.train_detector", train_detector)
-    return cells, told
+    return cells, provenance
 
 
 def detected(paths, out, **more):
@@ -331,12 +331,14 @@ def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fiel
 ):
     mine = as_set(tmp_path / "mine", [["monocyte"] * 6, ["hairy cell"] * 6, ["basophil", None]])
     notes = detected([mine], tmp_path / "out", old=[mine])
-    cells, told = taught
+    cells, provenance = taught
     assert [cell.label for cell in cells] == ["monocyte"] * 6 + ["leukocyte"] * 6, "and none twice"
     assert "Taken for leukocytes: 6 hairy cell." in notes
     assert "Left out, with cells that nobody reviewed: 1 field." in notes
     learnt = {sha256_of(cell.path) for cell in cells}
-    assert set(told["training_images"]) == learnt, "so that no slide of theirs is tested on later"
+    assert set(provenance["training_images"]) == learnt, (
+        "so that no slide of theirs is tested on later"
+    )
 
 
 def test_what_is_no_leukocyte_is_background_to_a_detector(taught, tmp_path):

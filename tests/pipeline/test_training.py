@@ -14,7 +14,6 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import TWO_CLASSES
 from napari_wbc.pipeline.training import _seen_steps, train_detector_steps, train_steps
-from napari_wbc.train.recipe import read_config
 
 SMALL = {
     "name": "small",
@@ -30,17 +29,6 @@ def train(paths, out, **recipe):
     return run(train_detector_steps(paths, out, device="cpu", **SMALL | recipe))
 
 
-@pytest.fixture
-def config(tmp_path):
-    def write(text):
-        path = tmp_path / "sets" / "recipe.toml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
 @pytest.mark.parametrize("trained", [train_steps, train_detector_steps])
 def test_a_set_without_validation_cells_is_refused_before_its_images_are_read(trained, tmp_path):
     image = tmp_path / "set" / "train" / "monocyte" / "1.png"
@@ -48,59 +36,6 @@ def test_a_set_without_validation_cells_is_refused_before_its_images_are_read(tr
     image.write_bytes(b"no image")
     with pytest.raises(WbcError, match="needs cells in the splits train and val"):
         run(trained([tmp_path / "set"], tmp_path / "out", device="cpu"))
-
-
-def test_an_empty_file_says_nothing(config):
-    assert read_config(config("")) == ([], {})
-
-
-def test_data_are_sought_beside_the_file_and_the_rest_is_the_recipe(config, tmp_path):
-    path = config(
-        f"""
-        data = ["a.csv", "../b", '{tmp_path / "c.csv"}']
-        epochs = 3
-        classes = ["leukocyte", "red cell"]
-        [preset]
-        longest = 96
-        """
-    )
-    data, recipe = read_config(str(path))
-    assert data == [path.parent / "a.csv", path.parent / "../b", tmp_path / "c.csv"]
-    assert recipe == {"epochs": 3, "classes": ["leukocyte", "red cell"], "preset": {"longest": 96}}
-
-
-@pytest.mark.parametrize(
-    ("start", "expected"),
-    [("", ""), ("base.safetensors", "{here}/base.safetensors"), ("/a/b", "/a/b")],
-)
-def test_weights_to_start_from_are_sought_beside_the_file(start, expected, config):
-    path = config(f"start = '{start}'")
-    assert read_config(path)[1]["start"] == expected.format(here=path.parent)
-
-
-@pytest.mark.parametrize("data", ["'a.csv'", "3", "[1]", "['a.csv', ['b.csv']]", "{a = 'b'}"])
-def test_data_that_are_no_list_of_paths_are_refused(data, config):
-    with pytest.raises(WbcError, match=r"recipe\.toml: data must be a list"):
-        read_config(config(f"data = {data}"))
-
-
-@pytest.mark.parametrize(
-    "text", ["epochs", "epochs = ", "= 3", "[preset", "epochs = 1\nepochs = 2"]
-)
-def test_a_file_that_is_no_toml_is_refused(text, config):
-    with pytest.raises(WbcError, match=r"recipe\.toml: not a readable TOML file"):
-        read_config(config(text))
-
-
-@pytest.mark.parametrize("kind", ["missing", "folder", "no text"])
-def test_a_file_that_cannot_be_read_is_said(kind, tmp_path):
-    path = tmp_path / "recipe.toml"
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "no text":
-        path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(WbcError, match=r"recipe\.toml: not a readable TOML file"):
-        read_config(path)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Kill a program that trains, again and again; weights are old or new, and a run goes on to the same end.
+"""Kill a program that trains, again and again: weights are old or new, a run ends the same.
 
 python -m tests.train.kill --times 100
 """

@@ -15,7 +15,7 @@ from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import AlreadySure, WbcError
 from napari_wbc.model.progress import run
-from napari_wbc.train.adapt import FEWEST, Adaptation, _loss, adapt_classifier
+from napari_wbc.train.adapt import MIN_ADAPTATION_CELLS, Adaptation, _loss, adapt_classifier
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.card import ModelCard
@@ -24,7 +24,7 @@ from napari_wbc.weights.store import load_weights, save_weights
 PLAN = Adaptation(epochs=1, draws=32, batch_size=16)
 
 
-def cells(n=FEWEST):
+def cells(n=MIN_ADAPTATION_CELLS):
     """Purple discs of many sizes, with labels that mean nothing."""
     rng = np.random.default_rng(0)
     side = round(32 * ROOM)
@@ -52,9 +52,9 @@ def adapted(weights, tmp_path_factory):
     return adapt(weights, tmp_path_factory.mktemp("adapted"))
 
 
-@pytest.mark.parametrize("n", [0, FEWEST - 1])
+@pytest.mark.parametrize("n", [0, MIN_ADAPTATION_CELLS - 1])
 def test_too_few_cells_are_refused(n, weights, tmp_path):
-    with pytest.raises(WbcError, match=f"at least {FEWEST} cells, and there are {n}"):
+    with pytest.raises(WbcError, match=f"at least {MIN_ADAPTATION_CELLS} cells, and there are {n}"):
         adapt(weights, tmp_path, cells(n))
     assert not any(tmp_path.iterdir())
 
@@ -79,7 +79,9 @@ def test_the_new_weights_differ_and_classify(adapted, weights):
     edge = (cells().crops.shape[1] - 32) // 2
     data = cells()
     crops = data.crops[:, edge : edge + 32, edge : edge + 32]
-    assert len(load_classifier(adapted, device="cpu").predict(crops, data.red)) == FEWEST
+    assert (
+        len(load_classifier(adapted, device="cpu").predict(crops, data.red)) == MIN_ADAPTATION_CELLS
+    )
 
 
 def test_the_card_says_where_the_weights_come_from(adapted, weights):
@@ -94,7 +96,7 @@ def test_the_card_says_where_the_weights_come_from(adapted, weights):
     (told,) = new.provenance["adapted"]
     assert (told["from"], told["cells"], told["data_sha256"]) == (
         old.model_id,
-        FEWEST,
+        MIN_ADAPTATION_CELLS,
         "sha of crops",
     )
     assert told["how"]["seed"] == PLAN.seed
@@ -103,7 +105,9 @@ def test_the_card_says_where_the_weights_come_from(adapted, weights):
 
 def test_labels_and_splits_are_never_looked_at(adapted, weights, tmp_path):
     data = cells()
-    other = replace(data, labels=data.labels[::-1] + 100, splits=np.full(FEWEST, "test"))
+    other = replace(
+        data, labels=data.labels[::-1] + 100, splits=np.full(MIN_ADAPTATION_CELLS, "test")
+    )
     assert adapt(weights, tmp_path, other).read_bytes() == adapted.read_bytes()
 
 
@@ -150,7 +154,7 @@ def test_weights_that_are_sure_stay_as_they_are(weights, tmp_path):
 
 
 def test_the_shares_of_the_classes_are_to_stay_as_they_are_found():
-    """The pull is the divergence of the mean from the shares: none at them, and more the farther off."""
+    """The pull is the divergence of the mean from the shares: none at them, more farther off."""
     found = torch.log_softmax(torch.randn(40, 4, generator=torch.Generator().manual_seed(0)), 1)
     target, sure = found.argmax(1), torch.ones(40, dtype=torch.bool)
     mean = found.exp().mean(0)

@@ -1,4 +1,4 @@
-"""Canvases: what is drawn is where it is said to be, whatever was cut, scaled, flipped and turned."""
+"""Canvases: cells are where boxes and masks say, whatever was cut, scaled, flipped or turned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The card of trained weights: calibrated on validation cells alone, and everything needed to use them."""
+"""The card of trained weights: calibrated on validation cells alone, and enough to use them."""
 
 from __future__ import annotations
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 
 import pytest
 import torch
 from torch import nn
 
 from napari_wbc.errors import WbcError
-from napari_wbc.train.checkpoint import PRECISIONS, Checkpoint, check_run, set_rate, update_mean
+from napari_wbc.train.checkpoint import Checkpoint
 
 HISTORY = [{"epoch": 1, "loss": 0.1 + 0.2, "val_ap": 1 / 3}]
 
@@ -115,67 +114,3 @@ def test_a_best_that_is_not_there_is_said(harm, tmp_path):
         path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(WbcError, match="the checkpoint is damaged"):
         checkpoint.best()
-
-
-def test_the_rate_warms_up_over_an_epoch_then_falls_as_a_cosine():
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))])
-
-    def rate(step):
-        set_rate(optimizer, 2.0, step, 10, 4)
-        (value,) = {group["lr"] for group in optimizer.param_groups}
-        return value
-
-    rates = [rate(step) for step in range(40)]
-    assert rates[0] == pytest.approx(0.2)
-    assert rates[20] == pytest.approx(1)
-    assert rates[30] == pytest.approx(1 + math.cos(0.75 * math.pi))
-    assert rates[:8] == sorted(rates[:8])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert min(rates) > 0
-    assert max(rates) <= 2
-
-
-def test_a_group_with_a_scale_gets_so_many_times_the_rate():
-    first, second = (
-        {"params": [nn.Parameter(torch.zeros(1))], "scale": scale} for scale in (1.0, 5.0)
-    )
-    optimizer = torch.optim.SGD([first, second], lr=1)
-    for step in (0, 7, 30):
-        set_rate(optimizer, 2.0, step, 10, 4)
-        slow, fast = (group["lr"] for group in optimizer.param_groups)
-        assert fast == pytest.approx(5 * slow)
-    assert slow == pytest.approx(1 + math.cos(0.75 * math.pi))
-
-
-@pytest.mark.parametrize(
-    ("decay", "step", "share"), [(0.0, 9, 0), (0.9, 0, 0.1), (0.9, 10**6, 0.9)]
-)
-def test_the_mean_follows_the_network_faster_at_first(decay, step, share):
-    network, mean, _ = state()
-    before = copy.deepcopy(mean.state_dict())
-    update_mean(mean, network, decay, step)
-    for name, new in network.state_dict().items():
-        kept = mean.state_dict()[name]
-        if new.is_floating_point():
-            torch.testing.assert_close(kept, share * before[name] + (1 - share) * new)
-        else:
-            assert torch.equal(kept, new)
-
-
-def test_the_mean_does_not_move_the_network():
-    network, mean, _ = state()
-    before = copy.deepcopy(network.state_dict())
-    update_mean(mean, network, 0.5, 3)
-    assert same(network.state_dict(), before)
-
-
-@pytest.mark.parametrize("name", ["", ".", "a/b", "/a", "../a"])
-def test_what_names_no_file_is_refused(name):
-    with pytest.raises(WbcError, match="plain file name"):
-        check_run(name, PRECISIONS[0])
-
-
-@pytest.mark.parametrize("precision", ["", "16-true", "bf16"])
-def test_a_precision_that_is_not_offered_is_refused(precision):
-    with pytest.raises(WbcError, match="32-true, bf16-mixed"):
-        check_run("a", precision)

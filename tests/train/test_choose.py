@@ -8,10 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import run
 from napari_wbc.train import choose
-from napari_wbc.train.choose import AMONG, fields_of_gain, most_gain, most_gain_steps, uncertainty
+from napari_wbc.train.choose import (
+    MAX_CANDIDATES,
+    fields_of_gain,
+    most_gain_steps,
+    uncertainty,
+)
 
 SURE, HALF, UNSURE = (1.0, 0.0, 0.0), (0.7, 0.2, 0.1), (0.5, 0.5, 0.0)
+
+
+def most_gain(*args, **options):
+    return run(most_gain_steps(*args, **options))
 
 
 def test_no_cells():
@@ -51,9 +61,9 @@ def test_what_is_labelled_already_is_not_asked_again():
 
 
 def test_a_sure_cell_is_not_asked_for_though_it_is_odd():
-    chances = np.array([UNSURE] * (2 * AMONG) + [SURE])
-    features = np.r_[np.random.default_rng(0).normal(size=(2 * AMONG, 2)), [[1e6, 1e6]]]
-    assert len(chances) - 1 not in most_gain(chances, features, AMONG)
+    chances = np.array([UNSURE] * (2 * MAX_CANDIDATES) + [SURE])
+    features = np.r_[np.random.default_rng(0).normal(size=(2 * MAX_CANDIDATES, 2)), [[1e6, 1e6]]]
+    assert len(chances) - 1 not in most_gain(chances, features, MAX_CANDIDATES)
 
 
 @given(st.integers(0, 40), st.integers(0, 45), st.integers(0, 3), st.integers(0, 99))
@@ -76,7 +86,7 @@ def test_it_is_greedy_farthest_first_by_brute_force():
     chosen: list[int] = []
     order = np.argsort(-uncertainty(chances), kind="stable")
     for _ in range(30):
-        left = [i for i in order if i not in chosen][:AMONG]
+        left = [i for i in order if i not in chosen][:MAX_CANDIDATES]
         covered = np.concatenate([known, features[chosen]])
         far = [np.linalg.norm(covered - features[i], axis=1).min() for i in left]
         chosen.append(int(left[int(np.argmax(far))]))
@@ -99,20 +109,20 @@ def test_it_is_to_the_bit_what_comparing_every_cell_with_every_other_gives(cells
         [],
     )
     for row in known:
-        far = np.minimum(far, choose._apart(features, row))
+        far = np.minimum(far, choose._distances(features, row))
     while left and len(expected) < n:
-        expected.append(left.pop(int(far[left[:AMONG]].argmax())))
-        far = np.minimum(far, choose._apart(features, features[expected[-1]]))
+        expected.append(left.pop(int(far[left[:MAX_CANDIDATES]].argmax())))
+        far = np.minimum(far, choose._distances(features, features[expected[-1]]))
     assert most_gain(chances, features, n, labelled=known).tolist() == expected
 
 
 def test_it_can_be_stopped_while_it_computes(monkeypatch):
-    """Between two steps it compares no more than it may, whether cells are labelled or many are wanted."""
+    """Between two steps it compares no more than it may, with many labelled or many wanted."""
     rng = np.random.default_rng(0)
-    compared, apart = [], choose._apart
-    monkeypatch.setattr(choose, "WORK", 20_000)
+    compared, apart = [], choose._distances
+    monkeypatch.setattr(choose, "REPORT_INTERVAL", 20_000)
     monkeypatch.setattr(
-        choose, "_apart", lambda some, row: compared.append(some.size) or apart(some, row)
+        choose, "_distances", lambda some, row: compared.append(some.size) or apart(some, row)
     )
     chances, features = rng.dirichlet(np.ones(4), 600), rng.normal(size=(600, 8))
     steps, between = most_gain_steps(chances, features, 600, labelled=rng.normal(size=(900, 8))), []
@@ -121,7 +131,7 @@ def test_it_can_be_stopped_while_it_computes(monkeypatch):
         compared.clear()
         assert 0 <= progress.done <= progress.total == 600
     assert len(between) > 200
-    assert max(between) <= 20_000 + 12_000 + AMONG * AMONG * 8
+    assert max(between) <= 20_000 + 12_000 + MAX_CANDIDATES * MAX_CANDIDATES * 8
 
 
 def test_fields_come_by_the_sum_of_the_doubts_of_their_cells():

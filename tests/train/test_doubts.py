@@ -8,9 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
-from napari_wbc.train.doubts import FEWEST, doubts, doubts_steps
+from napari_wbc.model.progress import run
+from napari_wbc.train.doubts import MIN_DOUBT_CELLS, doubts_steps
 
 NAMES = ("neutrophil", "lymphocyte", "monocyte", "basophil")
+
+
+def doubts(*args, **options):
+    return run(doubts_steps(*args, **options))
 
 
 def cells(counts, seed=0, spread=0.3):
@@ -21,7 +26,7 @@ def cells(counts, seed=0, spread=0.3):
     return features, labels, np.arange(len(labels)) // 2
 
 
-@pytest.mark.parametrize("n", [0, 1, FEWEST - 1])
+@pytest.mark.parametrize("n", [0, 1, MIN_DOUBT_CELLS - 1])
 def test_too_few_cells_are_refused(n):
     with pytest.raises(WbcError, match=f"at least 10 labelled cells, and there are {n}"):
         doubts(np.zeros((n, 4)), np.zeros(n, int), np.zeros(n, int), NAMES)
@@ -113,7 +118,9 @@ def test_all_classes_of_one_cell_cannot_be_doubted():
 
 @settings(max_examples=30)
 @given(
-    st.lists(st.integers(0, 3), min_size=FEWEST, max_size=24), st.integers(1, 8), st.integers(2, 6)
+    st.lists(st.integers(0, 3), min_size=MIN_DOUBT_CELLS, max_size=24),
+    st.integers(1, 8),
+    st.integers(2, 6),
 )
 def test_any_labels_and_groups_are_taken(labels, fields, folds):
     rng = np.random.default_rng(len(labels))

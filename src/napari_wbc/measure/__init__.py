@@ -1,1 +1,1 @@
-"""How good: metrics, their precision, two models compared, two readers compared, and pictures of it."""
+"""Room ``measure``: metrics, two models compared, two readers compared, and their pictures."""

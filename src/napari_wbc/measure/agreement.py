@@ -1,4 +1,4 @@
-"""Two readers of the same cells: how far they agree, and what they say together.
+"""Two readers of the same cells: how far they agree, and their consensus.
 
 Invariant: only cells that both have labelled count; ``unidentified`` and ``not classed`` are labels
 like any other.
@@ -20,7 +20,7 @@ from napari_wbc.model.taxonomy import Taxonomy
 __all__ = ["CONSENSUS", "Agreement", "agreement", "annotations_of", "consensus"]
 
 CONSENSUS = "consensus"
-"""The reading that holds what two readers say together."""
+"""Name of the reading that holds the consensus of two readers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,14 +61,14 @@ class Agreement:
 
 
 def annotations_of(table: CellTable) -> dict[str, Annotation]:
-    """What the reader of a table says, by cell id."""
+    """The annotations of a table, by cell id."""
     return {key: cell.annotation for key, cell in table.items() if cell.annotation is not None}
 
 
 def agreement(
     first: Mapping[str, Annotation], second: Mapping[str, Annotation], taxonomy: Taxonomy
 ) -> Agreement:
-    """Compare what two readers say of the same cells.
+    """Compare the annotations of two readers.
 
     Kappa is Cohen's (Educ. Psychol. Meas. 1960), its limits are those of Fleiss, Cohen and Everitt
     (Psychol. Bull. 1969).
@@ -87,29 +87,30 @@ def agreement(
     Examples
     --------
     >>> from napari_wbc.model.taxonomy import FIVE_CLASSES
-    >>> one = {"a": Annotation("monocyte"), "b": Annotation("basophil")}
-    >>> two = {"a": Annotation("monocyte"), "b": Annotation("lymphocyte"), "c": Annotation("basophil")}
-    >>> result = agreement(one, two, FIVE_CLASSES)
+    >>> first = {"a": Annotation("monocyte"), "b": Annotation("basophil")}
+    >>> second = {"a": Annotation("monocyte"), "b": Annotation("lymphocyte")}
+    >>> result = agreement(first, second, FIVE_CLASSES)
     >>> result.n, result.agreed, result.disagreements
     (2, 1, (('b', 'basophil', 'lymphocyte'),))
     """
     _check(first, "The first reader", taxonomy)
     _check(second, "The second reader", taxonomy)
     rank = {label: i for i, label in enumerate(taxonomy.labels)}
-    pairs = [
-        (cell_id, said.label, second[cell_id].label)
-        for cell_id, said in first.items()
-        if cell_id in second
-    ]
+    pairs: list[tuple[str, str, str]] = []
+    for cell_id, annotation in first.items():
+        if cell_id in second:
+            pairs.append((cell_id, annotation.label, second[cell_id].label))
+    # Counted here, since scikit-learn's confusion_matrix refuses readers without a common cell.
     confusion = np.zeros((len(rank), len(rank)), dtype=np.int64)
-    for _, one, two in pairs:
-        confusion[rank[one], rank[two]] += 1
-    n, agreed = len(pairs), int(confusion.trace())
-    apart = [pair for pair in pairs if pair[1] != pair[2]]
-    apart.sort(key=lambda pair: (rank[pair[1]], rank[pair[2]], pair[0]))
+    for _, first_label, second_label in pairs:
+        confusion[rank[first_label], rank[second_label]] += 1
+    n = len(pairs)
+    agreed = int(confusion.trace())
+    disagreements = [pair for pair in pairs if pair[1] != pair[2]]
+    disagreements.sort(key=lambda pair: (rank[pair[1]], rank[pair[2]], pair[0]))
     percent = 100 * agreed / n if n else None
     return Agreement(
-        n, agreed, percent, *_kappa(confusion), tuple(apart), taxonomy.labels, confusion
+        n, agreed, percent, *_kappa(confusion), tuple(disagreements), taxonomy.labels, confusion
     )
 
 
@@ -121,14 +122,14 @@ def consensus(
     *,
     when: str = "",
 ) -> dict[str, Annotation]:
-    """What two readers say together.
+    """The consensus of two readers.
 
     Parameters
     ----------
     first, second : mapping of cell id to Annotation
     choices : mapping of cell id to label
-        What the readers settled on, of cells that both have labelled; it outdoes what they said
-        before.
+        The label that the readers settled on, for cells that both have labelled; it replaces their
+        own labels.
     taxonomy : Taxonomy
         Of all labels.
     when : str
@@ -137,8 +138,8 @@ def consensus(
     Returns
     -------
     dict of cell id to Annotation
-        By "consensus of A and B", in the order of the first reader. Cells on which they differ and
-        of which nothing is chosen are left out.
+        By "consensus of A and B", in the order of the first reader. Cells on which they differ
+        are left out, unless a label is chosen for them.
 
     Raises
     ------
@@ -148,51 +149,57 @@ def consensus(
     Examples
     --------
     >>> from napari_wbc.model.taxonomy import FIVE_CLASSES
-    >>> one, two = {"a": Annotation("monocyte", "Ann")}, {"a": Annotation("basophil", "Ben")}
-    >>> consensus(one, two, {}, FIVE_CLASSES)
+    >>> first, second = {"a": Annotation("monocyte", "A")}, {"a": Annotation("basophil", "B")}
+    >>> consensus(first, second, {}, FIVE_CLASSES)
     {}
-    >>> consensus(one, two, {"a": "monocyte"}, FIVE_CLASSES)["a"].annotator
-    'consensus of Ann and Ben'
+    >>> consensus(first, second, {"a": "monocyte"}, FIVE_CLASSES)["a"].annotator
+    'consensus of A and B'
     """
     _check(first, "The first reader", taxonomy)
     _check(second, "The second reader", taxonomy)
     _check({cell_id: Annotation(label) for cell_id, label in choices.items()}, "A choice", taxonomy)
-    if alone := [cell_id for cell_id in choices if not (cell_id in first and cell_id in second)]:
+    if alone := sorted(choices.keys() - (first.keys() & second.keys())):
         raise WbcError(
             f"A label is chosen for cell {alone[0]!r}, which not both readers have labelled; "
             "choose labels for cells of both."
         )
     settled: dict[str, Annotation] = {}
-    for cell_id, one in first.items():
-        two = second.get(cell_id)
-        if two is not None and (cell_id in choices or one.label == two.label):
-            readers = f"{one.annotator or 'reader 1'} and {two.annotator or 'reader 2'}"
-            label = choices.get(cell_id, one.label)
+    for cell_id, ours in first.items():
+        theirs = second.get(cell_id)
+        if theirs is not None and (cell_id in choices or ours.label == theirs.label):
+            readers = f"{ours.annotator or 'reader 1'} and {theirs.annotator or 'reader 2'}"
+            label = choices.get(cell_id, ours.label)
             settled[cell_id] = Annotation(label, f"consensus of {readers}", when)
     return settled
 
 
-def _check(said: Mapping[str, Annotation], who: str, taxonomy: Taxonomy) -> None:
-    labels = frozenset(taxonomy.labels)
-    wrong = next((key for key, annotation in said.items() if annotation.label not in labels), None)
-    if wrong is not None:
-        raise WbcError(
-            f"{who} gives cell {wrong!r} the label {said[wrong].label!r}, which the taxonomy "
-            f"{taxonomy.name!r} does not have; use one of {', '.join(taxonomy.labels)}."
-        )
+def _check(annotations: Mapping[str, Annotation], who: str, taxonomy: Taxonomy) -> None:
+    for cell_id, annotation in annotations.items():
+        if annotation.label not in taxonomy.labels:
+            raise WbcError(
+                f"{who} gives cell {cell_id!r} the label {annotation.label!r}, which the taxonomy "
+                f"{taxonomy.name!r} does not have; use one of {', '.join(taxonomy.labels)}."
+            )
 
 
 def _kappa(confusion: npt.NDArray[np.int64]) -> tuple[float | None, float | None, float | None]:
     """Kappa and its 95 % limits, None where they are not defined."""
     used = confusion.any(axis=0) | confusion.any(axis=1)
+    # Of one label alone, chance explains all agreement, and kappa is 0 / 0.
     if used.sum() < 2:
         return None, None, None
-    from statsmodels.stats.inter_rater import cohens_kappa  # seconds to import
-
-    with np.errstate(all="ignore"):  # its tests against zero divide by a variance that may be zero
-        result = cohens_kappa(confusion[np.ix_(used, used)])
-    kappa = float(result.kappa)
-    # Rounding can leave a variance of nothing a hair below zero, for which statsmodels has no
-    # limits.
-    reach = 1.959964 * max(float(result.var_kappa), 0.0) ** 0.5
+    # scikit-learn has kappa without its limits, so both come from the same lines here.
+    n = confusion.sum()
+    shares = confusion[np.ix_(used, used)] / n
+    first = shares.sum(axis=1)
+    second = shares.sum(axis=0)
+    chance = first @ second
+    kappa = float((shares.trace() - chance) / (1 - chance))
+    # The variance of a large sample, Fleiss, Cohen and Everitt 1969, formula 13.
+    off_diagonal = shares * ((1 - kappa) * (first[None, :] + second[:, None])) ** 2
+    spread = shares.diagonal() @ (1 - (1 - kappa) * (first + second)) ** 2
+    spread += off_diagonal.sum() - off_diagonal.trace()
+    variance = (spread - (kappa - chance * (1 - kappa)) ** 2) / (1 - chance) ** 2 / n
+    # Rounding can leave a variance of nothing a hair below zero.
+    reach = 1.959964 * max(float(variance), 0.0) ** 0.5
     return kappa, max(kappa - reach, -1.0), min(kappa + reach, 1.0)

@@ -1,7 +1,7 @@
 """Two classifiers on the same held-out cells: what differs, how sure that is, and which one to use.
 
 Invariant: a cell is right where the most probable class is the true one, sure or not. Cells of one
-slide are not independent, so limits of what differs are found by drawing whole slides anew.
+slide are not independent, so the limits of a difference come from resampling whole slides.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 from napari_wbc.measure.metrics import score
-from napari_wbc.measure.verdict import ENOUGH, LEVEL, Estimate, Side, Standing, Verdict, judged
+from napari_wbc.measure.verdict import (
+    MIN_SLIDES,
+    SIGNIFICANCE,
+    Estimate,
+    Side,
+    Standing,
+    Verdict,
+    judged,
+)
 from napari_wbc.model.differential import confidence_limits
 
 if TYPE_CHECKING:
@@ -24,8 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answers", "ClassRow", "Comparison", "Measures", "Outcome", "measured"]
 
-DRAWS = 2000
-"""Of the bootstrap."""
+BOOTSTRAP_DRAWS = 2000
 SEED = 0
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -36,7 +43,7 @@ Outcome = Literal["fixed", "broken", "both right", "both wrong"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What one model says of N cells.
+    """The predictions of one model for N cells.
 
     Parameters
     ----------
@@ -60,7 +67,7 @@ class Answers:
 
 
 class ClassRow(NamedTuple):
-    """One class: its cells, the recall of both models (Clopper-Pearson limits), and what changed."""
+    """One class: its cells, the recall of both models (Clopper-Pearson limits), what changed."""
 
     name: str
     n: int
@@ -96,7 +103,7 @@ class Measures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Two models, the cells they were compared on, and what came of it.
+    """Two models, the cells they were compared on, and the result.
 
     Parameters
     ----------
@@ -128,21 +135,24 @@ class Comparison:
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What became of each cell."""
+        """Outcome of each cell."""
         names: dict[tuple[bool, bool], Outcome] = {
             (False, True): "fixed",
             (True, False): "broken",
             (True, True): "both right",
             (False, False): "both wrong",
         }
-        right = [answers.predicted == self.truth for answers in (self.old, self.new)]
-        return [names[bool(a), bool(b)] for a, b in zip(*right, strict=True)]
+        old_right = (self.old.predicted == self.truth).tolist()
+        new_right = (self.new.predicted == self.truth).tolist()
+        return [names[pair] for pair in zip(old_right, new_right, strict=True)]
 
     def changed(self, outcome: Outcome) -> list[tuple[int, npt.NDArray[np.uint8]]]:
         """Index and crop of the cells that are ``fixed``, or of those that are ``broken``."""
-        found = self.outcomes
-        rows = [i for i, what in enumerate(found) if what in ("fixed", "broken")]
-        return [(i, crop) for i, crop in zip(rows, self.crops, strict=True) if found[i] == outcome]
+        outcomes = self.outcomes
+        # Only changed cells have a crop, so the crops are counted over both kinds.
+        rows = [i for i, result in enumerate(outcomes) if result in ("fixed", "broken")]
+        pairs = zip(rows, self.crops, strict=True)
+        return [(i, crop) for i, crop in pairs if outcomes[i] == outcome]
 
 
 def measured(
@@ -154,7 +164,7 @@ def measured(
     sources: Texts,
     slides: Texts,
 ) -> Measures:
-    """Compare what two models say of the same cells.
+    """Compare the predictions of two models for the same cells.
 
     Parameters
     ----------
@@ -166,7 +176,7 @@ def measured(
         Class names.
     sources, slides : ndarray, shape (N,), str
         A slide is empty where it is not known. Where a source has fewer than six known slides, or
-        cells of none, its cells are drawn anew and not its slides.
+        cells of no known slide, its cells are resampled and not its slides.
 
     Raises
     ------
@@ -176,32 +186,33 @@ def measured(
     if not len(truth):
         raise WbcError("There is no held-out cell to compare two models on; label some first.")
     rng = np.random.default_rng(SEED)
-    said = (old, new)
-    right = np.stack([answers.predicted == truth for answers in said])
+    both = (old, new)
+    right = np.stack([old.predicted == truth, new.predicted == truth])
     drawn: dict[str, _Drawn] = {}
     by_source: dict[str, Standing] = {}
+    # Each source is resampled by itself, so that every draw has its cells.
     for source in np.unique(sources).tolist():
-        own = sources == source
-        drawn[source] = _draw(truth[own], right[:, own], slides[own], len(classes), rng)
-        by_source[source] = _standing(truth, said, own, classes, drawn[source])
+        chosen = sources == source
+        drawn[source] = _draw(truth[chosen], right[:, chosen], slides[chosen], len(classes), rng)
+        by_source[source] = _standing(truth, both, chosen, classes, drawn[source])
     all_cells = np.ones(len(truth), dtype=bool)
-    overall = _standing(truth, said, all_cells, classes, _joined(list(drawn.values())))
+    overall = _standing(truth, both, all_cells, classes, _joined(list(drawn.values())))
     return Measures(
         overall, by_source, _by_class(truth, right, classes), *judged(overall, by_source)
     )
 
 
 class _Drawn(NamedTuple):
-    """Cells drawn anew: how many there are a draw, how many are right, and the balanced accuracy."""
+    """The bootstrap: cells of each draw, how many are right, and their balanced accuracy."""
 
     observed: Floats
     """Balanced accuracy of both models on the cells as they are, shape (2,)."""
     cells: Floats
-    """Shape (DRAWS,)."""
+    """Shape (draws,)."""
     hits: Floats
-    """Shape (2, DRAWS)."""
+    """Shape (2, draws)."""
     balanced: Floats
-    """Shape (2, DRAWS)."""
+    """Shape (2, draws)."""
     slides: int
     by_slide: bool
 
@@ -211,109 +222,124 @@ def _draw(
 ) -> _Drawn:
     """The bootstrap of the cells of one source; ``right`` is of shape (2, N)."""
     names, slide = np.unique(slides, return_inverse=True)
-    known = len(names) - ("" in names)
-    by_slide = known == len(names) and known >= ENOUGH
-    # Cells, and those of them that either model has right, by class: a row a slide, or a row a
-    # cell.
+    n_slides = len(names) - ("" in names)
+    by_slide = n_slides == len(names) and n_slides >= MIN_SLIDES
+    # By class: all cells, and those that either model has right; one row a slide, or one a cell.
     counts = np.zeros((len(names) if by_slide else len(truth), 3, classes), np.int64)
     unit = slide if by_slide else np.arange(len(truth))
     for k, which in enumerate((np.ones_like(right[0]), *right)):
         np.add.at(counts, (unit[which], k, truth[which]), 1)
-    # Rows that are alike are drawn together.
+    # Equal rows are drawn together: thousands of cells make few different rows.
     rows, times = np.unique(counts.reshape(len(counts), -1), axis=0, return_counts=True)
-    weights = rng.multinomial(times.sum(), times / times.sum(), size=DRAWS)
-    cells, *hits = (weights @ rows).reshape(DRAWS, 3, classes).transpose(1, 0, 2).astype(float)
-    whole = counts.sum(axis=0)
+    weights = rng.multinomial(times.sum(), times / times.sum(), size=BOOTSTRAP_DRAWS)
+    draws = (weights @ rows).reshape(BOOTSTRAP_DRAWS, 3, classes)
+    cells, hits = np.split(draws.transpose(1, 0, 2).astype(float), [1])
+    observed = counts.sum(axis=0)
     return _Drawn(
-        np.array([_recall(whole[0], whole[k]) for k in (1, 2)]),
-        cells.sum(axis=1),
-        np.stack([h.sum(axis=1) for h in hits]),
-        np.stack([_recall(cells, h) for h in hits]),
-        known,
+        _mean_recall(observed[:1], observed[1:]),
+        cells[0].sum(axis=1),
+        hits.sum(axis=2),
+        _mean_recall(cells, hits),
+        n_slides,
         by_slide,
     )
 
 
-def _recall(cells: npt.NDArray[np.number], hits: npt.NDArray[np.number]) -> Floats:
+def _mean_recall(cells: npt.NDArray[np.number], hits: npt.NDArray[np.number]) -> Floats:
     """Mean recall of the classes that occur, along the last axis."""
+    # scikit-learn measures one sample at a time; these are thousands of draws at once.
     occurs = cells > 0
-    parts: Floats = np.where(occurs, hits / np.maximum(cells, 1), 0).sum(axis=-1) / occurs.sum(
-        axis=-1
-    )
-    return parts
+    recall = np.where(occurs, hits / np.maximum(cells, 1), 0)
+    mean: Floats = recall.sum(axis=-1) / occurs.sum(axis=-1)
+    return mean
 
 
 def _joined(drawn: Sequence[_Drawn]) -> _Drawn:
-    """The bootstrap of several sources: their cells together, the mean of their balanced accuracies."""
+    """The bootstrap of several sources: all cells, and the mean of the balanced accuracies."""
+    observed, cells, hits, balanced, slides, by_slide = zip(*drawn, strict=True)
     return _Drawn(
-        np.mean([d.observed for d in drawn], axis=0),
-        np.sum([d.cells for d in drawn], axis=0),
-        np.sum([d.hits for d in drawn], axis=0),
-        np.mean([d.balanced for d in drawn], axis=0),
-        sum(d.slides for d in drawn),
-        all(d.by_slide for d in drawn),
+        np.mean(observed, axis=0),
+        np.sum(cells, axis=0),
+        np.sum(hits, axis=0),
+        np.mean(balanced, axis=0),
+        sum(slides),
+        all(by_slide),
     )
 
 
 def _spread(value: float, draws: Floats) -> Estimate:
-    low, high = np.percentile(draws, [100 * LEVEL / 2, 100 - 100 * LEVEL / 2])
+    """A value with the percentiles of its draws as limits."""
+    tail = 100 * SIGNIFICANCE / 2
+    low, high = np.percentile(draws, [tail, 100 - tail])
     return Estimate(float(value), float(low), float(high))
 
 
 def _share(hits: int, n: int) -> Estimate:
+    """A share with its limits by Clopper and Pearson."""
     return Estimate(hits / n, *confidence_limits(hits, n))
 
 
 def _side(
-    truth: Ints, said: Answers, own: Bools, classes: tuple[str, ...], balanced: Estimate
+    truth: Ints, answers: Answers, chosen: Bools, classes: tuple[str, ...], balanced: Estimate
 ) -> Side:
-    found, sure = score(truth[own], said.probabilities[own], classes), said.sure[own]
-    right = said.predicted[own] == truth[own]
+    """One model on the cells for which ``chosen`` is true."""
+    scores = score(truth[chosen], answers.probabilities[chosen], classes)
+    sure = answers.sure[chosen]
+    right = answers.predicted[chosen] == truth[chosen]
     return Side(
-        _share(int(right.sum()), found.n),
+        _share(int(right.sum()), scores.n),
         balanced,
-        found.calibration_error,
-        found.negative_log_likelihood,
+        scores.calibration_error,
+        scores.negative_log_likelihood,
         unidentified=float((~sure).mean()),
         errors=float((~right[sure]).mean()) if sure.any() else np.nan,
     )
 
 
 def _standing(
-    truth: Ints, said: Sequence[Answers], own: Bools, classes: tuple[str, ...], drawn: _Drawn
+    truth: Ints, both: Sequence[Answers], chosen: Bools, classes: tuple[str, ...], drawn: _Drawn
 ) -> Standing:
-    """Two models on the cells for which ``own`` is true."""
-    from statsmodels.stats.contingency_tables import mcnemar  # seconds to import
+    """Two models on the cells for which ``chosen`` is true."""
+    # scipy.stats takes a second to import, and the screen only reads comparisons.
+    from scipy.stats import binomtest
 
-    right = np.stack([answers.predicted[own] == truth[own] for answers in said])
-    old, new = (
-        _side(truth, answers, own, classes, _spread(drawn.observed[k], drawn.balanced[k]))
-        for k, answers in enumerate(said)
-    )
-    fixed, broken = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
+    old_right = both[0].predicted[chosen] == truth[chosen]
+    new_right = both[1].predicted[chosen] == truth[chosen]
+    sides: list[Side] = []
+    for answers, observed, draws in zip(both, drawn.observed, drawn.balanced, strict=True):
+        sides.append(_side(truth, answers, chosen, classes, _spread(observed, draws)))
+    fixed = int((new_right & ~old_right).sum())
+    broken = int((old_right & ~new_right).sum())
+    n = int(chosen.sum())
+    # McNemar's exact test is a sign test of the changed cells; binomtest refuses to test none.
+    changed = fixed + broken
+    p_value = float(binomtest(fixed, changed).pvalue) if changed else 1.0
     gain = (drawn.hits[1] - drawn.hits[0]) / drawn.cells
-    observed, balanced = (x[1] - x[0] for x in (drawn.observed, drawn.balanced))
-    n = int(own.sum())
     return Standing(
-        n,
-        drawn.slides,
-        drawn.by_slide,
-        old,
-        new,
-        _spread((fixed - broken) / n, gain),
-        _spread(observed, balanced),
-        fixed,
-        broken,
-        float(mcnemar([[0, broken], [fixed, 0]], exact=True).pvalue),
+        n=n,
+        slides=drawn.slides,
+        by_slide=drawn.by_slide,
+        old=sides[0],
+        new=sides[1],
+        accuracy=_spread((fixed - broken) / n, gain),
+        balanced_accuracy=_spread(
+            drawn.observed[1] - drawn.observed[0], drawn.balanced[1] - drawn.balanced[0]
+        ),
+        fixed=fixed,
+        broken=broken,
+        p_value=p_value,
     )
 
 
 def _by_class(truth: Ints, right: Bools, classes: tuple[str, ...]) -> tuple[ClassRow, ...]:
-    rows = []
+    """Recall and changes of the classes that occur; ``right`` is of shape (2, N)."""
+    rows: list[ClassRow] = []
     for k, name in enumerate(classes):
         old, new = right[:, truth == k]
         if n := len(old):
-            before, after = (_share(int(one.sum()), n) for one in (old, new))
-            fixed, broken = int((new & ~old).sum()), int((old & ~new).sum())
+            before = _share(int(old.sum()), n)
+            after = _share(int(new.sum()), n)
+            fixed = int((new & ~old).sum())
+            broken = int((old & ~new).sum())
             rows.append(ClassRow(name, n, before, after, fixed, broken))
     return tuple(rows)

@@ -1,8 +1,9 @@
-"""How good predictions are: classes, probabilities, and scores of cells unlike the training data."""
+"""Metrics of predicted classes, of probabilities, and of scores such as unlikeness."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,8 @@ __all__ = [
     "score_by_source",
 ]
 
-BINS = 15
-"""Bins of the expected calibration error (Guo et al. 2017)."""
+CALIBRATION_BINS = 15
+"""Of the expected calibration error, as Guo et al. 2017 have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +69,39 @@ def measure(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: tuple[str, 
     >>> measure([0, 0, 1, 1], [0, 0, 1, 0], ("a", "b")).balanced_accuracy
     0.75
     """
-    true, guess = np.asarray(truth, dtype=int), np.asarray(predicted, dtype=int)
-    confusion = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(confusion, (true, guess), 1)
-    occurs = confusion.sum(1) > 0
-    hits = np.diag(confusion)[occurs]
-    if not len(hits):
-        return Metrics(0, np.nan, np.nan, np.nan, {}, tuple(map(tuple, confusion.tolist())))
-    recall = hits / confusion.sum(1)[occurs]
-    f1 = 2 * hits / (confusion.sum(1) + confusion.sum(0))[occurs]
+    true = np.asarray(truth, dtype=int)
+    guess = np.asarray(predicted, dtype=int)
+    # scikit-learn refuses to measure no cells.
+    if not len(true):
+        empty = ((0,) * len(classes),) * len(classes)
+        return Metrics(0, np.nan, np.nan, np.nan, {}, empty)
+    # scikit-learn takes a second to import, and most users of this module measure nothing at first.
+    from sklearn.metrics import confusion_matrix
+
+    confusion = confusion_matrix(true, guess, labels=range(len(classes)))
+    _, recall, f1, _ = _by_class(true, guess, classes)
+    # Not balanced_accuracy_score, which warns where a class is predicted that does not occur.
     return Metrics(
-        len(true),
-        float(hits.sum() / len(true)),
-        float(recall.mean()),
-        float(f1.mean()),
-        {name: float(r) for name, r in zip(np.array(classes)[occurs], recall, strict=True)},
-        tuple(map(tuple, confusion.tolist())),
+        n=len(true),
+        accuracy=float(np.mean(true == guess)),
+        balanced_accuracy=float(np.mean(list(recall.values()))),
+        macro_f1=float(np.mean(list(f1.values()))),
+        recall=recall,
+        confusion=tuple(map(tuple, confusion.tolist())),
     )
+
+
+def _by_class(
+    true: npt.NDArray[np.integer], guess: npt.NDArray[np.integer], classes: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and number of cells of the classes that occur, by name."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    occurring = np.unique(true)
+    names = [classes[k] for k in occurring]
+    # A class that is never predicted has a precision of 0, and no warning.
+    columns = precision_recall_fscore_support(true, guess, labels=occurring, zero_division=0.0)
+    return [dict(zip(names, column.tolist(), strict=True)) for column in columns]
 
 
 def measure_by_source(
@@ -103,10 +120,11 @@ def measure_by_source(
     classes : tuple of str
         Class names.
     """
-    return {
-        str(source): measure(truth[sources == source], predicted[sources == source], classes)
-        for source in np.unique(sources)
-    }
+    by_source: dict[str, Metrics] = {}
+    for source in np.unique(sources):
+        chosen = sources == source
+        by_source[str(source)] = measure(truth[chosen], predicted[chosen], classes)
+    return by_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,36 +175,29 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
 
     Examples
     --------
-    >>> found = score([0, 0, 1], [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], ("a", "b"))
-    >>> found.precision, found.macro_auc, round(found.calibration_error, 3)
+    >>> scores = score([0, 0, 1], [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], ("a", "b"))
+    >>> scores.precision, scores.macro_auc, round(scores.calibration_error, 3)
     ({'a': 1.0, 'b': 0.5}, 1.0, 0.3)
     """
     true = np.asarray(truth, dtype=int)
     chances = np.asarray(probabilities, dtype=float).reshape(-1, len(classes))
     if len(true) != len(chances) or not np.isfinite(chances).all():
         raise WbcError(
-            f"{len(true)} cells and {len(chances)} rows of probabilities of {len(classes)} classes; "
-            "give one row of finite numbers for each cell."
+            f"{len(true)} cells and {len(chances)} rows of probabilities of {len(classes)} "
+            "classes; give one row of finite numbers for each cell."
         )
     guess = chances.argmax(axis=1)
-    plain = measure(true, guess, classes)
-    areas = {
-        name: auc(chances[true != k, k], chances[true == k, k]) for k, name in enumerate(classes)
-    }
-    areas = {name: area for name, area in areas.items() if not np.isnan(area)}
-    confusion = np.array(plain.confusion)
-    hits, support, named = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-    occurs = [(k, name) for k, name in enumerate(classes) if support[k]]
+    areas: dict[str, float] = {}
+    for k, name in enumerate(classes):
+        area = auc(chances[true != k, k], chances[true == k, k])
+        if not np.isnan(area):
+            areas[name] = area
+    precision, _, f1, support = _by_class(true, guess, classes) if len(true) else [{}] * 4
     return Scores(
-        plain.n,
-        plain.accuracy,
-        plain.balanced_accuracy,
-        plain.macro_f1,
-        plain.recall,
-        plain.confusion,
-        precision={name: float(hits[k] / max(named[k], 1)) for k, name in occurs},
-        f1={name: float(2 * hits[k] / (support[k] + named[k])) for k, name in occurs},
-        support={name: int(support[k]) for k, name in occurs},
+        **asdict(measure(true, guess, classes)),
+        precision=precision,
+        f1=f1,
+        support=support,
         auc=areas,
         macro_auc=float(np.mean(list(areas.values()))) if areas else np.nan,
         calibration_error=reliability(chances.max(axis=1), guess == true).error,
@@ -211,17 +222,20 @@ def score_by_source(
     classes : tuple of str
         Class names.
     """
-    return {
-        str(source): score(truth[sources == source], probabilities[sources == source], classes)
-        for source in np.unique(sources)
-    }
+    by_source: dict[str, Scores] = {}
+    for source in np.unique(sources):
+        chosen = sources == source
+        by_source[str(source)] = score(truth[chosen], probabilities[chosen], classes)
+    return by_source
 
 
 def _negative_log_likelihood(chances: npt.NDArray[np.floating]) -> float:
-    """Mean of the true classes' surprise, in nats; a chance of 0 counts as float's resolution."""
-    return (
-        float(-np.log(np.maximum(chances, np.finfo(float).eps)).mean()) if len(chances) else np.nan
-    )
+    """Mean of -log of the chances of the true classes, in nats."""
+    if not len(chances):
+        return np.nan
+    # Not sklearn's log_loss: it warns where rows of float32 do not sum to 1 to the last digit, and
+    # refuses a single class. As there, a chance of 0 counts as the resolution of a float.
+    return float(-np.log(np.maximum(chances, np.finfo(float).eps)).mean())
 
 
 def auc(inside: npt.ArrayLike, outside: npt.ArrayLike) -> float:
@@ -245,11 +259,11 @@ def auc(inside: npt.ArrayLike, outside: npt.ArrayLike) -> float:
     from sklearn.metrics import roc_auc_score
 
     low, high = np.ravel(inside), np.ravel(outside)
+    # Where one side is empty, scikit-learn warns and older versions raise.
     if not (len(low) and len(high)):
         return np.nan
-    return float(
-        roc_auc_score(np.repeat([0, 1], [len(low), len(high)]), np.concatenate([low, high]))
-    )
+    is_outside = np.repeat([0, 1], [len(low), len(high)])
+    return float(roc_auc_score(is_outside, np.concatenate([low, high])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +287,7 @@ class Reliability:
 
 
 def reliability(
-    confidences: npt.ArrayLike, right: npt.ArrayLike, *, bins: int = BINS
+    confidences: npt.ArrayLike, right: npt.ArrayLike, *, bins: int = CALIBRATION_BINS
 ) -> Reliability:
     """Sort cells into bins by confidence and compare with how many of each bin are right.
 
@@ -290,13 +304,17 @@ def reliability(
     >>> reliability([0.9, 0.7], [True, False], bins=2).counts
     (0, 2)
     """
-    sure, hit = np.asarray(confidences, dtype=float), np.asarray(right, dtype=float)
-    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    some = np.where(counts, counts, np.nan)
-    confidence = np.bincount(place, sure, bins) / some
-    accuracy = np.bincount(place, hit, bins) / some
-    error = np.nansum(counts * np.abs(confidence - accuracy)) / len(sure) if len(sure) else np.nan
+    confidences = np.asarray(confidences, dtype=float)
+    right = np.asarray(right, dtype=float)
+    # Not sklearn's calibration_curve: it drops empty bins and does not say how many cells each
+    # bin holds, which the error needs as weights.
+    bin_of = np.clip(np.ceil(confidences * bins).astype(int) - 1, 0, bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
+    divisor = np.where(counts, counts, np.nan)
+    confidence = np.bincount(bin_of, confidences, bins) / divisor
+    accuracy = np.bincount(bin_of, right, bins) / divisor
+    gaps = counts * np.abs(confidence - accuracy)
+    error = np.nansum(gaps) / len(confidences) if len(confidences) else np.nan
     return Reliability(
         tuple(counts.tolist()), tuple(confidence.tolist()), tuple(accuracy.tolist()), float(error)
     )

@@ -28,8 +28,8 @@ __all__ = [
     "write_figure",
 ]
 
-PANEL = 5.0
-"""Width and height of a panel in inches."""
+PANEL_SIDE = 5.0
+"""In inches."""
 
 
 def write_evaluation(
@@ -68,24 +68,26 @@ def write_evaluation(
     guess = probabilities.argmax(axis=1)
     confusion, roc, calibration = (panels(len(names)) for _ in range(3))
     for i, name in enumerate(names):
-        own = sources == name
-        matrix = measure(truth[own], guess[own], tuple(classes)).confusion
+        chosen = sources == name
+        matrix = measure(truth[chosen], guess[chosen], tuple(classes)).confusion
         draw_confusion(confusion[1][i], matrix, classes, title=name)
-        draw_roc(roc[1][i], truth[own], probabilities[own], classes, title=name)
-        draw_calibration(calibration[1][i], truth[own], probabilities[own], title=name)
-    pictures = {"confusion": confusion, "roc": roc, "calibration": calibration}
-    return tuple(
-        write_figure(folder / f"{name}.png", figure) for name, (figure, _axes) in pictures.items()
+        draw_roc(roc[1][i], truth[chosen], probabilities[chosen], classes, title=name)
+        draw_calibration(calibration[1][i], truth[chosen], probabilities[chosen], title=name)
+    return (
+        write_figure(folder / "confusion.png", confusion[0]),
+        write_figure(folder / "roc.png", roc[0]),
+        write_figure(folder / "calibration.png", calibration[0]),
     )
 
 
 def panels(n: int) -> tuple[Figure, list[Axes]]:
     """A figure of n square panels, at most three in a row, and their axes."""
+    # A figure of its own and not one of pyplot, which keeps figures and wants the main thread.
     from matplotlib.figure import Figure
 
     columns = min(n, 3)
     rows = math.ceil(n / columns)
-    figure = Figure(figsize=(PANEL * columns, PANEL * rows), layout="constrained")
+    figure = Figure(figsize=(PANEL_SIDE * columns, PANEL_SIDE * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[n:]:
         axis.set_axis_off()
@@ -128,8 +130,9 @@ def draw_confusion(
             color="white" if share[row, col] > 0.5 else "black",
         )
     axis.set(title=f"{title}, {matrix.sum():,} cells", xlabel="predicted", ylabel="true")
-    turned = max(map(len, classes)) > 4
-    axis.set_xticks(range(len(classes)), classes, rotation=90 if turned else 0)
+    # Short names fit side by side, long ones only upright.
+    upright = max(map(len, classes)) > 4
+    axis.set_xticks(range(len(classes)), classes, rotation=90 if upright else 0)
     axis.set_yticks(range(len(classes)), classes)
 
 
@@ -141,7 +144,7 @@ def draw_roc(
     *,
     title: str,
 ) -> None:
-    """Draw the ROC of each class against the rest, of the classes that some cells have and some have not.
+    """Draw the ROC of each class against the rest, where some cells are of the class and some not.
 
     Parameters
     ----------
@@ -159,10 +162,11 @@ def draw_roc(
     axis.plot([0, 1], [0, 1], color="0.8", linewidth=1)
     colors = colormaps["tab10" if len(classes) <= 10 else "tab20"]
     for k, name in enumerate(classes):
-        has, chance = truth == k, probabilities[:, k]
-        if has.any() and not has.all():
-            false, true, _thresholds = roc_curve(has, chance)
-            area = auc(chance[~has], chance[has])
+        of_class = truth == k
+        chance = probabilities[:, k]
+        if of_class.any() and not of_class.all():
+            false, true, _thresholds = roc_curve(of_class, chance)
+            area = auc(chance[~of_class], chance[of_class])
             axis.plot(false, true, color=colors(k % colors.N), label=f"{name} {area:.3f}")
     axis.set(title=title, xlabel="false positive rate", ylabel="true positive rate")
     axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
@@ -177,7 +181,7 @@ def draw_calibration(
     *,
     title: str,
 ) -> None:
-    """Draw accuracy over confidence, and beneath it, in gray, which part of the cells each bin holds.
+    """Draw accuracy over confidence, and in gray the part of the cells that each bin holds.
 
     Parameters
     ----------
@@ -187,13 +191,17 @@ def draw_calibration(
     probabilities : ndarray, shape (N, classes), float
     title : str
     """
-    found = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth)
-    counts, confidence, accuracy = map(np.array, (found.counts, found.confidence, found.accuracy))
-    bins, some = len(counts), counts > 0
+    result = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth)
+    counts = np.array(result.counts)
+    bins = len(counts)
+    # Empty bins have no accuracy, and would break the line.
+    filled = counts > 0
     axis.plot([0, 1], [0, 1], color="0.8", linewidth=1)
     middles = (np.arange(bins) + 0.5) / bins
     axis.bar(middles, counts / counts.sum(), width=1 / bins, color="0.85", label="part of cells")
-    axis.plot(confidence[some], accuracy[some], marker="o", markersize=4, label="accuracy")
-    axis.set(title=f"{title}, calibration error {found.error:.3f}", xlabel="confidence")
+    confidence = np.array(result.confidence)[filled]
+    accuracy = np.array(result.accuracy)[filled]
+    axis.plot(confidence, accuracy, marker="o", markersize=4, label="accuracy")
+    axis.set(title=f"{title}, calibration error {result.error:.3f}", xlabel="confidence")
     axis.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
     axis.legend(fontsize="small", loc="upper left")

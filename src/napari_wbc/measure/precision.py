@@ -85,14 +85,15 @@ def average_precision(
                     **_coco_shape(box, outline),
                 }
             )
-        for d in detections:
-            shape = _coco_shape(d.bbox, d.outline if kind == "segm" else None)
-            results.append({"image_id": i, "category_id": 1, "score": d.score, **shape})
+        for detection in detections:
+            shape = _coco_shape(detection.bbox, detection.outline if kind == "segm" else None)
+            results.append({"image_id": i, "category_id": 1, "score": detection.score, **shape})
+    # faster-coco-eval cannot load an empty list of results, and has no precision without a cell.
     if not annotations:
         return AveragePrecision(math.nan, math.nan, math.nan)
     if not results:
         return AveragePrecision(0.0, 0.0, 0.0)
-    known = COCO(
+    truth_set = COCO(
         {
             "info": {},
             "images": images,
@@ -100,16 +101,18 @@ def average_precision(
             "categories": [{"id": 1, "name": "cell"}],
         }
     )
-    evaluation = COCOeval_faster(
-        known, known.loadRes(results), kind, print_function=lambda *_: None
-    )
+    detection_set = truth_set.loadRes(results)
+    evaluation = COCOeval_faster(truth_set, detection_set, kind, print_function=lambda *_: None)
     evaluation.run()
+    # COCO gives -1 for what it cannot measure.
     mean, at_50, at_75 = (max(float(value), 0.0) for value in evaluation.stats[:3])
     return AveragePrecision(mean, at_50, at_75)
 
 
 def _coco_shape(box: BBox, outline: Outline | None) -> dict[str, object]:
+    """Box and outline under the names that COCO gives them."""
     shape: dict[str, object] = {"bbox": [box.left, box.top, box.width, box.height]}
+    # COCO's polygons are x, y, x, y, ...
     if outline is not None:
         shape["segmentation"] = [outline.array()[:, ::-1].ravel().tolist()]
     return shape

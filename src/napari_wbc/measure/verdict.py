@@ -7,15 +7,26 @@ from enum import StrEnum
 from math import ceil, sqrt
 from typing import NamedTuple
 
-__all__ = ["ENOUGH", "LEVEL", "Estimate", "Side", "Standing", "Verdict", "judged", "needed"]
+__all__ = [
+    "MIN_SLIDES",
+    "SIGNIFICANCE",
+    "Estimate",
+    "Side",
+    "Standing",
+    "Verdict",
+    "judged",
+    "needed",
+]
 
-ENOUGH = 6
-"""Slides, or changed cells, below which nothing can be shown: five agree by chance once in 16."""
-LEVEL = 0.05
-POINT = 0.01
+MIN_CHANGED_CELLS = 6
+"""Changed cells below which nothing can be shown: five agree by chance once in 16."""
+MIN_SLIDES = 6
+"""Slides below which nothing can be shown, for the same reason."""
+SIGNIFICANCE = 0.05
+MAX_SOURCE_LOSS = 0.01
 """Balanced accuracy that a source may seem to lose."""
-MOST = 20_000
-"""More cells than anyone is asked to label."""
+MAX_CELLS_TO_LABEL = 20_000
+"""More than this nobody is asked to label."""
 
 
 class Verdict(StrEnum):
@@ -97,20 +108,20 @@ def judged(overall: Standing, by_source: dict[str, Standing]) -> tuple[Verdict, 
 
     - at least six cells are right with one of the two alone,
     - its balanced accuracy is higher, and
-    - either the limits of that difference leave out zero, or McNemar's test gives p < 0.05 in its favour and
-      the limits of the difference in accuracy leave out zero too. McNemar's test takes cells as
-      independent, so it is not believed alone: the limits know of the slides.
+    - either the limits of that difference leave out zero, or McNemar's test gives p < 0.05 in its
+      favour and the limits of the difference in accuracy leave out zero too. McNemar's test takes
+      cells as independent, so it is not believed alone: the limits know of the slides.
 
     From top to bottom, the first that holds:
 
     1. The old model is surely better over all, or surely and by more than one point in one source:
-    keep it. A
-       laboratory that was read well is not given up for the mean, and several sources are not
-       corrected for, since keeping is the safe side.
-    2. The new model is not surely better over all: undecided. 3. It breaks more cells than it fixes
-    by McNemar's test, for the sake of rarer classes: undecided. 4. A source seems to lose more than
-    one point of balanced accuracy and has more cells broken than fixed:
+       keep it. A laboratory that was read well is not given up for the mean, and several sources
+       are not corrected for, since keeping is the safe side.
+    2. The new model is not surely better over all: undecided.
+    3. It breaks more cells than it fixes by McNemar's test, for the sake of rarer classes:
        undecided.
+    4. A source seems to lose more than one point of balanced accuracy and has more cells broken
+       than fixed: undecided.
     5. Else adopt the new model.
 
     Parameters
@@ -119,70 +130,80 @@ def judged(overall: Standing, by_source: dict[str, Standing]) -> tuple[Verdict, 
     by_source : dict of str to Standing
     """
     if _surely(overall, -1):
-        return Verdict.KEEP, f"The new model is worse: {_told(overall)}."
-    for source, one in by_source.items():
-        if _surely(one, -1) and one.balanced_accuracy.value < -POINT:
-            return Verdict.KEEP, f"The new model is worse on the cells of {source}: {_told(one)}."
+        return Verdict.KEEP, f"The new model is worse: {_change(overall)}."
+    for source, standing in by_source.items():
+        if _surely(standing, -1) and standing.balanced_accuracy.value < -MAX_SOURCE_LOSS:
+            changes = _change(standing)
+            return Verdict.KEEP, f"The new model is worse on the cells of {source}: {changes}."
     if not _surely(overall, +1):
         return Verdict.UNDECIDED, _lacking(overall)
-    if overall.p_value < LEVEL and overall.broken > overall.fixed:
+    if overall.p_value < SIGNIFICANCE and overall.broken > overall.fixed:
         return Verdict.UNDECIDED, (
-            f"Rarer classes gain and common ones lose: {_told(overall)}; weigh the classes by your use."
+            f"Rarer classes gain and common ones lose: {_change(overall)}; weigh the classes by "
+            "your use."
         )
-    for source, one in by_source.items():
-        if one.balanced_accuracy.value < -POINT and one.broken > one.fixed:
+    for source, standing in by_source.items():
+        if standing.balanced_accuracy.value < -MAX_SOURCE_LOSS and standing.broken > standing.fixed:
             return Verdict.UNDECIDED, (
                 f"The new model is better over all, but seems to lose on the cells of {source}: "
-                f"{_told(one)}; label more of them."
+                f"{_change(standing)}; label more of them."
             )
     return (
         Verdict.ADOPT,
-        f"The new model is better: {_told(overall)}, and no source loses more than a point.",
+        f"The new model is better: {_change(overall)}, and no source loses more than a point.",
     )
 
 
-def _surely(one: Standing, sign: int) -> bool:
+def _surely(standing: Standing, sign: int) -> bool:
     """Whether the new model (+1) or the old one (-1) is surely better; see :func:`judged`."""
-    better = sign * (one.fixed - one.broken) > 0
 
-    def nearest(difference: Estimate) -> float:
+    def nearest_limit(difference: Estimate) -> float:
         return min(sign * difference.low, sign * difference.high)
 
+    # An exact test of fewer changed cells cannot reach p < 0.05, however they fall.
+    if standing.fixed + standing.broken < MIN_CHANGED_CELLS:
+        return False
+    if not sign * standing.balanced_accuracy.value > 0:
+        return False
+    if nearest_limit(standing.balanced_accuracy) > 0:
+        return True
+    fixes_more = sign * (standing.fixed - standing.broken) > 0
+    significant = fixes_more and standing.p_value < SIGNIFICANCE
+    return significant and nearest_limit(standing.accuracy) > 0
+
+
+def _change(standing: Standing) -> str:
+    """How balanced accuracy and cells change from the old model to the new one."""
+    value, low, high = (100 * share for share in standing.balanced_accuracy)
+    unit = "slide" if standing.by_slide else "cell"
     return (
-        one.fixed + one.broken >= ENOUGH
-        and sign * one.balanced_accuracy.value > 0
-        and (
-            nearest(one.balanced_accuracy) > 0
-            or (better and one.p_value < LEVEL and nearest(one.accuracy) > 0)
-        )
+        f"balanced accuracy {value:+.1f} points (95 % limits by {unit} {low:+.1f} to {high:+.1f}), "
+        f"{standing.fixed} cells fixed and {standing.broken} broken of {standing.n}"
     )
 
 
-def _told(one: Standing) -> str:
-    value, low, high = (100 * v for v in one.balanced_accuracy)
-    drawn = "slide" if one.by_slide else "cell"
-    return (
-        f"balanced accuracy {value:+.1f} points (95 % limits by {drawn} {low:+.1f} to {high:+.1f}), "
-        f"{one.fixed} cells fixed and {one.broken} broken of {one.n}"
-    )
-
-
-def _lacking(one: Standing) -> str:
+def _lacking(standing: Standing) -> str:
     """Why nothing can be said, and what would help."""
-    changed = one.fixed + one.broken
+    n = standing.n
+    changed = standing.fixed + standing.broken
     if not changed:
-        return f"Neither model is right where the other is wrong: nothing tells them apart on {one.n} cells."
-    wanted = needed(one.fixed, one.broken)
-    more = 0 if wanted is None else ceil(one.n * (wanted / changed - 1) / 10) * 10
-    if wanted is None or more > MOST:
-        return f"No difference shows: {_told(one)}; more cells will hardly show one."
+        return (
+            "Neither model is right where the other is wrong: nothing tells them apart on "
+            f"{n} cells."
+        )
+    wanted = needed(standing.fixed, standing.broken)
+    # Cells change at the rate seen so far; tens, since the estimate is rough.
+    more = 0 if wanted is None else ceil(n * (wanted / changed - 1) / 10) * 10
+    if wanted is None or more > MAX_CELLS_TO_LABEL:
+        return f"No difference shows: {_change(standing)}; more cells will hardly show one."
     if more <= 0:
         return (
-            f"The difference varies too much to be sure: {_told(one)}; label cells of more slides."
+            f"The difference varies too much to be sure: {_change(standing)}; label cells of more "
+            "slides."
         )
     return (
-        f"Too few cells to tell: {_told(one)}. If it goes on like this, about {wanted} changed cells would "
-        f"show it: label {more} more."
+        f"Too few cells to tell: {_change(standing)}. If it goes on like this, about {wanted} "
+        f"changed cells would show it: label {more} more."
     )
 
 
@@ -209,6 +230,8 @@ def needed(fixed: int, broken: int) -> int | None:
     if fixed == broken:
         return None
     share = fixed / (fixed + broken)
-    off = abs(share - 0.5)
-    n = ((1.96 * 0.5 + 0.8416 * sqrt(share * (1 - share))) / off) ** 2
-    return ceil(n / 4 * (1 + sqrt(1 + 2 / (n * off))) ** 2)  # an exact test needs some more
+    distance = abs(share - 0.5)
+    # 1.96 and 0.8416 are the normal quantiles of 5 % on two sides and of a power of 80 %.
+    n = ((1.96 * 0.5 + 0.8416 * sqrt(share * (1 - share))) / distance) ** 2
+    # The correction for continuity: an exact test needs some more.
+    return ceil(n / 4 * (1 + sqrt(1 + 2 / (n * distance))) ** 2)

@@ -206,10 +206,10 @@ def adapt_slide_steps(
     yield Progress("loading weights", 0, 0)
     wanted = _checked(weights, out, name, "auto")
     counted_card(weights, taxonomy)
-    from napari_wbc.train.adapt import FEWEST
+    from napari_wbc.train.adapt import MIN_ADAPTATION_CELLS
 
     found = None
-    if len(table) < FEWEST:
+    if len(table) < MIN_ADAPTATION_CELLS:
         found = yield from analyze_fields_steps(
             slide, detector, preset, parameters, weights=weights, read=read, taxonomy=taxonomy
         )
@@ -237,7 +237,7 @@ def adapted_name(slide: str, when: datetime) -> str:
 def _checked(weights: str | Path, out: str | Path, name: str, device: str) -> Preset:
     """The preset of the weights, after refusing what would fail minutes later."""
     preset = load_classifier(weights, device=device).preset
-    from napari_wbc.train.checkpoint import check_run
+    from napari_wbc.train.loop import check_run
 
     check_run(name, "32-true")
     target = make_folder(Path(out)) / f"{name}.safetensors"

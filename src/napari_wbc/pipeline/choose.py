@@ -252,11 +252,11 @@ def doubt_set_steps(
 
 
 def _check_enough(n: int) -> None:
-    from napari_wbc.train.doubts import FEWEST
+    from napari_wbc.train.doubts import MIN_DOUBT_CELLS
 
-    if n < FEWEST:  # said before anything is read
+    if n < MIN_DOUBT_CELLS:  # said before anything is read
         raise WbcError(
-            f"Doubts need at least {FEWEST} labelled cells, and there are {n}; label more."
+            f"Doubts need at least {MIN_DOUBT_CELLS} labelled cells, and there are {n}; label more."
         )
 
 

@@ -28,9 +28,11 @@ from napari_wbc.storage.rounds import fingerprint_steps, newest_round
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import cut_training_crops, read_training_set_steps
-from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
-from napari_wbc.train.engine import Trained, train_classifier
+from napari_wbc.train.detector import train_detector
+from napari_wbc.train.detector_recipe import DetectorRecipe
+from napari_wbc.train.engine import train_classifier
 from napari_wbc.train.fields import read_fields
+from napari_wbc.train.loop import Trained
 from napari_wbc.train.recipe import Recipe, planned
 from napari_wbc.weights.card import ModelCard, taxonomy_of, training_images
 from napari_wbc.weights.device import resolve_device
@@ -166,13 +168,15 @@ def finetune_steps(
     yield Progress("reading labels", 0, 0, _counted(new, known))
     cells = sorted((*new, *known), key=lambda cell: (str(cell.path), cell.cell_id))
     data = yield from cut_training_crops(cells, taxonomy.names, plan.preset, room=ROOM)
-    told = {
+    provenance = {
         "sets": [Path(path).resolve().name for path in (*paths, *old)],
         "corrected": len(new),
         "replayed": len(known),
         "training_images": sorted({*(images[cell.path] for cell in cells), *training_images(card)}),
     }
-    return (yield from train_classifier(data, taxonomy, plan, out, device=device, told=told))
+    return (
+        yield from train_classifier(data, taxonomy, plan, out, device=device, provenance=provenance)
+    )
 
 
 def finetune_detector_steps(
@@ -183,7 +187,7 @@ def finetune_detector_steps(
     old: Sequence[str | Path] = (),
     device: str = "auto",
     **recipe: Any,
-) -> Steps[TrainedDetector]:
+) -> Steps[Trained]:
     """Go on training a detector with fields whose cells were all reviewed.
 
     Parameters
@@ -194,7 +198,7 @@ def finetune_detector_steps(
         (artefacts, smudge cells), or whose class the set has beside the leukocytes; erythroblasts
         are located with these.
     **recipe
-        Of :class:`~napari_wbc.train.detector.DetectorRecipe`, in place of what was found good.
+        Of :class:`~napari_wbc.train.detector_recipe.DetectorRecipe`, in place of what was found good.
 
     Raises
     ------
@@ -240,11 +244,11 @@ def finetune_detector_steps(
     cells = yield from _labelling_steps([*chosen, *rest], plan.classes, card.name)
     make_folder(Path(out))
     data = yield from read_fields(cells, plan.classes, plan.preset)
-    told = {
+    provenance = {
         "sets": [Path(path).resolve().name for path in (*paths, *old)],
         "training_images": sorted({*(images[cell.path] for cell in cells), *training_images(card)}),
     }
-    return (yield from train_detector(data, plan, out, device=device, told=told))
+    return (yield from train_detector(data, plan, out, device=device, provenance=provenance))
 
 
 def _check_ready_steps(paths: Sequence[str | Path], *, detector: bool) -> Steps[None]:

@@ -16,9 +16,11 @@ from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.pipeline.held_out import relabelled, sided_steps
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import cut_training_crops, read_training_set_steps
-from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
-from napari_wbc.train.engine import Trained, train_classifier
+from napari_wbc.train.detector import train_detector
+from napari_wbc.train.detector_recipe import DetectorRecipe
+from napari_wbc.train.engine import train_classifier
 from napari_wbc.train.fields import read_fields
+from napari_wbc.train.loop import Trained
 from napari_wbc.train.recipe import Recipe, planned
 from napari_wbc.weights.device import resolve_device
 
@@ -75,7 +77,7 @@ def train_steps(
 
 def train_detector_steps(
     paths: Sequence[str | Path], out: str | Path, *, device: str = "auto", **recipe: Any
-) -> Steps[TrainedDetector]:
+) -> Steps[Trained]:
     """Train a detector.
 
     Parameters
@@ -88,7 +90,7 @@ def train_detector_steps(
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     **recipe
-        Of :class:`~napari_wbc.train.detector.DetectorRecipe`; ``preset`` and ``augmentation`` as
+        Of :class:`~napari_wbc.train.detector_recipe.DetectorRecipe`; ``preset`` and ``augmentation`` as
         mappings.
 
     Raises

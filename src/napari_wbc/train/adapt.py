@@ -1,10 +1,10 @@
 """Adaptation without labels: a classifier gets used to the stain and camera of unlabelled cells.
 
-Self-training after Liang et al. 2020 (SHOT) and Tarvainen and Valpola 2017 (mean teacher): the
-running mean of the network labels the cells from several views; the surer half of each class is
-learnt under strong augmentation, while all cells are pushed to be decided one by one, and the
-shares of the classes to stay as the labels have them. SHOT pushes them to be even, which blood is
-not: rare classes grow then at the cost of neutrophils. No training data of the weights is needed.
+Self-training after Liang et al. 2020 (SHOT) and Tarvainen and Valpola 2017 (mean teacher). The
+teacher, a running mean of the network, labels the cells from several views. The network learns the
+surer half of each class under strong augmentation; a second term makes it decide each cell, and a
+third keeps the shares of the classes as the teacher found them. SHOT makes the shares even, which
+blood is not: rare classes then grow at the cost of neutrophils. Training data are not needed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from napari_wbc.errors import AlreadySure, WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import augmented
-from napari_wbc.train.checkpoint import check_run, set_rate, update_mean
 from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.loop import check_run, epoch_seed, set_rate, update_mean
 from napari_wbc.train.scoring import inputs
 from napari_wbc.weights.store import save_weights
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["FEWEST", "Adaptation", "adapt_classifier"]
+__all__ = ["MIN_ADAPTATION_CELLS", "Adaptation", "adapt_classifier"]
 
-FEWEST = 20
-"""Fewer cells tell nothing about a stain."""
+MIN_ADAPTATION_CELLS = 20
+"""Fewer cells say nothing about a stain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,10 @@ def adapt_classifier(
 
     from napari_wbc.train.muon import MuonAdamW
 
-    if len(data.crops) < FEWEST:
+    if len(data.crops) < MIN_ADAPTATION_CELLS:
         raise WbcError(
-            f"Adaptation needs at least {FEWEST} cells, and there are {len(data.crops)}; add fields."
+            f"Adaptation needs at least {MIN_ADAPTATION_CELLS} cells, and there are "
+            f"{len(data.crops)}; add fields."
         )
     start = load_classifier(weights, device=device)
     card, preset = start.card, start.preset
@@ -130,16 +131,18 @@ def adapt_classifier(
     )
     steps = max(1, plan.draws // plan.batch_size)
     for epoch in range(plan.epochs):
-        rng = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
-        torch.manual_seed(plan.seed * 100_003 + epoch)
-        p = np.exp((yield from _turned(teacher, data, preset, card.mode)))
+        seed = epoch_seed(plan.seed, epoch)
+        rng = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+        p = np.exp((yield from _label_steps(teacher, data, preset, card.mode)))
         confidence = float(p.max(1).mean())
+        # Weights that are sure only lost by it (benchmarks/results/adaptation.md).
         if not epoch and confidence >= plan.enough:
             raise AlreadySure(
-                f"{card.model_id} is sure of these cells already (mean confidence {confidence:.2f}) and "
-                "would gain nothing; use it as it is."
+                f"{card.model_id} is sure of these cells already (mean confidence "
+                f"{confidence:.2f}) and would gain nothing; use it as it is."
             )
-        labels, learnt, shares = _labelled(p, plan.confident)
+        labels, sure, shares = _labelled(p, plan.confident)
         for step in range(steps):
             chosen = torch.randint(0, len(data.crops), (plan.batch_size,), generator=rng).numpy()
             crops = tensor_of(data.crops[chosen], start.device)
@@ -149,26 +152,29 @@ def adapt_classifier(
             optimizer.zero_grad()
             student.train()
             outputs = student(x.contiguous(memory_format=torch.channels_last)).float()
-            found = torch.log_softmax(scores(outputs, card.mode), 1)
-            target, sure = (torch.from_numpy(a[chosen]).to(start.device) for a in (labels, learnt))
-            loss = _loss(found, target, sure, shares.to(start.device), plan)
+            log_p = torch.log_softmax(scores(outputs, card.mode), 1)
+            target = torch.from_numpy(labels[chosen]).to(start.device)
+            is_sure = torch.from_numpy(sure[chosen]).to(start.device)
+            loss = _loss(log_p, target, is_sure, shares.to(start.device), plan)
             if not torch.isfinite(loss):
                 raise WbcError("Adaptation diverged; lower its learning rates.")
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            # From step 1,000 on: the teacher is trained already and needs no faster start.
             update_mean(teacher, student, plan.ema, 1000 + epoch * steps + step)
             yield Progress("adapting", epoch * steps + step + 1, plan.epochs * steps)
-    how = {
+    entry = {
         "from": card.model_id,
         "cells": len(data.crops),
         "data_sha256": data.sha256,
         "how": asdict(plan),
-        "note": "Temperature and threshold are those of the weights before, unlikeness is not known: without "
-        "labels neither can be measured again.",
+        "note": "Temperature and threshold are those of the weights before, unlikeness is not "
+        "known: without labels neither can be measured again.",
     }
-    known = card.provenance if isinstance(card.provenance, dict) else {}  # a card may be anybody's
-    earlier = known.get("adapted", [])
-    provenance = {**known, "adapted": [*(earlier if isinstance(earlier, list) else [earlier]), how]}
+    # The card may come from anybody, so its provenance can be of any shape.
+    provenance = dict(card.provenance) if isinstance(card.provenance, dict) else {}
+    earlier = provenance.get("adapted", [])
+    provenance["adapted"] = [*(earlier if isinstance(earlier, list) else [earlier]), entry]
     new = replace(card, name=plan.name, provenance=provenance, metrics={}, sha256="")
     path = Path(out) / f"{plan.name}.safetensors"
     save_weights(path, teacher.state_dict(), new)
@@ -176,43 +182,44 @@ def adapt_classifier(
 
 
 def _loss(
-    found: torch.Tensor,
+    log_p: torch.Tensor,
     target: torch.Tensor,
     sure: torch.Tensor,
     shares: torch.Tensor,
     plan: Adaptation,
 ) -> torch.Tensor:
-    """Of log probabilities, shape (N, classes), teacher's labels and whether they are learnt, shape (N,).
-
-    ``shares`` of the classes, shape (classes,), sum to 1.
-    """
+    """Of log probabilities (N, classes), labels (N,), their sureness (N,), shares (classes,)."""
     from torch.nn import functional
 
-    own = functional.nll_loss(found, target, reduction="none")
-    learnt = (own * sure).sum() / sure.sum().clamp(min=1)
-    p = found.exp()
-    undecided = -(p * found).sum(1).mean()
+    surprise = functional.nll_loss(log_p, target, reduction="none")
+    learnt = (surprise * sure).sum() / sure.sum().clamp(min=1)
+    # The entropy of each cell is small where it is decided (information maximisation of SHOT).
+    p = log_p.exp()
+    undecided = -(p * log_p).sum(1).mean()
+    # Kullback-Leibler divergence from the shares that the teacher found.
     mean = p.mean(0)
-    off = (mean * (mean.clamp(min=1e-6) / shares).log()).sum()
-    return learnt + plan.decided * undecided + plan.shares * off
+    drift = (mean * (mean.clamp(min=1e-6) / shares).log()).sum()
+    return learnt + plan.decided * undecided + plan.shares * drift
 
 
 def _labelled(
     p: npt.NDArray[np.float32], confident: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], torch.Tensor]:
-    """Labels by probabilities, shape (N, classes), which are the surest of their class, and the shares."""
+    """Labels of probabilities (N, classes), the surest cells of each class, the classes' shares."""
     import torch
 
-    labels, sureness = p.argmax(1), p.max(1)
-    learnt = np.zeros(len(labels), bool)
+    labels = p.argmax(1)
+    confidence = p.max(1)
+    sure = np.zeros(len(labels), bool)
+    # By class, since rare classes are seldom the surest of all.
     for label in np.unique(labels):
-        here = labels == label
-        learnt |= here & (sureness >= np.quantile(sureness[here], 1 - confident))
+        of_class = labels == label
+        sure |= of_class & (confidence >= np.quantile(confidence[of_class], 1 - confident))
     shares = torch.from_numpy(p.mean(0, dtype=np.float32)).clamp(min=1e-4)
-    return labels, learnt, shares / shares.sum()
+    return labels, sure, shares / shares.sum()
 
 
-def _turned(
+def _label_steps(
     teacher: nn.Module, data: CropSet, preset: Preset, mode: str
 ) -> Steps[npt.NDArray[np.float32]]:
     """Mean log probabilities over four quarter turns, shape (N, classes)."""
@@ -223,12 +230,13 @@ def _turned(
     parts: list[npt.NDArray[np.float32]] = []
     done = 0
     for x in inputs(data, preset, device):
-        with torch.inference_mode():  # not around the yield, which hands over to others
-            turns = [
-                torch.log_softmax(scores(teacher(torch.rot90(x, k, (2, 3))).float(), mode), 1)
-                for k in range(4)
-            ]
-            parts.append(torch.log_softmax(torch.stack(turns).mean(0), 1).cpu().numpy())
+        # Not around the yield, which hands over to other code.
+        with torch.inference_mode():
+            views: list[torch.Tensor] = []
+            for quarter in range(4):
+                outputs = teacher(torch.rot90(x, quarter, (2, 3))).float()
+                views.append(torch.log_softmax(scores(outputs, mode), 1))
+            parts.append(torch.log_softmax(torch.stack(views).mean(0), 1).cpu().numpy())
         done += len(x)
         yield Progress("labelling", done, len(data.crops))
     return np.concatenate(parts)

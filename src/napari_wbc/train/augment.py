@@ -102,13 +102,10 @@ class Augmentation:
         flip = torch.randint(0, 2, (n,), generator=rng) * 2.0 - 1
         shear = uniform(self.shear)
         cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-        theta = torch.stack(
-            [
-                torch.stack([cos * flip, cos * shear - sin, uniform(2 * self.shift) * scale], 1),
-                torch.stack([sin * flip, sin * shear + cos, uniform(2 * self.shift) * scale], 1),
-            ],
-            1,
-        ).to(crops.device)
+        # The grid is of -1 to 1, so a shift by a part of the side is twice that part.
+        across = torch.stack([cos * flip, cos * shear - sin, uniform(2 * self.shift) * scale], 1)
+        down = torch.stack([sin * flip, sin * shear + cos, uniform(2 * self.shift) * scale], 1)
+        theta = torch.stack([across, down], 1).to(crops.device)
         grid = functional.affine_grid(theta, [n, 3, size, size], align_corners=False)
         return functional.grid_sample(crops, grid, padding_mode="border", align_corners=False)
 
@@ -148,17 +145,18 @@ class Augmentation:
         def wrong(anchor: torch.Tensor, level: float, hue: float) -> torch.Tensor:
             noise = torch.randn(len(anchor), 4, generator=rng) * strength
             size = anchor.norm(dim=1, keepdim=True)
-            way = anchor / size.clamp(min=1e-3) + hue * noise[:, :3].to(anchor.device)
-            way = way / way.norm(dim=1, keepdim=True).clamp(min=1e-3)
-            shaken: torch.Tensor = way * size * torch.exp(level * noise[:, 3:].to(anchor.device))
+            # Hue is the direction of an absorbance, depth its length.
+            hues = anchor / size.clamp(min=1e-3) + hue * noise[:, :3].to(anchor.device)
+            hues = hues / hues.norm(dim=1, keepdim=True).clamp(min=1e-3)
+            shaken: torch.Tensor = hues * size * torch.exp(level * noise[:, 3:].to(anchor.device))
             return shaken
 
-        return wrong(red, self.red_level, self.red_hue), wrong(
-            nuclei, self.nucleus_level, self.nucleus_hue
-        )
+        wrong_red = wrong(red, self.red_level, self.red_hue)
+        wrong_nuclei = wrong(nuclei, self.nucleus_level, self.nucleus_hue)
+        return wrong_red, wrong_nuclei
 
     def recolor(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """Change colours, sharpness and noise of a batch, shape (N, 3, height, width), about 0 to 1."""
+        """Change colours, sharpness and noise of a batch (N, 3, height, width), about 0 to 1."""
         import torch
 
         n = len(x)
@@ -174,11 +172,14 @@ class Augmentation:
         gray = x.mean(1, keepdim=True)
         x = gray + (x - gray) * (1 + (draw(n, 1, 1, 1) * 2 - 1) * strength * self.saturation)
         matrix = torch.randn(n, 3, 3, generator=rng).to(x.device) * strength[:, 0] * self.mix
+        # Rows sum to 1, so that gray stays gray.
         matrix = torch.eye(3, device=x.device) + matrix - matrix.mean(2, keepdim=True)
         x = torch.einsum("nij,njhw->nihw", matrix, x)
+        # Mostly one gamma for all channels, and some of it for each.
         gamma = draw(n, 3, 1, 1) * 0.3 + draw(n, 1, 1, 1) - 0.65
         gamma = torch.exp(gamma * 2 * strength * math.log1p(self.gamma))
         x = x.clamp(1e-3, 1) ** gamma
+        # Half of the crops stay sharp.
         sigma = (draw(n) * 2 - 1).clamp(min=0) * self.blur
         x = _blurred(x, sigma.clamp(min=0.05))
         noise = torch.randn(x.shape, generator=rng).to(x.device)
@@ -194,20 +195,23 @@ class Augmentation:
         depth = torch.rand(n, 1, 1, generator=rng) * 2 - 1
         matrix = matrix * torch.exp(depth * strength * math.log1p(self.depth))
         absorbance = -torch.log(x.clamp(1 / 255, 1))
-        return torch.exp(
-            -torch.einsum("nij,njhw->nihw", matrix.to(x.device), absorbance).clamp(min=0)
-        )
+        mixed = torch.einsum("nij,njhw->nihw", matrix.to(x.device), absorbance)
+        # No stain gives light.
+        return torch.exp(-mixed.clamp(min=0))
 
 
-def _blurred(x: torch.Tensor, sigma: torch.Tensor, radius: int = 3) -> torch.Tensor:
+def _blurred(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     """Blur each crop by a Gaussian of its own deviation, in pixels."""
     import torch
     from torch.nn import functional
 
     n, c, height, width = x.shape
+    radius = 3
     offsets = torch.arange(-radius, radius + 1, device=x.device)
     kernel = torch.exp(-0.5 * (offsets[None] / sigma[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(c, 0)
+    # Every crop has a kernel of its own, so crops become groups of channels of one image; down,
+    # then across, since a Gaussian separates.
     flat = x.reshape(1, n * c, height, width)
     flat = functional.pad(flat, (radius,) * 4, mode="replicate")
     flat = functional.conv2d(flat, kernel[:, None, :, None], groups=n * c)

@@ -10,6 +10,7 @@ import numpy as np
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.loop import epoch_seed
 
 if TYPE_CHECKING:
     import torch
@@ -47,10 +48,10 @@ def batches(
     import torch
     from torch.nn import functional
 
-    rng = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
-    groups = np.unique(
-        np.char.add(train.labels.astype(str), np.char.add(" ", train.sources)), return_inverse=True
-    )[1]
+    rng = torch.Generator().manual_seed(epoch_seed(recipe.seed, epoch))
+    names = np.char.add(train.labels.astype(str), np.char.add(" ", train.sources))
+    groups = np.unique(names, return_inverse=True)[1]
+    # Each of a group's n crops weighs n ** (balance - 1), so that the group weighs n ** balance.
     chances = (np.bincount(groups) ** (recipe.balance - 1.0))[groups]
     steps = steps_of(train, recipe)
     drawn = torch.multinomial(
@@ -58,7 +59,8 @@ def batches(
     )
     device = fabric.device
     for batch in drawn.view(steps, recipe.batch_size).numpy():
-        chosen = batch[fabric.global_rank :: fabric.world_size]  # each process learns its share
+        # All processes draw the same batch, of which each learns its share.
+        chosen = batch[fabric.global_rank :: fabric.world_size]
         crops = tensor_of(train.crops[chosen], device)
         red = torch.from_numpy(train.red[chosen]).to(device)
         x = augmented(crops, red, recipe.preset, recipe.augmentation, rng)
@@ -66,8 +68,10 @@ def batches(
         targets = functional.one_hot(labels, n_classes).float()
         targets = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / n_classes
         if recipe.mixup:
+            # The batch is drawn at random, so its reverse is as good as another draw.
             share = float(torch.rand(1, generator=rng)) * recipe.mixup
-            x, targets = x.lerp(x.flip(0), share), targets.lerp(targets.flip(0), share)
+            x = x.lerp(x.flip(0), share)
+            targets = targets.lerp(targets.flip(0), share)
         yield x.contiguous(memory_format=torch.channels_last), targets
 
 
@@ -99,6 +103,7 @@ def augmented(
     if preset.anchors:
         from napari_wbc.classify.anchors import anchored, density_of, nuclei_of, transmitted
 
+        # The nucleus is measured after the move, on what the network sees, as in inference.
         density = density_of(x)
         red, nuclei = augmentation.misjudged(red, nuclei_of(density, preset.factor), rng)
         share = augmentation.share(preset.anchors, len(x), rng)

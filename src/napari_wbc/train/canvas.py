@@ -19,12 +19,12 @@ from napari_wbc.train.fields import TrainingField
 
 __all__ = ["Canvas", "CanvasMaker"]
 
-_VISIBLE = 0.25
+_MIN_VISIBLE_SHARE = 0.25
 """Share of a cell's area that must be in a window for the cell to count."""
-_SMALLEST = 5.0
+_MIN_CELL_SIDE = 5.0
 """Shorter side in pixels of a cell that counts."""
-_ENLARGED = 2.0
-"""Most that a field is enlarged."""
+_MAX_ENLARGEMENT = 2.0
+"""Of a field, as a factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,11 @@ class CanvasMaker:
 
     def draw(self, count: int, rng: np.random.Generator) -> Iterator[Canvas]:
         """Draw canvases; sources are drawn evenly, and the fields of a source."""
-        sources = np.unique([field.source for field in self.fields])
-        members = [[f for f in self.fields if f.source == source] for source in sources]
+        # By name, so that a seed draws the same in whatever order the sources come.
+        by_source: dict[str, list[TrainingField]] = {}
+        for field in sorted(self.fields, key=lambda field: field.source):
+            by_source.setdefault(field.source, []).append(field)
+        members = list(by_source.values())
         for _ in range(count):
             yield self._canvas(members, rng)
 
@@ -84,7 +87,8 @@ class CanvasMaker:
         n = self.size
         rows = cols = [0, n]
         if rng.random() < self.mosaic:
-            rows, cols = ([0, int(rng.integers(n // 4, n - n // 4)), n] for _ in range(2))
+            rows = [0, int(rng.integers(n // 4, n - n // 4)), n]
+            cols = [0, int(rng.integers(n // 4, n - n // 4)), n]
         image = np.empty((n, n, 3), np.uint8)
         rings: list[tuple[npt.NDArray[np.float64], int, tuple[slice, slice]]] = []
         for top, bottom in pairwise(rows):
@@ -95,16 +99,23 @@ class CanvasMaker:
                 place = slice(top, bottom), slice(left, right)
                 image[place] = part
                 corner = np.array([top, left])
-                rings += [
-                    (ring + corner, label, place)
-                    for ring, label in zip(outlines, field.labels, strict=True)
-                ]
-        cells = [cell for cell in (self._cell(*ring) for ring in rings) if cell is not None]
+                for ring, label in zip(outlines, field.labels, strict=True):
+                    rings.append((ring + corner, label, place))
+        boxes: list[npt.NDArray[np.float64]] = []
+        labels: list[int] = []
+        masks: list[npt.NDArray[np.uint8]] = []
+        for ring, label, place in rings:
+            cell = self._cell(ring, place)
+            if cell is not None:
+                boxes.append(cell[0])
+                labels.append(label)
+                masks.append(cell[1])
+        # Reshaped, since a canvas may have no cell.
         return Canvas(
             image,
-            np.array([box for box, _, _ in cells], np.float32).reshape(-1, 4),
-            np.array([label for _, label, _ in cells], np.int64),
-            np.array([mask for _, _, mask in cells], np.uint8).reshape(-1, n, n),
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.array(labels, np.int64),
+            np.array(masks, np.uint8).reshape(-1, n, n),
         )
 
     def _window(
@@ -113,57 +124,58 @@ class CanvasMaker:
         """A window of a field at a random scale, turned, with the field's outlines."""
         turned = rng.random() < 0.5
         shape = shape[::-1] if turned else shape
-        high = np.array(field.image.shape[:2])
+        sides = np.array(field.image.shape[:2])
         ring = field.outlines[rng.integers(len(field.outlines))] if field.outlines else None
-        native = float(np.ptp(ring, axis=0).max()) if ring is not None else 0.25 * high.min()
-        low_scale = float(np.max(np.array(shape) / high))
-        low = max(min(self.smallest / native, _ENLARGED), low_scale)
-        top = max(min(self.largest / native, _ENLARGED), low)
-        scale = np.exp(rng.uniform(np.log(low), np.log(top)))
+        cell_side = float(np.ptp(ring, axis=0).max()) if ring is not None else 0.25 * sides.min()
+        # The field must fill the window, whatever size its cells get by that: nothing is padded.
+        filling = float(np.max(np.array(shape) / sides))
+        min_scale = max(min(self.smallest / cell_side, _MAX_ENLARGEMENT), filling)
+        max_scale = max(min(self.largest / cell_side, _MAX_ENLARGEMENT), min_scale)
+        scale = np.exp(rng.uniform(np.log(min_scale), np.log(max_scale)))
         ratio = np.exp(rng.uniform(-1, 1) * np.log1p(self.stretch) / 2)
-        extent = np.clip(np.rint(np.array(shape) / (scale * np.array([ratio, 1 / ratio]))), 1, high)
-        extent = extent.astype(int)
-        room = high - extent
+        extent = np.rint(np.array(shape) / (scale * np.array([ratio, 1 / ratio])))
+        extent = np.clip(extent, 1, sides).astype(int)
+        room = sides - extent
+        # Most windows show the chosen cell; the others are anywhere, and may show none.
         if ring is not None and rng.random() < 0.8:
             center = (ring.min(axis=0) + ring.max(axis=0)) / 2
-            corner = np.clip(np.rint(center - extent * rng.uniform(0.05, 0.95, 2)), 0, room).astype(
-                int
-            )
+            corner = np.rint(center - extent * rng.uniform(0.05, 0.95, 2))
+            corner = np.clip(corner, 0, room).astype(int)
         else:
             corner = np.array([rng.integers(r + 1) for r in room])
         cut = field.image[corner[0] : corner[0] + extent[0], corner[1] : corner[1] + extent[1]]
-        shrinks = extent[0] > shape[0]
-        part = cv2.resize(
-            cut, shape[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        # INTER_AREA takes the mean when it shrinks, but enlarges to blocks.
+        interpolation = cv2.INTER_AREA if extent[0] > shape[0] else cv2.INTER_LINEAR
+        part = cv2.resize(cut, shape[::-1], interpolation=interpolation)
         rings = [(outline - corner) * (np.array(shape) / extent) for outline in field.outlines]
         for axis in (0, 1):
             if rng.random() < 0.5:
                 part = np.flip(part, axis)
-                for r in rings:
-                    r[:, axis] = shape[axis] - r[:, axis]
+                for ring_ in rings:
+                    ring_[:, axis] = shape[axis] - ring_[:, axis]
         if turned:
             part = part.transpose(1, 0, 2)
             rings = [r[:, ::-1] for r in rings]
         return part, rings
 
     def _cell(
-        self, ring: npt.NDArray[np.float64], label: int, place: tuple[slice, slice]
-    ) -> tuple[npt.NDArray[np.float64], int, npt.NDArray[np.uint8]] | None:
-        """Box, label and mask of a cell in its window; None for one that hardly shows."""
-        low, high = np.array([s.start for s in place]), np.array([s.stop for s in place])
+        self, ring: npt.NDArray[np.float64], place: tuple[slice, slice]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]] | None:
+        """Box and mask of a cell in its window; None for one that hardly shows."""
+        low = np.array([place[0].start, place[1].start])
+        high = np.array([place[0].stop, place[1].stop])
         mask = np.zeros((self.size, self.size), np.uint8)
+        # OpenCV takes (x, y) with pixel centres at whole numbers, here in sixteenths of a pixel.
         cv2.fillPoly(mask, [np.rint((ring[:, ::-1] - 0.5) * 16).astype(np.int32)], 1, shift=4)
         shown = np.zeros_like(mask)
         shown[place] = mask[place]
-        if shown.sum() < max(1.0, _VISIBLE * cv2.contourArea(ring.astype(np.float32))):
+        if shown.sum() < max(1.0, _MIN_VISIBLE_SHARE * cv2.contourArea(ring.astype(np.float32))):
             return None
         first, last = ring.min(axis=0), ring.max(axis=0)
+        # A cell that the window cuts has the box of the part that shows.
         if (first < low).any() or (last > high).any():
             pixels = np.argwhere(shown)
             first, last = pixels.min(axis=0), pixels.max(axis=0) + 1
-        return (
-            (np.concatenate([first, last]), label, shown)
-            if (last - first).min() >= _SMALLEST
-            else None
-        )
+        if (last - first).min() < _MIN_CELL_SIDE:
+            return None
+        return np.concatenate([first, last]), shown

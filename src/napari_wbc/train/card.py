@@ -1,8 +1,9 @@
-"""The card of trained weights: calibrated on validation cells, with what they were made from."""
+"""Model cards of trained models: calibration, and what the models were made from."""
 
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_wbc.model.taxonomy import Taxonomy
+    from napari_wbc.train.detector_recipe import DetectorRecipe
+    from napari_wbc.train.fields import FieldSet
     from napari_wbc.train.recipe import Recipe
 
-__all__ = ["card_of"]
+__all__ = ["card_of", "detector_card_of"]
 
-ENOUGH = 100
-"""Validation cells that calibrate."""
+MIN_CALIBRATION_CELLS = 100
+"""Validation cells below which a fine-tuned model keeps the calibration that it starts from."""
 
 
 def card_of(
@@ -36,9 +39,9 @@ def card_of(
     recipe: Recipe,
     epochs: int,
     start: ModelCard | None = None,
-    told: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> ModelCard:
-    """Calibrate on validation cells and write down what was done.
+    """Calibrate a classifier on validation cells and write its card.
 
     Parameters
     ----------
@@ -55,39 +58,45 @@ def card_of(
     start : ModelCard, optional
         Of the weights that training started from. Where fewer than 100 validation cells could
         calibrate, its temperature and threshold stay.
-    told : mapping, optional
-        More of the provenance.
+    provenance : mapping, optional
+        More entries for the provenance.
     """
     import torch
 
-    val, classes = data.where(data.splits == "val"), taxonomy.names
+    val = data.where(data.splits == "val")
+    # Laboratories count alike in the calibration, however many cells they gave.
     _, source, sizes = np.unique(val.sources, return_inverse=True, return_counts=True)
     weight = 1 / sizes[source]
-    t = temperature(scores, val.labels, weight=weight)
-    confidence = torch.softmax(torch.from_numpy(scores / t), 1).amax(1).numpy()
+    heat = temperature(scores, val.labels, weight=weight)
+    confidence = torch.softmax(torch.from_numpy(scores / heat), 1).amax(1).numpy()
     threshold = confidence_threshold(confidence, scores.argmax(1) == val.labels, weight=weight)
-    parent: dict[str, Any] = {}
-    if start is not None:
-        parent = {"parent": {"model_id": start.model_id, "sha256": start.sha256}}
-        if len(val.labels) < ENOUGH:
-            t, threshold = start.temperature, start.threshold
-            parent |= {
-                "calibration": f"of {start.model_id}, since {len(val.labels)} cells are too few"
-            }
-    counts = {
-        f"{source} {split}": int(((data.sources == source) & (data.splits == split)).sum())
-        for source in np.unique(data.sources)
-        for split in ("train", "val")
-    }
+    calibration: dict[str, Any] = {}
+    if start is not None and len(val.labels) < MIN_CALIBRATION_CELLS:
+        heat, threshold = start.temperature, start.threshold
+        note = f"of {start.model_id}, since {len(val.labels)} cells are too few"
+        calibration = {"calibration": note}
+    counts: dict[str, int] = {}
+    for name in np.unique(data.sources):
+        for split in ("train", "val"):
+            chosen = (data.sources == name) & (data.splits == split)
+            counts[f"{name} {split}"] = int(chosen.sum())
+    by_source = measure_by_source(val.labels, scores.argmax(1), val.sources, taxonomy.names)
+    metrics: dict[str, Any] = {}
+    for name, m in by_source.items():
+        metrics[f"{name} val"] = {
+            "n": m.n,
+            "accuracy": m.accuracy,
+            "balanced_accuracy": m.balanced_accuracy,
+        }
     return ModelCard(
         name=recipe.name,
         version=recipe.version,
         architecture=recipe.architecture,
-        classes=classes,
+        classes=taxonomy.names,
         preset=asdict(recipe.preset),
         mode=recipe.mode,
         taxonomy=taxonomy.to_dict(),
-        temperature=round(t, 4),
+        temperature=round(heat, 4),
         threshold=threshold,
         parameters=sum(p.numel() for p in network.parameters()),
         provenance={
@@ -95,23 +104,84 @@ def card_of(
             "data_sha256": data.sha256,
             "recipe": asdict(recipe),
             "epochs_run": epochs,
-            "versions": {
-                "python": platform.python_version(),
-                "torch": str(torch.__version__),
-                "numpy": np.__version__,
-            },
-            "use": RESEARCH_USE,
-            **parent,
-            **(told or {}),
+            **_origin(start),
+            **calibration,
+            **(provenance or {}),
         },
-        metrics={
-            f"{source} val": {
-                "n": m.n,
-                "accuracy": m.accuracy,
-                "balanced_accuracy": m.balanced_accuracy,
-            }
-            for source, m in measure_by_source(
-                val.labels, scores.argmax(1), val.sources, classes
-            ).items()
-        },
+        metrics=metrics,
     )
+
+
+def detector_card_of(
+    network: nn.Module,
+    data: FieldSet,
+    recipe: DetectorRecipe,
+    *,
+    scores: dict[str, float],
+    threshold: float,
+    epochs: int,
+    best_epoch: int,
+    start: ModelCard | None,
+    provenance: Mapping[str, Any] | None = None,
+) -> ModelCard:
+    """The card of a cell finder.
+
+    Parameters
+    ----------
+    network : Module
+        Trained.
+    data : FieldSet
+        All that it was trained and chosen on.
+    recipe : DetectorRecipe
+    scores : dict
+        Average precision on the ``val`` split, by name.
+    threshold : float
+        Score, 0 to 1, from which a detection is a cell.
+    epochs, best_epoch : int
+        How many were run, and which of them is kept, from 1.
+    start : ModelCard, optional
+        Of the weights that training started from.
+    provenance : mapping, optional
+        More entries for the provenance.
+    """
+    counts: Counter[str] = Counter()
+    for field in data.fields:
+        if field.split in {"train", "val"}:
+            counts[f"{field.source} {field.split} fields"] += 1
+            counts[f"{field.source} {field.split} cells"] += len(field.labels)
+    return ModelCard(
+        name=recipe.name,
+        version=recipe.version,
+        architecture=f"mask-rcnn/{recipe.backbone}",
+        classes=recipe.classes,
+        preset=asdict(recipe.preset),
+        threshold=threshold,
+        parameters=sum(p.numel() for p in network.parameters()),
+        provenance={
+            "data": dict(sorted(counts.items())),
+            "data_sha256": data.sha256,
+            "recipe": recipe.identity(),
+            "epochs_run": epochs,
+            "epoch_kept": best_epoch,
+            **_origin(start),
+            **(provenance or {}),
+        },
+        metrics=scores,
+    )
+
+
+def _origin(start: ModelCard | None) -> dict[str, Any]:
+    """The provenance that all cards share: versions, permitted use, and the parent model if any."""
+    import torch
+
+    origin: dict[str, Any] = {
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+        },
+        "use": RESEARCH_USE,
+    }
+    if start is not None:
+        origin["parent"] = {"model_id": start.model_id, "sha256": start.sha256}
+    return origin

@@ -1,4 +1,4 @@
-"""State of a run of training on disk, and what every loop of training shares.
+"""State of a run of training on disk.
 
 A checkpoint is written after every epoch (safetensors and JSON, each replaced as a whole).
 """
@@ -6,7 +6,6 @@ A checkpoint is written after every epoch (safetensors and JSON, each replaced a
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,49 +18,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["PRECISIONS", "Checkpoint", "check_run", "set_rate", "update_mean"]
-
-PRECISIONS = ("32-true", "bf16-mixed")
+__all__ = ["Checkpoint"]
 
 FORMAT = 2
 """Of the checkpoint; one of another format, or chosen by another measure, is not resumed."""
 
 _DAMAGES = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 """What reading a damaged checkpoint raises."""
-
-
-def check_run(name: str, precision: str) -> None:
-    """Refuse a name that is no file name, and a precision that is not offered."""
-    if precision not in PRECISIONS:
-        raise WbcError(f"No precision {precision!r}; choose one of: {', '.join(PRECISIONS)}.")
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise WbcError(f"{name!r} cannot name weights; give a plain file name.")
-
-
-def set_rate(optimizer: Any, rate: float, step: int, steps: int, epochs: int) -> None:
-    """Set the learning rate of a step: up over the first epoch, then down as a cosine.
-
-    A parameter group with a ``scale`` gets so many times the rate.
-    """
-    done = step / (epochs * steps)
-    rate *= min((step + 1) / steps, 0.5 * (1 + math.cos(math.pi * done)))
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("scale", 1.0)
-
-
-def update_mean(mean: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Let a running mean of weights follow the network; counters are copied."""
-    import torch
-
-    decay = min(decay, (1 + step) / (10 + step))
-    with torch.no_grad():
-        for kept, new in zip(
-            mean.state_dict().values(), network.state_dict().values(), strict=True
-        ):
-            if kept.is_floating_point():
-                kept.lerp_(new.to(kept.dtype), 1 - decay)
-            else:
-                kept.copy_(new)
 
 
 class Checkpoint:
@@ -93,9 +56,11 @@ class Checkpoint:
         from safetensors.torch import load_file
 
         if not self.index.is_file():
+            # Below every score, so that the first epoch is the best so far.
             return [], -1.0
         try:
             saved = self._read_index()
+            # Through JSON, in which tuples are lists.
             if saved["identity"] != json.loads(json.dumps(self.identity)):
                 raise WbcError(
                     f"{self.folder}: holds a run with another recipe or other data; "
@@ -104,9 +69,11 @@ class Checkpoint:
             state = load_file(self.folder / saved["state"])
             network.load_state_dict(_part(state, "network."))
             mean.load_state_dict(_part(state, "mean."))
+            # The groups are those of the recipe; only the moments come from the file.
             full = optimizer.state_dict()
-            stepped = [i for group in full["param_groups"] for i in group["params"]]
-            full["state"] = {i: _part(state, f"optimizer.{i}.") for i in stepped}
+            for group in full["param_groups"]:
+                for i in group["params"]:
+                    full["state"][i] = _part(state, f"optimizer.{i}.")
             optimizer.load_state_dict(full)
             return list(saved["history"]), float(saved["best_score"])
         except _DAMAGES as error:
@@ -137,6 +104,7 @@ class Checkpoint:
             self._write(names["best"], mean.state_dict())
         index = {"identity": self.identity, "history": history, "best_score": best, **names}
         write_text(self.index, json.dumps(index, indent=2))
+        # Only now does no index name the files of the epoch before.
         for name in {old.get("state", ""), old.get("best", "")} - {*names.values(), ""}:
             (self.folder / name).unlink(missing_ok=True)
 
@@ -168,12 +136,15 @@ class Checkpoint:
     def _write(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
         from safetensors.torch import save
 
-        write_bytes(
-            self.folder / name, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
-        )
+        # safetensors refuses tensors that are not contiguous, such as channels_last weights.
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        write_bytes(self.folder / name, save(plain))
 
 
 def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {
-        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
-    }
+    """The tensors under a prefix, by their names without it."""
+    part: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        if name.startswith(prefix):
+            part[name.removeprefix(prefix)] = tensor
+    return part

@@ -1,15 +1,16 @@
 """Which cells to label next, so that a model learns the most of few labels.
 
-Of the cells that the model is least certain of, always the one that is most unlike those that are
-labelled or chosen already: uncertainty by the margin between the two most probable classes,
-diversity farthest first (Sener and Savarese, ICLR 2018). Uncertainty alone asks for the same kind
-of cell again and again, diversity alone for odd cells that the model knows. In rounds of ten, on
-held-out halves of the pools of benchmarks/active.py, none of the others did better on both
-laboratories: margin or entropy alone, BADGE (Ash et al., ICLR 2020), farthest first alone,
-k-means++ weighted by uncertainty, and a preference for rare classes. The best of them lie within
-the noise of each other; this one draws no random numbers. On test cells its gain over random cells
-was small, at 100 labels within the noise on Chula, and it was no better than the margin alone:
-benchmarks/results/active.md.
+Of the cells that the model is least certain of, the next is always the one that is most unlike
+those that are labelled or chosen already. Uncertainty is the margin between the two most probable
+classes, diversity is farthest first (Sener and Savarese, ICLR 2018). Uncertainty alone asks for the
+same kind of cell again and again, diversity alone for odd cells that the model knows.
+
+In rounds of ten, on held-out halves of the pools of benchmarks/active.py, none of the others did
+better on both laboratories: margin or entropy alone, BADGE (Ash et al., ICLR 2020), farthest first
+alone, k-means++ weighted by uncertainty, and a preference for rare classes. The best of them lie
+within the noise of each other; this one draws no random numbers. On test cells its gain over random
+cells was small, at 100 labels within the noise on Chula, and it was no better than the margin
+alone: benchmarks/results/active.md.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 
-__all__ = ["fields_of_gain", "most_gain", "most_gain_steps", "uncertainty"]
+__all__ = ["fields_of_gain", "most_gain_steps", "uncertainty"]
 
-AMONG = 50
+MAX_CANDIDATES = 50
 """Least certain cells among which the next is looked for."""
-WORK = 2_000_000
+REPORT_INTERVAL = 2_000_000
 """Numbers that are compared between two reports of progress; some 20 ms."""
 
 Floats = npt.NDArray[np.floating]
@@ -52,10 +53,10 @@ def uncertainty(probabilities: Floats) -> npt.NDArray[np.float64]:
     return doubt
 
 
-def most_gain(
+def most_gain_steps(
     probabilities: Floats, features: Floats, n: int, *, labelled: Floats | None = None
-) -> npt.NDArray[np.int64]:
-    """Order cells by what their labels would teach.
+) -> Steps[npt.NDArray[np.int64]]:
+    """Order cells by what their labels would teach; of tens of thousands it takes many seconds.
 
     Parameters
     ----------
@@ -80,50 +81,45 @@ def most_gain(
 
     Examples
     --------
-    >>> most_gain(np.array([[0.9, 0.1], [0.5, 0.5]]), np.eye(2), 1).tolist()
+    >>> from napari_wbc.model.progress import run
+    >>> run(most_gain_steps(np.array([[0.9, 0.1], [0.5, 0.5]]), np.eye(2), 1)).tolist()
     [1]
-    """
-    return run(most_gain_steps(probabilities, features, n, labelled=labelled))
-
-
-def most_gain_steps(
-    probabilities: Floats, features: Floats, n: int, *, labelled: Floats | None = None
-) -> Steps[npt.NDArray[np.int64]]:
-    """:func:`most_gain`, step by step: of tens of thousands of cells it takes many seconds.
-
-    Parameters
-    ----------
-    probabilities, features, n, labelled
-        Of :func:`most_gain`.
     """
     probabilities, features = np.asarray(probabilities), np.asarray(features)
     labelled = np.zeros((0, features.shape[-1])) if labelled is None else np.asarray(labelled)
     _check(probabilities, features, labelled, n)
-    waiting = np.argsort(-uncertainty(probabilities), kind="stable").tolist()
-    n = min(n, len(waiting))
+    # Stable, so that cells that are alike uncertain keep their order.
+    by_uncertainty = np.argsort(-uncertainty(probabilities), kind="stable").tolist()
+    n = min(n, len(by_uncertainty))
     # Features of the cells that have a label, and behind them of those that are chosen.
     covered = np.concatenate([labelled, np.empty((n, features.shape[1]))]).astype(np.float64)
-    there = len(labelled)
-    # The least certain cells that are left, in their order, and how far each is from those covered:
-    # of a cell this is asked when its turn has come, once for all that are covered by then.
-    asked: list[int] = []
-    far = np.empty(0)
+    n_covered = len(labelled)
+    # The least certain cells that are not chosen yet, and the distance of each to the nearest
+    # covered cell. A cell's distance is computed when it becomes a candidate, and then kept up.
+    candidates: list[int] = []
+    distances = np.empty(0)
     chosen: list[int] = []
     work = 0
     for _ in range(n):
-        while len(asked) < AMONG and len(asked) + len(chosen) < len(waiting):
-            cell = waiting[len(asked) + len(chosen)]
-            asked.append(cell)
-            far = np.append(far, _apart(covered[:there], features[cell]).min(initial=np.inf))
-            work += (there + AMONG) * features.shape[1]
-            if work > WORK:
+        while len(candidates) < MAX_CANDIDATES and len(candidates) + len(chosen) < len(
+            by_uncertainty
+        ):
+            cell = by_uncertainty[len(candidates) + len(chosen)]
+            candidates.append(cell)
+            # Infinite where nothing is covered: then the least certain cell is the first.
+            nearest = _distances(covered[:n_covered], features[cell]).min(initial=np.inf)
+            distances = np.append(distances, nearest)
+            work += (n_covered + MAX_CANDIDATES) * features.shape[1]
+            if work > REPORT_INTERVAL:
                 yield Progress("choosing cells", len(chosen), n)
                 work = 0
-        best = int(far.argmax())
-        chosen.append(asked.pop(best))
-        covered[there] = features[chosen[-1]]
-        there += 1
-        far = np.minimum(np.delete(far, best), _apart(features[asked], features[chosen[-1]]))
+        best = int(distances.argmax())
+        newest = candidates.pop(best)
+        chosen.append(newest)
+        covered[n_covered] = features[newest]
+        n_covered += 1
+        to_newest = _distances(features[candidates], features[newest])
+        distances = np.minimum(np.delete(distances, best), to_newest)
     yield Progress("choosing cells", n, n)
     return np.array(chosen, np.int64)
 
@@ -150,13 +146,13 @@ def fields_of_gain(probabilities: Floats, fields: Sequence[str]) -> tuple[tuple[
     sums = dict.fromkeys(fields, 0.0)
     for field, gain in zip(fields, uncertainty(probabilities).tolist(), strict=True):
         sums[field] += gain
-    return tuple(sorted(sums.items(), key=lambda one: -one[1]))
+    return tuple(sorted(sums.items(), key=lambda item: -item[1]))
 
 
-def _apart(features: Floats, row: Floats) -> npt.NDArray[np.float64]:
+def _distances(features: Floats, row: Floats) -> npt.NDArray[np.float64]:
     """Squared distances from one cell, shape (N,)."""
-    apart = features.astype(np.float64) - row
-    squares: npt.NDArray[np.float64] = np.einsum("nf,nf->n", apart, apart)
+    difference = features.astype(np.float64) - row
+    squares: npt.NDArray[np.float64] = np.einsum("nf,nf->n", difference, difference)
     return squares
 
 
@@ -164,10 +160,11 @@ def _check(probabilities: Floats, features: Floats, covered: Floats, n: int) -> 
     tables = probabilities.ndim == features.ndim == covered.ndim == 2
     if not tables or len(probabilities) != len(features) or features.shape[1] != covered.shape[1]:
         raise WbcError(
-            f"Probabilities of shape {probabilities.shape}, features of shape {features.shape} and features "
-            f"of labelled cells of shape {covered.shape} do not fit; give each cell one row of each."
+            f"Probabilities of shape {probabilities.shape}, features of shape {features.shape} and "
+            f"features of labelled cells of shape {covered.shape} do not fit; give each cell one "
+            "row of each."
         )
     if n < 0:
         raise WbcError(f"{n} cells cannot be chosen; choose 0 or more.")
-    if not all(np.isfinite(one).all() for one in (probabilities, features, covered)):
+    if not all(np.isfinite(array).all() for array in (probabilities, features, covered)):
         raise WbcError("Some features are not finite, so the weights are damaged; choose others.")

@@ -212,7 +212,7 @@ def one_cell_box(image: npt.NDArray[np.uint8], preset: Preset) -> BBox:
 
 
 def _by_image(cells: Sequence[LabelledCell]) -> dict[Path, list[int]]:
-    """Places of the cells of each image, wherever in a table they stand, so that it is read once."""
+    """Rows of the cells of each image."""
     rows: dict[Path, list[int]] = {}
     for row, cell in enumerate(cells):
         rows.setdefault(cell.path, []).append(row)
@@ -253,19 +253,20 @@ def cut_training_crops(
     size = round(preset.size * room)
     crops = np.empty((len(cells), size, size, 3), dtype=np.uint8)
     red = np.empty((len(cells), 3), dtype=np.float32)
-    done, digest = 0, hashlib.sha256()
+    done = 0
+    digest = hashlib.sha256()
+    # Image by image, so that each is read once, wherever its cells stand in the set.
     for path, rows in _by_image(cells).items():
-        here = [cells[row] for row in rows]
+        cells_of_image = [cells[row] for row in rows]
         image = read_image(path)
-        boxes = [cell.box or one_cell_box(image, preset) for cell in here]
+        boxes = [cell.box or one_cell_box(image, preset) for cell in cells_of_image]
         crops[rows], red[rows] = preset.cut(image, boxes, room=room)
-        digest.update(
-            "".join(
-                f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n" for cell in here
-            ).encode()
-        )
+        # Names without folders, so that a set that was moved is still the same data.
+        for cell in cells_of_image:
+            line = f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n"
+            digest.update(line.encode())
         digest.update(crops[rows].tobytes())
-        done += len(here)
+        done += len(cells_of_image)
         yield Progress("cutting crops", done, len(cells))
     index = {name: i for i, name in enumerate(classes)}
     return CropSet(

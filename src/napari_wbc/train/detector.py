@@ -1,4 +1,4 @@
-"""Training of a detector: a generator that can be stopped at each step and resumed.
+"""Training of a cell finder: a generator that can be stopped at each step and resumed.
 
 As :mod:`napari_wbc.train.engine` does for classifiers: every epoch seeds its own random numbers
 and ends with a checkpoint, so a resumed run goes on as if never stopped.
@@ -7,130 +7,40 @@ and ends with a checkpoint, so a resumed run goes on as if never stopped.
 from __future__ import annotations
 
 import copy
-import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc.detect.mask_rcnn import LEUKOCYTE, DetectorPreset, MaskRcnnDetector
+from napari_wbc.detect.mask_rcnn import MaskRcnnDetector
 from napari_wbc.errors import WbcError
-from napari_wbc.measure.precision import Truth, average_precision
-from napari_wbc.model.cell import Detection
-from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.canvas import Canvas, CanvasMaker
-from napari_wbc.train.checkpoint import Checkpoint, check_run, set_rate, update_mean
+from napari_wbc.train.card import detector_card_of
+from napari_wbc.train.checkpoint import Checkpoint
 from napari_wbc.train.curves import write_curves
+from napari_wbc.train.detector_recipe import DetectorRecipe
+from napari_wbc.train.detector_validation import leukocyte_boxes, score_threshold, validate_steps
 from napari_wbc.train.fields import FieldSet, TrainingField
-from napari_wbc.weights.card import RESEARCH_USE, ModelCard
+from napari_wbc.train.loop import Trained, epoch_progress, epoch_seed, set_rate, update_mean
+from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
-from napari_wbc.weights.store import load_weights, read_card, save_weights
+from napari_wbc.weights.store import load_weights, save_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
     from lightning_fabric import Fabric
     from torchvision.models.detection import MaskRCNN
 
-__all__ = ["DetectorRecipe", "TrainedDetector", "train_detector"]
+__all__ = ["train_detector"]
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorRecipe:
-    """How to train a detector.
-
-    Parameters
-    ----------
-    name, version : str
-        Of the weights.
-    backbone : str
-        One of :data:`~napari_wbc.detect.architectures.BACKBONES`.
-    classes : tuple of str
-        What to find, ``leukocyte`` among it.
-    pretrained : bool
-        Start from torchvision's ImageNet weights of the backbone, which are downloaded.
-    start : str
-        Weights file of a detector to start from, as far as its tensors fit; none where empty.
-    epochs, batch_size, draws : int
-        An epoch is ``draws`` canvases.
-    patience : int
-        Training ends after this many epochs without a better validation; 0 never ends it early.
-    canvas : int
-        Side of a canvas in pixels.
-    smallest, largest : float
-        Side of the cells on a canvas, in pixels.
-    mosaic : float
-        Share of canvases with four windows.
-    learning_rate, weight_decay : float
-        Of AdamW; the rate warms up over the first epoch, then falls as a cosine.
-    ema : float
-        Decay of the running mean of the weights, which is what is kept.
-    precision : str
-        ``32-true`` or ``bf16-mixed``.
-    seed : int
-    preset : DetectorPreset
-    augmentation : Augmentation
-        Of which colours, blur and noise are used; windows turn and scale by themselves.
-    """
-
-    name: str = "mask_rcnn"
-    version: str = "1"
-    backbone: str = "mobilenet_v3_large"
-    classes: tuple[str, ...] = (LEUKOCYTE,)
-    pretrained: bool = False
-    start: str = ""
-    epochs: int = 20
-    batch_size: int = 8
-    draws: int = 1200
-    patience: int = 0
-    canvas: int = 320
-    smallest: float = 20.0
-    largest: float = 300.0
-    mosaic: float = 0.5
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.02
-    ema: float = 0.998
-    precision: str = "32-true"
-    seed: int = 0
-    preset: DetectorPreset = field(default_factory=DetectorPreset)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        check_run(self.name, self.precision)
-        if LEUKOCYTE not in self.classes:
-            raise WbcError(
-                f"A detector finds leukocytes; add {LEUKOCYTE!r} to the classes {self.classes}."
-            )
-        if self.batch_size < 1 or self.draws < self.batch_size or self.canvas < 64:
-            raise WbcError(
-                "A detector needs batches of 1 or more, as many draws, and a canvas of 64 or more."
-            )
-        if self.epochs < 1 or min(self.patience, self.seed) < 0 or not self.learning_rate > 0:
-            raise WbcError(
-                "A detector needs an epoch or more, patience and seed of 0 or more, and a learning rate."
-            )
-        if not 0 < self.smallest <= self.largest or not 0 <= self.mosaic <= 1:
-            raise WbcError(
-                f"Cells of {self.smallest} to {self.largest} pixels and mosaics of {self.mosaic} are "
-                "impossible; the smallest is above 0, the largest no smaller, mosaic 0 to 1."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedDetector:
-    """What training leaves."""
-
-    weights: Path
-    card: ModelCard
-    history: tuple[dict[str, float], ...]
+MAX_GRADIENT_NORM = 5.0
+"""Gradients are clipped to it."""
+VALIDATION_SCORE = 0.05
+"""Low, since average precision looks at unsure detections too."""
 
 
 def train_detector(
@@ -139,9 +49,9 @@ def train_detector(
     out: str | Path,
     *,
     device: str = "auto",
-    told: Mapping[str, Any] | None = None,
-) -> Steps[TrainedDetector]:
-    """Train a detector and write its weights (as float16) and card.
+    provenance: Mapping[str, Any] | None = None,
+) -> Steps[Trained]:
+    """Train a cell finder and write its weights (as float16) and card.
 
     Parameters
     ----------
@@ -155,12 +65,12 @@ def train_detector(
         in it is resumed.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
-    told : mapping, optional
-        More of the provenance, for the card.
+    provenance : mapping, optional
+        More entries for the provenance in the card.
 
     Returns
     -------
-    TrainedDetector
+    Trained
 
     Raises
     ------
@@ -172,13 +82,7 @@ def train_detector(
     import torch
     from lightning_fabric import Fabric
 
-    train, val = data.of("train"), data.of("val")
-    if not any(f.labels for f in train) or not any(f.labels for f in val):
-        raise WbcError(
-            "Training needs cells in the splits train and val; add them to the training set."
-        )
-    if not any(_truth(one, recipe.classes) for one in val):
-        raise WbcError("The split val holds no leukocyte, by which the epoch is chosen; add some.")
+    train, val = _splits(data, recipe)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
     torch.manual_seed(recipe.seed)
     network, start = _started(recipe)
@@ -187,48 +91,55 @@ def train_detector(
     )
     mean = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
     model, optimizer = fabric.setup(network, optimizer)
-    checkpoint = Checkpoint(out, {"recipe": _told(recipe), "data_sha256": data.sha256})
+    checkpoint = Checkpoint(out, {"recipe": recipe.identity(), "data_sha256": data.sha256})
     history, best = checkpoint.load(model.module, mean, optimizer)
     steps = recipe.draws // recipe.batch_size
     total = recipe.epochs * steps
     for epoch in range(len(history), recipe.epochs):
-        if recipe.patience and _stale(history) >= recipe.patience:
+        if recipe.patience and _epochs_since_best(history) >= recipe.patience:
             break
         losses = yield from _epoch(
             fabric, model, optimizer, mean=mean, train=train, recipe=recipe, epoch=epoch
         )
-        detector = _detector(mean, recipe, device, score=0.05)
-        scores, _ = yield from _validate(detector, val, done=(epoch + 1) * steps, total=total)
+        detector = _detector(mean, recipe, device)
+        scores, _ = yield from validate_steps(detector, val, done=(epoch + 1) * steps, total=total)
         history.append({"epoch": epoch + 1, "loss": sum(losses.values()), **losses, **scores})
         better = scores["val_ap"] >= best
         best = max(best, scores["val_ap"])
         checkpoint.save(model.module, mean, optimizer, history=history, best=best, better=better)
         write_curves(out, history)
-        line = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
-        yield Progress("training", (epoch + 1) * steps, total, line, history[-1])
-    best_weights = {name: _rounded(t) for name, t in checkpoint.best().items()}
-    if not all(t.isfinite().all() for t in best_weights.values()):
-        raise WbcError(
-            "Training diverged: its best weights are not finite; lower the learning rate."
-        )
-    mean.load_state_dict(best_weights)
-    detector = _detector(mean, recipe, device, score=0.05)
-    scores, found = yield from _validate(detector, val, done=total, total=total)
-    card = _card(
+        yield epoch_progress(history[-1], steps, recipe.epochs)
+    _load_best(mean, checkpoint)
+    detector = _detector(mean, recipe, device)
+    scores, detections = yield from validate_steps(detector, val, done=total, total=total)
+    card = detector_card_of(
         mean,
         data,
         recipe,
         scores=scores,
-        threshold=_threshold(val, found, recipe.classes),
-        history=history,
+        threshold=score_threshold(val, detections, recipe.classes),
+        epochs=len(history),
+        best_epoch=len(history) - _epochs_since_best(history),
         start=start,
-        told=told or {},
+        provenance=provenance,
     )
     path = out / f"{recipe.name}.safetensors"
-    halves = {
-        name: t.half() if t.is_floating_point() else t for name, t in mean.state_dict().items()
-    }
-    return TrainedDetector(path, save_weights(path, halves, card), tuple(history))
+    halves = {name: _half(tensor) for name, tensor in mean.state_dict().items()}
+    return Trained(path, save_weights(path, halves, card), tuple(history))
+
+
+def _splits(
+    data: FieldSet, recipe: DetectorRecipe
+) -> tuple[tuple[TrainingField, ...], tuple[TrainingField, ...]]:
+    """The fields to learn and the fields to validate on."""
+    train, val = data.of("train"), data.of("val")
+    if not any(field.labels for field in train) or not any(field.labels for field in val):
+        raise WbcError(
+            "Training needs cells in the splits train and val; add them to the training set."
+        )
+    if not any(leukocyte_boxes(field, recipe.classes) for field in val):
+        raise WbcError("The split val holds no leukocyte, by which the epoch is chosen; add some.")
+    return train, val
 
 
 def _epoch(
@@ -245,7 +156,7 @@ def _epoch(
     import torch
 
     steps = recipe.draws // recipe.batch_size
-    torch.manual_seed(recipe.seed * 100_003 + epoch)
+    torch.manual_seed(epoch_seed(recipe.seed, epoch))
     model.train()
     sums: Counter[str] = Counter()
     for step, (images, targets) in enumerate(_batches(train, recipe, epoch, fabric.device)):
@@ -253,14 +164,13 @@ def _epoch(
         set_rate(optimizer, recipe.learning_rate, now, steps, recipe.epochs)
         optimizer.zero_grad()
         with fabric.autocast():
-            losses = model.module(
-                images, targets
-            )  # the wrapper would halve the targets' precision too
+            # Not through Fabric's wrapper, which would halve the precision of the targets too.
+            losses = model.module(images, targets)
         loss = sum(losses.values())
         if not torch.isfinite(loss):
             raise WbcError(f"Training diverged in epoch {epoch + 1}; lower the learning rate.")
         fabric.backward(loss)
-        fabric.clip_gradients(model, optimizer, max_norm=5.0)
+        fabric.clip_gradients(model, optimizer, max_norm=MAX_GRADIENT_NORM)
         optimizer.step()
         update_mean(mean, model.module, recipe.ema, now)
         sums.update({name: value.item() / steps for name, value in losses.items()})
@@ -276,30 +186,43 @@ def _started(recipe: DetectorRecipe) -> tuple[MaskRCNN, ModelCard | None]:
 
     network = build_mask_rcnn(recipe.backbone, len(recipe.classes), pretrained=recipe.pretrained)
     network = network.to(memory_format=torch.channels_last)
-    card: ModelCard | None = None
-    if recipe.start:
-        tensors, card = load_weights(recipe.start)
-        own = network.state_dict()
-        fits = {
-            k: t.to(own[k].dtype)
-            for k, t in tensors.items()
-            if k in own and own[k].shape == t.shape
-        }
-        if not fits:
-            raise WbcError(
-                f"{recipe.start}: none of its tensors fits {recipe.backbone}; start without it."
-            )
-        network.load_state_dict(fits, strict=False)
+    if not recipe.start:
+        return network, None
+    tensors, card = load_weights(recipe.start)
+    fresh = network.state_dict()
+    fitting: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        # Other classes have other heads: these stay fresh, the rest goes on from the weights.
+        if name in fresh and fresh[name].shape == tensor.shape:
+            fitting[name] = tensor.to(fresh[name].dtype)
+    if not fitting:
+        raise WbcError(
+            f"{recipe.start}: none of its tensors fits {recipe.backbone}; start without it."
+        )
+    network.load_state_dict(fitting, strict=False)
     return network, card
 
 
-def _rounded(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor as it will be once it has been stored in half precision."""
-    return tensor.half().float() if tensor.is_floating_point() else tensor
+def _load_best(mean: MaskRCNN, checkpoint: Checkpoint) -> None:
+    """Load the weights of the best epoch as they will be stored, in half precision."""
+    weights: dict[str, torch.Tensor] = {}
+    for name, tensor in checkpoint.best().items():
+        # Rounded before threshold and precision are measured, so that both hold for the file.
+        weights[name] = _half(tensor).to(tensor.dtype)
+        if not weights[name].isfinite().all():
+            raise WbcError(
+                "Training diverged: its best weights are not finite; lower the learning rate."
+            )
+    mean.load_state_dict(weights)
 
 
-def _stale(history: Sequence[dict[str, float]]) -> int:
-    """Epochs since the best, of several that are best the last."""
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor in half precision; counters of batches stay integers."""
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def _epochs_since_best(history: Sequence[dict[str, float]]) -> int:
+    """Of epochs that are alike best, the last counts, since its weights are the ones kept."""
     scores = [epoch["val_ap"] for epoch in reversed(history)]
     return int(np.argmax(scores)) if scores else 0
 
@@ -307,26 +230,29 @@ def _stale(history: Sequence[dict[str, float]]) -> int:
 def _batches(
     train: Sequence[TrainingField], recipe: DetectorRecipe, epoch: int, device: torch.device
 ) -> Iterator[tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]]:
+    """Images and targets of one epoch, as torchvision takes them."""
     import torch
 
-    seed = recipe.seed * 100_003 + epoch
+    seed = epoch_seed(recipe.seed, epoch)
     colors = torch.Generator().manual_seed(seed)
     maker = CanvasMaker(train, recipe.canvas, recipe.smallest, recipe.largest, recipe.mosaic)
+    # An incomplete last batch is dropped.
+    count = recipe.draws // recipe.batch_size * recipe.batch_size
     batch: list[Canvas] = []
-    for canvas in maker.draw(
-        recipe.draws // recipe.batch_size * recipe.batch_size, np.random.default_rng(seed)
-    ):
+    for canvas in maker.draw(count, np.random.default_rng(seed)):
         batch.append(canvas)
-        if len(batch) == recipe.batch_size:
-            pixels = (
-                torch.from_numpy(np.stack([c.image for c in batch])).to(device).permute(0, 3, 1, 2)
-            )
-            pixels = recipe.augmentation.recolor(pixels.float() / 255, colors).clamp(0, 1)
-            yield list((pixels - 0.6) / 0.25), [_target(c, device) for c in batch]
-            batch = []
+        if len(batch) < recipe.batch_size:
+            continue
+        images = torch.from_numpy(np.stack([canvas.image for canvas in batch]))
+        pixels = images.to(device).permute(0, 3, 1, 2).float() / 255
+        pixels = recipe.augmentation.recolor(pixels, colors).clamp(0, 1)
+        # As MaskRcnnDetector scales a field that it looks at.
+        yield list((pixels - 0.6) / 0.25), [_target(canvas, device) for canvas in batch]
+        batch = []
 
 
 def _target(canvas: Canvas, device: torch.device) -> dict[str, torch.Tensor]:
+    """What torchvision wants of a canvas; its boxes are (left, top, right, bottom)."""
     import torch
 
     return {
@@ -336,138 +262,14 @@ def _target(canvas: Canvas, device: torch.device) -> dict[str, torch.Tensor]:
     }
 
 
-def _detector(
-    mean: MaskRCNN, recipe: DetectorRecipe, device: str, *, score: float
-) -> MaskRcnnDetector:
+def _detector(mean: MaskRCNN, recipe: DetectorRecipe, device: str) -> MaskRcnnDetector:
+    """A cell finder with the weights as they are, which finds unsure cells too."""
     card = ModelCard(
         recipe.name,
         recipe.version,
         f"mask-rcnn/{recipe.backbone}",
         recipe.classes,
         asdict(recipe.preset),
-        threshold=score,
+        threshold=VALIDATION_SCORE,
     )
-    return MaskRcnnDetector(mean.eval(), card, device, score=score)
-
-
-def _truth(field: TrainingField, classes: Sequence[str]) -> tuple[BBox, ...]:
-    """Boxes of the leukocytes of a field in pixels of its file."""
-    own = classes.index(LEUKOCYTE) + 1
-    return tuple(
-        BBox.around(outline / field.scale)
-        for outline, label in zip(field.outlines, field.labels, strict=True)
-        if label == own
-    )
-
-
-def _validate(
-    detector: MaskRcnnDetector, val: Sequence[TrainingField], *, done: int, total: int
-) -> Steps[tuple[dict[str, float], list[tuple[Detection, ...]]]]:
-    """AP of leukocytes by source, and its mean, which chooses the epoch; and what was found."""
-    found: list[tuple[Detection, ...]] = []
-    for one in val:
-        looking = detector.look_steps(one.image, one.scale, one.shape)
-        found.append(
-            (yield from _reported_as(Progress("validating", done, total), looking))[LEUKOCYTE]
-        )
-        yield Progress("validating", done, total)
-    scores: dict[str, float] = {}
-    for source in sorted({one.source for one in val}):
-        pairs = [
-            (Truth(one.shape, _truth(one, detector.classes)), cells)
-            for one, cells in zip(val, found, strict=True)
-            if one.source == source
-        ]
-        if any(truth.boxes for truth, _ in pairs):
-            ap = average_precision(pairs)
-            scores |= {f"val_ap_{source}": ap.mean, f"val_ap50_{source}": ap.at_50}
-    by_source = [score for name, score in scores.items() if name.startswith("val_ap_")]
-    return {**scores, "val_ap": float(np.mean(by_source))}, found
-
-
-def _reported_as(progress: Progress, steps: Steps[T]) -> Steps[T]:
-    """A long function of which each step is reported as this one: its own count would make the bar jump."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        yield progress
-
-
-def _threshold(
-    val: Sequence[TrainingField], found: Sequence[Sequence[Detection]], classes: Sequence[str]
-) -> float:
-    """The lowest score whose F1 on validation fields, at IoU 0.5, is within 0.01 of the best.
-
-    The lowest, because a false cell is dismissed by one key, and a missed one is not seen at all.
-    """
-    scores, hits, cells = [], [], 0
-    for one, detections in zip(val, found, strict=True):
-        truth = _truth(one, classes)
-        cells += len(truth)
-        taken: set[int] = set()
-        for detection, overlaps in zip(
-            detections, iou_matrix([d.bbox for d in detections], truth), strict=True
-        ):
-            free = [i for i in np.argsort(-overlaps) if overlaps[i] >= 0.5 and int(i) not in taken]
-            taken |= {int(free[0])} if free else set()
-            scores.append(detection.score)
-            hits.append(bool(free))
-    grid = np.arange(0.1, 0.96, 0.05)
-    kept = np.array(scores)[:, None] >= grid
-    right = (kept & np.array(hits, bool)[:, None]).sum(axis=0)
-    f1 = 2 * right / np.maximum(kept.sum(axis=0) + cells, 1)
-    return round(float(grid[np.argmax(f1 >= f1.max() - 0.01)]), 2)
-
-
-def _told(recipe: DetectorRecipe) -> dict[str, Any]:
-    """The recipe as it is kept: the weights it starts from by what they are, not by where they lie."""
-    return {**asdict(recipe), "start": read_card(recipe.start).model_id if recipe.start else ""}
-
-
-def _card(
-    network: MaskRCNN,
-    data: FieldSet,
-    recipe: DetectorRecipe,
-    *,
-    scores: dict[str, float],
-    threshold: float,
-    history: Sequence[dict[str, float]],
-    start: ModelCard | None,
-    told: Mapping[str, Any],
-) -> ModelCard:
-    import torch
-
-    counts: Counter[str] = Counter()
-    for one in data.fields:
-        if one.split in {"train", "val"}:
-            counts[f"{one.source} {one.split} fields"] += 1
-            counts[f"{one.source} {one.split} cells"] += len(one.labels)
-    provenance: dict[str, Any] = {
-        "data": dict(sorted(counts.items())),
-        "data_sha256": data.sha256,
-        "recipe": _told(recipe),
-        "epochs_run": len(history),
-        "epoch_kept": len(history) - _stale(history),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-            "numpy": np.__version__,
-        },
-        "use": RESEARCH_USE,
-    }
-    if start is not None:
-        provenance["parent"] = {"model_id": start.model_id, "sha256": start.sha256}
-    return ModelCard(
-        name=recipe.name,
-        version=recipe.version,
-        architecture=f"mask-rcnn/{recipe.backbone}",
-        classes=recipe.classes,
-        preset=asdict(recipe.preset),
-        threshold=threshold,
-        parameters=sum(p.numel() for p in network.parameters()),
-        provenance={**provenance, **told},
-        metrics=scores,
-    )
+    return MaskRcnnDetector(mean.eval(), card, device, score=VALIDATION_SCORE)

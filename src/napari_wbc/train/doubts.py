@@ -1,4 +1,4 @@
-"""Labels to look at twice: those that other cells of their class speak against.
+"""Labels to look at twice: those that the other labels contradict.
 
 Confident learning (Northcutt, Jiang and Chuang, JAIR 2021): a cell's probabilities come from a
 model that has not seen it, and a class has to be as probable as it is for its own cells on average
@@ -15,19 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 
-__all__ = ["FEWEST", "Doubts", "doubts", "doubts_steps"]
+__all__ = ["MIN_DOUBT_CELLS", "Doubts", "doubts_steps"]
 
-FEWEST = 10
-"""Labelled cells, below which nothing can be said."""
+MIN_DOUBT_CELLS = 10
+"""Labelled cells below which nothing can be said."""
 _STRENGTH = 0.1
 """Inverse of the regularisation: a flipped label must not be learnt by heart."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Doubts:
-    """Which labels are doubted.
+    """Which labels are doubtful.
 
     Parameters
     ----------
@@ -45,19 +45,6 @@ class Doubts:
     doubt: npt.NDArray[np.float64]
 
 
-def doubts(
-    features: npt.NDArray[np.floating],
-    labels: npt.NDArray[np.integer],
-    groups: npt.NDArray[np.generic],
-    classes: Sequence[str],
-    *,
-    folds: int = 5,
-    seed: int = 0,
-) -> Doubts:
-    """:func:`doubts_steps`, at once."""
-    return run(doubts_steps(features, labels, groups, classes, folds=folds, seed=seed))
-
-
 def doubts_steps(
     features: npt.NDArray[np.floating],
     labels: npt.NDArray[np.integer],
@@ -67,7 +54,7 @@ def doubts_steps(
     folds: int = 5,
     seed: int = 0,
 ) -> Steps[Doubts]:
-    """Doubt labels by a logistic regression that has not seen the cells of the same group.
+    """Find labels that contradict a logistic regression which has not seen the cell's group.
 
     Parameters
     ----------
@@ -76,12 +63,12 @@ def doubts_steps(
     labels : ndarray, shape (N,), int
         Class indices, which may be wrong.
     groups : ndarray, shape (N,)
-        Field or slide of each cell; its cells are judged together. Where all are of one, each
-        stands alone.
+        Field or slide of each cell; its cells are judged together. Where all cells are of one
+        group, each cell is a group.
     classes : sequence of str
         Class names.
     folds : int
-        Parts in turn left out, 2 and more.
+        Parts, each left out in turn, 2 and more.
     seed : int
 
     Returns
@@ -101,24 +88,26 @@ def doubts_steps(
             f"{len(features)} rows of features, {n} labels and {len(groups)} groups do not fit; "
             "give each cell one of each."
         )
-    if n < FEWEST:
+    if n < MIN_DOUBT_CELLS:
         raise WbcError(
-            f"Doubts need at least {FEWEST} labelled cells, and there are {n}; label more."
+            f"Doubts need at least {MIN_DOUBT_CELLS} labelled cells, and there are {n}; label more."
         )
     if labels.min() < 0 or labels.max() >= k:
         raise WbcError(f"Labels from {labels.min()} to {labels.max()} do not fit {k} classes.")
     if not np.isfinite(features).all():
         raise WbcError("Some features are not finite, so the weights are damaged; choose others.")
     chances, judged = yield from _unseen_steps(features, labels, groups, k, folds=folds, seed=seed)
-    own = chances[np.arange(n), labels]
-    bars = np.full(k, np.inf)  # a class without judged cells is suggested for none
+    of_label = chances[np.arange(n), labels]
+    # A class without judged cells is suggested for no cell.
+    thresholds = np.full(k, np.inf)
+    # The class's own average, as in confident learning, but never above one half: see the module.
     for label in np.unique(labels[judged]):
-        bars[label] = min(0.5, own[judged & (labels == label)].mean())
-    reached = np.where(chances >= bars, chances, -1.0)
+        thresholds[label] = min(0.5, of_label[judged & (labels == label)].mean())
+    reached = np.where(chances >= thresholds, chances, -1.0)
     suggested = np.where(reached.max(axis=1) >= 0, reached.argmax(axis=1), labels)
-    other = chances[np.arange(n), suggested]
-    doubted = judged & (suggested != labels) & (other > own)
-    doubt = np.where(doubted, (1 + other - own) / 2, 0.0)
+    of_suggested = chances[np.arange(n), suggested]
+    doubted = judged & (suggested != labels) & (of_suggested > of_label)
+    doubt = np.where(doubted, (1 + of_suggested - of_label) / 2, 0.0)
     order = np.argsort(-doubt, kind="stable")[: doubted.sum()]
     return Doubts(order, np.where(doubted, suggested, labels), doubt)
 
@@ -132,34 +121,38 @@ def _unseen_steps(
     folds: int,
     seed: int,
 ) -> Steps[tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]]:
-    """Probabilities, shape (N, k), by models that have not seen the cells, and which cells they can judge."""
+    """Probabilities (N, k) by models that have not seen the cells, and which cells they judge."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    chances, judged = np.zeros((len(labels), k)), np.zeros(len(labels), bool)
-    several = np.flatnonzero(np.bincount(labels, minlength=k)[labels] > 1)
+    chances = np.zeros((len(labels), k))
+    judged = np.zeros(len(labels), bool)
+    # The only cell of a class cannot be judged: without it no model knows the class.
+    candidates = np.flatnonzero(np.bincount(labels, minlength=k)[labels] > 1)
     done = 0
-    for learnt, left_out in _parts(labels[several], groups[several], folds, seed):
-        yield Progress("doubting labels", done, len(several))
-        done += len(left_out)
-        known, left = several[learnt], several[left_out]
-        if not len(left) or len(np.unique(labels[known])) < 2:
+    for fitted_rows, judged_rows in _folds(labels[candidates], groups[candidates], folds, seed):
+        yield Progress("doubting labels", done, len(candidates))
+        done += len(judged_rows)
+        train = candidates[fitted_rows]
+        held_out = candidates[judged_rows]
+        if not len(held_out) or len(np.unique(labels[train])) < 2:
             continue
         model = make_pipeline(StandardScaler(), LogisticRegression(C=_STRENGTH, max_iter=500))
-        model.fit(features[known], labels[known])
-        chances[np.ix_(left, model.classes_)] = model.predict_proba(features[left])
-        judged[left] = np.isin(labels[left], model.classes_)
-    yield Progress("doubting labels", len(several), len(several))
+        model.fit(features[train], labels[train])
+        chances[np.ix_(held_out, model.classes_)] = model.predict_proba(features[held_out])
+        judged[held_out] = np.isin(labels[held_out], model.classes_)
+    yield Progress("doubting labels", len(candidates), len(candidates))
     return chances, judged
 
 
-def _parts(
+def _folds(
     labels: npt.NDArray[np.integer], groups: npt.NDArray[np.generic], folds: int, seed: int
 ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Cells to learn from and cells to judge, each cell once; groups stay whole."""
+    """Rows to learn from and rows to judge, each row once; groups stay whole."""
     from sklearn.model_selection import StratifiedGroupKFold
 
+    # scikit-learn refuses to split no rows.
     if not len(labels):
         return
     groups = np.unique(groups, return_inverse=True)[1]

@@ -31,10 +31,10 @@ from napari_wbc.model.training_set import LabelledCell
 
 __all__ = ["SEARCH", "FieldSet", "TrainingField", "outline_in_box", "read_fields"]
 
-_AGREES = 0.5
-"""IoU from which a found cell is taken for that of a box."""
+_MIN_IOU = 0.5
+"""From which a detection is taken for the cell of a box."""
 SEARCH = HsvDetector(parameters=NucleusParameters(score=0.2))
-"""Finds the outlines that boxes are given."""
+"""The detector by colour; it finds the outlines that boxes are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,8 @@ def read_fields(
     for cell in cells:
         groups.setdefault(cell.path, []).append(cell)
     fields, digest = [], hashlib.sha256()
-    for done, (path, here) in enumerate(groups.items(), start=1):
-        field = _read_field(path, here, classes, preset)
+    for done, (path, cells_of_field) in enumerate(groups.items(), start=1):
+        field = _read_field(path, cells_of_field, classes, preset)
         digest.update(f"{path.name}\t{field.split}\t{field.source}\t{field.labels}\n".encode())
         for array in (field.image, *field.outlines):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -127,35 +127,39 @@ def _read_field(
             f"{path}: its cells stand in several splits or sources; a field is on one side."
         )
     image = read_image(path)
-    found: tuple[Detection, ...] | None = None
-    outlines, labels = [], []
+    detections: tuple[Detection, ...] | None = None
+    outlines: list[npt.NDArray[np.float64]] = []
+    labels: list[int] = []
     for cell in cells:
         name = _class_of(cell)
         if name not in classes:
             continue
         outline = cell.outline
         if outline is None and cell.box is None:
-            one = locate_one(image)
-            outline = None if one is None else one.outline
+            detection = locate_one(image)
+            outline = None if detection is None else detection.outline
         elif outline is None and cell.box is not None:
-            if found is None:
-                found = SEARCH.detect(image) if LEUKOCYTE in classes else ()
-            outline = outline_in_box(cell.box, found if name == LEUKOCYTE else ())
+            # Searched once a field, and only where a box needs it.
+            if detections is None:
+                detections = SEARCH.detect(image) if LEUKOCYTE in classes else ()
+            outline = outline_in_box(cell.box, detections if name == LEUKOCYTE else ())
         if outline is not None:
             outlines.append(outline.array())
+            # Label 0 is the background.
             labels.append(classes.index(name) + 1)
+    # Canvases show some cells larger than inference does, for which more pixels are kept.
     if cells[0].split == "train":
         scale = min(1.0, 2 * preset.longest / max(image.shape[:2]))
-        size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-        work = white_balanced(
-            image
-            if scale == 1
-            else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-        )
+        if scale < 1:
+            size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+            small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+            balanced = white_balanced(small)
+        else:
+            balanced = white_balanced(image)
     else:
-        work, scale = preset.prepare(image)
+        balanced, scale = preset.prepare(image)
     return TrainingField(
-        work,
+        balanced,
         scale,
         (image.shape[0], image.shape[1]),
         tuple(outline * scale for outline in outlines),
@@ -166,22 +170,23 @@ def _read_field(
 
 
 def _class_of(cell: LabelledCell) -> str:
+    """The class of the cell finder that a cell belongs to; empty where its label is."""
     if cell.label in EIGHT_CLASSES.names and cell.label != PLATELET:
         return LEUKOCYTE
     if cell.label not in (*BLOOD_CLASSES, ""):
-        known = ", ".join((*BLOOD_CLASSES, *EIGHT_CLASSES.names))
-        raise WbcError(f"{cell.path}: unknown label {cell.label!r}; use one of {known}, or none.")
+        names = ", ".join((*BLOOD_CLASSES, *EIGHT_CLASSES.names))
+        raise WbcError(f"{cell.path}: unknown label {cell.label!r}; use one of {names}, or none.")
     return cell.label
 
 
-def outline_in_box(box: BBox, found: Sequence[Detection]) -> Outline:
+def outline_in_box(box: BBox, detections: Sequence[Detection]) -> Outline:
     """Outline of a cell of which only the box is known.
 
     Parameters
     ----------
     box : BBox
-    found : sequence of Detection
-        What the colour detector finds in the field.
+    detections : sequence of Detection
+        Of the colour detector in the field.
 
     Returns
     -------
@@ -189,12 +194,12 @@ def outline_in_box(box: BBox, found: Sequence[Detection]) -> Outline:
         That of the detection that overlaps the box most, at an IoU of 0.5 or more, stretched to
         the box; else the ellipse in the box, 48 vertices.
     """
-    best = max(found, key=lambda detection: detection.bbox.iou(box), default=None)
-    if best is not None and best.outline is not None and best.bbox.iou(box) >= _AGREES:
+    best = max(detections, key=lambda detection: detection.bbox.iou(box), default=None)
+    if best is not None and best.outline is not None and best.bbox.iou(box) >= _MIN_IOU:
         ring = best.outline.array()
         low, high = ring.min(axis=0), ring.max(axis=0)
         unit = (ring - low) / (high - low)
     else:
-        turn = np.arange(48) * (2 * np.pi / 48)
-        unit = 0.5 + 0.5 * np.stack([np.sin(turn), np.cos(turn)], axis=-1)
+        angles = np.arange(48) * (2 * np.pi / 48)
+        unit = 0.5 + 0.5 * np.stack([np.sin(angles), np.cos(angles)], axis=-1)
     return Outline.from_array(unit * [box.height, box.width] + [box.top, box.left])

@@ -46,14 +46,16 @@ class MuonAdamW(torch.optim.AdamW):
         momentum: float = 0.95,
     ) -> None:
         head = {id(p) for p in getattr(network, "head", nn.Identity()).parameters()}
-        wanted = [p for p in network.parameters() if p.requires_grad]
-        matrices = [p for p in wanted if matrix_lr and p.ndim > 1 and id(p) not in head]
-        others = [p for p in wanted if not matrix_lr or p.ndim <= 1 or id(p) in head]
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for p in network.parameters():
+            if p.requires_grad:
+                hidden = matrix_lr and p.ndim > 1 and id(p) not in head
+                (matrices if hidden else others).append(p)
         groups: list[dict[str, Any]] = [{"params": others, "matrix": False, "scale": 1.0}]
         if matrices:
-            groups.append(
-                {"params": matrices, "matrix": True, "scale": matrix_lr / lr, "lr": matrix_lr}
-            )
+            scale = matrix_lr / lr
+            groups.append({"params": matrices, "matrix": True, "scale": scale, "lr": matrix_lr})
         super().__init__(groups, lr=lr, weight_decay=weight_decay)
         self.momentum = momentum
 
@@ -69,6 +71,7 @@ class MuonAdamW(torch.optim.AdamW):
                 for p in group["params"]:
                     if p.grad is not None:
                         self._step_matrix(p, group["lr"], group["weight_decay"])
+                        # AdamW passes over parameters without a gradient.
                         p.grad = None
         super().step()
         return loss
@@ -78,20 +81,25 @@ class MuonAdamW(torch.optim.AdamW):
         state = self.state[p]
         if not state:
             state["momentum"] = torch.zeros_like(p)
-            state["step"] = torch.tensor(0.0)  # AdamW looks for it when it loads a state
+            # AdamW looks for it when it loads a state.
+            state["step"] = torch.tensor(0.0)
         state["momentum"].lerp_(p.grad, 1 - self.momentum)
+        # Nesterov's momentum, as Jordan et al. use it.
         direction = _orthogonal(p.grad.lerp(state["momentum"], self.momentum).flatten(1))
-        rate_here = rate * max(1.0, direction.shape[0] / direction.shape[1]) ** 0.5
-        p.mul_(1 - rate * decay).add_(direction.view(p.shape), alpha=-rate_here)
+        # A tall matrix with singular values of 1 has smaller entries: the factor makes up for it.
+        matrix_rate = rate * max(1.0, direction.shape[0] / direction.shape[1]) ** 0.5
+        p.mul_(1 - rate * decay).add_(direction.view(p.shape), alpha=-matrix_rate)
 
 
 def _orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """The matrix with singular values near 1, by Newton and Schulz's iteration with Jordan's coefficients."""
+    """The matrix with singular values near 1, by the iteration of Newton and Schulz."""
+    # On the shorter side, where the product with itself is smaller.
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.mT if tall else matrix).float()
     x = x / x.norm().clamp(min=1e-7)
     for _ in range(steps):
         gram = x @ x.mT
+        # Jordan's coefficients: quick to come near 1, and never quite there.
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
     orthogonal: torch.Tensor = (x.mT if tall else x).to(matrix.dtype)
     return orthogonal

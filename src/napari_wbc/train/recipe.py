@@ -1,4 +1,4 @@
-"""How to train, and how it is read from a file."""
+"""How to train a classifier, and how recipes are read from a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_wbc.classify.modes import check_mode
 from napari_wbc.classify.networks import check_network
@@ -15,10 +15,7 @@ from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES
 from napari_wbc.errors import WbcError
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.checkpoint import check_run
-
-if TYPE_CHECKING:
-    pass
+from napari_wbc.train.loop import check_run
 
 __all__ = ["Recipe", "planned", "read_config"]
 
@@ -46,8 +43,8 @@ class Recipe:
     patience : int
         Training ends after this many epochs without a better validation; 0 never ends it early.
     epochs, batch_size, draws : int
-        An epoch is ``draws`` crops, drawn with replacement; 0 means as many as there are. What does
-        not fill a batch is left.
+        An epoch is ``draws`` crops, drawn with replacement; 0 means as many as there are. An
+        incomplete last batch is dropped.
     learning_rate, matrix_rate, weight_decay : float
         Of :class:`~napari_wbc.train.muon.MuonAdamW`; the rates warm up over the first epoch, then
         fall as a cosine. A ``matrix_rate`` of 0 leaves all to AdamW, where Muon takes long: dense
@@ -125,30 +122,32 @@ def planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:
         plan[name] = _filled(part_kind, part, f"{name}.")
     if "classes" in plan:
         classes = plan["classes"]
-        if not isinstance(classes, (list, tuple)) or not all(
-            isinstance(one, str) for one in classes
-        ):
+        if not _is_texts(classes):
             raise WbcError(f"A recipe takes classes like {BLOOD_CLASSES}, not {classes!r}.")
         plan["classes"] = tuple(classes)
     return _filled(kind, plan, "")
 
 
-def _filled(kind: Any, values: Mapping[str, Any], where: str) -> Any:
-    known = {f.name: f.default for f in dataclasses.fields(kind)}
-    unknown = [name for name in values if name not in known]
+def _is_texts(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+
+
+def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    """A dataclass of a kind from values whose names and types are checked first."""
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    unknown = [prefix + name for name in values if name not in defaults]
     if unknown:
-        raise WbcError(
-            f"A recipe has no {', '.join(where + name for name in unknown)}; "
-            f"it has {', '.join(where + name for name in known)}."
-        )
+        names = ", ".join(prefix + name for name in defaults)
+        raise WbcError(f"A recipe has no {', '.join(unknown)}; it has {names}.")
     for name, value in values.items():
-        default = known[name]
-        fits = (int, float) if isinstance(default, float) else type(default)
-        if default is not dataclasses.MISSING and (
-            not isinstance(value, fits)
-            or (isinstance(value, bool) and not isinstance(default, bool))
-        ):
-            raise WbcError(f"A recipe takes {where}{name} like {default!r}, not {value!r}.")
+        default = defaults[name]
+        # Fields without a plain default are checked by whoever fills them.
+        if default is dataclasses.MISSING:
+            continue
+        # TOML writes 1 for 1.0, and Python counts True as an int.
+        fits = isinstance(value, (int, float) if isinstance(default, float) else type(default))
+        if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise WbcError(f"A recipe takes {prefix}{name} like {default!r}, not {value!r}.")
     return kind(**values)
 
 
@@ -176,14 +175,15 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WbcError(f"{path}: not a readable TOML file ({error}).") from error
-    given = [name for name in ("paths", "out", "device", "taxonomy") if name in recipe]
-    if given:
+    # The caller passes these beside the recipe, so a file with them would set them twice.
+    misplaced = [name for name in ("paths", "out", "device", "taxonomy") if name in recipe]
+    if misplaced:
         raise WbcError(
-            f"{path}: a recipe has no {', '.join(given)}; say it where the training is started."
+            f"{path}: a recipe has no {', '.join(misplaced)}; say it where the training is started."
         )
     data = recipe.pop("data", [])
-    if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
+    if not _is_texts(data):
         raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")
     if isinstance(recipe.get("start"), str) and recipe["start"]:
         recipe["start"] = str(path.parent / recipe["start"])
-    return [path.parent / one for one in data], recipe
+    return [path.parent / name for name in data], recipe

@@ -1,4 +1,4 @@
-"""What a network says of crops: scores, and where the features of its training cells lie."""
+"""Scores of crops, and where the features of the training cells lie."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_wbc.classify.familiarity import Familiarity
 from napari_wbc.classify.looks import looked_at
 from napari_wbc.classify.preset import Preset, tensor_of
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.train.dataset import CropSet
 
 if TYPE_CHECKING:
@@ -19,20 +19,13 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["familiarity_steps", "inputs", "scores_of", "scores_steps", "seen_steps"]
+__all__ = ["familiarity_steps", "inputs", "scores_steps", "seen_steps"]
 
 BATCH = 64
 """Crops that are measured at once."""
 MEASURING = "measuring the training cells"
-ENOUGH = 4000
-"""Training cells that familiarity is measured on, evenly picked."""
-
-
-def scores_of(
-    network: FeatureNetwork, data: CropSet, preset: Preset, *, mode: str = "softmax"
-) -> npt.NDArray[np.float32]:
-    """:func:`scores_steps`, at once."""
-    return run(scores_steps(network, data, preset, mode=mode))
+MAX_FAMILIARITY_CELLS = 4000
+"""Training cells that familiarity is measured on, evenly picked from all."""
 
 
 def scores_steps(
@@ -44,12 +37,12 @@ def scores_steps(
     """
     import torch
 
-    found = yield from seen_steps(
+    parts = yield from seen_steps(
         network, data, preset, "validating", lambda x: looked_at(network, x, mode, preset.sure)[0]
     )
-    result: npt.NDArray[np.float32] = torch.cat(
-        [torch.empty(0, network.head.out_features), *found]
-    ).numpy()
+    # Without a crop the result still has a column for each class.
+    empty = torch.empty(0, network.head.out_features)
+    result: npt.NDArray[np.float32] = torch.cat([empty, *parts]).numpy()
     return result
 
 
@@ -60,29 +53,29 @@ def seen_steps(
     step: str,
     see: Callable[[torch.Tensor], torch.Tensor],
 ) -> Steps[list[torch.Tensor]]:
-    """What ``see`` makes of each batch of :func:`inputs`, on the CPU."""
+    """Apply ``see`` to each batch of :func:`inputs`; its results, on the CPU."""
     import torch
 
     network.eval()
     device = next(network.parameters()).device
-    found: list[torch.Tensor] = []
+    results: list[torch.Tensor] = []
     for i, x in enumerate(inputs(data, preset, device)):
-        with torch.inference_mode():  # not around the yield, which hands over to others
-            found.append(see(x).cpu())
+        # Not around the yield, which hands over to other code.
+        with torch.inference_mode():
+            results.append(see(x).cpu())
         yield Progress(step, min((i + 1) * BATCH, len(data.crops)), len(data.crops))
-    return found
+    return results
 
 
 def inputs(data: CropSet, preset: Preset, device: torch.device) -> Iterator[torch.Tensor]:
-    """What a network takes, in batches of shape (batch, 3, size, size), of crops cut with or without room."""
+    """Crops as a network takes them, in batches of shape (batch, 3, size, size)."""
     import torch
 
     crops = data.centers(preset.size)
     for start in range(0, len(crops), BATCH):
         rows = slice(start, start + BATCH)
-        x = preset.prepare(
-            tensor_of(crops[rows], device), torch.from_numpy(data.red[rows]).to(device)
-        )
+        red = torch.from_numpy(data.red[rows]).to(device)
+        x = preset.prepare(tensor_of(crops[rows], device), red)
         yield x.contiguous(memory_format=torch.channels_last)
 
 
@@ -92,9 +85,11 @@ def familiarity_steps(
     """Where the features of training cells lie, with the limit that validation cells set."""
     import torch
 
-    some = np.zeros(len(train.labels), bool)
-    some[np.linspace(0, len(some) - 1, min(len(some), ENOUGH)).round().astype(int)] = True
-    picked = train.where(some)
-    known = yield from seen_steps(network, picked, preset, MEASURING, network.features)
+    n = len(train.labels)
+    chosen = np.zeros(n, bool)
+    # Evenly from all, since sets stand one behind the other.
+    chosen[np.linspace(0, n - 1, min(n, MAX_FAMILIARITY_CELLS)).round().astype(int)] = True
+    picked = train.where(chosen)
+    trained = yield from seen_steps(network, picked, preset, MEASURING, network.features)
     held_out = yield from seen_steps(network, val, preset, MEASURING, network.features)
-    return Familiarity.of(torch.cat(known), torch.from_numpy(picked.labels), torch.cat(held_out))
+    return Familiarity.of(torch.cat(trained), torch.from_numpy(picked.labels), torch.cat(held_out))

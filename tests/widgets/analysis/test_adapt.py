@@ -24,7 +24,7 @@ def kept(tmp_path, monkeypatch):
         QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
     )
     monkeypatch.setattr(analysis, "models_folder", lambda: tmp_path / "kept")
-    monkeypatch.setattr("napari_wbc.train.adapt.FEWEST", 6)
+    monkeypatch.setattr("napari_wbc.train.adapt.MIN_ADAPTATION_CELLS", 6)
     monkeypatch.setattr(
         "napari_wbc.train.adapt.Adaptation", partial(Adaptation, epochs=1, draws=64)
     )

@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from napari_wbc.pipeline.compare import Comparison
     from napari_wbc.pipeline.import_set import ImportedSet, Incoming
     from napari_wbc.pipeline.training_sets import ExportedSet, SetSummary
-    from napari_wbc.train.detector import TrainedDetector
-    from napari_wbc.train.engine import Trained
+    from napari_wbc.train.loop import Trained
 
 __all__ = ["TrainPanel"]
 
@@ -529,7 +528,7 @@ def _tuned_steps(
 
 def _detector_steps(
     sets: list[Path], runs: Path, start: str, old: list[str]
-) -> Steps[TrainedDetector]:
+) -> Steps[Trained]:
     """Fine-tuning of a detector."""
     yield Progress("reading labels", 0, 0)
     from napari_wbc.pipeline.finetune import finetune_detector_steps, run_folder_steps

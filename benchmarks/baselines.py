@@ -55,7 +55,9 @@ class PixelBaseline:
             raise WbcError(f"No baseline {kind!r}; choose one of: naive_bayes, svm.")
         if side < 1:
             raise WbcError(f"Crops cannot be reduced to a side of {side} pixels; choose 1 or more.")
-        self.kind, self.side, self.n_classes = kind, side, 0
+        self.kind = kind
+        self.side = side
+        self.n_classes = 0
 
     def fit(
         self,
@@ -88,25 +90,21 @@ class PixelBaseline:
         """
         if len(crops) != len(labels):
             raise WbcError(f"{len(crops)} crops have {len(labels)} labels; give each its own.")
-        known = np.unique(labels)
-        if len(known) < 2:
-            raise WbcError(f"A baseline needs crops of two classes or more, not of {len(known)}.")
-        n = int(known[-1]) + 1 if n_classes is None else n_classes
-        if known[0] < 0 or known[-1] >= n:
+        present = np.unique(labels)
+        if len(present) < 2:
+            raise WbcError(f"A baseline needs crops of two classes or more, not of {len(present)}.")
+        n = int(present[-1]) + 1 if n_classes is None else n_classes
+        if present[0] < 0 or present[-1] >= n:
             raise WbcError(
-                f"Labels from {known[0]} to {known[-1]} do not fit {n} classes, 0 to {n - 1}."
+                f"Labels from {present[0]} to {present[-1]} do not fit {n} classes, 0 to {n - 1}."
             )
         pixels = self._pixels(crops)
-        self._model = (
-            GaussianNB(
-                var_smoothing=1e-3
-            )  # bare glass hardly varies: 1e-9 would let its noise decide
-            if self.kind == "naive_bayes"
-            else make_pipeline(
-                PCA(min(_COMPONENTS, *pixels.shape), svd_solver="covariance_eigh"),
-                SVC(C=10.0, gamma="scale"),
-            )
-        )
+        if self.kind == "naive_bayes":
+            # Bare glass hardly varies: the default of 1e-9 would let its noise decide.
+            self._model = GaussianNB(var_smoothing=1e-3)
+        else:
+            components = PCA(min(_COMPONENTS, *pixels.shape), svd_solver="covariance_eigh")
+            self._model = make_pipeline(components, SVC(C=10.0, gamma="scale"))
         self._model.fit(pixels, labels)
         self.n_classes = n
         return self

@@ -1,0 +1,134 @@
+"""Validation of a cell finder: average precision by source, and the score threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from napari_wbc.detect.mask_rcnn import LEUKOCYTE, MaskRcnnDetector
+from napari_wbc.measure.precision import Truth, average_precision
+from napari_wbc.model.cell import Detection
+from napari_wbc.model.geometry import BBox, iou_matrix
+from napari_wbc.model.progress import Progress, Steps
+
+if TYPE_CHECKING:
+    from napari_wbc.train.fields import TrainingField
+
+__all__ = ["leukocyte_boxes", "score_threshold", "validate_steps"]
+
+T = TypeVar("T")
+
+
+def leukocyte_boxes(field: TrainingField, classes: Sequence[str]) -> tuple[BBox, ...]:
+    """Boxes of the leukocytes of a field, in pixels of its file."""
+    # Label 0 is the background.
+    leukocyte = classes.index(LEUKOCYTE) + 1
+    boxes: list[BBox] = []
+    for outline, label in zip(field.outlines, field.labels, strict=True):
+        if label == leukocyte:
+            boxes.append(BBox.around(outline / field.scale))
+    return tuple(boxes)
+
+
+def validate_steps(
+    detector: MaskRcnnDetector, val: Sequence[TrainingField], *, done: int, total: int
+) -> Steps[tuple[dict[str, float], list[tuple[Detection, ...]]]]:
+    """Find leukocytes on validation fields and measure their average precision.
+
+    Parameters
+    ----------
+    detector : MaskRcnnDetector
+    val : sequence of TrainingField
+    done, total : int
+        What progress reports, unchanged: of training, of which validation is a part.
+
+    Returns
+    -------
+    scores : dict
+        Average precision, 0 to 1: ``val_ap_SOURCE`` over the IoUs 0.5 to 0.95, ``val_ap50_SOURCE``
+        at 0.5, and ``val_ap``, the mean of the sources, which chooses the epoch.
+    detections : list of tuple of Detection
+        One tuple for each field.
+    """
+    progress = Progress("validating", done, total)
+    detections: list[tuple[Detection, ...]] = []
+    for field in val:
+        looking = detector.look_steps(field.image, field.scale, field.shape)
+        by_class = yield from _reported_as(progress, looking)
+        detections.append(by_class[LEUKOCYTE])
+        yield progress
+    scores: dict[str, float] = {}
+    means: list[float] = []
+    for source in sorted({field.source for field in val}):
+        pairs: list[tuple[Truth, tuple[Detection, ...]]] = []
+        for field, cells in zip(val, detections, strict=True):
+            if field.source == source:
+                boxes = leukocyte_boxes(field, detector.classes)
+                pairs.append((Truth(field.shape, boxes), cells))
+        # A source without a leukocyte has no precision, and must not turn the mean into NaN.
+        if any(truth.boxes for truth, _ in pairs):
+            ap = average_precision(pairs)
+            scores |= {f"val_ap_{source}": ap.mean, f"val_ap50_{source}": ap.at_50}
+            means.append(ap.mean)
+    return {**scores, "val_ap": float(np.mean(means))}, detections
+
+
+def _reported_as(progress: Progress, steps: Steps[T]) -> Steps[T]:
+    """Run steps, and report each as ``progress``: their own count would make the bar jump."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        yield progress
+
+
+def score_threshold(
+    val: Sequence[TrainingField],
+    detections: Sequence[Sequence[Detection]],
+    classes: Sequence[str],
+) -> float:
+    """The lowest score whose F1 on validation fields, at IoU 0.5, is within 0.01 of the best.
+
+    The lowest, because a false cell is dismissed by one key, and a missed one is not seen at all.
+
+    Parameters
+    ----------
+    val : sequence of TrainingField
+    detections : sequence of sequence of Detection
+        Leukocytes of each field, the surest first.
+    classes : sequence of str
+        Of the cell finder.
+
+    Returns
+    -------
+    float
+        0.1 to 0.95, in steps of 0.05.
+    """
+    scores: list[float] = []
+    hits: list[bool] = []
+    cells = 0
+    for field, cells_of_field in zip(val, detections, strict=True):
+        truth = leukocyte_boxes(field, classes)
+        cells += len(truth)
+        scores += [detection.score for detection in cells_of_field]
+        hits += _matched(cells_of_field, truth)
+    grid = np.arange(0.1, 0.96, 0.05)
+    kept = np.array(scores)[:, None] >= grid
+    right = (kept & np.array(hits, bool)[:, None]).sum(axis=0)
+    f1 = 2 * right / np.maximum(kept.sum(axis=0) + cells, 1)
+    return round(float(grid[np.argmax(f1 >= f1.max() - 0.01)]), 2)
+
+
+def _matched(detections: Sequence[Detection], truth: Sequence[BBox]) -> list[bool]:
+    """Which detections overlap a cell at IoU 0.5; each cell counts for one of them."""
+    matched: list[bool] = []
+    taken: set[int] = set()
+    for overlaps in iou_matrix([detection.bbox for detection in detections], truth):
+        free = [i for i in np.argsort(-overlaps).tolist() if overlaps[i] >= 0.5 and i not in taken]
+        taken.update(free[:1])
+        matched.append(bool(free))
+    return matched

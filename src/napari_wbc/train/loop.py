@@ -1,0 +1,89 @@
+"""What the training loops of the classifier and of the cell finder share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from napari_wbc.weights.card import ModelCard
+
+__all__ = ["Trained", "check_run", "epoch_progress", "epoch_seed", "set_rate", "update_mean"]
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The result of training.
+
+    Parameters
+    ----------
+    weights : Path
+        File of the weights.
+    card : ModelCard
+    history : tuple of dict
+        Measures by name, one dict for each epoch.
+    """
+
+    weights: Path
+    card: ModelCard
+    history: tuple[dict[str, float], ...]
+
+
+def check_run(name: str, precision: str) -> None:
+    """Refuse a name that is no file name, and a precision that is not offered."""
+    if precision not in PRECISIONS:
+        raise WbcError(f"No precision {precision!r}; choose one of: {', '.join(PRECISIONS)}.")
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise WbcError(f"{name!r} cannot name weights; give a plain file name.")
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Seed of the random numbers of one epoch.
+
+    Every epoch has its own, so that a resumed run draws what it would have drawn without a stop.
+    The factor, a prime, keeps the epochs of neighbouring seeds apart.
+    """
+    return seed * 100_003 + epoch
+
+
+def epoch_progress(row: Mapping[str, float], steps: int, epochs: int) -> Progress:
+    """The measures of a finished epoch of ``steps`` batches, as a line and as values."""
+    line = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+    return Progress("training", int(row["epoch"]) * steps, epochs * steps, line, row)
+
+
+def set_rate(optimizer: Any, rate: float, step: int, steps: int, epochs: int) -> None:
+    """Set the learning rate of a step: up over the first epoch, then down as a cosine.
+
+    A parameter group with a ``scale`` gets so many times the rate.
+    """
+    done = step / (epochs * steps)
+    rate *= min((step + 1) / steps, 0.5 * (1 + math.cos(math.pi * done)))
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("scale", 1.0)
+
+
+def update_mean(mean: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Let a running mean of weights follow the network; counters are copied."""
+    import torch
+
+    # In the first steps the network changes fast: a shorter memory forgets its random start.
+    decay = min(decay, (1 + step) / (10 + step))
+    pairs = zip(mean.state_dict().values(), network.state_dict().values(), strict=True)
+    with torch.no_grad():
+        for average, new in pairs:
+            # Batch normalisation counts its batches in integers, which cannot be averaged.
+            if average.is_floating_point():
+                average.lerp_(new.to(average.dtype), 1 - decay)
+            else:
+                average.copy_(new)

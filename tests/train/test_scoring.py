@@ -1,0 +1,43 @@
+"""Scores of crops: of none, and of the middle of each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_wbc.classify.modes import MODES, scores
+from napari_wbc.classify.networks import build_network
+from napari_wbc.classify.preset import Preset, tensor_of
+from napari_wbc.model.progress import run
+from napari_wbc.train.batches import ROOM
+from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.scoring import scores_steps
+
+SIDE = round(16 * ROOM)
+
+
+def noise(n):
+    """Crops without a cell, some of fields without red cells."""
+    crops = np.random.default_rng(0).integers(0, 256, (n, SIDE, SIDE, 3), np.uint8)
+    red = np.full((n, 3), (0.09, 0.13, 0.08), np.float32)
+    red[::5] = np.nan
+    text = np.full(n, "lab")
+    return CropSet(crops, red, np.zeros(n, np.int64), text, text, "sha")
+
+
+def test_no_crops_have_no_scores():
+    none = noise(0)
+    assert run(scores_steps(build_network("cdnn", 2), none, Preset(size=16))).shape == (0, 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_scores_are_those_of_the_middle_of_each_crop(mode):
+    network, data, preset = build_network("cdnn", 2), noise(70), Preset(size=16, sure=0)
+    found = run(scores_steps(network, data, preset, mode=mode))
+    edge = (SIDE - 16) // 2
+    middle = data.crops[:, edge : edge + 16, edge : edge + 16]
+    with torch.inference_mode():
+        x = preset.prepare(tensor_of(middle, "cpu"), torch.from_numpy(data.red))
+        expected = scores(network.eval()(x), mode).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
