@@ -63,11 +63,11 @@ def test_heat_that_was_found_before_it_was_cancelled_stays(filled, qtbot, monkey
 
     monkeypatch.setattr("napari_wbc.widgets.analysis.explain.explain_cells_steps", steps)
     filled.explain.ask_slide()
-    qtbot.waitUntil(lambda: bool(filled.explain._found), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(filled.explain._finished), timeout=20_000)
     filled.explain.jobs.cancel_button.click()
     finished(filled, qtbot)
     assert len(filled.heats) == 1
-    assert "1 cells have their heat" in filled.status.text()
+    assert "Heat was found for 1 cell" in filled.status.text()
 
 
 def test_why_it_failed_is_told_beside_what_was_found(filled, qtbot, monkeypatch):
@@ -80,7 +80,7 @@ def test_why_it_failed_is_told_beside_what_was_found(filled, qtbot, monkeypatch)
     monkeypatch.setattr("napari_wbc.widgets.analysis.explain.explain_cells_steps", steps)
     filled.explain.ask_slide()
     finished(filled, qtbot)
-    assert "CUDA out of memory. 1 cells have their heat" in filled.status.text()
+    assert "CUDA out of memory. Heat was found for 1 cell" in filled.status.text()
 
 
 def test_nothing_to_explain_is_told(bench, asked):

@@ -19,7 +19,7 @@ from napari_wbc.pipeline.models import RESEARCH_USE, classifiers, model_summary
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.store import load_weights, save_weights
-from napari_wbc.widgets.analysis.model import MOST_RECENT, OPEN, ModelWidget, card_html
+from napari_wbc.widgets.analysis.model import MAX_RECENT, OPEN, ModelWidget, card_html
 
 CARD = ModelCard("mine", "2", "cdnn", EIGHT_CLASSES.names, {}, sha256="ab" * 32)
 EVIL = "<img src='file:///etc/passwd'><script>x</script>&amp;"
@@ -136,10 +136,10 @@ def test_a_classifier_in_use_whose_classes_cannot_be_counted_is_not_chosen(qtbot
 
 
 def test_only_the_last_files_are_remembered(widget, qtbot, save):
-    names = [f"m{i}" for i in range(MOST_RECENT + 2)]
+    names = [f"m{i}" for i in range(MAX_RECENT + 2)]
     for name in names:
         widget.choose(save(name))
-    assert items(made(qtbot)) == [*classifiers(), *names[::-1][:MOST_RECENT], OPEN]
+    assert items(made(qtbot)) == [*classifiers(), *names[::-1][:MAX_RECENT], OPEN]
 
 
 def test_no_file_chosen_changes_nothing(widget, monkeypatch):

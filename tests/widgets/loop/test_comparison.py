@@ -113,7 +113,7 @@ def test_another_comparison_takes_the_place_of_the_first(view):
 
 
 def test_of_very_many_changed_cells_some_are_shown(view, monkeypatch):
-    monkeypatch.setattr(module, "MOST", 4)
+    monkeypatch.setattr(module, "MAX_THUMBNAILS", 4)
     view.show_comparison(compared(range(9)))
     assert view.fixed.count() == 4
     assert view.tabs.tabText(1) == "Fixed (9)"

@@ -24,8 +24,9 @@ from napari_wbc.weights.library import Library
 from napari_wbc.weights.store import read_card
 from napari_wbc.widgets.loop import train as module
 from napari_wbc.widgets.loop.curves import Curves
+from napari_wbc.widgets.loop.jobs import tuned_steps
 from napari_wbc.widgets.loop.mapping import MappingDialog
-from napari_wbc.widgets.loop.train import TrainPanel, _tuned_steps
+from napari_wbc.widgets.loop.train import TrainPanel
 
 
 @pytest.fixture(autouse=True)
@@ -188,7 +189,7 @@ def test_a_new_class_that_is_held_out_waits(qtbot, panel, project, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finetune, "finetune_steps", steps)
-        run(_tuned_steps(sets, tmp_path, "cdnn", [], session.taxonomy.names, freeze=False))
+        run(tuned_steps(sets, tmp_path, "cdnn", [], session.taxonomy.names, freeze=False))
     assert asked["new_classes"] == ["hairy cell"]
     assert asked["only_seen"]
 

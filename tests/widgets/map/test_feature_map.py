@@ -72,7 +72,7 @@ def test_no_cells_are_not_mapped(thumbnails, reader, qtbot):
     panel = FeatureMapPanel(Session(), thumbnails, lambda: "cdnn", reader)
     qtbot.addWidget(panel)
     panel.run.click()
-    assert "no cells" in panel.told.text()
+    assert "no cells" in panel.message.text()
     assert not panel.busy
     panel.release()
 
@@ -91,7 +91,7 @@ def test_the_button_maps(panel, session, qtbot, monkeypatch):
     qtbot.waitUntil(lambda: panel.value() is not None, timeout=20_000)
     qtbot.waitUntil(lambda: not panel.busy, timeout=20_000)
     assert asked == [(30, "t-sne", "cdnn")]
-    assert "30 cells by cdnn 3" in panel.told.text()
+    assert "30 cells by cdnn 3" in panel.message.text()
 
 
 def test_a_lasso_selects_what_it_goes_round(shown, session):
@@ -152,13 +152,13 @@ def test_it_follows_the_table(shown, session):
     said = session.table["c0"].annotated(Annotation("basophil", "ada"))
     session.commit(session.table.with_cells([said]), "label")
     assert shown.scatter._ringed.nonzero()[0].tolist() == [0]
-    assert "1 differ" in shown.told.text()
+    assert "1 differ" in shown.message.text()
     session.commit(session.table.without(["c5"]), "delete")
     assert np.isnan(shown.scatter.places[5]).all()
     session.undo()
     assert np.isfinite(shown.scatter.places[5]).all()
     session.commit(session.table.with_cells([cell(31)]), "draw")
-    assert "1 not on the map" in shown.told.text()
+    assert "1 not on the map" in shown.message.text()
     for by in ("prediction", "reviewed", "field", "label"):
         shown.by.setCurrentText(by)
         shown.grab()

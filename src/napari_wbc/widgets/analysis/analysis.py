@@ -1,7 +1,8 @@
-"""Locate and classify: detector, model, and the runs over fields of the slide."""
+"""Locate and classify: cell finder, classifier, and the runs over fields of the slide."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -33,7 +34,6 @@ from napari_wbc.pipeline.report import Written, write_results
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
 from napari_wbc.weights.registry import models_folder
-from napari_wbc.widgets.analysis.adapt import AdaptButton
 from napari_wbc.widgets.analysis.detect import DetectorWidget
 from napari_wbc.widgets.analysis.model import ModelWidget
 from napari_wbc.widgets.qt.layout import row
@@ -45,10 +45,15 @@ __all__ = ["AnalysisPanel"]
 
 SETTLED_MS = 400
 """A drawn cell is classified when its shape has not changed for this long."""
+ADAPT_TIP = (
+    "Adapt the classifier to the stain and camera of this slide. It needs no labels, takes minutes "
+    "and changes no cell. The adapted model is a new one; the old one stays. "
+    "Research use only: compare the two before you trust the new one."
+)
 
 
 class AnalysisPanel(Panel, QWidget):
-    """Choose detector and model, and let them find and classify the cells.
+    """Choose cell finder and classifier, and run them on the slide.
 
     Parameters
     ----------
@@ -63,17 +68,19 @@ class AnalysisPanel(Panel, QWidget):
 
     def __init__(self, session: Session, view: FieldView) -> None:
         super().__init__()
-        self.session, self.view = session, view
-        self._found: SlideAnalysis | None = None
+        self.session = session
+        self.view = view
+        self._analysis: SlideAnalysis | None = None
         self._note: Any = None
         """What the project keeps of the last analysis beside the cells; None before it is read."""
         self._waiting: set[str] = set()
-        """Ids of the drawn cells that are to be classified at once."""
+        """Ids of the drawn cells that wait to be classified."""
         self._drawn_in = 0
         """Number of the step in which the last of them was drawn."""
-        self._asked: tuple[frozenset[str], int] = frozenset(), 0
-        """The two as they were when the model was asked."""
-        self.previewer, self.drawn = LatestJob(self), LatestJob(self)
+        self._asked: tuple[frozenset[str], int] = (frozenset(), 0)
+        """The two as they were when the classifier was started."""
+        self.previewer = LatestJob(self)
+        self.drawn = LatestJob(self)
         self._build()
         self._settled = QTimer(self)
         self._settled.setSingleShot(True)
@@ -95,10 +102,12 @@ class AnalysisPanel(Panel, QWidget):
     def _build(self) -> None:
         self.detector = DetectorWidget()
         self.model = ModelWidget(self.session.taxonomy)
-        self.adapt = AdaptButton()
+        self.adapt = QPushButton("Adapt to this slide")
+        self.adapt.setToolTip(f"<qt>{ADAPT_TIP}</qt>")
         self.run = QPushButton("Analyze slide")
         self.run.setToolTip(
-            "Locate and classify the cells of every field; cells that you labelled, drew or moved are kept"
+            "Locate and classify the cells of every field. "
+            "Cells that you labelled, drew or moved are kept."
         )
         self.run_field = QPushButton("This field")
         self.run_field.setToolTip("Locate and classify the cells of the field in view")
@@ -107,7 +116,7 @@ class AnalysisPanel(Panel, QWidget):
         self.at_once = QCheckBox("Classify drawn cells at once")
         self.at_once.setChecked(True)
         self.at_once.setToolTip(
-            "As soon as a cell is drawn, moved or split on a slide that has predictions"
+            "Classify each cell that you draw, move or split, if the slide has predictions"
         )
         self.jobs = JobBar()
         layout = QVBoxLayout(self)
@@ -126,17 +135,20 @@ class AnalysisPanel(Panel, QWidget):
         return running or self._settled.isActive()
 
     def forget(self) -> None:
-        """Another slide was opened: what runs is of the one before."""
+        """Stop what runs and forget the results: another slide was opened."""
         self.jobs.cancel()
         self.drawn.cancel()
         self._settled.stop()
         self._waiting.clear()
-        self._found, self._note = None, None
+        self._analysis = None
+        self._note = None
 
     def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
         """Locate and classify the cells of fields of the open slide."""
-        choice, weights = self.detector.value(), self.model.value()
-        slide, taxonomy = Slide(self.session.slide.name, fields), self.session.taxonomy
+        choice = self.detector.value()
+        weights = self.model.value()
+        taxonomy = self.session.taxonomy
+        slide = Slide(self.session.slide.name, fields)
         self.jobs.start(
             lambda: analyze_fields_steps(
                 slide,
@@ -167,22 +179,26 @@ class AnalysisPanel(Panel, QWidget):
 
     def _classify_job(self) -> Callable[[], Steps[Classified]]:
         """Classify the cells without a prediction, as they are now."""
-        table, slide, taxonomy = self.session.table, self.session.slide, self.session.taxonomy
-        weights, read = self.model.value(), self.view.read
+        # Taken now: the job runs in a thread, and a person may change all of it meanwhile.
+        table = self.session.table
+        slide = self.session.slide
+        taxonomy = self.session.taxonomy
+        weights = self.model.value()
+        read = self.view.read
         return lambda: classify_table_steps(
             slide, table, weights=weights, taxonomy=taxonomy, read=read
         )
 
     def adapt_to_slide(self) -> None:
-        """Let the model get used to the slide, without labels."""
-        slide, choice, weights = self.session.slide, self.detector.value(), self.model.value()
+        """Adapt the classifier to the slide, without labels."""
         self.view.settle()
-        table, folder, name = (
-            self.session.table,
-            models_folder(),
-            adapted_name(slide.name, datetime.now()),
-        )
+        slide = self.session.slide
+        choice = self.detector.value()
+        weights = self.model.value()
+        table = self.session.table
         taxonomy = self.session.taxonomy
+        folder = models_folder()
+        name = adapted_name(slide.name, datetime.now())
         self.jobs.start(
             lambda: adapt_slide_steps(
                 slide,
@@ -202,9 +218,11 @@ class AnalysisPanel(Panel, QWidget):
     def export_to(self, folder: Path) -> None:
         """Write the slide as it is now: cells, outlines, differential, overlays."""
         self.view.settle()
-        table, taxonomy, slide = self.session.table, self.session.taxonomy, self.session.slide
+        table = self.session.table
+        taxonomy = self.session.taxonomy
+        slide = self.session.slide
         failures, blood_cells = from_note(self._kept_note(), slide)
-        searched_by = self._found.searched_by if self._found else None
+        searched_by = self._analysis.searched_by if self._analysis else None
         reviewed = SlideAnalysis(
             slide, table, failures, blood_cells, taxonomy=taxonomy, searched_by=searched_by
         )
@@ -219,14 +237,14 @@ class AnalysisPanel(Panel, QWidget):
         )
 
     def _kept_note(self) -> Any:
-        """What is kept of the last analysis, from the project where it is not known yet."""
+        """What the project keeps of the last analysis beside the cells."""
         workspace = self.session.workspace
         if self._note is None and workspace is not None:
             self._note = workspace.get(note_key(self.session.slide.name))
         return self._note
 
     def preview(self, _choice: object = None) -> None:
-        """Show what the detector would find in the field in view, if that is wanted."""
+        """Show what the cell finder would find in the field in view, if *Preview* is on."""
         field = self.session.field
         if not self.detector.preview.isChecked() or field is None:
             self.previewer.cancel()
@@ -244,9 +262,8 @@ class AnalysisPanel(Panel, QWidget):
         self.said.emit(f"Preview: {counted(len(detections))}")
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
-        """A cell that was drawn or moved is classified at once, where a model is at work already."""
-        cause = self.session.cause
-        if cause == "human" and self.at_once.isChecked():
+        """Classify a cell that was drawn or moved, where a classifier was used already."""
+        if self.session.cause == "human" and self.at_once.isChecked():
             self._await(old, new)
         self._waiting = {key for key in self._waiting if key in new and new[key].prediction is None}
         if self.session.redoable or not self._waiting:
@@ -259,9 +276,13 @@ class AnalysisPanel(Panel, QWidget):
 
     def _await(self, old: CellTable, new: CellTable) -> None:
         """Note the cells that a person drew or moved just now."""
-        step = diff(old, new)
-        fresh = (*step.added, *(b for a, b in step.changed if a.detection != b.detection))
-        drawn = {c.cell_id for c in fresh if c.detection.drawn and c.prediction is None}
+        change = diff(old, new)
+        moved = [after for before, after in change.changed if before.detection != after.detection]
+        drawn = set()
+        for cell in (*change.added, *moved):
+            if cell.detection.drawn and cell.prediction is None:
+                drawn.add(cell.cell_id)
+        # On a slide without predictions nobody has chosen a classifier yet.
         if drawn and any(cell.prediction is not None for cell in new.values()):
             self._waiting |= drawn
             self._drawn_in = self.session.last_step
@@ -282,57 +303,65 @@ class AnalysisPanel(Panel, QWidget):
 
     def _on_classified(self, result: Classified, *, follows: int = 0) -> None:
         self.view.settle()
-        now = [(self.session.table.get(cell.cell_id), cell) for cell in result.cells]
-        same = [
-            a.predicted(b.prediction)
-            for a, b in now
-            if a is not None and a.detection == b.detection
-        ]
-        table = self.session.table.with_cells(same)
-        done = self.session.commit(table, "classify drawn cells", "model", follows=follows)
+        predicted = []
+        for classified in result.cells:
+            cell = self.session.table.get(classified.cell_id)
+            # A cell that was moved meanwhile was classified by other pixels.
+            if cell is not None and cell.detection == classified.detection:
+                predicted.append(cell.predicted(classified.prediction))
+        table = self.session.table.with_cells(predicted)
+        taken = self.session.commit(table, "classify drawn cells", "model", follows=follows)
+        message = f"{counted(len(predicted))} classified"
         if result.failures:
-            self.said.emit(f"{counted(len(same))} classified; {_files(result.failures)}")
-        elif not follows and (
-            done or not same
-        ):  # what a person did has been said, and how to take it back
-            self.said.emit(f"{counted(len(same))} classified")
+            self.said.emit(f"{message}; {_files(result.failures)}")
+        # After drawing, the message says how to take the drawing back, and stays.
+        elif not follows and (taken or not predicted):
+            self.said.emit(message)
 
     def _on_adapted(
         self, slide: Slide, result: tuple[SlideAnalysis | None, Adapted | AlreadySure]
     ) -> None:
-        found, adapted = result
-        if found is not None:
-            self._on_analyzed(slide, found)
+        analysis, adapted = result
+        if analysis is not None:
+            self._on_analyzed(slide, analysis)
         if isinstance(adapted, AlreadySure):
             self.said.emit(str(adapted))
             return
         self.model.choose(str(adapted.weights))
-        failed = f"; {len(adapted.failures)} files failed" if adapted.failures else ""
+        failed = f"; {_files(adapted.failures)}" if adapted.failures else ""
         self.said.emit(
-            f"{adapted.weights.stem} is adapted to {adapted.cells} cells and chosen{failed}. Next: Analyze "
-            "slide again, and compare by Undo and Redo before you trust it. Research use only."
+            f"{adapted.weights.stem} is adapted to {counted(adapted.cells)} and chosen{failed}. "
+            "Next: Analyze slide again, and compare by Undo and Redo before you trust it. "
+            "Research use only."
         )
 
-    def _on_analyzed(self, slide: Slide, found: SlideAnalysis) -> None:
+    def _on_analyzed(self, slide: Slide, analysis: SlideAnalysis) -> None:
         if self.session.slide != slide:
             return
         self.view.settle()
-        self._found = found
-        self._keep_note(found)
-        failed = {failure.path for failure in found.failures}
-        searched = [field.fov_id for field in found.slide.fields if field.path not in failed]
-        table, rejected = self.session.table, self.session.rejected()
-        said = self.session.annotated_elsewhere()
-        new = merged(table, found.table.values(), searched, rejected=rejected, annotated=said)
+        self._analysis = analysis
+        self._keep_note(analysis)
+        # The cells of a field that could not be read stay as they are.
+        failed = {failure.path for failure in analysis.failures}
+        searched = [field.fov_id for field in analysis.slide.fields if field.path not in failed]
+        table = self.session.table
+        new = merged(
+            table,
+            analysis.table.values(),
+            searched,
+            rejected=self.session.rejected(),
+            annotated=self.session.annotated_elsewhere(),
+        )
+        # Where the session refuses, it says why.
         if not self.session.commit(new, "analyze", "model") and new != table:
-            return  # refused, which has been told
+            return
         self.analyzed.emit()
-        self.said.emit(_told(found, len(searched)))
+        self.said.emit(_summary(analysis, len(searched)))
 
-    def _keep_note(self, found: SlideAnalysis) -> None:
-        """Keep failed files and blood cells in the project; those of fields that were not searched stay."""
-        fresh = to_note(found.slide, found.failures, found.blood_cells)
-        searched = [field.fov_id for field in found.slide.fields]
+    def _keep_note(self, analysis: SlideAnalysis) -> None:
+        """Keep failed files and blood cells in the project; other fields keep theirs."""
+        fresh = to_note(analysis.slide, analysis.failures, analysis.blood_cells)
+        searched = [field.fov_id for field in analysis.slide.fields]
         self._note = merged_note(self._kept_note(), searched, fresh)
         self.session.note(note_key(self.session.slide.name), self._note)
 
@@ -342,17 +371,20 @@ class AnalysisPanel(Panel, QWidget):
         self.running_changed.emit(running)
 
 
-def _told(found: SlideAnalysis, searched: int) -> str:
+def _summary(analysis: SlideAnalysis, searched: int) -> str:
     """One line on what an analysis found."""
-    text = f"{counted(len(found.table))} in {counted(searched, 'field')}"
-    if not found.table and searched:
-        text += "; try another detector or preset"
-    if found.failures:
-        text += f"; {_files(found.failures)}"
-    for name in sorted({name for counts in found.blood_cells.values() for name in counts}):
-        text += f"; {sum(counts.get(name, 0) for counts in found.blood_cells.values())} {name}s"
-    if not found.classified:
-        text += f"; located by {found.detector} and not classified, since PyTorch cannot be loaded"
+    text = f"{counted(len(analysis.table))} in {counted(searched, 'field')}"
+    if not analysis.table and searched:
+        text += "; try another cell finder or preset"
+    if analysis.failures:
+        text += f"; {_files(analysis.failures)}"
+    totals: Counter[str] = Counter()
+    for counts in analysis.blood_cells.values():
+        totals.update(counts)
+    for name, n in sorted(totals.items()):
+        text += f"; {counted(n, name)}"
+    if not analysis.classified:
+        text += f"; located by {analysis.detector} and not classified: PyTorch cannot be loaded"
     return text
 
 

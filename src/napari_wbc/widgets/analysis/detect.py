@@ -1,4 +1,4 @@
-"""Choose a detector, its preset and its parameters."""
+"""Choose a cell finder, its preset and its parameters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DetectorChoice:
 
 
 class DetectorWidget(QWidget):
-    """Detector, preset and a slider for each parameter.
+    """Cell finder, preset and a slider for each parameter.
 
     Parameters
     ----------
@@ -40,10 +40,13 @@ class DetectorWidget(QWidget):
         super().__init__(parent)
         self._detector = QComboBox()
         self._detector.addItems(DETECTORS)
-        self._detector.setToolTip("mask-rcnn: a trained network. hsv: by colour, needs no network.")
+        self._detector.setToolTip(
+            "Cell finder. mask-rcnn: a trained network. hsv: by colour, without a network."
+        )
         self._preset = QComboBox()
         self._preset.setToolTip(
-            "mask-rcnn: its weights. hsv: nucleus finds whole cells, youssef-2024 is the published recipe."
+            "mask-rcnn: its model. hsv: nucleus finds whole cells, "
+            "youssef-2024 is the published recipe."
         )
         self.preview = QCheckBox("Preview on this field")
         self.preview.setToolTip("Outline what would be found, while the sliders move")
@@ -88,7 +91,7 @@ class DetectorWidget(QWidget):
                 self._sliders[name].setValue(value)
 
     def weights(self) -> str:
-        """Of mask-rcnn, to go on from: the chosen ones, or else its default's.
+        """Name or file of the chosen mask-rcnn model, or else of the default one.
 
         Raises
         ------
@@ -102,7 +105,7 @@ class DetectorWidget(QWidget):
         """List the presets anew, and keep what is chosen."""
         chosen = self._preset.currentText()
         self._list(chosen)
-        if self._preset.currentText() != chosen:  # it is gone
+        if self._preset.currentText() != chosen:
             self._fill()
 
     def _choose(self, _detector: str) -> None:
@@ -113,7 +116,8 @@ class DetectorWidget(QWidget):
         self._preset.blockSignals(True)
         self._preset.clear()
         self._preset.addItems(presets_of(self._detector.currentText()))
-        self._preset.setCurrentText(chosen)  # the first stays where it is none of them
+        # The first stays chosen if the list lacks this one.
+        self._preset.setCurrentText(chosen)
         self._preset.blockSignals(False)
 
     def _fill(self, _preset: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Why the model said so: heat on the cells of the slide."""
+"""Explain predictions: heatmaps of the cells of the slide."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from napari_wbc.layers.heatmap import HeatmapLayer
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.heat import Heat
 from napari_wbc.model.slide import Slide
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.explain import Explanation, explain_cells_steps
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
@@ -32,25 +33,26 @@ from napari_wbc.widgets.qt.progress import JobBar
 
 __all__ = ["ExplainPanel"]
 
-ITS_OWN, NOTHING = "the predicted class", "nothing"
+PREDICTED = "the predicted class"
+NOTHING = "nothing"
 TIPS = {
-    "grad-cam": "Where the network's maps speak for the class: quick, coarse (Grad-CAM)",
-    "guided-grad-cam": "Grad-CAM at the pixels that the gradient leads to: quick, fine",
-    "integrated-gradients": "Pixels that matter on the way from bare glass to the cell: 10 cells a second",
-    "occlusion": "What is missed when it is covered: 3 cells a second",
-    "lime": "Patches that a linear model of many covered cells needs (LIME): about a second a cell",
+    "grad-cam": "Where the last maps of the network support the class (Grad-CAM): quick, coarse",
+    "guided-grad-cam": "Grad-CAM, refined to the pixels with a gradient: quick, fine",
+    "integrated-gradients": "Pixels that count between bare glass and the cell: 10 cells a second",
+    "occlusion": "What the prediction loses when a patch is covered: 3 cells a second",
+    "lime": "Patches that a linear model of many covered copies needs (LIME): a second a cell",
 }
 
 
 class ExplainPanel(Panel, QWidget):
-    """Ask the model why, and show the answer as an image layer over the field.
+    """Explain predictions, and show the heat as an image layer over the field.
 
     Parameters
     ----------
     session : Session
     view : FieldView
     heats : Heats
-        Gets what is found.
+        Gets the heat of each cell.
     weights : callable
         Name or file of the chosen classifier.
     """
@@ -62,24 +64,30 @@ class ExplainPanel(Panel, QWidget):
         self, session: Session, view: FieldView, heats: Heats, weights: Callable[[], str]
     ) -> None:
         super().__init__()
-        self._session, self._view, self._heats, self._weights = session, view, heats, weights
+        self._session = session
+        self._view = view
+        self._heats = heats
+        self._weights = weights
         self.layer = HeatmapLayer(view.viewer)
-        self._found: list[Heat] = []
-        self.method, self.target, self.against = QComboBox(), QComboBox(), QComboBox()
+        self._finished: list[Heat] = []
+        """Heat of the running job, for the case that it is cancelled."""
+        self.method = QComboBox()
+        self.target = QComboBox()
+        self.against = QComboBox()
         self.method.addItems(list(METHODS))
         for i, name in enumerate(METHODS):
             self.method.setItemData(i, TIPS[name], Qt.ItemDataRole.ToolTipRole)
         self.method.setToolTip("How heat is found")
-        self.target.addItems([ITS_OWN, *session.taxonomy.names])
-        self.target.setToolTip("What speaks for this class")
+        self.target.addItems([PREDICTED, *session.taxonomy.names])
+        self.target.setToolTip("The class to explain")
         self.against.addItems([NOTHING, *session.taxonomy.names])
-        self.against.setToolTip("Why the one class and not this one")
+        self.against.setToolTip("Explain why it is the one class and not this one")
         self.samples = QSpinBox()
         self.samples.setRange(20, 5000)
         self.samples.setSingleStep(50)
         self.samples.setValue(200)
         self.samples.setPrefix("samples ")
-        self.samples.setToolTip("Of LIME, a cell: how often patches are covered at random")
+        self.samples.setToolTip("LIME only: how often patches of a cell are covered at random")
         self.samples.setEnabled(False)
         for box in (self.method, self.target, self.against):
             box.setSizeAdjustPolicy(
@@ -91,10 +99,10 @@ class ExplainPanel(Panel, QWidget):
         )
         self.field = _button("This field", "All cells of the field in view", self.ask_field)
         self.slide = _button("Whole slide", "All cells of the slide", self.ask_slide)
-        self.clear = _button("Clear", "Forget all heat and take its layer away", heats.clear)
+        self.clear = _button("Clear", "Remove all heat and its layer", heats.clear)
         self.map = QPushButton("Feature map…")
         self.map.setToolTip(
-            "All cells on a plane, those side by side that the network takes for alike"
+            "All cells as points; those that look alike to the network lie side by side"
         )
         self.jobs = JobBar()
         layout = QVBoxLayout(self)
@@ -141,8 +149,8 @@ class ExplainPanel(Panel, QWidget):
 
     def ask(self, cells: Iterable[Cell]) -> None:
         """Explain some cells of the open slide."""
-        wanted = tuple(cells)
-        if not wanted:
+        chosen = tuple(cells)
+        if not chosen:
             self.said.emit("No cell to explain; select some, or locate them first.")
             return
         try:
@@ -150,16 +158,14 @@ class ExplainPanel(Panel, QWidget):
         except WbcError as error:
             self.said.emit(str(error))
             return
-        slide, weights, read, self._found = (
-            self._session.slide,
-            self._weights(),
-            self._view.read,
-            list[Heat](),
-        )
-        keep = self._found.extend
+        slide = self._session.slide
+        weights = self._weights()
+        read = self._view.read
+        self._finished = []
+        keep = self._finished.extend
         self.jobs.start(
             lambda: explain_cells_steps(
-                slide, wanted, question, weights=weights, read=read, found=keep
+                slide, chosen, question, weights=weights, read=read, found=keep
             ),
             partial(self._on_explained, slide),
         )
@@ -168,27 +174,31 @@ class ExplainPanel(Panel, QWidget):
         """Show the heat of the field in view."""
         field, image = self._session.field, self._view.image_layer
         if field is None or image is None or not self._view.ready:
-            self.layer.clear()  # there is nothing on screen that it could be of
+            self.layer.clear()
             return
         self.layer.show(self._heats.of_field(field.fov_id), image)
 
-    def _on_explained(self, slide: Slide, found: Explanation) -> None:
-        self._found = []
+    def _on_explained(self, slide: Slide, explained: Explanation) -> None:
+        self._finished = []
         if self._session.slide != slide:
             return
-        kept, text = self._heats.put(found.heats), found.told
-        if kept < len(found.heats):
-            text += f". {len(found.heats) - kept} changed meanwhile and have no heat"
-        if found.failures:
-            text += f". {len(found.failures)} fields failed: {found.failures[0].message}"
+        shown = self._heats.put(explained.heats)
+        text = explained.told
+        if shown < len(explained.heats):
+            text += f". {counted(len(explained.heats) - shown)} changed meanwhile: no heat"
+        if explained.failures:
+            failed = counted(len(explained.failures), "field")
+            text += f". {failed} failed: {explained.failures[0].message}"
         self.said.emit(text)
 
     def _set_running(self, running: bool) -> None:
-        if not running and self._found:  # it was cancelled, or failed
-            kept, self._found = self._heats.put(self._found), []
-            if kept:
+        # A job that ends by itself has left nothing here: it was cancelled, or failed.
+        if not running and self._finished:
+            shown = self._heats.put(self._finished)
+            self._finished = []
+            if shown:
                 why = (self.jobs.ended or "Ended early").rstrip(".")
-                self.said.emit(f"{why}. {kept} cells have their heat.")
+                self.said.emit(f"{why}. Heat was found for {counted(shown)}.")
         for button in (self.selected, self.field, self.slide):
             button.setEnabled(not running)
 

@@ -1,4 +1,4 @@
-"""Choose the weights that classify, and read their card."""
+"""Choose the classifier, and read its model card."""
 
 from __future__ import annotations
 
@@ -38,17 +38,16 @@ from napari_wbc.widgets.qt.settings import settings
 
 __all__ = ["CardDialog", "ModelWidget", "card_html"]
 
-OPEN = "Open weights…"
+OPEN = "Open a model…"
 RECENT = "recent_weights"
-MOST_RECENT = 5
+MAX_RECENT = 5
 """Files that are remembered from one start to the next."""
 
 
 class ModelWidget(QWidget):
     """A combo box of classifiers, and a button that shows the card of the chosen one.
 
-    The one in use is chosen first. Only cards are read here; the weights themselves are loaded by
-    the function that uses them.
+    The one in use is chosen first. Only cards are read here; the job that uses a model loads it.
 
     Parameters
     ----------
@@ -109,9 +108,7 @@ class ModelWidget(QWidget):
         self._fill()
         if self.dialog.isVisible():
             self.show_card()
-        self.said.emit(
-            f"Model: {card.model_id}. Cells that are classified already keep their predictions."
-        )
+        self.said.emit(f"Model: {card.model_id}. Classified cells keep their predictions.")
 
     def show_card(self) -> None:
         """Show the card of the chosen weights.
@@ -126,7 +123,7 @@ class ModelWidget(QWidget):
     def _fill(self) -> None:
         self.combo.clear()
         for name in self._shipped:
-            self._add(name, f"Shipped weights {name}")
+            self._add(name, f"Shipped model {name}")
         chosen = [] if self._weights in self._shipped else [self._weights]
         files = list(dict.fromkeys((*countable(self._taxonomy), *chosen, *_recent())))
         if files:
@@ -143,7 +140,7 @@ class ModelWidget(QWidget):
 
     def _show_chosen(self) -> None:
         self.combo.setCurrentIndex(self.combo.findData(self._weights))
-        self.combo.setToolTip(_plain(f"The weights that classify cells: {self._weights}"))
+        self.combo.setToolTip(_plain(f"The model that classifies cells: {self._weights}"))
 
     def _on_activated(self, i: int) -> None:
         weights = self.combo.itemData(i) or self._ask()
@@ -152,8 +149,9 @@ class ModelWidget(QWidget):
         self._show_chosen()
 
     def _ask(self) -> str:
-        title, kind = "Open weights; their card (.json) lies beside them", "Weights (*.safetensors)"
-        return str(QFileDialog.getOpenFileName(self, title, "", kind)[0])
+        return str(
+            QFileDialog.getOpenFileName(self, "Open a model", "", "Model (*.safetensors)")[0]
+        )
 
     def _tried(self, action: Any) -> None:
         try:
@@ -209,7 +207,7 @@ class CardDialog(QDialog):
 
 
 def card_html(summary: ModelSummary, colors: Mapping[str, str]) -> str:
-    """A card as rich text; whatever stands in it is shown and never taken for HTML.
+    """A card as rich text; its own texts are escaped.
 
     Parameters
     ----------
@@ -217,23 +215,22 @@ def card_html(summary: ModelSummary, colors: Mapping[str, str]) -> str:
     colors : mapping of str to str
         Class name to ``#rrggbb``.
     """
-    classes = " &nbsp; ".join(
-        f'<span style="color: {colors.get(name, "gray")}">■</span>&nbsp;{escape(name).replace(" ", "&nbsp;")}'
-        for name in summary.classes
-    )
-    model, *others = summary.sections
+    marks = []
+    for name in summary.classes:
+        # A mark and its name stay on one line.
+        text = escape(name).replace(" ", "&nbsp;")
+        marks.append(f'<span style="color: {colors.get(name, "gray")}">■</span>&nbsp;{text}')
+    model, *others = map(_section_html, summary.sections)
     return (
-        f"<h2>{escape(summary.model_id)}</h2><p><b>{RESEARCH_USE}</b></p>{_section_html(model)}"
-        f"<h3>Classes</h3><p>{classes}</p>{''.join(_section_html(section) for section in others)}"
+        f"<h2>{escape(summary.model_id)}</h2><p><b>{RESEARCH_USE}</b></p>{model}"
+        f"<h3>Classes</h3><p>{' &nbsp; '.join(marks)}</p>{''.join(others)}"
     )
 
 
 def _section_html(section: Section) -> str:
-    aligned = [
-        _alignment(column) if section.header else "left"
-        for column in zip(*section.rows, strict=True)
-    ]
-    rows = [_row_html("td", one, aligned) for one in section.rows]
+    columns = list(zip(*section.rows, strict=True))
+    aligned = [_alignment(column) if section.header else "left" for column in columns]
+    rows = [_row_html("td", texts, aligned) for texts in section.rows]
     if section.header:
         rows.insert(0, _row_html("th", section.header, aligned))
     return (
@@ -243,11 +240,10 @@ def _section_html(section: Section) -> str:
 
 
 def _row_html(kind: str, texts: Sequence[str], aligned: Sequence[str]) -> str:
-    cells = (
-        f'<{kind} align="{side}">{escape(text)}</{kind}>'
-        for text, side in zip(texts, aligned, strict=True)
-    )
-    return f"<tr>{''.join(cells)}</tr>"
+    cells = ""
+    for text, side in zip(texts, aligned, strict=True):
+        cells += f'<{kind} align="{side}">{escape(text)}</{kind}>'
+    return f"<tr>{cells}</tr>"
 
 
 def _alignment(column: Sequence[str]) -> str:
@@ -276,9 +272,9 @@ def _plain(text: str) -> str:
 
 def _recent() -> list[str]:
     """Files that were opened, the last one first."""
-    return str(settings().value(RECENT, "") or "").splitlines()[:MOST_RECENT]
+    return str(settings().value(RECENT, "") or "").splitlines()[:MAX_RECENT]
 
 
 def _remember(file: str) -> None:
     files = dict.fromkeys((file, *_recent()))
-    settings().setValue(RECENT, "\n".join(list(files)[:MOST_RECENT]))
+    settings().setValue(RECENT, "\n".join(list(files)[:MAX_RECENT]))

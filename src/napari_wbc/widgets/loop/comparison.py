@@ -33,10 +33,10 @@ from napari_wbc.widgets.qt.layout import row
 
 __all__ = ["ComparisonView"]
 
-SIDE = 96
-"""Of a thumbnail, in pixels."""
-MOST = 500
-"""Thumbnails of a kind; more make the window slow, and ``cells.csv`` lists them all."""
+THUMBNAIL = 96
+"""Side of a thumbnail, in pixels."""
+MAX_THUMBNAILS = 500
+"""More of a kind make the window slow; ``cells.csv`` lists them all."""
 
 
 class ComparisonView(QWidget):
@@ -53,17 +53,21 @@ class ComparisonView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._comparison: Comparison | None = None
-        self.verdict, self.why, self.notes = QLabel(), QLabel(), QLabel()
+        self.verdict = QLabel()
+        self.why = QLabel()
+        self.notes = QLabel()
         for label in (self.why, self.notes):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.sources, self.sides = _Table(COLUMNS), _Table(("all cells", "old", "new"))
+        self.sources = _Table(COLUMNS)
+        self.sides = _Table(("all cells", "old", "new"))
         self.sources.setToolTip(
             "Balanced accuracy. Difference and limits in percentage points; p: McNemar's exact test"
         )
         self.picture = _Picture()
-        self.fixed, self.broken = _Cells(), _Cells()
+        self.fixed = _Cells()
+        self.broken = _Cells()
         self.tabs = QTabWidget()
         for page, name in (
             (self.picture, "Confusion"),
@@ -72,7 +76,8 @@ class ComparisonView(QWidget):
             (self.sides, "All measures"),
         ):
             self.tabs.addTab(page, name)
-        self.adopt, self.keep = QPushButton("Adopt"), QPushButton("Keep old")
+        self.adopt = QPushButton("Adopt")
+        self.keep = QPushButton("Keep old")
         self.adopt.setToolTip("Use the new model from now on; the old one stays on disk")
         self.keep.setToolTip("Go on with the old model")
         self.adopt.clicked.connect(self.adopt_chosen)
@@ -113,7 +118,8 @@ class ComparisonView(QWidget):
         words, color = SIGNS[shown.measures.verdict]
         self.verdict.setText(words)
         self.verdict.setStyleSheet(
-            f"background: {color}; color: white; font-size: 18pt; font-weight: bold; padding: 6px 10px"
+            f"background: {color}; color: white; "
+            "font-size: 18pt; font-weight: bold; padding: 6px 10px"
         )
         self.why.setText(
             f"{shown.measures.why}\nOld: {shown.old.model_id}   New: {shown.new.model_id}"
@@ -200,33 +206,32 @@ class _Cells(QListWidget):
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setMovement(QListView.Movement.Static)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.setIconSize(QSize(SIDE, SIDE))
+        self.setIconSize(QSize(THUMBNAIL, THUMBNAIL))
         self.setSpacing(4)
 
-    def fill(self, shown: Comparison, kind: Outcome) -> int:
-        """Show the cells of a kind, at most :data:`MOST`; returns how many there are."""
+    def fill(self, comparison: Comparison, kind: Outcome) -> int:
+        """Show the cells of a kind, at most :data:`MAX_THUMBNAILS`; returns how many there are."""
         self.clear()
-        found = shown.changed(kind)
-        names, shorts = shown.taxonomy.names, shown.taxonomy.shorts
-        for i, crop in found[:MOST]:
-            said = [
-                (names[one.predicted[i]], f"{one.probabilities[i].max():.2f}")
-                for one in (shown.old, shown.new)
-            ]
-            true, cell = names[shown.truth[i]], shown.cells[i]
-            text = f"{shorts[true]}\n{' → '.join(f'{shorts[name]} {sure}' for name, sure in said)}"
-            item = QListWidgetItem(QIcon(_pixmap(crop)), text)
-            (old, old_sure), (new, new_sure) = said
-            told = (
-                f"true: {true}",
-                f"old: {old} {old_sure}",
-                f"new: {new} {new_sure}",
-                cell.source,
-                cell.path.name,
+        changed = comparison.changed(kind)
+        names = comparison.taxonomy.names
+        shorts = comparison.taxonomy.shorts
+        for i, crop in changed[:MAX_THUMBNAILS]:
+            label = names[comparison.truth[i]]
+            lines = [f"label: {label}"]
+            predictions = []
+            for side, answers in (("old", comparison.old), ("new", comparison.new)):
+                name = names[answers.predicted[i]]
+                confidence = f"{answers.probabilities[i].max():.2f}"
+                lines.append(f"{side}: {name} {confidence}")
+                predictions.append(f"{shorts[name]} {confidence}")
+            cell = comparison.cells[i]
+            lines += [cell.source, cell.path.name]
+            item = QListWidgetItem(
+                QIcon(_pixmap(crop)), f"{shorts[label]}\n{' → '.join(predictions)}"
             )
-            item.setToolTip(f"<qt>{'<br>'.join(map(escape, told))}</qt>")
+            item.setToolTip(f"<qt>{'<br>'.join(map(escape, lines))}</qt>")
             self.addItem(item)
-        return len(found)
+        return len(changed)
 
 
 def _pixmap(crop: npt.NDArray[np.uint8]) -> QPixmap:
@@ -236,5 +241,5 @@ def _pixmap(crop: npt.NDArray[np.uint8]) -> QPixmap:
         np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888
     )
     return QPixmap.fromImage(image).scaled(
-        SIDE, SIDE, transformMode=Qt.TransformationMode.SmoothTransformation
+        THUMBNAIL, THUMBNAIL, transformMode=Qt.TransformationMode.SmoothTransformation
     )

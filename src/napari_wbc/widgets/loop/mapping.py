@@ -13,17 +13,19 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import scrolled
 
 __all__ = ["MappingDialog"]
 
-SAY, NOT_WANTED = "say which…", "leave out"
+CHOOSE = "say which…"
+LEAVE_OUT = "leave out"
 
 
 class MappingDialog(QDialog):
-    """One row a label, with the class it becomes; OK when every label has one or is left out.
+    """A row for each label, with the class it becomes or *leave out*.
 
     Parameters
     ----------
@@ -37,21 +39,22 @@ class MappingDialog(QDialog):
         self, incoming: Incoming, taxonomy: Taxonomy, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        content, cells = incoming.content, sum(incoming.counts.values())
+        content = incoming.content
+        cells = counted(incoming.counts.total())
+        fields = counted(len(content.fields), "field")
         self.setWindowTitle(f"Import {content.name}")
         self.choices: dict[str, QComboBox] = {}
         rows = QWidget()
         form = QFormLayout(rows)
         for label, n in incoming.counts.items():
             combo = QComboBox()
-            combo.addItem(SAY, None)
+            combo.addItem(CHOOSE, None)
             for name in taxonomy.labels:
                 combo.addItem(name, name)
-            combo.addItem(NOT_WANTED, LEFT_OUT)
+            combo.addItem(LEAVE_OUT, LEFT_OUT)
             combo.setCurrentIndex(max(0, combo.findData(incoming.suggested[label])))
             combo.currentIndexChanged.connect(self._check)
-            name_label = QLabel(f"{label} ({n})")
-            form.addRow(name_label, combo)
+            form.addRow(QLabel(f"{label} ({n})"), combo)
             self.choices[label] = combo
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
@@ -59,11 +62,7 @@ class MappingDialog(QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
-        layout.addWidget(
-            QLabel(
-                f"{cells} cells of {len(content.fields)} fields ({content.format}). Each label becomes:"
-            )
-        )
+        layout.addWidget(QLabel(f"{cells} of {fields} ({content.format}). Each label becomes:"))
         layout.addWidget(scrolled(rows))
         layout.addWidget(self.buttons)
         guard_inputs(self)
@@ -75,5 +74,5 @@ class MappingDialog(QDialog):
         return {label: name for label, name in chosen.items() if name is not None}
 
     def _check(self) -> None:
-        every = len(self.value()) == len(self.choices)
-        self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(every)
+        complete = len(self.value()) == len(self.choices)
+        self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(complete)

@@ -1,4 +1,4 @@
-"""The loop on the screen: reviewed cells into a set, a model that goes on from it, which of two is better."""
+"""The panel *Train*: export reviewed cells, fine-tune a model on them, compare, adopt."""
 
 from __future__ import annotations
 
@@ -22,15 +22,23 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wbc.errors import WbcError
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import BY_SLIDE, SPLITS
+from napari_wbc.model.words import counted
 from napari_wbc.session.opening import projects_folder
 from napari_wbc.session.session import Session
 from napari_wbc.storage.rounds import FORMATS
 from napari_wbc.weights.library import KINDS, Library, Model
-from napari_wbc.weights.registry import find_weights
-from napari_wbc.weights.store import read_card
 from napari_wbc.widgets.loop.curves import Curves
+from napari_wbc.widgets.loop.jobs import (
+    added_steps,
+    adopt_steps,
+    compared_steps,
+    summary_steps,
+    tuned_detector_steps,
+    tuned_steps,
+)
 from napari_wbc.widgets.loop.library import LibraryWidget
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import TextLines, group, row
@@ -43,25 +51,28 @@ if TYPE_CHECKING:
     from napari_wbc.pipeline.compare import Comparison
     from napari_wbc.pipeline.import_set import ImportedSet, Incoming
     from napari_wbc.pipeline.training_sets import ExportedSet, SetSummary
-    from napari_wbc.train.loop import Trained
 
 __all__ = ["TrainPanel"]
 
-SIDES = {"train": "to learn (train)", "val": "to check (val)", "test": "to test (test)"}
+SIDES = {"train": "train", "val": "validation (val)", "test": "test"}
 """What a slide of a training set is for."""
-SET = "training_set"
-"""Of the settings: the set that is worked on."""
-SET_TIP = "Folder of the training set; each export adds a round to it, and earlier rounds stay as they are"
+SET_KEY = "training_set"
+"""Key of the settings: the folder of the training set."""
+SET_TIP = "Folder of the training set. Each export adds a round; earlier rounds stay as they are."
 SPLIT_TIP = (
-    "What a slide that is new in the set is for. by-slide: the first is learnt, others by their name, of 100 "
-    "slides 70 are learnt, 15 choose, and 15 test; a slide stays where it is until you move it"
+    "The split of slides that are new in the set. by-slide: the first slide is train; "
+    "of 100 others, 70 are train, 15 val and 15 test, by their names. "
+    "A slide keeps its split until you move it."
 )
-FORMAT_TIP = "wbc is read back whole; the others are for other tools"
+FORMAT_TIP = "wbc keeps everything; the other formats are for other tools"
 KIND_TIP = (
-    "classifier: goes on from the chosen one; classes that it has not are added. detector: goes on from the "
-    "chosen mask-rcnn, by fields of which every cell was reviewed"
+    "classifier: continues from the chosen one and adds the classes that it lacks. "
+    "detector: continues from the chosen mask-rcnn, on fields whose cells are all reviewed."
 )
-OLD_TIP = "Training sets that the model knows: a part of them is learnt again, so that they are not forgotten"
+OLD_TIP = (
+    "Training sets that the model was trained on. "
+    "A part of them is used again, so that the model does not forget them."
+)
 
 
 class TrainPanel(Panel, QWidget):
@@ -97,23 +108,22 @@ class TrainPanel(Panel, QWidget):
         library: Library | None = None,
     ) -> None:
         super().__init__()
-        self.session, self._project, self._weights, self._detector = (
-            session,
-            project,
-            weights,
-            detector,
-        )
+        self.session = session
+        self._project = project
+        self._weights = weights
+        self._detector = detector
         self.models = Library() if library is None else library
         self._pair: tuple[str, str] | None = None
         self._then: Callable[[], Any] | None = None
+        """What to do when the running job has ended."""
         self._shown = ""
         self._dialogs: dict[str, QDialog] = {}
         self._build()
         self._connect()
 
     def _build(self) -> None:
-        kept = str(settings().value(SET, "") or "")
-        self.folder = QLineEdit(kept or str(projects_folder().parent / "training-set"))
+        folder = str(settings().value(SET_KEY, "") or "")
+        self.folder = QLineEdit(folder or str(projects_folder().parent / "training-set"))
         self.folder.setToolTip(SET_TIP)
         self.choose_folder = QPushButton("…")
         self.choose_folder.setToolTip("Choose another training set")
@@ -124,8 +134,9 @@ class TrainPanel(Panel, QWidget):
         self.split.addItems([BY_SLIDE, *SPLITS])
         self.split.setToolTip(SPLIT_TIP)
         self.summary = TextLines(1)
-        self.slide, self.side = QComboBox(), QComboBox()
-        self.slide.setToolTip("Slides of the set, and what they are for")
+        self.slide = QComboBox()
+        self.side = QComboBox()
+        self.slide.setToolTip("Slides of the set, and their splits")
         self.slide.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
@@ -134,7 +145,7 @@ class TrainPanel(Panel, QWidget):
             self.side.addItem(text, split)
         self.move_slide = QPushButton("Move")
         self.move_slide.setToolTip(
-            "Change what the slide is for, from the next round on; only if no model has used it"
+            "Give the slide another split, in a new round; only if no model has used the slide"
         )
         self.export = QPushButton("Add reviewed cells")
         self.export.setToolTip(
@@ -142,30 +153,32 @@ class TrainPanel(Panel, QWidget):
         )
         self.bring = QPushButton("Import…")
         self.bring.setToolTip(
-            "Another set (COCO, VOC, YOLO, GeoJSON, CSV, folders, .zip) as a project to review"
+            "Import a set (COCO, VOC, YOLO, GeoJSON, CSV, folders, .zip) as a project to review"
         )
         self.old = QListWidget()
         self.old.setMaximumHeight(44)
         self.old.setToolTip(OLD_TIP)
-        self.add_old, self.drop_old = QPushButton("+"), QPushButton("-")
+        self.add_old = QPushButton("+")
+        self.drop_old = QPushButton("-")
         self.add_old.setToolTip("Add an old training set")
-        self.drop_old.setToolTip("Take the selected one out")
+        self.drop_old.setToolTip("Remove the selected training set from the list")
         self.kind = QComboBox()
         self.kind.addItems(list(KINDS))
         self.kind.setToolTip(KIND_TIP)
         self.freeze = QCheckBox("Only the last layer")
-        self.freeze.setToolTip("Quicker, forgets less, gains less")
+        self.freeze.setToolTip("Faster; the model forgets less and improves less")
         self.tune = QPushButton("Fine-tune")
         self.tune.setToolTip(
-            "Go on training the chosen model with the set; a cancelled run goes on where it was"
+            "Continue training the chosen model on the set; a cancelled run resumes where it was"
         )
         self.compare = QPushButton("Compare…")
         self.compare.setToolTip(
-            "Old and new model on the test slides of the sets, before you adopt one"
+            "Compare the old and the new model on the test slides, before you adopt one"
         )
         self.browse = QPushButton("Models…")
         self.browse.setToolTip("All models with their parents: adopt, roll back, export, import")
-        self.jobs, self.curves = JobBar(), Curves()
+        self.jobs = JobBar()
+        self.curves = Curves()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
@@ -228,7 +241,7 @@ class TrainPanel(Panel, QWidget):
         return self.jobs.running or self._summaries.running
 
     def take_over(self, other: TrainPanel) -> None:
-        """Go on with the old sets and the pair to compare of another panel."""
+        """Continue with the old sets and the models to compare of another panel."""
         self._pair = other._pair
         self.old.addItems(other.old_sets())
 
@@ -241,11 +254,11 @@ class TrainPanel(Panel, QWidget):
         text = self.folder.text().strip()
         if not text:
             raise WbcError("No training set; choose a folder for it.")
-        settings().setValue(SET, text)
+        settings().setValue(SET_KEY, text)
         return Path(text).expanduser()
 
     def old_sets(self) -> list[str]:
-        """Training sets that are learnt again."""
+        """Training sets of which a part is used again."""
         return [self.old.item(i).text() for i in range(self.old.count())]
 
     def _sets(self) -> list[str | Path]:
@@ -253,8 +266,10 @@ class TrainPanel(Panel, QWidget):
 
     def export_project(self) -> None:
         """Write the reviewed cells of the open project as the next round of the set."""
-        project, folder = self._project(), self.set_folder()
-        kind, split = self.format.currentText(), self.split.currentText()
+        project = self._project()
+        folder = self.set_folder()
+        written_as = self.format.currentText()
+        split = self.split.currentText()
         if project is None:
             raise WbcError("No project is open; open a folder of fields first.")
         if not self.session.flush():
@@ -265,25 +280,24 @@ class TrainPanel(Panel, QWidget):
             from napari_wbc.pipeline.training_sets import export_set_steps
 
             return export_set_steps(
-                [project], folder, written_as=kind, split=split, reading=reading
+                [project], folder, written_as=written_as, split=split, reading=reading
             )
 
         self.jobs.start(work, self._on_exported)
 
     def show_summary(self) -> None:
-        """Show how many cells of the set are there to learn, to check and to test, and of which slides."""
+        """Show the cells and the slides of the set, by split."""
         folder = Path(self.folder.text().strip()).expanduser()
-        self.move_slide.setEnabled(False)  # until the slides are those of this set
-        self._summaries.request(lambda: _summary_steps(folder))
+        # Until the listed slides are those of this set.
+        self.move_slide.setEnabled(False)
+        self._summaries.request(lambda: summary_steps(folder))
 
     def move_chosen_slide(self) -> None:
-        """Put a slide of the set on another side."""
-        folder, slide, split, library = (
-            self.set_folder(),
-            self.slide.currentData(),
-            self.side.currentData(),
-            self.models,
-        )
+        """Give a slide of the set another split."""
+        folder = self.set_folder()
+        slide = self.slide.currentData()
+        split = self.side.currentData()
+        library = self.models
         if not slide:
             raise WbcError("The set has no slide yet; add reviewed cells first.")
 
@@ -295,7 +309,7 @@ class TrainPanel(Panel, QWidget):
         self.jobs.start(work, self._on_exported)
 
     def import_set(self, path: Path) -> None:
-        """Show what a set would bring, then bring it."""
+        """Show what a set holds, and ask how to import it."""
         taxonomy = self.session.taxonomy
 
         def work() -> Steps[Incoming]:
@@ -306,33 +320,37 @@ class TrainPanel(Panel, QWidget):
         self.jobs.start(work, partial(self._on_looked, path))
 
     def finetune(self) -> None:
-        """Go on training the chosen model with the set."""
-        sets, old, runs = [self.set_folder()], self.old_sets(), self.models.folder / "runs"
+        """Continue training the chosen model on the set."""
+        sets = [self.set_folder()]
+        old = self.old_sets()
+        runs = self.models.folder / "runs"
         self.curves.clear()
         if self.kind.currentText() == "detector":
             start = self._detector()
-
             self.jobs.start(
-                lambda: _added_steps(_detector_steps(sets, runs, start, old), self.models),
+                lambda: added_steps(tuned_detector_steps(sets, runs, start, old), self.models),
                 self._on_detector_tuned,
             )
             return
-        start, names, freeze = self._weights(), self.session.taxonomy.names, self.freeze.isChecked()
+        start = self._weights()
+        names = self.session.taxonomy.names
+        freeze = self.freeze.isChecked()
         self.jobs.start(
-            lambda: _added_steps(
-                _tuned_steps(sets, runs, start, old, names, freeze=freeze), self.models
+            lambda: added_steps(
+                tuned_steps(sets, runs, start, old, names, freeze=freeze), self.models
             ),
             partial(self._on_tuned, start),
         )
 
     def compare_models(self) -> None:
-        """Compare the model that was tuned last with the one it started from, on the sets' test cells."""
+        """Compare the last fine-tuned model with its start, on the test cells of the sets."""
         if self._pair is None:
             raise WbcError(
-                "Fine-tune first: what is compared is the new model and the one it started from."
+                "Fine-tune first: the new model is compared with the one that it started from."
             )
-        (old, new), sets = self._pair, self._sets()
-        self.jobs.start(lambda: _compared_steps(sets, old, new), partial(self._on_compared, new))
+        old, new = self._pair
+        sets = self._sets()
+        self.jobs.start(lambda: compared_steps(sets, old, new), partial(self._on_compared, new))
 
     def show_library(self) -> None:
         """Browse the models."""
@@ -348,19 +366,15 @@ class TrainPanel(Panel, QWidget):
         if progress.values:
             self.curves.add(progress.values)
 
-    def _on_exported(self, done: ExportedSet) -> None:
-        failed = (
-            f"; {len(done.failures)} fields failed: {done.failures[0].message}"
-            if done.failures
-            else ""
-        )
-        splits = ", ".join(
-            f"{sum(n for (one, _), n in done.cells.items() if one == split)} {split}"
-            for split in ("train", "val", "test")
-        )
+    def _on_exported(self, exported: ExportedSet) -> None:
+        by_split = dict.fromkeys(SPLITS, 0)
+        for (split, _label), n in exported.cells.items():
+            by_split[split] += n
+        splits = ", ".join(f"{n} {split}" for split, n in by_split.items())
         self.said.emit(
-            f"{sum(done.cells.values())} cells ({splits}) in {done.folder}; {done.added} new, "
-            f"{done.relabelled} relabelled, {done.removed} gone{failed}"
+            f"{counted(sum(exported.cells.values()))} ({splits}) in {exported.folder}; "
+            f"{exported.added} new, {exported.relabelled} relabelled, "
+            f"{exported.removed} removed{_failed(exported.failures)}"
         )
         self.show_summary()
 
@@ -386,7 +400,8 @@ class TrainPanel(Panel, QWidget):
 
     def bring_in(self, path: Path, name: str, mapping: dict[str, str]) -> None:
         """Import a set into a new project."""
-        taxonomy, project = self.session.taxonomy, projects_folder() / f"{name}.wbc"
+        taxonomy = self.session.taxonomy
+        project = projects_folder() / f"{name}.wbc"
         number = 1
         while project.exists():
             number += 1
@@ -399,29 +414,30 @@ class TrainPanel(Panel, QWidget):
 
         self.jobs.start(work, self._on_imported)
 
-    def _on_imported(self, done: ImportedSet) -> None:
-        failed = f"; {len(done.failures)} fields failed" if done.failures else ""
-        self.said.emit(f"{done.told}{failed}")
-        self.project_wanted.emit(done.project)
+    def _on_imported(self, imported: ImportedSet) -> None:
+        self.said.emit(f"{imported.told}{_failed(imported.failures)}")
+        self.project_wanted.emit(imported.project)
 
     def _on_tuned(self, start: str, result: tuple[Any, Model]) -> None:
         _trained, model = result
         self._pair = (start, str(model.path))
         self.said.emit(
-            f"{model.name} is ready, and not in use yet. Next: Compare… on cells that neither model has seen."
+            f"{model.name} is ready, and not in use yet. "
+            "Next: Compare… on cells that neither model has seen."
         )
 
     def _on_detector_tuned(self, result: tuple[Any, Model]) -> None:
         trained, model = result
         precision = 100 * trained.card.metrics["val_ap"]
         self.said.emit(
-            f"{model.name} is ready: average precision {precision:.1f} % on validation fields. Choose it in "
-            "Locate and classify to try it, and adopt it in Models…"
+            f"{model.name} is ready: average precision {precision:.1f} % on validation fields. "
+            "Choose it in Locate and classify to try it, and adopt it in Models…"
         )
         self.detectors_changed.emit()
 
     def _on_compared(self, new: str, result: tuple[Comparison, bytes]) -> None:
-        self._shown = new  # another may be tuned while the comparison is looked at
+        # Another model may be fine-tuned while a person looks at this comparison.
+        self._shown = new
         comparison, picture = result
         if "comparison" not in self._dialogs:
             from napari_wbc.widgets.loop.comparison import ComparisonView
@@ -439,8 +455,10 @@ class TrainPanel(Panel, QWidget):
         """Use the new model from now on."""
         shown = self.comparison.value()
         assert shown is not None
-        new, why, library = self._shown, shown.measures.why, self.models
-        self.jobs.start(lambda: _adopt_steps(library, new, why), self._on_adopted)
+        new = self._shown
+        why = shown.measures.why
+        library = self.models
+        self.jobs.start(lambda: adopt_steps(library, new, why), self._on_adopted)
 
     def _on_adopted(self, new: str) -> None:
         self.model_wanted.emit(new)
@@ -493,7 +511,8 @@ class TrainPanel(Panel, QWidget):
         for widget in (self.slide, self.side, self.move_slide):
             widget.setEnabled(not running and self.slide.count() > 0)
         if not running and self._then is not None:
-            then, self._then = self._then, None
+            then = self._then
+            self._then = None
             self._tried(then)
 
     def _tried(self, action: Callable[[], Any], *_signal: Any) -> None:
@@ -503,61 +522,8 @@ class TrainPanel(Panel, QWidget):
             self.said.emit(str(error))
 
 
-def _added_steps(steps: Steps[Any], library: Library) -> Steps[tuple[Any, Model]]:
-    """Train a model, then copy it into the library, for which all of its weights are read."""
-    trained = yield from steps
-    yield Progress("adding the model to your library", 0, 0)
-    return trained, library.add(trained.weights)
-
-
-def _tuned_steps(
-    sets: list[Path], runs: Path, start: str, old: list[str], names: Sequence[str], *, freeze: bool
-) -> Steps[Trained]:
-    """Fine-tuning that adds those of some classes that the model has not and the sets have cells of."""
-    yield Progress("reading labels", 0, 0)
-    from napari_wbc.pipeline.finetune import finetune_steps, run_folder_steps
-
-    known = {name.casefold() for name in read_card(find_weights(start)).classes}
-    fresh = [name for name in names if name.casefold() not in known]
-    folder = yield from run_folder_steps(runs, sets, start, old, new_classes=fresh, freeze=freeze)
-    steps = finetune_steps(
-        sets, folder, start=start, old=old, new_classes=fresh, only_seen=True, freeze=freeze
-    )
-    return (yield from steps)
-
-
-def _detector_steps(
-    sets: list[Path], runs: Path, start: str, old: list[str]
-) -> Steps[Trained]:
-    """Fine-tuning of a detector."""
-    yield Progress("reading labels", 0, 0)
-    from napari_wbc.pipeline.finetune import finetune_detector_steps, run_folder_steps
-
-    folder = yield from run_folder_steps(runs, sets, start, old)
-    return (yield from finetune_detector_steps(sets, folder, start=start, old=old))
-
-
-def _summary_steps(folder: Path) -> Steps[SetSummary]:
-    """What a set holds."""
-    yield Progress("reading the set", 0, 1)
-    from napari_wbc.pipeline.training_sets import set_summary
-
-    return set_summary(folder)
-
-
-def _adopt_steps(library: Library, model: str, why: str) -> Steps[str]:
-    """Take a model into use, for which all of its weights are read."""
-    yield Progress("adopting the model", 0, 1)
-    library.adopt(library.find(model), why=why)
-    return model
-
-
-def _compared_steps(sets: list[str | Path], old: str, new: str) -> Steps[tuple[Comparison, bytes]]:
-    """A comparison, and both confusion matrices as PNG, drawn outside of the thread of the window."""
-    from napari_wbc.measure.comparison_plots import draw_pictures
-    from napari_wbc.pipeline.compare import compare_steps
-
-    yield Progress("comparing", 0, 0)
-    comparison = yield from compare_steps(sets, old, new)
-    yield Progress("drawing", 0, 0)
-    return comparison, draw_pictures(comparison)["confusion"]
+def _failed(failures: Sequence[Failure]) -> str:
+    """How many fields failed, and why the first did; empty where none did."""
+    if not failures:
+        return ""
+    return f"; {counted(len(failures), 'field')} failed: {failures[0].message}"

@@ -1,4 +1,4 @@
-"""The cells of the slide on a plane, those side by side that the network takes for alike."""
+"""The feature map: cells as points; those that look alike to the network lie side by side."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable, diff
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.feature_map import FeatureMap, feature_map_steps
 from napari_wbc.session.order import disagreed
 from napari_wbc.session.session import Session
@@ -30,8 +31,10 @@ __all__ = ["METHOD_NAMES", "FeatureMapPanel"]
 METHOD_NAMES = {"t-SNE": "t-sne", "UMAP": "umap", "PCA": "pca"}
 NO_MAP = "No map yet"
 HINT = (
-    "Drag a lasso or click to select (Shift adds), double-click to go to a cell; the wheel zooms, the right "
-    "button pans. Keys: arrows, Enter, +, −, Home, and a class's key. A red ring: person and model differ."  # noqa: RUF001
+    "Drag a lasso or click to select; Shift adds. Double-click goes to a cell. "
+    "The wheel zooms, the right button pans. "
+    "Keys: arrows, Enter, +, −, Home, and the key of a class. "  # noqa: RUF001
+    "A red ring: label and prediction differ."
 )
 
 
@@ -63,18 +66,18 @@ class FeatureMapPanel(DockPanel):
         read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
     ) -> None:
         super().__init__()
-        self._session, self._thumbnails, self._weights, self._read = (
-            session,
-            thumbnails,
-            weights,
-            read,
-        )
+        self._session = session
+        self._thumbnails = thumbnails
+        self._weights = weights
+        self._read = read
         self._map: FeatureMap | None = None
         self._mapped: tuple[Cell, ...] = ()
         """The cells of the map as they were mapped."""
         self._numbers: dict[str, int] = {}
         self._names: list[str] = []
-        self._ringed = self._here = np.zeros(0, bool)
+        self._ringed = np.zeros(0, bool)
+        self._placed = np.zeros(0, bool)
+        """Which cells of the map are still where they were mapped."""
         self._build()
         self.jobs.said.connect(self._say)
         self.jobs.running_changed.connect(self.run.setDisabled)
@@ -89,7 +92,8 @@ class FeatureMapPanel(DockPanel):
         self.at_release(self.jobs.cancel)
 
     def _build(self) -> None:
-        self.method, self.by = QComboBox(), QComboBox()
+        self.method = QComboBox()
+        self.by = QComboBox()
         self.method.addItems(list(METHOD_NAMES))
         self.method.setToolTip(
             "t-SNE and UMAP keep neighbours together, PCA keeps distances; UMAP has to be installed"
@@ -97,12 +101,14 @@ class FeatureMapPanel(DockPanel):
         self.by.addItems(list(COLOURINGS))
         self.by.setToolTip("What the points are coloured by")
         self.run = QPushButton("Map")
-        self.run.setToolTip("Lay out the cells of the slide by what the chosen model makes of them")
+        self.run.setToolTip("Map the cells of the slide by the features of the chosen model")
         self.scatter = Scatter(self._card)
         self.scatter.empty_text = NO_MAP
         self.scatter.setToolTip(HINT)
         self.scatter.setAccessibleName("Feature map")
-        self.legend, self.jobs, self.told = Legend(), JobBar(), TextLines(1)
+        self.legend = Legend()
+        self.jobs = JobBar()
+        self.message = TextLines(1)
         self.run.clicked.connect(self.start)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
@@ -111,7 +117,7 @@ class FeatureMapPanel(DockPanel):
         layout.addWidget(self.scatter, stretch=1)
         layout.addWidget(self.legend)
         layout.addWidget(self.jobs)
-        layout.addWidget(self.told)
+        layout.addWidget(self.message)
 
     @property
     def busy(self) -> bool:
@@ -126,12 +132,10 @@ class FeatureMapPanel(DockPanel):
         """Map the cells of the slide as they are now."""
         if self.jobs.running:
             return
-        session, method, weights = (
-            self._session,
-            METHOD_NAMES[self.method.currentText()],
-            self._weights(),
-        )
-        slide, table = session.slide, session.table
+        method = METHOD_NAMES[self.method.currentText()]
+        weights = self._weights()
+        slide = self._session.slide
+        table = self._session.table
         if not table:
             self._say("There are no cells to map; analyze the slide first.")
             return
@@ -140,13 +144,15 @@ class FeatureMapPanel(DockPanel):
             partial(self._on_mapped, slide, table),
         )
 
-    def show_map(self, found: FeatureMap, table: CellTable) -> None:
+    def show_map(self, feature_map: FeatureMap, table: CellTable) -> None:
         """Show a map of cells as they are in a table."""
-        self._map, self._mapped = found, tuple(table[key] for key in found.cell_ids)
-        self._numbers = {key: i for i, key in enumerate(found.cell_ids)}
-        self._here = np.zeros(len(found.cell_ids), bool)
-        self._ringed = np.zeros(len(found.cell_ids), bool)
-        self._names = [""] * len(found.cell_ids)
+        ids = feature_map.cell_ids
+        self._map = feature_map
+        self._mapped = tuple(table[cell_id] for cell_id in ids)
+        self._numbers = {cell_id: i for i, cell_id in enumerate(ids)}
+        self._placed = np.zeros(len(ids), bool)
+        self._ringed = np.zeros(len(ids), bool)
+        self._names = [""] * len(ids)
         self._look_at(self._numbers)
         self.scatter.forget()
         self.scatter.show_places(self._places())
@@ -157,24 +163,28 @@ class FeatureMapPanel(DockPanel):
         """Show no map."""
         self.show_map(FeatureMap((), np.zeros((0, 2), np.float32), "", ""), CellTable())
         self._map = None
-        self.told.setText("")
+        self.message.setText("")
 
     # How the points look
 
     def _look_at(self, cell_ids: Iterable[str]) -> None:
-        """See how some cells of the map are now; one that was moved has no place on it any more."""
-        table, taxonomy, by = self._session.table, self._session.taxonomy, self.by.currentText()
-        for key in cell_ids:
-            i, cell = self._numbers[key], table.get(key)
-            was = self._mapped[i].detection
-            here = cell is not None and (cell.detection is was or cell.detection == was)
-            self._here[i] = here
-            self._ringed[i] = here and disagreed(cell, taxonomy)
-            self._names[i] = kind_of(cell, by, taxonomy) if here else ""
+        """Note how some cells of the map are now; a cell that was moved leaves the map."""
+        table = self._session.table
+        taxonomy = self._session.taxonomy
+        by = self.by.currentText()
+        for cell_id in cell_ids:
+            i = self._numbers[cell_id]
+            cell = table.get(cell_id)
+            before = self._mapped[i].detection
+            # Identity first: comparing outlines of thousands of cells takes long.
+            placed = cell is not None and (cell.detection is before or cell.detection == before)
+            self._placed[i] = placed
+            self._ringed[i] = placed and disagreed(cell, taxonomy)
+            self._names[i] = kind_of(cell, by, taxonomy) if placed else ""
 
     def _places(self) -> npt.NDArray[np.float32]:
         assert self._map is not None
-        return np.where(self._here[:, None], self._map.places, np.float32("nan"))
+        return np.where(self._placed[:, None], self._map.places, np.float32("nan"))
 
     def _colour(self) -> None:
         """Colours, rings, legend and the line below, as the cells of the map are now."""
@@ -185,19 +195,21 @@ class FeatureMapPanel(DockPanel):
         kind = np.array([number.get(name, 0) for name in self._names], int)
         self.scatter.show_looks(shown, kind, self._ringed)
         self.legend.show_kinds(shown, [counts[kind.name] for kind in shown])
-        self.told.setText(self._state())
+        self.message.setText(self._state())
 
     def _state(self) -> str:
         """One line on what the map shows and what it lacks."""
-        found = self._map
-        if found is None or not found.cell_ids:
-            return "" if found is None else "No cell could be mapped."
-        here = int(self._here.sum())
-        text = f"{here:,} cells by {found.model_id}, {int(self._ringed.sum()):,} differ"
-        if missing := len(self._session.table) - here:
+        feature_map = self._map
+        if feature_map is None:
+            return ""
+        if not feature_map.cell_ids:
+            return "No cell could be mapped."
+        placed = int(self._placed.sum())
+        text = f"{counted(placed)} by {feature_map.model_id}, {int(self._ringed.sum()):,} differ"
+        if missing := len(self._session.table) - placed:
             text += f"; {missing:,} not on the map, press Map to map them"
-        if found.failures:
-            text += f"; {len(found.failures)} fields could not be read: {found.failures[0].message}"
+        if failures := feature_map.failures:
+            text += f"; {counted(len(failures), 'field')} failed: {failures[0].message}"
         return text
 
     def _card(self, i: int) -> Card:
@@ -205,39 +217,37 @@ class FeatureMapPanel(DockPanel):
         cell = self._session.table.get(self._mapped[i].cell_id)
         if cell is None:
             return None, ()
-        said = cell.prediction
-        lines = (
-            f"{cell.label} (reviewed)" if cell.annotation is not None else cell.label,
-            f"model: {said.cell_class} {said.confidence:.0%}"
-            if said is not None
-            else "model: not asked",
-            cell.fov_id.rsplit("/")[-1],
-        )
-        return self._thumbnails.get(cell), lines
+        label = cell.label if cell.annotation is None else f"{cell.label} (reviewed)"
+        prediction = "not classified"
+        if cell.prediction is not None:
+            prediction = f"model: {cell.prediction.cell_class} {cell.prediction.confidence:.0%}"
+        return self._thumbnails.get(cell), (label, prediction, cell.fov_id.rsplit("/")[-1])
 
     # What happens
 
     def _say(self, text: str) -> None:
-        self.told.setText(text)
+        self.message.setText(text)
         self.said.emit(text)
 
-    def _on_mapped(self, slide: Slide, table: CellTable, found: FeatureMap) -> None:
+    def _on_mapped(self, slide: Slide, table: CellTable, feature_map: FeatureMap) -> None:
         if self._session.slide == slide:
-            self.show_map(found, table)
+            self.show_map(feature_map, table)
             self.said.emit(self._state())
 
     def _on_chosen(self, points: list[int], adds: bool) -> None:
-        kept = self._session.selection if adds else ()
-        self._session.select([*kept, *(self._mapped[i].cell_id for i in points)])
+        before = self._session.selection if adds else ()
+        chosen = [self._mapped[i].cell_id for i in points]
+        self._session.select([*before, *chosen])
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
-        """Only what changed is looked at: a key may be pressed every moment."""
         if self._map is None:
             return
-        step = diff(old, new)
-        cells = (*step.added, *step.removed, *(cell for _, cell in step.changed))
+        # Only what changed is looked at: a person may press a key every moment.
+        change = diff(old, new)
+        changed = [cell for _, cell in change.changed]
+        cells = (*change.added, *change.removed, *changed)
         self._look_at(cell.cell_id for cell in cells if cell.cell_id in self._numbers)
-        if (np.isfinite(self.scatter.places[:, 0]) != self._here).any():
+        if (np.isfinite(self.scatter.places[:, 0]) != self._placed).any():
             self.scatter.places = self._places()
         self._colour()
 
@@ -252,11 +262,9 @@ class FeatureMapPanel(DockPanel):
 
     def _on_ready(self, cell_ids: set[str]) -> None:
         point = self.scatter.pointed
-        if (
-            point is not None
-            and point < len(self._mapped)
-            and self._mapped[point].cell_id in cell_ids
-        ):
+        if point is None or point >= len(self._mapped):
+            return
+        if self._mapped[point].cell_id in cell_ids:
             self.scatter.update()
 
     def _look_again(self, _by: str) -> None:

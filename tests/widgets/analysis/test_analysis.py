@@ -14,7 +14,6 @@ from napari_wbc.model.progress import Progress
 from napari_wbc.train.adapt import Adaptation
 from napari_wbc.weights.store import read_card
 from napari_wbc.widgets.analysis import analysis
-from napari_wbc.widgets.analysis.adapt import AdaptButton
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +44,8 @@ def made_by(bench):
     return {cell.prediction.model_id for cell in bench.session.table.values()}
 
 
-def test_the_button_says_what_it_does_in_plain_words(qtbot):
-    button = AdaptButton()
-    qtbot.addWidget(button)
+def test_the_button_says_what_it_does_in_plain_words(bench):
+    button = bench.analysis.adapt
     assert button.text() == "Adapt to this slide"
     for words in ("no labels", "minutes", "Research use only", "compare"):
         assert words in button.toolTip()
