@@ -13,7 +13,8 @@ from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import TWO_CLASSES
-from napari_wbc.pipeline.training import _seen_steps, train_detector_steps, train_steps
+from napari_wbc.pipeline.held_out import learnable_steps
+from napari_wbc.pipeline.training import train_detector_steps, train_steps
 from napari_wbc.train.recipe import read_config
 
 SMALL = {
@@ -267,5 +268,5 @@ def test_an_image_that_any_set_holds_for_testing_is_trained_on_by_none(tmp_path)
             Image.new("RGB", (30, 30), (color, 0, 0)).save(
                 place / f"{place.parent.name}-{color}.png"
             )
-    cells = run(_seen_steps([tmp_path / "one", tmp_path / "two"]))
+    cells, *_ = run(learnable_steps([tmp_path / "one", tmp_path / "two"]))
     assert [cell.path.name for cell in cells] == ["train-10.png"]

@@ -53,7 +53,8 @@ def finetune(
     Minutes on two cores for 100 to 1,000 cells. Compare the new weights with the old before you
     adopt them.
     """
-    from napari_wbc.pipeline.finetune import finetune_detector_steps, finetune_steps
+    from napari_wbc.pipeline.finetune import finetune_steps
+    from napari_wbc.pipeline.finetune_detector import finetune_detector_steps
 
     recipe: dict[str, Any] = {
         "name": name,

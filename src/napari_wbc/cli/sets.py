@@ -159,7 +159,8 @@ def move(
     quiet: Quiet = False,
 ) -> None:
     """Write a round in which a slide that no model has used is there to learn, to check or to test."""
-    from napari_wbc.pipeline.training_sets import move_slide_steps, set_summary
+    from napari_wbc.pipeline.move_slide import move_slide_steps
+    from napari_wbc.pipeline.set_summary import set_summary
 
     done = drive(move_slide_steps(path, slide, split), Console(stderr=True), quiet=quiet)
     print(f"{slide} moved to {split} in {done.folder}; {set_summary(path).line}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -231,10 +232,10 @@ def doubt_set_steps(
     WbcError
         If a set cannot be read, the weights are not to be had, or fewer than 10 cells have a label.
     """
-    found = yield from read_training_sets_steps(paths)
-    cells, _left_out = relabelled(found, taxonomy_of(read_card(find_weights(weights))))
+    sets = yield from read_training_sets_steps(paths)
+    cells, _left_out = relabelled(chain(*sets), taxonomy_of(read_card(find_weights(weights))))
     _check_enough(len(cells))
-    yield Progress("loading weights", 0, len(found))
+    yield Progress("loading weights", 0, len(cells))
     classifier = load_classifier(weights, device=device)
     import torch
 

@@ -41,7 +41,8 @@ from napari_wbc.widgets.qt.worker import LatestJob
 if TYPE_CHECKING:
     from napari_wbc.pipeline.compare import Comparison
     from napari_wbc.pipeline.import_set import ImportedSet, Incoming
-    from napari_wbc.pipeline.training_sets import ExportedSet, SetSummary
+    from napari_wbc.pipeline.set_summary import SetSummary
+    from napari_wbc.pipeline.training_sets import ExportedSet
     from napari_wbc.train.detector import TrainedDetector
     from napari_wbc.train.engine import Trained
 
@@ -288,7 +289,7 @@ class TrainPanel(QWidget):
             raise WbcError("The set has no slide yet; add reviewed cells first.")
 
         def work() -> Steps[ExportedSet]:
-            from napari_wbc.pipeline.training_sets import move_slide_steps
+            from napari_wbc.pipeline.move_slide import move_slide_steps
 
             return move_slide_steps(folder, slide, split, models=library)
 
@@ -531,7 +532,8 @@ def _detector_steps(
 ) -> Steps[TrainedDetector]:
     """Fine-tuning of a detector."""
     yield Progress("reading labels", 0, 0)
-    from napari_wbc.pipeline.finetune import finetune_detector_steps, run_folder_steps
+    from napari_wbc.pipeline.finetune import run_folder_steps
+    from napari_wbc.pipeline.finetune_detector import finetune_detector_steps
 
     folder = yield from run_folder_steps(runs, sets, start, old)
     return (yield from finetune_detector_steps(sets, folder, start=start, old=old))
@@ -540,7 +542,7 @@ def _detector_steps(
 def _summary_steps(folder: Path) -> Steps[SetSummary]:
     """What a set holds."""
     yield Progress("reading the set", 0, 1)
-    from napari_wbc.pipeline.training_sets import set_summary
+    from napari_wbc.pipeline.set_summary import set_summary
 
     return set_summary(folder)
 
