@@ -1,4 +1,4 @@
-"""The report of a comparison of two classifiers: a page, its numbers, a row a cell, and pictures."""
+"""The report of a comparison of two classifiers: a page, its numbers, and its pictures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ PICTURES = {
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 2rem auto }
 h1 { margin-bottom: 0 } h2 { margin-top: 2rem; font-size: 1.1rem } img { max-width: 100% }
-.why { font-size: 1.1rem } .use { border-top: 1px solid #ccc; padding-top: .5rem; font-weight: bold }
+.why { font-size: 1.1rem }
+.use { border-top: 1px solid #ccc; padding-top: .5rem; font-weight: bold }
 table { border-collapse: collapse } td, th { padding: .25rem .8rem; text-align: right }
 td:first-child, th:first-child { text-align: left } tr + tr { border-top: 1px solid #ddd }
 """
@@ -87,20 +88,21 @@ def write_comparison(comparison: Comparison, out: str | Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values; what is not a number becomes null."""
+    """A value as JSON takes it."""
     if is_dataclass(value):
         value = {f.name: getattr(value, f.name) for f in fields(value)}
     elif hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
+    # A share of no cell is not a number, for which JSON has only null.
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cells_frame(comparison: Comparison) -> pd.DataFrame:
-    """One row a cell: what it is, what both models say, and what became of it."""
+    """A row for each cell: its true class, both predictions, and what changed."""
     import pandas as pd
 
     names = np.array(comparison.taxonomy.names)
@@ -112,10 +114,10 @@ def _cells_frame(comparison: Comparison) -> pd.DataFrame:
         "truth": names[comparison.truth],
     }
     for side, answers in zip(SIDES, (comparison.old, comparison.new), strict=True):
-        said = names[answers.predicted]
-        columns[side] = said
+        predicted = names[answers.predicted]
+        columns[side] = predicted
         columns[f"{side}_confidence"] = answers.probabilities.max(axis=1).round(6)
-        columns[f"{side}_label"] = np.where(answers.sure, said, UNIDENTIFIED)
+        columns[f"{side}_label"] = np.where(answers.sure, predicted, UNIDENTIFIED)
     return pd.DataFrame(columns | {"what": comparison.outcomes})
 
 
@@ -124,19 +126,21 @@ def _page(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
     measures = comparison.measures
     words, color = SIGNS[measures.verdict]
     classes = [
-        (one.name, str(one.n), limited(one.old), limited(one.new), str(one.fixed), str(one.broken))
-        for one in measures.by_class
+        (row.name, str(row.n), limited(row.old), limited(row.new), str(row.fixed), str(row.broken))
+        for row in measures.by_class
     ]
-    shown = "".join(
-        f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,{b64encode(picture).decode()}">'
-        for title, picture in ((title, pictures[name]) for name, title in PICTURES.items())
-    )
+    shown = ""
+    for name, title in PICTURES.items():
+        # Pictures are in the page itself, so that it can be sent and archived as one file.
+        data = f"data:image/png;base64,{b64encode(pictures[name]).decode()}"
+        shown += f'<h2>{title}</h2><img alt="{title}" src="{data}">'
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Comparison of two classifiers</title>
 <style>{STYLE}</style>
 <h1 style="color:{color}">{words}</h1>
 <p class="why">{escape(measures.why)}</p>
-<p>Old: <b>{escape(comparison.old.model_id)}</b><br>New: <b>{escape(comparison.new.model_id)}</b></p>
+<p>Old: <b>{escape(comparison.old.model_id)}</b><br>
+New: <b>{escape(comparison.new.model_id)}</b></p>
 <ul>{"".join(f"<li>{escape(note)}</li>" for note in comparison.notes)}</ul>
 <h2>Balanced accuracy by source</h2>{_table(COLUMNS, table_rows(comparison))}
 <h2>All cells</h2>{_table(("measure", "old", "new"), side_rows(comparison))}
@@ -148,7 +152,9 @@ def _page(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = "".join(
-        f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows
-    )
-    return f"<table><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr>{lines}</table>"
+    # The head is ours; names of classes and sources come from files that may be anybody's.
+    titles = "".join(f"<th>{title}</th>" for title in head)
+    lines = ""
+    for row in rows:
+        lines += f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>"
+    return f"<table><tr>{titles}</tr>{lines}</table>"

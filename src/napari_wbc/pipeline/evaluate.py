@@ -86,15 +86,15 @@ class Evaluation:
         warnings = []
         if self.known:
             warnings.append(
-                f"{self.known} of these cells are of images that the model was trained or chosen on, "
-                "which flatters."
+                f"{self.known} of these cells are of images that the model was trained or chosen "
+                "on, which flatters."
             )
         for source, shares in self.heat.items():
             n = int((shares < OUTSIDE).sum())
             if len(shares) >= MIN_EXPLAINED and n > MAX_ELSEWHERE * len(shares):
                 warnings.append(
-                    f"{source}: of {len(shares)} cells rightly classified, {n} have most of their heat "
-                    "outside the cell; the model may look at something else."
+                    f"{source}: of {len(shares)} cells rightly classified, {n} have most of their "
+                    "heat outside the cell; the model may look at something else."
                 )
         return " ".join(warnings)
 
@@ -198,7 +198,7 @@ def _heat_steps(
 
 
 def predict_steps(classifier: Classifier, data: CropSet) -> Steps[npt.NDArray[np.float64]]:
-    """Probabilities of the classifier's own classes, shape (N, A), of crops cut as its preset says."""
+    """Probabilities of the classifier's own classes, shape (N, A), of crops that its preset cut."""
     rows: list[tuple[float, ...]] = []
     for start in range(0, len(data.crops), BATCH):
         batch = slice(start, start + BATCH)

@@ -202,7 +202,7 @@ def _labelled_steps(
 
 
 def _evenly(cells: Sequence[LabelledCell], n: int) -> list[LabelledCell]:
-    """At most n cells, as even over sources and classes as can be, and evenly picked within them."""
+    """At most n cells, spread evenly over sources and classes, and evenly picked within them."""
 
     def group(cell: LabelledCell) -> tuple[str, str, str]:
         return cell.split, cell.source, cell.label
@@ -229,13 +229,7 @@ def _cells_note(new: Sequence[LabelledCell], replayed: Sequence[LabelledCell]) -
 
 
 def card_of(start: str | Path, kind: str) -> ModelCard:
-    """The card of the weights to go on from, which must be of a ``classifier`` or ``detector``.
-
-    Raises
-    ------
-    WbcError
-        If they are of the other kind, or not to be had.
-    """
+    """The card of weights, which must be those of a ``classifier`` or ``detector`` as asked."""
     card = read_card(find_weights(start))
     if card.kind != kind:
         raise WbcError(f"{start}: these are weights of a {card.kind}; choose those of a {kind}.")
@@ -248,19 +242,8 @@ def provenance_of(
     hashes: Mapping[Path, str],
     card: ModelCard,
 ) -> dict[str, Any]:
-    """What the new card says of the training: the sets, and all images that the weights have seen.
-
-    Parameters
-    ----------
-    paths : sequence of path
-        The training sets.
-    cells : sequence of LabelledCell
-        Learnt from.
-    hashes : mapping of Path to str
-        sha256 of their images.
-    card : ModelCard
-        Of the weights to go on from; the images that it lists stay seen.
-    """
+    """What the new card tells of its training: the sets, and all images that the weights saw."""
+    # What the old weights saw, the new ones have seen too.
     images = {hashes[cell.path] for cell in cells} | training_images(card)
     return {
         "sets": [Path(path).resolve().name for path in paths],
@@ -275,10 +258,10 @@ def run_folder_steps(
     old: Sequence[str | Path],
     **options: Any,
 ) -> Steps[Path]:
-    """A folder for a run: the same for the same weights, sets and options, so that it can be resumed.
+    """A folder for a run: equal for equal weights, sets and options, so that it can be resumed.
 
     A set is the same while its files with labels have the same content, and its images the same
-    names, sizes and times; of a set of ours it is the newest round that counts.
+    names, sizes and times. Of a set of ours the newest round counts.
 
     Parameters
     ----------

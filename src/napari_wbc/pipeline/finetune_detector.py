@@ -51,13 +51,14 @@ def finetune_detector_steps(
         cells and whatever the set does not count among the leukocytes are background;
         erythroblasts are found as leukocytes are.
     **recipe
-        Of :class:`~napari_wbc.train.detector.DetectorRecipe`, in place of the defaults of fine-tuning.
+        Of :class:`~napari_wbc.train.detector.DetectorRecipe`, in place of the defaults of
+        fine-tuning.
 
     Raises
     ------
     WbcError
-        If the weights are those of a classifier, or find red cells or platelets that the sets do not
-        label; if there is too little to learn from; or as
+        If the weights are those of a classifier, or find red cells or platelets that the sets do
+        not label; if there is too little to learn from; or as
         :func:`~napari_wbc.train.detector.train_detector`.
     """
     card = card_of(start, "detector")
@@ -83,7 +84,7 @@ def finetune_detector_steps(
 
 
 def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
-    """The cells of fields that were reviewed as a whole, by a detector's classes, with a val split."""
+    """The cells of fields that were reviewed as a whole, by a detector's classes, with val."""
     partly = {cell.path for cell in (*learnable.new, *learnable.old) if not cell.complete}
     if partly:
         note = f"Left out, with cells that nobody reviewed: {counted(len(partly), 'field')}."
@@ -134,15 +135,14 @@ def _detected(label: str, place: str) -> str:
 def _labelling_steps(
     cells: Sequence[LabelledCell], classes: Sequence[str], name: str
 ) -> Steps[list[LabelledCell]]:
-    """The cells of sources that label every class of a detector; of others it would unlearn some."""
+    """The cells of sources that label every class; of others a detector would unlearn some."""
     labels: dict[str, set[str]] = {}
     for cell in cells:
         labels.setdefault(cell.source, set()).add(cell.label)
     # Any leukocyte is one to a detector, so a source need not have a label of that very name.
-    lacking = {
-        source: [each for each in classes if each not in (LEUKOCYTE, *names)]
-        for source, names in labels.items()
-    }
+    lacking: dict[str, list[str]] = {}
+    for source, names in labels.items():
+        lacking[source] = [wanted for wanted in classes if wanted not in (LEUKOCYTE, *names)]
     labelling = [cell for cell in cells if not lacking[cell.source]]
     wanted = " and ".join(dict.fromkeys(chain(*lacking.values())))
     if not labelling:

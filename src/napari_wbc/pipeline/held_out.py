@@ -1,4 +1,4 @@
-"""What a model may learn from and what is held out: splits of slides, images seen before, labels."""
+"""What a model may learn from and what is held out: splits, images seen before, labels."""
 
 from __future__ import annotations
 
@@ -59,13 +59,7 @@ class Learnable(NamedTuple):
 
 
 def read_training_sets_steps(paths: Sequence[str | Path]) -> Steps[list[tuple[LabelledCell, ...]]]:
-    """Read the labelled cells of each of several training sets, without their pixels.
-
-    Raises
-    ------
-    WbcError
-        If one of them is no training set.
-    """
+    """Read the labelled cells of each of several training sets, without their pixels."""
     sets: list[tuple[LabelledCell, ...]] = []
     for path in paths:
         yield Progress("reading labels", 0, 0)
@@ -126,17 +120,8 @@ def _not_tested(cells: Iterable[LabelledCell]) -> list[LabelledCell]:
 def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[LabelledCell]:
     """The cells with a val split: the one they have, or else one image in six.
 
-    The choice follows from the names of the images, so that it is the same at every run.
-
-    Parameters
-    ----------
-    cells : sequence of LabelledCell
-    by_image : bool
-        Only whole images; else single cells are taken where there are fewer than six images.
-
-    Returns
-    -------
-    list of LabelledCell
+    The choice follows from the names of the images, so that it is the same at every run. Of fewer
+    than six images single cells are taken, unless ``by_image``.
     """
     if any(cell.split == "val" for cell in cells):
         return list(cells)
@@ -192,7 +177,7 @@ def trained_on_steps(
     ----------
     cells : sequence of N LabelledCell
     cards : sequence of M ModelCard
-        Of the models. One that lists no image has seen none, as far as anybody can tell.
+        A model whose card lists no image has seen none, as far as anybody can tell.
 
     Returns
     -------
@@ -241,10 +226,6 @@ def sided_steps(
     A crop goes with the image that it is from, where both know the id of the cell. An image without
     a copy may keep cells in several splits, as its set says.
 
-    Parameters
-    ----------
-    sets : sequence of sequence of LabelledCell
-
     Returns
     -------
     list of list of LabelledCell
@@ -283,24 +264,12 @@ def sided_steps(
 def relabelled(
     cells: Iterable[LabelledCell], taxonomy: Taxonomy
 ) -> tuple[list[LabelledCell], dict[str, int]]:
-    """Label cells by the classes of a taxonomy.
-
-    Parameters
-    ----------
-    cells : iterable of LabelledCell
-    taxonomy : Taxonomy
-
-    Returns
-    -------
-    list of LabelledCell
-        Those whose label counts as a class.
-    dict of str to int
-        Labels that count as none, and how many cells have them.
+    """The cells whose label counts as a class, labelled by it; and the counts of other labels.
 
     Raises
     ------
     WbcError
-        If no label counts as a class.
+        If no label counts as a class of the taxonomy.
     """
     cells_with_class: list[LabelledCell] = []
     left_out: Counter[str] = Counter()

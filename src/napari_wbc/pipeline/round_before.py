@@ -1,4 +1,4 @@
-"""The round of a training set before the one that is written: its fields, and the splits it keeps."""
+"""The round of a training set before the one that is written: its fields and splits."""
 
 from __future__ import annotations
 
@@ -51,14 +51,7 @@ class RoundBefore:
 
 
 def round_before_steps(folder: Path, written_as: str) -> Steps[RoundBefore]:
-    """Read the newest round of a set; it is empty where there is none.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the set.
-    written_as : str
-        The format of the round that will be written.
+    """Read the newest round of a set, to write another as ``written_as``; empty if there is none.
 
     Raises
     ------

@@ -99,9 +99,7 @@ def set_summary(folder: str | Path) -> SetSummary:
         cells[listed.slide] += listed.cells
         splits[listed.slide] = farthest(listed.split, splits.get(listed.slide, ""))
     # A slide keeps its own split even where each of its images keeps another.
-    splits |= {
-        name: split for name, split in splits_told(made.get("slides")).items() if name in splits
-    }
+    splits |= splits_told(made.get("slides"))
     slides = tuple(
         SetSlide(name, splits[name], cells[name]) for name in sorted(cells) if cells[name]
     )
@@ -116,18 +114,7 @@ def _cells_by_split(fields: Sequence[ListedField]) -> dict[str, int]:
 
 
 def check_ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> Steps[None]:
-    """Refuse training sets that a model cannot learn from, before anything that takes time.
-
-    Parameters
-    ----------
-    sets, detector
-        As in :func:`ready_steps`.
-
-    Raises
-    ------
-    WbcError
-        If a model cannot learn from them, or one cannot be read.
-    """
+    """Refuse training sets for which :func:`ready_steps` says why; before anything slow."""
     yield Progress("reading labels", 0, 0)
     if why := (yield from ready_steps(sets, detector=detector)):
         raise WbcError(why)
@@ -191,7 +178,8 @@ def _lacking(fields: Sequence[ListedField], these: str, *, detector: bool) -> st
     if n >= MIN_CELLS:
         return ""
     test = f" beside {cells['test']} that are kept for testing" if cells["test"] else ""
-    return f"Fine-tuning needs {MIN_CELLS} labelled cells or more, and there are {n}{test}; label more."
+    needs = f"Fine-tuning needs {MIN_CELLS} labelled cells or more"
+    return f"{needs}, and there are {n}{test}; label more."
 
 
 def _purposes_of(val: int, test: int) -> str:

@@ -1,4 +1,4 @@
-"""Training sets to new weights."""
+"""Training of a classifier or a detector on training sets, from the start."""
 
 from __future__ import annotations
 
@@ -80,13 +80,8 @@ def train_detector_steps(
 
     Parameters
     ----------
-    paths : sequence of path
-        Training sets.
-    out : str or Path
-        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is
-        resumed.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    paths, out, device
+        As in :func:`train_steps`.
     **recipe
         Of :class:`~napari_wbc.train.detector.DetectorRecipe`; ``preset`` and ``augmentation`` as
         mappings.

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,8 @@ def export_set_steps(
     for project in projects:
         yield Progress("reading projects", len(opened), len(projects))
         opened.append(_opened(project, slides, reading))
-    _check_names("slide", slides, [name for project in opened for name in project.slides])
-    readings = [name for project in opened for name in project.readings]
+    _check_names("slide", slides, chain(*(project.slides for project in opened)))
+    readings = chain(*(project.readings for project in opened))
     _check_names("reading", [reading] if reading else [], readings)
     taken = yield from _taken_steps(opened, reviewed=reviewed)
     splits = _splits(before, opened, taken.fields, split)
@@ -174,24 +175,7 @@ def write_fields_steps(
     written_as: str,
     made: Mapping[str, Any],
 ) -> Steps[ExportedSet]:
-    """Write fields as the next round of a set.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of the set.
-    fields : sequence of LabelledField
-    classes : sequence of str
-    written_as : str
-        One of :data:`~napari_wbc.storage.rounds.FORMATS`.
-    made : mapping
-        What the manifest says of how the round was made.
-
-    Raises
-    ------
-    WbcError
-        If nothing can be written there; the rounds before stay as they are.
-    """
+    """Write fields as the next round of a set; the rounds before stay as they are."""
     folder = yield from write_round_steps(
         out,
         fields,
@@ -245,10 +229,12 @@ def _opened(path: str | Path, slides: Sequence[str], reading: str) -> _Project:
         workspace.close()
 
 
-def _check_names(what: str, wanted: Sequence[str], existing: Sequence[str]) -> None:
+def _check_names(what: str, wanted: Sequence[str], existing: Iterable[str]) -> None:
     """Refuse the name of a slide or reading that no project has."""
+    # The first reader's labels are a reading without a name.
+    existing = dict.fromkeys(filter(None, existing))
     if unknown := [name for name in wanted if name not in existing]:
-        names = ", ".join(dict.fromkeys(filter(None, existing))) or "none"
+        names = ", ".join(existing) or "none"
         raise WbcError(f"No {what} {', '.join(unknown)} in these projects; they have: {names}.")
 
 
