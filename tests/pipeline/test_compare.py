@@ -134,37 +134,6 @@ def test_an_image_that_is_gone_is_told_before_crops_are_cut(manifest, weights, o
         compared(tmp_path / "cells.csv", weights, other(provenance={"training_images": ["a"]}))
 
 
-@pytest.mark.parametrize("size", [72, 48])
-def test_heat_is_compared_on_cells_that_both_have_right(size, manifest, tmp_path):
-    tensors, card = load_weights(find_weights("cdnn"))  # untrained weights show no heat
-    tensors["head.bias"][card.classes.index("monocyte")] += 99
-    old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
-    save_weights(old, tensors, card)
-    save_weights(new, tensors, replace(card, preset=card.preset | {"size": size}))
-    steps = list(compare_steps([manifest], old, new, device="cpu"))
-    assert [p.total for p in steps if p.step == "explaining by grad-cam"] == [3, 3]
-    found = compared(manifest, old, new, heat=True)
-    assert found.heat is not None, found.notes
-    assert all(0 < share < 1 for share in found.heat)
-    assert (found.heat[0] == found.heat[1]) is (size == 72)
-
-
-def test_heat_is_not_compared_where_no_cell_is_right_with_both(manifest, other):
-    found = compared(manifest, other("monocyte"), other("neutrophil"), heat=True)
-    assert found.heat is None
-    assert "No cell is right with both models, so where they look is not compared." in found.notes
-
-
-def test_heat_that_cannot_be_had_is_told(manifest, other, monkeypatch):
-    def none(*_arguments, **_options):
-        raise WbcError("No map.")
-
-    monkeypatch.setattr("napari_wbc.pipeline.heat_share.Attributor", none)
-    found = compared(manifest, other(), other(), heat=True)
-    assert found.heat is None
-    assert "Where the models look is not compared: No map." in found.notes
-
-
 def test_unknown_slides_are_told_by_source(manifest, weights):
     notes = compared(manifest, weights, weights).notes
     assert [note.split(":")[0] for note in notes if "slides are not known" in note] == [
