@@ -26,7 +26,7 @@ def project(tmp_path):
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory):
-    """Two fields with a cell a label each, one a laboratory, and one more field with a single cell."""
+    """Two fields, each of a laboratory, with a cell a label; and a field with a single cell."""
     folder = tmp_path_factory.mktemp("cells")
     rng = np.random.default_rng(0)
     lines = ["path,label,split,source,top,left,bottom,right"]

@@ -1,4 +1,4 @@
-"""Two classifiers on the same cells: none that was trained on, one taxonomy, and a report of all."""
+"""Two classifiers on the same cells: none that was trained on, and in one taxonomy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation: labels and probabilities meet in one taxonomy, and what has no place there is counted."""
+"""Evaluation: labels and probabilities meet in one taxonomy; what is no class is counted."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def cell_set(folder, labels, n=8, splits=("train",), seed=0):
 
 
 def as_set(folder, fields, made=None):
-    """A set of ours with one field for each group of labels; a group that ends with None is not complete."""
+    """A set of ours with a field a group of labels; one that ends with None is not complete."""
     folder.mkdir()
     rng = np.random.default_rng(len(fields))
     rows = []
@@ -161,7 +161,7 @@ def test_a_new_class_is_added_behind_the_old_ones(tmp_path, weights):
 
 
 def test_a_new_class_has_none_of_the_old_weights_in_it(tmp_path, weights):
-    """Where all of the old weights are kept, the old rows are the old ones, and the new row is learnt."""
+    """Where all old weights are kept, the old rows are as they were, and the new row is learnt."""
     mine = cell_set(tmp_path / "mine", ["neutrophil", "hairy cell"])
     trained = tune([mine], tmp_path / "out", weights, new_classes=["hairy cell"], keep=1.0)
     old, new = (
@@ -211,7 +211,8 @@ def test_new_classes_that_nothing_shows_are_left_out_where_asked(few, tmp_path, 
     [
         (
             ("test",),
-            r"No slide of this set is there to learn from: all 16 cells are kept for testing\. Move",
+            "No slide of this set is there to learn from: "
+            r"all 16 cells are kept for testing\. Move",
         ),
         (("val",), "all 16 cells are kept for validation"),
         (("val", "test"), "16 cells are kept for validation and 16 for testing"),

@@ -69,8 +69,8 @@ def test_a_set_is_ready_where_there_is_enough_to_learn_from(tmp_path, monkeypatc
         "Fine-tuning needs 10 labelled cells or more, and there are 9; label more."
     )
     assert ready_to_learn([tmp_path / "nine", tmp_path / "one"]) == (
-        "Fine-tuning needs 10 labelled cells or more, and there are 9 beside 1 that are kept for testing; "
-        "label more."
+        "Fine-tuning needs 10 labelled cells or more, and there are 9 beside 1 that are kept for "
+        "testing; label more."
     )
     assert ready_to_learn([tmp_path / "one"]) == (
         "No slide of this set is there to learn from: its only cell is kept for testing. "

@@ -190,7 +190,7 @@ TINY = {"name": "tiny", "epochs": 1, "batch_size": 2, "preset": {"size": 32}}
 
 @pytest.fixture
 def cells(tmp_path):
-    """A field of cells to learn and to validate, and a platelet; the image of a test cell is missing."""
+    """A field of cells to learn and to validate, and a platelet; a test image is missing."""
     folder = tmp_path / "cells"
     folder.mkdir()
     rng = np.random.default_rng(0)

@@ -294,7 +294,7 @@ def test_an_image_never_changes_its_side_whatever_slide_it_turns_up_in(project, 
 
 
 def test_classes_of_other_projects_stay_classes_of_the_set(project, tmp_path):
-    """Cells of another project would have a label that is no class, and nothing could be written."""
+    """Else cells of another project would have a label that is no class."""
     export(project, tmp_path / "set", written_as="coco")
     (done,) = (tmp_path / "set").glob("round-1")
     file = done / "annotations" / "train.json"

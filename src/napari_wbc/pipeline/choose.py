@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +168,7 @@ def choose_steps(
     from napari_wbc.train.choose import fields_of_gain, most_gain_steps
 
     labelled = np.array([cell.annotation is not None for _slide, cell in seen.cells], bool)
-    cells = [seen.cells[i] for i in np.flatnonzero(~labelled)]
+    cells = list(compress(seen.cells, ~labelled))
     features = seen.features[~labelled]
     chances = _probabilities(classifier, features)
     # A cell that looks like a labelled one teaches little, so these count as chosen already.

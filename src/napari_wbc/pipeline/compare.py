@@ -7,6 +7,7 @@ trained on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,12 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.pipeline.evaluate import predict_steps
 from napari_wbc.pipeline.heat_share import Look, shares_steps, some_of
-from napari_wbc.pipeline.held_out import held_out_steps, relabelled, trained_on_steps
+from napari_wbc.pipeline.held_out import (
+    counts_text,
+    held_out_steps,
+    relabelled,
+    trained_on_steps,
+)
 from napari_wbc.train.dataset import CropSet, cut_training_crops
 from napari_wbc.weights.card import ModelCard, taxonomy_of, training_images
 
@@ -91,12 +97,13 @@ def compare_steps(
         _Model("old", load_classifier(old, device=device)),
         _Model("new", load_classifier(new, device=device)),
     ]
-    taxonomy = taxonomy or _taxonomy_of(*(model.card for model in models))
+    cards = [model.card for model in models]
+    taxonomy = taxonomy or _taxonomy_of(*cards)
     # Cutting crops takes minutes, so a model without a class of the taxonomy is refused first.
-    for model in models:
-        mapping(model.card.classes, taxonomy)
-    seen = yield from trained_on_steps(held_out, [model.card for model in models])
-    unseen = [cell for cell, leaks in zip(held_out, seen[0] | seen[1], strict=True) if not leaks]
+    for card in cards:
+        mapping(card.classes, taxonomy)
+    seen = yield from trained_on_steps(held_out, cards)
+    unseen = list(compress(held_out, ~(seen[0] | seen[1])))
     if not unseen:
         raise WbcError(
             "Every held-out image is one that a model was trained on; label other slides, or "
@@ -104,20 +111,19 @@ def compare_steps(
         )
     cells, left_out = relabelled(unseen, taxonomy)
     data, chances = yield from _asked_steps(cells, taxonomy, models)
-    before, after = (
-        _answers(model, own, taxonomy) for model, own in zip(models, chances, strict=True)
-    )
+    before = _answers(models[0], chances[0], taxonomy)
+    after = _answers(models[1], chances[1], taxonomy)
     yield Progress("comparing", 0, len(cells))
     truth = data.labels
     slides = np.array([cell.slide for cell in cells], dtype=np.str_)
     measures = measured(truth, before, after, taxonomy.names, sources=data.sources, slides=slides)
     notes = [*_seen_notes(models, seen), *_left_out_notes(left_out)]
     notes += [*_class_notes(models, taxonomy, truth), *_limit_notes(measures)]
-    right = np.stack([answers.predicted == truth for answers in (before, after)])
+    right = np.stack([before.predicted == truth, after.predicted == truth])
     heat_inside = None
     if heat:
         picked = some_of(right[0] & right[1])
-        heat_inside, note = yield from _heat_steps(cells, picked, models, chances, data)
+        heat_inside, note = yield from _heat_steps(cells, picked, models, chances, data, taxonomy)
         notes += [note] if note else []
     # Crops fill gigabytes for a large set, and only those of changed cells are ever drawn.
     changed = data.crops[right[0] != right[1]]
@@ -173,8 +179,9 @@ def _seen_notes(models: Sequence[_Model], seen: npt.NDArray[np.bool_]) -> list[s
 
 
 def _left_out_notes(left_out: Mapping[str, int]) -> list[str]:
-    counts = ", ".join(f"{n} {label}" for label, n in left_out.items())
-    return [f"Cells left out, no class of the taxonomy: {counts}."] if counts else []
+    if not left_out:
+        return []
+    return [f"Cells left out, no class of the taxonomy: {counts_text(left_out)}."]
 
 
 def _class_notes(
@@ -225,6 +232,7 @@ def _heat_steps(
     models: Sequence[_Model],
     chances: Sequence[npt.NDArray[np.float64]],
     data: CropSet,
+    taxonomy: Taxonomy,
 ) -> Steps[tuple[tuple[float, float] | None, str]]:
     """Mean share of the heat inside the picked cells, of both models, or why there is none.
 
@@ -237,8 +245,8 @@ def _heat_steps(
     for model, own in zip(models, chances, strict=True):
         crops = data.where(np.isin(np.arange(len(cells)), picked))
         if model.cut != models[-1].cut:
-            labels = tuple({cell.label: None for cell in chosen})
-            crops = yield from cut_training_crops(chosen, labels, model.classifier.preset)
+            preset = model.classifier.preset
+            crops = yield from cut_training_crops(chosen, taxonomy.names, preset)
         looks.append(Look(model.classifier, crops, own[picked].argmax(axis=1)))
     try:
         shares = yield from shares_steps(chosen, looks)

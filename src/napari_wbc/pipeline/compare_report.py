@@ -106,19 +106,15 @@ def _cells_frame(comparison: Comparison) -> pd.DataFrame:
     import pandas as pd
 
     names = np.array(comparison.taxonomy.names)
-    columns: dict[str, Any] = {
-        "path": [str(cell.path) for cell in comparison.cells],
-        "cell_id": [cell.cell_id for cell in comparison.cells],
-        "slide": [cell.slide for cell in comparison.cells],
-        "source": [cell.source for cell in comparison.cells],
-        "truth": names[comparison.truth],
-    }
+    rows = [(str(cell.path), cell.cell_id, cell.slide, cell.source) for cell in comparison.cells]
+    frame = pd.DataFrame(rows, columns=["path", "cell_id", "slide", "source"])
+    frame["truth"] = names[comparison.truth]
     for side, answers in zip(SIDES, (comparison.old, comparison.new), strict=True):
         predicted = names[answers.predicted]
-        columns[side] = predicted
-        columns[f"{side}_confidence"] = answers.probabilities.max(axis=1).round(6)
-        columns[f"{side}_label"] = np.where(answers.sure, predicted, UNIDENTIFIED)
-    return pd.DataFrame(columns | {"what": comparison.outcomes})
+        frame[side] = predicted
+        frame[f"{side}_confidence"] = answers.probabilities.max(axis=1).round(6)
+        frame[f"{side}_label"] = np.where(answers.sure, predicted, UNIDENTIFIED)
+    return frame.assign(what=comparison.outcomes)
 
 
 def _page(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:

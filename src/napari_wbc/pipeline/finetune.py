@@ -19,7 +19,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.model.training_set import LabelledCell
-from napari_wbc.pipeline.held_out import learnable_steps, relabelled, with_val
+from napari_wbc.pipeline.held_out import counts_text, learnable_steps, relabelled, with_val
 from napari_wbc.pipeline.set_summary import MIN_CELLS, check_ready_steps
 from napari_wbc.storage.rounds import fingerprint_steps, newest_round
 from napari_wbc.train.augment import Augmentation
@@ -195,7 +195,7 @@ def _labelled_steps(
         new, left_out = relabelled(cells, taxonomy)
         new = with_val(new)
     if left_out:
-        text = ", ".join(f"{n} {label}" for label, n in left_out.items())
+        text = counts_text(left_out)
         note = f"Left out, no class of {card.name} nor named as new: {text}."
         yield Progress("reading labels", 0, 0, note)
     return new, taxonomy
@@ -222,9 +222,8 @@ def _evenly(cells: Sequence[LabelledCell], n: int) -> list[LabelledCell]:
 
 
 def _cells_note(new: Sequence[LabelledCell], replayed: Sequence[LabelledCell]) -> str:
-    counts = Counter(cell.label for cell in new).most_common()
-    labels = ", ".join(f"{n} {label}" for label, n in counts)
-    text = f"{len(new)} labelled cells: {labels}"
+    counts = dict(Counter(cell.label for cell in new).most_common())
+    text = f"{len(new)} labelled cells: {counts_text(counts)}"
     return f"{text}; {len(replayed)} of old training sets" if replayed else text
 
 

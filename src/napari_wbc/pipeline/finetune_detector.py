@@ -18,7 +18,13 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES, Place
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.finetune import card_of, provenance_of
-from napari_wbc.pipeline.held_out import Learnable, learnable_steps, with_val
+from napari_wbc.pipeline.held_out import (
+    Learnable,
+    counts_text,
+    has_split,
+    learnable_steps,
+    with_val,
+)
 from napari_wbc.pipeline.set_summary import check_ready_steps
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
 from napari_wbc.train.fields import read_fields
@@ -101,7 +107,7 @@ def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
         )
     # A field that shows nothing cannot choose an epoch.
     chosen = with_val([cell for cell in new if cell.path in shown], by_image=True)
-    if not any(cell.split == "train" for cell in chosen):
+    if not has_split(chosen, "train"):
         raise WbcError(
             "No field to learn from is reviewed as a whole; review one of a slide in train."
         )
@@ -119,8 +125,7 @@ def _detected_steps(cells: Sequence[LabelledCell]) -> Steps[list[LabelledCell]]:
             if after.label == name != before.label:
                 counts[before.label] += 1
         if counts:
-            text = ", ".join(f"{n} {label}" for label, n in counts.items())
-            yield Progress("reading labels", 0, 0, f"{title}: {text}.")
+            yield Progress("reading labels", 0, 0, f"{title}: {counts_text(counts)}.")
     return renamed
 
 

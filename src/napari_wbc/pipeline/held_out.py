@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,8 @@ from napari_wbc.weights.card import ModelCard, training_images
 
 __all__ = [
     "Learnable",
+    "counts_text",
+    "has_split",
     "held_out_steps",
     "learnable_steps",
     "read_training_sets_steps",
@@ -99,7 +101,7 @@ def learnable_steps(
         )
         yield Progress("reading labels", 0, 0, note)
     # A set that never had a cell in train is refused by the trainer, in words of its own.
-    if _has_train(before) and not _has_train(new):
+    if has_split(before, "train") and not has_split(new, "train"):
         raise WbcError(
             "Nothing is left to learn from: all images in train are kept for validation or testing "
             "in another set. Move a slide to train."
@@ -109,8 +111,20 @@ def learnable_steps(
     return Learnable(_not_tested(new), _not_tested(earlier), hashes)
 
 
-def _has_train(cells: Iterable[LabelledCell]) -> bool:
-    return any(cell.split == "train" for cell in cells)
+def has_split(cells: Iterable[LabelledCell], split: str) -> bool:
+    """Whether any of the cells is in a split."""
+    return any(cell.split == split for cell in cells)
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Numbers of cells by label, for a note.
+
+    Examples
+    --------
+    >>> counts_text({"blast": 2, "monocyte": 1})
+    '2 blast, 1 monocyte'
+    """
+    return ", ".join(f"{n} {label}" for label, n in counts.items())
 
 
 def _not_tested(cells: Iterable[LabelledCell]) -> list[LabelledCell]:
@@ -123,7 +137,7 @@ def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[L
     The choice follows from the names of the images, so that it is the same at every run. Of fewer
     than six images single cells are taken, unless ``by_image``.
     """
-    if any(cell.split == "val" for cell in cells):
+    if has_split(cells, "val"):
         return list(cells)
     keys = [cell.path.name for cell in cells]
     if len(set(keys)) < VAL_IMAGES and not by_image:
@@ -142,10 +156,10 @@ def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[L
             chosen.add(key)
             to_learn.subtract(labels[key])
     chosen = chosen or set(ranked[:1])
-    return [
-        replace(cell, split="val" if key in chosen else "train")
-        for cell, key in zip(cells, keys, strict=True)
-    ]
+    result = []
+    for cell, key in zip(cells, keys, strict=True):
+        result.append(replace(cell, split="val" if key in chosen else "train"))
+    return result
 
 
 def _digest(key: str) -> bytes:
@@ -251,8 +265,9 @@ def sided_steps(
         images = {image for image, _split in images_and_splits}
         if len(images) > 1:
             shared |= images
-            split = farthest(*(split for _image, split in images_and_splits))
-            splits |= {image: farthest(split, splits[image]) for image in images}
+            own_splits = [split for _image, split in images_and_splits]
+            for image in images:
+                splits[image] = farthest(*own_splits, splits[image])
 
     def sided(cell: LabelledCell) -> LabelledCell:
         image = hashes[cell.path]

@@ -365,17 +365,14 @@ def _write_steps(
         for field in group:
             done += 1
             yield Progress("writing labels", done, len(fields))
-            cells = [
-                _labelled(cell, field.fov_id, wanted[cell.label], source)
-                for cell in field.cells
-                if wanted[cell.label] != LEFT_OUT
-            ]
+            cells: list[Cell] = []
+            for cell in field.cells:
+                if wanted[cell.label] != LEFT_OUT:
+                    imported = _labelled(cell, field.fov_id, wanted[cell.label], source)
+                    # Ids are unique in a project, but two slides of a set may use the same.
+                    is_own = slide_of.get(cell.cell_id, name) == name
+                    cells.append(imported if is_own else _renamed(imported))
             labelled += len(cells)
-            # Ids are unique in a project, but two slides of a set may use the same.
-            cells = [
-                cell if slide_of.get(cell.cell_id, name) == name else _renamed(cell)
-                for cell in cells
-            ]
             merged += _merged(before, field.fov_id, cells)
         after = before.with_cells(merged)
         slide_of |= dict.fromkeys(after, name)

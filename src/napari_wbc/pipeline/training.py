@@ -13,7 +13,7 @@ from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.training_set import LabelledCell
-from napari_wbc.pipeline.held_out import learnable_steps, relabelled
+from napari_wbc.pipeline.held_out import has_split, learnable_steps, relabelled
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
@@ -104,7 +104,7 @@ def train_detector_steps(
 
 def _check_splits(cells: Sequence[LabelledCell]) -> None:
     """Refuse sets without training or validation cells, before their images are read."""
-    if not {"train", "val"} <= {cell.split for cell in cells}:
+    if not (has_split(cells, "train") and has_split(cells, "val")):
         raise WbcError(
             "Training needs cells in the splits train and val; add them to the training set."
         )

@@ -346,7 +346,8 @@ def _splits(
             new.append(name)
     after = _sided(fields, splits, before.images).values()
     # A set with nothing to learn from is of no use, whatever the name of its first slide says.
-    if split == BY_SLIDE and not any(f.split == "train" for f in (*before.fields, *after)):
+    learnt = any(labelled.split == "train" for labelled in (*before.fields, *after))
+    if split == BY_SLIDE and not learnt:
         splits |= dict.fromkeys(new[:1], "train")
     return splits
 
@@ -397,15 +398,15 @@ def _with_unique_ids(fields: Iterable[LabelledField]) -> list[LabelledField]:
     taken: set[str] = set()
     unique: list[LabelledField] = []
     for labelled in fields:
-        # Crops of one project may have the id of the cell that they were all cut from.
-        cells = tuple(
-            replace(cell, cell_id=f"{cell.cell_id}-{labelled.sha256[:8]}")
-            if cell.cell_id in taken
-            else cell
-            for cell in labelled.cells
-        )
-        taken |= {cell.cell_id for cell in cells}
-        unique.append(replace(labelled, cells=cells))
+        cells: list[Cell] = []
+        for cell in labelled.cells:
+            cell_id = cell.cell_id
+            # Crops of one project may have the id of the cell that they were all cut from.
+            if cell_id in taken:
+                cell_id = f"{cell_id}-{labelled.sha256[:8]}"
+            cells.append(replace(cell, cell_id=cell_id))
+        taken.update(cell.cell_id for cell in cells)
+        unique.append(replace(labelled, cells=tuple(cells)))
     return unique
 
 
