@@ -123,7 +123,7 @@ def compare_steps(
     heat_inside = None
     if heat:
         picked = some_of(right[0] & right[1])
-        heat_inside, note = yield from _heat_steps(cells, picked, models, chances, data, taxonomy)
+        heat_inside, note = yield from _heat_steps(cells, picked, models, chances, data)
         notes += [note] if note else []
     # Crops fill gigabytes for a large set, and only those of changed cells are ever drawn.
     changed = data.crops[right[0] != right[1]]
@@ -232,7 +232,6 @@ def _heat_steps(
     models: Sequence[_Model],
     chances: Sequence[npt.NDArray[np.float64]],
     data: CropSet,
-    taxonomy: Taxonomy,
 ) -> Steps[tuple[tuple[float, float] | None, str]]:
     """Mean share of the heat inside the picked cells, of both models, or why there is none.
 
@@ -245,8 +244,8 @@ def _heat_steps(
     for model, own in zip(models, chances, strict=True):
         crops = data.where(np.isin(np.arange(len(cells)), picked))
         if model.cut != models[-1].cut:
-            preset = model.classifier.preset
-            crops = yield from cut_training_crops(chosen, taxonomy.names, preset)
+            labels = sorted({cell.label for cell in chosen})
+            crops = yield from cut_training_crops(chosen, labels, model.classifier.preset)
         looks.append(Look(model.classifier, crops, own[picked].argmax(axis=1)))
     try:
         shares = yield from shares_steps(chosen, looks)
