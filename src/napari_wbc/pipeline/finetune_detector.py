@@ -1,4 +1,4 @@
-"""Fine-tuning of a detector: fields whose cells were all reviewed to a better cell finder."""
+"""Fine-tuning of a cell finder with fields whose cells were all reviewed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def finetune_detector_steps(
     device: str = "auto",
     **recipe: Any,
 ) -> Steps[TrainedDetector]:
-    """Fine-tune a detector with fields whose cells were all reviewed.
+    """Fine-tune a cell finder with fields whose cells were all reviewed.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def finetune_detector_steps(
 
 
 def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
-    """The cells of fields that were reviewed as a whole, by a detector's classes, with val."""
+    """The cells of wholly reviewed fields, by the classes of a cell finder, with a val split."""
     partly = {cell.path for cell in (*learnable.new, *learnable.old) if not cell.complete}
     if partly:
         note = f"Left out, with cells that nobody reviewed: {counted(len(partly), 'field')}."
@@ -103,7 +103,7 @@ def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
     shown = {cell.path for cell in new if cell.label}
     if len(shown) < 2:
         raise WbcError(
-            "A detector learns from fields of which every cell was reviewed; review two or more."
+            "A cell finder learns from fields of which every cell was reviewed; review two or more."
         )
     # A field that shows nothing cannot choose an epoch.
     chosen = with_val([cell for cell in new if cell.path in shown], by_image=True)
@@ -116,7 +116,7 @@ def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
 
 
 def _detected_steps(cells: Sequence[LabelledCell]) -> Steps[list[LabelledCell]]:
-    """The cells by a detector's classes; what is no leukocyte has no label, so it is background."""
+    """The cells by a cell finder's classes; what is no leukocyte is background, without a label."""
     names = {(cell.label, cell.place): _detected(cell.label, cell.place) for cell in cells}
     renamed = [replace(cell, label=names[cell.label, cell.place]) for cell in cells]
     for title, name in (("Taken for leukocytes", LEUKOCYTE), ("Left out, no leukocytes", "")):
@@ -130,7 +130,7 @@ def _detected_steps(cells: Sequence[LabelledCell]) -> Steps[list[LabelledCell]]:
 
 
 def _detected(label: str, place: str) -> str:
-    """The detector's class of a label and its place in the differential; empty for background."""
+    """A cell finder's class of a label and its place in the differential; empty for background."""
     usual = usual_name(label)
     if usual in (*BLOOD_CLASSES, *EIGHT_CLASSES.names, ""):
         return usual
@@ -140,11 +140,11 @@ def _detected(label: str, place: str) -> str:
 def _labelling_steps(
     cells: Sequence[LabelledCell], classes: Sequence[str], name: str
 ) -> Steps[list[LabelledCell]]:
-    """The cells of sources that label every class; of others a detector would unlearn some."""
+    """The cells of sources that label every class; of others a cell finder would unlearn some."""
     labels: dict[str, set[str]] = {}
     for cell in cells:
         labels.setdefault(cell.source, set()).add(cell.label)
-    # Any leukocyte is one to a detector, so a source need not have a label of that very name.
+    # Any leukocyte is one to a cell finder, so a source need not have a label of that very name.
     lacking: dict[str, list[str]] = {}
     for source, names in labels.items():
         lacking[source] = [wanted for wanted in classes if wanted not in (LEUKOCYTE, *names)]

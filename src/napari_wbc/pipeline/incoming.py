@@ -86,7 +86,7 @@ class There:
         finally:
             workspace.close()
 
-    def side_of(self, slide: str) -> str:
+    def slide_split(self, slide: str) -> str:
         """The split of a slide in a training set; empty if the project has no such slide."""
         return (self.splits.get(slide) or split_of(slide)) if slide in self.slides else ""
 
@@ -154,7 +154,7 @@ def _places(content: SetContent, there: There) -> list[tuple[str, str]]:
         unique = labelled.slide and ids[labelled.fov_id] == 1 and content.format != CROPS
         fov_id = labelled.fov_id if unique else ""
         existing, *_ = there.fields.get(fov_id or f"{slide}/{labelled.name}", ("",))
-        split = there.side_of(slide)
+        split = there.slide_split(slide)
         differs = meant and bool(split) and split != labelled.split
         if existing != slide and (len(splits[slide]) > 1 or differs):
             slide = f"{slide} ({labelled.split})"

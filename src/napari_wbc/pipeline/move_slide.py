@@ -61,12 +61,12 @@ def move_slide_steps(
     before = yield from round_before_steps(folder, written_as)
     splits = {labelled.split for labelled in before.fields if labelled.slide == slide}
     if splits == {split} == {before.slides.get(slide)}:
-        raise WbcError(f"{slide} is in {split} already; choose another side for it.")
+        raise WbcError(f"{slide} is in {split} already; choose another split for it.")
     fields = [
         replace(labelled, split=split) if labelled.slide == slide else labelled
         for labelled in before.fields
     ]
-    # Images that the slide had in earlier rounds go along, or they would come back on the old side.
+    # Images that the slide had in earlier rounds go along, or they would come back where they were.
     gone = before.gone(fields)
     gone |= dict.fromkeys(gone.keys() & images, split)
     made = {

@@ -59,7 +59,7 @@ class SetSummary:
     slides : tuple of SetSlide
         That have labelled cells, in order.
     cells : mapping of str to int
-        Labelled cells by split; an image may keep another side than its slide has.
+        Labelled cells by split; an image may keep another split than its slide has.
     """
 
     folder: Path | None = None
@@ -127,7 +127,7 @@ def ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> Steps[
     ----------
     sets : sequence of path
     detector : bool
-        Whether the model is a detector, which learns from fields of which every cell was reviewed.
+        Whether the model is a cell finder, which learns from fields whose cells were all reviewed.
 
     Returns
     -------
@@ -168,7 +168,9 @@ def _lacking(fields: Sequence[ListedField], these: str, *, detector: bool) -> st
         if listed.complete and listed.cells and listed.split != "test"
     ]
     if detector and len(reviewed) < 2:
-        return "A detector learns from fields of which every cell was reviewed; review two or more."
+        return (
+            "A cell finder learns from fields of which every cell was reviewed; review two or more."
+        )
     if detector and "train" not in reviewed:
         return (
             f"No field to learn from is reviewed as a whole in {these}; review one of a slide in "

@@ -1,4 +1,4 @@
-"""Training of a classifier or a detector on training sets, from the start."""
+"""Training of a classifier or a cell finder on training sets, from the start."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def train_steps(
 def train_detector_steps(
     paths: Sequence[str | Path], out: str | Path, *, device: str = "auto", **recipe: Any
 ) -> Steps[TrainedDetector]:
-    """Train a detector.
+    """Train a cell finder.
 
     Parameters
     ----------
