@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import AlreadySure, WbcError
-from napari_wbc.imaging.read import open_slide, read_image
+from napari_wbc.imaging.read import open_slide, read_field, read_image
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
@@ -21,7 +21,6 @@ from napari_wbc.model.taxonomy import FIVE_CLASSES
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.pipeline import adapt
 from napari_wbc.pipeline.adapt import (
-    adapt_located_steps,
     adapt_slide_steps,
     adapt_steps,
     adapted_name,
@@ -72,6 +71,13 @@ def located(slide):
     )
 
 
+def adapt_located(cells, out, weights, device, read=read_field):
+    """Adaptation to cells that are located already, as that to a slide ends with it."""
+    preset = load_classifier(weights, device=device).preset
+    out.mkdir(exist_ok=True)
+    return adapt._learn_steps(cells, preset, read, out, weights, name="adapted", device=device)
+
+
 def test_no_path_is_refused(weights, tmp_path):
     with pytest.raises(WbcError, match="No image given"):
         run(adapt_steps([], tmp_path, weights=weights))
@@ -81,7 +87,7 @@ def test_no_path_is_refused(weights, tmp_path):
 def test_too_few_cells_are_refused(cells, slide, weights, tmp_path):
     with pytest.raises(WbcError, match=f"at least 20 cells, and there are {len(cells)}"):
         run(
-            adapt_located_steps(
+            adapt_located(
                 [(slide, CellTable(cells))], tmp_path / "out", weights=weights, device="cpu"
             )
         )
@@ -122,7 +128,7 @@ def test_a_field_that_is_gone_since_it_was_located_is_told(folder, slide, weight
     slide = open_slide(folder)
     table = located(slide)
     (folder / "f3.png").unlink()
-    adapted = run(adapt_located_steps([(slide, table)], tmp_path, weights=weights, device="cpu"))
+    adapted = run(adapt_located([(slide, table)], tmp_path, weights=weights, device="cpu"))
     assert [failure.path.name for failure in adapted.failures] == ["f3.png"]
     assert adapted.cells == 24
 
@@ -131,23 +137,21 @@ def test_what_people_called_the_cells_changes_nothing(slide, weights, tmp_path):
     table = located(slide)
     said = CellTable(cell.annotated(Annotation("basophil", "me")) for cell in table.values())
     parts = [
-        run(
-            adapt_located_steps([(slide, one)], tmp_path / name, weights=weights, device="cpu")
-        ).weights
+        run(adapt_located([(slide, one)], tmp_path / name, weights=weights, device="cpu")).weights
         for name, one in (("none", table), ("labelled", said))
     ]
     assert parts[0].read_bytes() == parts[1].read_bytes()
 
 
 def test_of_very_many_cells_some_are_taken_evenly(slide, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(adapt, "MOST", 21)
+    monkeypatch.setattr(adapt, "MAX_CELLS", 21)
     read = []
 
     def seen(field):
         read.append(field.fov_id)
         return read_image(field.path)
 
-    steps = adapt_located_steps(
+    steps = adapt_located(
         [(slide, located(slide))], tmp_path, weights=weights, device="cpu", read=seen
     )
     assert run(steps).cells == 21

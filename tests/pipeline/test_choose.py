@@ -159,7 +159,7 @@ def test_too_few_labels_are_refused_before_anything_is_read(slide, table, weight
 
 @pytest.fixture
 def training_set(tmp_path):
-    """Twelve images of one cell each, in two classes, and one of a class that the weights do not have."""
+    """Twelve images of one cell each, in two classes, and one of a class unknown to the weights."""
     for i in range(13):
         label = "zebra" if i == 12 else ("basophil", "monocyte")[i % 2]
         path = tmp_path / "set" / "train" / label / f"{i}.png"

@@ -1,4 +1,4 @@
-"""Evaluation: labels and probabilities meet in one taxonomy, and what has no place there is counted."""
+"""Evaluation: labels and probabilities meet in one taxonomy; what is no class is counted."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, TWO_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.pipeline.evaluate import Evaluation, evaluate_steps, write_evaluation
-from napari_wbc.pipeline.held_out import read_training_sets
-from napari_wbc.train.dataset import cut_training_crops
+from napari_wbc.train.dataset import cut_training_crops, read_training_set
 from napari_wbc.weights.store import load_weights, save_weights
 
 LABELS = ("neutrophil", "band neutrophil", "monocyte", "platelet", "blast", "blast")
@@ -92,7 +91,7 @@ def test_probabilities_are_the_classifiers_mapped(manifest, weights):
     ]
     assert result.left_out == {"platelet": 1, "blast": 2}
     classifier = load_classifier(weights, device="cpu")
-    cells = [cell for cell in read_training_sets([manifest]) if cell.split == "test"][:3]
+    cells = [cell for cell in read_training_set(manifest) if cell.split == "test"][:3]
     data = run(cut_training_crops(cells, LABELS, classifier.preset))
     own = [p.probabilities for p in classifier.predict(data.crops, data.red)]
     expected = mapped(own, EIGHT_CLASSES.names, TWO_CLASSES)

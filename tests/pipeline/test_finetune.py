@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,23 +11,16 @@ from PIL import Image
 
 from napari_wbc.classify.familiarity import parted
 from napari_wbc.classify.predict import load_classifier
-from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
+from napari_wbc.detect.mask_rcnn import load_mask_rcnn
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import sha256_of
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.model.training_set import LabelledCell, LabelledField
-from napari_wbc.pipeline.finetune import (
-    _labelling_steps,
-    _learnable_steps,
-    _with_val,
-    finetune_detector_steps,
-    finetune_steps,
-    run_folder,
-)
-from napari_wbc.pipeline.held_out import read_training_sets, sided_steps
+from napari_wbc.model.training_set import LabelledField
+from napari_wbc.pipeline.finetune import finetune_steps, run_folder_steps
+from napari_wbc.pipeline.finetune_detector import finetune_detector_steps
 from napari_wbc.storage.rounds import read_set, write_round_steps
 from napari_wbc.weights.card import taxonomy_of, training_images
 from napari_wbc.weights.store import load_weights, read_card
@@ -55,9 +47,44 @@ def cell_set(folder, labels, n=8, splits=("train",), seed=0):
     return folder
 
 
+def as_set(folder, fields, made=None):
+    """A set of ours with a field a group of labels; one that ends with None is not complete."""
+    folder.mkdir()
+    rng = np.random.default_rng(len(fields))
+    rows = []
+    for i, labels in enumerate(fields):
+        path = folder / f"{i}.png"
+        Image.fromarray(rng.integers(0, 255, (40, 400, 3), np.uint8)).save(path)
+        cells = tuple(
+            Cell(
+                f"{folder.name}-{i}-{k}",
+                "",
+                Detection(BBox(5, 30 * k, 30, 30 * k + 25)),
+                None,
+                Annotation(label),
+            )
+            for k, label in enumerate(labels)
+            if label
+        )
+        sha256, whole = sha256_of(path), None not in labels
+        rows.append(
+            LabelledField(
+                path.name, path, 40, 400, "train", cells, f"s{i}", path.name, sha256, whole
+            )
+        )
+    classes = {cell.label: None for row in rows for cell in row.cells}
+    made = {"slides": {row.slide: "train" for row in rows}, **(made or {})}
+    run(write_round_steps(folder, rows, tuple(classes), written_as="wbc", made=made, pixels=None))
+    return folder
+
+
 @pytest.fixture
 def few(tmp_path):
     return cell_set(tmp_path / "few", ["neutrophil", "monocyte"])
+
+
+def run_folder(*arguments, **options):
+    return run(run_folder_steps(*arguments, **options))
 
 
 def tune(paths, out, weights, **more):
@@ -134,7 +161,7 @@ def test_a_new_class_is_added_behind_the_old_ones(tmp_path, weights):
 
 
 def test_a_new_class_has_none_of_the_old_weights_in_it(tmp_path, weights):
-    """Where all of the old weights are kept, the old rows are the old ones, and the new row is learnt."""
+    """Where all old weights are kept, the old rows are as they were, and the new row is learnt."""
     mine = cell_set(tmp_path / "mine", ["neutrophil", "hairy cell"])
     trained = tune([mine], tmp_path / "out", weights, new_classes=["hairy cell"], keep=1.0)
     old, new = (
@@ -174,220 +201,9 @@ def test_an_image_that_any_set_holds_for_testing_is_not_learnt(tmp_path, weights
     )
 
 
-def test_a_detector_learns_no_image_that_another_set_holds_for_testing(monkeypatch, tmp_path):
-    learnt = []
-
-    def read_fields(cells, *_plan):
-        learnt.extend(cells)
-        yield from ()
-
-    monkeypatch.setattr("napari_wbc.pipeline.finetune.read_fields", read_fields)
-    monkeypatch.setattr("napari_wbc.pipeline.finetune.train_detector", lambda *_a, **_k: iter(()))
-    one = cell_set(tmp_path / "one", ["neutrophil", "monocyte"])
-    two = cell_set(tmp_path / "two", ["neutrophil"], splits=("test",))
-    run(finetune_detector_steps([one], tmp_path / "out", old=[two], device="cpu"))
-    assert {cell.label for cell in learnt} == {"monocyte"}
-
-
-def test_a_copy_of_a_validation_image_is_not_learnt(tmp_path):
-    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"])
-    other = cell_set(tmp_path / "other", ["neutrophil"], n=2, splits=("val",))
-    seen, _known, images = run(_learnable_steps([mine, other], []))
-    chosen = {images[cell.path] for cell in seen if cell.split == "val"}
-    assert len(chosen) == 2
-    assert not chosen & {images[cell.path] for cell in seen if cell.split == "train"}
-
-
-def test_a_crop_of_a_field_that_is_tested_is_tested(tmp_path):
-    key = "0b1c2d3e-0000-4000-8000-000000000001"
-    files = [tmp_path / f"{name}.png" for name in "ab"]
-    for file in files:
-        file.write_bytes(file.name.encode())
-    crop, field = (
-        LabelledCell(f, "monocyte", s, "lab", BBox(0, 0, 9, 9), cell_id=key)
-        for f, s in zip(files, ("train", "test"), strict=True)
-    )
-    for ids, sides in ((key, ["test", "test"]), ("1", ["train", "test"])):
-        sets = [[replace(one, cell_id=ids)] for one in (crop, field)]
-        sided, _ = run(sided_steps(sets, "reading"))
-        assert [one[0].split for one in sided] == sides, (
-            "ids that a person wrote may be another cell's"
-        )
-
-
-def test_few_fields_leave_one_whole_to_choose_by(tmp_path, monkeypatch, detector_weights):
-    cells = [
-        LabelledCell(
-            tmp_path / f"{i}.png", "monocyte", "train", "lab", BBox(0, 9 * k, 9, 9 * k + 9)
-        )
-        for i in range(3)
-        for k in range(4)
-    ]
-    sides = [
-        {c.split for c in _with_val(cells, by_image=True) if c.path.name == f"{i}.png"}
-        for i in range(3)
-    ]
-    assert sorted(map(sorted, sides)) == [["train"], ["train"], ["val"]]
-    one = cell_set(tmp_path / "one", ["neutrophil"], n=1)
-    with pytest.raises(WbcError, match="review two or more"):
-        run(finetune_detector_steps([one], tmp_path / "out", start=detector_weights, device="cpu"))
-    assert not (tmp_path / "out").exists()
-
-
-def test_sets_without_red_cells_teach_a_detector_of_red_cells_nothing(tmp_path):
-    whole = [LabelledCell(tmp_path / "a.png", label, "train", "lab") for label in BLOOD_CLASSES]
-    other = LabelledCell(tmp_path / "b.png", "monocyte", "train", "other")
-    cells = [*whole, other]
-    notes = [step.note for step in _labelling_steps(cells, BLOOD_CLASSES, "blood")]
-    assert notes == ["Left out, without labels of red cell and platelet: other."]
-    assert run(_labelling_steps(cells, BLOOD_CLASSES, "blood")) == whole
-
-
 def test_new_classes_that_nothing_shows_are_left_out_where_asked(few, tmp_path, weights):
     card = tune([few], tmp_path / "out", weights, new_classes=["blast"], only_seen=True).card
     assert card.classes == EIGHT_CLASSES.names
-
-
-def test_a_detector_of_red_cells_is_not_made_to_unlearn_them(tmp_path):
-    one = cell_set(tmp_path / "one", ["neutrophil", "monocyte"])
-    with pytest.raises(WbcError, match="red cell and platelet too, of which these sets label none"):
-        run(finetune_detector_steps([one], tmp_path / "out", start="blood_cells", device="cpu"))
-
-
-def test_what_alone_shows_a_new_class_is_left_to_learn(tmp_path, weights):
-    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"])
-    (rare,) = cell_set(tmp_path / "rare", ["smudge cell"], n=1).rglob("*.png")
-    (mine / "train" / "smudge_cell").mkdir()
-    for name in "abcdefgh":  # whatever its name, and so its rank, is
-        file = rare.rename(mine / "train" / "smudge_cell" / f"{name}.png")
-        cells = _with_val(read_training_sets([mine]))
-        assert {cell.split for cell in cells if cell.label == "smudge cell"} == {"train"}
-        assert {cell.split for cell in cells} == {"train", "val"}
-        rare = file
-
-
-def test_valid_is_a_name_of_val(tmp_path, weights):
-    mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"], splits=("train", "valid"))
-    assert {cell.split for cell in read_training_sets([mine])} == {"train", "val"}
-
-
-@pytest.fixture
-def taught(monkeypatch):
-    """The cells that a detector would be trained with, and the provenance for the card."""
-    cells, provenance = [], {}
-
-    def read_fields(some, *_plan):
-        cells.extend(some)
-        yield from ()
-
-    def train_detector(*_data, **more):
-        provenance.update(more["provenance"])
-        yield from ()
-
-    monkeypatch.setattr("napari_wbc.pipeline.finetune.read_fields", read_fields)
-    monkeypatch.setattr("napari_wbc.pipeline.finetune.train_detector", train_detector)
-    return cells, provenance
-
-
-def detected(paths, out, **more):
-    """What fine-tuning a detector tells on its way."""
-    steps = finetune_detector_steps(paths, out, device="cpu", **more)
-    return [step.note for step in steps if step.note]
-
-
-def as_set(folder, fields, made=None):
-    """A set of ours with one field for each group of labels; a group that ends with None is not complete."""
-    folder.mkdir()
-    rng = np.random.default_rng(len(fields))
-    rows = []
-    for i, labels in enumerate(fields):
-        path = folder / f"{i}.png"
-        Image.fromarray(rng.integers(0, 255, (40, 400, 3), np.uint8)).save(path)
-        cells = tuple(
-            Cell(
-                f"{folder.name}-{i}-{k}",
-                "",
-                Detection(BBox(5, 30 * k, 30, 30 * k + 25)),
-                None,
-                Annotation(label),
-            )
-            for k, label in enumerate(labels)
-            if label
-        )
-        sha256, whole = sha256_of(path), None not in labels
-        rows.append(
-            LabelledField(
-                path.name, path, 40, 400, "train", cells, f"s{i}", path.name, sha256, whole
-            )
-        )
-    classes = {cell.label: None for row in rows for cell in row.cells}
-    made = {"slides": {row.slide: "train" for row in rows}, **(made or {})}
-    run(write_round_steps(folder, rows, tuple(classes), written_as="wbc", made=made, pixels=None))
-    return folder
-
-
-def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fields(
-    taught, tmp_path
-):
-    mine = as_set(tmp_path / "mine", [["monocyte"] * 6, ["hairy cell"] * 6, ["basophil", None]])
-    notes = detected([mine], tmp_path / "out", old=[mine])
-    cells, provenance = taught
-    assert [cell.label for cell in cells] == ["monocyte"] * 6 + ["leukocyte"] * 6, "and none twice"
-    assert "Taken for leukocytes: 6 hairy cell." in notes
-    assert "Left out, with cells that nobody reviewed: 1 field." in notes
-    learnt = {sha256_of(cell.path) for cell in cells}
-    assert set(provenance["training_images"]) == learnt, (
-        "so that no slide of theirs is tested on later"
-    )
-
-
-def test_what_is_no_leukocyte_is_background_to_a_detector(taught, tmp_path):
-    labels = [
-        "Artefacts",
-        "smudge cell",
-        "Debris",
-        "giant platelet",
-        "RBC",
-        "NRBC",
-        "WBC",
-        "neutrophil",
-    ]
-    mine = as_set(tmp_path / "mine", [labels, ["monocyte"] * 4, ["artefact"]])
-    notes = detected([mine], tmp_path / "out")
-    by_image = {
-        name: [c.label for c in taught[0] if c.path.name.endswith(name)]
-        for name in ("0.png", "2.png")
-    }
-    assert by_image["0.png"] == [
-        "",
-        "",
-        "",
-        "platelet",
-        "red cell",
-        "erythroblast",
-        "leukocyte",
-        "neutrophil",
-    ]
-    assert by_image["2.png"] == [""], "a field that shows none teaches too"
-    assert {c.split for c in taught[0] if c.path.name.endswith("2.png")} == {"train"}
-    assert "Left out, no leukocytes: 1 Artefacts, 1 smudge cell, 1 Debris, 1 artefact." in notes
-    assert "Taken for leukocytes: 1 WBC." in notes
-
-
-def test_a_class_that_its_set_has_beside_the_leukocytes_is_none(taught, tmp_path):
-    made = {"places": {"ghost of a cell": "per 100 WBC", "erythroblast": "per 100 WBC"}}
-    labels = ["ghost of a cell", "erythroblast", "neutrophil"]
-    detected([as_set(tmp_path / "mine", [labels * 3, ["monocyte"] * 4], made)], tmp_path / "out")
-    assert [cell.label for cell in taught[0]][:3] == ["", "erythroblast", "neutrophil"]
-    taught[0].clear()
-    detected([as_set(tmp_path / "other", [labels * 3, ["monocyte"] * 4])], tmp_path / "out")
-    assert taught[0][0].label == "leukocyte", "where nothing is told it may be one"
-
-
-def test_fields_of_artefacts_alone_teach_no_detector(taught, tmp_path):
-    mine = as_set(tmp_path / "mine", [["artefact"] * 6, ["debris"] * 6])
-    with pytest.raises(WbcError, match="review two or more"):
-        detected([mine], tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -395,7 +211,8 @@ def test_fields_of_artefacts_alone_teach_no_detector(taught, tmp_path):
     [
         (
             ("test",),
-            r"No slide of this set is there to learn from: all 16 cells are kept for testing\. Move",
+            "No slide of this set is there to learn from: "
+            r"all 16 cells are kept for testing\. Move",
         ),
         (("val",), "all 16 cells are kept for validation"),
         (("val", "test"), "16 cells are kept for validation and 16 for testing"),
@@ -410,13 +227,15 @@ def test_a_set_with_nothing_to_learn_from_is_refused_before_an_image_is_looked_a
 
     mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"], splits=splits)
     for name in (
-        "resolve_device",
-        "sided_steps",
-        "cut_training_crops",
-        "read_fields",
-        "make_folder",
+        "finetune.resolve_device",
+        "finetune_detector.resolve_device",
+        "held_out.sided_steps",
+        "finetune.cut_training_crops",
+        "finetune_detector.read_fields",
+        "finetune.make_folder",
+        "finetune_detector.make_folder",
     ):
-        monkeypatch.setattr(f"napari_wbc.pipeline.finetune.{name}", looked)
+        monkeypatch.setattr(f"napari_wbc.pipeline.{name}", looked)
     start = weights if tuned is finetune_steps else detector_weights
     with pytest.raises(WbcError, match=told):
         run(tuned([mine], tmp_path / "out", start=start))

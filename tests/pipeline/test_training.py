@@ -13,7 +13,8 @@ from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, load_mask_rcnn
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import TWO_CLASSES
-from napari_wbc.pipeline.training import _seen_steps, train_detector_steps, train_steps
+from napari_wbc.pipeline.held_out import learnable_steps
+from napari_wbc.pipeline.training import train_detector_steps, train_steps
 
 SMALL = {
     "name": "small",
@@ -27,6 +28,17 @@ SMALL = {
 
 def train(paths, out, **recipe):
     return run(train_detector_steps(paths, out, device="cpu", **SMALL | recipe))
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text):
+        path = tmp_path / "sets" / "recipe.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
 
 
 @pytest.mark.parametrize("trained", [train_steps, train_detector_steps])
@@ -124,7 +136,7 @@ TINY = {"name": "tiny", "epochs": 1, "batch_size": 2, "preset": {"size": 32}}
 
 @pytest.fixture
 def cells(tmp_path):
-    """A field of cells to learn and to validate, and a platelet; the image of a test cell is missing."""
+    """A field of cells to learn and to validate, and a platelet; a test image is missing."""
     folder = tmp_path / "cells"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -202,5 +214,5 @@ def test_an_image_that_any_set_holds_for_testing_is_trained_on_by_none(tmp_path)
             Image.new("RGB", (30, 30), (color, 0, 0)).save(
                 place / f"{place.parent.name}-{color}.png"
             )
-    cells = run(_seen_steps([tmp_path / "one", tmp_path / "two"]))
+    cells, *_ = run(learnable_steps([tmp_path / "one", tmp_path / "two"]))
     assert [cell.path.name for cell in cells] == ["train-10.png"]

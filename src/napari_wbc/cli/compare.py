@@ -90,7 +90,8 @@ def compare(
     Writes report.html (one page with everything), comparison.json, cells.csv and pictures.
     """
     from napari_wbc.measure.comparison_plots import COLUMNS, SIGNS, side_rows, table_rows
-    from napari_wbc.pipeline.compare import compare_steps, write_comparison
+    from napari_wbc.pipeline.compare import compare_steps
+    from napari_wbc.pipeline.compare_report import write_comparison
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
     make_folder(out)

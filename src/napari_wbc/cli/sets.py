@@ -162,7 +162,8 @@ def move(
     quiet: Quiet = False,
 ) -> None:
     """Give a slide that no model has used another split, in a new round."""
-    from napari_wbc.pipeline.training_sets import move_slide_steps, set_summary
+    from napari_wbc.pipeline.move_slide import move_slide_steps
+    from napari_wbc.pipeline.set_summary import set_summary
 
     written = drive(move_slide_steps(path, slide, split), quiet=quiet)
     print(f"{slide} moved to {split} in {written.folder}; {set_summary(path).line}")

@@ -196,7 +196,8 @@ def finetune(
     Minutes on two cores for 100 to 1,000 cells. Compare the new model with the old before you
     adopt it.
     """
-    from napari_wbc.pipeline.finetune import finetune_detector_steps, finetune_steps
+    from napari_wbc.pipeline.finetune import finetune_steps
+    from napari_wbc.pipeline.finetune_detector import finetune_detector_steps
 
     options = {
         "name": name,

@@ -1,11 +1,11 @@
-"""From unlabelled fields to weights that know their stain and camera."""
+"""Adaptation without labels: from fields to a classifier that knows their stain and camera."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -36,27 +36,36 @@ from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 
 __all__ = [
-    "MOST",
     "Adapted",
-    "adapt_located_steps",
     "adapt_slide_steps",
     "adapt_steps",
     "adapted_name",
 ]
 
-MOST = 3000
-"""More cells tell no more of a stain; so many are taken evenly from all, which keeps it to minutes."""
+MAX_CELLS = 3000
+"""Cells that are learnt from: more tell no more of a stain, and so many take minutes."""
+
+Located = Sequence[tuple[Slide, CellTable]]
+Read = Callable[[FieldOfView], npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """What an adaptation leaves."""
+    """An adapted classifier.
+
+    Parameters
+    ----------
+    weights : Path
+        The new weights.
+    cells : int
+        Cells that were learnt from.
+    failures : tuple of Failure
+        Fields that could not be read, and were left out.
+    """
 
     weights: Path
     cells: int
-    """That were learnt from."""
     failures: tuple[Failure, ...] = ()
-    """Fields that could not be read, and were left out."""
 
 
 def adapt_steps(
@@ -77,15 +86,15 @@ def adapt_steps(
     paths : sequence of path
         Image files, each a slide of one field, and folders, each one slide.
     out : str or Path
-        Folder of the new weights and their card, which are written at the end, whole or not at all.
+        Folder of the new weights and their card, which are written together at the end.
     weights : str or Path
         Name or file of the weights to start from.
     detector, preset
         Of :func:`~napari_wbc.pipeline.locate.make_detector`.
     name : str
-        Of the new weights.
+        Name of the new weights.
     anyway : bool
-        Also where the weights are sure of the cells.
+        Whether to adapt even where the weights are sure of the cells.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
 
@@ -99,55 +108,27 @@ def adapt_steps(
     """
     slides = find_slides(paths)
     total = sum(len(slide.fields) for slide in slides)
-    wanted = _checked(weights, out, name, device)
+    crop_preset = _checked(weights, out, name, device)
     finder = yield from detector_steps(detector, preset, device=device)
-    found: list[SlideAnalysis] = []
+    located: list[tuple[Slide, CellTable]] = []
+    failures: list[Failure] = []
+    done = 0
     for slide in slides:
-        before = sum(len(one.slide.fields) for one in found)
-        found.append(
-            (yield from analyze_slide_steps(slide, finder, None, offset=before, total=total))
-        )
-    located = [(one.slide, one.table) for one in found]
+        steps = analyze_slide_steps(slide, finder, None, offset=done, total=total)
+        analysis = yield from steps
+        located.append((analysis.slide, analysis.table))
+        failures += analysis.failures
+        done += len(analysis.slide.fields)
     adapted = yield from _learn_steps(
-        located, wanted, read_field, out, weights, name=name, device=device, anyway=anyway
+        located, crop_preset, read_field, out, weights, name=name, device=device, anyway=anyway
     )
-    failures = tuple(failure for one in found for failure in one.failures)
-    return Adapted(adapted.weights, adapted.cells, failures + adapted.failures)
-
-
-def adapt_located_steps(
-    located: Sequence[tuple[Slide, CellTable]],
-    out: str | Path,
-    *,
-    weights: str | Path = DEFAULT_CLASSIFIER,
-    name: str = "adapted",
-    device: str = "auto",
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
-) -> Steps[Adapted]:
-    """Adapt a classifier to cells that are located already; what they are called is not looked at.
-
-    Parameters
-    ----------
-    located : sequence of (Slide, CellTable)
-    out, weights, name, device
-        Of :func:`adapt_steps`.
-    read : callable
-        Gives the pixels of a field.
-
-    Raises
-    ------
-    WbcError
-        As :func:`adapt_steps`.
-    """
-    yield Progress("loading weights", 0, 0)
-    wanted = _checked(weights, out, name, device)
-    return (yield from _learn_steps(located, wanted, read, out, weights, name=name, device=device))
+    return replace(adapted, failures=(*failures, *adapted.failures))
 
 
 def _learn_steps(
-    located: Sequence[tuple[Slide, CellTable]],
+    located: Located,
     preset: Preset,
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+    read: Read,
     out: str | Path,
     weights: str | Path,
     *,
@@ -155,10 +136,11 @@ def _learn_steps(
     device: str,
     anyway: bool = False,
 ) -> Steps[Adapted]:
-    """Cut the located cells by the preset of the weights, and adapt; everything has been checked."""
+    """Cut the located cells by the preset of the weights, and adapt these."""
     from napari_wbc.train.adapt import Adaptation, adapt_classifier
 
     data, failures = yield from _crops_steps(located, preset, read)
+    # No weights reach a confidence of 2, so none are sure enough to be left as they are.
     plan = Adaptation(name=name, enough=2.0) if anyway else Adaptation(name=name)
     path = yield from adapt_classifier(data, weights, plan, out, device=device)
     return Adapted(path, len(data.crops), failures)
@@ -174,7 +156,7 @@ def adapt_slide_steps(
     detector: str = DEFAULT,
     preset: str | None = None,
     parameters: Mapping[str, Any] | None = None,
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
+    read: Read = read_field,
     taxonomy: Taxonomy = EIGHT_CLASSES,
 ) -> Steps[tuple[SlideAnalysis | None, Adapted | AlreadySure]]:
     """Adapt a classifier to a slide, which is analyzed first where fewer than 20 cells are located.
@@ -183,20 +165,22 @@ def adapt_slide_steps(
     ----------
     slide : Slide
     table : CellTable
-        What is located so far.
-    out, weights, name, read
-        Of :func:`adapt_located_steps`.
+        The cells located so far; what they are called is not looked at.
+    out, weights, name
+        Of :func:`adapt_steps`.
     detector, preset, parameters
         Of :func:`~napari_wbc.pipeline.locate.make_detector`.
+    read : callable
+        Gives the pixels of a field.
     taxonomy : Taxonomy
-        What the cells are counted by.
+        Classes that the cells are counted by.
 
     Returns
     -------
     SlideAnalysis or None
-        By the weights to start from; None where the slide was not analyzed.
+        With the weights to start from; None where enough cells were located already.
     Adapted or AlreadySure
-        Why the weights are left as they are.
+        The new weights, or why none are needed.
 
     Raises
     ------
@@ -204,22 +188,24 @@ def adapt_slide_steps(
         As :func:`adapt_steps`, or if none of the model's classes can be counted.
     """
     yield Progress("loading weights", 0, 0)
-    wanted = _checked(weights, out, name, "auto")
+    crop_preset = _checked(weights, out, name, "auto")
     counted_card(weights, taxonomy)
     from napari_wbc.train.adapt import MIN_ADAPTATION_CELLS
 
-    found = None
+    analysis = None
     if len(table) < MIN_ADAPTATION_CELLS:
-        found = yield from analyze_fields_steps(
+        analysis = yield from analyze_fields_steps(
             slide, detector, preset, parameters, weights=weights, read=read, taxonomy=taxonomy
         )
-        table = found.table
-    one = [(slide, table)]
+        table = analysis.table
     try:
-        adapted = yield from _learn_steps(one, wanted, read, out, weights, name=name, device="auto")
+        adapted = yield from _learn_steps(
+            [(slide, table)], crop_preset, read, out, weights, name=name, device="auto"
+        )
     except AlreadySure as why:
-        return found, why
-    return found, adapted
+        # The analysis took minutes, so it is handed over even where nothing has to be adapted.
+        return analysis, why
+    return analysis, adapted
 
 
 def adapted_name(slide: str, when: datetime) -> str:
@@ -237,7 +223,7 @@ def adapted_name(slide: str, when: datetime) -> str:
 def _checked(weights: str | Path, out: str | Path, name: str, device: str) -> Preset:
     """The preset of the weights, after refusing what would fail minutes later."""
     preset = load_classifier(weights, device=device).preset
-    from napari_wbc.train.loop import check_run
+    from napari_wbc.train.checkpoint import check_run
 
     check_run(name, "32-true")
     target = make_folder(Path(out)) / f"{name}.safetensors"
@@ -249,14 +235,15 @@ def _checked(weights: str | Path, out: str | Path, name: str, device: str) -> Pr
 
 
 def _crops_steps(
-    located: Sequence[tuple[Slide, CellTable]],
+    located: Located,
     preset: Preset,
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+    read: Read,
 ) -> Steps[tuple[CropSet, tuple[Failure, ...]]]:
     """The crops of located cells with room around them, and the fields that could not be read."""
     from napari_wbc.train.batches import ROOM
 
-    fields, size = _evenly(located), round(preset.size * ROOM)
+    fields = _evenly(located)
+    size = round(preset.size * ROOM)
     crops = [np.empty((0, size, size, 3), np.uint8)]
     red = [np.empty((0, 3), np.float32)]
     sources: list[str] = []
@@ -285,17 +272,15 @@ def _crops_steps(
     return data, tuple(failures)
 
 
-def _evenly(
-    located: Sequence[tuple[Slide, CellTable]],
-) -> list[tuple[str, FieldOfView, list[Cell]]]:
-    """Fields with their cells, of which at most :data:`MOST` are taken evenly from all."""
-    cells = [
-        (slide.name, field, cell)
-        for slide, table in located
-        for field in slide.fields
-        for cell in table.of_field(field.fov_id)
-    ]
-    if len(cells) > MOST:
-        cells = [cells[i] for i in np.linspace(0, len(cells) - 1, MOST).round().astype(int)]
-    groups = groupby(cells, key=lambda one: one[:2])
-    return [(source, field, [cell for *_, cell in group]) for (source, field), group in groups]
+def _evenly(located: Located) -> list[tuple[str, FieldOfView, list[Cell]]]:
+    """Slide, field and cells of the fields; :data:`MAX_CELLS` at most, evenly taken from all."""
+    rows: list[tuple[str, FieldOfView, Cell]] = []
+    for slide, table in located:
+        for field in slide.fields:
+            rows += [(slide.name, field, cell) for cell in table.of_field(field.fov_id)]
+    if len(rows) > MAX_CELLS:
+        rows = [rows[i] for i in np.linspace(0, len(rows) - 1, MAX_CELLS).round().astype(int)]
+    fields = []
+    for (name, field), group in groupby(rows, key=lambda row: row[:2]):
+        fields.append((name, field, [cell for *_, cell in group]))
+    return fields

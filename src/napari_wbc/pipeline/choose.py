@@ -1,9 +1,10 @@
-"""Which cells to label next, and which labels to look at twice: of slides and of training sets."""
+"""Which cells to label next, and which labels of slides and training sets to look at twice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, compress
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ class Chosen:
     slide : str
     cell : Cell
     confidence : float
-        Of the weights that chose it, at one look, 0 to 1.
+        Of the classifier that chose it, at one look, 0 to 1.
     """
 
     slide: str
@@ -55,9 +56,9 @@ class Choice:
     Parameters
     ----------
     cells : tuple of Chosen
-        The most gainful first.
+        The cells, those that teach the most first.
     fields : tuple of (slide, field id, gain)
-        Fields with cells to label, the most gainful first.
+        Fields with cells to label, those that teach the most first.
     failures : tuple of Failure
         Fields that could not be read, and were left out.
     """
@@ -69,7 +70,7 @@ class Choice:
     @property
     def cell_ids(self) -> tuple[str, ...]:
         """The cells, by their ids."""
-        return tuple(one.cell.cell_id for one in self.cells)
+        return tuple(chosen.cell.cell_id for chosen in self.cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,12 @@ class Doubt:
     Parameters
     ----------
     slide, fov, cell_id : str
-        The cell; of a training set the laboratory where the slide is not known, and the image.
+        The cell. In a training set ``fov`` is the image, and ``slide`` is the laboratory where the
+        slide is not known.
     label, suggested : str
-        What a person says, and the class that it looks like.
+        The annotation, and the class that the cell looks like.
     doubt : float
-        0.5 (both are as likely) to 1.
+        0.5 (both are equally likely) to 1.
     """
 
     slide: str
@@ -115,7 +117,7 @@ class Doubted:
     @property
     def cell_ids(self) -> tuple[str, ...]:
         """The cells, by their ids."""
-        return tuple(one.cell_id for one in self.doubts)
+        return tuple(doubt.cell_id for doubt in self.doubts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,26 +159,28 @@ def choose_steps(
     """
     if n < 0:
         raise WbcError(f"{n} cells cannot be chosen; choose 0 or more.")
-    if not any(cell.annotation is None for _, table in located for cell in table.values()):
+    every = chain(*(table.values() for _slide, table in located))
+    if all(cell.annotation is not None for cell in every):
         raise WbcError("There is no cell without a label; locate cells on further slides first.")
     yield Progress("loading weights", 0, 0)
     classifier = load_classifier(weights, device=device)
     seen = yield from _seen_steps(_fields(located, lambda _cell: True), classifier, read)
     from napari_wbc.train.choose import fields_of_gain, most_gain_steps
 
-    labelled = np.array([cell.annotation is not None for _, cell in seen.cells], bool)
-    cells = [one for one, done in zip(seen.cells, labelled, strict=True) if not done]
-    chances = _probabilities(classifier, seen.features[~labelled])
-    order = yield from most_gain_steps(
-        chances, seen.features[~labelled], n, labelled=seen.features[labelled]
-    )
-    names = {cell.fov_id: slide for slide, cell in cells}
-    gains = fields_of_gain(chances, [cell.fov_id for _, cell in cells])
-    return Choice(
-        tuple(Chosen(cells[i][0], cells[i][1], float(chances[i].max())) for i in order),
-        tuple((names[fov], fov, gain) for fov, gain in gains),
-        seen.failures,
-    )
+    labelled = np.array([cell.annotation is not None for _slide, cell in seen.cells], bool)
+    cells = list(compress(seen.cells, ~labelled))
+    features = seen.features[~labelled]
+    chances = _probabilities(classifier, features)
+    # A cell that looks like a labelled one teaches little, so these count as chosen already.
+    order = yield from most_gain_steps(chances, features, n, labelled=seen.features[labelled])
+    chosen = []
+    for i in order:
+        slide, cell = cells[i]
+        chosen.append(Chosen(slide, cell, float(chances[i].max())))
+    slides = {cell.fov_id: slide for slide, cell in cells}
+    gains = fields_of_gain(chances, [cell.fov_id for _slide, cell in cells])
+    fields = [(slides[fov], fov, gain) for fov, gain in gains]
+    return Choice(tuple(chosen), tuple(fields), seen.failures)
 
 
 def doubt_steps(
@@ -186,7 +190,7 @@ def doubt_steps(
     read: Read = read_field,
     device: str = "auto",
 ) -> Steps[Doubted]:
-    """Doubt the annotations of cells; fields without any are not read.
+    """Doubt the annotations of cells; fields without annotations are not read.
 
     Parameters
     ----------
@@ -199,12 +203,11 @@ def doubt_steps(
         If the weights are not to be had, or fewer than 10 cells have a label.
     """
     class_of = taxonomy_of(read_card(find_weights(weights))).class_of
-    fields = list(
-        _fields(
-            located,
-            lambda cell: cell.annotation is not None and bool(class_of(cell.annotation.label)),
-        )
-    )
+
+    def has_class(cell: Cell) -> bool:
+        return cell.annotation is not None and bool(class_of(cell.annotation.label))
+
+    fields = list(_fields(located, has_class))
     _check_enough(sum(len(cells) for *_, cells in fields))
     yield Progress("loading weights", 0, 0)
     classifier = load_classifier(weights, device=device)
@@ -231,10 +234,10 @@ def doubt_set_steps(
     WbcError
         If a set cannot be read, the weights are not to be had, or fewer than 10 cells have a label.
     """
-    found = yield from read_training_sets_steps(paths)
-    cells, _left_out = relabelled(found, taxonomy_of(read_card(find_weights(weights))))
+    sets = yield from read_training_sets_steps(paths)
+    cells, _left_out = relabelled(chain(*sets), taxonomy_of(read_card(find_weights(weights))))
     _check_enough(len(cells))
-    yield Progress("loading weights", 0, len(found))
+    yield Progress("loading weights", 0, len(cells))
     classifier = load_classifier(weights, device=device)
     import torch
 
@@ -243,18 +246,18 @@ def doubt_set_steps(
 
     data = yield from cut_training_crops(cells, classifier.card.classes, classifier.preset)
     network = classifier.network
-    found_features = yield from seen_steps(
-        network, data, classifier.preset, "features", network.features
-    )
+    batches = yield from seen_steps(network, data, classifier.preset, "features", network.features)
+    features = torch.cat(batches).float().numpy()
     rows = [(cell.slide or cell.source, str(cell.path), cell.cell_id, cell.label) for cell in cells]
-    doubted = yield from _doubted_steps(classifier, rows, torch.cat(found_features).float().numpy())
+    doubted = yield from _doubted_steps(classifier, rows, features)
     return Doubted(doubted, len(rows))
 
 
 def _check_enough(n: int) -> None:
+    """Refuse too few cells, before an image is read."""
     from napari_wbc.train.doubts import MIN_DOUBT_CELLS
 
-    if n < MIN_DOUBT_CELLS:  # said before anything is read
+    if n < MIN_DOUBT_CELLS:
         raise WbcError(
             f"Doubts need at least {MIN_DOUBT_CELLS} labelled cells, and there are {n}; label more."
         )
@@ -263,27 +266,28 @@ def _check_enough(n: int) -> None:
 def _doubted_steps(
     classifier: Classifier, rows: Sequence[tuple[str, str, str, str]], features: Floats
 ) -> Steps[tuple[Doubt, ...]]:
-    """Doubts of cells given as slide, field, id and label; those of one field are judged together."""
+    """The most doubted of cells given as slide, field, id and label, with their features."""
     from napari_wbc.train.doubts import doubts_steps
 
-    names, class_of = classifier.card.classes, taxonomy_of(classifier.card).class_of
+    names = classifier.card.classes
+    class_of = taxonomy_of(classifier.card).class_of
     index = {name: i for i, name in enumerate(names)}
     labels = np.array([index[class_of(label) or ""] for *_, label in rows], np.int64)
+    # Cells of one field share stain and focus, so none is judged by a model that saw its field.
     groups = np.array([f"{slide}\n{fov}" for slide, fov, *_ in rows], np.str_)
-    found = yield from doubts_steps(features, labels, groups, names)
+    doubts = yield from doubts_steps(features, labels, groups, names)
     result = []
-    for i in found.order:
+    for i in doubts.order:
         slide, fov, cell_id, label = rows[i]
-        result.append(
-            Doubt(slide, fov, cell_id, label, names[found.suggested[i]], float(found.doubt[i]))
-        )
+        suggested = names[doubts.suggested[i]]
+        result.append(Doubt(slide, fov, cell_id, label, suggested, float(doubts.doubt[i])))
     return tuple(result)
 
 
 def _fields(
     located: Located, wanted: Callable[[Cell], bool]
 ) -> Iterator[tuple[str, FieldOfView, list[Cell]]]:
-    """Slide, field and cells of the fields that have any that are wanted."""
+    """Slide, field and wanted cells of the fields that have any."""
     for slide, table in located:
         for field in slide.fields:
             if cells := [cell for cell in table.of_field(field.fov_id) if wanted(cell)]:
@@ -293,14 +297,16 @@ def _fields(
 def _seen_steps(
     fields: Iterable[tuple[str, FieldOfView, list[Cell]]], classifier: Classifier, read: Read
 ) -> Steps[_Seen]:
-    """What a network makes of the cells of fields."""
+    """The features of the cells of fields, each of which is read once."""
     fields = list(fields)
-    total, end = sum(len(cells) for *_, cells in fields), 0
+    total = sum(len(cells) for *_, cells in fields)
+    end = 0
     features = [np.zeros((0, classifier.network.head.in_features), np.float32)]
     seen: list[tuple[str, Cell]] = []
     failures: list[Failure] = []
     for slide, field, cells in fields:
-        done, end = end, end + len(cells)
+        done = end
+        end += len(cells)
         try:
             image = read(field)
         except (ReadError, OSError) as error:
@@ -320,8 +326,9 @@ def _probabilities(classifier: Classifier, features: Floats) -> npt.NDArray[np.f
     import torch
 
     card = classifier.card
+    # Only the head is asked again: the features are most of the work, and were just computed.
     with torch.inference_mode():
         outputs = classifier.network.head(torch.from_numpy(features).to(classifier.device))
         chances = torch.softmax(scores(outputs, card.mode).double() / card.temperature, dim=1)
-    found: npt.NDArray[np.float64] = chances.clamp(0, 1).cpu().numpy()
-    return found
+    result: npt.NDArray[np.float64] = chances.clamp(0, 1).cpu().numpy()
+    return result

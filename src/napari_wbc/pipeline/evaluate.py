@@ -18,19 +18,21 @@ from napari_wbc.model.heat import OUTSIDE
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.pipeline.heat_share import has_maps, located_steps, share_steps, some_of
-from napari_wbc.pipeline.held_out import hashed_steps, held_out_steps, leaks, relabelled
+from napari_wbc.model.training_set import LabelledCell
+from napari_wbc.pipeline.heat_share import Look, has_maps, shares_steps, some_of
+from napari_wbc.pipeline.held_out import held_out_steps, relabelled, trained_on_steps
 from napari_wbc.train.dataset import CropSet, cut_training_crops
-from napari_wbc.weights.card import taxonomy_of, training_images
+from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 __all__ = ["Evaluation", "evaluate_steps", "predict_steps", "write_evaluation"]
 
 BATCH = 256
-SUSPECT = 0.1
-"""Share of cells whose heat lies elsewhere, above which it is told."""
-FEWEST = 20
-"""Cells of which a share is one."""
+"""Crops that are classified between two reports of progress."""
+MAX_ELSEWHERE = 0.1
+"""Share of cells with their heat mostly outside, above which there is a warning."""
+MIN_EXPLAINED = 20
+"""Cells below which that share says nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,21 +82,21 @@ class Evaluation:
 
     @property
     def warning(self) -> str:
-        """That it knows the cells, or looks at something else too often; empty if neither."""
-        told = []
+        """Whether the model knows the cells or often looks beside them; empty if neither."""
+        warnings = []
         if self.known:
-            told.append(
-                f"{self.known} of these cells are of images that the model was trained or chosen on, which "
-                "flatters."
+            warnings.append(
+                f"{self.known} of these cells are of images that the model was trained or chosen "
+                "on, which flatters."
             )
         for source, shares in self.heat.items():
             n = int((shares < OUTSIDE).sum())
-            if len(shares) >= FEWEST and n > SUSPECT * len(shares):
-                told.append(
-                    f"{source}: of {len(shares)} cells rightly classified, {n} have most of their heat "
-                    "outside the cell; the model may look at something else."
+            if len(shares) >= MIN_EXPLAINED and n > MAX_ELSEWHERE * len(shares):
+                warnings.append(
+                    f"{source}: of {len(shares)} cells rightly classified, {n} have most of their "
+                    "heat outside the cell; the model may look at something else."
                 )
-        return " ".join(told)
+        return " ".join(warnings)
 
     @property
     def scores(self) -> dict[str, Scores]:
@@ -145,34 +147,22 @@ def evaluate_steps(
         If the split is empty, none of its labels or of the model's classes counts as a class of
         the taxonomy, or an argument is wrong.
     """
-    cells = yield from held_out_steps(paths, split)
-    yield Progress("loading weights", 0, len(cells))
+    held_out = yield from held_out_steps(paths, split)
+    yield Progress("loading weights", 0, len(held_out))
     classifier = load_classifier(weights, device=device)
-    known = 0
-    if training_images(classifier.card):
-        hashes = yield from hashed_steps(cells, "looking for images that were trained on")
-        known = int(leaks(cells, hashes, classifier.card).sum())
+    seen = yield from trained_on_steps(held_out, [classifier.card])
     names = classifier.card.classes
     taxonomy = taxonomy or taxonomy_of(classifier.card)
-    mapping(names, taxonomy)  # where there is none, it is said before the crops are cut
-    kept, left_out = relabelled(cells, taxonomy)
-    data = yield from cut_training_crops(kept, taxonomy.names, classifier.preset)
-    own = yield from predict_steps(classifier, data)
-    probabilities = mapped(own, names, taxonomy)
-    looked: dict[str, npt.NDArray[np.float64]] = {}
+    # Cutting crops takes minutes, so a model without a class of the taxonomy is refused first.
+    mapping(names, taxonomy)
+    cells, left_out = relabelled(held_out, taxonomy)
+    data = yield from cut_training_crops(cells, taxonomy.names, classifier.preset)
+    chances = yield from predict_steps(classifier, data)
+    probabilities = mapped(chances, names, taxonomy)
+    heat_inside: dict[str, npt.NDArray[np.float64]] = {}
     if heat and has_maps(classifier):
         right = probabilities.argmax(axis=1) == data.labels
-        each = [
-            some_of(right & (data.sources == source))
-            for source in dict.fromkeys(data.sources.tolist())
-        ]
-        picked = np.sort(np.concatenate(each))
-        located = yield from located_steps([kept[i] for i in picked], classifier)
-        some = data.where(np.isin(np.arange(len(kept)), picked))
-        shares = yield from share_steps(classifier, some, own[picked].argmax(axis=1), located)
-        for source in dict.fromkeys(some.sources.tolist()):
-            here = shares[some.sources == source]
-            looked[source] = here[np.isfinite(here)]
+        heat_inside = yield from _heat_steps(classifier, cells, data, chances, right)
     return Evaluation(
         taxonomy,
         data.labels,
@@ -180,19 +170,42 @@ def evaluate_steps(
         data.sources,
         left_out,
         classifier.card.model_id,
-        looked,
-        known,
+        heat_inside,
+        int(seen.sum()),
     )
 
 
+def _heat_steps(
+    classifier: Classifier,
+    cells: Sequence[LabelledCell],
+    data: CropSet,
+    chances: npt.NDArray[np.float64],
+    right: npt.NDArray[np.bool_],
+) -> Steps[dict[str, npt.NDArray[np.float64]]]:
+    """By source, the share of the heat inside some of the cells that the model has right."""
+    sources = tuple(dict.fromkeys(data.sources.tolist()))
+    rows = [some_of(right & (data.sources == source)) for source in sources]
+    picked = np.sort(np.concatenate(rows))
+    crops = data.where(np.isin(np.arange(len(cells)), picked))
+    # Heat is asked for the model's own class: a class of the taxonomy may be several of them.
+    look = Look(classifier, crops, chances[picked].argmax(axis=1))
+    (shares,) = yield from shares_steps([cells[i] for i in picked], [look])
+    heat_inside: dict[str, npt.NDArray[np.float64]] = {}
+    for source in dict.fromkeys(crops.sources.tolist()):
+        of_source = shares[crops.sources == source]
+        heat_inside[source] = of_source[np.isfinite(of_source)]
+    return heat_inside
+
+
 def predict_steps(classifier: Classifier, data: CropSet) -> Steps[npt.NDArray[np.float64]]:
-    """Probabilities of the classifier's own classes, shape (N, A), of crops cut as its preset says."""
-    found: list[tuple[float, ...]] = []
+    """Probabilities of the classifier's own classes, shape (N, A), of crops that its preset cut."""
+    rows: list[tuple[float, ...]] = []
     for start in range(0, len(data.crops), BATCH):
-        rows = slice(start, start + BATCH)
-        found += [p.probabilities for p in classifier.predict(data.crops[rows], data.red[rows])]
-        yield Progress("classifying", len(found), len(data.crops))
-    return np.array(found)
+        batch = slice(start, start + BATCH)
+        predictions = classifier.predict(data.crops[batch], data.red[batch])
+        rows += [prediction.probabilities for prediction in predictions]
+        yield Progress("classifying", len(rows), len(data.crops))
+    return np.array(rows)
 
 
 def write_evaluation(evaluation: Evaluation, out: str | Path) -> None:

@@ -1,83 +1,223 @@
-"""What a model may learn from and what is held out for testing: slides on one side, images seen before, labels."""
+"""What a model may learn from and what is held out: splits, images seen before, labels."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import sha256_of
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import LabelledCell, farthest
+from napari_wbc.model.words import counted
 from napari_wbc.train.dataset import read_training_set_steps
 from napari_wbc.weights.card import ModelCard, training_images
 
 __all__ = [
-    "hashed_steps",
-    "held_out",
+    "Learnable",
+    "counts_text",
+    "has_split",
     "held_out_steps",
-    "leaks",
-    "read_training_sets",
+    "learnable_steps",
     "read_training_sets_steps",
     "relabelled",
     "sided_steps",
+    "trained_on_steps",
+    "with_val",
 ]
 
-MINTED = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""Ids that no two cells have by chance."""
+UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Cell ids that no two cells have by chance."""
+VAL_IMAGES = 6
+"""One image in so many chooses the epoch, where a training set has no val split."""
 
 
-def read_training_sets(paths: Sequence[str | Path]) -> tuple[LabelledCell, ...]:
-    """:func:`read_training_sets_steps`, at once."""
-    return run(read_training_sets_steps(paths))
+class Learnable(NamedTuple):
+    """The labelled cells that training may look at.
+
+    Parameters
+    ----------
+    new : list of LabelledCell
+        Of the new training sets.
+    old : list of LabelledCell
+        Of the old training sets, without the images of the new.
+    hashes : dict of Path to str
+        sha256 of each image; the path in place of it where the image cannot be read.
+    """
+
+    new: list[LabelledCell]
+    old: list[LabelledCell]
+    hashes: dict[Path, str]
 
 
-def read_training_sets_steps(paths: Sequence[str | Path]) -> Steps[tuple[LabelledCell, ...]]:
-    """The labelled cells of several training sets, one after the other."""
-    cells: list[LabelledCell] = []
+def read_training_sets_steps(paths: Sequence[str | Path]) -> Steps[list[tuple[LabelledCell, ...]]]:
+    """Read the labelled cells of each of several training sets, without their pixels."""
+    sets: list[tuple[LabelledCell, ...]] = []
     for path in paths:
         yield Progress("reading labels", 0, 0)
-        cells += yield from read_training_set_steps(path)
-    return tuple(cells)
+        sets.append((yield from read_training_set_steps(path)))
+    return sets
 
 
-def held_out(paths: Sequence[str | Path], split: str) -> tuple[LabelledCell, ...]:
-    """:func:`held_out_steps`, at once."""
-    return run(held_out_steps(paths, split))
+def learnable_steps(
+    paths: Sequence[str | Path], old: Sequence[str | Path] = ()
+) -> Steps[Learnable]:
+    """Read the cells that training may look at: no image that any of the sets holds for testing.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        New training sets.
+    old : sequence of path
+        Training sets that the model was trained on before. Images that a new set has too, whatever
+        it holds them for, are left out of these.
+
+    Raises
+    ------
+    WbcError
+        If a set cannot be read, or the other sets keep every image in train for something else.
+    """
+    sets = yield from read_training_sets_steps((*paths, *old))
+    sided, hashes = yield from sided_steps(sets)
+    before = list(chain(*sets[: len(paths)]))
+    new = list(chain(*sided[: len(paths)]))
+    moved = set[Path]()
+    for was, now in zip(before, new, strict=True):
+        if now.split == "test" != was.split:
+            moved.add(now.path)
+    if moved:
+        note = (
+            f"Left out, kept for testing in another of these sets: {counted(len(moved), 'image')}."
+        )
+        yield Progress("reading labels", 0, 0, note)
+    # A set that never had a cell in train is refused by the trainer, in words of its own.
+    if has_split(before, "train") and not has_split(new, "train"):
+        raise WbcError(
+            "Nothing is left to learn from: all images in train are kept for validation or testing "
+            "in another set. Move a slide to train."
+        )
+    images = {hashes[cell.path] for cell in new}
+    earlier = [cell for cell in chain(*sided[len(paths) :]) if hashes[cell.path] not in images]
+    return Learnable(_not_tested(new), _not_tested(earlier), hashes)
 
 
-def held_out_steps(paths: Sequence[str | Path], split: str) -> Steps[tuple[LabelledCell, ...]]:
-    """The cells of one split of training sets.
+def has_split(cells: Iterable[LabelledCell], split: str) -> bool:
+    """Whether any of the cells is in a split."""
+    return any(cell.split == split for cell in cells)
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Numbers of cells by label, for a note.
+
+    Examples
+    --------
+    >>> counts_text({"blast": 2, "monocyte": 1})
+    '2 blast, 1 monocyte'
+    """
+    return ", ".join(f"{n} {label}" for label, n in counts.items())
+
+
+def _not_tested(cells: Iterable[LabelledCell]) -> list[LabelledCell]:
+    return [cell for cell in cells if cell.split != "test"]
+
+
+def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[LabelledCell]:
+    """The cells with a val split: the one they have, or else one image in six.
+
+    The choice follows from the names of the images, so that it is the same at every run. Of fewer
+    than six images single cells are taken, unless ``by_image``.
+    """
+    if has_split(cells, "val"):
+        return list(cells)
+    keys = [cell.path.name for cell in cells]
+    if len(set(keys)) < VAL_IMAGES and not by_image:
+        keys = [f"{cell.path.name} {cell.box}" for cell in cells]
+    labels: dict[str, set[str]] = {}
+    for cell, key in zip(cells, keys, strict=True):
+        labels.setdefault(key, set()).add(cell.label)
+    to_learn = Counter(chain(*labels.values()))
+    # A digest ranks the names as good as at random, whatever order they are numbered in.
+    ranked = sorted(labels, key=_digest)
+    chosen: set[str] = set()
+    wanted = max(1, round(len(labels) / VAL_IMAGES))
+    for key in ranked:
+        # What alone shows a class is left to learn, as long as anything else can choose the epoch.
+        if len(chosen) < wanted and all(to_learn[label] > 1 for label in labels[key]):
+            chosen.add(key)
+            to_learn.subtract(labels[key])
+    chosen = chosen or set(ranked[:1])
+    result = []
+    for cell, key in zip(cells, keys, strict=True):
+        result.append(replace(cell, split="val" if key in chosen else "train"))
+    return result
+
+
+def _digest(key: str) -> bytes:
+    # A name that is not valid text, as Linux allows, has surrogates.
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def held_out_steps(paths: Sequence[str | Path], split: str) -> Steps[list[LabelledCell]]:
+    """Read the cells of one split of training sets.
 
     Raises
     ------
     WbcError
         If there are none.
     """
-    every = yield from read_training_sets_steps(paths)
-    cells = tuple(cell for cell in every if cell.split == split)
+    sets = yield from read_training_sets_steps(paths)
+    cells = [cell for cell in chain(*sets) if cell.split == split]
     if not cells:
         raise WbcError(f"The training sets hold no cell in the split {split!r}; choose another.")
     return cells
 
 
-def hashed_steps(
-    cells: Iterable[LabelledCell], step: str, *, strict: bool = True
-) -> Steps[dict[Path, str]]:
-    """sha256 of each image of some cells; of one that cannot be read its path, unless ``strict``.
+def trained_on_steps(
+    cells: Sequence[LabelledCell], cards: Sequence[ModelCard]
+) -> Steps[npt.NDArray[np.bool_]]:
+    """Which cells each of M models has seen: of images that it was trained or chosen on.
+
+    Parameters
+    ----------
+    cells : sequence of N LabelledCell
+    cards : sequence of M ModelCard
+        A model whose card lists no image has seen none, as far as anybody can tell.
+
+    Returns
+    -------
+    ndarray, shape (M, N), bool
 
     Raises
     ------
     ReadError
-        If one cannot be read.
+        If an image cannot be read.
     """
+    seen = np.zeros((len(cards), len(cells)), dtype=bool)
+    # Hashing reads every image, so it waits until a card lists something to compare with.
+    if not any(training_images(card) for card in cards):
+        return seen
+    step = "looking for images that were trained on"
+    hashes = yield from _hashed_steps(cells, step, strict=True)
+    for i, card in enumerate(cards):
+        images = training_images(card)
+        seen[i] = [hashes[cell.path] in images for cell in cells]
+    return seen
+
+
+def _hashed_steps(
+    cells: Iterable[LabelledCell], step: str, *, strict: bool
+) -> Steps[dict[Path, str]]:
+    """sha256 of each image; unless ``strict``, one that cannot be read gets its path instead."""
     hashes: dict[Path, str] = {}
     paths = dict.fromkeys(cell.path for cell in cells)
     for path in paths:
@@ -93,87 +233,73 @@ def hashed_steps(
 
 
 def sided_steps(
-    sets: Sequence[Sequence[LabelledCell]], step: str
+    sets: Sequence[Sequence[LabelledCell]],
 ) -> Steps[tuple[list[list[LabelledCell]], dict[Path, str]]]:
-    """Training sets with all copies of an image on one side: the farthest from train of all.
+    """Put all copies of an image into one split: the farthest from train that any copy has.
 
-    A crop is on the side of the image that it is from, where both know the id of the cell. An image
-    that is there once may have cells on several sides, as its set says.
-
-    Parameters
-    ----------
-    sets : sequence of sequence of LabelledCell
-    step : str
-        What progress is called.
+    A crop goes with the image that it is from, where both know the id of the cell. An image without
+    a copy may keep cells in several splits, as its set says.
 
     Returns
     -------
     list of list of LabelledCell
-    mapping of Path to str
-        sha256 of each image; of one that cannot be read its path, for it may never be looked at.
+        The sets, in their order.
+    dict of Path to str
+        sha256 of each image; the path in place of it where the image cannot be read, since nothing
+        may ever look at it.
     """
-    hashes = yield from hashed_steps((cell for one in sets for cell in one), step, strict=False)
-    ids: dict[str, list[tuple[str, str]]] = {}
+    hashes = yield from _hashed_steps(chain(*sets), "reading images", strict=False)
+    occurrences: dict[str, list[tuple[str, str]]] = {}
     places: dict[str, set[tuple[int, Path]]] = {}
-    sides: dict[str, str] = {}
-    for i, one in enumerate(sets):
-        for cell in one:
+    splits: dict[str, str] = {}
+    for i, cells in enumerate(sets):
+        for cell in cells:
             image = hashes[cell.path]
             places.setdefault(image, set()).add((i, cell.path))
-            sides[image] = farthest(cell.split, sides.get(image, ""))
-            if MINTED.fullmatch(cell.cell_id):
-                ids.setdefault(cell.cell_id, []).append((image, cell.split))
-    shared = {image for image, there in places.items() if len(there) > 1}
-    for known in ids.values():
-        images = {image for image, _ in known}
+            splits[image] = farthest(cell.split, splits.get(image, ""))
+            # An id that a person wrote, such as "1", may be another cell's in another set.
+            if UUID.fullmatch(cell.cell_id):
+                occurrences.setdefault(cell.cell_id, []).append((image, cell.split))
+    shared = {image for image, copies in places.items() if len(copies) > 1}
+    for images_and_splits in occurrences.values():
+        images = {image for image, _split in images_and_splits}
         if len(images) > 1:
             shared |= images
-            side = farthest(*(split for _, split in known))
-            sides |= {image: farthest(side, sides[image]) for image in images}
-    return [
-        [replace(c, split=sides[hashes[c.path]]) if hashes[c.path] in shared else c for c in one]
-        for one in sets
-    ], hashes
+            own_splits = [split for _image, split in images_and_splits]
+            for image in images:
+                splits[image] = farthest(*own_splits, splits[image])
 
+    def sided(cell: LabelledCell) -> LabelledCell:
+        image = hashes[cell.path]
+        return replace(cell, split=splits[image]) if image in shared else cell
 
-def leaks(
-    cells: Sequence[LabelledCell], hashes: Mapping[Path, str], card: ModelCard
-) -> npt.NDArray[np.bool_]:
-    """Which cells are of images that a model was trained or chosen on, as its card lists them.
-
-    Parameters
-    ----------
-    cells : sequence of N LabelledCell
-    hashes : mapping of Path to str
-        sha256 of every image file.
-    card : ModelCard
-        Lists images, if any, as ``provenance["training_images"]``.
-
-    Returns
-    -------
-    ndarray, shape (N,), bool
-    """
-    known = training_images(card)
-    return np.array([hashes[cell.path] in known for cell in cells], dtype=bool)
+    return [list(map(sided, cells)) for cells in sets], hashes
 
 
 def relabelled(
     cells: Iterable[LabelledCell], taxonomy: Taxonomy
 ) -> tuple[list[LabelledCell], dict[str, int]]:
-    """The cells that have a class there, labelled by it, and how many there are of the other labels."""
-    kept: list[LabelledCell] = []
+    """The cells whose label counts as a class, labelled by it; and the counts of other labels.
+
+    Raises
+    ------
+    WbcError
+        If no label counts as a class of the taxonomy.
+    """
+    cells_with_class: list[LabelledCell] = []
     left_out: Counter[str] = Counter()
-    names: dict[str, str | None] = {}
+    classes: dict[str, str | None] = {}
     for cell in cells:
-        if cell.label not in names:
-            names[cell.label] = taxonomy.class_of(cell.label)
-        if (name := names[cell.label]) is None:
+        # A set has many cells of few labels, and a look-up goes through all classes.
+        if cell.label not in classes:
+            classes[cell.label] = taxonomy.class_of(cell.label)
+        if (name := classes[cell.label]) is None:
             left_out[cell.label] += 1
         else:
-            kept.append(replace(cell, label=name))
-    if not kept:
+            cells_with_class.append(replace(cell, label=name))
+    if not cells_with_class:
         raise WbcError(
-            f"No label of the training sets ({', '.join(left_out)}) counts as a class of the taxonomy "
-            f"{taxonomy.name!r} ({', '.join(taxonomy.names)}); choose another taxonomy."
+            f"No label of the training sets ({', '.join(left_out)}) counts as a class of the "
+            f"taxonomy {taxonomy.name!r} ({', '.join(taxonomy.names)}); choose another taxonomy."
         )
-    return kept, dict(left_out)
+    return cells_with_class, dict(left_out)

@@ -1,4 +1,4 @@
-"""Training sets, ours or another tool's, become projects; what each label will become is told first."""
+"""Training sets, ours or another tool's, become projects."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ __all__ = [
     "suggested_class",
 ]
 
-SHORT = {"ig": "immature granulocyte"}
-"""Data sets' names of classes that no rule below finds."""
+ABBREVIATIONS = {"ig": "immature granulocyte"}
+"""Data sets' names of classes that are no spelling of them."""
 LEFT_OUT = ""
-"""What a label becomes that is not wanted."""
+"""What a label becomes whose cells are not wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,9 @@ class Incoming:
     ----------
     content : SetContent
     counts : Counter of str
-        Cells by label.
+        Number of cells by label.
     suggested : mapping of str to str or None
-        Class that each label would become; None where a person has to say.
+        Class that each label would become; None where a person has to choose.
     """
 
     content: SetContent
@@ -78,11 +79,11 @@ class ImportedSet:
     project : Path
     slides : tuple of str
     cells : int
-        That are labelled by the set.
+        Cells that the set labels.
     left_out : int
         Cells whose label was not wanted.
     unreviewed : int
-        Cells that only a model labelled; they come with its prediction, whatever the mapping says.
+        Cells that only a model labelled. They keep its prediction, whatever the mapping says.
     failures : tuple of Failure
         Fields whose image cannot be read.
     """
@@ -96,18 +97,16 @@ class ImportedSet:
 
     @property
     def told(self) -> str:
-        """One line that says so."""
-        what = f"{counted(self.cells, 'cell')} of {counted(len(self.slides), 'slide')}"
-        text = f"{what} imported into {self.project}"
+        """The import in one line."""
+        cells = f"{counted(self.cells)} of {counted(len(self.slides), 'slide')}"
+        text = f"{cells} imported into {self.project}"
         if self.unreviewed:
-            text += (
-                f"; {self.unreviewed} more come as a model called them, which no mapping changes"
-            )
+            text += f"; {self.unreviewed} more keep a model's prediction, which no mapping changes"
         return f"{text}; {self.left_out} left out" if self.left_out else text
 
 
 def suggested_class(label: str, taxonomy: Taxonomy) -> str | None:
-    """The class that a data set means by a label, None where that is not clear.
+    """The class that a data set means by a label; None where that is not clear.
 
     Examples
     --------
@@ -116,16 +115,16 @@ def suggested_class(label: str, taxonomy: Taxonomy) -> str | None:
     """
     plain = plain_label(label)
     spaced = re.sub(r"[\s_-]+", " ", label).strip().casefold()
-    for name in (label, spaced, plain, SHORT.get(plain, ""), usual_name(label)):
-        if (found := taxonomy.class_of(name)) is not None:
-            return found
+    for name in (label, spaced, plain, ABBREVIATIONS.get(plain, ""), usual_name(label)):
+        if (class_name := taxonomy.class_of(name)) is not None:
+            return class_name
     return None
 
 
 def look_steps(
     path: str | Path, *, taxonomy: Taxonomy = EIGHT_CLASSES, written_as: str = ""
 ) -> Steps[Incoming]:
-    """Read a training set and say what each of its labels would become; nothing is written.
+    """Read a training set and suggest a class for each of its labels; nothing is written.
 
     Parameters
     ----------
@@ -134,12 +133,12 @@ def look_steps(
     taxonomy : Taxonomy
         Classes of the project.
     written_as : str
-        One of :data:`~napari_wbc.storage.rounds.FORMATS`; told from the files where empty.
+        One of :data:`~napari_wbc.storage.rounds.FORMATS`; recognized by its files where empty.
 
     Raises
     ------
     WbcError
-        If it is no training set, or holds what cannot be trusted.
+        If it is no training set, or is damaged or unsafe to read.
     """
     yield Progress("reading the set", 0, 0)
     with _unpacked(Path(path)) as folder:
@@ -148,7 +147,9 @@ def look_steps(
 
 
 def _incoming(content: SetContent, taxonomy: Taxonomy) -> Incoming:
-    counts = Counter(cell.label for field in content.fields for cell in field.cells)
+    counts = Counter[str]()
+    for field in content.fields:
+        counts.update(cell.label for cell in field.cells)
     return Incoming(content, counts, {label: suggested_class(label, taxonomy) for label in counts})
 
 
@@ -160,13 +161,12 @@ def import_set_steps(
     taxonomy: Taxonomy | None = None,
     written_as: str = "",
 ) -> Steps[ImportedSet]:
-    """Bring a training set into a project, which is made where it is not there.
+    """Import a training set into a project, which is created if it does not exist.
 
     Cells that the project has (by id, or a box of IoU 0.9) get the label of the set; others are
-    added. Each slide is one step of the journal, so it can be undone. Images of a folder stay where
-    they are, those of a .zip go into a folder beside the project. A set's splits are remembered
-    slide by slide, so that an export keeps them; fields of one slide in several splits become a
-    slide each.
+    added. The import of each slide can be undone. Images of a folder stay where they are; those of
+    a .zip are copied to a folder beside the project. The project keeps the split of each slide for
+    the next export. Fields of one slide in several splits become a slide each.
 
     Parameters
     ----------
@@ -175,19 +175,19 @@ def import_set_steps(
     project : str or Path
         Project file that no workbench has open.
     mapping : mapping of str to str
-        Label of the set to class of the project, or to ``""`` for cells that are left out; what is
-        suggested holds for the others.
+        Label of the set to class of the project, or to ``""`` for cells that are left out. Other
+        labels become the suggested class.
     taxonomy : Taxonomy, optional
-        Classes of a new project; eight where None. One that is there has its own.
+        Classes of a new project; eight where None. An existing project has its own.
     written_as : str
         As in :func:`look_steps`.
 
     Raises
     ------
     WbcError
-        If a label has no class, a class is none of the project, the set cannot be trusted, the
-        project cannot be written or has other classes, or one of its fields is another image; the
-        project is then as it was.
+        If a label has no class, a class is not in the project, the set is damaged or unsafe to
+        read, the project cannot be written or has other classes, or one of its fields has another
+        image. The project is then as it was.
     """
     project = Path(project)
     yield Progress("reading the set", 0, 0)
@@ -198,6 +198,7 @@ def import_set_steps(
         wanted = _mapped(_incoming(content, classes), mapping or {}, classes, path)
         fields, failures = yield from placed_steps(content, there)
         yield from check_images_steps(Path(path), fields, there)
+        # What is made on the way is removed if anything fails, so a new project is made last.
         fresh: list[Path] = []
         workspace = _project(project, classes) if project.exists() else None
         try:
@@ -210,7 +211,7 @@ def import_set_steps(
                 fresh.append(project)
             with workspace.together():
                 if has_splits(content):
-                    workspace.put(SPLIT_KEY, _sides(fields, content.made, splits_of(workspace)))
+                    workspace.put(SPLIT_KEY, _splits(fields, content.made, splits_of(workspace)))
                 partly = _partly(fields, wanted, there, partly_labelled(workspace))
                 workspace.put(PARTLY_KEY, sorted(partly))
                 cells = yield from _write_steps(workspace, fields, wanted, there, content.name)
@@ -219,48 +220,53 @@ def import_set_steps(
                 workspace.close()
             _remove(fresh)
             if isinstance(error, OSError):
-                raise WbcError(
-                    f"{error.filename}: gone while it was imported; import again."
-                ) from error
+                text = f"{error.filename}: lost while it was imported; import again."
+                raise WbcError(text) from error
             raise
         workspace.close()
-    every = [cell for field in fields for cell in field.cells]
-    left_out = sum(wanted[cell.label] == LEFT_OUT for cell in every)
-    unreviewed = sum(_by_model(cell) and wanted[cell.label] != LEFT_OUT for cell in every)
+    left_out = 0
+    unreviewed = 0
+    for cell in chain.from_iterable(field.cells for field in fields):
+        if wanted[cell.label] == LEFT_OUT:
+            left_out += 1
+        else:
+            unreviewed += _by_model(cell)
     slides = tuple(sorted({field.slide for field in fields}))
     return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures)
 
 
-def _sides(
+def _splits(
     fields: Sequence[LabelledField], made: Mapping[str, Any], before: Mapping[str, str]
 ) -> dict[str, str]:
-    """The split of each slide: the one farthest from train that was ever told."""
-    own = splits_told(made.get("slides"))
-    sides = dict(before)
-    for field in fields:  # an image may keep another side than its slide has
-        side = own.get(field.slide, field.split)
-        sides[field.slide] = farthest(side, sides.get(field.slide, ""))
-    return sides
+    """The split of each slide: the farthest from train of all that it ever came with."""
+    of_slides = splits_told(made.get("slides"))
+    splits = dict(before)
+    for field in fields:
+        # The slide's own split comes first: an image may keep another one.
+        split = of_slides.get(field.slide, field.split)
+        splits[field.slide] = farthest(split, splits.get(field.slide, ""))
+    return splits
 
 
 def _partly(
     fields: Sequence[LabelledField], wanted: Mapping[str, str], there: There, before: frozenset[str]
 ) -> frozenset[str]:
-    """Fields of which cells are missing, in the project as it will be; what is no leukocyte may be."""
-    whole = {
-        field.fov_id
-        for field in fields
-        if field.complete
-        and all(wanted[cell.label] or is_no_leukocyte(cell.label) for cell in field.cells)
-    }
-    # Of a field that is there with as many cells, the project's own tell.
-    n = Counter(fov_id for _slide, fov_id in there.cells.values())
-    told = {field.fov_id for field in fields if n[field.fov_id] >= len(field.cells) > 0}
-    return before - whole | {field.fov_id for field in fields} - whole - told
+    """Fields of the project as it will be of which leukocytes are missing."""
+    existing = Counter(fov_id for _slide, fov_id in there.cells.values())
+    partly = set(before)
+    for field in fields:
+        labels = {cell.label for cell in field.cells}
+        complete = field.complete and all(wanted[name] or is_no_leukocyte(name) for name in labels)
+        if complete:
+            partly.discard(field.fov_id)
+        # A field that the project has with as many cells stays as its own cells say.
+        elif not existing[field.fov_id] >= len(field.cells) > 0:
+            partly.add(field.fov_id)
+    return frozenset(partly)
 
 
 def _remove(fresh: Sequence[Path]) -> None:
-    """Take away what was made, folders last."""
+    """Remove what was made, in reverse order, so that a folder is empty when its turn comes."""
     for path in reversed(fresh):
         if path.is_dir():
             path.rmdir()
@@ -274,30 +280,30 @@ def _is_zip(path: Path) -> bool:
 
 @contextmanager
 def _unpacked(path: Path) -> Iterator[Path]:
-    """Where the files of a set lie; those of a zip are there for as long as this lasts."""
+    """The folder of a set; that of a .zip is temporary."""
     if not _is_zip(path):
         yield path
         return
     with unpacked(path) as root:
-        inside = [one for one in root.iterdir() if not one.name.startswith((".", "__MACOSX"))]
+        # A Mac adds hidden files and a folder of its own to the one folder that was zipped.
+        inside = [item for item in root.iterdir() if not item.name.startswith((".", "__MACOSX"))]
         yield inside[0] if len(inside) == 1 and inside[0].is_dir() else root
 
 
 def _read_steps(path: Path, folder: Path, written_as: str) -> Steps[SetContent]:
-    """What a set holds, by its own name or that of its zip."""
+    """What a set holds; one of a .zip has the name of that, not of the temporary folder."""
     content = yield from read_set_steps(folder, written_as)
     return replace(content, name=path.stem) if _is_zip(path) else content
 
 
-def _classes(project: Path, known: Taxonomy | None, taxonomy: Taxonomy | None) -> Taxonomy:
-    """Classes of the project that is there, or of the one that will be."""
-    if known is None:
+def _classes(project: Path, existing: Taxonomy | None, taxonomy: Taxonomy | None) -> Taxonomy:
+    """The classes of the existing project, or of the new one."""
+    if existing is None:
         return taxonomy or EIGHT_CLASSES
-    if taxonomy is not None and taxonomy.names != known.names:
-        raise WbcError(
-            f"{project}: its classes are {', '.join(known.names)}; import by them, or name another."
-        )
-    return known
+    if taxonomy is not None and taxonomy.names != existing.names:
+        names = ", ".join(existing.names)
+        raise WbcError(f"{project}: its classes are {names}; import by them, or name another.")
+    return existing
 
 
 def _project(path: Path, taxonomy: Taxonomy) -> Workspace:
@@ -316,14 +322,15 @@ def _mapped(
     unknown = [label for label in mapping if label not in incoming.counts]
     if unknown:
         raise WbcError(
-            f"{path}: no label {', '.join(unknown)} in this set; it has: {', '.join(incoming.counts)}."
+            f"{path}: no label {', '.join(unknown)} in this set; it has: "
+            f"{', '.join(incoming.counts)}."
         )
     wanted = {**incoming.suggested, **mapping}
     unclear = [label for label, name in wanted.items() if name is None]
     if unclear:
         raise WbcError(
-            f"{path}: say which class these labels are, or that they are left out: {', '.join(unclear)}; "
-            f"the classes are: {', '.join(taxonomy.names)}."
+            f"{path}: say which class these labels are, or that they are left out: "
+            f"{', '.join(unclear)}; the classes are: {', '.join(taxonomy.names)}."
         )
     wrong = sorted({name for name in wanted.values() if name and name not in taxonomy.labels})
     if wrong:
@@ -340,73 +347,83 @@ def _write_steps(
     there: There,
     source: str,
 ) -> Steps[int]:
-    """Put fields into a project, slide by slide; how many cells they label there."""
+    """Put fields into a project, slide by slide; return how many cells they label."""
     slides = {slide.name: slide for slide in workspace.slides()}
-    ids = {cell_id: slide for cell_id, (slide, _fov_id) in there.cells.items()}
-    labelled = done = 0
+    slide_of = {cell_id: slide for cell_id, (slide, _fov_id) in there.cells.items()}
+    labelled = 0
+    done = 0
     groups: dict[str, list[LabelledField]] = {}
     for field in fields:
         groups.setdefault(field.slide, []).append(field)
-    for name, here in groups.items():
-        known = slides[name].fields if name in slides else ()
-        fresh = {
-            f.fov_id: FieldOfView(f.fov_id, f.path) for f in here if f.fov_id not in there.fields
-        }
-        workspace.put_slide(Slide(name, (*known, *fresh.values())))
-        old, merged = workspace.table(name), list[Cell]()
-        for field in here:
+    for name, group in groups.items():
+        new = [field for field in group if field.fov_id not in there.fields]
+        fovs = dict.fromkeys(slides[name].fields if name in slides else ())
+        fovs |= dict.fromkeys(FieldOfView(field.fov_id, field.path) for field in new)
+        workspace.put_slide(Slide(name, tuple(fovs)))
+        before = workspace.table(name)
+        merged: list[Cell] = []
+        for field in group:
             done += 1
             yield Progress("writing labels", done, len(fields))
-            cells = [
-                _labelled(cell, field.fov_id, wanted[cell.label], source)
-                for cell in field.cells
-                if wanted[cell.label] != LEFT_OUT
-            ]
+            cells: list[Cell] = []
+            for cell in field.cells:
+                if wanted[cell.label] != LEFT_OUT:
+                    imported = _labelled(cell, field.fov_id, wanted[cell.label], source)
+                    # Ids are unique in a project, but two slides of a set may use the same.
+                    is_own = slide_of.get(cell.cell_id, name) == name
+                    cells.append(imported if is_own else _renamed(imported))
             labelled += len(cells)
-            cells = [
-                cell if ids.get(cell.cell_id, name) == name else _renamed(cell) for cell in cells
-            ]
-            merged += _merged(old, field.fov_id, cells)
-        new = old.with_cells(merged)
-        ids |= dict.fromkeys(new, name)
-        step = Step(workspace.last + 1, f"import {source}", "import", diff(old, new), when=now())
-        if step.change:
+            merged += _merged(before, field.fov_id, cells)
+        after = before.with_cells(merged)
+        slide_of |= dict.fromkeys(after, name)
+        # One step a slide, so that the import of a slide is undone at once.
+        change = diff(before, after)
+        if change:
+            step = Step(workspace.last + 1, f"import {source}", "import", change, when=now())
             workspace.write(name, [step])
-        workspace.put_image_facts(
-            [
-                {"key": f.fov_id, "size": s.st_size, "modified": s.st_mtime_ns, "sha256": f.sha256}
-                for f in here
-                if f.fov_id in fresh
-                for s in (f.path.stat(),)
-            ]
-        )
+        workspace.put_image_facts([_facts(field) for field in new])
     return labelled
 
 
+def _facts(field: LabelledField) -> dict[str, Any]:
+    stat = field.path.stat()
+    return {
+        "key": field.fov_id,
+        "size": stat.st_size,
+        "modified": stat.st_mtime_ns,
+        "sha256": field.sha256,
+    }
+
+
 def _renamed(cell: Cell) -> Cell:
-    """The cell with an id of its own, where another slide has a cell of that id."""
+    """The cell with a new id, where another has its own."""
     return replace(cell, cell_id=Cell.new(cell.fov_id, cell.detection).cell_id)
 
 
 def _by_model(cell: Cell) -> bool:
-    """Whether a model said so, and nobody has reviewed it."""
+    """Whether a model labelled the cell, and nobody has reviewed it."""
     return cell.annotation is None and cell.prediction is not None
 
 
 def _labelled(cell: Cell, fov_id: str, label: str, source: str) -> Cell:
+    # What only a model said must not become a person's annotation.
     if _by_model(cell):
         return replace(cell, fov_id=fov_id)
-    said = cell.annotation or Annotation(cell.label)
-    said = Annotation(label, said.annotator or f"import of {source}", said.when or now())
-    return replace(cell, fov_id=fov_id, annotation=said)
+    by_set = cell.annotation or Annotation(cell.label)
+    annotator = by_set.annotator or f"import of {source}"
+    annotation = Annotation(label, annotator, by_set.when or now())
+    return replace(cell, fov_id=fov_id, annotation=annotation)
 
 
 def _merged(table: CellTable, fov_id: str, cells: list[Cell]) -> list[Cell]:
-    """The cells, those that are there already as these with another annotation."""
-    found: list[Cell] = []
-    for cell, known in zip(cells, counterparts(cells, table.of_field(fov_id)), strict=True):
-        if known is not None:
-            found.append(known.annotated(cell.annotation) if cell.annotation else known)
+    """The cells; of one that the project has already, its own cell with the new annotation."""
+    merged: list[Cell] = []
+    existing = table.of_field(fov_id)
+    for cell, counterpart in zip(cells, counterparts(cells, existing), strict=True):
+        if counterpart is None:
+            merged.append(_renamed(cell) if cell.cell_id in table else cell)
         else:
-            found.append(_renamed(cell) if cell.cell_id in table else cell)
-    return found
+            merged.append(
+                counterpart.annotated(cell.annotation) if cell.annotation else counterpart
+            )
+    return merged

@@ -37,14 +37,14 @@ __all__ = [
 ]
 
 SPLIT_KEY = "splits"
-"""Under which a project keeps the splits of slides that came with them."""
+"""Key of a project's splits of the slides that came with one."""
 PARTLY_KEY = "partly_labelled"
-"""Under which it keeps the fields that came with cells missing."""
+"""Key of a project's fields that came with cells missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """What a project has already; nothing where there is none.
+    """What a project has already; it is empty where there is no project.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class There:
 
     @classmethod
     def read(cls, project: Path) -> There:
-        """What a project file says; it is not changed."""
+        """Read a project file, which is not changed."""
         if not project.exists():
             return cls()
         workspace = open_workspace(project, read_only=True)
@@ -78,19 +78,16 @@ class There:
                 table = workspace.table(slide.name)
                 cells |= {cell.cell_id: (slide.name, cell.fov_id) for cell in table.values()}
                 facts = workspace.image_facts(slide.name)
-                for one in slide.fields:
-                    fields[one.fov_id] = (
-                        slide.name,
-                        one.path,
-                        facts.get(one.fov_id, (None, None, None))[2] or "",
-                    )
+                for fov in slide.fields:
+                    _size, _time, sha256 = facts.get(fov.fov_id, (None, None, None))
+                    fields[fov.fov_id] = (slide.name, fov.path, sha256 or "")
             names = frozenset(slide.name for slide in slides)
             return cls(workspace.taxonomy, fields, cells, splits_of(workspace), names)
         finally:
             workspace.close()
 
-    def side_of(self, slide: str) -> str:
-        """The split that a slide's images have in a training set; empty if the slide is not there."""
+    def slide_split(self, slide: str) -> str:
+        """The split of a slide in a training set; empty if the project has no such slide."""
         return (self.splits.get(slide) or split_of(slide)) if slide in self.slides else ""
 
 
@@ -101,41 +98,42 @@ def splits_of(workspace: Workspace) -> dict[str, str]:
 
 def partly_labelled(workspace: Workspace) -> frozenset[str]:
     """Fields of a project that came with cells that nobody had reviewed, or that were left out."""
-    told = workspace.get(PARTLY_KEY)
-    return frozenset(map(str, told)) if told else frozenset()
+    return frozenset(map(str, workspace.get(PARTLY_KEY) or ()))
 
 
 def has_splits(content: SetContent) -> bool:
-    """Whether a set says for what its images are kept: ours do, and any that is not all for training."""
-    return bool(content.made) or {one.split for one in content.fields} != {"train"}
+    """Whether the splits of a set mean something: it is ours, or not all of it is for training."""
+    return bool(content.made) or {labelled.split for labelled in content.fields} != {"train"}
 
 
 def placed_steps(
     content: SetContent, there: There
 ) -> Steps[tuple[list[LabelledField], tuple[Failure, ...]]]:
-    """Fields whose image can be read, with slide, id and sha256.
+    """The fields whose image can be read, with slide, id and sha256; and the failures.
 
-    A field whose id and slide the project has stays there. A slide is on one side: images that a
-    set keeps for something else than those that the slide has, in the set or in the project, are a
-    slide of their own.
+    A field whose id and slide the project has stays there. A slide has one split: images whose
+    split differs from that of the slide, in the set or in the project, become a slide of their own.
     """
     fields: list[LabelledField] = []
     failures: list[Failure] = []
     places = _places(content, there)
-    for done, (one, (slide, fov_id)) in enumerate(
-        zip(content.fields, places, strict=True), start=1
-    ):
+    for labelled, (slide, fov_id) in zip(content.fields, places, strict=True):
         note = ""
         try:
-            image = read_image(one.path)
-            cells = tuple(_boxed(cell, one, image) for cell in one.cells)
-            sha256, path = sha256_of(one.path), one.path.resolve()
-            fields.append(
-                replace(one, slide=slide, fov_id=fov_id, path=path, sha256=sha256, cells=cells)
+            image = read_image(labelled.path)
+            placed = replace(
+                labelled,
+                slide=slide,
+                fov_id=fov_id,
+                path=labelled.path.resolve(),
+                sha256=sha256_of(labelled.path),
+                cells=tuple(_boxed(cell, labelled, image) for cell in labelled.cells),
             )
+            fields.append(placed)
         except (ReadError, OSError) as error:
             note = str(error)
-            failures.append(Failure(one.path, note))
+            failures.append(Failure(labelled.path, note))
+        done = len(fields) + len(failures)
         yield Progress("reading images", done, len(content.fields), note)
     if not fields:
         raise WbcError(f"{content.name}: none of its images can be read; see {failures[0].message}")
@@ -143,80 +141,90 @@ def placed_steps(
 
 
 def _places(content: SetContent, there: There) -> list[tuple[str, str]]:
-    """Slide and id of each field."""
-    ids = Counter(one.fov_id for one in content.fields)
-    sides: dict[str, set[str]] = {}
-    for one in content.fields:
-        sides.setdefault(one.slide or content.name, set()).add(one.split)
-    told, places = has_splits(content), []
-    for one in content.fields:
-        slide = one.slide or content.name
+    """Slide and id that each field of a set will have in the project."""
+    ids = Counter(labelled.fov_id for labelled in content.fields)
+    splits: dict[str, set[str]] = {}
+    for labelled in content.fields:
+        splits.setdefault(labelled.slide or content.name, set()).add(labelled.split)
+    meant = has_splits(content)
+    places: list[tuple[str, str]] = []
+    for labelled in content.fields:
+        slide = labelled.slide or content.name
         # A name alone may be another set's too, and several crops have the id of one field.
-        own = one.fov_id if one.slide and ids[one.fov_id] == 1 and content.format != CROPS else ""
-        known, *_ = there.fields.get(own or f"{slide}/{one.name}", ("",))
-        side = there.side_of(slide)
-        if known != slide and (len(sides[slide]) > 1 or (told and side and side != one.split)):
-            slide = f"{slide} ({one.split})"
-        places.append((slide, own or f"{slide}/{one.name}"))
+        unique = labelled.slide and ids[labelled.fov_id] == 1 and content.format != CROPS
+        fov_id = labelled.fov_id if unique else ""
+        existing, *_ = there.fields.get(fov_id or f"{slide}/{labelled.name}", ("",))
+        split = there.slide_split(slide)
+        differs = meant and bool(split) and split != labelled.split
+        if existing != slide and (len(splits[slide]) > 1 or differs):
+            slide = f"{slide} ({labelled.split})"
+        places.append((slide, fov_id or f"{slide}/{labelled.name}"))
     return places
 
 
-def _boxed(cell: Cell, one: LabelledField, image: npt.NDArray[np.uint8]) -> Cell:
-    """The cell of an image that shows one, and of which no box is known, where it is located."""
-    whole = BBox(0, 0, one.height, one.width)
-    if len(one.cells) > 1 or cell.detection.bbox != whole or cell.detection.outline is not None:
+def _boxed(cell: Cell, labelled: LabelledField, image: npt.NDArray[np.uint8]) -> Cell:
+    """The cell, located in its image where it is alone there and the box is the whole image."""
+    whole = BBox(0, 0, labelled.height, labelled.width)
+    detection = cell.detection
+    if len(labelled.cells) > 1 or detection.bbox != whole or detection.outline is not None:
         return cell
     return replace(cell, detection=replace(cell.detection, bbox=one_cell_box(image, Preset())))
 
 
 def check_images_steps(path: Path, fields: Sequence[LabelledField], there: There) -> Steps[None]:
-    """Refuse the set at ``path`` if it has another image than the project for a field, or two for one."""
-    found: dict[str, str] = {}
-    for done, one in enumerate(fields, start=1):
+    """Refuse the set at ``path`` if a field has two images in it, or another in the project."""
+    names: dict[str, str] = {}
+    for done, labelled in enumerate(fields, start=1):
         yield Progress("comparing images", done, len(fields))
-        if found.setdefault(one.fov_id, one.name) != one.name:
+        fov_id = labelled.fov_id
+        name = names.setdefault(fov_id, labelled.name)
+        if name != labelled.name:
             raise WbcError(
-                f"{path}: {found[one.fov_id]} and {one.name} are both {one.fov_id!r}; rename one."
+                f"{path}: {name} and {labelled.name} are both {fov_id!r}; rename one of them."
             )
-        slide, image, sha256 = there.fields.get(one.fov_id, ("", None, ""))
+        slide, image, sha256 = there.fields.get(fov_id, ("", None, ""))
         if image is None:
             continue
-        if slide != one.slide:
+        if slide != labelled.slide:
             raise WbcError(
-                f"{path}, {one.name}: the project has {one.fov_id!r} in the slide {slide!r}; rename it."
+                f"{path}, {labelled.name}: the project has {fov_id!r} in the slide {slide!r}; "
+                "rename it."
             )
         try:
             sha256 = sha256 or sha256_of(image)
         except OSError as error:
             raise WbcError(
-                f"{image}: the project's image cannot be read ({error.strerror or error}); put it back."
+                f"{image}: the project's image cannot be read ({error.strerror or error}); put it "
+                "back."
             ) from error
-        if sha256 != one.sha256:
+        if sha256 != labelled.sha256:
             raise WbcError(
-                f"{path}, {one.name}: the project has another image as {one.fov_id!r}; rename one of them."
+                f"{path}, {labelled.name}: the project has another image as {fov_id!r}; rename one "
+                "of them."
             )
 
 
 def kept_steps(
     fields: Sequence[LabelledField], folder: Path, fresh: list[Path]
 ) -> Steps[list[LabelledField]]:
-    """The fields with their images in a folder that stays; ``fresh`` gets what was made there."""
-    kept: list[LabelledField] = []
+    """The fields with their images copied to a folder; ``fresh`` gets the paths that were made."""
+    copies: list[LabelledField] = []
     try:
         if not folder.exists():
             folder.mkdir(parents=True)
             fresh.append(folder)
-        for done, one in enumerate(fields, start=1):
-            path = folder / one.name
-            if path.exists() and sha256_of(path) != one.sha256:
-                path = folder / f"{one.sha256[:8]}-{one.name}"
-            if not path.exists() or sha256_of(path) != one.sha256:
-                copied(one.path, path)
+        for labelled in fields:
+            path = folder / labelled.name
+            # Another import may have put another image of this name there.
+            if path.exists() and sha256_of(path) != labelled.sha256:
+                path = folder / f"{labelled.sha256[:8]}-{labelled.name}"
+            if not path.exists() or sha256_of(path) != labelled.sha256:
+                copied(labelled.path, path)
                 fresh.append(path)
-            kept.append(replace(one, path=path.resolve()))
-            yield Progress("copying images", done, len(fields))
+            copies.append(replace(labelled, path=path.resolve()))
+            yield Progress("copying images", len(copies), len(fields))
     except OSError as error:
         raise WbcError(
             f"{folder}: images cannot be copied there ({error.strerror or error})."
         ) from error
-    return kept
+    return copies

@@ -1,4 +1,4 @@
-"""Training sets to new weights."""
+"""Training of a classifier or a cell finder on training sets, from the start."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.training_set import LabelledCell
-from napari_wbc.pipeline.held_out import relabelled, sided_steps
+from napari_wbc.pipeline.held_out import has_split, learnable_steps, relabelled
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import cut_training_crops, read_training_set_steps
+from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.train.detector import train_detector
 from napari_wbc.train.detector_recipe import DetectorRecipe
 from napari_wbc.train.engine import train_classifier
@@ -57,38 +57,33 @@ def train_steps(
         If the recipe has no such entry, or as :func:`~napari_wbc.train.engine.train_classifier`.
     """
     plan: Recipe = planned(Recipe, recipe, Preset)
+    # A wrong device or folder is refused before the labels are read.
     device = resolve_device(device)
     make_folder(Path(out))
-    cells = yield from _seen_steps(paths)
-    kept, left_out = relabelled(cells, taxonomy)
-    _check_sides(kept)
-    empty = [
-        name
-        for name in taxonomy.names
-        if not any(c.label == name and c.split == "train" for c in kept)
-    ]
-    said = [f"Left out, no class of the taxonomy: {n} {label}." for label, n in left_out.items()]
-    said += [f"No training cell: {', '.join(empty)}."] if empty else []
-    if said:
-        yield Progress("reading labels", 0, len(kept), " ".join(said))
-    data = yield from cut_training_crops(kept, taxonomy.names, plan.preset, room=ROOM)
+    cells, *_ = yield from learnable_steps(paths)
+    cells, left_out = relabelled(cells, taxonomy)
+    _check_splits(cells)
+    notes = [f"Left out, no class of the taxonomy: {n} {label}." for label, n in left_out.items()]
+    learnt = {cell.label for cell in cells if cell.split == "train"}
+    empty = [name for name in taxonomy.names if name not in learnt]
+    if empty:
+        notes.append(f"No training cell: {', '.join(empty)}.")
+    if notes:
+        yield Progress("reading labels", 0, len(cells), " ".join(notes))
+    # Crops are cut with room around them, so that augmentation can turn and shift them.
+    data = yield from cut_training_crops(cells, taxonomy.names, plan.preset, room=ROOM)
     return (yield from train_classifier(data, taxonomy, plan, out, device=device))
 
 
 def train_detector_steps(
     paths: Sequence[str | Path], out: str | Path, *, device: str = "auto", **recipe: Any
 ) -> Steps[Trained]:
-    """Train a detector.
+    """Train a cell finder.
 
     Parameters
     ----------
-    paths : sequence of path
-        Training sets.
-    out : str or Path
-        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is
-        resumed.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    paths, out, device
+        As in :func:`train_steps`.
     **recipe
         Of :class:`~napari_wbc.train.detector_recipe.DetectorRecipe`; ``preset`` and ``augmentation`` as
         mappings.
@@ -100,27 +95,18 @@ def train_detector_steps(
         :func:`~napari_wbc.train.detector.train_detector`.
     """
     plan: DetectorRecipe = planned(DetectorRecipe, recipe, DetectorPreset)
+    # A wrong device or folder is refused before the labels are read.
     device = resolve_device(device)
     make_folder(Path(out))
-    cells = yield from _seen_steps(paths)
-    _check_sides(cells)
+    cells, *_ = yield from learnable_steps(paths)
+    _check_splits(cells)
     data = yield from read_fields(cells, plan.classes, plan.preset)
     return (yield from train_detector(data, plan, out, device=device))
 
 
-def _seen_steps(paths: Sequence[str | Path]) -> Steps[list[LabelledCell]]:
-    """The cells that training may look at: of no image that one of the sets holds for testing."""
-    read: list[tuple[LabelledCell, ...]] = []
-    for path in paths:
-        yield Progress("reading labels", 0, 0)
-        read.append((yield from read_training_set_steps(path)))
-    sets, _hashes = yield from sided_steps(read, "reading images")
-    return [cell for one in sets for cell in one if cell.split != "test"]
-
-
-def _check_sides(cells: Sequence[LabelledCell]) -> None:
-    """Refuse sets that training would refuse, before their images are read."""
-    if not {"train", "val"} <= {cell.split for cell in cells}:
+def _check_splits(cells: Sequence[LabelledCell]) -> None:
+    """Refuse sets without training or validation cells, before their images are read."""
+    if not (has_split(cells, "train") and has_split(cells, "val")):
         raise WbcError(
             "Training needs cells in the splits train and val; add them to the training set."
         )

@@ -16,7 +16,7 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.taxonomy_dict import grown
-from napari_wbc.pipeline import finetune
+from napari_wbc.pipeline import finetune, finetune_detector
 from napari_wbc.session.session import Session
 from napari_wbc.storage.rounds import newest_round, read_set
 from napari_wbc.storage.workspace import create_workspace
@@ -213,7 +213,7 @@ def test_a_detector_is_tuned_from_the_chosen_one(
         card = replace(read_card(out / "mine.safetensors"), metrics={"val_ap": 0.75})
         return SimpleNamespace(weights=out / "mine.safetensors", card=card)
 
-    monkeypatch.setattr(finetune, "finetune_detector_steps", steps)
+    monkeypatch.setattr(finetune_detector, "finetune_detector_steps", steps)
     monkeypatch.setattr(panel, "_detector", lambda: str(detector_weights))
     panel.kind.setCurrentText("detector")
     with qtbot.waitSignal(panel.detectors_changed, timeout=20000):

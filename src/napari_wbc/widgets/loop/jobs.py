@@ -16,7 +16,7 @@ from napari_wbc.weights.store import read_card
 
 if TYPE_CHECKING:
     from napari_wbc.pipeline.compare import Comparison
-    from napari_wbc.pipeline.training_sets import SetSummary
+    from napari_wbc.pipeline.set_summary import SetSummary
     from napari_wbc.train.loop import Trained
 
 __all__ = [
@@ -57,7 +57,8 @@ def tuned_detector_steps(
 ) -> Steps[Trained]:
     """Fine-tuning of a detector."""
     yield Progress("reading labels", 0, 0)
-    from napari_wbc.pipeline.finetune import finetune_detector_steps, run_folder_steps
+    from napari_wbc.pipeline.finetune import run_folder_steps
+    from napari_wbc.pipeline.finetune_detector import finetune_detector_steps
 
     folder = yield from run_folder_steps(runs, sets, start, old)
     return (yield from finetune_detector_steps(sets, folder, start=start, old=old))
@@ -66,7 +67,7 @@ def tuned_detector_steps(
 def summary_steps(folder: Path) -> Steps[SetSummary]:
     """What a set holds."""
     yield Progress("reading the set", 0, 1)
-    from napari_wbc.pipeline.training_sets import set_summary
+    from napari_wbc.pipeline.set_summary import set_summary
 
     return set_summary(folder)
 

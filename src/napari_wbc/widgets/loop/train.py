@@ -50,7 +50,8 @@ from napari_wbc.widgets.qt.worker import LatestJob
 if TYPE_CHECKING:
     from napari_wbc.pipeline.compare import Comparison
     from napari_wbc.pipeline.import_set import ImportedSet, Incoming
-    from napari_wbc.pipeline.training_sets import ExportedSet, SetSummary
+    from napari_wbc.pipeline.set_summary import SetSummary
+    from napari_wbc.pipeline.training_sets import ExportedSet
 
 __all__ = ["TrainPanel"]
 
@@ -302,7 +303,7 @@ class TrainPanel(Panel, QWidget):
             raise WbcError("The set has no slide yet; add reviewed cells first.")
 
         def work() -> Steps[ExportedSet]:
-            from napari_wbc.pipeline.training_sets import move_slide_steps
+            from napari_wbc.pipeline.move_slide import move_slide_steps
 
             return move_slide_steps(folder, slide, split, models=library)
 

@@ -1,0 +1,206 @@
+"""What a training set holds, and whether a model can learn from it; no image is looked at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.training_set import SPLITS, LabelledCell, farthest, splits_told
+from napari_wbc.model.words import counted
+from napari_wbc.storage.formats.manifest import MANIFEST, ListedField, listed_fields
+from napari_wbc.storage.rounds import newest_round
+from napari_wbc.train.dataset import read_training_set_steps
+
+__all__ = [
+    "MIN_CELLS",
+    "SetSlide",
+    "SetSummary",
+    "check_ready_steps",
+    "ready_steps",
+    "set_summary",
+]
+
+MIN_CELLS = 10
+"""Labelled cells that training needs."""
+PURPOSES = {"train": "to learn", "val": "to check", "test": "to test"}
+"""What the cells of each split are for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetSlide:
+    """A slide of a training set.
+
+    Parameters
+    ----------
+    name : str
+        Empty for fields of which the slide is not known.
+    split : str
+    cells : int
+        Labelled cells.
+    """
+
+    name: str
+    split: str
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetSummary:
+    """What the newest round of a training set holds.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Of the round; None where there is no set yet, or it is another program's.
+    slides : tuple of SetSlide
+        That have labelled cells, in order.
+    cells : mapping of str to int
+        Labelled cells by split; an image may keep another split than its slide has.
+    """
+
+    folder: Path | None = None
+    slides: tuple[SetSlide, ...] = ()
+    cells: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+
+    @property
+    def line(self) -> str:
+        """The summary in one line.
+
+        Examples
+        --------
+        >>> slides = SetSlide("a", "train", 20), SetSlide("b", "test", 1)
+        >>> SetSummary(Path(), slides, {"train": 20, "val": 0, "test": 1}).line
+        '21 cells of 2 slides: 20 to learn, 0 to check, 1 to test'
+        """
+        n = sum(self.cells.values())
+        splits = ", ".join(f"{self.cells[split]} {purpose}" for split, purpose in PURPOSES.items())
+        return f"{counted(n, 'cell')} of {counted(len(self.slides), 'slide')}: {splits}"
+
+
+def set_summary(folder: str | Path) -> SetSummary:
+    """Summarize a training set by the manifest of its newest round alone.
+
+    Raises
+    ------
+    WbcError
+        If the manifest is damaged.
+    """
+    newest = newest_round(Path(folder))
+    if newest is None or not (newest / MANIFEST).is_file():
+        return SetSummary()
+    fields, made = listed_fields(newest)
+    cells = Counter[str]()
+    splits: dict[str, str] = {}
+    for listed in fields:
+        cells[listed.slide] += listed.cells
+        splits[listed.slide] = farthest(listed.split, splits.get(listed.slide, ""))
+    # A slide keeps its own split even where each of its images keeps another.
+    splits |= splits_told(made.get("slides"))
+    slides = tuple(
+        SetSlide(name, splits[name], cells[name]) for name in sorted(cells) if cells[name]
+    )
+    return SetSummary(newest, slides, _cells_by_split(fields))
+
+
+def _cells_by_split(fields: Sequence[ListedField]) -> dict[str, int]:
+    cells = dict.fromkeys(SPLITS, 0)
+    for listed in fields:
+        cells[listed.split] += listed.cells
+    return cells
+
+
+def check_ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> Steps[None]:
+    """Refuse training sets for which :func:`ready_steps` says why; before anything slow."""
+    yield Progress("reading labels", 0, 0)
+    if why := (yield from ready_steps(sets, detector=detector)):
+        raise WbcError(why)
+
+
+def ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> Steps[str]:
+    """Say why a model cannot learn from training sets.
+
+    Parameters
+    ----------
+    sets : sequence of path
+    detector : bool
+        Whether the model is a cell finder, which learns from fields whose cells were all reviewed.
+
+    Returns
+    -------
+    str
+        One sentence; empty where it can.
+
+    Raises
+    ------
+    WbcError
+        If one cannot be read.
+    """
+    fields: list[ListedField] = []
+    for path in map(Path, sets):
+        if not path.exists():
+            return f"{path}: no such file or folder; check the path, or add reviewed cells first."
+        yield Progress("reading labels", 0, 0)
+        root = newest_round(path) or path
+        # Our manifest lists what is needed; of another tool's set every label has to be read.
+        if (root / MANIFEST).is_file():
+            fields += listed_fields(root)[0]
+        else:
+            fields += _as_listed((yield from read_training_set_steps(path)))
+    these = "this set" if len(sets) == 1 else "these sets"
+    return _lacking(fields, these, detector=detector)
+
+
+def _lacking(fields: Sequence[ListedField], these: str, *, detector: bool) -> str:
+    """Why a model cannot learn from the fields of sets; empty where it can."""
+    cells = _cells_by_split(fields)
+    if not any(cells.values()):
+        return f"No cell of {these} is labelled; label cells, and add them first."
+    if not cells["train"]:
+        purposes = _purposes_of(cells["val"], cells["test"])
+        return f"No slide of {these} is there to learn from: {purposes}. Move a slide to train."
+    reviewed = [
+        listed.split
+        for listed in fields
+        if listed.complete and listed.cells and listed.split != "test"
+    ]
+    if detector and len(reviewed) < 2:
+        return (
+            "A cell finder learns from fields of which every cell was reviewed; review two or more."
+        )
+    if detector and "train" not in reviewed:
+        return (
+            f"No field to learn from is reviewed as a whole in {these}; review one of a slide in "
+            "train."
+        )
+    n = cells["train"] + cells["val"]
+    if n >= MIN_CELLS:
+        return ""
+    test = f" beside {cells['test']} that are kept for testing" if cells["test"] else ""
+    needs = f"Fine-tuning needs {MIN_CELLS} labelled cells or more"
+    return f"{needs}, and there are {n}{test}; label more."
+
+
+def _purposes_of(val: int, test: int) -> str:
+    """What all cells are kept for, where none is there to learn from."""
+    if val and test:
+        verb = "is" if val == 1 else "are"
+        return f"{counted(val)} {verb} kept for validation and {test} for testing"
+    n = val or test
+    cells = f"all {n} cells are" if n > 1 else "its only cell is"
+    return f"{cells} kept for {'validation' if val else 'testing'}"
+
+
+def _as_listed(cells: Iterable[LabelledCell]) -> list[ListedField]:
+    """Fields of labelled cells as a manifest would list them."""
+    counts = Counter[tuple[Path, str, str, bool]]()
+    for cell in cells:
+        # An image in which there is no cell comes as a cell with an empty label.
+        counts[cell.path, cell.split, cell.slide, cell.complete] += bool(cell.label)
+    return [
+        ListedField(slide, split, "", complete, n)
+        for (_path, split, slide, complete), n in counts.items()
+    ]
