@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from filelock import FileLock
 from tests.storage.workspace.conftest import SLIDE
 from tests.storage.workspace.test_workspace import ONE, step
@@ -27,8 +27,9 @@ from napari_wbc.storage.workspace import (
     opening,
     restore_backup,
 )
-from napari_wbc.storage.workspace.opening import VERSION, _engine
-from napari_wbc.storage.workspace.schema import metadata
+from napari_wbc.storage.workspace.schema import VERSION
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture
@@ -49,13 +50,18 @@ def test_a_project_says_what_it_is(closed):
     assert pragma(closed, "user_version") == (VERSION,)
 
 
-def test_the_migrations_make_the_tables_that_are_used(closed):
-    engine = _engine(closed, write=False)
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        ours = [d for d in compare_metadata(context, metadata) if "alembic_version" not in str(d)]
-    engine.dispose()
-    assert ours == []
+def tables(path):
+    """Columns and indices of each table, but for that of alembic, which older files have."""
+    with closing(sqlite3.connect(path)) as file:
+        made = file.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        names = {name for (name,) in made} - {"alembic_version"}
+        found = {}
+        for name in names:
+            columns = {row[1:] for row in file.execute(f"PRAGMA table_info({name})")}
+            keys = {row[2:] for row in file.execute(f"PRAGMA foreign_key_list({name})")}
+            indices = {row[1:] for row in file.execute(f"PRAGMA index_list({name})")}
+            found[name] = columns, keys, indices
+    return found
 
 
 def test_a_file_of_an_older_version_is_backed_up_as_it_was_then_brought_up_to_date(closed):
@@ -95,10 +101,24 @@ def version_1(tmp_path):
     """A project that the first version wrote: analyzed, drawn, labelled and moved, in four steps."""
     path = tmp_path / "projects" / "p.wbc"
     path.parent.mkdir()
-    script = Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8")
+    script = (DATA / "version_1.sql").read_text(encoding="utf-8")
     with closing(sqlite3.connect(path)) as file:
         file.executescript(script)
     return path
+
+
+@pytest.fixture
+def version_2(tmp_path):
+    """A project that version 2 wrote: analyzed, drawn, labelled, deleted and that undone, read twice."""
+    path = tmp_path / "projects" / "p.wbc"
+    path.parent.mkdir()
+    shutil.copy(DATA / "version_2.wbc", path)
+    return path
+
+
+def test_files_of_all_versions_come_to_have_the_same_tables(closed, version_1):
+    open_workspace(version_1).close()
+    assert tables(version_1) == tables(closed) == tables(DATA / "version_2.wbc")
 
 
 @pytest.fixture
@@ -132,6 +152,37 @@ def test_a_project_of_version_1_is_brought_up_to_date_and_goes_on(version_1):
     assert again.stepped(table, 5, back=False)["c"] == found
     again.close()
     assert pragma(version_1, "user_version") == (VERSION,)
+
+
+def test_a_project_of_version_2_opens_with_its_cells_labels_and_undo_steps(version_2):
+    """The file was made when alembic made the tables."""
+    assert pragma(version_2, "user_version") == (2,)
+    opened = open_workspace(version_2)
+    assert (opened.read_only, opened.taxonomy) == ("", FIVE_CLASSES)
+    assert opened.get("place") == {"at": 1}
+    table = opened.table("s")
+    drawn = FIRST["b"]
+    net = LocatedBy("mask-rcnn", (("score", 0.5),))
+    assert table == CellTable(
+        [
+            replace(FIRST["a"], detection=replace(FIRST["a"].detection, located_by=net)),
+            replace(drawn, detection=Detection(BBox(0, 0, 9, 9), drawn=True)),
+        ]
+    )
+    assert opened.readings("s") == ("", "second")
+    assert opened.table("s", "second")["b"].label == "basophil"
+    past, future = opened.history("s")
+    assert [head.what for head in past] == ["analyze", "draw", "label"]
+    assert [head.what for head in future] == ["delete"]
+    assert list(opened.stepped(table, 4, back=False)) == ["a"]
+    assert opened.stepped(table, 3, back=True)["a"].annotation is None
+    moved = table["b"].moved(Detection(BBox(1, 1, 10, 10), drawn=True))
+    opened.write("s", [step(7, table, table.with_cells([moved]))])
+    opened.close()
+    again = open_workspace(version_2)
+    assert again.table("s")["b"] == moved
+    again.close()
+    assert tables(backup_of(version_2)) == tables(version_2)
 
 
 @pytest.mark.parametrize("by_another", [False, True])
@@ -176,7 +227,7 @@ def test_a_copy_that_cannot_be_made_is_said_and_leaves_nothing(version_1, tempor
     def full(_copy):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(opening, "_migrate", full)
+    monkeypatch.setattr(opening, "_upgrade", full)
     with pytest.raises(WorkspaceError, match=r"No space left on device.*make room"):
         open_workspace(version_1, read_only=True)
     assert list(temporary.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Making and opening project files: checked first, locked, migrated on a copy, never half made.
+"""Making and opening project files: checked first, locked, upgraded on a copy, never half made.
 
 A file that is damaged, foreign or of a newer version is told apart before anything is written to
 it.
@@ -23,6 +23,7 @@ from sqlalchemy.pool import StaticPool
 from napari_wbc.errors import WbcError, WorkspaceError
 from napari_wbc.files.atomic import beside
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.storage.workspace import schema
 from napari_wbc.storage.workspace.workspace import Workspace
 
 __all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace", "restore_backup"]
@@ -30,8 +31,6 @@ __all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace", "restore
 SUFFIX = ".wbc"
 APPLICATION = 0x77626331
 """``application_id`` of a project file: "wbc1"."""
-VERSION = 2
-"""``user_version``: the number of the newest migration."""
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100
 """Bytes of a database's header."""
@@ -66,7 +65,7 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
         with beside(path) as part:
             with closing(sqlite3.connect(part)) as file:
                 file.execute(f"PRAGMA application_id = {APPLICATION}")
-            _migrate(part)
+            _upgrade(part)
             engine = _engine(part, write=True)
             Workspace(path, engine).put("taxonomy", taxonomy.to_dict())
             engine.dispose()
@@ -143,12 +142,12 @@ def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
             lock, why = None, "another program has it open"
         except OSError as error:
             lock, why = None, f"it cannot be locked: {error.strerror}"
-    if version < VERSION and lock is None:
+    if version < schema.VERSION and lock is None:
         return _opened_copy(path, why)
     if lock is not None and back_up:
         _back_up(path)
-    if version < VERSION:
-        _replaced(path, path, _migrate)
+    if version < schema.VERSION:
+        _replaced(path, path, _upgrade)
     return Workspace(path, _engine(path, write=lock is not None), read_only=why, lock=lock)
 
 
@@ -161,7 +160,7 @@ def _opened_copy(path: Path, why: str) -> Workspace:
     copy = Path(folder.name) / "copy.wbc"
     try:
         _copy(path, copy)
-        _migrate(copy)
+        _upgrade(copy)
         return Workspace(path, _engine(copy, write=False), read_only=why, closed=folder.cleanup)
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         folder.cleanup()
@@ -220,7 +219,7 @@ def _checked(path: Path) -> int:
     version, application = (int.from_bytes(start[at : at + 4], "big") for at in (60, 68))
     if application != APPLICATION:
         raise _unusable(path, "this is no project of napari-wbc but another program's database")
-    if version > VERSION:
+    if version > schema.VERSION:
         raise _unusable(
             path, "this file was made by a newer version of napari-wbc; install that one"
         )
@@ -288,21 +287,12 @@ def _engine(path: Path, *, write: bool) -> Engine:
     return engine
 
 
-def _migrate(path: Path) -> None:
+def _upgrade(path: Path) -> None:
     """Bring a file to the newest version, in place; only ever done to a copy."""
-    from alembic import command
-    from alembic.config import Config
-
     engine = _engine(path, write=True)
-    with engine.connect() as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option(
-            "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")
-        )
-        command.upgrade(config, "head")
-        connection.commit()
-        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
-        connection.commit()
+    with engine.begin() as db:
+        schema.upgrade(db)
+        db.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
     engine.dispose()
 
 

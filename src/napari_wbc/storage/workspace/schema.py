@@ -1,10 +1,26 @@
-"""Tables of a project file, as the newest migration leaves them."""
+"""Tables of a project file, and how a file of an older version comes to have them.
+
+A new version adds columns that may be NULL, or tables; a column that is there never changes. So the
+tables of today, less what a file has already, are all that an upgrade adds.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    inspect,
+)
 
 __all__ = [
+    "VERSION",
     "annotated",
     "cells",
     "changes",
@@ -14,7 +30,11 @@ __all__ = [
     "predictions",
     "slides",
     "steps",
+    "upgrade",
 ]
+
+VERSION = 2
+"""``user_version`` of a project file. Version 1 does not say what located a cell."""
 
 metadata = MetaData()
 
@@ -118,3 +138,11 @@ changes = Table(
     Index("changes_of_cell", "cell_id"),
 )
 """The parts of a cell that a step changed, before and after, as JSON; NULL where the cell was not there."""
+
+
+def upgrade(db: Connection) -> None:
+    """Give a file the tables and columns that it lacks; one that has them all stays as it is."""
+    metadata.create_all(db)
+    # Asked of the table itself, since the version that a file says may be older than its columns.
+    if "located_by" not in {column["name"] for column in inspect(db).get_columns("cells")}:
+        db.exec_driver_sql("ALTER TABLE cells ADD COLUMN located_by TEXT")
