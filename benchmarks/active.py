@@ -28,8 +28,9 @@ from laboratories import Run, trained
 from leaks import finding
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.measure.plots import panels, write_figure
+from napari_wbc.storage.labelled_cells import read_training_set
 from napari_wbc.train.choose import most_gain, uncertainty
-from napari_wbc.train.dataset import CropSet, read_training_set
+from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.doubts import doubts
 from napari_wbc.train.scoring import inputs
 from public_sets import DATA, table, write_manifest

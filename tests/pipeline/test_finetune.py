@@ -29,7 +29,8 @@ from napari_wbc.pipeline.finetune import (
     run_folder,
 )
 from napari_wbc.pipeline.held_out import read_training_sets, sided_steps
-from napari_wbc.storage.rounds import read_set, write_round_steps
+from napari_wbc.storage.rounds import write_round_steps
+from napari_wbc.storage.sets import read_set
 from napari_wbc.weights.card import taxonomy_of, training_images
 from napari_wbc.weights.store import load_weights, read_card
 

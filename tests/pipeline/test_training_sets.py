@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from napari_wbc.classify.preset import Preset
 from napari_wbc.cli.app import app
+from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import sha256_of
 from napari_wbc.imaging.read import open_slide
@@ -34,10 +35,10 @@ from napari_wbc.pipeline.training_sets import (
 )
 from napari_wbc.session.session import Session
 from napari_wbc.storage.formats.manifest import read_manifest
-from napari_wbc.storage.rounds import FORMATS, read_set
+from napari_wbc.storage.labelled_cells import read_training_set
+from napari_wbc.storage.sets import FORMATS, read_set
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 from napari_wbc.storage.workspace.images import check_images_steps
-from napari_wbc.train.dataset import one_cell_box, read_training_set
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.store import load_weights, save_weights
 
@@ -638,7 +639,7 @@ def test_a_cell_without_a_box_is_located_when_it_is_imported(tmp_path):
     Image.fromarray(image).save(place / "a.png")
     run(import_set_steps(tmp_path / "theirs", tmp_path / "new.wbc"))
     (cell,) = project_analysis(tmp_path / "new.wbc").slides[0].table.values()
-    assert cell.detection.bbox == one_cell_box(image, Preset())
+    assert cell.detection.bbox == one_cell_box(image, Preset().factor)
     assert cell.detection.bbox.height < 80
 
 

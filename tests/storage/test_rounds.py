@@ -22,13 +22,8 @@ from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.rounds import (
-    FORMATS,
-    newest_round,
-    read_set,
-    read_set_steps,
-    write_round_steps,
-)
+from napari_wbc.storage.rounds import write_round_steps
+from napari_wbc.storage.sets import FORMATS, newest_round, read_set, read_set_steps
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("neutrophil", "monocyte")

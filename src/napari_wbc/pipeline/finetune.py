@@ -24,10 +24,12 @@ from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.held_out import relabelled, sided_steps
 from napari_wbc.pipeline.training_sets import FEWEST, ready_steps
-from napari_wbc.storage.rounds import fingerprint_steps, newest_round
+from napari_wbc.storage.fingerprint import fingerprint_steps
+from napari_wbc.storage.labelled_cells import read_training_set_steps
+from napari_wbc.storage.sets import newest_round
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import cut_training_crops, read_training_set_steps
+from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
 from napari_wbc.train.engine import Trained, train_classifier
 from napari_wbc.train.fields import read_fields

@@ -34,7 +34,7 @@ from napari_wbc.pipeline.incoming import (
     placed_steps,
     splits_of,
 )
-from napari_wbc.storage.rounds import SetContent, read_set_steps
+from napari_wbc.storage.sets import SetContent, read_set_steps
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
 __all__ = [
@@ -134,7 +134,7 @@ def look_steps(
     taxonomy : Taxonomy
         Classes of the project.
     written_as : str
-        One of :data:`~napari_wbc.storage.rounds.FORMATS`; told from the files where empty.
+        One of :data:`~napari_wbc.storage.sets.FORMATS`; told from the files where empty.
 
     Raises
     ------

@@ -14,8 +14,9 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.pipeline.held_out import relabelled, sided_steps
+from napari_wbc.storage.labelled_cells import read_training_set_steps
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import cut_training_crops, read_training_set_steps
+from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.train.detector import DetectorRecipe, TrainedDetector, train_detector
 from napari_wbc.train.engine import Trained, train_classifier
 from napari_wbc.train.fields import read_fields

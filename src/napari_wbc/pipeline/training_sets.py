@@ -39,15 +39,10 @@ from napari_wbc.storage.formats.manifest import (
     listed_fields,
     read_manifest_steps,
 )
-from napari_wbc.storage.rounds import (
-    CROPS,
-    newest_round,
-    read_set_steps,
-    rounds_of,
-    write_round_steps,
-)
+from napari_wbc.storage.labelled_cells import read_training_set_steps
+from napari_wbc.storage.rounds import write_round_steps
+from napari_wbc.storage.sets import CROPS, newest_round, read_set_steps, rounds_of
 from napari_wbc.storage.workspace import open_workspace
-from napari_wbc.train.dataset import read_training_set_steps
 from napari_wbc.weights.card import RESEARCH_USE, training_images
 from napari_wbc.weights.library import Library
 
@@ -289,7 +284,7 @@ def export_set_steps(
     out : str or Path
         Folder of the set.
     written_as : str
-        One of :data:`~napari_wbc.storage.rounds.FORMATS`.
+        One of :data:`~napari_wbc.storage.sets.FORMATS`.
     reading : str
         Name of a blind reading, or ``consensus``; the first reader's labels where empty.
     slides : sequence of str

@@ -24,7 +24,7 @@ from napari_wbc.files.guard import image_size, inside, read_json
 from napari_wbc.files.json_fields import Record, items, numbers, part
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.formats.csv_set import image_place
 from napari_wbc.storage.formats.manifest import MANIFEST
@@ -41,20 +41,20 @@ from napari_wbc.storage.formats.reading import (
     whole_set,
 )
 
-__all__ = ["image_place", "read_coco", "read_coco_steps", "write_coco"]
+__all__ = ["image_place", "read_coco_steps", "write_coco_steps"]
 
 MAX_RUNS = 100_000
 """Of one mask; that of a cell has a few hundred, one of noise would take hours to outline."""
 Id = int | str
 
 
-def write_coco(
+def write_coco_steps(
     root: Path,
     fields: Sequence[LabelledField],
     classes: Sequence[str],
     *,
     masks: Literal["polygon", "rle"] = "polygon",
-) -> None:
+) -> Steps[None]:
     """Write ``annotations/{train,val,test}.json``, those that have fields.
 
     Parameters
@@ -75,26 +75,28 @@ def write_coco(
     """
     check_fields(fields, classes)
     categories = {name: i for i, name in enumerate(classes, start=1)}
-    numbered, ids = list(enumerate(fields, start=1)), count(1)
+    # Ids of images and annotations are unique over all splits, so that files can be merged.
+    numbered = list(enumerate(fields, start=1))
+    ids = count(1)
     for split in SPLITS:
+        yield Progress("writing labels", 0, len(fields))
         chosen = [(i, field) for i, field in numbered if field.split == split]
-        if chosen or (split == SPLITS[0] and not fields):
-            annotations = [
-                {"id": next(ids), "image_id": i, "category_id": categories[cell.label]}
-                | _annotation(cell, field, masks)
-                for i, field in chosen
-                for cell in field.cells
-            ]
-            content = {
-                "info": {"description": "napari-wbc training set"},
-                "images": [_image(i, field) for i, field in chosen],
-                "annotations": annotations,
-                "categories": [{"id": i, "name": name} for name, i in categories.items()],
-            }
-            write_text(
-                root / "annotations" / f"{split}.json",
-                json.dumps(content, ensure_ascii=False) + "\n",
-            )
+        # A set without fields is an empty file, so that it is a set.
+        if not chosen and (fields or split != SPLITS[0]):
+            continue
+        annotations: list[Record] = []
+        for i, field in chosen:
+            for cell in field.cells:
+                head = {"id": next(ids), "image_id": i, "category_id": categories[cell.label]}
+                annotations.append(head | _annotation(cell, field, masks))
+        content = {
+            "info": {"description": "napari-wbc training set"},
+            "images": [_image(i, field) for i, field in chosen],
+            "annotations": annotations,
+            "categories": [{"id": i, "name": name} for name, i in categories.items()],
+        }
+        path = root / "annotations" / f"{split}.json"
+        write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
 
 
 def _image(number: int, field: LabelledField) -> Record:
@@ -133,11 +135,6 @@ def _rle(polygon: list[float], height: int, width: int) -> tuple[Record, float]:
 
     rle = mask.frPyObjects([polygon], height, width)[0]
     return {"size": [height, width], "counts": rle["counts"].decode("ascii")}, float(mask.area(rle))
-
-
-def read_coco(root: Path) -> tuple[LabelledField, ...]:
-    """:func:`read_coco_steps`, at once."""
-    return run(read_coco_steps(root))
 
 
 def read_coco_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:

@@ -22,7 +22,7 @@ from napari_wbc.files.atomic import make_folder, within, write_text
 from napari_wbc.files.guard import image_size, inside, read_json
 from napari_wbc.files.json_fields import Record, items, numbers, part, texts
 from napari_wbc.model.cell import Cell, Detection
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.model.training_set import LabelledField
@@ -41,10 +41,8 @@ from napari_wbc.storage.formats.reading import (
 __all__ = [
     "feature_collection",
     "image_place",
-    "read_geojson_set",
     "read_geojson_set_steps",
     "write_geojson",
-    "write_geojson_set",
     "write_geojson_set_steps",
 ]
 
@@ -114,11 +112,6 @@ def write_geojson(path: Path, collections: Sequence[dict[str, Any]]) -> None:
     write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
 
 
-def write_geojson_set(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """:func:`write_geojson_set_steps`, at once."""
-    run(write_geojson_set_steps(root, fields, classes))
-
-
 def write_geojson_set_steps(
     root: Path, fields: Sequence[LabelledField], classes: Sequence[str]
 ) -> Steps[None]:
@@ -150,11 +143,6 @@ def write_geojson_set_steps(
             "slide": field.slide,
         }
         write_geojson(within(root / "geojson", f"{field.name}.geojson"), [collection])
-
-
-def read_geojson_set(root: Path) -> tuple[LabelledField, ...]:
-    """:func:`read_geojson_set_steps`, at once."""
-    return run(read_geojson_set_steps(root))
 
 
 def read_geojson_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:

@@ -28,12 +28,10 @@ __all__ = [
     "MANIFEST",
     "ListedField",
     "Manifest",
-    "check_files",
     "check_files_steps",
     "listed_fields",
     "read_manifest",
     "read_manifest_steps",
-    "write_manifest",
     "write_manifest_steps",
 ]
 
@@ -72,18 +70,6 @@ class ListedField(NamedTuple):
     complete: bool
     cells: int
     """How many it has."""
-
-
-def write_manifest(
-    root: Path,
-    fields: Sequence[LabelledField],
-    classes: Sequence[str],
-    *,
-    place: Callable[[LabelledField], str],
-    made: Mapping[str, Any],
-) -> None:
-    """:func:`write_manifest_steps`, at once."""
-    run(write_manifest_steps(root, fields, classes, place=place, made=made))
 
 
 def write_manifest_steps(
@@ -301,11 +287,6 @@ def _prediction(record: Record) -> Record:
         "unlikeness": None if unlikeness is None else numbers([unlikeness], "unlikeness")[0],
         "weights": part(record, "weights", str),
     }
-
-
-def check_files(root: Path, manifest: Manifest) -> list[str]:
-    """:func:`check_files_steps`, at once."""
-    return run(check_files_steps(root, manifest))
 
 
 def check_files_steps(root: Path, manifest: Manifest) -> Steps[list[str]]:

@@ -14,10 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.guard import inside
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import Outline
-from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import SPLITS, LabelledField
 
 __all__ = [
@@ -25,7 +23,6 @@ __all__ = [
     "SPLIT_NAMES",
     "area_of",
     "check_fields",
-    "images_in",
     "labelled_cell",
     "naming",
     "number",
@@ -180,21 +177,6 @@ def plain_names(places: Sequence[str]) -> dict[str, str]:
         name = PurePosixPath(place).name
         names[place] = name if taken[name.casefold()] == 1 else place.replace("/", "__")
     return names
-
-
-def images_in(root: Path, folder: str) -> list[Path]:
-    """Images of a folder of a set, sorted by name.
-
-    Raises
-    ------
-    WbcError
-        If the folder or one of them leads out of the set by a link.
-    """
-    return [
-        inside(root, f"{folder}/{file.name}")
-        for file in sorted(inside(root, folder).iterdir())
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    ]
 
 
 def outline_of(rings: Sequence[npt.NDArray[np.float64]]) -> Outline:

@@ -20,7 +20,7 @@ from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import image_size, inside, read_text
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.formats.reading import (
     SPLIT_NAMES,
@@ -31,7 +31,7 @@ from napari_wbc.storage.formats.reading import (
     whole_set,
 )
 
-__all__ = ["image_place", "read_voc", "read_voc_steps", "write_voc", "write_voc_steps"]
+__all__ = ["image_place", "read_voc_steps", "write_voc_steps"]
 
 MAX_BYTES = 20_000_000
 MAX_OBJECTS = 20_000
@@ -40,11 +40,6 @@ MAX_OBJECTS = 20_000
 def image_place(field: LabelledField) -> str:
     """Where the image of a field belongs, relative to the set."""
     return f"JPEGImages/{field.name}"
-
-
-def write_voc(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """:func:`write_voc_steps`, at once."""
-    run(write_voc_steps(root, fields, classes))
 
 
 def write_voc_steps(
@@ -118,11 +113,6 @@ def _add(parent: ET.Element, tag: str, text: str) -> None:
 def _add_all(parent: ET.Element, values: dict[str, float]) -> None:
     for tag, value in values.items():
         _add(parent, tag, str(int(value)) if value == int(value) else repr(float(value)))
-
-
-def read_voc(root: Path) -> tuple[LabelledField, ...]:
-    """:func:`read_voc_steps`, at once."""
-    return run(read_voc_steps(root))
 
 
 def read_voc_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:

@@ -17,11 +17,11 @@ from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import check_yaml, image_size, inside, read_text
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.formats.reading import (
     check_fields,
-    images_in,
     labelled_cell,
     naming,
     number,
@@ -29,7 +29,7 @@ from napari_wbc.storage.formats.reading import (
 )
 from napari_wbc.storage.tables import read_rows, write_rows
 
-__all__ = ["image_place", "read_yolo", "read_yolo_steps", "write_yolo", "write_yolo_steps"]
+__all__ = ["image_place", "read_yolo_steps", "write_yolo_steps"]
 
 ID_COLUMNS = ("image", "line", "cell_id", "label")
 MAX_BYTES = 20_000_000
@@ -43,11 +43,6 @@ Ids = Mapping[str, tuple[str, str]]
 def image_place(field: LabelledField) -> str:
     """Where the image of a field belongs, relative to the set."""
     return f"images/{field.split}/{field.name}"
-
-
-def write_yolo(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """:func:`write_yolo_steps`, at once."""
-    run(write_yolo_steps(root, fields, classes))
 
 
 def write_yolo_steps(
@@ -106,11 +101,6 @@ def _position(field: LabelledField, cell: Cell) -> str:
     else:
         values = [col / width, row / height, box.width / width, box.height / height]
     return " ".join(f"{value:.12g}" for value in values)
-
-
-def read_yolo(root: Path) -> tuple[LabelledField, ...]:
-    """:func:`read_yolo_steps`, at once."""
-    return run(read_yolo_steps(root))
 
 
 def read_yolo_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
@@ -231,7 +221,12 @@ def _labels(root: Path, images: str) -> str:
 
 
 def _pairs(root: Path, images: str, labels: str) -> Iterator[tuple[Path, Path]]:
-    files = images_in(root, images)
+    files = [
+        inside(root, f"{images}/{file.name}")
+        for file in sorted(inside(root, images).iterdir())
+        # Hidden ones are a system's own: ``._a.png`` is what macOS knows of ``a.png``.
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    ]
     _once([f"{labels}/{file.stem}.txt" for file in files])
     if labels != images:
         stems = {file.stem for file in files} | {"classes"}

@@ -26,7 +26,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import BY_SLIDE, SPLITS
 from napari_wbc.session.opening import projects_folder
 from napari_wbc.session.session import Session
-from napari_wbc.storage.rounds import FORMATS
+from napari_wbc.storage.sets import FORMATS
 from napari_wbc.weights.library import KINDS, Library, Model
 from napari_wbc.weights.registry import find_weights
 from napari_wbc.weights.store import read_card
