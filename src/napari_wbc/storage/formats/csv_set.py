@@ -69,21 +69,7 @@ def image_place(field: LabelledField) -> str:
 def write_csv_set_steps(
     root: Path, fields: Sequence[LabelledField], classes: Sequence[str]
 ) -> Steps[None]:
-    """Write ``cells.csv``.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of the set.
-    fields : sequence of LabelledField
-    classes : sequence of str
-        Every label is one of them.
-
-    Raises
-    ------
-    WbcError
-        If a label is no class, or the file cannot be written.
-    """
+    """Write ``cells.csv``."""
     check_fields(fields, classes)
     yield Progress("writing labels", 0, len(fields))
     rows: list[list[object]] = []
@@ -97,10 +83,10 @@ def cell_row(field: LabelledField, cell: Cell | None, path: str) -> list[object]
     """A row of :data:`COLUMNS`; without a cell, that of a field that has none."""
     box = cell.detection.bbox if cell else None
     outline = cell.detection.outline if cell else None
+    edges = (box.top, box.left, box.bottom, box.right) if box else (None,) * 4
     return [
         *(path, cell.label if cell else "", field.split, SOURCE),
-        *((box.top, box.left, box.bottom, box.right) if box else (None,) * 4),
-        _outline_text(outline) if outline else "",
+        *(*edges, _outline_text(outline) if outline else ""),
         *(cell.cell_id if cell else "", field.slide, field.fov_id, field.height, field.width),
     ]
 
@@ -118,20 +104,15 @@ def read_csv_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     It needs the columns ``path`` (or image, filename), ``label`` (or class) and ``top, left,
     bottom, right`` (or ymin, xmin, ymax, xmax), half open and from 0. Rows without a box show one
     cell.
-
-    Raises
-    ------
-    ReadError
-        If it is damaged, hostile, or does not fit its images.
     """
     path = root / "cells.csv"
     if not path.is_file():
-        found = sorted(root.glob("*.csv"))
-        if len(found) != 1:
+        tables = sorted(root.glob("*.csv"))
+        if len(tables) != 1:
             raise ReadError(
-                f"{root}: {len(found)} CSV files and no cells.csv; give the table this name."
+                f"{root}: {len(tables)} CSV files and no cells.csv; give the table this name."
             )
-        path = inside(root, found[0].name)
+        path = inside(root, tables[0].name)
     return (yield from read_fields_table_steps(root, path))
 
 
@@ -172,7 +153,7 @@ def read_table(path: Path, needed: Sequence[str]) -> list[Row]:
 
 
 def box_and_outline(row: Row) -> tuple[BBox | None, Outline | None]:
-    """Box and outline that a row says, each None where it says none; an outline has a box at least.
+    """Box and outline of a row, each None where it has none; an outline always has a box.
 
     Raises
     ------

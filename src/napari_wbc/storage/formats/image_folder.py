@@ -47,6 +47,7 @@ __all__ = [
 TABLE = "crops.csv"
 CROP_COLUMNS = (*COLUMNS, "field", "field_top", "field_left", "field_height", "field_width")
 MARGIN = 0.5
+"""Room on each side of a box, in its longer sides."""
 RESERVED = frozenset(
     {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))}
 )
@@ -90,12 +91,15 @@ def write_crops(
 
 def write_table(root: Path, fields: Sequence[LabelledField], *, margin: float = MARGIN) -> None:
     """Write ``crops.csv``, which tells of the crops that :func:`write_crops` wrote."""
-    labels = list(dict.fromkeys(cell.label for field in fields for cell in field.cells))
-    check_fields(fields, labels)
-    _folders(labels)
+    labels: dict[str, None] = {}
+    for field in fields:
+        labels |= dict.fromkeys(cell.label for cell in field.cells)
+    check_fields(fields, list(labels))
+    _folders(list(labels))
     rows = []
     for field in fields:
         for cell in field.cells:
+            # Box and outline are in pixels of the crop, so that crop and table make a set alone.
             top, left, bottom, right = _window(field, cell, margin)
             crop = replace(field, height=bottom - top, width=right - left, cells=())
             row = cell_row(crop, _shifted(cell, top, left), _place(field, cell))
@@ -121,6 +125,7 @@ def _folders(classes: Sequence[str]) -> None:
 def _folder(label: str) -> str:
     """Folder of a class: its name, blanks as ``_``."""
     name = label.replace(" ", "_")
+    # A name has at most 255 bytes on common disks.
     odd = not name.isprintable() or set(name) & {*'/\\:*?"<>|'} or len(name.encode()) > 200
     if odd or not name or name != name.strip(".") or name.casefold().split(".")[0] in RESERVED:
         raise WbcError(f"The class {label!r} cannot be the name of a folder; rename it.")
@@ -155,17 +160,12 @@ def _window(field: LabelledField, cell: Cell, margin: float) -> tuple[int, int, 
 
 
 def _shifted(cell: Cell, top: int, left: int) -> Cell:
-    box, outline = cell.detection.bbox, cell.detection.outline
-    return replace(
-        cell,
-        detection=replace(
-            cell.detection,
-            bbox=BBox(box.top - top, box.left - left, box.bottom - top, box.right - left),
-            outline=Outline(tuple((r - top, c - left) for r, c in outline.vertices))
-            if outline
-            else None,
-        ),
-    )
+    box = cell.detection.bbox
+    outline = cell.detection.outline
+    if outline is not None:
+        outline = Outline.from_array(outline.array() - (top, left))
+    box = BBox(box.top - top, box.left - left, box.bottom - top, box.right - left)
+    return replace(cell, detection=replace(cell.detection, bbox=box, outline=outline))
 
 
 def _save(path: Path, crop: npt.NDArray[np.uint8]) -> None:
@@ -182,17 +182,9 @@ def _save(path: Path, crop: npt.NDArray[np.uint8]) -> None:
 def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read crops, ours or somebody else's ``SPLIT/CLASS/image`` or ``CLASS/image``.
 
-    Returns
-    -------
-    tuple of LabelledField
-        One a crop, with one cell in it. By ``crops.csv``, the cell has the box, the outline and the
-        id that it says, and ``fov_id`` is the field that the crop is from. Without, the box is the
-        whole image.
-
-    Raises
-    ------
-    ReadError
-        If there is none, or one is damaged or lies elsewhere.
+    Each crop is a field with one cell in it. By ``crops.csv``, the cell has the box, the outline and
+    the id that it says, and ``fov_id`` is the field that the crop is from. Without, the box is the
+    whole image.
     """
     table = root / TABLE
     if table.is_file():
@@ -206,17 +198,17 @@ def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
         images = split_images(root)
     else:
         images = [(image, SPLITS[0]) for image in _class_images(root)]
-    found: list[LabelledField] = []
+    crops: list[LabelledField] = []
     for image, split in images:
         with naming(root):
             inside(root, image.relative_to(root).as_posix())
-        found.append(_one_cell(root, image, split))
-        yield Progress("reading the set", len(found), len(images))
-    if not found:
+        crops.append(_one_cell(root, image, split))
+        yield Progress("reading the set", len(crops), len(images))
+    if not crops:
         raise ReadError(
             f"{root}: no labelled image; expected train/CLASS/image.png or CLASS/image.png."
         )
-    return whole_set(root, found)
+    return whole_set(root, crops)
 
 
 def split_images(root: Path) -> list[tuple[Path, str]]:
@@ -239,6 +231,7 @@ def _one_cell(root: Path, image: Path, split: str) -> LabelledField:
     with naming(image):
         height, width = image_size(image)
         name = "_".join(image.relative_to(root).parts)
-        label, whole = image.parent.name.replace("_", " "), Detection(BBox(0, 0, height, width))
-        cell = labelled_cell("", name, label, whole, (height, width))
+        label = image.parent.name.replace("_", " ")
+        detection = Detection(BBox(0, 0, height, width))
+        cell = labelled_cell("", name, label, detection, (height, width))
         return LabelledField(name, image, height, width, split, (cell,), fov_id=name)

@@ -57,7 +57,8 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
         raise _taken(path)
     if backup_of(path).exists():
         raise WorkspaceError(
-            f"{path}: this project is gone, but {backup_of(path).name} beside it is its backup; open that.",
+            f"{path}: this project is gone, but {backup_of(path).name} beside it is its backup; "
+            "open that.",
             backup_of(path),
         )
     try:
@@ -78,15 +79,17 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
 
 
 def restore_backup(path: str | Path) -> Path:
-    """Put the backup of a project in its place; what stands there is kept beside it under another name.
+    """Put the backup of a project in its place; what stands there is kept under another name.
 
     Returns
     -------
     Path
         Where the damaged file is now; ``path`` itself where there was none.
     """
-    path, backup = Path(path).resolve(), backup_of(path)
-    aside, journal = path, path.with_name(f"{path.name}-journal")
+    path = Path(path).resolve()
+    backup = backup_of(path)
+    aside = path
+    journal = path.with_name(f"{path.name}-journal")
     _checked(backup)
     try:
         with beside(path) as part:
@@ -96,7 +99,8 @@ def restore_backup(path: str | Path) -> Path:
                     f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}"
                 )
                 path.replace(aside)
-            if journal.exists():  # of the damaged file; it would be rolled back into this one
+            # The journal of the damaged file would be rolled back into this one.
+            if journal.exists():
                 journal.replace(aside.with_name(f"{aside.name}-journal.old"))
             _put_in_place(part, path)
     except (OSError, sqlite3.Error) as error:
@@ -139,11 +143,14 @@ def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
         try:
             lock.acquire()
         except Timeout:
-            lock, why = None, "another program has it open"
+            lock = None
+            why = "another program has it open"
         except OSError as error:
-            lock, why = None, f"it cannot be locked: {error.strerror}"
+            lock = None
+            why = f"it cannot be locked: {error.strerror}"
     if version < schema.VERSION and lock is None:
         return _opened_copy(path, why)
+    # Before an upgrade, so that the backup is the file as it was.
     if lock is not None and back_up:
         _back_up(path)
     if version < schema.VERSION:
@@ -154,6 +161,7 @@ def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
 def _opened_copy(path: Path, why: str) -> Workspace:
     """A file of an older version, read from a private copy that is brought up to date."""
     try:
+        # The program may not write beside the project, so not there.
         folder = tempfile.TemporaryDirectory(prefix="napari-wbc-", ignore_cleanup_errors=True)
     except OSError as error:
         raise _not_copied(path, error) from error
@@ -193,7 +201,8 @@ def _put_in_place(part: Path, path: Path) -> None:
         os.link(part, path)
     except FileExistsError as error:
         raise _taken(path) from error
-    except OSError:  # a disk without links
+    except OSError:
+        # A disk without links; a program that is as quick as this one is not noticed there.
         if path.exists():
             raise _taken(path) from None
         part.replace(path)
@@ -214,8 +223,8 @@ def _checked(path: Path) -> int:
         raise _unusable(path, "this file is empty (0 bytes)")
     if not start.startswith(_MAGIC):
         raise _unusable(path, "this is no project of napari-wbc")
-    # As SQLite's file format has them at these places; it is not asked, since it would touch the
-    # file.
+    # The places of SQLite's file format. SQLite is not asked: it would roll back a journal first, and
+    # so write to a file that may be another program's.
     version, application = (int.from_bytes(start[at : at + 4], "big") for at in (60, 68))
     if application != APPLICATION:
         raise _unusable(path, "this is no project of napari-wbc but another program's database")
@@ -225,15 +234,13 @@ def _checked(path: Path) -> int:
         )
     try:
         with closing(_connect(path, write=not _unwritable(path))) as file:
-            (found,) = file.execute("PRAGMA quick_check(1)").fetchone()
-            wrong = file.execute("PRAGMA foreign_key_check").fetchone()
+            (check,) = file.execute("PRAGMA quick_check(1)").fetchone()
+            orphan = file.execute("PRAGMA foreign_key_check").fetchone()
     except sqlite3.Error as error:
         raise _unusable(path, f"this file is damaged ({error})") from error
-    if found != "ok" or wrong:
-        raise _unusable(
-            path,
-            f"this file is damaged ({found if found != 'ok' else 'rows that belong to nothing'})",
-        )
+    if check != "ok" or orphan:
+        fault = "rows that belong to nothing" if check == "ok" else check
+        raise _unusable(path, f"this file is damaged ({fault})")
     return version
 
 
@@ -301,7 +308,8 @@ def _back_up(path: Path) -> None:
         _replaced(path, backup_of(path))
     except (OSError, sqlite3.Error) as error:
         raise WbcError(
-            f"{path}: no backup can be written beside it ({error}); make room on the disk, then try again."
+            f"{path}: no backup can be written beside it ({error}); make room on the disk, then "
+            "try again."
         ) from error
 
 

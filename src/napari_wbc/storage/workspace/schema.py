@@ -83,8 +83,8 @@ cells = Table(
     Column("drawn", Integer, nullable=False),
     Column("located_by", Text),
 )
-"""``located_by`` is the detector with its parameters as JSON; NULL where a person drew the cell or it is not
-known."""
+"""``located_by`` is the detector with its parameters as JSON; NULL where a person drew the cell or
+it is not known."""
 
 predictions = Table(
     "predictions",
@@ -109,8 +109,8 @@ annotated = Table(
     Column("annotator", Text, nullable=False),
     Column("when", Text, nullable=False),
 )
-"""``reading`` is empty for the first reader, else the name of the blind reading. What other readers said of a
-cell stays when it is taken out, for it may come back."""
+"""``reading`` is empty for the first reader, else the name of the blind reading. What other readers
+said of a cell stays when it is taken out, for it may come back; so there is no foreign key."""
 
 steps = Table(
     "steps",
@@ -137,7 +137,7 @@ changes = Table(
     Index("changes_of_step", "seq", "cell_id", unique=True),
     Index("changes_of_cell", "cell_id"),
 )
-"""The parts of a cell that a step changed, before and after, as JSON; NULL where the cell was not there."""
+"""The parts of a cell that a step changed, before and after, as JSON; NULL where there was no cell."""
 
 
 def upgrade(db: Connection) -> None:
