@@ -58,7 +58,7 @@ def fingerprint_steps(path: Path) -> Steps[str]:
 
 
 def _files_steps(root: Path) -> Steps[list[Path]]:
-    """Labels and images in a folder and in those below it, in order; hidden ones are no part of a set."""
+    """Labels and images in a folder and those below it, in order; hidden ones are left out."""
     files: list[Path] = []
     for folder, below, names in os.walk(root):
         # In place, since os.walk goes on with what is left here.

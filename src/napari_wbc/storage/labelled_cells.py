@@ -75,7 +75,7 @@ def _from_table(path: Path) -> list[LabelledCell]:
 
 
 def _from_folder(path: Path) -> list[LabelledCell]:
-    """The images of ``SPLIT/CLASS/image``; none where the folder is another tool's or has a manifest."""
+    """The images of ``SPLIT/CLASS/image``; none where the folder has rounds or a manifest."""
     if newest_round(path) or (path / MANIFEST).exists():
         return []
     source = path.resolve().name

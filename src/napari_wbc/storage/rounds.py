@@ -168,7 +168,7 @@ def _images_by_sha256(before: Path | None) -> dict[str, Path]:
 
 
 def _take_image(earlier: Path | None, field: LabelledField, target: Path) -> None:
-    """The image of a field: a link to that of the round before, if it is still the same, or a copy."""
+    """The image of a field: a link to that of the round before, if it is unchanged, or a copy."""
     try:
         if earlier is not None and earlier.is_file() and sha256_of(earlier) == field.sha256:
             _link(earlier, target)

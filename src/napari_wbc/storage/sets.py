@@ -243,7 +243,7 @@ def _completed_cells(cells: Sequence[Cell], listed: Sequence[Cell]) -> tuple[Cel
 
 
 def _same_outline(read: Outline | None, listed: Outline | None) -> bool:
-    """Whether an outline is the one that was written, though a format may have rounded or lost it."""
+    """Whether an outline is the one that was written, which the format may have rounded or lost."""
     if read is None or listed is None:
         return read is None
     shape = len(read.vertices), len(listed.vertices)

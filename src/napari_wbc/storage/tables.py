@@ -102,7 +102,7 @@ def _cell_row(slide: str, cell: Cell, names: tuple[str, ...]) -> list[object]:
     box = cell.detection.bbox
     prediction = cell.prediction
     row: list[object] = [slide, cell.fov_id, cell.cell_id]
-    row += [round(edge, 2) for edge in (box.top, box.left, box.bottom, box.right)]
+    row += [round(box.top, 2), round(box.left, 2), round(box.bottom, 2), round(box.right, 2)]
     row += [round(cell.detection.score, 4), cell.label, cell.label_source]
     if prediction is None:
         return row + [None] * (3 + len(names))
@@ -143,7 +143,7 @@ def heat_frame(heats: Iterable[Heat]) -> pd.DataFrame:
 
     rows: list[list[object]] = []
     for heat in heats:
-        values = [getattr(heat, name) for name in HEAT_COLUMNS[-5:]]
+        values = heat.method, heat.target, heat.against, heat.inside, heat.suspect
         # Without the slide: a heatmap is of one field.
         rows.append([*_cell_row("", heat.cell, ())[1:], *values])
     return pd.DataFrame(rows, columns=list(HEAT_COLUMNS))
@@ -157,7 +157,7 @@ def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
     for differential in differentials:
         slide = differential.slide
         for share in differential.shares:
-            limits = [round(value, 2) for value in (share.percent, share.low, share.high)]
+            limits = round(share.percent, 2), round(share.low, 2), round(share.high, 2)
             rows.append([slide, share.name, "leukocyte", share.count, *limits, None])
         for beside in differential.beside:
             ratio = None if beside.per_100_wbc is None else round(beside.per_100_wbc, 2)
@@ -215,7 +215,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def _marked(value: object) -> object:
-    # A text that begins with the mark itself gets one more, so that the reader takes off the right one.
+    # A text that begins with the mark gets one more, so that the reader takes off the right one.
     return f"'{value}" if isinstance(value, str) and value.startswith(MARKED) else value
 
 
@@ -230,8 +230,8 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     import pandas as pd
 
     try:
-        # Two rows more than are allowed, the header and one that tells of too many. Nothing is taken
-        # for a number or for missing: a class may be called "NA".
+        # Two rows more than are allowed: the header, and one that tells of too many. Nothing is
+        # taken for a number or for missing, since a class may be called "NA".
         table = pd.read_csv(
             StringIO(read_text(path)), header=None, dtype=str, na_filter=False, nrows=MAX_ROWS + 2
         )

@@ -63,7 +63,7 @@ class CropSet:
 
 
 def _by_image(cells: Sequence[LabelledCell]) -> dict[Path, list[int]]:
-    """Places of the cells of each image, wherever in a table they stand, so that it is read once."""
+    """Places of the cells of each image, wherever in a table they stand."""
     rows: dict[Path, list[int]] = {}
     for row, cell in enumerate(cells):
         rows.setdefault(cell.path, []).append(row)
@@ -104,19 +104,19 @@ def cut_training_crops(
     size = round(preset.size * room)
     crops = np.empty((len(cells), size, size, 3), dtype=np.uint8)
     red = np.empty((len(cells), 3), dtype=np.float32)
-    done, digest = 0, hashlib.sha256()
+    done = 0
+    digest = hashlib.sha256()
+    # Each image is read and prepared once, however its cells are strewn over the table.
     for path, rows in _by_image(cells).items():
-        here = [cells[row] for row in rows]
+        of_image = [cells[row] for row in rows]
         image = read_image(path)
-        boxes = [cell.box or one_cell_box(image, preset.factor) for cell in here]
+        boxes = [cell.box or one_cell_box(image, preset.factor) for cell in of_image]
         crops[rows], red[rows] = preset.cut(image, boxes, room=room)
-        digest.update(
-            "".join(
-                f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n" for cell in here
-            ).encode()
-        )
+        for cell in of_image:
+            line = f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n"
+            digest.update(line.encode())
         digest.update(crops[rows].tobytes())
-        done += len(here)
+        done += len(of_image)
         yield Progress("cutting crops", done, len(cells))
     index = {name: i for i, name in enumerate(classes)}
     return CropSet(

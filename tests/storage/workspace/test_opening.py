@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -29,16 +27,6 @@ from napari_wbc.storage.workspace import (
 )
 from napari_wbc.storage.workspace.schema import VERSION
 
-DATA = Path(__file__).parents[1] / "data"
-
-
-@pytest.fixture
-def closed(workspace, path):
-    """A project with one cell, closed."""
-    workspace.write("s", [step(1, CellTable(), CellTable([ONE]))])
-    workspace.close()
-    return path
-
 
 def pragma(path, text):
     with closing(sqlite3.connect(path)) as file:
@@ -48,20 +36,6 @@ def pragma(path, text):
 def test_a_project_says_what_it_is(closed):
     assert pragma(closed, "application_id") == (0x77626331,)
     assert pragma(closed, "user_version") == (VERSION,)
-
-
-def tables(path):
-    """Columns and indices of each table, but for that of alembic, which older files have."""
-    with closing(sqlite3.connect(path)) as file:
-        made = file.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        names = {name for (name,) in made} - {"alembic_version"}
-        found = {}
-        for name in names:
-            columns = {row[1:] for row in file.execute(f"PRAGMA table_info({name})")}
-            keys = {row[2:] for row in file.execute(f"PRAGMA foreign_key_list({name})")}
-            indices = {row[1:] for row in file.execute(f"PRAGMA index_list({name})")}
-            found[name] = columns, keys, indices
-    return found
 
 
 def test_a_file_of_an_older_version_is_backed_up_as_it_was_then_brought_up_to_date(closed):
@@ -94,31 +68,6 @@ FIRST = CellTable(
     ]
 )
 """What the file of version 1 holds."""
-
-
-@pytest.fixture
-def version_1(tmp_path):
-    """A project that the first version wrote: analyzed, drawn, labelled and moved, in four steps."""
-    path = tmp_path / "projects" / "p.wbc"
-    path.parent.mkdir()
-    script = (DATA / "version_1.sql").read_text(encoding="utf-8")
-    with closing(sqlite3.connect(path)) as file:
-        file.executescript(script)
-    return path
-
-
-@pytest.fixture
-def version_2(tmp_path):
-    """A project that version 2 wrote: analyzed, drawn, labelled, deleted and that undone, read twice."""
-    path = tmp_path / "projects" / "p.wbc"
-    path.parent.mkdir()
-    shutil.copy(DATA / "version_2.wbc", path)
-    return path
-
-
-def test_files_of_all_versions_come_to_have_the_same_tables(closed, version_1):
-    open_workspace(version_1).close()
-    assert tables(version_1) == tables(closed) == tables(DATA / "version_2.wbc")
 
 
 @pytest.fixture
@@ -182,7 +131,6 @@ def test_a_project_of_version_2_opens_with_its_cells_labels_and_undo_steps(versi
     again = open_workspace(version_2)
     assert again.table("s")["b"] == moved
     again.close()
-    assert tables(backup_of(version_2)) == tables(version_2)
 
 
 @pytest.mark.parametrize("by_another", [False, True])

@@ -287,12 +287,15 @@ def _detection(record: Record, height: int, width: int) -> Detection:
     elif shape:
         if not isinstance(shape, list):
             raise WbcError("segmentation is neither a list of polygons nor a mask; correct it.")
-        flat = [numbers(polygon, "a polygon") for polygon in shape]
-        if any(len(polygon) % 2 for polygon in flat):
-            raise WbcError(
-                "a polygon has an odd number of coordinates; give x1, y1, x2, y2 and so on."
-            )
-        outline = outline_of([np.reshape(polygon, (-1, 2)) for polygon in flat])
+        rings: list[npt.NDArray[np.float64]] = []
+        for polygon in shape:
+            flat = numbers(polygon, "a polygon")
+            if len(flat) % 2:
+                raise WbcError(
+                    "a polygon has an odd number of coordinates; give x1, y1, x2, y2 and so on."
+                )
+            rings.append(np.reshape(flat, (-1, 2)))
+        outline = outline_of(rings)
     return Detection(BBox(top, left, top + high, left + wide), outline, score)
 
 

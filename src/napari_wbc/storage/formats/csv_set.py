@@ -93,8 +93,8 @@ def cell_row(field: LabelledField, cell: Cell | None, path: str) -> list[object]
 
 def _outline_text(outline: Outline) -> str:
     text = " ".join(f"{float(row)!r},{float(col)!r}" for row, col in outline.vertices)
-    # A leading blank keeps a spreadsheet from taking "-1.0,..." for a formula, as "'" would, but any
-    # reader of numbers looks past it.
+    # A leading blank keeps a spreadsheet from taking "-1.0,..." for a formula, as "'" would, but
+    # any reader of numbers looks past it.
     return f" {text}" if text.startswith("-") else text
 
 
@@ -162,10 +162,16 @@ def box_and_outline(row: Row) -> tuple[BBox | None, Outline | None]:
     """
     outline = None
     if text := row.get("outline"):
-        vertices = [tuple(map(number, vertex.split(","))) for vertex in text.split()]
-        if any(len(vertex) != 2 for vertex in vertices):
-            raise WbcError("the outline is no list of row,col with blanks between; correct it.")
-        outline = Outline(tuple((row, col) for row, col in vertices))
+        vertices: list[tuple[float, float]] = []
+        for vertex in text.split():
+            y, comma, x = vertex.partition(",")
+            if not comma or "," in x:
+                raise WbcError(
+                    "the outline is no list of row,col with blanks between: "
+                    f"{vertex[:40]!r}; correct it."
+                )
+            vertices.append((number(y), number(x)))
+        outline = Outline(tuple(vertices))
     edges = [row[name].strip() for name in EDGES]
     if any(edges):
         return BBox(*map(number, edges)), outline

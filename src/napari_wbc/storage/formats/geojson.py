@@ -93,7 +93,7 @@ def _feature(cell: Cell, taxonomy: Taxonomy) -> dict[str, Any]:
 
 
 def _polygon(detection: Detection) -> shapely.Polygon:
-    """The outline in (x, y), or the largest valid part of one that crosses itself, or else the box."""
+    """The outline in (x, y), the largest valid part of one that crosses itself, or the box."""
     box = shapely.Polygon(detection.bbox.corners()[:, ::-1].round(DIGITS))
     if detection.outline is None:
         return box
@@ -244,10 +244,15 @@ def _detection(feature: Record, properties: Record) -> Detection:
     if kind not in ("Polygon", "MultiPolygon"):
         raise WbcError(f"its geometry is a {kind[:40]}; make it a polygon, or take its class away.")
     polygons = [polygons] if kind == "Polygon" else polygons
-    if not polygons or not all(isinstance(rings, list) and rings for rings in polygons):
+    outer: list[npt.NDArray[np.float64]] = []
+    for rings in polygons:
+        if not isinstance(rings, list) or not rings:
+            raise WbcError("a polygon has no ring of coordinates; correct it.")
+        # The first ring is the outline, the others are holes, which a cell does not have.
+        outer.append(_ring(rings[0]))
+    if not outer:
         raise WbcError("a polygon has no ring of coordinates; correct it.")
-    # The first ring is the outline, the others are holes, which a cell does not have.
-    outline = outline_of([_ring(rings[0]) for rings in polygons])
+    outline = outline_of(outer)
     measured = properties.get("measurements")
     score = measured.get(SCORE, 1.0) if isinstance(measured, dict) else 1.0
     box = properties.get("shape") == "box"
@@ -257,8 +262,11 @@ def _detection(feature: Record, properties: Record) -> Detection:
 def _ring(points: object) -> npt.NDArray[np.float64]:
     if not isinstance(points, list):
         raise WbcError("a ring is no list of positions; correct it.")
-    positions = [numbers(point, "a position") for point in points]
-    if not all(2 <= len(position) <= 3 for position in positions):
-        raise WbcError("a position is not x and y; correct it.")
-    # A third number is a height or a plane of the image.
-    return np.array([position[:2] for position in positions], dtype=float).reshape(-1, 2)
+    ring: list[list[float]] = []
+    for point in points:
+        position = numbers(point, "a position")
+        if not 2 <= len(position) <= 3:
+            raise WbcError("a position is not x and y; correct it.")
+        # A third number is a height or a plane of the image.
+        ring.append(position[:2])
+    return np.array(ring, dtype=float).reshape(-1, 2)

@@ -48,9 +48,8 @@ TABLE = "crops.csv"
 CROP_COLUMNS = (*COLUMNS, "field", "field_top", "field_left", "field_height", "field_width")
 MARGIN = 0.5
 """Room on each side of a box, in its longer sides."""
-RESERVED = frozenset(
-    {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))}
-)
+_PORTS = (*map("com{}".format, range(10)), *map("lpt{}".format, range(10)))
+RESERVED = frozenset({"con", "prn", "aux", "nul", *_PORTS})
 """Names that Windows keeps for devices, with any suffix."""
 
 
@@ -82,7 +81,8 @@ def write_crops(
     """
     if image.shape != (field.height, field.width, 3):
         raise WbcError(
-            f"{field.name}: pixels of shape {image.shape} are not those of this field; read it anew."
+            f"{field.name}: pixels of shape {image.shape} are not those of this field; "
+            "read it anew."
         )
     for cell in field.cells:
         top, left, bottom, right = _window(field, cell, margin)
@@ -182,17 +182,18 @@ def _save(path: Path, crop: npt.NDArray[np.uint8]) -> None:
 def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read crops, ours or somebody else's ``SPLIT/CLASS/image`` or ``CLASS/image``.
 
-    Each crop is a field with one cell in it. By ``crops.csv``, the cell has the box, the outline and
-    the id that it says, and ``fov_id`` is the field that the crop is from. Without, the box is the
-    whole image.
+    Each crop is a field with one cell in it. By ``crops.csv``, the cell has the box, the outline
+    and the id that it says, and ``fov_id`` is the field that the crop is from. Without, the box is
+    the whole image.
     """
     table = root / TABLE
     if table.is_file():
         fields = yield from read_fields_table_steps(root, inside(root, TABLE))
-        if wrong := next((field for field in fields if len(field.cells) != 1), None):
-            raise ReadError(
-                f"{table}: {wrong.name} shows {len(wrong.cells)} cells; write one row a crop."
-            )
+        for field in fields:
+            if len(field.cells) != 1:
+                raise ReadError(
+                    f"{table}: {field.name} shows {len(field.cells)} cells; write one row a crop."
+                )
         return fields
     if any((root / name).is_dir() for name in SPLIT_NAMES):
         images = split_images(root)

@@ -133,7 +133,7 @@ def _record(field: LabelledField, place: str) -> Record:
 
 
 def _cell_record(cell: Cell) -> Record:
-    """A cell's label stands there in any case; nobody is its annotator if only the model said it."""
+    """A cell with its label in any case; it has no annotator if only the model said it."""
     parts = json.loads(parts_of(cell))
     annotation = parts["annotation"] or {"label": cell.label, "annotator": None, "when": None}
     return {
@@ -153,8 +153,8 @@ def read_manifest(root: Path) -> Manifest:
 def read_manifest_steps(root: Path) -> Steps[Manifest]:
     """Read ``manifest.json``.
 
-    Images that are missing are left to :func:`check_files_steps`; those that are there have the size it
-    says.
+    Images that are missing are left to :func:`check_files_steps`; those that are there have the
+    size that it says.
 
     Raises
     ------

@@ -140,7 +140,6 @@ def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledFie
     names = set[str]()
     ids = set[str]()
     for field in fields:
-        # Some systems take "A.png" and "a.png" for one file.
         _once(place, "the image", field.name.casefold(), names)
         for cell in field.cells:
             _once(place, "the cell", cell.cell_id, ids)
@@ -179,6 +178,7 @@ def plain_names(places: Sequence[str]) -> dict[str, str]:
     >>> plain_names(["images/a.png", "x/b.png", "y/B.png"])
     {'images/a.png': 'a.png', 'x/b.png': 'x__b.png', 'y/B.png': 'y__B.png'}
     """
+    # Some systems take "A.png" and "a.png" for one file.
     taken = Counter(PurePosixPath(place).name.casefold() for place in places)
     names = {}
     for place in places:

@@ -173,7 +173,7 @@ def _field(root: Path, file: Path, places: Sequence[str], split: str) -> Labelle
     if "/" in name:
         raise WbcError(f"the image {name[:80]!r} is a path; write its plain name.")
     images = [inside(root, f"{place}/{name}") for place in places]
-    image = next((path for path in images if path.is_file()), images[0])
+    image = next(filter(Path.is_file, images), images[0])
     height, width = image_size(image)
     size = tree.find("size")
     if size is not None:

@@ -262,12 +262,13 @@ def _cells(
                 name = _class(values[0], classes)
                 cells.append(labelled_cell("", fov, name, _detection(values[1:], size), size))
     # Where another tool took out, added or sorted lines, a line's id would be another cell's.
-    ids = [listed.get(str(i), ("", "")) for i in range(1, len(listed) + 1)]
-    if [name for _, name in ids] != [cell.label for cell in cells]:
-        return tuple(cells)
-    for i, (cell_id, _) in enumerate(ids):
-        cells[i] = replace(cells[i], cell_id=cell_id or cells[i].cell_id)
-    return tuple(cells)
+    named: list[Cell] = []
+    for line, cell in enumerate(cells, start=1):
+        cell_id, name = listed.get(str(line), ("", ""))
+        if name != cell.label or len(cells) != len(listed):
+            return tuple(cells)
+        named.append(replace(cell, cell_id=cell_id or cell.cell_id))
+    return tuple(named)
 
 
 def _class(text: str, classes: Sequence[str]) -> str:
@@ -281,8 +282,9 @@ def _class(text: str, classes: Sequence[str]) -> str:
 
 def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
     """From ``cx cy width height`` or from ``x y`` of each vertex, in parts of the image's size."""
-    values = [number(text) for text in texts]
-    if any(not -0.5 <= value <= 1.5 for value in values):
+    values = list(map(number, texts))
+    # A cell at the edge may reach over it.
+    if values and not -0.5 <= min(values) <= max(values) <= 1.5:
         raise WbcError("a number is not within -0.5 to 1.5; write parts of the image's size.")
     if len(values) < 4 or len(values) % 2:
         raise WbcError(

@@ -108,8 +108,8 @@ def pointed_to(workspace: Workspace, slide: Slide, folder: str | Path) -> Slide:
         sha256 = facts.get(field.fov_id, (None, None, None))[2]
         if sha256 not in (None, sha256_of(field.path)):
             raise WbcError(
-                f"{field.path}: another image of this name than the cells were found in; choose the "
-                "folder with the original images."
+                f"{field.path}: another image of this name than the cells were found in; "
+                "choose the folder with the original images."
             )
     result = Slide(slide.name, tuple(fields))
     workspace.put_slide(result)

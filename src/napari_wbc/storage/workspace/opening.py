@@ -223,9 +223,10 @@ def _checked(path: Path) -> int:
         raise _unusable(path, "this file is empty (0 bytes)")
     if not start.startswith(_MAGIC):
         raise _unusable(path, "this is no project of napari-wbc")
-    # The places of SQLite's file format. SQLite is not asked: it would roll back a journal first, and
-    # so write to a file that may be another program's.
-    version, application = (int.from_bytes(start[at : at + 4], "big") for at in (60, 68))
+    # As SQLite's file format has them. SQLite itself is not asked: it would roll back a journal
+    # first, and so write to a file that may be another program's.
+    version = int.from_bytes(start[60:64], "big")
+    application = int.from_bytes(start[68:72], "big")
     if application != APPLICATION:
         raise _unusable(path, "this is no project of napari-wbc but another program's database")
     if version > schema.VERSION:
@@ -316,7 +317,7 @@ def _back_up(path: Path) -> None:
 def _replaced(
     source: Path, target: Path, change: Callable[[Path], None] = lambda _copy: None
 ) -> None:
-    """Replace a file by a copy of another, or of itself, that was changed before it took its place."""
+    """Replace a file by a changed copy of another, or of itself."""
     with beside(target) as part:
         _copy(source, part)
         change(part)

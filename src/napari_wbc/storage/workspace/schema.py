@@ -16,7 +16,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    inspect,
 )
 
 __all__ = [
@@ -39,10 +38,7 @@ VERSION = 2
 metadata = MetaData()
 
 notes = Table(
-    "notes",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    "notes", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False)
 )
 """The taxonomy, the place in the queue, the view and what is kept of analyses, as JSON."""
 
@@ -137,12 +133,13 @@ changes = Table(
     Index("changes_of_step", "seq", "cell_id", unique=True),
     Index("changes_of_cell", "cell_id"),
 )
-"""The parts of a cell that a step changed, before and after, as JSON; NULL where there was no cell."""
+"""The parts of a cell that a step changed, before and after, as JSON; NULL where it was absent."""
 
 
 def upgrade(db: Connection) -> None:
     """Give a file the tables and columns that it lacks; one that has them all stays as it is."""
     metadata.create_all(db)
     # Asked of the table itself, since the version that a file says may be older than its columns.
-    if "located_by" not in {column["name"] for column in inspect(db).get_columns("cells")}:
+    columns = db.exec_driver_sql("SELECT name FROM pragma_table_info('cells')").scalars().all()
+    if "located_by" not in columns:
         db.exec_driver_sql("ALTER TABLE cells ADD COLUMN located_by TEXT")

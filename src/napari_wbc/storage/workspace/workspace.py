@@ -100,7 +100,7 @@ class Workspace:
             db.execute(_upsert(schema.notes), [row])
 
     def slides(self) -> tuple[Slide, ...]:
-        """The slides with their fields, whose paths lead to where the files are now if they are found.
+        """The slides with their fields, whose paths lead to where the files are now, if found.
 
         A file that moved together with the project is found by its path from the project's folder.
         """
@@ -132,12 +132,13 @@ class Workspace:
         with self._begin(write=True) as db:
             # Without this check the upsert below would take a field of this name from its slide.
             taken = {row.fov_id: row.slide for row in db.execute(others)}
-            if twice := next((row for row in rows if row["fov_id"] in taken), None):
-                other = taken[twice["fov_id"]]
-                raise WbcError(
-                    f"{self.path}: field {twice['fov_id']!r} is one of slide {other!r} already; "
-                    "rename the folder or the image, or use another project."
-                )
+            for row in rows:
+                if row["fov_id"] in taken:
+                    raise WbcError(
+                        f"{self.path}: field {row['fov_id']!r} is one of slide "
+                        f"{taken[row['fov_id']]!r} already; rename the folder or the image, or use "
+                        "another project."
+                    )
             n = db.scalar(select(func.count()).select_from(schema.slides))
             new = {"slide": slide.name, "position": n}
             db.execute(insert(schema.slides).on_conflict_do_nothing(), [new])
@@ -145,15 +146,14 @@ class Workspace:
                 db.execute(_upsert(table, "position", "path", "relative"), rows)
 
     def image_facts(self, slide: str) -> dict[str, tuple[int | None, int | None, str | None]]:
-        """Size in bytes, time in nanoseconds and sha256 of each field's image; None before a check."""
+        """Bytes, time in nanoseconds and sha256 of each field's image; None before a check."""
         f = schema.fields
         query = select(f.c.fov_id, f.c.size, f.c.modified, f.c.sha256).where(f.c.slide == slide)
         with self._begin() as db:
-            rows = db.execute(query)
-            return {fov_id: (size, modified, sha256) for fov_id, size, modified, sha256 in rows}
+            return {row.fov_id: (row.size, row.modified, row.sha256) for row in db.execute(query)}
 
     def put_image_facts(self, facts: Sequence[Row]) -> None:
-        """Keep what is known of images: rows of ``key`` (the field), ``size``, ``modified``, ``sha256``."""
+        """Keep facts of images: ``key`` (the field), ``size``, ``modified`` and ``sha256``."""
         rows = [{"fov_id": fact["key"], **fact} for fact in facts]
         for row in rows:
             del row["key"]
@@ -165,7 +165,7 @@ class Workspace:
         cells = schema.cells
         predictions = schema.predictions
         annotated = schema.annotated
-        # The three tables have columns of the same name; codec.cell_of tells them apart by prefixes.
+        # The tables have columns of the same name; codec.cell_of tells them apart by prefixes.
         query = (
             select(
                 cells,
@@ -203,7 +203,7 @@ class Workspace:
             return tuple(sorted(db.scalars(query)))
 
     def history(self, slide: str, reading: str = "") -> tuple[list[StepHead], list[StepHead]]:
-        """Steps that undo would take back, and those that redo would do again, the next one last."""
+        """Steps that undo would take back, and that redo would do again, the next one last."""
         steps = schema.steps
         query = (
             select(steps.c.seq, steps.c.what, steps.c.cause, steps.c.of)
@@ -309,7 +309,7 @@ class Workspace:
             db, schema.cells, [{**codec.cell_row(cell), "slide": slide} for cell in change.added]
         )
         moved = [new for old, new in change.changed if old.detection != new.detection]
-        _update(db, schema.cells, "cell_id", [codec.cell_row(cell) for cell in moved])
+        _update(db, schema.cells, "cell_id", list(map(codec.cell_row, moved)))
         predicted = _cells_with_new(change, "prediction")
         annotated = _cells_with_new(change, "annotation")
         _delete(db, schema.predictions, predicted)
@@ -363,8 +363,8 @@ class Workspace:
                 # SQLAlchemy's own message has the whole statement with its values.
                 cause = getattr(error, "orig", None) or error
                 raise WbcError(
-                    f"{self.path}: the project cannot be {'written' if write else 'read'} ({cause}); "
-                    "check the disk, then try again."
+                    f"{self.path}: the project cannot be {'written' if write else 'read'} "
+                    f"({cause}); check the disk, then try again."
                 ) from error
 
 
@@ -391,11 +391,12 @@ def _delete(db: Connection, table: Any, cells: Sequence[Cell], *also: Any) -> No
 
 def _update(db: Connection, table: Any, key: str, rows: Sequence[Row]) -> None:
     """Set the columns of rows that are there, found by their key."""
-    if rows:
-        # SQLAlchemy keeps the columns' own names for itself.
-        values = {name: bindparam(f"new_{name}") for name in rows[0] if name != key}
-        statement = update(table).where(table.c[key] == bindparam(f"new_{key}")).values(values)
-        db.execute(statement, [_renamed(row) for row in rows])
+    if not rows:
+        return
+    # SQLAlchemy keeps the columns' own names for itself.
+    values = {name: bindparam(f"new_{name}") for name in rows[0] if name != key}
+    statement = update(table).where(table.c[key] == bindparam(f"new_{key}")).values(values)
+    db.execute(statement, list(map(_renamed, rows)))
 
 
 def _renamed(row: Row) -> dict[str, Any]:
