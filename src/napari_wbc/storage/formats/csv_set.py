@@ -186,8 +186,10 @@ def images_named(path: Path) -> list[Path]:
     ReadError
         If it is no table.
     """
-    names = dict.fromkeys(row["path"] for row in read_table(path, ()) if "path" in row)
-    return [path.parent / name for name in names]
+    rows = read_table(path, ())
+    if not rows or "path" not in rows[0]:
+        return []
+    return [path.parent / name for name in dict.fromkeys(row["path"] for row in rows)]
 
 
 def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, Row]]) -> LabelledField:

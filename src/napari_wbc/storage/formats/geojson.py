@@ -49,6 +49,7 @@ __all__ = [
 DIGITS = 4
 """Of a coordinate; two would change the area of a platelet by more than a thousandth."""
 SCORE = "detection score"
+# In the order in which they are looked for.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -244,15 +245,10 @@ def _detection(feature: Record, properties: Record) -> Detection:
     if kind not in ("Polygon", "MultiPolygon"):
         raise WbcError(f"its geometry is a {kind[:40]}; make it a polygon, or take its class away.")
     polygons = [polygons] if kind == "Polygon" else polygons
-    outer: list[npt.NDArray[np.float64]] = []
-    for rings in polygons:
-        if not isinstance(rings, list) or not rings:
-            raise WbcError("a polygon has no ring of coordinates; correct it.")
-        # The first ring is the outline, the others are holes, which a cell does not have.
-        outer.append(_ring(rings[0]))
-    if not outer:
+    if not polygons or not all(isinstance(rings, list) and rings for rings in polygons):
         raise WbcError("a polygon has no ring of coordinates; correct it.")
-    outline = outline_of(outer)
+    # The first ring is the outline, the others are holes, which a cell does not have.
+    outline = outline_of([_ring(rings[0]) for rings in polygons])
     measured = properties.get("measurements")
     score = measured.get(SCORE, 1.0) if isinstance(measured, dict) else 1.0
     box = properties.get("shape") == "box"

@@ -62,9 +62,9 @@ def write_yolo_steps(
         label = PurePosixPath("labels", field.split, field.name).with_suffix(".txt")
         places.append(label.as_posix())
     _check_once(places)
-    used = {field.split for field in fields}
-    # Ultralytics refuses a file without train or val.
-    splits = {split: f"images/{split}" for split in SPLITS if split != "test" or split in used}
+    # Ultralytics refuses a file without train or val; a test split is there only if it has fields.
+    used = {"train", "val"}.union(field.split for field in fields)
+    splits = {split: f"images/{split}" for split in SPLITS if split in used}
     head = {**splits, "nc": len(classes), "names": list(classes)}
     write_text(root / "data.yaml", yaml.safe_dump(head, sort_keys=False, allow_unicode=True))
     index = {name: i for i, name in enumerate(classes)}

@@ -111,8 +111,10 @@ class Workspace:
         with self._begin() as db:
             for name in db.scalars(names):
                 fields[name] = []
-            for row in db.execute(query).mappings():
-                fields[row["slide"]].append(FieldOfView(row["fov_id"], self._present_path(row)))
+            rows = db.execute(query).mappings().all()
+        # After the transaction, since a disk of the network may take long to say what is there.
+        for row in rows:
+            fields[row["slide"]].append(FieldOfView(row["fov_id"], self._present_path(row)))
         return tuple(Slide(name, tuple(each)) for name, each in fields.items())
 
     def put_slide(self, slide: Slide) -> None:
@@ -327,7 +329,8 @@ class Workspace:
         path = path.absolute()
         try:
             relative = os.path.relpath(path, self.path.absolute().parent)
-        except ValueError:  # another drive
+        except ValueError:
+            # On another drive of Windows there is no such path.
             return {"path": str(path), "relative": None}
         return {"path": str(path), "relative": Path(relative).as_posix()}
 
@@ -394,7 +397,8 @@ def _update(db: Connection, table: Any, key: str, rows: Sequence[Row]) -> None:
     if not rows:
         return
     # SQLAlchemy keeps the columns' own names for itself.
-    values = {name: bindparam(f"new_{name}") for name in rows[0] if name != key}
+    names = [name for name in rows[0] if name != key]
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     statement = update(table).where(table.c[key] == bindparam(f"new_{key}")).values(values)
     db.execute(statement, list(map(_renamed, rows)))
 
