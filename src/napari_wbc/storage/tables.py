@@ -6,9 +6,11 @@ A text cell that begins with ``=``, ``+``, ``-``, ``@``, tab or carriage return 
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -227,27 +229,37 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     ReadError
         If it is no such file, has a column twice, or more than 500,000 rows.
     """
-    import pandas as pd
-
+    text = StringIO(read_text(path), newline="")
     try:
-        # Two rows more than are allowed: the header, and one that tells of too many. Nothing is
-        # taken for a number or for missing, since a class may be called "NA".
-        table = pd.read_csv(
-            StringIO(read_text(path)), header=None, dtype=str, na_filter=False, nrows=MAX_ROWS + 2
-        )
-    except (ValueError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200]
+        # Two rows more than are allowed: the header, and one that tells of too many.
+        lines = islice(filter(_is_filled, csv.reader(text, strict=True)), MAX_ROWS + 2)
+        table = list(lines)
+    except csv.Error as error:
         raise ReadError(
-            f"{path}: not a readable CSV table ({reason}); save it as CSV again."
+            f"{path}: not a readable CSV table ({error}); save it as CSV again."
         ) from error
-    first, *rows = table.to_numpy().tolist()
+    if not table or max(map(len, table)) > len(table[0]):
+        raise ReadError(
+            f"{path}: not a readable CSV table (a row is longer than the header, or there is none); "
+            "save it as CSV again."
+        )
+    first, *rows = table
     if len(rows) > MAX_ROWS:
         raise ReadError(f"{path}: more than {MAX_ROWS:,} rows; part it into several sets.")
-    header = [str(name).strip().lower() for name in first]
+    header = [name.strip().lower() for name in first]
     ((often, times),) = Counter(header).most_common(1)
     if times > 1:
         raise ReadError(f"{path}: the column {often[:60]!r} stands twice; remove one.")
-    return header, [list(map(_unmarked, row)) for row in rows]
+    for row in rows:
+        # Some programs leave out what is empty at the end of a row.
+        row.extend([""] * (len(header) - len(row)))
+        row[:] = map(_unmarked, row)
+    return header, rows
+
+
+def _is_filled(row: list[str]) -> bool:
+    """Whether a line of a table has anything; some programs end a file with a blank line."""
+    return len(row) > 1 or bool("".join(row).strip())
 
 
 def _unmarked(text: str) -> str:
