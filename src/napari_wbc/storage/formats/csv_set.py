@@ -189,7 +189,8 @@ def images_named(path: Path) -> list[Path]:
     rows = read_table(path, ())
     if not rows or "path" not in rows[0]:
         return []
-    return [path.parent / name for name in dict.fromkeys(row["path"] for row in rows)]
+    names = dict.fromkeys(row["path"] for row in rows)
+    return [path.parent / name for name in names]
 
 
 def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, Row]]) -> LabelledField:
