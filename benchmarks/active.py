@@ -29,8 +29,9 @@ from leaks import finding
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.measure.plots import panels, write_figure
 from napari_wbc.model.progress import run
+from napari_wbc.storage.labelled_cells import read_training_set
 from napari_wbc.train.choose import most_gain_steps, uncertainty
-from napari_wbc.train.dataset import CropSet, read_training_set
+from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.doubts import doubts_steps
 from napari_wbc.train.scoring import inputs
 from public_sets import DATA, table, write_manifest

@@ -10,8 +10,9 @@ import numpy as np
 from napari_wbc.classify.preset import Preset
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
+from napari_wbc.storage.labelled_cells import read_training_set
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import CropSet, cut_training_crops, read_training_set
+from napari_wbc.train.dataset import CropSet, cut_training_crops
 from public_sets import write_manifest
 
 CACHE = Path(__file__).parents[1] / ".cache"

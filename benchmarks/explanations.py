@@ -33,7 +33,7 @@ from napari_wbc.explain.evaluation import curves, inside, randomized, rank_corre
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.training_set import LabelledCell
-from napari_wbc.train.dataset import read_training_set
+from napari_wbc.storage.labelled_cells import read_training_set
 from public_sets import DATA, MISPLACED_MASK, write_manifest
 from record import RESULTS, record
 

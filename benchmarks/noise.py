@@ -19,10 +19,11 @@ import pandas as pd
 from crops import CACHE
 from leaks import finding
 from napari_wbc.classify.predict import load_classifier
+from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.training_set import LabelledCell
-from napari_wbc.train.dataset import one_cell_box, read_training_set
+from napari_wbc.storage.labelled_cells import read_training_set
 from public_sets import DATA, write_manifest
 from record import record
 
@@ -81,7 +82,7 @@ def main() -> None:
     for path, group in groupby(cells(), key=lambda cell: cell.path):
         here = list(group)
         image = read_image(path)
-        boxes = [cell.box or one_cell_box(image, preset) for cell in here]
+        boxes = [cell.box or one_cell_box(image, preset.factor) for cell in here]
         side = max(boxes[0].height, boxes[0].width)
         for kind, (spoil, levels) in KINDS.items():
             for level in levels:

@@ -1,7 +1,7 @@
 """The public image sets as training manifests: data-set spellings and splits end here.
 
 Each function yields rows ``path, label, split, source, top, left, bottom, right`` for
-:func:`napari_wbc.train.dataset.read_training_set`. The folder is that of ``NAPARI_WBC_DATA``.
+:func:`napari_wbc.storage.labelled_cells.read_training_set`. The folder is that of ``NAPARI_WBC_DATA``.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from leaks import finding
 from napari_wbc.classify.networks import NETWORKS, build_network
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
+from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.measure.metrics import Scores, score
 from napari_wbc.model.mapping import mapped
@@ -37,7 +38,7 @@ from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import FIVE_CLASSES, FOUR_CLASSES
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
-from napari_wbc.train.dataset import CropSet, one_cell_box
+from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.engine import train_classifier
 from napari_wbc.train.recipe import Recipe
 from napari_wbc.train.scoring import scores_steps
@@ -107,7 +108,7 @@ def _cut(view: str, path: Path) -> None:
             pad = ((edge, side - 72 - edge), (edge, side - 72 - edge), (0, 0))
             kept.append(np.pad(square, pad, mode="reflect"))
         else:
-            box = one_cell_box(image, preset)
+            box = one_cell_box(image, preset.factor)
             kept.append(cut_crops(light.image, [box], size=side, factor=preset.factor * ROOM)[0])
         red.append(light.red)
         labels.append(FOUR_CLASSES.names.index(label))

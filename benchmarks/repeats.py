@@ -20,7 +20,7 @@ import pandas as pd
 from crops import CACHE, crops_of
 from napari_wbc.classify.preset import Preset
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.train.dataset import read_training_set
+from napari_wbc.storage.labelled_cells import read_training_set
 from public_sets import DATA, write_manifest
 from record import RESULTS, record
 

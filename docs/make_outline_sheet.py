@@ -21,7 +21,7 @@ from shapely.geometry import Polygon
 from napari_wbc.imaging.read import read_image
 from napari_wbc.imaging.synthetic import synthetic_slide
 from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.train.dataset import read_training_set
+from napari_wbc.storage.labelled_cells import read_training_set
 from napari_wbc.train.fields import SEARCH, outline_in_box
 
 mpl.use("agg")

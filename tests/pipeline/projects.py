@@ -17,7 +17,7 @@ from napari_wbc.model.training_set import split_of
 from napari_wbc.pipeline.set_summary import set_summary
 from napari_wbc.pipeline.training_sets import export_set_steps
 from napari_wbc.session.session import Session
-from napari_wbc.storage.rounds import read_set
+from napari_wbc.storage.sets import read_set
 from napari_wbc.storage.workspace import create_workspace, open_workspace
 from napari_wbc.storage.workspace.images import check_images_steps
 

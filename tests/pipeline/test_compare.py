@@ -19,7 +19,8 @@ from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.pipeline.compare import compare_steps
 from napari_wbc.pipeline.evaluate import evaluate_steps
 from napari_wbc.pipeline.held_out import trained_on_steps
-from napari_wbc.train.dataset import cut_training_crops, read_training_set
+from napari_wbc.storage.labelled_cells import read_training_set
+from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.registry import find_weights
 from napari_wbc.weights.store import load_weights, save_weights

@@ -18,7 +18,8 @@ from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, TWO_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.pipeline.evaluate import Evaluation, evaluate_steps, write_evaluation
-from napari_wbc.train.dataset import cut_training_crops, read_training_set
+from napari_wbc.storage.labelled_cells import read_training_set
+from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.weights.store import load_weights, save_weights
 
 LABELS = ("neutrophil", "band neutrophil", "monocyte", "platelet", "blast", "blast")

@@ -21,7 +21,8 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.pipeline.finetune import finetune_steps, run_folder_steps
 from napari_wbc.pipeline.finetune_detector import finetune_detector_steps
-from napari_wbc.storage.rounds import read_set, write_round_steps
+from napari_wbc.storage.rounds import write_round_steps
+from napari_wbc.storage.sets import read_set
 from napari_wbc.weights.card import taxonomy_of, training_images
 from napari_wbc.weights.store import load_weights, read_card
 

@@ -10,7 +10,7 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.pipeline.held_out import learnable_steps, sided_steps, with_val
-from napari_wbc.train.dataset import read_training_set
+from napari_wbc.storage.labelled_cells import read_training_set
 
 
 def test_a_copy_of_a_validation_image_is_not_learnt(tmp_path):

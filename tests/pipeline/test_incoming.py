@@ -15,13 +15,13 @@ from tests.pipeline.projects import (
 )
 
 from napari_wbc.classify.preset import Preset
+from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.training_set import split_of
 from napari_wbc.pipeline.import_set import import_set_steps
 from napari_wbc.pipeline.project import project_analysis
 from napari_wbc.storage.formats.manifest import read_manifest
-from napari_wbc.train.dataset import one_cell_box
 
 
 def test_a_zip_leaves_its_images_beside_the_project(project, tmp_path):
@@ -79,7 +79,7 @@ def test_a_cell_without_a_box_is_located_when_it_is_imported(tmp_path):
     Image.fromarray(image).save(place / "a.png")
     run(import_set_steps(tmp_path / "theirs", tmp_path / "new.wbc"))
     (cell,) = project_analysis(tmp_path / "new.wbc").slides[0].table.values()
-    assert cell.detection.bbox == one_cell_box(image, Preset())
+    assert cell.detection.bbox == one_cell_box(image, Preset().factor)
     assert cell.detection.bbox.height < 80
 
 

@@ -26,9 +26,9 @@ from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED
 from napari_wbc.model.training_set import split_of
 from napari_wbc.pipeline.import_set import import_set_steps
 from napari_wbc.storage.formats.manifest import read_manifest
-from napari_wbc.storage.rounds import FORMATS, read_set
+from napari_wbc.storage.labelled_cells import read_training_set
+from napari_wbc.storage.sets import FORMATS, read_set
 from napari_wbc.storage.workspace import open_workspace
-from napari_wbc.train.dataset import read_training_set
 
 
 def test_a_project_that_nobody_reviewed_gives_no_set(tmp_path):

@@ -24,8 +24,8 @@ from napari_wbc.measure.precision import AveragePrecision
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.progress import run
+from napari_wbc.storage.labelled_cells import read_training_set
 from napari_wbc.train import detector, detector_validation
-from napari_wbc.train.dataset import read_training_set
 from napari_wbc.train.detector import train_detector
 from napari_wbc.train.detector_recipe import DetectorRecipe
 from napari_wbc.train.fields import FieldSet, read_fields

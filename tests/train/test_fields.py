@@ -20,7 +20,7 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledCell
-from napari_wbc.train.dataset import read_training_set
+from napari_wbc.storage.labelled_cells import read_training_set
 from napari_wbc.train.fields import FieldSet, outline_in_box, read_fields
 
 PRESET = DetectorPreset(longest=96)

@@ -24,11 +24,19 @@ from napari_wbc.detect.nuclei import Float64, Pixels, Seen, find_nuclei, see
 from napari_wbc.detect.outlines import traced
 from napari_wbc.detect.rings import draw_rings, halves_joined, score_of
 from napari_wbc.errors import WbcError
+from napari_wbc.imaging.crop import whole_image_box
 from napari_wbc.imaging.stain import checked_rgb
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, Outline
 
-__all__ = ["PRESETS", "HsvDetector", "NucleusParameters", "YoussefParameters", "locate_one"]
+__all__ = [
+    "PRESETS",
+    "HsvDetector",
+    "NucleusParameters",
+    "YoussefParameters",
+    "locate_one",
+    "one_cell_box",
+]
 
 _HALVES = 5.0
 """Longest cell that two outlines may be halves of, in red cell diameters."""
@@ -287,6 +295,25 @@ def locate_one(image: RgbImage, detector: Detector | None = None) -> Detection |
         return _central(image, _ONE)
     found = detector.detect(image)
     return min(found, key=lambda d: float(np.hypot(*(d.bbox.center - middle))), default=None)
+
+
+def one_cell_box(image: RgbImage, factor: float) -> BBox:
+    """Box of the cell in an image of one cell, or that of the whole image where none is found.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+        RGB, 0 to 255, cut around one cell.
+    factor : float
+        Side of a crop as a multiple of the box's longer side, by which the whole image has a box.
+
+    Raises
+    ------
+    WbcError
+        If the image is not uint8 RGB.
+    """
+    detection = locate_one(image)
+    return whole_image_box(image, factor) if detection is None else detection.bbox
 
 
 _ONE = NucleusParameters(longest=2.5)

@@ -60,7 +60,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
     Examples
     --------
     >>> with unpacked(Path("set.zip")) as folder:  # doctest: +SKIP
-    ...     fields = read_coco(folder)
+    ...     content = read_set(folder)
     """
     with tempfile.TemporaryDirectory(prefix="napari-wbc-") as name:
         folder = Path(name)

@@ -77,12 +77,9 @@ class LabelledField:
     complete: bool = True
 
     def __post_init__(self) -> None:
-        if (
-            not self.name
-            or self.name in (".", "..")
-            or not self.name.isprintable()
-            or set(self.name) & {*"/\\:"}
-        ):
+        # A set of a stranger must not name a file outside it.
+        odd = not self.name.isprintable() or set(self.name) & {*"/\\:"}
+        if odd or self.name in ("", ".", ".."):
             raise WbcError(f"{self.name!r} is no plain file name; rename the image.")
         if self.height < 1 or self.width < 1:
             raise WbcError(f"{self.name}: {self.width} x {self.height} is no size of an image.")
@@ -90,8 +87,8 @@ class LabelledField:
             raise WbcError(f"{self.name}: no split {self.split!r}; use {', '.join(SPLITS)}.")
         ids = [cell.cell_id for cell in self.cells]
         if len(set(ids)) < len(ids):
-            ((often, _times),) = Counter(ids).most_common(1)
-            raise WbcError(f"{self.name}: two cells have the id {often!r}; give each its own.")
+            ((cell_id, _),) = Counter(ids).most_common(1)
+            raise WbcError(f"{self.name}: two cells have the id {cell_id!r}; give each its own.")
 
 
 def farthest(*sides: str) -> str:
@@ -105,7 +102,7 @@ def farthest(*sides: str) -> str:
     return max((side for side in sides if side), key=SPLITS.index, default="")
 
 
-def splits_told(told: object) -> dict[str, str]:
+def splits_told(content: object) -> dict[str, str]:
     """Splits by name, as a file says that may be anybody's; what is no split is left out.
 
     Examples
@@ -113,11 +110,9 @@ def splits_told(told: object) -> dict[str, str]:
     >>> splits_told({"a": "test", "b": "?"}), splits_told(None)
     ({'a': 'test'}, {})
     """
-    return (
-        {str(name): side for name, side in told.items() if side in SPLITS}
-        if isinstance(told, dict)
-        else {}
-    )
+    if not isinstance(content, dict):
+        return {}
+    return {str(name): side for name, side in content.items() if side in SPLITS}
 
 
 def split_of(slide: str) -> str:
@@ -128,14 +123,15 @@ def split_of(slide: str) -> str:
     >>> split_of("slide 1") == split_of("slide 1")
     True
     """
-    place = (
-        int(hashlib.sha256(slide.encode("utf-8", "surrogatepass")).hexdigest()[:12], 16) / 16**12
-    )
-    low = 0.0
+    # By a hash, so that a slide stays on its side when others come, on any machine.
+    digest = hashlib.sha256(slide.encode("utf-8", "surrogatepass")).hexdigest()
+    place = int(digest[:12], 16) / 16**12
+    end = 0.0
     for split, share in zip(SPLITS, SHARES, strict=True):
-        low += share
-        if place < low:
+        end += share
+        if place < end:
             return split
+    # The shares may add up to a little less than 1.
     return SPLITS[-1]
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.classify.predict import load_classifier
+from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.errors import ReadError
 from napari_wbc.imaging.read import open_slide, read_image
 from napari_wbc.model.cell import Prediction
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.storage.tables import predictions_frame, write_csv
-from napari_wbc.train.dataset import one_cell_box
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def classify_steps(
         note = ""
         try:
             image = read_image(path)
-            cut, anchors = preset.cut(image, [one_cell_box(image, preset)])
+            cut, anchors = preset.cut(image, [one_cell_box(image, preset.factor)])
             crops.append(cut)
             red.append(anchors)
             read.append(path)

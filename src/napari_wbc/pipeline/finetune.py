@@ -21,7 +21,8 @@ from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.pipeline.held_out import counts_text, learnable_steps, relabelled, with_val
 from napari_wbc.pipeline.set_summary import MIN_CELLS, check_ready_steps
-from napari_wbc.storage.rounds import fingerprint_steps, newest_round
+from napari_wbc.storage.fingerprint import fingerprint_steps
+from napari_wbc.storage.sets import newest_round
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import cut_training_crops

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_wbc.classify.crops import squares
 from napari_wbc.classify.predict import Classifier
+from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.explain.attribution import Attributor, Question
 from napari_wbc.explain.canvas import mask_of
 from napari_wbc.explain.evaluation import inside
@@ -18,7 +19,7 @@ from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import LabelledCell
-from napari_wbc.train.dataset import CropSet, one_cell_box
+from napari_wbc.train.dataset import CropSet
 
 __all__ = ["Look", "has_maps", "shares_steps", "some_of"]
 
@@ -94,7 +95,7 @@ def shares_steps(
     located: list[Detection] = []
     for cell in cells:
         # All looks judge the heat by the same box, or their shares could not be compared.
-        box = cell.box or one_cell_box(read_image(cell.path), looks[-1].classifier.preset)
+        box = cell.box or one_cell_box(read_image(cell.path), looks[-1].classifier.preset.factor)
         located.append(Detection(box, cell.outline))
         yield Progress("locating cells to explain", len(located), len(cells))
     shares: list[npt.NDArray[np.float64]] = []

@@ -20,7 +20,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import LabelledCell, farthest
 from napari_wbc.model.words import counted
-from napari_wbc.train.dataset import read_training_set_steps
+from napari_wbc.storage.labelled_cells import read_training_set_steps
 from napari_wbc.weights.card import ModelCard, training_images
 
 __all__ = [

@@ -35,7 +35,7 @@ from napari_wbc.pipeline.incoming import (
     placed_steps,
     splits_of,
 )
-from napari_wbc.storage.rounds import SetContent, read_set_steps
+from napari_wbc.storage.sets import SetContent, read_set_steps
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
 __all__ = [
@@ -133,7 +133,7 @@ def look_steps(
     taxonomy : Taxonomy
         Classes of the project.
     written_as : str
-        One of :data:`~napari_wbc.storage.rounds.FORMATS`; recognized by its files where empty.
+        One of :data:`~napari_wbc.storage.sets.FORMATS`; recognized by its files where empty.
 
     Raises
     ------

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.classify.preset import Preset
+from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import copied, sha256_of
 from napari_wbc.imaging.read import read_image
@@ -20,9 +21,8 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import LabelledField, split_of, splits_told
 from napari_wbc.pipeline.analyze import Failure
-from napari_wbc.storage.rounds import CROPS, SetContent
+from napari_wbc.storage.sets import CROPS, SetContent
 from napari_wbc.storage.workspace import Workspace, open_workspace
-from napari_wbc.train.dataset import one_cell_box
 
 __all__ = [
     "PARTLY_KEY",
@@ -168,7 +168,9 @@ def _boxed(cell: Cell, labelled: LabelledField, image: npt.NDArray[np.uint8]) ->
     detection = cell.detection
     if len(labelled.cells) > 1 or detection.bbox != whole or detection.outline is not None:
         return cell
-    return replace(cell, detection=replace(cell.detection, bbox=one_cell_box(image, Preset())))
+    return replace(
+        cell, detection=replace(cell.detection, bbox=one_cell_box(image, Preset().factor))
+    )
 
 
 def check_images_steps(path: Path, fields: Sequence[LabelledField], there: There) -> Steps[None]:

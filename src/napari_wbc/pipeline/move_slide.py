@@ -12,7 +12,7 @@ from napari_wbc.pipeline.round_before import round_before_steps
 from napari_wbc.pipeline.set_summary import set_summary
 from napari_wbc.pipeline.training_sets import ExportedSet, made_now, write_fields_steps
 from napari_wbc.storage.formats.manifest import MANIFEST, listed_fields
-from napari_wbc.storage.rounds import rounds_of
+from napari_wbc.storage.sets import rounds_of
 from napari_wbc.weights.card import training_images
 from napari_wbc.weights.library import Library
 

@@ -11,7 +11,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.training_set import LabelledField, farthest, splits_told
 from napari_wbc.storage.formats.manifest import Manifest, read_manifest_steps
-from napari_wbc.storage.rounds import CROPS, newest_round, read_set_steps
+from napari_wbc.storage.sets import CROPS, newest_round, read_set_steps
 
 __all__ = ["RoundBefore", "round_before_steps"]
 

@@ -12,8 +12,8 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import SPLITS, LabelledCell, farthest, splits_told
 from napari_wbc.model.words import counted
 from napari_wbc.storage.formats.manifest import MANIFEST, ListedField, listed_fields
-from napari_wbc.storage.rounds import newest_round
-from napari_wbc.train.dataset import read_training_set_steps
+from napari_wbc.storage.labelled_cells import read_training_set_steps
+from napari_wbc.storage.sets import newest_round
 
 __all__ = [
     "MIN_CELLS",

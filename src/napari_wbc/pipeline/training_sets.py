@@ -84,7 +84,7 @@ def export_set_steps(
     out : str or Path
         Folder of the set.
     written_as : str
-        One of :data:`~napari_wbc.storage.rounds.FORMATS`.
+        One of :data:`~napari_wbc.storage.sets.FORMATS`.
     reading : str
         Name of a blind reading, or ``consensus``; the first reader's labels where empty.
     slides : sequence of str

@@ -25,23 +25,23 @@ __all__ = [
 Row = dict[str, Any]
 EDGES = ("top", "left", "bottom", "right")
 PARTS = ("detection", "prediction", "annotation")
-FOUND = frozenset(f.name for f in fields(Prediction) if not f.init)
-"""What a prediction finds out from its probabilities."""
+DERIVED = frozenset(f.name for f in fields(Prediction) if not f.init)
+"""What a prediction works out from its probabilities."""
 
 
 def cell_row(cell: Cell) -> Row:
     """A cell's place as a row of ``cells``, less its slide."""
     detection = cell.detection
+    outline = detection.outline
+    located_by = detection.located_by
     return {
         "cell_id": cell.cell_id,
         "fov_id": cell.fov_id,
         **{edge: getattr(detection.bbox, edge) for edge in EDGES},
-        "outline": None if detection.outline is None else json.dumps(detection.outline.vertices),
+        "outline": None if outline is None else json.dumps(outline.vertices),
         "score": detection.score,
         "drawn": int(detection.drawn),
-        "located_by": None
-        if detection.located_by is None
-        else _located_by_text(detection.located_by),
+        "located_by": None if located_by is None else _located_by_text(located_by),
     }
 
 
@@ -91,6 +91,7 @@ def cell_of(row: Mapping[str, Any]) -> Cell:
 
 def parts_of(cell: Cell, other: Cell | None = None) -> str:
     """The parts of a cell as JSON, all of them or those in which it differs from another."""
+    # The journal grows for as long as the project lives, so it has no part that stayed the same.
     parts: Row = {} if other is not None else {"fov_id": cell.fov_id}
     for name in PARTS:
         part = getattr(cell, name)
@@ -107,12 +108,14 @@ def is_whole(text: str) -> bool:
 def with_parts(cell_id: str, cell: Cell | None, text: str) -> Cell:
     """A cell with the parts that :func:`parts_of` wrote; a new one where there was none."""
     parts = json.loads(text)
-    read: Row = {
-        name: parts[name] and _READERS[name](parts[name]) for name in PARTS if name in parts
-    }
-    if cell is None:
-        return Cell(cell_id, parts["fov_id"], **read)
-    return Cell(cell_id, cell.fov_id, **({name: getattr(cell, name) for name in PARTS} | read))
+    fov_id = parts["fov_id"] if cell is None else cell.fov_id
+    values: Row = {}
+    for name in PARTS:
+        if name in parts:
+            values[name] = parts[name] and _READERS[name](parts[name])
+        elif cell is not None:
+            values[name] = getattr(cell, name)
+    return Cell(cell_id, fov_id, **values)
 
 
 def _part(part: Detection | Prediction | Annotation) -> Row:
@@ -123,8 +126,8 @@ def _part(part: Detection | Prediction | Annotation) -> Row:
         if part.located_by is not None:
             parts["located_by"] = _located_by_parts(part.located_by)
         return parts
-    found = FOUND if isinstance(part, Prediction) else frozenset()
-    return {name: value for name, value in asdict(part).items() if name not in found}
+    derived = DERIVED if isinstance(part, Prediction) else frozenset()
+    return {name: value for name, value in asdict(part).items() if name not in derived}
 
 
 def _detection(part: Row) -> Detection:
@@ -157,6 +160,8 @@ def _located_by_parts(located_by: LocatedBy) -> Row:
     return {"detector": located_by.detector, "parameters": dict(located_by.parameters)}
 
 
+# Thousands of cells of a run share what located them and the names of their classes, so each is
+# written and read once; and equal cells then share one object.
 @lru_cache(maxsize=64)
 def _located_by_text(located_by: LocatedBy) -> str:
     return json.dumps(_located_by_parts(located_by))

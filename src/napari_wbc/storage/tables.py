@@ -6,10 +6,11 @@ A text cell that begins with ``=``, ``+``, ``-``, ``@``, tab or carriage return 
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,7 @@ HEAT_COLUMNS = (*CELL_COLUMNS[1:], "method", "target", "against", "inside", "sus
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKED = (*FORMULA, "'")
 MAX_ROWS = 500_000
+"""Of a table that is read."""
 
 
 def _p_columns(names: Iterable[str]) -> list[str]:
@@ -86,61 +88,53 @@ def cells_frame(tables: Iterable[tuple[str, CellTable]], names: tuple[str, ...])
     """
     import pandas as pd
 
-    cells = [(slide, cell) for slide, table in tables for cell in table.values()]
-    models = dict.fromkeys(cell.prediction.names for _, cell in cells if cell.prediction)
-    classes = tuple(dict.fromkeys(chain(names, *models)))
-    rows = [_cell_row(slide, cell, classes) for slide, cell in cells]
+    cells: list[tuple[str, Cell]] = []
+    for slide, table in tables:
+        cells += [(slide, cell) for cell in table.values()]
+    # A dict keeps the order: the asked names first, then those of each model as they come.
+    classes = dict.fromkeys(names)
+    for _, cell in cells:
+        if cell.prediction:
+            classes |= dict.fromkeys(cell.prediction.names)
+    rows = [_cell_row(slide, cell, tuple(classes)) for slide, cell in cells]
     return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *_p_columns(classes)])
 
 
 def _cell_row(slide: str, cell: Cell, names: tuple[str, ...]) -> list[object]:
-    box, prediction = cell.detection.bbox, cell.prediction
-    chances = (
-        dict(zip(prediction.names, prediction.probabilities, strict=True)) if prediction else {}
-    )
-    return [
-        slide,
-        cell.fov_id,
-        cell.cell_id,
-        *(round(edge, 2) for edge in (box.top, box.left, box.bottom, box.right)),
-        round(cell.detection.score, 4),
-        cell.label,
-        cell.label_source,
-        prediction.cell_class if prediction else None,
-        round(prediction.confidence, 6) if prediction else None,
-        _unlikeness(prediction),
-        *(round(chances[name], 6) if name in chances else None for name in names),
-    ]
+    box = cell.detection.bbox
+    prediction = cell.prediction
+    row: list[object] = [slide, cell.fov_id, cell.cell_id]
+    row += [round(box.top, 2), round(box.left, 2), round(box.bottom, 2), round(box.right, 2)]
+    row += [round(cell.detection.score, 4), cell.label, cell.label_source]
+    if prediction is None:
+        return row + [None] * (3 + len(names))
+    # A cell that another model classified has no probability of some classes.
+    chances = dict(zip(prediction.names, prediction.probabilities, strict=True))
+    row += [prediction.cell_class, round(prediction.confidence, 6), _unlikeness(prediction)]
+    return row + [round(chances[name], 6) if name in chances else None for name in names]
 
 
-def _unlikeness(prediction: Prediction | None) -> float | None:
-    value = prediction.unlikeness if prediction else None
-    return None if value is None else round(value, 3)
+def _unlikeness(prediction: Prediction) -> float | None:
+    return None if prediction.unlikeness is None else round(prediction.unlikeness, 3)
 
 
 def predictions_frame(predictions: Iterable[tuple[Path, Prediction]]) -> pd.DataFrame:
     """One row an image of one cell: ``path, prediction, confidence, unlikeness, p_<class>...``."""
     import pandas as pd
 
-    rows = list(predictions)
-    names = rows[0][1].names if rows else ()
-    return pd.DataFrame(
-        [
-            [
-                str(path),
-                p.cell_class,
-                round(p.confidence, 6),
-                _unlikeness(p),
-                *(round(one, 6) for one in p.probabilities),
-            ]
-            for path, p in rows
-        ],
-        columns=["path", "prediction", "confidence", "unlikeness", *_p_columns(names)],
-    )
+    names: tuple[str, ...] = ()
+    rows: list[list[object]] = []
+    for path, prediction in predictions:
+        names = prediction.names
+        row = [str(path), prediction.cell_class, round(prediction.confidence, 6)]
+        chances = [round(chance, 6) for chance in prediction.probabilities]
+        rows.append([*row, _unlikeness(prediction), *chances])
+    columns = ["path", "prediction", "confidence", "unlikeness", *_p_columns(names)]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def heat_frame(heats: Iterable[Heat]) -> pd.DataFrame:
-    """One row a cell: the cell as in :func:`cells_frame`, then how it was asked about and where heat lies.
+    """One row a cell: the cell as in :func:`cells_frame`, then what was asked and where heat lies.
 
     Examples
     --------
@@ -149,10 +143,11 @@ def heat_frame(heats: Iterable[Heat]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [
-        [*_cell_row("", heat.cell, ())[1:], *(getattr(heat, name) for name in HEAT_COLUMNS[-5:])]
-        for heat in heats
-    ]
+    rows: list[list[object]] = []
+    for heat in heats:
+        values = heat.method, heat.target, heat.against, heat.inside, heat.suspect
+        # Without the slide: a heatmap is of one field.
+        rows.append([*_cell_row("", heat.cell, ())[1:], *values])
     return pd.DataFrame(rows, columns=list(HEAT_COLUMNS))
 
 
@@ -161,13 +156,14 @@ def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[list[object]] = []
-    for one in differentials:
-        for s in one.shares:
-            limits = (round(value, 2) for value in (s.percent, s.low, s.high))
-            rows.append([one.slide, s.name, "leukocyte", s.count, *limits, None])
-        for b in one.beside:
-            related = None if b.per_100_wbc is None else round(b.per_100_wbc, 2)
-            rows.append([one.slide, b.name, "beside", b.count, None, None, None, related])
+    for differential in differentials:
+        slide = differential.slide
+        for share in differential.shares:
+            limits = round(share.percent, 2), round(share.low, 2), round(share.high, 2)
+            rows.append([slide, share.name, "leukocyte", share.count, *limits, None])
+        for beside in differential.beside:
+            ratio = None if beside.per_100_wbc is None else round(beside.per_100_wbc, 2)
+            rows.append([slide, beside.name, "beside", beside.count, None, None, None, ratio])
     return pd.DataFrame(rows, columns=list(DIFFERENTIAL_COLUMNS))
 
 
@@ -186,12 +182,13 @@ def fields_frame(
 
     rows: list[list[object]] = []
     for slide, fov, cells, leukocytes, counts in fields:
-        red, platelets = (
-            None if counts is None else counts.get(k, 0) for k in ("red cell", "platelet")
-        )
+        # Not counted is not none: a count of 0 is a result.
+        red = None if counts is None else counts.get("red cell", 0)
+        platelets = None if counts is None else counts.get("platelet", 0)
         ratio = round(red / leukocytes, 1) if red is not None and leukocytes else None
         rows.append([slide, fov, cells, leukocytes, red, platelets, ratio])
     frame = pd.DataFrame(rows, columns=list(FIELD_COLUMNS))
+    # pandas would make decimal numbers of counts with gaps between them.
     return frame.astype({"red_cells": "Int64", "platelets": "Int64"})
 
 
@@ -207,17 +204,21 @@ def _harmless(value: object) -> object:
     if not isinstance(value, str):
         return value
     marked = f"'{value}" if value.startswith(FORMULA) else value
-    return marked.replace("\r", "\\r")  # which older Pythons do not quote, and which ends a row
+    # Older Pythons do not quote a carriage return, which ends a row.
+    return marked.replace("\r", "\\r")
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table whose texts :func:`read_rows` gives back exactly."""
     import pandas as pd
 
-    marked = [
-        [f"'{v}" if isinstance(v, str) and v.startswith(MARKED) else v for v in row] for row in rows
-    ]
+    marked = [list(map(_marked, row)) for row in rows]
     write_csv(path, pd.DataFrame(marked, columns=list(columns)))
+
+
+def _marked(value: object) -> object:
+    # A text that begins with the mark gets one more, so that the reader takes off the right one.
+    return f"'{value}" if isinstance(value, str) and value.startswith(MARKED) else value
 
 
 def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -228,25 +229,37 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     ReadError
         If it is no such file, has a column twice, or more than 500,000 rows.
     """
-    import pandas as pd
-
+    text = StringIO(read_text(path), newline="")
     try:
-        table = pd.read_csv(
-            StringIO(read_text(path)), header=None, dtype=str, na_filter=False, nrows=MAX_ROWS + 2
-        )
-    except (ValueError, OverflowError) as error:
-        said = " ".join(str(error).split())[:200]
+        # Two rows more than are allowed: the header, and one that tells of too many.
+        lines = islice(filter(_is_filled, csv.reader(text, strict=True)), MAX_ROWS + 2)
+        table = list(lines)
+    except csv.Error as error:
         raise ReadError(
-            f"{path}: not a readable CSV table ({said}); save it as CSV again."
+            f"{path}: not a readable CSV table ({error}); save it as CSV again."
         ) from error
-    first, *rows = table.to_numpy().tolist()
+    if not table or max(map(len, table)) > len(table[0]):
+        raise ReadError(
+            f"{path}: not a readable CSV table (a row is longer than the header, or there is none); "
+            "save it as CSV again."
+        )
+    first, *rows = table
     if len(rows) > MAX_ROWS:
         raise ReadError(f"{path}: more than {MAX_ROWS:,} rows; part it into several sets.")
-    header = [str(name).strip().lower() for name in first]
-    (often, times), *_ = Counter(header).most_common(1)
+    header = [name.strip().lower() for name in first]
+    ((often, times),) = Counter(header).most_common(1)
     if times > 1:
         raise ReadError(f"{path}: the column {often[:60]!r} stands twice; remove one.")
-    return header, [[_unmarked(value) for value in row] for row in rows]
+    for row in rows:
+        # Some programs leave out what is empty at the end of a row.
+        row.extend([""] * (len(header) - len(row)))
+        row[:] = map(_unmarked, row)
+    return header, rows
+
+
+def _is_filled(row: list[str]) -> bool:
+    """Whether a line of a table has anything; some programs end a file with a blank line."""
+    return len(row) > 1 or bool("".join(row).strip())
 
 
 def _unmarked(text: str) -> str:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import SPLITS, LabelledField
 
@@ -166,3 +167,12 @@ def assert_same(read, fields):
                 assert a.detection.outline.array() == pytest.approx(
                     b.detection.outline.array(), abs=1e-6
                 )
+
+
+def at_once(steps):
+    """A long function that is run to its end when it is called."""
+
+    def call(*args, **more):
+        return run(steps(*args, **more))
+
+    return call

@@ -19,14 +19,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from tests.storage.formats.strategies import labelled_fields, with_images
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats.coco import image_place, read_coco, write_coco
+from napari_wbc.storage.formats.coco import image_place, read_coco_steps, write_coco_steps
+
+from .strategies import at_once, labelled_fields, with_images
+
+read_coco = at_once(read_coco_steps)
+write_coco = at_once(write_coco_steps)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning:pycocotools"

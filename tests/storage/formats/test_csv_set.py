@@ -18,10 +18,14 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage import tables
-from napari_wbc.storage.formats.csv_set import image_place, read_csv_set, write_csv_set
-from napari_wbc.train.dataset import read_training_set
+from napari_wbc.storage.formats.csv_set import image_place, read_csv_set_steps, write_csv_set_steps
+from napari_wbc.storage.labelled_cells import read_training_set
 
-from .strategies import labelled_fields, with_images
+from .strategies import at_once, labelled_fields, with_images
+
+read_csv_set = at_once(read_csv_set_steps)
+write_csv_set = at_once(write_csv_set_steps)
+
 
 EXAMPLES = int(os.environ.get("NAPARI_WBC_EXAMPLES", "200"))
 HEAD = "path,label,top,left,bottom,right\n"

@@ -15,7 +15,6 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.storage.formats.strategies import labelled_fields, with_images
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
@@ -25,10 +24,15 @@ from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.geojson import (
     feature_collection,
     image_place,
-    read_geojson_set,
+    read_geojson_set_steps,
     write_geojson,
-    write_geojson_set,
+    write_geojson_set_steps,
 )
+
+from .strategies import at_once, labelled_fields, with_images
+
+read_geojson_set = at_once(read_geojson_set_steps)
+write_geojson_set = at_once(write_geojson_set_steps)
 
 EXAMPLES = int(os.environ.get("NAPARI_WBC_EXAMPLES", "200"))
 POINTS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=3, max_size=12)

@@ -18,10 +18,19 @@ from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats.image_folder import read_image_folder, write_image_folder
-from napari_wbc.train.dataset import read_training_set
+from napari_wbc.storage.formats.image_folder import (
+    _folders,
+    read_image_folder_steps,
+    write_crops,
+    write_table,
+)
+from napari_wbc.storage.formats.reading import check_fields
+from napari_wbc.storage.labelled_cells import read_training_set
 
-from .strategies import labelled_fields
+from .strategies import at_once, labelled_fields
+
+read_image_folder = at_once(read_image_folder_steps)
+
 
 EXAMPLES = int(os.environ.get("NAPARI_WBC_EXAMPLES", "50"))  # each writes some images
 
@@ -47,7 +56,11 @@ def cell_of(label="band neutrophil", box=BOX, cell_id="id", outline=None):
 
 
 def write(root, *fields, classes=("band neutrophil",), **more):
-    write_image_folder(root, fields, classes, pixels=pixels, **more)
+    check_fields(fields, classes)
+    _folders(classes)
+    for field in fields:
+        write_crops(root, field, pixels(field), **more)
+    write_table(root, fields, **more)
 
 
 def test_no_field_and_no_cell_are_an_empty_table(tmp_path):
@@ -168,9 +181,7 @@ def test_cells_that_cannot_be_cut_are_not_written(tmp_path, field, more, said):
 def test_pixels_of_another_field_and_one_crop_twice_are_not_written(tmp_path):
     field = field_of(cell_of())
     with pytest.raises(WbcError, match=r"a\.png: pixels of shape \(1, 2, 3\)"):
-        write_image_folder(
-            tmp_path, [field], ["band neutrophil"], pixels=lambda _: np.zeros((1, 2, 3), np.uint8)
-        )
+        write_crops(tmp_path, field, np.zeros((1, 2, 3), np.uint8))
     with pytest.raises(WbcError, match=r"id\.png: cannot be written"):
         write(tmp_path, field, field)
 

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.storage.formats.strategies import labelled_fields, with_images
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
@@ -22,7 +21,17 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.coco import image_place
-from napari_wbc.storage.formats.manifest import MANIFEST, check_files, read_manifest, write_manifest
+from napari_wbc.storage.formats.manifest import (
+    MANIFEST,
+    check_files_steps,
+    read_manifest,
+    write_manifest_steps,
+)
+
+from .strategies import at_once, labelled_fields, with_images
+
+check_files = at_once(check_files_steps)
+write_manifest = at_once(write_manifest_steps)
 
 EXAMPLES = int(os.environ.get("NAPARI_WBC_EXAMPLES", "200"))
 MADE = {"program": "napari-wbc", "sources": ["Präparat 1"], "cells": 3}

@@ -20,9 +20,13 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats import voc
-from napari_wbc.storage.formats.voc import image_place, read_voc, write_voc
+from napari_wbc.storage.formats.voc import image_place, read_voc_steps, write_voc_steps
 
-from .strategies import assert_same, labelled_fields, with_images
+from .strategies import assert_same, at_once, labelled_fields, with_images
+
+read_voc = at_once(read_voc_steps)
+write_voc = at_once(write_voc_steps)
+
 
 EXAMPLES = int(os.environ.get("NAPARI_WBC_EXAMPLES", "200"))
 

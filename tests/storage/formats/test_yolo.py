@@ -21,9 +21,13 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats import yolo
-from napari_wbc.storage.formats.yolo import image_place, read_yolo, write_yolo
+from napari_wbc.storage.formats.yolo import image_place, read_yolo_steps, write_yolo_steps
 
-from .strategies import assert_same, labelled_fields, with_images
+from .strategies import assert_same, at_once, labelled_fields, with_images
+
+read_yolo = at_once(read_yolo_steps)
+write_yolo = at_once(write_yolo_steps)
+
 
 EXAMPLES = int(os.environ.get("NAPARI_WBC_EXAMPLES", "200"))
 NAMES = "names: [WBC, RBC]\n"

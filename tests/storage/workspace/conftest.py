@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,9 +13,11 @@ from hypothesis import strategies as st
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.storage.workspace import create_workspace
 
+DATA = Path(__file__).parents[1] / "data"
 SLIDE = Slide("s", tuple(FieldOfView(f"s/{i}.png", Path(f"/data/s/{i}.png")) for i in range(3)))
 
 finite = st.floats(0, 4000, allow_nan=False)
@@ -69,3 +74,33 @@ def workspace(path):
     made.put_slide(SLIDE)
     yield made
     made.close()
+
+
+@pytest.fixture
+def closed(workspace, path):
+    """A project with one cell, closed."""
+    from tests.storage.workspace.test_workspace import ONE, step
+
+    workspace.write("s", [step(1, CellTable(), CellTable([ONE]))])
+    workspace.close()
+    return path
+
+
+@pytest.fixture
+def version_1(tmp_path):
+    """A project that the first version wrote: analyzed, drawn, labelled and moved, in four steps."""
+    path = tmp_path / "projects" / "p.wbc"
+    path.parent.mkdir()
+    script = (DATA / "version_1.sql").read_text(encoding="utf-8")
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(script)
+    return path
+
+
+@pytest.fixture
+def version_2(tmp_path):
+    """A project that version 2 wrote: analyzed, drawn, labelled, deleted and that undone, read twice."""
+    path = tmp_path / "projects" / "p.wbc"
+    path.parent.mkdir()
+    shutil.copy(DATA / "version_2.wbc", path)
+    return path

@@ -18,7 +18,7 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.pipeline import finetune, finetune_detector
 from napari_wbc.session.session import Session
-from napari_wbc.storage.rounds import newest_round, read_set
+from napari_wbc.storage.sets import newest_round, read_set
 from napari_wbc.storage.workspace import create_workspace
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.store import read_card

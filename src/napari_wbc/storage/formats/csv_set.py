@@ -4,8 +4,6 @@ Boxes are half open, in pixels of the image, from 0. Numbers come back exactly a
 A text that a spreadsheet would take for a formula has a leading ``'``, which the reader takes off
 again; so has a text that begins with ``'``. A field without cells has one row without label and
 box.
-
-What every format needs of a cell and a set that it read stands here too.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.guard import image_size, inside
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.reading import (
     SPLIT_NAMES,
@@ -32,13 +30,15 @@ from napari_wbc.storage.tables import read_rows, write_rows
 
 __all__ = [
     "COLUMNS",
+    "EDGES",
+    "box_and_outline",
     "cell_row",
     "image_place",
     "images_named",
-    "read_csv_set",
     "read_csv_set_steps",
     "read_fields_table_steps",
-    "write_csv_set",
+    "read_table",
+    "write_csv_set_steps",
 ]
 
 EDGES = ("top", "left", "bottom", "right")
@@ -46,7 +46,7 @@ COLUMNS = (
     *("path", "label", "split", "source", *EDGES, "outline"),
     *("cell_id", "slide", "fov", "height", "width"),
 )
-ALSO = {
+ALIASES = {
     "image": "path",
     "filename": "path",
     "class": "label",
@@ -57,6 +57,8 @@ ALSO = {
 }
 """Other programs' names of columns."""
 SOURCE = "project"
+"""What our own sets give as the source of their cells."""
+Row = dict[str, str]
 
 
 def image_place(field: LabelledField) -> str:
@@ -64,28 +66,16 @@ def image_place(field: LabelledField) -> str:
     return f"images/{field.name}"
 
 
-def write_csv_set(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """Write ``cells.csv``.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of the set.
-    fields : sequence of LabelledField
-    classes : sequence of str
-        Every label is one of them.
-
-    Raises
-    ------
-    WbcError
-        If a label is no class, or the file cannot be written.
-    """
+def write_csv_set_steps(
+    root: Path, fields: Sequence[LabelledField], classes: Sequence[str]
+) -> Steps[None]:
+    """Write ``cells.csv``."""
     check_fields(fields, classes)
-    rows = [
-        cell_row(field, cell, image_place(field))
-        for field in fields
-        for cell in field.cells or (None,)
-    ]
+    yield Progress("writing labels", 0, len(fields))
+    rows: list[list[object]] = []
+    for field in fields:
+        # A field without cells has a row too, since it shows background.
+        rows += [cell_row(field, cell, image_place(field)) for cell in field.cells or (None,)]
     write_rows(root / "cells.csv", COLUMNS, rows)
 
 
@@ -93,24 +83,19 @@ def cell_row(field: LabelledField, cell: Cell | None, path: str) -> list[object]
     """A row of :data:`COLUMNS`; without a cell, that of a field that has none."""
     box = cell.detection.bbox if cell else None
     outline = cell.detection.outline if cell else None
+    edges = (box.top, box.left, box.bottom, box.right) if box else (None,) * 4
     return [
         *(path, cell.label if cell else "", field.split, SOURCE),
-        *((box.top, box.left, box.bottom, box.right) if box else (None,) * 4),
-        _outline_text(outline) if outline else "",
+        *(*edges, _outline_text(outline) if outline else ""),
         *(cell.cell_id if cell else "", field.slide, field.fov_id, field.height, field.width),
     ]
 
 
 def _outline_text(outline: Outline) -> str:
     text = " ".join(f"{float(row)!r},{float(col)!r}" for row, col in outline.vertices)
-    return (
-        f" {text}" if text.startswith("-") else text
-    )  # a blank is safe too, and any reader looks past it
-
-
-def read_csv_set(root: Path) -> tuple[LabelledField, ...]:
-    """:func:`read_csv_set_steps`, at once."""
-    return run(read_csv_set_steps(root))
+    # A leading blank keeps a spreadsheet from taking "-1.0,..." for a formula, as "'" would, but
+    # any reader of numbers looks past it.
+    return f" {text}" if text.startswith("-") else text
 
 
 def read_csv_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
@@ -119,40 +104,28 @@ def read_csv_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     It needs the columns ``path`` (or image, filename), ``label`` (or class) and ``top, left,
     bottom, right`` (or ymin, xmin, ymax, xmax), half open and from 0. Rows without a box show one
     cell.
-
-    Raises
-    ------
-    ReadError
-        If it is damaged, hostile, or does not fit its images.
     """
     path = root / "cells.csv"
     if not path.is_file():
-        found = sorted(root.glob("*.csv"))
-        if len(found) != 1:
+        tables = sorted(root.glob("*.csv"))
+        if len(tables) != 1:
             raise ReadError(
-                f"{root}: {len(found)} CSV files and no cells.csv; give the table this name."
+                f"{root}: {len(tables)} CSV files and no cells.csv; give the table this name."
             )
-        path = inside(root, found[0].name)
+        path = inside(root, tables[0].name)
     return (yield from read_fields_table_steps(root, path))
 
 
 def read_fields_table_steps(root: Path, path: Path) -> Steps[tuple[LabelledField, ...]]:
     """The fields of a table with one row a cell; see :func:`read_csv_set_steps`."""
-    header, rows = _columns_and_rows(path)
-    times = Counter(header)
-    missing = [name for name in ("path", "label", *EDGES) if times[name] != 1]
-    if missing:
-        raise ReadError(
-            f"{path}: the column {missing[0]!r} is missing or stands twice; add or rename it."
-        )
-    groups: dict[str, list[tuple[int, dict[str, str]]]] = {}
-    for line, values in enumerate(rows, start=2):
-        row = dict(zip(header, values, strict=True))
+    groups: dict[str, list[tuple[int, Row]]] = {}
+    for line, row in enumerate(read_table(path, ("path", "label", *EDGES)), start=2):
         groups.setdefault(row["path"], []).append((line, row))
     alike = Counter(PurePosixPath(place).name.casefold() for place in groups)
-    fields = []
+    fields: list[LabelledField] = []
     for place, group in groups.items():
         name = PurePosixPath(place).name
+        # Two folders may each hold an image of this name.
         if alike[name.casefold()] > 1:
             name = place.replace("/", "_")
         fields.append(_field(root, path, name, group))
@@ -160,12 +133,49 @@ def read_fields_table_steps(root: Path, path: Path) -> Steps[tuple[LabelledField
     return whole_set(path, fields)
 
 
-def _columns_and_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """:func:`read_rows`, with our names of the columns."""
+def read_table(path: Path, needed: Sequence[str]) -> list[Row]:
+    """Rows of a table as texts, by our names of the columns.
+
+    Raises
+    ------
+    ReadError
+        If it is no table, or a needed column is missing or stands twice.
+    """
     header, rows = read_rows(path)
-    return [
-        ALSO[name] if name in ALSO and ALSO[name] not in header else name for name in header
-    ], rows
+    # An unknown extra column may have another program's name of a column that is there.
+    names = [ALIASES[name] if ALIASES.get(name, name) not in header else name for name in header]
+    for name in needed:
+        if names.count(name) != 1:
+            raise ReadError(
+                f"{path}: the column {name!r} is missing or stands twice; add or rename it."
+            )
+    return [dict(zip(names, values, strict=True)) for values in rows]
+
+
+def box_and_outline(row: Row) -> tuple[BBox | None, Outline | None]:
+    """Box and outline of a row, each None where it has none; an outline always has a box.
+
+    Raises
+    ------
+    WbcError
+        If one is no box, or no outline.
+    """
+    outline = None
+    if text := row.get("outline"):
+        vertices: list[tuple[float, float]] = []
+        for vertex in text.split():
+            y, comma, x = vertex.partition(",")
+            if not comma or "," in x:
+                raise WbcError(
+                    "the outline is no list of row,col with blanks between: "
+                    f"{vertex[:40]!r}; correct it."
+                )
+            vertices.append((number(y), number(x)))
+        outline = Outline(tuple(vertices))
+    edges = [row[name].strip() for name in EDGES]
+    if any(edges):
+        return BBox(*map(number, edges)), outline
+    return outline.bbox if outline else None, outline
 
 
 def images_named(path: Path) -> list[Path]:
@@ -176,16 +186,14 @@ def images_named(path: Path) -> list[Path]:
     ReadError
         If it is no table.
     """
-    header, rows = _columns_and_rows(path)
-    if "path" not in header:
+    rows = read_table(path, ())
+    if not rows or "path" not in rows[0]:
         return []
-    column = header.index("path")
-    return [path.parent / name for name in dict.fromkeys(row[column] for row in rows)]
+    names = dict.fromkeys(row["path"] for row in rows)
+    return [path.parent / name for name in names]
 
 
-def _field(
-    root: Path, path: Path, name: str, group: Sequence[tuple[int, dict[str, str]]]
-) -> LabelledField:
+def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, Row]]) -> LabelledField:
     line, first = group[0]
     with naming(f"{path}, line {line}"):
         image = inside(root, first["path"])
@@ -222,19 +230,13 @@ def _field(
         )
 
 
-def _cell(row: dict[str, str], fov: str, height: int, width: int) -> Cell | None:
-    edges = [row[name].strip() for name in EDGES]
-    text = row.get("outline", "")
-    if not row["label"] and not text and not any(edges):
-        return None
-    outline = None
-    if text:
-        vertices = [tuple(map(number, vertex.split(","))) for vertex in text.split()]
-        if any(len(vertex) != 2 for vertex in vertices):
-            raise WbcError("the outline is no list of row,col with blanks between; correct it.")
-        outline = Outline(tuple((r, c) for r, c in vertices))
-    whole = outline.bbox if outline else BBox(0, 0, height, width)
-    box = BBox(*map(number, edges)) if any(edges) else whole
+def _cell(row: Row, fov: str, height: int, width: int) -> Cell | None:
+    box, outline = box_and_outline(row)
+    if box is None:
+        # A row without label, box and outline says that its image shows no cell.
+        if not row["label"]:
+            return None
+        box = BBox(0, 0, height, width)
     return labelled_cell(
         row.get("cell_id", ""), fov, row["label"], Detection(box, outline), (height, width)
     )

@@ -22,7 +22,7 @@ from napari_wbc.files.atomic import make_folder, within, write_text
 from napari_wbc.files.guard import image_size, inside, read_json
 from napari_wbc.files.json_fields import Record, items, numbers, part, texts
 from napari_wbc.model.cell import Cell, Detection
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.model.training_set import LabelledField
@@ -41,16 +41,15 @@ from napari_wbc.storage.formats.reading import (
 __all__ = [
     "feature_collection",
     "image_place",
-    "read_geojson_set",
     "read_geojson_set_steps",
     "write_geojson",
-    "write_geojson_set",
     "write_geojson_set_steps",
 ]
 
 DIGITS = 4
-"""Of a coordinate; two digits would move the outline of a platelet by more than a thousandth of its area."""
+"""Of a coordinate; two would change the area of a platelet by more than a thousandth."""
 SCORE = "detection score"
+# In the order in which they are looked for.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -95,17 +94,17 @@ def _feature(cell: Cell, taxonomy: Taxonomy) -> dict[str, Any]:
 
 
 def _polygon(detection: Detection) -> shapely.Polygon:
-    """The outline in (x, y), or the largest valid part of one that crosses itself, or else the box."""
+    """The outline in (x, y), the largest valid part of one that crosses itself, or the box."""
     box = shapely.Polygon(detection.bbox.corners()[:, ::-1].round(DIGITS))
     if detection.outline is None:
         return box
     polygon = shapely.Polygon(detection.outline.array()[:, ::-1].round(DIGITS))
     if polygon.is_valid:
         return polygon
+    # Twice: a collection of parts may hold one that has parts itself.
     parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(polygon)))
-    return max(
-        (part for part in parts if part.geom_type == "Polygon"), key=shapely.area, default=box
-    )
+    polygons = [part for part in parts if part.geom_type == "Polygon"]
+    return max(polygons, key=shapely.area, default=box)
 
 
 def write_geojson(path: Path, collections: Sequence[dict[str, Any]]) -> None:
@@ -114,29 +113,10 @@ def write_geojson(path: Path, collections: Sequence[dict[str, Any]]) -> None:
     write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
 
 
-def write_geojson_set(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """:func:`write_geojson_set_steps`, at once."""
-    run(write_geojson_set_steps(root, fields, classes))
-
-
 def write_geojson_set_steps(
     root: Path, fields: Sequence[LabelledField], classes: Sequence[str]
 ) -> Steps[None]:
-    """Write ``geojson/NAME.geojson``, one a field.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of the set.
-    fields : sequence of LabelledField
-    classes : sequence of str
-        Every label is one of them.
-
-    Raises
-    ------
-    WbcError
-        If a label is no class, or a file cannot be written.
-    """
+    """Write ``geojson/NAME.geojson``, one a field."""
     check_fields(fields, classes)
     taxonomy = taxonomy_of_names("training set", classes) if classes else EIGHT_CLASSES
     make_folder(root / "geojson")
@@ -152,11 +132,6 @@ def write_geojson_set_steps(
         write_geojson(within(root / "geojson", f"{field.name}.geojson"), [collection])
 
 
-def read_geojson_set(root: Path) -> tuple[LabelledField, ...]:
-    """:func:`read_geojson_set_steps`, at once."""
-    return run(read_geojson_set_steps(root))
-
-
 def read_geojson_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read a set of GeoJSON files, ours or QuPath's.
 
@@ -164,36 +139,31 @@ def read_geojson_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     or an array of either. Its image is the one that it names (``image`` or ``fov``), or has its
     stem, and lies beside it or in ``images``. Features without a class are left out; of several
     polygons the largest is the outline.
-
-    Raises
-    ------
-    ReadError
-        If a file is damaged, hostile, or does not fit its image.
     """
     root = Path(root)
     folder = root / "geojson"
     paths = sorted(folder.glob("*.geojson")) or sorted(root.rglob("*.geojson"))
     if not paths and not folder.is_dir():
         raise ReadError(f"{root}: no GeoJSON file; choose the folder that holds them.")
-    found: list[_Found] = []
+    features: list[_FieldFeatures] = []
     for path in paths:
         data = read_json(inside(root, path.relative_to(root).as_posix()))
         with naming(path):
-            found += [
-                _Found(path, top, features, _image(root, path, top))
-                for top, features in _collections(data)
-            ]
-        yield Progress("reading the set", 0, len(found))
-    names = plain_names([one.image for one in found])
-    fields = []
-    for one in found:
-        with naming(one.path):
-            fields.append(_field(root, one, names[one.image]))
-        yield Progress("reading the set", len(fields), len(found))
+            for top, items_of_field in _collections(data):
+                image = _image(root, path, top)
+                features.append(_FieldFeatures(path, top, items_of_field, image))
+        yield Progress("reading the set", 0, len(features))
+    # Names need all images, so fields are made after all files were read.
+    names = plain_names([item.image for item in features])
+    fields: list[LabelledField] = []
+    for item in features:
+        with naming(item.path):
+            fields.append(_field(root, item, names[item.image]))
+        yield Progress("reading the set", len(fields), len(features))
     return whole_set(root, fields)
 
 
-class _Found(NamedTuple):
+class _FieldFeatures(NamedTuple):
     """What a file says of one field; the image by its place in the set."""
 
     path: Path
@@ -204,12 +174,13 @@ class _Found(NamedTuple):
 
 def _collections(data: object) -> list[tuple[Record, list[Record]]]:
     """What is said of each field, and its features."""
-    many: list[Any] = data if isinstance(data, list) else [data]
-    kinds = {part(one, "type", str) for one in many}
+    records: list[Any] = data if isinstance(data, list) else [data]
+    kinds = {part(record, "type", str) for record in records}
     if kinds == {"FeatureCollection"}:
-        return [(one, items(one, "features")) for one in many]
+        return [(record, items(record, "features")) for record in records]
+    # QuPath exports the objects of one image as a bare array.
     if kinds <= {"Feature"}:
-        return [({}, many)]
+        return [({}, records)]
     raise WbcError(
         "this is neither a Feature, a FeatureCollection nor an array of either; export it again."
     )
@@ -227,8 +198,8 @@ def _image(root: Path, path: Path, top: Record) -> str:
     raise WbcError(f"there is no image {name[:80]!r}; put it beside the file or into 'images'.")
 
 
-def _field(root: Path, found: _Found, name: str) -> LabelledField:
-    path, top, features, image = found
+def _field(root: Path, item: _FieldFeatures, name: str) -> LabelledField:
+    path, top, features, image = item
     size = image_size(root / image)
     if (part(top, "height", int, size[0]), part(top, "width", int, size[1])) != size:
         raise WbcError(f"the size of {name} is not the image's, {size[1]} x {size[0]}; correct it.")
@@ -236,17 +207,18 @@ def _field(root: Path, found: _Found, name: str) -> LabelledField:
         raise WbcError(
             f"{len(features):,} features, more than {MAX_CELLS:,}; part the image into fields."
         )
-    cells, fov = [], part(top, "fov", str, name)
+    fov = part(top, "fov", str, name)
+    cells: list[Cell] = []
     for i, feature in enumerate(features, start=1):
         with naming(f"{path}, feature {i}"):
-            properties = (
-                {} if feature.get("properties") is None else part(feature, "properties", dict)
-            )
+            # GeoJSON allows null in place of the properties.
+            absent = feature.get("properties") is None
+            properties = {} if absent else part(feature, "properties", dict)
             if label := _label(properties):
+                # An id may be a number in GeoJSON; such a one is not ours.
                 cell_id = feature["id"] if isinstance(feature.get("id"), str) else ""
-                cells.append(
-                    labelled_cell(cell_id, fov, label, _detection(feature, properties), size)
-                )
+                detection = _detection(feature, properties)
+                cells.append(labelled_cell(cell_id, fov, label, detection, size))
     split = part(top, "split", str, split_of_place(path.parent.relative_to(root).as_posix()))
     slide = part(top, "slide", str, "")
     return LabelledField(name, root / image, *size, split, tuple(cells), slide, fov)
@@ -254,11 +226,11 @@ def _field(root: Path, found: _Found, name: str) -> LabelledField:
 
 def _label(properties: Record) -> str:
     """The class of a feature; empty where it has none."""
-    said = properties.get("classification")
-    if isinstance(said, dict):
+    label = properties.get("classification")
+    if isinstance(label, dict):
         # QuPath writes a class derived of others as the list of their names.
-        return ": ".join(texts(said, "names")) if "names" in said else part(said, "name", str)
-    for name in (said, properties.get("name")):
+        return ": ".join(texts(label, "names")) if "names" in label else part(label, "name", str)
+    for name in (label, properties.get("name")):
         if name is not None:
             if not isinstance(name, str):
                 raise WbcError("the classification is neither a text nor an object; correct it.")
@@ -268,12 +240,14 @@ def _label(properties: Record) -> str:
 
 def _detection(feature: Record, properties: Record) -> Detection:
     geometry = part(feature, "geometry", dict)
-    kind, polygons = part(geometry, "type", str), part(geometry, "coordinates", list)
+    kind = part(geometry, "type", str)
+    polygons = part(geometry, "coordinates", list)
     if kind not in ("Polygon", "MultiPolygon"):
         raise WbcError(f"its geometry is a {kind[:40]}; make it a polygon, or take its class away.")
     polygons = [polygons] if kind == "Polygon" else polygons
     if not polygons or not all(isinstance(rings, list) and rings for rings in polygons):
         raise WbcError("a polygon has no ring of coordinates; correct it.")
+    # The first ring is the outline, the others are holes, which a cell does not have.
     outline = outline_of([_ring(rings[0]) for rings in polygons])
     measured = properties.get("measurements")
     score = measured.get(SCORE, 1.0) if isinstance(measured, dict) else 1.0
@@ -284,7 +258,11 @@ def _detection(feature: Record, properties: Record) -> Detection:
 def _ring(points: object) -> npt.NDArray[np.float64]:
     if not isinstance(points, list):
         raise WbcError("a ring is no list of positions; correct it.")
-    positions = [numbers(point, "a position") for point in points]
-    if not all(2 <= len(position) <= 3 for position in positions):
-        raise WbcError("a position is not x and y; correct it.")
-    return np.array([position[:2] for position in positions], dtype=float).reshape(-1, 2)
+    ring: list[list[float]] = []
+    for point in points:
+        position = numbers(point, "a position")
+        if not 2 <= len(position) <= 3:
+            raise WbcError("a position is not x and y; correct it.")
+        # A third number is a height or a plane of the image.
+        ring.append(position[:2])
+    return np.array(ring, dtype=float).reshape(-1, 2)

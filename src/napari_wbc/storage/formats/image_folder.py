@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +22,13 @@ from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.guard import image_size, inside
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.model.progress import Progress, Steps, run
-from napari_wbc.model.training_set import LabelledField
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import IMAGE_SUFFIXES
+from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.formats.csv_set import COLUMNS, cell_row, read_fields_table_steps
 from napari_wbc.storage.formats.reading import (
     SPLIT_NAMES,
     check_fields,
-    images_in,
     labelled_cell,
     naming,
     whole_set,
@@ -38,19 +38,18 @@ from napari_wbc.storage.tables import write_rows
 __all__ = [
     "crop_places",
     "image_place",
-    "read_image_folder",
     "read_image_folder_steps",
+    "split_images",
     "write_crops",
-    "write_image_folder",
     "write_table",
 ]
 
 TABLE = "crops.csv"
 CROP_COLUMNS = (*COLUMNS, "field", "field_top", "field_left", "field_height", "field_width")
 MARGIN = 0.5
-RESERVED = frozenset(
-    {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))}
-)
+"""Room on each side of a box, in its longer sides."""
+_PORTS = (*map("com{}".format, range(10)), *map("lpt{}".format, range(10)))
+RESERVED = frozenset({"con", "prn", "aux", "nul", *_PORTS})
 """Names that Windows keeps for devices, with any suffix."""
 
 
@@ -59,25 +58,18 @@ def image_place(field: LabelledField) -> str:
     return field.split
 
 
-def write_image_folder(
-    root: Path,
-    fields: Sequence[LabelledField],
-    classes: Sequence[str],
-    *,
-    pixels: Callable[[LabelledField], npt.NDArray[np.uint8]],
-    margin: float = MARGIN,
+def write_crops(
+    root: Path, field: LabelledField, image: npt.NDArray[np.uint8], *, margin: float = MARGIN
 ) -> None:
-    """Write the crops and ``crops.csv``; fields without cells leave nothing.
+    """Write the crops of one field.
 
     Parameters
     ----------
     root : Path
         Folder of the set.
-    fields : sequence of LabelledField
-    classes : sequence of str
-        Every label is one of them, and each can be the name of a folder.
-    pixels : callable
-        Gives the image of a field, shape (height, width, 3).
+    field : LabelledField
+    image : ndarray, shape (height, width, 3)
+        Its pixels.
     margin : float
         Room on each side of the box, in longer sides of the box, 0 and more; whole pixels, inside
         the image.
@@ -85,24 +77,12 @@ def write_image_folder(
     Raises
     ------
     WbcError
-        If a label is no class, a class is no name of a folder, a cell is outside its image, or a
-        file cannot be written.
+        If a class is no name of a folder, a cell is outside the image, or a file cannot be written.
     """
-    check_fields(fields, classes)
-    _folders(classes)
-    for field in fields:
-        if field.cells:
-            write_crops(root, field, pixels(field), margin=margin)
-    write_table(root, fields, margin=margin)
-
-
-def write_crops(
-    root: Path, field: LabelledField, image: npt.NDArray[np.uint8], *, margin: float = MARGIN
-) -> None:
-    """Write the crops of one field, ``image`` of shape (height, width, 3); see :func:`write_image_folder`."""
     if image.shape != (field.height, field.width, 3):
         raise WbcError(
-            f"{field.name}: pixels of shape {image.shape} are not those of this field; read it anew."
+            f"{field.name}: pixels of shape {image.shape} are not those of this field; "
+            "read it anew."
         )
     for cell in field.cells:
         top, left, bottom, right = _window(field, cell, margin)
@@ -111,12 +91,15 @@ def write_crops(
 
 def write_table(root: Path, fields: Sequence[LabelledField], *, margin: float = MARGIN) -> None:
     """Write ``crops.csv``, which tells of the crops that :func:`write_crops` wrote."""
-    labels = list(dict.fromkeys(cell.label for field in fields for cell in field.cells))
-    check_fields(fields, labels)
-    _folders(labels)
+    labels: dict[str, None] = {}
+    for field in fields:
+        labels |= dict.fromkeys(cell.label for cell in field.cells)
+    check_fields(fields, list(labels))
+    _folders(list(labels))
     rows = []
     for field in fields:
         for cell in field.cells:
+            # Box and outline are in pixels of the crop, so that crop and table make a set alone.
             top, left, bottom, right = _window(field, cell, margin)
             crop = replace(field, height=bottom - top, width=right - left, cells=())
             row = cell_row(crop, _shifted(cell, top, left), _place(field, cell))
@@ -142,6 +125,7 @@ def _folders(classes: Sequence[str]) -> None:
 def _folder(label: str) -> str:
     """Folder of a class: its name, blanks as ``_``."""
     name = label.replace(" ", "_")
+    # A name has at most 255 bytes on common disks.
     odd = not name.isprintable() or set(name) & {*'/\\:*?"<>|'} or len(name.encode()) > 200
     if odd or not name or name != name.strip(".") or name.casefold().split(".")[0] in RESERVED:
         raise WbcError(f"The class {label!r} cannot be the name of a folder; rename it.")
@@ -176,17 +160,12 @@ def _window(field: LabelledField, cell: Cell, margin: float) -> tuple[int, int, 
 
 
 def _shifted(cell: Cell, top: int, left: int) -> Cell:
-    box, outline = cell.detection.bbox, cell.detection.outline
-    return replace(
-        cell,
-        detection=replace(
-            cell.detection,
-            bbox=BBox(box.top - top, box.left - left, box.bottom - top, box.right - left),
-            outline=Outline(tuple((r - top, c - left) for r, c in outline.vertices))
-            if outline
-            else None,
-        ),
-    )
+    box = cell.detection.bbox
+    outline = cell.detection.outline
+    if outline is not None:
+        outline = Outline.from_array(outline.array() - (top, left))
+    box = BBox(box.top - top, box.left - left, box.bottom - top, box.right - left)
+    return replace(cell, detection=replace(cell.detection, bbox=box, outline=outline))
 
 
 def _save(path: Path, crop: npt.NDArray[np.uint8]) -> None:
@@ -200,66 +179,60 @@ def _save(path: Path, crop: npt.NDArray[np.uint8]) -> None:
         ) from error
 
 
-def read_image_folder(root: Path) -> tuple[LabelledField, ...]:
-    """:func:`read_image_folder_steps`, at once."""
-    return run(read_image_folder_steps(root))
-
-
 def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     """Read crops, ours or somebody else's ``SPLIT/CLASS/image`` or ``CLASS/image``.
 
-    Returns
-    -------
-    tuple of LabelledField
-        One a crop, with one cell in it. By ``crops.csv``, the cell has the box, the outline and the
-        id that it says, and ``fov_id`` is the field that the crop is from. Without, the box is the
-        whole image.
-
-    Raises
-    ------
-    ReadError
-        If there is none, or one is damaged or lies elsewhere.
+    Each crop is a field with one cell in it. By ``crops.csv``, the cell has the box, the outline
+    and the id that it says, and ``fov_id`` is the field that the crop is from. Without, the box is
+    the whole image.
     """
     table = root / TABLE
     if table.is_file():
         fields = yield from read_fields_table_steps(root, inside(root, TABLE))
-        if wrong := next((field for field in fields if len(field.cells) != 1), None):
-            raise ReadError(
-                f"{table}: {wrong.name} shows {len(wrong.cells)} cells; write one row a crop."
-            )
+        for field in fields:
+            if len(field.cells) != 1:
+                raise ReadError(
+                    f"{table}: {field.name} shows {len(field.cells)} cells; write one row a crop."
+                )
         return fields
-    with naming(root):
-        places = [
-            (name, split) for name, split in SPLIT_NAMES.items() if inside(root, name).is_dir()
-        ]
-        images = [
-            (image, split)
-            for place, split in places or [(".", "train")]
-            for folder in _class_folders(root, place)
-            for image in images_in(root, folder)
-        ]
-        found: list[LabelledField] = []
-        for image, split in images:
-            found.append(_one_cell(root, image, split))
-            yield Progress("reading the set", len(found), len(images))
-    if not found:
+    if any((root / name).is_dir() for name in SPLIT_NAMES):
+        images = split_images(root)
+    else:
+        images = [(image, SPLITS[0]) for image in _class_images(root)]
+    crops: list[LabelledField] = []
+    for image, split in images:
+        with naming(root):
+            inside(root, image.relative_to(root).as_posix())
+        crops.append(_one_cell(root, image, split))
+        yield Progress("reading the set", len(crops), len(images))
+    if not crops:
         raise ReadError(
             f"{root}: no labelled image; expected train/CLASS/image.png or CLASS/image.png."
         )
-    return whole_set(root, found)
+    return whole_set(root, crops)
 
 
-def _class_folders(root: Path, place: str) -> list[str]:
-    parents = sorted((root / place).iterdir())
-    return [
-        f"{place}/{one.name}" for one in parents if one.is_dir() and not one.name.startswith(".")
-    ]
+def split_images(root: Path) -> list[tuple[Path, str]]:
+    """Images of the folders ``SPLIT/CLASS``, sorted by name, and their splits."""
+    images: list[tuple[Path, str]] = []
+    for name, split in SPLIT_NAMES.items():
+        images += [(image, split) for image in _class_images(root / name)]
+    return images
+
+
+def _class_images(root: Path) -> Iterator[Path]:
+    for image in sorted(root.glob("*/*")):
+        # Hidden ones are a system's own: ``._a.png`` is what macOS knows of ``a.png``.
+        hidden = image.name.startswith(".") or image.parent.name.startswith(".")
+        if image.suffix.lower() in IMAGE_SUFFIXES and not hidden:
+            yield image
 
 
 def _one_cell(root: Path, image: Path, split: str) -> LabelledField:
     with naming(image):
         height, width = image_size(image)
         name = "_".join(image.relative_to(root).parts)
-        label, whole = image.parent.name.replace("_", " "), Detection(BBox(0, 0, height, width))
-        cell = labelled_cell("", name, label, whole, (height, width))
+        label = image.parent.name.replace("_", " ")
+        detection = Detection(BBox(0, 0, height, width))
+        cell = labelled_cell("", name, label, detection, (height, width))
         return LabelledField(name, image, height, width, split, (cell,), fov_id=name)

@@ -1,8 +1,6 @@
-"""The manifest of a training set, ``manifest.json``: all of its fields, exactly, and where they come from.
+"""The manifest of a training set, ``manifest.json``: all of its fields, exactly, and their source.
 
 It lies beside every format, names every file with its sha256, and gives back equal cells.
-
-What every reader of JSON needs stands here too.
 """
 
 from __future__ import annotations
@@ -28,12 +26,10 @@ __all__ = [
     "MANIFEST",
     "ListedField",
     "Manifest",
-    "check_files",
     "check_files_steps",
     "listed_fields",
     "read_manifest",
     "read_manifest_steps",
-    "write_manifest",
     "write_manifest_steps",
 ]
 
@@ -72,18 +68,6 @@ class ListedField(NamedTuple):
     complete: bool
     cells: int
     """How many it has."""
-
-
-def write_manifest(
-    root: Path,
-    fields: Sequence[LabelledField],
-    classes: Sequence[str],
-    *,
-    place: Callable[[LabelledField], str],
-    made: Mapping[str, Any],
-) -> None:
-    """:func:`write_manifest_steps`, at once."""
-    run(write_manifest_steps(root, fields, classes, place=place, made=made))
 
 
 def write_manifest_steps(
@@ -149,14 +133,14 @@ def _record(field: LabelledField, place: str) -> Record:
 
 
 def _cell_record(cell: Cell) -> Record:
-    """A cell's label stands there in any case; nobody is its annotator if only the model said it."""
+    """A cell with its label in any case; it has no annotator if only the model said it."""
     parts = json.loads(parts_of(cell))
-    said = parts["annotation"] or {"label": cell.label, "annotator": None, "when": None}
+    annotation = parts["annotation"] or {"label": cell.label, "annotator": None, "when": None}
     return {
         "cell_id": cell.cell_id,
         "fov_id": cell.fov_id,
         **parts["detection"],
-        **said,
+        **annotation,
         "prediction": parts["prediction"],
     }
 
@@ -169,8 +153,8 @@ def read_manifest(root: Path) -> Manifest:
 def read_manifest_steps(root: Path) -> Steps[Manifest]:
     """Read ``manifest.json``.
 
-    Images that are missing are left to :func:`check_files`; those that are there have the size it
-    says.
+    Images that are missing are left to :func:`check_files_steps`; those that are there have the
+    size that it says.
 
     Raises
     ------
@@ -181,18 +165,17 @@ def read_manifest_steps(root: Path) -> Steps[Manifest]:
     path = root / MANIFEST
     data = _data(path)
     with naming(path):
-        made, classes, files = (
-            part(data, "made", dict),
-            texts(data, "classes"),
-            part(data, "files", dict),
-        )
+        made = part(data, "made", dict)
+        classes = texts(data, "classes")
+        files = part(data, "files", dict)
         if "" in classes or len(set(classes)) < len(classes):
             raise WbcError("a class has no name, or stands twice; correct the classes.")
         for name, sha256 in files.items():
             inside(root, name)
             if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
                 raise WbcError(f"the file {name[:80]!r} has no sha256; export the set again.")
-        records, fields = items(data, "fields"), list[LabelledField]()
+        records = items(data, "fields")
+        fields: list[LabelledField] = []
         for record in records:
             fields.append(_field(root, record))
             yield Progress("reading labels", len(fields), len(records))
@@ -215,7 +198,7 @@ def _data(path: Path) -> Record:
 
 
 def listed_fields(root: Path) -> tuple[tuple[ListedField, ...], Record]:
-    """What ``manifest.json`` says of the fields and of how the set was made; no other file is looked at.
+    """What ``manifest.json`` says of the fields and the making of the set; no other file is read.
 
     Raises
     ------
@@ -239,10 +222,12 @@ def listed_fields(root: Path) -> tuple[tuple[ListedField, ...], Record]:
 
 
 def _field(root: Path, record: Record) -> LabelledField:
-    name, fov_id = part(record, "name", str), part(record, "fov_id", str)
+    name = part(record, "name", str)
     with naming(f"{root / MANIFEST}, {name[:80]}"):
-        image, sha256 = inside(root, record.get("image")), part(record, "sha256", str)
-        height, width = part(record, "height", int), part(record, "width", int)
+        image = inside(root, record.get("image"))
+        sha256 = part(record, "sha256", str)
+        height = part(record, "height", int)
+        width = part(record, "width", int)
         if sha256 and not SHA256.fullmatch(sha256):
             raise WbcError("the image's sha256 is none; export the set again.")
         if image.is_file() and image_size(image) != (height, width):
@@ -253,27 +238,31 @@ def _field(root: Path, record: Record) -> LabelledField:
             height,
             width,
             part(record, "split", str),
-            tuple(_cell(one) for one in items(record, "cells")),
+            tuple(map(_cell, items(record, "cells"))),
             part(record, "slide", str),
-            fov_id,
+            part(record, "fov_id", str),
             sha256,
             part(record, "complete", bool),
         )
 
 
 def _cell(record: Record) -> Cell:
-    box, outline = numbers(record.get("box"), "a box"), record.get("outline")
+    box = numbers(record.get("box"), "a box")
     if len(box) != 4:
         raise WbcError(f"a box has {len(box)} numbers; give top, left, bottom and right.")
-    if outline is not None and not all(
-        len(numbers(vertex, "a vertex")) == 2 for vertex in part(record, "outline", list)
-    ):
-        raise WbcError("an outline has a vertex that is no row and column; correct it.")
-    label, prediction = part(record, "label", str), record.get("prediction")
+    outline = record.get("outline")
+    for vertex in [] if outline is None else part(record, "outline", list):
+        if len(numbers(vertex, "a vertex")) != 2:
+            raise WbcError("an outline has a vertex that is no row and column; correct it.")
+    label = part(record, "label", str)
+    prediction = record.get("prediction")
     annotation = None
+    # Without both, the label is the model's, which the prediction has too.
     if record.get("annotator") is not None or record.get("when") is not None:
-        annotation = {"label": label} | {
-            key: part(record, key, str) for key in ("annotator", "when")
+        annotation = {
+            "label": label,
+            "annotator": part(record, "annotator", str),
+            "when": part(record, "when", str),
         }
     (score,) = numbers([record.get("score")], "score")
     parts = {
@@ -288,6 +277,7 @@ def _cell(record: Record) -> Cell:
         "prediction": None if prediction is None else _prediction(part(record, "prediction", dict)),
         "annotation": annotation,
     }
+    # Every part was checked, so that the codec, which trusts project files, can make the cell.
     return with_parts(part(record, "cell_id", str), None, json.dumps(parts))
 
 
@@ -301,11 +291,6 @@ def _prediction(record: Record) -> Record:
         "unlikeness": None if unlikeness is None else numbers([unlikeness], "unlikeness")[0],
         "weights": part(record, "weights", str),
     }
-
-
-def check_files(root: Path, manifest: Manifest) -> list[str]:
-    """:func:`check_files_steps`, at once."""
-    return run(check_files_steps(root, manifest))
 
 
 def check_files_steps(root: Path, manifest: Manifest) -> Steps[list[str]]:

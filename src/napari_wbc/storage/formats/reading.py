@@ -1,4 +1,4 @@
-"""What every reader of a training set needs: names, numbers, cells, outlines, and a set that is whole."""
+"""What every reader of a training set needs: names, numbers, cells, outlines, and their checks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.guard import inside
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import Outline
-from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import SPLITS, LabelledField
 
 __all__ = [
@@ -25,7 +23,6 @@ __all__ = [
     "SPLIT_NAMES",
     "area_of",
     "check_fields",
-    "images_in",
     "labelled_cell",
     "naming",
     "number",
@@ -36,7 +33,9 @@ __all__ = [
 ]
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Names of splits, ours and those of Roboflow and others, and the splits that they mean."""
 MAX_CELLS = 200_000
+"""Of one file of a set; more is no set of blood films but an attack or a mistake."""
 
 
 @contextmanager
@@ -62,6 +61,7 @@ def number(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
+    # Python alone takes "1_000" for a number.
     if not math.isfinite(value) or "_" in text:
         raise WbcError(f"{text[:40]!r} is no finite number; write one with a decimal point.")
     return value
@@ -91,14 +91,14 @@ def labelled_cell(
         raise WbcError(
             f"the label {label[:60]!r} or the id {cell_id[:60]!r} is no line of text; correct it."
         )
-    (height, width), outline = size, detection.outline
+    height, width = size
+    outline = detection.outline
     for box in (detection.bbox, outline.bbox if outline else detection.bbox):
+        # A cell at the edge may reach over it, but not by more than the image is large.
         apart = box.bottom <= 0 or box.right <= 0 or box.top >= height or box.left >= width
-        far = (
-            min(box.top + height, box.left + width, 2 * height - box.bottom, 2 * width - box.right)
-            < 0
-        )
-        if apart or far:
+        above = min(box.top + height, box.left + width)
+        below = min(2 * height - box.bottom, 2 * width - box.right)
+        if apart or min(above, below) < 0:
             edges = ", ".join(f"{edge:g}" for edge in (box.top, box.left, box.bottom, box.right))
             raise WbcError(
                 f"the cell at ({edges}) is outside the image of {width} x {height}; correct it."
@@ -114,20 +114,19 @@ def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> Non
     WbcError
         If a label is no class, or an id, a slide or a field is no line of text.
     """
-    known = set(classes)
+    allowed = set(classes)
     for field in fields:
+        texts = [field.slide, field.fov_id]
         for cell in field.cells:
-            if cell.label not in known:
+            if cell.label not in allowed:
                 raise WbcError(
                     f"{field.name}: the label {cell.label!r} is not among the classes; add it."
                 )
-        texts = (
-            field.slide,
-            field.fov_id,
-            *(t for cell in field.cells for t in (cell.cell_id, cell.label)),
-        )
-        if odd := next((text for text in texts if not text.isprintable()), None):
-            raise WbcError(f"{field.name}: {odd!r} is no line of text; rename it.")
+            texts += [cell.cell_id, cell.label]
+        # Most formats write one cell a line, so that a line break would make two of one.
+        for text in texts:
+            if not text.isprintable():
+                raise WbcError(f"{field.name}: {text!r} is no line of text; rename it.")
 
 
 def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledField, ...]:
@@ -138,18 +137,21 @@ def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledFie
     ReadError
         If one stands twice.
     """
-    for what, values in (
-        ("the image", [field.name.casefold() for field in fields]),
-        ("the cell", [cell.cell_id for field in fields for cell in field.cells]),
-    ):
-        seen = set[str]()
-        for value in values:
-            if value in seen:
-                raise ReadError(
-                    f"{place}: {what} {value[:80]!r} is in the set twice; rename or remove one."
-                )
-            seen.add(value)
+    names = set[str]()
+    ids = set[str]()
+    for field in fields:
+        _once(place, "the image", field.name.casefold(), names)
+        for cell in field.cells:
+            _once(place, "the cell", cell.cell_id, ids)
     return tuple(fields)
+
+
+def _once(place: Path, what: str, value: str, seen: set[str]) -> None:
+    if value in seen:
+        raise ReadError(
+            f"{place}: {what} {value[:80]!r} is in the set twice; rename or remove one."
+        )
+    seen.add(value)
 
 
 def split_of_place(place: str) -> str:
@@ -160,10 +162,12 @@ def split_of_place(place: str) -> str:
     >>> split_of_place("annotations/instances_val2017.json")
     'val'
     """
-    words = (
-        word for name in reversed(place.lower().split("/")) for word in re.findall("[a-z]+", name)
-    )
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), SPLITS[0])
+    # The name of the file says more than that of a folder: "train/annotations/val.json".
+    for name in reversed(place.lower().split("/")):
+        for word in re.findall("[a-z]+", name):
+            if word in SPLIT_NAMES:
+                return SPLIT_NAMES[word]
+    return SPLITS[0]
 
 
 def plain_names(places: Sequence[str]) -> dict[str, str]:
@@ -174,27 +178,13 @@ def plain_names(places: Sequence[str]) -> dict[str, str]:
     >>> plain_names(["images/a.png", "x/b.png", "y/B.png"])
     {'images/a.png': 'a.png', 'x/b.png': 'x__b.png', 'y/B.png': 'y__B.png'}
     """
+    # Some systems take "A.png" and "a.png" for one file.
     taken = Counter(PurePosixPath(place).name.casefold() for place in places)
     names = {}
     for place in places:
         name = PurePosixPath(place).name
         names[place] = name if taken[name.casefold()] == 1 else place.replace("/", "__")
     return names
-
-
-def images_in(root: Path, folder: str) -> list[Path]:
-    """Images of a folder of a set, sorted by name.
-
-    Raises
-    ------
-    WbcError
-        If the folder or one of them leads out of the set by a link.
-    """
-    return [
-        inside(root, f"{folder}/{file.name}")
-        for file in sorted(inside(root, folder).iterdir())
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    ]
 
 
 def outline_of(rings: Sequence[npt.NDArray[np.float64]]) -> Outline:
@@ -208,11 +198,13 @@ def outline_of(rings: Sequence[npt.NDArray[np.float64]]) -> Outline:
     if any(len(ring) < 3 for ring in rings):
         raise WbcError("a polygon has fewer than 3 points; correct it.")
     ring = max(rings, key=area_of)
+    # COCO's rings are open, GeoJSON's closed, and some tools' the other way about.
     closed = len(ring) > 3 and (ring[0] == ring[-1]).all()
     return Outline.from_array(ring[: len(ring) - closed, ::-1])
 
 
 def area_of(ring: npt.NDArray[np.float64]) -> float:
     """The area of a ring of shape (N, 2), in square px."""
+    # The shoelace formula, from the first vertex, so that large coordinates lose no digits.
     x, y = (ring - ring[0]).T
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

@@ -47,8 +47,8 @@ def read_taxonomy(name_or_path: str | Path) -> Taxonomy:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise WbcError(
-            f"{path}: neither a built-in taxonomy ({', '.join(TAXONOMIES)}) nor a file that can be read; "
-            "check the name."
+            f"{path}: neither a built-in taxonomy ({', '.join(TAXONOMIES)}) nor a file that can be "
+            "read; check the name."
         ) from error
     if len(data) > MAX_BYTES:
         raise WbcError(
@@ -74,10 +74,11 @@ def write_taxonomy(path: str | Path, taxonomy: Taxonomy) -> None:
 def _parse(data: bytes) -> object:
     try:
         text = data.decode("utf-8-sig")
+        # Before it is built: aliases could make a small file fill the memory.
         check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        said = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise WbcError(
-            f"This is not readable YAML ({said}); see docs/taxonomies.md for how it looks."
+            f"This is not readable YAML ({reason}); see docs/taxonomies.md for how it looks."
         ) from error

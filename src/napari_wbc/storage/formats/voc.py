@@ -20,7 +20,7 @@ from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import image_size, inside, read_text
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.formats.reading import (
     SPLIT_NAMES,
@@ -31,7 +31,7 @@ from napari_wbc.storage.formats.reading import (
     whole_set,
 )
 
-__all__ = ["image_place", "read_voc", "read_voc_steps", "write_voc", "write_voc_steps"]
+__all__ = ["image_place", "read_voc_steps", "write_voc_steps"]
 
 MAX_BYTES = 20_000_000
 MAX_OBJECTS = 20_000
@@ -42,51 +42,32 @@ def image_place(field: LabelledField) -> str:
     return f"JPEGImages/{field.name}"
 
 
-def write_voc(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """:func:`write_voc_steps`, at once."""
-    run(write_voc_steps(root, fields, classes))
-
-
 def write_voc_steps(
     root: Path, fields: Sequence[LabelledField], classes: Sequence[str]
 ) -> Steps[None]:
-    """Write ``Annotations/*.xml`` and ``ImageSets/Main/{train,val,test}.txt``.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of the set.
-    fields : sequence of LabelledField
-    classes : sequence of str
-        Every label is one of them.
-
-    Raises
-    ------
-    WbcError
-        If a label is no class, or a file cannot be written.
-    """
+    """Write ``Annotations/*.xml`` and ``ImageSets/Main/{train,val,test}.txt``."""
     check_fields(fields, classes)
-    lists: dict[str, list[str]] = {split: [] for split in SPLITS}
+    lists = dict.fromkeys(SPLITS, "")
     for done, (field, name) in enumerate(zip(fields, _names(fields), strict=True), start=1):
-        lists[field.split].append(name)
+        lists[field.split] += f"{name}\n"
         write_text(root / "Annotations" / f"{name}.xml", _xml(field))
         yield Progress("writing labels", done, len(fields))
-    for split, names in lists.items():
-        write_text(
-            root / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{name}\n" for name in names)
-        )
+    for split, text in lists.items():
+        write_text(root / "ImageSets" / "Main" / f"{split}.txt", text)
 
 
 def _names(fields: Sequence[LabelledField]) -> list[str]:
     """Stems of the images, or whole names where a stem would not tell which image is meant."""
-    stems = [PurePosixPath(field.name).stem for field in fields]
-    taken = Counter(stem.casefold() for stem in stems) + Counter(
-        field.name.casefold() for field in fields
-    )
-    return [
-        stem if taken[stem.casefold()] == 1 + (stem == field.name) else field.name
-        for stem, field in zip(stems, fields, strict=True)
-    ]
+    # Of "a.png" and "a.jpg" both names are whole; nor may a stem be another image's whole name.
+    taken = Counter[str]()
+    for field in fields:
+        taken.update([field.name.casefold(), PurePosixPath(field.name).stem.casefold()])
+    names: list[str] = []
+    for field in fields:
+        stem = PurePosixPath(field.name).stem
+        alone = taken[stem.casefold()] == 1 + (stem == field.name)
+        names.append(stem if alone else field.name)
+    return names
 
 
 def _xml(field: LabelledField) -> str:
@@ -97,14 +78,15 @@ def _xml(field: LabelledField) -> str:
     _add_all(size, {"width": field.width, "height": field.height, "depth": 3})
     _add(root, "segmented", "0")
     for cell in field.cells:
-        box, outline = cell.detection.bbox, cell.detection.outline
-        one = ET.SubElement(root, "object")
-        _add(one, "name", cell.label)
-        _add(one, "cell_id", cell.cell_id)
+        box = cell.detection.bbox
+        outline = cell.detection.outline
+        item = ET.SubElement(root, "object")
+        _add(item, "name", cell.label)
+        _add(item, "cell_id", cell.cell_id)
         edges = {"xmin": box.left + 1, "ymin": box.top + 1, "xmax": box.right, "ymax": box.bottom}
-        _add_all(ET.SubElement(one, "bndbox"), edges)
+        _add_all(ET.SubElement(item, "bndbox"), edges)
         if outline:
-            polygon = ET.SubElement(one, "polygon")
+            polygon = ET.SubElement(item, "polygon")
             for i, (row, col) in enumerate(outline.vertices, start=1):
                 _add_all(polygon, {f"x{i}": col + 1, f"y{i}": row + 1})
     ET.indent(root)
@@ -117,12 +99,8 @@ def _add(parent: ET.Element, tag: str, text: str) -> None:
 
 def _add_all(parent: ET.Element, values: dict[str, float]) -> None:
     for tag, value in values.items():
+        # Whole numbers as VOC's own files have them: readers that call int() refuse "12.0".
         _add(parent, tag, str(int(value)) if value == int(value) else repr(float(value)))
-
-
-def read_voc(root: Path) -> tuple[LabelledField, ...]:
-    """:func:`read_voc_steps`, at once."""
-    return run(read_voc_steps(root))
 
 
 def read_voc_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
@@ -131,11 +109,6 @@ def read_voc_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     The XML files lie in ``Annotations`` with images in ``JPEGImages`` or ``images``, or beside
     their images, in one folder or in ``train``, ``valid`` and ``test``. The split is that of
     ``ImageSets/Main``, or that of the folder, or else ``train``.
-
-    Raises
-    ------
-    ReadError
-        If a file is damaged, hostile, or does not fit its image.
     """
     files = list(_files(root))
     splits = _splits(root, {file.stem for file, _, _ in files})
@@ -165,73 +138,77 @@ def _files(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
                 yield file, places, split
 
 
-def _splits(root: Path, known: set[str]) -> dict[str, str]:
+def _splits(root: Path, stems: set[str]) -> dict[str, str]:
     """Split of each file that ImageSets/Main names."""
     folder = root / "ImageSets" / "Main"
     lists = {split: folder / f"{split}.txt" for split in SPLITS}
+    # VOC's own trainval.txt is the two together; it counts where neither is there.
     if not lists["train"].is_file() and not lists["val"].is_file():
         lists["train"] = folder / "trainval.txt"
-    found: dict[str, str] = {}
+    splits: dict[str, str] = {}
     for split, file in lists.items():
         if not file.is_file():
             continue
         for line in read_text(inside(root, file.relative_to(root).as_posix())).splitlines():
-            name = line if line in known else line.strip()
+            # A stem may begin or end with a blank.
+            name = line if line in stems else line.strip()
             if not name:
                 continue
-            if name not in known:
+            if name not in stems:
                 raise ReadError(
                     f"{file}: {name[:80]!r} has no XML file; add it, or take out the line."
                 )
-            if found.setdefault(name, split) != split:
+            if splits.setdefault(name, split) != split:
                 raise ReadError(f"{file}: {name[:80]!r} is in another split too; keep it in one.")
-    return found
+    return splits
 
 
 def _field(root: Path, file: Path, places: Sequence[str], split: str) -> LabelledField:
     try:
         tree = SafeET.fromstring(read_text(file, max_bytes=MAX_BYTES), forbid_dtd=True)
     except (ET.ParseError, DefusedXmlException, ValueError) as error:
-        said = " ".join(str(error).split())[:200] or "it has a DTD"
-        raise WbcError(f"not readable XML ({said}); export it again.") from error
+        reason = " ".join(str(error).split())[:200] or "it has a DTD"
+        raise WbcError(f"not readable XML ({reason}); export it again.") from error
     name = _text(tree, "filename")
     if "/" in name:
         raise WbcError(f"the image {name[:80]!r} is a path; write its plain name.")
     images = [inside(root, f"{place}/{name}") for place in places]
-    image = next((path for path in images if path.is_file()), images[0])
+    image = next(filter(Path.is_file, images), images[0])
     height, width = image_size(image)
     size = tree.find("size")
     if size is not None:
-        told = number(_text(size, "height")), number(_text(size, "width"))
-        if told != (height, width):
+        high = number(_text(size, "height"))
+        wide = number(_text(size, "width"))
+        if (high, wide) != (height, width):
             raise WbcError(
-                f"its size is {told[1]:g} x {told[0]:g}, the image's {width} x {height}; correct it."
+                f"its size is {wide:g} x {high:g}, the image's {width} x {height}; correct it."
             )
     objects = tree.findall("object")
     if len(objects) > MAX_OBJECTS:
         raise WbcError(
             f"{len(objects):,} objects, more than {MAX_OBJECTS:,}; cut the image into fields."
         )
-    cells = tuple(_cell(one, name, (height, width)) for one in objects)
+    cells = tuple(_cell(item, name, (height, width)) for item in objects)
     return LabelledField(name, image, height, width, split, cells, fov_id=name)
 
 
-def _cell(one: ET.Element, fov: str, size: tuple[int, int]) -> Cell:
-    edges = one.find("bndbox")
+def _cell(item: ET.Element, fov: str, size: tuple[int, int]) -> Cell:
+    edges = item.find("bndbox")
     if edges is None:
         raise WbcError("an object has no bndbox; add it.")
     left, top, right, bottom = (
         number(_text(edges, tag)) for tag in ("xmin", "ymin", "xmax", "ymax")
     )
-    polygons = [polygon for polygon in one.findall("polygon") if len(polygon)]
-    # Of several parts no one is the outline; the box stands for all.
+    polygons = [polygon for polygon in item.findall("polygon") if len(polygon)]
+    # Of several parts none is the outline; the box stands for all.
     outline = _outline(polygons[0]) if len(polygons) == 1 else None
     detection = Detection(BBox(top - 1, left - 1, bottom, right), outline)
-    return labelled_cell(one.findtext("cell_id") or "", fov, _text(one, "name"), detection, size)
+    return labelled_cell(item.findtext("cell_id") or "", fov, _text(item, "name"), detection, size)
 
 
 def _outline(polygon: ET.Element) -> Outline:
     values = {coordinate.tag: number(coordinate.text or "") - 1 for coordinate in polygon}
+    # A dict holds a tag once, so it is shorter than the polygon where one stands twice.
     count = len(values) // 2
     if len(values) < len(polygon) or len(values) % 2:
         raise WbcError("a polygon has a coordinate twice, or an odd number of them; correct it.")

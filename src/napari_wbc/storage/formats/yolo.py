@@ -6,10 +6,11 @@ cells; ours stand in ``cells.csv`` and come back while lines and labels still ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import yaml
 
 from napari_wbc.errors import ReadError, WbcError
@@ -17,11 +18,11 @@ from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import check_yaml, image_size, inside, read_text
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.formats.reading import (
     check_fields,
-    images_in,
     labelled_cell,
     naming,
     number,
@@ -29,14 +30,14 @@ from napari_wbc.storage.formats.reading import (
 )
 from napari_wbc.storage.tables import read_rows, write_rows
 
-__all__ = ["image_place", "read_yolo", "read_yolo_steps", "write_yolo", "write_yolo_steps"]
+__all__ = ["image_place", "read_yolo_steps", "write_yolo_steps"]
 
 ID_COLUMNS = ("image", "line", "cell_id", "label")
 MAX_BYTES = 20_000_000
 MAX_YAML = 1_000_000
 MAX_LINES = 20_000
 
-Ids = Mapping[str, tuple[str, str]]
+Ids = dict[str, tuple[str, str]]
 """Line -> id and label, of one image."""
 
 
@@ -45,52 +46,40 @@ def image_place(field: LabelledField) -> str:
     return f"images/{field.split}/{field.name}"
 
 
-def write_yolo(root: Path, fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """:func:`write_yolo_steps`, at once."""
-    run(write_yolo_steps(root, fields, classes))
-
-
 def write_yolo_steps(
     root: Path, fields: Sequence[LabelledField], classes: Sequence[str]
 ) -> Steps[None]:
     """Write ``data.yaml``, ``labels/SPLIT/STEM.txt`` and ``cells.csv``.
 
-    Parameters
-    ----------
-    root : Path
-        Folder of the set.
-    fields : sequence of LabelledField
-    classes : sequence of str
-        Every label is one of them; a line says which by its place.
-
     Raises
     ------
     WbcError
-        If a label is no class, two images of a split differ in their suffix only, or a file cannot
-        be written.
+        Also if two images of a split differ in their suffix only.
     """
     check_fields(fields, classes)
-    places = [
-        PurePosixPath("labels", field.split, field.name).with_suffix(".txt") for field in fields
-    ]
-    _once([place.as_posix() for place in places])
-    used = {field.split for field in fields}
-    splits = {split: f"images/{split}" for split in SPLITS if split != "test" or split in used}
+    places: list[str] = []
+    for field in fields:
+        label = PurePosixPath("labels", field.split, field.name).with_suffix(".txt")
+        places.append(label.as_posix())
+    _check_once(places)
+    # Ultralytics refuses a file without train or val; a test split is there only if it has fields.
+    used = {"train", "val"}.union(field.split for field in fields)
+    splits = {split: f"images/{split}" for split in SPLITS if split in used}
     head = {**splits, "nc": len(classes), "names": list(classes)}
     write_text(root / "data.yaml", yaml.safe_dump(head, sort_keys=False, allow_unicode=True))
     index = {name: i for i, name in enumerate(classes)}
     rows: list[list[object]] = []
     for done, (field, place) in enumerate(zip(fields, places, strict=True), start=1):
-        lines = [f"{index[cell.label]} {_position(field, cell)}\n" for cell in field.cells]
-        write_text(root / place, "".join(lines))
-        rows += [
-            [image_place(field), i, c.cell_id, c.label] for i, c in enumerate(field.cells, start=1)
-        ]
+        text = ""
+        for line, cell in enumerate(field.cells, start=1):
+            text += f"{index[cell.label]} {_position(field, cell)}\n"
+            rows.append([image_place(field), line, cell.cell_id, cell.label])
+        write_text(root / place, text)
         yield Progress("writing labels", done, len(fields))
     write_rows(root / "cells.csv", ID_COLUMNS, rows)
 
 
-def _once(names: Sequence[str]) -> None:
+def _check_once(names: Sequence[str]) -> None:
     seen = set[str]()
     for name in names:
         if name.casefold() in seen:
@@ -99,18 +88,16 @@ def _once(names: Sequence[str]) -> None:
 
 
 def _position(field: LabelledField, cell: Cell) -> str:
-    box, outline = cell.detection.bbox, cell.detection.outline
-    (row, col), height, width = box.center, field.height, field.width
+    box = cell.detection.bbox
+    outline = cell.detection.outline
+    height = field.height
+    width = field.width
     if outline:
-        values = [part for r, c in outline.vertices for part in (c / width, r / height)]
+        values = outline.array()[:, ::-1] / (width, height)
     else:
-        values = [col / width, row / height, box.width / width, box.height / height]
-    return " ".join(f"{value:.12g}" for value in values)
-
-
-def read_yolo(root: Path) -> tuple[LabelledField, ...]:
-    """:func:`read_yolo_steps`, at once."""
-    return run(read_yolo_steps(root))
+        row, col = box.center
+        values = np.array([col / width, row / height, box.width / width, box.height / height])
+    return " ".join(f"{value:.12g}" for value in values.ravel())
 
 
 def read_yolo_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
@@ -120,20 +107,17 @@ def read_yolo_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     labels lie where the YAML says, if that is inside the set; or in ``images/SPLIT`` and
     ``labels/SPLIT``; or in ``SPLIT/images`` and ``SPLIT/labels``; or in ``images`` and ``labels``
     and folders of these; or side by side. An image without a label file shows no cell.
-
-    Raises
-    ------
-    ReadError
-        If a file is damaged, hostile, or does not fit its image.
     """
     fields = []
     with naming(root):
         head = _head(root)
-        classes, ids = _classes(root, head), _ids(root)
+        classes = _classes(root, head)
+        ids = _ids(root)
         for split, images, labels in _folders(root, head):
             for image, label in _pairs(root, images, labels):
-                size, ours = image_size(image), ids.get(image.relative_to(root).as_posix(), {})
-                cells = _cells(label, image.name, size, classes, ours)
+                size = image_size(image)
+                listed = ids.get(image.relative_to(root).as_posix(), {})
+                cells = _cells(label, image.name, size, classes, listed)
                 fields.append(
                     LabelledField(image.name, image, *size, split, cells, fov_id=image.name)
                 )
@@ -143,17 +127,13 @@ def read_yolo_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
 
 def _head(root: Path) -> dict[object, object] | None:
     """The YAML file, if there is one."""
-    names = [
-        "data.yaml",
-        "dataset.yaml",
-        *sorted(p.name for p in (*root.glob("*.yaml"), *root.glob("*.yml"))),
-    ]
-    found = list(dict.fromkeys(name for name in names if (root / name).is_file()))
-    if not found:
+    usual = [name for name in ("data.yaml", "dataset.yaml") if (root / name).is_file()]
+    names = usual or sorted(path.name for path in (*root.glob("*.yaml"), *root.glob("*.yml")))
+    if not names:
         return None
-    if len(found) > 1 and found[0] not in names[:2]:
-        raise WbcError(f"{len(found)} YAML files and no data.yaml; give one this name.")
-    path = inside(root, found[0])
+    if len(names) > 1 and not usual:
+        raise WbcError(f"{len(names)} YAML files and no data.yaml; give one this name.")
+    path = inside(root, names[0])
     text = read_text(path, max_bytes=MAX_YAML)
     try:
         check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
@@ -166,8 +146,8 @@ def _head(root: Path) -> dict[object, object] | None:
         RecursionError,
         WbcError,
     ) as error:
-        said = " ".join(str(error).split())[:200]
-        raise ReadError(f"{path}: not readable YAML ({said}); export it again.") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ReadError(f"{path}: not readable YAML ({reason}); export it again.") from error
     if not isinstance(head, dict):
         raise ReadError(f"{path}: says no names of classes; add 'names'.")
     return head
@@ -181,6 +161,7 @@ def _classes(root: Path, head: dict[object, object] | None) -> tuple[str, ...]:
         raise WbcError("neither data.yaml nor classes.txt; choose the folder that holds one.")
     names = head.get("names")
     if isinstance(names, dict):
+        # YAML reads the numbers of classes as numbers, or as texts where they are quoted.
         by_index = {str(key): name for key, name in names.items()}
         names = [by_index.get(str(i)) for i in range(len(names))]
     if not isinstance(names, list) or not all(type(name) in (str, int) for name in names):
@@ -192,26 +173,28 @@ def _classes(root: Path, head: dict[object, object] | None) -> tuple[str, ...]:
 
 def _folders(root: Path, head: dict[object, object] | None) -> list[tuple[str, str, str]]:
     """Splits with their folders of images and of labels."""
-    found: dict[str, tuple[str, str, str]] = {}
+    folders: dict[str, tuple[str, str, str]] = {}
     for split in SPLITS:
         names = (split, "valid") if split == "val" else (split,)
-        told = [_told(root, (head or {}).get(name)) for name in names]
-        known = [place for name in names for place in (f"images/{name}", f"{name}/images", name)]
-        place = next((p for p in (*told, *known) if p and (root / p).is_dir()), None)
-        if place and place not in found:  # some sets give the training images as validation too
-            found[place] = (split, place, _labels(root, place))
-    if not found:
-        place = "images" if (root / "images").is_dir() else "."
-        below = [f"images/{one.name}" for one in sorted(root.glob("images/*")) if one.is_dir()]
-        for one in (place, *below):
-            found[one] = ("train", one, _labels(root, one))
-    return list(found.values())
+        places = [_folder_of_yaml(root, (head or {}).get(name)) for name in names]
+        for name in names:
+            places += [f"images/{name}", f"{name}/images", name]
+        place = next((place for place in places if place and (root / place).is_dir()), None)
+        # Some sets give the training images as validation too.
+        if place and place not in folders:
+            folders[place] = (split, place, _labels(root, place))
+    if not folders:
+        below = sorted(path for path in root.glob("images/*") if path.is_dir())
+        top = "images" if (root / "images").is_dir() else "."
+        for place in [top, *(f"images/{path.name}" for path in below)]:
+            folders[place] = ("train", place, _labels(root, place))
+    return list(folders.values())
 
 
-def _told(root: Path, place: object) -> str | None:
+def _folder_of_yaml(root: Path, place: object) -> str | None:
     """A folder that the YAML names, if it is inside the set."""
     try:
-        # Roboflow's are relative to a folder that is not there.
+        # Roboflow's names are relative to a folder that is not there.
         name = str(place).removeprefix("../").removeprefix("./").rstrip("/")
         inside(root, name)
     except WbcError:
@@ -220,7 +203,7 @@ def _told(root: Path, place: object) -> str | None:
 
 
 def _labels(root: Path, images: str) -> str:
-    """Folder of labels: that of the images with the last ``images`` as ``labels``, if it is there."""
+    """Folder of labels: that of the images, its last ``images`` as ``labels``, if there is one."""
     parts = images.split("/")
     if "images" in parts:
         last = len(parts) - 1 - parts[::-1].index("images")
@@ -231,9 +214,15 @@ def _labels(root: Path, images: str) -> str:
 
 
 def _pairs(root: Path, images: str, labels: str) -> Iterator[tuple[Path, Path]]:
-    files = images_in(root, images)
-    _once([f"{labels}/{file.stem}.txt" for file in files])
+    files = [
+        inside(root, f"{images}/{file.name}")
+        for file in sorted(inside(root, images).iterdir())
+        # Hidden ones are a system's own: ``._a.png`` is what macOS knows of ``a.png``.
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    ]
+    _check_once([f"{labels}/{file.stem}.txt" for file in files])
     if labels != images:
+        # labelImg writes classes.txt among the labels.
         stems = {file.stem for file in files} | {"classes"}
         for file in sorted(inside(root, labels).glob("*.txt")):
             if file.stem not in stems:
@@ -242,7 +231,7 @@ def _pairs(root: Path, images: str, labels: str) -> Iterator[tuple[Path, Path]]:
         yield file, inside(root, f"{labels}/{file.stem}.txt")
 
 
-def _ids(root: Path) -> Mapping[str, Ids]:
+def _ids(root: Path) -> dict[str, Ids]:
     """Our ids by image; none if somebody else's ``cells.csv`` is there."""
     path = root / "cells.csv"
     if not path.is_file():
@@ -251,34 +240,39 @@ def _ids(root: Path) -> Mapping[str, Ids]:
     if not set(ID_COLUMNS) <= set(header):
         return {}
     places = [header.index(name) for name in ID_COLUMNS]
-    found: dict[str, dict[str, tuple[str, str]]] = {}
+    ids: dict[str, Ids] = {}
     for row in rows:
         image, line, cell_id, label = (row[place] for place in places)
-        found.setdefault(image, {})[line] = (cell_id, label)
-    return found
+        ids.setdefault(image, {})[line] = (cell_id, label)
+    return ids
 
 
 def _cells(
-    label: Path, fov: str, size: tuple[int, int], classes: Sequence[str], ours: Ids
+    label: Path, fov: str, size: tuple[int, int], classes: Sequence[str], listed: Ids
 ) -> tuple[Cell, ...]:
     lines = read_text(label, max_bytes=MAX_BYTES).splitlines() if label.exists() else []
     if len(lines) > MAX_LINES:
         raise ReadError(
             f"{label}: {len(lines):,} lines, more than {MAX_LINES:,}; cut the image into fields."
         )
-    cells = []
+    cells: list[Cell] = []
     for line, values in enumerate(map(str.split, lines), start=1):
         if values:
             with naming(f"{label}, line {line}"):
-                name, detection = _class(values[0], classes), _detection(values[1:], size)
-                cells.append(labelled_cell("", fov, name, detection, size))
-    told = [ours.get(str(i), ("", "")) for i in range(1, len(ours) + 1)]
-    if [name for _, name in told] != [cell.label for cell in cells]:
-        return tuple(cells)
-    return tuple(replace(c, cell_id=i or c.cell_id) for c, (i, _) in zip(cells, told, strict=True))
+                name = _class(values[0], classes)
+                cells.append(labelled_cell("", fov, name, _detection(values[1:], size), size))
+    # Where another tool took out, added or sorted lines, a line's id would be another cell's.
+    named: list[Cell] = []
+    for line, cell in enumerate(cells, start=1):
+        cell_id, name = listed.get(str(line), ("", ""))
+        if name != cell.label or len(cells) != len(listed):
+            return tuple(cells)
+        named.append(replace(cell, cell_id=cell_id or cell.cell_id))
+    return tuple(named)
 
 
 def _class(text: str, classes: Sequence[str]) -> str:
+    # Python takes digits of any script for a number.
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) < len(classes)):
         raise WbcError(
             f"{text[:40]!r} is no number of a class, 0 to {len(classes) - 1}; correct it."
@@ -288,8 +282,9 @@ def _class(text: str, classes: Sequence[str]) -> str:
 
 def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
     """From ``cx cy width height`` or from ``x y`` of each vertex, in parts of the image's size."""
-    values = [number(text) for text in texts]
-    if any(not -0.5 <= value <= 1.5 for value in values):
+    values = list(map(number, texts))
+    # A cell at the edge may reach over it.
+    if values and not -0.5 <= min(values) <= max(values) <= 1.5:
         raise WbcError("a number is not within -0.5 to 1.5; write parts of the image's size.")
     if len(values) < 4 or len(values) % 2:
         raise WbcError(
@@ -298,11 +293,9 @@ def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
     height, width = size
     if len(values) == 4:
         x, y, w, h = values
-        box = BBox(
-            (y - h / 2) * height, (x - w / 2) * width, (y + h / 2) * height, (x + w / 2) * width
-        )
-        return Detection(box)
-    outline = Outline(
-        tuple((y * height, x * width) for x, y in zip(values[::2], values[1::2], strict=True))
-    )
+        top = (y - h / 2) * height
+        left = (x - w / 2) * width
+        return Detection(BBox(top, left, (y + h / 2) * height, (x + w / 2) * width))
+    vertices = zip(values[::2], values[1::2], strict=True)
+    outline = Outline(tuple((y * height, x * width) for x, y in vertices))
     return Detection(outline.bbox, outline)

@@ -1,4 +1,4 @@
-"""Workspace: one SQLite file a project, with its cells as they are and a journal of how they came to be.
+"""Workspace: one SQLite file a project, with its cells as they are and a journal of its steps.
 
 Invariant: a step is written whole or not at all, journal and state together, and what is written is
 never changed afterwards. A file that cannot be understood is never written to.

@@ -42,25 +42,32 @@ def check_images_steps(workspace: Workspace, slide: Slide) -> Steps[tuple[ImageF
     -------
     tuple of ImageFault
     """
-    known = workspace.image_facts(slide.name)
+    facts = workspace.image_facts(slide.name)
     faults: list[ImageFault] = []
     new: list[dict[str, object]] = []
     for i, field in enumerate(slide.fields):
         yield Progress("checking images", i, len(slide.fields), field.path.name)
         try:
             stat = field.path.stat()
-            now = (stat.st_size, stat.st_mtime_ns)
-            size, modified, sha256 = known.get(field.fov_id, (None, None, None))
-            if now == (size, modified):
+            size, modified, sha256 = facts.get(field.fov_id, (None, None, None))
+            # A hash is had only by reading the whole image, size and time at once.
+            if (stat.st_size, stat.st_mtime_ns) == (size, modified):
                 continue
-            found = sha256_of(field.path)
+            present = sha256_of(field.path)
         except OSError:
             faults.append(ImageFault(field.fov_id, field.path, "missing"))
             continue
-        if sha256 not in (None, found):
+        if sha256 not in (None, present):
             faults.append(ImageFault(field.fov_id, field.path, "changed"))
-        else:
-            new.append({"key": field.fov_id, "size": now[0], "modified": now[1], "sha256": found})
+            continue
+        new.append(
+            {
+                "key": field.fov_id,
+                "size": stat.st_size,
+                "modified": stat.st_mtime_ns,
+                "sha256": present,
+            }
+        )
     if new and not workspace.read_only:
         workspace.put_image_facts(new)
     return tuple(faults)
@@ -81,23 +88,29 @@ def pointed_to(workspace: Workspace, slide: Slide, folder: str | Path) -> Slide:
     WbcError
         If none of them is there, or one that is there is another image; nothing is changed then.
     """
-    folder, known = Path(folder), workspace.image_facts(slide.name)
-    fields = tuple(
-        FieldOfView(f.fov_id, there if (there := folder / f.path.name).is_file() else f.path)
-        for f in slide.fields
-    )
-    moved = [new for old, new in zip(slide.fields, fields, strict=True) if old != new]
+    folder = Path(folder)
+    facts = workspace.image_facts(slide.name)
+    fields: list[FieldOfView] = []
+    moved: list[FieldOfView] = []
+    for field in slide.fields:
+        path = folder / field.path.name
+        if not path.is_file() or path == field.path:
+            fields.append(field)
+            continue
+        fields.append(FieldOfView(field.fov_id, path))
+        moved.append(fields[-1])
     if not moved:
         raise WbcError(
             f"{folder}: none of the slide's images is in this folder; choose where they are now."
         )
+    # All are checked before anything is written.
     for field in moved:
-        sha256 = known.get(field.fov_id, (None, None, None))[2]
+        sha256 = facts.get(field.fov_id, (None, None, None))[2]
         if sha256 not in (None, sha256_of(field.path)):
             raise WbcError(
-                f"{field.path}: another image of this name than the cells were found in; choose the folder "
-                "with the original images."
+                f"{field.path}: another image of this name than the cells were found in; "
+                "choose the folder with the original images."
             )
-    found = Slide(slide.name, fields)
-    workspace.put_slide(found)
-    return found
+    result = Slide(slide.name, tuple(fields))
+    workspace.put_slide(result)
+    return result

@@ -1,4 +1,4 @@
-"""Making and opening project files: checked first, locked, migrated on a copy, never half made.
+"""Making and opening project files: checked first, locked, upgraded on a copy, never half made.
 
 A file that is damaged, foreign or of a newer version is told apart before anything is written to
 it.
@@ -23,6 +23,7 @@ from sqlalchemy.pool import StaticPool
 from napari_wbc.errors import WbcError, WorkspaceError
 from napari_wbc.files.atomic import beside
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.storage.workspace import schema
 from napari_wbc.storage.workspace.workspace import Workspace
 
 __all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace", "restore_backup"]
@@ -30,8 +31,6 @@ __all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace", "restore
 SUFFIX = ".wbc"
 APPLICATION = 0x77626331
 """``application_id`` of a project file: "wbc1"."""
-VERSION = 2
-"""``user_version``: the number of the newest migration."""
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100
 """Bytes of a database's header."""
@@ -58,7 +57,8 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
         raise _taken(path)
     if backup_of(path).exists():
         raise WorkspaceError(
-            f"{path}: this project is gone, but {backup_of(path).name} beside it is its backup; open that.",
+            f"{path}: this project is gone, but {backup_of(path).name} beside it is its backup; "
+            "open that.",
             backup_of(path),
         )
     try:
@@ -66,7 +66,7 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
         with beside(path) as part:
             with closing(sqlite3.connect(part)) as file:
                 file.execute(f"PRAGMA application_id = {APPLICATION}")
-            _migrate(part)
+            _upgrade(part)
             engine = _engine(part, write=True)
             Workspace(path, engine).put("taxonomy", taxonomy.to_dict())
             engine.dispose()
@@ -79,15 +79,17 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
 
 
 def restore_backup(path: str | Path) -> Path:
-    """Put the backup of a project in its place; what stands there is kept beside it under another name.
+    """Put the backup of a project in its place; what stands there is kept under another name.
 
     Returns
     -------
     Path
         Where the damaged file is now; ``path`` itself where there was none.
     """
-    path, backup = Path(path).resolve(), backup_of(path)
-    aside, journal = path, path.with_name(f"{path.name}-journal")
+    path = Path(path).resolve()
+    backup = backup_of(path)
+    aside = path
+    journal = path.with_name(f"{path.name}-journal")
     _checked(backup)
     try:
         with beside(path) as part:
@@ -97,7 +99,8 @@ def restore_backup(path: str | Path) -> Path:
                     f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}"
                 )
                 path.replace(aside)
-            if journal.exists():  # of the damaged file; it would be rolled back into this one
+            # The journal of the damaged file would be rolled back into this one.
+            if journal.exists():
                 journal.replace(aside.with_name(f"{aside.name}-journal.old"))
             _put_in_place(part, path)
     except (OSError, sqlite3.Error) as error:
@@ -140,28 +143,32 @@ def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
         try:
             lock.acquire()
         except Timeout:
-            lock, why = None, "another program has it open"
+            lock = None
+            why = "another program has it open"
         except OSError as error:
-            lock, why = None, f"it cannot be locked: {error.strerror}"
-    if version < VERSION and lock is None:
+            lock = None
+            why = f"it cannot be locked: {error.strerror}"
+    if version < schema.VERSION and lock is None:
         return _opened_copy(path, why)
+    # Before an upgrade, so that the backup is the file as it was.
     if lock is not None and back_up:
         _back_up(path)
-    if version < VERSION:
-        _replaced(path, path, _migrate)
+    if version < schema.VERSION:
+        _replaced(path, path, _upgrade)
     return Workspace(path, _engine(path, write=lock is not None), read_only=why, lock=lock)
 
 
 def _opened_copy(path: Path, why: str) -> Workspace:
     """A file of an older version, read from a private copy that is brought up to date."""
     try:
+        # The program may not write beside the project, so not there.
         folder = tempfile.TemporaryDirectory(prefix="napari-wbc-", ignore_cleanup_errors=True)
     except OSError as error:
         raise _not_copied(path, error) from error
     copy = Path(folder.name) / "copy.wbc"
     try:
         _copy(path, copy)
-        _migrate(copy)
+        _upgrade(copy)
         return Workspace(path, _engine(copy, write=False), read_only=why, closed=folder.cleanup)
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         folder.cleanup()
@@ -194,7 +201,8 @@ def _put_in_place(part: Path, path: Path) -> None:
         os.link(part, path)
     except FileExistsError as error:
         raise _taken(path) from error
-    except OSError:  # a disk without links
+    except OSError:
+        # A disk without links; a program that is as quick as this one is not noticed there.
         if path.exists():
             raise _taken(path) from None
         part.replace(path)
@@ -215,26 +223,25 @@ def _checked(path: Path) -> int:
         raise _unusable(path, "this file is empty (0 bytes)")
     if not start.startswith(_MAGIC):
         raise _unusable(path, "this is no project of napari-wbc")
-    # As SQLite's file format has them at these places; it is not asked, since it would touch the
-    # file.
-    version, application = (int.from_bytes(start[at : at + 4], "big") for at in (60, 68))
+    # As SQLite's file format has them. SQLite itself is not asked: it would roll back a journal
+    # first, and so write to a file that may be another program's.
+    version = int.from_bytes(start[60:64], "big")
+    application = int.from_bytes(start[68:72], "big")
     if application != APPLICATION:
         raise _unusable(path, "this is no project of napari-wbc but another program's database")
-    if version > VERSION:
+    if version > schema.VERSION:
         raise _unusable(
             path, "this file was made by a newer version of napari-wbc; install that one"
         )
     try:
         with closing(_connect(path, write=not _unwritable(path))) as file:
-            (found,) = file.execute("PRAGMA quick_check(1)").fetchone()
-            wrong = file.execute("PRAGMA foreign_key_check").fetchone()
+            (check,) = file.execute("PRAGMA quick_check(1)").fetchone()
+            orphan = file.execute("PRAGMA foreign_key_check").fetchone()
     except sqlite3.Error as error:
         raise _unusable(path, f"this file is damaged ({error})") from error
-    if found != "ok" or wrong:
-        raise _unusable(
-            path,
-            f"this file is damaged ({found if found != 'ok' else 'rows that belong to nothing'})",
-        )
+    if check != "ok" or orphan:
+        fault = "rows that belong to nothing" if check == "ok" else check
+        raise _unusable(path, f"this file is damaged ({fault})")
     return version
 
 
@@ -288,21 +295,12 @@ def _engine(path: Path, *, write: bool) -> Engine:
     return engine
 
 
-def _migrate(path: Path) -> None:
+def _upgrade(path: Path) -> None:
     """Bring a file to the newest version, in place; only ever done to a copy."""
-    from alembic import command
-    from alembic.config import Config
-
     engine = _engine(path, write=True)
-    with engine.connect() as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option(
-            "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")
-        )
-        command.upgrade(config, "head")
-        connection.commit()
-        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
-        connection.commit()
+    with engine.begin() as db:
+        schema.upgrade(db)
+        db.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
     engine.dispose()
 
 
@@ -311,14 +309,15 @@ def _back_up(path: Path) -> None:
         _replaced(path, backup_of(path))
     except (OSError, sqlite3.Error) as error:
         raise WbcError(
-            f"{path}: no backup can be written beside it ({error}); make room on the disk, then try again."
+            f"{path}: no backup can be written beside it ({error}); make room on the disk, then "
+            "try again."
         ) from error
 
 
 def _replaced(
     source: Path, target: Path, change: Callable[[Path], None] = lambda _copy: None
 ) -> None:
-    """Replace a file by a copy of another, or of itself, that was changed before it took its place."""
+    """Replace a file by a changed copy of another, or of itself."""
     with beside(target) as part:
         _copy(source, part)
         change(part)

@@ -1,10 +1,25 @@
-"""Tables of a project file, as the newest migration leaves them."""
+"""Tables of a project file, and how a file of an older version comes to have them.
+
+A new version adds columns that may be NULL, or tables; a column that is there never changes. So the
+tables of today, less what a file has already, are all that an upgrade adds.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
 
 __all__ = [
+    "VERSION",
     "annotated",
     "cells",
     "changes",
@@ -14,15 +29,16 @@ __all__ = [
     "predictions",
     "slides",
     "steps",
+    "upgrade",
 ]
+
+VERSION = 2
+"""``user_version`` of a project file. Version 1 does not say what located a cell."""
 
 metadata = MetaData()
 
 notes = Table(
-    "notes",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    "notes", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False)
 )
 """The taxonomy, the place in the queue, the view and what is kept of analyses, as JSON."""
 
@@ -63,8 +79,8 @@ cells = Table(
     Column("drawn", Integer, nullable=False),
     Column("located_by", Text),
 )
-"""``located_by`` is the detector with its parameters as JSON; NULL where a person drew the cell or it is not
-known."""
+"""``located_by`` is the detector with its parameters as JSON; NULL where a person drew the cell or
+it is not known."""
 
 predictions = Table(
     "predictions",
@@ -89,8 +105,8 @@ annotated = Table(
     Column("annotator", Text, nullable=False),
     Column("when", Text, nullable=False),
 )
-"""``reading`` is empty for the first reader, else the name of the blind reading. What other readers said of a
-cell stays when it is taken out, for it may come back."""
+"""``reading`` is empty for the first reader, else the name of the blind reading. What other readers
+said of a cell stays when it is taken out, for it may come back; so there is no foreign key."""
 
 steps = Table(
     "steps",
@@ -117,4 +133,13 @@ changes = Table(
     Index("changes_of_step", "seq", "cell_id", unique=True),
     Index("changes_of_cell", "cell_id"),
 )
-"""The parts of a cell that a step changed, before and after, as JSON; NULL where the cell was not there."""
+"""The parts of a cell that a step changed, before and after, as JSON; NULL where it was absent."""
+
+
+def upgrade(db: Connection) -> None:
+    """Give a file the tables and columns that it lacks; one that has them all stays as it is."""
+    metadata.create_all(db)
+    # Asked of the table itself, since the version that a file says may be older than its columns.
+    columns = db.exec_driver_sql("SELECT name FROM pragma_table_info('cells')").scalars().all()
+    if "located_by" not in columns:
+        db.exec_driver_sql("ALTER TABLE cells ADD COLUMN located_by TEXT")

@@ -20,13 +20,15 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Step, StepHead
-from napari_wbc.model.table import CellTable
+from napari_wbc.model.table import CellTable, TableDiff
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
 from napari_wbc.storage import codec
 from napari_wbc.storage.workspace import schema
 
 __all__ = ["Workspace"]
+
+Row = Mapping[str, Any]
 
 
 class Workspace:
@@ -57,8 +59,12 @@ class Workspace:
         lock: BaseFileLock | None = None,
         closed: Callable[[], None] | None = None,
     ) -> None:
-        self.path, self.read_only = path, read_only
-        self._engine, self._lock, self._on_closed = engine, lock, closed
+        self.path = path
+        self.read_only = read_only
+        self._engine = engine
+        self._lock = lock
+        self._on_closed = closed
+        # One connection, so one transaction at a time; a thread may begin a second within its own.
         self._turn = threading.RLock()
         self._within: Connection | None = None
         self._closed = False
@@ -69,7 +75,8 @@ class Workspace:
             self._closed = True
             self._engine.dispose()
             if self._lock is not None:
-                self._lock.release()  # the file stays: to delete it would let two programs in
+                # The lock file stays: a program that waits for it would lock the one that is gone.
+                self._lock.release()
                 self._lock = None
             if self._on_closed is not None:
                 self._on_closed()
@@ -93,25 +100,22 @@ class Workspace:
             db.execute(_upsert(schema.notes), [row])
 
     def slides(self) -> tuple[Slide, ...]:
-        """The slides with their fields, whose paths lead to where the files are now if they can be found.
+        """The slides with their fields, whose paths lead to where the files are now, if found.
 
         A file that moved together with the project is found by its path from the project's folder.
         """
         table = schema.fields
+        names = select(schema.slides.c.slide).order_by(schema.slides.c.position)
+        query = select(table).order_by(table.c.slide, table.c.position)
+        fields: dict[str, list[FieldOfView]] = {}
         with self._begin() as db:
-            names = db.scalars(
-                select(schema.slides.c.slide).order_by(schema.slides.c.position)
-            ).all()
-            rows = (
-                db.execute(select(table).order_by(table.c.slide, table.c.position)).mappings().all()
-            )
-        return tuple(
-            Slide(
-                name,
-                tuple(FieldOfView(r["fov_id"], self._found(r)) for r in rows if r["slide"] == name),
-            )
-            for name in names
-        )
+            for name in db.scalars(names):
+                fields[name] = []
+            rows = db.execute(query).mappings().all()
+        # After the transaction, since a disk of the network may take long to say what is there.
+        for row in rows:
+            fields[row["slide"]].append(FieldOfView(row["fov_id"], self._present_path(row)))
+        return tuple(Slide(name, tuple(each)) for name, each in fields.items())
 
     def put_slide(self, slide: Slide) -> None:
         """Keep a slide and where its fields are; fields that were there before stay.
@@ -121,59 +125,60 @@ class Workspace:
         WbcError
             If the project cannot be written.
         """
-        rows = [
-            {"fov_id": f.fov_id, "slide": slide.name, "position": i, **self._places(f.path)}
-            for i, f in enumerate(slide.fields)
-        ]
+        rows: list[Row] = []
+        for i, field in enumerate(slide.fields):
+            head = {"fov_id": field.fov_id, "slide": slide.name, "position": i}
+            rows.append(head | self._paths(field.path))
         table = schema.fields
+        others = select(table.c.fov_id, table.c.slide).where(table.c.slide != slide.name)
         with self._begin(write=True) as db:
-            theirs = select(table.c.fov_id, table.c.slide).where(table.c.slide != slide.name)
-            taken = {row.fov_id: row.slide for row in db.execute(theirs)}
-            if twice := next((row for row in rows if row["fov_id"] in taken), None):
-                other = taken[twice["fov_id"]]
-                raise WbcError(
-                    f"{self.path}: field {twice['fov_id']!r} is one of slide {other!r} already; "
-                    "rename the folder or the image, or use another project."
-                )
+            # Without this check the upsert below would take a field of this name from its slide.
+            taken = {row.fov_id: row.slide for row in db.execute(others)}
+            for row in rows:
+                if row["fov_id"] in taken:
+                    raise WbcError(
+                        f"{self.path}: field {row['fov_id']!r} is one of slide "
+                        f"{taken[row['fov_id']]!r} already; rename the folder or the image, or use "
+                        "another project."
+                    )
             n = db.scalar(select(func.count()).select_from(schema.slides))
-            db.execute(
-                insert(schema.slides).on_conflict_do_nothing(),
-                [{"slide": slide.name, "position": n}],
-            )
+            new = {"slide": slide.name, "position": n}
+            db.execute(insert(schema.slides).on_conflict_do_nothing(), [new])
             if rows:
                 db.execute(_upsert(table, "position", "path", "relative"), rows)
 
     def image_facts(self, slide: str) -> dict[str, tuple[int | None, int | None, str | None]]:
-        """Size in bytes, time in nanoseconds and sha256 of each field's image; None before a check."""
+        """Bytes, time in nanoseconds and sha256 of each field's image; None before a check."""
         f = schema.fields
+        query = select(f.c.fov_id, f.c.size, f.c.modified, f.c.sha256).where(f.c.slide == slide)
         with self._begin() as db:
-            rows = db.execute(
-                select(f.c.fov_id, f.c.size, f.c.modified, f.c.sha256).where(f.c.slide == slide)
-            )
-            return {fov_id: (size, modified, sha256) for fov_id, size, modified, sha256 in rows}
+            return {row.fov_id: (row.size, row.modified, row.sha256) for row in db.execute(query)}
 
-    def put_image_facts(self, facts: Sequence[Mapping[str, Any]]) -> None:
-        """Keep what is known of images: rows of ``key`` (the field), ``size``, ``modified``, ``sha256``."""
-        f = schema.fields
-        names = ("size", "modified", "sha256")
-        statement = update(f).where(f.c.fov_id == bindparam("key"))
-        rows = [
-            {"key": fact["key"], **{f"new_{name}": fact[name] for name in names}} for fact in facts
-        ]
+    def put_image_facts(self, facts: Sequence[Row]) -> None:
+        """Keep facts of images: ``key`` (the field), ``size``, ``modified`` and ``sha256``."""
+        rows = [{"fov_id": fact["key"], **fact} for fact in facts]
+        for row in rows:
+            del row["key"]
         with self._begin(write=True) as db:
-            _many(db, statement.values({name: bindparam(f"new_{name}") for name in names}), rows)
+            _update(db, schema.fields, "fov_id", rows)
 
     def table(self, slide: str, reading: str = "") -> CellTable:
         """The cells of a slide as they are, with the annotations of one reading."""
-        cells, said, notes = schema.cells, schema.predictions, schema.annotated
+        cells = schema.cells
+        predictions = schema.predictions
+        annotated = schema.annotated
+        # The tables have columns of the same name; codec.cell_of tells them apart by prefixes.
         query = (
             select(
                 cells,
-                *(c.label(f"p_{c.name}") for c in said.c),
-                *(c.label(f"a_{c.name}") for c in notes.c),
+                *(column.label(f"p_{column.name}") for column in predictions.c),
+                *(column.label(f"a_{column.name}") for column in annotated.c),
             )
-            .outerjoin(said, said.c.cell_id == cells.c.cell_id)
-            .outerjoin(notes, (notes.c.cell_id == cells.c.cell_id) & (notes.c.reading == reading))
+            .outerjoin(predictions, predictions.c.cell_id == cells.c.cell_id)
+            .outerjoin(
+                annotated,
+                (annotated.c.cell_id == cells.c.cell_id) & (annotated.c.reading == reading),
+            )
             .where(cells.c.slide == slide)
             .order_by(cells.c.position)
         )
@@ -182,26 +187,25 @@ class Workspace:
 
     def annotated_elsewhere(self, slide: str, reading: str) -> frozenset[str]:
         """Ids of the cells that other readings of a slide have annotated."""
-        cells, said = schema.cells, schema.annotated
+        cells = schema.cells
+        annotated = schema.annotated
         query = (
-            select(said.c.cell_id)
-            .join(cells, cells.c.cell_id == said.c.cell_id)
-            .where(cells.c.slide == slide, said.c.reading != reading)
+            select(annotated.c.cell_id)
+            .join(cells, cells.c.cell_id == annotated.c.cell_id)
+            .where(cells.c.slide == slide, annotated.c.reading != reading)
         )
         with self._begin() as db:
             return frozenset(db.scalars(query))
 
     def readings(self, slide: str) -> tuple[str, ...]:
-        """Names of the readings of a slide that have any annotation or step; the first reader's is empty."""
+        """Names of the readings of a slide that have a step; the first reader's is empty."""
         steps = schema.steps
+        query = select(steps.c.reading).where(steps.c.slide == slide).distinct()
         with self._begin() as db:
-            found = db.scalars(
-                select(steps.c.reading).where(steps.c.slide == slide).distinct()
-            ).all()
-        return tuple(sorted(found))
+            return tuple(sorted(db.scalars(query)))
 
     def history(self, slide: str, reading: str = "") -> tuple[list[StepHead], list[StepHead]]:
-        """Steps that undo would take back, and those that redo would do again, the next one last."""
+        """Steps that undo would take back, and that redo would do again, the next one last."""
         steps = schema.steps
         query = (
             select(steps.c.seq, steps.c.what, steps.c.cause, steps.c.of)
@@ -212,6 +216,7 @@ class Workspace:
         future: list[StepHead] = []
         with self._begin() as db:
             rows = db.execute(query).all()
+        # The two stacks are played again from the journal, so that they cannot contradict it.
         for seq, what, cause, of in rows:
             if cause == "undo":
                 future.append(past.pop())
@@ -255,14 +260,16 @@ class Workspace:
         query = select(changes.c.cell_id, changes.c.was, changes.c.now).where(changes.c.seq == seq)
         with self._begin() as db:
             rows = db.execute(query).all()
-        gone, fresh = [], []
+        gone: list[str] = []
+        fresh: list[Cell] = []
         for cell_id, was, now in rows:
-            text, cell = was if back else now, table.get(cell_id)
+            text = was if back else now
+            cell = table.get(cell_id)
             if text is None:
                 gone.append(cell_id)
+            # Where another reading has taken the cell out, there is nothing to change.
             elif cell is not None or codec.is_whole(text):
                 fresh.append(codec.with_parts(cell_id, cell, text))
-            # else another reading has taken the cell out, so there is nothing to change
         return table.without(gone).with_cells(fresh) if gone else table.with_cells(fresh)
 
     def write(self, slide: str, steps: Sequence[Step], reading: str = "") -> None:
@@ -281,79 +288,53 @@ class Workspace:
     def _journal(self, db: Connection, slide: str, reading: str, step: Step) -> None:
         head = {name: getattr(step, name) for name in ("seq", "what", "cause", "by", "when", "of")}
         db.execute(insert(schema.steps), [{**head, "slide": slide, "reading": reading}])
-        change = step.change
-        rows: list[tuple[str, str | None, str | None]] = [
-            (c.cell_id, None, codec.parts_of(c)) for c in change.added
-        ]
-        rows += [(c.cell_id, codec.parts_of(c), None) for c in change.removed]
-        rows += [(b.cell_id, codec.parts_of(a, b), codec.parts_of(b, a)) for a, b in change.changed]
-        _many(
-            db,
-            insert(schema.changes),
-            [{"seq": step.seq, "cell_id": key, "was": was, "now": now} for key, was, now in rows],
-        )
+        rows: list[Row] = []
+
+        def note(cell_id: str, was: str | None, now: str | None) -> None:
+            rows.append({"seq": step.seq, "cell_id": cell_id, "was": was, "now": now})
+
+        for cell in step.change.added:
+            note(cell.cell_id, None, codec.parts_of(cell))
+        for cell in step.change.removed:
+            note(cell.cell_id, codec.parts_of(cell), None)
+        for old, new in step.change.changed:
+            note(new.cell_id, codec.parts_of(old, new), codec.parts_of(new, old))
+        _insert(db, schema.changes, rows)
 
     def _apply(self, db: Connection, slide: str, reading: str, step: Step) -> None:
-        change, cells = step.change, schema.cells
-        _many(
-            db,
-            delete(cells).where(cells.c.cell_id == bindparam("gone")),
-            [{"gone": c.cell_id} for c in change.removed],
+        change = step.change
+        of_reading = schema.annotated.c.reading == reading
+        _delete(db, schema.cells, change.removed)
+        # Predictions go with their cells; what other readers said of a cell stays.
+        _delete(db, schema.annotated, change.removed, of_reading)
+        _insert(
+            db, schema.cells, [{**codec.cell_row(cell), "slide": slide} for cell in change.added]
         )
-        own = schema.annotated.c.reading == reading
-        _many(
-            db,
-            delete(schema.annotated).where(schema.annotated.c.cell_id == bindparam("gone"), own),
-            [{"gone": c.cell_id} for c in change.removed],
-        )
-        _many(db, insert(cells), [{**codec.cell_row(c), "slide": slide} for c in change.added])
-        moved = [b for a, b in change.changed if a.detection != b.detection]
-        columns = [name for name in codec.cell_row(moved[0]) if name != "cell_id"] if moved else []
-        _many(
-            db,
-            update(cells)
-            .where(cells.c.cell_id == bindparam("key"))
-            .values({name: bindparam(f"new_{name}") for name in columns}),
-            [
-                {"key": c.cell_id} | {f"new_{name}": codec.cell_row(c)[name] for name in columns}
-                for c in moved
-            ],
-        )
-        self._say(db, schema.predictions, _told(change, "prediction"), _prediction)
-        self._say(
-            db,
-            schema.annotated,
-            _told(change, "annotation"),
-            lambda c: _annotation(c, reading),
-            own,
-        )
+        moved = [new for old, new in change.changed if old.detection != new.detection]
+        _update(db, schema.cells, "cell_id", list(map(codec.cell_row, moved)))
+        predicted = _cells_with_new(change, "prediction")
+        annotated = _cells_with_new(change, "annotation")
+        _delete(db, schema.predictions, predicted)
+        _delete(db, schema.annotated, annotated, of_reading)
+        rows = [codec.prediction_row(c.cell_id, c.prediction) for c in predicted if c.prediction]
+        _insert(db, schema.predictions, rows)
+        rows = [
+            codec.annotation_row(c.cell_id, reading, c.annotation)
+            for c in annotated
+            if c.annotation
+        ]
+        _insert(db, schema.annotated, rows)
 
-    def _say(
-        self,
-        db: Connection,
-        table: Any,
-        told: Iterable[Cell],
-        row: Callable[[Cell], dict[str, Any] | None],
-        *also: Any,
-    ) -> None:
-        """Replace what a table says of cells."""
-        rows = [(cell.cell_id, row(cell)) for cell in told]
-        _many(
-            db,
-            delete(table).where(table.c.cell_id == bindparam("gone"), *also),
-            [{"gone": key} for key, _ in rows],
-        )
-        _many(db, insert(table), [one for _, one in rows if one is not None])
-
-    def _places(self, path: Path) -> dict[str, str | None]:
+    def _paths(self, path: Path) -> dict[str, str | None]:
         path = path.absolute()
         try:
             relative = os.path.relpath(path, self.path.absolute().parent)
-        except ValueError:  # another drive
+        except ValueError:
+            # On another drive of Windows there is no such path.
             return {"path": str(path), "relative": None}
         return {"path": str(path), "relative": Path(relative).as_posix()}
 
-    def _found(self, row: Any) -> Path:
+    def _present_path(self, row: Any) -> Path:
         path = Path(row["path"])
         if not path.exists() and row["relative"] is not None:
             beside = self.path.absolute().parent / row["relative"]
@@ -382,41 +363,55 @@ class Workspace:
                 with nullcontext(self._within) if self._within else self._engine.begin() as db:
                     yield db
             except (SQLAlchemyError, sqlite3.Error, UnicodeError) as error:
-                told = getattr(error, "orig", None) or error
+                # SQLAlchemy's own message has the whole statement with its values.
+                cause = getattr(error, "orig", None) or error
                 raise WbcError(
-                    f"{self.path}: the project cannot be {'written' if write else 'read'} ({told}); "
-                    "check the disk, then try again."
+                    f"{self.path}: the project cannot be {'written' if write else 'read'} "
+                    f"({cause}); check the disk, then try again."
                 ) from error
 
 
-def _told(change: Any, part: str) -> list[Cell]:
+def _cells_with_new(change: TableDiff, part: str) -> list[Cell]:
     """Cells of a change that say something new in a part."""
-    new = [b for a, b in change.changed if getattr(a, part) != getattr(b, part)]
-    return [*(c for c in change.added if getattr(c, part) is not None), *new]
+    cells = [cell for cell in change.added if getattr(cell, part) is not None]
+    for old, new in change.changed:
+        if getattr(old, part) != getattr(new, part):
+            cells.append(new)
+    return cells
 
 
-def _prediction(cell: Cell) -> dict[str, Any] | None:
-    return None if cell.prediction is None else codec.prediction_row(cell.cell_id, cell.prediction)
-
-
-def _annotation(cell: Cell, reading: str) -> dict[str, Any] | None:
-    return (
-        None
-        if cell.annotation is None
-        else codec.annotation_row(cell.cell_id, reading, cell.annotation)
-    )
-
-
-def _many(db: Connection, statement: Any, rows: list[dict[str, Any]]) -> None:
+def _insert(db: Connection, table: Any, rows: Sequence[Row]) -> None:
+    # SQLAlchemy takes no rows at all for one row of defaults.
     if rows:
-        db.execute(statement, rows)
+        db.execute(insert(table), rows)
+
+
+def _delete(db: Connection, table: Any, cells: Sequence[Cell], *also: Any) -> None:
+    if cells:
+        statement = delete(table).where(table.c.cell_id == bindparam("gone"), *also)
+        db.execute(statement, [{"gone": cell.cell_id} for cell in cells])
+
+
+def _update(db: Connection, table: Any, key: str, rows: Sequence[Row]) -> None:
+    """Set the columns of rows that are there, found by their key."""
+    if not rows:
+        return
+    # SQLAlchemy keeps the columns' own names for itself.
+    names = [name for name in rows[0] if name != key]
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    statement = update(table).where(table.c[key] == bindparam(f"new_{key}")).values(values)
+    db.execute(statement, list(map(_renamed, rows)))
+
+
+def _renamed(row: Row) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in row.items()}
 
 
 def _upsert(table: Any, *columns: str) -> Any:
-    """Insert rows, or set these columns of those that are there; all that are no key where none are named."""
+    """Insert rows, or set columns of those that are there: these, or all that are no key."""
     statement = insert(table)
-    keys = [c.name for c in table.primary_key]
-    names = columns or [c.name for c in table.c if c.name not in keys]
+    keys = [column.name for column in table.primary_key]
+    names = columns or [column.name for column in table.c if column.name not in keys]
     return statement.on_conflict_do_update(
         index_elements=keys, set_={name: statement.excluded[name] for name in names}
     )

@@ -28,7 +28,7 @@ from napari_wbc.model.training_set import BY_SLIDE, SPLITS
 from napari_wbc.model.words import counted
 from napari_wbc.session.opening import projects_folder
 from napari_wbc.session.session import Session
-from napari_wbc.storage.rounds import FORMATS
+from napari_wbc.storage.sets import FORMATS
 from napari_wbc.weights.library import KINDS, Library, Model
 from napari_wbc.widgets.loop.curves import Curves
 from napari_wbc.widgets.loop.jobs import (

@@ -1,0 +1,267 @@
+"""Reading training sets: ours of any format, or somebody else's; and the rounds of a set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.model.cell import Annotation, Cell
+from napari_wbc.model.geometry import Outline, iou_matrix
+from napari_wbc.model.matching import SAME, counterparts
+from napari_wbc.model.progress import Steps, run
+from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.formats import coco, csv_set, geojson, image_folder, voc, yolo
+from napari_wbc.storage.formats.manifest import (
+    MANIFEST,
+    Manifest,
+    check_files_steps,
+    read_manifest_steps,
+)
+
+__all__ = [
+    "CROPS",
+    "FORMATS",
+    "SetContent",
+    "newest_round",
+    "read_set",
+    "read_set_steps",
+    "rounds_of",
+    "set_folder",
+]
+
+_ROUND = re.compile(r"round-([1-9]\d{0,5})")
+CROPS = "image-folder"
+"""The format that holds crops and no fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """One format: where it wants an image, its writer and its reader."""
+
+    place: Callable[[LabelledField], str]
+    write: Callable[[Path, Sequence[LabelledField], Sequence[str]], Steps[None]]
+    read: Callable[[Path], Steps[tuple[LabelledField, ...]]]
+
+
+def _nothing(_root: Path, _fields: Sequence[LabelledField], _classes: Sequence[str]) -> Steps[None]:
+    yield from ()
+
+
+def _by_manifest(root: Path) -> Steps[tuple[LabelledField, ...]]:
+    return (yield from read_manifest_steps(root)).fields
+
+
+_coco_rle = partial(coco.write_coco_steps, masks="rle")
+
+FORMATS: Mapping[str, _Format] = {
+    # Our own format is the manifest, which every round has.
+    "wbc": _Format(csv_set.image_place, _nothing, _by_manifest),
+    "coco": _Format(coco.image_place, coco.write_coco_steps, coco.read_coco_steps),
+    "coco-rle": _Format(coco.image_place, _coco_rle, coco.read_coco_steps),
+    "voc": _Format(voc.image_place, voc.write_voc_steps, voc.read_voc_steps),
+    "yolo": _Format(yolo.image_place, yolo.write_yolo_steps, yolo.read_yolo_steps),
+    "geojson": _Format(
+        geojson.image_place, geojson.write_geojson_set_steps, geojson.read_geojson_set_steps
+    ),
+    "csv": _Format(csv_set.image_place, csv_set.write_csv_set_steps, csv_set.read_csv_set_steps),
+    # Crops are cut while the round is filled, when the pixels of a field are at hand.
+    CROPS: _Format(image_folder.image_place, _nothing, image_folder.read_image_folder_steps),
+}
+"""By name; ``wbc`` is our own."""
+
+# The files that only one format has, the most telling first: a set of QuPath or YOLO may hold other
+# JSON and CSV files too.
+_SIGNS = (
+    ("geojson", ("*.geojson", "geojson/*.geojson")),
+    (
+        "yolo",
+        ("*.yaml", "*.yml", "classes.txt", "labels/*.txt", "labels/*/*.txt", "*/labels/*.txt"),
+    ),
+    ("voc", ("*.xml", "Annotations/*.xml", "*/*.xml")),
+    ("coco", ("*.json", "annotations/*.json", "*/*.json")),
+    (CROPS, ("crops.csv",)),
+    ("csv", ("*.csv",)),
+)
+_BY_SUFFIX = {
+    ".json": "coco",
+    ".geojson": "geojson",
+    ".csv": "csv",
+    ".yaml": "yolo",
+    ".yml": "yolo",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SetContent:
+    """What a training set holds.
+
+    Parameters
+    ----------
+    name : str
+        Of the set's folder or file.
+    format : str
+        One of :data:`FORMATS`.
+    fields : tuple of LabelledField
+    classes : tuple of str
+        Labels in the order of the set, or of the alphabet where it has none.
+    made : mapping
+        Provenance, as the manifest tells it; empty without one.
+    """
+
+    name: str
+    format: str
+    fields: tuple[LabelledField, ...]
+    classes: tuple[str, ...]
+    made: Mapping[str, Any]
+
+
+def rounds_of(folder: Path) -> tuple[Path, ...]:
+    """The rounds in a folder, the earliest first."""
+    if not folder.is_dir():
+        return ()
+    rounds = [path for path in folder.iterdir() if _ROUND.fullmatch(path.name) and path.is_dir()]
+    return tuple(sorted(rounds, key=lambda path: int(path.name.removeprefix("round-"))))
+
+
+def newest_round(folder: Path) -> Path | None:
+    """The last round in a folder, None where there is none."""
+    rounds = rounds_of(folder)
+    return rounds[-1] if rounds else None
+
+
+def read_set(path: Path, written_as: str = "") -> SetContent:
+    """:func:`read_set_steps`, at once."""
+    return run(read_set_steps(path, written_as))
+
+
+def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
+    """Read a training set: ours of any format, or somebody else's.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of a set (its newest round is read), of a round, or of another tool, or a file of it.
+    written_as : str
+        One of :data:`FORMATS`; told from the files where empty.
+
+    Raises
+    ------
+    WbcError
+        If it is none, or holds what cannot be trusted.
+    """
+    if not path.exists():
+        raise ReadError(f"{path}: no such file or folder; check the path.")
+    root = set_folder(path)
+    # Resolved, since the folder may be told as "." or through a link.
+    name = root.resolve().name
+    if (newest := newest_round(root)) is not None:
+        root = newest
+    elif _ROUND.fullmatch(name):
+        name = root.resolve().parent.name
+    manifest = (yield from read_manifest_steps(root)) if (root / MANIFEST).is_file() else None
+    kind = written_as or (
+        str(manifest.made.get("written_as", "wbc")) if manifest else _format_of(root, path)
+    )
+    if kind not in FORMATS:
+        raise WbcError(f"{path}: no format {kind!r}; choose one of: {', '.join(FORMATS)}.")
+    # The manifest of crops describes the fields that they were cut from, not the crops themselves.
+    if manifest and kind != CROPS and not (yield from _changed_steps(root, manifest)):
+        fields = manifest.fields
+    else:
+        fields = yield from FORMATS[kind].read(root)
+        fields = _completed(fields, manifest) if manifest else fields
+    labels = set[str]()
+    for field in fields:
+        labels.update(cell.label for cell in field.cells)
+    if not labels:
+        raise ReadError(
+            f"{path}: no labelled cell in this set ({kind}); check the path and the format."
+        )
+    ordered = dict.fromkeys((*(manifest.classes if manifest else ()), *sorted(labels)))
+    classes = tuple(label for label in ordered if label in labels)
+    return SetContent(name, kind, fields, classes, manifest.made if manifest else {})
+
+
+def set_folder(path: Path) -> Path:
+    """The folder that holds the set of which a folder or a file is told."""
+    root = path if path.is_dir() else path.parent
+    return root.parent if path.suffix == ".json" and root.name == "annotations" else root
+
+
+def _changed_steps(root: Path, manifest: Manifest) -> Steps[bool]:
+    """Whether another tool changed a set; an image that is missing alone is no change of labels."""
+    images = {field.path for field in manifest.fields}
+    names = yield from check_files_steps(root, manifest)
+    return any((root / name) not in images or (root / name).exists() for name in names)
+
+
+def _completed(fields: Sequence[LabelledField], manifest: Manifest) -> tuple[LabelledField, ...]:
+    """Fields that another tool may have changed, with what only the manifest knows of them."""
+    by_name = {field.name: field for field in manifest.fields}
+    return tuple(
+        _completed_field(field, by_name[field.name]) if field.name in by_name else field
+        for field in fields
+    )
+
+
+def _completed_field(field: LabelledField, listed: LabelledField) -> LabelledField:
+    return replace(
+        field,
+        slide=listed.slide,
+        fov_id=listed.fov_id,
+        sha256=listed.sha256,
+        complete=listed.complete,
+        cells=_completed_cells(field.cells, listed.cells),
+    )
+
+
+def _completed_cells(cells: Sequence[Cell], listed: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The cells of a field; those of the manifest are as they were but for the label."""
+    completed: list[Cell] = []
+    for cell, match in zip(cells, counterparts(cells, listed), strict=True):
+        if match is None:
+            completed.append(cell)
+            continue
+        # No format but ours says what located a cell; a tool that moved it did not locate it.
+        drawn = replace(cell.detection, located_by=match.detection.located_by)
+        result = match
+        if iou_matrix([cell.detection.bbox], [match.detection.bbox])[0, 0] < SAME:
+            result = match.moved(drawn)
+        elif not _same_outline(cell.detection.outline, match.detection.outline):
+            result = replace(match, detection=drawn)
+        if result.label != cell.label:
+            result = result.annotated(Annotation(cell.label))
+        completed.append(result)
+    return tuple(completed)
+
+
+def _same_outline(read: Outline | None, listed: Outline | None) -> bool:
+    """Whether an outline is the one that was written, which the format may have rounded or lost."""
+    if read is None or listed is None:
+        return read is None
+    shape = len(read.vertices), len(listed.vertices)
+    return shape[0] == shape[1] and bool(
+        np.allclose(read.vertices, listed.vertices, rtol=0, atol=0.5)
+    )
+
+
+def _format_of(root: Path, path: Path) -> str:
+    """The format of a set without a manifest, by its file, or by the files that only it has."""
+    if path.is_file():
+        kind = _BY_SUFFIX.get(path.suffix.lower())
+        if kind is None:
+            raise ReadError(
+                f"{path}: no training set; name its folder, or a JSON, GeoJSON, CSV or YAML file."
+            )
+        return kind
+    for kind, patterns in _SIGNS:
+        if any(next(root.glob(pattern), None) is not None for pattern in patterns):
+            return kind
+    return CROPS

@@ -1,1 +1,0 @@
-"""Steps from each version of the project file to the next, run by alembic."""
