@@ -19,9 +19,10 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.session.opening import project_path
 from napari_wbc.session.order import Order
 from napari_wbc.widgets.analysis.analysis import SETTLED_MS
+from napari_wbc.widgets.panels import user_name
 from napari_wbc.widgets.review.key_choice import KeysDialog, with_free_keys
 from napari_wbc.widgets.review.references import references
-from napari_wbc.widgets.workbench import Workbench, user_name
+from napari_wbc.widgets.workbench import Workbench
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The life cycle of every part of the window: what it takes hold of, it lets go of once, last first."""
+"""The life cycle of panels: connections, jobs and child panels are released once, last first."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ class DockPanel(Panel, QWidget):
     """A panel in a dock of napari, released when the dock is closed."""
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
-        """Release it when napari closes the dock, which takes this widget out and sends no close event."""
+        """Release it when napari closes the dock."""
+        # napari takes the widget out of its dock, and sends it no close event.
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
