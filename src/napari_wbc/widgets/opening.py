@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout
 
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.device import torch_fault
-from napari_wbc.widgets.qt.panel import DockPanel
+from napari_wbc.widgets.qt.panel import DockPanel, single_shot
 from napari_wbc.widgets.qt.responsive import open_library, open_torch
 from napari_wbc.widgets.qt.worker import Job
 
@@ -55,10 +55,7 @@ class WorkbenchDock(DockPanel):
         super().__init__()
         self.viewer = napari_viewer
         self.bench: Workbench | None = None
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(FIRST_PAINT_MS)
-        self._soon.timeout.connect(self._load_next)
+        self._soon = single_shot(self, self._load_next, FIRST_PAINT_MS)
         self._jobs = Job(self)
         self._jobs.returned.connect(self._on_loaded)
         self._jobs.failed.connect(self._on_failed)

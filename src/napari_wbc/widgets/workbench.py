@@ -24,8 +24,8 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.opening import OtherClasses, add_classes
 from napari_wbc.session.session import Loaded, Session
-from napari_wbc.widgets.gallery.gallery_panel import GalleryPanel
 from napari_wbc.widgets.panels import WorkbenchPanels, user_name
+from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.review.actions import ReviewActions
 from napari_wbc.widgets.review.key_choice import (
     KeysDialog,
@@ -80,10 +80,7 @@ class Workbench(WorkbenchPanels):
         self._clock.timeout.connect(self.place.keep)
         self._clock.timeout.connect(self.header.refresh)
         self._clock.start(READ_EVERY_MS)
-        self._gallery_soon = QTimer(self)
-        self._gallery_soon.setSingleShot(True)
-        self._gallery_soon.setInterval(0)
-        self._gallery_soon.timeout.connect(self.docks.open_gallery)
+        self._gallery_soon = single_shot(self, self.docks.open_gallery)
         self.at_release(self._gallery_soon.stop)
         self.at_release(self._clock.stop)
         self.at_release(self.place.keep)
@@ -160,6 +157,7 @@ class Workbench(WorkbenchPanels):
             (self.counts.label_clicked, actions.show_label),
         ):
             signal.connect(guarded(action))
+        # These two send whether their button is down, which guarded actions would not get.
         review.draw_chosen.connect(lambda on: self._use_tool(partial(actions.draw, on)))
         review.reshape_chosen.connect(lambda on: self._use_tool(partial(actions.reshape, on)))
         self.listen(review.show_tool, self.view.tool_changed)
@@ -269,19 +267,6 @@ class Workbench(WorkbenchPanels):
         self.view.use_files()
         self.project.open_project(path, slide, reading)
 
-    @property
-    def gallery_panel(self) -> GalleryPanel | None:
-        """The gallery, None before it is opened."""
-        return self.docks.gallery
-
-    def export_to(self, folder: Path) -> None:
-        """Write the slide as it is now: cells, outlines, differential, overlays."""
-        self.analysis.export_to(folder)
-
-    def label_selected(self, label: str) -> None:
-        """Give the selected cells a label."""
-        self.actions.label(label)
-
     def _with_slide(self, action: Callable[[], Any]) -> None:
         """Do something with the open slide, or else with the open image once it is a slide.
 
@@ -327,7 +312,7 @@ class Workbench(WorkbenchPanels):
             raise WbcError("No slide is open; open a folder of fields first.")
         folder = QFileDialog.getExistingDirectory(self, "Export to a folder")
         if folder:
-            self.export_to(Path(folder))
+            self.analysis.export_to(Path(folder))
 
     def _may_leave(self, *, ask: bool = True) -> bool:
         """Take the last edits in, and ask before what could not be saved is dropped."""

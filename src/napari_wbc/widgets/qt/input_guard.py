@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -23,6 +23,8 @@ from qtpy.QtWidgets import (
     QTabBar,
     QWidget,
 )
+
+from napari_wbc.widgets.qt.panel import single_shot
 
 __all__ = ["focus_canvas", "guard_inputs"]
 
@@ -82,10 +84,7 @@ class _Guard(QObject):
         super().__init__(root)
         self._finished: QWidget | None = None
         # Not at once: Qt goes on with the choice after the signal, and would take the focus again.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._give_focus_back)
+        self._soon = single_shot(self, self._give_focus_back)
 
     def take(self, widget: QWidget) -> None:
         """Guard one control."""
@@ -104,6 +103,7 @@ class _Guard(QObject):
             widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             widget.sliderReleased.connect(lambda widget=widget: self._leave(widget))
         elif isinstance(widget, QAbstractButton):
+            # A click leaves the focus with the canvas, and with it the keys.
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         elif isinstance(widget, QAbstractItemView) and not isinstance(widget.window(), QDialog):
             widget.clicked.connect(lambda _index, widget=widget: self._leave(widget))

@@ -61,6 +61,7 @@ def key_name(event: QKeyEvent) -> str:
     if key == Key.Key_Z and modifiers == Modifier.ControlModifier | Modifier.ShiftModifier:
         return "Control-Shift-Z"
     plain = modifiers == Modifier.NoModifier
+    # A French keyboard has digits with Shift only.
     if Key.Key_0 <= key <= Key.Key_9 and (plain or modifiers == Modifier.ShiftModifier):
         return chr(key)
     if not plain:

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, TypeVar
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
-__all__ = ["DockPanel", "Panel"]
+__all__ = ["DockPanel", "Panel", "single_shot"]
 
 P = TypeVar("P", bound="Panel")
 
@@ -86,3 +86,16 @@ class DockPanel(Panel, QWidget):
         """Release it."""
         self.release()
         super().closeEvent(event)
+
+
+def single_shot(parent: QObject, action: Callable[[], object], ms: int = 0) -> QTimer:
+    """A timer that calls an action once, ``ms`` milliseconds after its last start.
+
+    With 0 the action comes in a turn of Qt's event loop of its own, so that the window answers in
+    between.
+    """
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(ms)
+    timer.timeout.connect(action)
+    return timer

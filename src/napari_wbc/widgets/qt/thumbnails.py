@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QColor, QImage, QPixmap
 
 from napari_wbc.errors import WbcError
@@ -23,6 +23,7 @@ from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
+from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.qt.worker import Job
 
 __all__ = ["SIDE", "UNREADABLE", "Latest", "Thumbnails"]
@@ -174,10 +175,7 @@ class Thumbnails(QObject):
         self._job.failed.connect(self._on_failed)
         self._job.finished.connect(self._start)
         # A batch starts when all that one paint asks for is known.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._start)
+        self._soon = single_shot(self, self._start)
 
     @property
     def running(self) -> bool:
@@ -225,6 +223,7 @@ class Thumbnails(QObject):
         for cell in reversed(self._wanted.values()):
             by_field.setdefault(cell.fov_id, []).append(cell)
         parts: list[_FieldBatch] = []
+        # Of a field with more cells than a batch takes, the others come with the next batch.
         room = MAX_BATCH
         for fov_id, cells in by_field.items():
             if room <= 0:
@@ -244,7 +243,8 @@ class Thumbnails(QObject):
 
     def _on_failed(self, _message: str) -> None:
         # The job has logged the error, which would come again: these cells get the grey picture.
-        self._on_returned([(cell, None) for part in self._batch for cell in part.cells])
+        for part in self._batch:
+            self._on_returned([(cell, None) for cell in part.cells])
 
     def _unreadable(self) -> QPixmap:
         if self._blank is None:

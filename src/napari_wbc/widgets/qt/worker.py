@@ -96,6 +96,7 @@ class Job(QObject):
             self.returned.emit(result)
 
     def _on_errored(self, error: BaseException) -> None:
+        # A WbcError without a cause is the person's to mend; all others are for the log too.
         if error.__cause__ is not None or not isinstance(error, WbcError):
             _log.error("A long function failed", exc_info=error)
         if self._worker is not None and not self._worker.abort_requested:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_wbc.layers.focus import restore_camera
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.widgets.qt.keys import bind_keys
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.panel import Panel, single_shot
 from napari_wbc.widgets.slide.loading import FieldLoader, Read
 
 if TYPE_CHECKING:
@@ -64,10 +64,7 @@ class Follower(Panel, QObject):
         self.loader = FieldLoader(view, self)
         self.keys: dict[str, Callable[[], Any]] = {}
         self._choosing = False
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._finish)
+        self._soon = single_shot(self, self._finish)
         self._bound: Shapes | None = None
         self._viewer_links, self._cells_links = self.own(Panel()), self.own(Panel())
         self.loader.loaded.connect(self._on_loaded)
@@ -84,6 +81,7 @@ class Follower(Panel, QObject):
 
     def bind_keys(self, keys: dict[str, Callable[[], Any]]) -> None:
         """Bind keys on the viewer, and on the cells layer, whose own keys would come first."""
+        # Unbinding puts back the keys of before, so the layer, bound last, is unbound first.
         layer = self._bound
         self.bind_cells(None)
         self._viewer_links.release()

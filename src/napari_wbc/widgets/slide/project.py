@@ -188,7 +188,8 @@ class ProjectPanel(Panel, QWidget):
         else:
             self._before = None
         self._leave()
-        self._failed, self.opening = failed, True
+        self._failed = failed
+        self.opening = True
         self.jobs.request(steps)
 
     def _on_failed(self, text: str) -> None:
@@ -196,6 +197,7 @@ class ProjectPanel(Panel, QWidget):
 
     def _leave(self) -> bool:
         self._checks.cancel()
+        # The session writes its last changes through the workspace, which is closed after that.
         saved = self.session.close()
         if self._workspace is not None:
             self._workspace.close()
@@ -215,6 +217,7 @@ class ProjectPanel(Panel, QWidget):
         self._resume(loaded)
         from napari_wbc.storage.workspace import check_images_steps
 
+        # Work starts before this check, which reads each image of another size or time in full.
         workspace = loaded.workspace
         assert workspace is not None
         self._checks.request(lambda: check_images_steps(workspace, loaded.slide))
