@@ -19,7 +19,6 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.session.opening import project_path
 from napari_wbc.session.order import Order
 from napari_wbc.widgets.analysis.analysis import SETTLED_MS
-from napari_wbc.widgets.panels import user_name
 from napari_wbc.widgets.review.key_choice import KeysDialog, with_free_keys
 from napari_wbc.widgets.review.references import references
 from napari_wbc.widgets.workbench import Workbench
@@ -533,11 +532,3 @@ def test_a_key_that_splits_joins_or_selects_gives_no_label(analyzed, press):
     bench.session.select([next(iter(table))])
     bench.follower.keys["K"]()
     assert all(cell.annotation is None for cell in bench.session.table.values())
-
-
-def test_a_user_whom_the_system_does_not_know_can_open_the_workbench(monkeypatch):
-    def unknown():
-        raise KeyError("getpwuid(): uid not found: 12345")
-
-    monkeypatch.setattr("getpass.getuser", unknown)
-    assert user_name() == ""
