@@ -134,8 +134,8 @@ class Screen:
     @property
     def gallery(self) -> Gallery:
         """The gallery, once it is open."""
-        assert self.bench.gallery_panel is not None
-        return self.bench.gallery_panel.gallery
+        assert self.bench.docks.gallery is not None
+        return self.bench.docks.gallery.gallery
 
     def _on_drawn(self, _event: Any = None) -> None:
         self.canvas_painted = True

@@ -78,8 +78,8 @@ class Person:
     @property
     def gallery(self) -> Gallery:
         """The gallery, once it is open."""
-        assert self.bench.gallery_panel is not None
-        return self.bench.gallery_panel.gallery
+        assert self.bench.docks.gallery is not None
+        return self.bench.docks.gallery.gallery
 
     def wait(self, ms: int = 20) -> None:
         """Let the work that is under way end, and the window follow."""
@@ -123,7 +123,7 @@ class Person:
         self.check(
             f"{len(self.session.table)} cells found in {seconds:.0f} s", bool(self.session.table)
         )
-        self.check("the gallery came up", self.bench.gallery_panel is not None)
+        self.check("the gallery came up", self.bench.docks.gallery is not None)
         self.shoot("2-analyzed")
 
     def review(self) -> None:
@@ -325,7 +325,7 @@ class Person:
         )
 
     def _button(self, text: str) -> QWidget:
-        panel = self.bench.gallery_panel
+        panel = self.bench.docks.gallery
         assert panel is not None
         return next(b for b in panel.findChildren(QWidget) if getattr(b, "text", str)() == text)
 

@@ -85,7 +85,7 @@ def explain(bench, slide, shoot) -> None:
     bench.tabs.setCurrentWidget(bench.explain)
     bench.explain.ask_slide()
     wait_for(bench)
-    gallery = bench.gallery_panel
+    gallery = bench.docks.gallery
     gallery.parts.setCurrentText("cell, heat, both")
     bench.session.show_field(slide.fields[0].fov_id)
     bench.viewer.reset_view()
@@ -122,7 +122,7 @@ def train_and_compare(bench, homes: Path, shoot, out: Path) -> None:
     panel, session = bench.train, bench.session
     said = [cell.annotated(Annotation(cell.label, "me")) for cell in session.table.values()]
     session.commit(session.table.with_cells(said), "accept all")
-    bench.gallery_panel.parent().close()
+    bench.docks.gallery.parent().close()
     bench.tabs.setCurrentWidget(panel)
     panel.folder.setText(str(homes / "set"))
     panel.split.setCurrentText("train")
@@ -180,7 +180,7 @@ def take(slide, out: Path) -> None:
         wait_for(bench)
     shoot("review")
     explain(bench, slide, shoot)
-    gallery = bench.gallery_panel
+    gallery = bench.docks.gallery
     gallery.parent().setMinimumHeight(480)
     gallery.gallery.verticalScrollBar().setValue(0)
     QTest.qWait(800)

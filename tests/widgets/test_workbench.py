@@ -553,8 +553,8 @@ def test_export_writes_the_reviewed_slide(bench, slide, wait, tmp_path):
     bench.analysis.run.click()
     wait(bench)
     bench.session.select([bench.session.table.of_field(slide.fields[0].fov_id)[0].cell_id])
-    bench.label_selected("monocyte")
-    bench.export_to(tmp_path / "out")
+    bench.actions.label("monocyte")
+    bench.analysis.export_to(tmp_path / "out")
     wait(bench)
     cells = pd.read_csv(tmp_path / "out" / "cells.csv")
     assert (cells["label_source"] == "annotation").sum() == 1
@@ -573,7 +573,7 @@ def test_another_slide_is_opened_over_what_is_not_saved_only_after_asking(
     bench.analysis.run.click()
     wait(bench)
     bench.session.select([next(iter(bench.session.table))])
-    bench.label_selected("monocyte")
+    bench.actions.label("monocyte")
     asked = []
     button = QMessageBox.StandardButton[answer]
     monkeypatch.setattr(QMessageBox, "question", lambda *args: asked.append(args) or button)

@@ -1,4 +1,4 @@
-"""What is opened beside the workbench when it is asked for: the gallery and the feature map."""
+"""The docks beside the workbench: the gallery and the feature map."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIN_HEIGHTS = {GALLERY: 220, MAP: 320}
 
 
 class Docks(Panel, QObject):
-    """Makes the panels on their first opening, and hands on what is done in them.
+    """Makes a panel when its dock is opened, and passes its signals on.
 
     Parameters
     ----------
@@ -38,17 +38,17 @@ class Docks(Panel, QObject):
     weights : callable
         Name or file of the chosen classifier.
     read : callable
-        The pixels of a field, in a thread.
+        The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
     """
 
     label_chosen = Signal(str, object)
-    """With a label and the tuple of ids of the cells that were dragged to it."""
+    """With a label and a tuple of ids: the cells that were dragged to it."""
     cell_activated = Signal(str)
     """With the id of the cell to go to."""
     key_pressed = Signal(str)
     """With a plain key as napari names it, for the selected cells."""
     said = Signal(str)
-    """With one line for the person at the screen."""
+    """With a line for the status line."""
 
     def __init__(
         self,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout
 
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.device import torch_fault
-from napari_wbc.widgets.qt.panel import DockPanel
+from napari_wbc.widgets.qt.panel import DockPanel, single_shot
 from napari_wbc.widgets.qt.responsive import open_library, open_torch
 from napari_wbc.widgets.qt.worker import Job
 
@@ -30,13 +30,13 @@ __all__ = ["WorkbenchDock"]
 
 WORKBENCH = "napari_wbc.widgets.workbench"
 NEXT = ("pandas", "napari_wbc.storage.workspace", "skimage.segmentation", "skimage.morphology")
-"""Loaded in the background once the workbench is there: what the first slide and the first analysis need."""
-PAINTED_MS = 300
-"""Time for the window to paint the workbench for the first time, before anything else is loaded."""
+"""Modules that the first slide and the first analysis need, loaded once the workbench is shown."""
+FIRST_PAINT_MS = 300
+"""Time for the window to paint the workbench before anything else is loaded."""
 
 
 class WorkbenchDock(DockPanel):
-    """A place for the workbench: it says that it is loading, then holds it.
+    """The place of the workbench, which says that it is loading until it is there.
 
     Parameters
     ----------
@@ -49,16 +49,13 @@ class WorkbenchDock(DockPanel):
     """
 
     opened = Signal(object)
-    """With the workbench, each time that one takes its place here."""
+    """With the workbench, each time that one takes its place."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
         self.bench: Workbench | None = None
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(PAINTED_MS)
-        self._soon.timeout.connect(self._load_next)
+        self._soon = single_shot(self, self._load_next, FIRST_PAINT_MS)
         self._jobs = Job(self)
         self._jobs.returned.connect(self._on_loaded)
         self._jobs.failed.connect(self._on_failed)
@@ -84,7 +81,7 @@ class WorkbenchDock(DockPanel):
         return self._jobs.running or self._soon.isActive()
 
     def reopen(self, taxonomy: Taxonomy, project: OtherClasses | None) -> None:
-        """Put a workbench of other classes in the place of this one, which lets go of everything.
+        """Release the workbench, and put one of other classes in its place.
 
         Parameters
         ----------
@@ -94,16 +91,16 @@ class WorkbenchDock(DockPanel):
         """
         from napari_wbc.session.session import Session
 
-        before = self.bench
-        assert before is not None
-        before.release()
-        bench = self._show(Session(taxonomy), project)
-        bench.train.take_over(before.train)
-        bench.detector.take_over(before.detector)
-        before.deleteLater()
+        old = self.bench
+        assert old is not None
+        old.release()
+        new = self._show(Session(taxonomy), project)
+        new.train.take_over(old.train)
+        new.detector.take_over(old.detector)
+        old.deleteLater()
 
     def _release_bench(self) -> None:
-        # Not owned at once: another workbench may have taken the place of the first.
+        # The workbench of now, which may have taken the place of the first.
         if self.bench is not None:
             self.bench.release()
 
@@ -113,8 +110,8 @@ class WorkbenchDock(DockPanel):
             self._soon.start()
         elif fault:
             self.bench.say(
-                f"PyTorch cannot be loaded: {fault}. Until you install torch and torchvision again, both in "
-                "one command, cells are located by colour and not classified."
+                f"PyTorch cannot be loaded: {fault}. Until you install torch and torchvision "
+                "again, both in one command, cells are located by colour and not classified."
             )
 
     def _load_next(self) -> None:
@@ -154,17 +151,17 @@ def _load_steps(modules: tuple[str, ...]) -> Steps[str]:
 
 
 def _load_workbench_steps() -> Steps[str]:
-    """Load the workbench, OpenCV's library first, whose import would hold the window up."""
+    """Load the workbench, after OpenCV's library, whose import would freeze the window."""
     yield Progress("loading", 0, 0)
     open_library("cv2", "cv2*.so")
     return (yield from _load_steps((WORKBENCH,)))
 
 
 def _load_next_steps() -> Steps[str]:
-    """Load what comes next; returns what is wrong with PyTorch, whose library Linux opens meanwhile."""
+    """Load what comes next; returns what is wrong with PyTorch, empty if nothing is."""
     yield from _load_steps(NEXT)
-    units = importlib.import_module("pint").get_application_registry()
-    units.Unit("pixel")  # napari reads all units of measurement for its first layer
+    # napari reads all units of measurement for its first layer; here that freezes no window.
+    importlib.import_module("pint").get_application_registry().Unit("pixel")
     yield Progress("loading", 0, 0)
     fault = torch_fault()
     if not fault:

@@ -62,7 +62,7 @@ def test_the_new_weights_are_chosen_and_no_label_is_lost(opened, weights, kept, 
     wait(opened)
     first = next(iter(opened.session.table))
     opened.session.select([first])
-    opened.label_selected("monocyte")
+    opened.actions.label("monocyte")
     before = opened.session.table
     opened.analysis.adapt.click()
     assert not opened.analysis.adapt.isEnabled()

@@ -144,7 +144,7 @@ def test_selected_cells_are_asked_as_chosen(filled, asked, qtbot):
 
 def test_the_gallery_shows_cell_heat_and_both_side_by_side(filled, asked, qtbot):
     filled.docks.open_gallery()
-    panel = filled.gallery_panel
+    panel = filled.docks.gallery
     gallery = panel.gallery
     across = gallery._grid.columns
     panel.parts.setCurrentText("cell, heat, both")

@@ -8,7 +8,7 @@ from tests.widgets.red_fields import FIELDS, cell, settle, shade
 from napari_wbc.errors import ReadError
 from napari_wbc.model.cell import Annotation, Detection
 from napari_wbc.model.geometry import BBox
-from napari_wbc.widgets.qt.thumbnails import BATCH, FIELDS_KEPT, SIDE, Latest, Thumbnails
+from napari_wbc.widgets.qt.thumbnails import MAX_BATCH, MAX_FIELDS, SIDE, Latest, Thumbnails
 
 
 def test_asked_for_nothing_it_does_nothing(thumbnails, reader, qtbot):
@@ -48,10 +48,10 @@ def test_wanted_is_made_in_order_and_what_is_no_longer_wanted_is_not(thumbnails,
 def test_a_delivery_is_small(thumbnails, qtbot):
     came = []
     thumbnails.ready.connect(came.append)
-    cells = [cell("f0") for _ in range(BATCH * 2 + 1)]
+    cells = [cell("f0") for _ in range(MAX_BATCH * 2 + 1)]
     thumbnails.want(cells)
     qtbot.waitUntil(lambda: sum(map(len, came)) == len(cells))
-    assert max(map(len, came)) <= BATCH
+    assert max(map(len, came)) <= MAX_BATCH
 
 
 def test_a_relabelled_cell_keeps_its_thumbnail_and_a_moved_one_gets_a_new_one(thumbnails, qtbot):
@@ -76,11 +76,11 @@ def test_the_cache_is_bounded(reader, qtbot):
 
 
 def test_decoded_fields_are_kept_for_a_while(thumbnails, reader, qtbot):
-    for i in [*range(FIELDS_KEPT), 0, FIELDS_KEPT, 1]:
+    for i in [*range(MAX_FIELDS), 0, MAX_FIELDS, 1]:
         asked = cell(f"f{i}")
         thumbnails.get(asked)
         settle(thumbnails, qtbot, [asked])
-    assert reader.read == [f"f{i}" for i in [*range(FIELDS_KEPT), FIELDS_KEPT, 1]]
+    assert reader.read == [f"f{i}" for i in [*range(MAX_FIELDS), MAX_FIELDS, 1]]
 
 
 @pytest.mark.parametrize("error", [ReadError("no"), OSError("no")])

@@ -45,7 +45,7 @@ def counting(n, result="result"):
 
 
 def test_result_comes_after_progress_and_before_the_end(job, qtbot, monkeypatch):
-    monkeypatch.setattr(worker, "EVERY_S", 0)
+    monkeypatch.setattr(worker, "MIN_INTERVAL_S", 0)
     log = Log(job)
     assert not job.running
     job.start(lambda: counting(3))

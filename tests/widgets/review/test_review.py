@@ -21,7 +21,7 @@ from napari_wbc.session.order import Order
 from napari_wbc.widgets.analysis.analysis import SETTLED_MS
 from napari_wbc.widgets.review.key_choice import KeysDialog, with_free_keys
 from napari_wbc.widgets.review.references import references
-from napari_wbc.widgets.workbench import Workbench, user_name
+from napari_wbc.widgets.workbench import Workbench
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_an_empty_slide_has_an_empty_queue(bench, slide, wait):
     assert bench.queue.current == ""
     assert not bench.queue_panel.accept.isEnabled()
     bench.docks.open_gallery()
-    assert not any(group.cell_ids for group in bench.gallery_panel.gallery.groups)
+    assert not any(group.cell_ids for group in bench.docks.gallery.gallery.groups)
 
 
 def test_a_queue_is_answered_by_keys_and_the_viewer_follows(analyzed, wait, press):
@@ -111,9 +111,9 @@ def test_cells_dragged_to_a_class_in_the_gallery_are_labelled_in_one_step(analyz
     bench = analyzed
     bench.docks.open_gallery()
     ids = tuple(bench.session.table)
-    bench.gallery_panel.gallery.label_chosen.emit("monocyte", ids[:5])
+    bench.docks.gallery.gallery.label_chosen.emit("monocyte", ids[:5])
     assert labels(bench) == ["monocyte"] * 5 + [None]
-    bench.gallery_panel.gallery.key_pressed.emit("Control-Z")
+    bench.docks.gallery.gallery.key_pressed.emit("Control-Z")
     assert labels(bench) == [None] * 6
 
 
@@ -121,7 +121,7 @@ def test_a_selection_over_several_fields_is_labelled_by_a_key_in_the_gallery(ana
     bench = analyzed
     bench.docks.open_gallery()
     bench.session.select(bench.session.table)
-    bench.gallery_panel.gallery.key_pressed.emit("3")
+    bench.docks.gallery.gallery.key_pressed.emit("3")
     assert labels(bench) == ["basophil"] * 6
 
 
@@ -158,7 +158,7 @@ def test_a_second_window_on_the_same_slide_reads_only_and_says_so(
     assert other.project.state.text() == "Read only"
     assert other.session.table == bench.session.table
     other.session.select(list(other.session.table)[:1])
-    other.label_selected("monocyte")
+    other.actions.label("monocyte")
     assert labels(other) == [None] * 6
     assert "another program" in other.status.text()
     other.release()
@@ -196,7 +196,7 @@ def test_without_a_usable_project_work_goes_on_and_red_letters_say_that_nothing_
     bench.analysis.run.click()
     wait(bench)
     bench.session.select(list(bench.session.table)[:1])
-    bench.label_selected("monocyte")
+    bench.actions.label("monocyte")
     bench.project.show_state()
     assert bench.project.state.text() == "NOT SAVED"
     assert path.read_bytes() == b"not a project"
@@ -532,11 +532,3 @@ def test_a_key_that_splits_joins_or_selects_gives_no_label(analyzed, press):
     bench.session.select([next(iter(table))])
     bench.follower.keys["K"]()
     assert all(cell.annotation is None for cell in bench.session.table.values())
-
-
-def test_a_user_whom_the_system_does_not_know_can_open_the_workbench(monkeypatch):
-    def unknown():
-        raise KeyError("getpwuid(): uid not found: 12345")
-
-    monkeypatch.setattr("getpass.getuser", unknown)
-    assert user_name() == ""

@@ -1,1 +1,1 @@
-"""What every panel stands on: workers, keys, pictures, layout."""
+"""What all panels share: their life cycle, jobs in threads, keys, thumbnails, layout."""

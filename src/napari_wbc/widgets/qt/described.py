@@ -1,21 +1,20 @@
-"""What is known of a cell, in words."""
+"""A cell in words, for tooltips."""
 
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
 
 from napari_wbc.model.cell import Cell
 from napari_wbc.session.session import Session
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["FIRST", "described"]
+
+FIRST = "First reader"
+"""Name on screen of the first reader's reading, whose own name is empty."""
 
 
 def described(cell: Cell, session: Session) -> str:
-    """What is known of a cell, as rich text without markup from names."""
+    """Label, model's class, field and who said so, as rich text; names of files are escaped."""
     lines = [cell.label]
     if cell.annotation is not None:
         lines.append(f"said by {cell.annotation.annotator or 'a person'}")
@@ -28,7 +27,3 @@ def described(cell: Cell, session: Session) -> str:
     field = next((field for field in session.slide.fields if field.fov_id == cell.fov_id), None)
     lines.append(f"field: {cell.fov_id if field is None else field.path.name}")
     return f"<p style='white-space:pre'>{'<br>'.join(map(html.escape, lines))}</p>"
-
-
-FIRST = "First reader"
-"""How the first reader's reading, whose name is empty, is called on screen."""

@@ -21,7 +21,7 @@ def paint_heat(painter: QPainter, area: QRectF, heat: Heat, *, clear: bool) -> N
     area : QRectF
     heat : Heat
     clear : bool
-        Whether what is there shines through, all of it where there is no heat.
+        Whether the picture below is seen through the heat, in full where there is none.
     """
     n = len(heat.values)
     alpha = opacity(heat.values) * STRENGTH if clear else np.ones_like(heat.values)

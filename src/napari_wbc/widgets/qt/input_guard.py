@@ -1,4 +1,4 @@
-"""Keeps hands that are elsewhere from changing a choice: the wheel, a letter, a key that goes on to napari.
+"""Keeps the wheel and stray keys from changing a choice, and keys for a text field from napari.
 
 Qt's combo boxes and sliders follow the wheel while the mouse only passes over them, combo boxes
 take letters for a search, and what a text field does not want goes on to napari's window, where S,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -24,21 +24,23 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_wbc.widgets.qt.panel import single_shot
+
 __all__ = ["focus_canvas", "guard_inputs"]
 
 Event, Key = QEvent.Type, Qt.Key
 WHEELED = (QComboBox, QAbstractSpinBox, QSlider, QTabBar)
-"""What Qt changes by the wheel, scroll bars apart."""
+"""Controls that Qt changes by the wheel, apart from scroll bars."""
 TYPED = (QComboBox, QAbstractSpinBox, QLineEdit)
-"""What keys are meant for, and nothing behind it."""
+"""Controls whose keys go nowhere else."""
 OPENS = {Key.Key_Space, Key.Key_F4, Key.Key_Tab, Key.Key_Backtab, Key.Key_Escape}
 """Keys that a closed combo box takes; with Alt also the arrows. All others would choose."""
 LEAVES = {Key.Key_Return, Key.Key_Enter, Key.Key_Escape}
-"""Keys after which a text field has done its work."""
+"""Keys that end the typing in a text field."""
 
 
 def guard_inputs(root: QWidget) -> None:
-    """Guard all controls inside a widget, as they are now; call it again after some were added.
+    """Guard all controls inside a widget; call it again after some were added.
 
     - The wheel changes no combo box or tab, and a slider or number only where it has the focus.
     - Letters, digits and arrows choose nothing in a closed combo box.
@@ -80,12 +82,9 @@ class _Guard(QObject):
 
     def __init__(self, root: QWidget) -> None:
         super().__init__(root)
-        self._left: QWidget | None = None
-        # Not at once: what ends a choice goes on after the signal that tells it.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._give_focus_back)
+        self._finished: QWidget | None = None
+        # Not at once: Qt goes on with the choice after the signal, and would take the focus again.
+        self._soon = single_shot(self, self._give_focus_back)
 
     def take(self, widget: QWidget) -> None:
         """Guard one control."""
@@ -104,6 +103,7 @@ class _Guard(QObject):
             widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             widget.sliderReleased.connect(lambda widget=widget: self._leave(widget))
         elif isinstance(widget, QAbstractButton):
+            # A click leaves the focus with the canvas, and with it the keys.
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         elif isinstance(widget, QAbstractItemView) and not isinstance(widget.window(), QDialog):
             widget.clicked.connect(lambda _index, widget=widget: self._leave(widget))
@@ -120,12 +120,12 @@ class _Guard(QObject):
         return False
 
     def _leave(self, widget: QWidget) -> None:
-        """Give the focus back when what is under way has ended."""
-        self._left = widget
+        """Give the focus back to the canvas after this event."""
+        self._finished = widget
         self._soon.start()
 
     def _give_focus_back(self) -> None:
-        widget, self._left = self._left, None
+        widget, self._finished = self._finished, None
         focused = QApplication.focusWidget()
         if widget is not None and (
             focused is None or focused is widget or widget.isAncestorOf(focused)
@@ -137,7 +137,8 @@ class _Guard(QObject):
             return False
         if not isinstance(widget, (QComboBox, QTabBar)) and widget.hasFocus():
             return False
-        event.ignore()  # so that what it is in scrolls
+        # Qt then offers the wheel to the parent, which scrolls.
+        event.ignore()
         return True
 
     def _key(self, widget: Any, event: Any) -> bool:
@@ -148,7 +149,8 @@ class _Guard(QObject):
                 or widget.window().inherits("QDialog")
             ):
                 return False
-            event.ignore()  # no search by letters: the key is for the selected cells
+            # A letter labels the selected cells, and searches no list.
+            event.ignore()
             return True
         if not isinstance(widget, TYPED) or isinstance(widget.window(), QDialog):
             return False

@@ -1,4 +1,4 @@
-"""Keys that are bound while the workbench is open: napari takes none from a plugin's manifest."""
+"""Keys bound while the workbench is open; a plugin's manifest cannot bind any in napari."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLAIN = {Key.Key_Delete: "Delete", Key.Key_Backspace: "Backspace", Key.Key_Space
 
 
 def bind_keys(target: Any, actions: Mapping[str, Callable[[], Any]]) -> Callable[[], None]:
-    """Bind keys on a viewer or a layer; call what comes back to put them as they were.
+    """Bind keys on a viewer or a layer.
 
     Parameters
     ----------
@@ -24,6 +24,11 @@ def bind_keys(target: Any, actions: Mapping[str, Callable[[], Any]]) -> Callable
         The keys of the active layer come before those of the viewer.
     actions : mapping
         From key, as napari names it, to what is done.
+
+    Returns
+    -------
+    callable
+        Binds the keys as they were before.
     """
     before = {
         key: target.bind_key(key, _handler(action), overwrite=True)
@@ -56,6 +61,7 @@ def key_name(event: QKeyEvent) -> str:
     if key == Key.Key_Z and modifiers == Modifier.ControlModifier | Modifier.ShiftModifier:
         return "Control-Shift-Z"
     plain = modifiers == Modifier.NoModifier
+    # A French keyboard has digits with Shift only.
     if Key.Key_0 <= key <= Key.Key_9 and (plain or modifiers == Modifier.ShiftModifier):
         return chr(key)
     if not plain:

@@ -1,4 +1,4 @@
-"""Widgets in a row, and rows in a titled group."""
+"""Rows, groups, lines of text, and a progress bar that does not hold up the window."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["TextLines", "group", "row", "scrolled", "show_progress"]
 
 
 class TextLines(QWidget):
-    """Plain text in a room of a given number of lines.
+    """Plain text of a fixed number of lines.
 
-    A label would ask the whole window to be laid out anew whenever its text changes, which takes
-    longer than all else that a key does.
+    A label lays the whole window out anew whenever its text changes, which takes longer than all
+    else that a key does.
 
     Parameters
     ----------
     lines : int
-        What does not fit is in the tooltip.
+        Text that does not fit is in the tooltip.
     """
 
     def __init__(self, lines: int) -> None:
@@ -63,17 +63,21 @@ class TextLines(QWidget):
 
 
 def show_progress(bar: QProgressBar, done: int, total: int) -> None:
-    """Set a bar; its own setters paint the whole window at once, a canvas too, and not with the next frame.
+    """Set a progress bar, without the immediate repaint of the whole window by its own setters.
 
     Parameters
     ----------
     bar : QProgressBar
     done, total : int
-        With a total of 0 the bar only says that something goes on.
+        With a total of 0 the bar only shows that work is going on; below 0 done it is empty.
     """
     bar.setUpdatesEnabled(False)
     bar.setMaximum(total)
-    bar.setValue(done)
+    if done < 0:
+        # setValue ignores a value below the minimum.
+        bar.reset()
+    else:
+        bar.setValue(done)
     bar.setUpdatesEnabled(True)
 
 
@@ -109,10 +113,10 @@ def scrolled(inside: QWidget) -> QScrollArea:
 
 
 class _Scrolled(QScrollArea):
-    """As wide as what is inside needs beside the scroll bar, also after a style or a font has changed it."""
+    """As wide as its content and the scroll bar need, also after a change of style or font."""
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
-        """Room for the inside, of which only the height may be cut."""
+        """Room for the whole width of the content; its height may be cut."""
         bar = self.verticalScrollBar().sizeHint().width()
         inside = self.widget().minimumSizeHint().width() if self.widget() else 0
         return QSize(inside + bar, super().minimumSizeHint().height())

@@ -1,4 +1,4 @@
-"""The life cycle of every part of the window: what it takes hold of, it lets go of once, last first."""
+"""The life cycle of panels: connections, jobs and child panels are released once, last first."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, TypeVar
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
-__all__ = ["DockPanel", "Panel"]
+__all__ = ["DockPanel", "Panel", "single_shot"]
 
 P = TypeVar("P", bound="Panel")
 
@@ -75,7 +75,8 @@ class DockPanel(Panel, QWidget):
     """A panel in a dock of napari, released when the dock is closed."""
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
-        """Release it when napari closes the dock, which takes this widget out and sends no close event."""
+        """Release it when napari closes the dock."""
+        # napari takes the widget out of its dock, and sends it no close event.
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
@@ -85,3 +86,16 @@ class DockPanel(Panel, QWidget):
         """Release it."""
         self.release()
         super().closeEvent(event)
+
+
+def single_shot(parent: QObject, action: Callable[[], object], ms: int = 0) -> QTimer:
+    """A timer that calls an action once, ``ms`` milliseconds after its last start.
+
+    With 0 the action comes in a turn of Qt's event loop of its own, so that the window answers in
+    between.
+    """
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(ms)
+    timer.timeout.connect(action)
+    return timer

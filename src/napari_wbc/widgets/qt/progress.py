@@ -1,4 +1,4 @@
-"""One long function at a time, with a bar and a button to cancel it."""
+"""A job with a progress bar and a button to cancel it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from napari_wbc.widgets.qt.worker import Job
 __all__ = ["JobBar"]
 
 T = TypeVar("T")
-SETTLED_S = 3.0
-"""A step has to run so long before it tells how long it will take."""
+MIN_MEASURED_S = 3.0
+"""Time after which a step is long enough to estimate how long it will take."""
 
 
 class JobBar(QWidget):
@@ -29,7 +29,7 @@ class JobBar(QWidget):
     """
 
     said = Signal(str)
-    """With one line for the person at the screen: the step, or what went wrong."""
+    """With a line for the status line: the step, or what went wrong."""
     running_changed = Signal(bool)
     progressed = Signal(object)
     """With each Progress."""
@@ -105,11 +105,11 @@ class JobBar(QWidget):
         self.said.emit(progress.note or progress.step)
 
     def _left(self, progress: Progress) -> str:
-        """How long the step will take from now, once that can be told."""
+        """Remaining time of the step, empty while too little of it is done for an estimate."""
         if progress.step != self._step or progress.done < self._since[1]:
             self._step, self._since = progress.step, (monotonic(), progress.done)
         taken, done = monotonic() - self._since[0], progress.done - self._since[1]
-        if taken < SETTLED_S or not done:
+        if taken < MIN_MEASURED_S or not done:
             return ""
         left = taken / done * (progress.total - progress.done)
         return f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
@@ -119,5 +119,6 @@ class JobBar(QWidget):
         if not running:
             self._step = ""
             self.bar.setFormat("%v / %m")
-            show_progress(self.bar, -1, max(1, self.bar.maximum()))  # below 0: an empty bar
+            # A maximum of 0 would keep the bar moving.
+            show_progress(self.bar, -1, max(1, self.bar.maximum()))
         self.running_changed.emit(running)

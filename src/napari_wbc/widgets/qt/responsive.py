@@ -1,10 +1,9 @@
-"""What else would stop the window for 0.2 s and more: full garbage collections, and the loading of torch.
+"""Keeps full garbage collections and the loading of torch from freezing the window.
 
-With torch, scikit-learn and matplotlib loaded, one full collection stops every thread for 0.2 s and
-more, and loading a library or reading a large table starts several. While long functions run there
-are none, young objects apart; where they loaded libraries, what is alive then is left out of all
-later collections. What of that dies later in a cycle keeps its memory: once for each large library,
-no more.
+With torch, scikit-learn and matplotlib loaded, one full collection stops every thread for 0.2 s or
+longer, and loading a library or reading a large table starts several. So none runs while a job
+does. After a job that loaded a library, all objects alive then are left out of later collections.
+Those of them that die later in a cycle keep their memory, once for each large library.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from pathlib import Path
 __all__ = ["open_library", "open_torch", "undisturbed"]
 
 NEVER = 1_000_000_000
-LIBRARY = 50
-"""Modules from which something large was loaded."""
+MIN_LIBRARY_MODULES = 50
+"""New modules after which a large library counts as loaded."""
 
 
 class _Collector:
-    """How many functions run, and what was set before the first."""
+    """Counts the jobs that run, and remembers the thresholds from before the first."""
 
     def __init__(self) -> None:
         self.modules = 0
@@ -37,7 +36,7 @@ class _Collector:
         self._before = gc.get_threshold()
 
     def begin(self) -> None:
-        """Hold full collections back."""
+        """Suspend full collections."""
         with self._lock:
             if not self._running:
                 self._before = gc.get_threshold()
@@ -45,14 +44,13 @@ class _Collector:
             self._running += 1
 
     def end(self) -> None:
-        """Leave out what a library brought, and let them be after the last function."""
+        """Exclude the objects of a new library, and resume collections after the last job."""
         with self._lock:
             self._running -= 1
-            if len(sys.modules) >= self.modules + LIBRARY:
+            if len(sys.modules) >= self.modules + MIN_LIBRARY_MODULES:
                 if not self.modules:
-                    atexit.register(
-                        gc.unfreeze
-                    )  # libraries clear up after themselves at the very end
+                    # Libraries clean up at exit, and need their objects collected then.
+                    atexit.register(gc.unfreeze)
                 self.modules = len(sys.modules)
                 gc.freeze()
             if not self._running:
@@ -64,7 +62,7 @@ _collector = _Collector()
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Do without full collections until this ends, in all threads; several may run at once."""
+    """Suspend full garbage collections in all threads; several jobs may do so at once."""
     _collector.begin()
     try:
         yield
@@ -80,21 +78,23 @@ def open_torch() -> None:
 
 
 def open_library(package: str, pattern: str) -> None:
-    """Have Linux open a library without Python's lock, which an import holds meanwhile; others do nothing.
+    """Open a library outside Python's lock, which an import would hold; on Linux only.
 
     Parameters
     ----------
     package : str
-        That the library belongs to; where it is imported or missing, nothing is done.
+        Name of the package; where it is imported or missing, nothing is done.
     pattern : str
-        Of the library's path, from the folder of the package.
+        Path of the library from the folder of the package.
     """
     if not sys.platform.startswith("linux") or package in sys.modules:
         return
     spec = find_spec(package)
     if spec is None or not spec.origin:
         return
-    opened = ctypes.CDLL(None).dlopen
-    opened.restype, opened.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.restype = ctypes.c_void_p
+    dlopen.argtypes = [ctypes.c_char_p, ctypes.c_int]
     for library in Path(spec.origin).parent.glob(pattern):
-        opened(os.fsencode(library), os.RTLD_LAZY)  # left open: the import finds it there
+        # It is never closed, so that the import finds it in memory.
+        dlopen(os.fsencode(library), os.RTLD_LAZY)

@@ -1,4 +1,4 @@
-"""The settings that outlive napari."""
+"""A person's settings, kept between starts of napari."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["settings"]
 
 
 def settings() -> QSettings:
-    """What a person chose and wants to find again."""
+    """The settings file of the plugin."""
     return QSettings(
         QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-wbc", "napari-wbc"
     )

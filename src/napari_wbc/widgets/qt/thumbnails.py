@@ -1,4 +1,4 @@
-"""Small pictures of cells, cut in a thread when they are first looked at.
+"""Thumbnails of cells, cut in a thread when they are first shown.
 
 Invariant: a pixmap is made in the thread of the window, at most one batch at a time; a picture
 belongs to a cell where it was detected, so a relabelled cell keeps it and a moved one does not.
@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QColor, QImage, QPixmap
 
 from napari_wbc.errors import WbcError
@@ -23,6 +23,7 @@ from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
+from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.qt.worker import Job
 
 __all__ = ["SIDE", "UNREADABLE", "Latest", "Thumbnails"]
@@ -30,14 +31,15 @@ __all__ = ["SIDE", "UNREADABLE", "Latest", "Thumbnails"]
 SIDE = 96
 """Side of a thumbnail in pixels."""
 FACTOR = 1.35
-"""Side of what a thumbnail shows, as a multiple of the longer side of the cell's box."""
+"""Side of the square that is cut, as a multiple of the longer side of the cell's box."""
 CAPACITY = 4096
-"""Thumbnails that are kept, more than a large screen shows at once; 150 MB."""
-FIELDS_KEPT = 8
-BATCH = 64
-"""Thumbnails a batch: as pixmaps they hold the window up for a few milliseconds."""
-BATCH_SECONDS = 0.1
-"""After this long a batch ends with the field it is at, so that what came into view meanwhile goes next."""
+"""Thumbnails in memory, more than a large screen shows at once; 150 MB."""
+MAX_FIELDS = 8
+"""Fields in memory, in case their other cells are wanted."""
+MAX_BATCH = 64
+"""Thumbnails a batch: making their pixmaps holds the window up for a few milliseconds."""
+MAX_BATCH_S = 0.1
+"""Time after which a batch ends with its field, so that cells that came into view go next."""
 UNREADABLE = "#808080"
 
 Pixels = npt.NDArray[np.uint8]
@@ -46,7 +48,7 @@ V = TypeVar("V")
 
 
 class Latest(Generic[K, V]):
-    """A cache of what was used last.
+    """A cache of the entries that were used last.
 
     Parameters
     ----------
@@ -73,27 +75,27 @@ class Latest(Generic[K, V]):
         return key in self._entries
 
     def get(self, key: K) -> V | None:
-        """What is kept for a key, else None."""
-        found = self._entries.get(key)
-        if found is not None:
+        """The value of a key, None where it has none."""
+        value = self._entries.get(key)
+        if value is not None:
             self._entries.move_to_end(key)
-        return found
+        return value
 
     def put(self, key: K, value: V) -> None:
-        """Keep a value, and let go of what was not used for longest."""
+        """Keep a value, and drop the entry that was not used for longest."""
         self._entries[key] = value
         self._entries.move_to_end(key)
         while len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Drop all entries."""
         self._entries.clear()
 
 
 @dataclass(frozen=True, slots=True)
 class _FieldBatch:
-    """Cells of one field that are cut together; ``field`` is None where the slide has none such."""
+    """Cells of one field that are cut together; ``field`` is None if the slide has none such."""
 
     field: FieldOfView | None
     cells: tuple[Cell, ...]
@@ -104,11 +106,11 @@ class _Cutter:
 
     def __init__(self, read: Callable[[FieldOfView], Pixels]) -> None:
         self._read = read
-        self._fields: Latest[FieldOfView, tuple[Pixels | None]] = Latest(FIELDS_KEPT)
+        self._fields: Latest[FieldOfView, tuple[Pixels | None]] = Latest(MAX_FIELDS)
 
     def cut(self, batch: Sequence[_FieldBatch]) -> Steps[list[tuple[Cell, Pixels | None]]]:
-        """Cut cells until a batch is full or its time is over; None for those that cannot be read."""
-        end = time.monotonic() + BATCH_SECONDS
+        """Cut cells until the time of a batch is over; None where a field cannot be read."""
+        end = time.monotonic() + MAX_BATCH_S
         cut: list[tuple[Cell, Pixels | None]] = []
         for part in batch:
             image = None if part.field is None else self._pixels(part.field)
@@ -125,33 +127,33 @@ class _Cutter:
         return cut
 
     def _pixels(self, field: FieldOfView) -> Pixels | None:
-        # In a tuple, so that a field that cannot be read is known too and not tried for each cell.
-        known = self._fields.get(field)
-        if known is None:
+        # In a tuple, so that a field that cannot be read is cached too, not tried for each cell.
+        entry = self._fields.get(field)
+        if entry is None:
             try:
-                known = (self._read(field),)
+                entry = (self._read(field),)
             except (WbcError, OSError, ValueError):
-                known = (None,)
-            self._fields.put(field, known)
-        return known[0]
+                entry = (None,)
+            self._fields.put(field, entry)
+        return entry[0]
 
 
 class Thumbnails(QObject):
-    """Thumbnails of cells, made when they are asked for.
+    """Makes the thumbnail of a cell when it is first asked for.
 
     Parameters
     ----------
     read : callable
         The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
     fields : callable
-        From the id of a field to the field, None where the slide has none such.
+        From the id of a field to the field, None where the slide has no such field.
     parent : QObject, optional
     capacity : int
-        Most thumbnails that are kept.
+        Thumbnails in memory.
     """
 
     ready = Signal(object)
-    """With the set of ids of the cells whose thumbnails came."""
+    """With the set of ids of the cells whose thumbnails are new."""
 
     def __init__(
         self,
@@ -173,10 +175,7 @@ class Thumbnails(QObject):
         self._job.failed.connect(self._on_failed)
         self._job.finished.connect(self._start)
         # A batch starts when all that one paint asks for is known.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._start)
+        self._soon = single_shot(self, self._start)
 
     @property
     def running(self) -> bool:
@@ -184,10 +183,11 @@ class Thumbnails(QObject):
         return self._job.running
 
     def get(self, cell: Cell) -> QPixmap | None:
-        """The thumbnail of a cell, :data:`SIDE` pixels wide and high; None where it has to be made first."""
-        known = self._made.get(cell.cell_id)
-        if known is not None and (known[0] is cell.detection or known[0] == cell.detection):
-            return known[1]
+        """The thumbnail of a cell, :data:`SIDE` pixels wide and high; None until it is made."""
+        made = self._made.get(cell.cell_id)
+        if made is not None and made[0] == cell.detection:
+            return made[1]
+        # Popped first, so that the newest request comes last, which is made first.
         self._wanted.pop(cell.cell_id, None)
         self._wanted[cell.cell_id] = cell
         self._soon.start()
@@ -203,7 +203,8 @@ class Thumbnails(QObject):
         """Forget all thumbnails and fields, as another slide is opened."""
         self.cancel()
         self._made.clear()
-        self._cutter = _Cutter(self._read)  # a thread that still runs keeps the one it has
+        # A new one, since a thread that still runs uses the old one.
+        self._cutter = _Cutter(self._read)
 
     def cancel(self) -> None:
         """Drop all requests; a thread that is under way ends with the field it is at."""
@@ -217,12 +218,13 @@ class Thumbnails(QObject):
             self._job.start(partial(self._cutter.cut, self._batch))
 
     def _next_batch(self) -> tuple[_FieldBatch, ...]:
-        """The newest requests and what else is wanted of their fields, so that each is read once."""
+        """The newest requests with the others of their fields, so that each field is read once."""
         by_field: dict[str, list[Cell]] = {}
         for cell in reversed(self._wanted.values()):
             by_field.setdefault(cell.fov_id, []).append(cell)
         parts: list[_FieldBatch] = []
-        room = BATCH
+        # Of a field with more cells than a batch takes, the others come with the next batch.
+        room = MAX_BATCH
         for fov_id, cells in by_field.items():
             if room <= 0:
                 break
@@ -240,8 +242,9 @@ class Thumbnails(QObject):
             self.ready.emit({cell.cell_id for cell, _crop in cut})
 
     def _on_failed(self, _message: str) -> None:
-        # Whatever went wrong, and the job has logged it, would go wrong again.
-        self._on_returned([(cell, None) for part in self._batch for cell in part.cells])
+        # The job has logged the error, which would come again: these cells get the grey picture.
+        for part in self._batch:
+            self._on_returned([(cell, None) for cell in part.cells])
 
     def _unreadable(self) -> QPixmap:
         if self._blank is None:

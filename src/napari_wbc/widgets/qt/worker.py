@@ -1,4 +1,4 @@
-"""The one bridge from long functions to threads.
+"""Jobs: the one bridge from long functions to threads.
 
 superqt's generator worker takes every ``RuntimeError`` for its own deletion and then reports
 neither error nor end. torch raises ``RuntimeError`` for nearly everything, so each generator is
@@ -23,13 +23,13 @@ from napari_wbc.widgets.qt.responsive import undisturbed
 __all__ = ["Job", "LatestJob"]
 
 T = TypeVar("T")
-EVERY_S = 0.03
-"""Least time between two signals of progress; a request to cancel waits no longer."""
+MIN_INTERVAL_S = 0.03
+"""Least time between two signals of progress; a request to cancel waits no longer than that."""
 _log = logging.getLogger(__name__)
 
 
 class _Worker(GeneratorWorker):
-    """Ends the generator in its own thread, also when cancelled by a window that is gone by then."""
+    """Ends the generator in its own thread, also when the window that cancelled it is deleted."""
 
     def work(self) -> Any:
         """Run it."""
@@ -50,7 +50,7 @@ class Job(QObject):
     returned = Signal(object)
     """With the result; not when cancelled or failed."""
     failed = Signal(str)
-    """With one line for the person at the screen; not when cancelled."""
+    """With a line for the status line; not when cancelled."""
     finished = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -96,11 +96,14 @@ class Job(QObject):
             self.returned.emit(result)
 
     def _on_errored(self, error: BaseException) -> None:
+        # A WbcError without a cause is the person's to mend; all others are for the log too.
         if error.__cause__ is not None or not isinstance(error, WbcError):
             _log.error("A long function failed", exc_info=error)
         if self._worker is not None and not self._worker.abort_requested:
-            told = str(error) if isinstance(error, WbcError) else f"{type(error).__name__}: {error}"
-            self.failed.emit(told)
+            message = (
+                str(error) if isinstance(error, WbcError) else f"{type(error).__name__}: {error}"
+            )
+            self.failed.emit(message)
 
     def _on_finished(self) -> None:
         self._worker = None
@@ -136,7 +139,9 @@ class LatestJob(Job):
 
 def _guarded(steps: Callable[[], Steps[T]]) -> Steps[T]:
     yield Progress("starting", 0, 0)
-    keep_triton_out()  # what runs may import torch, and a canvas has loaded Mesa's LLVM by now
+    # The function may import torch, with triton's LLVM. It clashes with the LLVM of Mesa, which
+    # the canvas uses.
+    keep_triton_out()
     spare_a_core()
     try:
         with undisturbed():
@@ -146,11 +151,11 @@ def _guarded(steps: Callable[[], Steps[T]]) -> Steps[T]:
 
 
 def _thinned(steps: Steps[T]) -> Steps[T]:
-    """The steps that a person can follow: thousands a second would keep the window busy with their signals.
+    """Steps with pauses between them: thousands of signals a second would freeze the window.
 
-    What has a note or values, and the end of a step, always comes.
+    Steps with a note or values, and the last of each kind, are always passed on.
     """
-    told = 0.0
+    signalled = 0.0
     try:
         while True:
             progress = next(steps)
@@ -159,9 +164,9 @@ def _thinned(steps: Steps[T]) -> Steps[T]:
                 progress.note
                 or progress.values
                 or progress.done == progress.total
-                or now - told >= EVERY_S
+                or now - signalled >= MIN_INTERVAL_S
             ):
-                told = now
+                signalled = now
                 yield progress
     except StopIteration as end:
         result: T = end.value

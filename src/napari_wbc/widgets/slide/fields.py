@@ -1,4 +1,4 @@
-"""The fields of the slide, beside the viewer that shows one of them."""
+"""The list of the slide's fields."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class FieldList(Panel, QListWidget):
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         step = diff(old, new)
-        if step.added or step.removed:  # a label changes no number of cells
+        # A label changes no number of cells.
+        if step.added or step.removed:
             self._refresh()
 
     def _refresh(self) -> None:

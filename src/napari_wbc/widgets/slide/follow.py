@@ -1,4 +1,4 @@
-"""What is selected, in view or next in the queue, at one time in the viewer and in the window."""
+"""Keeps viewer and panels together: field in view, selected cells, cell under review."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_wbc.layers.focus import restore_camera
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.widgets.qt.keys import bind_keys
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.panel import Panel, single_shot
 from napari_wbc.widgets.slide.loading import FieldLoader, Read
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ __all__ = ["Follower"]
 
 
 class Follower(Panel, QObject):
-    """The viewer follows what is chosen in the window, and the other way round.
+    """The viewer follows a choice in the panels, and the panels follow one in the viewer.
 
     Parameters
     ----------
@@ -35,18 +35,18 @@ class Follower(Panel, QObject):
     queue : ReviewQueue
     place : PlaceKeeper
     opening : callable
-        Whether a project is being opened, so that images have no place any more.
+        Whether a project is being opened, so that fields of the slide before are not shown.
     parent : QObject
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
+    """With a line for the status line."""
     cell_shown = Signal(str)
-    """With the id of the one cell that is looked at; empty for none."""
+    """With the id of the cell under review or the only one selected; empty for none."""
     field_left = Signal()
     """Before another field is read."""
     field_shown = Signal()
-    """After one is on screen, or could not be read."""
+    """After a field is on screen, or could not be read."""
 
     def __init__(
         self,
@@ -64,10 +64,7 @@ class Follower(Panel, QObject):
         self.loader = FieldLoader(view, self)
         self.keys: dict[str, Callable[[], Any]] = {}
         self._choosing = False
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._finish)
+        self._soon = single_shot(self, self._finish)
         self._bound: Shapes | None = None
         self._viewer_links, self._cells_links = self.own(Panel()), self.own(Panel())
         self.loader.loaded.connect(self._on_loaded)
@@ -83,7 +80,8 @@ class Follower(Panel, QObject):
         return self.loader.running or self._soon.isActive()
 
     def bind_keys(self, keys: dict[str, Callable[[], Any]]) -> None:
-        """Have the viewer take these, and the cells layer, whose own keys would come first."""
+        """Bind keys on the viewer, and on the cells layer, whose own keys would come first."""
+        # Unbinding puts back the keys of before, so the layer, bound last, is unbound first.
         layer = self._bound
         self.bind_cells(None)
         self._viewer_links.release()
@@ -106,7 +104,7 @@ class Follower(Panel, QObject):
         return next((field for field in self._session.slide.fields if field.fov_id == fov_id), None)
 
     def _on_current(self, cell_id: str) -> None:
-        """The next cell comes into the middle, enlarged."""
+        """Show the next cell of the queue in the middle, enlarged."""
         self.cell_shown.emit(cell_id)
         self._view.enlarge(cell_id)
         self._look_ahead()
@@ -114,7 +112,7 @@ class Follower(Panel, QObject):
             self.said.emit("The queue is done.")
 
     def _on_chosen(self, cell_ids: tuple[str, ...]) -> None:
-        """A selection was made anywhere: the viewer follows to the field of its first cell."""
+        """Show the field of the first selected cell, and select the cells in the viewer."""
         table = self._session.table
         cells = [table[key] for key in cell_ids if key in table]
         if not self._choosing:
@@ -126,19 +124,23 @@ class Follower(Panel, QObject):
             self.cell_shown.emit(cells[0].cell_id)
 
     def _on_highlight(self, _event: Any = None) -> None:
-        """A selection was made in the viewer, where cells of other fields cannot be selected."""
+        """Take over a selection made in the viewer, unless it is the same in this field."""
         if self._choosing or self._view.pushing:
             return
         table, field, chosen = self._session.table, self._session.field, self._session.selection
         shown = self._view.selected()
-        here = {k for k in chosen if k in table and field and table[k].fov_id == field.fov_id}
-        if set(shown) != here and all(key in table for key in shown):
+        # Cells of other fields cannot be selected in the viewer, and are left out here.
+        in_field = set()
+        for cell_id in chosen:
+            if field and cell_id in table and table[cell_id].fov_id == field.fov_id:
+                in_field.add(cell_id)
+        if set(shown) != in_field and all(key in table for key in shown):
             with self._choose():
                 self._session.select(shown)
 
     @contextmanager
     def _choose(self) -> Iterator[None]:
-        """What is selected meanwhile, here or there, is one choice, which is not to be heard again."""
+        """Ignore the signals of viewer and session while one of them follows the other."""
         self._choosing = True
         try:
             yield
@@ -147,12 +149,13 @@ class Follower(Panel, QObject):
 
     def _on_field(self, fov_id: str) -> None:
         field, table = self.field_of(fov_id), self._session.table
+        # While another slide is opened, the one that is left shows no more fields.
         if self._opening():
-            return  # the slide is being left
+            return
         assert field is not None
         self.field_left.emit()
         if not self._choosing:
-            # Whoever turns to another field has done with the cells of the one before.
+            # A person who turns to another field is done with the cells of the one before.
             chosen = self._session.selection
             self._session.select(k for k in chosen if k in table and table[k].fov_id == fov_id)
         self.loader.load(field)
@@ -167,7 +170,8 @@ class Follower(Panel, QObject):
         else:
             self._view.show(field, pixels, cells=self._view.binding is not None)
         if self._view.binding is None:
-            self._soon.start()  # in a turn of its own, so that the window answers in between
+            # napari takes long to add the first cells layer, so the window answers in between.
+            self._soon.start()
         else:
             self._finish()
 

@@ -1,4 +1,4 @@
-"""Which slide and field this is, always in view."""
+"""Names of the slide and of the field in view, above the panels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class SlideHeader(Panel, QWidget):
         self.warning.setStyleSheet("color: #ffb000")
         for label in (self.name, self.warning):
             label.setTextFormat(Qt.TextFormat.PlainText)
-            label.setMinimumWidth(1)  # a long name is cut, not the window widened
+            # A long name is cut; it does not widen the window.
+            label.setMinimumWidth(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 2, 6, 2)
         layout.setSpacing(1)
@@ -44,7 +45,7 @@ class SlideHeader(Panel, QWidget):
         self.refresh()
 
     def refresh(self, *_what: object) -> None:
-        """Show what is so now; napari has no one signal for a layer that is hidden or shown."""
+        """Show the names; the clock calls it too, as napari has no one signal for hidden layers."""
         slide, field = self._session.slide, self._session.field
         if not slide.fields or field is None:
             self._show(self.name, "No slide is open")
@@ -60,5 +61,6 @@ class SlideHeader(Panel, QWidget):
 
     @staticmethod
     def _show(label: Any, text: str) -> None:
-        if label.text() != text:  # each setting lays the whole window out anew
+        # Setting a text lays the whole window out anew.
+        if label.text() != text:
             label.setText(text)

@@ -1,4 +1,4 @@
-"""The images of fields, read in a thread: the one in view, and the one that comes next."""
+"""Reads the image of the field in view, and that of the next one ahead, in threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from napari_wbc.widgets.qt.worker import LatestJob
 __all__ = ["FieldLoader", "Read"]
 
 Read: TypeAlias = tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]
-"""A field, its pixels or None, and why there are none."""
+"""A field, its pixels or None, and the error that left it without pixels."""
 
 
 class FieldLoader(QObject):
@@ -48,18 +48,18 @@ class FieldLoader(QObject):
         return self._now.running or self._next.running
 
     def cancel(self) -> None:
-        """Drop what is being read and what was read ahead."""
+        """Stop reading, and drop the field that was read ahead."""
         self._now.cancel()
         self._next.cancel()
         self._ahead = {}
 
     def load(self, field: FieldOfView) -> None:
-        """Read a field, or give what was read ahead at once."""
-        known = self._ahead.pop(field, None)
-        if known is None:
+        """Read a field, or emit at once the one that was read ahead."""
+        pixels = self._ahead.pop(field, None)
+        if pixels is None:
             self._now.request(partial(_read_steps, field, self._view.read))
         else:
-            self.loaded.emit((field, known, ""))
+            self.loaded.emit((field, pixels, ""))
 
     def look_ahead(self, field: FieldOfView) -> None:
         """Read the field that comes next."""

@@ -1,4 +1,4 @@
-"""Where a person is in a slide: field, camera and place in the queue, kept in the project."""
+"""The place in a slide: field, camera and place in the queue, kept in the project."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLACE, QUEUE = "place", "queue"
 
 
 class PlaceKeeper:
-    """Notes the place, of each slide and reading its own, and goes back to it.
+    """Notes the place in each slide and reading, and goes back to it.
 
     Parameters
     ----------
@@ -30,10 +30,10 @@ class PlaceKeeper:
         self._place: dict[str, Any] = {}
         self._ids: tuple[str, ...] = ()
         self.camera: object = None
-        """Where the camera was in the field that comes into view; None where it is to look at the cell."""
+        """Camera for the field that comes into view; None to look at the cell under review."""
 
     def keep(self) -> None:
-        """Note the place, if it is another than before and the field is on screen."""
+        """Note the place, if it has changed and the field is on screen."""
         session, queue = self._session, self._queue
         if session.field is None:
             return
@@ -58,7 +58,8 @@ class PlaceKeeper:
             self._ids = self._queue.ids
         if place.get("field") not in [field.fov_id for field in loaded.slide.fields]:
             return
-        self.camera = place.get("camera")  # before the field comes into view, whose image it is for
+        # Before the field is shown, which takes the camera from here.
+        self.camera = place.get("camera")
         self._session.show_field(place["field"])
 
     def _note(self, key: str) -> str:

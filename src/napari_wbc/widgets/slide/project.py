@@ -1,4 +1,4 @@
-"""The project file: where the slide is kept, whether it is saved, and whose reading this is."""
+"""The project file of the slide: open it, show whether all is saved, switch readings."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ProjectPanel"]
 
-LOOK_MS = 150
-"""How often it is asked whether everything is saved."""
-SHOWN = {
+STATE_EVERY_MS = 150
+"""Time between two looks at whether everything is saved."""
+STATES = {
     "saved": ("Saved", "#2e8b57"),
     "saving": ("Saving…", "#b8860b"),
     "not saved": ("NOT SAVED", "#d40000"),
@@ -61,11 +61,11 @@ class ProjectPanel(Panel, QWidget):
 
     said = Signal(str)
     wanted = Signal(object)
-    """With path, slide and reading of a project that was asked for."""
+    """With path, slide and reading of the project that a person chose."""
     opened = Signal(object)
-    """With what was loaded, after the session went on with it."""
+    """With the Loaded that the session goes on with."""
     has_others = Signal(object)
-    """With the OtherClasses of a project that was asked for, of which nothing is open then."""
+    """With the OtherClasses of a chosen project; no project is open then."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class ProjectPanel(Panel, QWidget):
         self.open = QPushButton("Open project…")
         self.open.setToolTip("A project file (.wbc) keeps cells, labels, undo and your place")
         self.images = QPushButton("Images moved…")
-        self.images.setToolTip("Say in which folder the slide's images are now")
+        self.images.setToolTip("Choose the folder where the slide's images are now")
         self.images.hide()
         self.slides = QComboBox()
         self.slides.setToolTip("Slides of the project")
@@ -105,8 +105,8 @@ class ProjectPanel(Panel, QWidget):
         self._checks.failed.connect(self.said)
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.show_state)
-        self._clock.start(LOOK_MS)
-        self.at_release(self._leave_at_last)
+        self._clock.start(STATE_EVERY_MS)
+        self.at_release(self._leave_for_good)
         self.at_release(self.jobs.cancel)
         self.show_state()
 
@@ -117,11 +117,11 @@ class ProjectPanel(Panel, QWidget):
 
     @property
     def busy(self) -> bool:
-        """Whether a project is being opened or its images are looked at."""
+        """Whether a project is being opened or its images are checked."""
         return self.jobs.running or self._checks.running
 
     def open_slide(self, slide: Slide, kept: Loaded | None = None) -> None:
-        """Go on with a slide where its project left it; an image that is no file is kept in memory only.
+        """Open a slide with its project; an image that is no file has none, and stays in memory.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class ProjectPanel(Panel, QWidget):
         taxonomy = self.session.taxonomy
 
         def failed(text: str) -> None:
-            # Work can go on; that it is not saved is shown in red.
+            # Work can go on without a project; the state then reads NOT SAVED in red.
             self._resume(Loaded(slide))
             self.said.emit(f"{text} Until then nothing is saved.")
 
@@ -160,7 +160,7 @@ class ProjectPanel(Panel, QWidget):
     def show_state(self) -> None:
         """Show whether everything is on the disk."""
         saved = self.session.saved
-        text, color = SHOWN[saved.kind]
+        text, color = STATES[saved.kind]
         if self.state.text() != text:
             self.state.setText(text)
             self.state.setStyleSheet(
@@ -182,13 +182,14 @@ class ProjectPanel(Panel, QWidget):
     def _start(
         self, steps: Callable[[], Steps[Loaded | OtherClasses]], failed: Callable[[str], None]
     ) -> None:
-        """Load in a thread, after the project that is open was let go, since it may be the same."""
+        """Load in a thread, after the open project is closed, since it may be the same file."""
         if self._workspace is not None:
             self._before = (self._workspace.path, self.session.slide.name, self.session.reading)
         else:
             self._before = None
         self._leave()
-        self._failed, self.opening = failed, True
+        self._failed = failed
+        self.opening = True
         self.jobs.request(steps)
 
     def _on_failed(self, text: str) -> None:
@@ -196,16 +197,17 @@ class ProjectPanel(Panel, QWidget):
 
     def _leave(self) -> bool:
         self._checks.cancel()
+        # The session writes its last changes through the workspace, which is closed after that.
         saved = self.session.close()
         if self._workspace is not None:
             self._workspace.close()
             self._workspace = None
         return saved
 
-    def _leave_at_last(self) -> None:
+    def _leave_for_good(self) -> None:
         if not self._leave():
             show_error(
-                "The last of what you did could not be saved; see the log, and make room on the disk."
+                "Your last changes could not be saved; see the log, and make room on the disk."
             )
 
     def _on_loaded(self, loaded: Loaded | OtherClasses) -> None:
@@ -215,6 +217,7 @@ class ProjectPanel(Panel, QWidget):
         self._resume(loaded)
         from napari_wbc.storage.workspace import check_images_steps
 
+        # Work starts before this check, which reads each image of another size or time in full.
         workspace = loaded.workspace
         assert workspace is not None
         self._checks.request(lambda: check_images_steps(workspace, loaded.slide))
@@ -234,8 +237,8 @@ class ProjectPanel(Panel, QWidget):
 
     def _show_reading(self) -> None:
         workspace, now = self._workspace, self.session.reading
-        known = workspace.readings(self.session.slide.name) if workspace else ()
-        blind = sorted({*known, now} - {""})
+        existing = workspace.readings(self.session.slide.name) if workspace else ()
+        blind = sorted({*existing, now} - {""})
         self.reading.clear()
         self.reading.addItems([FIRST, *blind, "New blind reading…"])
         self.reading.setCurrentIndex(blind.index(now) + 1 if now else 0)
@@ -272,19 +275,18 @@ class ProjectPanel(Panel, QWidget):
             if error.backup is None:
                 return
             question = (
-                f"{error}\n\nPut the backup in its place and open it? The file that is there now is kept "
+                f"{error}\n\nPut the backup in its place and open it? The damaged file is kept "
                 "beside it under another name."
             )
-            if (
-                QMessageBox.question(self, "Open a project", question)
-                != QMessageBox.StandardButton.Yes
-            ):
+            answer = QMessageBox.question(self, "Open a project", question)
+            if answer != QMessageBox.StandardButton.Yes:
                 return
-            self._leave()  # it may be this one
+            # The damaged file may be the open project.
+            self._leave()
             try:
                 restore_backup(path)
-            except WbcError as wrong:
-                self._on_failed_project(str(wrong))
+            except WbcError as failure:
+                self._on_failed_project(str(failure))
                 return
         self.wanted.emit((path, "", ""))
 
@@ -302,11 +304,11 @@ class ProjectPanel(Panel, QWidget):
             self.said.emit(f"What you did is not saved: {self.session.saved.why}.")
             return
         try:
-            found = pointed_to(self._workspace, self.session.slide, folder)
+            slide = pointed_to(self._workspace, self.session.slide, folder)
         except WbcError as error:
             self.said.emit(str(error))
             return
-        self.wanted.emit((self._workspace.path, found.name, self.session.reading))
+        self.wanted.emit((self._workspace.path, slide.name, self.session.reading))
 
     def _on_slide_chosen(self, _index: int) -> None:
         if self._workspace is not None:
@@ -333,6 +335,6 @@ class ProjectPanel(Panel, QWidget):
         self._show_reading()
 
     def read_as(self, reading: str) -> None:
-        """Go on as another reader, with that reader's own labels and undo; empty for the first reader."""
+        """Open a reader's own labels and undo; an empty name is the first reader."""
         if self._workspace is not None:
             self.wanted.emit((self._workspace.path, self.session.slide.name, reading))

@@ -1,0 +1,187 @@
+"""The panels of the workbench, where they stand in its window, and how they are released."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from typing import Any
+
+import napari
+from qtpy.QtWidgets import QPushButton, QTabWidget, QVBoxLayout, QWidget
+
+from napari_wbc.errors import WbcError
+from napari_wbc.layers.field import FieldView
+from napari_wbc.session.heats import Heats
+from napari_wbc.session.queue import ReviewQueue
+from napari_wbc.session.session import Session
+from napari_wbc.widgets.analysis.analysis import AnalysisPanel
+from napari_wbc.widgets.analysis.explain import ExplainPanel
+from napari_wbc.widgets.docks import Docks
+from napari_wbc.widgets.loop.train import TrainPanel
+from napari_wbc.widgets.qt.input_guard import guard_inputs
+from napari_wbc.widgets.qt.layout import TextLines, group, row, scrolled
+from napari_wbc.widgets.qt.panel import DockPanel
+from napari_wbc.widgets.qt.thumbnails import Thumbnails
+from napari_wbc.widgets.review.counts import CountsTable
+from napari_wbc.widgets.review.queue import QueuePanel
+from napari_wbc.widgets.review.ranking import Ranking
+from napari_wbc.widgets.review.readers import ReadersPanel
+from napari_wbc.widgets.review.references import ReferencePanel
+from napari_wbc.widgets.review.review import ReviewWidget
+from napari_wbc.widgets.slide.fields import FieldList
+from napari_wbc.widgets.slide.follow import Follower
+from napari_wbc.widgets.slide.header import SlideHeader
+from napari_wbc.widgets.slide.place import PlaceKeeper
+from napari_wbc.widgets.slide.project import ProjectPanel
+
+__all__ = ["WorkbenchPanels", "user_name"]
+
+
+class WorkbenchPanels(DockPanel):
+    """All panels of the workbench, not connected to one another yet.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    session : Session
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, session: Session) -> None:
+        super().__init__()
+        self.viewer, self.session = viewer, session
+        self._window_gone = False
+        # What comes first is released last: the project is written after the view has taken in the
+        # last edits, and the view does that when no panel listens any more.
+        self.project = self.own(ProjectPanel(session))
+        self.view = FieldView(viewer, session)
+        self.at_release(self._close_view)
+        self.queue = ReviewQueue(session)
+        self.at_release(self.queue.close)
+        self.place = PlaceKeeper(session, self.view, self.queue)
+        self.follower = self.own(
+            Follower(
+                session,
+                self.view,
+                self.queue,
+                self.place,
+                opening=lambda: self.project.opening,
+                parent=self,
+            )
+        )
+        self.loader = self.follower.loader
+        self.heats = Heats(session)
+        self.at_release(self.heats.close)
+        self._make_panels()
+        self._lay_out()
+        guard_inputs(self)
+        # Qt no longer calls a method of an object that is being deleted, but it calls a lambda.
+        self.destroyed.connect(lambda _self=None: self.release(window_gone=True))
+
+    def _make_panels(self) -> None:
+        session = self.session
+        self._open_folder = QPushButton("Open folder…")
+        self._open_folder.setToolTip("A folder is one slide, its images are the fields")
+        self._use_image = QPushButton("Use open image")
+        self._use_image.setToolTip("Take the selected image layer as a slide")
+        self.fields = self.own(FieldList(session))
+        self.fields.setMaximumHeight(90)
+        self.analysis = self.own(AnalysisPanel(session, self.view))
+        self.detector = self.analysis.detector
+        self.model = self.analysis.model
+        self.jobs = self.analysis.jobs
+        self.thumbnails = Thumbnails(self.view.read, self.follower.field_of, self)
+        self.at_release(self.thumbnails.cancel)
+        self.review = self.own(ReviewWidget(session))
+        self.queue_panel = self.own(QueuePanel(session, self.queue))
+        self.ranking = self.own(
+            Ranking(session, self.queue, self.model.value, self.view.read, self)
+        )
+        self.references = self.own(ReferencePanel(session, self.thumbnails, self.heats))
+        self.explain = self.own(ExplainPanel(session, self.view, self.heats, self.model.value))
+        self.readers = self.own(ReadersPanel(session))
+        self.train = self.own(
+            TrainPanel(session, lambda: self.project.path, self.model.value, self.detector.weights)
+        )
+        self.counts = self.own(CountsTable(session))
+        self.counts.setMinimumHeight(120)
+        self.export = QPushButton("Export…")
+        self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
+        weights, read = self.model.value, self.view.read
+        self.docks = self.own(
+            Docks(self.viewer, session, self.thumbnails, self.heats, weights=weights, read=read)
+        )
+        self.header = self.own(SlideHeader(session, self.view))
+        self.status = TextLines(3)
+
+    def _lay_out(self) -> None:
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self.analysis, "Locate and classify")
+        self.tabs.addTab(group("", self.queue_panel, self.references, self.review), "Review")
+        self.tabs.addTab(self.explain, "Explain")
+        self.tabs.addTab(self.readers, "Two readers")
+        self.tabs.addTab(self.train, "Train")
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        layout.addWidget(
+            group("Slide", self.project, row(self._open_folder, self._use_image), self.fields)
+        )
+        layout.addWidget(self.tabs)
+        layout.addWidget(group("Differential", self.counts, self.export), stretch=1)
+        outside = QVBoxLayout(self)
+        outside.setContentsMargins(0, 0, 0, 0)
+        outside.addWidget(self.header)
+        outside.addWidget(scrolled(inside))
+        outside.addWidget(self.status)
+
+    def release(self, *, window_gone: bool = False) -> None:
+        """Stop work, take the last edits in, write them, unbind keys; the second call does nothing.
+
+        Parameters
+        ----------
+        window_gone : bool
+            Whether the canvas may be gone too, so that layers are not to be drawn anew.
+        """
+        self._window_gone = window_gone
+        super().release()
+
+    def _close_view(self) -> None:
+        self.view.close(window_gone=self._window_gone)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is opened, read, computed or trained at this moment."""
+        return (
+            self.follower.busy
+            or self.analysis.busy
+            or self.project.busy
+            or self.readers.jobs.running
+            or self.explain.jobs.running
+            or self.train.busy
+            or self.ranking.running
+            or self.docks.busy
+            or self.thumbnails.running
+        )
+
+    def _guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
+        """An action whose WbcError is shown in the status line."""
+
+        def act(*args: Any) -> None:
+            try:
+                # A button sends along whether it is checked, which no action wants.
+                action(*[arg for arg in args if not isinstance(arg, bool)])
+            except WbcError as error:
+                self.say(str(error))
+
+        return act
+
+    def say(self, text: str) -> None:
+        """Show one line in the status line."""
+        self.status.setText(text)
+
+
+def user_name() -> str:
+    """Who is logged in; empty where the system does not know, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""

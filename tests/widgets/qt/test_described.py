@@ -1,0 +1,43 @@
+"""A cell in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.described import described
+
+FIELD = FieldOfView("s/<b>.png", Path("<b>.png"))
+
+
+def session():
+    session = Session()
+    session.open(Slide("s", (FIELD,)))
+    return session
+
+
+def predicted(unlikeness=None):
+    names = EIGHT_CLASSES.names
+    shares = tuple(float(name == "monocyte") for name in names)
+    prediction = Prediction(names, shares, unlikeness=unlikeness)
+    return Cell.new(FIELD.fov_id, Detection(BBox(1, 1, 9, 9))).predicted(prediction)
+
+
+def test_names_of_files_are_no_markup():
+    assert "field: &lt;b&gt;.png" in described(predicted(), session())
+
+
+def test_a_prediction_and_an_annotation_are_told_apart():
+    cell = predicted()
+    assert "said by the model" in described(cell, session())
+    text = described(cell.annotated(Annotation("basophil", "Ada")), session())
+    assert "basophil<br>said by Ada<br>model: monocyte 100%" in text
+
+
+def test_a_cell_unlike_the_training_data_is_named_so():
+    assert "unlike" in described(predicted(1.5), session())
+    assert "unlike" not in described(predicted(0.5), session())
