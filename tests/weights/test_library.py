@@ -15,11 +15,18 @@ from filelock import FileLock
 
 from napari_wbc.errors import WeightsError
 from napari_wbc.weights import library as module
-from napari_wbc.weights.bundle import write_bundle
 from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.container import split_card
 from napari_wbc.weights.library import KINDS, Library, adopted_classifier, parent_of
 from napari_wbc.weights.registry import find_weights, models_folder, shipped_weights
-from napari_wbc.weights.store import load_weights, read_card, save_weights
+from napari_wbc.weights.store import (
+    export_model,
+    load_weights,
+    read_card,
+    read_model,
+    save_weights,
+    write_model,
+)
 
 CARD = ModelCard("x", "1", "cdnn", ("a", "b"), {})
 
@@ -139,7 +146,7 @@ def test_a_parent_that_has_gone_and_a_ring_of_parents_end(library, make):
     a = make("a")
     b = make("b", a)
     card = replace(a.card, provenance={"parent": {"sha256": b.card.sha256}})
-    a.path.with_suffix(".json").write_text(card.to_json())
+    save_weights(a.path, load_weights(a.path)[0], card)
     a, b = library.find("a"), library.find("b")
     assert library.lineage(a) == (b,)
     assert library.lineage(b) == (a,)
@@ -150,7 +157,9 @@ def test_a_parent_that_has_gone_and_a_ring_of_parents_end(library, make):
 def test_damaged_models_are_listed_with_what_is_wrong(library, make):
     for name in ("bare", "cardless", "other", "short"):
         make(name)
-    (library.folder / "cardless.json").unlink()
+    for name in ("cardless", "other"):
+        path = library.folder / f"{name}.safetensors"
+        path.write_bytes(split_card(path.read_bytes())[0])
     (library.folder / "other.json").write_text("[]")
     short = library.folder / "short.safetensors"
     short.write_bytes(short.read_bytes()[:-3])
@@ -242,15 +251,15 @@ def test_a_model_in_use_that_has_gone_is_told(library, make):
 def test_rolling_back_passes_over_what_has_gone(library, make):
     for name in "abc":
         library.adopt(make(name))
-    (library.folder / "b.json").unlink()
+    (library.folder / "b.safetensors").write_bytes(b"?")
     assert library.roll_back("classifier").name == "a"
     assert library.roll_back("classifier").name == "cdnn"
 
 
 def test_models_of_the_same_weights_are_told_apart_by_their_file(library, make):
     a = make("a")
-    shutil.copy(a.path, library.folder / "b.safetensors")
-    (library.folder / "b.json").write_text(replace(a.card, threshold=0.9).to_json())
+    path = library.folder / "b.safetensors"
+    save_weights(path, load_weights(a.path)[0], replace(a.card, threshold=0.9))
     library.adopt(a)
     library.adopt(library.find("b"))
     assert library.adopted("classifier").name == "b"
@@ -356,7 +365,7 @@ def test_a_model_of_elsewhere_is_added_before_it_is_used(library, weights, tmp_p
     library.adopt(model)
     assert library.adopted("classifier").path == library.folder / "tiny.safetensors"
     assert load_weights(model.path)[1] == read_card(weights)
-    assert set(library.folder.iterdir()) >= {model.path, model.path.with_suffix(".json")}
+    assert model.path.read_bytes() == weights.read_bytes()
 
 
 def test_a_name_that_is_taken_gets_a_number(library, weights, tmp_path):
@@ -368,9 +377,7 @@ def test_a_name_that_is_taken_gets_a_number(library, weights, tmp_path):
         names += [library.add(path).name for _ in range(2)]  # the second time it is there already
     assert names == ["tiny", "tiny", "tiny-2", "tiny-2", "tiny-3", "tiny-3"]
     shipped = shutil.copytree(weights.parent, tmp_path / "shipped") / "tiny.safetensors"
-    for suffix in (".safetensors", ".json"):
-        shipped.with_suffix(suffix).rename(shipped.with_name(f"CDNN{suffix}"))
-    path = shipped.with_name("CDNN.safetensors")
+    path = shipped.rename(shipped.with_name("CDNN.safetensors"))
     save_weights(path, {key: t + 9 for key, t in tensors.items()}, card)
     assert library.add(path).name == "CDNN-2"
     assert library.add(find_weights("cdnn")).shipped
@@ -378,31 +385,30 @@ def test_a_name_that_is_taken_gets_a_number(library, weights, tmp_path):
 
 def test_damaged_models_are_not_added(library, weights, tmp_path):
     path = tmp_path / "bad.safetensors"
-    path.write_bytes(weights.read_bytes() + b"?")
+    path.write_bytes(split_card(weights.read_bytes())[0])
     with pytest.raises(WeightsError, match=r"bad\.json"):
         library.add(path)
-    shutil.copy(weights.with_suffix(".json"), path.with_suffix(".json"))
+    path.write_bytes(weights.read_bytes() + b"?")
     with pytest.raises(WeightsError, match=r"bad\.safetensors.*damaged"):
         library.add(path)
     assert not library.folder.exists()
 
 
-def test_a_model_of_one_file_is_added(library, weights, tmp_path):
-    card = json.loads(weights.with_suffix(".json").read_text()) | {"later": 1}
+def test_an_exported_model_is_added(library, weights, tmp_path):
     source = tmp_path / "sent.safetensors"
-    shutil.copy(weights, source)
-    source.with_suffix(".json").write_text(json.dumps(card))
-    model = library.import_bundle(write_bundle(source, tmp_path / "sent"))
+    data, text, _card = read_model(weights)
+    write_model(source, data, json.dumps(json.loads(text) | {"later": 1}))
+    model = library.add(export_model(source, tmp_path / "sent"))
     assert model.path == library.folder / "sent.safetensors"
-    assert json.loads(model.path.with_suffix(".json").read_text())["later"] == 1
-    assert library.import_bundle(tmp_path / "sent.wbcmodel") == model
+    assert json.loads(read_model(model.path)[1])["later"] == 1
+    assert library.add(tmp_path / "sent.wbcmodel") == model
     assert own(library) == ["sent"]
 
 
-def test_a_bad_bundle_adds_nothing(library, tmp_path):
+def test_a_bad_file_adds_nothing(library, tmp_path):
     (tmp_path / "bad.wbcmodel").write_bytes(b"PK")
     with pytest.raises(WeightsError, match=r"bad\.wbcmodel"):
-        library.import_bundle(tmp_path / "bad.wbcmodel")
+        library.add(tmp_path / "bad.wbcmodel")
     assert not library.folder.exists()
 
 
@@ -411,7 +417,6 @@ def test_removed_models_are_kept_aside(library, make, weights):
     first = library.remove(library.find("a"))
     assert first == library.folder / "removed" / "a.safetensors"
     assert first.read_bytes() == data
-    assert first.with_suffix(".json").is_file()
     assert own(library) == []
     assert library.remove(make("a")).name == "a-2.safetensors"
     assert library.add(first).name == "a"
@@ -434,3 +439,22 @@ def test_what_is_needed_is_not_removed(library, make):
     assert own(library) == ["b"]
     with pytest.raises(WeightsError, match="nothing to remove"):
         library.remove(a)
+
+
+def test_the_card_of_an_old_pair_is_removed_with_it(library, weights, pair_of):
+    library.folder.mkdir()
+    path = pair_of(weights, library.folder / "pair.safetensors")
+    pair = library.find("pair")
+    assert pair.damaged == ""
+    library.adopt(pair)
+    assert library.adopted("classifier") == pair
+    library.roll_back("classifier")
+    new = library.remove(pair)
+    assert load_weights(new)[1] == read_card(new.with_suffix(".json")) == pair.card
+    assert not path.with_suffix(".json").exists()
+
+
+def test_a_model_called_adopted_leaves_the_record_where_it_is(library, make):
+    library.adopt(make("a"))
+    library.remove(make("adopted"))
+    assert library.adopted("classifier").name == "a"

@@ -18,11 +18,39 @@ from PIL import Image
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.slide import MAX_PIXELS
 
-__all__ = ["MAX_BYTES", "check_yaml", "image_size", "inside", "read_json", "read_text"]
+__all__ = [
+    "MAX_BYTES",
+    "check_yaml",
+    "image_size",
+    "inside",
+    "read_bytes",
+    "read_json",
+    "read_text",
+]
 
 MAX_BYTES = 256_000_000
 """Largest text that is read; 100,000 cells with outlines take 100 MB as COCO."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """All bytes of a file, which must not be more than a limit.
+
+    Raises
+    ------
+    ReadError
+        If it is missing or too large.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{path}: the file cannot be read; check the path.") from error
+    if len(data) > max_bytes:
+        raise ReadError(
+            f"{path}: larger than {max_bytes / 1e6:g} MB; check that it is the right file, or split it."
+        )
+    return data
 
 
 def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
@@ -33,13 +61,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
     ReadError
         If it is missing, too large, or no UTF-8.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:
-        raise ReadError(f"{path}: the file cannot be read; check the path.") from error
-    if len(data) > max_bytes:
-        raise ReadError(f"{path}: larger than {max_bytes / 1e6:g} MB; part it into several sets.")
+    data = read_bytes(path, max_bytes)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

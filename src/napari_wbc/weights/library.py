@@ -15,10 +15,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_wbc.errors import WeightsError
-from napari_wbc.files.atomic import replace_file
 from napari_wbc.model.step import now
 from napari_wbc.weights.adopted import Adoption, append_adoption, read_history, standing
-from napari_wbc.weights.bundle import checked_card, read_members, read_model
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.registry import (
     DEFAULT_CLASSIFIER,
@@ -27,7 +25,7 @@ from napari_wbc.weights.registry import (
     models_folder,
     shipped_weights,
 )
-from napari_wbc.weights.store import read_card
+from napari_wbc.weights.store import read_card, read_model, write_model
 
 __all__ = ["KINDS", "Library", "Model", "adopted_classifier", "parent_in", "parent_of"]
 
@@ -47,7 +45,7 @@ class Model:
     Parameters
     ----------
     path : Path
-        Of the weights; the card lies beside it.
+        Of the file.
     card : ModelCard or None
         None where it cannot be read.
     parent : str
@@ -235,34 +233,30 @@ class Library:
         Parameters
         ----------
         path : str or Path
-            ``NAME.safetensors``, its card beside it.
+            ``NAME.safetensors`` or ``NAME.wbcmodel``, also of an older version; it may be a
+            stranger's.
 
         Returns
         -------
         Model
-            In the library; one that was there already stays alone.
+            In the library; a model that is in it already is not copied again.
 
         Raises
         ------
         WeightsError
-            If it is damaged, or cannot be copied.
+            If it is damaged or no model, or cannot be copied.
         """
-        return self._take(Path(path), *read_model(Path(path)))
-
-    def import_bundle(self, path: str | Path) -> Model:
-        """Copy a model of one file into the library; see :meth:`add`.
-
-        Parameters
-        ----------
-        path : str or Path
-            A ``.wbcmodel``; it may be a stranger's.
-
-        Raises
-        ------
-        WeightsError
-            If it is no such file, or cannot be copied.
-        """
-        return self._take(Path(path), *read_members(Path(path)))
+        path = Path(path)
+        weights, text, card = read_model(path)
+        with self._locked():
+            models = self.models()
+            for model in models:
+                if model.card == card and not model.damaged:
+                    return model
+            taken = {model.name.casefold() for model in models}
+            new = self.folder / f"{_free(path.stem, taken)}.safetensors"
+            write_model(new, weights, text)
+        return _model(new)
 
     def remove(self, model: Model, *, force: bool = False) -> Path:
         """Move a model to the folder ``removed``.
@@ -305,7 +299,9 @@ class Library:
             taken = {path.stem.casefold() for path in folder.iterdir()}
             new = folder / f"{_free(model.name, taken)}.safetensors"
             model.path.rename(new)
-            if (card := model.path.with_suffix(".json")).is_file():
+            # An older version wrote the card beside the weights; a model may be called "adopted".
+            card = model.path.with_suffix(".json")
+            if card.is_file() and card != self._record:
                 card.rename(new.with_suffix(".json"))
         return new
 
@@ -319,7 +315,7 @@ class Library:
             raise WeightsError(f"{model.name} is damaged and cannot be used: {model.damaged}")
         if not model.shipped and model.path.parent != self.folder:
             raise WeightsError(f"{model.path}: not in the library {self.folder}; add it first.")
-        return checked_card(model.path, *read_model(model.path))
+        return read_model(model.path)[2]
 
     def _usable(self, adoption: Adoption) -> Model | None:
         """The adopted model, or another file of its weights; None where they are gone or damaged."""
@@ -331,22 +327,6 @@ class Library:
         return next(
             (one for one in same if one.path.name == adoption.file), same[0] if same else None
         )
-
-    def _take(self, path: Path, data: bytes, text: bytes) -> Model:
-        card = checked_card(path, data, text)
-        with self._locked():
-            models = self.models()
-            for one in models:
-                if one.card == card and not one.damaged:
-                    return one
-            taken = {model.name.casefold() for model in models}
-            taken |= {card.stem.casefold() for card in self.folder.glob("*.json")}
-            new = self.folder / f"{_free(path.stem, taken)}.safetensors"
-            replace_file(
-                new.with_suffix(".json"), text
-            )  # as it came, with what a newer version wrote
-            replace_file(new, data)
-        return _model(new)
 
     def _append(self, model: Model, why: str, back: int = 0) -> None:
         """Only under the lock."""

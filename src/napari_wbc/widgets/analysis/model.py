@@ -152,7 +152,7 @@ class ModelWidget(QWidget):
         self._show_chosen()
 
     def _ask(self) -> str:
-        title, kind = "Open weights; their card (.json) lies beside them", "Weights (*.safetensors)"
+        title, kind = "Open a model", "Models (*.safetensors)"
         return str(QFileDialog.getOpenFileName(self, title, "", kind)[0])
 
     def _tried(self, action: Any) -> None:
