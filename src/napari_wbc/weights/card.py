@@ -36,7 +36,7 @@ class ModelCard:
     parameters : int
         Number of trained numbers.
     sha256 : str
-        Of the weights file.
+        Of the weights: of the model file without its card.
     provenance : dict
         Data, splits, hashes, seed, versions, command.
     metrics : dict
