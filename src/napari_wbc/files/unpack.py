@@ -75,7 +75,8 @@ def unpacked(archive: Path) -> Iterator[Path]:
         except DAMAGED as error:
             reason = " ".join(str(error).split())[:200]
             raise ReadError(
-                f"{archive}: cannot be unpacked ({reason}); pack or download it again as a plain zip."
+                f"{archive}: cannot be unpacked ({reason}); pack or download it again as a "
+                "plain zip."
             ) from error
         yield folder
 

@@ -89,7 +89,8 @@ class CellClass:
             if not printable or len(name) > MAX_NAME_LENGTH:
                 raise WbcError(
                     f"{name[:MAX_NAME_LENGTH]!r} is no name of a class; "
-                    f"write one line of 1 to {MAX_NAME_LENGTH} characters, without blanks around it."
+                    f"write one line of 1 to {MAX_NAME_LENGTH} characters, without blanks "
+                    "around it."
                 )
         if not 1 <= len(self.short) <= 3 or not self.short.isprintable():
             raise WbcError(
@@ -185,7 +186,10 @@ class Taxonomy:
         >>> EIGHT_CLASSES.class_of("band neutrophil")
         'neutrophil'
         """
-        return next((c.name for c in self.classes if name == c.name or name in c.covers), None)
+        for cell_class in self.classes:
+            if name == cell_class.name or name in cell_class.covers:
+                return cell_class.name
+        return None
 
     def row_of(self, label: str) -> str:
         """The row of a differential that a label counts in: its class, or else its own.
@@ -225,9 +229,8 @@ class Taxonomy:
         >>> EIGHT_CLASSES.with_keys({"neutrophil": "n"}).keys["n"]
         'neutrophil'
         """
-        return replace(
-            self, classes=tuple(replace(c, key=keys.get(c.name, c.key)) for c in self.classes)
-        )
+        classes = [replace(c, key=keys.get(c.name, c.key)) for c in self.classes]
+        return replace(self, classes=tuple(classes))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in model cards and YAML files."""

@@ -184,14 +184,18 @@ def _defaults(
 ) -> list[str]:
     """One value a class: the given one, or the known class's, or the first choice that is free."""
     values: list[str | None] = [plan.get(field) for plan in plans]
-    taken = {*reserved, *(value.lower() for value in values if value)}
+    taken = {*reserved, *map(str.lower, filter(None, values))}
 
     def take(i: int, choices: Iterable[str]) -> None:
-        free = (choice for choice in choices if choice.lower() not in taken)
-        if values[i] is None and (value := next(free, None)) is not None:
-            values[i] = value
-            # Any number of classes may have no key.
-            taken.update([value.lower()] if value else [])
+        if values[i] is not None:
+            return
+        for choice in choices:
+            if choice.lower() not in taken:
+                values[i] = choice
+                # Any number of classes may have no key.
+                if choice:
+                    taken.add(choice.lower())
+                return
 
     for i, plan in enumerate(plans):
         # Classes of familiar names choose first, so that they look as everywhere else.

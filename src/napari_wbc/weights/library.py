@@ -269,7 +269,7 @@ class Library:
         return read_model(model.path)[2]
 
     def _usable(self, adoption: Adoption) -> Model | None:
-        """The adopted model, or another file of its weights; None where they are gone or damaged."""
+        """The adopted model, or another file of its weights; None if gone or damaged."""
         other_file = None
         for model in self.models():
             if model.card and model.card.sha256 == adoption.sha256 and not model.damaged:

@@ -53,7 +53,7 @@ class Model:
 
     @property
     def weights(self) -> str:
-        """As :func:`~napari_wbc.weights.registry.find_weights` takes it: a shipped name, or a path."""
+        """A shipped name, or a path: what ``find_weights`` takes."""
         return self.name if self.shipped else str(self.path)
 
 
