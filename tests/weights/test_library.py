@@ -45,7 +45,7 @@ def test_an_empty_library_holds_the_shipped_models(library):
 
 
 def test_looking_makes_no_folder(library):
-    library.models(), library.adopted("detector"), library.lineage(library.find("cdnn"))
+    library.models(), library.adopted("detector"), library.children(library.find("cdnn"))
     assert not library.folder.exists()
 
 

@@ -61,15 +61,6 @@ class Library:
         names = ", ".join(model.name for model in models)
         raise WeightsError(f"{self.folder}: no model {name!r}; choose one of: {names or 'none'}.")
 
-    def lineage(self, model: Model) -> tuple[Model, ...]:
-        """The ancestors of a model that are in the library, the oldest first."""
-        models = self.models()
-        line = [model]
-        # A forged card can make a model its own ancestor.
-        while (parent := parent_in(models, line[0])) and parent not in line:
-            line.insert(0, parent)
-        return tuple(line[:-1])
-
     def children(self, model: Model) -> tuple[Model, ...]:
         """The models that were made from this one."""
         models = self.models()
