@@ -11,6 +11,7 @@ from PIL import Image
 
 from napari_wbc import __version__
 from napari_wbc.cli import main
+from napari_wbc.weights.store import read_model
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def test_a_detector_is_trained_and_options_override_the_recipe(call, field_manif
         assert code == 0
         assert err.count("\n") == err.count("epoch 1, loss ") == epochs
         assert f"Model written to {out / 'small.safetensors'}" in said
-    card = json.loads((out / "small.json").read_text())
+    card = json.loads(read_model(out / "small.safetensors")[1])
     assert card["architecture"] == "mask-rcnn/mobilenet_v3_large"
     assert card["classes"] == ["leukocyte", "red cell", "platelet"]
     assert card["preset"]["longest"] == 96
@@ -258,7 +259,7 @@ def test_a_classifier_is_trained_and_measured(call, cells, tmp_path):
     )
     assert code == 0
     assert f"Model written to {out / 'small.safetensors'}" in said
-    card = json.loads((out / "small.json").read_text())
+    card = json.loads(read_model(out / "small.safetensors")[1])
     assert (card["mode"], card["preset"]["size"], card["provenance"]["epochs_run"]) == (
         "two-stage",
         32,

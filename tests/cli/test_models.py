@@ -85,7 +85,6 @@ def test_roll_back(call, child, library):
 
 def test_a_file_is_adopted_at_once(call, library, weights, tmp_path):
     shutil.copy(weights, tmp_path / "mine.safetensors")
-    shutil.copy(weights.with_suffix(".json"), tmp_path / "mine.json")
     assert call("adopt", tmp_path / "mine.safetensors") == "mine is the classifier in use.\n"
     assert library.adopted("classifier").path == library.folder / "mine.safetensors"
 

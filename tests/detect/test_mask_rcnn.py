@@ -23,6 +23,7 @@ from napari_wbc.imaging.stain import white_balanced
 from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.geometry import BBox
 from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.container import split_card
 from napari_wbc.weights.store import load_weights, save_weights
 
 SLIDE, PURPLE, RED = (240, 235, 230), (110, 60, 140), (215, 160, 155)
@@ -342,11 +343,14 @@ def test_weights_of_a_classifier_are_refused(name, weights):
         load_mask_rcnn(name if name == "cdnn" else weights, device="cpu")
 
 
-@pytest.mark.parametrize("lost", [".safetensors", ".json"])
-def test_missing_files_are_said(lost, tmp_path, detector_weights):
+@pytest.mark.parametrize("lost", ["file", "card"])
+def test_what_is_missing_is_said(lost, tmp_path, detector_weights):
     path = tmp_path / "own.safetensors"
     save_weights(path, *load_weights(detector_weights))
-    path.with_suffix(lost).unlink()
+    if lost == "card":
+        path.write_bytes(split_card(path.read_bytes())[0])
+    else:
+        path.unlink()
     with pytest.raises(WeightsError, match="own"):
         load_mask_rcnn(path, device="cpu")
 

@@ -30,6 +30,7 @@ from napari_wbc.pipeline.analyze import (
     classify_table_steps,
 )
 from napari_wbc.pipeline.report import write_results
+from napari_wbc.weights.store import read_model, write_model
 
 BOXES = (BBox(5, 5, 25, 25), BBox(30, 40, 50, 60))
 
@@ -97,11 +98,10 @@ def other_weights(weights, tmp_path):
     """The weights with other class names, and a taxonomy where one is given."""
 
     def make(classes, taxonomy=None):
-        card = json.loads(weights.with_suffix(".json").read_text())
-        card |= {"classes": list(classes), "taxonomy": taxonomy}
+        data, text, _card = read_model(weights)
+        card = json.loads(text) | {"classes": list(classes), "taxonomy": taxonomy}
         other = tmp_path / "other.safetensors"
-        other.write_bytes(weights.read_bytes())
-        other.with_suffix(".json").write_text(json.dumps(card))
+        write_model(other, data, json.dumps(card))
         return other
 
     return make

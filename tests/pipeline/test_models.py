@@ -173,7 +173,7 @@ def test_missing_weights_or_cards_are_named(save, tmp_path):
         model_summary(tmp_path / "none.safetensors")
     path = save(BARE)
     path.with_suffix(".json").unlink()
-    with pytest.raises(WeightsError, match="keep it beside its weights"):
+    with pytest.raises(WeightsError, match=r"mine\.json beside it; copy the model again"):
         counted_card(path)
 
 

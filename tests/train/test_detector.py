@@ -153,7 +153,6 @@ def test_a_run_leaves_weights_card_curves_and_history(trained):
         "checkpoint",
         "curves.png",
         "history.json",
-        "small.json",
         "small.safetensors",
     ]
     assert tuple(json.loads((folder / "history.json").read_text())) == trained.history

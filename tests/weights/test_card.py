@@ -10,7 +10,7 @@ import pytest
 from napari_wbc.errors import WeightsError
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES, TAXONOMIES, TWO_CLASSES, Place
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
-from napari_wbc.weights.card import ModelCard, taxonomy_of
+from napari_wbc.weights.card import ModelCard, parent_of, taxonomy_of
 
 CARD = ModelCard(
     "cdnn",
@@ -121,3 +121,27 @@ def test_classes_that_make_no_taxonomy_are_told_when_they_are_asked_for():
     card = dataclasses.replace(CARD, classes=("a", "unidentified"))
     with pytest.raises(WeightsError, match=r"'cdnn'.*reserved"):
         taxonomy_of(card)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "parent"),
+    [
+        ({}, ""),
+        (None, ""),
+        ([1], ""),
+        ({"parent": None}, ""),
+        ({"parent": {"sha256": 3}}, ""),
+        ({"parent": {"sha256": "ab"}}, ""),
+        ({"parent": {"sha256": "ab" * 32}}, "ab" * 32),
+        ({"adapted": []}, ""),
+        ({"adapted": [{"from": "x 1 (11111111)"}, {"from": "y 2 (22222222)"}]}, "22222222"),
+        ({"adapted": {"from": "x 1 (11111111)"}}, "11111111"),
+        ({"adapted": "x"}, ""),
+        ({"recipe": {"start": "mask_rcnn 1 (055d0cc9)"}}, "055d0cc9"),
+        ({"recipe": {"start": "configs/base.safetensors"}}, ""),
+        ({"parent": {"sha256": "ab" * 32}, "recipe": {"start": "x 1 (055d0cc9)"}}, "ab" * 32),
+        ({"parent": {"sha256": "ab" * 32}, "adapted": [{"from": "x 1 (11111111)"}]}, "11111111"),
+    ],
+)
+def test_a_card_says_its_parent(provenance, parent):
+    assert parent_of(dataclasses.replace(CARD, provenance=provenance)) == parent

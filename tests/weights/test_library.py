@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import zlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,40 +13,17 @@ from filelock import FileLock
 
 from napari_wbc.errors import WeightsError
 from napari_wbc.weights import library as module
-from napari_wbc.weights.bundle import write_bundle
-from napari_wbc.weights.card import ModelCard
-from napari_wbc.weights.library import KINDS, Library, adopted_classifier, parent_of
+from napari_wbc.weights.container import split_card
+from napari_wbc.weights.library import KINDS, Library, adopted_classifier
 from napari_wbc.weights.registry import find_weights, models_folder, shipped_weights
-from napari_wbc.weights.store import load_weights, read_card, save_weights
-
-CARD = ModelCard("x", "1", "cdnn", ("a", "b"), {})
-
-
-@pytest.fixture
-def library(tmp_path, monkeypatch):
-    """The person's own, which does not exist yet."""
-    monkeypatch.setenv("NAPARI_WBC_MODELS", str(tmp_path / "models"))
-    return Library()
-
-
-@pytest.fixture
-def make(library, weights):
-    """Models of their own weights, each the child of another where one is named."""
-
-    def made(name, parent=None, **changes):
-        tensors, card = load_weights(weights)
-        bias = next(key for key in tensors if key.endswith("bias"))
-        tensors[bias] = tensors[bias] + zlib.crc32(name.encode()) % 997 + 1
-        known = (
-            {"parent": {"model_id": parent.card.model_id, "sha256": parent.card.sha256}}
-            if parent
-            else {}
-        )
-        path = library.folder / f"{name}.safetensors"
-        save_weights(path, tensors, replace(card, name=name, provenance=known, **changes))
-        return library.find(name)
-
-    return made
+from napari_wbc.weights.store import (
+    export_model,
+    load_weights,
+    read_card,
+    read_model,
+    save_weights,
+    write_model,
+)
 
 
 def own(library):
@@ -70,7 +45,7 @@ def test_an_empty_library_holds_the_shipped_models(library):
 
 
 def test_looking_makes_no_folder(library):
-    library.models(), library.adopted("detector"), library.lineage(library.find("cdnn"))
+    library.models(), library.adopted("detector"), library.children(library.find("cdnn"))
     assert not library.folder.exists()
 
 
@@ -92,80 +67,6 @@ def test_models_of_the_library_go_by_name_after_the_shipped(library, make, tmp_p
         find_weights("none")
     with pytest.raises(WeightsError, match=r"no model 'none'.*mine"):
         library.find("none")
-
-
-@pytest.mark.parametrize(
-    ("provenance", "parent"),
-    [
-        ({}, ""),
-        (None, ""),
-        ([1], ""),
-        ({"parent": None}, ""),
-        ({"parent": {"sha256": 3}}, ""),
-        ({"parent": {"sha256": "ab"}}, ""),
-        ({"parent": {"sha256": "ab" * 32}}, "ab" * 32),
-        ({"adapted": []}, ""),
-        ({"adapted": [{"from": "x 1 (11111111)"}, {"from": "y 2 (22222222)"}]}, "22222222"),
-        ({"adapted": {"from": "x 1 (11111111)"}}, "11111111"),
-        ({"adapted": "x"}, ""),
-        ({"recipe": {"start": "mask_rcnn 1 (055d0cc9)"}}, "055d0cc9"),
-        ({"recipe": {"start": "configs/base.safetensors"}}, ""),
-        ({"parent": {"sha256": "ab" * 32}, "recipe": {"start": "x 1 (055d0cc9)"}}, "ab" * 32),
-        ({"parent": {"sha256": "ab" * 32}, "adapted": [{"from": "x 1 (11111111)"}]}, "11111111"),
-    ],
-)
-def test_a_card_says_its_parent(provenance, parent):
-    assert parent_of(replace(CARD, provenance=provenance)) == parent
-
-
-def test_lineage_and_children(library, make):
-    first = make("first", library.find("cdnn"))
-    second, other = make("second", first), make("other", first)
-    assert library.lineage(second) == (library.find("cdnn"), first)
-    assert library.children(first) == (other, second)
-    assert library.children(second) == library.lineage(make("orphan")) == ()
-    assert first in library.children(library.find("cdnn"))
-
-
-def test_an_adapted_model_is_found_by_the_first_of_a_hash(library, make):
-    first = make("first")
-    known = {"adapted": [{"from": first.card.model_id}]}
-    path = make("second").path
-    save_weights(path, load_weights(path)[0], replace(read_card(path), provenance=known))
-    assert library.lineage(library.find("second")) == (first,)
-
-
-def test_a_parent_that_has_gone_and_a_ring_of_parents_end(library, make):
-    a = make("a")
-    b = make("b", a)
-    card = replace(a.card, provenance={"parent": {"sha256": b.card.sha256}})
-    a.path.with_suffix(".json").write_text(card.to_json())
-    a, b = library.find("a"), library.find("b")
-    assert library.lineage(a) == (b,)
-    assert library.lineage(b) == (a,)
-    a.path.unlink()
-    assert library.lineage(b) == ()
-
-
-def test_damaged_models_are_listed_with_what_is_wrong(library, make):
-    for name in ("bare", "cardless", "other", "short"):
-        make(name)
-    (library.folder / "cardless.json").unlink()
-    (library.folder / "other.json").write_text("[]")
-    short = library.folder / "short.safetensors"
-    short.write_bytes(short.read_bytes()[:-3])
-    (library.folder / "bare.safetensors").write_bytes(b"")
-    (library.folder / "folder.safetensors").mkdir()
-    (library.folder / "folder.json").write_text(CARD.to_json())
-    found = {model.name: model for model in library.models() if not model.shipped}
-    assert list(found) == ["bare", "cardless", "folder", "other", "short"]
-    assert all(name in model.damaged for name, model in found.items())
-    assert found["cardless"].card is None
-    assert found["cardless"].kind == ""
-    for model in found.values():
-        with pytest.raises(WeightsError, match="is damaged"):
-            library.adopt(model)
-    assert library.history("classifier") == ()
 
 
 def test_a_flipped_bit_is_noticed_before_a_model_is_used(library, make):
@@ -242,15 +143,15 @@ def test_a_model_in_use_that_has_gone_is_told(library, make):
 def test_rolling_back_passes_over_what_has_gone(library, make):
     for name in "abc":
         library.adopt(make(name))
-    (library.folder / "b.json").unlink()
+    (library.folder / "b.safetensors").write_bytes(b"?")
     assert library.roll_back("classifier").name == "a"
     assert library.roll_back("classifier").name == "cdnn"
 
 
 def test_models_of_the_same_weights_are_told_apart_by_their_file(library, make):
     a = make("a")
-    shutil.copy(a.path, library.folder / "b.safetensors")
-    (library.folder / "b.json").write_text(replace(a.card, threshold=0.9).to_json())
+    path = library.folder / "b.safetensors"
+    save_weights(path, load_weights(a.path)[0], replace(a.card, threshold=0.9))
     library.adopt(a)
     library.adopt(library.find("b"))
     assert library.adopted("classifier").name == "b"
@@ -258,83 +159,9 @@ def test_models_of_the_same_weights_are_told_apart_by_their_file(library, make):
     assert library.adopted("classifier") == a
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        "3",
-        "null",
-        '{"history": []}',
-        '{"history": {"classifier": {}}}',
-        "[" * 100_000,
-    ]
-    + [
-        '{"history": {"classifier": [' + one + "]}}"
-        for one in ("3", "{}", '{"when": 1}', '"x"', "null")
-    ]
-    + [
-        '{"history": {"classifier": [{"when": "", "sha256": "", "model_id": "", "file": "", "back": -1}]}}'
-    ],
-)
-def test_a_damaged_record_is_told_and_kept(library, make, text):
-    model, record = make("a"), library.folder / "adopted.json"
-    record.write_text(text)
-    for action in (
-        lambda: library.adopted("classifier"),
-        lambda: library.adopt(model),
-        lambda: library.roll_back("classifier"),
-        lambda: library.remove(model),
-    ):
-        with pytest.raises(WeightsError, match=r"adopted\.json.*damaged"):
-            action()
-    assert record.read_text() == text
-    assert own(library) == ["a"]
-
-
-def test_what_a_newer_version_wrote_in_the_record_stays(library, make):
-    library.adopt(make("a"))
-    record = library.folder / "adopted.json"
-    data = json.loads(record.read_text())
-    data["later"] = {"x": [1]}
-    data["history"]["classifier"][0]["by"] = "me"
-    data["history"]["painter"] = [{"when": 3}]
-    record.write_text(json.dumps(data))
-    library.adopt(make("b"))
-    now = json.loads(record.read_text())
-    assert now["later"] == {"x": [1]}
-    assert now["history"]["classifier"][0]["by"] == "me"
-    assert now["history"]["painter"] == [{"when": 3}]
-    assert library.adopted("classifier").name == "b"
-
-
-def test_a_failure_leaves_what_was_in_use(library, make, monkeypatch):
-    library.adopt(make("a"))
-    b = make("b")
-
-    def full(_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(WeightsError, match="disk full"):
-        library.adopt(b)
-    assert library.adopted("classifier").name == "a"
-    assert not list(library.folder.glob("*.part"))
-
-
-def test_no_adoption_of_two_at_once_is_lost(library, make):
-    models = [make(f"m{i}") for i in range(8)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda model: Library().adopt(model), models))
-    assert sorted(one.file for one in library.history("classifier")) == [
-        m.path.name for m in models
-    ]
-
-
 def test_a_library_in_use_by_another_program_is_told(library, make, monkeypatch):
     model = make("a")
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "MAX_WAIT", 0.05)
     with (
         FileLock(library.folder / ".adopted.json.lock"),
         pytest.raises(WeightsError, match="try again"),
@@ -356,7 +183,7 @@ def test_a_model_of_elsewhere_is_added_before_it_is_used(library, weights, tmp_p
     library.adopt(model)
     assert library.adopted("classifier").path == library.folder / "tiny.safetensors"
     assert load_weights(model.path)[1] == read_card(weights)
-    assert set(library.folder.iterdir()) >= {model.path, model.path.with_suffix(".json")}
+    assert model.path.read_bytes() == weights.read_bytes()
 
 
 def test_a_name_that_is_taken_gets_a_number(library, weights, tmp_path):
@@ -368,9 +195,7 @@ def test_a_name_that_is_taken_gets_a_number(library, weights, tmp_path):
         names += [library.add(path).name for _ in range(2)]  # the second time it is there already
     assert names == ["tiny", "tiny", "tiny-2", "tiny-2", "tiny-3", "tiny-3"]
     shipped = shutil.copytree(weights.parent, tmp_path / "shipped") / "tiny.safetensors"
-    for suffix in (".safetensors", ".json"):
-        shipped.with_suffix(suffix).rename(shipped.with_name(f"CDNN{suffix}"))
-    path = shipped.with_name("CDNN.safetensors")
+    path = shipped.rename(shipped.with_name("CDNN.safetensors"))
     save_weights(path, {key: t + 9 for key, t in tensors.items()}, card)
     assert library.add(path).name == "CDNN-2"
     assert library.add(find_weights("cdnn")).shipped
@@ -378,31 +203,30 @@ def test_a_name_that_is_taken_gets_a_number(library, weights, tmp_path):
 
 def test_damaged_models_are_not_added(library, weights, tmp_path):
     path = tmp_path / "bad.safetensors"
-    path.write_bytes(weights.read_bytes() + b"?")
+    path.write_bytes(split_card(weights.read_bytes())[0])
     with pytest.raises(WeightsError, match=r"bad\.json"):
         library.add(path)
-    shutil.copy(weights.with_suffix(".json"), path.with_suffix(".json"))
+    path.write_bytes(weights.read_bytes() + b"?")
     with pytest.raises(WeightsError, match=r"bad\.safetensors.*damaged"):
         library.add(path)
     assert not library.folder.exists()
 
 
-def test_a_model_of_one_file_is_added(library, weights, tmp_path):
-    card = json.loads(weights.with_suffix(".json").read_text()) | {"later": 1}
+def test_an_exported_model_is_added(library, weights, tmp_path):
     source = tmp_path / "sent.safetensors"
-    shutil.copy(weights, source)
-    source.with_suffix(".json").write_text(json.dumps(card))
-    model = library.import_bundle(write_bundle(source, tmp_path / "sent"))
+    data, text, _card = read_model(weights)
+    write_model(source, data, json.dumps(json.loads(text) | {"later": 1}))
+    model = library.add(export_model(source, tmp_path / "sent"))
     assert model.path == library.folder / "sent.safetensors"
-    assert json.loads(model.path.with_suffix(".json").read_text())["later"] == 1
-    assert library.import_bundle(tmp_path / "sent.wbcmodel") == model
+    assert json.loads(read_model(model.path)[1])["later"] == 1
+    assert library.add(tmp_path / "sent.wbcmodel") == model
     assert own(library) == ["sent"]
 
 
-def test_a_bad_bundle_adds_nothing(library, tmp_path):
+def test_a_bad_file_adds_nothing(library, tmp_path):
     (tmp_path / "bad.wbcmodel").write_bytes(b"PK")
     with pytest.raises(WeightsError, match=r"bad\.wbcmodel"):
-        library.import_bundle(tmp_path / "bad.wbcmodel")
+        library.add(tmp_path / "bad.wbcmodel")
     assert not library.folder.exists()
 
 
@@ -411,7 +235,6 @@ def test_removed_models_are_kept_aside(library, make, weights):
     first = library.remove(library.find("a"))
     assert first == library.folder / "removed" / "a.safetensors"
     assert first.read_bytes() == data
-    assert first.with_suffix(".json").is_file()
     assert own(library) == []
     assert library.remove(make("a")).name == "a-2.safetensors"
     assert library.add(first).name == "a"
@@ -434,3 +257,22 @@ def test_what_is_needed_is_not_removed(library, make):
     assert own(library) == ["b"]
     with pytest.raises(WeightsError, match="nothing to remove"):
         library.remove(a)
+
+
+def test_the_card_of_an_old_pair_is_removed_with_it(library, weights, pair_of):
+    library.folder.mkdir()
+    path = pair_of(weights, library.folder / "pair.safetensors")
+    pair = library.find("pair")
+    assert pair.damaged == ""
+    library.adopt(pair)
+    assert library.adopted("classifier") == pair
+    library.roll_back("classifier")
+    new = library.remove(pair)
+    assert load_weights(new)[1] == read_card(new.with_suffix(".json")) == pair.card
+    assert not path.with_suffix(".json").exists()
+
+
+def test_a_model_called_adopted_leaves_the_record_where_it_is(library, make):
+    library.adopt(make("a"))
+    library.remove(make("adopted"))
+    assert library.adopted("classifier").name == "a"

@@ -7,6 +7,7 @@ import pytest
 from napari_wbc.errors import WeightsError
 from napari_wbc.weights import registry
 from napari_wbc.weights.registry import find_weights, shipped_weights
+from napari_wbc.weights.store import load_weights
 
 
 @pytest.fixture
@@ -15,6 +16,11 @@ def shipped(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     monkeypatch.setattr(registry, "_DATA", tmp_path / "data")
     return tmp_path / "data"
+
+
+def test_the_shipped_models_are_sound_and_keep_the_ids_that_results_name():
+    ids = [load_weights(find_weights(name))[1].model_id for name in shipped_weights()]
+    assert ids == ["blood_cells 1 (770f36c6)", "cdnn 3 (f12d36c1)", "mask_rcnn 1 (055d0cc9)"]
 
 
 @pytest.mark.parametrize("name", ["", "none", "none.safetensors", "../data"])

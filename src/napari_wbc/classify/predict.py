@@ -190,7 +190,7 @@ def load_classifier(
     Parameters
     ----------
     weights : str or Path
-        Name of shipped weights, or a ``.safetensors`` file with its card beside it.
+        Name of a model, or its ``.safetensors`` file.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     threshold : float, optional

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
-from napari_wbc.weights.bundle import SUFFIX, write_bundle
-from napari_wbc.weights.library import KINDS, Library, Model
+from napari_wbc.weights.library import KINDS, Library
+from napari_wbc.weights.store import SUFFIXES, export_model
 
 __all__ = ["models_app"]
 
@@ -22,8 +22,6 @@ models_app = typer.Typer(
     help="List, adopt, roll back and hand on models.", invoke_without_command=True
 )
 
-SUFFIXES = (".safetensors", SUFFIX)
-"""Of files that hold a model."""
 Name = Annotated[str, typer.Argument(help="Name of a model, see list.", show_default=False)]
 
 
@@ -83,7 +81,7 @@ def adopt(
     A file is copied into your library first.
     """
     library = Library()
-    model = _taken(library, Path(name)) if Path(name).suffix in SUFFIXES else library.find(name)
+    model = library.add(name) if Path(name).suffix in SUFFIXES else library.find(name)
     library.adopt(model, why)
     print(f"{model.name} is the {model.kind} in use.")
 
@@ -112,7 +110,7 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write (.wbcmodel).", show_default=False)],
 ) -> None:
     """Write a model with its card as one file."""
-    print(f"{name} written to {write_bundle(Library().find(name).path, out)}")
+    print(f"{name} written to {export_model(Library().find(name).path, out)}")
 
 
 @models_app.command("import")
@@ -123,13 +121,8 @@ def import_model(
 ) -> None:
     """Copy a model into your library."""
     library = Library()
-    model = _taken(library, file)
+    model = library.add(file)
     print(f"{model.name} is in {library.folder}; use it: --weights {shlex.quote(model.name)}")
-
-
-def _taken(library: Library, file: Path) -> Model:
-    """A file's model, in the library."""
-    return library.add(file) if file.suffix == ".safetensors" else library.import_bundle(file)
 
 
 @models_app.command()

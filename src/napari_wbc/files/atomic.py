@@ -27,7 +27,9 @@ __all__ = [
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """A file to be made beside another one, whose place it may take; deleted in the end if it is left."""
+    """A temporary file to be made beside another, whose place it may take; else it is deleted."""
+    # In the same folder, since a rename is atomic within one file system only. The name is short
+    # and its own: a long name plus a suffix can pass the 255 bytes that most file systems allow.
     part = path.with_name(f".{uuid.uuid4().hex[:12]}.part")
     try:
         yield part
@@ -61,6 +63,7 @@ def replace_file(path: Path, data: bytes) -> None:
         with part.open("wb") as file:
             file.write(data)
             file.flush()
+            # Else a power cut after the rename can leave an empty file under the new name.
             os.fsync(file.fileno())
         part.replace(path)
         sync(path.parent)
@@ -84,7 +87,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8, what UTF-8 has not (an odd file name) escaped; see :func:`write_bytes`."""
+    """Write text as UTF-8; characters of odd file names that UTF-8 lacks are escaped."""
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
@@ -97,6 +100,7 @@ def within(folder: Path, name: str) -> Path:
         If the name leads out of the folder.
     """
     path = folder / name
+    # Resolved on both sides: the folder itself may be reached by a link.
     if not path.resolve().is_relative_to(folder.resolve()):
         raise WbcError(f"{name}: this name leads out of {folder}; rename the field.")
     return path
@@ -116,16 +120,15 @@ def make_folder(path: Path) -> Path:
         raise WbcError(
             f"{path}: cannot be a folder ({error.strerror}); choose another place."
         ) from error
+    # Known before hours of work, not when its results are to be written.
     if not os.access(path, os.W_OK):
         raise WbcError(f"{path}: this folder cannot be written to; choose another place.")
     return path
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold a file, or a folder with the renames in it, so that it outlasts a power cut.
-
-    Windows does not open folders and needs no such thing.
-    """
+    """Have the disk keep a file, or a folder with the renames in it, through a power cut."""
+    # Windows cannot open folders, and keeps their renames without.
     if os.name == "posix":
         file = os.open(path, os.O_RDONLY)
         try:

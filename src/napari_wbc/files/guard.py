@@ -1,4 +1,4 @@
-"""What comes from strangers is read through here: small enough, inside its folder, and what it says it is.
+"""Strangers' files are read through here: small enough, inside their folder, what they claim to be.
 
 Invariant: nothing is read whole before its size is known, and no name leads out of its folder.
 """
@@ -9,6 +9,7 @@ import json
 import math
 import warnings
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,41 @@ from PIL import Image
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.slide import MAX_PIXELS
 
-__all__ = ["MAX_BYTES", "check_yaml", "image_size", "inside", "read_json", "read_text"]
+__all__ = [
+    "MAX_BYTES",
+    "check_yaml",
+    "image_size",
+    "inside",
+    "read_bytes",
+    "read_json",
+    "read_text",
+]
 
 MAX_BYTES = 256_000_000
 """Largest text that is read; 100,000 cells with outlines take 100 MB as COCO."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """All bytes of a file, which must not be more than a limit.
+
+    Raises
+    ------
+    ReadError
+        If it is missing or too large.
+    """
+    try:
+        with path.open("rb") as file:
+            # One byte more than allowed: the size on the disk may change, or be that of a pipe.
+            data = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{path}: the file cannot be read; check the path.") from error
+    if len(data) > max_bytes:
+        raise ReadError(
+            f"{path}: larger than {max_bytes / 1e6:g} MB; check that it is the right file, "
+            "or split it."
+        )
+    return data
 
 
 def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
@@ -33,13 +64,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
     ReadError
         If it is missing, too large, or no UTF-8.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:
-        raise ReadError(f"{path}: the file cannot be read; check the path.") from error
-    if len(data) > max_bytes:
-        raise ReadError(f"{path}: larger than {max_bytes / 1e6:g} MB; part it into several sets.")
+    data = read_bytes(path, max_bytes)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -57,13 +82,14 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
     try:
         return json.loads(
             read_text(path, max_bytes=max_bytes),
+            # Python reads NaN, Infinity and a second field of one name without a word.
             parse_constant=_no_number,
             parse_float=_finite,
             object_pairs_hook=_once,
         )
     except (ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise ReadError(f"{path}: not readable JSON ({said}); export it again.") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ReadError(f"{path}: not readable JSON ({reason}); export it again.") from error
 
 
 def _no_number(name: str) -> Any:
@@ -78,11 +104,11 @@ def _finite(text: str) -> float:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    record = dict(pairs)
+    if len(record) < len(pairs):
         ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the field {name[:60]!r} stands twice in one object")
-    return found
+    return record
 
 
 def inside(root: Path, name: object) -> Path:
@@ -105,6 +131,7 @@ def inside(root: Path, name: object) -> Path:
         raise WbcError(
             f"{root}: {str(name)[:80]!r} is no name of a file; give a path inside the set."
         )
+    # A backslash and a drive letter lead elsewhere on Windows, where the same set must be safe.
     parts = name.split("/")
     if name.startswith("/") or "\\" in name or ":" in parts[0] or ".." in parts:
         raise WbcError(
@@ -112,12 +139,13 @@ def inside(root: Path, name: object) -> Path:
         )
     path = root / name
     try:
-        there = path.resolve()
-    except (OSError, RuntimeError) as error:  # links that lead in a circle
+        resolved = path.resolve()
+    # Links that lead in a circle
+    except (OSError, RuntimeError) as error:
         raise WbcError(
             f"{root}: the name {name[:80]!r} leads nowhere; copy the file into it."
         ) from error
-    if not there.is_relative_to(root.resolve()):
+    if not resolved.is_relative_to(root.resolve()):
         raise WbcError(
             f"{root}: the name {name[:80]!r} leads out of the set by a link; copy the file into it."
         )
@@ -138,19 +166,24 @@ def image_size(path: Path) -> tuple[int, int]:
         with path.open("rb") as file:
             magic = file.read(4)
         with warnings.catch_warnings():
+            # Pillow warns of large images, which are measured below.
             warnings.simplefilter("ignore")
             if magic in _TIFF:
                 with tifffile.TiffFile(path) as tiff:
                     page = tiff.pages.first
-                    height, width = int(page.imagelength), int(page.imagewidth)
+                    height = int(page.imagelength)
+                    width = int(page.imagewidth)
             else:
+                # Only these: some other readers of Pillow run programs, or are rarely tested.
                 with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
-                    height, width = image.height, image.width
+                    height = image.height
+                    width = image.width
     except FileNotFoundError as error:
         raise ReadError(
             f"{path}: no such image; put it there, or take it out of the set."
         ) from error
-    except Exception as error:  # headers of damaged files raise some ten types
+    # Headers of damaged files raise some ten types.
+    except Exception as error:
         raise ReadError(
             f"{path}: not a readable PNG, JPEG, BMP or TIFF image; export it again."
         ) from error
@@ -163,9 +196,11 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def check_yaml(root: yaml.Node | None) -> None:
     """Refuse what YAML would expand (an alias) or drop (the first of two fields of one name)."""
-    waiting, seen = [root] if root else [], set[int]()
+    waiting = [root] if root else []
+    seen: set[int] = set()
     while waiting:
         node = waiting.pop()
+        # An alias is the same node met again; nested aliases grow without bounds.
         if id(node) in seen:
             raise WbcError("This YAML uses an alias (*name); write out what it stands for.")
         seen.add(id(node))
@@ -178,4 +213,4 @@ def check_yaml(root: yaml.Node | None) -> None:
                 raise WbcError(
                     f"The entry that begins in line {line} has a field twice; remove one."
                 )
-            waiting += [part for pair in node.value for part in pair]
+            waiting += chain.from_iterable(node.value)

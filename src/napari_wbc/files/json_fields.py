@@ -8,9 +8,9 @@ from napari_wbc.errors import WbcError
 
 __all__ = ["Record", "items", "numbers", "part", "texts"]
 
-FARTHEST = 1e9
-"""Largest number that is taken for one of an image: a billion pixels."""
-WORDS = {
+MAX_NUMBER = 1e9
+"""No image has a billion pixels along a side."""
+KIND_NAMES = {
     dict: "object",
     list: "list",
     str: "text",
@@ -30,31 +30,32 @@ def part(record: object, key: str, kind: type[T], default: T | None = None) -> T
         If it is missing without a default, or of another type.
     """
     value = record.get(key, default) if isinstance(record, dict) else None
+    # A bool is an int to Python, but true is no number of pixels.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise WbcError(f"{key} is missing or no {WORDS[kind]}; correct it.")
+        raise WbcError(f"{key} is missing or no {KIND_NAMES[kind]}; correct it.")
     return value
 
 
 def items(record: object, key: str) -> list[Record]:
     """A field of a JSON object that must be a list of objects."""
-    found = part(record, key, list)
-    if not all(isinstance(one, dict) for one in found):
+    values = part(record, key, list)
+    if not all(isinstance(value, dict) for value in values):
         raise WbcError(f"{key} holds something that is no object; correct it.")
-    return found
+    return values
 
 
 def texts(record: object, key: str) -> tuple[str, ...]:
     """A field of a JSON object that must be a list of texts."""
-    found = part(record, key, list)
-    if not all(isinstance(one, str) for one in found):
+    values = part(record, key, list)
+    if not all(isinstance(value, str) for value in values):
         raise WbcError(f"{key} holds something that is no text; correct it.")
-    return tuple(found)
+    return tuple(values)
 
 
 def numbers(values: object, what: str) -> list[float]:
     """A JSON list of numbers, none larger than any image."""
-    if not isinstance(values, list) or not all(type(one) in (int, float) for one in values):
+    if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
         raise WbcError(f"{what} is missing or not of numbers; correct it.")
-    if any(abs(one) > FARTHEST for one in values):
+    if values and max(map(abs, values)) > MAX_NUMBER:
         raise WbcError(f"{what} has a number that is too large; correct it.")
-    return [float(one) for one in values]
+    return list(map(float, values))

@@ -15,7 +15,8 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from operator import attrgetter
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from napari_wbc.errors import ReadError, WbcError
@@ -25,7 +26,7 @@ __all__ = ["unpacked"]
 MAX_BYTES = 4_000_000_000
 """Of all members together, unpacked."""
 MAX_RATIO = 200
-"""Unpacked bytes a packed one, of a member and of all together, from :data:`RATIO_FROM` bytes on."""
+"""Of unpacked to packed bytes, of a member and of all together; smaller ones may exceed it."""
 RATIO_FROM = 1_000_000
 MAX_MEMBERS = 100_000
 MAX_DIRECTORY = 32_000_000
@@ -72,9 +73,10 @@ def unpacked(archive: Path) -> Iterator[Path]:
                 _check_places(archive, packed, file)
                 _extract(archive, packed, folder)
         except DAMAGED as error:
-            said = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error).split())[:200]
             raise ReadError(
-                f"{archive}: cannot be unpacked ({said}); pack or download it again as a plain zip."
+                f"{archive}: cannot be unpacked ({reason}); pack or download it again as a "
+                "plain zip."
             ) from error
         yield folder
 
@@ -88,8 +90,8 @@ class _Directory(io.FileIO):
         return super().read(-1 if size is None else size)
 
 
-def _refuse(archive: Path, member: str, said: str) -> WbcError:
-    return WbcError(f"{archive}: the member {member[:80]!r} {said}; leave it out of the zip.")
+def _refused(archive: Path, member: str, fault: str) -> WbcError:
+    return WbcError(f"{archive}: the member {member[:80]!r} {fault}; leave it out of the zip.")
 
 
 def _check_names(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
@@ -97,30 +99,29 @@ def _check_names(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
         raise WbcError(
             f"{archive}: {len(members):,} members; part it into zips of at most {MAX_MEMBERS:,}."
         )
-    files, folders, spelled = set[str](), set[str](), dict[str, str]()
+    files: set[str] = set()
+    folders: set[str] = set()
+    spellings: dict[str, str] = {}
     for member in members:
+        # Both names: zipfile cuts the second one at a null byte.
         name = member.orig_filename
-        if (
-            said := _fault_of_name(name)
-            or _fault_of_name(member.filename)
-            or _fault_of_kind(member)
-        ):
-            raise _refuse(archive, name, said)
-        parts = member.filename.rstrip("/").split("/")
-        above = ["/".join(parts[:i]) for i in range(1, len(parts))]
-        whole = "/".join(parts)
+        fault = _fault_of_name(name) or _fault_of_name(member.filename) or _fault_of_kind(member)
+        if fault:
+            raise _refused(archive, name, fault)
+        path = member.filename.rstrip("/")
+        above = [parent.as_posix() for parent in PurePosixPath(path).parents][:-1]
         # What one file system takes for two names is one on another.
-        keys = {path: _folded(path) for path in (*above, whole)}
-        if keys[whole] in files or (not member.is_dir() and keys[whole] in folders):
-            raise _refuse(archive, name, "has the name of another")
-        if any(keys[path] in files for path in above):
-            raise _refuse(archive, name, "lies in what is a file")
-        if any(spelled.setdefault(key, path) != path for path, key in keys.items()):
-            raise _refuse(
-                archive, name, "differs from another in the case or the accents of its name only"
-            )
-        (folders if member.is_dir() else files).add(keys[whole])
-        folders.update(keys[path] for path in above)
+        keys = {spelling: _folded(spelling) for spelling in (*above, path)}
+        if keys[path] in files or (not member.is_dir() and keys[path] in folders):
+            raise _refused(archive, name, "has the name of another")
+        if any(keys[folder] in files for folder in above):
+            raise _refused(archive, name, "lies in what is a file")
+        for spelling, key in keys.items():
+            if spellings.setdefault(key, spelling) != spelling:
+                fault = "differs from another in the case or the accents of its name only"
+                raise _refused(archive, name, fault)
+        (folders if member.is_dir() else files).add(keys[path])
+        folders.update(keys[folder] for folder in above)
 
 
 def _folded(path: str) -> str:
@@ -132,9 +133,8 @@ def _fault_of_name(name: str) -> str:
     parts = name.removesuffix("/").split("/")
     if not name.isprintable() or "\\" in name or ":" in name:
         return "has a character in its name that no file should have"
-    if any(
-        part != part.rstrip(". ") or not part for part in parts
-    ):  # also "..", and what Windows cuts off
+    # Also "..", and the dots and blanks at the end that Windows cuts off.
+    if any(not part or part != part.rstrip(". ") for part in parts):
         return "has a name that leads elsewhere"
     if len(name.encode()) > MAX_NAME or len(parts) > MAX_DEPTH:
         return f"has a name of more than {MAX_NAME} bytes or {MAX_DEPTH} levels"
@@ -142,9 +142,11 @@ def _fault_of_name(name: str) -> str:
 
 
 def _fault_of_kind(member: zipfile.ZipInfo) -> str:
+    # The upper half is the mode of a Unix file; it is 0 where the zip was made elsewhere.
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFDIR if member.is_dir() else stat.S_IFREG):
         return "is a link or another special file"
+    # Bits 0, 6 and 13: encrypted, strongly encrypted, encrypted list (APPNOTE.TXT, 4.4.4).
     if member.flag_bits & 0x2041:
         return "is encrypted"
     if member.compress_type not in METHODS:
@@ -158,11 +160,12 @@ def _check_sizes(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     total = sum(member.file_size for member in members)
     if total > MAX_BYTES:
         raise WbcError(
-            f"{archive}: {total / 1e9:.1f} GB unpacked; part it into zips of {MAX_BYTES / 1e9:g} GB."
+            f"{archive}: {total / 1e9:.1f} GB unpacked; part it into zips of "
+            f"{MAX_BYTES / 1e9:g} GB."
         )
     for member in members:
         if _swollen(member.file_size, member.compress_size):
-            raise _refuse(
+            raise _refused(
                 archive, member.filename, f"grows more than {MAX_RATIO}-fold when unpacked"
             )
     if _swollen(total, archive.stat().st_size):
@@ -177,16 +180,18 @@ def _swollen(size: int, packed: int) -> bool:
 
 def _check_places(archive: Path, packed: zipfile.ZipFile, file: io.FileIO) -> None:
     """Refuse members that share bytes, by which a small zip unpacks to a huge one."""
-    end, before = 0, ""
-    for member in sorted(packed.infolist(), key=lambda one: one.header_offset):
+    end = 0
+    before = ""
+    for member in sorted(packed.infolist(), key=attrgetter("header_offset")):
         if member.header_offset < end:
-            raise _refuse(archive, member.filename, f"overlaps {before[:80]!r}")
+            raise _refused(archive, member.filename, f"overlaps {before[:80]!r}")
+        # The lengths of name and extra field may differ from those in the list of members.
         file.seek(member.header_offset)
         _, name, extra = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
         end = member.header_offset + LOCAL_HEADER.size + name + extra + member.compress_size
         before = member.filename
     if end > packed.start_dir:
-        raise _refuse(archive, before, "overlaps the list of members")
+        raise _refused(archive, before, "overlaps the list of members")
 
 
 def _extract(archive: Path, packed: zipfile.ZipFile, folder: Path) -> None:
@@ -201,12 +206,14 @@ def _extract(archive: Path, packed: zipfile.ZipFile, folder: Path) -> None:
         try:
             with packed.open(member) as source, target.open("xb") as file:
                 while chunk := source.read(CHUNK):
-                    size, total = size + len(chunk), total + len(chunk)
+                    # The sizes that a zip says need not be true.
+                    size += len(chunk)
+                    total += len(chunk)
                     if total > MAX_BYTES or _swollen(size, member.compress_size):
-                        raise _refuse(archive, member.filename, "is larger than the zip says")
+                        raise _refused(archive, member.filename, "is larger than the zip says")
                     file.write(chunk)
         except DAMAGED as error:
-            said = " ".join(str(error).split())[:200]
-            raise _refuse(archive, member.filename, f"cannot be unpacked ({said})") from error
+            reason = " ".join(str(error).split())[:200]
+            raise _refused(archive, member.filename, f"cannot be unpacked ({reason})") from error
         if size != member.file_size:
-            raise _refuse(archive, member.filename, "is shorter than the zip says")
+            raise _refused(archive, member.filename, "is shorter than the zip says")

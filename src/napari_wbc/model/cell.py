@@ -103,7 +103,7 @@ class Prediction:
         How far the cell is from the model's training data, 0 and more; above 1 it is unlike them.
         None where the weights do not tell.
     weights : str
-        sha256 of the weights' file; empty where it is not known.
+        sha256 of the weights, as in their model card; empty where it is not known.
     """
 
     names: tuple[str, ...]
@@ -130,6 +130,7 @@ class Prediction:
         # Asked of ten thousand cells at every change, so found once.
         confidence = max(self.probabilities)
         cell_class = self.names[self.probabilities.index(confidence)]
+        # A frozen class is set this way only.
         object.__setattr__(self, "confidence", confidence)
         object.__setattr__(self, "cell_class", cell_class)
         object.__setattr__(
@@ -200,4 +201,5 @@ class Cell:
 
     def moved(self, detection: Detection) -> Cell:
         """This cell elsewhere: same id and annotation, no prediction."""
+        # The prediction was of other pixels; what a person said was of the cell.
         return replace(self, detection=detection, prediction=None)

@@ -9,15 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from scipy.special import betaincinv
 
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Place, Taxonomy
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "Beside",
@@ -100,6 +96,8 @@ def confidence_limits(count: int, total: int, level: float = 0.95) -> tuple[floa
     (0.0, 0.0362)
     """
     tail = (1 - level) / 2
+    # Where no or all cells are counted, a parameter of the beta distribution is 0, which has no
+    # inverse; the limit is then 0 or 1.
     low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0
     high = float(betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
     return low, high
@@ -179,14 +177,18 @@ def differential(
     0
     """
     counts = row_counts(table.label_counts, taxonomy)
-    inside, related = (taxonomy.names_at(place) for place in (Place.LEUKOCYTE, Place.PER_100_WBC))
+    inside = taxonomy.names_at(Place.LEUKOCYTE)
+    related = taxonomy.names_at(Place.PER_100_WBC)
     total = sum(counts[name] for name in inside)
     shares = tuple(_share(name, counts[name], total, confidence_level) for name in inside)
-    beside = [
-        Beside(name, counts[name], 100 * counts[name] / total if total else math.nan)
-        for name in related
-    ]
-    beside += [Beside(name, n) for name, n in counts.items() if name not in {*inside, *related}]
+    beside = []
+    for name in related:
+        per_100_wbc = 100 * counts[name] / total if total else math.nan
+        beside.append(Beside(name, counts[name], per_100_wbc))
+    # Labels that are no class of the taxonomy stand last: a cell never vanishes from a report.
+    for name, count in counts.items():
+        if name not in inside and name not in related:
+            beside.append(Beside(name, count))
     return Differential(slide, shares, tuple(beside), confidence_level)
 
 

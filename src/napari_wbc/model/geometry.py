@@ -115,7 +115,8 @@ class BBox:
         array = np.asarray(points, dtype=float)
         if array.ndim != 2 or array.shape[1] != 2 or not len(array):
             raise WbcError(f"A box needs points of shape (N, 2), not {array.shape}.")
-        (top, left), (bottom, right) = array.min(axis=0), array.max(axis=0)
+        top, left = array.min(axis=0)
+        bottom, right = array.max(axis=0)
         return cls(float(top), float(left), float(bottom), float(right))
 
 
@@ -136,8 +137,10 @@ class Outline:
         if len(self.vertices) < 3:
             raise WbcError(f"An outline needs at least 3 vertices, not {len(self.vertices)}.")
         rows, cols = zip(*self.vertices, strict=True)
-        if not math.isfinite(sum(rows) + sum(cols)):  # min and max look past NaN
+        # min and max look past NaN, a sum does not.
+        if not math.isfinite(sum(rows) + sum(cols)):
             raise WbcError("An outline has a vertex that is not finite; give finite numbers.")
+        # The class is frozen, and the box is asked for at every redraw, so it is kept.
         object.__setattr__(self, "bbox", BBox(min(rows), min(cols), max(rows), max(cols)))
 
     @classmethod
@@ -170,15 +173,18 @@ def iou_matrix(first: Iterable[BBox], second: Iterable[BBox]) -> npt.NDArray[np.
     >>> iou_matrix([], [BBox(0, 0, 1, 1)]).shape
     (0, 1)
     """
-    a, b = (
-        np.array(
-            [(box.top, box.left, box.bottom, box.right) for box in boxes], dtype=float
-        ).reshape(-1, 4)
-        for boxes in (first, second)
-    )
+    a = _edges(first)
+    b = _edges(second)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=-1)
-    area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b))
+    area_a = np.prod(a[:, 2:] - a[:, :2], axis=1)
+    area_b = np.prod(b[:, 2:] - b[:, :2], axis=1)
     result: npt.NDArray[np.float64] = shared / (area_a[:, None] + area_b[None, :] - shared)
     return result
+
+
+def _edges(boxes: Iterable[BBox]) -> npt.NDArray[np.float64]:
+    edges = [(box.top, box.left, box.bottom, box.right) for box in boxes]
+    # Of no boxes too, the shape is (0, 4).
+    return np.array(edges, dtype=float).reshape(-1, 4)

@@ -62,9 +62,10 @@ class Heat:
 
     @property
     def suspect(self) -> bool:
-        """Whether most of the heat lies outside the cell; where there is no heat, it lies nowhere."""
+        """Whether most of the heat lies outside the cell."""
+        # NaN, the share of no heat at all, is below nothing: no heat is no suspicion.
         return self.inside < OUTSIDE
 
     def is_of(self, cell: Cell) -> bool:
-        """Whether this is still an answer about a cell: it lies where it lay, and is predicted as it was."""
+        """Whether this still answers for a cell: same place, same prediction."""
         return (cell.detection, cell.prediction) == (self.cell.detection, self.cell.prediction)

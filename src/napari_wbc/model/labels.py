@@ -16,84 +16,33 @@ SPELLINGS = {
     "erythroblast": (
         *("NRBC", "nucleated red blood cell", "nucleated red cell", "nucleated erythrocyte"),
         *("normoblast", "proerythroblast", "pronormoblast"),
-        *(
-            f"{stage} {name}"
-            for name in ("erythroblast", "normoblast")
-            for stage in (
-                "basophilic",
-                "polychromatic",
-                "polychromatophilic",
-                "orthochromatic",
-                "acidophilic",
-            )
-        ),
+        *("basophilic erythroblast", "basophilic normoblast"),
+        *("polychromatic erythroblast", "polychromatic normoblast"),
+        *("polychromatophilic erythroblast", "polychromatophilic normoblast"),
+        *("orthochromatic erythroblast", "orthochromatic normoblast"),
+        *("acidophilic erythroblast", "acidophilic normoblast"),
     ),
 }
 """Other names of what has a name of its own here."""
 OTHERS = (
     # What is left of a cell
-    *(
-        "smudge",
-        "smudge cell",
-        "smudged cell",
-        "smear cell",
-        "basket cell",
-        "gumprecht shadow",
-        "shadow cell",
-    ),
-    *("ghost", "ghost cell", "naked nucleus", "bare nucleus", "ruptured cell", "lysed cell"),
+    *("smudge", "smudge cell", "smudged cell", "smear cell", "basket cell", "gumprecht shadow"),
+    *("shadow cell", "ghost", "ghost cell", "naked nucleus", "bare nucleus", "ruptured cell"),
+    *("lysed cell",),
     # What never was one
-    *(
-        "artefact",
-        "artifact",
-        "stain artefact",
-        "stain artifact",
-        "staining artefact",
-        "staining artifact",
-    ),
-    *(
-        "stain",
-        "stain deposit",
-        "stain precipitate",
-        "precipitate",
-        "dirt",
-        "dust",
-        "bubble",
-        "air bubble",
-    ),
-    *("debris", "cell debris", "cellular debris", "background", "nothing"),
-    *(
-        "not a cell",
-        "no cell",
-        "non cell",
-        "not cell",
-        "no leukocyte",
-        "non leukocyte",
-        "not a leukocyte",
-    ),
-    *("no wbc", "non wbc", "not a wbc"),
+    *("artefact", "artifact", "stain artefact", "stain artifact", "staining artefact"),
+    *("staining artifact", "stain", "stain deposit", "stain precipitate", "precipitate", "dirt"),
+    *("dust", "bubble", "air bubble", "debris", "cell debris", "cellular debris", "background"),
+    *("nothing", "not a cell", "no cell", "non cell", "not cell", "no leukocyte", "non leukocyte"),
+    *("not a leukocyte", "no wbc", "non wbc", "not a wbc"),
     # Platelets and red cells that are not counted one by one
     *("platelet clump", "platelet aggregate", "platelet aggregation", "thrombocyte aggregate"),
     *("thrombocyte aggregation", "clumped platelet", "rbc clump", "rouleaux"),
     # Parasites and germs
-    *(
-        "parasite",
-        "malaria",
-        "malaria parasite",
-        "plasmodium",
-        "infected red blood cell",
-        "infected rbc",
-    ),
-    *(
-        "trophozoite",
-        "schizont",
-        "gametocyte",
-        "merozoite",
-        "ring stage",
-        "ring form",
-        "trypanosome",
-    ),
-    *("babesia", "microfilaria", "bacteria", "bacterium", "yeast", "fungus"),
+    *("parasite", "malaria", "malaria parasite", "plasmodium", "infected red blood cell"),
+    *("infected rbc", "trophozoite", "schizont", "gametocyte", "merozoite", "ring stage"),
+    *("ring form", "trypanosome", "babesia", "microfilaria", "bacteria", "bacterium", "yeast"),
+    *("fungus",),
 )
 """Names of what is none of these, and no leukocyte either."""
 
@@ -109,11 +58,9 @@ def plain_label(label: str) -> str:
     return re.sub(r"[\s_-]+", " ", label).strip().casefold().removesuffix("s")
 
 
-_USUAL = {
-    plain_label(spelling): name
-    for name, others in SPELLINGS.items()
-    for spelling in (name, *others)
-}
+_USUAL: dict[str, str] = {}
+for _name, _spellings in SPELLINGS.items():
+    _USUAL |= dict.fromkeys(map(plain_label, (_name, *_spellings)), _name)
 _OTHERS = frozenset(map(plain_label, OTHERS))
 
 

@@ -117,13 +117,16 @@ def mapped(
     given = np.asarray(probabilities, dtype=float)
     if given.ndim != 2 or given.shape[1] != len(names):
         raise WbcError(
-            f"Probabilities of shape {given.shape} do not fit {len(names)} classes; give one a class."
+            f"Probabilities of shape {given.shape} do not fit {len(names)} classes; "
+            "give one a class."
         )
     reached = mapping(names, taxonomy)
     summed = given @ reached
-    left = summed.sum(axis=1, keepdims=True)
-    anywhere = reached.any(axis=0)
+    total = summed.sum(axis=1, keepdims=True)
+    # A cell that is surely of a dropped class has nothing to scale; it is even over the classes
+    # that the model knows, so that it is unsure and not NaN.
+    reachable = reached.any(axis=0)
     result: npt.NDArray[np.float64] = np.where(
-        left > 0, summed / np.where(left > 0, left, 1), anywhere / anywhere.sum()
+        total > 0, summed / np.where(total > 0, total, 1), reachable / reachable.sum()
     )
     return result

@@ -10,11 +10,11 @@ from napari_wbc.model.geometry import iou_matrix
 __all__ = ["SAME", "counterparts"]
 
 SAME = 0.9
-"""IoU from which a box is that of the same cell; formats round."""
+"""Least IoU of two boxes of the same cell, 0 to 1; below 1 since formats round to pixels."""
 
 
 def counterparts(cells: Sequence[Cell], known: Sequence[Cell]) -> list[Cell | None]:
-    """The known cell that each of some cells of the same field is: by its id, else by a box of IoU 0.9.
+    """The known cell that each of some cells of one field is: by its id, else by its box.
 
     Parameters
     ----------
@@ -26,12 +26,14 @@ def counterparts(cells: Sequence[Cell], known: Sequence[Cell]) -> list[Cell | No
     list of Cell or None
         None where a cell is new; none of ``known`` comes twice.
     """
-    left = {cell.cell_id: cell for cell in known}
-    found = [left.pop(cell.cell_id, None) for cell in cells]
+    free = {cell.cell_id: cell for cell in known}
+    # All ids first: a cell that moved onto another's place must not take the other's match.
+    matches = [free.pop(cell.cell_id, None) for cell in cells]
     for i, cell in enumerate(cells):
-        if found[i] is None and left:
-            others = list(left.values())
-            overlaps = iou_matrix([cell.detection.bbox], [one.detection.bbox for one in others])[0]
+        if matches[i] is None and free:
+            others = list(free.values())
+            boxes = [other.detection.bbox for other in others]
+            overlaps = iou_matrix([cell.detection.bbox], boxes)[0]
             if overlaps.max() >= SAME:
-                found[i] = left.pop(others[int(overlaps.argmax())].cell_id)
-    return found
+                matches[i] = free.pop(others[int(overlaps.argmax())].cell_id)
+    return matches

@@ -69,21 +69,24 @@ class CellTable(Mapping[str, Cell]):
         fresh = {cell.cell_id: cell for cell in cells}
         table = CellTable()
         table._cells = MappingProxyType({**self._cells, **fresh})
-        pairs = [(self._cells.get(key), cell) for key, cell in fresh.items()]
-        change = TableDiff(
-            added=tuple(cell for before, cell in pairs if before is None),
-            changed=tuple(
-                (before, cell) for before, cell in pairs if before is not None and before != cell
-            ),
-        )
+        added = []
+        changed = []
+        moved = False
+        for key, cell in fresh.items():
+            before = self._cells.get(key)
+            if before is None:
+                added.append(cell)
+            elif before != cell:
+                changed.append((before, cell))
+                moved = moved or before.fov_id != cell.fov_id
+        change = TableDiff(tuple(added), (), tuple(changed))
         _remember(self, table, change)
         if self._labels is not None:
             table._labels = _counted(self._labels, change, _label)
         if self._annotated is not None:
             table._annotated = _counted(self._annotated, change, _annotated)
-        if not change.added and all(
-            before.fov_id == cell.fov_id for before, cell in change.changed
-        ):
+        # The lists of ids by field stay true while no cell comes, goes or changes its field.
+        if not added and not moved:
             table._fields = self._fields
         return table
 
@@ -153,9 +156,12 @@ def _counted(
 ) -> Counter[str]:
     """Counts by label after cells were added or changed."""
     now = counts.copy()
-    now.update(label_of(cell) for cell in (*change.added, *(after for _, after in change.changed)))
-    now.subtract(label_of(before) for before, _ in change.changed)
-    del now[""]  # cells without
+    now.update(map(label_of, change.added))
+    for before, after in change.changed:
+        now[label_of(before)] -= 1
+        now[label_of(after)] += 1
+    # "" stands for the cells without such a label; + drops labels that no cell has any more.
+    del now[""]
     return +now
 
 
@@ -177,18 +183,20 @@ def diff(old: CellTable, new: CellTable) -> TableDiff:
     """
     if old is new:
         return TableDiff()
-    known = _LAST.get("diff")
-    if known is not None and known[0] is old and known[1] is new:
-        return known[2]
+    last_old, last_new, last_change = _LAST.get("diff", (None, None, TableDiff()))
+    if last_old is old and last_new is new:
+        return last_change
     # The mappings inside, since a table's own look-up would be most of the time for 10,000 cells.
-    was, now = old._cells, new._cells
+    was = old._cells
+    now = new._cells
     added = tuple(cell for key, cell in now.items() if key not in was)
     removed = tuple(cell for key, cell in was.items() if key not in now)
-    changed = tuple(
-        (before, cell)
-        for key, cell in now.items()
-        if (before := was.get(key)) is not None and before is not cell and before != cell
-    )
-    result = TableDiff(added, removed, changed)
+    changed = []
+    for key, cell in now.items():
+        before = was.get(key)
+        # Most cells are the same object in both tables, and comparing objects is cheap.
+        if before is not None and before is not cell and before != cell:
+            changed.append((before, cell))
+    result = TableDiff(added, removed, tuple(changed))
     _remember(old, new, result)
     return result

@@ -36,7 +36,7 @@ NOT_CLASSED = "not classed"
 LABEL_KEYS = {"0": UNIDENTIFIED, "9": NOT_CLASSED}
 LABEL_COLORS = {UNIDENTIFIED: "#ffffff", NOT_CLASSED: "#999999"}
 LABEL_SHORTS = {UNIDENTIFIED: "?", NOT_CLASSED: "x"}
-LONGEST_NAME = 60
+MAX_NAME_LENGTH = 60
 
 
 class Place(Enum):
@@ -84,15 +84,13 @@ class CellClass:
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.covers):
-            if (
-                not name
-                or name != name.strip()
-                or not name.isprintable()
-                or len(name) > LONGEST_NAME
-            ):
+            # A name is a column of files, a folder of an export and a label on a button.
+            printable = name and name == name.strip() and name.isprintable()
+            if not printable or len(name) > MAX_NAME_LENGTH:
                 raise WbcError(
-                    f"{name[:LONGEST_NAME]!r} is no name of a class; "
-                    f"write one line of 1 to {LONGEST_NAME} characters, without blanks around it."
+                    f"{name[:MAX_NAME_LENGTH]!r} is no name of a class; "
+                    f"write one line of 1 to {MAX_NAME_LENGTH} characters, without blanks "
+                    "around it."
                 )
         if not 1 <= len(self.short) <= 3 or not self.short.isprintable():
             raise WbcError(
@@ -133,12 +131,15 @@ class Taxonomy:
         names = self.names
         if len(set(names)) != len(names):
             raise WbcError(f"Taxonomy {self.name!r} names a class twice: {names}.")
-        claimed = [*names, *(name for c in self.classes for name in c.covers)]
+        claimed = list(names)
+        for cell_class in self.classes:
+            claimed += cell_class.covers
         if {UNIDENTIFIED, NOT_CLASSED} & set(claimed):
             raise WbcError(
                 f"Taxonomy {self.name!r} uses a reserved word as a class, {UNIDENTIFIED!r} or "
                 f"{NOT_CLASSED!r}; choose another name."
             )
+        # "n" and "N" are one key of the keyboard.
         keys = [*LABEL_KEYS, *(c.key.upper() for c in self.classes if c.key)]
         shorts = [*LABEL_SHORTS.values(), *(c.short for c in self.classes)]
         for what, values in (("covered class", claimed), ("key", keys), ("short form", shorts)):
@@ -185,10 +186,13 @@ class Taxonomy:
         >>> EIGHT_CLASSES.class_of("band neutrophil")
         'neutrophil'
         """
-        return next((c.name for c in self.classes if name == c.name or name in c.covers), None)
+        for cell_class in self.classes:
+            if name == cell_class.name or name in cell_class.covers:
+                return cell_class.name
+        return None
 
     def row_of(self, label: str) -> str:
-        """The row of a differential that a label counts in: its class, or its own where it has none.
+        """The row of a differential that a label counts in: its class, or else its own.
 
         Examples
         --------
@@ -198,7 +202,7 @@ class Taxonomy:
         return self.class_of(label) or label
 
     def short_of(self, label: str) -> str:
-        """What stands beside a cell: the short form of its row, or the label itself, cut to 12 letters.
+        """What stands beside a cell: the short form of its row, or else 12 letters of the label.
 
         Examples
         --------
@@ -225,9 +229,8 @@ class Taxonomy:
         >>> EIGHT_CLASSES.with_keys({"neutrophil": "n"}).keys["n"]
         'neutrophil'
         """
-        return replace(
-            self, classes=tuple(replace(c, key=keys.get(c.name, c.key)) for c in self.classes)
-        )
+        classes = [replace(c, key=keys.get(c.name, c.key)) for c in self.classes]
+        return replace(self, classes=tuple(classes))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in model cards and YAML files."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain, combinations, count
 from typing import Any
 
@@ -26,7 +25,9 @@ __all__ = ["grown", "taxonomy_from_dict", "taxonomy_of_names"]
 
 FIELDS = ("name", "short", "key", "color", "place", "covers")
 MAX_CLASSES = 200
-KNOWN = {c.name: c for taxonomy in TAXONOMIES.values() for c in taxonomy.classes}
+KNOWN: dict[str, CellClass] = {}
+for _taxonomy in TAXONOMIES.values():
+    KNOWN |= {c.name: c for c in _taxonomy.classes}
 PLACES = {"smudge cell": Place.PER_100_WBC, "artefact": Place.BESIDE, "red cell": Place.BESIDE}
 """Places of usual classes that no built-in taxonomy has; any other is a leukocyte."""
 PALETTE = (
@@ -64,18 +65,18 @@ def grown(taxonomy: Taxonomy, names: Sequence[str]) -> Taxonomy:
     """
     if not names:
         return taxonomy
-    there = {name.casefold() for name in taxonomy.names}
-    known = [name for name in names if name.casefold() in there]
-    if known:
+    existing = set(map(str.casefold, taxonomy.names))
+    repeated = [name for name in names if name.casefold() in existing]
+    if repeated:
         raise WbcError(
-            f"{', '.join(known)} is a class of {taxonomy.name!r} already; name new classes only."
+            f"{', '.join(repeated)} is a class of {taxonomy.name!r} already; name new classes only."
         )
-    own = [
-        replace(one, covers=tuple(name for name in one.covers if name not in names))
-        for one in taxonomy.classes
-    ]
-    data = Taxonomy(taxonomy.name, tuple(own)).to_dict()
-    return taxonomy_from_dict({**data, "classes": [*data["classes"], *names]})
+    data = taxonomy.to_dict()
+    for entry in data["classes"]:
+        # A name counts as one class only: as the new one, no longer as the one that covered it.
+        entry["covers"] = [name for name in entry["covers"] if name not in names]
+    data["classes"] += names
+    return taxonomy_from_dict(data)
 
 
 def taxonomy_from_dict(data: object) -> Taxonomy:
@@ -94,7 +95,8 @@ def taxonomy_from_dict(data: object) -> Taxonomy:
         If it says no taxonomy; the message names the entry.
     """
     top = _fields(data, ("name", "classes"), "A taxonomy")
-    name, entries = _text(top, "name", "A taxonomy"), top.get("classes")
+    name = _text(top, "name", "A taxonomy")
+    entries = top.get("classes")
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_CLASSES:
         raise WbcError(f"A taxonomy needs classes, a list of 1 to {MAX_CLASSES} names or classes.")
     plans = [_plan(entry, f"Class {i}") for i, entry in enumerate(entries, start=1)]
@@ -110,13 +112,14 @@ def _plan(entry: object, where: str) -> dict[str, Any]:
         if field in given:
             plan[field] = _text(given, field, where)
     if "place" in given:
-        place, places = _text(given, "place", where), [p.value for p in Place]
+        place = _text(given, "place", where)
+        places = [p.value for p in Place]
         if place not in places:
             raise WbcError(f"{where} has the place {place[:20]!r}; use {', '.join(places)}.")
         plan["place"] = Place(place)
     if "covers" in given:
         covers = given["covers"]
-        if not isinstance(covers, list) or not all(isinstance(one, str) for one in covers):
+        if not isinstance(covers, list) or not all(isinstance(name, str) for name in covers):
             raise WbcError(
                 f"{where}: covers must be a list of class names, in quotes where need be."
             )
@@ -124,22 +127,22 @@ def _plan(entry: object, where: str) -> dict[str, Any]:
     return plan
 
 
-def _fields(data: object, known: Sequence[str], where: str) -> Mapping[str, Any]:
+def _fields(data: object, names: Sequence[str], where: str) -> Mapping[str, Any]:
     if not isinstance(data, dict):
-        raise WbcError(f"{where} is not written as fields; give {', '.join(known)}.")
-    unknown = [key[:20] if isinstance(key, str) else "?" for key in data if key not in known]
-    if unknown:
-        raise WbcError(
-            f"{where} has the unknown field {unknown[0]!r}; it may have {', '.join(known)}."
-        )
+        raise WbcError(f"{where} is not written as fields; give {', '.join(names)}.")
+    for key in data:
+        if key not in names:
+            shown = key[:20] if isinstance(key, str) else "?"
+            raise WbcError(
+                f"{where} has the unknown field {shown!r}; it may have {', '.join(names)}."
+            )
     return data
 
 
 def _text(given: Mapping[str, Any], field: str, where: str) -> str:
     value = given.get(field)
-    if (
-        field == "key" and type(value) is int and 0 <= value <= 9
-    ):  # YAML reads the key 1 as a number
+    # YAML reads the key 1 as a number.
+    if field == "key" and type(value) is int and 0 <= value <= 9:
         return str(value)
     if not isinstance(value, str):
         hint = " (an unquoted # begins a comment)" if field == "color" else ""
@@ -155,12 +158,17 @@ def _filled(plans: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     keys = _defaults(plans, "key", (), [[*"12345678", ""]] * len(plans))
     palette = chain(PALETTE, _more_colors())
     colors = _defaults(plans, "color", LABEL_COLORS.values(), [palette] * len(plans))
-    claimed = {name for plan in plans for name in (plan["name"], *plan.get("covers", ()))}
+    claimed: set[str] = set()
+    for plan in plans:
+        claimed |= {plan["name"], *plan.get("covers", ())}
     filled = []
     for plan, short, key, color in zip(plans, shorts, keys, colors, strict=True):
-        known = KNOWN.get(plan["name"])
-        covers = tuple(name for name in known.covers if name not in claimed) if known else ()
-        place = known.place if known else PLACES.get(plan["name"], Place.LEUKOCYTE)
+        covers: tuple[str, ...] = ()
+        place = PLACES.get(plan["name"], Place.LEUKOCYTE)
+        if built_in := KNOWN.get(plan["name"]):
+            # What another class here is, or covers, is that one's.
+            covers = tuple(name for name in built_in.covers if name not in claimed)
+            place = built_in.place
         filled.append(
             {"covers": covers, "place": place} | plan | {"short": short, "key": key, "color": color}
         )
@@ -176,17 +184,23 @@ def _defaults(
 ) -> list[str]:
     """One value a class: the given one, or the known class's, or the first choice that is free."""
     values: list[str | None] = [plan.get(field) for plan in plans]
-    taken = {*reserved, *(value.lower() for value in values if value)}
+    taken = {*reserved, *map(str.lower, filter(None, values))}
 
     def take(i: int, choices: Iterable[str]) -> None:
-        free = (choice for choice in choices if choice.lower() not in taken)
-        if values[i] is None and (value := next(free, None)) is not None:
-            values[i] = value
-            taken.update([value.lower()] if value else [])  # any number of classes may have no key
+        if values[i] is not None:
+            return
+        for choice in choices:
+            if choice.lower() not in taken:
+                values[i] = choice
+                # Any number of classes may have no key.
+                if choice:
+                    taken.add(choice.lower())
+                return
 
     for i, plan in enumerate(plans):
-        if known := KNOWN.get(plan["name"]):
-            take(i, [getattr(known, field)])
+        # Classes of familiar names choose first, so that they look as everywhere else.
+        if built_in := KNOWN.get(plan["name"]):
+            take(i, [getattr(built_in, field)])
     for i, few in enumerate(choices):
         take(i, few)
     return [value for value in values if value is not None]
@@ -197,6 +211,7 @@ def _shorts(name: str) -> Iterator[str]:
     words = name.split()
     if 2 <= len(words) <= 3:
         yield "".join(word[0] for word in words).upper()[:3]
+    # Eight letters give 56 short forms; all of a long name would give tens of thousands.
     letters = [letter for letter in name if letter.isalnum()][:8]
     for three in combinations(letters, 3):
         yield "".join(three).upper()[:3]

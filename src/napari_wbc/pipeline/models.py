@@ -100,17 +100,16 @@ def counted_card(weights: str | Path, taxonomy: Taxonomy = EIGHT_CLASSES) -> Mod
     Parameters
     ----------
     weights : str or Path
-        Name of shipped weights, or a ``.safetensors`` file with its card beside it.
+        Name of a model, or its ``.safetensors`` file.
     taxonomy : Taxonomy
         What is counted.
 
     Raises
     ------
     WeightsError
-        If weights or card are missing, the card is none or a detector's, or none of the classes
-        counts.
+        If the model is missing, its card is none or a detector's, or none of the classes counts.
     """
-    card = _readable_card(find_weights(weights))
+    card = read_card(find_weights(weights))
     if card.kind != "classifier":
         raise WeightsError(
             f"{weights}: these are weights of a {card.kind}; choose those of a classifier."
@@ -128,12 +127,12 @@ def model_summary(weights: str | Path) -> ModelSummary:
     Parameters
     ----------
     weights : str or Path
-        Name of shipped weights, or a ``.safetensors`` file with its card beside it.
+        Name of a model, or its ``.safetensors`` file.
 
     Raises
     ------
     WeightsError
-        If weights or card are missing, or it is none.
+        If the model is missing or has no card.
 
     Examples
     --------
@@ -141,7 +140,7 @@ def model_summary(weights: str | Path) -> ModelSummary:
     ('Name', 'cdnn')
     """
     path = find_weights(weights)
-    card = _readable_card(path)
+    card = read_card(path)
     sections = (
         _model(card, path),
         _trained_on(card),
@@ -155,18 +154,6 @@ def model_summary(weights: str | Path) -> ModelSummary:
     return ModelSummary(
         card.model_id, card.classes, tuple(section for section in sections if section.rows)
     )
-
-
-def _readable_card(path: Path) -> ModelCard:
-    card = read_card(path)
-    if not all(
-        isinstance(text, str) for text in (card.name, card.version, card.architecture, card.sha256)
-    ):
-        raise WeightsError(
-            f"{path.with_suffix('.json')}: name, version, architecture or sha256 of the model card is no "
-            "text; use the card saved with the weights."
-        )
-    return card
 
 
 def _model(card: ModelCard, path: Path) -> Section:

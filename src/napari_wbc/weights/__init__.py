@@ -1,5 +1,5 @@
-"""Room ``weights``: weights in and out.
+"""Room ``weights``: models in and out.
 
-Invariant: weights travel as safetensors with a :class:`~napari_wbc.weights.card.ModelCard`
-beside them that holds their sha256; nothing is ever unpickled.
+Invariant: a model is one safetensors file that holds its
+:class:`~napari_wbc.weights.card.ModelCard` and the sha256 of both; nothing is ever unpickled.
 """

@@ -49,10 +49,11 @@ def read_history(record: Path, kind: str) -> tuple[Adoption, ...]:
     WeightsError
         If the record is damaged.
     """
-    return tuple(_adoption(one, record) for one in _load(record).get("history", {}).get(kind, []))
+    entries = _load(record).get("history", {}).get(kind, [])
+    return tuple(_adoption(entry, record) for entry in entries)
 
 
-def append_adoption(record: Path, kind: str, one: Adoption) -> None:
+def append_adoption(record: Path, kind: str, adoption: Adoption) -> None:
     """Write one line more, whole or not at all; the caller keeps others from writing meanwhile.
 
     Raises
@@ -63,7 +64,7 @@ def append_adoption(record: Path, kind: str, one: Adoption) -> None:
         If it cannot be written.
     """
     data = _load(record)
-    data.setdefault("history", {}).setdefault(kind, []).append(asdict(one))
+    data.setdefault("history", {}).setdefault(kind, []).append(asdict(adoption))
     replace_file(record, (json.dumps(data, indent=2) + "\n").encode())
 
 
@@ -77,11 +78,12 @@ def standing(history: Sequence[Adoption]) -> list[Adoption]:
     True
     """
     stack: list[Adoption] = []
-    for one in history:
-        if one.back:
-            del stack[-one.back :]
+    for adoption in history:
+        # A roll-back names the model that it returned to, which stands in the stack already.
+        if adoption.back:
+            del stack[-adoption.back :]
         else:
-            stack.append(one)
+            stack.append(adoption)
     return stack
 
 
@@ -90,31 +92,29 @@ def _load(record: Path) -> dict[str, Any]:
         data = json.loads(record.read_text(encoding="utf-8"))
         lists = data.get("history", {}).values()
     except FileNotFoundError:
+        # Before the first adoption there is no record.
         return {}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise _damaged(record) from error
-    if not all(isinstance(one, list) for one in lists):
+    if not all(isinstance(entries, list) for entries in lists):
         raise _damaged(record)
     return dict(data)
 
 
 def _adoption(entry: Any, record: Path) -> Adoption:
     try:
-        one = Adoption(**{f.name: entry[f.name] for f in fields(Adoption) if f.name in entry})
+        adoption = Adoption(**{f.name: entry[f.name] for f in fields(Adoption) if f.name in entry})
     except TypeError as error:
         raise _damaged(record) from error
-    texts = (one.when, one.sha256, one.model_id, one.file, one.why)
-    if (
-        not all(isinstance(text, str) for text in texts)
-        or not isinstance(one.back, int)
-        or one.back < 0
-    ):
+    texts = (adoption.when, adoption.sha256, adoption.model_id, adoption.file, adoption.why)
+    back = adoption.back
+    if not all(isinstance(text, str) for text in texts) or not isinstance(back, int) or back < 0:
         raise _damaged(record)
-    return one
+    return adoption
 
 
 def _damaged(record: Path) -> WeightsError:
     return WeightsError(
-        f"{record}: the record of the models in use is damaged; put back a copy of it, or move it away to "
-        "use the shipped models."
+        f"{record}: the record of the models in use is damaged; put back a copy of it, or move it "
+        "away to use the shipped models."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -10,9 +11,11 @@ from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.model.taxonomy import TAXONOMIES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict, taxonomy_of_names
 
-__all__ = ["RESEARCH_USE", "ModelCard", "taxonomy_of"]
+__all__ = ["RESEARCH_USE", "ModelCard", "parent_of", "taxonomy_of", "training_images"]
 
 RESEARCH_USE = "Research use only. Not for diagnosis."
+_SHA256 = re.compile(r"(?:^|\()([0-9a-f]{8,64})\)?$")
+"""A sha256, or the first of one at the end of a model id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class ModelCard:
     parameters : int
         Number of trained numbers.
     sha256 : str
-        Of the weights file.
+        Of the weights: of the model file without its card.
     provenance : dict
         Data, splits, hashes, seed, versions, command.
     metrics : dict
@@ -70,8 +73,8 @@ class ModelCard:
         texts = (self.name, self.version, self.architecture, self.sha256, self.mode)
         if not all(isinstance(text, str) for text in texts):
             raise WeightsError(
-                "A model card's name, version, architecture, sha256 and mode are texts; use the card saved "
-                "with the weights."
+                "A model card's name, version, architecture, sha256 and mode are texts; use the "
+                "card saved with the weights."
             )
         if not 0 < self.temperature < float("inf") or not 0 <= self.threshold <= 1:
             raise WeightsError(
@@ -80,8 +83,9 @@ class ModelCard:
             )
         if self.taxonomy is not None and taxonomy_of(self).names != self.classes:
             raise WeightsError(
-                f"Model card {self.name!r} has the classes {', '.join(self.classes)} and a taxonomy of "
-                f"{', '.join(taxonomy_of(self).names)}; use the card saved with the weights."
+                f"Model card {self.name!r} has the classes {', '.join(self.classes)} and a "
+                f"taxonomy of {', '.join(taxonomy_of(self).names)}; use the card saved with the "
+                "weights."
             )
 
     @property
@@ -109,11 +113,11 @@ class ModelCard:
         """
         try:
             data = json.loads(text)
-            known = {f.name for f in fields(cls)}
-            values = {key: value for key, value in data.items() if key in known}
-            return cls(
-                **{**values, "classes": tuple(values["classes"]), "preset": dict(values["preset"])}
-            )
+            # What a newer version wrote beside these is passed over.
+            values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+            values["classes"] = tuple(values["classes"])
+            values["preset"] = dict(values["preset"])
+            return cls(**values)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             raise WeightsError(
                 f"This is not a model card ({error}); use the card saved with the weights."
@@ -131,20 +135,51 @@ def taxonomy_of(card: ModelCard) -> Taxonomy:
     WeightsError
         If the card holds something else in its place, or its class names make no taxonomy.
     """
-    built_in = (one for one in TAXONOMIES.values() if one.names == card.classes)
     try:
         if card.taxonomy is not None:
             return taxonomy_from_dict(card.taxonomy)
-        return next(built_in, None) or taxonomy_of_names(f"classes of {card.name}", card.classes)
+        # Cards of the first versions name classes only, most often those of a built-in taxonomy.
+        for built_in in TAXONOMIES.values():
+            if built_in.names == card.classes:
+                return built_in
+        return taxonomy_of_names(f"classes of {card.name}", card.classes)
     except WbcError as error:
         raise WeightsError(f"Model card {card.name!r}: {error}") from error
 
 
-def training_images(card: ModelCard) -> frozenset[str]:
-    """sha256 of the images that weights were trained or chosen on, as far as their card lists them."""
-    told = card.provenance.get("training_images") if isinstance(card.provenance, dict) else None
-    return (
-        frozenset(one for one in told if isinstance(one, str))
-        if isinstance(told, list | tuple)
-        else frozenset()
+def parent_of(card: ModelCard) -> str:
+    """The sha256 of the model that this one was made from, or the first of it; '' for none.
+
+    Examples
+    --------
+    >>> start = {"recipe": {"start": "cdnn 3 (f12d36c1)"}}
+    >>> parent_of(ModelCard("mine", "1", "cdnn", ("a", "b"), {}, provenance=start))
+    'f12d36c1'
+    """
+    provenance = _provenance(card)
+    adapted = provenance.get("adapted")
+    last = adapted[-1] if isinstance(adapted, list) and adapted else adapted
+    # Adaptation comes after all training, and keeps what the card said before.
+    places = (
+        (last, "from"),
+        (provenance.get("parent"), "sha256"),
+        (provenance.get("recipe"), "start"),
     )
+    for place, key in places:
+        text = place.get(key) if isinstance(place, dict) else None
+        if isinstance(text, str) and (match := _SHA256.search(text)):
+            return match[1]
+    return ""
+
+
+def training_images(card: ModelCard) -> frozenset[str]:
+    """sha256 of the images that weights were trained or chosen on, as far as their card says."""
+    images = _provenance(card).get("training_images")
+    if not isinstance(images, list | tuple):
+        return frozenset()
+    return frozenset(image for image in images if isinstance(image, str))
+
+
+def _provenance(card: ModelCard) -> dict[str, Any]:
+    # A card may be a stranger's file, in which anything can stand here.
+    return card.provenance if isinstance(card.provenance, dict) else {}

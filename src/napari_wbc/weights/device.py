@@ -48,12 +48,11 @@ def keep_triton_out() -> None:
     this package never does, and torch does without it.
     """
     maps = Path("/proc/self/maps")
-    if (
-        "triton" not in sys.modules
-        and maps.is_file()
-        and "libLLVM" in maps.read_text(errors="replace")
-    ):
-        sys.modules["triton"] = None  # type: ignore[assignment]  # what Python calls "not to be found"
+    if "triton" in sys.modules or not maps.is_file():
+        return
+    if "libLLVM" in maps.read_text(errors="replace"):
+        # None is what Python takes for "not to be found".
+        sys.modules["triton"] = None  # type: ignore[assignment]
 
 
 def load_torch() -> Any:
@@ -67,7 +66,9 @@ def load_torch() -> Any:
     keep_triton_out()
     try:
         import torch
-        import torchvision  # noqa: F401 (torch of one source and torchvision of another fail here)
+
+        # torch of one source and torchvision of another fail here, and not in the middle of a job.
+        import torchvision  # noqa: F401
     except (ImportError, OSError, RuntimeError) as error:
         raise TorchMissing(
             f"PyTorch cannot be loaded ({type(error).__name__}: {error}); "
@@ -77,10 +78,11 @@ def load_torch() -> Any:
 
 
 def torch_fault() -> str:
-    """What is wrong with PyTorch, as far as that can be told without loading it; empty for nothing."""
+    """What is wrong with PyTorch, as far as can be told without loading it; empty for nothing."""
     for name in ("torch", "torchvision"):
         if name in sys.modules and sys.modules[name] is not None:
             continue
+        # To import torch takes seconds; whether it is there is wanted before the window shows.
         spec = find_spec(name)
         if spec is None:
             return f"{name} is not installed"
@@ -109,10 +111,11 @@ def limit_threads(threads: int) -> None:
 
 def spare_a_core() -> None:
     """Leave one core to the window; where somebody set OMP_NUM_THREADS, that stays."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        cores = (
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1
-        )
-        limit_threads(max(1, cores - 1))
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    # In a container or a batch job the process may run on fewer cores than the machine has.
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    limit_threads(max(1, cores - 1))

@@ -51,6 +51,7 @@ def find_weights(name: str | Path = DEFAULT_CLASSIFIER) -> Path:
     WeightsError
         If there are none.
     """
+    # The names of the package come first, so that no file of a person takes one over.
     for path in (
         _DATA / f"{name}.safetensors",
         models_folder() / f"{name}.safetensors",
@@ -58,6 +59,6 @@ def find_weights(name: str | Path = DEFAULT_CLASSIFIER) -> Path:
     ):
         if path.suffix == ".safetensors" and path.is_file():
             return path
-    own = (path.stem for path in sorted(models_folder().glob("*.safetensors")))
-    known = ", ".join(dict.fromkeys((*shipped_weights(), *own))) or "none"
-    raise WeightsError(f"No weights {str(name)!r}; give a .safetensors file or one of: {known}.")
+    own = [path.stem for path in sorted(models_folder().glob("*.safetensors"))]
+    names = ", ".join(dict.fromkeys((*shipped_weights(), *own))) or "none"
+    raise WeightsError(f"No weights {str(name)!r}; give a .safetensors file or one of: {names}.")

@@ -1,35 +1,55 @@
-"""Weights files: safetensors, with the card as JSON of the same name beside them."""
+"""A model is one file, ``NAME.safetensors``: its tensors, and its model card in the header."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_wbc.errors import WeightsError
-from napari_wbc.files.atomic import replace_file
+from napari_wbc.errors import ReadError, WbcError, WeightsError
+from napari_wbc.files.atomic import write_bytes
+from napari_wbc.files.guard import read_bytes
 from napari_wbc.weights.card import ModelCard
+from napari_wbc.weights.container import (
+    MAX_MODEL_BYTES,
+    join_card,
+    read_header,
+    sha256_hex,
+    split_card,
+)
+from napari_wbc.weights.older import is_zip, read_pair, read_pair_card, read_zip
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load_weights", "read_card", "save_weights"]
+__all__ = [
+    "EXPORT_SUFFIX",
+    "SUFFIXES",
+    "export_model",
+    "load_weights",
+    "read_card",
+    "read_model",
+    "save_weights",
+    "write_model",
+]
+
+EXPORT_SUFFIX = ".wbcmodel"
+"""Of a model that is handed on; the file is the same."""
+SUFFIXES = (".safetensors", EXPORT_SUFFIX)
+_DTYPES = ("float16", "bfloat16", "float32", "float64", "int64")
+"""Kinds of numbers in the networks of this package."""
 
 
 def save_weights(
     path: str | Path, tensors: Mapping[str, torch.Tensor], card: ModelCard
 ) -> ModelCard:
-    """Write weights and their card, both or neither.
-
-    The card is the moment: until it is replaced the old pair stands, and from then on
-    :func:`load_weights` finds the new weights wherever an interruption left them.
+    """Write weights with their card as one file, whole or not at all.
 
     Parameters
     ----------
     path : str or Path
-        ``NAME.safetensors``; the card goes to ``NAME.json``.
+        ``NAME.safetensors``.
     tensors : mapping of str to Tensor
         A state dict.
     card : ModelCard
@@ -43,61 +63,24 @@ def save_weights(
     Raises
     ------
     WeightsError
-        If they cannot be written.
+        If a tensor holds NaN or infinity, or the file cannot be written.
     """
     from safetensors.torch import save
 
-    path = Path(path)
-    data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    card = replace(card, sha256=hashlib.sha256(data).hexdigest())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        coming = _coming(path)
-        replace_file(coming, data)
-        replace_file(path.with_suffix(".json"), card.to_json().encode())
-        coming.replace(path)
-    except OSError as error:
-        raise WeightsError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another place."
-        ) from error
+    _check_tensors(Path(path), tensors)
+    weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    card = replace(card, sha256=sha256_hex(weights))
+    write_model(Path(path), weights, card.to_json())
     return card
 
 
-def _coming(path: Path) -> Path:
-    """Where weights wait for their card."""
-    return path.with_suffix(".coming")
-
-
-def read_card(path: str | Path) -> ModelCard:
-    """Read the card of a weights file, without the weights.
-
-    Raises
-    ------
-    WeightsError
-        If it is missing or is no card.
-    """
-    path = Path(path).with_suffix(".json")
-    try:
-        return ModelCard.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(
-            f"{path}: the model card cannot be read; keep it beside its weights."
-        ) from error
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> tuple[bytes, str]:
-    """The bytes of a file and their sha256."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: the weights cannot be read; check the path.") from error
-    return data, hashlib.sha256(data).hexdigest()
-
-
 def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
-    """Read weights and their card, and check the one against the other.
+    """Read weights and their card, and check all of both.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of a model; a pair of files or a zip of an older version opens too.
 
     Returns
     -------
@@ -107,23 +90,150 @@ def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
     Raises
     ------
     WeightsError
-        If either is missing, or the weights are not those the card was written for.
+        If the file is missing or damaged, or a tensor holds NaN or infinity.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load
 
+    weights, _text, card = read_model(path)
+    tensors = load(weights)
+    _check_tensors(Path(path), tensors)
+    return tensors, card
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Read the card of a model, without its tensors.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of a model, or of the ``.json`` that older versions wrote beside it.
+
+    Raises
+    ------
+    WeightsError
+        If it is missing or is no card.
+    """
     path = Path(path)
-    card = read_card(path)
-    data, found = _read(path)
-    if found != card.sha256 and (coming := _coming(path)).is_file():
-        waiting, theirs = _read(coming)
-        data, found = (waiting, theirs) if theirs == card.sha256 else (data, found)
-    if found != card.sha256:
+    if path.suffix == ".json":
+        path = path.with_suffix(".safetensors")
+    try:
+        text = split_card(read_header(path))[1]
+    except OSError:
+        # Of a pair whose weights are gone, the card can still be read.
+        text = None
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}; copy it again.") from error
+    if text is None:
+        return _card(path.with_suffix(".json"), read_pair_card(path))
+    return _card(path, text)
+
+
+def read_model(path: str | Path) -> tuple[bytes, str, ModelCard]:
+    """Read a model, and check that its weights are those of its card; it may be a stranger's.
+
+    Returns
+    -------
+    weights : bytes
+        Safetensors, without the card.
+    text : str
+        The JSON of the card as it was written, with what a newer version wrote in it.
+    card : ModelCard
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, too large, damaged or no model.
+    """
+    from safetensors import SafetensorError, deserialize
+
+    path = Path(path)
+    card_path = path
+    try:
+        data = read_bytes(path, MAX_MODEL_BYTES)
+        weights, text = read_zip(path, data) if is_zip(data) else split_card(data)
+        if text is None:
+            weights, text = read_pair(path, data)
+            card_path = path.with_suffix(".json")
+    except ReadError as error:
+        raise WeightsError(str(error)) from error
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}; copy it again.") from error
+    card = _card(card_path, text)
+    if sha256_hex(weights) != card.sha256:
         raise WeightsError(
-            f"{path}: the weights are damaged or not those of their card (sha256 {found[:12]}…, the card "
-            f"says {card.sha256[:12]}…); copy both files again."
+            f"{path}: the weights are damaged or not those of their card (another sha256); "
+            "copy the model again."
         )
     try:
-        return load(data), card
+        deserialize(weights)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a safetensors file ({error}); copy it again.") from error
+    return weights, text, card
+
+
+def write_model(path: Path, weights: bytes, text: str) -> None:
+    """Write a model from what :func:`read_model` gives, whole or not at all.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be written.
+    """
+    try:
+        write_bytes(path, join_card(weights, text))
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}; save the weights with safetensors.") from error
+    except WbcError as error:
+        raise WeightsError(str(error)) from error
+
+
+def export_model(path: str | Path, out: str | Path) -> Path:
+    """Copy a model to a file that can be handed on, after a check of all of it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the model.
+    out : str or Path
+        Ends in ``.safetensors`` or ``.wbcmodel``, which is added where it ends in nothing.
+
+    Returns
+    -------
+    Path
+        What was written.
+
+    Raises
+    ------
+    WeightsError
+        If the model is damaged or too large, or the file cannot be written.
+    """
+    out = Path(out)
+    if out.suffix not in ("", *SUFFIXES):
+        raise WeightsError(
+            f"{out}: a model's file ends in {EXPORT_SUFFIX}; name it {out.stem}{EXPORT_SUFFIX}."
+        )
+    if not out.suffix:
+        out = out.with_name(out.name + EXPORT_SUFFIX)
+    weights, text, _card = read_model(path)
+    write_model(out, weights, text)
+    return out
+
+
+def _card(path: Path, text: str) -> ModelCard:
+    try:
+        return ModelCard.from_json(text)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def _check_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Refuse numbers that no trained network has: one NaN makes every prediction NaN."""
+    for name, tensor in tensors.items():
+        if str(tensor.dtype).removeprefix("torch.") not in _DTYPES:
+            raise WeightsError(
+                f"{path}: {name} is {tensor.dtype}; use one of {', '.join(_DTYPES)}."
+            )
+        if not tensor.isfinite().all():
+            raise WeightsError(
+                f"{path}: {name} holds NaN or infinity; train again with a lower learning rate."
+            )

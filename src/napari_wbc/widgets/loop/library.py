@@ -23,9 +23,9 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
-from napari_wbc.weights.bundle import SUFFIX, write_bundle
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.library import KINDS, Library, Model
+from napari_wbc.weights.store import EXPORT_SUFFIX, SUFFIXES, export_model
 from napari_wbc.widgets.analysis.model import CardDialog
 from napari_wbc.widgets.qt.layout import TextLines, row
 from napari_wbc.widgets.qt.worker import Job
@@ -212,23 +212,19 @@ class LibraryWidget(QWidget):
 
     def _export(self) -> None:
         model = self._chosen()
-        title, kind = "Export a model with its card", f"Model (*{SUFFIX})"
-        out = QFileDialog.getSaveFileName(self, title, f"{model.name}{SUFFIX}", kind)[0]
+        title, kind = "Export a model with its card", f"Model (*{EXPORT_SUFFIX})"
+        out = QFileDialog.getSaveFileName(self, title, f"{model.name}{EXPORT_SUFFIX}", kind)[0]
         if out:
             self._start(
-                lambda: write_bundle(model.path, out),
+                lambda: export_model(model.path, out),
                 lambda path: self.said.emit(f"{model.name} written to {path}"),
             )
 
     def _import(self) -> None:
-        kind = f"Models (*{SUFFIX} *.safetensors)"
+        kind = f"Models (*{' *'.join(SUFFIXES)})"
         path = Path(QFileDialog.getOpenFileName(self, "Import a model", "", kind)[0])
         if path.name:
-            own = path.suffix == ".safetensors"
-            self._start(
-                lambda: self.library.add(path) if own else self.library.import_bundle(path),
-                self._on_imported,
-            )
+            self._start(lambda: self.library.add(path), self._on_imported)
 
     def _on_imported(self, model: Model) -> None:
         self.said.emit(f"{model.name} is in your library, and not in use yet.")

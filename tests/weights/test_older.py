@@ -1,4 +1,4 @@
-"""A model as one file: what was written comes back, and what a stranger sends is looked at first."""
+"""Models of older versions open, and what a stranger sends as one of them is looked at first."""
 
 from __future__ import annotations
 
@@ -7,25 +7,95 @@ import io
 import json
 import pickle
 import re
+import shutil
 import struct
 import warnings
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import WeightsError
-from napari_wbc.weights import bundle
-from napari_wbc.weights.bundle import read_bundle, write_bundle
-from napari_wbc.weights.store import read_card
+from napari_wbc.weights import older, store
+from napari_wbc.weights.container import split_card
+from napari_wbc.weights.library import Library
+from napari_wbc.weights.store import export_model, load_weights, read_card, read_model
+
+DATA = Path(__file__).parent / "data"
+"""A pair and a zip as the version before wrote them, and what it then said of four crops."""
+OLD_ID = "old_pair 1 (7f91abb1)"
+
+
+def probabilities(path):
+    crops = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    red = np.full((4, 3), np.nan, np.float32)
+    predictions = load_classifier(path, device="cpu").predict(crops, red)
+    return np.array([prediction.probabilities for prediction in predictions])
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A copy of the pair that the version before wrote."""
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(DATA / f"old_pair{suffix}", tmp_path)
+    return tmp_path / "old_pair.safetensors"
+
+
+def test_a_pair_of_the_version_before_opens_and_says_the_same(pair):
+    assert read_card(pair).model_id == OLD_ID
+    assert read_card(pair.with_suffix(".json")) == read_card(pair) == load_weights(pair)[1]
+    np.testing.assert_allclose(
+        probabilities(pair), np.loadtxt(DATA / "old_pair_outputs.txt"), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", ["old_pair.safetensors", "old_bundle.wbcmodel"])
+def test_a_model_of_the_version_before_becomes_one_file_and_keeps_its_id(tmp_path, name):
+    library = Library(tmp_path / "models")
+    model = library.add(DATA / name)
+    assert [path.name for path in library.folder.glob("old*")] == [model.path.name]
+    assert model.card.model_id == OLD_ID
+    assert model.parent.startswith("f12d36c1")
+    np.testing.assert_allclose(
+        probabilities(model.path), np.loadtxt(DATA / "old_pair_outputs.txt"), atol=1e-4
+    )
+    assert library.add(DATA / "old_pair.safetensors") == model
+    assert library.add(DATA / "old_bundle.wbcmodel") == model
+
+
+def test_a_pair_interrupted_while_it_was_written_is_the_one_of_its_card(pair, pair_of, weights):
+    new = pair_of(weights, pair.with_name("new.safetensors"))
+    coming = pair.with_suffix(".coming")
+    shutil.copy(new, coming)
+    assert load_weights(pair)[1].model_id == OLD_ID
+    shutil.copy(new.with_suffix(".json"), pair.with_suffix(".json"))
+    tensors, card = load_weights(pair)
+    assert card == read_card(weights)
+    expected = load_weights(weights)[0]
+    assert all(torch.equal(tensors[name], expected[name]) for name in expected)
+    coming.unlink()
+    with pytest.raises(WeightsError, match="not those of their card"):
+        load_weights(pair)
+
+
+def test_the_card_of_a_pair_is_read_without_its_weights(pair):
+    pair.unlink()
+    assert read_card(pair).model_id == OLD_ID
+
+
+def test_an_old_card_beside_a_new_model_is_not_looked_at(pair, weights):
+    shutil.copy(weights, pair)
+    assert read_card(pair) == load_weights(pair)[1] == read_card(weights)
 
 
 @pytest.fixture
 def parts(weights):
     """The members of a good bundle."""
-    return {
-        "card.json": weights.with_suffix(".json").read_bytes(),
-        "weights.safetensors": weights.read_bytes(),
-    }
+    bare, text = split_card(weights.read_bytes())
+    return {"card.json": text.encode(), "weights.safetensors": bare}
 
 
 def zipped(parts, compression=zipfile.ZIP_STORED):
@@ -47,64 +117,13 @@ def refused(tmp_path, raw):
     path = tmp_path / "stranger.wbcmodel"
     path.write_bytes(raw)
     with pytest.raises(WeightsError, match=r"stranger\.wbcmodel") as told:
-        read_bundle(path)
+        read_model(path)
     assert set(tmp_path.iterdir()) == {path}
     return str(told.value)
 
 
 def test_an_empty_file_is_refused(tmp_path):
-    assert "not a model as one file" in refused(tmp_path, b"")
-
-
-def test_a_model_comes_back_byte_by_byte(tmp_path, weights):
-    path = write_bundle(weights, tmp_path / "deep" / "mine")
-    assert path == tmp_path / "deep" / "mine.wbcmodel"
-    data, card = read_bundle(str(path))
-    assert data == weights.read_bytes()
-    assert card == read_card(weights)
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_the_same_model_gives_the_same_file(tmp_path, weights):
-    one, two = (
-        write_bundle(weights, tmp_path / name).read_bytes() for name in ("a.wbcmodel", "b.wbcmodel")
-    )
-    assert one == two
-
-
-def test_what_a_newer_version_wrote_in_the_card_stays(tmp_path, weights, parts):
-    own = tmp_path / "mine.safetensors"
-    own.write_bytes(parts["weights.safetensors"])
-    own.with_suffix(".json").write_text(json.dumps(json.loads(parts["card.json"]) | {"later": 1}))
-    with zipfile.ZipFile(write_bundle(own, tmp_path / "mine")) as file:
-        assert json.loads(file.read("card.json"))["later"] == 1
-
-
-def test_damaged_models_are_not_written(tmp_path, weights):
-    path = tmp_path / "mine.safetensors"
-    path.write_bytes(weights.read_bytes()[:-1] + b"!")
-    path.with_suffix(".json").write_bytes(weights.with_suffix(".json").read_bytes())
-    with pytest.raises(WeightsError, match=r"mine\.safetensors.*damaged"):
-        write_bundle(path, tmp_path / "out")
-    path.with_suffix(".json").unlink()
-    with pytest.raises(WeightsError, match=r"mine\.json"):
-        write_bundle(path, tmp_path / "out")
-    assert not (tmp_path / "out.wbcmodel").exists()
-
-
-def test_a_place_that_cannot_be_written_is_said(tmp_path, weights, monkeypatch):
-    (tmp_path / "file").touch()
-    with pytest.raises(WeightsError, match="cannot be written"):
-        write_bundle(weights, tmp_path / "file" / "out")
-    old = write_bundle(weights, tmp_path / "old").read_bytes()
-
-    def full(_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(WeightsError, match="disk full"):
-        write_bundle(weights, tmp_path / "old")
-    assert (tmp_path / "old.wbcmodel").read_bytes() == old
+    assert "not a model, or damaged" in refused(tmp_path, b"")
 
 
 @pytest.mark.parametrize("part", [0.01, 0.5, 0.9, 0.999])
@@ -120,7 +139,7 @@ def test_a_flipped_byte_never_gives_other_weights(tmp_path, parts, where):
     path = tmp_path / "stranger.wbcmodel"
     path.write_bytes(raw)
     try:
-        assert read_bundle(path)[0] == parts["weights.safetensors"]
+        assert read_model(path)[0] == parts["weights.safetensors"]
     except WeightsError as error:
         assert "stranger" in str(error)  # noqa: PT017
 
@@ -151,13 +170,13 @@ def test_a_member_that_is_missing_or_stands_twice_is_refused(tmp_path, parts, na
 def test_weights_of_another_sha256_are_refused(tmp_path, parts):
     other = parts["weights.safetensors"][:-1] + b"!"
     raw = zipped([("card.json", parts["card.json"]), ("weights.safetensors", other)])
-    assert "not those of the card" in refused(tmp_path, raw)
+    assert "not those of their card" in refused(tmp_path, raw)
 
 
 def test_a_pickle_is_never_loaded(tmp_path, parts):
     evil = pickle.dumps(re.compile("x"))
     raw = zipped([("card.json", card_for(parts, evil)), ("weights.safetensors", evil)])
-    assert "no safetensors" in refused(tmp_path, raw)
+    assert "not a safetensors file" in refused(tmp_path, raw)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +184,7 @@ def test_a_pickle_is_never_loaded(tmp_path, parts):
 )
 def test_broken_safetensors_are_refused(tmp_path, parts, data):
     raw = zipped([("card.json", card_for(parts, data)), ("weights.safetensors", data)])
-    assert "no safetensors" in refused(tmp_path, raw)
+    assert "not a safetensors file" in refused(tmp_path, raw)
 
 
 @pytest.mark.parametrize(
@@ -217,36 +236,25 @@ def test_an_encrypted_bundle_is_refused(tmp_path, parts):
 
 def test_a_list_of_a_million_members_is_refused_unread(tmp_path, monkeypatch):
     raw = zipped([(f"{i}", b"") for i in range(50)])
-    monkeypatch.setattr(bundle.zipfile, "ZipFile", None)
+    monkeypatch.setattr(older.zipfile, "ZipFile", None)
     assert "lists too much" in refused(tmp_path, raw)
 
 
 def test_a_list_behind_a_zip64_locator_is_refused_unread(tmp_path, parts, monkeypatch):
     raw = zipped(parts.items())
     raw = raw[:-22] + struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1) + raw[-22:]
-    monkeypatch.setattr(bundle.zipfile, "ZipFile", None)
+    monkeypatch.setattr(older.zipfile, "ZipFile", None)
     assert "lists too much" in refused(tmp_path, raw)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path, weights):
-    refused(tmp_path, weights.read_bytes())
+    refused(tmp_path, split_card(weights.read_bytes())[0])
 
 
 def test_too_large_files_are_refused_unread(tmp_path, parts, monkeypatch, weights):
-    monkeypatch.setattr(bundle, "LIMITS", {"card.json": 4_000_000, "weights.safetensors": 1000})
+    monkeypatch.setattr(older, "MAX_MODEL_BYTES", 1000)
     assert "too large" in refused(tmp_path, zipped(parts.items()))
-    with pytest.raises(WeightsError, match="larger than 0 MB"):
-        write_bundle(weights, tmp_path / "out")
-    monkeypatch.setattr(bundle, "LIMITS", {"card.json": 1000, "weights.safetensors": 1000})
+    monkeypatch.setattr(store, "MAX_MODEL_BYTES", 1000)
+    with pytest.raises(WeightsError, match=r"larger than 0\.001 MB"):
+        export_model(weights, tmp_path / "out")
     assert "larger" in refused(tmp_path, zipped(parts.items()))
-
-
-def test_another_suffix_is_refused(weights, tmp_path):
-    with pytest.raises(WeightsError, match=r"name it mine\.wbcmodel"):
-        write_bundle(weights, tmp_path / "mine.zip")
-
-
-@pytest.mark.parametrize("name", ["none.wbcmodel", ""])
-def test_a_missing_file_and_a_folder_are_said(tmp_path, name):
-    with pytest.raises(WeightsError, match="cannot be read"):
-        read_bundle(tmp_path / name)
