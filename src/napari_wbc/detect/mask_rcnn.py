@@ -20,11 +20,12 @@ from napari_wbc.detect.base import RgbImage
 from napari_wbc.detect.outlines import mask_outline
 from napari_wbc.detect.tiled import OVERLAP, Tile, tiles_of
 from napari_wbc.errors import WbcError, WeightsError
+from napari_wbc.imaging.red_cells import red_cells
 from napari_wbc.imaging.stain import (
     checked_rgb,
     field_absorbance,
     nucleus_map,
-    red_cells,
+    rescaled,
     transmitted,
 )
 from napari_wbc.model.cell import Detection
@@ -104,16 +105,11 @@ class DetectorPreset:
 
 def _balanced(image: RgbImage, scale: float) -> tuple[RgbImage, float]:
     """The field at a scale, white balanced, and the diameter of its red cells in working pixels or 0."""
-    height, width = (max(1, round(n * scale)) for n in image.shape[:2])
-    if scale != 1:
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
+    image = rescaled(image, scale)
     density = field_absorbance(image)
-    half = cv2.resize(
-        np.clip(density, -0.02, 2),
-        (max(1, width // 2), max(1, height // 2)),
-        interpolation=cv2.INTER_AREA,
-    )
+    # Half the size is enough for a diameter, and takes a quarter of the time.
+    size = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
+    half = cv2.resize(np.clip(density, -0.02, 2), size, interpolation=cv2.INTER_AREA)
     return transmitted(density), 2 * red_cells(half, nucleus_map(half)).diameter
 
 

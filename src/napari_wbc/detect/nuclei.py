@@ -15,13 +15,13 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_wbc.detect.base import RgbImage
+from napari_wbc.imaging.red_cells import RedCells, red_cells, unlike_red_cells
 from napari_wbc.imaging.stain import (
-    RedCells,
     absorbance,
+    black_pixels,
     nucleus_map,
-    red_cells,
+    rescaled,
     total_absorbance,
-    unlike_red_cells,
 )
 
 __all__ = ["Float32", "Float64", "Pixels", "Seen", "find_nuclei", "hull_of", "see"]
@@ -73,8 +73,7 @@ def see(image: RgbImage, red_cell: float) -> Seen:
 
 
 def _at_scale(image: RgbImage, scale: float, red_cell: float) -> Seen:
-    height, width = (max(1, round(n * scale)) for n in image.shape[:2])
-    work = image if scale == 1 else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    work = rescaled(image, scale)
     density = np.clip(absorbance(cv2.GaussianBlur(work, (0, 0), 0.9)), -0.02, 2)
     density[_black(density)] = 0
     total = total_absorbance(density)
@@ -93,8 +92,7 @@ def _at_scale(image: RgbImage, scale: float, red_cell: float) -> Seen:
 
 def _black(density: Float32) -> Mask:
     """Where no colour passes at all: dirt, and around the round field of an eyepiece."""
-    least = cv2.min(cv2.min(density[..., 0], density[..., 1]), density[..., 2])
-    black = (least > 0.55).astype(np.uint8)
+    black = black_pixels(density)
     around = cv2.morphologyEx(black, cv2.MORPH_OPEN, np.ones((15, 15), np.uint8))
     black = cv2.dilate(black, np.ones((5, 5), np.uint8)) | cv2.dilate(
         around, np.ones((21, 21), np.uint8)
