@@ -1,4 +1,4 @@
-"""What a network makes of cells before it names them: the features that its last layer takes."""
+"""Features of cells: what the last layer of a classifier takes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ __all__ = ["iter_features"]
 def iter_features(
     classifier: Classifier, field: npt.NDArray[np.uint8], boxes: Sequence[BBox]
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Features of cells of one field, batch by batch, shape (n, F).
-
-    They are of the cells as they lie, of which the network judges first.
+    """Features of cells of one field, as they lie.
 
     Parameters
     ----------
@@ -27,9 +25,15 @@ def iter_features(
         RGB.
     boxes : sequence of BBox
         N boxes in pixels of the field; they may reach over its edge.
+
+    Yields
+    ------
+    ndarray, shape (n, F), float32
+        Of one batch of cells, in the order of the boxes.
     """
     import torch
 
+    # As the classifier does it, so that these are the features that its predictions stand on.
     autocast = torch.autocast(classifier.device, torch.bfloat16, enabled=classifier.device != "cpu")
     for x in classifier.prepared(field, boxes):
         with torch.inference_mode(), autocast:

@@ -73,7 +73,13 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
 
 
 def check_network(architecture: str) -> None:
-    """Refuse a name that no network has."""
+    """Refuse an unknown architecture.
+
+    Raises
+    ------
+    WbcError
+        If no network has this name.
+    """
     if architecture not in NETWORKS:
         raise WbcError(f"No network {architecture!r}; choose one of: {', '.join(NETWORKS)}.")
 
@@ -86,7 +92,12 @@ def build_network(architecture: str, n_classes: int) -> FeatureNetwork:
     architecture : str
         One of :data:`NETWORKS`.
     n_classes : int
-        Number of outputs.
+        Number of outputs, 1 or more.
+
+    Returns
+    -------
+    FeatureNetwork
+        In training mode.
 
     Raises
     ------
@@ -95,6 +106,7 @@ def build_network(architecture: str, n_classes: int) -> FeatureNetwork:
     """
     check_network(architecture)
     plan = NETWORKS[architecture]
+    # Loaded only when it is built: torchvision's models take a second, and timm may be missing.
     module = import_module(f"{__name__}.{plan.module}")
     network: FeatureNetwork = getattr(module, plan.name)(n_classes, **plan.options)
     return network
