@@ -81,7 +81,7 @@ class Familiarity:
         return nearest
 
     def unlikeness(self, features: torch.Tensor) -> torch.Tensor:
-        """Distance in units of the limit, shape (N,): above 1 a cell is unlike the training data."""
+        """Distance in units of the limit, shape (N,); above 1 a cell is unlike training data."""
         return self.distance(features) / self.limit.to(features.device).clamp(min=1e-6)
 
     def to(self, device: str) -> Familiarity:

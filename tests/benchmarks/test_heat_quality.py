@@ -1,38 +1,28 @@
-"""Measures of heat, against brute force and scipy."""
+"""Measures of heat that the benchmark of explanations takes, against brute force and scipy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from benchmarks.heat_quality import (
+    PARTS,
+    curves,
+    randomized,
+    rank_correlation,
+    robustness,
+)
 from scipy.stats import spearmanr
 from tests.explain.test_attribution import SIZE, TARGET, Eye, X
 
 from napari_wbc.classify.networks import build_network
 from napari_wbc.explain.attribution import Attributor, Question
-from napari_wbc.explain.evaluation import (
-    PARTS,
-    curves,
-    inside,
-    randomized,
-    rank_correlation,
-    robustness,
-)
 
 
 @pytest.fixture(scope="module")
 def attributor():
     torch.manual_seed(0)
     return Attributor(build_network("cdnn", 4).eval(), SIZE)
-
-
-def test_heat_inside_a_mask():
-    heat, mask = (
-        np.array([[1.0, 3.0], [0.0, 4.0]], np.float32),
-        np.array([[True, False], [True, True]]),
-    )
-    assert inside(heat, mask) == pytest.approx(5 / 8)
-    assert np.isnan(inside(np.zeros((2, 2), np.float32), mask))
 
 
 def test_curves_go_from_the_whole_to_nothing_and_back():
