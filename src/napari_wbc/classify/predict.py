@@ -124,6 +124,28 @@ class Classifier:
                 x = preset.prepare(crops, red.expand(len(crops), 3))
             yield x
 
+    def iter_features(
+        self, field: npt.NDArray[np.uint8], boxes: Sequence[BBox]
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Features of cells of one field as they lie: what the last layer of the network takes.
+
+        Parameters
+        ----------
+        field, boxes
+            As in :meth:`classify`.
+
+        Yields
+        ------
+        ndarray, shape (n, F), float32
+            Of one batch of cells, in the order of the boxes.
+        """
+        import torch
+
+        for x in self.prepared(field, boxes):
+            with torch.inference_mode(), self._autocast():
+                features = self.network.features(x.contiguous(memory_format=torch.channels_last))
+            yield features.float().cpu().numpy()
+
     def predict(
         self,
         crops: npt.NDArray[np.uint8],
@@ -155,6 +177,12 @@ class Classifier:
 
         return self._predictions(prepared(batch) for batch in self._batches(len(crops), batch_size))
 
+    def _autocast(self) -> torch.autocast:
+        """Half the bits on a GPU, around the network only: crops are prepared as in training."""
+        import torch
+
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu")
+
     def _batches(self, n: int, batch_size: int | None) -> Iterator[slice]:
         size = batch_size or (32 if self.device == "cpu" else 256)
         return (slice(start, start + size) for start in range(0, n, size))
@@ -164,13 +192,11 @@ class Classifier:
         import torch
 
         card = self.card
-        # Around the network only: crops are cut and prepared as in training.
-        autocast = torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu")
         probabilities: list[torch.Tensor] = []
         unlikeness: list[torch.Tensor] = []
         with torch.inference_mode():
             for x in batches:
-                with autocast:
+                with self._autocast():
                     scores, features = looked_at(self.network, x, card.mode, self.preset.sure)
                 # In double precision, so that the probabilities of a cell add up to 1.
                 p = torch.softmax(scores.double() / card.temperature, dim=1).clamp(0, 1)
