@@ -37,7 +37,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 _THUMBNAIL = 64
 """Longer side, in pixels, of the thumbnail that the light is fitted on."""
 _SLIDE_QUANTILE = 0.85
-"""Share of the pixels below the first surface of light: in most fields the rest is empty slide."""
+"""Share of the pixels below the first surface of light: slide is among the brightest of a field."""
 _BLACK = 0.55
 """Absorbance of every channel from which a pixel is black."""
 _LOG = np.log10(np.arange(1, 257)).astype(np.float32)
@@ -60,7 +60,7 @@ def checked_rgb(image: npt.NDArray[np.uint8]) -> Rgb:
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise WbcError(
-            f"Cells are sought in RGB images of uint8 with shape (height, width, 3), not "
+            f"A field is an RGB image of uint8 with shape (height, width, 3), not "
             f"{array.dtype} with shape {array.shape}; convert the image first."
         )
     return array
@@ -241,7 +241,7 @@ def white_balanced(image: Rgb) -> Rgb:
 
 
 def black_pixels(density: Float32) -> Rgb:
-    """Where no colour passes: 1 where every channel absorbs more than a nucleus does, else 0.
+    """Where no colour passes: a nucleus is dark too, but lets blue light through.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def black_pixels(density: Float32) -> Rgb:
     Returns
     -------
     ndarray, shape (height, width), uint8
-        0 or 1.
+        1 where every channel absorbs more than 0.55, else 0.
     """
     least = cv2.min(cv2.min(density[..., 0], density[..., 1]), density[..., 2])
     black: Rgb = (least > _BLACK).astype(np.uint8)
