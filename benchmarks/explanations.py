@@ -23,13 +23,13 @@ import torch
 from scipy import ndimage
 
 from crops import CACHE
+from heat_quality import curves, randomized, rank_correlation, robustness
 from napari_wbc.classify.crops import squares
 from napari_wbc.classify.looks import looked_at
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.mask_rcnn import load_mask_rcnn
 from napari_wbc.explain.attribution import METHODS, Attributor, Question
-from napari_wbc.explain.canvas import mask_of
-from napari_wbc.explain.evaluation import curves, inside, randomized, rank_correlation, robustness
+from napari_wbc.explain.canvas import inside, mask_of
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.training_set import LabelledCell

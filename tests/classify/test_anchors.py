@@ -15,7 +15,7 @@ NAN = torch.full((1, 3), torch.nan)
 
 
 def film(seed=0, noise=0.0):
-    """Absorbance of a crop of the reference film: glass, red cells around, a nucleus in the middle."""
+    """Absorbance of a crop of the reference film: a nucleus, red cells around it, and glass."""
     rows, cols = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
     radius = np.hypot(rows, cols)
     density = np.zeros((3, SIDE, SIDE))

@@ -17,7 +17,7 @@ UNSEEN = torch.full((1, 3), torch.nan)
 
 
 def seen(lamp=(255, 255, 255), vignette=0.0, stain=((1, 0, 0), (0, 1, 0), (0, 0, 1))):
-    """The smear under another lamp, with other dyes: absorbances mixed, then darkened (Beer-Lambert)."""
+    """The smear under another lamp, with other dyes: absorbances mixed (Beer-Lambert), darkened."""
     light = np.percentile(SMEAR.image.reshape(-1, 3), 97, axis=0) + 1
     density = -np.log((SMEAR.image + 1.0) / light) @ np.array(stain, float).T
     rows, cols = np.mgrid[-1 : 1 : SMEAR.image.shape[0] * 1j, -1 : 1 : SMEAR.image.shape[1] * 1j]

@@ -1,4 +1,4 @@
-"""Mask R-CNN as a detector: by a network that finds purple things for certain, then by untrained weights."""
+"""Mask R-CNN: by a network that finds purple things for certain, then by untrained weights."""
 
 from __future__ import annotations
 

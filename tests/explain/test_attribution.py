@@ -19,10 +19,8 @@ from napari_wbc.explain.attribution import (
     METHODS,
     Attributor,
     Question,
-    map_layers,
-    superpixels,
 )
-from napari_wbc.explain.sight import spread
+from napari_wbc.explain.sight import map_layers, spread
 
 SIZE = 32
 X = torch.rand((3, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(1))
@@ -263,13 +261,6 @@ def test_lime_depends_on_its_seed(cdnn):
         attributor.heat(x, TARGET[:1], NONE[:1], question("lime", seed=s)) for s in (0, 1)
     )
     assert not torch.equal(one, other)
-
-
-def test_superpixels_are_numbered_from_0():
-    found = superpixels(quarters()[0].permute(1, 2, 0).numpy())
-    assert found.shape == (SIZE, SIZE)
-    assert sorted(np.unique(found)) == list(range(found.max() + 1))
-    assert found.max() > 5
 
 
 def test_layers_are_the_outermost_of_each_map(cdnn):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
 from napari_wbc.explain import canvas
-from napari_wbc.explain.canvas import colored, levels_of, mask_of, overlay, painted, placed
+from napari_wbc.explain.canvas import colored, inside, levels_of, mask_of, overlay, painted, placed
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.heat import Heat
@@ -102,3 +102,12 @@ def test_colours_get_lighter_with_heat():
     colors = colored(np.linspace(0, 1, 50, dtype=np.float32)[None])[0].astype(int)
     assert (np.diff(colors @ (299, 587, 114)) >= -1500).all()
     assert colors[0].sum() < 10 < 500 < colors[-1].sum()
+
+
+def test_heat_inside_a_mask():
+    heat, mask = (
+        np.array([[1.0, 3.0], [0.0, 4.0]], np.float32),
+        np.array([[True, False], [True, True]]),
+    )
+    assert inside(heat, mask) == pytest.approx(5 / 8)
+    assert np.isnan(inside(np.zeros((2, 2), np.float32), mask))

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from napari_wbc.classify.networks import build_network
-from napari_wbc.explain.attribution import Attributor, map_layers
-from napari_wbc.explain.sight import Sight, sights_of, spread
+from napari_wbc.explain.attribution import Attributor
+from napari_wbc.explain.sight import Sight, map_layers, sights_of, spread
 
 SIZE = 48
 

@@ -1,4 +1,4 @@
-"""Balance: lamp and vignetting go, red cells are measured, and whatever is no film gives no numbers."""
+"""Balance: lamp and vignetting go, red cells are measured, what is no film gives no numbers."""
 
 from __future__ import annotations
 

@@ -10,8 +10,6 @@ from napari_wbc.imaging.stain import (
     absorbance,
     even_light,
     eyepiece,
-    nucleus_map,
-    red_cells,
     transmitted,
     white_balanced,
 )
@@ -72,17 +70,3 @@ def test_even_light_is_what_the_absorbance_lets_through(seed):
 def test_even_light_leaves_the_black_around_an_eyepiece():
     seen, inside = eyepiece_view(synthetic_smear(3, shape=(400, 400), n_leukocytes=4).image)
     assert even_light(seen)[~inside].mean() < 30
-
-
-@pytest.mark.parametrize("pixels", [0, 40])
-def test_a_field_without_red_cells_is_said_and_has_ordinary_ones(pixels):
-    density = np.zeros((100, 100, 3), np.float32)
-    density[:1, :pixels] = 0.1
-    found = red_cells(density, nucleus_map(density))
-    assert not found.seen
-    assert found.level > 0
-
-
-def test_red_cells_are_seen():
-    density = absorbance(synthetic_smear(3, shape=(300, 300), n_leukocytes=1).image)
-    assert red_cells(density, nucleus_map(density)).seen

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wbc.classify.features import iter_features
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide, read_image
@@ -83,7 +82,7 @@ def test_cells_are_chosen_by_what_the_weights_make_of_them(slide, table, weights
     classifier, features = load_classifier(weights, device="cpu"), []
     for field in slide.fields[:4]:
         boxes = [cell.detection.bbox for cell in known.of_field(field.fov_id)]
-        features += list(iter_features(classifier, read_image(field.path), boxes))
+        features += list(classifier.iter_features(read_image(field.path), boxes))
     features = np.concatenate(features)
     ids = np.array(list(known)[:12])
     chances = choose._probabilities(classifier, features)

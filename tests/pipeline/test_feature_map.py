@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from napari_wbc.classify.features import iter_features
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import WbcError
 from napari_wbc.explain.projection import project
@@ -45,7 +44,7 @@ def test_places_are_those_of_the_features_before_the_head(mapped, weights):
     classifier, features = load_classifier(weights, device="cpu"), []
     for field in slide.fields[:2]:
         boxes = [cell.detection.bbox for cell in table.of_field(field.fov_id)]
-        (one,) = iter_features(classifier, read_image(field.path), boxes)
+        (one,) = classifier.iter_features(read_image(field.path), boxes)
         assert one.shape == (2, classifier.network.head.in_features)
         (x,) = classifier.prepared(read_image(field.path), boxes)
         with torch.inference_mode():

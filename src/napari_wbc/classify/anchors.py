@@ -1,4 +1,4 @@
-"""Stain by two inner standards: red cells and the cell's own nucleus get the same colours everywhere.
+"""Stain by two inner standards: red cells and nuclei get the same colours everywhere.
 
 Light that passes a stained film obeys Beer and Lambert's law, so stain, lamp and camera change
 absorbances by a 3x3 matrix. Two stains of the film say what that matrix is: haemoglobin with eosin,
@@ -22,14 +22,15 @@ RED = (0.088, 0.126, 0.083)
 NUCLEUS = (0.494, 0.795, 0.198)
 """Absorbance of nuclei of the reference film."""
 
-_PALE = 0.05
+_MIN_NUCLEUS = 0.05
 """Length of a nucleus' absorbances below which there is none; such crops stay as they are."""
-_DARKEST = 0.25
-"""Share of a cell's pixels that are taken for its nucleus: fewer than the lobes of a neutrophil have."""
+_NUCLEUS_SHARE = 0.25
+"""Share of a cell's pixels that are taken for its nucleus: less than a neutrophil's lobes cover."""
 
 
 def density_of(crops: torch.Tensor) -> torch.Tensor:
     """Absorbances (optical density) of crops, 0 to 1, of any shape; at most 2.4."""
+    # 1 / 256 keeps black finite: the light of an 8-bit image has no more levels.
     return -torch.log10(crops.clamp(1 / 256, 1))
 
 
@@ -44,8 +45,9 @@ def nuclei_of(density: torch.Tensor, factor: float) -> torch.Tensor:
     Parameters
     ----------
     density : Tensor, shape (N, 3, size, size)
-        Of crops whose side is ``factor`` times that of the cell's box.
+        Absorbances of crops whose side is ``factor`` times that of the cell's box.
     factor : float
+        1 or more.
 
     Returns
     -------
@@ -57,18 +59,20 @@ def nuclei_of(density: torch.Tensor, factor: float) -> torch.Tensor:
         return density.new_empty((0, 3))
     disc = _disc(density.shape[-1], factor, density.device)
     pixels = density.flatten(2)[:, :, disc]
+    # Azure dyes absorb red and green, haemoglobin blue and green; see stain.nucleus_map.
     azure = pixels[:, 0] + pixels[:, 1] - 1.5 * pixels[:, 2]
-    darkest = azure.topk(max(1, round(_DARKEST * len(disc))), dim=1, sorted=False).indices
+    darkest = azure.topk(max(1, round(_NUCLEUS_SHARE * len(disc))), dim=1, sorted=False).indices
     return pixels.gather(2, darkest[:, None].expand(-1, 3, -1)).median(dim=2).values
 
 
 @lru_cache(maxsize=16)
 def _disc(size: int, factor: float, device: torch.device) -> torch.Tensor:
-    """Flat indices of every other pixel in each direction of the disc that the cell's box encloses."""
+    """Flat indices of pixels of the disc that the cell's box encloses."""
     across = (torch.arange(size, device=device) - (size - 1) / 2) ** 2
     inside = across[:, None] + across[None] <= (size / factor / 2) ** 2
-    every = torch.arange(size, device=device) % 2 == (size // 2) % 2
-    return (inside & every[:, None] & every[None]).flatten().nonzero().squeeze(1)
+    # Every other pixel in each direction tells the median as well, in a quarter of the time.
+    sampled = torch.arange(size, device=device) % 2 == (size // 2) % 2
+    return (inside & sampled[:, None] & sampled[None]).flatten().nonzero().squeeze(1)
 
 
 def anchored(
@@ -94,12 +98,15 @@ def anchored(
     -------
     Tensor, shape (N, 3, height, width)
     """
-    target_red, target = density.new_tensor(RED), density.new_tensor(NUCLEUS)
+    target_red = density.new_tensor(RED)
+    target = density.new_tensor(NUCLEUS)
+    # Without red cells the nucleus says how deep the stain is.
     unseen = nuclei.norm(dim=1, keepdim=True) / target.norm() * target_red
     red = torch.where(red.isnan(), unseen, red).clamp(min=0.005)
     # A crop with hardly any stain in it shall stay pale, not be blown up.
-    pale = nuclei.norm(dim=1, keepdim=True) < _PALE
-    red, nuclei = torch.where(pale, target_red, red), torch.where(pale, target, nuclei)
+    pale = nuclei.norm(dim=1, keepdim=True) < _MIN_NUCLEUS
+    red = torch.where(pale, target_red, red)
+    nuclei = torch.where(pale, target, nuclei)
     matrix = _frame(target_red[None], target[None]) @ torch.linalg.inv(_frame(red, nuclei))
     share = torch.as_tensor(share, dtype=matrix.dtype, device=matrix.device).view(-1, 1, 1)
     matrix = torch.eye(3, device=matrix.device).lerp(matrix, share)
@@ -113,4 +120,5 @@ def _frame(red: torch.Tensor, nuclei: torch.Tensor) -> torch.Tensor:
     # Where both have nearly one colour nothing tells the third direction; 0.05 is three degrees.
     across = across / torch.maximum(across.norm(dim=1, keepdim=True), 0.05 * size)
     frame = torch.stack([red, nuclei, across * nuclei.norm(dim=1, keepdim=True)], dim=2)
+    # A little of the identity, so that no matrix is singular.
     return frame + 1e-6 * torch.eye(3, device=red.device)

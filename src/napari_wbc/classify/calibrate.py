@@ -21,6 +21,7 @@ def temperature(
     logits : ndarray, shape (N, classes)
         Of validation cells.
     labels : ndarray, shape (N,), int
+        Indices of their classes.
     weight : ndarray, shape (N,), optional
         How much each cell counts, for instance so that laboratories count alike.
 
@@ -39,6 +40,7 @@ def temperature(
         scores = log_softmax(np.asarray(logits, dtype=float) / np.exp(log_t), axis=1)
         return -float(np.average(scores[np.arange(len(labels)), labels], weights=weight))
 
+    # Over the logarithm: halving and doubling are steps of one size.
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.2), np.log(5)), method="bounded").x))
 
 
@@ -58,12 +60,18 @@ def confidence_threshold(
     confidence : ndarray, shape (N,), 0 to 1
         Of validation cells.
     correct : ndarray, shape (N,), bool
+        Whether the most probable class is the true one.
     weight : ndarray, shape (N,), optional
         How much each cell counts, for instance so that laboratories count alike.
     error_rate : float
         Wanted part of wrong cells among the identified, 0 to 1.
     lowest, highest : float
-        Bounds of the result.
+        Bounds of the result, 0 to 1.
+
+    Returns
+    -------
+    float
+        A multiple of 0.01; ``highest`` where no lower one will do.
 
     Examples
     --------
@@ -72,6 +80,7 @@ def confidence_threshold(
     0.61
     """
     weight = np.ones(len(correct)) if weight is None else weight
+    # Whole hundredths, since a person reads and sets it.
     for threshold in np.arange(round(lowest * 100), round(highest * 100)) / 100:
         identified = confidence >= threshold
         if (

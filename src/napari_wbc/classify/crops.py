@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["cut", "squares"]
 
 _PIXELS = {"cpu": 2**18, "cuda": 2**23}
-"""Pixels of the field cut out at once, some 35 bytes each: what a cache holds. One square may have more."""
+"""Pixels of the field cut out at once, some 35 bytes each: what a cache holds."""
 _BANDS = 8
 """Bands of rows a crop is made in, where its size can be divided by them."""
 
@@ -60,15 +60,17 @@ def cut(
     unit = 1.0 if field.is_floating_point() else 255.0
     outside = torch.tensor(fill, dtype=torch.float32, device=field.device)[:, None, None]
     sides, corners = squares(boxes, factor, (height, width))
+    # Those of one size together: all windows of a batch are as large as the largest square.
     order = np.argsort(-sides)
     crops = torch.empty((len(boxes), 3, size, size), device=field.device)
     start = 0
     while start < len(order):
         side = sides[order[start]]
+        # One square may have more pixels than fit.
         n = max(1, _PIXELS[field.device.type] // (min(side, height) * min(side, width)))
-        some = order[start : start + n]
-        inside, crop = _resampled(rows, sides[some], corners[some], size)
-        crops[torch.from_numpy(some).to(field.device)] = (crop + (1 - inside) * outside) / unit
+        batch = order[start : start + n]
+        inside, crop = _resampled(rows, sides[batch], corners[batch], size)
+        crops[torch.from_numpy(batch).to(field.device)] = (crop + (1 - inside) * outside) / unit
         start += n
     return crops
 
@@ -76,7 +78,7 @@ def cut(
 def squares(
     boxes: npt.NDArray[np.floating], factor: float, shape: tuple[int, int]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The squares of whole pixels that crops show, as `cut_crops` rounds them.
+    """The squares of whole pixels that crops show.
 
     Parameters
     ----------
@@ -89,11 +91,14 @@ def squares(
 
     Returns
     -------
-    sides : ndarray, shape (N,)
-    corners : ndarray, shape (N, 2)
+    sides : ndarray, shape (N,), int64
+        In pixels of the field, 2 or more.
+    corners : ndarray, shape (N, 2), int64
         Rows and columns of the top left corners.
     """
-    low, high = boxes[:, :2].astype(float), boxes[:, 2:].astype(float)
+    low = boxes[:, :2].astype(float)
+    high = boxes[:, 2:].astype(float)
+    # Rounded to even as cut_crops does, so that training and inference see the same square.
     sides = np.clip(np.rint((high - low).max(axis=1, initial=0) * factor), 2, 4 * max(shape))
     return sides.astype(np.int64), np.rint((low + high) / 2 - sides[:, None] / 2).astype(np.int64)
 
@@ -101,16 +106,16 @@ def squares(
 def _resampled(
     rows: torch.Tensor, sides: npt.NDArray[np.int64], corners: npt.NDArray[np.int64], size: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """How much of each pixel lies inside, (N, 1, size, size), and its colour, (N, 3, size, size).
-
-    Around each square a window of one size is taken, wholly inside the field of shape (height, 3 *
-    width), in overlapping bands. Resampling is a matrix product down and one across, since the
-    kernel is separable.
-    """
+    """How much of each pixel lies inside, shape (N, 1, size, size), and its colour."""
     import torch
 
-    n, bands = len(sides), math.gcd(size, _BANDS)
-    height, width = rows.shape[0], rows.shape[1] // 3
+    # Around each square a window of one size is taken, wholly inside the field of shape
+    # (height, 3 * width), in overlapping bands. Resampling is a matrix product down and one across,
+    # since the kernel is separable.
+    n = len(sides)
+    bands = math.gcd(size, _BANDS)
+    height = rows.shape[0]
+    width = rows.shape[1] // 3
     firsts = np.arange(bands) * (size // bands) * (sides / size)[:, None]
     tall = min(math.ceil(sides.max() / bands) + 3, height)
     wide = min(int(sides.max()), width)
@@ -118,6 +123,7 @@ def _resampled(
     left = np.clip(corners[:, 1:], 0, width - wide)
     down = _kernel(top - corners[:, :1], tall, sides, size, rows.device)
     across = _kernel(left - corners[:, 1:], wide, sides, size, rows.device)[:, 0]
+    # unfold makes views: only the windows that are indexed are copied.
     windows = rows.unfold(0, tall, 1).unfold(1, 3 * wide, 3)
     pixels = windows[
         torch.from_numpy(top).to(rows.device), torch.from_numpy(left).to(rows.device)
@@ -134,15 +140,12 @@ def _kernel(
     size: int,
     device: torch.device,
 ) -> torch.Tensor:
-    """How much each pixel of a window weighs in each pixel of a crop, (N, bands, size / bands, span).
-
-    A pixel of the crop is as wide as ``side / size`` pixels of the square and weighs them by their
-    overlap, as OpenCV's ``INTER_AREA`` does. Where it is narrower it counts as one pixel wide,
-    which makes the weights those of ``INTER_LINEAR``. ``starts``, shape (N, bands), are where
-    windows begin in the square.
-    """
+    """Weights of a window's pixels in those of a crop, shape (N, bands, size / bands, span)."""
     import torch
 
+    # A pixel of the crop is as wide as side / size pixels of the square and weighs them by their
+    # overlap, as OpenCV's INTER_AREA does. Where it is narrower it counts as one pixel wide, which
+    # makes the weights those of INTER_LINEAR. "starts" are where windows begin in the square.
     n, bands = starts.shape
     scale = (sides / size)[:, None]
     centers = np.clip((np.arange(size) + 0.5) * scale, 0.5, sides[:, None] - 0.5).reshape(

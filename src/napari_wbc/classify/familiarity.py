@@ -1,4 +1,4 @@
-"""How unlike the training data a cell is: the distance of its features from those of the nearest class.
+"""Unlikeness: how far the features of a cell are from those of the nearest class in training.
 
 Mahalanobis distance with one covariance for all classes (Lee et al. 2018). It rises for red cells,
 debris, smears, other species' cells and blurred fields, which a softmax calls with confidence
@@ -21,6 +21,9 @@ PREFIX = "familiarity."
 
 _RIDGE = 1e-3
 """Share of the mean variance that is added to each, for features that hardly vary."""
+_BEYOND = 0.01
+"""Part of the validation cells that counts as unlike."""
+_FIELDS = ("means", "precision", "limit")
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,7 @@ class Familiarity:
 
     @classmethod
     def of(
-        cls,
-        features: torch.Tensor,
-        labels: torch.Tensor,
-        held_out: torch.Tensor,
-        *,
-        beyond: float = 0.01,
+        cls, features: torch.Tensor, labels: torch.Tensor, held_out: torch.Tensor
     ) -> Familiarity:
         """Measure training cells.
 
@@ -59,33 +57,31 @@ class Familiarity:
         labels : Tensor, shape (N,), int
             Their classes.
         held_out : Tensor, shape (M, features)
-            Of cells that were not trained on.
-        beyond : float
-            Part of these that shall count as unlike, 0 to 1.
+            Of validation cells: training cells lie nearer to their own means than any other.
         """
         import torch
 
         present = torch.unique(labels)
         means = torch.stack([features[labels == label].double().mean(0) for label in present])
-        rest = features.double() - means[torch.searchsorted(present, labels)]
-        covariance = rest.mT @ rest / max(1, len(rest))
+        residuals = features.double() - means[torch.searchsorted(present, labels)]
+        # One covariance for all classes (Lee et al. 2018): rare ones have too few cells for theirs.
+        covariance = residuals.mT @ residuals / max(1, len(residuals))
         spread = covariance.diagonal().mean().clamp(min=1e-12)
         eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
         precision = torch.linalg.inv(covariance + _RIDGE * spread * eye)
-        found = cls(means.float(), precision.float(), torch.tensor(1.0))
-        return cls(
-            found.means, found.precision, found.distance(held_out).quantile(1 - beyond).cpu()
-        )
+        unscaled = cls(means.float(), precision.float(), torch.tensor(1.0))
+        limit = unscaled.distance(held_out).quantile(1 - _BEYOND).cpu()
+        return cls(unscaled.means, unscaled.precision, limit)
 
     def distance(self, features: torch.Tensor) -> torch.Tensor:
-        """Mahalanobis distance from the nearest class, shape (N,), of features of shape (N, features)."""
+        """Mahalanobis distance to the nearest class, shape (N,), of features, shape (N, F)."""
         apart = features.float()[:, None] - self.means
         squares = ((apart @ self.precision) * apart).sum(2)
         nearest: torch.Tensor = squares.clamp(min=0).amin(1).sqrt()
         return nearest
 
     def unlikeness(self, features: torch.Tensor) -> torch.Tensor:
-        """Distance in units of the limit, shape (N,): above 1 a cell is unlike the training data."""
+        """Distance in units of the limit, shape (N,); above 1 a cell is unlike training data."""
         return self.distance(features) / self.limit.to(features.device).clamp(min=1e-6)
 
     def to(self, device: str) -> Familiarity:
@@ -94,16 +90,18 @@ class Familiarity:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """As it stands in a weights file."""
-        return {
-            f"{PREFIX}{name}": getattr(self, name).contiguous()
-            for name in ("means", "precision", "limit")
-        }
+        return {f"{PREFIX}{name}": getattr(self, name).contiguous() for name in _FIELDS}
 
 
 def parted(
     tensors: Mapping[str, torch.Tensor],
 ) -> tuple[dict[str, torch.Tensor], Familiarity | None]:
     """The network's tensors of a weights file, and its familiarity where it has one.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        All of the file, by name.
 
     Raises
     ------
@@ -113,13 +111,12 @@ def parted(
     network = {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
     if len(network) == len(tensors):
         return network, None
-    found = Familiarity(*(tensors[f"{PREFIX}{name}"] for name in ("means", "precision", "limit")))
-    width = found.means.shape[-1]
-    shapes = (found.means.ndim, tuple(found.precision.shape), found.limit.ndim)
-    numbers = all(
-        t.is_floating_point() and t.isfinite().all()
-        for t in (found.means, found.precision, found.limit)
-    )
-    if shapes != (2, (width, width), 0) or not len(found.means) or not numbers:
+    parts = [tensors[f"{PREFIX}{name}"] for name in _FIELDS]
+    means, precision, limit = parts
+    width = means.shape[-1]
+    shapes = (means.ndim, tuple(precision.shape), limit.ndim)
+    # A file may come from anywhere, so its numbers are not taken on trust.
+    numbers = all(part.is_floating_point() and part.isfinite().all() for part in parts)
+    if shapes != (2, (width, width), 0) or not len(means) or not numbers:
         raise ValueError("the familiarity is damaged")
-    return network, found
+    return network, Familiarity(means, precision, limit)

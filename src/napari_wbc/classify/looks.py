@@ -24,11 +24,12 @@ __all__ = ["looked_at", "orientations", "turned_back"]
 def looked_at(
     network: FeatureNetwork, x: torch.Tensor, mode: str, sure: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a network says of crops, after a second look where it is not sure.
+    """Scores and features of crops, with a second look where the network is not sure.
 
     Parameters
     ----------
     network : FeatureNetwork
+        In evaluation mode.
     x : Tensor, shape (N, 3, size, size)
         As :meth:`~napari_wbc.classify.preset.Preset.prepare` gives them.
     mode : str
@@ -46,30 +47,35 @@ def looked_at(
     """
     import torch
 
+    # Channels last is what convolutions are quickest with.
     features = network.features(x.contiguous(memory_format=torch.channels_last))
-    found = scores(network.head(features).float(), mode)
+    first = scores(network.head(features).float(), mode)
     if not sure:
-        return found, features
-    unsure = (torch.softmax(found, dim=1).amax(dim=1) < sure).nonzero()[:, 0]
-    if len(unsure):
-        looks = [found[unsure]]
-        for turned in orientations(x[unsure])[1:]:
-            outputs = network(turned.contiguous(memory_format=torch.channels_last))
-            looks.append(scores(outputs.float(), mode))
-        found = found.index_copy(0, unsure, torch.stack(looks).mean(dim=0))
-    return found, features
+        return first, features
+    unsure = (torch.softmax(first, dim=1).amax(dim=1) < sure).nonzero()[:, 0]
+    if not len(unsure):
+        return first, features
+    # The first look is one of the eight.
+    looks = [first[unsure]]
+    for turned in orientations(x[unsure])[1:]:
+        outputs = network(turned.contiguous(memory_format=torch.channels_last))
+        looks.append(scores(outputs.float(), mode))
+    return first.index_copy(0, unsure, torch.stack(looks).mean(dim=0)), features
 
 
 def orientations(x: torch.Tensor) -> list[torch.Tensor]:
-    """Images of shape (N, C, size, size) as they are, in their three turns, and these four mirrored."""
+    """Images, shape (N, C, size, size), as they are, in three turns, and these four mirrored."""
     import torch
 
-    return [torch.rot90(side, turn, (2, 3)) for side in (x, x.flip(3)) for turn in range(4)]
+    turned = [torch.rot90(x, turn, (2, 3)) for turn in range(4)]
+    mirrored = [torch.rot90(x.flip(3), turn, (2, 3)) for turn in range(4)]
+    return turned + mirrored
 
 
 def turned_back(looks: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Maps of shape (N, size, size) of the eight :func:`orientations`, each turned to where the first is."""
+    """Maps, shape (N, size, size), of the :func:`orientations`, each turned as the first is."""
     import torch
 
+    # The last four were mirrored before they were turned, so they are turned before mirroring.
     straight = [torch.rot90(look, -(i % 4), (1, 2)) for i, look in enumerate(looks)]
     return [look.flip(2) if i >= 4 else look for i, look in enumerate(straight)]

@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 __all__ = ["MODES", "check_mode", "loss_of", "scores"]
 
 MODES = ("softmax", "one-vs-rest", "two-stage")
-"""``softmax``: one choice among all classes. ``one-vs-rest``: a yes or no for each class. ``two-stage``: the
-first class against the rest, then a choice among the rest."""
+"""``softmax``: one choice among all classes. ``one-vs-rest``: a yes or no for each class.
+``two-stage``: the first class against the rest, then a choice among the rest."""
 
 
 def check_mode(mode: str) -> None:
-    """Refuse a mode that there is not."""
+    """Refuse an unknown mode.
+
+    Raises
+    ------
+    WbcError
+        If there is no such mode.
+    """
     if mode not in MODES:
         raise WbcError(f"No mode {mode!r}; choose one of: {', '.join(MODES)}.")
 
 
 def scores(outputs: torch.Tensor, mode: str) -> torch.Tensor:
-    """Logarithms of probabilities, but for a constant a cell.
+    """Scores of classes: logarithms of their probabilities, but for one constant a cell.
 
     Parameters
     ----------
@@ -35,6 +41,10 @@ def scores(outputs: torch.Tensor, mode: str) -> torch.Tensor:
         Of the network.
     mode : str
         One of :data:`MODES`.
+
+    Returns
+    -------
+    Tensor, shape (N, classes)
     """
     import torch
     from torch.nn.functional import log_softmax, logsigmoid
@@ -42,8 +52,10 @@ def scores(outputs: torch.Tensor, mode: str) -> torch.Tensor:
     if mode == "one-vs-rest":
         return logsigmoid(outputs)
     if mode == "two-stage":
-        first, rest = outputs[:, :1], outputs[:, 1:]
-        return torch.cat([logsigmoid(first), logsigmoid(-first) + log_softmax(rest, dim=1)], dim=1)
+        # P(other class) = P(not the first) P(class | not the first).
+        first = outputs[:, :1]
+        others = logsigmoid(-first) + log_softmax(outputs[:, 1:], dim=1)
+        return torch.cat([logsigmoid(first), others], dim=1)
     return outputs
 
 
@@ -54,12 +66,17 @@ def loss_of(outputs: torch.Tensor, targets: torch.Tensor, mode: str) -> torch.Te
     ----------
     outputs : Tensor, shape (N, classes)
     targets : Tensor, shape (N, classes)
-        Probabilities of the classes: one-hot, smoothed or mixed.
+        Probabilities of the classes, 0 to 1: one-hot, smoothed or mixed.
     mode : str
         One of :data:`MODES`.
+
+    Returns
+    -------
+    Tensor, shape ()
     """
     from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
     if mode == "one-vs-rest":
+        # The mean over classes is scaled to their sum, which is as large as the others' losses.
         return binary_cross_entropy_with_logits(outputs, targets) * outputs.shape[1]
     return cross_entropy(scores(outputs, mode), targets)

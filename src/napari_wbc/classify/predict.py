@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,8 @@ class Classifier:
 
     Parameters
     ----------
-    network : Module
+    network : FeatureNetwork
+        In evaluation mode.
     card : ModelCard
     device : str
         ``cpu`` or ``cuda``.
@@ -92,12 +94,17 @@ class Classifier:
         *,
         batch_size: int | None = None,
     ) -> Iterator[torch.Tensor]:
-        """What the network takes of cells of one field, in batches of shape (n, 3, size, size).
+        """Prepare cells of one field for the network.
 
         Parameters
         ----------
         field, boxes, batch_size
             As in :meth:`classify`.
+
+        Yields
+        ------
+        Tensor, shape (n, 3, size, size), float32
+            One batch, on the device, in the order of the boxes.
         """
         import torch
 
@@ -111,10 +118,33 @@ class Classifier:
         pixels = torch.from_numpy(np.array(light.image, order="C")).to(self.device).permute(2, 0, 1)
         red = torch.from_numpy(light.red).to(self.device)
         for batch in self._batches(len(edges), batch_size):
+            # Not around the yield, which would leave the mode on in the caller.
             with torch.inference_mode():
                 crops = cut(pixels, edges[batch], size=preset.size, factor=preset.factor, fill=fill)
                 x = preset.prepare(crops, red.expand(len(crops), 3))
             yield x
+
+    def iter_features(
+        self, field: npt.NDArray[np.uint8], boxes: Sequence[BBox]
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Features of cells of one field as they lie: what the last layer of the network takes.
+
+        Parameters
+        ----------
+        field, boxes
+            As in :meth:`classify`.
+
+        Yields
+        ------
+        ndarray, shape (n, F), float32
+            Of one batch of cells, in the order of the boxes.
+        """
+        import torch
+
+        for x in self.prepared(field, boxes):
+            with torch.inference_mode(), self._autocast():
+                features = self.network.features(x.contiguous(memory_format=torch.channels_last))
+            yield features.float().cpu().numpy()
 
     def predict(
         self,
@@ -147,36 +177,44 @@ class Classifier:
 
         return self._predictions(prepared(batch) for batch in self._batches(len(crops), batch_size))
 
+    def _autocast(self) -> torch.autocast:
+        """Half the bits on a GPU, around the network only: crops are prepared as in training."""
+        import torch
+
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu")
+
     def _batches(self, n: int, batch_size: int | None) -> Iterator[slice]:
         size = batch_size or (32 if self.device == "cpu" else 256)
         return (slice(start, start + size) for start in range(0, n, size))
 
     def _predictions(self, batches: Iterable[torch.Tensor]) -> tuple[Prediction, ...]:
-        """Predictions of batches that :meth:`prepared` gives.
-
-        The device is waited for once a batch, to tell the doubts from the rest, and at the end.
-        """
+        """Predictions of batches that :meth:`prepared` gives."""
         import torch
 
         card = self.card
-        # Around the network only: crops are cut and prepared as in training.
-        autocast = torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu")
-        found: list[torch.Tensor] = []
-        apart: list[torch.Tensor] = []
+        probabilities: list[torch.Tensor] = []
+        unlikeness: list[torch.Tensor] = []
         with torch.inference_mode():
             for x in batches:
-                with autocast:
-                    said, features = looked_at(self.network, x, card.mode, self.preset.sure)
-                found.append(torch.softmax(said.double() / card.temperature, dim=1).clamp(0, 1))
+                with self._autocast():
+                    scores, features = looked_at(self.network, x, card.mode, self.preset.sure)
+                # In double precision, so that the probabilities of a cell add up to 1.
+                p = torch.softmax(scores.double() / card.temperature, dim=1).clamp(0, 1)
+                probabilities.append(p)
                 if self.familiarity is not None:
-                    apart.append(self.familiarity.unlikeness(features.float()))
-        unlike = [value for batch in apart for value in batch.tolist()]
-        rows = [tuple(p) for batch in found for p in batch.tolist()]
-        classes, threshold, model_id = card.classes, self.threshold, card.model_id
+                    unlikeness.append(self.familiarity.unlikeness(features.float()))
+        # Only now from the device, which works on while the next batch is prepared.
+        rows = list(map(tuple, _listed(probabilities)))
+        distances = _listed(unlikeness) or [None] * len(rows)
         return tuple(
-            Prediction(classes, p, threshold, model_id, unlikeness, card.sha256)
-            for p, unlikeness in zip(rows, unlike or [None] * len(rows), strict=True)
+            Prediction(card.classes, row, self.threshold, card.model_id, distance, card.sha256)
+            for row, distance in zip(rows, distances, strict=True)
         )
+
+
+def _listed(batches: list[torch.Tensor]) -> list[Any]:
+    """Rows of all batches as Python's numbers."""
+    return list(itertools.chain.from_iterable(batch.tolist() for batch in batches))
 
 
 def load_classifier(
@@ -211,6 +249,7 @@ def load_classifier(
             f"{path}: these are weights of a {card.kind}; choose those of a classifier."
         )
     network = build_network(card.architecture, len(card.classes))
+    # All that a card or file of another version may get wrong is told here, before the first cell.
     try:
         tensors, familiarity = parted(tensors)
         network.load_state_dict(tensors)

@@ -27,13 +27,16 @@ class Preset:
     Parameters
     ----------
     size : int
-        Side of the network's input in pixels.
+        Side of the network's input in pixels, 16 or more.
     factor : float
-        Side of the crop as a multiple of the longer side of the cell's box.
+        Side of the crop as a multiple of the longer side of the cell's box, 1 or more.
     anchors : float
         How far stain is brought to that of a reference film, 0 to 1: at 1 red cells and nuclei have
         the same colours whatever the stain (:mod:`napari_wbc.classify.anchors`). Above 0 light is
         balanced too, so that glass is white. At 0 colours stay.
+    sure : float
+        Cells whose highest probability is below this, 0 to 1, are looked at in all orientations
+        (:mod:`napari_wbc.classify.looks`).
     """
 
     size: int = 72
@@ -54,13 +57,11 @@ class Preset:
         Parameters
         ----------
         image : ndarray, shape (height, width, 3), uint8
-            RGB.
+            RGB, 0 to 255.
         """
-        return (
-            balanced(image)
-            if self.anchors
-            else BalancedField(image, np.full(3, np.nan, np.float32))
-        )
+        if self.anchors:
+            return balanced(image)
+        return BalancedField(image, np.full(3, np.nan, np.float32))
 
     def cut(
         self, image: npt.NDArray[np.uint8], boxes: Sequence[BBox], *, room: float = 1.0
@@ -83,9 +84,8 @@ class Preset:
             Absorbance of red cells, the same for all.
         """
         light = self.field(image)
-        crops = cut_crops(
-            light.image, boxes, size=round(self.size * room), factor=self.factor * room
-        )
+        size = round(self.size * room)
+        crops = cut_crops(light.image, boxes, size=size, factor=self.factor * room)
         return crops, np.tile(light.red, (len(boxes), 1))
 
     def prepare(self, crops: torch.Tensor, red: torch.Tensor) -> torch.Tensor:
@@ -107,9 +107,8 @@ class Preset:
 
         if self.anchors:
             density = density_of(crops)
-            crops = transmitted(
-                anchored(density, red, nuclei_of(density, self.factor), self.anchors)
-            )
+            nuclei = nuclei_of(density, self.factor)
+            crops = transmitted(anchored(density, red, nuclei, self.anchors))
         return self.scale(crops)
 
     def scale(self, crops: torch.Tensor) -> torch.Tensor:
@@ -131,6 +130,6 @@ def tensor_of(crops: npt.NDArray[np.uint8], device: str | torch.device) -> torch
     """
     import torch
 
-    return (
-        torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float() / 255
-    )
+    # To the device as bytes: a quarter of the traffic.
+    pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(device)
+    return pixels.permute(0, 3, 1, 2).float() / 255

@@ -11,6 +11,7 @@ masks.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -49,7 +50,7 @@ class _Backbone:
 
 def _mobilenet(pretrained: bool) -> nn.Module:
     # torchvision's momentum of 0.01 leaves the running means behind weights that are trained from
-    # scratch.
+    # scratch: the network then fits its training data and finds nothing in validation.
     norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.1)
     features: nn.Module = mobilenet_v3_large(
         norm_layer=norm, weights="DEFAULT" if pretrained else None
@@ -63,6 +64,7 @@ def _resnet(norm: Callable[..., nn.Module], pretrained: bool) -> nn.Module:
 
 
 def _group_norm_resnet(pretrained: bool) -> nn.Module:
+    # torchvision offers ResNet weights with batch normalisation alone.
     if pretrained:
         raise WbcError(
             "There are no pretrained weights of resnet50 with GroupNorm; use resnet50_frozen_bn."
@@ -71,6 +73,7 @@ def _group_norm_resnet(pretrained: bool) -> nn.Module:
 
 
 def _vgg(pretrained: bool) -> nn.Module:
+    # Less the last pooling, so that the one map keeps a stride of 16.
     features: nn.Module = vgg16(weights="DEFAULT" if pretrained else None).features[:-1]
     return features
 
@@ -89,7 +92,7 @@ _BACKBONES = {
 
 
 class _Pyramid(nn.Module):
-    """Stages of a backbone, joined by a feature pyramid (Lin et al. 2017) where there are several."""
+    """Stages of a backbone; several are joined by a feature pyramid (Lin et al. 2017)."""
 
     def __init__(self, plan: _Backbone, pretrained: bool) -> None:
         super().__init__()
@@ -136,12 +139,16 @@ def build_mask_rcnn(backbone: str, n_classes: int, *, pretrained: bool = False) 
         pyramid = _Pyramid(plan, pretrained)
     except OSError as error:
         raise WbcError(
-            f"The pretrained weights of {backbone} cannot be downloaded ({error}); go on without them."
+            f"The pretrained weights of {backbone} cannot be downloaded ({error}); "
+            "train without them."
         ) from error
     names = list(plan.stages.values())
-    anchors = _ANCHORS if len(names) > 1 else (tuple(size for level in _ANCHORS for size in level),)
-    width, n = plan.width, n_classes + 1
-    detections = 100 if n_classes == 1 else 300  # red cells must not push a leukocyte out
+    # A single map has the anchors of all levels.
+    anchors = _ANCHORS if len(names) > 1 else (tuple(itertools.chain(*_ANCHORS)),)
+    width = plan.width
+    n_outputs = n_classes + 1
+    # A field has hundreds of red cells, which must not push a leukocyte out.
+    detections = 100 if n_classes == 1 else 300
     network = MaskRCNN(
         pyramid,
         rpn_anchor_generator=AnchorGenerator(anchors, ((1.0,),) * len(anchors)),
@@ -153,17 +160,18 @@ def build_mask_rcnn(backbone: str, n_classes: int, *, pretrained: bool = False) 
         rpn_batch_size_per_image=64,
         box_roi_pool=MultiScaleRoIAlign(names, 7, 2),
         box_head=TwoMLPHead(width * 49, 256),
-        box_predictor=FastRCNNPredictor(256, n),
+        box_predictor=FastRCNNPredictor(256, n_outputs),
         box_score_thresh=0.05,
         box_detections_per_img=detections,
         box_batch_size_per_image=32,
         box_positive_fraction=0.3,
         mask_roi_pool=MultiScaleRoIAlign(names, 14, 2),
         mask_head=MaskRCNNHeads(width, (64, 64, 64), 1),
-        mask_predictor=MaskRCNNPredictor(64, 64, n),
+        mask_predictor=MaskRCNNPredictor(64, 64, n_outputs),
         image_mean=[0.0, 0.0, 0.0],
         image_std=[1.0, 1.0, 1.0],
     )
+    # torchvision would resize each image, and paste masks of 28 x 28 into whole fields.
     network.transform.resize = _same_size
     network.transform.postprocess = _as_they_are
     return network

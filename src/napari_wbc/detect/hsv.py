@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from napari_wbc.detect.base import Detector, RgbImage
-from napari_wbc.detect.nuclei import Float64, Pixels, Seen, find_nuclei, see
+from napari_wbc.detect.nuclei import Float64, Pixels, StainedField, find_nuclei, stained_field
 from napari_wbc.detect.outlines import traced
 from napari_wbc.detect.rings import draw_rings, halves_joined, score_of
 from napari_wbc.errors import WbcError
@@ -43,7 +43,7 @@ _HALVES = 5.0
 
 
 def _slider(default: float, low: float, high: float, step: float, text: str) -> Any:
-    """Declare a field together with what a widget needs to show it as a slider."""
+    """A field of a dataclass, with what a widget needs to show it as a slider."""
     return field(default=default, metadata={"min": low, "max": high, "step": step, "help": text})
 
 
@@ -107,43 +107,48 @@ class YoussefParameters:
 
 
 def _detection(ring: Float64, scale: float, image: RgbImage, score: float) -> Detection:
+    # Rays may reach over the edge of the field, where no cell is.
     outline = Outline.from_array(np.clip(ring / scale, 0, image.shape[:2]))
     return Detection(outline.bbox, outline, score)
 
 
-def _cut_level(seen: Seen, top: float, sensitivity: float) -> float:
+def _cut_level(stain: StainedField, top: float, sensitivity: float) -> float:
     """Level of the nucleus map above which a pixel is nucleus, given that of the darkest."""
-    low, high = seen.red.nucleus
+    low, high = stain.red.nucleus
     return max(0.08, low + 0.8 * (1 - sensitivity) * (top - low), min(1.35 * high, 0.8 * top))
 
 
-def _measured(seen: Seen, sensitivity: float) -> tuple[Seen, float]:
-    """The field, with the largest nucleus for scale if red cells give none that fits; and the cut."""
-    several = int(np.clip(seen.red_area / 2, 8, max(seen.nuclei.size // 5, 1)))
-    several = min(several, seen.nuclei.size)
-    top = min(float(np.partition(seen.nuclei, -several, axis=None)[-several]), 0.7)
-    cut = _cut_level(seen, top, sensitivity)
-    stats = cv2.connectedComponentsWithStats((seen.nuclei > cut).astype(np.uint8))[2]
+def _measured(stain: StainedField, sensitivity: float) -> tuple[StainedField, float]:
+    """The field and its cut level; where red cells give no scale, the largest nucleus does."""
+    # The darkest pixels of half a red cell's area, so that neither dirt nor one dark pixel sets
+    # the level; 0.7 keeps pale nuclei in a field that also shows a very dark one.
+    n_darkest = int(np.clip(stain.red_area / 2, 8, max(stain.nuclei.size // 5, 1)))
+    n_darkest = min(n_darkest, stain.nuclei.size)
+    top = min(float(np.partition(stain.nuclei, -n_darkest, axis=None)[-n_darkest]), 0.7)
+    cut = _cut_level(stain, top, sensitivity)
+    stats = cv2.connectedComponentsWithStats((stain.nuclei > cut).astype(np.uint8))[2]
     largest = float(max(stats[1:, cv2.CC_STAT_AREA], default=0))
-    if not seen.diameter or largest > 25 * seen.red_area:
-        seen = replace(seen, diameter=float(np.sqrt(largest * 4 / np.pi)))
-    return seen, cut
+    # No nucleus has the area of 25 red cells: what was measured were not red cells.
+    if not stain.diameter or largest > 25 * stain.red_area:
+        stain = replace(stain, diameter=float(np.sqrt(largest * 4 / np.pi)))
+    return stain, cut
 
 
 def _cells(
-    seen: Seen, cut: float, smallest: float, settings: NucleusParameters
+    stain: StainedField, cut: float, smallest: float, settings: NucleusParameters
 ) -> list[tuple[Pixels, Float64]]:
     """Nucleus and outline of each cell whose nucleus has ``smallest`` working pixels or more."""
-    nuclei = find_nuclei(
-        seen, cut, min(0.05 * seen.red_area, smallest), gap=settings.gap, longest=settings.longest
-    )
+    # Lobes may be far smaller than a nucleus is: they are gathered before size counts.
+    smallest_lobe = min(0.05 * stain.red_area, smallest)
+    nuclei = find_nuclei(stain, cut, smallest_lobe, gap=settings.gap, longest=settings.longest)
 
     def outlined(nuclei: Sequence[Pixels]) -> tuple[list[int], Float64]:
         wanted = [k for k, pixels in enumerate(nuclei) if len(pixels) >= smallest]
-        return wanted, draw_rings(seen, nuclei, wanted, settings.reach * seen.diameter)
+        return wanted, draw_rings(stain, nuclei, wanted, settings.reach * stain.diameter)
 
     wanted, rings = outlined(nuclei)
-    joined = halves_joined(nuclei, wanted, rings, _HALVES * seen.diameter)
+    # Outlines show what nuclei do not: two halves of one cell. Joined, they are outlined anew.
+    joined = halves_joined(nuclei, wanted, rings, _HALVES * stain.diameter)
     if len(joined) < len(nuclei):
         nuclei = joined
         wanted, rings = outlined(nuclei)
@@ -152,18 +157,19 @@ def _cells(
 
 def _by_nucleus(image: RgbImage, settings: NucleusParameters) -> list[Detection]:
     """The preset ``nucleus``."""
-    seen, cut = _measured(see(image, settings.red_cell), settings.sensitivity)
-    cells = _cells(seen, cut, max(settings.smallest * seen.red_area, 4.0), settings)
-    scores = [score_of(seen, *cell) for cell in cells]
-    return [
-        _detection(ring, seen.scale, image, score)
-        for (_, ring), score in zip(cells, scores, strict=True)
-        if score >= settings.score
-    ]
+    stain, cut = _measured(stained_field(image, settings.red_cell), settings.sensitivity)
+    smallest = max(settings.smallest * stain.red_area, 4.0)
+    detections = []
+    for nucleus, ring in _cells(stain, cut, smallest, settings):
+        score = score_of(stain, nucleus, ring)
+        if score >= settings.score:
+            detections.append(_detection(ring, stain.scale, image, score))
+    return detections
 
 
 def _by_youssef(image: RgbImage, settings: YoussefParameters) -> list[Detection]:
     """The preset ``youssef-2024``."""
+    # OpenCV blurs by odd widths only.
     width = int(settings.blur) | 1
     hsv = cv2.cvtColor(cv2.GaussianBlur(image, (width, width), 0), cv2.COLOR_RGB2HSV)
     mask = cv2.inRange(hsv, (settings.hue, settings.saturation, settings.value), (255, 255, 255))
@@ -174,10 +180,11 @@ def _by_youssef(image: RgbImage, settings: YoussefParameters) -> list[Detection]
     left, top, width, height = cv2.boundingRect(largest)
     filled = np.zeros((height + 2, width + 2), np.uint8)
     cv2.drawContours(filled, [largest], -1, 1, cv2.FILLED, offset=(1 - left, 1 - top))
-    score = np.count_nonzero(mask[top : top + height, left : left + width] & filled[1:-1, 1:-1])
+    inside = np.count_nonzero(mask[top : top + height, left : left + width] & filled[1:-1, 1:-1])
     outline = Outline.from_array(traced(filled) + np.array([top - 1, left - 1]))
-    share = score / np.count_nonzero(mask)
-    return [Detection(BBox(top, left, top + height, left + width), outline, share)]
+    # The recipe has no score: the largest contour's share of all that is in the colour range.
+    score = inside / np.count_nonzero(mask)
+    return [Detection(BBox(top, left, top + height, left + width), outline, score)]
 
 
 Parameters: TypeAlias = NucleusParameters | YoussefParameters
@@ -232,10 +239,11 @@ class HsvDetector:
             raise WbcError(
                 f"There is no preset {self.preset!r}; choose one of {', '.join(PRESETS)}."
             )
-        wanted = PRESETS[self.preset].parameters
-        if self.parameters is not None and not isinstance(self.parameters, wanted):
+        expected = PRESETS[self.preset].parameters
+        if self.parameters is not None and not isinstance(self.parameters, expected):
             raise WbcError(
-                f"Preset {self.preset!r} takes {wanted.__name__}, not {type(self.parameters).__name__}."
+                f"Preset {self.preset!r} takes {expected.__name__}, "
+                f"not {type(self.parameters).__name__}."
             )
 
     @property
@@ -244,19 +252,13 @@ class HsvDetector:
         return f"hsv/{self.preset}"
 
     def detect(self, image: RgbImage) -> tuple[Detection, ...]:
-        """Locate the leukocytes of one field.
-
-        Parameters
-        ----------
-        image : ndarray, shape (height, width, 3), uint8
-            RGB, 0 to 255.
+        """Locate the leukocytes of one field; see :meth:`Detector.detect`.
 
         Returns
         -------
         tuple of Detection
-            In descending order of score; each with an outline of 16 to 64 vertices in pixel
-            edges, whose bounds are the box, but for ``youssef-2024``, where they are within
-            half a pixel of it.
+            Each with an outline of 16 to 64 vertices in pixel edges, whose bounds are the box, but
+            for ``youssef-2024``, where they are within half a pixel of it.
 
         Raises
         ------
@@ -264,8 +266,8 @@ class HsvDetector:
             If the image is not uint8 RGB.
         """
         preset = PRESETS[self.preset]
-        found = preset.find(checked_rgb(image), self.parameters or preset.parameters())
-        return tuple(sorted(found, key=lambda detection: -detection.score))
+        detections = preset.find(checked_rgb(image), self.parameters or preset.parameters())
+        return tuple(sorted(detections, key=lambda detection: -detection.score))
 
 
 def locate_one(image: RgbImage, detector: Detector | None = None) -> Detection | None:
@@ -322,22 +324,26 @@ _ONE = NucleusParameters(longest=2.5)
 
 def _central(image: RgbImage, settings: NucleusParameters) -> Detection | None:
     """The most central cell, sought with what the middle alone takes for a nucleus."""
-    seen = see(image, settings.red_cell)
-    rows, cols = (np.abs(np.arange(n) + 0.5 - n / 2) / n for n in seen.nuclei.shape)
+    stain = stained_field(image, settings.red_cell)
+    rows, cols = (np.abs(np.arange(n) + 0.5 - n / 2) / n for n in stain.nuclei.shape)
+    # How far each pixel is from the middle, as a share of the image's sides.
     off = np.hypot(rows[:, None], cols)
-    top = min(float(np.percentile(seen.nuclei[off <= max(0.12, off.min())], 95)), 0.6)
-    low, high = seen.red.nucleus
+    top = min(float(np.percentile(stain.nuclei[off <= max(0.12, off.min())], 95)), 0.6)
+    low, high = stain.red.nucleus
+    # What is no darker than red cells are is no nucleus.
     if top < max(0.06, min(1.2 * high, 0.2)):
         return None
-    if not seen.diameter:
-        seen = replace(seen, diameter=0.2 * max(seen.nuclei.shape))
-    cells = _cells(seen, max(0.06, low + 0.4 * (top - low)), 6.0, settings)
+    # A cell fills most of an image that was cut around it, and a red cell a fifth.
+    if not stain.diameter:
+        stain = replace(stain, diameter=0.2 * max(stain.nuclei.shape))
+    cells = _cells(stain, max(0.06, low + 0.4 * (top - low)), 6.0, settings)
 
     def distance(cell: tuple[Pixels, Float64]) -> float:
         away = off[tuple(cell[0].T)]
+        # Size counts a little, so that a speck in the very middle does not win over a nucleus.
         return float(away.min() + 0.5 * away.mean() - 0.05 * np.log(len(cell[0])))
 
     if not cells:
         return None
     nucleus, ring = min(cells, key=distance)
-    return _detection(ring, seen.scale, image, score_of(seen, nucleus, ring))
+    return _detection(ring, stain.scale, image, score_of(stain, nucleus, ring))

@@ -20,11 +20,12 @@ from napari_wbc.detect.base import RgbImage
 from napari_wbc.detect.outlines import mask_outline
 from napari_wbc.detect.tiled import OVERLAP, Tile, tiles_of
 from napari_wbc.errors import WbcError, WeightsError
+from napari_wbc.imaging.red_cells import red_cells
 from napari_wbc.imaging.stain import (
     checked_rgb,
     field_absorbance,
     nucleus_map,
-    red_cells,
+    rescaled,
     transmitted,
 )
 from napari_wbc.model.cell import Detection
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOOD_CLASSES", "LEUKOCYTE", "DetectorPreset", "MaskRcnnDetector", "load_mask_rcnn"]
 
-LEUKOCYTE, RED_CELL, PLATELET = "leukocyte", "red cell", "platelet"
-BLOOD_CLASSES = (LEUKOCYTE, RED_CELL, PLATELET)
+LEUKOCYTE = "leukocyte"
+PLATELET = "platelet"
+BLOOD_CLASSES = (LEUKOCYTE, "red cell", PLATELET)
 """Classes of a detector that also finds red cells and platelets."""
 
 
@@ -54,13 +56,14 @@ class DetectorPreset:
     Parameters
     ----------
     longest : int
-        Longer side in pixels of the image that is worked on; smaller fields are not enlarged ...
+        Longer side of the working image in pixels, 1 or more; smaller fields are not enlarged ...
     finest : float
-        ... unless red cells are then narrower than this many pixels.
+        ... unless red cells are then narrower than this many pixels, 0 or more.
     largest : float
-        Most that a field is enlarged.
+        Most that a field is enlarged, above 0.
     tile : int
-        A working image longer than this is worked on in tiles of this side.
+        A working image longer than this is worked on in tiles of this side, in pixels, above
+        :data:`~napari_wbc.detect.tiled.OVERLAP`.
     """
 
     longest: int = 512
@@ -86,6 +89,7 @@ class DetectorPreset:
         scale : float
             Working pixels a pixel of the field.
         """
+        # Red cells tell the magnification, so nobody has to set a scale.
         scale = min(1.0, self.longest / max(image.shape[:2]))
         work, diameter = _balanced(image, scale)
         if 0 < diameter < self.finest:
@@ -96,24 +100,26 @@ class DetectorPreset:
 
     @staticmethod
     def tensor(work: RgbImage) -> torch.Tensor:
-        """The network's input, shape (3, height, width), float32, about zero mean and unit deviation."""
+        """The network's input, shape (3, height, width), float32.
+
+        Parameters
+        ----------
+        work : ndarray, shape (height, width, 3), uint8
+            From :meth:`prepare`.
+        """
         import torch
 
+        # About zero mean and unit deviation: white light is balanced, so fields are much alike.
         return (torch.from_numpy(work).permute(2, 0, 1).float() / 255 - 0.6) / 0.25
 
 
 def _balanced(image: RgbImage, scale: float) -> tuple[RgbImage, float]:
-    """The field at a scale, white balanced, and the diameter of its red cells in working pixels or 0."""
-    height, width = (max(1, round(n * scale)) for n in image.shape[:2])
-    if scale != 1:
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
+    """The field at a scale, white balanced, and its red cells' diameter in working pixels or 0."""
+    image = rescaled(image, scale)
     density = field_absorbance(image)
-    half = cv2.resize(
-        np.clip(density, -0.02, 2),
-        (max(1, width // 2), max(1, height // 2)),
-        interpolation=cv2.INTER_AREA,
-    )
+    # Half the size is enough for a diameter, and takes a quarter of the time.
+    size = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
+    half = cv2.resize(np.clip(density, -0.02, 2), size, interpolation=cv2.INTER_AREA)
     return transmitted(density), 2 * red_cells(half, nucleus_map(half)).diameter
 
 
@@ -124,6 +130,7 @@ class MaskRcnnDetector:
     Parameters
     ----------
     network : MaskRCNN
+        From :func:`~napari_wbc.detect.architectures.build_mask_rcnn`, in evaluation mode.
     card : ModelCard
         Of the weights.
     device : str
@@ -152,22 +159,16 @@ class MaskRcnnDetector:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What it finds: ``leukocyte``, and red cells and platelets if it was trained for them."""
+        """Names of what it finds: ``leukocyte``, and others that it was trained for."""
         return self.card.classes
 
     def detect(self, image: RgbImage) -> tuple[Detection, ...]:
-        """Locate the leukocytes of one field.
-
-        Parameters
-        ----------
-        image : ndarray, shape (height, width, 3), uint8
-            RGB, 0 to 255.
+        """Locate the leukocytes of one field; see :meth:`Detector.detect`.
 
         Returns
         -------
         tuple of Detection
-            In descending order of score, each with an outline of 48 vertices, whose bounds are the
-            box; on validation fields they fit better than the boxes of the network.
+            Each with an outline of 48 vertices, whose bounds are the box.
 
         Raises
         ------
@@ -211,34 +212,31 @@ class MaskRcnnDetector:
                 yield Progress("locating", done, len(tiles))
             raw.append(self._raw(work, tile))
         boxes, labels, scores, masks = (np.concatenate(part) for part in zip(*raw, strict=True))
-        kept = _suppressed(boxes, labels, scores, self.overlap)
-        found: dict[str, list[Detection]] = {name: [] for name in self.classes}
-        for i in kept:
+        detections: dict[str, list[Detection]] = {name: [] for name in self.classes}
+        # The network suppresses doubles within a tile only; a cell in an overlap is in two tiles.
+        for i in _suppressed(boxes, labels, scores, self.overlap):
+            # torchvision counts classes from 1: 0 is the background.
             name = self.classes[labels[i] - 1]
             detection = _detection(boxes[i], masks[i], float(scores[i]), scale=scale, shape=shape)
             if detection is not None:
-                found[name].append(detection)
-        return {name: tuple(cells) for name, cells in found.items()}
+                detections[name].append(detection)
+        return {name: tuple(cells) for name, cells in detections.items()}
 
     def _raw(self, work: RgbImage, tile: Tile) -> tuple[npt.NDArray[np.float64], ...]:
-        """Boxes (top, left, bottom, right) in working pixels, labels, scores and masks of one tile.
-
-        What touches an edge that a neighbour goes on beyond is left to the neighbour.
-        """
+        """Boxes in working pixels, labels, scores and masks of one tile."""
         import torch
 
         with torch.inference_mode():
-            x = DetectorPreset.tensor(np.ascontiguousarray(work[tile.rows, tile.cols])).to(
-                self.device
-            )
-            (found,) = self.network([x])
-        keep = found["scores"] >= self.score
-        boxes, labels, scores, masks = (
-            found[k][keep].float().cpu().numpy() for k in ("boxes", "labels", "scores", "masks")
-        )
+            x = DetectorPreset.tensor(np.ascontiguousarray(work[tile.rows, tile.cols]))
+            (output,) = self.network([x.to(self.device)])
+        sure = output["scores"] >= self.score
+        names = ("boxes", "labels", "scores", "masks")
+        boxes, labels, scores, masks = (output[name][sure].float().cpu().numpy() for name in names)
+        # From (left, top, right, bottom) of the tile to (top, left, bottom, right) of the image.
         boxes = boxes[:, [1, 0, 3, 2]] + np.array([tile.top, tile.left] * 2)
-        whole = tile.holds(boxes, work.shape)
-        return boxes[whole], labels[whole].astype(int), scores[whole], masks[whole, 0]
+        # A cell cut by a tile's edge is whole in the neighbour, which overlaps by more than a cell.
+        uncut = tile.holds(boxes, work.shape)
+        return boxes[uncut], labels[uncut].astype(int), scores[uncut], masks[uncut, 0]
 
 
 def _suppressed(
@@ -251,13 +249,8 @@ def _suppressed(
     import torch
     from torchvision.ops import batched_nms
 
-    kept = batched_nms(
-        torch.from_numpy(boxes).float(),
-        torch.from_numpy(scores).float(),
-        torch.from_numpy(labels),
-        overlap,
-    )
-    indices: list[int] = kept.tolist()
+    tensors = (torch.from_numpy(boxes).float(), torch.from_numpy(scores).float())
+    indices: list[int] = batched_nms(*tensors, torch.from_numpy(labels), overlap).tolist()
     return indices
 
 
@@ -274,6 +267,7 @@ def _detection(
     if bottom - top < 1 or right - left < 1:
         return None
     outline = mask_outline(mask, BBox(top, left, bottom, right))
+    # The outline's bounds fit better than the network's box (decision record 5).
     return Detection(outline.bbox, outline, min(max(score, 0.0), 1.0))
 
 
@@ -299,17 +293,19 @@ def load_mask_rcnn(
     WbcError
         If the weights, the device or a parameter are not to be had.
     """
-    given = dict(parameters or {})
-    if unknown := sorted(set(given) - {"score", "overlap"}):
+    parameters = dict(parameters or {})
+    if unknown := sorted(set(parameters) - {"score", "overlap"}):
         raise WbcError(f"Mask R-CNN has no parameter {', '.join(unknown)}; it has score, overlap.")
-    path, device = find_weights(weights), resolve_device(device)
+    path = find_weights(weights)
+    device = resolve_device(device)
+    # The time of the last change is part of the key: training may write a file anew.
     network, card = _network(path, path.stat().st_mtime_ns, device)
-    return MaskRcnnDetector(network, card, device, **{"score": card.threshold, **given})
+    return MaskRcnnDetector(network, card, device, **{"score": card.threshold, **parameters})
 
 
 @functools.lru_cache(maxsize=2)
 def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCard]:
-    """Network and card of a file, kept: a preview asks again for each move of a slider."""
+    """Network and card of a file, cached: a preview asks again for each move of a slider."""
     import torch
 
     from napari_wbc.detect.architectures import build_mask_rcnn
@@ -327,6 +323,7 @@ def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCar
     try:
         DetectorPreset(**card.preset)
         network = build_mask_rcnn(backbone, len(card.classes))
+        # Files hold 16 bits a number; networks work with 32.
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except (RuntimeError, TypeError) as error:
         raise WeightsError(

@@ -1,4 +1,4 @@
-"""A field seen as stain: its light, its red cells, and the nuclei of its leukocytes.
+"""A field stain as stain: its light, its red cells, and the nuclei of its leukocytes.
 
 Lengths are in red cell diameters, so that the same numbers serve every magnification.
 """
@@ -15,16 +15,24 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_wbc.detect.base import RgbImage
+from napari_wbc.imaging.red_cells import RedCells, red_cells, unlike_red_cells
 from napari_wbc.imaging.stain import (
-    RedCells,
     absorbance,
+    black_pixels,
     nucleus_map,
-    red_cells,
+    rescaled,
     total_absorbance,
-    unlike_red_cells,
 )
 
-__all__ = ["Float32", "Float64", "Pixels", "Seen", "find_nuclei", "hull_of", "see"]
+__all__ = [
+    "Float32",
+    "Float64",
+    "Pixels",
+    "StainedField",
+    "find_nuclei",
+    "hull_of",
+    "stained_field",
+]
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 Float64: TypeAlias = npt.NDArray[np.float64]
@@ -37,15 +45,38 @@ _LONGEST = 480
 """Longer side, in pixels, of the image that is worked on ..."""
 _FINEST = 12
 """... unless red cells are then narrower than this."""
-_TINT, _TINT_RAMP = 1.5, 2.5
+_MAX_PIECES = 80
+"""Parts of a mask that are looked at, the largest: gathering compares each with each."""
+_TINT = 1.5
 """Unlike a red cell is what is more than this many standard deviations from its tint."""
-_RED, _PALE = -0.4, 0.3
-"""Evidence of a pixel with a red cell's tint: as dark as a red cell, or too pale to tell."""
+_TINT_RAMP = 2.5
+"""Standard deviations from there to full evidence."""
+_RED = -0.4
+"""Evidence of a pixel with a red cell's tint that is as dark as a red cell."""
+_PALE = 0.3
+"""Evidence of a pixel with a red cell's tint that is too pale to tell."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A field at working resolution, with its light and red cells known."""
+class StainedField:
+    """A field at working resolution, as stain.
+
+    Parameters
+    ----------
+    total : ndarray, shape (rows, cols), float32
+        Absorbance summed over the channels.
+    nuclei : ndarray, shape (rows, cols), float32
+        How much a pixel absorbs like a nucleus.
+    unlike : ndarray, shape (rows, cols), float32
+        Evidence of a stained pixel, -1 for red cell to 1 for leukocyte.
+    red : RedCells
+    diameter : float
+        Of a red cell, in working pixels; 0 where unknown.
+    noise : float
+        Standard deviation of the absorbance of empty slide.
+    scale : float
+        Working pixels a pixel of the field.
+    """
 
     total: Float32
     nuclei: Float32
@@ -61,45 +92,55 @@ class Seen:
         return np.pi * self.diameter**2 / 4
 
 
-def see(image: RgbImage, red_cell: float) -> Seen:
-    """Look at a field, and once more and closer where its cells turn out small."""
+def stained_field(image: RgbImage, red_cell: float) -> StainedField:
+    """Measure the stain of a field.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+        RGB, 0 to 255.
+    red_cell : float
+        Diameter of a red cell in pixels of the image; 0 measures it.
+    """
     longest = max(image.shape[:2])
     scale = max(min(1.0, _LONGEST / longest), 0.25)
-    seen = _at_scale(image, scale, red_cell)
-    if scale < 1 and 0 < seen.diameter < _FINEST:
-        closer = min(1.0, scale * 1.5 * _FINEST / seen.diameter, 4000 / longest)
-        seen = _at_scale(image, max(closer, scale), red_cell)
-    return seen
+    stain = _at_scale(image, scale, red_cell)
+    # A second, closer look where cells turn out small, so that outlines keep their detail.
+    if scale < 1 and 0 < stain.diameter < _FINEST:
+        closer = min(1.0, scale * 1.5 * _FINEST / stain.diameter, 4000 / longest)
+        stain = _at_scale(image, max(closer, scale), red_cell)
+    return stain
 
 
-def _at_scale(image: RgbImage, scale: float, red_cell: float) -> Seen:
-    height, width = (max(1, round(n * scale)) for n in image.shape[:2])
-    work = image if scale == 1 else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+def _at_scale(image: RgbImage, scale: float, red_cell: float) -> StainedField:
+    work = rescaled(image, scale)
     density = np.clip(absorbance(cv2.GaussianBlur(work, (0, 0), 0.9)), -0.02, 2)
     density[_black(density)] = 0
     total = total_absorbance(density)
     nuclei = cv2.GaussianBlur(nucleus_map(density), (0, 0), 1.0)
     red = red_cells(density, nuclei)
     diameter = red_cell * scale or red.diameter
-    disc = (round(0.2 * diameter),) * 2
-    if disc[0] > 1:
-        nuclei = cv2.morphologyEx(
-            nuclei, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, disc)
-        )
-    slide = total[::2, ::2][(total[::2, ::2] < 0.35 * red.level) & (total[::2, ::2] != 0)]
+    width = round(0.2 * diameter)
+    # Opening takes away specks and threads that are far smaller than a lobe.
+    if width > 1:
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+        nuclei = cv2.morphologyEx(nuclei, cv2.MORPH_OPEN, disc)
+    sample = total[::2, ::2]
+    # Exactly 0 is the blackened border of an eyepiece, which has no noise.
+    slide = sample[(sample < 0.35 * red.level) & (sample != 0)]
+    # From the median to the 16th percentile is one standard deviation of a normal distribution.
     noise = float(np.median(slide) - np.percentile(slide, 16)) if slide.size > 50 else 0.01
-    return Seen(total, nuclei, _unlike(density, nuclei, red), red, diameter, noise, scale)
+    return StainedField(total, nuclei, _unlike(density, nuclei, red), red, diameter, noise, scale)
 
 
 def _black(density: Float32) -> Mask:
     """Where no colour passes at all: dirt, and around the round field of an eyepiece."""
-    least = cv2.min(cv2.min(density[..., 0], density[..., 1]), density[..., 2])
-    black = (least > 0.55).astype(np.uint8)
+    black = black_pixels(density)
+    # What survives an opening is the large black of an eyepiece, whose rim is wide and coloured.
     around = cv2.morphologyEx(black, cv2.MORPH_OPEN, np.ones((15, 15), np.uint8))
-    black = cv2.dilate(black, np.ones((5, 5), np.uint8)) | cv2.dilate(
-        around, np.ones((21, 21), np.uint8)
-    )
-    result: Mask = black > 0
+    dirt = cv2.dilate(black, np.ones((5, 5), np.uint8))
+    eyepiece = cv2.dilate(around, np.ones((21, 21), np.uint8))
+    result: Mask = (dirt | eyepiece) > 0
     return result
 
 
@@ -114,31 +155,45 @@ def _unlike(density: Float32, nuclei: Float32, red: RedCells) -> Float32:
 
 
 def find_nuclei(
-    seen: Seen, cut: float, smallest: float, *, gap: float, longest: float
+    stain: StainedField, cut: float, smallest: float, *, gap: float, longest: float
 ) -> list[Pixels]:
-    """Nuclei darker than ``cut``, largest first, the lobes of each cell gathered.
+    """Nuclei of a field, the lobes of each cell gathered.
 
-    ``smallest`` is in working pixels, ``gap`` and ``longest`` in red cell diameters.
+    Parameters
+    ----------
+    stain : StainedField
+    cut : float
+        Level of the nucleus map above which a pixel is nucleus.
+    smallest : float
+        Smallest lobe in working pixels.
+    gap : float
+        Widest gap between lobes, in red cell diameters.
+    longest : float
+        Longest nucleus, in red cell diameters.
+
+    Returns
+    -------
+    list of ndarray, shape (n, 2), int32
+        Pixels (row, col) of each, the largest first.
     """
-    diameter = seen.diameter
-    pieces = _pieces(seen.nuclei > cut, smallest, longest * diameter)
-    stained = np.clip(seen.total / (0.2 * seen.red.level) - 1, -1, 1)
+    diameter = stain.diameter
+    pieces = _pieces(stain.nuclei > cut, smallest, longest * diameter)
+    stained = np.clip(stain.total / (0.2 * stain.red.level) - 1, -1, 1)
     groups = _gathered(pieces, stained, max(gap * diameter, 2.0), longest * diameter)
     return sorted(groups, key=len, reverse=True)
 
 
-def _pieces(mask: Mask, smallest: float, longest: float, most: int = 80) -> list[Pixels]:
-    """Connected parts of a mask, the ``most`` largest; long ones are cut at their necks."""
+def _pieces(mask: Mask, smallest: float, longest: float) -> list[Pixels]:
+    """Connected parts of a mask, the largest first; long ones are cut at their necks."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     areas = stats[:, cv2.CC_STAT_AREA]
-    order = [
-        i for i in np.argsort(-areas[1:count], kind="stable")[:most] + 1 if areas[i] >= smallest
-    ]
     pieces = []
-    for i in order:
+    for i in np.argsort(-areas[1:count], kind="stable")[:_MAX_PIECES] + 1:
+        if areas[i] < smallest:
+            break
         left, top, width, height = stats[i, :4]
-        own = labels[top : top + height, left : left + width] == i
-        parts = _cut(own) if np.hypot(width, height) > longest else own.astype(np.int32)
+        part = labels[top : top + height, left : left + width] == i
+        parts = _cut(part) if np.hypot(width, height) > longest else part.astype(np.int32)
         for k in range(1, parts.max() + 1):
             pixels = np.argwhere(parts == k)
             if len(pixels) >= smallest:
@@ -146,16 +201,17 @@ def _pieces(mask: Mask, smallest: float, longest: float, most: int = 80) -> list
     return pieces
 
 
-def _cut(own: Mask) -> npt.NDArray[np.int32]:
+def _cut(part: Mask) -> npt.NDArray[np.int32]:
     """Label the rounded parts of one mask, by watershed of its distance to the outside."""
     from skimage.morphology import h_maxima
     from skimage.segmentation import watershed
 
-    distance = cv2.distanceTransform(np.pad(own.astype(np.uint8), 1), cv2.DIST_L2, 5)
+    distance = cv2.distanceTransform(np.pad(part.astype(np.uint8), 1), cv2.DIST_L2, 5)
+    # Smoothed, and only peaks that stand out count: each bump of a lobe would be a seed.
     distance = cv2.GaussianBlur(distance, (0, 0), 1.0)[1:-1, 1:-1]
     peaks = h_maxima(distance, 0.12 * float(distance.max()))
     seeds, _ = ndimage.label(peaks, structure=np.ones((3, 3)))
-    result: npt.NDArray[np.int32] = watershed(-distance, seeds, mask=own).astype(np.int32)
+    result: npt.NDArray[np.int32] = watershed(-distance, seeds, mask=part).astype(np.int32)
     return result
 
 
@@ -170,21 +226,23 @@ class _Piece:
     @classmethod
     def of(cls, pixels: Pixels) -> _Piece:
         low = pixels.min(axis=0) - 1
-        own = np.zeros(pixels.max(axis=0) - low + 2, np.uint8)
-        own[tuple((pixels - low).T)] = 1
-        rim = np.argwhere(own > cv2.erode(own, np.ones((3, 3), np.uint8))) + low
+        mask = np.zeros(pixels.max(axis=0) - low + 2, np.uint8)
+        mask[tuple((pixels - low).T)] = 1
+        rim = np.argwhere(mask > cv2.erode(mask, np.ones((3, 3), np.uint8))) + low
         return cls(pixels, rim.astype(np.int32), hull_of(pixels))
 
     def joined(self, other: _Piece) -> _Piece:
-        both = [(getattr(self, name), getattr(other, name)) for name in ("pixels", "rim", "hull")]
-        pixels, rim, hull = map(np.concatenate, both)
-        return _Piece(pixels, rim, hull_of(hull))
+        pixels = np.concatenate([self.pixels, other.pixels])
+        rim = np.concatenate([self.rim, other.rim])
+        # The hull of two hulls is that of all pixels, of which there are far more.
+        return _Piece(pixels, rim, hull_of(np.concatenate([self.hull, other.hull])))
 
     def gap(self, other: _Piece, stained: Float32) -> float:
         """Pixels between the two; infinite where slide shows between them."""
         apart = np.maximum(
             self.hull.min(0) - other.hull.max(0), other.hull.min(0) - self.hull.max(0)
         )
+        # Comparing all rims takes long, so far ones are left out by their hulls.
         if apart.max() > 64:
             return np.inf
         squares = ((self.rim[:, None] - other.rim) ** 2).sum(axis=-1)
@@ -222,6 +280,7 @@ def _gathered(
     while joins:
         i, j = min(joins, key=lambda pair: joins[pair])
         lobes[j] = lobes[j].joined(lobes.pop(i))
+        # Joins of either are of a shape that is no more.
         joins = {pair: length for pair, length in joins.items() if not {i, j} & set(pair)}
         for k in lobes:
             if k != j:

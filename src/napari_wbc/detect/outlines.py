@@ -19,6 +19,7 @@ Float64 = npt.NDArray[np.float64]
 VERTICES = 48
 """Of an outline drawn from probabilities."""
 _STEPS = 64
+"""Places on each ray where probability is read."""
 _TURN = np.arange(VERTICES) * (2 * np.pi / VERTICES)
 _RAYS = np.stack([np.sin(_TURN), np.cos(_TURN)], axis=-1)
 
@@ -36,14 +37,18 @@ def traced(mask: npt.NDArray[np.uint8]) -> Float64:
     ndarray, shape (n, 2), (row, col)
         16 to 64 vertices.
     """
+    # OpenCV's contours run through the middles of pixels; of a mask of twice the size they run a
+    # quarter of a pixel inside the edges.
     double = mask.repeat(2, axis=0).repeat(2, axis=1)
     (contour, *_), _ = cv2.findContours(double, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = contour.reshape(-1, 2)[:, ::-1] / 2 + 0.25
     lengths = np.hypot(*np.diff(points, axis=0, append=points[:1]).T)
     at = np.concatenate([[0], np.cumsum(lengths)])
-    want = np.linspace(0, at[-1], int(np.clip(len(points) // 4, 16, 64)), endpoint=False)
+    vertices = np.linspace(0, at[-1], int(np.clip(len(points) // 4, 16, 64)), endpoint=False)
     closed = np.vstack([points, points[:1]])
-    return np.stack([np.interp(want, at, closed[:, i]) for i in (0, 1)], axis=-1)
+    rows = np.interp(vertices, at, closed[:, 0])
+    cols = np.interp(vertices, at, closed[:, 1])
+    return np.stack([rows, cols], axis=-1)
 
 
 def mask_outline(mask: npt.NDArray[np.float32], box: BBox) -> Outline:
@@ -76,18 +81,17 @@ def mask_outline(mask: npt.NDArray[np.float32], box: BBox) -> Outline:
     largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     places = np.argwhere(labels == largest)
     center = places.mean(axis=0)
-    own = np.where((labels == largest) | (mask <= 0.5), mask, 0).astype(np.float32)
+    # Other parts of the mask are another cell's, or noise; what surrounds the largest stays, since
+    # its values say where between two pixels the edge lies.
+    alone = np.where((labels == largest) | (mask <= 0.5), mask, 0).astype(np.float32)
     reach = _reach(center, shape - 0.5)
     steps = (np.arange(_STEPS) + 0.5) / _STEPS
     at = (center + _RAYS[:, None] * (reach[:, None] * steps)[..., None]).astype(np.float32)
-    values = cv2.remap(
-        own,
-        np.ascontiguousarray(at[..., 1]),
-        np.ascontiguousarray(at[..., 0]),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    x = np.ascontiguousarray(at[..., 1])
+    y = np.ascontiguousarray(at[..., 0])
+    values = cv2.remap(alone, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     radii = reach * _crossing(values)
+    # Neighbouring rays smooth each other: 28 x 28 pixels make steps.
     radii = (np.roll(radii, 1) + 2 * radii + np.roll(radii, -1)) / 4
     ring = (center + _RAYS * np.minimum(radii, reach)[:, None] + 0.5) / shape
     return Outline.from_array(ring * [box.height, box.width] + [box.top, box.left])
@@ -96,9 +100,10 @@ def mask_outline(mask: npt.NDArray[np.float32], box: BBox) -> Outline:
 def _reach(center: Float64, high: Float64) -> Float64:
     """How far each ray goes from a centre to the rectangle from -0.5 to ``high``."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ways = np.where(_RAYS > 0, (high - center) / _RAYS, (-0.5 - center) / _RAYS)
-    ways = np.where(np.abs(_RAYS) < 1e-9, np.inf, ways)
-    return np.asarray(ways.min(axis=1))
+        distances = np.where(_RAYS > 0, (high - center) / _RAYS, (-0.5 - center) / _RAYS)
+    # A ray along an axis never leaves by the sides that it runs beside.
+    distances = np.where(np.abs(_RAYS) < 1e-9, np.inf, distances)
+    return np.asarray(distances.min(axis=1))
 
 
 def _crossing(values: npt.NDArray[np.float32]) -> Float64:
@@ -106,6 +111,7 @@ def _crossing(values: npt.NDArray[np.float32]) -> Float64:
     inside = values > 0.5
     last = np.where(inside, np.arange(_STEPS), 0).max(axis=1)
     rays = np.arange(len(values))
-    here, beyond = values[rays, last], values[rays, np.minimum(last + 1, _STEPS - 1)]
-    between = np.clip((here - 0.5) / np.maximum(here - beyond, 1e-6), 0, 1)
+    inner = values[rays, last]
+    outer = values[rays, np.minimum(last + 1, _STEPS - 1)]
+    between = np.clip((inner - 0.5) / np.maximum(inner - outer, 1e-6), 0, 1)
     return np.where(last == _STEPS - 1, 1.0, (last + 0.5 + between) / _STEPS)

@@ -35,7 +35,12 @@ class Tile:
             (top, left, bottom, right) in pixels of the image.
         shape : sequence of int
             Height and width of the image.
+
+        Returns
+        -------
+        ndarray, shape (N,), bool
         """
+        # The image's own edges cut cells too, but there is no neighbour that has more of them.
         low = np.array([self.top or -np.inf, self.left or -np.inf]) + _MARGIN
         ends = zip((self.bottom, self.right), shape[:2], strict=True)
         high = np.array([np.inf if end == length else end for end, length in ends]) - _MARGIN
@@ -63,6 +68,11 @@ def tiles_of(shape: Sequence[int], side: int) -> Iterator[Tile]:
     side : int
         Longest side of a tile, above :data:`OVERLAP`; an image no longer is one tile.
 
+    Yields
+    ------
+    Tile
+        Row by row.
+
     Examples
     --------
     >>> [(tile.left, tile.right) for tile in tiles_of((100, 2000), 1280)]
@@ -74,6 +84,7 @@ def tiles_of(shape: Sequence[int], side: int) -> Iterator[Tile]:
 
 
 def _spans(length: int, side: int) -> Iterator[tuple[int, int]]:
+    # Spread evenly, so that the last two tiles do not overlap by nearly all of a tile.
     count = 1 if length <= side else -(-(length - OVERLAP) // (side - OVERLAP))
     for i in range(count):
         start = round(i * (length - min(side, length)) / max(count - 1, 1))

@@ -12,38 +12,42 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_wbc.classify.looks import orientations, turned_back
 from napari_wbc.classify.modes import scores
 from napari_wbc.errors import WbcError
-from napari_wbc.explain.sight import Sight, sights_of, spread
+from napari_wbc.explain.sight import (
+    Sight,
+    deep_layers,
+    map_layers,
+    sights_of,
+    spread,
+    watched,
+)
+from napari_wbc.explain.superpixels import ridge, superpixels
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
     from torch.autograd.graph import Node
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["METHODS", "Attributor", "Question", "map_layers"]
+__all__ = ["GLASS", "METHODS", "Attributor", "Question"]
 
 METHODS = ("grad-cam", "guided-grad-cam", "integrated-gradients", "occlusion", "lime")
 GLASS = 1.6
 """What bare glass is in a prepared crop: the absence that a cell is compared with."""
 STEPS = 24
 """Of integrated gradients, from glass to the crop."""
-WINDOW, STRIDE = 1 / 6, 1 / 12
-"""Side and step of what occlusion covers, as parts of the crop's side."""
-SEGMENTS = 40
-"""Superpixels of LIME, about."""
+WINDOW = 1 / 6
+"""Side of what occlusion covers, as a part of the crop's side."""
+STRIDE = 1 / 12
+"""Step from one window of occlusion to the next, as a part of the crop's side."""
 AT_ONCE = 64
 """Crops that a network takes at once."""
 RECTIFIERS = ("ReluBackward", "HardtanhBackward")
 """Steps of a gradient that guided backpropagation rectifies once more: ReLU and ReLU6."""
 HOTTEST = {"guided-grad-cam": 0.99, "integrated-gradients": 0.99}
-"""Share of the pixels that are at most as hot as 1, where heat is of single pixels: a few outshine all."""
+"""Share of the pixels up to which heat of single pixels is scaled, since a few outshine all."""
 DEEP = 1 / 4
 """Side of the largest map that Grad-CAM looks at unasked, as a part of the crop's."""
 
@@ -112,8 +116,8 @@ class Attributor:
         Of Grad-CAM; the last of each side up to a quarter of the crop's where empty.
     sure : float
         Crops whose highest probability is below this, 0 to 1, are asked about in all orientations,
-        as
-        :func:`~napari_wbc.classify.looks.looked_at` classifies them: their heat is the mean, turned back.
+        as :func:`~napari_wbc.classify.looks.looked_at` classifies them: their heat is the mean,
+        turned back.
 
     Raises
     ------
@@ -130,14 +134,17 @@ class Attributor:
         *,
         sure: float = 0.0,
     ) -> None:
-        known = map_layers(network, size)
+        existing = map_layers(network, size)
         for layer in layers:
-            if layer not in known:
+            if layer not in existing:
                 raise WbcError(
-                    f"The network has no layer {layer!r}; choose of: {', '.join(known)}."
+                    f"The network has no layer {layer!r}; choose of: {', '.join(existing)}."
                 )
-        self.network, self.size, self.mode, self.sure = network, size, mode, sure
-        self.layers = layers or _deep(known, DEEP * size)
+        self.network = network
+        self.size = size
+        self.mode = mode
+        self.sure = sure
+        self.layers = layers or deep_layers(existing, DEEP * size)
 
     def check(self, question: Question) -> None:
         """Refuse a question that the network cannot answer.
@@ -164,23 +171,25 @@ class Attributor:
         target, against : Tensor, shape (N,)
             Indices of classes; ``against`` is -1 where there is none.
         """
-        said = self.scores(x)
-        other = said.gather(1, against.clamp(min=0)[:, None])[:, 0]
-        wanted: torch.Tensor = said.gather(1, target[:, None])[:, 0] - other * (against >= 0)
-        return wanted
+        scores = self.scores(x)
+        # Where there is no other class, the score of class 0 is taken and counts nothing.
+        other = scores.gather(1, against.clamp(min=0)[:, None])[:, 0]
+        evidence: torch.Tensor = scores.gather(1, target[:, None])[:, 0] - other * (against >= 0)
+        return evidence
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores of the classes, shape (N, classes); see :func:`napari_wbc.classify.modes.scores`."""
+        """Scores of the classes, shape (N, classes), see :func:`napari_wbc.classify.modes.scores`.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, 3, size, size)
+        """
         return scores(self.network(x), self.mode)
 
     def heat(
         self, x: torch.Tensor, target: torch.Tensor, against: torch.Tensor, question: Question
     ) -> torch.Tensor:
-        """Heat of a batch, shape (N, size, size), float32, 0 to 1; the hottest pixel of each crop is 1.
-
-        Of methods whose heat is of single pixels (:data:`HOTTEST`) the hottest hundredth is.
-
-        A crop that nothing speaks for is 0 throughout.
+        """Heat of a batch.
 
         Parameters
         ----------
@@ -188,36 +197,39 @@ class Attributor:
             As in :meth:`evidence`.
         question : Question
             Its method, samples and seed; classes are given beside it.
+
+        Returns
+        -------
+        Tensor, shape (N, size, size), float32
+            0 to 1. The hottest pixel of each crop is 1, or the hottest hundredth of methods whose
+            heat is of single pixels (:data:`HOTTEST`). A crop that nothing speaks for is 0.
         """
         import torch
 
         if not len(x):
             return x.new_zeros((0, self.size, self.size))
-        found = self._one_look(x, target, against, question)
+        heat = self._heat_once(x, target, against, question)
         if not self.sure:
-            return found
+            return heat
         with torch.inference_mode():
-            unsure = (
-                (torch.softmax(self.scores(x), dim=1).amax(dim=1) < self.sure)
-                .nonzero()[:, 0]
-                .clone()
-            )
+            probability = torch.softmax(self.scores(x), dim=1).amax(dim=1)
+            unsure = (probability < self.sure).nonzero()[:, 0].clone()
         if not len(unsure):
-            return found
+            return heat
         # As many samples in all as of a cell that is looked at once.
         each = replace(question, samples=max(2, question.samples // 8))
-        some, wanted, other = x[unsure], target[unsure], against[unsure]
-        looks = [self._one_look(turned, wanted, other, each) for turned in orientations(some)]
+        classes = (target[unsure], against[unsure])
+        looks = [self._heat_once(turned, *classes, each) for turned in orientations(x[unsure])]
         mean = torch.stack(turned_back(looks)).mean(dim=0)
-        return found.index_copy(0, unsure, _scaled(mean, question.method))
+        return heat.index_copy(0, unsure, _scaled(mean, question.method))
 
-    def _one_look(
+    def _heat_once(
         self, x: torch.Tensor, target: torch.Tensor, against: torch.Tensor, question: Question
     ) -> torch.Tensor:
         """Heat of crops as they are turned."""
         import torch
 
-        ways: dict[str, Callable[..., torch.Tensor]] = {
+        methods: dict[str, Callable[..., torch.Tensor]] = {
             "grad-cam": self._grad_cam,
             "guided-grad-cam": self._guided_grad_cam,
             "integrated-gradients": self._integrated_gradients,
@@ -226,10 +238,9 @@ class Attributor:
         }
         with torch.enable_grad():
             # Copies, since what was made in inference mode takes no part in gradients.
-            found = ways[question.method](
-                x.detach().clone(), target.clone(), against.clone(), question
-            )
-        return _scaled(found.detach().float().clamp(min=0), question.method)
+            method = methods[question.method]
+            heat = method(x.detach().clone(), target.clone(), against.clone(), question)
+        return _scaled(heat.detach().float().clamp(min=0), question.method)
 
     def _grad_cam(self, x: Any, target: Any, against: Any, question: Question) -> torch.Tensor:
         """Grad-CAM of the layers, from one forward pass; backwards only to the first of them."""
@@ -241,30 +252,26 @@ class Attributor:
         def keep(name: str, output: torch.Tensor) -> torch.Tensor:
             # What comes before the first layer needs no gradient.
             maps[name] = output if output.requires_grad else output.detach().requires_grad_(True)
-            return maps[name].clone()  # what follows may change it in its place
+            # A copy goes on, since what follows may change it in its place.
+            return maps[name].clone()
 
-        handles = [
-            self.network.get_submodule(name).register_forward_hook(
-                lambda _module, _inputs, output, name=name: keep(name, output)
-            )
-            for name in self.layers
-        ]
-        frozen = [p for p in self.network.parameters() if p.requires_grad]
+        # With frozen weights autograd goes back to the first layer only.
+        trained = [p for p in self.network.parameters() if p.requires_grad]
         try:
-            for parameter in frozen:
+            for parameter in trained:
                 parameter.requires_grad_(False)
-            said = self.evidence(x, target, against)
-            gradients = torch.autograd.grad(said.sum(), list(maps.values()))
+            with watched(self.network, self.layers, keep):
+                evidence = self.evidence(x, target, against)
+            gradients = torch.autograd.grad(evidence.sum(), list(maps.values()))
         finally:
-            for handle in handles:
-                handle.remove()
-            for parameter in frozen:
+            for parameter in trained:
                 parameter.requires_grad_(True)
+        # The product of the layers: a deep map knows what, a shallow one where.
         heat = torch.ones((), device=x.device)
         for (name, values), gradient in zip(maps.items(), gradients, strict=True):
-            weighed = (gradient.mean(dim=(2, 3), keepdim=True) * values.detach()).sum(
-                dim=1, keepdim=True
-            )
+            # Selvaraju et al. 2017, equations 1 and 2.
+            weights = gradient.mean(dim=(2, 3), keepdim=True)
+            weighed = (weights * values.detach()).sum(dim=1, keepdim=True)
             heat = heat * spread(weighed.clamp(min=0).float(), self.sights[name], self.size)[:, 0]
         return heat
 
@@ -276,43 +283,42 @@ class Attributor:
     def _guided_grad_cam(
         self, x: Any, target: Any, against: Any, question: Question
     ) -> torch.Tensor:
-        """Grad-CAM at the pixels that guided backpropagation (Springenberg et al. 2015) leads to.
-
-        Captum's knows of ReLU modules alone, and some networks call the function.
-        """
+        """Grad-CAM at the pixels of guided backpropagation (Springenberg et al. 2015)."""
         import torch
 
         x = x.requires_grad_(True)
-        said = self.evidence(x, target, against).sum()
-        for node in _nodes(said):
+        evidence = self.evidence(x, target, against).sum()
+        # captum knows of ReLU modules alone, and some networks call the function: the nodes of the
+        # gradient show both.
+        for node in _nodes(evidence):
             if node.name().startswith(RECTIFIERS):
                 node.register_prehook(lambda gradients: tuple(g.clamp(min=0) for g in gradients))
-        (guided,) = torch.autograd.grad(said, x)
-        found: torch.Tensor = guided.clamp(min=0).sum(dim=1)
-        return found * self._grad_cam(x.detach(), target, against, question)
+        (guided,) = torch.autograd.grad(evidence, x)
+        pixels: torch.Tensor = guided.clamp(min=0).sum(dim=1)
+        return pixels * self._grad_cam(x.detach(), target, against, question)
 
     def _integrated_gradients(
         self, x: Any, target: Any, against: Any, _question: Question
     ) -> torch.Tensor:
         from captum.attr import IntegratedGradients
 
-        method = IntegratedGradients(self.evidence)
-        found: torch.Tensor = method.attribute(
+        heat: torch.Tensor = IntegratedGradients(self.evidence).attribute(
             x,
             GLASS,
             additional_forward_args=(target, against),
             n_steps=STEPS,
             internal_batch_size=AT_ONCE,
         )
-        return found.sum(dim=1)
+        return heat.sum(dim=1)
 
     def _occlusion(self, x: Any, target: Any, against: Any, _question: Question) -> torch.Tensor:
         import torch
         from captum.attr import Occlusion
 
-        side, step = max(1, round(WINDOW * self.size)), max(1, round(STRIDE * self.size))
+        side = max(1, round(WINDOW * self.size))
+        step = max(1, round(STRIDE * self.size))
         with torch.no_grad():
-            found: torch.Tensor = Occlusion(self.evidence).attribute(
+            heat: torch.Tensor = Occlusion(self.evidence).attribute(
                 x,
                 (3, side, side),
                 (3, step, step),
@@ -320,137 +326,53 @@ class Attributor:
                 additional_forward_args=(target, against),
                 perturbations_per_eval=max(1, AT_ONCE // len(x)),
             )
-        return found.sum(dim=1)
+        return heat.sum(dim=1)
 
     def _lime(self, x: Any, target: Any, against: Any, question: Question) -> torch.Tensor:
         import torch
         from captum.attr import Lime
 
-        found = torch.zeros((len(x), self.size, self.size), device=x.device)
-        drawn = torch.Generator()  # its own: others may draw in other threads meanwhile
+        heat = torch.zeros((len(x), self.size, self.size), device=x.device)
+        # Its own numbers, since others may draw in other threads meanwhile.
+        rng = torch.Generator()
 
         def covered(_crop: torch.Tensor, *, num_interp_features: int, **_more: Any) -> torch.Tensor:
-            return torch.randint(0, 2, (1, num_interp_features), generator=drawn).to(x.device)
+            return torch.randint(0, 2, (1, num_interp_features), generator=rng).to(x.device)
 
-        method = Lime(self.evidence, _ridge(), perturb_func=covered)
+        method = Lime(self.evidence, ridge(), perturb_func=covered)
         with torch.no_grad():
             for i, crop in enumerate(x):
-                drawn.manual_seed(question.seed)
-                segments = torch.from_numpy(superpixels(crop.permute(1, 2, 0).cpu().numpy())).to(
-                    x.device
-                )
-                found[i] = method.attribute(
+                # Seeded anew, so that a cell's heat does not depend on the others of its batch.
+                rng.manual_seed(question.seed)
+                segments = torch.from_numpy(superpixels(crop.permute(1, 2, 0).cpu().numpy()))
+                heat[i] = method.attribute(
                     crop[None],
                     GLASS,
                     additional_forward_args=(target[i : i + 1], against[i : i + 1]),
-                    feature_mask=segments[None, None].expand(1, 3, -1, -1),
+                    feature_mask=segments.to(x.device)[None, None].expand(1, 3, -1, -1),
                     n_samples=question.samples,
                     perturbations_per_eval=AT_ONCE,
                 )[0, 0]
-        return found
+        return heat
 
 
-def _scaled(found: torch.Tensor, method: str) -> torch.Tensor:
-    """Heat of 0 and more, shape (N, size, size), of which the hottest is 1; see :meth:`Attributor.heat`."""
-    highest = found.amax(dim=(1, 2), keepdim=True)
+def _scaled(heat: torch.Tensor, method: str) -> torch.Tensor:
+    """Heat of 0 and more, scaled so that the hottest is 1; see :meth:`Attributor.heat`."""
+    highest = heat.amax(dim=(1, 2), keepdim=True)
     if part := HOTTEST.get(method):
-        usual = found.flatten(1).quantile(part, dim=1)[:, None, None]
+        usual = heat.flatten(1).quantile(part, dim=1)[:, None, None]
+        # Where fewer pixels are hot than the quantile leaves out, it is 0.
         highest = usual.where(usual > 0, highest)
-    return (found / highest.where(highest > 0, highest.new_ones(()))).clamp(max=1)
-
-
-def _ridge() -> Any:
-    """Ridge regression for LIME; captum's own draws random numbers of those that all threads share."""
-    import torch
-    from captum._utils.models.model import Model
-    from sklearn.linear_model import Ridge
-
-    class Weighted(Model):  # type: ignore[misc]
-        def fit(self, train_data: Any, **_options: Any) -> None:
-            covered, said, weight = (values.cpu().numpy() for values in train_data.dataset.tensors)
-            self.found = (
-                Ridge(alpha=1.0).fit(covered, said.ravel(), sample_weight=weight.ravel()).coef_
-            )
-
-        def representation(self) -> torch.Tensor:
-            return torch.as_tensor(self.found, dtype=torch.float32)[None]
-
-        def __call__(self, x: torch.Tensor) -> torch.Tensor:
-            return x.float() @ self.representation().T
-
-    return Weighted()
-
-
-def superpixels(crop: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Superpixels of a prepared crop, shape (size, size), numbered from 0 (SLIC, Achanta et al. 2012)."""
-    from skimage.segmentation import slic
-
-    scaled = (crop - crop.min()) / max(float(np.ptp(crop)), 1e-6)
-    found: npt.NDArray[np.int64] = slic(scaled, SEGMENTS, compactness=10, start_label=0).astype(
-        np.int64
-    )
-    return found
-
-
-def map_layers(network: nn.Module, size: int) -> dict[str, int]:
-    """Names of the layers whose output is a square map, in the order they are called, and its side.
-
-    Of layers inside each other that give the same map, the outer one is named.
-    """
-    import torch
-
-    called: list[tuple[str, torch.Tensor]] = []
-    handles = [
-        module.register_forward_hook(
-            lambda _m, _i, output, name=name: called.append((name, output))
-        )
-        for name, module in network.named_modules()
-        if name
-    ]
-    try:
-        with torch.inference_mode():
-            network(torch.zeros((2, 3, size, size)).to(next(network.parameters())))
-    finally:
-        for handle in handles:
-            handle.remove()
-    sides: dict[str, int] = {}
-    for name, output in called:
-        square = (
-            isinstance(output, torch.Tensor)
-            and output.ndim == 4
-            and output.shape[2] == output.shape[3]
-        )
-        if square and output.shape[2] > 1:
-            sides[name] = int(output.shape[2])
-    return {
-        name: side
-        for name, side in sides.items()
-        if all(sides.get(up) != side for up in _above(name))
-    }
-
-
-def _deep(layers: dict[str, int], largest: float) -> tuple[str, ...]:
-    """The last of the outermost layers of each side up to a largest one; the very last where none is."""
-    chosen: dict[int, str] = {}
-    for name, side in layers.items():
-        if name.count(".") <= chosen.get(side, name).count("."):
-            chosen[side] = name
-    deep = [name for name in layers if chosen[layers[name]] == name and layers[name] <= largest]
-    return tuple(deep or list(layers)[-1:])
-
-
-def _above(name: str) -> list[str]:
-    """Names of the modules that a module lies in."""
-    parts = name.split(".")
-    return [".".join(parts[:i]) for i in range(1, len(parts))]
+    return (heat / highest.where(highest > 0, highest.new_ones(()))).clamp(max=1)
 
 
 def _nodes(output: torch.Tensor) -> list[Node]:
     """What a tensor was computed by, every step once."""
-    found: dict[Node, None] = {}
-    left = [output.grad_fn]
-    while left:
-        if (node := left.pop()) is not None and node not in found:
-            found[node] = None
-            left += [before for before, _ in node.next_functions]
-    return list(found)
+    # A dict keeps the order, and a residual network reaches most steps by several paths.
+    nodes: dict[Node, None] = {}
+    stack = [output.grad_fn]
+    while stack:
+        if (node := stack.pop()) is not None and node not in nodes:
+            nodes[node] = None
+            stack += [before for before, _ in node.next_functions]
+    return list(nodes)

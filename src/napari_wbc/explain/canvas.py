@@ -23,6 +23,7 @@ __all__ = [
     "LAZY_ABOVE",
     "STRENGTH",
     "colored",
+    "inside",
     "levels_of",
     "mask_of",
     "opacity",
@@ -34,7 +35,7 @@ __all__ = [
 LAZY_ABOVE = 4096 * 4096
 """Pixels of a field above which its canvas is not made as a whole."""
 CHUNK = 1024
-"""Side of what is made of it at once, in pixels."""
+"""Side of what is made of a large canvas at once, in pixels."""
 CLEAR_BELOW = 0.5
 """Heat below which the image shines through all the more, so that no heat is no colour."""
 STRENGTH = 0.7
@@ -44,10 +45,21 @@ Float32 = npt.NDArray[np.float32]
 
 
 def placed(heat: Heat, scale: int = 1) -> Float32:
-    """Heat at the scale of the field, or so many times smaller, shape (side, side), 0 to 1."""
+    """Heat of one cell at the scale of its field.
+
+    Parameters
+    ----------
+    heat : Heat
+    scale : int
+        How many times smaller than the field, 1 or more.
+
+    Returns
+    -------
+    ndarray, shape (side, side), float32, 0 to 1
+    """
     side = max(1, round(heat.side / scale))
-    way = cv2.INTER_AREA if side < len(heat.values) else cv2.INTER_LINEAR
-    resized: Float32 = cv2.resize(heat.values, (side, side), interpolation=way)
+    interpolation = cv2.INTER_AREA if side < len(heat.values) else cv2.INTER_LINEAR
+    resized: Float32 = cv2.resize(heat.values, (side, side), interpolation=interpolation)
     return resized
 
 
@@ -73,20 +85,20 @@ def painted(
     """
     canvas = np.zeros(shape, np.float32)
     for heat in heats:
-        row, col = round(heat.top / scale) - top, round(heat.left / scale) - left
+        row = round(heat.top / scale) - top
+        col = round(heat.left / scale) - left
         side = max(1, round(heat.side / scale))
+        # Most squares lie outside of a part of a large canvas; they are not even resized.
         if not (-side < row < shape[0] and -side < col < shape[1]):
             continue
         part = canvas[max(row, 0) : row + side, max(col, 0) : col + side]
-        square = placed(heat, scale)[max(-row, 0) :, max(-col, 0) :][
-            : part.shape[0], : part.shape[1]
-        ]
-        np.maximum(part, square, out=part)
+        square = placed(heat, scale)[max(-row, 0) :, max(-col, 0) :]
+        np.maximum(part, square[: part.shape[0], : part.shape[1]], out=part)
     return canvas
 
 
 def levels_of(heats: Sequence[Heat], shape: tuple[int, int]) -> list[Any]:
-    """The canvas of a field; of a large one lazy levels, each half as large, made as they are looked at.
+    """The canvas of a field; of a large one lazy levels, each half as large as the one before.
 
     Parameters
     ----------
@@ -107,11 +119,14 @@ def levels_of(heats: Sequence[Heat], shape: tuple[int, int]) -> list[Any]:
     levels: list[Any] = []
     scale = 1
     make: Any = da.map_blocks
+    # Without "meta" dask would call the function once with an empty block to learn the type.
+    meta = np.empty((0, 0), np.float32)
+    # napari shows the level that fits the screen, so the last one may be a single chunk.
     while not levels or max(levels[-1].shape) > CHUNK:
         size = (-(-shape[0] // scale), -(-shape[1] // scale))
         empty = da.zeros(size, dtype=np.float32, chunks=CHUNK)
         chunk = partial(_chunk, tuple(heats), scale)
-        levels.append(make(chunk, empty, dtype=np.float32, meta=np.empty((0, 0), np.float32)))
+        levels.append(make(chunk, empty, dtype=np.float32, meta=meta))
         scale *= 2
     return levels
 
@@ -123,14 +138,24 @@ def _chunk(heats: tuple[Heat, ...], scale: int, block: Float32, block_info: Any 
 
 
 def colored(canvas: Float32) -> npt.NDArray[np.uint8]:
-    """Heat in colours (inferno), shape (height, width, 3), uint8, RGB."""
+    """Heat in the colours of inferno.
+
+    Parameters
+    ----------
+    canvas : ndarray, shape (height, width), float32
+        Heat, 0 to 1.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8
+        RGB.
+    """
     levels = np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
+    # OpenCV's colours are blue, green, red.
     return np.ascontiguousarray(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1])
 
 
-def overlay(
-    image: npt.NDArray[np.uint8], canvas: Float32, strength: float = STRENGTH
-) -> npt.NDArray[np.uint8]:
+def overlay(image: npt.NDArray[np.uint8], canvas: Float32) -> npt.NDArray[np.uint8]:
     """Heat in colours over an image; where there is none, the image stays as it is.
 
     Parameters
@@ -139,19 +164,29 @@ def overlay(
         RGB.
     canvas : ndarray, shape (height, width), float32
         Heat, 0 to 1.
-    strength : float
-        How much of the image the hottest pixel hides, 0 to 1.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8
+        RGB; the hottest pixels hide :data:`STRENGTH` of the image.
     """
     mixed = image.copy()
-    for top in range(0, len(image), CHUNK):  # in bands: a whole slide's would take a gigabyte
+    # In bands: as floating point a whole slide would take a gigabyte.
+    for top in range(0, len(image), CHUNK):
         rows = slice(top, top + CHUNK)
-        share = strength * opacity(canvas[rows])[..., None]
+        share = STRENGTH * opacity(canvas[rows])[..., None]
         mixed[rows] = np.rint(image[rows] * (1 - share) + colored(canvas[rows]) * share)
     return mixed
 
 
 def opacity(canvas: Float32) -> Float32:
-    """How much heat hides what lies below it, 0 to 1: wholly from :data:`CLEAR_BELOW` on."""
+    """How much heat hides what lies below it, 0 to 1; all of it from :data:`CLEAR_BELOW` on.
+
+    Parameters
+    ----------
+    canvas : ndarray, any shape, float32
+        Heat, 0 to 1.
+    """
     share: Float32 = np.clip(canvas / CLEAR_BELOW, 0, 1)
     return share
 
@@ -175,9 +210,28 @@ def mask_of(detection: Detection, square: tuple[int, int, int], n: int) -> npt.N
     if detection.outline is not None:
         points = detection.outline.array()
     else:
-        box, turn = detection.bbox, np.linspace(0, 2 * np.pi, 48, endpoint=False)[:, None]
+        box = detection.bbox
+        turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)[:, None]
         half = np.array([box.height / 2, box.width / 2])
         points = np.array(box.center) + np.hstack([np.sin(turn), np.cos(turn)]) * half
     # Pixels whose centres lie inside; skimage counts from the centre of the first.
-    found: npt.NDArray[np.bool_] = polygon2mask((n, n), (points - (top, left)) * n / side - 0.5)
-    return found
+    mask: npt.NDArray[np.bool_] = polygon2mask((n, n), (points - (top, left)) * n / side - 0.5)
+    return mask
+
+
+def inside(heat: Float32, mask: npt.NDArray[np.bool_]) -> float:
+    """Share of heat inside a mask (energy-based pointing game, Wang et al. 2020).
+
+    Parameters
+    ----------
+    heat : ndarray, shape (n, n), float32
+        0 and more.
+    mask : ndarray, shape (n, n), bool
+
+    Returns
+    -------
+    float
+        0 to 1; NaN without heat.
+    """
+    total = float(heat.sum(dtype=np.float64))
+    return float(heat[mask].sum(dtype=np.float64)) / total if total else float("nan")

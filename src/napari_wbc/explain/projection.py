@@ -25,19 +25,24 @@ from napari_wbc.model.progress import Progress, Steps
 __all__ = ["METHODS", "check_method", "project", "project_steps"]
 
 METHODS = ("pca", "t-sne", "umap")
-TITLES = dict(zip(METHODS, ("PCA", "t-SNE", "UMAP"), strict=True))
+TITLES = {"pca": "PCA", "t-sne": "t-SNE", "umap": "UMAP"}
 DIMENSIONS = 50
 """Principal components that t-SNE is given; more hold noise (van der Maaten and Hinton 2008)."""
 PERPLEXITY = 30
+"""Neighbours that t-SNE keeps near, about."""
 NEIGHBOURS = 15
+"""Neighbours that UMAP keeps near."""
+MIN_CELLS = 4
+"""Cells below which t-SNE and UMAP give the principal components."""
 POLL_SECONDS = 0.1
+"""Between two looks at whether the process is done."""
 
 Features = npt.NDArray[np.floating]
 Places = npt.NDArray[np.float32]
 
 
 def check_method(method: str) -> None:
-    """See to it that a method can be used, before work is done for it.
+    """Refuse a method that cannot be used, before work is done for it.
 
     Raises
     ------
@@ -100,13 +105,15 @@ def project_steps(features: Features, method: str, *, seed: int = 0) -> Steps[Pl
     """
     check_method(method)
     features = _table(features)
-    if method == "pca":  # done at once
+    # Done at once, so it needs no process.
+    if method == "pca":
         yield Progress(TITLES[method], 0, 0)
         return project(features, method, seed=seed)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        given, made = Path(folder, "features.npy"), Path(folder, "places.npy")
-        np.save(given, features, allow_pickle=False)
-        process = _started(given, method, seed, made)
+        features_file = Path(folder, "features.npy")
+        places_file = Path(folder, "places.npy")
+        np.save(features_file, features, allow_pickle=False)
+        process = _started(features_file, method, seed, places_file)
         began = time.monotonic()
         try:
             while process.poll() is None:
@@ -115,10 +122,10 @@ def project_steps(features: Features, method: str, *, seed: int = 0) -> Steps[Pl
                 time.sleep(POLL_SECONDS)
         finally:
             process.kill()
-            told = process.communicate()[1]
-        if process.returncode or not made.is_file():
-            raise StepFailed(_why(TITLES[method], process.returncode, told))
-        places: Places = np.load(made, allow_pickle=False)
+            message = process.communicate()[1]
+        if process.returncode or not places_file.is_file():
+            raise StepFailed(_reason(TITLES[method], process.returncode, message))
+        places: Places = np.load(places_file, allow_pickle=False)
         return places
 
 
@@ -136,20 +143,21 @@ def _table(features: Features) -> Features:
 
 
 def _components(features: Features, n: int) -> npt.NDArray[np.float64]:
-    """The widest directions, shape (N, n); 0 where there are fewer. Signs: the longest weight is positive."""
-    centred = (
-        features - features.mean(axis=0, keepdims=True, dtype=np.float64)
-        if len(features)
-        else features
-    )
-    _spreads, directions = np.linalg.eigh(centred.T @ centred)
-    directions = directions[:, ::-1][:, :n]
+    """The widest directions, shape (N, n); 0 where there are fewer."""
+    centred = features
+    # The mean of no rows would be a warning, and NaN.
+    if len(features):
+        centred = features - features.mean(axis=0, keepdims=True, dtype=np.float64)
+    # eigh gives the widest last.
+    directions = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :n]
+    # An eigenvector has no sign of its own; its largest weight is made positive, so that the same
+    # features give the same picture on every machine.
     if directions.size:
         longest = np.abs(directions).argmax(axis=0)
         directions = directions * np.sign(directions[longest, np.arange(directions.shape[1])])
-    found = np.zeros((len(features), n))
-    found[:, : directions.shape[1]] = centred @ directions
-    return found
+    components = np.zeros((len(features), n))
+    components[:, : directions.shape[1]] = centred @ directions
+    return components
 
 
 def _narrowed(features: Features) -> npt.NDArray[np.float32]:
@@ -159,34 +167,41 @@ def _narrowed(features: Features) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(features, dtype=np.float32)
 
 
+def _too_few(features: Features) -> bool:
+    """Whether there are too few cells, or none differs, for neighbours to mean anything."""
+    return len(features) < MIN_CELLS or not np.ptp(features, axis=0).any()
+
+
 def _t_sne(features: Features, seed: int) -> npt.NDArray[np.floating]:
-    """By scikit-learn, in one thread: the sums of several are rounded differently each time."""
-    if len(features) < 4 or not np.ptp(features, axis=0).any():
+    """Places by scikit-learn."""
+    if _too_few(features):
         return _components(features, 2)
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     narrow = _narrowed(features)
+    # A small start at the principal components keeps the large groups where they lie (Kobak and
+    # Berens 2019).
     first = _scaled(_components(features, 2)) * np.float32(1e-4)
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
+    tsne = TSNE(init=first, perplexity=perplexity, random_state=seed, n_jobs=1)
+    # In one thread: the sums of several are rounded differently each time.
     with threadpool_limits(1):
-        places: npt.NDArray[np.floating] = TSNE(
-            init=first, perplexity=perplexity, random_state=seed, n_jobs=1
-        ).fit_transform(narrow)
+        places: npt.NDArray[np.floating] = tsne.fit_transform(narrow)
     return places
 
 
 def _umap(features: Features, seed: int) -> npt.NDArray[np.floating]:
-    """By umap-learn, which with a seed works in one thread."""
-    if len(features) < 4 or not np.ptp(features, axis=0).any():
+    """Places by umap-learn, which with a seed works in one thread."""
+    if _too_few(features):
         return _components(features, 2)
     import umap
 
     neighbours = min(NEIGHBOURS, len(features) - 1)
     # Its start from eigenvectors asks for more cells than directions.
     start = "spectral" if len(features) > 2 * NEIGHBOURS else _scaled(_components(features, 2))
-    made = umap.UMAP(n_neighbors=neighbours, init=start, random_state=seed, n_jobs=1)
-    places: npt.NDArray[np.floating] = made.fit_transform(_narrowed(features))
+    model = umap.UMAP(n_neighbors=neighbours, init=start, random_state=seed, n_jobs=1)
+    places: npt.NDArray[np.floating] = model.fit_transform(_narrowed(features))
     return places
 
 
@@ -199,10 +214,11 @@ def _scaled(places: npt.NDArray[np.floating]) -> Places:
     return np.asarray(centred / spread if spread > 0 else centred, dtype=np.float32)
 
 
-def _started(given: Path, method: str, seed: int, made: Path) -> subprocess.Popen[str]:
-    """A Python of its own that projects; not by multiprocessing, which may run a person's script anew."""
-    # -P: a file that lies where napari was started is no module.
-    command = [sys.executable, "-P", "-m", __name__, str(given), method, str(seed), str(made)]
+def _started(features: Path, method: str, seed: int, places: Path) -> subprocess.Popen[str]:
+    """Start a Python that projects."""
+    # Not by multiprocessing, which may run a person's script anew. With -P a file that lies where
+    # napari was started is no module.
+    command = [sys.executable, "-P", "-m", __name__, str(features), method, str(seed), str(places)]
     return subprocess.Popen(  # noqa: S603, the arguments are ours
         command,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -214,22 +230,24 @@ def _started(given: Path, method: str, seed: int, made: Path) -> subprocess.Pope
     )
 
 
-def _why(title: str, code: int, told: str) -> str:
+def _reason(title: str, code: int, message: str) -> str:
     """One line on a process that failed."""
-    last = (told or "").strip().splitlines()[-1:] or [f"it ended with code {code}"]
+    # The last line of a traceback is the error.
+    last = (message or "").strip().splitlines()[-1:] or [f"it ended with code {code}"]
     return f"{title} failed: {last[0]}."
 
 
 def _end_with_parent() -> None:
     """Wait until whoever started this is gone, and end."""
+    # Standard input closes when the process at its other end does, however that ends.
     sys.stdin.read()
     os._exit(1)
 
 
-def _main(given: str, method: str, seed: str, made: str) -> None:
+def _main(features: str, method: str, seed: str, places: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    places = project(np.load(given, allow_pickle=False), method, seed=int(seed))
-    np.save(made, places, allow_pickle=False)
+    result = project(np.load(features, allow_pickle=False), method, seed=int(seed))
+    np.save(places, result, allow_pickle=False)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,15 @@ asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Sight", "sights_of", "spread"]
+__all__ = ["Sight", "deep_layers", "map_layers", "sights_of", "spread", "watched"]
 
 PROBES = 8
 """Random inputs that a layer is asked with."""
@@ -24,7 +25,7 @@ MARGIN = 192
 Every usual stride divides it, so a map grows by a whole number of elements.
 """
 CORE = 0.1
-"""Pixels that weigh less than this part of the heaviest are left out: normalisation sees every pixel."""
+"""Pixels that weigh less than this part of the heaviest are left out: normalisation sees all."""
 
 
 class Sight(NamedTuple):
@@ -35,6 +36,99 @@ class Sight(NamedTuple):
 
     offset: float
     stride: float
+
+
+@contextmanager
+def watched(
+    network: nn.Module, layers: Iterable[str], see: Callable[[str, torch.Tensor], Any]
+) -> Iterator[None]:
+    """Call a function with the name and the output of layers as a network runs.
+
+    Parameters
+    ----------
+    network : Module
+    layers : iterable of str
+        Names of its modules.
+    see : callable
+        What it returns, if not None, takes the place of the output.
+    """
+    handles = []
+    for name in layers:
+
+        def hook(_module: Any, _inputs: Any, output: torch.Tensor, name: str = name) -> Any:
+            return see(name, output)
+
+        handles.append(network.get_submodule(name).register_forward_hook(hook))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def map_layers(network: nn.Module, size: int) -> dict[str, int]:
+    """Layers whose output is a square map.
+
+    Parameters
+    ----------
+    network : Module
+        Takes crops of shape (N, 3, size, size).
+    size : int
+        Side of the input in pixels.
+
+    Returns
+    -------
+    dict of str to int
+        Side of the map by the layer's name, in the order they are called. Of layers inside each
+        other that give the same map, the outer one is named.
+    """
+    import torch
+
+    called: list[tuple[str, torch.Tensor]] = []
+    names = [name for name, _ in network.named_modules() if name]
+    # Two crops, since batch normalisation refuses one where maps are a single pixel.
+    x = torch.zeros((2, 3, size, size)).to(next(network.parameters()))
+    with (
+        torch.inference_mode(),
+        watched(network, names, lambda name, output: called.append((name, output))),
+    ):
+        network(x)
+    sides: dict[str, int] = {}
+    for name, output in called:
+        if isinstance(output, torch.Tensor) and output.ndim == 4:
+            rows, cols = output.shape[2:]
+            if rows == cols > 1:
+                sides[name] = int(rows)
+    return {name: side for name, side in sides.items() if side not in map(sides.get, _above(name))}
+
+
+def deep_layers(layers: dict[str, int], largest: float) -> tuple[str, ...]:
+    """The layers that Grad-CAM looks at unasked.
+
+    Parameters
+    ----------
+    layers : dict of str to int
+        From :func:`map_layers`.
+    largest : float
+        Side of the largest map.
+
+    Returns
+    -------
+    tuple of str
+        The last of the outermost layers of each side; the very last layer where all are larger.
+    """
+    chosen: dict[int, str] = {}
+    for name, side in layers.items():
+        if name.count(".") <= chosen.get(side, name).count("."):
+            chosen[side] = name
+    deep = [name for name in layers if chosen[layers[name]] == name and layers[name] <= largest]
+    return tuple(deep or list(layers)[-1:])
+
+
+def _above(name: str) -> list[str]:
+    """Names of the modules that a module lies in."""
+    parts = name.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
 def sights_of(network: nn.Module, layers: Sequence[str], size: int) -> dict[str, Sight]:
@@ -48,6 +142,11 @@ def sights_of(network: nn.Module, layers: Sequence[str], size: int) -> dict[str,
         Names of its modules whose output is a map of shape (N, C, n, n).
     size : int
         Side of the input in pixels.
+
+    Returns
+    -------
+    dict of str to Sight
+        By the layer's name.
     """
     import torch
 
@@ -59,45 +158,41 @@ def sights_of(network: nn.Module, layers: Sequence[str], size: int) -> dict[str,
     large = _maps(network, layers, x.requires_grad_(True))
     near = x[..., :taken, :taken].detach().requires_grad_(True)
     small = _maps(network, layers, near)
-    found = {}
+    sights = {}
     for name in layers:
-        n, many = small[name].shape[-1], large[name].shape[-1]
+        n = small[name].shape[-1]
+        n_large = large[name].shape[-1]
         if n < 2:
-            found[name] = Sight((size - 1) / 2, float(size))
+            sights[name] = Sight((size - 1) / 2, float(size))
             continue
-        if many > n:
-            stride, i = MARGIN / (many - n), many // 2
-            first = (_looks_at(large[name], x, i - 1) + _looks_at(large[name], x, i)) / 2 - (
-                i - 0.5
-            ) * stride
-        else:  # every input is scaled to a size of the network's own
-            i, j = n // 4, n - 1 - n // 4
+        if n_large > n:
+            # What the input grew by, over what the map grew by. Two neighbours in the middle, whose
+            # mean evens out rounding.
+            stride = MARGIN / (n_large - n)
+            i = n_large // 2
+            middle = (_looks_at(large[name], x, i - 1) + _looks_at(large[name], x, i)) / 2
+            first = middle - (i - 0.5) * stride
+        else:
+            # Every input is scaled to a size of the network's own.
+            i = n // 4
+            j = n - 1 - n // 4
             at = _looks_at(small[name], near, i)
             stride = (_looks_at(small[name], near, j) - at) / (j - i) if j > i else taken / n
             first = at - i * stride
-        part = size / taken
-        found[name] = Sight((first + 0.5) * part - 0.5, stride * part)
-    return found
+        # Pixel 0 is the middle of the first, half a pixel from the edge that scaling keeps.
+        share = size / taken
+        sights[name] = Sight((first + 0.5) * share - 0.5, stride * share)
+    return sights
 
 
 def _maps(network: nn.Module, layers: Sequence[str], x: torch.Tensor) -> dict[str, torch.Tensor]:
     """Outputs of layers, shape (N, C, n, n) each."""
     import torch
 
-    kept: dict[str, torch.Tensor] = {}
-    handles = [
-        network.get_submodule(name).register_forward_hook(
-            lambda _module, _inputs, output, name=name: kept.__setitem__(name, output)
-        )
-        for name in layers
-    ]
-    try:
-        with torch.enable_grad():
-            network(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return kept
+    maps: dict[str, torch.Tensor] = {}
+    with torch.enable_grad(), watched(network, layers, maps.__setitem__):
+        network(x)
+    return maps
 
 
 def _looks_at(output: torch.Tensor, x: torch.Tensor, i: int) -> float:
@@ -105,6 +200,7 @@ def _looks_at(output: torch.Tensor, x: torch.Tensor, i: int) -> float:
     import torch
 
     (gradient,) = torch.autograd.grad(output[:, :, i, i].square().sum(), x, retain_graph=True)
+    # Squared, since what a pixel says for and against would cancel out.
     weight = gradient.square().sum(dim=(0, 1))
     profile = (weight.sum(0) + weight.sum(1)).double()
     profile = profile * (profile > CORE * profile.max())
@@ -130,9 +226,9 @@ def spread(maps: torch.Tensor, sight: Sight, size: int) -> torch.Tensor:
     from torch.nn.functional import grid_sample
 
     n = maps.shape[-1]
-    element = (
-        torch.arange(size, device=maps.device, dtype=maps.dtype) - sight.offset
-    ) / sight.stride
+    pixels = torch.arange(size, device=maps.device, dtype=maps.dtype)
+    element = (pixels - sight.offset) / sight.stride
+    # grid_sample counts from -1 at the first element to 1 at the last.
     at = 2 * element / max(n - 1, 1) - 1
     rows, columns = torch.meshgrid(at, at, indexing="ij")
     where = torch.stack([columns, rows], dim=2).expand(len(maps), size, size, 2)

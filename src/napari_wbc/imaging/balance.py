@@ -12,19 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.imaging.stain import (
-    absorbance,
-    checked_rgb,
-    even_light,
-    eyepiece,
-    nucleus_map,
-    red_cells,
-)
+from napari_wbc.imaging.red_cells import red_cells
+from napari_wbc.imaging.stain import absorbance, checked_rgb, even_light, eyepiece, nucleus_map
 
 __all__ = ["BalancedField", "balanced"]
 
-_LONGEST = 320
-"""Red cells are measured on a field of at most so many pixels a side."""
+_MAX_SIDE = 320
+"""Longer side, in pixels, of the image that red cells are measured on: colour needs no more."""
 _WHITE = np.full(3, 256, np.float32)
 """Even white light, in the unit of :func:`~napari_wbc.imaging.stain.illumination`."""
 
@@ -65,18 +59,23 @@ def balanced(image: npt.NDArray[np.uint8]) -> BalancedField:
     (True, True)
     """
     image = even_light(checked_rgb(image))
-    small = max(1.0, max(image.shape[:2]) / _LONGEST)
-    size = max(1, round(image.shape[1] / small)), max(1, round(image.shape[0] / small))
-    seen = image if small == 1 else cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
-    density = absorbance(seen, _WHITE)
+    reduction = max(1.0, max(image.shape[:2]) / _MAX_SIDE)
+    width = max(1, round(image.shape[1] / reduction))
+    height = max(1, round(image.shape[0] / reduction))
+    # Nearest pixels keep colours as they are; averages would mix the rims of red cells with slide.
+    small = image
+    if reduction != 1:
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
+    density = absorbance(small, _WHITE)
     black = eyepiece(density)
     density[black] = 0
+    # Black becomes glass, which is what crops also show beyond the edge of a field.
     if black.any():
-        full = cv2.resize(
-            black.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST
-        )
+        mask = black.astype(np.uint8)
+        full = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         image[full > 0] = 255
-    found = red_cells(density, nucleus_map(density))
-    share = np.array((*found.tint, 1 - found.tint.sum()))
-    red = share * found.level if found.seen else np.full(3, np.nan)
+    cells = red_cells(density, nucleus_map(density))
+    # The shares of the three channels add up to 1.
+    share = np.array((*cells.tint, 1 - cells.tint.sum()))
+    red = share * cells.level if cells.seen else np.full(3, np.nan)
     return BalancedField(image, red.astype(np.float32))

@@ -28,6 +28,7 @@ def background(image: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
     -------
     tuple of three int, 0 to 255
     """
+    # Some 128 rows and columns tell a percentile of the field.
     step = max(1, min(image.shape[:2]) // 128)
     red, green, blue = np.percentile(image[::step, ::step].reshape(-1, 3), 90, axis=0)
     return int(red), int(green), int(blue)
@@ -41,6 +42,11 @@ def whole_image_box(image: npt.NDArray[np.uint8], factor: float) -> BBox:
     image : ndarray, shape (height, width, 3)
     factor : float
         Side of the crop as a multiple of the box's longer side.
+
+    Returns
+    -------
+    BBox
+        In pixels of the image.
     """
     height, width = image.shape[:2]
     half = min(height, width) / factor / 2
@@ -74,16 +80,16 @@ def cut_crops(
         return crops
     fill = background(image)
     for crop, box in zip(crops, boxes, strict=True):
+        # The limit keeps a box that a person drew far too large from taking all memory.
         side = min(max(2, round(max(box.height, box.width) * factor)), 4 * max(image.shape[:2]))
-        top, left = (round(center - side / 2) for center in box.center)
+        top = round(box.center[0] - side / 2)
+        left = round(box.center[1] - side / 2)
         square = np.full((side, side, 3), fill, dtype=np.uint8)
+        # Negative ends of a slice would count from the other side of the image.
         inside = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
-        row, col = max(-top, 0), max(-left, 0)
+        row = max(-top, 0)
+        col = max(-left, 0)
         square[row : row + inside.shape[0], col : col + inside.shape[1]] = inside
-        cv2.resize(
-            square,
-            (size, size),
-            crop,
-            interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR,
-        )
+        interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        cv2.resize(square, (size, size), crop, interpolation=interpolation)
     return crops

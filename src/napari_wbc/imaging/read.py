@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import operator
 import re
 import warnings
 from collections.abc import Sequence
@@ -79,16 +80,16 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
             raise ReadError(f"{path}: the file is empty; export or copy it again.")
         read = _read_tiff if magic in _TIFF_MAGIC else _read_other
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # what Pillow finds odd is either legible or an error below
+            # What Pillow finds odd is either legible or an error below.
+            warnings.simplefilter("ignore")
             pixels = read(path, max_pixels)
         return np.ascontiguousarray(as_rgb8(pixels, str(path)))
     except ReadError:
         raise
     except UnidentifiedImageError:
         raise ReadError(f"{path}: not a PNG, JPEG, BMP or TIFF image; convert it first.") from None
-    except Exception as error:  # decoders of damaged files raise some twenty types
+    # Decoders of damaged files raise some twenty types.
+    except Exception as error:
         raise ReadError(
             f"{path}: the image cannot be read, it may be damaged or truncated "
             f"({type(error).__name__}: {_one_line(error)}); export or copy it again."
@@ -118,9 +119,11 @@ def _read_other(path: Path, max_pixels: int) -> npt.NDArray[Any]:
     try:
         with Image.open(path, formats=_PILLOW_FORMATS) as image:
             _check_size(path, image.height, image.width, max_pixels)
+            # load() empties the list of tiles, so it is asked before.
             wide = any(";16B" in str(part) for part in image.tile)
             image.load()
-            if wide and image.mode in {"RGB", "RGBA"}:  # Pillow keeps the upper byte of these alone
+            # Of 16-bit colours Pillow keeps the upper byte alone.
+            if wide and image.mode in {"RGB", "RGBA"}:
                 return _wide_png(path)
             if image.mode.startswith("I"):
                 return np.asarray(image)
@@ -129,11 +132,13 @@ def _read_other(path: Path, max_pixels: int) -> npt.NDArray[Any]:
             return np.asarray(image if image.mode in {"RGB", "RGBA", "L"} else image.convert("RGB"))
     except Image.DecompressionBombError:
         raise ReadError(
-            f"{path}: larger than a field of view ({max_pixels:,} pixels); cut it into fields first."
+            f"{path}: larger than a field of view ({max_pixels:,} pixels); "
+            "cut it into fields first."
         ) from None
 
 
 def _wide_png(path: Path) -> npt.NDArray[np.uint16]:
+    # Not cv2.imread, which cannot open paths with umlauts on Windows.
     pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise ReadError(f"{path}: a 16-bit PNG that cannot be decoded; save it as TIFF.")
@@ -147,23 +152,22 @@ def _read_tiff(path: Path, max_pixels: int) -> npt.NDArray[Any]:
     with tifffile.TiffFile(path) as tiff:
         if not tiff.series:
             raise ReadError(f"{path}: the TIFF holds no image; export it again.")
+        # The first series is the image; others are usually its thumbnail or label.
         series = tiff.series[0]
-        sizes = {
-            axis: n
-            for axis, n in zip(series.axes, series.shape, strict=True)
-            if n > 1 or axis in "YX"
-        }
+        axes = zip(series.axes, series.shape, strict=True)
+        sizes = {axis: n for axis, n in axes if n > 1 or axis in "YX"}
         _check_size(path, sizes.get("Y", 0), sizes.get("X", 0), max_pixels)
         samples = [axis for axis in sizes if axis not in "YX"]
-        if len(samples) > 1 or any(
-            axis not in "SC" or sizes[axis] not in {3, 4} for axis in samples
-        ):
+        # tifffile names colours S (samples of a pixel) or C (channels, as in ImageJ and OME).
+        colors = len(samples) == 1 and samples[0] in "SC" and sizes[samples[0]] in {3, 4}
+        if samples and not colors:
             raise ReadError(
                 f"{path}: a stack with axes {series.axes} {series.shape}, not one field; "
                 "save each field as a file of its own."
             )
         _check_segments(path, series, max_pixels)
         pixels = series.asarray().reshape(tuple(sizes.values()))
+        # Planes that are stored apart come first.
         if samples and next(iter(sizes)) == samples[0]:
             pixels = np.moveaxis(pixels, 0, -1)
         return _brightness(path, pixels, series.keyframe)
@@ -175,10 +179,9 @@ def _check_segments(path: Path, series: tifffile.TiffPageSeries, max_pixels: int
     for page in series.pages:
         if page is None:
             continue
-        if math.prod(page.keyframe.chunks) > 4 * max_pixels or any(
-            offset + count > size
-            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
-        ):
+        ends = map(operator.add, page.dataoffsets, page.databytecounts)
+        # Four samples a pixel at most; a damaged header may ask for a buffer of any size.
+        if math.prod(page.keyframe.chunks) > 4 * max_pixels or max(ends, default=0) > size:
             raise ReadError(f"{path}: the TIFF is damaged or truncated; export or copy it again.")
 
 
@@ -186,15 +189,19 @@ def _brightness(path: Path, pixels: npt.NDArray[Any], page: tifffile.TiffPage) -
     """Grey or RGB, bright where the page is bright, of what a TIFF page stores."""
     import tifffile
 
-    color, bits = page.photometric, page.bitspersample
+    color = page.photometric
+    bits = page.bitspersample
+    # tifffile turns YCbCr into RGB where JPEG stores it, and nowhere else.
     jpeg = color == tifffile.PHOTOMETRIC.YCBCR and page.compression == tifffile.COMPRESSION.JPEG
     if not (jpeg or getattr(color, "name", "") in _TIFF_COLORS):
         raise ReadError(f"{path}: a TIFF with colours stored as {color!s}; save it as RGB.")
     if color == tifffile.PHOTOMETRIC.PALETTE:
+        # Colour maps of TIFF have 16 bits an entry, whatever the depth of the pixels.
         rgb: npt.NDArray[Any] = (np.moveaxis(page.colormap, 0, -1)[pixels] >> 8).astype(np.uint8)
         return rgb
     if color == tifffile.PHOTOMETRIC.MINISWHITE:
         pixels = ~pixels if pixels.dtype == bool else (1 << bits) - 1 - pixels
+    # Pixels of 2 or 4 bits come as bytes, of which the brightest is not 255.
     if 1 < bits < 8:
         pixels = pixels / ((1 << bits) - 1)
     return pixels
@@ -231,9 +238,11 @@ def as_rgb8(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
             )
         pixels = np.round(pixels * 255).astype(np.uint8)
     elif pixels.dtype != np.uint8:
-        low, high = int(pixels.min()), int(pixels.max())
+        low = int(pixels.min())
+        high = int(pixels.max())
         if low < 0 or high > 0xFFFF:
             raise ReadError(f"{name}: pixels from {low} to {high}; save it with 8 or 16 bits.")
+        # Cameras of 10 to 14 bits write files of 16, so the brightest pixel tells the depth.
         depth = next(bits for bits in _BIT_DEPTHS if high < 1 << bits)
         pixels = np.round(pixels * (255 / ((1 << depth) - 1))).astype(np.uint8)
     if pixels.ndim == 2:
@@ -260,6 +269,7 @@ def find_slides(paths: Sequence[str | Path], *, skip: Path | None = None) -> tup
     Returns
     -------
     tuple of Slide
+        In the order of the paths.
 
     Raises
     ------
@@ -284,17 +294,9 @@ def open_slide(path: str | Path, *, skip: Path | None = None) -> Slide:
     """One image file or folder as a slide; see :func:`find_slides`."""
     path = Path(path)
     if path.is_dir():
+        # "." and ".." have no name of their own.
         name = path.resolve().name
-        files = sorted(
-            (
-                file
-                for file in path.iterdir()
-                if file.suffix.lower() in IMAGE_SUFFIXES
-                and not file.name.startswith(".")
-                and file.is_file()
-            ),
-            key=_natural,
-        )
+        files = sorted(filter(_is_image, path.iterdir()), key=_natural)
         if skip is not None:
             files = [file for file in files if skip.resolve() not in file.resolve().parents]
         if not files:
@@ -308,6 +310,13 @@ def open_slide(path: str | Path, *, skip: Path | None = None) -> Slide:
     return Slide(path.stem, (FieldOfView(path.name, path),))
 
 
+def _is_image(file: Path) -> bool:
+    # macOS writes a hidden "._x.png", which is no image, beside each file of a foreign disk.
+    visible = not file.name.startswith(".")
+    return visible and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+
+
 def _natural(path: Path) -> tuple[tuple[float, str], ...]:
+    # 2 before 10, and numbers before letters; pairs, since numbers and text do not compare.
     parts = re.split(r"(\d+)", path.name.lower())
     return tuple((int(part), "") if part.isdecimal() else (math.inf, part) for part in parts)

@@ -1,12 +1,11 @@
-"""Stain and light: from pixels to how much each stain absorbs.
+"""Light and stain: from pixels to how much each stain absorbs.
 
 Invariant: no function changes its arrays; images are RGB of shape (height, width, 3), maps are
-float32 of shape (height, width), and nothing here knows of white cells' boxes or classes.
+float32 of shape (height, width).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
@@ -16,18 +15,17 @@ import numpy.typing as npt
 from napari_wbc.errors import WbcError
 
 __all__ = [
-    "RedCells",
     "absorbance",
+    "black_pixels",
     "checked_rgb",
     "even_light",
     "eyepiece",
     "field_absorbance",
     "illumination",
     "nucleus_map",
-    "red_cells",
+    "rescaled",
     "total_absorbance",
     "transmitted",
-    "unlike_red_cells",
     "white_balanced",
 ]
 
@@ -36,14 +34,12 @@ Float32: TypeAlias = npt.NDArray[np.float32]
 Float64: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-_GRID = 64
+_THUMBNAIL = 64
 """Longer side, in pixels, of the thumbnail that the light is fitted on."""
-_STAINED = 0.06
-"""Total absorbance above which a pixel may be more than empty slide."""
+_SLIDE_QUANTILE = 0.85
+"""Share of the pixels below the first surface of light: slide is among the brightest of a field."""
 _BLACK = 0.55
 """Absorbance of every channel from which a pixel is black."""
-_AROUND = 0.45
-"""Cytoplasm may reach this share of the side of the largest nucleus beyond the larger ones."""
 _LOG = np.log10(np.arange(1, 257)).astype(np.float32)
 """Logarithm of each grey value plus 1."""
 
@@ -64,13 +60,37 @@ def checked_rgb(image: npt.NDArray[np.uint8]) -> Rgb:
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise WbcError(
-            f"Cells are sought in RGB images of uint8 with shape (height, width, 3), not "
+            f"A field is an RGB image of uint8 with shape (height, width, 3), not "
             f"{array.dtype} with shape {array.shape}; convert the image first."
         )
     return array
 
 
-def illumination(image: Rgb, quantile: float = 0.85) -> Float32:
+def rescaled(image: Rgb, scale: float) -> Rgb:
+    """An image at another size.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+        RGB, 0 to 255.
+    scale : float
+        Pixels of the result to a pixel of the image, above 0.
+
+    Returns
+    -------
+    ndarray, shape (height * scale, width * scale, 3), uint8
+        The image itself at a scale of 1; each side is rounded, and is 1 or more.
+    """
+    if scale == 1:
+        return image
+    # Only INTER_AREA averages all that a pixel covers; enlarging, it would repeat pixels.
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    height = max(1, round(image.shape[0] * scale))
+    width = max(1, round(image.shape[1] * scale))
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+
+
+def illumination(image: Rgb) -> Float32:
     """Light that would reach the camera through an empty slide.
 
     Two smooth surfaces a channel, fitted to the logarithm of a thumbnail: a quadratic one by
@@ -83,8 +103,6 @@ def illumination(image: Rgb, quantile: float = 0.85) -> Float32:
     image : ndarray, shape (height, width, 3), uint8
         RGB, 0 to 255. Nearly black pixels (outside the round field of an eyepiece) are left
         out of the fit.
-    quantile : float
-        Share of pixels below the first surface, 0.5 to 1.
 
     Returns
     -------
@@ -97,9 +115,7 @@ def illumination(image: Rgb, quantile: float = 0.85) -> Float32:
     >>> bool(np.allclose(illumination(grey), 200, atol=1))
     True
     """
-    full = cv2.resize(
-        _light_grid(image, quantile), image.shape[1::-1], interpolation=cv2.INTER_LINEAR
-    )
+    full = cv2.resize(_light_grid(image), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     result: Float32 = np.clip(np.exp(full), 1.0, 256.0).reshape(image.shape)
     return result
 
@@ -117,51 +133,70 @@ def even_light(image: Rgb) -> Rgb:
     ndarray, shape (height, width, 3), uint8
         As ``transmitted(absorbance(image))``, but for rounding.
     """
-    gain = 255 / np.clip(np.exp(_light_grid(image, 0.85)), 1.0, 256.0)
+    # OpenCV in place of power and logarithm of every pixel: this runs on each field of a slide.
+    gain = 255 / np.clip(np.exp(_light_grid(image)), 1.0, 256.0)
     full = cv2.resize(gain, image.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(image.shape)
+    # Light is measured in units of the image plus 1, see illumination.
     brighter = cv2.add(image, (1, 1, 1, 0), dtype=cv2.CV_32F).reshape(image.shape)
     result: Rgb = cv2.convertScaleAbs(cv2.multiply(brighter, full)).reshape(image.shape)
     return result
 
 
-def _light_grid(image: Rgb, quantile: float) -> Float32:
+def _light_grid(image: Rgb) -> Float32:
     """Logarithm of :func:`illumination` on a thumbnail."""
-    height, width = image.shape[:2]
-    scale = min(1.0, _GRID / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    log = np.log(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float64) + 1.0)
-    rows, cols = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in log.shape[:2])
-    y, x = (grid.ravel() for grid in np.meshgrid(rows, cols, indexing="ij"))
-    surface: Float32 = (
-        _light(x, y, log.reshape(-1, 3), quantile).reshape(log.shape).astype(np.float32)
-    )
+    scale = min(1.0, _THUMBNAIL / max(image.shape[:2]))
+    log = np.log(rescaled(image, scale).astype(np.float64) + 1.0)
+    rows = _axis(log.shape[0])
+    cols = _axis(log.shape[1])
+    y, x = np.meshgrid(rows, cols, indexing="ij")
+    light = _light(x.ravel(), y.ravel(), log.reshape(-1, 3))
+    surface: Float32 = light.reshape(log.shape).astype(np.float32)
     return surface
 
 
-def _light(x: Float64, y: Float64, log: Float64, quantile: float) -> Float64:
+def _axis(n: int) -> Float64:
+    """Places of n pixels, from -1 to 1; 0 for a single one."""
+    return np.linspace(-1, 1, n) if n > 1 else np.zeros(1)
+
+
+def _monomials(x: Float64, y: Float64) -> Float64:
+    """Products of powers of x and y up to the fourth degree, shape (n, 15), low degrees first."""
+    columns: list[Float64] = []
+    for degree in range(5):
+        columns += [x**power * y ** (degree - power) for power in range(degree + 1)]
+    return np.stack(columns, axis=-1)
+
+
+def _light(x: Float64, y: Float64, log: Float64) -> Float64:
     """Logarithm of the light at places x and y, each -1 to 1, shape (n, 3)."""
-    powers = sorted(((i, j) for i in range(5) for j in range(5 - i)), key=sum)
-    basis = np.stack([x**i * y**j for i, j in powers], axis=-1)
+    basis = _monomials(x, y)
     brightness = log.sum(axis=1)
+    # At least a quarter of the brightest on average over the channels: darker are nuclei and the
+    # eyepiece's border.
     lit = (brightness > brightness.max() - 3 * np.log(4.0)).astype(np.float64)
     weight = lit
+    # Quantile regression by iteratively reweighted least squares. The floor of 0.03 keeps pixels
+    # that lie on the surface from taking all of the weight.
     for _ in range(12):
         first = basis[:, :6] @ _ridge(basis[:, :6], log, weight, 2e-2)
-        rest = brightness - first.sum(axis=1)
-        weight = lit * np.where(rest > 0, quantile, 1 - quantile) / np.maximum(np.abs(rest), 0.03)
+        residual = brightness - first.sum(axis=1)
+        side = np.where(residual > 0, _SLIDE_QUANTILE, 1 - _SLIDE_QUANTILE)
+        weight = lit * side / np.maximum(np.abs(residual), 0.03)
+    # The quartic surface bends enough to follow a cell, so it sees what is taken for slide alone:
+    # pixels no more than this depth below the surface, with a soft edge.
     second = first
     for depth in (0.25, 0.15):
-        weight = lit / (1 + np.exp(np.clip(-(rest + depth) / (0.2 * depth), -50, 50)))
+        weight = lit / (1 + np.exp(np.clip(-(residual + depth) / (0.2 * depth), -50, 50)))
         second = first + basis @ _ridge(basis, log - first, weight, 5e-3)
-        rest = brightness - second.sum(axis=1)
+        residual = brightness - second.sum(axis=1)
     return second
 
 
 def _ridge(basis: Float64, values: Float64, weight: Float64, stiffness: float) -> Float64:
     """Coefficients of a weighted least-squares fit, all but the constant held small."""
-    left = (basis * weight[:, None]).T
+    weighted = (basis * weight[:, None]).T
     ridge = np.diag([1e-9, *[stiffness] * (basis.shape[1] - 1)]) * (weight.sum() + 1e-9)
-    result: Float64 = np.linalg.solve(left @ basis + ridge, left @ values)
+    result: Float64 = np.linalg.solve(weighted @ basis + ridge, weighted @ values)
     return result
 
 
@@ -182,6 +217,7 @@ def absorbance(image: Rgb, light: Float32 | None = None) -> Float32:
         where a pixel is brighter than the light.
     """
     light = illumination(image) if light is None else light
+    # A table of 256 logarithms: computing one of each pixel takes several times as long.
     result: Float32 = np.log10(light) - _LOG[image]
     return result
 
@@ -204,6 +240,24 @@ def white_balanced(image: Rgb) -> Rgb:
     return transmitted(field_absorbance(image))
 
 
+def black_pixels(density: Float32) -> Rgb:
+    """Where no colour passes: a nucleus is dark too, but lets blue light through.
+
+    Parameters
+    ----------
+    density : ndarray, shape (height, width, 3), float32
+        From :func:`absorbance`.
+
+    Returns
+    -------
+    ndarray, shape (height, width), uint8
+        1 where every channel absorbs more than 0.55, else 0.
+    """
+    least = cv2.min(cv2.min(density[..., 0], density[..., 1]), density[..., 2])
+    black: Rgb = (least > _BLACK).astype(np.uint8)
+    return black
+
+
 def eyepiece(density: Float32) -> Mask:
     """Where no light comes through: the black around the round field of an eyepiece.
 
@@ -217,9 +271,8 @@ def eyepiece(density: Float32) -> Mask:
     ndarray, shape (height, width), bool
         Black parts at the border that cover 1 % of the image or more, with a margin.
     """
-    black = (cv2.min(cv2.min(density[..., 0], density[..., 1]), density[..., 2]) > _BLACK).astype(
-        np.uint8
-    )
+    black = black_pixels(density)
+    # A dark cell at the border is black too, but covers less than 1 % of the field.
     count, labels, stats, _ = cv2.connectedComponentsWithStats(black)
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     around = np.zeros(count, np.uint8)
@@ -253,169 +306,4 @@ def nucleus_map(density: Float32) -> Float32:
         in nuclei.
     """
     result: Float32 = cv2.transform(density, np.array([[1.0, 1.0, -1.5]], np.float32))
-    return result
-
-
-@dataclass(frozen=True, slots=True)
-class RedCells:
-    """What the red cells of a field look like; they are its inner standard.
-
-    Parameters
-    ----------
-    level : float
-        Median absorbance of a red cell, summed over the channels.
-    nucleus : tuple of float
-        Median and 90th percentile of :func:`nucleus_map` in red cells.
-    tint : ndarray, shape (2,), float64
-        Mean share of red and of green in the absorbance, 0 to 1.
-    whitening : ndarray, shape (2, 2), float64
-        Takes a difference of tint to standard deviations.
-    diameter : float
-        Typical diameter in pixels; 0 where fewer than four red cells are seen.
-    seen : bool
-        False where the field shows too few, and these are the red cells of an ordinary stain.
-    """
-
-    level: float
-    nucleus: tuple[float, float]
-    tint: Float64
-    whitening: Float64
-    diameter: float
-    seen: bool = True
-
-
-_STANDARD = RedCells(0.3, (0.0, 0.05), np.array([0.27, 0.46]), np.eye(2) / 0.08, 0.0, seen=False)
-"""Red cells of an ordinary stain, for fields that show none."""
-
-
-def red_cells(density: Float32, nuclei: Float32) -> RedCells:
-    """Measure the red cells of a field.
-
-    Parameters
-    ----------
-    density : ndarray, shape (height, width, 3), float32
-        From :func:`absorbance`.
-    nuclei : ndarray, shape (height, width), float32
-        From :func:`nucleus_map`.
-
-    Returns
-    -------
-    RedCells
-        Those of an ordinary stain where fewer than 50 pixels, or than 0.5 % of the image,
-        look like red cells.
-    """
-    total = total_absorbance(density)
-    stained = total > _STAINED
-    if np.count_nonzero(stained) < 50:
-        return _STANDARD
-    top = min(float(np.percentile(nuclei[::2, ::2], 99.5)), 0.7)
-    cut = max(0.4 * top, 1.6 * float(np.median(nuclei[stained])))
-    near = _near((nuclei > cut).astype(np.uint8))
-    red = (total > max(_STAINED, 0.5 * float(np.median(total[stained])))) & ~near
-    if np.count_nonzero(red) < max(50, red.size // 200):
-        return _STANDARD
-    level = float(np.median(total[red]))
-    low, high = np.percentile(nuclei[red], (50, 90))
-    diameter = _diameter(cv2.GaussianBlur(total, (0, 0), 1.0) > 0.5 * level, near)
-    return RedCells(level, (float(low), float(high)), *_tint(density[red], level), diameter)
-
-
-def _near(nuclei: npt.NDArray[np.uint8]) -> Mask:
-    """Where a mask of nuclei is near, and where the cytoplasm of the larger ones may be."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        cv2.morphologyEx(nuclei, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    )
-    near: Mask = cv2.dilate(nuclei, np.ones((7, 7), np.uint8)) > 0
-    if count > 1:
-        area = stats[:, cv2.CC_STAT_AREA]
-        area[0] = 0
-        away = (area < area.max() / 4)[labels].astype(np.uint8)
-        near |= cv2.distanceTransform(away, cv2.DIST_L2, 3) < _AROUND * float(np.sqrt(area.max()))
-    return near
-
-
-def _tint(density: Float32, level: float) -> tuple[Float64, Float64]:
-    """Mean tint and whitening matrix of red cells, twice trimmed of what is unlike them."""
-    colors = density[:: max(1, len(density) // 20_000)].astype(np.float64)
-    shares = colors[:, :2] / np.maximum(colors @ np.ones(3), 0.3 * level)[:, None]
-    mean = np.median(shares, axis=0)
-    covariance = np.cov((shares - mean).T) + 1e-4 * np.eye(2)
-    for _ in range(2):
-        whitening = np.linalg.cholesky(np.linalg.inv(covariance))
-        kept = shares[(((shares - mean) @ whitening) ** 2).sum(axis=1) < 6]
-        if len(kept) < 10:
-            break
-        mean = kept.mean(axis=0)
-        covariance = 1.3 * np.cov((kept - mean).T) + 4e-4 * np.eye(2)
-    return mean, np.linalg.cholesky(np.linalg.inv(covariance))
-
-
-def _diameter(stained: Mask, near: Mask) -> float:
-    """Diameter of red cells: the median of the discs that fill them, weighed by area."""
-    distance = _depth(stained | _pallor(stained))
-    peaks = (distance == cv2.dilate(distance, np.ones((7, 7), np.uint8))) & (distance > 2) & ~near
-    radii = _apart(np.argwhere(peaks), distance[peaks])
-    if len(radii) < 4:
-        return 0.0
-    weight = np.cumsum(radii**2)
-    return min(
-        2 * float(radii[np.searchsorted(weight, weight[-1] / 2)]), float(max(stained.shape)) / 4
-    )
-
-
-def _depth(mask: Mask) -> Float32:
-    """Distance of each pixel of a mask to its outside, the image's edge included."""
-    padded = np.pad(mask.astype(np.uint8), 1)
-    result: Float32 = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    return result
-
-
-def _pallor(stained: Mask) -> Mask:
-    """The pale centres of red cells: round holes, none far larger than the others."""
-    _, holes, stats, _ = cv2.connectedComponentsWithStats(
-        (~stained).astype(np.uint8), connectivity=4
-    )
-    area = stats[:, cv2.CC_STAT_AREA]
-    deepest = np.zeros(len(area), np.float32)
-    np.maximum.at(deepest, holes[~stained], _depth(~stained)[~stained])
-    pale = np.pi * deepest**2 > 0.5 * area
-    pale[0] = False
-    if (pale & (area > 8)).any():
-        pale &= deepest < 3.5 * float(np.median(deepest[pale & (area > 8)]))
-    result: Mask = pale[holes]
-    return result
-
-
-def _apart(places: npt.NDArray[np.intp], radii: Float32) -> Float32:
-    """Radii, ascending, of the discs whose centre lies in no larger disc that is kept."""
-    order = np.argsort(-radii, kind="stable")[:800]
-    places, radii = places[order], radii[order]
-    kept = np.ones(len(radii), bool)
-    for i in range(len(radii)):
-        if kept[i]:
-            kept[i + 1 :] &= ((places[i + 1 :] - places[i]) ** 2).sum(axis=1) >= radii[i] ** 2
-    return radii[kept][::-1]
-
-
-def unlike_red_cells(density: Float32, red: RedCells) -> Float32:
-    """How far the tint of a pixel is from that of red cells.
-
-    Parameters
-    ----------
-    density : ndarray, shape (height, width, 3), float32
-        From :func:`absorbance`.
-    red : RedCells
-        Of this field.
-
-    Returns
-    -------
-    ndarray, shape (height, width), float32
-        Mahalanobis distance, 0 and above, in standard deviations.
-    """
-    total = np.maximum(total_absorbance(density), 0.3 * red.level)
-    first, second = (density[..., i] / total - np.float32(red.tint[i]) for i in (0, 1))
-    m = red.whitening.astype(np.float32)
-    result: Float32 = cv2.magnitude(
-        first * m[0, 0] + second * m[1, 0], first * m[0, 1] + second * m[1, 1]
-    )
     return result

@@ -7,10 +7,9 @@ overlap (Beer-Lambert), each in its own window. Nothing here is fit to judge a c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -21,6 +20,7 @@ from napari_wbc.imaging.painter import (
     LOOKS,
     Body,
     Canvas,
+    FloatArray,
     draw_leukocyte,
     draw_platelet,
     draw_red_cell,
@@ -36,10 +36,6 @@ __all__ = [
     "synthetic_smear",
 ]
 
-FloatImage: TypeAlias = npt.NDArray[np.float32]
-FloatArray: TypeAlias = npt.NDArray[np.floating]
-Color: TypeAlias = tuple[float, float, float]  # optical density in red, green and blue; 0 is clear
-
 FIVE_CLASSES = ("neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil")
 """The leukocytes of healthy blood, from common to rare."""
 
@@ -47,6 +43,9 @@ NORMAL_MIX: Mapping[str, float] = MappingProxyType(
     dict(zip(FIVE_CLASSES, (60, 28, 7, 4, 1), strict=True))
 )
 """Per cent of each leukocyte in healthy blood."""
+
+_MAX_TRIES = 500
+"""Places that are tried for a leukocyte before a field counts as full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,40 +91,48 @@ class SmearField:
 
 def _closeness(body: Body, others: Iterable[Body]) -> float:
     """Distance to the nearest body over the sum of both radii: below 1 they overlap."""
-    ratios = (
-        math.dist(body.centre, other.centre) / (body.radius + other.radius) for other in others
-    )
-    return min(ratios, default=math.inf)
+    closest = math.inf
+    for other in others:
+        distance = math.dist(body.centre, other.centre)
+        closest = min(closest, distance / (body.radius + other.radius))
+    return closest
+
+
+def _drawn_centre(
+    rng: np.random.Generator, body: Body, partner: Body | None, margin: float, room: FloatArray
+) -> FloatArray:
+    """A centre at random, or one that lays the body edge to edge with its partner."""
+    centre: FloatArray = margin + rng.random(2) * room
+    if partner is None:
+        return centre
+    angle = rng.uniform(0, 2 * np.pi, 1)
+    beside: FloatArray = partner.centre + (partner.edge(angle) - 0.98 * body.edge(angle + np.pi))[0]
+    return beside
 
 
 def _place(rng: np.random.Generator, bodies: Iterable[Body], shape: tuple[int, int]) -> list[Body]:
     """Put bodies wholly inside a field, apart or edge to edge."""
     placed: list[Body] = []
     for body in bodies:
+        # A body reaches up to 1.11 times its radius, by its waves.
         margin = 1.11 * body.radius + 1
         room = np.asarray(shape) - 2 * margin
-        for _ in range(500 if room.min() > 0 else 0):
-            partner = (
-                placed[int(rng.integers(len(placed)))] if placed and rng.random() < 0.2 else None
-            )
-            centre = margin + rng.random(2) * room
-            if partner is not None:
-                angle = rng.uniform(0, 2 * np.pi, 1)
-                centre = partner.centre + (partner.edge(angle) - 0.98 * body.edge(angle + np.pi))[0]
-            moved = body.moved(centre)
-            inside = all(
-                margin <= at <= size - margin for at, size in zip(moved.centre, shape, strict=True)
-            )
-            if (
-                inside
-                and _closeness(moved, (other for other in placed if other is not partner)) > 1.12
-            ):
+        for _ in range(_MAX_TRIES if room.min() > 0 else 0):
+            partner = None
+            # One in five touches another cell, as happens in real smears.
+            if placed and rng.random() < 0.2:
+                partner = placed[int(rng.integers(len(placed)))]
+            moved = body.moved(_drawn_centre(rng, body, partner, margin, room))
+            low = min(moved.centre)
+            inside = low >= margin and all(np.less_equal(moved.centre, np.asarray(shape) - margin))
+            others = [other for other in placed if other is not partner]
+            if inside and _closeness(moved, others) > 1.12:
                 placed.append(moved)
                 break
         else:
             raise WbcError(
-                f"Leukocyte {len(placed) + 1} has no room in a field of {shape[0]} x {shape[1]} pixels; "
-                "ask for fewer, for a larger field or for a smaller scale."
+                f"Leukocyte {len(placed) + 1} has no room in a field of {shape[0]} x {shape[1]} "
+                "pixels; ask for fewer, for a larger field or for a smaller scale."
             )
     return placed
 
@@ -137,17 +144,19 @@ def _scatter(
     taken: Sequence[Body],
     overlapping: float,
 ) -> list[Body]:
-    """Bodies all over a field, of a ``radius`` at scale 1, clear of those ``taken``; some overlap."""
-    rng, found = canvas.rng, list[Body]()
+    """Bodies all over a field, of a ``radius`` at scale 1, clear of ``taken``; some overlap."""
+    rng = canvas.rng
+    bodies: list[Body] = []
+    # A crowded field may have no room for all of them: six tries each, then fewer are drawn.
     for _ in range(6 * wanted):
-        if len(found) == wanted:
+        if len(bodies) == wanted:
             break
         body = Body.random(rng, canvas.scale * rng.uniform(*radius), 0.09)
         body = body.moved(rng.uniform(-body.radius, np.asarray(canvas.shape) + body.radius))
         spacing = 0.6 if rng.random() < overlapping else 1.0
-        if _closeness(body, taken) > 1 and _closeness(body, found) > spacing:
-            found.append(body)
-    return found
+        if _closeness(body, taken) > 1 and _closeness(body, bodies) > spacing:
+            bodies.append(body)
+    return bodies
 
 
 class _Microscope:
@@ -155,23 +164,22 @@ class _Microscope:
 
     def __init__(self, rng: np.random.Generator) -> None:
         cream = rng.uniform() * np.array([20, 5, -14])
-        self.glass = rng.uniform(0.94, 1) * (
-            np.array([226, 226, 224]) + cream
-        )  # 0 to 255, shape (3,), RGB
-        self.stain = rng.uniform(0.9, 1.1) * rng.uniform(
-            0.95, 1.05, 3
-        )  # strength, about 1, shape (3,), RGB
+        # Colour of bare glass, RGB, 0 to 255.
+        self.glass = rng.uniform(0.94, 1) * (np.array([226, 226, 224]) + cream)
+        # Strength of the stain in each channel, about 1.
+        self.stain = rng.uniform(0.9, 1.1) * rng.uniform(0.95, 1.05, 3)
         self.vignette = rng.uniform(0.04, 0.12)
         self.blur = rng.uniform(0.6, 1.1)
         self.noise = rng.uniform(0.8, 1.6)
 
     def photograph(self, canvas: Canvas) -> npt.NDArray[np.uint8]:
         """The picture of a density, uint8 RGB of shape (height, width, 3)."""
-        down, right = (
-            np.linspace(-1, 1, size) - canvas.rng.normal(0, 0.2) for size in canvas.shape
-        )
+        # The lamp's middle is never quite the field's.
+        down = np.linspace(-1, 1, canvas.shape[0]) - canvas.rng.normal(0, 0.2)
+        right = np.linspace(-1, 1, canvas.shape[1]) - canvas.rng.normal(0, 0.2)
         light = 1 - self.vignette * (down[:, None, None] ** 2 + right[None, :, None] ** 2) / 2
         through = np.exp(-canvas.density * self.stain.astype(np.float32))
+        # Optics blur light, the sensor adds noise to it: in this order.
         sharp = through * (light * self.glass).astype(np.float32)
         blurred = cv2.GaussianBlur(sharp, (0, 0), max(self.blur * canvas.scale, 0.3))
         noise = self.noise * canvas.rng.standard_normal(sharp.shape, np.float32)
@@ -179,11 +187,19 @@ class _Microscope:
         return picture
 
 
+def _leukocytes(canvas: Canvas, classes: Sequence[str]) -> Iterator[Body]:
+    """A body for each class."""
+    # Made only as it is asked for: the order of random numbers is part of what a seed means.
+    for name in classes:
+        radius = canvas.scale * canvas.rng.uniform(*LOOKS[name].diameter) / 2
+        yield Body.random(canvas.rng, radius, 0.05)
+
+
 def _draw_field(canvas: Canvas, microscope: _Microscope, classes: Sequence[str]) -> SmearField:
     """Draw one field with a leukocyte of each class named."""
-    rng, shape, scale = canvas.rng, canvas.shape, canvas.scale
-    radii = (scale * rng.uniform(*LOOKS[name].diameter) / 2 for name in classes)
-    placed = _place(rng, (Body.random(rng, radius, 0.05) for radius in radii), shape)
+    rng = canvas.rng
+    shape = canvas.shape
+    placed = _place(rng, _leukocytes(canvas, classes), shape)
     n_red = round(rng.uniform(34, 50) * canvas.standard_fields)
     red_cells = _scatter(canvas, n_red, (30, 37.5), placed, 0.25)
     for body in red_cells:
@@ -191,16 +207,17 @@ def _draw_field(canvas: Canvas, microscope: _Microscope, classes: Sequence[str])
     n_platelets = int(rng.poisson(4 * canvas.standard_fields))
     for body in _scatter(canvas, n_platelets, (6, 10), [*placed, *red_cells], 0.0):
         draw_platelet(canvas, body)
-    cell_mask, nucleus_mask = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    cell_mask = np.zeros(shape, np.int32)
+    nucleus_mask = np.zeros(shape, np.int32)
+    cells = []
     for label, (name, body) in enumerate(zip(classes, placed, strict=True), 1):
         window, nucleus = draw_leukocyte(canvas, LOOKS[name], body)
-        own = (window.depth > 0) & (cell_mask[window.where] == 0)
-        cell_mask[window.where][own] = label
-        nucleus_mask[window.where][own & nucleus] = label
-    cells = tuple(
-        SyntheticCell(name, body.outline()) for name, body in zip(classes, placed, strict=True)
-    )
-    return SmearField(microscope.photograph(canvas), cells, cell_mask, nucleus_mask)
+        # A pixel that two cells cover belongs to the first.
+        free = (window.depth > 0) & (cell_mask[window.where] == 0)
+        cell_mask[window.where][free] = label
+        nucleus_mask[window.where][free & nucleus] = label
+        cells.append(SyntheticCell(name, body.outline()))
+    return SmearField(microscope.photograph(canvas), tuple(cells), cell_mask, nucleus_mask)
 
 
 def _checked(seed: int, shape: tuple[int, int], scale: float, classes: Iterable[str]) -> Canvas:
@@ -272,9 +289,10 @@ def synthetic_smear(
             f"Cannot draw {n_leukocytes} leukocytes of {len(classes)} classes; give 0 or more."
         )
     rounds = -(-n_leukocytes // max(len(classes), 1))
-    dealt = [
-        classes[index] for _ in range(rounds) for index in canvas.rng.permutation(len(classes))
-    ]
+    dealt: list[str] = []
+    for _ in range(rounds):
+        order = canvas.rng.permutation(len(classes))
+        dealt += [classes[index] for index in order]
     return _draw_field(canvas, _Microscope(canvas.rng), dealt[:n_leukocytes])
 
 
@@ -320,11 +338,12 @@ def synthetic_slide(
         raise WbcError(
             f"Cannot draw {n_fields} fields of {low} to {high} leukocytes; give 0 or more."
         )
-    microscope, names = _Microscope(rng), np.array(list(mix))
+    microscope = _Microscope(rng)
+    names = np.array(list(mix))
     fields = []
-    for own in rng.spawn(n_fields):
-        dealt = own.choice(
-            names, own.integers(low, high, endpoint=True), p=shares / shares.sum()
-        ).tolist()
-        fields.append(_draw_field(Canvas(own, shape, scale), microscope, dealt))
+    # Each field has random numbers of its own: the first fields do not depend on how many follow.
+    for field_rng in rng.spawn(n_fields):
+        n_leukocytes = field_rng.integers(low, high, endpoint=True)
+        dealt = field_rng.choice(names, n_leukocytes, p=shares / shares.sum()).tolist()
+        fields.append(_draw_field(Canvas(field_rng, shape, scale), microscope, dealt))
     return tuple(fields)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.classify.features import iter_features
 from napari_wbc.classify.modes import scores
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import ReadError, WbcError
@@ -313,7 +312,7 @@ def _seen_steps(
             failures.append(Failure(field.path, str(error)))
             yield Progress("features", end, total, f"{field.path.name} is left out: {error}")
             continue
-        for batch in iter_features(classifier, image, [cell.detection.bbox for cell in cells]):
+        for batch in classifier.iter_features(image, [cell.detection.bbox for cell in cells]):
             features.append(batch)
             done += len(batch)
             yield Progress("features", done, total)

@@ -18,8 +18,7 @@ from napari_wbc.classify.looks import looked_at
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.explain.attribution import Attributor, Question
-from napari_wbc.explain.canvas import mask_of, overlay, painted
-from napari_wbc.explain.evaluation import inside
+from napari_wbc.explain.canvas import inside, mask_of, overlay, painted
 from napari_wbc.files.atomic import make_folder, within, write_bytes
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell

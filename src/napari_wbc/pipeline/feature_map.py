@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.classify.features import iter_features
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import ReadError
 from napari_wbc.explain.projection import check_method, project_steps
@@ -97,7 +96,7 @@ def feature_map_steps(
             failures.append(Failure(field.path, str(error)))
             yield Progress("features", end, total, f"{field.path.name} is left out: {error}")
         else:
-            for batch in iter_features(classifier, image, [cell.detection.bbox for cell in cells]):
+            for batch in classifier.iter_features(image, [cell.detection.bbox for cell in cells]):
                 features.append(batch)
                 done += len(batch)
                 yield Progress("features", done, total)

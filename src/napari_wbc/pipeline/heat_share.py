@@ -13,8 +13,7 @@ from napari_wbc.classify.crops import squares
 from napari_wbc.classify.predict import Classifier
 from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.explain.attribution import Attributor, Question
-from napari_wbc.explain.canvas import mask_of
-from napari_wbc.explain.evaluation import inside
+from napari_wbc.explain.canvas import inside, mask_of
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps

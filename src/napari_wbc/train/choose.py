@@ -63,7 +63,7 @@ def most_gain_steps(
     probabilities : ndarray, shape (N, K), 0 to 1
         Of the classes, for cells without a label.
     features : ndarray, shape (N, F), float
-        Of the same cells, see :func:`napari_wbc.classify.features.iter_features`.
+        Of the same cells, see :func:`napari_wbc.classify.predict.Classifier.iter_features`.
     n : int
         How many cells are wanted, 0 and more.
     labelled : ndarray, shape (M, F), float, optional

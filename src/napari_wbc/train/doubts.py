@@ -59,7 +59,7 @@ def doubts_steps(
     Parameters
     ----------
     features : ndarray, shape (N, F), float
-        Of a network, see :func:`napari_wbc.classify.features.iter_features`.
+        Of a network, see :func:`napari_wbc.classify.predict.Classifier.iter_features`.
     labels : ndarray, shape (N,), int
         Class indices, which may be wrong.
     groups : ndarray, shape (N,)

@@ -29,51 +29,61 @@ class Network:
     ----------
     module, name : str
         Of its class, in this package; imported when it is built.
-    source : str
-        Where it is described.
     options : mapping
         Keyword arguments of the class.
     """
 
     module: str
     name: str
-    source: str
     options: Mapping[str, object] = field(default_factory=dict)
 
 
-def _backbone(backbone: str, source: str, smallest: int = 32) -> Network:
-    return Network("backbones", "Backbone", source, {"backbone": backbone, "smallest": smallest})
+def _backbone(backbone: str, smallest: int = 32) -> Network:
+    return Network("backbones", "Backbone", {"backbone": backbone, "smallest": smallest})
 
-
-_YOUSSEF = "Youssef et al. 2024, Deep learning models for white blood cell image classification"
-_TIWARI = "Tiwari et al. 2018, Detection of subtype blood cells using deep learning"
 
 NETWORKS: Mapping[str, Network] = MappingProxyType(
     {
-        "cdnn": Network("cdnn", "Cdnn", "this project, after He et al. 2016 and Wu and He 2018"),
-        "cdnn_batch_norm": Network(
-            "cdnn", "Cdnn", "this project, after He et al. 2016", options={"norm": "batch"}
-        ),
-        "youssef_1": Network("youssef", "Youssef1", _YOUSSEF),
-        "youssef_2": Network("youssef", "Youssef2", _YOUSSEF),
-        "dclnn_max": Network("dclnn", "Dclnn", _TIWARI, options={"pool": "max"}),
-        "dclnn_average": Network("dclnn", "Dclnn", _TIWARI, options={"pool": "average"}),
-        "chowdhury": Network("chowdhury", "Chowdhury", "Chowdhury et al. 2024, residual network"),
-        "separable": Network("separable", "Separable", "this project, after Chollet 2017"),
-        "vgg16": _backbone("vgg16", "Simonyan and Zisserman 2015"),
-        "resnet50": _backbone("resnet50", "He et al. 2016"),
-        "inception_v3": _backbone("inception_v3", "Szegedy et al. 2016", smallest=75),
-        "mobilenet_v2": _backbone("mobilenet_v2", "Sandler et al. 2018"),
-        "densenet121": _backbone("densenet121", "Huang et al. 2017"),
-        "xception": _backbone("legacy_xception", "Chollet 2017"),
-        "res2net50": _backbone("res2net50_26w_4s", "Gao et al. 2021"),
+        # This project, after He et al. 2016 and Wu and He 2018.
+        "cdnn": Network("cdnn", "Cdnn"),
+        "cdnn_batch_norm": Network("cdnn", "Cdnn", {"norm": "batch"}),
+        # Youssef et al. 2024, Deep learning models for white blood cell image classification.
+        "youssef_1": Network("youssef", "Youssef1"),
+        "youssef_2": Network("youssef", "Youssef2"),
+        # Tiwari et al. 2018, Detection of subtype blood cells using deep learning.
+        "dclnn_max": Network("dclnn", "Dclnn", {"pool": "max"}),
+        "dclnn_average": Network("dclnn", "Dclnn", {"pool": "average"}),
+        # Chowdhury et al. 2024, residual network.
+        "chowdhury": Network("chowdhury", "Chowdhury"),
+        # This project, after Chollet 2017.
+        "separable": Network("separable", "Separable"),
+        # Simonyan and Zisserman 2015.
+        "vgg16": _backbone("vgg16"),
+        # He et al. 2016.
+        "resnet50": _backbone("resnet50"),
+        # Szegedy et al. 2016; its convolutions without padding leave nothing of smaller crops.
+        "inception_v3": _backbone("inception_v3", smallest=75),
+        # Sandler et al. 2018.
+        "mobilenet_v2": _backbone("mobilenet_v2"),
+        # Huang et al. 2017.
+        "densenet121": _backbone("densenet121"),
+        # Chollet 2017.
+        "xception": _backbone("legacy_xception"),
+        # Gao et al. 2021.
+        "res2net50": _backbone("res2net50_26w_4s"),
     }
 )
 """The architectures by name."""
 
 
 def check_network(architecture: str) -> None:
-    """Refuse a name that no network has."""
+    """Refuse an unknown architecture.
+
+    Raises
+    ------
+    WbcError
+        If no network has this name.
+    """
     if architecture not in NETWORKS:
         raise WbcError(f"No network {architecture!r}; choose one of: {', '.join(NETWORKS)}.")
 
@@ -86,7 +96,12 @@ def build_network(architecture: str, n_classes: int) -> FeatureNetwork:
     architecture : str
         One of :data:`NETWORKS`.
     n_classes : int
-        Number of outputs.
+        Number of outputs, 1 or more.
+
+    Returns
+    -------
+    FeatureNetwork
+        In training mode.
 
     Raises
     ------
@@ -95,6 +110,7 @@ def build_network(architecture: str, n_classes: int) -> FeatureNetwork:
     """
     check_network(architecture)
     plan = NETWORKS[architecture]
+    # Loaded only when it is built: torchvision's models take a second, and timm may be missing.
     module = import_module(f"{__name__}.{plan.module}")
     network: FeatureNetwork = getattr(module, plan.name)(n_classes, **plan.options)
     return network

@@ -26,7 +26,7 @@ _TORCHVISION: dict[str, tuple[Callable[[], nn.Module], str, int]] = {
     "mobilenet_v2": (partial(mobilenet_v2, weights=None), "classifier", 1280),
     "densenet121": (partial(densenet121, weights=None), "classifier", 1024),
 }
-"""How to build each, the name of its own head, and how many features that takes."""
+"""How to build each, the name of its head, and how many features that takes."""
 
 
 def _without_head(name: str) -> tuple[nn.Module, int]:
@@ -39,6 +39,7 @@ def _without_head(name: str) -> tuple[nn.Module, int]:
     if name in _TORCHVISION:
         build, head, width = _TORCHVISION[name]
         network = build()
+        # With nothing in place of its head, a network gives features.
         setattr(network, head, nn.Identity())
         return network, width
     try:

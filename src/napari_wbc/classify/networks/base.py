@@ -66,8 +66,8 @@ def resized(x: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 
 
 def initialize(*modules: nn.Module) -> None:
-    """Fill convolutions and dense layers with weights for ReLU (He et al. 2015); biases become 0."""
-    for module in (m for root in modules for m in root.modules()):
+    """Fill convolutions and dense layers with weights for ReLU (He et al. 2015); biases are 0."""
+    for module in nn.ModuleList(modules).modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:

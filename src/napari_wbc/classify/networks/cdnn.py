@@ -25,21 +25,19 @@ class _Block(nn.Module):
         self.norm1 = _norm(norm, outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.norm2 = _norm(norm, outputs)
-        self.shortcut = (
-            nn.Identity()
-            if stride == 1 and inputs == outputs
-            else nn.Conv2d(inputs, outputs, 1, bias=False)
-        )
-        self.relu1, self.relu2 = (
-            nn.ReLU(),
-            nn.ReLU(),
-        )  # modules, which guided backpropagation can take hold of
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, bias=False)
+        # Modules, which captum's guided backpropagation can take hold of.
+        self.relu1 = nn.ReLU()
+        self.relu2 = nn.ReLU()
         self.stride = stride
+        # Each block starts as its shortcut (Goyal et al. 2017): the first steps are steadier.
         nn.init.zeros_(self.norm2.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.relu1(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
+        # Pooled, not strided: a 1x1 convolution with a stride would see a quarter of the pixels.
         if self.stride > 1:
             x = functional.avg_pool2d(x, self.stride, ceil_mode=True)
         shortcut: torch.Tensor = self.shortcut(x)
@@ -58,33 +56,24 @@ class Cdnn(FeatureNetwork):
     ----------
     n_classes : int
         Number of outputs.
-    widths : tuple of int
-        Channels of the four stages, multiples of 8.
-    dropout : float
-        Of the pooled features, in training.
     norm : str
         ``group``, or ``batch`` for comparison.
     """
 
-    def __init__(
-        self,
-        n_classes: int,
-        widths: tuple[int, ...] = (24, 48, 88, 120),
-        dropout: float = 0.1,
-        norm: str = "group",
-    ) -> None:
-        super().__init__(widths[-1], n_classes)
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 5, 2, 2, bias=False), _norm(norm, widths[0]), nn.ReLU()
-        )
-        inputs = (widths[0], *widths)
+    def __init__(self, n_classes: int, norm: str = "group") -> None:
+        super().__init__(120, n_classes)
+        self.stem = nn.Sequential(nn.Conv2d(3, 24, 5, 2, 2, bias=False), _norm(norm, 24), nn.ReLU())
+        # Widths are multiples of 8, the number of groups.
         self.stages = nn.Sequential(
-            *(_Block(inputs[i], width, 1 if i == 0 else 2, norm) for i, width in enumerate(widths))
+            _Block(24, 24, 1, norm),
+            _Block(24, 48, 2, norm),
+            _Block(48, 88, 2, norm),
+            _Block(88, 120, 2, norm),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(0.1)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Pooled features, shape (N, widths[-1]), of crops of shape (N, 3, size, size)."""
+        """Pooled features, shape (N, 120), of crops of shape (N, 3, size, size)."""
         maps: torch.Tensor = self.stages(self.stem(x))
         pooled: torch.Tensor = self.dropout(maps.mean(dim=(2, 3)))
         return pooled

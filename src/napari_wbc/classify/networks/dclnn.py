@@ -34,6 +34,7 @@ class Dclnn(FeatureNetwork):
             nn.MaxPool2d(2) if pool == "max" else nn.AvgPool2d(2),
             nn.Dropout(0.25),
         )
+        # Two convolutions without padding and pooling leave 28 x 38 of 60 x 80 pixels.
         self.dense = dense(64 * 28 * 38, 128)
         initialize(self.maps, self.dense)
 

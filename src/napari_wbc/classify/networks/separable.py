@@ -32,11 +32,9 @@ class Separable(FeatureNetwork):
     ----------
     n_classes : int
         Number of outputs.
-    dropout : float
-        Of the features, in training.
     """
 
-    def __init__(self, n_classes: int, dropout: float = 0.2) -> None:
+    def __init__(self, n_classes: int) -> None:
         super().__init__(256, n_classes)
         layers: list[nn.Module] = [
             nn.Conv2d(3, 32, 3, 2, 1, bias=False),
@@ -44,15 +42,11 @@ class Separable(FeatureNetwork):
             nn.ReLU(),
         ]
         for inputs, outputs in pairwise((32, 64, 128, 256)):
-            layers += [
-                separable(inputs, outputs),
-                nn.ReLU(),
-                separable(outputs, outputs),
-                nn.ReLU(),
-            ]
-            layers.append(nn.MaxPool2d(2))
+            layers += [separable(inputs, outputs), nn.ReLU()]
+            layers += [separable(outputs, outputs), nn.ReLU(), nn.MaxPool2d(2)]
+        # Pooling stands between stages, so the last one goes.
         self.stages = nn.Sequential(*layers[:-1])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(0.2)
         initialize(self.stages)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:

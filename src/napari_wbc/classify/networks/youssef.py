@@ -29,9 +29,11 @@ class Youssef1(FeatureNetwork):
 
     def __init__(self, n_classes: int) -> None:
         super().__init__(64, n_classes)
-        side, blocks = self.SIDE, []
+        side = self.SIDE
+        blocks: list[nn.Module] = []
         for inputs, outputs in pairwise((3, 32, 64, 128)):
             blocks += [nn.Conv2d(inputs, outputs, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2)]
+            # A 3x3 convolution without padding takes two pixels, pooling half.
             side = (side - 2) // 2
         self.blocks = nn.Sequential(*blocks)
         self.dense = dense(128 * side**2, 64, 128, 64)
@@ -61,7 +63,8 @@ class _Block(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.squeeze = _Layer(inputs, width, 1)
-        self.one, self.three = _Layer(width, width, 1), _Layer(width, width, 3)
+        self.one = _Layer(width, width, 1)
+        self.three = _Layer(width, width, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.squeeze(x)
@@ -69,7 +72,7 @@ class _Block(nn.Module):
 
 
 class Youssef2(FeatureNetwork):
-    """Batch norm, 5x5 convolution of 12 filters, batch norm, then blocks of two concatenated branches.
+    """Batch norm, 5x5 convolution of 12 filters, batch norm, then blocks of two branches each.
 
     Five blocks of 12, 24, 32, 24 and 18 filters, each with 2x2 max pooling after it, and a last one
     of 12. These are the fire modules of SqueezeNet (Iandola et al. 2016) with as many filters in

@@ -1,38 +1,22 @@
-"""Is an explanation any good: where heat lies, what its pixels do, and whether the weights matter to it."""
+"""Is an explanation any good: what its pixels do, and whether the weights matter to it."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from captum.metrics import infidelity, sensitivity_max
+from scipy.stats import rankdata
+from torch import nn
 
 from napari_wbc.explain.attribution import GLASS, Attributor, Question
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-__all__ = ["curves", "inside", "randomized", "rank_correlation", "robustness"]
 
 PARTS = 20
 """Steps of the deletion and insertion curves."""
 BLUR = 0.02
-"""Deviation of the noise that infidelity and sensitivity are measured with, in units of a prepared crop."""
-
-
-def inside(heat: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> float:
-    """Share of heat inside a mask (energy-based pointing game, Wang et al. 2020); NaN without heat.
-
-    Parameters
-    ----------
-    heat : ndarray, shape (n, n), float32
-        0 and more.
-    mask : ndarray, shape (n, n), bool
-    """
-    total = float(heat.sum(dtype=np.float64))
-    return float(heat[mask].sum(dtype=np.float64)) / total if total else float("nan")
+"""Deviation of the noise of infidelity and sensitivity, in units of a prepared crop."""
 
 
 def curves(
@@ -53,8 +37,6 @@ def curves(
     deletion, insertion : ndarray, shape (N, PARTS + 1)
         From the whole crop to bare glass, the hottest pixels first; and the other way.
     """
-    import torch
-
     order = heat.flatten(1).argsort(dim=1, descending=True)
     rank = torch.empty_like(order)
     rank.scatter_(
@@ -92,9 +74,6 @@ def robustness(
     question : Question
         Whose method is asked.
     """
-    import torch
-    from captum.metrics import infidelity, sensitivity_max
-
     against = target.new_full((len(x),), -1)
 
     def explained(crops: torch.Tensor, wanted: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -132,8 +111,6 @@ def randomized(attributor: Attributor, seed: int = 0) -> Attributor:
 
     Heat that stays the same is of the picture, not of what was learnt.
     """
-    import torch
-
     network = copy.deepcopy(attributor.network)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -149,9 +126,6 @@ def randomized(attributor: Attributor, seed: int = 0) -> Attributor:
 
 
 def _reset(module: nn.Module) -> None:
-    import torch
-    from torch import nn
-
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
@@ -165,14 +139,12 @@ def _reset(module: nn.Module) -> None:
 
 
 def rank_correlation(one: torch.Tensor, other: torch.Tensor) -> npt.NDArray[np.float64]:
-    """Spearman's correlation of two heats of each crop, shape (N,); 0 where one is the same everywhere.
+    """Spearman's correlation of two heats of each crop, shape (N,); 0 where one is constant.
 
     Parameters
     ----------
     one, other : Tensor, shape (N, size, size)
     """
-    from scipy.stats import rankdata
-
     found = []
     for a, b in zip(one.cpu().numpy(), other.cpu().numpy(), strict=True):
         x, y = (rankdata(v) - (v.size + 1) / 2 for v in (a.ravel(), b.ravel()))

@@ -1,0 +1,61 @@
+"""What captum's LIME (Ribeiro et al. 2016) is given: superpixels, and a regression on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ridge", "superpixels"]
+
+_SEGMENTS = 40
+"""Superpixels of a crop, about."""
+
+
+def superpixels(crop: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Superpixels of a crop (SLIC, Achanta et al. 2012).
+
+    Parameters
+    ----------
+    crop : ndarray, shape (size, size, 3), float32
+        As the network takes it.
+
+    Returns
+    -------
+    ndarray, shape (size, size), int64
+        Number of each pixel's superpixel, from 0.
+    """
+    from skimage.segmentation import slic
+
+    scaled = (crop - crop.min()) / max(float(np.ptp(crop)), 1e-6)
+    # captum wants numbers from 0; scikit-image counts from 1 unless told.
+    labels: npt.NDArray[np.int64] = slic(scaled, _SEGMENTS, compactness=10, start_label=0).astype(
+        np.int64
+    )
+    return labels
+
+
+def ridge() -> Any:
+    """Ridge regression as captum takes it."""
+    import torch
+    from captum._utils.models.model import Model
+    from sklearn.linear_model import Ridge
+
+    # captum's own draws from the random numbers that all threads share.
+    class Weighted(Model):  # type: ignore[misc]
+        def fit(self, train_data: Any, **_options: Any) -> None:
+            covered, scores, weight = (v.cpu().numpy() for v in train_data.dataset.tensors)
+            model = Ridge(alpha=1.0).fit(covered, scores.ravel(), sample_weight=weight.ravel())
+            self.coefficients = model.coef_
+
+        def representation(self) -> torch.Tensor:
+            return torch.as_tensor(self.coefficients, dtype=torch.float32)[None]
+
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            return x.float() @ self.representation().T
+
+    return Weighted()
