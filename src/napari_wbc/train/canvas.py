@@ -160,7 +160,7 @@ class CanvasMaker:
             return None
         first, last = ring.min(axis=0), ring.max(axis=0)
         if (first < low).any() or (last > high).any():
-            pixels = np.argwhere(shown)
+            pixels = np.argwhere(shown).astype(np.float64)
             first, last = pixels.min(axis=0), pixels.max(axis=0) + 1
         return (
             (np.concatenate([first, last]), label, shown)

@@ -89,12 +89,9 @@ def open_library(package: str, pattern: str) -> None:
     pattern : str
         Of the library's path, from the folder of the package.
     """
-    if not sys.platform.startswith("linux") or package in sys.modules:
-        return
-    spec = find_spec(package)
-    if spec is None or not spec.origin:
-        return
-    opened = ctypes.CDLL(None).dlopen
-    opened.restype, opened.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
-    for library in Path(spec.origin).parent.glob(pattern):
-        opened(os.fsencode(library), os.RTLD_LAZY)  # left open: the import finds it there
+    spec = None if package in sys.modules else find_spec(package)
+    if sys.platform.startswith("linux") and spec is not None and spec.origin:
+        opened = ctypes.CDLL(None).dlopen
+        opened.restype, opened.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+        for library in Path(spec.origin).parent.glob(pattern):
+            opened(os.fsencode(library), os.RTLD_LAZY)  # left open: the import finds it there
