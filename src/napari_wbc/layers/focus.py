@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
@@ -13,7 +11,7 @@ __all__ = ["camera_center", "camera_place", "camera_zoom", "center_on", "focus",
 
 def center_on(viewer: ViewerModel, center: tuple[float, float]) -> None:
     """Bring a place, (row, col) in world coordinates, into the middle."""
-    _scene(viewer).camera.center = (0.0, *center)
+    viewer.scene.camera.center = (0.0, *center)
 
 
 def focus(
@@ -32,22 +30,22 @@ def focus(
         Of the canvas' shorter side, 0 to 1.
     """
     center_on(viewer, center)
-    _scene(viewer).camera.zoom = share * min(_canvas_size(viewer)) / max(side, 1e-6)
+    viewer.scene.camera.zoom = share * min(_canvas_size(viewer)) / max(side, 1e-6)
 
 
 def camera_center(viewer: ViewerModel) -> npt.NDArray[np.float64]:
     """What is in the middle, (row, col) in world coordinates."""
-    return np.array(_scene(viewer).camera.center[-2:], dtype=float)
+    return np.array(viewer.scene.camera.center[-2:], dtype=float)
 
 
 def camera_zoom(viewer: ViewerModel) -> float:
     """Pixels of the screen a world unit."""
-    return float(_scene(viewer).camera.zoom)
+    return float(viewer.scene.camera.zoom)
 
 
 def camera_place(viewer: ViewerModel) -> list[float]:
     """Centre and zoom of the camera, as JSON values."""
-    camera = _scene(viewer).camera
+    camera = viewer.scene.camera
     row, col = camera.center[-2:]
     return [float(row), float(col), float(camera.zoom)]
 
@@ -56,14 +54,9 @@ def restore_camera(viewer: ViewerModel, place: object) -> None:
     """Put the camera where :func:`camera_place` says; what is no place changes nothing."""
     match place:
         case [float() | int() as row, float() | int() as col, float() | int() as zoom] if zoom > 0:
-            camera = _scene(viewer).camera
+            camera = viewer.scene.camera
             camera.center = (0.0, float(row), float(col))
             camera.zoom = float(zoom)
-
-
-def _scene(viewer: ViewerModel) -> Any:
-    # napari before 0.9 has no scene.
-    return getattr(viewer, "scene", viewer)
 
 
 def _canvas_size(viewer: ViewerModel) -> tuple[int, int]:

@@ -174,7 +174,7 @@ class CanvasMaker:
         first, last = ring.min(axis=0), ring.max(axis=0)
         # A cell that the window cuts has the box of the part that shows.
         if (first < low).any() or (last > high).any():
-            pixels = np.argwhere(shown)
+            pixels = np.argwhere(shown).astype(np.float64)
             first, last = pixels.min(axis=0), pixels.max(axis=0) + 1
         if (last - first).min() < _MIN_CELL_SIDE:
             return None

@@ -240,6 +240,10 @@ def _pixmap(crop: npt.NDArray[np.uint8]) -> QPixmap:
     image = QImage(
         np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888
     )
+    # By place: PyQt6 and PySide6 name the last of these arguments differently.
     return QPixmap.fromImage(image).scaled(
-        THUMBNAIL, THUMBNAIL, transformMode=Qt.TransformationMode.SmoothTransformation
+        THUMBNAIL,
+        THUMBNAIL,
+        Qt.AspectRatioMode.IgnoreAspectRatio,
+        Qt.TransformationMode.SmoothTransformation,
     )

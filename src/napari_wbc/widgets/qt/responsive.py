@@ -87,14 +87,12 @@ def open_library(package: str, pattern: str) -> None:
     pattern : str
         Path of the library from the folder of the package.
     """
-    if not sys.platform.startswith("linux") or package in sys.modules:
-        return
-    spec = find_spec(package)
-    if spec is None or not spec.origin:
-        return
-    dlopen = ctypes.CDLL(None).dlopen
-    dlopen.restype = ctypes.c_void_p
-    dlopen.argtypes = [ctypes.c_char_p, ctypes.c_int]
-    for library in Path(spec.origin).parent.glob(pattern):
-        # It is never closed, so that the import finds it in memory.
-        dlopen(os.fsencode(library), os.RTLD_LAZY)
+    # Nested, so that mypy checks it for Linux alone: dlopen's flags are not on every system.
+    spec = None if package in sys.modules else find_spec(package)
+    if sys.platform.startswith("linux") and spec is not None and spec.origin:
+        dlopen = ctypes.CDLL(None).dlopen
+        dlopen.restype = ctypes.c_void_p
+        dlopen.argtypes = [ctypes.c_char_p, ctypes.c_int]
+        for library in Path(spec.origin).parent.glob(pattern):
+            # It is never closed, so that the import finds it in memory.
+            dlopen(os.fsencode(library), os.RTLD_LAZY)
