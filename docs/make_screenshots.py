@@ -19,14 +19,14 @@ from pathlib import Path
 import napari
 import numpy as np
 from PIL import Image
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, QSettings, Qt
 from qtpy.QtTest import QTest
 
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.imaging.synthetic import synthetic_slide
 from napari_wbc.model.cell import Annotation
+from napari_wbc.session import opening
 from napari_wbc.widgets.loop import train
-from napari_wbc.widgets.slide import project
 from napari_wbc.widgets.workbench import Workbench
 
 
@@ -141,9 +141,12 @@ def train_and_compare(bench, homes: Path, shoot, out: Path) -> None:
 
 def take(slide, out: Path) -> None:
     """Go through the main job and take a picture of each step."""
-    homes = out.parent / ".projects"  # not into the person's own
+    # Projects, models and settings of its own, not those of the person who runs it.
+    homes = out.parent / ".projects"
     shutil.rmtree(homes, ignore_errors=True)
-    project.projects_folder = train.projects_folder = lambda: homes
+    opening.projects_folder = lambda: homes
+    train.projects_folder = opening.projects_folder
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(homes))
     os.environ["NAPARI_WBC_MODELS"] = str(homes / "models")
     viewer = napari.Viewer(show=False)
     window = viewer.window._qt_window

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from qtpy.QtCore import QSettings
 from tests.widgets.red_fields import FIELDS, Reader
 
 from napari_wbc.classify.preset import Preset
@@ -48,6 +49,14 @@ class FakeClassifier:
         names = EIGHT_CLASSES.names
         said = ["lymphocyte", *["basophil"] * len(boxes)][: len(boxes)]
         return tuple(Prediction(names, tuple(float(n == s) for n in names)) for s in said)
+
+
+@pytest.fixture(autouse=True)
+def settings_path(tmp_path: Path) -> Path:
+    """Where settings are kept: neither in the person's own nor in those of another test."""
+    path = tmp_path / "settings"
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(path))
+    return path
 
 
 @pytest.fixture(autouse=True)

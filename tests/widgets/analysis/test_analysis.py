@@ -6,7 +6,6 @@ import time
 from functools import partial
 
 import pytest
-from qtpy.QtCore import QSettings
 
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import WbcError
@@ -19,9 +18,6 @@ from napari_wbc.widgets.analysis import analysis
 @pytest.fixture(autouse=True)
 def kept(tmp_path, monkeypatch):
     """Where new weights go; a slide of six cells is enough, and a batch enough of training."""
-    QSettings.setPath(
-        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
-    )
     monkeypatch.setattr(analysis, "models_folder", lambda: tmp_path / "kept")
     monkeypatch.setattr("napari_wbc.train.adapt.MIN_ADAPTATION_CELLS", 6)
     monkeypatch.setattr(

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from qtpy.QtCore import QPoint, QPointF, QSettings, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
 
@@ -28,9 +28,6 @@ EVIL = "<img src='file:///etc/passwd'><script>x</script>&amp;"
 def library(tmp_path, monkeypatch):
     """The person's own, empty at first, as their settings are."""
     monkeypatch.setenv("NAPARI_WBC_MODELS", str(tmp_path / "models"))
-    QSettings.setPath(
-        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
-    )
     return Library()
 
 

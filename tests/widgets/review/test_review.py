@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from qtpy.QtCore import QSettings, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox
 
@@ -22,13 +22,6 @@ from napari_wbc.widgets.analysis.analysis import SETTLED_MS
 from napari_wbc.widgets.review.key_choice import KeysDialog, with_free_keys
 from napari_wbc.widgets.review.references import references
 from napari_wbc.widgets.workbench import Workbench
-
-
-@pytest.fixture(autouse=True)
-def _own_settings(tmp_path):
-    QSettings.setPath(
-        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
-    )
 
 
 @pytest.fixture
