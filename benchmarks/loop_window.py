@@ -24,9 +24,9 @@ from crops import CACHE
 from loop import BASE, LOOP, base_weights, slides, true_label
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.taxonomy import NOT_CLASSED
+from napari_wbc.session import opening
 from napari_wbc.session.order import Order
 from napari_wbc.widgets.loop import train
-from napari_wbc.widgets.slide import project
 from napari_wbc.widgets.workbench import Workbench
 from public_sets import DATA, write_manifest
 from record import record
@@ -91,7 +91,8 @@ def main() -> None:  # noqa: PLR0915 (one session, from top to bottom)
     folder, truth = one_slide()
     home = LOOP / "window" / "home"
     os.environ["NAPARI_WBC_MODELS"] = str(home / "models")
-    project.projects_folder = train.projects_folder = lambda: home / "projects"
+    opening.projects_folder = lambda: home / "projects"
+    train.projects_folder = opening.projects_folder
     viewer = napari.Viewer(show=False)
     window = viewer.window._qt_window
     window.resize(1600, 1150)

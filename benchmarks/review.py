@@ -32,12 +32,12 @@ from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
 from napari_wbc.model.geometry import Outline
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.session import opening
 from napari_wbc.session.order import Order
 from napari_wbc.session.session import Session
 from napari_wbc.storage.workspace import create_workspace
 from napari_wbc.widgets.gallery.gallery import Gallery
 from napari_wbc.widgets.gallery.gallery_view import GalleryView
-from napari_wbc.widgets.slide import project
 from napari_wbc.widgets.workbench import Workbench
 from record import record
 
@@ -309,7 +309,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     before = os.getloadavg()
     with tempfile.TemporaryDirectory() as folder:
-        project.projects_folder = lambda: Path(folder) / "projects"
+        opening.projects_folder = lambda: Path(folder) / "projects"
         slide = drawn_slide(Path(folder) / "slide", arguments.fields)
         path, commits = make_project(slide, many_cells(slide, arguments.cells, rng))
         size = path.stat().st_size / 1e6

@@ -28,9 +28,9 @@ from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.focus import camera_place
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import UNIDENTIFIED
+from napari_wbc.session import opening
 from napari_wbc.widgets.gallery.gallery import Gallery
 from napari_wbc.widgets.gallery.grid import HEADER, Item
-from napari_wbc.widgets.slide import project
 from napari_wbc.widgets.workbench import Workbench
 from public_sets import DATA
 
@@ -347,7 +347,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        project.projects_folder = lambda: folder / "projects"
+        opening.projects_folder = lambda: folder / "projects"
         person = Person(
             open_slide(arguments.slide or copied(folder / "slide", arguments.fields)), arguments.out
         )

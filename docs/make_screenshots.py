@@ -139,15 +139,19 @@ def train_and_compare(bench, homes: Path, shoot, out: Path) -> None:
     panel._dialogs["comparison"].close()
 
 
-def take(slide, out: Path) -> None:
-    """Go through the main job and take a picture of each step."""
-    # Projects, models and settings of its own, not those of the person who runs it.
-    homes = out.parent / ".projects"
+def own_homes(homes: Path) -> Path:
+    """Keep projects, models and settings here, not among those of the person who runs it."""
     shutil.rmtree(homes, ignore_errors=True)
     opening.projects_folder = lambda: homes
     train.projects_folder = opening.projects_folder
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(homes))
     os.environ["NAPARI_WBC_MODELS"] = str(homes / "models")
+    return homes
+
+
+def take(slide, out: Path) -> None:
+    """Go through the main job and take a picture of each step."""
+    homes = own_homes(out.parent / ".projects")
     viewer = napari.Viewer(show=False)
     window = viewer.window._qt_window
     window.resize(1500, 1150)
