@@ -77,7 +77,7 @@ def many_cells(slide: Slide, n: int, rng: np.random.Generator) -> list[Cell]:
 
 def make_project(slide: Slide, cells: list[Cell]) -> tuple[Path, Times]:
     """Keep the cells in the slide's project, and time until commits are on the disk: all, then one each."""
-    path = project.project_path(slide)
+    path = opening.project_path(slide)
     assert path is not None
     workspace, session = create_workspace(path, EIGHT_CLASSES), Session()
     session.open(slide, workspace)
