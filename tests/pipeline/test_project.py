@@ -19,7 +19,7 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis
+from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis
 from napari_wbc.pipeline.kept_analysis import note_key
 from napari_wbc.pipeline.project import (
     export_project_steps,

@@ -16,6 +16,7 @@ from napari_wbc.files.atomic import sha256_of
 from napari_wbc.files.guard import image_size
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import now
@@ -31,7 +32,6 @@ from napari_wbc.model.training_set import (
     splits_told,
 )
 from napari_wbc.model.words import counted
-from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import partly_labelled, splits_of
 from napari_wbc.storage.formats.manifest import (
     MANIFEST,
