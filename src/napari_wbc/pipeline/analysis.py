@@ -153,11 +153,14 @@ class Classified:
 
 def analysis_of(slides: Sequence[SlideAnalysis]) -> Analysis:
     """An analysis of slides whose cells may come from several models, as after a review."""
-    cells = chain.from_iterable(slide.table.values() for slide in slides)
-    predictions = [cell.prediction for cell in cells if cell.prediction is not None]
-    models = sorted({prediction.model_id for prediction in predictions})
-    threshold = max((prediction.threshold for prediction in predictions), default=None)
-    return Analysis(tuple(slides), ", ".join(models), threshold)
+    models: set[str] = set()
+    thresholds: set[float] = set()
+    for slide in slides:
+        for cell in slide.table.values():
+            if cell.prediction is not None:
+                models.add(cell.prediction.model_id)
+                thresholds.add(cell.prediction.threshold)
+    return Analysis(tuple(slides), ", ".join(sorted(models)), max(thresholds, default=None))
 
 
 def _by_hand_last(detectors: Iterable[LocatedBy]) -> list[LocatedBy]:

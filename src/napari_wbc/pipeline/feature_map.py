@@ -81,8 +81,7 @@ def feature_map_steps(
         If there is no such method, or the model cannot be loaded.
     """
     check_method(method)
-    by_field = [(field, table.of_field(field.fov_id)) for field in slide.fields]
-    total = sum(len(cells) for _field, cells in by_field)
+    total = sum(len(table.of_field(field.fov_id)) for field in slide.fields)
     yield Progress("loading weights", 0, total)
     classifier = load_classifier(weights, device=device)
     # An empty block first: a slide without cells has features of the right shape too.
@@ -90,7 +89,8 @@ def feature_map_steps(
     cell_ids: list[str] = []
     failures: list[Failure] = []
     done = 0
-    for field, cells in by_field:
+    for field in slide.fields:
+        cells = table.of_field(field.fov_id)
         if not cells:
             continue
         end = done + len(cells)

@@ -36,11 +36,14 @@ def bccd_test_fields() -> tuple[Path, ...]:
     folder = Path(root or "") / "bccd"
     if not root or not (folder / "splits.csv").is_file():
         return ()
+    paths = []
     # The other splits are for training, and a model looks too good on what it has learned.
     with (folder / "splits.csv").open(newline="", encoding="utf-8") as file:
-        names = [row["image"] for row in csv.DictReader(file) if row["split"] == "test"]
-    paths = [folder / "JPEGImages" / name for name in names]
-    return tuple(path for path in paths if path.is_file())
+        for row in csv.DictReader(file):
+            path = folder / "JPEGImages" / row["image"]
+            if row["split"] == "test" and path.is_file():
+                paths.append(path)
+    return tuple(paths)
 
 
 def fetch_bccd_fields(*, base_url: str = BCCD_URL, cache: Path | None = None) -> tuple[Path, ...]:
