@@ -235,8 +235,3 @@ def test_cells_are_counted_by_the_taxonomy_of_the_weights(slide, other_weights, 
     assert told["taxonomy"] == "ours"
     (fov, _) = json.loads((tmp_path / "out" / "cells.geojson").read_text())
     assert {f["properties"]["classification"]["name"] for f in fov["features"]} <= set(own.names)
-
-
-def test_an_analysis_of_nothing_has_the_eight_classes():
-    assert Analysis(()).taxonomy is EIGHT_CLASSES
-    assert Analysis(()).detector == ""

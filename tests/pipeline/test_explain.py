@@ -11,11 +11,9 @@ import pytest
 import tifffile
 from PIL import Image
 from tests.explain.test_attribution import Eye
-from typer.testing import CliRunner
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.classify.preset import Preset
-from napari_wbc.cli.app import app
 from napari_wbc.errors import WbcError
 from napari_wbc.explain.attribution import Question
 from napari_wbc.explain.canvas import painted
@@ -188,42 +186,6 @@ def test_a_class_is_found_by_its_very_name_first():
         "Neutrophil",
         "neutrophil",
     ]
-
-
-def test_a_wrong_call_leaves_no_folder(slide, tmp_path):
-    arguments = [
-        "explain",
-        str(slide.fields[0].path),
-        "--out",
-        str(tmp_path / "out"),
-        "--detector",
-        "hsv",
-    ]
-    for wrong in (
-        ("--target", "wombat"),
-        ("--layer", "none"),
-        ("--method", "lime", "--layer", "stem"),
-    ):
-        with pytest.raises(WbcError):
-            CliRunner().invoke(app, [*arguments, *wrong], catch_exceptions=False)
-    assert not (tmp_path / "out").exists()
-
-
-def test_from_the_shell(slide, tmp_path):
-    arguments = [
-        "explain",
-        str(slide.fields[0].path),
-        "--out",
-        str(tmp_path),
-        "--detector",
-        "hsv",
-        "-q",
-    ]
-    result = CliRunner().invoke(app, [*arguments, "--method", "occlusion", "--target", "monocyte"])
-    assert result.exit_code == 0, result.output
-    assert set(pd.read_csv(tmp_path / "heat.csv")["target"]) == {"monocyte"}
-    with pytest.raises(WbcError, match="choose one of"):
-        CliRunner().invoke(app, [*arguments, "--method", "tea"], catch_exceptions=False)
 
 
 def test_a_cell_without_a_prediction_leaves_the_class_of_the_others(weights):

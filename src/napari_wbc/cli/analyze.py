@@ -156,12 +156,13 @@ def classify(
     quiet: Quiet = False,
 ) -> None:
     """Classify images that show one cell each."""
-    from napari_wbc.pipeline.classify import classify_steps, write_predictions
+    from napari_wbc.pipeline.classify import classify_steps
+    from napari_wbc.storage.tables import write_csv
 
     check_csv(out)
     steps = classify_steps(paths, weights=in_use(weights), device=device)
     result = drive(steps, quiet=quiet)
-    write_predictions(result, out)
+    write_csv(out, result.cells)
     if not quiet:
         print(f"{counted(len(result.predictions), 'prediction')} written to {out}")
     end(len(result.failures), f"the rest was written to {out}")

@@ -16,14 +16,14 @@ from napari_wbc.imaging.read import open_slide, read_image
 from napari_wbc.model.cell import Prediction
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
-from napari_wbc.storage.tables import predictions_frame, write_csv
+from napari_wbc.storage.tables import predictions_frame
 from napari_wbc.train.dataset import one_cell_box
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Classification", "classify_images", "classify_steps", "write_predictions"]
+__all__ = ["Classification", "classify_images", "classify_steps"]
 
 BATCH_SIZE = 256
 """Cells between two steps of progress."""
@@ -124,8 +124,3 @@ def classify_images(
     if isinstance(paths, (str, Path)):
         paths = [paths]
     return run(classify_steps(paths, weights=weights, device=device))
-
-
-def write_predictions(classification: Classification, path: str | Path) -> None:
-    """Write predictions as CSV, whole or not at all."""
-    write_csv(Path(path), classification.cells)

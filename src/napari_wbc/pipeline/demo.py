@@ -11,6 +11,7 @@ from napari_wbc.files.atomic import write_bytes
 from napari_wbc.imaging.synthetic import synthetic_slide
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analysis import Analysis, analysis_of
 from napari_wbc.pipeline.analyze import analyze_fields_steps
 from napari_wbc.pipeline.samples import bccd_test_fields
@@ -45,11 +46,11 @@ def demo_steps(out: Path, *, device: str = "auto") -> Steps[Demo]:
     fields: list[FieldOfView] = []
     if real := bccd_test_fields():
         name = "BCCD"
-        origin = f"{len(real)} real fields (BCCD, test split)"
+        origin = f"{counted(len(real), 'real field')} (BCCD, test split)"
         fields += [FieldOfView(f"{name}/{path.name}", path) for path in real]
     else:
         name = "synthetic-smear"
-        origin = f"{N_FIELDS} fields drawn by napari-wbc (no real images at hand)"
+        origin = f"{counted(N_FIELDS, 'field')} drawn by napari-wbc (no real images at hand)"
         leukocytes = 0
         # Always the same smear, so that the results of two runs can be compared.
         for done, drawn in enumerate(synthetic_slide(0, N_FIELDS), start=1):
