@@ -11,7 +11,8 @@ def test_a_detector_needs_something_to_train_on(call, tmp_path):
     code, out, err = call("train", "detector", "--out", tmp_path / "out")
     assert (code, out) == (2, "")
     assert err == (
-        "napari-wbc: Say what to train on: --data TRAINING_SET, or --config FILE.toml that names it.\n"
+        "napari-wbc: Say what to train on: --data TRAINING_SET, "
+        "or --config FILE.toml that names it.\n"
     )
     assert not (tmp_path / "out").exists()
 

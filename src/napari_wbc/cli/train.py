@@ -64,15 +64,10 @@ def train_classifier(
     from napari_wbc.pipeline.training import train_steps
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
-    recipe = {
-        "architecture": architecture,
-        "mode": mode,
-        "start": start,
-        "balance": balance,
-        "matrix_rate": matrix_rate,
-    }
+    options = shared | {"architecture": architecture, "mode": mode, "start": start}
+    options |= {"balance": balance, "matrix_rate": matrix_rate}
     fixed = {"taxonomy": read_taxonomy(taxonomy), "device": device}
-    _train(train_steps, out, shared | recipe, fixed, quiet=quiet)
+    _train(train_steps, out, options, fixed, quiet=quiet)
 
 
 @train_app.command("detector")
@@ -119,14 +114,10 @@ def train_detector(
     from napari_wbc.pipeline.locate import BLOOD_CLASSES
     from napari_wbc.pipeline.training import train_detector_steps
 
-    recipe = {
-        "backbone": backbone,
-        "pretrained": pretrained,
-        "start": str(start) if start else None,
-        "classes": BLOOD_CLASSES if blood_cells else None,
-        "patience": patience,
-    }
-    _train(train_detector_steps, out, shared | recipe, {"device": device}, quiet=quiet)
+    options = shared | {"backbone": backbone, "pretrained": pretrained, "patience": patience}
+    options["start"] = str(start) if start else None
+    options["classes"] = BLOOD_CLASSES if blood_cells else None
+    _train(train_detector_steps, out, options, {"device": device}, quiet=quiet)
 
 
 def _train(
@@ -192,15 +183,9 @@ def finetune(
     """
     from napari_wbc.pipeline.finetune import finetune_detector_steps, finetune_steps
 
-    options = {
-        "name": name,
-        "epochs": epochs,
-        "seed": seed,
-        "replay": replay,
-        "new_classes": new_class,
-        "freeze": freeze or None,
-    }
-    recipe: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    options: dict[str, Any] = {"name": name, "epochs": epochs, "seed": seed, "replay": replay}
+    options |= {"new_classes": new_class, "freeze": freeze or None}
+    recipe = {option: value for option, value in options.items() if value is not None}
     # Refused, not ignored: the new model would not be what was asked for.
     if detector and (wrong := recipe.keys() & CLASSIFIER_OPTIONS.keys()):
         names = ", ".join(sorted(CLASSIFIER_OPTIONS[option] for option in wrong))

@@ -262,18 +262,18 @@ def analyze(
     paths : path or sequence of paths
         Image files, each a slide of one field, and folders, each one slide.
     detector : str
-        Name of a detector.
+        Name of the cell finder: ``mask-rcnn`` or ``hsv``.
     preset : str, optional
-        Preset of the detector: ``nucleus`` or ``youssef-2024`` of ``hsv``; of ``mask-rcnn`` its
-        weights, by name or as a ``.safetensors`` file.
+        ``nucleus`` or ``youssef-2024`` of ``hsv``; of ``mask-rcnn`` its weights, by name or as a
+        ``.safetensors`` file.
     parameters : mapping, optional
-        Detector parameters that differ from the preset's.
+        Values that differ from the preset's.
     weights : str or Path
         Name or file of the classifier's weights.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     threshold : float, optional
-        Confidence below which a cell is unidentified, 0 to 1; the model card's where None.
+        Confidence below which a cell is unidentified, 0 to 1; the model card's if None.
 
     Returns
     -------

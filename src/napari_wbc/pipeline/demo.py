@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
-from napari_wbc.files.atomic import write_bytes
 from napari_wbc.imaging.synthetic import synthetic_slide
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analysis import Analysis, analysis_of
 from napari_wbc.pipeline.analyze import analyze_fields_steps
+from napari_wbc.pipeline.report import write_png
 from napari_wbc.pipeline.samples import bccd_test_fields
 
 __all__ = ["Demo", "demo_steps"]
@@ -55,8 +53,7 @@ def demo_steps(out: Path, *, device: str = "auto") -> Steps[Demo]:
         # Always the same smear, so that the results of two runs can be compared.
         for done, drawn in enumerate(synthetic_slide(0, N_FIELDS), start=1):
             path = out / name / f"field-{done:03d}.png"
-            # OpenCV writes BGR.
-            write_bytes(path, cv2.imencode(".png", drawn.image[..., ::-1])[1].tobytes())
+            write_png(path, drawn.image)
             fields.append(FieldOfView(f"{name}/{path.name}", path))
             leukocytes += len(drawn.cells)
             yield Progress("drawing a synthetic smear", done, N_FIELDS)

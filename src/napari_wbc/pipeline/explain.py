@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -31,6 +30,7 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.pipeline.analyze import analyze_steps
 from napari_wbc.pipeline.locate import DEFAULT
+from napari_wbc.pipeline.report import write_png
 from napari_wbc.storage.tables import heat_frame, write_csv
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
@@ -117,6 +117,7 @@ class _Explainer:
         edges = np.array([(box.top, box.left, box.bottom, box.right) for box in boxes])
         sides, corners = squares(edges.reshape(-1, 4), preset.factor, image.shape[:2])
         start = 0
+        # -1 is what the attributor takes for "against nothing", and is no target.
         against = self.classes.index(question.against) if question.against else -1
         batch_size = BATCH_SIZES[question.method]
         for x in self.classifier.prepared(image, boxes, batch_size=batch_size):
@@ -272,8 +273,7 @@ def explain_files_steps(
         tiff, png = pictures(field)
         canvas = painted(heats, image.shape[:2])
         _write_tiff(tiff, canvas, description)
-        # OpenCV writes BGR.
-        write_bytes(png, cv2.imencode(".png", overlay(image, canvas)[..., ::-1])[1].tobytes())
+        write_png(png, overlay(image, canvas))
 
     # Table and pictures of an earlier run go first, so that none outlives a field that fails now.
     (out / "heat.csv").unlink(missing_ok=True)

@@ -163,7 +163,7 @@ class Parameter:
 def presets_of(detector: str) -> tuple[str, ...]:
     """The presets of a cell finder, its default first.
 
-    Those of ``mask-rcnn`` are weights by name: the ones in use, those shipped and a person's own.
+    Those of ``mask-rcnn`` are weights by name: the ones in use, those shipped and those added.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def presets_of(detector: str) -> tuple[str, ...]:
         If there is no such cell finder.
     """
     if detector not in DETECTORS:
-        raise WbcError(f"No detector {detector!r}; choose one of: {', '.join(DETECTORS)}.")
+        raise WbcError(f"No cell finder {detector!r}; choose one of: {', '.join(DETECTORS)}.")
     if detector == "hsv":
         return tuple(PRESETS)
     library = Library()

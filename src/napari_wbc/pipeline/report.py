@@ -28,7 +28,7 @@ from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
 from napari_wbc.storage.tables import write_csv
 from napari_wbc.weights.card import RESEARCH_USE
 
-__all__ = ["Written", "differential_json", "draw_overlay", "write_results"]
+__all__ = ["Written", "differential_json", "draw_overlay", "write_png", "write_results"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +202,13 @@ def _write_overlay(field: _Field, read: ReadField, taxonomy: Taxonomy, folder: P
         # The overlay of an earlier run would show cells that the new tables do not have.
         path.unlink(missing_ok=True)
         raise
-    picture = draw_overlay(image, field.cells, taxonomy)
+    write_png(path, draw_overlay(image, field.cells, taxonomy))
+
+
+def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write an RGB image, whole or not at all."""
     # OpenCV writes BGR.
-    encoded = cv2.imencode(".png", picture[..., ::-1])[1]
-    write_bytes(path, encoded.tobytes())
+    write_bytes(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
 
 
 def draw_overlay(
