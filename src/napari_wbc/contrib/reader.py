@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,8 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
 
 def _project_layer(path: Path) -> LayerData:
     # Read only: the workbench may have the project open, and opens it itself for writing.
-    workspace = open_workspace(path, read_only=True)
-    try:
+    with closing(open_workspace(path, read_only=True)) as workspace:
         slides = workspace.slides()
-    finally:
-        workspace.close()
     if not slides:
         message = "no slide in this project; open a folder of images in the workbench."
         raise WbcError(f"{path}: {message}")

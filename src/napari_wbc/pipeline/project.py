@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
     WbcError
         If the project cannot be read, has no slide, or no slide has such a reading.
     """
-    with _opened(path) as workspace:
+    with closing(open_workspace(path, read_only=True)) as workspace:
         slides = workspace.slides()
         if not slides:
             raise WbcError(f"{path}: no slide in this project; choose another.")
@@ -140,7 +139,7 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
     WbcError
         If the project cannot be read or has no such reading.
     """
-    with _opened(path) as workspace:
+    with closing(open_workspace(path, read_only=True)) as workspace:
         if not second:
             # The consensus is made of the readings, so it is no second opinion.
             names = [name for name in _readings(workspace) if name != CONSENSUS]
@@ -195,15 +194,6 @@ def save_project(analysis: Analysis, path: str | Path) -> Path:
             part.with_name(f".{part.name}.lock").unlink(missing_ok=True)
         part.replace(path)
     return path
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[Workspace]:
-    workspace = open_workspace(path, read_only=True)
-    try:
-        yield workspace
-    finally:
-        workspace.close()
 
 
 def _readings(workspace: Workspace) -> list[str]:
