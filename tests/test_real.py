@@ -32,7 +32,7 @@ def test_real_fields_from_images_to_files(real_data, truth, tmp_path):
     fields = [real_data / "bccd" / "JPEGImages" / name for name in names]
     analysis = napari_wbc.analyze(fields, device="cpu")
     assert not analysis.failures
-    for _ in write_results(analysis, tmp_path / "out", EIGHT_CLASSES):
+    for _ in write_results(analysis, tmp_path / "out"):
         pass
     cells = pd.read_csv(tmp_path / "out" / "cells.csv")
     right = [truth[name] in set(cells.loc[cells["fov"] == name, "prediction"]) for name in names]

@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 
 from napari_wbc.cli.app import app
 from napari_wbc.imaging.synthetic import synthetic_smear
+from napari_wbc.model.cell import Annotation
+from napari_wbc.session.session import Session
+from napari_wbc.storage.workspace import open_workspace
 
 
 def call(*arguments):
@@ -69,3 +72,19 @@ def test_images_that_cannot_be_read_are_exit_code_3_and_named(project, tmp_path)
         > 3
     )
     assert [path.name for path in (out / "overlays").rglob("*.png")] == ["0.png.png"]
+
+
+def test_two_readers_are_compared(project):
+    workspace, session = open_workspace(project), Session()
+    (slide,) = workspace.slides()
+    for reading, second in (("", "basophil"), ("ben", "monocyte")):
+        session.open(slide, workspace, reading=reading)
+        cells = list(session.table.values())[:4]
+        labels = ("basophil", second, "monocyte", "monocyte")
+        labelled = [c.annotated(Annotation(x)) for c, x in zip(cells, labels, strict=True)]
+        session.commit(session.table.with_cells(labelled), "label")
+    session.close()
+    workspace.close()
+    compared = call("agreement", project)
+    assert compared.exit_code == 0
+    assert "0.500" in compared.stdout

@@ -21,12 +21,12 @@ from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES, NOT_CLASSED, UNIDENTIFIED
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict, taxonomy_of_names
+from napari_wbc.pipeline.analysis import Analysis
 from napari_wbc.pipeline.analyze import (
-    Analysis,
+    _classified,
     analyze_fields_steps,
     analyze_slide_steps,
     analyze_steps,
-    classify_cells,
     classify_table_steps,
 )
 from napari_wbc.pipeline.report import write_results
@@ -66,7 +66,7 @@ def test_a_slide_without_fields_has_no_cells(classifier):
 
 
 def test_no_cells_are_classified_as_none(classifier):
-    assert classify_cells(np.zeros((9, 9, 3), np.uint8), [], classifier) == ()
+    assert _classified(np.zeros((9, 9, 3), np.uint8), [], classifier) == ()
 
 
 def test_a_field_that_cannot_be_read_is_a_failure_and_the_rest_goes_on(slide, classifier):
@@ -230,13 +230,8 @@ def test_cells_are_counted_by_the_taxonomy_of_the_weights(slide, other_weights, 
     counted = one.differential
     assert counted.total + counted.beside[0].count == len(one.table) == 4
     analysis = Analysis((one,), "m")
-    run(write_results(analysis, tmp_path / "out", analysis.taxonomy))
+    run(write_results(analysis, tmp_path / "out"))
     (told,) = json.loads((tmp_path / "out" / "differential.json").read_text())
     assert told["taxonomy"] == "ours"
     (fov, _) = json.loads((tmp_path / "out" / "cells.geojson").read_text())
     assert {f["properties"]["classification"]["name"] for f in fov["features"]} <= set(own.names)
-
-
-def test_an_analysis_of_nothing_has_the_eight_classes():
-    assert Analysis(()).taxonomy is EIGHT_CLASSES
-    assert Analysis(()).detector == ""

@@ -11,11 +11,9 @@ import pytest
 import tifffile
 from PIL import Image
 from tests.explain.test_attribution import Eye
-from typer.testing import CliRunner
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.classify.preset import Preset
-from napari_wbc.cli.app import app
 from napari_wbc.errors import WbcError
 from napari_wbc.explain.attribution import Question
 from napari_wbc.explain.canvas import painted
@@ -25,8 +23,8 @@ from napari_wbc.model.cell import Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.pipeline.explain import (
-    _Asked,
-    _named,
+    _class_named,
+    _Explainer,
     explain,
     explain_cells_steps,
     explain_files_steps,
@@ -66,10 +64,10 @@ def test_heat_lands_on_the_pixels_that_were_the_evidence(box, place):
     image = np.zeros((*shape, 3), np.uint8)
     rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
     image[(abs(rows - row) < half) & (abs(columns - col) < half), 0] = 255
-    asked = _Asked(
+    explainer = _Explainer(
         Classifier(Eye().eval(), CARD, "cpu", 0.0, None), Question(layers=("fine", "coarse"))
     )
-    (heats,) = asked.steps(image, [Cell.new("f", Detection(box))])
+    (heats,) = explainer.batches(image, [Cell.new("f", Detection(box))])
     shown = painted(heats, shape)
     evidence = np.argwhere(image[..., 0]).mean(axis=0)
     found = np.argwhere(shown > 0.5 * shown.max()).mean(axis=0)
@@ -182,57 +180,23 @@ def test_an_output_that_cannot_be_a_folder_is_refused_before_the_work(slide, tmp
 
 
 def test_a_class_is_found_by_its_very_name_first():
-    assert [_named(n, ("neutrophil", "Neutrophil")) for n in ("Neutrophil", "NEUTROPHIL")] == [
+    assert [
+        _class_named(n, ("neutrophil", "Neutrophil")) for n in ("Neutrophil", "NEUTROPHIL")
+    ] == [
         "Neutrophil",
         "neutrophil",
     ]
 
 
-def test_a_wrong_call_leaves_no_folder(slide, tmp_path):
-    arguments = [
-        "explain",
-        str(slide.fields[0].path),
-        "--out",
-        str(tmp_path / "out"),
-        "--detector",
-        "hsv",
-    ]
-    for wrong in (
-        ("--target", "wombat"),
-        ("--layer", "none"),
-        ("--method", "lime", "--layer", "stem"),
-    ):
-        with pytest.raises(WbcError):
-            CliRunner().invoke(app, [*arguments, *wrong], catch_exceptions=False)
-    assert not (tmp_path / "out").exists()
-
-
-def test_from_the_shell(slide, tmp_path):
-    arguments = [
-        "explain",
-        str(slide.fields[0].path),
-        "--out",
-        str(tmp_path),
-        "--detector",
-        "hsv",
-        "-q",
-    ]
-    result = CliRunner().invoke(app, [*arguments, "--method", "occlusion", "--target", "monocyte"])
-    assert result.exit_code == 0, result.output
-    assert set(pd.read_csv(tmp_path / "heat.csv")["target"]) == {"monocyte"}
-    with pytest.raises(WbcError, match="choose one of"):
-        CliRunner().invoke(app, [*arguments, "--method", "tea"], catch_exceptions=False)
-
-
 def test_a_cell_without_a_prediction_leaves_the_class_of_the_others(weights):
     """Drawn by hand beside cells that the table calls otherwise than one look would."""
     image = synthetic_smear(0, shape=(260, 340), n_leukocytes=2).image
-    asked = _Asked(load_classifier(weights, device="cpu"), Question())
+    explainer = _Explainer(load_classifier(weights, device="cpu"), Question())
     plain = [
         Cell.new("f", Detection(BBox(20 * i, 20 * i, 60 + 20 * i, 60 + 20 * i))) for i in range(2)
     ]
-    (looked,) = asked.steps(image, plain)
-    other = next(name for name in asked.classes if name != looked[0].target)
-    said = Prediction(asked.classes, tuple(float(name == other) for name in asked.classes))
-    (heats,) = asked.steps(image, [plain[0].predicted(said), plain[1]])
+    (looked,) = explainer.batches(image, plain)
+    other = next(name for name in explainer.classes if name != looked[0].target)
+    said = Prediction(explainer.classes, tuple(float(name == other) for name in explainer.classes))
+    (heats,) = explainer.batches(image, [plain[0].predicted(said), plain[1]])
     assert [heat.target for heat in heats] == [other, looked[1].target]

@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from napari_wbc.cli.app import app
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy
@@ -19,7 +17,7 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis
+from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis
 from napari_wbc.pipeline.kept_analysis import note_key
 from napari_wbc.pipeline.project import (
     export_project_steps,
@@ -177,13 +175,3 @@ def test_cells_drawn_by_hand_are_said_to_be(project, tmp_path):
     run(export_project_steps(project, tmp_path / "out"))
     (told,) = json.loads((tmp_path / "out" / "differential.json").read_text())
     assert told["located_by"] == [{"detector": "not known", "parameters": {}, "cells": 4}]
-
-
-def test_in_the_shell(project, tmp_path):
-    runner = CliRunner()
-    exported = runner.invoke(app, ["export", str(project), "--out", str(tmp_path / "out"), "-q"])
-    assert exported.exit_code == 0
-    assert (tmp_path / "out" / "differential.csv").is_file()
-    compared = runner.invoke(app, ["agreement", str(project)])
-    assert compared.exit_code == 0
-    assert "0.500" in compared.stdout

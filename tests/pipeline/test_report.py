@@ -19,6 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.differential import differential
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -30,7 +31,7 @@ from napari_wbc.model.taxonomy import (
     TAXONOMIES,
     UNIDENTIFIED,
 )
-from napari_wbc.pipeline.analyze import Analysis, Failure, SlideAnalysis
+from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis
 from napari_wbc.pipeline.report import Written, differential_json, draw_overlay, write_results
 
 OUTSIDE = {"erythroblast", "platelet", UNIDENTIFIED, NOT_CLASSED}
@@ -110,7 +111,7 @@ def analysis(tmp_path):
 
 
 def test_an_analysis_of_nothing_is_written(tmp_path):
-    assert run(write_results(Analysis(()), tmp_path, EIGHT_CLASSES)) == Written(tmp_path)
+    assert run(write_results(Analysis(()), tmp_path)) == Written(tmp_path)
     assert json.loads((tmp_path / "cells.geojson").read_text()) == []
     assert json.loads((tmp_path / "differential.json").read_text()) == []
     assert len(pd.read_csv(tmp_path / "cells.csv")) == 0
@@ -118,7 +119,7 @@ def test_an_analysis_of_nothing_is_written(tmp_path):
 
 def test_a_report_is_six_things_and_outlines_by_field(analysis, tmp_path):
     out = tmp_path / "out"
-    steps = list(write_results(analysis, out, EIGHT_CLASSES))
+    steps = list(write_results(analysis, out))
     assert [(s.done, s.total, s.note) for s in steps] == [(1, 2, ""), (2, 2, "")]
     files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     assert files == [
@@ -149,22 +150,22 @@ def test_a_field_whose_name_leads_out_of_the_folder_is_refused(analysis, tmp_pat
         analysis, slides=(dataclasses.replace(one, slide=slide, failures=()),)
     )
     with pytest.raises(WbcError, match="leads out of"):
-        list(write_results(outside, tmp_path / "deep" / "out", EIGHT_CLASSES))
+        list(write_results(outside, tmp_path / "deep" / "out"))
     assert not list(tmp_path.rglob("escaped*"))
 
 
 def test_a_field_that_vanished_is_a_note(analysis, tmp_path):
     (tmp_path / "s" / "b.png").unlink()
-    notes = [s.note for s in write_results(analysis, tmp_path / "out", EIGHT_CLASSES)]
+    notes = [s.note for s in write_results(analysis, tmp_path / "out")]
     assert notes[0] == ""
     assert "b.png" in notes[1]
 
 
 def test_of_a_field_that_vanished_all_but_the_overlay_is_written(analysis, tmp_path):
     out, gone = tmp_path / "out", tmp_path / "s" / "a.png"
-    run(write_results(analysis, out, EIGHT_CLASSES))
+    run(write_results(analysis, out))
     gone.unlink()
-    written = run(write_results(analysis, out, EIGHT_CLASSES))
+    written = run(write_results(analysis, out))
     assert [failure.path for failure in written.failures] == [gone]
     assert sorted(path.name for path in (out / "overlays").rglob("*.png")) == ["b.png.png"]
     assert len(pd.read_csv(out / "cells.csv")) == 3
@@ -183,7 +184,7 @@ def test_cells_of_a_failed_field_or_of_none_are_in_all_tables(analysis, tmp_path
         Cell(fov, fov, Detection(BBox(1, 1, 9, 9))) for fov in ("s/broken.png", "s/gone.png")
     ]
     more = dataclasses.replace(one, table=one.table.with_cells(elsewhere))
-    written = run(write_results(Analysis((more,)), tmp_path / "out", EIGHT_CLASSES))
+    written = run(write_results(Analysis((more,)), tmp_path / "out"))
     fields = pd.read_csv(tmp_path / "out" / "fields.csv")
     assert dict(zip(fields["fov"], fields["cells"], strict=True)) == {
         "s/a.png": 3,
@@ -231,7 +232,7 @@ def test_every_cell_is_in_one_row_of_every_file(slide):
     assert counted.total + sum(row.count for row in counted.beside) == n
     with TemporaryDirectory() as folder:
         out = Path(folder)
-        run(write_results(Analysis((slide,)), out, slide.taxonomy))
+        run(write_results(Analysis((slide,)), out))
         options = {"keep_default_na": False}  # a label may be "NA"
         assert len(pd.read_csv(out / "cells.csv", **options)) == n
         assert pd.read_csv(out / "differential.csv", **options)["count"].sum() == n

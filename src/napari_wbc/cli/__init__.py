@@ -1,4 +1,7 @@
-"""Room ``cli``: argument parsing only. Every command drives one verb of ``pipeline``."""
+"""Room ``cli``: argument parsing only. Every command drives one verb of ``pipeline``.
+
+A command imports its verb when it runs, so that ``--help`` does not wait for PyTorch and pandas.
+"""
 
 from napari_wbc.cli.app import main
 

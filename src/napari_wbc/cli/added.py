@@ -30,6 +30,7 @@ def computing(command: F) -> F:
 
     @functools.wraps(command)
     def run(*args: Any, threads: int | None = None, **kwargs: Any) -> Any:
+        # Before the command imports PyTorch and OpenCV, which read the limit when they load.
         if threads is not None:
             limit_threads(threads)
         return command(*args, **kwargs)
@@ -37,25 +38,29 @@ def computing(command: F) -> F:
     return _with_options(run, command, {"threads": Threads})
 
 
-def training(sets: str, **defaults: tuple[str, float]) -> Callable[[F], F]:
+def training(name: str, sets: str, **defaults: tuple[str, float]) -> Callable[[F], F]:
     """Give a command the options of every training; it takes them as keywords.
 
     Parameters
     ----------
+    name : str
+        What the help says of the default of ``--name``.
     sets : str
         What the help says of ``--data``.
     **defaults
         By option, what the help says of the recipe's default, and the least that is taken.
     """
 
+    # Every option is None if it is not given: only then does a recipe's own value count.
     def option(kind: Any, text: str, **settings: Any) -> Any:
         return Annotated[kind | None, typer.Option(help=text, **settings)]
 
-    def number(name: str, kind: type, text: str = "", **limits: Any) -> Any:
-        shown, least = defaults[name]
+    def number(key: str, kind: type, text: str = "", **limits: Any) -> Any:
+        shown, least = defaults[key]
         return option(kind, text, show_default=shown, min=least, **limits)
 
     options = {
+        "name": option(str, "Name of the model.", show_default=name),
         "data": option(list[Path], sets),
         "config": option(Path, "TOML file with data and recipe; options override it."),
         "epochs": number("epochs", int),
@@ -66,24 +71,16 @@ def training(sets: str, **defaults: tuple[str, float]) -> Callable[[F], F]:
         "seed": option(int, "", show_default="0", min=0, max=2**31 - 1),
     }
 
-    def decorate(command: F) -> F:
-        @functools.wraps(command)
-        def run(*args: Any, **kwargs: Any) -> Any:
-            return command(*args, **kwargs)
-
-        return _with_options(run, command, options)
-
-    return decorate
+    return lambda command: _with_options(command, command, options)
 
 
 def _with_options(run: Any, command: F, options: Mapping[str, Any]) -> F:
-    """A wrapper with the command's own options and more, as typer reads them."""
+    """Give ``run`` the options of a command and more, as typer reads them."""
     signature = inspect.signature(command, eval_str=True)
-    parameters = [
-        parameter
-        for parameter in signature.parameters.values()
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
+    parameters = list(signature.parameters.values())
+    # typer cannot read `**shared`; the options that it stands for follow.
+    if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
+        parameters.pop()
     for name, annotation in options.items():
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter(name, kind, default=None, annotation=annotation))

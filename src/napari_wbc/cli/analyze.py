@@ -23,14 +23,14 @@ from napari_wbc.cli.options import (
     detector_in_use,
     in_use,
 )
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, end, note
+from napari_wbc.cli.progress import drive, end, note
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.words import counted
 
 if TYPE_CHECKING:
     from napari_wbc.model.differential import Differential
-    from napari_wbc.pipeline.analyze import Analysis
+    from napari_wbc.pipeline.analysis import Analysis
 
 __all__ = ["adapt", "analyze", "classify", "demo"]
 
@@ -85,12 +85,14 @@ def analyze(
     from napari_wbc.pipeline.analyze import analyze_steps
     from napari_wbc.pipeline.project import save_project
 
+    # What cannot be written is refused now, not after minutes of work.
     make_folder(out)
     if project is not None and project.exists():
         raise WbcError(f"{project}: this project is there already; name another file.")
     if len(paths) > 1 and (out / "cells.csv").is_file():
         # The shell's slides/* names the results of the last run too.
         paths = [path for path in paths if path.resolve() != out.resolve()]
+    # hsv has neither, so an option that was not given must not reach it.
     parameters = {"score": score, "overlap": overlap}
     steps = analyze_steps(
         paths,
@@ -103,6 +105,7 @@ def analyze(
         skip=out / "overlays",
     )
     analysis = drive(steps, quiet=quiet)
+    # The project comes first, since `_write` ends the command if an image fails.
     if project is not None:
         save_project(analysis, project)
     _write(analysis, out, quiet=quiet)
@@ -113,19 +116,19 @@ def analyze(
 def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
     from napari_wbc.pipeline.report import write_results
 
-    written = drive(write_results(analysis, out, analysis.taxonomy), quiet=quiet)
+    written = drive(write_results(analysis, out), quiet=quiet)
     if not quiet:
         for slide in analysis.slides:
             Console().print(_differential_table(slide.differential))
         print(f"{counted(len(analysis.cells))} written to {out}")
+    # A file may fail in the analysis and again for its overlay; it is counted once.
     failed = {failure.path for failure in (*analysis.failures, *written.failures)}
-    if failed:
-        fields = sum(len(slide.slide.fields) for slide in analysis.slides)
-        note(f"{len(failed)} of {counted(fields, 'file')} failed; the rest was written to {out}")
-        raise typer.Exit(SOME_FILES_FAILED)
+    fields = sum(len(slide.slide.fields) for slide in analysis.slides)
+    end(len(failed), f"the rest was written to {out}", total=fields)
 
 
 def _differential_table(differential: Differential) -> Table:
+    # rich takes a slide that is named [b] for markup.
     title = escape(f"{differential.slide}: {counted(differential.total, 'leukocyte')}")
     table = Table(title=title, title_justify="left", caption="Research use only")
     table.add_column("class")
@@ -153,12 +156,13 @@ def classify(
     quiet: Quiet = False,
 ) -> None:
     """Classify images that show one cell each."""
-    from napari_wbc.pipeline.classify import classify_steps, write_predictions
+    from napari_wbc.pipeline.classify import classify_steps
+    from napari_wbc.storage.tables import write_csv
 
     check_csv(out)
     steps = classify_steps(paths, weights=in_use(weights), device=device)
     result = drive(steps, quiet=quiet)
-    write_predictions(result, out)
+    write_csv(out, result.cells)
     if not quiet:
         print(f"{counted(len(result.predictions), 'prediction')} written to {out}")
     end(len(result.failures), f"the rest was written to {out}")
@@ -196,6 +200,7 @@ def adapt(
     )
     adapted = drive(steps, quiet=quiet)
     print(f"Model adapted to {counted(adapted.cells)} written to {adapted.weights}")
+    # Quoted, so that a path with a space can be copied into the shell.
     print(f"Use it: napari-wbc analyze ... --weights {shlex.quote(str(adapted.weights))}")
     end(len(adapted.failures), "the rest was used")
 
@@ -206,12 +211,12 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Run the main job on real fields where NAPARI_WBC_DATA names them, else on a drawn smear."""
-    from napari_wbc.pipeline.analyze import analyze_demo_steps
+    from napari_wbc.pipeline.demo import demo_steps
 
     make_folder(out)
-    slide, analysis = drive(analyze_demo_steps(out, device=device), quiet=quiet)
-    print(f"Demo on {slide.origin}.")
-    _write(analysis, out, quiet=quiet)
-    if slide.leukocytes is not None:
-        print(f"{counted(slide.leukocytes, 'leukocyte')} drawn.")
+    result = drive(demo_steps(out, device=device), quiet=quiet)
+    print(f"Demo on {result.origin}.")
+    _write(result.analysis, out, quiet=quiet)
+    if result.leukocytes is not None:
+        print(f"{counted(result.leukocytes, 'leukocyte')} drawn.")
     print(f"Look at {out / 'overlays'}, {out / 'differential.csv'} and {out / 'cells.csv'}.")

@@ -28,6 +28,7 @@ from napari_wbc.errors import WbcError
 __all__ = ["app", "main"]
 
 WRONG_ARGUMENTS = 2
+# Errors of ours are one line, see `main`; those of the program keep Python's own traceback.
 app = typer.Typer(
     name="napari-wbc",
     help="Locate, classify and count white blood cells in stained blood-film images.",
@@ -40,6 +41,7 @@ command: Callable[..., Any]
 # In the order of a laboratory's day, which is that of the help.
 for command in (analyze, classify, explain, adapt, demo):
     app.command()(computing(command))
+# These two run no network, so they take no --threads.
 app.command()(export)
 app.command()(agreement)
 for command in (choose, doubts, finetune, evaluate, compare):
@@ -70,6 +72,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
+    # Eager, so that it works without a command.
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,

@@ -79,6 +79,7 @@ def doubts(
     from napari_wbc.storage.tables import write_csv
 
     check_csv(out)
+    # Of a project only what a person labelled is doubted; a training set has nothing else.
     if data.suffix.lower() == ".wbc":
         slides = [(slide.slide, slide.table) for slide in project_analysis(data).slides]
         steps = doubt_steps(slides, in_use(weights), device=device)

@@ -49,16 +49,11 @@ def evaluate(
     table.add_column("calibration error")
     table.add_column("heat inside")
     for source, scores in evaluation.scores.items():
+        # There are none with --no-heat, or if the network has no maps.
         shares = evaluation.heat.get(source, ())
         inside = sum(shares) / len(shares) if len(shares) else math.nan
-        values = (
-            scores.accuracy,
-            scores.balanced_accuracy,
-            scores.macro_f1,
-            scores.macro_auc,
-            scores.calibration_error,
-            inside,
-        )
+        values = [scores.accuracy, scores.balanced_accuracy, scores.macro_f1]
+        values += [scores.macro_auc, scores.calibration_error, inside]
         table.add_row(escape(source), str(scores.n), *(f"{100 * value:.1f}" for value in values))
     Console().print(table)
     if evaluation.left_out:
@@ -94,6 +89,7 @@ def compare(
     from napari_wbc.pipeline.compare_report import write_comparison
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
+    # Two models on a large set take minutes; a folder that cannot be made is refused before.
     make_folder(out)
     classes = read_taxonomy(taxonomy) if taxonomy else None
     steps = compare_steps(
@@ -106,6 +102,7 @@ def compare(
     console.print(_table("All cells", ("measure", "old", "new"), side_rows(comparison)))
     for message in comparison.notes:
         note(message)
+    # The verdict is printed even if quiet: it is what the command is for.
     measures = comparison.measures
     note(f"{SIGNS[measures.verdict][0]}. {measures.why}", console)
     if not quiet:

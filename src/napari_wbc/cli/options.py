@@ -89,6 +89,7 @@ def in_use(weights: str | None, *, kind: str = "classifier") -> str:
         return weights
     library = Library()
     model = library.adopted(kind)
+    # If the adopted model is missing, the shipped one works in its place, and the note says so.
     message = library.note(kind)
     if model.card and not model.shipped:
         message = f"{kind.capitalize()} in use: {model.card.model_id}"

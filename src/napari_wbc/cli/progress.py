@@ -48,10 +48,11 @@ def note(text: str, console: Console | None = None) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def end(failures: int, outcome: str) -> None:
+def end(failures: int, outcome: str, *, total: int | None = None) -> None:
     """End with exit code 3 if files failed; the note says how many, and what became of the rest."""
     if failures:
-        note(f"{counted(failures, 'file')} failed; {outcome}")
+        files = counted(failures if total is None else total, "file")
+        note(f"{files if total is None else f'{failures} of {files}'} failed; {outcome}")
         raise typer.Exit(SOME_FILES_FAILED)
 
 
@@ -68,6 +69,7 @@ def drive(steps: Steps[T], *, quiet: bool = False, interrupted: str = "") -> T:
     interrupted : str
         What to say after Ctrl-C.
     """
+    # Standard output is for results, which may be piped into a file.
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -78,6 +80,7 @@ def drive(steps: Steps[T], *, quiet: bool = False, interrupted: str = "") -> T:
     )
     result: list[T] = []
 
+    # A `for` loop drops what a generator returns.
     def caught() -> Steps[None]:
         result.append((yield from steps))
 
@@ -90,6 +93,7 @@ def drive(steps: Steps[T], *, quiet: bool = False, interrupted: str = "") -> T:
                 if bar.tasks[0].description != progress.step:
                     # A new step has a rate of its own.
                     bar.reset(task)
+                # Of an unknown total rich shows a moving bar.
                 total = progress.total or None
                 bar.update(task, description=progress.step, completed=progress.done, total=total)
     except KeyboardInterrupt:

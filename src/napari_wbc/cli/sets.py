@@ -92,7 +92,7 @@ def export_set(
         )
     written = f"{counted(sum(exported.cells.values()))} of {counted(exported.fields, 'field')}"
     print(f"{written} written to {exported.folder}")
-    _failed(exported.failures)
+    _end(exported.failures)
 
 
 @set_app.command("show")
@@ -137,6 +137,7 @@ def import_set(
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
     mapping: dict[str, str] = {}
+    # LABEL= has an empty class, which leaves those cells out.
     for text in mapped or ():
         label, equals, name = text.partition("=")
         if not equals:
@@ -148,7 +149,7 @@ def import_set(
     )
     imported = drive(steps, quiet=quiet)
     print(imported.told)
-    _failed(imported.failures)
+    _end(imported.failures)
 
 
 @set_app.command("move")
@@ -171,14 +172,16 @@ def move(
 
 def _counts(cells: dict[tuple[str, str], int]) -> Table:
     """Cells by class and split."""
-    splits = [name for name in ("train", "val", "test") if any(split == name for split, _ in cells)]
+    used = {split for split, _label in cells}
+    # In the order of a training, which is not that of the alphabet.
+    splits = [split for split in ("train", "val", "test") if split in used]
     table = Table("class", *splits)
-    for label in dict.fromkeys(label for _, label in sorted(cells)):
+    for label in dict.fromkeys(label for _split, label in sorted(cells)):
         table.add_row(escape(label), *(str(cells.get((split, label), 0)) for split in splits))
     return table
 
 
-def _failed(failures: Sequence[Failure]) -> None:
+def _end(failures: Sequence[Failure]) -> None:
     for failure in failures:
         note(failure.message)
     if failures:

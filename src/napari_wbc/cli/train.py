@@ -20,12 +20,13 @@ train_app = typer.Typer(help="Train networks on labelled cells.", no_args_is_hel
 Out = Annotated[
     Path, typer.Option(help="Folder for model, curves and checkpoint.", show_default=False)
 ]
-OF_A_CLASSIFIER = {"replay": "--replay", "new_classes": "--new-class", "freeze": "--freeze"}
+CLASSIFIER_OPTIONS = {"replay": "--replay", "new_classes": "--new-class", "freeze": "--freeze"}
 
 
 @train_app.command("classifier")
 @computing
 @training(
+    name="cdnn",
     sets="Training set: a folder SPLIT/CLASS/image or a CSV manifest; may be repeated.",
     epochs=("30", 1),
     draws=("as many as there are", 0),
@@ -38,9 +39,6 @@ def train_classifier(
     taxonomy: Annotated[
         str, typer.Option(help="Classes: two, four, five, eight or a YAML file.")
     ] = "eight",
-    name: Annotated[
-        str | None, typer.Option(help="Name of the model.", show_default="cdnn")
-    ] = None,
     architecture: Annotated[
         str | None,
         typer.Option(help="A network's name, see docs/training.md.", show_default="cdnn"),
@@ -66,22 +64,16 @@ def train_classifier(
     from napari_wbc.pipeline.training import train_steps
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
-    recipe = {
-        "name": name,
-        "architecture": architecture,
-        "mode": mode,
-        "start": start,
-        "balance": balance,
-        "matrix_rate": matrix_rate,
-    }
-    classes = read_taxonomy(taxonomy)
-    fixed = {"taxonomy": classes, "device": device}
-    _train(train_steps, out, shared | recipe, fixed, quiet=quiet)
+    options = shared | {"architecture": architecture, "mode": mode, "start": start}
+    options |= {"balance": balance, "matrix_rate": matrix_rate}
+    fixed = {"taxonomy": read_taxonomy(taxonomy), "device": device}
+    _train(train_steps, out, options, fixed, quiet=quiet)
 
 
 @train_app.command("detector")
 @computing
 @training(
+    name="mask_rcnn",
     sets="Training set: a CSV manifest with boxes or outlines; may be repeated.",
     epochs=("20", 1),
     draws=("1200", 1),
@@ -91,9 +83,6 @@ def train_classifier(
 def train_detector(
     *,
     out: Out,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the model.", show_default="mask_rcnn")
-    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -125,15 +114,10 @@ def train_detector(
     from napari_wbc.pipeline.locate import BLOOD_CLASSES
     from napari_wbc.pipeline.training import train_detector_steps
 
-    recipe = {
-        "name": name,
-        "backbone": backbone,
-        "pretrained": pretrained,
-        "start": str(start) if start else None,
-        "classes": BLOOD_CLASSES if blood_cells else None,
-        "patience": patience,
-    }
-    _train(train_detector_steps, out, shared | recipe, {"device": device}, quiet=quiet)
+    options = shared | {"backbone": backbone, "pretrained": pretrained, "patience": patience}
+    options["start"] = str(start) if start else None
+    options["classes"] = BLOOD_CLASSES if blood_cells else None
+    _train(train_detector_steps, out, options, {"device": device}, quiet=quiet)
 
 
 def _train(
@@ -147,6 +131,7 @@ def _train(
     """Train by the recipe of the file ``config``, where an option that was given comes first."""
     from napari_wbc.train.recipe import read_config
 
+    # None is an option that was not given; a default of ours would override the file.
     recipe = {name: value for name, value in options.items() if value is not None}
     data = recipe.pop("data", [])
     if config := recipe.pop("config", None):
@@ -199,17 +184,12 @@ def finetune(
     from napari_wbc.pipeline.finetune import finetune_steps
     from napari_wbc.pipeline.finetune_detector import finetune_detector_steps
 
-    options = {
-        "name": name,
-        "epochs": epochs,
-        "seed": seed,
-        "replay": replay,
-        "new_classes": new_class,
-        "freeze": freeze or None,
-    }
-    recipe: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    if detector and (wrong := recipe.keys() & OF_A_CLASSIFIER.keys()):
-        names = ", ".join(sorted(OF_A_CLASSIFIER[option] for option in wrong))
+    options: dict[str, Any] = {"name": name, "epochs": epochs, "seed": seed, "replay": replay}
+    options |= {"new_classes": new_class, "freeze": freeze or None}
+    recipe = {option: value for option, value in options.items() if value is not None}
+    # Refused, not ignored: the new model would not be what was asked for.
+    if detector and (wrong := recipe.keys() & CLASSIFIER_OPTIONS.keys()):
+        names = ", ".join(sorted(CLASSIFIER_OPTIONS[option] for option in wrong))
         raise WbcError(f"{names}: of a classifier only; leave it out, or leave --detector out.")
     start = in_use(start, kind="detector" if detector else "classifier")
     verb: Any = finetune_detector_steps if detector else finetune_steps

@@ -1,8 +1,9 @@
-"""A folder of images as one slide, and a project file as the slide it keeps."""
+"""A folder of images as one slide, and a project file as its first slide."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,39 +26,28 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
     if isinstance(path, list):
         return get_reader(path[0]) if len(path) == 1 else None
     if Path(path).suffix.lower() == SUFFIX:
-        return _read_project
+        return lambda _path: [_project_layer(Path(path))]
     if not Path(path).is_dir():
         return None
+    # A folder without an image may be for another plugin's reader.
     try:
-        open_slide(path)
+        slide = open_slide(path)
     except WbcError:
         return None
-    return _read
+    return lambda _path: [_layer(slide)]
 
 
-def _read(path: str | list[str]) -> list[LayerData]:
-    return [_layer(open_slide(_one(path)))]
-
-
-def _read_project(path: str | list[str]) -> list[LayerData]:
-    file = Path(_one(path))
-    workspace = open_workspace(file, read_only=True)
-    try:
+def _project_layer(path: Path) -> LayerData:
+    # Read only: the workbench may have the project open, and opens it itself for writing.
+    with closing(open_workspace(path, read_only=True)) as workspace:
         slides = workspace.slides()
-    finally:
-        workspace.close()
     if not slides:
-        raise WbcError(
-            f"{file}: no slide in this project; open a folder of images in the workbench."
-        )
+        message = "no slide in this project; open a folder of images in the workbench."
+        raise WbcError(f"{path}: {message}")
     pixels, settings, kind = _layer(slides[0])
-    settings["metadata"][PROJECT_KEY] = str(file)
-    return [(pixels, settings, kind)]
+    settings["metadata"][PROJECT_KEY] = str(path)
+    return pixels, settings, kind
 
 
 def _layer(slide: Slide) -> LayerData:
     return slide_layer(slide.name, [field.path for field in slide.fields])
-
-
-def _one(path: str | list[str]) -> str:
-    return path if isinstance(path, str) else path[0]

@@ -20,16 +20,13 @@ from napari_wbc.errors import AlreadySure, ReadError, WbcError
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.pipeline.analyze import (
-    Failure,
-    SlideAnalysis,
-    analyze_fields_steps,
-    analyze_slide_steps,
-)
+from napari_wbc.pipeline.analysis import SlideAnalysis
+from napari_wbc.pipeline.analyze import analyze_fields_steps, analyze_slide_steps
 from napari_wbc.pipeline.locate import DEFAULT, detector_steps
 from napari_wbc.pipeline.models import counted_card
 from napari_wbc.train.dataset import CropSet

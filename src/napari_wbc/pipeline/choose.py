@@ -15,10 +15,10 @@ from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
-from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.held_out import read_training_sets_steps, relabelled
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights

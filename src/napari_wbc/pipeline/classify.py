@@ -15,17 +15,18 @@ from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.errors import ReadError
 from napari_wbc.imaging.read import open_slide, read_image
 from napari_wbc.model.cell import Prediction
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
-from napari_wbc.pipeline.analyze import Failure
-from napari_wbc.storage.tables import predictions_frame, write_csv
+from napari_wbc.storage.tables import predictions_frame
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Classification", "classify_images", "classify_steps", "write_predictions"]
+__all__ = ["Classification", "classify_images", "classify_steps"]
 
-BATCH = 256
+BATCH_SIZE = 256
+"""Cells between two steps of progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +46,38 @@ def classify_steps(
     paths: Sequence[str | Path], *, weights: str | Path = DEFAULT_CLASSIFIER, device: str = "auto"
 ) -> Steps[Classification]:
     """The steps of :func:`classify_images`."""
-    files = [field.path for path in paths for field in open_slide(path).fields]
+    files: list[Path] = []
+    for path in paths:
+        files += (field.path for field in open_slide(path).fields)
     yield Progress("loading weights", 0, len(files))
     classifier = load_classifier(weights, device=device)
     preset = classifier.preset
-    read: list[Path] = []
+    paths_read: list[Path] = []
     crops: list[npt.NDArray[np.uint8]] = []
-    red: list[npt.NDArray[np.float32]] = []
+    anchors: list[npt.NDArray[np.float32]] = []
     failures: list[Failure] = []
     for done, path in enumerate(files, start=1):
         note = ""
         try:
             image = read_image(path)
-            cut, anchors = preset.cut(image, [one_cell_box(image, preset.factor)])
-            crops.append(cut)
-            red.append(anchors)
-            read.append(path)
+            # The box is located, so that tight and wide images give crops of the same scale.
+            crop, anchor = preset.cut(image, [one_cell_box(image, preset.factor)])
+            crops.append(crop)
+            anchors.append(anchor)
+            paths_read.append(path)
         except ReadError as error:
             note = str(error)
             failures.append(Failure(path, note))
         yield Progress("locating", done, len(files), note)
+    # Only the small crops are kept, so that cells of many images share a batch.
     predictions: list[Prediction] = []
-    for start in range(0, len(crops), BATCH):
-        rows = slice(start, start + BATCH)
-        predictions += classifier.predict(np.concatenate(crops[rows]), np.concatenate(red[rows]))
-        yield Progress("classifying", min(start + BATCH, len(crops)), len(crops))
-    return Classification(tuple(zip(read, predictions, strict=True)), tuple(failures))
+    for start in range(0, len(crops), BATCH_SIZE):
+        rows = slice(start, start + BATCH_SIZE)
+        predictions += classifier.predict(
+            np.concatenate(crops[rows]), np.concatenate(anchors[rows])
+        )
+        yield Progress("classifying", min(start + BATCH_SIZE, len(crops)), len(crops))
+    return Classification(tuple(zip(paths_read, predictions, strict=True)), tuple(failures))
 
 
 def classify_images(
@@ -117,8 +124,3 @@ def classify_images(
     if isinstance(paths, (str, Path)):
         paths = [paths]
     return run(classify_steps(paths, weights=weights, device=device))
-
-
-def write_predictions(classification: Classification, path: str | Path) -> None:
-    """Write predictions as CSV, whole or not at all."""
-    write_csv(Path(path), classification.cells)

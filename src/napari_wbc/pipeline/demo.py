@@ -1,52 +1,61 @@
-"""The main job on what is at hand: real fields where there are any, else a drawn smear."""
+"""The main job on what is at hand: real fields if there are any, else a drawn smear."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
-from napari_wbc.files.atomic import write_bytes
 from napari_wbc.imaging.synthetic import synthetic_slide
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.words import counted
+from napari_wbc.pipeline.analysis import Analysis, analysis_of
+from napari_wbc.pipeline.analyze import analyze_fields_steps
+from napari_wbc.pipeline.report import write_png
 from napari_wbc.pipeline.samples import bccd_test_fields
 
-__all__ = ["DemoSlide", "demo_slide_steps"]
+__all__ = ["Demo", "demo_steps"]
+
+N_FIELDS = 40
+"""Fields of a drawn smear."""
 
 
 @dataclass(frozen=True, slots=True)
-class DemoSlide:
-    """A slide to try things on, and what it is."""
+class Demo:
+    """A slide to try things on, analyzed, and where it comes from."""
 
-    slide: Slide
+    analysis: Analysis
     origin: str
     leukocytes: int | None = None
-    """How many there are, where that is known."""
+    """How many there are; None for real fields, whose truth is not read."""
 
 
-def demo_slide_steps(out: Path, *, n_fields: int = 40, seed: int = 0) -> Steps[DemoSlide]:
-    """Find real fields, or draw a smear into ``out``.
+def demo_steps(out: Path, *, device: str = "auto") -> Steps[Demo]:
+    """Analyze real fields, or a smear that is drawn into ``out``, with the defaults.
 
     Parameters
     ----------
     out : Path
         Folder for a drawn smear.
-    n_fields, seed : int
-        Of a drawn smear.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
     """
-    real = bccd_test_fields()
-    if real:
-        yield Progress("finding real fields", len(real), len(real))
-        fields = tuple(FieldOfView(f"BCCD/{path.name}", path) for path in real)
-        return DemoSlide(Slide("BCCD", fields), f"{len(real)} real fields (BCCD, test split)")
-    fields, leukocytes = (), 0
-    for done, field in enumerate(synthetic_slide(seed, n_fields), start=1):
-        path = out / "synthetic-smear" / f"field-{done:03d}.png"
-        write_bytes(path, cv2.imencode(".png", field.image[..., ::-1])[1].tobytes())
-        fields += (FieldOfView(f"synthetic-smear/{path.name}", path),)
-        leukocytes += len(field.cells)
-        yield Progress("drawing a synthetic smear", done, n_fields)
-    origin = f"{n_fields} fields drawn by napari-wbc (no real images at hand)"
-    return DemoSlide(Slide("synthetic-smear", fields), origin, leukocytes)
+    leukocytes = None
+    fields: list[FieldOfView] = []
+    if real := bccd_test_fields():
+        name = "BCCD"
+        origin = f"{counted(len(real), 'real field')} (BCCD, test split)"
+        fields += [FieldOfView(f"{name}/{path.name}", path) for path in real]
+    else:
+        name = "synthetic-smear"
+        origin = f"{counted(N_FIELDS, 'field')} drawn by napari-wbc (no real images at hand)"
+        leukocytes = 0
+        # Always the same smear, so that the results of two runs can be compared.
+        for done, drawn in enumerate(synthetic_slide(0, N_FIELDS), start=1):
+            path = out / name / f"field-{done:03d}.png"
+            write_png(path, drawn.image)
+            fields.append(FieldOfView(f"{name}/{path.name}", path))
+            leukocytes += len(drawn.cells)
+            yield Progress("drawing a synthetic smear", done, N_FIELDS)
+    found = yield from analyze_fields_steps(Slide(name, tuple(fields)), device=device)
+    return Demo(analysis_of([found]), origin, leukocytes)

@@ -1,15 +1,14 @@
-"""Why: heat on the cells of a table, or of slides from their files."""
+"""Heatmaps of the cells of a table, or of slides from their files."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -20,28 +19,26 @@ from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.explain.attribution import Attributor, Question
 from napari_wbc.explain.canvas import inside, mask_of, overlay, painted
 from napari_wbc.files.atomic import make_folder, within, write_bytes
-from napari_wbc.imaging.read import read_image
+from napari_wbc.imaging.read import read_field
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.heat import Heat
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.words import counted
-from napari_wbc.pipeline.analyze import Failure, analyze_steps
+from napari_wbc.pipeline.analysis import ReadField
+from napari_wbc.pipeline.analyze import analyze_steps
 from napari_wbc.pipeline.locate import DEFAULT
+from napari_wbc.pipeline.report import write_png
 from napari_wbc.storage.tables import heat_frame, write_csv
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "Explanation",
-    "explain",
-    "explain_cells_steps",
-    "explain_files_steps",
-]
+__all__ = ["Explanation", "explain", "explain_cells_steps", "explain_files_steps"]
 
-AT_ONCE = {
+BATCH_SIZES = {
     "grad-cam": 32,
     "guided-grad-cam": 32,
     "integrated-gradients": 4,
@@ -58,108 +55,113 @@ class Explanation:
     heats: tuple[Heat, ...]
     failures: tuple[Failure, ...] = ()
     itself: int = 0
-    """Cells that are called what they were to be set against, and so were not asked about."""
+    """Cells that were not explained, since the class to set against is their own."""
 
     @property
     def told(self) -> str:
         """One sentence or two on how many cells there are and where their heat lies."""
         inside = [heat.inside for heat in self.heats if np.isfinite(heat.inside)]
+        suspect = sum(heat.suspect for heat in self.heats)
+        cold = len(self.heats) - len(inside)
         text = f"{counted(len(self.heats))} explained"
         if inside:
             text += f"; {np.mean(inside):.0%} of the heat lies inside the cells"
         if self.itself:
             text += f". {self.itself} are called so themselves and were not set against it"
-        if none := len(self.heats) - len(inside):
-            text += f". Nothing speaks for the class of {none}"
-        if suspect := sum(heat.suspect for heat in self.heats):
-            text += f". In {counted(suspect)} most of it lies outside: the model may look at something else"
+        if cold:
+            text += f". Nothing speaks for the class of {cold}"
+        if suspect:
+            text += f". In {counted(suspect)} most of it lies outside: "
+            text += "the model may look at something else"
         return text
 
 
-def _named(name: str, classes: Sequence[str]) -> str:
-    """The class of a name, or else of one with letters of another case."""
-    if name in classes:
+def _class_named(name: str, classes: Sequence[str]) -> str:
+    """The class of a name, in capital or small letters; empty for an empty name."""
+    # The very name comes first: two classes of a laboratory may differ by a capital letter.
+    if not name or name in classes:
         return name
-    found = next((one for one in classes if one.casefold() == name.casefold()), "")
-    if name and not found:
-        raise WbcError(f"The model has no class {name!r}; choose one of: {', '.join(classes)}.")
-    return found
+    for cell_class in classes:
+        if cell_class.casefold() == name.casefold():
+            return cell_class
+    raise WbcError(f"The model has no class {name!r}; choose one of: {', '.join(classes)}.")
 
 
-class _Asked:
-    """A classifier that is asked one question."""
+class _Explainer:
+    """A classifier that is asked one question; a wrong question is refused at once."""
 
     def __init__(self, classifier: Classifier, question: Question) -> None:
-        classes, preset = classifier.card.classes, classifier.preset
-        target, against = (_named(name, classes) for name in (question.target, question.against))
-        question = replace(question, target=target, against=against)
-        self.classifier, self.question, self.classes = classifier, question, classes
+        card = classifier.card
+        preset = classifier.preset
+        self.classifier = classifier
+        self.classes = card.classes
+        self.question = replace(
+            question,
+            target=_class_named(question.target, card.classes),
+            against=_class_named(question.against, card.classes),
+        )
         self.itself = 0
         self.attributor = Attributor(
-            classifier.network,
-            preset.size,
-            classifier.card.mode,
-            layers=question.layers,
-            sure=preset.sure,
+            classifier.network, preset.size, card.mode, layers=question.layers, sure=preset.sure
         )
-        self.attributor.check(question)
+        self.attributor.check(self.question)
 
-    def steps(
+    def batches(
         self, image: npt.NDArray[np.uint8], cells: Sequence[Cell]
     ) -> Iterator[tuple[Heat, ...]]:
         """Heat of the cells of one field, some at a time."""
-        preset, question = self.classifier.preset, self.question
+        preset = self.classifier.preset
+        question = self.question
         boxes = [cell.detection.bbox for cell in cells]
-        edges = np.array([(box.top, box.left, box.bottom, box.right) for box in boxes]).reshape(
-            -1, 4
-        )
-        sides, corners = squares(edges, preset.factor, image.shape[:2])
-        start, n = 0, AT_ONCE[question.method]
-        for x in self.classifier.prepared(image, boxes, batch_size=n):
-            some = cells[start : start + len(x)]
-            target = self._targets(x, some)
-            against = self.classes.index(question.against) if question.against else -1
-            found = self.attributor.heat(x, target, target.new_full((len(x),), against), question)
-            found_here = []
-            for i, (cell, values) in enumerate(
-                zip(some, found.cpu().numpy(), strict=True), start=start
+        edges = np.array([(box.top, box.left, box.bottom, box.right) for box in boxes])
+        sides, corners = squares(edges.reshape(-1, 4), preset.factor, image.shape[:2])
+        start = 0
+        # -1 is what the attributor takes for "against nothing", and is no target.
+        against = self.classes.index(question.against) if question.against else -1
+        batch_size = BATCH_SIZES[question.method]
+        for x in self.classifier.prepared(image, boxes, batch_size=batch_size):
+            batch = cells[start : start + len(x)]
+            targets = self._targets(x, batch)
+            values = self.attributor.heat(
+                x, targets, targets.new_full((len(x),), against), question
+            )
+            heats = []
+            for i, (cell, target, heat) in enumerate(
+                zip(batch, targets.tolist(), values.cpu().numpy(), strict=True), start=start
             ):
-                if int(target[i - start]) == against:
+                # Set against itself, a class has no evidence at all.
+                if target == against:
                     self.itself += 1
                     continue
                 square = (int(corners[i, 0]), int(corners[i, 1]), int(sides[i]))
-                mask = mask_of(cell.detection, square, preset.size)
-                found_here.append(
-                    Heat(
-                        cell,
-                        *square,
-                        values,
-                        question.method,
-                        self.classes[int(target[i - start])],
-                        question.against,
-                        inside(values, mask),
-                    )
-                )
+                share = inside(heat, mask_of(cell.detection, square, preset.size))
+                names = (question.method, self.classes[target], question.against)
+                heats.append(Heat(cell, *square, heat, *names, share))
             start += len(x)
-            yield tuple(found_here)
+            yield tuple(heats)
 
     def _targets(self, x: torch.Tensor, cells: Sequence[Cell]) -> torch.Tensor:
-        """The class that is asked for of each cell: the one said, or the predicted one."""
+        """Index of the class that each cell is explained for: as asked, or as predicted."""
         import torch
 
-        known = [
-            self.question.target or (c.prediction.cell_class if c.prediction else "") for c in cells
-        ]
-        target = torch.tensor([self.classes.index(n) if n in self.classes else -1 for n in known])
-        unknown = target < 0
-        if unknown.any():  # drawn by hand, say; the others keep the class that the table shows
-            card, sure = self.classifier.card, self.classifier.preset.sure
+        indices = []
+        for cell in cells:
+            predicted = cell.prediction.cell_class if cell.prediction else ""
+            name = self.question.target or predicted
+            indices.append(self.classes.index(name) if name in self.classes else -1)
+        targets = torch.tensor(indices)
+        unknown = targets < 0
+        # Cells drawn by hand, or predicted by a model of other classes, are classified here; the
+        # others keep the class that the table shows, which one more look could change.
+        if unknown.any():
+            network = self.classifier.network
+            mode = self.classifier.card.mode
             with torch.inference_mode():
-                found = looked_at(
-                    self.classifier.network, x[unknown.to(x.device)], card.mode, sure
-                )[0]
-            target[unknown] = found.argmax(dim=1).cpu()
-        return target.to(x.device)
+                scores, _features = looked_at(
+                    network, x[unknown.to(x.device)], mode, self.classifier.preset.sure
+                )
+            targets[unknown] = scores.argmax(dim=1).cpu()
+        return targets.to(x.device)
 
 
 def explain_cells_steps(
@@ -169,7 +171,7 @@ def explain_cells_steps(
     *,
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] | None = None,
+    read: ReadField = read_field,
     found: Callable[[Sequence[Heat]], object] | None = None,
 ) -> Steps[Explanation]:
     """Heat of cells of one slide, field by field.
@@ -184,10 +186,10 @@ def explain_cells_steps(
         Name or file of the classifier's weights.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
-    read : callable, optional
-        Gives the pixels of a field; from its file where None.
+    read : callable
+        Gives the pixels of a field.
     found : callable, optional
-        Gets heat as it is found, so that none is lost where the work is cancelled.
+        Gets heat as it is found, so that none is lost if the work is cancelled.
 
     Raises
     ------
@@ -198,49 +200,42 @@ def explain_cells_steps(
     for cell in cells:
         by_field.setdefault(cell.fov_id, []).append(cell)
     yield Progress("loading weights", 0, len(cells))
-    asked = _Asked(load_classifier(weights, device=device), question)
-    return (yield from _explain(asked, slide.fields, by_field, read or _read, found=found))
+    explainer = _Explainer(load_classifier(weights, device=device), question)
+    return (yield from _explain_steps(explainer, slide.fields, by_field, read, on_heat=found))
 
 
-def _read(field: FieldOfView) -> npt.NDArray[np.uint8]:
-    return read_image(field.path)
-
-
-def _explain(
-    asked: _Asked,
+def _explain_steps(
+    explainer: _Explainer,
     fields: Sequence[FieldOfView],
-    cells: dict[str, list[Cell]],
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+    cells: Mapping[str, Sequence[Cell]],
+    read: ReadField,
     *,
-    found: Callable[[Sequence[Heat]], object] | None = None,
-    done_with: Callable[[FieldOfView, npt.NDArray[np.uint8] | None, list[Heat]], None]
-    | None = None,
+    on_heat: Callable[[Sequence[Heat]], object] | None = None,
+    on_field: Callable[[FieldOfView, npt.NDArray[np.uint8], list[Heat]], None] | None = None,
 ) -> Steps[Explanation]:
-    total = sum(len(some) for some in cells.values())
+    """Explain the cells of those fields that have an entry in ``cells``."""
+    step = f"explaining by {explainer.question.method}"
+    total = sum(map(len, cells.values()))
     heats: list[Heat] = []
     failures: list[Failure] = []
     for field in fields:
-        some = cells.get(field.fov_id, [])
-        if not some and done_with is None:
+        if field.fov_id not in cells:
             continue
         try:
             image = read(field)
         except ReadError as error:
             failures.append(Failure(field.path, str(error)))
-            if done_with is not None:
-                done_with(field, None, [])
-            yield Progress(f"explaining by {asked.question.method}", len(heats), total, str(error))
+            yield Progress(step, len(heats), total, str(error))
             continue
-        here: list[Heat] = []
-        for more in asked.steps(image, some):
-            here += more
-            if found is not None:
-                found(more)
-            yield Progress(f"explaining by {asked.question.method}", len(heats) + len(here), total)
-        heats += here
-        if done_with is not None:
-            done_with(field, image, here)
-    return Explanation(tuple(heats), tuple(failures), asked.itself)
+        before = len(heats)
+        for batch in explainer.batches(image, cells[field.fov_id]):
+            heats += batch
+            if on_heat is not None:
+                on_heat(batch)
+            yield Progress(step, len(heats), total)
+        if on_field is not None:
+            on_field(field, image, heats[before:])
+    return Explanation(tuple(heats), tuple(failures), explainer.itself)
 
 
 def explain_files_steps(
@@ -254,7 +249,8 @@ def explain_files_steps(
     device: str = "auto",
 ) -> Steps[Explanation]:
     """The steps of :func:`explain`."""
-    asked = _Asked(load_classifier(weights, device=device), question)
+    # A wrong model, class or layer is refused before the folder is made and cells are located.
+    explainer = _Explainer(load_classifier(weights, device=device), question)
     out = make_folder(Path(out))
     analysis = yield from analyze_steps(
         paths,
@@ -264,34 +260,38 @@ def explain_files_steps(
         device=device,
         skip=out / "overlays",
     )
-    (out / "heat.csv").unlink(missing_ok=True)  # it is of the run before, whose pictures go now
-    told = json.dumps({**asdict(asked.question), "model": asked.classifier.card.model_id})
+    description = json.dumps(
+        {**asdict(explainer.question), "model": explainer.classifier.card.model_id}
+    )
 
-    def write(field: FieldOfView, image: npt.NDArray[np.uint8] | None, heats: list[Heat]) -> None:
+    def pictures(field: FieldOfView) -> tuple[Path, Path]:
         tiff = within(out / "heat", f"{field.fov_id}.tif")
-        png = within(out / "overlays", f"{field.fov_id}.png")
-        if image is None:
-            tiff.unlink(missing_ok=True)
-            png.unlink(missing_ok=True)
-            return
-        canvas = painted(heats, image.shape[:2])
-        _write_tiff(tiff, canvas, told)
-        write_bytes(png, cv2.imencode(".png", overlay(image, canvas)[..., ::-1])[1].tobytes())
+        return tiff, within(out / "overlays", f"{field.fov_id}.png")
 
+    def write(field: FieldOfView, image: npt.NDArray[np.uint8], heats: list[Heat]) -> None:
+        tiff, png = pictures(field)
+        canvas = painted(heats, image.shape[:2])
+        _write_tiff(tiff, canvas, description)
+        write_png(png, overlay(image, canvas))
+
+    # Table and pictures of an earlier run go first, so that none outlives a field that fails now.
+    (out / "heat.csv").unlink(missing_ok=True)
+    for slide in analysis.slides:
+        for field in slide.slide.fields:
+            for path in pictures(field):
+                path.unlink(missing_ok=True)
     heats: list[Heat] = []
     failures = list(analysis.failures)
-    for one in analysis.slides:
-        table, read = one.table, {field.fov_id for field in one.read_fields}
-        for field in one.slide.fields:
-            if field.fov_id not in read:
-                write(field, None, [])
-        cells = {field.fov_id: list(table.of_field(field.fov_id)) for field in one.read_fields}
-        found = yield from _explain(asked, one.read_fields, cells, _read, done_with=write)
-        heats += found.heats
-        failures += found.failures
-    explanation = Explanation(tuple(heats), tuple(failures), asked.itself)
-    write_csv(out / "heat.csv", heat_frame(explanation.heats))
-    return explanation
+    for slide in analysis.slides:
+        # Also fields without cells: each gets its pictures, which show that nothing was found.
+        cells = {field.fov_id: slide.table.of_field(field.fov_id) for field in slide.read_fields}
+        result = yield from _explain_steps(
+            explainer, slide.slide.fields, cells, read_field, on_field=write
+        )
+        heats += result.heats
+        failures += result.failures
+    write_csv(out / "heat.csv", heat_frame(heats))
+    return Explanation(tuple(heats), tuple(failures), explainer.itself)
 
 
 def explain(
@@ -314,7 +314,7 @@ def explain(
         Folder: ``heat/`` gets a TIFF a field (float32, 0 to 1), ``overlays/`` a PNG, and
         ``heat.csv`` a row a cell with the share of its heat inside its outline.
     question : Question, optional
-        Grad-CAM of the predicted class where None.
+        Grad-CAM of the predicted class if None.
     detector, preset
         Of :func:`~napari_wbc.pipeline.locate.make_detector`.
     weights : str or Path
@@ -340,15 +340,19 @@ def explain(
     return run(steps)
 
 
-def _write_tiff(path: Path, canvas: npt.NDArray[np.float32], told: str) -> None:
+def _write_tiff(path: Path, canvas: npt.NDArray[np.float32], description: str) -> None:
     """Heat of a field, with the question as its description."""
     import tifffile
 
     buffer = io.BytesIO()
-    options: dict[str, Any] = {
-        "compression": "zlib",
-        "predictor": True,
-        "photometric": "minisblack",
-    }
-    tifffile.imwrite(buffer, canvas, description=told, metadata=None, **options)
+    tifffile.imwrite(
+        buffer,
+        canvas,
+        description=description,
+        # Else tifffile adds a description of its own, and ours is no longer the only one.
+        metadata=None,
+        compression="zlib",
+        predictor=True,
+        photometric="minisblack",
+    )
     write_bytes(path, buffer.getvalue())

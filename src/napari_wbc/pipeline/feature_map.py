@@ -1,8 +1,7 @@
-"""The cells of a slide on a plane, by what a network makes of them."""
+"""The cells of a slide on a plane: cells that look alike to a network lie close together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from napari_wbc.classify.predict import load_classifier
 from napari_wbc.errors import ReadError
 from napari_wbc.explain.projection import check_method, project_steps
 from napari_wbc.imaging.read import read_field
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable
-from napari_wbc.pipeline.analyze import Failure
+from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 __all__ = ["FeatureMap", "feature_map_steps"]
@@ -55,7 +55,7 @@ def feature_map_steps(
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
     seed: int = 0,
-    read: Callable[[FieldOfView], npt.NDArray[np.uint8]] = read_field,
+    read: ReadField = read_field,
 ) -> Steps[FeatureMap]:
     """Map the cells of a slide; each field is read once.
 
@@ -77,18 +77,21 @@ def feature_map_steps(
     Raises
     ------
     WbcError
-        If the method or the weights are not to be had.
+        If there is no such method, or the model cannot be loaded.
     """
     check_method(method)
-    fields = [(field, cells) for field in slide.fields if (cells := table.of_field(field.fov_id))]
-    total = sum(len(cells) for _, cells in fields)
+    total = sum(len(table.of_field(field.fov_id)) for field in slide.fields)
     yield Progress("loading weights", 0, total)
     classifier = load_classifier(weights, device=device)
+    # An empty block first: a slide without cells has features of the right shape too.
     features = [np.zeros((0, classifier.network.head.in_features), np.float32)]
-    found: list[str] = []
+    cell_ids: list[str] = []
     failures: list[Failure] = []
     done = 0
-    for field, cells in fields:
+    for field in slide.fields:
+        cells = table.of_field(field.fov_id)
+        if not cells:
+            continue
         end = done + len(cells)
         try:
             image = read(field)
@@ -96,11 +99,13 @@ def feature_map_steps(
             failures.append(Failure(field.path, str(error)))
             yield Progress("features", end, total, f"{field.path.name} is left out: {error}")
         else:
-            for batch in classifier.iter_features(image, [cell.detection.bbox for cell in cells]):
+            boxes = [cell.detection.bbox for cell in cells]
+            for batch in classifier.iter_features(image, boxes):
                 features.append(batch)
                 done += len(batch)
                 yield Progress("features", done, total)
-            found += [cell.cell_id for cell in cells]
+            cell_ids += (cell.cell_id for cell in cells)
+        # Cells of a field that failed count as done, so that the bar reaches its end.
         done = end
     places = yield from project_steps(np.concatenate(features), method, seed=seed)
-    return FeatureMap(tuple(found), places, method, classifier.card.model_id, tuple(failures))
+    return FeatureMap(tuple(cell_ids), places, method, classifier.card.model_id, tuple(failures))

@@ -14,6 +14,7 @@ from typing import Any
 from napari_wbc.errors import WbcError
 from napari_wbc.files.unpack import unpacked
 from napari_wbc.model.cell import Annotation, Cell
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.labels import is_no_leukocyte, plain_label, usual_name
 from napari_wbc.model.matching import counterparts
 from napari_wbc.model.progress import Progress, Steps
@@ -23,7 +24,6 @@ from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.training_set import LabelledField, farthest, splits_told
 from napari_wbc.model.words import counted
-from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import (
     PARTLY_KEY,
     SPLIT_KEY,

@@ -16,11 +16,11 @@ from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import copied, sha256_of
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import LabelledField, split_of, splits_told
-from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.storage.sets import CROPS, SetContent
 from napari_wbc.storage.workspace import Workspace, open_workspace
 

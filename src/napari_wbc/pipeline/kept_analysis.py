@@ -1,7 +1,7 @@
-"""What a project keeps of the last analysis of a slide, beside its cells: failed files and blood cells.
+"""What a project keeps of the last analysis of a slide: failed files and blood cells.
 
-It is a note of the project, by field, so that the analysis of one field replaces what is known of
-that field alone. The functions are pure; who calls them reads and writes the note.
+It is a note of the project, by field, so that the analysis of one field replaces the entries of
+that field only. The functions are pure; their callers read and write the note.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from napari_wbc.model.slide import Slide
 
 __all__ = ["from_note", "merged_note", "note_key", "to_note"]
 
-FAILED, BLOOD_CELLS = "failed", "blood_cells"
+FAILED = "failed"
+BLOOD_CELLS = "blood_cells"
 
 
 def note_key(slide: str) -> str:
@@ -31,7 +32,7 @@ def note_key(slide: str) -> str:
 def to_note(
     slide: Slide, failures: Iterable[Failure], blood_cells: Mapping[str, Mapping[str, int]]
 ) -> dict[str, Any]:
-    """An analysis as a note, in values that JSON knows.
+    """An analysis as a note of JSON values.
 
     Parameters
     ----------
@@ -40,22 +41,21 @@ def to_note(
     failures : iterable of Failure
         Of files of the slide; others are left out.
     blood_cells : mapping of str to mapping
-        Field to red cells and platelets, where they were counted.
+        Field to red cells and platelets, if they were counted.
     """
+    # By id and not by path, since the folder of a slide may move.
     fov_ids = {field.path: field.fov_id for field in slide.fields}
-    return {
-        FAILED: {fov_ids[f.path]: f.message for f in failures if f.path in fov_ids},
-        BLOOD_CELLS: {fov_id: dict(counts) for fov_id, counts in blood_cells.items()},
-    }
+    failed = {fov_ids[f.path]: f.message for f in failures if f.path in fov_ids}
+    return {FAILED: failed, BLOOD_CELLS: {key: dict(value) for key, value in blood_cells.items()}}
 
 
 def from_note(value: object, slide: Slide) -> tuple[tuple[Failure, ...], dict[str, dict[str, int]]]:
-    """Failed files and blood cells of a note; what makes no sense in it is left out.
+    """Failed files and blood cells of a note; entries that make no sense are left out.
 
     Parameters
     ----------
     value : object
-        What the project has under :func:`note_key`; None where it has nothing.
+        What the project has under :func:`note_key`; None if it has nothing.
     slide : Slide
         As its project has it now: the paths of failed files are those of its fields.
 
@@ -70,18 +70,19 @@ def from_note(value: object, slide: Slide) -> tuple[tuple[Failure, ...], dict[st
     >>> from_note("garbage", Slide("s", ()))
     ((), {})
     """
-    failed, counted = _by_field(value, FAILED), _by_field(value, BLOOD_CELLS)
-    failures = [
-        Failure(field.path, message)
-        for field in slide.fields
-        if isinstance(message := failed.get(field.fov_id), str)
-    ]
-    blood_cells = {
-        field.fov_id: _counts(counted[field.fov_id])
-        for field in slide.fields
-        if field.fov_id in counted
-    }
-    return tuple(failures), {fov_id: counts for fov_id, counts in blood_cells.items() if counts}
+    failed = _by_field(value, FAILED)
+    counted = _by_field(value, BLOOD_CELLS)
+    failures = []
+    blood_cells = {}
+    # A project file may come from anywhere, and a damaged note must not keep its slides shut.
+    for field in slide.fields:
+        message = failed.get(field.fov_id)
+        counts = _counts(counted.get(field.fov_id))
+        if isinstance(message, str):
+            failures.append(Failure(field.path, message))
+        if counts:
+            blood_cells[field.fov_id] = counts
+    return tuple(failures), blood_cells
 
 
 def merged_note(old: object, searched: Iterable[str], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,19 +91,18 @@ def merged_note(old: object, searched: Iterable[str], new: Mapping[str, Any]) ->
     Parameters
     ----------
     old : object
-        The note before; None where there was none.
+        The note before; None if there was none.
     searched : iterable of str
         Ids of the fields that were analyzed now, also of those that failed.
     new : mapping
         Of :func:`to_note`, of these fields.
     """
-    gone = set(searched)
+    searched = set(searched)
     merged = {}
     for part in (FAILED, BLOOD_CELLS):
-        left = {
-            fov_id: value for fov_id, value in _by_field(old, part).items() if fov_id not in gone
-        }
-        merged[part] = left | _by_field(new, part)
+        # An old failure of a field that was read now has no entry in the new note to replace it.
+        others = {key: value for key, value in _by_field(old, part).items() if key not in searched}
+        merged[part] = others | _by_field(new, part)
     return merged
 
 
@@ -115,4 +115,5 @@ def _counts(value: object) -> dict[str, int]:
     """How many of each kind; kinds without a count are left out."""
     if not isinstance(value, dict):
         return {}
+    # Not isinstance: JSON's true is an int to Python.
     return {name: n for name, n in value.items() if type(n) is int and n >= 0}

@@ -1,4 +1,4 @@
-"""Detectors by name, and what a person may set of them."""
+"""Cell finders by name, and what a person may set of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 DETECTORS = ("mask-rcnn", "hsv")
-"""Names of the detectors."""
+"""Names of the cell finders."""
 DEFAULT = DETECTORS[0]
 
 
@@ -47,14 +47,14 @@ def make_detector(
     *,
     device: str = "auto",
 ) -> Detector:
-    """A detector by name.
+    """A cell finder by name.
 
     Parameters
     ----------
     name : str
         One of :data:`DETECTORS`.
     preset : str, optional
-        One of :func:`presets_of` the detector, the first where None; ``mask-rcnn`` also takes the
+        One of :func:`presets_of` the cell finder, the first if None; ``mask-rcnn`` also takes the
         path of a ``.safetensors`` file.
     parameters : mapping, optional
         Values that differ from the preset's.
@@ -64,16 +64,16 @@ def make_detector(
     Raises
     ------
     TorchMissing
-        If the detector needs PyTorch, which is missing or broken.
+        If it needs PyTorch, which is missing or broken.
     WbcError
-        If there is no such detector, preset or parameter.
+        If there is no such cell finder, preset or parameter.
     """
     preset = preset or presets_of(name)[0]
-    known = tuple(parameter.name for parameter in parameters_of(name, preset))
-    unknown = sorted(set(parameters or {}).difference(known))
+    names = [parameter.name for parameter in parameters_of(name, preset)]
+    unknown = sorted(set(parameters or {}).difference(names))
     if unknown:
         raise WbcError(
-            f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(known)}."
+            f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(names)}."
         )
     if name == "mask-rcnn":
         return load_mask_rcnn(preset, device=device, parameters=parameters)
@@ -87,27 +87,27 @@ def detector_steps(
     *,
     device: str = "auto",
 ) -> Steps[Detector]:
-    """:func:`make_detector`; where PyTorch is missing or broken, the colour detector with a notice."""
-    yield Progress("loading the detector", 0, 0)
+    """:func:`make_detector`; if PyTorch cannot be loaded, the search by colour with a notice."""
+    yield Progress("loading the cell finder", 0, 0)
     try:
         return make_detector(name, preset, parameters, device=device)
     except TorchMissing as error:
         note = f"{error} Until then cells are located by colour (hsv)."
-        yield Progress("loading the detector", 0, 0, note)
+        yield Progress("loading the cell finder", 0, 0, note)
         return HsvDetector()
 
 
 def locate_steps(
-    detector: Detector, image: npt.NDArray[np.uint8], now: Progress
+    detector: Detector, image: npt.NDArray[np.uint8], progress: Progress
 ) -> Steps[tuple[tuple[Detection, ...], dict[str, int] | None]]:
-    """The leukocytes of a field; and how many red cells and platelets, if the detector counts them.
+    """The leukocytes of a field; and how many red cells and platelets, if they are counted.
 
     Parameters
     ----------
     detector : Detector
     image : ndarray, shape (height, width, 3), uint8
-    now : Progress
-        What to say between the parts of a large field.
+    progress : Progress
+        What is shown between the parts of a large field.
     """
     if not isinstance(detector, MaskRcnnDetector):
         return detector.detect(image), None
@@ -116,15 +116,18 @@ def locate_steps(
         try:
             next(steps)
         except StopIteration as end:
-            found: dict[str, tuple[Detection, ...]] = end.value
+            cells: dict[str, tuple[Detection, ...]] = end.value
             break
-        yield now
-    leukocytes = found.pop(LEUKOCYTE)
-    return leukocytes, {name: len(cells) for name, cells in found.items()} if found else None
+        # Tiles of one field are no fields: the bar of the slide stands still, but can be cancelled.
+        yield progress
+    leukocytes = cells.pop(LEUKOCYTE)
+    # Red cells and platelets are too many to keep and review one by one.
+    counts = {name: len(detections) for name, detections in cells.items()}
+    return leukocytes, counts or None
 
 
 def located_by(detector: Detector) -> LocatedBy:
-    """What a cell keeps of the detector that found it: its name, and all that it was set to.
+    """Name and settings of a cell finder, to be kept with the cells that it located.
 
     Examples
     --------
@@ -134,6 +137,7 @@ def located_by(detector: Detector) -> LocatedBy:
     if isinstance(detector, MaskRcnnDetector):
         return LocatedBy(detector.name, (("score", detector.score), ("overlap", detector.overlap)))
     if isinstance(detector, HsvDetector):
+        # Defaults are kept too, since a later version may change them.
         settings = detector.parameters or PRESETS[detector.preset].parameters()
         return LocatedBy(detector.name, tuple(dataclasses.asdict(settings).items()))
     return LocatedBy(detector.name)
@@ -141,7 +145,7 @@ def located_by(detector: Detector) -> LocatedBy:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A number that a detector can be tuned by."""
+    """A number that a cell finder can be tuned by."""
 
     name: str
     default: float
@@ -157,64 +161,61 @@ class Parameter:
 
 
 def presets_of(detector: str) -> tuple[str, ...]:
-    """The presets of a detector, its default first.
+    """The presets of a cell finder, its default first.
 
-    Those of ``mask-rcnn`` are weights by name: the ones in use, those shipped and a person's own.
+    Those of ``mask-rcnn`` are weights by name: the ones in use, those shipped and those added.
 
     Raises
     ------
     WbcError
-        If there is no such detector.
+        If there is no such cell finder.
     """
     if detector not in DETECTORS:
-        raise WbcError(f"No detector {detector!r}; choose one of: {', '.join(DETECTORS)}.")
+        raise WbcError(f"No cell finder {detector!r}; choose one of: {', '.join(DETECTORS)}.")
     if detector == "hsv":
         return tuple(PRESETS)
-    library, used = Library(), DEFAULT_DETECTOR
-    with suppress(WeightsError):  # the library's own panel tells of a damaged record
-        used = library.adopted("detector").name
-    names = [
-        model.name for model in library.models() if model.kind == "detector" and not model.damaged
-    ]
-    return tuple(sorted(names, key=lambda name: (name != used, name != DEFAULT_DETECTOR)))
+    library = Library()
+    in_use = DEFAULT_DETECTOR
+    # The Models panel reports a damaged record; the list of presets works without it.
+    with suppress(WeightsError):
+        in_use = library.adopted("detector").name
+    models = library.models()
+    names = [model.name for model in models if model.kind == "detector" and not model.damaged]
+    return tuple(sorted(names, key=lambda name: (name != in_use, name != DEFAULT_DETECTOR)))
 
 
 def parameters_of(detector: str, preset: str) -> tuple[Parameter, ...]:
-    """The parameters of a detector's preset, in order.
+    """The parameters of a preset, in order.
 
     Raises
     ------
     WbcError
-        If there is no such detector or preset.
+        If there is no such cell finder or preset.
     """
     if detector == "mask-rcnn":
+        # Each network has a best threshold of its own, chosen in training and kept in its card.
         score = read_card(find_weights(preset)).threshold
+        overlap_help = "Of two boxes that overlap more, the surer is kept."
         return (
             Parameter("score", score, 0.05, 1.0, 0.01, "Lowest score of a cell."),
-            Parameter(
-                "overlap", 0.5, 0.0, 1.0, 0.05, "Of two boxes that overlap more, the surer is kept."
-            ),
+            Parameter("overlap", 0.5, 0.0, 1.0, 0.05, overlap_help),
         )
     if preset not in presets_of(detector):
         raise WbcError(f"No preset {preset!r}; choose one of: {', '.join(PRESETS)}.")
-    return tuple(
-        Parameter(
-            field.name,
-            float(field.default),  # type: ignore[arg-type]
-            field.metadata["min"],
-            field.metadata["max"],
-            field.metadata["step"],
-            field.metadata["help"],
-        )
-        for field in dataclasses.fields(PRESETS[preset].parameters)
-    )
+    parameters = []
+    for field in dataclasses.fields(PRESETS[preset].parameters):
+        default: Any = field.default
+        limits = (field.metadata[key] for key in ("min", "max", "step", "help"))
+        parameters.append(Parameter(field.name, float(default), *limits))
+    return tuple(parameters)
 
 
 def preview_steps(
     image: npt.NDArray[np.uint8], name: str, preset: str, parameters: Mapping[str, Any]
 ) -> Steps[tuple[Detection, ...]]:
-    """What a detector finds on one field."""
+    """What a cell finder locates on one field."""
     detector = yield from detector_steps(name, preset, parameters)
-    now = Progress("locating", 0, 1)
-    yield now
-    return (yield from locate_steps(detector, image, now))[0]
+    progress = Progress("locating", 0, 1)
+    yield progress
+    detections, _counts = yield from locate_steps(detector, image, progress)
+    return detections

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,9 @@ from napari_wbc.imaging.read import read_field
 from napari_wbc.measure.agreement import CONSENSUS, Agreement, agreement, annotations_of
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
-from napari_wbc.pipeline.analyze import Analysis, SlideAnalysis, analysis_of
+from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.kept_analysis import from_note, note_key, to_note
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
@@ -39,7 +37,7 @@ class Exported:
     ----------
     analysis : Analysis
     failures : tuple of Failure
-        Images of the slides that are missing or cannot be read now; all else was written.
+        Images of the slides that are missing or cannot be read now; everything else was written.
     """
 
     analysis: Analysis
@@ -64,18 +62,18 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
     path : str or Path
         Project file; it is only read, also while the workbench has it open.
     reading : str
-        Name of a blind reading; the first reader's labels where empty.
+        Name of a blind reading; the first reader's labels if empty.
 
     Raises
     ------
     WbcError
         If the project cannot be read, has no slide, or no slide has such a reading.
     """
-    with _opened(path) as workspace:
+    with closing(open_workspace(path, read_only=True)) as workspace:
         slides = workspace.slides()
         if not slides:
             raise WbcError(f"{path}: no slide in this project; choose another.")
-        _check_reading(workspace, slides, reading, path)
+        _check_reading(workspace, reading, path)
         taxonomy = workspace.taxonomy
         reviewed = []
         for slide in slides:
@@ -104,17 +102,15 @@ def export_project_steps(
     """
     analysis = project_analysis(path, reading=reading)
     unread = yield from _unread_steps(analysis)
-    written = yield from write_results(analysis, out, analysis.taxonomy)
+    written = yield from write_results(analysis, out)
     return Exported(analysis, (*unread, *written.failures))
 
 
 def _unread_steps(analysis: Analysis) -> Steps[tuple[Failure, ...]]:
-    """Files that the last analysis could not read, and that still cannot be read.
-
-    Those that hold cells are left out here, since their overlays are drawn.
-    """
+    """Files that the last analysis could not read, and that still cannot be read."""
     failures: list[Failure] = []
     for reviewed in analysis.slides:
+        # A field that holds cells is read for its overlay anyway, and reported there.
         listed = set(reviewed.listed_fields)
         failed = [field for field in reviewed.slide.fields if field.fov_id not in listed]
         for done, field in enumerate(failed, start=1):
@@ -136,43 +132,39 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
     path : str or Path
         Project file.
     first, second : str
-        Names of readings; the first reader's is empty, and the second is the only blind one where
-        empty.
+        Names of readings; the first reader's is empty. An empty second is the only blind reading.
 
     Raises
     ------
     WbcError
         If the project cannot be read or has no such reading.
     """
-    with _opened(path) as workspace:
-        slides, taxonomy = workspace.slides(), workspace.taxonomy
-        names = {name for slide in slides for name in workspace.readings(slide.name)} - {
-            "",
-            CONSENSUS,
-        }
+    with closing(open_workspace(path, read_only=True)) as workspace:
         if not second:
+            # The consensus is made of the readings, so it is no second opinion.
+            names = [name for name in _readings(workspace) if name != CONSENSUS]
             if len(names) != 1:
-                told = ", ".join(sorted(names)) or "none"
-                raise WbcError(f"{path}: say which reading to compare with; there are: {told}.")
+                choice = ", ".join(names) or "none"
+                raise WbcError(f"{path}: say which reading to compare with; there are: {choice}.")
             (second,) = names
-        for name in (first, second):
-            _check_reading(workspace, slides, name, path)
-        result = []
-        for slide in slides:
-            one, two = (
-                annotations_of(workspace.table(slide.name, name)) for name in (first, second)
-            )
-            result.append(Readers(slide.name, first, second, agreement(one, two, taxonomy)))
-    return tuple(result)
+        _check_reading(workspace, first, path)
+        _check_reading(workspace, second, path)
+        readers = []
+        for slide in workspace.slides():
+            ours = annotations_of(workspace.table(slide.name, first))
+            theirs = annotations_of(workspace.table(slide.name, second))
+            compared = agreement(ours, theirs, workspace.taxonomy)
+            readers.append(Readers(slide.name, first, second, compared))
+    return tuple(readers)
 
 
 def save_project(analysis: Analysis, path: str | Path) -> Path:
-    """Keep an analysis as a project, to be reviewed in the workbench.
+    """Keep an analysis as a new project, to be reviewed in the workbench.
 
     Parameters
     ----------
     analysis : Analysis
-        What the model says; nobody has reviewed it yet.
+        What the model predicts; nobody has reviewed it yet.
     path : str or Path
         Project file that is not there yet.
 
@@ -184,36 +176,36 @@ def save_project(analysis: Analysis, path: str | Path) -> Path:
     path = Path(path).resolve()
     if path.exists():
         raise WbcError(f"{path}: this project is there already; name another file.")
+    # Written beside and renamed at the end: a failure half-way leaves no project that looks whole.
     with beside(path) as part:
         workspace = create_workspace(part, analysis.taxonomy)
         try:
-            for seq, one in enumerate(analysis.slides, start=1):
-                change = diff(CellTable(), one.table)
-                workspace.put_slide(one.slide)
-                workspace.write(one.slide.name, [Step(seq, "analyze", "model", change, when=now())])
-                note = to_note(one.slide, one.failures, one.blood_cells)
-                workspace.put(note_key(one.slide.name), note)
+            for seq, result in enumerate(analysis.slides, start=1):
+                slide = result.slide
+                # The cells are one step, so that undo in the workbench can take them back.
+                change = diff(CellTable(), result.table)
+                workspace.put_slide(slide)
+                workspace.write(slide.name, [Step(seq, "analyze", "model", change, when=now())])
+                note = to_note(slide, result.failures, result.blood_cells)
+                workspace.put(note_key(slide.name), note)
         finally:
             workspace.close()
+            # The lock is named after the file, so it would outlive the renamed one.
             part.with_name(f".{part.name}.lock").unlink(missing_ok=True)
         part.replace(path)
     return path
 
 
-@contextmanager
-def _opened(path: str | Path) -> Iterator[Workspace]:
-    workspace = open_workspace(path, read_only=True)
-    try:
-        yield workspace
-    finally:
-        workspace.close()
+def _readings(workspace: Workspace) -> list[str]:
+    """Names of all readings but the first reader's, which has none."""
+    names: set[str] = set()
+    for slide in workspace.slides():
+        names.update(workspace.readings(slide.name))
+    return sorted(names - {""})
 
 
-def _check_reading(
-    workspace: Workspace, slides: tuple[Slide, ...], name: str, path: str | Path
-) -> None:
-    known = sorted({one for slide in slides for one in workspace.readings(slide.name)} - {""})
-    if name and name not in known:
-        raise WbcError(
-            f"{path}: no reading {name!r} in this project; there are: {', '.join(known) or 'none'}."
-        )
+def _check_reading(workspace: Workspace, name: str, path: str | Path) -> None:
+    names = _readings(workspace)
+    if name and name not in names:
+        choice = ", ".join(names) or "none"
+        raise WbcError(f"{path}: no reading {name!r} in this project; there are: {choice}.")

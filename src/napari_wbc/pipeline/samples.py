@@ -1,4 +1,4 @@
-"""Real fields to try things on: from the data folder, or downloaded and checked."""
+"""Real fields to try things on, from the data folder or downloaded and checked."""
 
 from __future__ import annotations
 
@@ -31,25 +31,30 @@ BCCD_SHA256 = {
 
 
 def bccd_test_fields() -> tuple[Path, ...]:
-    """Fields of the BCCD test split, where :data:`DATA_VARIABLE` is set and has them."""
+    """Fields of the BCCD test split, if :data:`DATA_VARIABLE` is set and has them."""
     root = os.environ.get(DATA_VARIABLE)
-    if not root or not (Path(root) / "bccd" / "splits.csv").is_file():
+    folder = Path(root or "") / "bccd"
+    if not root or not (folder / "splits.csv").is_file():
         return ()
-    folder = Path(root) / "bccd"
+    paths = []
+    # The other splits are for training, and a model looks too good on what it has learned.
     with (folder / "splits.csv").open(newline="", encoding="utf-8") as file:
-        names = [row["image"] for row in csv.DictReader(file) if row["split"] == "test"]
-    return tuple(path for name in names if (path := folder / "JPEGImages" / name).is_file())
+        for row in csv.DictReader(file):
+            path = folder / "JPEGImages" / row["image"]
+            if row["split"] == "test" and path.is_file():
+                paths.append(path)
+    return tuple(paths)
 
 
 def fetch_bccd_fields(*, base_url: str = BCCD_URL, cache: Path | None = None) -> tuple[Path, ...]:
-    """Real fields, from the data folder where it is set, else downloaded once.
+    """Real fields, from the data folder if it is set, else downloaded once.
 
     Parameters
     ----------
     base_url : str
         Where the files are.
     cache : Path, optional
-        Where they are kept; the user's cache folder where None.
+        Where they are kept; the user's cache folder if None.
 
     Returns
     -------
@@ -58,28 +63,23 @@ def fetch_bccd_fields(*, base_url: str = BCCD_URL, cache: Path | None = None) ->
     Raises
     ------
     WbcError
-        If a file cannot be downloaded, or is not the one that was meant.
+        If a file cannot be downloaded, or has another checksum.
     """
-    real = bccd_test_fields()
-    if real:
+    if real := bccd_test_fields():
         return real
     folder = cache or pooch.os_cache("napari-wbc") / "bccd"
     downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
+    paths = []
     try:
-        return tuple(
-            Path(
-                pooch.retrieve(
-                    base_url + name,
-                    f"sha256:{sha256}",
-                    fname=name,
-                    path=folder,
-                    downloader=downloader,
-                )
+        for name, sha256 in BCCD_SHA256.items():
+            path = pooch.retrieve(
+                base_url + name, f"sha256:{sha256}", name, folder, downloader=downloader
             )
-            for name, sha256 in BCCD_SHA256.items()
-        )
+            paths.append(Path(path))
+    # pooch raises ValueError for a wrong checksum.
     except (OSError, ValueError) as error:
         raise WbcError(
             f"The BCCD sample cannot be downloaded from {base_url} ({error}); check the network, "
             f"or set {DATA_VARIABLE} to a folder that has it."
         ) from error
+    return tuple(paths)

@@ -17,6 +17,7 @@ from napari_wbc.files.atomic import sha256_of
 from napari_wbc.files.guard import image_size
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import now
@@ -24,7 +25,6 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, Place, Taxonomy
 from napari_wbc.model.training_set import BY_SLIDE, SPLITS, LabelledField, farthest, split_of
 from napari_wbc.model.words import counted
-from napari_wbc.pipeline.analyze import Failure
 from napari_wbc.pipeline.incoming import partly_labelled, splits_of
 from napari_wbc.pipeline.round_before import RoundBefore, round_before_steps
 from napari_wbc.storage.rounds import write_round_steps

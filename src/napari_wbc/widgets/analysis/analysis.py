@@ -21,13 +21,8 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
-from napari_wbc.pipeline.analyze import (
-    Classified,
-    SlideAnalysis,
-    analysis_of,
-    analyze_fields_steps,
-    classify_table_steps,
-)
+from napari_wbc.pipeline.analysis import Classified, SlideAnalysis, analysis_of
+from napari_wbc.pipeline.analyze import analyze_fields_steps, classify_table_steps
 from napari_wbc.pipeline.kept_analysis import from_note, merged_note, note_key, to_note
 from napari_wbc.pipeline.locate import preview_steps
 from napari_wbc.pipeline.report import Written, write_results
@@ -232,9 +227,7 @@ class AnalysisPanel(Panel, QWidget):
             failed = f"; {_files(result.failures)}" if result.failures else ""
             self.said.emit(f"{counted(len(table))} written to {result.folder}{failed}")
 
-        self.jobs.start(
-            lambda: write_results(analysis, folder, taxonomy, read=self.view.read), written
-        )
+        self.jobs.start(lambda: write_results(analysis, folder, read=self.view.read), written)
 
     def _kept_note(self) -> Any:
         """What the project keeps of the last analysis beside the cells."""

@@ -1,0 +1,175 @@
+"""What was found on slides, and its tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc.model.cell import BY_HAND, NOT_KNOWN, Cell, LocatedBy
+from napari_wbc.model.differential import Differential, differential, leukocytes
+from napari_wbc.model.failure import Failure
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.table import CellTable
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
+from napari_wbc.storage.tables import cells_frame, differential_frame, fields_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Analysis", "Classified", "ReadField", "SlideAnalysis", "analysis_of"]
+
+ReadField: TypeAlias = Callable[[FieldOfView], npt.NDArray[np.uint8]]
+"""Gives the pixels of a field: from its file, or as the window shows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlideAnalysis:
+    """What was found on one slide."""
+
+    slide: Slide
+    table: CellTable
+    failures: tuple[Failure, ...] = ()
+    blood_cells: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+    """Field to red cells and platelets, if the cell finder counted them."""
+    classified: bool = True
+    """False if PyTorch was missing, so that cells are located only."""
+    taxonomy: Taxonomy = EIGHT_CLASSES
+    """What the cells are counted by."""
+    searched_by: LocatedBy | None = None
+    """The cell finder that searched the fields; it is named even if it found no cell."""
+
+    @property
+    def read_fields(self) -> tuple[FieldOfView, ...]:
+        """The fields that could be read."""
+        failed = {failure.path for failure in self.failures}
+        return tuple(field for field in self.slide.fields if field.path not in failed)
+
+    @property
+    def listed_fields(self) -> tuple[str, ...]:
+        """Ids of fields that were read or hold cells; those that left the slide come last."""
+        listed = {field.fov_id for field in self.read_fields}
+        # A dict keeps the order of the table for fields that the slide no longer has.
+        with_cells = dict.fromkeys(cell.fov_id for cell in self.table.values())
+        listed.update(with_cells)
+        of_slide = [field.fov_id for field in self.slide.fields if field.fov_id in listed]
+        return tuple(dict.fromkeys((*of_slide, *with_cells)))
+
+    def leukocytes_in(self, fov_id: str) -> int:
+        """Cells of a field that the differential counts as leukocytes."""
+        labels = Counter(cell.label for cell in self.table.of_field(fov_id))
+        return leukocytes(labels, self.taxonomy)
+
+    @property
+    def located_by(self) -> dict[LocatedBy, int]:
+        """How many cells each cell finder located; those that a person drew come last."""
+        counts = Counter(cell.detection.locator for cell in self.table.values())
+        return {locator: counts[locator] for locator in _by_hand_last(counts)}
+
+    @property
+    def detectors(self) -> tuple[LocatedBy, ...]:
+        """What located the cells, or searched for them if there are none."""
+        searched_by = (self.searched_by,) if self.searched_by else ()
+        return tuple(self.located_by) or searched_by
+
+    @property
+    def detector(self) -> str:
+        """Names of :attr:`detectors`."""
+        return _names(self.detectors)
+
+    @property
+    def detector_parameters(self) -> dict[str, float]:
+        """Settings of the cell finder; empty if several located the cells."""
+        detectors = [detector for detector in self.detectors if detector != BY_HAND]
+        return dict(detectors[0].parameters) if len(detectors) == 1 else {}
+
+    @property
+    def differential(self) -> Differential:
+        """The slide's differential."""
+        return differential(self.slide.name, self.table, self.taxonomy)
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What was found on all slides."""
+
+    slides: tuple[SlideAnalysis, ...]
+    model_id: str = ""
+    threshold: float | None = None
+    """Confidence below which a cell is unidentified."""
+
+    @property
+    def detector(self) -> str:
+        """Names of the cell finders of all slides."""
+        return _names(chain.from_iterable(slide.detectors for slide in self.slides))
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """What the cells are counted by; all slides have the same."""
+        return self.slides[0].taxonomy if self.slides else EIGHT_CLASSES
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Files that could not be analyzed."""
+        return tuple(chain.from_iterable(slide.failures for slide in self.slides))
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell, the columns of ``cells.csv``."""
+        tables = [(analysis.slide.name, analysis.table) for analysis in self.slides]
+        return cells_frame(tables, self.taxonomy.names)
+
+    @property
+    def fields(self) -> pd.DataFrame:
+        """One row a field that could be read or holds cells, the columns of ``fields.csv``."""
+        rows = []
+        for analysis in self.slides:
+            for fov_id in analysis.listed_fields:
+                cells = len(analysis.table.of_field(fov_id))
+                leukocytes = analysis.leukocytes_in(fov_id)
+                counts = analysis.blood_cells.get(fov_id)
+                rows.append((analysis.slide.name, fov_id, cells, leukocytes, counts))
+        return fields_frame(rows)
+
+    @property
+    def differential(self) -> pd.DataFrame:
+        """One row a slide and class, the columns of ``differential.csv``."""
+        return differential_frame(slide.differential for slide in self.slides)
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """Cells that were classified, and fields that could not be read for it."""
+
+    cells: tuple[Cell, ...]
+    failures: tuple[Failure, ...] = ()
+
+
+def analysis_of(slides: Sequence[SlideAnalysis]) -> Analysis:
+    """An analysis of slides whose cells may come from several models, as after a review."""
+    models: set[str] = set()
+    thresholds: set[float] = set()
+    for slide in slides:
+        for cell in slide.table.values():
+            if cell.prediction is not None:
+                models.add(cell.prediction.model_id)
+                thresholds.add(cell.prediction.threshold)
+    return Analysis(tuple(slides), ", ".join(sorted(models)), max(thresholds, default=None))
+
+
+def _by_hand_last(detectors: Iterable[LocatedBy]) -> list[LocatedBy]:
+    """By name and parameters; those that are not known, then those drawn by hand, come last."""
+    return sorted(
+        detectors, key=lambda by: (by == BY_HAND, by == NOT_KNOWN, by.detector, by.parameters)
+    )
+
+
+def _names(detectors: Iterable[LocatedBy]) -> str:
+    # One cell finder with two settings is named once.
+    return ", ".join(dict.fromkeys(by.detector for by in _by_hand_last(detectors)))

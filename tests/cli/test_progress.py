@@ -1,0 +1,59 @@
+"""What a command shows: notes as they are, and how it ends."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, end, note
+from napari_wbc.model.progress import Progress
+
+
+def counting():
+    yield Progress("counting", 1, 0)
+    yield Progress("counting", 2, 3, "[b] failed")
+    yield Progress("adding", 3, 3)
+    return 6
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_verb_is_driven_to_its_end_and_its_notes_are_printed(quiet, capsys):
+    assert drive(counting(), quiet=quiet) == 6
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "[b] failed" in err
+
+
+def test_after_ctrl_c_a_command_says_how_to_go_on(capsys):
+    def interrupted():
+        yield Progress("training", 1, 9)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drive(interrupted(), quiet=True, interrupted="Run it again.")
+    assert capsys.readouterr().err == "Run it again.\n"
+
+
+def test_a_note_is_one_line_without_markup(capsys):
+    note("x" * 300 + " [red]")
+    assert capsys.readouterr().err == "x" * 300 + " [red]\n"
+
+
+@pytest.mark.parametrize(
+    ("failures", "total", "line"),
+    [
+        (1, None, "1 file failed; so it is"),
+        (2, None, "2 files failed; so it is"),
+        (1, 2, "1 of 2 files failed; so it is"),
+    ],
+)
+def test_files_that_failed_are_exit_code_3(failures, total, line, capsys):
+    with pytest.raises(typer.Exit) as ended:
+        end(failures, "so it is", total=total)
+    assert ended.value.exit_code == SOME_FILES_FAILED
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_without_failures_a_command_goes_on(capsys):
+    end(0, "so it is")
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,37 @@
+"""Images of single cells: predictions in order, and files that cannot be read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_wbc.model.progress import run
+from napari_wbc.pipeline import classify
+from napari_wbc.pipeline.classify import classify_images, classify_steps
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three images of one cell, the second of which is broken."""
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    (tmp_path / "1.png").write_bytes(b"no image")
+    return tmp_path
+
+
+def test_a_broken_image_is_a_failure_and_the_rest_is_classified(folder, weights):
+    result = classify_images(folder, weights=weights, device="cpu")
+    assert [path.name for path, _prediction in result.predictions] == ["0.png", "2.png"]
+    assert [failure.path.name for failure in result.failures] == ["1.png"]
+    assert result.cells["path"].str[-5:].tolist() == ["0.png", "2.png"]
+
+
+def test_batches_change_no_prediction(folder, weights, monkeypatch):
+    together = classify_images(folder, weights=weights, device="cpu").cells
+    monkeypatch.setattr(classify, "BATCH_SIZE", 1)
+    alone = run(classify_steps([folder], weights=weights, device="cpu")).cells
+    assert alone["prediction"].tolist() == together["prediction"].tolist()
+    np.testing.assert_allclose(alone["confidence"], together["confidence"], atol=1e-5)
