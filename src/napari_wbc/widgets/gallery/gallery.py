@@ -47,14 +47,9 @@ class Gesture:
 
 
 class Gallery(SelectingGallery):
-    """Look through the cells of a slide, select them and choose labels for them.
+    """Look through the cells of a slide, select them and drag them to another label.
 
-    Parameters
-    ----------
-    session : Session
-        Whose table and selection are shown.
-    thumbnails : Thumbnails
-    heats : Heats
+    Parameters are those of :class:`~napari_wbc.widgets.gallery.gallery_view.GalleryView`.
     """
 
     label_chosen = Signal(str, object)

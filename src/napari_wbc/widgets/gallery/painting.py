@@ -17,33 +17,14 @@ CLOSED = ((10, -5), (16, 0), (10, 5))
 
 
 def ink(widget: QWidget, alpha: int = 255) -> QColor:
-    """Text colour of a widget, which is seen in a dark and in a light theme of napari.
-
-    Parameters
-    ----------
-    widget : QWidget
-    alpha : int
-        Opacity, 0 to 255.
-    """
+    """Text colour of a widget in the theme of napari, of an opacity from 0 to 255."""
     return _faded(QColor(widget.palette().color(widget.foregroundRole())), alpha)
 
 
 def paint_frame(
     painter: QPainter, area: QRect, color: QColor, *, chosen: bool, current: bool
 ) -> None:
-    """Frame a tile that is chosen, and dot the frame of the current one.
-
-    Parameters
-    ----------
-    painter : QPainter
-    area : QRect
-        Of the tile.
-    color : QColor
-    chosen : bool
-        Whether it is selected, or lies in a rubber band.
-    current : bool
-        Whether keys start from it.
-    """
+    """Frame a tile that is selected or in a rubber band, and dot that from which keys start."""
     if chosen:
         pen = QPen(color, 3)
         # Qt's default join would cut the corners of the frame.
@@ -58,21 +39,7 @@ def paint_frame(
 def paint_header(
     painter: QPainter, area: QRect, group: Group, tiles: Tiles, color: QColor, *, collapsed: bool
 ) -> None:
-    """Draw the header of a group: triangle, colour, short name, label and number of cells.
-
-    Parameters
-    ----------
-    painter : QPainter
-    area : QRect
-        Of the header.
-    group : Group
-    tiles : Tiles
-        Whose colours and short names are used.
-    color : QColor
-        Of the text.
-    collapsed : bool
-        Whether the cells of the group are hidden.
-    """
+    """Draw the header of a group: triangle, colour, short name, label and number of cells."""
     painter.fillRect(area.adjusted(0, 0, 0, -1), _faded(color, 34))
     middle = area.top() + area.height() // 2
     corners = [QPoint(x, middle + y) for x, y in (CLOSED if collapsed else OPEN)]

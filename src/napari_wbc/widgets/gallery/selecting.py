@@ -31,13 +31,7 @@ class SelectingGallery(GalleryView):
     """A gallery in which keys select cells.
 
     The *current* cell is where keys start from, and the *pivot* is where a selection with Shift
-    began.
-
-    Parameters
-    ----------
-    session : Session
-    thumbnails : Thumbnails
-    heats : Heats
+    began. Parameters are those of :class:`GalleryView`.
     """
 
     cell_activated = Signal(str)

@@ -1,10 +1,9 @@
-"""Which key gives which class, and a class more: by dialog; keys are kept in the person's settings."""
+"""The keys of the classes and new classes, by a dialog; keys are kept in the person's settings."""
 
 from __future__ import annotations
 
 import json
 
-from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -20,23 +19,24 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.widgets.qt.settings import settings
 
-TAKEN = {"J", "K", "S"}
-"""Join, split, and napari's way back to selecting."""
-
 __all__ = ["KeysDialog", "keep_keys", "with_free_keys", "with_kept_keys"]
+
+TAKEN = {"J", "K", "S"}
+"""Keys that join and split cells, and napari's key for the tool that selects."""
 
 
 def with_kept_keys(taxonomy: Taxonomy) -> Taxonomy:
-    """The taxonomy with the keys that were chosen for it before, as far as they still fit."""
+    """The taxonomy with the keys that the person chose for it before."""
     try:
-        kept = json.loads(str(settings().value(_name(taxonomy), "{}")))
-        return taxonomy.with_keys({str(name): str(key) for name, key in kept.items()})
+        keys = json.loads(str(settings().value(_name(taxonomy), "{}")))
+        return taxonomy.with_keys({str(name): str(key) for name, key in keys.items()})
+    # A taxonomy of this name may have other classes by now, and anybody can edit the file.
     except (ValueError, AttributeError, WbcError):
         return taxonomy
 
 
 def with_free_keys(taxonomy: Taxonomy) -> tuple[Taxonomy, str]:
-    """The taxonomy without keys that do something else in the workbench, and a line on those it lost.
+    """The taxonomy without keys that do something else, and a line that names those it lost.
 
     Examples
     --------
@@ -54,8 +54,7 @@ def with_free_keys(taxonomy: Taxonomy) -> tuple[Taxonomy, str]:
 
 def keep_keys(taxonomy: Taxonomy) -> None:
     """Remember the keys of a taxonomy."""
-    chosen: QSettings = settings()
-    chosen.setValue(_name(taxonomy), json.dumps({c.name: c.key for c in taxonomy.classes}))
+    settings().setValue(_name(taxonomy), json.dumps({c.name: c.key for c in taxonomy.classes}))
 
 
 def _name(taxonomy: Taxonomy) -> str:
@@ -63,7 +62,7 @@ def _name(taxonomy: Taxonomy) -> str:
 
 
 class KeysDialog(QDialog):
-    """One line a class, for one letter or digit, and one for the name of a new class.
+    """One line a class for its key, and one line for the name of a new class.
 
     Parameters
     ----------
@@ -74,18 +73,22 @@ class KeysDialog(QDialog):
     def __init__(self, taxonomy: Taxonomy, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Classes and their keys")
-        self._taxonomy = self.taxonomy = taxonomy
+        self._before = taxonomy
+        self.taxonomy = taxonomy
         self.lines: dict[str, QLineEdit] = {}
         form = QFormLayout()
-        for one in taxonomy.classes:
-            line = self.lines[one.name] = QLineEdit(one.key)
+        for cell_class in taxonomy.classes:
+            line = QLineEdit(cell_class.key)
             line.setMaxLength(1)
-            form.addRow(one.name, line)
+            form.addRow(cell_class.name, line)
+            self.lines[cell_class.name] = line
         self.new = QLineEdit()
-        self.new.setPlaceholderText("name of a class to add")
-        self.new.setToolTip("It is added to the open project; a model learns it by fine-tuning")
-        form.addRow("New", self.new)
-        self.wrong = QLabel("One letter or digit each; 0 and 9 are taken. Empty for none.")
+        self.new.setPlaceholderText("name of a new class")
+        self.new.setToolTip("Adds a class to the open project. Fine-tuning teaches it to a model.")
+        form.addRow("New class", self.new)
+        self.wrong = QLabel(
+            "Give each class one letter or digit, or none. 0, 9, J, K and S are taken."
+        )
         self.wrong.setWordWrap(True)
         both = QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         buttons = QDialogButtonBox(both)
@@ -104,22 +107,22 @@ class KeysDialog(QDialog):
                 f"{' and '.join(taken)} split, join or select cells; choose other keys."
             )
             return
+        name = self.new.text().strip()
         try:
-            name = self.new.text().strip()
-            taxonomy = grown(self._taxonomy.with_keys(keys), [name] if name else [])
+            taxonomy = grown(self._before.with_keys(keys), [name] if name else [])
+            # A built-in class brings its own key; any other gets a letter of its name.
             if name and not taxonomy.classes[-1].key:
-                used = {*keys.values(), *TAKEN}
-                free = next(
-                    (
-                        one
-                        for one in name.upper()
-                        if one.isascii() and one.isalpha() and one not in used
-                    ),
-                    "",
-                )
-                taxonomy = taxonomy.with_keys({**keys, name: free})
-            self.taxonomy = taxonomy
+                taxonomy = taxonomy.with_keys({name: _free_letter(name, {*keys.values(), *TAKEN})})
         except WbcError as error:
             self.wrong.setText(str(error))
-        else:
-            super().accept()
+            return
+        self.taxonomy = taxonomy
+        super().accept()
+
+
+def _free_letter(name: str, used: set[str]) -> str:
+    """The first letter of a name that is no key yet, empty where there is none."""
+    for letter in name.upper():
+        if letter.isascii() and letter.isalpha() and letter not in used:
+            return letter
+    return ""
