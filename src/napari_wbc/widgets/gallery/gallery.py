@@ -61,7 +61,7 @@ class Gallery(SelectingGallery):
         self._scroller = QTimer(self)
         self._scroller.setInterval(SCROLL_EVERY_MS)
         self._scroller.timeout.connect(self._auto_scroll)
-        # Without a button down Qt tells of no move, and the group under the mouse is not known.
+        # Otherwise Qt sends moves with a button down only, and keys need the group under the mouse.
         self.viewport().setMouseTracking(True)
         self.listen(self._cancel, session.slide_changed)
         self.at_release(self._cancel)
@@ -143,7 +143,7 @@ class Gallery(SelectingGallery):
         elif item is not None and event.pos().x() >= self._grid.header:
             self._select_group(self._groups[item.group].label)
         else:
-            # Qt sends no second press of two quick clicks on the triangle or beside all.
+            # Qt sends a double click in place of the second press, also on the triangle.
             self.mousePressEvent(event)
 
     def leaveEvent(self, event: QEvent) -> None:  # noqa: N802 (Qt's name)

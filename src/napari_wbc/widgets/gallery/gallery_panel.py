@@ -53,20 +53,21 @@ class GalleryPanel(DockPanel):
         self.which = QComboBox()
         self.which.addItems(list(REVIEWED))
         self.which.currentTextChanged.connect(self._on_which)
-        larger = QPushButton("+")
-        smaller = QPushButton("−")  # noqa: RUF001 (the sign of minus)
-        larger.setToolTip("Larger thumbnails (Ctrl and wheel)")
-        smaller.setToolTip("Smaller thumbnails (Ctrl and wheel)")
-        larger.clicked.connect(lambda: self.gallery.zoom(1))
-        smaller.clicked.connect(lambda: self.gallery.zoom(-1))
-        for button in (larger, smaller):
-            button.setFixedWidth(32)
+        larger = self._zoom_button("+", "Larger thumbnails (Ctrl and wheel)", 1)
+        smaller = self._zoom_button("\N{MINUS SIGN}", "Smaller thumbnails (Ctrl and wheel)", -1)
         hint = QLabel("Select cells, then press the key of a class or drag them to it.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
         layout.setSpacing(2)
         layout.addWidget(row(self.order, self.which, self.parts, larger, smaller, hint))
         layout.addWidget(self.gallery, stretch=1)
+
+    def _zoom_button(self, text: str, tip: str, steps: int) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(tip)
+        button.setFixedWidth(32)
+        button.clicked.connect(lambda: self.gallery.zoom(steps))
+        return button
 
     def _on_which(self, name: str) -> None:
         reviewed = REVIEWED[name]

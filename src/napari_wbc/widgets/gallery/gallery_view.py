@@ -319,7 +319,6 @@ class GalleryView(Panel, QAbstractScrollArea):
         bar = self.verticalScrollBar()
         if bar.maximum() > max(self._room(), bar.value()):
             bar.setMaximum(max(self._room(), bar.value()))
-        # Qt would move the pixels of the viewport, and with them the header at the top.
         self.viewport().update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 (Qt's name)

@@ -97,7 +97,6 @@ class Grid:
                 "A grid needs tiles and headers of at least one pixel, and sizes of at least 0."
             )
         heights = map(self._height_of, range(len(self.sizes)))
-        # The one way to set a field of a frozen dataclass.
         object.__setattr__(self, "_tops", tuple(accumulate(heights, initial=0)))
 
     @property
@@ -143,7 +142,6 @@ class Grid:
         for group in range(self._group_below(top), len(self.sizes)):
             if self._tops[group] >= bottom:
                 return
-            # Rows of pixels to rows of items, whole ones, and at most to the end of the group.
             first = self._tops[group] + self.header + self.gap
             size = self.shown(group)
             start = min(size, self._line(top - first) * self.columns)

@@ -159,7 +159,7 @@ class SelectingGallery(GalleryView):
     def _action(self, event: QKeyEvent) -> Action | None:
         """What a key does in the gallery itself, None for any other key."""
         key = event.key()
-        # The keys of the number pad do as the others.
+        # Qt marks the keys of the number pad, which do the same as the others.
         modifiers = event.modifiers() & ~Modifier.KeypadModifier
         extend = modifiers == Modifier.ShiftModifier
         item = self._item_of(self._current)

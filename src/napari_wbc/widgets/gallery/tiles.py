@@ -50,7 +50,7 @@ class Tiles:
         self._thumbnails = thumbnails
         self._taxonomy = taxonomy
         self._heats = heats
-        self._parts: tuple[str, ...] = (CELL,)
+        self.parts: tuple[str, ...] = (CELL,)
         # The taxonomy makes both anew at each call, too slow for each tile.
         self._colors = taxonomy.colors
         self._shorts = taxonomy.shorts
@@ -64,15 +64,10 @@ class Tiles:
             self._side, self._ratio = side, ratio
             self.clear()
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Pictures of each cell, side by side."""
-        return self._parts
-
     def show(self, parts: tuple[str, ...]) -> None:
         """Show these pictures of each cell, side by side."""
-        if parts != self._parts:
-            self._parts = parts
+        if parts != self.parts:
+            self.parts = parts
             self.clear()
 
     def clear(self) -> None:
@@ -82,7 +77,7 @@ class Tiles:
         self._font.setBold(True)
         self._metrics = QFontMetricsF(self._font)
         # Four bytes a pixel of the screen, which has several for each of Qt's pixels.
-        tile_bytes = 4 * len(self._parts) * (self._side * self._ratio) ** 2
+        tile_bytes = 4 * len(self.parts) * (self._side * self._ratio) ** 2
         capacity = MAX_BYTES // max(1, round(tile_bytes))
         self._made: Latest[str, tuple[Cell, Heat | None, QPixmap]] = Latest(capacity)
         self._empty: dict[str, QPixmap] = {}
@@ -99,7 +94,7 @@ class Tiles:
     def get(self, cell: Cell, *, draw: bool = True) -> QPixmap | None:
         """The tile of a cell; None without a thumbnail, or where it would have to be drawn."""
         made = self._made.get(cell.cell_id)
-        heat = None if self._parts == (CELL,) else self._heats.get(cell.cell_id)
+        heat = None if self.parts == (CELL,) else self._heats.get(cell.cell_id)
         # Cells never change: another label is another object.
         if made is not None and made[0] is cell and made[1] is heat:
             return made[2]
@@ -119,13 +114,13 @@ class Tiles:
     def _draw_frame(self, label: str, thumbnail: QPixmap | None, heat: Heat | None) -> QPixmap:
         side = self._side
         border = max(3, side // 28)
-        wide = side * len(self._parts)
+        wide = side * len(self.parts)
         tile = QPixmap(round(wide * self._ratio), round(side * self._ratio))
         tile.setDevicePixelRatio(self._ratio)
         tile.fill(EDGE)
         painter = QPainter(tile)
         painter.fillRect(QRectF(1, 1, wide - 2, side - 2), self.color(label))
-        for i, part in enumerate(self._parts):
+        for i, part in enumerate(self.parts):
             inner = QRectF(i * side + border, border, side - 2 * border, side - 2 * border)
             if thumbnail is None or (part == HEAT and heat is None):
                 painter.fillRect(inner, QColor(UNREADABLE))
@@ -142,7 +137,7 @@ class Tiles:
         return tile
 
     def _draw(self, cell: Cell, thumbnail: QPixmap, heat: Heat | None) -> QPixmap:
-        wide = self._side * len(self._parts)
+        wide = self._side * len(self.parts)
         tile = self._draw_frame(cell.label, thumbnail, heat)
         painter = QPainter(tile)
         bottom = self._side - round(self._metrics.height())
@@ -151,7 +146,6 @@ class Tiles:
         if cell.prediction is not None:
             number = f"{cell.prediction.confidence * 100:.0f}"
             painter.drawPixmap(wide - self._wide(number), bottom, self._badge(number, DARK))
-        # From the right corner to the left.
         x = wide
         for mark in self._marks(cell, heat):
             x -= self._wide(mark)

@@ -66,7 +66,6 @@ class ReviewActions:
             self._say(f"1 cell: {label}")
             self._queue.give(label, session.reader)
         else:
-            # One annotation for all, so that the step has one time.
             annotation = Annotation(label, session.reader, now())
             cells = [session.table[cell_id].annotated(annotation) for cell_id in chosen]
             if session.commit(session.table.with_cells(cells), f"label {label}"):
@@ -156,7 +155,7 @@ class ReviewActions:
             self._view.enlarge(cell_id)
 
     def show_label(self, label: str) -> None:
-        """Select the cells of a row of the differential, in this field or the first that has any."""
+        """Select the cells of a row of the differential, in this field or the first with any."""
         session = self._session
         by_field: dict[str, list[str]] = {}
         for cell in session.table.values():

@@ -1,4 +1,4 @@
-"""A push button with its tooltip and its action."""
+"""A push button with its tooltip and action, in one line."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from qtpy.QtWidgets import QPushButton
 __all__ = ["button"]
 
 
-def button(text: str, tip: str, action: Callable[[], object]) -> QPushButton:
-    """A button that calls an action without arguments when it is clicked."""
+def button(text: str, tip: str, action: Callable[[], object] | None = None) -> QPushButton:
+    """A button that calls an action, if any, when it is clicked."""
     made = QPushButton(text)
     made.setToolTip(tip)
-    # Qt sends along whether the button is checked.
-    made.clicked.connect(lambda _checked=False: action())
+    if action is not None:
+        # Qt sends along whether the button is checked.
+        made.clicked.connect(lambda _checked=False: action())
     return made

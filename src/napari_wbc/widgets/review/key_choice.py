@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import json
 
-from qtpy.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
-    QFormLayout,
-    QLabel,
-    QLineEdit,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QLineEdit, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
@@ -76,7 +68,7 @@ class KeysDialog(QDialog):
         self._before = taxonomy
         self.taxonomy = taxonomy
         self.lines: dict[str, QLineEdit] = {}
-        form = QFormLayout()
+        form = QFormLayout(self)
         for cell_class in taxonomy.classes:
             line = QLineEdit(cell_class.key)
             line.setMaxLength(1)
@@ -94,10 +86,8 @@ class KeysDialog(QDialog):
         buttons = QDialogButtonBox(both)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addWidget(self.wrong)
-        layout.addWidget(buttons)
+        form.addRow(self.wrong)
+        form.addRow(buttons)
 
     def accept(self) -> None:
         """Take the keys and the new class, if they fit."""

@@ -79,10 +79,9 @@ class Ranking(Panel, QObject):
         located = [(self._session.slide, self._session.table)]
         weights = self._weights()
         if order == Order.DOUBTED:
-            steps = partial(doubt_steps, located, weights, read=self._read)
+            self._job.request(partial(doubt_steps, located, weights, read=self._read))
         else:
-            steps = partial(choose_steps, located, weights, MAX_RANKED, read=self._read)
-        self._job.request(steps)
+            self._job.request(partial(choose_steps, located, weights, MAX_RANKED, read=self._read))
 
     def _on_progress(self, progress: Progress) -> None:
         self.said.emit(progress.note or f"{self._asked[0].capitalize()}: {progress.step}")

@@ -80,26 +80,13 @@ class ReadersPanel(Panel, QWidget):
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         label = QComboBox()
         label.addItems(session.taxonomy.labels)
-        first = button(
-            "First is right",
-            "Settle the selected rows on the label of the first reader",
-            lambda: self.settle(column=1),
-        )
-        second = button(
-            "Second is right",
-            "Settle the selected rows on the label of the second reader",
-            lambda: self.settle(column=2),
-        )
+        first = button("First is right", "Take the first label", lambda: self.settle(column=1))
+        second = button("Second is right", "Take the second label", lambda: self.settle(column=2))
         other = button(
-            "Settle on",
-            "Settle the selected rows on the label at the right",
-            lambda: self.settle(label.currentText()),
+            "Settle on", "Take the label at the right", lambda: self.settle(label.currentText())
         )
-        write = button(
-            "Write consensus",
-            "Write the labels that both gave and those you settled as a third reading",
-            self.write_consensus,
-        )
+        tip = "Keep the common and the settled labels as a third reading"
+        write = button("Write consensus", tip, self.write_consensus)
         layout = QVBoxLayout(self)
         layout.setSpacing(3)
         layout.addWidget(row(self.first, self.second, compare))

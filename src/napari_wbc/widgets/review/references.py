@@ -128,7 +128,6 @@ class ReferencePanel(Panel, QWidget):
         self._paint_picture(painter, self._cell, QRect(0, 0, TILE, TILE))
         heat = self._heats.get(self._cell.cell_id)
         if heat is not None:
-            # Heat over the cell, and below it heat alone.
             over = QRect(0, TILE + 2, TILE, TILE)
             self._paint_picture(painter, self._cell, over)
             paint_heat(painter, QRectF(over), heat, clear=True)

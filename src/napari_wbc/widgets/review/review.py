@@ -50,24 +50,18 @@ class ReviewWidget(Panel, QWidget):
             self.labels[label].setIcon(swatch(session.taxonomy.colors[label]))
             grid.addWidget(self.labels[label], i // LABELS_A_ROW, i % LABELS_A_ROW)
         self.show_keys()
-        self.keys = QPushButton("Classes…")
-        self.keys.setToolTip("Choose the key of each class, or add a class")
+        self.keys = button("Classes…", "Choose the key of each class, or add a class")
         self.undo = button("Undo", "", self.undo_chosen.emit)
         self.redo = button("Redo", "", self.redo_chosen.emit)
-        self.draw = QPushButton("Draw")
-        self.draw.setToolTip("Draw a missed cell: drag a box around it")
-        self.reshape = QPushButton("Reshape")
-        self.reshape.setToolTip("While on, a drag moves and reshapes cells, and not the image")
+        self.draw = button("Draw", "Draw a missed cell: drag a box around it")
+        self.reshape = button("Reshape", "While on, a drag moves and reshapes cells, not the image")
         for toggle, chosen in ((self.draw, self.draw_chosen), (self.reshape, self.reshape_chosen)):
             toggle.setCheckable(True)
             toggle.clicked.connect(chosen)
-        split = button(
-            "Split K", "Split the selected cell at its waist (K)", self.split_chosen.emit
-        )
-        join = button("Join J", "Join the selected cells to one (J)", self.join_chosen.emit)
-        delete = button("Delete", "Delete the selected cells (Delete)", self.delete_chosen.emit)
-        self.gallery = QPushButton("Gallery")
-        self.gallery.setToolTip("Show thumbnails of all cells by class, below the image")
+        split = button("Split K", "Split the selected cell at its waist", self.split_chosen.emit)
+        join = button("Join J", "Join the selected cells to one", self.join_chosen.emit)
+        delete = button("Delete", "Delete the selected cells", self.delete_chosen.emit)
+        self.gallery = button("Gallery", "Show thumbnails of all cells by class, below the image")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
@@ -75,8 +69,8 @@ class ReviewWidget(Panel, QWidget):
         layout.addLayout(grid)
         layout.addWidget(row(self.draw, self.reshape, self.undo, self.redo, self.keys))
         layout.addWidget(row(split, join, delete, self.gallery))
-        changes = session.changed, session.slide_changed, session.selection_changed
-        self.listen(self._refresh, *changes)
+        self.listen(self._refresh, session.changed, session.slide_changed)
+        self.listen(self._refresh, session.selection_changed)
         self._refresh()
 
     def show_keys(self) -> None:
@@ -94,18 +88,16 @@ class ReviewWidget(Panel, QWidget):
 
     def _refresh(self, *_what: object) -> None:
         self._selection.setText(self._describe_selection())
-        session = self._session
-        self._enable(self.undo, "Undo", session.undoable)
-        self._enable(self.redo, "Redo", session.redoable)
-
-    def _enable(self, push: QPushButton, verb: str, what: str) -> None:
-        push.setEnabled(bool(what))
-        push.setToolTip(f"{verb}: {what}" if what else f"Nothing to {verb.lower()}")
+        steps = (self.undo, self._session.undoable), (self.redo, self._session.redoable)
+        for push, what in steps:
+            push.setEnabled(bool(what))
+            verb = push.text()
+            push.setToolTip(f"{verb}: {what}" if what else f"Nothing to {verb.lower()}")
 
     def _describe_selection(self) -> str:
         """The cells that a label would go to, and their labels now."""
         table = self._session.table
-        # A selected cell may be deleted meanwhile; undo brings it back, still selected.
+        # A deleted cell stays selected: undo may bring it back.
         cells = [table[cell_id] for cell_id in self._session.selection if cell_id in table]
         if not cells:
             return "No cell selected"
