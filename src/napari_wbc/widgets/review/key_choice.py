@@ -75,7 +75,7 @@ class KeysDialog(QDialog):
             form.addRow(cell_class.name, line)
             self.lines[cell_class.name] = line
         self.new = QLineEdit()
-        self.new.setPlaceholderText("name of a new class")
+        self.new.setPlaceholderText("name")
         self.new.setToolTip("Adds a class to the open project. Fine-tuning teaches it to a model.")
         form.addRow("New class", self.new)
         self.wrong = QLabel(

@@ -72,17 +72,16 @@ class ReadersPanel(Panel, QWidget):
             "Then compare the two readings here."
         )
         self.result.setWordWrap(True)
-        self.table = QTableWidget(0, SETTLED + 1)
-        self.table.setHorizontalHeaderLabels(["field", "first", "second", "settled"])
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.verticalHeader().hide()
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table = _difference_table()
         label = QComboBox()
         label.addItems(session.taxonomy.labels)
-        first = button("First is right", "Take the first label", lambda: self.settle(column=1))
-        second = button("Second is right", "Take the second label", lambda: self.settle(column=2))
-        other = button(
+        first_right = button(
+            "First is right", "Take the first label", lambda: self.settle(column=1)
+        )
+        second_right = button(
+            "Second is right", "Take the second label", lambda: self.settle(column=2)
+        )
+        settle = button(
             "Settle on", "Take the label at the right", lambda: self.settle(label.currentText())
         )
         tip = "Keep the common and the settled labels as a third reading"
@@ -92,7 +91,7 @@ class ReadersPanel(Panel, QWidget):
         layout.addWidget(row(self.first, self.second, compare))
         layout.addWidget(self.result)
         layout.addWidget(self.table)
-        layout.addWidget(row(first, second, other, label))
+        layout.addWidget(row(first_right, second_right, settle, label))
         layout.addWidget(write)
         self.table.currentCellChanged.connect(self._on_row)
         self.jobs.returned.connect(self._on_compared)
@@ -191,6 +190,16 @@ class ReadersPanel(Panel, QWidget):
         item = self.table.item(i, 0)
         if item is not None:
             self.cell_chosen.emit(item.data(CELL_ID))
+
+
+def _difference_table() -> QTableWidget:
+    table = QTableWidget(0, SETTLED + 1)
+    table.setHorizontalHeaderLabels(["field", "first", "second", "settled"])
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.verticalHeader().hide()
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    return table
 
 
 def _compare_steps(

@@ -43,13 +43,6 @@ class ReviewWidget(Panel, QWidget):
         self._session = session
         self._selection = TextLines(1)
         self.labels: dict[str, QPushButton] = {}
-        grid = QGridLayout()
-        grid.setSpacing(2)
-        for i, label in enumerate(session.taxonomy.labels):
-            self.labels[label] = button("", "", partial(self.label_chosen.emit, label))
-            self.labels[label].setIcon(swatch(session.taxonomy.colors[label]))
-            grid.addWidget(self.labels[label], i // LABELS_A_ROW, i % LABELS_A_ROW)
-        self.show_keys()
         self.keys = button("Classes…", "Choose the key of each class, or add a class")
         self.undo = button("Undo", "", self.undo_chosen.emit)
         self.redo = button("Redo", "", self.redo_chosen.emit)
@@ -66,12 +59,23 @@ class ReviewWidget(Panel, QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addWidget(self._selection)
-        layout.addLayout(grid)
+        layout.addLayout(self._label_grid())
         layout.addWidget(row(self.draw, self.reshape, self.undo, self.redo, self.keys))
         layout.addWidget(row(split, join, delete, self.gallery))
         self.listen(self._refresh, session.changed, session.slide_changed)
         self.listen(self._refresh, session.selection_changed)
         self._refresh()
+
+    def _label_grid(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setSpacing(2)
+        colors = self._session.taxonomy.colors
+        for i, label in enumerate(self._session.taxonomy.labels):
+            self.labels[label] = button("", "", partial(self.label_chosen.emit, label))
+            self.labels[label].setIcon(swatch(colors[label]))
+            grid.addWidget(self.labels[label], i // LABELS_A_ROW, i % LABELS_A_ROW)
+        self.show_keys()
+        return grid
 
     def show_keys(self) -> None:
         """Show on the buttons which key gives which label."""
