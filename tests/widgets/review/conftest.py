@@ -9,9 +9,11 @@ from qtpy.QtTest import QTest
 
 @pytest.fixture(autouse=True)
 def _own_settings(tmp_path):
-    QSettings.setPath(
-        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
-    )
+    where = QSettings.Format.IniFormat, QSettings.Scope.UserScope
+    QSettings.setPath(*where, str(tmp_path / "settings"))
+    yield
+    # Qt cannot tell the path before; the next test shall not find the keys of this one.
+    QSettings.setPath(*where, str(tmp_path / "none"))
 
 
 @pytest.fixture

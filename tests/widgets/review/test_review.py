@@ -16,7 +16,6 @@ from tests.widgets.review.labels import labels
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.session.opening import project_path
 from napari_wbc.widgets.analysis.analysis import SETTLED_MS
-from napari_wbc.widgets.panels import user_name
 from napari_wbc.widgets.workbench import Workbench
 
 
@@ -352,11 +351,3 @@ def test_undo_takes_a_drawn_cell_with_its_prediction_and_ends_no_redo(analyzed, 
     qtbot.wait(SETTLED_MS + 300)
     wait(bench)
     assert bench.session.redoable == "split"
-
-
-def test_a_user_whom_the_system_does_not_know_can_open_the_workbench(monkeypatch):
-    def unknown():
-        raise KeyError("getpwuid(): uid not found: 12345")
-
-    monkeypatch.setattr("getpass.getuser", unknown)
-    assert user_name() == ""

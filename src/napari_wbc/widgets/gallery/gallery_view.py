@@ -125,10 +125,8 @@ class GalleryView(Panel, QAbstractScrollArea):
 
     def collapse(self, label: str, collapsed: bool = True) -> None:
         """Show only the header of a group, or its cells again."""
-        if collapsed:
-            self._collapsed.add(label)
-        else:
-            self._collapsed.discard(label)
+        others = self._collapsed - {label}
+        self._collapsed = others | {label} if collapsed else others
         group = self._group_of(label)
         if group is not None:
             # The header stays under the mouse; one that was held at the top stays at the top.

@@ -102,17 +102,11 @@ class KeysDialog(QDialog):
             taxonomy = grown(self._before.with_keys(keys), [name] if name else [])
             # A built-in class brings its own key; any other gets a letter of its name.
             if name and not taxonomy.classes[-1].key:
-                taxonomy = taxonomy.with_keys({name: _free_letter(name, {*keys.values(), *TAKEN})})
+                used = {*keys.values(), *TAKEN}
+                free = (c for c in name.upper() if "A" <= c <= "Z" and c not in used)
+                taxonomy = taxonomy.with_keys({name: next(free, "")})
         except WbcError as error:
             self.wrong.setText(str(error))
             return
         self.taxonomy = taxonomy
         super().accept()
-
-
-def _free_letter(name: str, used: set[str]) -> str:
-    """The first letter of a name that is no key yet, empty where there is none."""
-    for letter in name.upper():
-        if letter.isascii() and letter.isalpha() and letter not in used:
-            return letter
-    return ""
