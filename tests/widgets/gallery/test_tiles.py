@@ -5,7 +5,9 @@ from tests.widgets.red_fields import cell, settle
 
 from napari_wbc.model.cell import Annotation, Prediction
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.session.heats import Heats
 from napari_wbc.session.order import disagreed
+from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.tiles import Tiles
 from napari_wbc.widgets.qt.thumbnails import SIDE
 
@@ -34,7 +36,7 @@ def test_disagreed(said, predicted_as, expected):
 
 class TestTiles:
     def test_none_before_the_thumbnail_is_there(self, thumbnails):
-        tiles = Tiles(thumbnails, EIGHT_CLASSES)
+        tiles = Tiles(thumbnails, EIGHT_CLASSES, Heats(Session()))
         assert tiles.get(cell()) is None
         assert tiles.empty("monocyte").width() == SIDE
         assert tiles.empty("monocyte") is tiles.empty("monocyte")
@@ -43,7 +45,7 @@ class TestTiles:
         one = cell("f3").predicted(predicted("monocyte", unlikeness=2.0))
         thumbnails.get(one)
         settle(thumbnails, qtbot, [one])
-        tiles = Tiles(thumbnails, EIGHT_CLASSES)
+        tiles = Tiles(thumbnails, EIGHT_CLASSES, Heats(Session()))
         tiles.resize(64, 2.0)
         tile = tiles.get(one)
         image = tile.toImage()
@@ -57,6 +59,6 @@ class TestTiles:
         assert frame == EIGHT_CLASSES.colors["lymphocyte"]
 
     def test_an_unknown_label_has_letters_and_a_colour(self, thumbnails):
-        tiles = Tiles(thumbnails, EIGHT_CLASSES)
+        tiles = Tiles(thumbnails, EIGHT_CLASSES, Heats(Session()))
         assert tiles.short("smudge") == "smu"
         assert tiles.color("smudge").name() == "#999999"

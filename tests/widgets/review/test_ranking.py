@@ -97,7 +97,7 @@ def test_ranks_are_found_in_a_thread_and_the_queue_starts(
     assert (queue.current, ranking.running) == ("", True)
     gain.go.set()
     qtbot.waitUntil(lambda: not ranking.running)
-    assert gain.asked == [([(SLIDE, session.table)], "mine", module.MOST, reader)]
+    assert gain.asked == [([(SLIDE, session.table)], "mine", module.MAX_RANKED, reader)]
     assert queue.ids == ("c", "a", "b")
     assert "Cell 1 of 3" in panel.text.text()
     assert said[-1] == "Most gain: 3 cells"

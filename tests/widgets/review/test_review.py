@@ -1,8 +1,7 @@
-"""Reviewing a slide on screen: keys, gallery and viewer together, kept in a project that is found again."""
+"""Reviewing a slide on screen, with viewer and gallery, kept in a project that is found again."""
 
 from __future__ import annotations
 
-import getpass
 import shutil
 import threading
 
@@ -12,40 +11,12 @@ from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox
+from tests.widgets.review.labels import labels
 
 from napari_wbc.imaging.read import open_slide
-from napari_wbc.model.cell import Annotation
-from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.session.opening import project_path
-from napari_wbc.session.order import Order
 from napari_wbc.widgets.analysis.analysis import SETTLED_MS
-from napari_wbc.widgets.review.key_choice import KeysDialog, with_free_keys
-from napari_wbc.widgets.review.references import references
 from napari_wbc.widgets.workbench import Workbench
-
-
-@pytest.fixture
-def analyzed(bench, slide, wait):
-    """The workbench with a slide of three fields, two cells each."""
-    bench.open_slide(slide)
-    wait(bench)
-    bench.analysis.run.click()
-    wait(bench)
-    return bench
-
-
-def labels(bench):
-    return [cell.annotation and cell.annotation.label for cell in bench.session.table.values()]
-
-
-@pytest.fixture
-def press(viewer):
-    """A key on the image."""
-
-    def click(key):
-        QTest.keyClick(viewer.window._qt_viewer.canvas.native, key)
-
-    return click
 
 
 def again(bench, make_napari_viewer, wait):
@@ -58,34 +29,6 @@ def again(bench, make_napari_viewer, wait):
     new.open_slide(slide)
     wait(new)
     return new
-
-
-def test_an_empty_slide_has_an_empty_queue(bench, slide, wait):
-    bench.open_slide(slide)
-    wait(bench)
-    bench.queue_panel.start()
-    assert bench.queue.current == ""
-    assert not bench.queue_panel.accept.isEnabled()
-    bench.docks.open_gallery()
-    assert not any(group.cell_ids for group in bench.docks.gallery.gallery.groups)
-
-
-def test_a_queue_is_answered_by_keys_and_the_viewer_follows(analyzed, wait, press):
-    bench = analyzed
-    bench.queue_panel.start()
-    wait(bench)
-    first = bench.queue.current
-    assert bench.session.selection == (first,)
-    assert bench.view.selected() == (first,)
-    zoom = bench.viewer.scene.camera.zoom
-    for key in (Qt.Key.Key_3, Qt.Key.Key_Return, Qt.Key.Key_Period, Qt.Key.Key_Comma):
-        press(key)
-        wait(bench)
-    assert bench.session.table[first].label == "basophil"
-    assert sum(label is not None for label in labels(bench)) == 2
-    assert bench.viewer.scene.camera.zoom == pytest.approx(zoom, rel=0.5)
-    assert bench.queue_panel.bar.value() == 2
-    assert bench.view.selected() == (bench.queue.current,)
 
 
 def test_gallery_and_viewer_show_the_same_selection(analyzed, wait):
@@ -218,48 +161,6 @@ def test_moved_images_are_noticed_and_pointed_to(analyzed, make_napari_viewer, w
     wait(new)
 
 
-def test_a_second_reader_is_blind_and_the_two_are_compared(analyzed, wait):
-    bench = analyzed
-    ids = list(bench.session.table)
-    for key, label in zip(ids, ["basophil"] * 3 + ["monocyte"] * 3, strict=True):
-        bench.actions.label(label, (key,))
-    bench.project.read_as("ben")
-    wait(bench)
-    assert bench.session.reading == "ben"
-    assert labels(bench) == [None] * 6
-    assert bench.session.reader == "ben"
-    bench.readers.start()
-    assert "blind" in bench.status.text()
-    for key, label in zip(ids, ["basophil"] * 2 + ["monocyte"] * 4, strict=True):
-        bench.actions.label(label, (key,))
-    bench.session.select(ids[:1])
-    bench.actions.delete()
-    assert "labels only" in bench.status.text()
-    bench.project.read_as("")
-    wait(bench)
-    assert labels(bench)[2] == "basophil"
-    bench.tabs.setCurrentWidget(bench.readers)
-    bench.readers._offer()
-    bench.readers.start()
-    wait(bench)
-    assert "6 cells labelled by both, 5 alike" in bench.readers.result.text()
-    assert "kappa 0.67" in bench.readers.result.text()
-    bench.readers.table.setCurrentCell(0, 0)
-    assert bench.session.selection == (ids[2],)
-    bench.readers.settle(column=2)
-    bench.readers.write_consensus()
-    wait(bench)
-    assert bench.session.reading == "consensus"
-    assert labels(bench) == ["basophil"] * 2 + ["monocyte"] * 4
-    assert (
-        bench.session.table[ids[2]].annotation.annotator
-        == f"consensus of {getpass.getuser()} and ben"
-    )
-    bench.project.read_as("")
-    wait(bench)
-    assert labels(bench)[2] == "basophil"
-
-
 def test_a_cell_that_was_taken_out_is_not_found_again(analyzed, wait):
     bench = analyzed
     gone = next(iter(bench.session.table.values()))
@@ -335,35 +236,6 @@ def test_opening_a_project_classifies_nothing_and_keeps_redo(analyzed, make_napa
     wait(new)
 
 
-def test_references_are_the_surest_reviewed_cells_of_a_class(analyzed):
-    bench = analyzed
-    assert references(bench.session.table, "basophil", 4) == ()
-    ids = list(bench.session.table)
-    bench.actions.label("basophil", ids[:4])
-    found = references(bench.session.table, "basophil", 2, without=ids[1])
-    assert [cell.prediction.cell_class for cell in found] == ["basophil", "lymphocyte"]
-    bench.references.show_cell(ids[0])
-    bench.references.grab()
-
-
-def test_keys_are_chosen_shown_and_kept(analyzed, press):
-    bench = analyzed
-    dialog = KeysDialog(bench.session.taxonomy)
-    dialog.lines["basophil"].setText("1")
-    dialog.accept()
-    assert "twice" in dialog.wrong.text()
-    dialog.lines["basophil"].setText("b")
-    dialog.accept()
-    bench.use_keys(dialog.taxonomy)
-    assert bench.review.labels["basophil"].text() == "B  BAS"
-    bench.session.select(list(bench.session.table)[:1])
-    press(Qt.Key.Key_B)
-    assert labels(bench)[0] == "basophil"
-    from napari_wbc.widgets.review.key_choice import with_kept_keys
-
-    assert with_kept_keys(EIGHT_CLASSES).keys["B"] == "basophil"
-
-
 def test_a_slide_that_is_no_file_has_no_project(bench, viewer):
     assert project_path(bench.session.slide) is None
     layer = viewer.add_image(np.zeros((40, 40, 3), np.uint8), name="one")
@@ -408,18 +280,6 @@ def test_no_cell_is_judged_by_the_image_of_another_field(analyzed, wait, qtbot):
     assert bench.session.table[third.cell_id].label == "basophil"
 
 
-def test_whoever_turns_the_page_has_done_with_the_cells_before(analyzed, wait):
-    bench = analyzed
-    bench.queue_panel.start()
-    wait(bench)
-    bench.fields.step(1)
-    wait(bench)
-    assert bench.session.selection == ()
-    bench.follower.keys["5"]()
-    assert labels(bench) == [None] * 6
-    assert "Select a cell" in bench.status.text()
-
-
 def test_a_field_that_cannot_be_read_shows_no_other_image(analyzed, wait):
     bench = analyzed
 
@@ -432,18 +292,6 @@ def test_a_field_that_cannot_be_read_shows_no_other_image(analyzed, wait):
     wait(bench)
     assert not bench.viewer.layers["slide"].data.any()
     assert "stale handle" in bench.status.text()
-
-
-def test_the_field_of_the_next_cell_is_read_ahead(analyzed, wait):
-    bench = analyzed
-    bench.queue_panel.order.setCurrentText(Order.FIELD_BY_FIELD)
-    bench.queue_panel.start()
-    bench.queue.next()
-    wait(bench)
-    following = bench.session.table[bench.queue.following].fov_id
-    assert following in {field.fov_id for field in bench.loader._ahead}
-    bench.queue.next()
-    assert bench.view.ready
 
 
 def test_a_shape_beside_the_image_is_no_cell(analyzed):
@@ -483,15 +331,6 @@ def test_a_slide_of_the_same_name_is_not_shown_by_the_images_of_another(analyzed
     assert set(np.unique(bench.viewer.layers["slide"].data)) == {9}
 
 
-def test_a_consensus_that_could_not_be_kept_is_not_said_to_be(analyzed, wait):
-    bench = analyzed
-    bench._consensus = {"nobody": Annotation("monocyte")}
-    bench.project.read_as("consensus")
-    wait(bench)
-    assert "kept" not in bench.status.text()
-    assert bench._consensus == {}
-
-
 def test_undo_takes_a_drawn_cell_with_its_prediction_and_ends_no_redo(analyzed, wait, qtbot):
     bench = analyzed
     before = bench.session.table
@@ -512,16 +351,3 @@ def test_undo_takes_a_drawn_cell_with_its_prediction_and_ends_no_redo(analyzed, 
     qtbot.wait(SETTLED_MS + 300)
     wait(bench)
     assert bench.session.redoable == "split"
-
-
-def test_a_key_that_splits_joins_or_selects_gives_no_label(analyzed, press):
-    bench = analyzed
-    taxonomy, text = with_free_keys(EIGHT_CLASSES.with_keys({"basophil": "k", "monocyte": "J"}))
-    assert "K (basophil)" in text
-    assert "J (monocyte)" in text
-    assert set(taxonomy.keys.values()).isdisjoint({"basophil", "monocyte"})
-    bench.use_keys(EIGHT_CLASSES.with_keys({"basophil": "k"}))
-    table = bench.session.table
-    bench.session.select([next(iter(table))])
-    bench.follower.keys["K"]()
-    assert all(cell.annotation is None for cell in bench.session.table.values())

@@ -1,4 +1,4 @@
-"""How the cells of a slide are laid out for review: in groups by label.
+"""The cells of a slide in groups by label, sorted within each group.
 
 Invariant: pure. The same table gives the same groups in the same order.
 """
@@ -19,19 +19,18 @@ __all__ = ["ORDERS", "Group", "Keep", "arranged", "rearranged"]
 
 Keep = Callable[[Cell], bool]
 
-
 _KEYS: dict[str, Callable[[Cell], float]] = {
     "confidence": by_certainty,
     "unlikeness": by_unlikeness,
     "likeness": lambda cell: -by_certainty(cell),
+    # All alike: Python's sort is stable, so cells stay in the order of the table.
     "field": lambda _cell: 0.0,
 }
-
-MANY = 20
-"""Where more than one in so many cells is new or changed, sorting all anew is quicker."""
-
 ORDERS = tuple(_KEYS)
 """Least certain first, most unlike the training data first, most certain first, as the table."""
+
+MIN_CELLS_A_CHANGE = 20
+"""With fewer cells than this for each new or changed one, sorting all anew is quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +50,10 @@ def arranged(
     ----------
     table : CellTable
     taxonomy : Taxonomy
-        Each of its labels has a group, even without cells; labels it does not know follow by name.
+        Each of its labels has a group, even without cells. Other labels follow by name.
     order : str
         One of :data:`ORDERS`. Cells without a prediction come first by ``confidence`` and last by
-        ``likeness`` and ``unlikeness``; what is equal stays in the order of the table.
+        ``likeness`` and ``unlikeness``. Cells that are equal stay in the order of the table.
     keep : callable, optional
         Which cells are shown; all by default.
 
@@ -74,10 +73,11 @@ def arranged(
     for cell in table.values():
         if keep is None or keep(cell):
             members.setdefault(cell.label, []).append(cell)
-    return tuple(
-        Group(label, tuple(cell.cell_id for cell in sorted(members.get(label, ()), key=key)))
-        for label in _labels(members, taxonomy)
-    )
+    groups = []
+    for label in _labels(members, taxonomy):
+        cells = sorted(members.get(label, ()), key=key)
+        groups.append(Group(label, tuple(cell.cell_id for cell in cells)))
+    return tuple(groups)
 
 
 def rearranged(
@@ -89,36 +89,44 @@ def rearranged(
     order: str = "confidence",
     keep: Keep | None = None,
 ) -> tuple[Group, ...]:
-    """What :func:`arranged` gives for a table, from the groups of the table before.
+    """The groups of a table, as :func:`arranged` gives them, from those of the table before.
 
     Parameters
     ----------
     groups : sequence of Group
         Of the table before, with the same taxonomy, order and filter.
     step : TableDiff
-        What leads from the table before to this one; a few cells are put in their places without
+        The change from the table before to this one. A few cells are put in their places without
         sorting all others again.
     table, taxonomy, order, keep
         As in :func:`arranged`.
     """
-    before = [*step.removed, *(old for old, _new in step.changed)]
-    after = [*step.added, *(new for _old, new in step.changed)]
-    if len(after) * MANY > len(table):
+    before = list(step.removed)
+    after = list(step.added)
+    for old, new in step.changed:
+        before.append(old)
+        after.append(new)
+    if len(after) * MIN_CELLS_A_CHANGE > len(table):
         return arranged(table, taxonomy, order=order, keep=keep)
     gone = {cell.cell_id for cell in before}
     touched = {cell.label for cell in before}
-    members = {
-        group.label: [key for key in group.cell_ids if key not in gone]
-        if group.label in touched
-        else list(group.cell_ids)
-        for group in groups
-    }
-    key, place = _key(order), {cell_id: i for i, cell_id in enumerate(table)}
+    members: dict[str, list[str]] = {}
+    for group in groups:
+        # Most groups have lost no cell, and are copied without a look at each.
+        cell_ids = list(group.cell_ids)
+        if group.label in touched:
+            cell_ids = [cell_id for cell_id in cell_ids if cell_id not in gone]
+        # A group of a label that the taxonomy does not have goes with its last cell.
+        if cell_ids:
+            members[group.label] = cell_ids
+    key = _key(order)
+    # The place in the table settles what the sort key leaves equal, as a stable sort does.
+    place = {cell_id: i for i, cell_id in enumerate(table)}
     for cell in after:
         if keep is None or keep(cell):
-            ids = members.setdefault(cell.label, [])
-            insort(ids, cell.cell_id, key=lambda cell_id: (key(table[cell_id]), place[cell_id]))
-    labels = _labels((label for label, ids in members.items() if ids), taxonomy)
+            cell_ids = members.setdefault(cell.label, [])
+            insort(cell_ids, cell.cell_id, key=lambda name: (key(table[name]), place[name]))
+    labels = _labels(members, taxonomy)
     return tuple(Group(label, tuple(members.get(label, ()))) for label in labels)
 
 

@@ -1,217 +1,110 @@
-"""All cells of the slide as thumbnails, grouped by label, to look through and to relabel.
+"""All cells of the slide as thumbnails by label, to look through and to relabel with the mouse.
 
-Invariant: the gallery changes no cell. It shows the session's table and selection, and says which
+Invariant: the gallery changes no cell. It shows the session's table and selection, and tells which
 label a person chose for which cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from qtpy.QtCore import QEvent, QPoint, Qt, QTimer, Signal
-from qtpy.QtGui import (
-    QKeyEvent,
-    QMouseEvent,
-    QWheelEvent,
-)
-from qtpy.QtWidgets import QAbstractSlider, QApplication, QWidget
+from qtpy.QtCore import QEvent, QPoint, QRect, Qt, QTimer, Signal
+from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
+from qtpy.QtWidgets import QApplication
 
+from napari_wbc.model.words import counted
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.gallery.gallery_view import GalleryView, Gesture
-from napari_wbc.widgets.gallery.grid import HEADER, Item, Rect
-from napari_wbc.widgets.qt.keys import Key, Modifier, key_name
+from napari_wbc.widgets.gallery.grid import HEADER, Rect
+from napari_wbc.widgets.gallery.painting import ink
+from napari_wbc.widgets.gallery.selecting import Action, SelectingGallery
+from napari_wbc.widgets.qt.keys import Key, Modifier
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["Gallery"]
 
 EDGE = 32
-"""While dragging, the gallery scrolls where the mouse is this near to its upper or lower edge, in pixels."""
+"""A drag this near to the upper or lower edge scrolls, in pixels."""
 SCROLL_EVERY_MS = 30
-Event = QEvent.Type
-ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
-PAGES = {
-    Key.Key_PageUp: QAbstractSlider.SliderAction.SliderPageStepSub,
-    Key.Key_PageDown: QAbstractSlider.SliderAction.SliderPageStepAdd,
-}
 
 
-class Gallery(GalleryView):
-    """Look through the cells of a slide, select them and choose labels for them.
+@dataclass(frozen=True)
+class Gesture:
+    """What the mouse does while its button is down."""
 
-    Parameters
-    ----------
-    session : Session
-        Whose table and selection are shown.
-    thumbnails : Thumbnails
-    heats : Heats, optional
-        Where heat is looked for.
-    parent : QWidget, optional
+    start: QPoint
+    """Where it went down, from the top left of all."""
+    now: QPoint
+    """Where it is in the viewport."""
+    cell_id: str = ""
+    """The cell it went down on, if any."""
+    was_selected: bool = False
+    adds: bool = False
+    kind: str = ""
+    """Empty until the mouse moves, then ``drag`` or ``band``."""
+    target: str = ""
+    """The label of the group that would take the dragged cells, if any."""
+
+
+class Gallery(SelectingGallery):
+    """Look through the cells of a slide, select them and drag them to another label.
+
+    Parameters are those of :class:`~napari_wbc.widgets.gallery.gallery_view.GalleryView`.
     """
 
     label_chosen = Signal(str, object)
     """With a label and the tuple of ids of the cells that were dragged to it."""
-    cell_activated = Signal(str)
-    """With the id of the cell to go to: double-clicked, or Enter."""
-    key_pressed = Signal(str)
-    """With a plain key as napari names it, for the selected cells."""
 
-    def __init__(
-        self,
-        session: Session,
-        thumbnails: Thumbnails,
-        heats: Heats | None = None,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(session, thumbnails, heats, parent)
-        self._hovered = ""  # label of the group under the mouse, while the mouse was used last
+    def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
+        super().__init__(session, thumbnails, heats)
+        self._gesture: Gesture | None = None
         self._scroller = QTimer(self)
         self._scroller.setInterval(SCROLL_EVERY_MS)
         self._scroller.timeout.connect(self._auto_scroll)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        # Otherwise Qt sends moves with a button down only, and keys need the group under the mouse.
         self.viewport().setMouseTracking(True)
+        self.listen(self._cancel, session.slide_changed)
+        self.at_release(self._cancel)
 
-    # Selecting
-
-    def _select(self, cell_ids: Iterable[str], current: str = "", *, pivot: bool = True) -> None:
-        """Select cells, the current one first."""
-        chosen = list(cell_ids)
-        if current not in chosen and chosen:
-            current = chosen[0]
-        self._current = current or self._current
-        self._next = ""
-        if pivot:
-            self._pivot = self._current
-        self._selecting = True
-        try:
-            self._session.select([current, *chosen] if chosen else ())
-        finally:
-            self._selecting = False
-        self.viewport().update()
-
-    def _select_to(self, cell_id: str) -> None:
-        """Select from where the selection began to a cell."""
-        start, end = self._item_of(self._pivot), self._item_of(cell_id)
-        if end is not None:
-            between = self._grid.between(end if start is None else start, end)
-            self._select(map(self._id_of, between), cell_id, pivot=start is None)
-
-    def _toggle(self, cell_id: str) -> None:
-        chosen = [key for key in self._session.selection if key != cell_id]
-        self._select(chosen if cell_id in self._selected else [cell_id, *chosen], cell_id)
-
-    def _select_group(self, label: str) -> None:
-        group = self._group_of(label)
-        if group is not None:
-            self._select(self._groups[group].cell_ids, self._current)
-
-    def _move(self, columns: int, rows: int, extend: bool) -> None:
-        target = self._item_of(self._next)
-        if target is None:
-            here = self._item_of(self._current)
-            target = self._grid.end() if here is None else self._grid.beside(here, columns, rows)
-        self._go(target, extend)
-
-    def _go(self, target: Item | None, extend: bool) -> None:
-        """Make an item the current one, and select it or all up to it."""
-        if target is not None:
-            self._hovered = ""
-            cell_id = self._id_of(target)
-            if extend:
-                self._select_to(cell_id)
-            else:
-                self._select([cell_id], cell_id)
-            self.reveal(cell_id)
-
-    # Keys
-
-    def event(self, event: QEvent) -> bool:
-        """Take the keys that are the gallery's before a shortcut of the window does."""
-        if event.type() == Event.ShortcutOverride and (self._action(event) or key_name(event)):
-            event.accept()
-            return True
-        return bool(super().event(event))
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Move, scroll, select and zoom; say which other plain key was pressed."""
-        if action := self._action(event):
-            action()
-        elif name := key_name(event):
-            self.key_pressed.emit(name)
-        else:
-            event.ignore()
-
-    def _action(self, event: QKeyEvent) -> Any:
-        """What a key does in the gallery itself, None for any other key."""
-        key, modifiers = event.key(), event.modifiers() & ~Modifier.KeypadModifier
-        extend = modifiers == Modifier.ShiftModifier
-        item = self._item_of(self._current)
-        label = self._hovered or ("" if item is None else self._groups[item.group].label)
-        if modifiers == Modifier.ControlModifier:
-            return {
-                Key.Key_A: lambda: self._select_group(label),
-                Key.Key_Plus: lambda: self.zoom(1),
-                Key.Key_Equal: lambda: self.zoom(1),
-                Key.Key_Minus: lambda: self.zoom(-1),
-            }.get(key)
-        if key in ARROWS and (extend or modifiers == Modifier.NoModifier):
-            return lambda: self._move(*ARROWS[key], extend)
-        if key in (Key.Key_Home, Key.Key_End):
-            return lambda: self._go(self._grid.end(last=key == Key.Key_End), extend)
-        if modifiers not in (Modifier.NoModifier, Modifier.ShiftModifier):
-            return None
-        if key in PAGES:
-            return lambda: self.verticalScrollBar().triggerAction(PAGES[key])
-        return {
-            Key.Key_Return: self._activate if item else None,
-            Key.Key_Enter: self._activate if item else None,
-            Key.Key_Escape: self._cancel if self._gesture else None,
-            Key.Key_Minus: lambda: self.collapse(label),
-            Key.Key_Plus: lambda: self.collapse(label, False),
-            Key.Key_Equal: lambda: self.collapse(label, False),
-        }.get(key)
-
-    def _activate(self) -> None:
-        self.cell_activated.emit(self._current)
-
-    # Mouse
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 (Qt's name)
         """Select, or begin a rubber band or a drag."""
         if event.button() != Qt.MouseButton.LeftButton:
             event.ignore()
             return
-        pos, modifiers = event.pos(), event.modifiers()
-        item, cell = self._at(pos), self._cell_at(pos)
+        pos = event.pos()
+        item = self._at(pos)
+        cell = self._cell_at(pos)
         if item is not None and item.nth == HEADER and pos.x() < self._grid.header:
             label = self._groups[item.group].label
             self.collapse(label, label not in self._collapsed)
             return
-        adds = bool(modifiers & Modifier.ControlModifier)
+        adds = bool(event.modifiers() & Modifier.ControlModifier)
+        extends = bool(event.modifiers() & Modifier.ShiftModifier)
         start = pos + QPoint(0, self._scroll)
         if cell is None:
             self._gesture = Gesture(start, pos, adds=adds)
             return
         cell_id = cell.cell_id
         was_selected = cell_id in self._selected
-        if modifiers & Modifier.ShiftModifier:
+        if extends:
             self._select_to(cell_id)
         elif adds:
             self._toggle(cell_id)
         elif not was_selected:
             self._select([cell_id], cell_id)
-        plain = not adds and not modifiers & Modifier.ShiftModifier
-        self._gesture = Gesture(start, pos, cell_id, was_selected and plain, adds)
+        # A selected cell stays selected with the others: they may be about to be dragged.
+        waits = was_selected and not adds and not extends
+        self._gesture = Gesture(start, pos, cell_id, waits, adds)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 (Qt's name)
         """Drag the selected cells, or draw a rubber band."""
-        pos, gesture = event.pos(), self._gesture
+        pos = event.pos()
+        gesture = self._gesture
         self._hovered = self._label_at(pos)
         if gesture is None:
             return
         moved = (pos + QPoint(0, self._scroll) - gesture.start).manhattanLength()
+        # A hand that clicks moves the mouse by a few pixels.
         if not gesture.kind and moved >= QApplication.startDragDistance():
             kind = "drag" if gesture.cell_id in self._selected else "band"
             gesture = replace(gesture, kind=kind)
@@ -221,41 +114,44 @@ class Gallery(GalleryView):
         self._gesture = replace(gesture, now=pos)
         self._follow()
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 (Qt's name)
         """End a click, a rubber band or a drag."""
-        gesture = self._gesture
-        if event.button() != Qt.MouseButton.LeftButton or gesture is None:
+        if event.button() != Qt.MouseButton.LeftButton or self._gesture is None:
             event.ignore()
             return
+        # The table may have changed since the last move.
         self._follow()
-        gesture = self._gesture or gesture
+        gesture = self._gesture
+        banded = self._in_band(gesture) if gesture.kind == "band" else []
         self._cancel()
         if gesture.kind == "drag":
             self._drop(gesture)
         elif gesture.kind == "band":
-            kept = self._session.selection if gesture.adds else ()
-            self._select([*kept, *self._banded(gesture)])
+            existing = self._session.selection if gesture.adds else ()
+            self._select([*existing, *banded])
         elif gesture.was_selected:
             self._select([gesture.cell_id], gesture.cell_id)
         elif not gesture.cell_id and not gesture.adds:
             self._select(())
 
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802 (Qt's name)
         """Go to a cell; on a header, select its group."""
-        item, cell = self._at(event.pos()), self._cell_at(event.pos())
+        item = self._at(event.pos())
+        cell = self._cell_at(event.pos())
         if cell is not None:
             self.cell_activated.emit(cell.cell_id)
         elif item is not None and event.pos().x() >= self._grid.header:
             self._select_group(self._groups[item.group].label)
         else:
+            # Qt sends a double click in place of the second press, also on the triangle.
             self.mousePressEvent(event)
 
-    def leaveEvent(self, event: QEvent) -> None:  # noqa: N802
+    def leaveEvent(self, event: QEvent) -> None:  # noqa: N802 (Qt's name)
         """Forget what the mouse was over."""
         self._hovered = ""
         super().leaveEvent(event)
 
-    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 (Qt's name)
         """Scroll, or zoom with Ctrl."""
         turned = event.angleDelta().y()
         if event.modifiers() & Modifier.ControlModifier and turned:
@@ -264,39 +160,95 @@ class Gallery(GalleryView):
         else:
             super().wheelEvent(event)
 
-    def _banded(self, gesture: Gesture) -> list[str]:
+    def _action(self, event: QKeyEvent) -> Action | None:
+        if self._gesture is not None and event.key() == Key.Key_Escape:
+            return self._cancel
+        return super()._action(event)
+
+    def _band(self, gesture: Gesture) -> QRect:
+        """The rubber band, from the top left of all."""
+        return QRect(gesture.start, gesture.now + QPoint(0, self._scroll)).normalized()
+
+    def _in_band(self, gesture: Gesture) -> list[str]:
         band = self._band(gesture)
         area = Rect(band.left(), band.top(), band.width(), band.height())
         return [self._id_of(item) for item in self._grid.inside(area)]
 
     def _follow(self) -> None:
-        """See what the rubber band meets, or which group the mouse is over."""
+        """See which cells the rubber band meets, or which group the mouse is over."""
         gesture = self._gesture
         if gesture is None or not gesture.kind:
             return
         if gesture.kind == "band":
-            self._gesture = replace(gesture, banded=frozenset(self._banded(gesture)))
+            self._banded = frozenset(self._in_band(gesture))
         else:
             inside = self.viewport().rect().contains(gesture.now)
             label = self._label_at(gesture.now) if inside else ""
             cell = self._table.get(gesture.cell_id)
-            known = label in self._session.taxonomy.labels
-            taken = known and cell is not None and cell.label != label
-            self._gesture = replace(gesture, target=label if taken else "")
+            takes = label in self._session.taxonomy.labels
+            moves = cell is not None and cell.label != label
+            self._gesture = replace(gesture, target=label if takes and moves else "")
         self.viewport().update()
 
     def _auto_scroll(self) -> None:
         if self._gesture is None:
             self._scroller.stop()
-        else:
-            y, bar = self._gesture.now.y(), self.verticalScrollBar()
-            past = min(0, y - EDGE) + max(0, y - (self.viewport().height() - EDGE))
-            if past:
-                bar.setValue(self._scroll + past)
-                self._follow()
+            return
+        y = self._gesture.now.y()
+        # The farther beyond the edge, the faster.
+        past = min(0, y - EDGE) + max(0, y - (self.viewport().height() - EDGE))
+        if past:
+            self.verticalScrollBar().setValue(self._scroll + past)
+            self._follow()
 
     def _drop(self, gesture: Gesture) -> None:
-        if gesture.target:
-            cells = [self._table[key] for key in self._session.selection if key in self._table]
-            dropped = tuple(cell.cell_id for cell in cells if cell.label != gesture.target)
-            self.label_chosen.emit(gesture.target, dropped)
+        if not gesture.target:
+            return
+        dropped = []
+        for key in self._session.selection:
+            cell = self._table.get(key)
+            if cell is not None and cell.label != gesture.target:
+                dropped.append(key)
+        self.label_chosen.emit(gesture.target, tuple(dropped))
+
+    def _cancel(self, *_slide: object) -> None:
+        """End what the mouse does, without effect."""
+        self._gesture = None
+        self._banded = frozenset()
+        self.viewport().unsetCursor()
+        self.viewport().update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 (Qt's name)
+        """Draw the gallery, and the rubber band or the drag over it."""
+        super().paintEvent(event)
+        gesture = self._gesture
+        if gesture is None or not gesture.kind:
+            return
+        painter = QPainter(self.viewport())
+        painter.setPen(QPen(ink(self), 2))
+        if gesture.kind == "band":
+            self._paint_area(painter, self._band(gesture).translated(0, -self._scroll))
+        else:
+            self._paint_drag(painter, gesture)
+        painter.end()
+
+    def _paint_area(self, painter: QPainter, area: QRect) -> None:
+        painter.fillRect(area, ink(self, 40))
+        painter.drawRect(area)
+
+    def _paint_drag(self, painter: QPainter, gesture: Gesture) -> None:
+        text = counted(len(self._selected))
+        group = self._group_of(gesture.target)
+        if group is not None:
+            area = self._grid.area(group)
+            top = self._header_top(group)
+            shown = QRect(0, top, area.width, area.bottom - self._scroll - top)
+            self._paint_area(painter, shown.adjusted(1, 1, -2, -2))
+            text += f" → {gesture.target}"
+        wide = painter.fontMetrics().horizontalAdvance(text) + 16
+        # Below and beside the mouse, whose pointer would hide it.
+        hint = QRect(gesture.now + QPoint(14, 14), gesture.now + QPoint(14 + wide, 38))
+        hint.moveRight(min(hint.right(), self.viewport().width() - 2))
+        painter.fillRect(hint, QColor(0, 0, 0, 220))
+        painter.setPen(QColor("white"))
+        painter.drawText(hint, Qt.AlignmentFlag.AlignCenter, text)

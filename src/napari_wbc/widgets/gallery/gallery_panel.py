@@ -7,7 +7,6 @@ from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.order import Filter
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.gallery.arrange import ORDERS
 from napari_wbc.widgets.gallery.gallery import Gallery
 from napari_wbc.widgets.gallery.tiles import CELL, HEAT, OVERLAY
 from napari_wbc.widgets.qt.layout import row
@@ -16,19 +15,18 @@ from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["GalleryPanel"]
 
-NAMES = dict(
-    zip(
-        ("least certain first", "most unlike first", "most certain first", "as found"),
-        ORDERS,
-        strict=True,
-    )
-)
+ORDERS = {
+    "least certain first": "confidence",
+    "most unlike first": "unlikeness",
+    "most certain first": "likeness",
+    "as located": "field",
+}
 PARTS = {
     "cells": (CELL,),
     "cells and heat": (OVERLAY,),
     "cell, heat, both": (CELL, HEAT, OVERLAY),
 }
-WHICH = {"all cells": None, "to review": False, "reviewed": True}
+REVIEWED = {"all cells": None, "to review": False, "reviewed": True}
 
 
 class GalleryPanel(DockPanel):
@@ -39,7 +37,7 @@ class GalleryPanel(DockPanel):
     session : Session
     thumbnails : Thumbnails
     heats : Heats
-        Where heat is looked for.
+        Heat of the cells.
     """
 
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
@@ -47,27 +45,30 @@ class GalleryPanel(DockPanel):
         self.gallery = self.own(Gallery(session, thumbnails, heats))
         self.parts = QComboBox()
         self.parts.addItems(list(PARTS))
-        self.parts.setToolTip("What is shown of each cell; heat is found in the tab Explain")
+        self.parts.setToolTip("Pictures of each cell. The tab Explain computes heat.")
         self.parts.currentTextChanged.connect(lambda name: self.gallery.show_parts(PARTS[name]))
-        self.order, self.which = QComboBox(), QComboBox()
-        self.order.addItems(list(NAMES))
-        self.which.addItems(list(WHICH))
-        self.order.currentTextChanged.connect(lambda name: self.gallery.set_order(NAMES[name]))
+        self.order = QComboBox()
+        self.order.addItems(list(ORDERS))
+        self.order.currentTextChanged.connect(lambda name: self.gallery.set_order(ORDERS[name]))
+        self.which = QComboBox()
+        self.which.addItems(list(REVIEWED))
         self.which.currentTextChanged.connect(self._on_which)
-        larger, smaller = QPushButton("+"), QPushButton("−")  # noqa: RUF001, the sign of minus
-        larger.setToolTip("Larger (Ctrl and wheel)")
-        smaller.setToolTip("Smaller (Ctrl and wheel)")
-        larger.clicked.connect(lambda: self.gallery.zoom(1))
-        smaller.clicked.connect(lambda: self.gallery.zoom(-1))
-        for button in (larger, smaller):
-            button.setFixedWidth(32)
-        hint = QLabel("Click, drag a box, or drag cells to a class; or press a class's key")
+        larger = self._zoom_button("+", "Larger thumbnails (Ctrl and wheel)", 1)
+        smaller = self._zoom_button("\N{MINUS SIGN}", "Smaller thumbnails (Ctrl and wheel)", -1)
+        hint = QLabel("Select cells, then press the key of a class or drag them to it.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
         layout.setSpacing(2)
         layout.addWidget(row(self.order, self.which, self.parts, larger, smaller, hint))
         layout.addWidget(self.gallery, stretch=1)
 
+    def _zoom_button(self, text: str, tip: str, steps: int) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(tip)
+        button.setFixedWidth(32)
+        button.clicked.connect(lambda: self.gallery.zoom(steps))
+        return button
+
     def _on_which(self, name: str) -> None:
-        reviewed = WHICH[name]
+        reviewed = REVIEWED[name]
         self.gallery.set_filter(None if reviewed is None else Filter(reviewed=reviewed).admits)

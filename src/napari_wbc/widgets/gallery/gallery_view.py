@@ -1,4 +1,4 @@
-"""The thumbnails of a slide by label, as a picture: what is shown, where it is, and what stays in view.
+"""The thumbnails of a slide by label: which are shown, where they lie, and what stays in view.
 
 Invariant: it changes neither cells nor selection.
 """
@@ -7,60 +7,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple
 
 from qtpy.QtCore import QEvent, QPoint, QRect, Qt
-from qtpy.QtGui import (
-    QColor,
-    QHelpEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
-    QPolygon,
-    QResizeEvent,
-)
-from qtpy.QtWidgets import QAbstractScrollArea, QToolTip, QWidget
+from qtpy.QtGui import QHelpEvent, QPainter, QPaintEvent, QResizeEvent
+from qtpy.QtWidgets import QAbstractScrollArea, QToolTip
 
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.arrange import Group, Keep, arranged, rearranged
-from napari_wbc.widgets.gallery.grid import HEADER, Grid, Item, Rect
+from napari_wbc.widgets.gallery.grid import HEADER, Grid, Item, Span
+from napari_wbc.widgets.gallery.painting import ink, paint_frame, paint_header
 from napari_wbc.widgets.gallery.tiles import Tiles
 from napari_wbc.widgets.qt.described import described
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
-__all__ = ["TILES", "Anchor", "GalleryView", "Gesture"]
+__all__ = ["TILES", "Anchor", "GalleryView"]
 
 TILES = (48, 64, 80, 96, 112, 128, 160, 192)
 """Sides of a thumbnail that can be chosen, in pixels."""
-FRAME_SECONDS = 0.02
-"""Tiles that cannot be drawn in this time are drawn in the next frame, so that scrolling stays smooth."""
-
-Anchor: TypeAlias = tuple[str, str, int]
-"""A label, the id of a cell (empty for the header of the group), and its row in the viewport."""
+MAX_FRAME_S = 0.02
+"""Time for tiles in one frame; the next frame draws the others, so that scrolling stays smooth."""
 
 
-@dataclass(frozen=True)
-class Gesture:
-    """What the mouse does while its button is down."""
+class Anchor(NamedTuple):
+    """A cell, or the header of a group where ``cell_id`` is empty, and its row in the viewport."""
 
-    start: QPoint
-    """Where it went down, from the top left of all."""
-    now: QPoint
-    """Where it is in the viewport."""
-    cell_id: str = ""
-    """The cell it went down on, if any."""
-    was_selected: bool = False
-    adds: bool = False
-    kind: str = ""
-    """Empty until the mouse moves, then ``drag`` or ``band``."""
-    banded: frozenset[str] = frozenset()
-    target: str = ""
-    """The label of the group that would take what is dragged, if any."""
+    label: str
+    cell_id: str
+    y: int
 
 
 class GalleryView(Panel, QAbstractScrollArea):
@@ -71,77 +49,59 @@ class GalleryView(Panel, QAbstractScrollArea):
     session : Session
         Whose table and selection are shown.
     thumbnails : Thumbnails
-    heats : Heats, optional
-        Where heat is looked for.
-    parent : QWidget, optional
+    heats : Heats
+        Heat of the cells.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        thumbnails: Thumbnails,
-        heats: Heats | None = None,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
-        self._session, self._thumbnails, self._heats = session, thumbnails, heats
+    def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
+        super().__init__()
+        self._session = session
+        self._thumbnails = thumbnails
         self._tiles = Tiles(thumbnails, session.taxonomy, heats)
-        self._order, self._tile = "confidence", 96
+        self._order = "confidence"
+        self._tile = 96
         self._keep: Keep | None = None
         self._collapsed: set[str] = set()
-        self._table, self._groups = CellTable(), tuple[Group, ...]()
+        self._table = CellTable()
+        self._groups = tuple[Group, ...]()
         self._grid = Grid((), self._tile, 0)
-        self._held: list[
-            tuple[int, Anchor]
-        ] = []  # where it was scrolled to, and what stayed by that
+        # Where the last layout scrolled to, and the anchor that stayed in its row.
+        self._anchor_at: tuple[int, Anchor] | None = None
+        # Cells to be framed: selected ones, those in a rubber band, and the current one.
         self._selected = frozenset(session.selection)
-        self._current = self._pivot = next(iter(session.selection), "")
-        self._next = ""  # takes the place of the current cell where that has gone to another group
-        self._gesture: Gesture | None = None
-        self._selecting = False
+        self._banded = frozenset[str]()
+        self._current = next(iter(session.selection), "")
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        # Always on: a bar that comes and goes would change the width, and with it the columns.
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setAccessibleName("Gallery of cells")
         self.at_release(self._show_nothing)
-        self.listen(self._on_ready, thumbnails.ready)
+        self.listen(self._repaint, thumbnails.ready, heats.changed)
         self.listen(self._on_changed, session.changed)
         self.listen(self._on_slide, session.slide_changed)
         self.listen(self._on_selection, session.selection_changed)
-        if heats is not None:
-            self.listen(self._on_ready, heats.changed)
         self._arrange()
 
-    def _show_nothing(self) -> None:
-        """Hold no cell any more, and ask for no more thumbnails."""
-        self._thumbnails.cancel()
-        self._cancel()
-        self._table = CellTable()
-        self._lay_out(())
-
     # What is shown
-
-    @property
-    def order(self) -> str:
-        """How cells are sorted within their group; one of :data:`~napari_wbc.widgets.gallery.arrange.ORDERS`."""
-        return self._order
 
     @property
     def groups(self) -> tuple[Group, ...]:
         """The cells that are shown, by label."""
         return self._groups
 
-    @property
-    def tile(self) -> int:
-        """Side of a thumbnail in pixels; one of :data:`TILES`."""
-        return self._tile
-
     def show_parts(self, parts: tuple[str, ...]) -> None:
-        """Show these of each cell, side by side: :data:`~napari_wbc.widgets.gallery.tiles.CELL` and its like."""
+        """Show these pictures of each cell side by side.
+
+        Parameters
+        ----------
+        parts : tuple of str
+            Of :data:`~napari_wbc.widgets.gallery.tiles.CELL`, ``HEAT`` and ``OVERLAY``.
+        """
         self._tiles.show(parts)
         self._lay_out(self._groups)
 
     def set_order(self, order: str) -> None:
-        """Sort the cells another way; the view stays on the same groups.
+        """Sort the cells in another order; the view stays on the same groups.
 
         Raises
         ------
@@ -165,29 +125,34 @@ class GalleryView(Panel, QAbstractScrollArea):
 
     def collapse(self, label: str, collapsed: bool = True) -> None:
         """Show only the header of a group, or its cells again."""
-        (self._collapsed.add if collapsed else self._collapsed.discard)(label)
+        others = self._collapsed - {label}
+        self._collapsed = others | {label} if collapsed else others
         group = self._group_of(label)
         if group is not None:
+            # The header stays under the mouse; one that was held at the top stays at the top.
             y = self._grid.rect(Item(group, HEADER)).top - self._scroll
-            self._lay_out(self._groups, [(label, "", max(0, y))])
+            self._lay_out(self._groups, [Anchor(label, "", max(0, y))])
 
     def reveal(self, cell_id: str) -> None:
-        """Scroll as little as brings a cell into view; a hidden one is where its group's header is."""
+        """Scroll as little as brings a cell, or the header of its collapsed group, into view."""
         item = self._item_of(cell_id)
         if item is not None:
-            rect, bar, grid = self._grid.rect(item), self.verticalScrollBar(), self._grid
-            lowest, highest = (
-                rect.bottom + grid.gap - self.viewport().height(),
-                rect.top - grid.header - grid.gap,
-            )
-            if self._scroll > highest or self._scroll < lowest:
-                bar.setValue(highest if self._scroll > highest else lowest)
+            rect = self._grid.rect(item)
+            lowest = rect.bottom + self._grid.gap - self.viewport().height()
+            # The header of the group lies over the top of the viewport.
+            highest = rect.top - self._grid.header - self._grid.gap
+            self.verticalScrollBar().setValue(min(max(self._scroll, lowest), highest))
+
+    def _show_nothing(self) -> None:
+        """Show no cell any more, and ask for no more thumbnails."""
+        self._thumbnails.cancel()
+        self._table = CellTable()
+        self._lay_out(())
 
     def _arrange(self) -> None:
         self._table = self._session.table
-        self._lay_out(
-            arranged(self._table, self._session.taxonomy, order=self._order, keep=self._keep)
-        )
+        taxonomy = self._session.taxonomy
+        self._lay_out(arranged(self._table, taxonomy, order=self._order, keep=self._keep))
 
     def _lay_out(
         self,
@@ -196,70 +161,64 @@ class GalleryView(Panel, QAbstractScrollArea):
         *,
         hold: bool = False,
     ) -> None:
-        """Show groups; the first of the anchors that is still shown stays where it is.
+        """Show groups; the first of the anchors that is still shown stays in its row.
 
-        Parameters
-        ----------
-        groups : tuple of Group
-        anchors : sequence of Anchor, optional
-            By default what is in view, topmost first.
-        hold : bool
-            Whether it stays there even where that leaves room below the last cell.
+        By default the anchors are the items in view. With ``hold`` the anchor stays even where that
+        leaves room below the last cell.
         """
         scroll = self._scroll
         if anchors is None:
-            # Without scrolling in between it is the one of last time, so that undo brings back the
-            # view.
-            anchors = [*(held for at, held in self._held if at == scroll), *self._in_view()]
+            anchors = self._in_view()
+            # The last anchor first, unless someone has scrolled: undo brings back the same view.
+            if self._anchor_at is not None and self._anchor_at[0] == scroll:
+                anchors.insert(0, self._anchor_at[1])
         self._groups = groups
-        hidden = frozenset(i for i, group in enumerate(groups) if group.label in self._collapsed)
-        sizes = tuple(len(group.cell_ids) for group in groups)
         view = self.viewport()
         self._grid = Grid(
-            sizes,
+            tuple(len(group.cell_ids) for group in groups),
             self._tile,
             view.width(),
-            self._header_height(),
-            collapsed=hidden,
+            self.fontMetrics().height() + 10,
+            collapsed=frozenset(i for i, g in enumerate(groups) if g.label in self._collapsed),
             across=len(self._tiles.parts),
         )
         self._tiles.resize(self._tile, self.devicePixelRatioF())
         anchor, scroll = self._anchored(anchors, scroll)
-        bar, room = self.verticalScrollBar(), self._room()
+        bar = self.verticalScrollBar()
+        room = self._room()
         bar.setSingleStep(self._tile // 2)
         bar.setPageStep(max(1, view.height() - self._grid.header))
+        # The range before the value, which Qt cuts to the range.
         bar.setRange(0, max(room, scroll) if hold else room)
         bar.setValue(scroll)
-        self._held = [(scroll, anchor)] if anchor else []
+        self._anchor_at = (scroll, anchor) if anchor else None
         view.update()
-
-    def _header_height(self) -> int:
-        return int(self.fontMetrics().height()) + 10
 
     def _room(self) -> int:
         return max(0, self._grid.height + self._grid.gap - int(self.viewport().height()))
 
     def _in_view(self) -> list[Anchor]:
-        """The items in view, then the header of the first of them, each with its row in the viewport."""
-        spans = list(self._grid.visible(self._scroll, self._scroll + self.viewport().height()))
-        found = [
-            (
-                self._groups[group].label,
-                self._groups[group].cell_ids[i],
-                self._grid.rect(Item(group, i)).top,
-            )
-            for group, start, stop in spans
-            for i in range(start, stop)
-        ]
+        """The items in view, then the header of the first of them."""
+        anchors = []
+        spans = self._spans()
+        for span in spans:
+            group = self._groups[span.group]
+            for i in range(span.start, span.stop):
+                y = self._grid.rect(Item(span.group, i)).top - self._scroll
+                anchors.append(Anchor(group.label, group.cell_ids[i], y))
         if spans:
-            group = spans[0].group
-            found.append((self._groups[group].label, "", self._grid.rect(Item(group, HEADER)).top))
-        return [(label, cell_id, top - self._scroll) for label, cell_id, top in found]
+            y = self._grid.rect(Item(spans[0].group, HEADER)).top - self._scroll
+            anchors.append(Anchor(self._groups[spans[0].group].label, "", y))
+        return anchors
+
+    def _spans(self) -> list[Span]:
+        return list(self._grid.visible(self._scroll, self._scroll + self.viewport().height()))
 
     def _anchored(self, anchors: Iterable[Anchor], scroll: int) -> tuple[Anchor | None, int]:
         """The first anchor that is still shown, and where to scroll so that it stays in its row."""
         members: dict[str, set[str]] = {}
-        for label, cell_id, y in anchors:
+        for anchor in anchors:
+            label, cell_id, y = anchor
             group = self._group_of(label)
             if group is None or (cell_id and not self._grid.shown(group)):
                 continue
@@ -272,7 +231,7 @@ class GalleryView(Panel, QAbstractScrollArea):
                 return None, area.top - max(y, self._grid.header - area.height)
             if cell_id in members[label]:
                 top = self._grid.rect(Item(group, cell_ids.index(cell_id))).top
-                return (label, cell_id, y), top - y
+                return anchor, top - y
         return None, scroll
 
     # What it listens to
@@ -281,33 +240,16 @@ class GalleryView(Panel, QAbstractScrollArea):
         if old is not self._table:
             self._arrange()
             return
-        after = self._after_current()
-        taxonomy, order, keep = self._session.taxonomy, self._order, self._keep
-        groups = rearranged(self._groups, diff(old, new), new, taxonomy, order=order, keep=keep)
+        taxonomy = self._session.taxonomy
+        change = diff(old, new)
+        groups = rearranged(self._groups, change, new, taxonomy, order=self._order, keep=self._keep)
         self._table = new
-        # While cells are being found, the top of the list stays the top.
+        # While cells are being located, the top of the list stays the top.
         growing = len(new) > len(old)
         anchors = () if growing and self._scroll == 0 else None
         self._lay_out(groups, anchors, hold=not growing)
-        if after is not None:
-            label, following = after
-            if (cell := new.get(self._current)) is None or cell.label != label:
-                group = self._group_of(label)
-                here = set() if group is None else set(self._groups[group].cell_ids)
-                self._next = next((cell_id for cell_id in following if cell_id in here), "")
-            else:
-                self._next = ""
-
-    def _after_current(self) -> tuple[str, tuple[str, ...]] | None:
-        """The label of the current cell, and its neighbours: those after it, then those before it."""
-        item = self._item_of(self._next or self._current)
-        if item is None:
-            return None
-        group = self._groups[item.group]
-        return group.label, (*group.cell_ids[item.nth :], *reversed(group.cell_ids[: item.nth]))
 
     def _on_slide(self, _slide: object) -> None:
-        self._cancel()
         self._thumbnails.clear()
         self._tiles.clear()
         self._arrange()
@@ -315,13 +257,9 @@ class GalleryView(Panel, QAbstractScrollArea):
 
     def _on_selection(self, cell_ids: tuple[str, ...]) -> None:
         self._selected = frozenset(cell_ids)
-        if cell_ids and not self._selecting:
-            self._current = self._pivot = cell_ids[0]
-            self._next = ""
-            self.reveal(cell_ids[0])
         self.viewport().update()
 
-    def _on_ready(self, *_what: object) -> None:
+    def _repaint(self, *_what: object) -> None:
         self.viewport().update()
 
     # Where things are
@@ -344,12 +282,13 @@ class GalleryView(Panel, QAbstractScrollArea):
         return self._groups[item.group].cell_ids[item.nth]
 
     def _header_top(self, group: int) -> int:
-        """Row of a header in the viewport: the header of the topmost group stays in view with its cells."""
+        """Row of a header in the viewport; that of the topmost group stays in view."""
         area = self._grid.area(group)
         return max(area.top, min(self._scroll, area.bottom - self._grid.header)) - self._scroll
 
     def _at(self, pos: QPoint) -> Item | None:
         """The item or header at a point of the viewport."""
+        # The header that is held at the top lies over the cells of its group.
         top = self._grid.group_at(self._scroll)
         if top is not None and 0 <= pos.y() - self._header_top(top) < self._grid.header:
             return Item(top, HEADER)
@@ -365,33 +304,47 @@ class GalleryView(Panel, QAbstractScrollArea):
         group = self._grid.group_at(pos.y() + self._scroll) if item is None else item.group
         return "" if group is None else self._groups[group].label
 
-    def _cancel(self) -> None:
-        """End what the mouse does, without effect."""
-        self._gesture = None
-        self.viewport().unsetCursor()
-        self.viewport().update()
-
     # Painting
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 (Qt's name)
         """Fit the columns into the width."""
         super().resizeEvent(event)
         self._lay_out(self._groups)
 
-    def scrollContentsBy(self, _dx: int, _dy: int) -> None:  # noqa: N802
-        """Paint another part; room that was held below the last cell is given up as it goes out of view."""
+    def scrollContentsBy(self, _dx: int, _dy: int) -> None:  # noqa: N802 (Qt's name)
+        """Paint another part."""
+        # Room that was held below the last cell is given up as it goes out of view.
         bar = self.verticalScrollBar()
         if bar.maximum() > max(self._room(), bar.value()):
             bar.setMaximum(max(self._room(), bar.value()))
         self.viewport().update()
 
-    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 (Qt's name)
         """Draw what is in view, and ask for the thumbnails that are missing."""
-        view, scroll = self.viewport(), self._scroll
-        painter = QPainter(view)
-        spans = list(self._grid.visible(scroll, scroll + view.height()))
+        painter = QPainter(self.viewport())
+        spans = self._spans()
+        self._paint_cells(painter, spans)
+        # Over the cells, and the first one last: it may lie over the second.
+        for span in reversed(spans):
+            top = self._header_top(span.group)
+            area = QRect(0, top, self._grid.width, self._grid.header)
+            painter.fillRect(area, self.palette().color(self.viewport().backgroundRole()))
+            collapsed = span.group in self._grid.collapsed
+            group = self._groups[span.group]
+            paint_header(painter, area, group, self._tiles, ink(self), collapsed=collapsed)
+        if not any(group.cell_ids for group in self._groups):
+            text = "No cell passes the filter." if self._table else "No cells yet."
+            top = min(self._grid.height, self.viewport().height() // 2)
+            painter.setPen(ink(self, 160))
+            area = self.viewport().rect().adjusted(0, top, 0, 0)
+            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, text)
+        painter.end()
+
+    def _paint_cells(self, painter: QPainter, spans: Sequence[Span]) -> None:
         missing: list[Cell] = []
-        end, late = time.monotonic() + FRAME_SECONDS, False
+        color = ink(self)
+        end = time.monotonic() + MAX_FRAME_S
+        late = False
         for group, start, stop in spans:
             for i in range(start, stop):
                 cell = self._table[self._groups[group].cell_ids[i]]
@@ -403,115 +356,26 @@ class GalleryView(Panel, QAbstractScrollArea):
                 if tile is None:
                     missing.append(cell)
                     tile = self._tiles.empty(cell.label)
-                painter.drawPixmap(rect.left, rect.top - scroll, tile)
-                self._paint_selection(painter, cell, rect)
+                painter.drawPixmap(rect.left, rect.top - self._scroll, tile)
+                key = cell.cell_id
+                chosen = key in self._selected or key in self._banded
+                area = QRect(rect.left, rect.top - self._scroll, rect.width, rect.height)
+                paint_frame(painter, area, color, chosen=chosen, current=key == self._current)
         if late and missing:
-            view.update()
+            # Their thumbnails may be there; the next frame draws them, or asks for them.
+            self.viewport().update()
         else:
             self._thumbnails.want(missing)
-        for span in reversed(spans):  # the first one may lie over the second
-            self._paint_header(painter, span.group)
-        if not self._table or not any(group.cell_ids for group in self._groups):
-            self._paint_empty(painter)
-        if self._gesture is not None:
-            self._paint_gesture(painter, self._gesture)
-        painter.end()
 
-    def _ink(self, alpha: int = 255) -> QColor:
-        color = QColor(self.palette().color(self.foregroundRole()))
-        color.setAlpha(alpha)
-        return color
-
-    def _paint_selection(self, painter: QPainter, cell: Cell, rect: Rect) -> None:
-        gesture = self._gesture
-        banded = gesture is not None and cell.cell_id in gesture.banded
-        frame = QRect(rect.left, rect.top - self._scroll, rect.width, rect.height).adjusted(
-            -4, -4, 3, 3
-        )
-        if banded or cell.cell_id in self._selected:
-            pen = QPen(self._ink(), 3)
-            pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
-            painter.setPen(pen)
-            painter.drawRect(frame.adjusted(1, 1, -1, -1))
-        if cell.cell_id == self._current:
-            painter.setPen(QPen(self._ink(), 1, Qt.PenStyle.DotLine))
-            painter.drawRect(frame.adjusted(-1, -1, 1, 1))
-
-    def _paint_header(self, painter: QPainter, group: int) -> None:
-        shown, grid = self._groups[group], self._grid
-        top, high = self._header_top(group), grid.header
-        area = QRect(0, top, grid.width, high)
-        painter.fillRect(area, self.palette().color(self.viewport().backgroundRole()))
-        painter.fillRect(area.adjusted(0, 0, 0, -1), self._ink(34))
-        middle, closed = top + high // 2, group in grid.collapsed
-        points = [(10, -5), (16, 0), (10, 5)] if closed else [(8, -3), (18, -3), (13, 4)]
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._ink(200 if shown.cell_ids else 90))
-        painter.drawPolygon(QPolygon([QPoint(x, middle + y) for x, y in points]))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        swatch = QRect(high, middle - 7, 14, 14)
-        painter.fillRect(swatch, self._tiles.color(shown.label))
-        painter.setPen(self._ink(160))
-        painter.drawRect(swatch)
-        painter.setPen(self._ink(255 if shown.cell_ids else 140))
-        line = Qt.AlignmentFlag.AlignVCenter
-        font = painter.font()
-        font.setBold(True)
-        painter.setFont(font)
-        painter.drawText(area.adjusted(high + 22, 0, 0, 0), line, self._tiles.short(shown.label))
-        font.setBold(False)
-        painter.setFont(font)
-        indent = high + 32 + painter.fontMetrics().horizontalAdvance("WWW")
-        painter.drawText(area.adjusted(indent, 0, 0, 0), line, shown.label)
-        indent += painter.fontMetrics().horizontalAdvance(shown.label + "  ")
-        painter.setPen(self._ink(150))
-        painter.drawText(area.adjusted(indent, 0, 0, 0), line, f"{len(shown.cell_ids):,}")
-
-    def _paint_empty(self, painter: QPainter) -> None:
-        text = "No cell passes the filter." if self._table else "No cells yet."
-        painter.setPen(self._ink(160))
-        top = min(self._grid.height, self.viewport().height() // 2)
-        painter.drawText(
-            self.viewport().rect().adjusted(0, top, 0, 0), Qt.AlignmentFlag.AlignCenter, text
-        )
-
-    def _band(self, gesture: Gesture) -> QRect:
-        """The rubber band, from the top left of all."""
-        return QRect(gesture.start, gesture.now + QPoint(0, self._scroll)).normalized()
-
-    def _paint_gesture(self, painter: QPainter, gesture: Gesture) -> None:
-        wash = self._ink(40)
-        painter.setPen(QPen(self._ink(), 2))
-        if gesture.kind == "band":
-            band = self._band(gesture).translated(0, -self._scroll)
-            painter.fillRect(band, wash)
-            painter.drawRect(band)
-        elif gesture.kind == "drag":
-            text = f"{len(self._selected)} selected"
-            group = self._group_of(gesture.target)
-            if group is not None:
-                area, top = self._grid.area(group), self._header_top(group)
-                shown = QRect(0, top, area.width, area.bottom - self._scroll - top).adjusted(
-                    1, 1, -2, -2
-                )
-                painter.fillRect(shown, wash)
-                painter.drawRect(shown)
-                text += f" → {gesture.target}"
-            wide = painter.fontMetrics().horizontalAdvance(text) + 16
-            hint = QRect(gesture.now + QPoint(14, 14), gesture.now + QPoint(14 + wide, 38))
-            hint.moveRight(min(hint.right(), self.viewport().width() - 2))
-            painter.fillRect(hint, QColor(0, 0, 0, 220))
-            painter.setPen(QColor("white"))
-            painter.drawText(hint, Qt.AlignmentFlag.AlignCenter, text)
-
-    def viewportEvent(self, event: QEvent) -> bool:  # noqa: N802
-        """Tell about the cell under the mouse."""
+    def viewportEvent(self, event: QEvent) -> bool:  # noqa: N802 (Qt's name)
+        """Describe the cell under the mouse in a tooltip."""
         if event.type() != QEvent.Type.ToolTip:
             return bool(super().viewportEvent(event))
         help_event: QHelpEvent = event
-        item, cell = self._at(help_event.pos()), self._cell_at(help_event.pos())
+        item = self._at(help_event.pos())
+        cell = self._cell_at(help_event.pos())
         text = "" if cell is None else described(cell, self._session)
         if item is not None and item.nth == HEADER:
-            text = "Click the triangle to hide or show the cells; double-click to select them all."
+            text = "Click the triangle to hide or show these cells. Double-click to select them."
         QToolTip.showText(help_event.globalPos(), text, self)
         return True

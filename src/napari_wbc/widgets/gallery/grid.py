@@ -1,7 +1,6 @@
-"""A grid of groups: where each item is, and what is where.
+"""Where the items of a grid lie, group below group, and which item lies at a pixel.
 
-Invariant: pure, and what is asked of it takes time that grows with what is visible, not with what
-there is.
+Invariant: pure. Time grows with the number of visible items, not with that of all.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from napari_wbc.errors import WbcError
 __all__ = ["HEADER", "Grid", "Item", "Rect", "Span"]
 
 HEADER = -1
-"""What ``nth`` is for the header of a group."""
+"""``nth`` of the header of a group."""
 
 
 class Item(NamedTuple):
@@ -48,7 +47,7 @@ class Rect(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Items ``start`` to ``stop`` (half-open) of a group; perhaps none, where only its header is met."""
+    """Items ``start`` to ``stop`` (half-open) of a group; none where only its header is met."""
 
     group: int
     start: int
@@ -57,7 +56,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the items of groups lie: below each header, in rows of square tiles, or of several side by side.
+    """Groups one below the other: a header, then rows of items, each one or more square tiles wide.
 
     Parameters
     ----------
@@ -93,15 +92,11 @@ class Grid:
     _tops: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if (
-            min((self.tile, self.header, *self.sizes), default=0) < 0
-            or not self.tile
-            or not self.header
-        ):
+        if min(self.tile, self.header) < 1 or min(self.sizes, default=0) < 0:
             raise WbcError(
                 "A grid needs tiles and headers of at least one pixel, and sizes of at least 0."
             )
-        heights = (self._height_of(i) for i in range(len(self.sizes)))
+        heights = map(self._height_of, range(len(self.sizes)))
         object.__setattr__(self, "_tops", tuple(accumulate(heights, initial=0)))
 
     @property
@@ -175,13 +170,14 @@ class Grid:
         """The group whose header or area has a row of pixels, None above and below all."""
         return self._group_below(y) if 0 <= y < self.height else None
 
-    def between(self, one: Item, other: Item) -> Iterator[Item]:
+    def between(self, start: Item, end: Item) -> Iterator[Item]:
         """All items that are shown from one to another, both included, in reading order."""
-        first, last = sorted((one, other))
+        first, last = sorted((start, end))
         for group in range(first.group, last.group + 1):
-            start = first.nth if group == first.group else 0
+            begin = first.nth if group == first.group else 0
             stop = last.nth + 1 if group == last.group else self.shown(group)
-            for index in range(max(0, start), min(stop, self.shown(group))):
+            # A header is number -1, and a hidden item lies beyond what is shown.
+            for index in range(max(0, begin), min(stop, self.shown(group))):
                 yield Item(group, index)
 
     def end(self, *, last: bool = False) -> Item | None:
@@ -203,18 +199,19 @@ class Grid:
         Item or None
             None where there is no further item.
         """
-        size, wide = self.shown(item.group), self.columns
+        size = self.shown(item.group)
+        wide = self.columns
         index = item.nth + columns + rows * wide
+        # A step down to a last row that is too short goes to its end.
         if rows > 0 and index >= size and index // wide == (size - 1) // wide:
             index = size - 1
         if item.nth != HEADER and 0 <= index < size:
             return Item(item.group, index)
-        return self._enter(
-            item.group, 1 if columns + rows > 0 else -1, item.nth % wide if rows else None
-        )
+        way = 1 if columns + rows > 0 else -1
+        return self._enter(item.group, way, item.nth % wide if rows else None)
 
     def _enter(self, group: int, way: int, column: int | None) -> Item | None:
-        """The item of the next group with items, from its near end; in a column, or where reading goes on."""
+        """The item of the next group with items, in a column or else where reading goes on."""
         stop = len(self.sizes) if way > 0 else -1
         group = next((g for g in range(group + way, stop, way) if self.shown(g)), -1)
         if group < 0:
@@ -226,14 +223,15 @@ class Grid:
         return Item(group, min(row + column, last))
 
     def _height_of(self, group: int) -> int:
+        # Upside-down floor division rounds up in whole numbers.
         rows = -(-self.shown(group) // self.columns)
         return self.header + (self.gap + rows * self._pitch if rows else 0)
 
     def _group_below(self, y: int) -> int:
-        """The last group that begins at or above a row of pixels; the first one for those above all."""
+        """The last group that begins at or above a row of pixels, or else the first."""
         return max(0, min(bisect_right(self._tops, y), len(self.sizes)) - 1)
 
     def _line(self, distance: int, across: int = 1) -> int:
-        """The first row, or column, of tiles that ends beyond a distance from where they begin."""
+        """The first row or column of items that ends beyond a distance from the first item."""
         side = self.tile * across
         return max(0, (distance - side) // (side + self.gap) + 1)

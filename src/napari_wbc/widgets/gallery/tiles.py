@@ -1,4 +1,4 @@
-"""How a cell looks in the gallery: thumbnail, heat or both, in a frame of its label's colour, with marks."""
+"""The picture of a cell in the gallery: thumbnail, heat or both, framed in the label's colour."""
 
 from __future__ import annotations
 
@@ -18,37 +18,44 @@ from napari_wbc.widgets.qt.thumbnails import SIDE, UNREADABLE, Latest, Thumbnail
 __all__ = ["CELL", "HEAT", "OVERLAY", "Tiles"]
 
 CELL, HEAT, OVERLAY = "cell", "heat", "overlay"
-"""What a tile can show of a cell; several stand side by side."""
+"""Pictures of a cell that stand side by side in a tile."""
 
-TILE_BYTES = 64_000_000
+MAX_BYTES = 64_000_000
 """Memory of the tiles that are kept."""
 OTHER = "#999999"
-"""Colour of a label that the taxonomy does not know."""
+"""Colour of a label that the taxonomy does not have."""
 DARK = QColor(0, 0, 0, 190)
 EDGE = QColor("#444444")
-"""Around the frame, which may be as light as the ground."""
-CHECK, UNLIKE, ELSEWHERE = "\N{CHECK MARK}", "\N{NOT EQUAL TO}", "\N{CIRCLED DOT OPERATOR}"
-"""Reviewed; unlike the training data; most heat lies outside the cell."""
+"""Line around the frame, which may be as light as the background."""
+CHECK = "\N{CHECK MARK}"
+"""A person has reviewed the cell."""
+UNLIKE = "\N{NOT EQUAL TO}"
+"""The cell is unlike the training data."""
+ELSEWHERE = "\N{CIRCLED DOT OPERATOR}"
+"""Most heat lies outside the cell."""
 
 
 class Tiles:
-    """Thumbnails as the gallery shows them: framed in the colour of the label, with letters and marks.
+    """Thumbnails framed in the colour of the label, with its short name and marks.
 
     Parameters
     ----------
     thumbnails : Thumbnails
     taxonomy : Taxonomy
-    heats : Heats, optional
-        Where heat is looked for.
+    heats : Heats
+        Heat of the cells.
     """
 
-    def __init__(
-        self, thumbnails: Thumbnails, taxonomy: Taxonomy, heats: Heats | None = None
-    ) -> None:
-        self._thumbnails, self._taxonomy, self._heats = thumbnails, taxonomy, heats
-        self._parts: tuple[str, ...] = (CELL,)
-        self._colors, self._shorts = taxonomy.colors, taxonomy.shorts
-        self._side, self._ratio = SIDE, 1.0
+    def __init__(self, thumbnails: Thumbnails, taxonomy: Taxonomy, heats: Heats) -> None:
+        self._thumbnails = thumbnails
+        self._taxonomy = taxonomy
+        self._heats = heats
+        self.parts: tuple[str, ...] = (CELL,)
+        # The taxonomy makes both anew at each call, too slow for each tile.
+        self._colors = taxonomy.colors
+        self._shorts = taxonomy.shorts
+        self._side = SIDE
+        self._ratio = 1.0
         self.clear()
 
     def resize(self, side: int, ratio: float) -> None:
@@ -57,26 +64,22 @@ class Tiles:
             self._side, self._ratio = side, ratio
             self.clear()
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """What is shown of each cell, side by side."""
-        return self._parts
-
     def show(self, parts: tuple[str, ...]) -> None:
-        """Show these of each cell, side by side."""
-        if parts != self._parts:
-            self._parts = parts
+        """Show these pictures of each cell, side by side."""
+        if parts != self.parts:
+            self.parts = parts
             self.clear()
 
     def clear(self) -> None:
         """Draw all tiles anew."""
-        side, ratio = self._side, self._ratio
         self._font = QFont()
-        self._font.setPixelSize(max(9, min(15, side // 8)))
+        self._font.setPixelSize(max(9, min(15, self._side // 8)))
         self._font.setBold(True)
         self._metrics = QFontMetricsF(self._font)
-        most = TILE_BYTES // max(1, round((side * ratio) ** 2 * 4 * len(self._parts)))
-        self._made: Latest[str, tuple[Cell, Heat | None, QPixmap]] = Latest(most)
+        # Four bytes a pixel of the screen, which has several for each of Qt's pixels.
+        tile_bytes = 4 * len(self.parts) * (self._side * self._ratio) ** 2
+        capacity = MAX_BYTES // max(1, round(tile_bytes))
+        self._made: Latest[str, tuple[Cell, Heat | None, QPixmap]] = Latest(capacity)
         self._empty: dict[str, QPixmap] = {}
         self._badges: dict[tuple[str, int], QPixmap] = {}
 
@@ -89,10 +92,12 @@ class Tiles:
         return self._shorts.get(label, label[:3])
 
     def get(self, cell: Cell, *, draw: bool = True) -> QPixmap | None:
-        """The tile of a cell, None where there is no thumbnail yet, or where it is not to be drawn now."""
-        known, heat = self._made.get(cell.cell_id), self._heat(cell)
-        if known is not None and known[0] is cell and known[1] is heat:
-            return known[2]
+        """The tile of a cell; None without a thumbnail, or where it would have to be drawn."""
+        made = self._made.get(cell.cell_id)
+        heat = None if self.parts == (CELL,) else self._heats.get(cell.cell_id)
+        # Cells never change: another label is another object.
+        if made is not None and made[0] is cell and made[1] is heat:
+            return made[2]
         thumbnail = self._thumbnails.get(cell) if draw else None
         if thumbnail is None:
             return None
@@ -100,34 +105,31 @@ class Tiles:
         self._made.put(cell.cell_id, (cell, heat, tile))
         return tile
 
-    def _heat(self, cell: Cell) -> Heat | None:
-        if self._heats is None or self._parts == (CELL,):
-            return None
-        return self._heats.get(cell.cell_id)
-
     def empty(self, label: str) -> QPixmap:
-        """What stands for a cell of a label until its tile is there."""
+        """The placeholder for a cell of a label until its tile is there."""
         if label not in self._empty:
             self._empty[label] = self._draw_frame(label, None, None)
         return self._empty[label]
 
     def _draw_frame(self, label: str, thumbnail: QPixmap | None, heat: Heat | None) -> QPixmap:
-        side, border, wide = self._side, max(3, self._side // 28), self._side * len(self._parts)
+        side = self._side
+        border = max(3, side // 28)
+        wide = side * len(self.parts)
         tile = QPixmap(round(wide * self._ratio), round(side * self._ratio))
         tile.setDevicePixelRatio(self._ratio)
         tile.fill(EDGE)
         painter = QPainter(tile)
         painter.fillRect(QRectF(1, 1, wide - 2, side - 2), self.color(label))
-        for i, part in enumerate(self._parts):
+        for i, part in enumerate(self.parts):
             inner = QRectF(i * side + border, border, side - 2 * border, side - 2 * border)
             if thumbnail is None or (part == HEAT and heat is None):
                 painter.fillRect(inner, QColor(UNREADABLE))
             elif part != HEAT:
+                # Scaled here: the painter's own scaling takes no mean of pixels, and is coarse.
                 pixels = round(inner.width() * self._ratio)
                 smooth = Qt.TransformationMode.SmoothTransformation
-                fitted = thumbnail.scaled(
-                    pixels, pixels, Qt.AspectRatioMode.IgnoreAspectRatio, smooth
-                )
+                aspect = Qt.AspectRatioMode.IgnoreAspectRatio
+                fitted = thumbnail.scaled(pixels, pixels, aspect, smooth)
                 painter.drawPixmap(inner, fitted, QRectF(fitted.rect()))
             if heat is not None and thumbnail is not None and part != CELL:
                 paint_heat(painter, inner, heat, clear=part == OVERLAY)
@@ -135,25 +137,23 @@ class Tiles:
         return tile
 
     def _draw(self, cell: Cell, thumbnail: QPixmap, heat: Heat | None) -> QPixmap:
-        label, side, wide = cell.label, self._side, self._side * len(self._parts)
-        tile = self._draw_frame(label, thumbnail, heat)
+        wide = self._side * len(self.parts)
+        tile = self._draw_frame(cell.label, thumbnail, heat)
         painter = QPainter(tile)
-        bottom = side - round(self._metrics.height())
-        painter.drawPixmap(0, bottom, self._badge(self.short(label), self.color(label)))
+        bottom = self._side - round(self._metrics.height())
+        name = self._badge(self.short(cell.label), self.color(cell.label))
+        painter.drawPixmap(0, bottom, name)
         if cell.prediction is not None:
             number = f"{cell.prediction.confidence * 100:.0f}"
             painter.drawPixmap(wide - self._wide(number), bottom, self._badge(number, DARK))
-        left = wide
-        for mark in (
-            *self._marks(cell),
-            *((ELSEWHERE,) if heat is not None and heat.suspect else ()),
-        ):
-            left -= self._wide(mark)
-            painter.drawPixmap(left, 0, self._badge(mark, DARK))
+        x = wide
+        for mark in self._marks(cell, heat):
+            x -= self._wide(mark)
+            painter.drawPixmap(x, 0, self._badge(mark, DARK))
         painter.end()
         return tile
 
-    def _marks(self, cell: Cell) -> Iterable[str]:
+    def _marks(self, cell: Cell, heat: Heat | None) -> Iterable[str]:
         if cell.annotation is not None:
             yield CHECK
         if disagreed(cell, self._taxonomy):
@@ -161,23 +161,26 @@ class Tiles:
         unlikeness = None if cell.prediction is None else cell.prediction.unlikeness
         if unlikeness is not None and unlikeness > 1:
             yield UNLIKE
+        if heat is not None and heat.suspect:
+            yield ELSEWHERE
 
     def _wide(self, text: str) -> int:
         return int(max(self._metrics.horizontalAdvance(text) + 4, self._metrics.height()) + 0.5)
 
     def _badge(self, text: str, color: QColor) -> QPixmap:
-        """A text on a ground; kept, since there are few and text is slow to draw."""
-        known = self._badges.get((text, color.rgba()))
-        if known is None:
+        """A text on a colour."""
+        # Kept, since there are few and text is slow to draw.
+        badge = self._badges.get((text, color.rgba()))
+        if badge is None:
             area = QRectF(0, 0, self._wide(text), round(self._metrics.height()))
-            known = QPixmap(round(area.width() * self._ratio), round(area.height() * self._ratio))
-            known.setDevicePixelRatio(self._ratio)
-            known.fill(color)
-            painter = QPainter(known)
+            badge = QPixmap(round(area.width() * self._ratio), round(area.height() * self._ratio))
+            badge.setDevicePixelRatio(self._ratio)
+            badge.fill(color)
+            painter = QPainter(badge)
             painter.setFont(self._font)
-            light = color.alpha() < 255 or color.lightnessF() < 0.45
-            painter.setPen(QColor("white" if light else "black"))
+            dark = color.alpha() < 255 or color.lightnessF() < 0.45
+            painter.setPen(QColor("white" if dark else "black"))
             painter.drawText(area, Qt.AlignmentFlag.AlignCenter, text)
             painter.end()
-            self._badges[text, color.rgba()] = known
-        return known
+            self._badges[text, color.rgba()] = badge
+        return badge

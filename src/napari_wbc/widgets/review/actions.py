@@ -1,4 +1,4 @@
-"""What a person does to cells, whichever button, key or picture it came from."""
+"""What a person does to cells, by button, key or thumbnail."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from napari_wbc.session.session import Session
 __all__ = ["ReviewActions"]
 
 NONE_SELECTED = "Select a cell first: click it, or drag a box around several."
+UNDO = "Ctrl+Z takes it back."
 
 
 class ReviewActions:
-    """Each takes in what was drawn last, changes the table in one step, and says what it did.
+    """Each action takes in new shapes, changes the table in one step, and says what it did.
 
     Parameters
     ----------
@@ -30,17 +31,22 @@ class ReviewActions:
     view : FieldView
     queue : ReviewQueue
     say : callable
-        Tells the person at the screen one line.
+        Shows one line in the status line.
     """
 
     def __init__(
         self, session: Session, view: FieldView, queue: ReviewQueue, say: Callable[[str], object]
     ) -> None:
-        self._session, self._view, self._queue, self._say = session, view, queue, say
-        self._thumbnails = False
+        self._session = session
+        self._view = view
+        self._queue = queue
+        self._say = say
+        self._on_thumbnails = False
 
     def label(self, label: str, cell_ids: Iterable[str] | None = None) -> None:
-        """Give the selected cells, or these, a label; the queue goes on if they are its current cell.
+        """Give the selected cells, or these, a label.
+
+        The queue goes on if the cell under review alone is selected.
 
         Raises
         ------
@@ -56,20 +62,22 @@ class ReviewActions:
         if not chosen:
             self._say(NONE_SELECTED)
         elif cell_ids is None and chosen == (self._queue.current,):
+            # Said first, so that it does not hide why the session refuses the label.
             self._say(f"1 cell: {label}")
             self._queue.give(label, session.reader)
         else:
-            said = Annotation(label, session.reader, now())
-            cells = [session.table[key].annotated(said) for key in chosen]
+            annotation = Annotation(label, session.reader, now())
+            cells = [session.table[cell_id].annotated(annotation) for cell_id in chosen]
             if session.commit(session.table.with_cells(cells), f"label {label}"):
                 self._say(f"{counted(len(cells))}: {label}")
 
     def accept(self) -> None:
-        """The label of the cell under review is right; without a queue, those of the selected cells are.
+        """Accept the label of the cell under review, or else those of the selected cells.
 
         A shape that is just being drawn is ended instead.
         """
         session = self._session
+        # The key Return also ends a shape, and then is no answer.
         if self._view.drawing:
             self._view.settle()
             return
@@ -78,135 +86,138 @@ class ReviewActions:
             self._queue.accept(session.reader)
             return
         when = now()
-        cells = [cell for key in chosen if (cell := session.table[key]).label != UNIDENTIFIED]
-        said = [c.annotated(Annotation(c.label, session.reader, when)) for c in cells]
-        if session.commit(session.table.with_cells(said), "accept"):
-            left = len(chosen) - len(cells)
-            unsure = f"; {left} unidentified: choose a class for these" if left else ""
-            self._say(f"{counted(len(cells))} accepted{unsure}")
-        elif not cells:
-            self._say(
-                "The model is not sure of these; choose a class." if chosen else NONE_SELECTED
-            )
+        accepted = []
+        for cell_id in chosen:
+            cell = session.table[cell_id]
+            # A person cannot agree with a model that has no answer.
+            if cell.label != UNIDENTIFIED:
+                accepted.append(cell.annotated(Annotation(cell.label, session.reader, when)))
+        if session.commit(session.table.with_cells(accepted), "accept"):
+            text = f"{counted(len(accepted))} accepted."
+            if len(accepted) < len(chosen):
+                text += f" {len(chosen) - len(accepted)} unidentified: choose a class for these."
+            self._say(text)
+        elif not chosen:
+            self._say(NONE_SELECTED)
+        elif not accepted:
+            self._say("The model is not sure of these cells; choose a class.")
 
     def delete(self) -> None:
-        """Take the selected cells out."""
+        """Delete the selected cells."""
         chosen = self._settled(None)
         if not chosen:
             self._say(NONE_SELECTED)
         elif self._session.commit(self._session.table.without(chosen), "delete"):
-            self._say(
-                f"{counted(len(chosen))} deleted. Undo brings {'it' if len(chosen) == 1 else 'them'} back."
-            )
+            self._say(f"Deleted {counted(len(chosen))}. {UNDO}")
 
     def split(self) -> None:
-        """Cut the selected cell in two."""
+        """Split the selected cell in two."""
         chosen = self._settled(None)
         if len(chosen) != 1:
-            raise WbcError("Select the one cell that is to be cut in two.")
+            raise WbcError("Select one cell to split it in two.")
         self._replace(split(self._session.table, chosen[0]), "split", "Split into")
 
     def join(self) -> None:
-        """Make one cell of the selected ones."""
+        """Join the selected cells to one."""
         self._replace(joined(self._session.table, self._settled(None)), "join", "Joined into")
 
     def draw(self, on: bool = True) -> None:
-        """Let a box be drawn around a cell that was missed, or end that."""
+        """Let a drag draw a missed cell, or end that."""
         self._check_slide()
         self._view.draw(on=on)
         self._say("Drag a box around the cell." if on else "")
 
     def reshape(self, on: bool) -> None:
-        """Let a drag move and reshape cells, or the picture again."""
+        """Let a drag move and reshape cells, or move the image again."""
         self._check_slide()
         self._view.reshaping = on
-        self._say("A drag now moves and reshapes cells." if on else "A drag moves the picture.")
+        self._say("A drag now moves and reshapes cells." if on else "A drag now moves the image.")
 
     def undo(self) -> None:
-        """Take the last change back."""
+        """Take the last step back."""
         self._view.settle()
         what = self._session.undo()
         self._say(f"Undone: {what}" if what else "Nothing to undo.")
 
     def redo(self) -> None:
-        """Do again what was taken back."""
+        """Do the step again that was taken back."""
         self._view.settle()
         what = self._session.redo()
-        self._say(f"Done again: {what}" if what else "Nothing to redo.")
+        self._say(f"Redone: {what}" if what else "Nothing to redo.")
 
     def go_to(self, cell_id: str) -> None:
         """Show a cell in the image, enlarged."""
         cell = self._session.table.get(cell_id)
         if cell is not None:
+            # Another field drops the selected cells of the one before, so the field comes first.
             self._session.show_field(cell.fov_id)
             self._session.select((cell_id,))
             self._view.enlarge(cell_id)
 
     def show_label(self, label: str) -> None:
-        """Select the cells of a row of the differential, in this field or else in the next that has any."""
+        """Select the cells of a row of the differential, in this field or the first with any."""
         session = self._session
-        row_of = session.taxonomy.row_of
-        cells = [cell for cell in session.table.values() if row_of(cell.label) == label]
-        if not cells:
+        by_field: dict[str, list[str]] = {}
+        for cell in session.table.values():
+            # A label can count as another class, for instance a band as a neutrophil.
+            if session.taxonomy.row_of(cell.label) == label:
+                by_field.setdefault(cell.fov_id, []).append(cell.cell_id)
+        if not by_field:
             self._say(f"No cell is labelled {label}.")
             return
-        here = session.field
-        if here is None or here.fov_id not in {cell.fov_id for cell in cells}:
-            session.show_field(cells[0].fov_id)
-        shown = session.field
-        chosen = [
-            cell.cell_id for cell in cells if shown is not None and cell.fov_id == shown.fov_id
-        ]
+        if session.field is None or session.field.fov_id not in by_field:
+            session.show_field(next(iter(by_field)))
+        chosen = [] if session.field is None else by_field.get(session.field.fov_id, [])
         session.select(chosen)
-        fields = len({cell.fov_id for cell in cells})
+        total = sum(map(len, by_field.values()))
         self._say(
-            f"{label}: {len(chosen)} here, {len(cells)} in {fields} field{'s' if fields > 1 else ''}"
+            f"{label}: {counted(len(chosen))} in this field, "
+            f"{counted(total)} in {counted(len(by_field), 'field')}"
         )
 
     @contextmanager
     def by_thumbnails(self) -> Iterator[None]:
-        """What is done meanwhile is about thumbnails, in whatever field their cells lie."""
-        self._thumbnails = True
+        """Actions meanwhile are about thumbnails, in whatever field their cells lie."""
+        self._on_thumbnails = True
         try:
             yield
         finally:
-            self._thumbnails = False
+            self._on_thumbnails = False
 
     def _check_slide(self) -> None:
         if self._session.field is None:
             raise WbcError("No slide is open; open a folder of fields first.")
 
     def _settled(self, cell_ids: Iterable[str] | None) -> tuple[str, ...]:
-        """These cells or the selected ones, as far as they are there, after what was drawn was taken in.
+        """These or the selected cells that the table has, after new shapes were taken in.
 
         Raises
         ------
         WbcError
-            If the selected cells are not to be seen: nobody shall judge a cell by the picture of
-            another.
+            If the selected cells cannot be seen.
         """
         session = self._session
         self._view.settle()
         chosen = session.selection if cell_ids is None else cell_ids
-        there = tuple(key for key in chosen if key in session.table)
-        if cell_ids is None and there and not self._thumbnails:
-            if not any(
-                session.field and session.table[key].fov_id == session.field.fov_id for key in there
-            ):
+        existing = tuple(cell_id for cell_id in chosen if cell_id in session.table)
+        # Nobody shall judge a cell by the image of another, nor without one.
+        if cell_ids is None and existing and not self._on_thumbnails:
+            fields = {session.table[cell_id].fov_id for cell_id in existing}
+            if session.field is None or session.field.fov_id not in fields:
                 raise WbcError(
-                    "The selected cells lie in another field; select a cell of this one."
+                    "The selected cells are in another field; select a cell of this one."
                 )
             if not self._view.ready:
                 raise WbcError(
-                    "The image of this field is not on screen; wait a moment, then try again."
+                    "The image of this field is not on screen yet; wait a moment, then try again."
                 )
             self._view.check_seen()
-        return there
+        return existing
 
     def _replace(self, table: CellTable, what: str, past: str) -> None:
-        """Commit a table with new cells in the place of the selected ones, and select the new ones."""
+        """Commit a table with new cells in place of the selected ones, and select the new ones."""
         before = self._session.table
         if self._session.commit(table, what):
-            self._session.select(key for key in table if key not in before)
-            cells = [key for key in table if key not in before]
-            self._say(f"{past} {counted(len(cells))}. Undo takes it back.")
+            cell_ids = [cell_id for cell_id in table if cell_id not in before]
+            self._session.select(cell_ids)
+            self._say(f"{past} {counted(len(cell_ids))}. {UNDO}")

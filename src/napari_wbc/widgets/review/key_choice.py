@@ -1,42 +1,34 @@
-"""Which key gives which class, and a class more: by dialog; keys are kept in the person's settings."""
+"""The keys of the classes and new classes, by a dialog; keys are kept in the person's settings."""
 
 from __future__ import annotations
 
 import json
 
-from qtpy.QtCore import QSettings
-from qtpy.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
-    QFormLayout,
-    QLabel,
-    QLineEdit,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QLineEdit, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.widgets.qt.settings import settings
 
-TAKEN = {"J", "K", "S"}
-"""Join, split, and napari's way back to selecting."""
-
 __all__ = ["KeysDialog", "keep_keys", "with_free_keys", "with_kept_keys"]
+
+TAKEN = {"J", "K", "S"}
+"""Keys that join and split cells, and napari's key for the tool that selects."""
 
 
 def with_kept_keys(taxonomy: Taxonomy) -> Taxonomy:
-    """The taxonomy with the keys that were chosen for it before, as far as they still fit."""
+    """The taxonomy with the keys that the person chose for it before."""
     try:
-        kept = json.loads(str(settings().value(_name(taxonomy), "{}")))
-        return taxonomy.with_keys({str(name): str(key) for name, key in kept.items()})
+        keys = json.loads(str(settings().value(_name(taxonomy), "{}")))
+        return taxonomy.with_keys({str(name): str(key) for name, key in keys.items()})
+    # A taxonomy of this name may have other classes by now, and anybody can edit the file.
     except (ValueError, AttributeError, WbcError):
         return taxonomy
 
 
 def with_free_keys(taxonomy: Taxonomy) -> tuple[Taxonomy, str]:
-    """The taxonomy without keys that do something else in the workbench, and a line on those it lost.
+    """The taxonomy without keys that do something else, and a line that names those it lost.
 
     Examples
     --------
@@ -54,8 +46,7 @@ def with_free_keys(taxonomy: Taxonomy) -> tuple[Taxonomy, str]:
 
 def keep_keys(taxonomy: Taxonomy) -> None:
     """Remember the keys of a taxonomy."""
-    chosen: QSettings = settings()
-    chosen.setValue(_name(taxonomy), json.dumps({c.name: c.key for c in taxonomy.classes}))
+    settings().setValue(_name(taxonomy), json.dumps({c.name: c.key for c in taxonomy.classes}))
 
 
 def _name(taxonomy: Taxonomy) -> str:
@@ -63,7 +54,7 @@ def _name(taxonomy: Taxonomy) -> str:
 
 
 class KeysDialog(QDialog):
-    """One line a class, for one letter or digit, and one for the name of a new class.
+    """One line a class for its key, and one line for the name of a new class.
 
     Parameters
     ----------
@@ -74,27 +65,29 @@ class KeysDialog(QDialog):
     def __init__(self, taxonomy: Taxonomy, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Classes and their keys")
-        self._taxonomy = self.taxonomy = taxonomy
+        self._before = taxonomy
+        self.taxonomy = taxonomy
         self.lines: dict[str, QLineEdit] = {}
-        form = QFormLayout()
-        for one in taxonomy.classes:
-            line = self.lines[one.name] = QLineEdit(one.key)
+        form = QFormLayout(self)
+        for cell_class in taxonomy.classes:
+            line = QLineEdit(cell_class.key)
             line.setMaxLength(1)
-            form.addRow(one.name, line)
+            form.addRow(cell_class.name, line)
+            self.lines[cell_class.name] = line
         self.new = QLineEdit()
-        self.new.setPlaceholderText("name of a class to add")
-        self.new.setToolTip("It is added to the open project; a model learns it by fine-tuning")
-        form.addRow("New", self.new)
-        self.wrong = QLabel("One letter or digit each; 0 and 9 are taken. Empty for none.")
+        self.new.setPlaceholderText("name")
+        self.new.setToolTip("Adds a class to the open project. Fine-tuning teaches it to a model.")
+        form.addRow("New class", self.new)
+        self.wrong = QLabel(
+            "Give each class one letter or digit, or none. 0, 9, J, K and S are taken."
+        )
         self.wrong.setWordWrap(True)
         both = QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         buttons = QDialogButtonBox(both)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addWidget(self.wrong)
-        layout.addWidget(buttons)
+        form.addRow(self.wrong)
+        form.addRow(buttons)
 
     def accept(self) -> None:
         """Take the keys and the new class, if they fit."""
@@ -104,22 +97,16 @@ class KeysDialog(QDialog):
                 f"{' and '.join(taken)} split, join or select cells; choose other keys."
             )
             return
+        name = self.new.text().strip()
         try:
-            name = self.new.text().strip()
-            taxonomy = grown(self._taxonomy.with_keys(keys), [name] if name else [])
+            taxonomy = grown(self._before.with_keys(keys), [name] if name else [])
+            # A built-in class brings its own key; any other gets a letter of its name.
             if name and not taxonomy.classes[-1].key:
                 used = {*keys.values(), *TAKEN}
-                free = next(
-                    (
-                        one
-                        for one in name.upper()
-                        if one.isascii() and one.isalpha() and one not in used
-                    ),
-                    "",
-                )
-                taxonomy = taxonomy.with_keys({**keys, name: free})
-            self.taxonomy = taxonomy
+                free = (c for c in name.upper() if "A" <= c <= "Z" and c not in used)
+                taxonomy = taxonomy.with_keys({name: next(free, "")})
         except WbcError as error:
             self.wrong.setText(str(error))
-        else:
-            super().accept()
+            return
+        self.taxonomy = taxonomy
+        super().accept()

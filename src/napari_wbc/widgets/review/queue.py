@@ -1,29 +1,23 @@
-"""The review queue on screen: what comes next, and how far one is."""
+"""The review queue on screen: which cells come next, and how many are reviewed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QVBoxLayout, QWidget
 
 from napari_wbc.session.order import FIRST, RANKED, Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import TextLines, row, show_progress
 from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.review.button import button
 
 __all__ = ["QueuePanel"]
 
 EVERY_CLASS, EVERY_FIELD = "every class", "every field"
-WHICH: dict[str, bool | None] = {"to review": False, "all": None, "reviewed": True}
+REVIEWED: dict[str, bool | None] = {"to review": False, "all": None, "reviewed": True}
 
 
 class QueuePanel(Panel, QWidget):
@@ -37,32 +31,26 @@ class QueuePanel(Panel, QWidget):
 
     accept_chosen = Signal()
     ranks_wanted = Signal(object)
-    """With the :class:`~napari_wbc.session.order.Order` whose ranks the queue needs before it can start."""
+    """With the :class:`~napari_wbc.session.order.Order` whose ranks the queue needs to start."""
 
     def __init__(self, session: Session, queue: ReviewQueue) -> None:
         super().__init__()
-        self._session, self.queue = session, queue
+        self._session = session
+        self.queue = queue
         self._waits_for: Order | None = None
-        self.order, self.label, self.field, self.which = (QComboBox() for _ in range(4))
-        for box in (self.order, self.label, self.field, self.which):
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            box.setMinimumContentsLength(7)
-        self.order.addItems(list(Order))
-        self.order.setToolTip("Which cells come first")
-        self.label.addItems([EVERY_CLASS, *session.taxonomy.labels])
-        self.field.addItems([EVERY_FIELD, "this field"])
-        self.which.addItems(list(WHICH))
-        self.lowest, self.highest = (self._confidence(value) for value in (0.0, 1.0))
-        self.start_button = _button("Start", "Queue the cells and show the first", self.start)
-        self.accept = _button(
-            "Accept ↵", "The label is right (key Return)", self.accept_chosen.emit
-        )
-        self.skip = _button("Skip .", "Later: put the cell at the end (key .)", queue.skip)
-        self.back = _button("Back ,", "The cell before (key ,)", queue.back)
-        self.bar, self.text = QProgressBar(), TextLines(2)
+        self.order = _choice(list(Order), "Which cells come first")
+        self.label = _choice([EVERY_CLASS, *session.taxonomy.labels], "Cells of one class only")
+        self.field = _choice([EVERY_FIELD, "this field"], "Cells of the field you see only")
+        self.which = _choice(list(REVIEWED), "Cells still to review, all, or reviewed cells")
+        self.lowest = _confidence(0.0)
+        self.highest = _confidence(1.0)
+        self.start_button = button("Start", "Queue the cells and show the first", self.start)
+        self.accept = button("Accept ↵", "Accept the label (Return)", self.accept_chosen.emit)
+        self.skip = button("Skip .", "Move the cell to the end of the queue (.)", queue.skip)
+        self.back = button("Back ,", "Go to the previous cell (,)", queue.back)
+        self.bar = QProgressBar()
         self.bar.setFormat("%v of %m reviewed")
+        self.text = TextLines(2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
@@ -77,24 +65,24 @@ class QueuePanel(Panel, QWidget):
         self._refresh()
 
     def value(self) -> tuple[Order, Filter]:
-        """What is chosen."""
-        label, field = self.label.currentText(), self._session.field
+        """The chosen order and filter."""
+        label = self.label.currentText()
+        field = self._session.field if self.field.currentIndex() else None
         low, high = sorted((self.lowest.value(), self.highest.value()))
-        here = field is not None and self.field.currentIndex() == 1
         only = Filter(
             frozenset() if label == EVERY_CLASS else frozenset({label}),
             low,
             high,
-            field.fov_id if here and field is not None else "",
-            WHICH[self.which.currentText()],
+            "" if field is None else field.fov_id,
+            REVIEWED[self.which.currentText()],
         )
         return Order(self.order.currentText()), only
 
     def start(self) -> None:
-        """Queue the cells that are chosen; where their ranks are not known yet, as soon as they are."""
+        """Queue the chosen cells, as soon as they are ranked where the order needs it."""
         order, only = self.value()
+        # Only reviewed cells can disagree with the model, or be doubted.
         if order in (Order.DISAGREEMENTS, Order.DOUBTED) and only.reviewed is False:
-            # Only reviewed cells can disagree with the model, or be doubted.
             self.which.setCurrentText("all")
             order, only = self.value()
         self._waits_for = None
@@ -107,55 +95,62 @@ class QueuePanel(Panel, QWidget):
         self._refresh()
 
     def stop_waiting(self, *_why: object) -> None:
-        """Wait no longer for ranks: they could not be found, or are of another slide."""
+        """Wait no longer for ranks: they could not be computed, or are of another slide."""
         self._waits_for = None
         self._refresh()
 
     def _on_ranks(self, order: Order) -> None:
         if order == self._waits_for:
             self._waits_for = None
-            if order == self.value()[0]:  # nothing else has been chosen meanwhile
+            # The person may have chosen another order meanwhile.
+            if order == self.value()[0]:
                 self.queue.start(*self.value())
             self._refresh()
 
-    def _confidence(self, value: float) -> QDoubleSpinBox:
-        box = QDoubleSpinBox()
-        box.setRange(0, 1)
-        box.setSingleStep(0.05)
-        box.setValue(value)
-        box.setToolTip("Cells whose confidence lies between these two")
-        return box
-
     def _refresh(self, *_what: object) -> None:
         progress = self.queue.progress()
+        # A maximum of 0 would make the bar run to and fro, as if work was going on.
         show_progress(self.bar, progress.reviewed, max(1, progress.total))
         at, n = self.queue.position
-        current = bool(self.queue.current)
-        for button in (self.accept, self.skip):
-            button.setEnabled(current)
+        self.accept.setEnabled(bool(self.queue.current))
+        self.skip.setEnabled(bool(self.queue.current))
         self.back.setEnabled(at > 0)
-        told = _told(progress, at, n, self._session.taxonomy.shorts)
-        self.text.setText(f"Computing {self._waits_for}…" if self._waits_for else told)
+        if self._waits_for:
+            self.text.setText(f"Computing {self._waits_for}…")
+        else:
+            self.text.setText(_summary(progress, at, n, self._session.taxonomy.shorts))
 
 
-def _told(progress: Progressed, at: int, n: int, shorts: dict[str, str]) -> str:
-    """Place in the queue, time per cell, classes so far and how wide the limits are."""
-    parts = [f"Cell {at + 1} of {n}" if at < n else f"Queue of {n} done" if n else "No queue yet"]
+def _summary(progress: Progressed, at: int, n: int, shorts: Mapping[str, str]) -> str:
+    """Place in the queue, time per cell, and counts with their limits where there are any."""
+    place = f"Cell {at + 1} of {n}" if at < n else f"Queue of {n} done"
+    parts = [place if n else "No queue yet"]
     if progress.seconds_per_cell is not None:
         parts.append(f"{progress.seconds_per_cell:.1f} s a cell")
     if progress.widest is not None:
         parts.append(f"95 % limits ± {progress.widest:.0f} points at most")
     elif progress.classes:
-        first = f", {FIRST[progress.order]}" if n and progress.order in FIRST else ""
-        parts.append(f"counts of the cells reviewed so far{first}")
-    classes = " ".join(
-        f"{shorts.get(label, label)} {count}" for label, count in progress.classes.items()
-    )
-    return " · ".join(parts) + (f"\n{classes}" if classes else "")
+        # No limits: these cells are no random sample of the slide.
+        order = f", {FIRST[progress.order]}" if n and progress.order in FIRST else ""
+        parts.append(f"counts of the reviewed cells{order}")
+    counts = [f"{shorts.get(label, label)} {n}" for label, n in progress.classes.items()]
+    return "\n".join(filter(None, (" · ".join(parts), " ".join(counts))))
 
 
-def _button(text: str, tip: str, action: Callable[[], object]) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda _checked=False: action())
-    return button
+def _choice(texts: list[str], tip: str) -> QComboBox:
+    box = QComboBox()
+    # Narrower than the longest text, since four of them share the width of a dock.
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(7)
+    box.addItems(texts)
+    box.setToolTip(tip)
+    return box
+
+
+def _confidence(value: float) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(0, 1)
+    box.setSingleStep(0.05)
+    box.setValue(value)
+    box.setToolTip("Cells with a confidence between these two numbers")
+    return box

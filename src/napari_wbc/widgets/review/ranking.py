@@ -1,4 +1,4 @@
-"""Finds the ranks that a review queue asks for, in a thread."""
+"""Ranks cells in a thread, for the review queues that need it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_wbc.model.progress import Progress
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.table import CellTable
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.choose import Choice, Doubted, choose_steps, doubt_steps
 from napari_wbc.session.order import Order
 from napari_wbc.session.queue import ReviewQueue
@@ -21,12 +22,12 @@ from napari_wbc.widgets.qt.worker import LatestJob
 
 __all__ = ["Ranking"]
 
-MOST = 200
-"""Cells that are ranked by gain; nobody labels more before the model learns of it."""
+MAX_RANKED = 200
+"""Cells that are ranked by gain; nobody labels more before the model learns from them."""
 
 
 class Ranking(Panel, QObject):
-    """Ranks the cells of the slide for the orders that need it, and hands them to the queue.
+    """Ranks the cells of the slide and hands the ranks to the queue.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class Ranking(Panel, QObject):
     """
 
     said = Signal(str)
-    """With one line for the person at the screen: how far it is, or what went wrong."""
+    """With a line for the status line: how far it is, or what went wrong."""
     ended = Signal()
     """After the ranks were handed in, or could not be found."""
 
@@ -53,7 +54,10 @@ class Ranking(Panel, QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session, self._queue, self._weights, self._read = session, queue, weights, read
+        self._session = session
+        self._queue = queue
+        self._weights = weights
+        self._read = read
         self._asked: tuple[Order, CellTable] = Order.MOST_GAIN, CellTable()
         self._job = LatestJob(self)
         self._job.progressed.connect(self._on_progress)
@@ -65,29 +69,33 @@ class Ranking(Panel, QObject):
 
     @property
     def running(self) -> bool:
-        """Whether ranks are being found."""
+        """Whether ranks are being computed."""
         return self._job.running
 
     def find(self, order: Order) -> None:
-        """Rank the cells of the slide as they are now; what was asked for before is dropped."""
-        slide, table, weights = self._session.slide, self._session.table, self._weights()
-        self._asked = order, table
-        located = [(slide, table)]
+        """Rank the cells as they are now; an earlier request is dropped."""
+        # Ranks are of this table; after a change they have to be computed anew.
+        self._asked = order, self._session.table
+        located = [(self._session.slide, self._session.table)]
+        weights = self._weights()
         if order == Order.DOUBTED:
             self._job.request(partial(doubt_steps, located, weights, read=self._read))
         else:
-            self._job.request(partial(choose_steps, located, weights, MOST, read=self._read))
+            self._job.request(partial(choose_steps, located, weights, MAX_RANKED, read=self._read))
 
     def _on_progress(self, progress: Progress) -> None:
         self.said.emit(progress.note or f"{self._asked[0].capitalize()}: {progress.step}")
 
-    def _on_returned(self, found: Choice | Doubted) -> None:
+    def _on_returned(self, result: Choice | Doubted) -> None:
         order, table = self._asked
-        self._queue.rank(order, found.cell_ids, table)
-        left_out = f"; {len(found.failures)} fields could not be read" if found.failures else ""
-        self.said.emit(f"{order.capitalize()}: {len(found.cell_ids)} cells{left_out}")
+        self._queue.rank(order, result.cell_ids, table)
+        text = f"{order.capitalize()}: {counted(len(result.cell_ids))}"
+        if result.failures:
+            text += f"; {counted(len(result.failures), 'field')} could not be read"
+        self.said.emit(text)
 
     def _on_finished(self) -> None:
+        # A newer request has started in the place of a dropped one, and is still waited for.
         if not self._job.running:
             self.ended.emit()
 

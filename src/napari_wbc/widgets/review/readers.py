@@ -1,17 +1,16 @@
-"""Two readers compared: agreement, kappa, what they differ on, and what they settle on."""
+"""Two readers compared: agreement, kappa, differences, and their consensus."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QHeaderView,
     QLabel,
-    QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -24,22 +23,28 @@ from napari_wbc.model.cell import Annotation
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.step import now
 from napari_wbc.model.taxonomy import Taxonomy
+from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.described import FIRST
 from napari_wbc.widgets.qt.layout import row
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.worker import Job
+from napari_wbc.widgets.review.button import button
 
 if TYPE_CHECKING:
     from napari_wbc.storage.workspace import Workspace
 
 __all__ = ["ReadersPanel"]
 
-Said = dict[str, Annotation]
+Reading = dict[str, Annotation]
+"""Annotations of one reader by cell id."""
+CELL_ID = Qt.ItemDataRole.UserRole
+SETTLED = 3
+"""Column of the label that the readers settled on."""
 
 
 class ReadersPanel(Panel, QWidget):
-    """Compare two readings of the slide, and settle what they differ on.
+    """Compare two readings of the slide, and settle their differences.
 
     Parameters
     ----------
@@ -47,6 +52,7 @@ class ReadersPanel(Panel, QWidget):
     """
 
     said = Signal(str)
+    """With a line for the status line."""
     consensus_found = Signal(object)
     """With the annotations by cell id."""
     cell_chosen = Signal(str)
@@ -56,47 +62,38 @@ class ReadersPanel(Panel, QWidget):
         super().__init__()
         self._session = session
         self.jobs = Job(self)
-        self._labels: tuple[Said, Said] = ({}, {})
+        self._readings: tuple[Reading, Reading] = ({}, {})
         self._choices: dict[str, str] = {}
-        self.first, self.second = QComboBox(), QComboBox()
-        self.compare = QPushButton("Compare")
-        self.compare.setToolTip(
-            "Cells that both have labelled: agreement, Cohen's kappa, and what differs"
-        )
+        self.first = QComboBox()
+        self.second = QComboBox()
+        compare = button("Compare", "Compare cells that both readers labelled", self.start)
         self.result = QLabel(
-            "A second reader starts a blind reading above; then compare the two here."
+            "For a second reader, choose New blind reading… at the top. "
+            "Then compare the two readings here."
         )
         self.result.setWordWrap(True)
-        self.table = QTableWidget(0, 4)
-        self.table.setHorizontalHeaderLabels(["field", "first", "second", "settled"])
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.verticalHeader().hide()
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.label = QComboBox()
-        self.label.addItems(session.taxonomy.labels)
-        settle, one, two = (
-            QPushButton("Settle on"),
-            QPushButton("First is right"),
-            QPushButton("Second is right"),
+        self.table = _difference_table()
+        label = QComboBox()
+        label.addItems(session.taxonomy.labels)
+        first_right = button(
+            "First is right", "Take the first label", lambda: self.settle(column=1)
         )
-        self.write = QPushButton("Write consensus")
-        self.write.setToolTip(
-            "Keep what both say and what you settled as a reading of its own; both readings stay as they are"
+        second_right = button(
+            "Second is right", "Take the second label", lambda: self.settle(column=2)
         )
+        settle = button(
+            "Settle on", "Take the label at the right", lambda: self.settle(label.currentText())
+        )
+        tip = "Keep the common and the settled labels as a third reading"
+        write = button("Write consensus", tip, self.write_consensus)
         layout = QVBoxLayout(self)
         layout.setSpacing(3)
-        layout.addWidget(row(self.first, self.second, self.compare))
+        layout.addWidget(row(self.first, self.second, compare))
         layout.addWidget(self.result)
         layout.addWidget(self.table)
-        layout.addWidget(row(one, two, settle, self.label))
-        layout.addWidget(self.write)
-        self.compare.clicked.connect(self.start)
+        layout.addWidget(row(first_right, second_right, settle, label))
+        layout.addWidget(write)
         self.table.currentCellChanged.connect(self._on_row)
-        one.clicked.connect(lambda: self.settle(column=1))
-        two.clicked.connect(lambda: self.settle(column=2))
-        settle.clicked.connect(lambda: self.settle(self.label.currentText()))
-        self.write.clicked.connect(self.write_consensus)
         self.jobs.returned.connect(self._on_compared)
         self.jobs.failed.connect(self.said)
         self.listen(self._on_slide, session.slide_changed)
@@ -105,114 +102,121 @@ class ReadersPanel(Panel, QWidget):
         self._on_slide()
 
     def showEvent(self, event: object) -> None:  # noqa: N802 (Qt's name)
-        """Offer the readings there are by now."""
+        """Offer the readings that the project has by now."""
         super().showEvent(event)
         self._offer()
 
     def start(self) -> None:
-        """Compare the two readings that are chosen."""
+        """Compare the two chosen readings."""
         session = self._session
+        # The comparison reads the project in a thread, so the last labels have to be in it.
         session.flush()
         if session.workspace is None:
-            self.said.emit("Two readers need a project; this image is not from a file.")
+            self.said.emit("Readings need a project. An image that is not from a file has none.")
             return
         if session.reading:
             self.said.emit(
-                "A blind reading shows no other; go back to the first reader to compare."
+                "A blind reading shows no other labels. Choose the first reader to compare."
             )
             return
-        pair = tuple("" if box.currentText() == FIRST else box.currentText() for box in self._boxes)
-        if not self.jobs.running:
-            self.jobs.start(
-                partial(
-                    _compare_steps, session.workspace, session.slide.name, pair, session.taxonomy
-                )
-            )
+        if self.jobs.running:
+            return
+        names = [box.currentText() for box in (self.first, self.second)]
+        pair = tuple("" if name == FIRST else name for name in names)
+        slide, taxonomy = session.slide.name, session.taxonomy
+        self.jobs.start(partial(_compare_steps, session.workspace, slide, pair, taxonomy))
 
     def settle(self, label: str = "", *, column: int = 0) -> None:
-        """Settle the chosen rows on a label, or on what stands in a column."""
+        """Settle the selected rows on a label, or on that of a column."""
+        # A selected row has an index for each of its columns.
         for i in sorted({index.row() for index in self.table.selectedIndexes()}):
             chosen = label or self.table.item(i, column).text()
-            self._choices[self.table.item(i, 0).data(0x100)] = chosen
-            self.table.item(i, 3).setText(chosen)
+            self._choices[self.table.item(i, 0).data(CELL_ID)] = chosen
+            self.table.item(i, SETTLED).setText(chosen)
 
     def write_consensus(self) -> None:
-        """Hand over what both say and what was settled, for a reading of its own."""
+        """Hand over the labels that both gave or that were settled, for a reading of its own."""
         session = self._session
         try:
-            agreed = consensus(*self._labels, self._choices, session.taxonomy, when=now())
+            agreed = consensus(*self._readings, self._choices, session.taxonomy, when=now())
         except WbcError as error:
             self.said.emit(str(error))
             return
         if agreed:
             self.consensus_found.emit(agreed)
         else:
-            self.said.emit(
-                "Compare first, and settle what differs: there is nothing that both say yet."
-            )
-
-    @property
-    def _boxes(self) -> tuple[QComboBox, QComboBox]:
-        return self.first, self.second
+            self.said.emit("There is no consensus yet. Compare two readings first.")
 
     def _offer(self) -> None:
-        workspace, slide = self._session.workspace, self._session.slide.name
-        names = (
-            [FIRST, *(name for name in workspace.readings(slide) if name)] if workspace else [FIRST]
-        )
-        for i, box in enumerate(self._boxes):
+        workspace = self._session.workspace
+        names = [FIRST]
+        if workspace is not None:
+            names += filter(None, workspace.readings(self._session.slide.name))
+        for i, box in enumerate((self.first, self.second)):
             before = box.currentText()
             box.clear()
             box.addItems(names)
-            box.setCurrentIndex(
-                names.index(before) if before in names[i:] else min(i, len(names) - 1)
-            )
+            # The second box begins at the second reading, so that two different ones are compared.
+            fallback = min(i, len(names) - 1)
+            box.setCurrentIndex(names.index(before) if before in names[i:] else fallback)
 
     def _on_slide(self, *_slide: object) -> None:
-        self._labels, self._choices = ({}, {}), {}
+        self._readings = ({}, {})
+        self._choices = {}
         self.table.setRowCount(0)
         self._offer()
 
     def _on_changed(self, *_tables: object) -> None:
-        """What was compared is not what is said any more."""
-        if any(self._labels):
+        # The comparison is of labels before this change.
+        if any(self._readings):
             self._on_slide()
-            self.result.setText("A label has changed since: compare again.")
+            self.result.setText("A label has changed. Compare again.")
 
-    def _on_compared(self, found: tuple[Agreement, Said, Said]) -> None:
-        result, *labels = found
-        self._labels, self._choices = (labels[0], labels[1]), {}
-        self.result.setText(_told(result))
+    def _on_compared(self, compared: tuple[Agreement, Reading, Reading]) -> None:
+        result, first, second = compared
+        self._readings = (first, second)
+        self._choices = {}
+        self.result.setText(_summary(result))
         table = self._session.table
         self.table.setRowCount(len(result.disagreements))
-        for i, (cell_id, one, two) in enumerate(result.disagreements):
-            where = table[cell_id].fov_id.rsplit("/")[-1] if cell_id in table else "gone"
-            for j, text in enumerate((where, one, two, "")):
+        for i, (cell_id, *labels) in enumerate(result.disagreements):
+            field = table[cell_id].fov_id.rsplit("/")[-1] if cell_id in table else "deleted"
+            for j, text in enumerate((field, *labels, "")):
                 self.table.setItem(i, j, QTableWidgetItem(text))
-            self.table.item(i, 0).setData(0x100, cell_id)
+            self.table.item(i, 0).setData(CELL_ID, cell_id)
 
-    def _on_row(self, i: int, *_rest: int) -> None:
+    def _on_row(self, i: int, *_places: int) -> None:
+        # -1 where the table has no row any more.
         item = self.table.item(i, 0)
         if item is not None:
-            self.cell_chosen.emit(item.data(0x100))
+            self.cell_chosen.emit(item.data(CELL_ID))
+
+
+def _difference_table() -> QTableWidget:
+    table = QTableWidget(0, SETTLED + 1)
+    table.setHorizontalHeaderLabels(["field", "first", "second", "settled"])
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.verticalHeader().hide()
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    return table
 
 
 def _compare_steps(
     workspace: Workspace, slide: str, pair: tuple[str, ...], taxonomy: Taxonomy
-) -> Steps[tuple[Agreement, Said, Said]]:
-    """Agreement of two readings, and what each says."""
+) -> Steps[tuple[Agreement, Reading, Reading]]:
+    """Agreement of two readings, and both."""
     yield Progress("comparing", 0, 1)
     first, second = (annotations_of(workspace.table(slide, reading)) for reading in pair)
     return agreement(first, second, taxonomy), first, second
 
 
-def _told(found: Agreement) -> str:
+def _summary(result: Agreement) -> str:
     """One line on how far two readers agree."""
-    if not found.n:
-        return "No cell has been labelled by both."
-    text = f"{found.n} cells labelled by both, {found.agreed} alike ({found.percent:.1f} %)"
-    if found.kappa is None:
+    if not result.n:
+        return "No cell was labelled by both readers."
+    text = f"{counted(result.n)} labelled by both, {result.agreed} alike ({result.percent:.1f} %)"
+    if result.kappa is None:
         return text
-    return (
-        f"{text}; Cohen's kappa {found.kappa:.2f} ({found.kappa_low:.2f} to {found.kappa_high:.2f})"
-    )
+    low, high = result.kappa_low, result.kappa_high
+    return f"{text}; Cohen's kappa {result.kappa:.2f} ({low:.2f} to {high:.2f})"

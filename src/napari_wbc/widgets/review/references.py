@@ -1,8 +1,8 @@
-"""Beside the cell under review: what the model thinks and why, and reviewed cells of each likely class."""
+"""Beside the cell under review: its likely classes, its heat, and reviewed cells to compare."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from qtpy.QtCore import QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent
@@ -18,10 +18,20 @@ from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["ReferencePanel", "references"]
 
-CLASSES = 3
-EXAMPLES = 4
+MAX_CLASSES = 3
+MAX_EXAMPLES = 4
 TILE = 44
+"""Side of a picture in pixels."""
 BAR = 64
+"""Length of a bar for a probability of 1, in pixels."""
+
+
+class LikelyClass(NamedTuple):
+    """A class, its probability (0 to 1), and reviewed cells of it."""
+
+    name: str
+    probability: float
+    examples: tuple[Cell, ...]
 
 
 def references(table: CellTable, label: str, n: int, *, without: str = "") -> tuple[Cell, ...]:
@@ -34,23 +44,22 @@ def references(table: CellTable, label: str, n: int, *, without: str = "") -> tu
     n : int
         How many at most.
     without : str
-        Id of a cell that is no example: the one under review.
+        Id of a cell that is no example: the cell under review.
     """
-    said = [
-        cell
-        for cell in table.values()
-        if cell.annotation is not None
-        and cell.annotation.label == label
-        and cell.cell_id != without
-    ]
+    examples = []
+    for cell in table.values():
+        annotation = cell.annotation
+        if annotation is not None and annotation.label == label and cell.cell_id != without:
+            examples.append(cell)
 
     def certainty(cell: Cell) -> float:
         prediction = cell.prediction
+        # A model of other classes says nothing of this label.
         if prediction is None or label not in prediction.names:
             return -1.0
         return prediction.probabilities[prediction.names.index(label)]
 
-    return tuple(sorted(said, key=certainty, reverse=True)[:n])
+    return tuple(sorted(examples, key=certainty, reverse=True)[:n])
 
 
 class ReferencePanel(Panel, QWidget):
@@ -61,28 +70,28 @@ class ReferencePanel(Panel, QWidget):
     session : Session
     thumbnails : Thumbnails
     heats : Heats
-        Whose heat of the cell is shown below it.
+        Heat of the cell, shown below it.
     """
 
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()
-        self._session, self._thumbnails, self._heats = session, thumbnails, heats
+        self._session = session
+        self._thumbnails = thumbnails
+        self._heats = heats
         self._cell: Cell | None = None
-        self._rows: list[tuple[str, float, tuple[Cell, ...]]] | None = []
-        """Worked out when they are painted: a key changes cell and table several times."""
+        # Made when they are painted, since one key changes cell and table several times.
+        self._rows: list[LikelyClass] | None = []
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip(
-            "Likely classes of the cell, with the most certain cells that were reviewed as such"
-        )
+        self.setToolTip("Likely classes, each with the most certain cells reviewed as this class")
         thumbnails.ready.connect(self._on_ready)
         self.listen(self._refresh, session.changed, heats.changed)
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Room for the rows."""
-        return QSize(BAR + 60 + (EXAMPLES + 1) * TILE, CLASSES * (TILE + 2))
+        return QSize(BAR + 60 + (MAX_EXAMPLES + 1) * TILE, MAX_CLASSES * (TILE + 2))
 
     def show_cell(self, cell_id: str) -> None:
-        """Show the likely classes of a cell; nothing where there is none."""
+        """Show the likely classes of a cell; none where the table has no such cell."""
         self._cell = self._session.table.get(cell_id)
         self._refresh()
 
@@ -90,63 +99,60 @@ class ReferencePanel(Panel, QWidget):
         self._rows = None
         self.update()
 
-    @property
-    def rows(self) -> list[tuple[str, float, tuple[Cell, ...]]]:
-        """Likely classes of the cell with their probabilities and examples."""
-        if self._rows is None:
-            table = self._session.table
-            self._cell = cell = table.get(self._cell.cell_id) if self._cell else None
-            self._rows = []
-            if cell is not None and cell.prediction is not None:
-                said = cell.prediction
-                likely = sorted(zip(said.probabilities, said.names, strict=True), reverse=True)[
-                    :CLASSES
-                ]
-                self._rows = [
-                    (name, p, references(table, name, EXAMPLES, without=cell.cell_id))
-                    for p, name in likely
-                ]
-        return self._rows
-
     def _on_ready(self, _cells: object) -> None:
         self.update()
 
-    def _picture(self, painter: QPainter, cell: Cell, x: int, y: int) -> None:
-        pixmap = self._thumbnails.get(cell)
-        if pixmap is not None:
-            painter.drawPixmap(QRect(x, y, TILE, TILE), pixmap)
+    def _likely(self) -> list[LikelyClass]:
+        if self._rows is None:
+            table = self._session.table
+            # The cell may have been moved, labelled or deleted since.
+            self._cell = table.get(self._cell.cell_id) if self._cell else None
+            self._rows = []
+            if self._cell is not None and self._cell.prediction is not None:
+                prediction = self._cell.prediction
+                pairs = zip(prediction.probabilities, prediction.names, strict=True)
+                for p, name in sorted(pairs, reverse=True)[:MAX_CLASSES]:
+                    cells = references(table, name, MAX_EXAMPLES, without=self._cell.cell_id)
+                    self._rows.append(LikelyClass(name, p, cells))
+        return self._rows
 
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 (Qt's name)
         """Draw the rows; the cell itself stands at the left."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setPen(self.palette().windowText().color())
-        rows = self.rows
+        rows = self._likely()
         if self._cell is None:
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "No cell under review")
             return
-        self._picture(painter, self._cell, 0, 0)
+        self._paint_picture(painter, self._cell, QRect(0, 0, TILE, TILE))
         heat = self._heats.get(self._cell.cell_id)
         if heat is not None:
-            for i, clear in enumerate((True, False), start=1):
-                area = QRect(0, i * (TILE + 2), TILE, TILE)
-                if clear:
-                    self._picture(painter, self._cell, area.x(), area.y())
-                paint_heat(painter, QRectF(area), heat, clear=clear)
-        for i, (name, p, cells) in enumerate(rows):
-            color = QColor(self._session.taxonomy.colors.get(name, "#888888"))
-            self._row(painter, i * (TILE + 2), (name, p, cells), color)
+            over = QRect(0, TILE + 2, TILE, TILE)
+            self._paint_picture(painter, self._cell, over)
+            paint_heat(painter, QRectF(over), heat, clear=True)
+            paint_heat(painter, QRectF(over.translated(0, TILE + 2)), heat, clear=False)
+        for i, likely in enumerate(rows):
+            self._paint_row(painter, i * (TILE + 2), likely)
 
-    def _row(
-        self, painter: QPainter, y: int, shown: tuple[str, float, Sequence[Cell]], color: QColor
-    ) -> None:
-        name, p, cells = shown
-        x, short = TILE + 6, self._session.taxonomy.shorts.get(name, "?")
-        painter.fillRect(QRect(x, y + TILE // 2, round(BAR * p), 8), color)
-        painter.drawRect(QRect(x, y + TILE // 2, BAR, 8))
-        text = QRect(x, y, BAR + 20, TILE // 2)
+    def _paint_picture(self, painter: QPainter, cell: Cell, area: QRect) -> None:
+        pixmap = self._thumbnails.get(cell)
+        if pixmap is not None:
+            painter.drawPixmap(area, pixmap)
+
+    def _paint_row(self, painter: QPainter, y: int, likely: LikelyClass) -> None:
+        taxonomy = self._session.taxonomy
+        x = TILE + 6
+        bar = QRect(x, y + TILE // 2, BAR, 8)
+        # The model may have classes that the taxonomy of the project does not have.
+        color = QColor(taxonomy.colors.get(likely.name, "#888888"))
+        painter.fillRect(QRect(x, bar.y(), round(BAR * likely.probability), 8), color)
+        painter.drawRect(bar)
         painter.drawText(
-            text, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, f"{short} {p:.0%}"
+            QRect(x, y, BAR + 20, TILE // 2),
+            Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom,
+            f"{taxonomy.shorts.get(likely.name, '?')} {likely.probability:.0%}",
         )
-        for j, cell in enumerate(cells):
-            self._picture(painter, cell, x + BAR + 24 + j * (TILE + 2), y)
+        for j, cell in enumerate(likely.examples):
+            left = x + BAR + 24 + j * (TILE + 2)
+            self._paint_picture(painter, cell, QRect(left, y, TILE, TILE))

@@ -1,15 +1,21 @@
-"""Give the selected cells a label by button or key; draw, reshape and edit cells; undo and redo."""
+"""Label the selected cells by button or key; draw, reshape and edit cells; undo and redo."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import TextLines, row, swatch
 from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.review.button import button
 
 __all__ = ["ReviewWidget"]
+
+LABELS_A_ROW = 5
 
 
 class ReviewWidget(Panel, QWidget):
@@ -18,7 +24,6 @@ class ReviewWidget(Panel, QWidget):
     Parameters
     ----------
     session : Session
-    parent : QWidget, optional
     """
 
     label_chosen = Signal(str)
@@ -33,96 +38,79 @@ class ReviewWidget(Panel, QWidget):
     join_chosen = Signal()
     delete_chosen = Signal()
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, session: Session) -> None:
+        super().__init__()
         self._session = session
         self._selection = TextLines(1)
-        taxonomy = session.taxonomy
-        grid = QGridLayout()
-        grid.setSpacing(2)
         self.labels: dict[str, QPushButton] = {}
-        for i, label in enumerate(taxonomy.labels):
-            button = self.labels[label] = QPushButton()
-            button.setIcon(swatch(taxonomy.colors[label]))
-            button.clicked.connect(
-                lambda _checked=False, label=label: self.label_chosen.emit(label)
-            )
-            grid.addWidget(button, i // 5, i % 5)
-        self.show_keys()
-        self.keys = QPushButton("Classes…")
-        self.keys.setToolTip("Choose the key of each class, or add a class")
-        self.undo = QPushButton("Undo")
-        self.redo = QPushButton("Redo")
-        self.undo.clicked.connect(self.undo_chosen)
-        self.redo.clicked.connect(self.redo_chosen)
-        self.draw, self.reshape = QPushButton("Draw"), QPushButton("Reshape")
-        self.draw.setToolTip("Draw a cell that was missed: drag a box around it")
-        self.reshape.setToolTip(
-            "While on, a drag moves and reshapes cells; otherwise it moves the picture"
-        )
-        for button, chosen in ((self.draw, self.draw_chosen), (self.reshape, self.reshape_chosen)):
-            button.setCheckable(True)
-            button.clicked.connect(chosen)
-        edits = (
-            ("Split K", "Cut the selected cell in two at its waist (key K)", self.split_chosen),
-            ("Join J", "Make one cell of the selected ones (key J)", self.join_chosen),
-            ("Delete", "Delete the selected cells (key Delete)", self.delete_chosen),
-        )
-        self.edits = []
-        for text, tip, signal in edits:
-            button = QPushButton(text)
-            button.setToolTip(tip)
-            button.clicked.connect(signal)
-            self.edits.append(button)
+        self.keys = button("Classes…", "Choose the key of each class, or add a class")
+        self.undo = button("Undo", "", self.undo_chosen.emit)
+        self.redo = button("Redo", "", self.redo_chosen.emit)
+        self.draw = button("Draw", "Draw a missed cell: drag a box around it")
+        self.reshape = button("Reshape", "While on, a drag moves and reshapes cells, not the image")
+        for toggle, chosen in ((self.draw, self.draw_chosen), (self.reshape, self.reshape_chosen)):
+            toggle.setCheckable(True)
+            toggle.clicked.connect(chosen)
+        split = button("Split K", "Split the selected cell at its waist", self.split_chosen.emit)
+        join = button("Join J", "Join the selected cells to one", self.join_chosen.emit)
+        delete = button("Delete", "Delete the selected cells", self.delete_chosen.emit)
+        self.gallery = button("Gallery", "Show thumbnails of all cells by class, below the image")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._selection)
         layout.setSpacing(3)
-        layout.addLayout(grid)
+        layout.addWidget(self._selection)
+        layout.addLayout(self._label_grid())
         layout.addWidget(row(self.draw, self.reshape, self.undo, self.redo, self.keys))
-        self.gallery = QPushButton("Gallery")
-        self.gallery.setToolTip("Thumbnails of all cells by class, below the image")
-        layout.addWidget(row(*self.edits, self.gallery))
-        changes = session.changed, session.slide_changed, session.selection_changed
-        self.listen(self._refresh, *changes)
+        layout.addWidget(row(split, join, delete, self.gallery))
+        self.listen(self._refresh, session.changed, session.slide_changed)
+        self.listen(self._refresh, session.selection_changed)
         self._refresh()
+
+    def _label_grid(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setSpacing(2)
+        colors = self._session.taxonomy.colors
+        for i, label in enumerate(self._session.taxonomy.labels):
+            self.labels[label] = button("", "", partial(self.label_chosen.emit, label))
+            self.labels[label].setIcon(swatch(colors[label]))
+            grid.addWidget(self.labels[label], i // LABELS_A_ROW, i % LABELS_A_ROW)
+        self.show_keys()
+        return grid
 
     def show_keys(self) -> None:
         """Show on the buttons which key gives which label."""
         taxonomy = self._session.taxonomy
         keys = {label: key for key, label in taxonomy.keys.items()}
-        for label, button in self.labels.items():
+        for label, push in self.labels.items():
             key = keys.get(label, "")
-            button.setText(f"{key}  {taxonomy.shorts[label]}".strip())
-            button.setToolTip(f"{label} (key {key})" if key else f"{label} (no key)")
+            push.setText(f"{key}  {taxonomy.shorts[label]}".strip())
+            push.setToolTip(f"{label} (key {key})" if key else f"{label} (no key)")
 
     def show_tool(self, tool: str) -> None:
-        """Show on the toggle whether a cell is to be drawn; ``tool`` is as napari names it."""
+        """Show on the button Draw whether a cell is to be drawn; ``tool`` is as napari names it."""
         self.draw.setChecked(tool.startswith("add_"))
 
-    def _show_selection(self) -> None:
-        """Say which cells a label would go to, and what they are now."""
-        table = self._session.table
-        cells = [table[key] for key in self._session.selection if key in table]
-        labels = {cell.label for cell in cells}
-        if not cells:
-            text = "No cell selected"
-        elif len(cells) > 1:
-            text = f"{len(cells)} cells selected: {', '.join(sorted(labels))}"
-        else:
-            (cell,) = cells
-            text = cell.label
-            if cell.annotation:
-                text += f", said by {cell.annotation.annotator or 'a person'}"
-            if cell.prediction:
-                text += f"; model: {cell.prediction.cell_class} {cell.prediction.confidence:.0%}"
-        self._selection.setText(text)
-
     def _refresh(self, *_what: object) -> None:
-        self._show_selection()
-        for button, what, verb in (
-            (self.undo, self._session.undoable, "Undo"),
-            (self.redo, self._session.redoable, "Redo"),
-        ):
-            button.setEnabled(bool(what))
-            button.setToolTip(f"{verb}: {what}" if what else f"Nothing to {verb.lower()}")
+        self._selection.setText(self._describe_selection())
+        steps = (self.undo, self._session.undoable), (self.redo, self._session.redoable)
+        for push, what in steps:
+            push.setEnabled(bool(what))
+            verb = push.text()
+            push.setToolTip(f"{verb}: {what}" if what else f"Nothing to {verb.lower()}")
+
+    def _describe_selection(self) -> str:
+        """The cells that a label would go to, and their labels now."""
+        table = self._session.table
+        # A deleted cell stays selected: undo may bring it back.
+        cells = [table[cell_id] for cell_id in self._session.selection if cell_id in table]
+        if not cells:
+            return "No cell selected"
+        if len(cells) > 1:
+            labels = sorted({cell.label for cell in cells})
+            return f"{counted(len(cells))} selected: {', '.join(labels)}"
+        text = cells[0].label
+        if annotation := cells[0].annotation:
+            text += f", said by {annotation.annotator or 'a person'}"
+        if prediction := cells[0].prediction:
+            text += f"; model: {prediction.cell_class} {prediction.confidence:.0%}"
+        return text

@@ -1,0 +1,26 @@
+"""The workbench with a slide of three fields, as a person has it after an analysis."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtTest import QTest
+
+
+@pytest.fixture
+def analyzed(bench, slide, wait):
+    """The workbench with a slide of three fields, two cells each."""
+    bench.open_slide(slide)
+    wait(bench)
+    bench.analysis.run.click()
+    wait(bench)
+    return bench
+
+
+@pytest.fixture
+def press(viewer):
+    """A key on the image."""
+
+    def click(key):
+        QTest.keyClick(viewer.window._qt_viewer.canvas.native, key)
+
+    return click

@@ -1,0 +1,59 @@
+"""The differential on screen, row by row."""
+
+from __future__ import annotations
+
+import pytest
+from tests.widgets.red_fields import cell
+
+from napari_wbc.model.cell import Annotation
+from napari_wbc.session.session import Session
+from napari_wbc.widgets.review.counts import CountsTable
+
+
+@pytest.fixture
+def session():
+    return Session()
+
+
+@pytest.fixture
+def counts(session, qtbot):
+    counts = CountsTable(session)
+    qtbot.addWidget(counts)
+    yield counts
+    counts.release()
+
+
+def row(counts, name):
+    rows = ([counts.item(i, j).text() for j in range(4)] for i in range(counts.rowCount()))
+    return next(texts[1:] for texts in rows if texts[0] == name)
+
+
+def label(session, *labels):
+    cells = [cell(str(i)).annotated(Annotation(name)) for i, name in enumerate(labels)]
+    session.commit(session.table.with_cells(cells), "label")
+
+
+def test_without_leukocytes_there_is_no_percentage(counts, session):
+    assert row(counts, "monocyte") == ["0", "", ""]
+    label(session, "erythroblast")
+    assert row(counts, "erythroblast") == ["1", "", ""]
+    assert row(counts, "leukocytes") == ["0", "", ""]
+
+
+def test_counts_follow_the_labels(counts, session):
+    label(session, "monocyte", "monocyte", "basophil", "basophil", "erythroblast")
+    assert row(counts, "monocyte") == ["2", "50.0", "6.8 – 93.2"]
+    assert row(counts, "leukocytes") == ["4", "100", ""]
+    assert row(counts, "erythroblast") == ["1", "", "25.0 per 100"]
+    session.undo()
+    assert row(counts, "monocyte") == ["0", "", ""]
+
+
+def test_a_click_on_a_class_tells_its_label_and_on_the_sum_nothing(counts):
+    clicked = []
+    counts.label_clicked.connect(clicked.append)
+    for i in range(counts.rowCount()):
+        counts.cellClicked.emit(i, 0)
+    assert "monocyte" in clicked
+    assert "unidentified" in clicked
+    assert "leukocytes" not in clicked

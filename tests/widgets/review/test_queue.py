@@ -1,0 +1,88 @@
+"""The review queue on screen: answered by keys, and followed by viewer and loader."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+from tests.widgets.review.labels import labels
+
+from napari_wbc.session.order import Order
+
+
+def test_an_empty_slide_has_an_empty_queue(bench, slide, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    bench.queue_panel.start()
+    assert bench.queue.current == ""
+    assert not bench.queue_panel.accept.isEnabled()
+    bench.docks.open_gallery()
+    assert not any(group.cell_ids for group in bench.docks.gallery.gallery.groups)
+
+
+def test_a_queue_is_answered_by_keys_and_the_viewer_follows(analyzed, wait, press):
+    bench = analyzed
+    bench.queue_panel.start()
+    wait(bench)
+    first = bench.queue.current
+    assert bench.session.selection == (first,)
+    assert bench.view.selected() == (first,)
+    zoom = bench.viewer.scene.camera.zoom
+    for key in (Qt.Key.Key_3, Qt.Key.Key_Return, Qt.Key.Key_Period, Qt.Key.Key_Comma):
+        press(key)
+        wait(bench)
+    assert bench.session.table[first].label == "basophil"
+    assert sum(label is not None for label in labels(bench)) == 2
+    assert bench.viewer.scene.camera.zoom == pytest.approx(zoom, rel=0.5)
+    assert bench.queue_panel.bar.value() == 2
+    assert bench.view.selected() == (bench.queue.current,)
+
+
+def test_whoever_turns_the_page_has_done_with_the_cells_before(analyzed, wait):
+    bench = analyzed
+    bench.queue_panel.start()
+    wait(bench)
+    bench.fields.step(1)
+    wait(bench)
+    assert bench.session.selection == ()
+    bench.follower.keys["5"]()
+    assert labels(bench) == [None] * 6
+    assert "Select a cell" in bench.status.text()
+
+
+def test_the_field_of_the_next_cell_is_read_ahead(analyzed, wait):
+    bench = analyzed
+    bench.queue_panel.order.setCurrentText(Order.FIELD_BY_FIELD)
+    bench.queue_panel.start()
+    bench.queue.next()
+    wait(bench)
+    following = bench.session.table[bench.queue.following].fov_id
+    assert following in {field.fov_id for field in bench.loader._ahead}
+    bench.queue.next()
+    assert bench.view.ready
+
+
+def test_filters_are_of_class_field_confidence_and_review(analyzed):
+    panel = analyzed.queue_panel
+    panel.label.setCurrentText("basophil")
+    panel.field.setCurrentIndex(1)
+    panel.lowest.setValue(0.9)
+    panel.highest.setValue(0.4)  # the other way round
+    panel.which.setCurrentText("all")
+    order, only = panel.value()
+    assert order == Order.LEAST_CERTAIN
+    assert (only.labels, only.fov_id) == ({"basophil"}, analyzed.session.field.fov_id)
+    assert (only.lowest, only.highest, only.reviewed) == (0.4, 0.9, None)
+
+
+def test_it_says_how_far_the_review_is(analyzed, wait):
+    panel = analyzed.queue_panel
+    assert panel.text.text() == "No queue yet"
+    panel.start()
+    wait(analyzed)
+    assert panel.text.text() == "Cell 1 of 6"
+    analyzed.actions.label("basophil")
+    assert panel.text.text().endswith("counts of the reviewed cells, hardest first\nBAS 1")
+    for _ in range(5):
+        analyzed.queue.accept("ann")
+    assert panel.text.text().startswith("Queue of 6 done")
+    assert "95 % limits" in panel.text.text()
