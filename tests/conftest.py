@@ -1,4 +1,4 @@
-"""What every test shares: a display, the real images where they are, weights and labelled fields."""
+"""What all tests share: a display, real images where they are, models and labelled fields."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def detector_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_backbone() -> Iterator[str]:
-    """A backbone of four layers that every detector may use by its name, since the true ones take seconds."""
+    """A backbone of four layers that a detector may name, since the true ones take seconds."""
     from torch import nn
 
     from napari_wbc.detect import architectures
@@ -136,7 +136,7 @@ def tiny_backbone() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def field_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five drawn fields, the last of ``val``: a leukocyte with its outline, four red cells and a platelet."""
+    """Five drawn fields, one of ``val``: a leukocyte with outline, four red cells, a platelet."""
     import cv2
     import numpy as np
 

@@ -95,7 +95,7 @@ NETWORK = LocatedBy("mask-rcnn/net 1", (("score", 0.5), ("overlap", 0.25)))
 
 @pytest.fixture
 def analyzed(tmp_path):
-    """A project of an analysis: a cell in each of two fields, red cells in the first, and a broken file."""
+    """A project: a cell in each of two fields, red cells in the first, and a broken file."""
     folder = tmp_path / "slide"
     folder.mkdir()
     for name in ("1.png", "2.png"):

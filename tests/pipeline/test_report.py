@@ -205,7 +205,7 @@ LOCATORS = st.sampled_from([None, LocatedBy("hsv/nucleus"), LocatedBy("net 1", (
 
 @st.composite
 def reviewed(draw):
-    """A slide of three fields, two of which failed or not, with cells anywhere and labels of any name."""
+    """A slide of three fields, two of which may fail, with cells and labels of any kind."""
     made = []
     for i, label in enumerate(draw(st.lists(NAMES, max_size=9))):
         fov_id = draw(st.sampled_from([*(field.fov_id for field in FIELDS), "s/gone.png"]))

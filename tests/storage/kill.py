@@ -1,4 +1,4 @@
-"""Kill a program that exports a training set, again and again, and see that only whole rounds are there.
+"""Kill an export of a training set again and again, and see that only whole rounds are there.
 
 python -m tests.storage.kill --times 100
 """

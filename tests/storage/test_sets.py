@@ -92,7 +92,7 @@ def test_sets_are_written_and_read_step_by_step(kind, tmp_path):
 
 
 def calls_of(read):
-    """Calls of functions while something is read, and elements of lists that were searched through."""
+    """Calls of functions while something is read, and list elements that were searched."""
     counts = Counter()
 
     def profile(_frame, event, what):

@@ -32,7 +32,8 @@ def own(library):
         for one in ("3", "{}", '{"when": 1}', '"x"', "null")
     ]
     + [
-        '{"history": {"classifier": [{"when": "", "sha256": "", "model_id": "", "file": "", "back": -1}]}}'
+        '{"history": {"classifier": '
+        '[{"when": "", "sha256": "", "model_id": "", "file": "", "back": -1}]}}'
     ],
 )
 def test_a_damaged_record_is_told_and_kept(library, make, text):

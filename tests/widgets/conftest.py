@@ -1,4 +1,4 @@
-"""A slide, a detector and a classifier that take no time, and a viewer with the workbench docked."""
+"""A slide, a detector and a classifier that take no time, and a docked workbench."""
 
 from __future__ import annotations
 

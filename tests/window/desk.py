@@ -1,4 +1,4 @@
-"""A desk to try napari at: a display with a window manager, a mouse and a keyboard that the X server moves.
+"""A desk to try napari at: a display, a window manager, mouse and keyboard of the X server.
 
 It runs inside the process of napari, so that it can look at widgets and layers; but everything that
 it does goes to the X server by xdotool, as from a person's hands.
@@ -80,7 +80,7 @@ def click(widget: QWidget) -> None:
 
 
 def click_and_answer(widget: QWidget, answer: Callable[[Any], Any]) -> None:
-    """Click what opens a dialog, and answer it once it is there; the dialog lives inside the click."""
+    """Click what opens a dialog, and answer it; the dialog lives inside the click."""
     seen(widget)
 
     def when_it_is_there() -> None:

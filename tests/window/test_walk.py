@@ -17,7 +17,7 @@ NEEDED = ("Xvfb", "openbox", "xdotool")
 MISSING = [name for name in NEEDED if shutil.which(name) is None]
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux") or bool(MISSING),
-    reason=f"a display of one's own needs Linux with {', '.join(NEEDED)}; missing: {', '.join(MISSING)}",
+    reason=f"its own display needs Linux with {', '.join(NEEDED)}; missing: {', '.join(MISSING)}",
 )
 
 

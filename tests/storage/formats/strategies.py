@@ -133,7 +133,7 @@ def labelled_fields(
 def with_images(
     root: Path, fields: Iterable[LabelledField], folder: str | Callable[[LabelledField], str]
 ) -> tuple[LabelledField, ...]:
-    """The fields with a PNG each, at ``root/folder/name``, or where a format's ``image_place`` says."""
+    """The fields, each with a PNG at ``root/folder/name`` or where ``image_place`` says."""
     placed = []
     for field in fields:
         path = root / (folder(field) if callable(folder) else f"{folder}/{field.name}")

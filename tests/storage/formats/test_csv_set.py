@@ -1,4 +1,4 @@
-"""One table of all cells: exact numbers, exact texts, no formulas, and nothing from outside the set."""
+"""One table of all cells: exact numbers and texts, no formulas, nothing outside the set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YOLO: boxes and segments that supervision reads as ours, ids that come back, and harmless YAML."""
+"""YOLO: boxes and segments as supervision reads them, ids that come back, harmless YAML."""
 
 from __future__ import annotations
 

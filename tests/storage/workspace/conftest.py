@@ -88,7 +88,7 @@ def closed(workspace, path):
 
 @pytest.fixture
 def version_1(tmp_path):
-    """A project that the first version wrote: analyzed, drawn, labelled and moved, in four steps."""
+    """A project of the first version: analyzed, drawn, labelled and moved, in four steps."""
     path = tmp_path / "projects" / "p.wbc"
     path.parent.mkdir()
     script = (DATA / "version_1.sql").read_text(encoding="utf-8")
@@ -99,7 +99,7 @@ def version_1(tmp_path):
 
 @pytest.fixture
 def version_2(tmp_path):
-    """A project that version 2 wrote: analyzed, drawn, labelled, deleted and that undone, read twice."""
+    """A project of version 2: analyzed, drawn, labelled, deleted, undone, read twice."""
     path = tmp_path / "projects" / "p.wbc"
     path.parent.mkdir()
     shutil.copy(DATA / "version_2.wbc", path)

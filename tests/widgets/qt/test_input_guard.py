@@ -1,4 +1,4 @@
-"""Hands that are elsewhere change no choice: the wheel, letters, keys that would go on to napari."""
+"""Wheel, letters and keys meant for something else change no choice."""
 
 from __future__ import annotations
 
