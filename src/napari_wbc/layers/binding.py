@@ -27,7 +27,6 @@ class CellsBinding:
 
     Parameters
     ----------
-    session : Session
     layer : Shapes
         It shows the field in view.
     least : callable, optional

@@ -66,7 +66,6 @@ def make_layer(
         Cells of one field.
     taxonomy : Taxonomy
         For colours and short names.
-    name : str
     **kwargs
         Of :class:`napari.layers.Shapes`, such as scale and translate of the image.
     """
@@ -92,7 +91,6 @@ def read(layer: Shapes, cells: Sequence[Cell] = ()) -> tuple[ShapeRow, ...]:
 
     Parameters
     ----------
-    layer : Shapes
     cells : sequence of Cell
         Cells whose outlines are given back as the same objects where a shape did not move,
         which spares comparing their vertices.
@@ -129,7 +127,6 @@ def on_image(
 
     Parameters
     ----------
-    rows : sequence of ShapeRow
     cells : sequence of Cell
         Cells of the field.
     extent : tuple of int, optional
@@ -164,10 +161,8 @@ def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
 
     Parameters
     ----------
-    layer : Shapes
     cells : sequence of Cell
         Cells of one field.
-    taxonomy : Taxonomy
     """
     # The thumbnail shows faces, of which these shapes have none, and costs most.
     with layer.block_thumbnail_update():

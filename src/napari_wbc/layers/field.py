@@ -48,11 +48,6 @@ MIN_SIDE = 6.0
 
 class FieldView:
     """Shows the field in view in a viewer.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-    session : Session
     """
 
     edited = Signal(str)
@@ -210,7 +205,6 @@ class FieldView:
 
         Parameters
         ----------
-        layer : Image
         content : LayerContent, optional
             As :func:`content_of` gave it for this layer.
 
@@ -255,7 +249,6 @@ class FieldView:
 
         Parameters
         ----------
-        field : FieldOfView
         pixels : ndarray, shape (height, width, 3), uint8
         cells : bool
             Where False, they come with :meth:`ensure_cells`; the first layer of shapes takes napari

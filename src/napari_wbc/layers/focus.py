@@ -23,7 +23,6 @@ def focus(
 
     Parameters
     ----------
-    viewer : ViewerModel
     center : tuple of (row, col)
         In world coordinates.
     side : float

@@ -34,10 +34,6 @@ def heat_colormap() -> Colormap:
 
 class HeatmapLayer:
     """Shows heat in a viewer.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -54,7 +50,6 @@ class HeatmapLayer:
 
         Parameters
         ----------
-        heats : sequence of Heat
         image : Image
             Layer of the field, one of one scale.
         """

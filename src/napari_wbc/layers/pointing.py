@@ -27,8 +27,6 @@ class Pointing:
 
     Parameters
     ----------
-    viewer : ViewerModel
-    layer : Shapes
     reshaping : callable
         Whether a drag moves and reshapes cells, as it does in napari.
     """

@@ -66,7 +66,6 @@ class LayerContent:
 
     Parameters
     ----------
-    slide : Slide
     pixels : mapping of str to ndarray
         Pixels by ``fov_id``, shape (height, width, 3), uint8, where they are in no file.
     """

@@ -47,7 +47,6 @@ class Answers:
 
     Parameters
     ----------
-    model_id : str
     probabilities : ndarray, shape (N, B), 0 to 1
         Of the taxonomy's classes; rows sum to 1.
     sure : ndarray, shape (N,), bool
@@ -86,10 +85,8 @@ class Measures:
     overall : Standing
         Of all cells; its balanced accuracy is the mean of the sources', so that a large laboratory
         does not outvote a small one.
-    by_source : dict of str to Standing
     by_class : tuple of ClassRow
         Of the classes that occur.
-    verdict : Verdict
     why : str
         One sentence.
     """
@@ -111,10 +108,8 @@ class Comparison:
         Of B classes.
     truth : ndarray, shape (N,), int64
         Index of each cell's class.
-    old, new : Answers
     cells : tuple of N LabelledCell
         With their sources and slides.
-    measures : Measures
     crops : ndarray, shape (M, size, size, 3), uint8
         Of the M changed cells alone, in their order.
     heat : tuple of float, optional

@@ -97,10 +97,6 @@ def side_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
 def draw_pictures(comparison: Comparison) -> dict[str, bytes]:
     """All pictures of a comparison.
 
-    Parameters
-    ----------
-    comparison : Comparison
-
     Returns
     -------
     dict of str to bytes

@@ -297,7 +297,6 @@ def reliability(
         Probability of the likeliest class, 0 to 1.
     right : array-like, shape (N,), bool
         Whether that class is the true one.
-    bins : int
 
     Examples
     --------

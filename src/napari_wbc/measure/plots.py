@@ -43,7 +43,6 @@ def write_evaluation(
 
     Parameters
     ----------
-    folder : Path
     truth : ndarray, shape (N,), int
         Class indices.
     probabilities : ndarray, shape (N, classes), float
@@ -52,10 +51,6 @@ def write_evaluation(
         Laboratory of each cell.
     classes : sequence of str
         Class names.
-
-    Returns
-    -------
-    tuple of Path
 
     Raises
     ------
@@ -109,12 +104,10 @@ def draw_confusion(
 
     Parameters
     ----------
-    axis : Axes
     confusion : array-like, shape (classes, classes), int
         Rows are true classes, columns predicted ones.
     classes : sequence of str
         Class names, or shorts.
-    title : str
     """
     matrix = np.asarray(confusion)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -148,13 +141,11 @@ def draw_roc(
 
     Parameters
     ----------
-    axis : Axes
     truth : ndarray, shape (N,), int
         Class indices.
     probabilities : ndarray, shape (N, classes), float
     classes : sequence of str
         Class names.
-    title : str
     """
     from matplotlib import colormaps
     from sklearn.metrics import roc_curve
@@ -185,11 +176,9 @@ def draw_calibration(
 
     Parameters
     ----------
-    axis : Axes
     truth : ndarray, shape (N,), int
         Class indices.
     probabilities : ndarray, shape (N, classes), float
-    title : str
     """
     result = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth)
     counts = np.array(result.counts)

@@ -21,7 +21,6 @@ class Truth:
     ----------
     shape : tuple of int
         Height and width of the field.
-    boxes : tuple of BBox
     outlines : tuple of Outline
         Of the same cells, or none; they are needed for the precision of outlines.
     """

@@ -41,12 +41,6 @@ class SaveState:
 
 class Autosave:
     """Writes the steps of one reading of a slide.
-
-    Parameters
-    ----------
-    workspace : Workspace
-    slide : str
-    reading : str
     """
 
     def __init__(self, workspace: Workspace, slide: str, reading: str = "") -> None:

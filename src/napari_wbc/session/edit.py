@@ -42,8 +42,6 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
 
     Parameters
     ----------
-    table : CellTable
-    cell_id : str
     along : pair of (row, col), optional
         Two points of the line to cut by, in pixels of the field.
 
@@ -91,7 +89,6 @@ def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
 
     Parameters
     ----------
-    table : CellTable
     cell_ids : iterable of str
         At least two different ones.
 

@@ -132,10 +132,6 @@ def queue_of(
 
     Parameters
     ----------
-    table : CellTable
-    taxonomy : Taxonomy
-    order : Order
-    only : Filter
     ranks : mapping of str to int, optional
         Cell id to rank, lowest first, where the order is one of :data:`RANKED`.
 

@@ -156,7 +156,6 @@ class ReviewQueue:
 
         Parameters
         ----------
-        order : Order
         ids : sequence of str
             Cells, first rank first.
         table : CellTable, optional
@@ -188,7 +187,6 @@ class ReviewQueue:
 
         Parameters
         ----------
-        place : dict
         ids : list of str, optional
             The cells of the queue as :attr:`ids` had them; where they are not known, the queue is
             made anew of the cells that its filter admits by now.

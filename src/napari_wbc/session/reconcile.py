@@ -66,7 +66,6 @@ def reconcile(
         All shapes of the field's layer.
     fov_id : str
         The field; cells of others are left alone.
-    taxonomy : Taxonomy
     annotator, when : str
         For new annotations.
 

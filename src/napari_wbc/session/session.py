@@ -28,13 +28,11 @@ class Loaded:
 
     Parameters
     ----------
-    slide : Slide
     workspace : Workspace, optional
         None for a slide that is kept in memory only.
     reading : str
         Name of a blind reading, whose annotations are its own; only labels can change in it. Empty
         for the first reader's.
-    table : CellTable
     past, future : sequence of StepHead
         What undo takes back and redo does again, the next one last.
     last : int
@@ -274,7 +272,6 @@ class Session:
 
         Parameters
         ----------
-        table : CellTable
         what : str
             What was done, as undo will name it.
         cause : str

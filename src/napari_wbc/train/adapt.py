@@ -62,8 +62,6 @@ class Adaptation:
     enough : float
         Mean confidence, 0 to 1, from which weights are left as they are: they have nothing to gain,
         and their own answers to lose by. Above 1, they are adapted in any case.
-    seed : int
-    augmentation : Augmentation
     """
 
     name: str = "adapted"
@@ -95,7 +93,6 @@ def adapt_classifier(
         Cut with ``room=ROOM`` by the preset of the weights; labels and splits are not looked at.
     weights : str or Path
         Name or file of the weights to start from.
-    plan : Adaptation
     out : str or Path
         Folder of the new weights.
     device : str

@@ -118,7 +118,6 @@ class Augmentation:
             As in inference (:class:`~napari_wbc.classify.preset.Preset`), 0 to 1. Shares are drawn
             evenly around it and cut at 0 and 1, so that the network knows stains that were anchored
             wholly and not at all.
-        n : int
         rng : Generator
             On the CPU.
         """

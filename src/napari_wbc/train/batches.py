@@ -38,10 +38,8 @@ def batches(
     ----------
     train : CropSet
         Cut with ``room=ROOM``.
-    recipe : Recipe
     epoch : int
         From 0; seeds what is drawn.
-    n_classes : int
     fabric : Fabric
         Each of its processes gets its share of every batch.
     """
@@ -90,8 +88,6 @@ def augmented(
         RGB, 0 to 1, cut with room.
     red : Tensor, shape (N, 3)
         Absorbance of red cells, see :class:`~napari_wbc.train.dataset.CropSet`.
-    preset : Preset
-    augmentation : Augmentation
     rng : Generator
         On the CPU.
 

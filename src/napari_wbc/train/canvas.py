@@ -53,7 +53,6 @@ class CanvasMaker:
 
     Parameters
     ----------
-    fields : sequence of TrainingField
     size : int
         Side of a canvas in pixels.
     smallest, largest : float

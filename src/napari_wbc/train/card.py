@@ -51,8 +51,6 @@ def card_of(
         All that it was trained and chosen on.
     scores : ndarray, shape (N, classes)
         Of the ``val`` split, in its order.
-    taxonomy : Taxonomy
-    recipe : Recipe
     epochs : int
         That were run.
     start : ModelCard, optional
@@ -132,7 +130,6 @@ def detector_card_of(
         Trained.
     data : FieldSet
         All that it was trained and chosen on.
-    recipe : DetectorRecipe
     scores : dict
         Average precision on the ``val`` split, by name.
     threshold : float

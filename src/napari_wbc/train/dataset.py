@@ -87,10 +87,6 @@ def cut_training_crops(
         Both size and factor are multiplied by this, so that augmentation has room to turn
         and shift the crop at unchanged scale.
 
-    Returns
-    -------
-    CropSet
-
     Raises
     ------
     WbcError

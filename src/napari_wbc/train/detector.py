@@ -59,7 +59,6 @@ def train_detector(
         Its ``train`` split is learnt; its ``val`` split chooses the epoch, by the mean of the
         sources' AP of leukocytes over the IoUs 0.5 to 0.95, and the score threshold; ``test`` is
         not looked at.
-    recipe : DetectorRecipe
     out : str or Path
         Folder of weights, history, curves and checkpoint; a checkpoint of the same recipe and data
         in it is resumed.
@@ -67,10 +66,6 @@ def train_detector(
         ``auto``, ``cpu`` or ``cuda``.
     provenance : mapping, optional
         More entries for the provenance in the card.
-
-    Returns
-    -------
-    Trained
 
     Raises
     ------

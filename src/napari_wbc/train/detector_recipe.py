@@ -46,8 +46,6 @@ class DetectorRecipe:
         Decay of the running mean of the weights, which is what is kept.
     precision : str
         ``32-true`` or ``bf16-mixed``.
-    seed : int
-    preset : DetectorPreset
     augmentation : Augmentation
         Of which colours, blur and noise are used; windows turn and scale by themselves.
     """

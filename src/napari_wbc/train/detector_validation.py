@@ -39,8 +39,6 @@ def validate_steps(
 
     Parameters
     ----------
-    detector : MaskRcnnDetector
-    val : sequence of TrainingField
     done, total : int
         What progress reports, unchanged: of training, of which validation is a part.
 
@@ -97,7 +95,6 @@ def score_threshold(
 
     Parameters
     ----------
-    val : sequence of TrainingField
     detections : sequence of sequence of Detection
         Leukocytes of each field, the surest first.
     classes : sequence of str

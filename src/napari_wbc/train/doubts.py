@@ -69,7 +69,6 @@ def doubts_steps(
         Class names.
     folds : int
         Parts, each left out in turn, 2 and more.
-    seed : int
 
     Returns
     -------

@@ -68,7 +68,6 @@ def train_classifier(
         epoch, the temperature and the threshold, its ``test`` split is not looked at.
     taxonomy : Taxonomy
         Its classes are those of the labels, in their order.
-    recipe : Recipe
     out : str or Path
         Folder of the weights, the curves and the checkpoint; a checkpoint of the same recipe
         and data in it is resumed.
@@ -76,10 +75,6 @@ def train_classifier(
         ``auto``, ``cpu`` or ``cuda``.
     provenance : mapping, optional
         More entries for the provenance in the card.
-
-    Returns
-    -------
-    Trained
 
     Raises
     ------

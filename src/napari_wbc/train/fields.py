@@ -53,7 +53,6 @@ class TrainingField:
         In pixels of the image.
     labels : tuple of int
         One a cell, from 1; 0 is background.
-    split, source : str
     """
 
     image: RgbImage
@@ -71,7 +70,6 @@ class FieldSet:
 
     Parameters
     ----------
-    fields : tuple of TrainingField
     sha256 : str
         Over names, labels, splits, sources, images and outlines.
     """
@@ -184,7 +182,6 @@ def outline_in_box(box: BBox, detections: Sequence[Detection]) -> Outline:
 
     Parameters
     ----------
-    box : BBox
     detections : sequence of Detection
         Of the colour detector in the field.
 

@@ -29,7 +29,6 @@ class Trained:
     ----------
     weights : Path
         File of the weights.
-    card : ModelCard
     history : tuple of dict
         Measures by name, one dict for each epoch.
     """

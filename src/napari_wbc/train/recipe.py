@@ -62,9 +62,6 @@ class Recipe:
         up by augmentation as published.
     precision : str
         Of Lightning Fabric: ``32-true`` or ``bf16-mixed``.
-    seed : int
-    preset : Preset
-    augmentation : Augmentation
     """
 
     name: str = "cdnn"
@@ -159,11 +156,6 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
     path : str or Path
         ``data`` lists training sets and ``start`` may name weights, both relative to the file; the
         rest is the recipe.
-
-    Returns
-    -------
-    data : list of Path
-    recipe : dict
 
     Raises
     ------
