@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,10 @@ __all__ = [
     "Reliability",
     "Scores",
     "auc",
+    "by_source",
     "measure",
-    "measure_by_source",
     "reliability",
     "score",
-    "score_by_source",
 ]
 
 CALIBRATION_BINS = 15
@@ -54,15 +54,16 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...]
 
 
+Measured = TypeVar("Measured", bound=Metrics)
+
+
 def measure(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: tuple[str, ...]) -> Metrics:
     """Compare predicted with true classes.
 
     Parameters
     ----------
     truth, predicted : array-like, shape (N,), int
-        Class indices.
-    classes : tuple of str
-        Class names.
+        Indices of ``classes``.
 
     Examples
     --------
@@ -104,29 +105,6 @@ def _by_class(
     return [dict(zip(names, column.tolist(), strict=True)) for column in columns]
 
 
-def measure_by_source(
-    truth: npt.NDArray[np.integer],
-    predicted: npt.NDArray[np.integer],
-    sources: npt.NDArray[np.str_],
-    classes: tuple[str, ...],
-) -> dict[str, Metrics]:
-    """Compare predicted with true classes for each laboratory by itself.
-
-    Parameters
-    ----------
-    truth, predicted : ndarray, shape (N,), int
-        Class indices.
-    sources : ndarray, shape (N,), str
-    classes : tuple of str
-        Class names.
-    """
-    by_source: dict[str, Metrics] = {}
-    for source in np.unique(sources):
-        chosen = sources == source
-        by_source[str(source)] = measure(truth[chosen], predicted[chosen], classes)
-    return by_source
-
-
 @dataclass(frozen=True, slots=True)
 class Scores(Metrics):
     """Agreement of predicted probabilities and true classes.
@@ -162,11 +140,9 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
     Parameters
     ----------
     truth : array-like, shape (N,), int
-        Class indices.
+        Indices of ``classes``.
     probabilities : array-like, shape (N, classes), float
         0 to 1, each row summing to 1.
-    classes : tuple of str
-        Class names.
 
     Raises
     ------
@@ -193,6 +169,9 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
         if not np.isnan(area):
             areas[name] = area
     precision, _, f1, support = _by_class(true, guess, classes) if len(true) else [{}] * 4
+    # Not sklearn's log_loss: it warns where rows of float32 do not sum to 1 to the last digit, and
+    # refuses a single class. As there, a chance of 0 counts as the resolution of a float.
+    of_truth = np.maximum(chances[np.arange(len(true)), true], np.finfo(float).eps)
     return Scores(
         **asdict(measure(true, guess, classes)),
         precision=precision,
@@ -201,41 +180,26 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
         auc=areas,
         macro_auc=float(np.mean(list(areas.values()))) if areas else np.nan,
         calibration_error=reliability(chances.max(axis=1), guess == true).error,
-        negative_log_likelihood=_negative_log_likelihood(chances[np.arange(len(true)), true]),
+        negative_log_likelihood=float(-np.log(of_truth).mean()) if len(true) else np.nan,
     )
 
 
-def score_by_source(
+def by_source(
+    compare: Callable[[npt.NDArray[Any], npt.NDArray[Any], tuple[str, ...]], Measured],
     truth: npt.NDArray[np.integer],
-    probabilities: npt.NDArray[np.floating],
+    answers: npt.NDArray[np.number],
     sources: npt.NDArray[np.str_],
     classes: tuple[str, ...],
-) -> dict[str, Scores]:
-    """Compare predicted probabilities with true classes for each laboratory by itself.
+) -> dict[str, Measured]:
+    """Compare each laboratory by itself, by :func:`measure` or :func:`score`, which say the shapes.
 
-    Parameters
-    ----------
-    truth : ndarray, shape (N,), int
-        Class indices.
-    probabilities : ndarray, shape (N, classes), float
-    sources : ndarray, shape (N,), str
-    classes : tuple of str
-        Class names.
+    ``sources``, shape (N,), names the laboratory of each cell.
     """
-    by_source: dict[str, Scores] = {}
+    results: dict[str, Measured] = {}
     for source in np.unique(sources):
         chosen = sources == source
-        by_source[str(source)] = score(truth[chosen], probabilities[chosen], classes)
-    return by_source
-
-
-def _negative_log_likelihood(chances: npt.NDArray[np.floating]) -> float:
-    """Mean of -log of the chances of the true classes, in nats."""
-    if not len(chances):
-        return np.nan
-    # Not sklearn's log_loss: it warns where rows of float32 do not sum to 1 to the last digit, and
-    # refuses a single class. As there, a chance of 0 counts as the resolution of a float.
-    return float(-np.log(np.maximum(chances, np.finfo(float).eps)).mean())
+        results[str(source)] = compare(truth[chosen], answers[chosen], classes)
+    return results
 
 
 def auc(inside: npt.ArrayLike, outside: npt.ArrayLike) -> float:

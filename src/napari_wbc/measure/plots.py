@@ -18,12 +18,15 @@ from napari_wbc.measure.metrics import auc, measure, reliability
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 __all__ = [
     "draw_calibration",
     "draw_confusion",
     "draw_roc",
     "panels",
+    "png_of",
+    "shade_matrix",
     "write_evaluation",
     "write_figure",
 ]
@@ -44,13 +47,11 @@ def write_evaluation(
     Parameters
     ----------
     truth : ndarray, shape (N,), int
-        Class indices.
+        Indices of ``classes``.
     probabilities : ndarray, shape (N, classes), float
         0 to 1, each row summing to 1.
     sources : ndarray, shape (N,), str
         Laboratory of each cell.
-    classes : sequence of str
-        Class names.
 
     Raises
     ------
@@ -91,10 +92,15 @@ def panels(n: int) -> tuple[Figure, list[Axes]]:
 
 def write_figure(path: Path, figure: Figure) -> Path:
     """Write a figure as PNG, whole or not at all."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=90)
-    write_bytes(path, picture.getvalue())
+    write_bytes(path, png_of(figure, dpi=90))
     return path
+
+
+def png_of(figure: Figure, *, dpi: int) -> bytes:
+    """A figure as PNG, with so many pixels an inch."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=dpi)
+    return picture.getvalue()
 
 
 def draw_confusion(
@@ -102,31 +108,26 @@ def draw_confusion(
 ) -> None:
     """Draw a confusion matrix: cells as numbers, the share of each true class as shade.
 
-    Parameters
-    ----------
-    confusion : array-like, shape (classes, classes), int
-        Rows are true classes, columns predicted ones.
-    classes : sequence of str
-        Class names, or shorts.
+    Its rows are true ``classes`` and its columns predicted ones, by their names or shorts.
     """
     matrix = np.asarray(confusion)
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for row, col in np.argwhere(matrix):
-        axis.text(
-            col,
-            row,
-            f"{matrix[row, col]}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if share[row, col] > 0.5 else "black",
-        )
+    shade_matrix(axis, matrix, "{}")
     axis.set(title=f"{title}, {matrix.sum():,} cells", xlabel="predicted", ylabel="true")
     # Short names fit side by side, long ones only upright.
     upright = max(map(len, classes)) > 4
     axis.set_xticks(range(len(classes)), classes, rotation=90 if upright else 0)
     axis.set_yticks(range(len(classes)), classes)
+
+
+def shade_matrix(axis: Axes, matrix: npt.NDArray[np.integer], text: str) -> AxesImage:
+    """Draw a confusion matrix as the share of each row, with ``text`` of count and share."""
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    shade = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, col in np.argwhere(matrix):
+        label = text.format(matrix[row, col], share[row, col])
+        ink = "white" if share[row, col] > 0.5 else "black"
+        axis.text(col, row, label, ha="center", va="center", fontsize=8, color=ink)
+    return shade
 
 
 def draw_roc(
@@ -139,13 +140,7 @@ def draw_roc(
 ) -> None:
     """Draw the ROC of each class against the rest, where some cells are of the class and some not.
 
-    Parameters
-    ----------
-    truth : ndarray, shape (N,), int
-        Class indices.
-    probabilities : ndarray, shape (N, classes), float
-    classes : sequence of str
-        Class names.
+    Shapes are as in :func:`write_evaluation`.
     """
     from matplotlib import colormaps
     from sklearn.metrics import roc_curve
@@ -174,11 +169,7 @@ def draw_calibration(
 ) -> None:
     """Draw accuracy over confidence, and in gray the part of the cells that each bin holds.
 
-    Parameters
-    ----------
-    truth : ndarray, shape (N,), int
-        Class indices.
-    probabilities : ndarray, shape (N, classes), float
+    Shapes are as in :func:`write_evaluation`.
     """
     result = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth)
     counts = np.array(result.counts)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.classify.calibrate import confidence_threshold, temperature
-from napari_wbc.measure.metrics import measure_by_source
+from napari_wbc.measure.metrics import by_source, measure
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 
@@ -78,9 +78,9 @@ def card_of(
         for split in ("train", "val"):
             chosen = (data.sources == name) & (data.splits == split)
             counts[f"{name} {split}"] = int(chosen.sum())
-    by_source = measure_by_source(val.labels, scores.argmax(1), val.sources, taxonomy.names)
+    sources = by_source(measure, val.labels, scores.argmax(1), val.sources, taxonomy.names)
     metrics: dict[str, Any] = {}
-    for name, m in by_source.items():
+    for name, m in sources.items():
         metrics[f"{name} val"] = {
             "n": m.n,
             "accuracy": m.accuracy,

@@ -20,7 +20,7 @@ from napari_wbc.classify.familiarity import Familiarity, parted
 from napari_wbc.classify.modes import loss_of, scores
 from napari_wbc.classify.networks import build_network
 from napari_wbc.errors import WbcError
-from napari_wbc.measure.metrics import measure_by_source
+from napari_wbc.measure.metrics import by_source, measure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.train.batches import batches, steps_of
@@ -301,9 +301,9 @@ def _validate(
     val_scores = yield from scores_steps(network, val, recipe.preset, mode=recipe.mode)
     # Sources count alike whatever their size. Not balanced accuracy: the one cell of a rare class
     # would swing it by ten points and more.
-    by_source = measure_by_source(val.labels, val_scores.argmax(1), val.sources, classes)
-    measured = {f"val_{source}": m.accuracy for source, m in by_source.items()}
+    metrics = by_source(measure, val.labels, val_scores.argmax(1), val.sources, classes)
+    measured = {f"val_{source}": m.accuracy for source, m in metrics.items()}
     # Binomial: of a share of n cells.
-    variances = [m.accuracy * (1 - m.accuracy) / m.n for m in by_source.values()]
+    variances = [m.accuracy * (1 - m.accuracy) / m.n for m in metrics.values()]
     error = math.sqrt(sum(variances)) / len(variances)
     return {**measured, "val_accuracy": float(np.mean(list(measured.values())))}, error
