@@ -23,14 +23,10 @@ __all__ = ["CellsBinding", "described"]
 
 
 class CellsBinding:
-    """Keeps a layer and the session's table in step.
+    """Keeps the layer of the field in view and the session's table in step.
 
-    Parameters
-    ----------
-    layer : Shapes
-        It shows the field in view.
-    least : callable, optional
-        Side in pixels of the field below which a drawn shape is a slip of the hand and no cell.
+    ``least`` gives the side in pixels of the field below which a drawn shape is a slip of the hand
+    and no cell.
     """
 
     edited = Signal(str)
@@ -44,7 +40,8 @@ class CellsBinding:
         self._least = least
         self.extent: tuple[int, ...] | None = None
         """Height and width of the field's image, None until it is shown."""
-        self._pushing = False
+        self.pushing = False
+        """Whether what happens to the layer at this moment is our own doing."""
         self._pulling = False
         self._fov_id = session.field.fov_id if session.field else ""
         self.push()
@@ -72,14 +69,9 @@ class CellsBinding:
             getattr(self.layer, "_is_creating", False) or getattr(self.layer, "_is_moving", False)
         )
 
-    @property
-    def pushing(self) -> bool:
-        """Whether what happens to the layer at this moment is our own doing."""
-        return self._pushing
-
     def pull(self) -> None:
         """Read the layer and commit what a person did to it; mend what means nothing."""
-        if self._pushing or self._pulling or not self._fov_id:
+        if self.pushing or self._pulling or not self._fov_id:
             return
         session = self.session
         cells = self._cells()
@@ -139,12 +131,12 @@ class CellsBinding:
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
-        before = self._pushing
-        self._pushing = True
+        before = self.pushing
+        self.pushing = True
         try:
             yield
         finally:
-            self._pushing = before
+            self.pushing = before
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         if not self._pulling:
@@ -174,7 +166,7 @@ class CellsBinding:
 
     def _on_data(self, event: Any) -> None:
         action = getattr(event, "action", None)
-        if action == ActionType.ADDED and not self._pushing:
+        if action == ActionType.ADDED and not self.pushing:
             # The shape is drawn. napari notes that only later, and would finish it a second time
             # when a shape that is no cell is taken away.
             self.layer._is_creating = False

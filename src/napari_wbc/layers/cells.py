@@ -55,23 +55,11 @@ DEFAULTS: dict[str, Any] = {
 """Features of a shape that shows no cell yet."""
 
 
-def make_layer(
-    cells: Sequence[Cell], taxonomy: Taxonomy, *, name: str = "cells", **kwargs: Any
-) -> Shapes:
-    """A Shapes layer of cells.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        Cells of one field.
-    taxonomy : Taxonomy
-        For colours and short names.
-    **kwargs
-        Of :class:`napari.layers.Shapes`, such as scale and translate of the image.
-    """
+def make_layer(cells: Sequence[Cell], taxonomy: Taxonomy, **kwargs: Any) -> Shapes:
+    """A Shapes layer of the cells of one field; ``kwargs``, such as scale, are those of Shapes."""
     layer = Shapes(
         ndim=2,
-        name=name,
+        name="cells",
         edge_width=3,
         opacity=1,
         face_color="transparent",
@@ -85,15 +73,10 @@ def make_layer(
 
 
 def read(layer: Shapes, cells: Sequence[Cell] = ()) -> tuple[ShapeRow, ...]:
-    """Read every shape of a layer.
+    """Read every shape of a layer; lines and shapes without area hold no cell and are left out.
 
-    Lines and shapes without area hold no cell and are left out.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        Cells whose outlines are given back as the same objects where a shape did not move,
-        which spares comparing their vertices.
+    Outlines of ``cells`` are given back as the same objects where a shape did not move, which
+    spares comparing their vertices.
     """
     ids = shape_ids(layer)
     by_id = {cell.cell_id: cell for cell in cells}
@@ -125,14 +108,8 @@ def on_image(
 
     A cell that was dragged off the image, or made too small, stays as it was.
 
-    Parameters
-    ----------
-    cells : sequence of Cell
-        Cells of the field.
-    extent : tuple of int, optional
-        Height and width of the image; where None, shapes may lie anywhere.
-    least : float
-        Longer side in pixels below which a shape is a slip of the hand.
+    ``extent`` is height and width of the image; where None, shapes may lie anywhere. ``least`` is
+    the longer side in pixels below which a shape is a slip of the hand.
     """
     height, width = extent or (math.inf, math.inf)
     start = 0.0 if extent else -math.inf
@@ -155,14 +132,9 @@ def on_image(
 
 
 def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
-    """Make a layer show these cells, changing only what differs.
+    """Make a layer show these cells of one field, changing only what differs.
 
     Relabelling sets features and colours and rebuilds no shape. Selected cells stay selected.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        Cells of one field.
     """
     # The thumbnail shows faces, of which these shapes have none, and costs most.
     with layer.block_thumbnail_update():

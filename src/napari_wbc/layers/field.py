@@ -18,7 +18,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.layers.binding import CellsBinding
 from napari_wbc.layers.cells import HALF, make_layer, vertices
-from napari_wbc.layers.focus import camera_zoom, center_on, focus
+from napari_wbc.layers.focus import camera_place, center_on, focus
 from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
 from napari_wbc.layers.pointing import Pointing, give_up
 from napari_wbc.layers.slide_layer import (
@@ -47,8 +47,7 @@ MIN_SIDE = 6.0
 
 
 class FieldView:
-    """Shows the field in view in a viewer.
-    """
+    """Shows the field in view in a viewer."""
 
     edited = Signal(str)
     """Emitted with what a person did to the cells layer, in words."""
@@ -71,15 +70,10 @@ class FieldView:
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self, *, window_gone: bool = False) -> None:
-        """Take the last edits in and let go.
+        """Take the last edits in and let go; ``window_gone`` leaves no canvas to draw layers on.
 
         The layers stay in the viewer as a picture that cannot be edited, and :meth:`left_behind`
         finds them.
-
-        Parameters
-        ----------
-        window_gone : bool
-            Whether there is no canvas any more that layers could be drawn on.
         """
         self.clear_preview()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
@@ -203,10 +197,7 @@ class FieldView:
     def use_layer(self, layer: Image, content: LayerContent | None = None) -> Slide:
         """Show slides in an image layer, and return the slide that it holds.
 
-        Parameters
-        ----------
-        content : LayerContent, optional
-            As :func:`content_of` gave it for this layer.
+        ``content`` is as :func:`content_of` gave it for this layer.
 
         Raises
         ------
@@ -245,14 +236,10 @@ class FieldView:
     def show(
         self, field: FieldOfView, pixels: npt.NDArray[np.uint8], *, cells: bool = True
     ) -> None:
-        """Show the image of a field, and its cells above it.
+        """Show the image of a field, shape (height, width, 3), uint8, and its cells above it.
 
-        Parameters
-        ----------
-        pixels : ndarray, shape (height, width, 3), uint8
-        cells : bool
-            Where False, they come with :meth:`ensure_cells`; the first layer of shapes takes napari
-            long.
+        Without ``cells`` they come with :meth:`ensure_cells`; the first layer of shapes takes
+        napari long.
         """
         self._shown = field.fov_id
         self._extent = pixels.shape[:2]
@@ -377,11 +364,9 @@ class FieldView:
         self._place(self._preview)
         self._preview.data = []
         if detections:
+            outlines = list(map(vertices, detections))
             self._preview.add(
-                [vertices(detection) for detection in detections],
-                shape_type="polygon",
-                edge_color="white",
-                face_color="transparent",
+                outlines, shape_type="polygon", edge_color="white", face_color="transparent"
             )
 
     def clear_preview(self) -> None:
@@ -451,7 +436,8 @@ class FieldView:
         across = self._world(np.array([0.0, 1.0]))
         origin = self._world(np.array([0.0, 0.0]))
         scale = float(np.hypot(across[0] - origin[0], across[1] - origin[1]))
-        return max(MIN_SIDE, MIN_SIDE / max(camera_zoom(self.viewer) * scale, 1e-6))
+        zoom = camera_place(self.viewer)[2]
+        return max(MIN_SIDE, MIN_SIDE / max(zoom * scale, 1e-6))
 
 
 def _hides(layer: Image) -> bool:

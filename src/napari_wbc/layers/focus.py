@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from napari.components import ViewerModel
 
-__all__ = ["camera_center", "camera_place", "camera_zoom", "center_on", "focus", "restore_camera"]
+__all__ = ["camera_place", "center_on", "focus", "restore_camera"]
 
 
 def center_on(viewer: ViewerModel, center: tuple[float, float]) -> None:
@@ -31,21 +29,14 @@ def focus(
         Of the canvas' shorter side, 0 to 1.
     """
     center_on(viewer, center)
-    _scene(viewer).camera.zoom = share * min(_canvas_size(viewer)) / max(side, 1e-6)
-
-
-def camera_center(viewer: ViewerModel) -> npt.NDArray[np.float64]:
-    """What is in the middle, (row, col) in world coordinates."""
-    return np.array(_scene(viewer).camera.center[-2:], dtype=float)
-
-
-def camera_zoom(viewer: ViewerModel) -> float:
-    """Pixels of the screen a world unit."""
-    return float(_scene(viewer).camera.zoom)
+    # napari before 0.9 keeps the canvas' size (height, width) itself.
+    canvas = getattr(viewer, "canvas", None)
+    size = viewer._canvas_size if canvas is None else canvas.size
+    _scene(viewer).camera.zoom = share * min(size) / max(side, 1e-6)
 
 
 def camera_place(viewer: ViewerModel) -> list[float]:
-    """Centre and zoom of the camera, as JSON values."""
+    """What is in the middle, (row, col) in world coordinates, and screen pixels a world unit."""
     camera = _scene(viewer).camera
     row, col = camera.center[-2:]
     return [float(row), float(col), float(camera.zoom)]
@@ -63,9 +54,3 @@ def restore_camera(viewer: ViewerModel, place: object) -> None:
 def _scene(viewer: ViewerModel) -> Any:
     # napari before 0.9 has no scene.
     return getattr(viewer, "scene", viewer)
-
-
-def _canvas_size(viewer: ViewerModel) -> tuple[int, int]:
-    canvas = getattr(viewer, "canvas", None)
-    height, width = viewer._canvas_size if canvas is None else canvas.size
-    return int(height), int(width)

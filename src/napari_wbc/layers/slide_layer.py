@@ -62,16 +62,11 @@ def slide_layer(
 
 @dataclass(frozen=True)
 class LayerContent:
-    """What an image layer holds.
-
-    Parameters
-    ----------
-    pixels : mapping of str to ndarray
-        Pixels by ``fov_id``, shape (height, width, 3), uint8, where they are in no file.
-    """
+    """What an image layer holds."""
 
     slide: Slide
     pixels: Mapping[str, npt.NDArray[np.uint8]]
+    """By ``fov_id``, shape (height, width, 3), where they are in no file."""
 
 
 def content_of(layer: Image) -> LayerContent:

@@ -40,8 +40,7 @@ class SaveState:
 
 
 class Autosave:
-    """Writes the steps of one reading of a slide.
-    """
+    """Writes the steps of one reading of a slide."""
 
     def __init__(self, workspace: Workspace, slide: str, reading: str = "") -> None:
         self._workspace = workspace
@@ -84,18 +83,7 @@ class Autosave:
                 self._turn.notify_all()
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until all steps are on the disk, or could not be written.
-
-        Parameters
-        ----------
-        timeout : float
-            Seconds.
-
-        Returns
-        -------
-        bool
-            Whether they are on the disk.
-        """
+        """Wait so many seconds until all steps are on the disk, or failed; whether they are."""
         with self._turn:
             self._turn.notify_all()
             self._turn.wait_for(lambda: not self._busy or bool(self._failed), timeout)

@@ -24,12 +24,10 @@ def merged(
 
     Parameters
     ----------
-    table : CellTable
-        Before.
     detected : iterable of Cell
-        New cells of the fields.
+        New cells.
     fov_ids : iterable of str
-        Fields that were searched.
+        Fields that were searched; new cells of others are left out.
     rejected : iterable of Cell
         Cells that a person took out.
     annotated : collection of str

@@ -76,12 +76,8 @@ def _widest(counts: Mapping[str, int], taxonomy: Taxonomy) -> float | None:
 class ReviewQueue:
     """One cell of a session after the other, and the answers a person gives.
 
-    Parameters
-    ----------
-    session : Session
-        Gets the answers; the current cell is selected in it, in the field it lies in.
-    clock : callable
-        Seconds from any start.
+    The session gets the answers; the current cell is selected in it, in the field it lies in.
+    ``clock`` gives seconds from any start.
 
     Examples
     --------
@@ -101,9 +97,11 @@ class ReviewQueue:
         self._clock = clock
         self._order = Order.LEAST_CERTAIN
         self._only = EVERY_CELL
-        self._ids: tuple[str, ...] = ()
+        self.ids: tuple[str, ...] = ()
+        """The cells of the queue in order; the same object as long as they stay the same."""
+        self.current = ""
+        """Id of the cell under review, empty at the end."""
         self._at = 0
-        self._current = ""
         self._skipped: dict[str, None] = {}
         self._ranks: dict[Order, tuple[CellTable, dict[str, int]]] = {}
         self._answers: list[tuple[Cell, Annotation]] = []
@@ -120,14 +118,9 @@ class ReviewQueue:
         self._session.slide_changed.disconnect(self._on_slide)
 
     @property
-    def current(self) -> str:
-        """Id of the cell under review, empty at the end."""
-        return self._current
-
-    @property
     def position(self) -> tuple[int, int]:
         """How many cells of the queue come before the current one, and how many it has."""
-        return self._at, len(self._ids)
+        return self._at, len(self.ids)
 
     @property
     def place(self) -> dict[str, Any]:
@@ -142,7 +135,7 @@ class ReviewQueue:
                 "fov_id": only.fov_id,
                 "reviewed": only.reviewed,
             },
-            "cell_id": self._current,
+            "cell_id": self.current,
             "skipped": list(self._skipped),
         }
 
@@ -154,12 +147,7 @@ class ReviewQueue:
     def rank(self, order: Order, ids: Sequence[str], table: CellTable | None = None) -> None:
         """Set the ranks of an order of :data:`~napari_wbc.session.order.RANKED` for the next start.
 
-        Parameters
-        ----------
-        ids : sequence of str
-            Cells, first rank first.
-        table : CellTable, optional
-            What they were found of; the session's where None.
+        ``ids`` are cells, first rank first, found of ``table``; of the session's where None.
         """
         ranks = {cell_id: i for i, cell_id in enumerate(ids)}
         self._ranks[order] = (self._session.table if table is None else table, ranks)
@@ -170,36 +158,27 @@ class ReviewQueue:
         return order in self._ranks and self._ranks[order][0] is self._session.table
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        """The cells of the queue in order; the same object as long as they stay the same."""
-        return self._ids
-
-    @property
     def following(self) -> str:
         """Id of the cell after the current one, empty where there is none."""
         table = self._session.table
-        return next((cell_id for cell_id in self._ids[self._at + 1 :] if cell_id in table), "")
+        return next((cell_id for cell_id in self.ids[self._at + 1 :] if cell_id in table), "")
 
     def resume(self, place: object, ids: object = None) -> None:
         """Go on where a :attr:`place` says, as far as its cells are still there.
 
-        What is no place starts a queue of every cell, least certain first.
-
-        Parameters
-        ----------
-        ids : list of str, optional
-            The cells of the queue as :attr:`ids` had them; where they are not known, the queue is
-            made anew of the cells that its filter admits by now.
+        What is no place starts a queue of every cell, least certain first. ``ids`` are the cells as
+        :attr:`ids` had them; where they are not known, the queue is made anew of the cells that its
+        filter admits by now.
         """
         order, only, current, skipped = _read_place(place)
         self._queue(order, only, skipped)
         if isinstance(ids, list) and all(isinstance(cell_id, str) for cell_id in ids):
-            self._ids = tuple(ids)
+            self.ids = tuple(ids)
             # Without a current cell the queue was at its end.
             if not current:
-                self._stand(len(self._ids))
+                self._stand(len(self.ids))
                 return
-        self._stand(self._ids.index(current) if current in self._ids else 0)
+        self._stand(self.ids.index(current) if current in self.ids else 0)
 
     def next(self) -> None:
         """Leave the current cell as it is and go on."""
@@ -208,17 +187,17 @@ class ReviewQueue:
     def back(self) -> None:
         """Return to the cell before, if there is one."""
         place = self._at - 1
-        while place >= 0 and self._ids[place] not in self._session.table:
+        while place >= 0 and self.ids[place] not in self._session.table:
             place -= 1
         self._stand(place if place >= 0 else self._at)
 
     def skip(self) -> None:
         """Go on, and put the current cell at the end of the queue, once."""
-        if not self._current or self._current in self._skipped or self._at == len(self._ids) - 1:
+        if not self.current or self.current in self._skipped or self._at == len(self.ids) - 1:
             self.next()
             return
-        self._skipped[self._current] = None
-        self._ids = (*self._ids[: self._at], *self._ids[self._at + 1 :], self._current)
+        self._skipped[self.current] = None
+        self.ids = (*self.ids[: self._at], *self.ids[self._at + 1 :], self.current)
         self._stand(self._at)
 
     def go_to(self, cell_id: str) -> None:
@@ -229,9 +208,9 @@ class ReviewQueue:
         WbcError
             If the queue has no such cell, or it is gone.
         """
-        if cell_id not in self._session.table or cell_id not in self._ids:
+        if cell_id not in self._session.table or cell_id not in self.ids:
             raise WbcError("This cell is not in the review queue; start a queue that has it.")
-        self._stand(self._ids.index(cell_id))
+        self._stand(self.ids.index(cell_id))
 
     def accept(self, annotator: str) -> None:
         """Annotate the current cell with the label it has, and go on.
@@ -301,27 +280,27 @@ class ReviewQueue:
         admitted = set(ids)
         first = [cell_id for cell_id in ids if cell_id not in self._skipped]
         last = [cell_id for cell_id in self._skipped if cell_id in admitted]
-        self._ids = (*first, *last)
+        self.ids = (*first, *last)
         # Before the first cell, so that standing at it is a change that is told.
         self._at = -1
-        self._current = ""
+        self.current = ""
         self._answers.clear()
 
     def _cell(self) -> Cell:
-        if not self._current:
+        if not self.current:
             raise WbcError("The review queue is at its end; start another one.")
-        return self._session.table[self._current]
+        return self._session.table[self.current]
 
     def _stand(self, at: int) -> None:
         """Make the first cell from a place on that is still in the table the current one."""
         session = self._session
-        end = len(self._ids)
-        at = next((i for i in range(at, end) if self._ids[i] in session.table), end)
-        current = self._ids[at] if at < end else ""
-        if (at, current) == (self._at, self._current):
+        end = len(self.ids)
+        at = next((i for i in range(at, end) if self.ids[i] in session.table), end)
+        current = self.ids[at] if at < end else ""
+        if (at, current) == (self._at, self.current):
             return
         self._at = at
-        self._current = current
+        self.current = current
         if current:
             fov_id = session.table[current].fov_id
             if session.field is None or session.field.fov_id != fov_id:
@@ -347,7 +326,7 @@ class ReviewQueue:
             if answered and now and now.annotation == before.annotation != annotation:
                 self._answers.pop()
                 self.go_to(before.cell_id)
-        if self._current and self._current not in new:
+        if self.current and self.current not in new:
             self._stand(self._at)
 
     def _on_slide(self, _slide: Slide) -> None:
@@ -355,10 +334,10 @@ class ReviewQueue:
         self._intervals = []
         self._last = None
         self._ranks = {}
-        if self._ids:
+        if self.ids:
             self._order = Order.LEAST_CERTAIN
             self._only = EVERY_CELL
-            self._ids = ()
+            self.ids = ()
             self._skipped = {}
             self._answers = []
             self._stand(0)

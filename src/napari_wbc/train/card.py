@@ -45,8 +45,6 @@ def card_of(
 
     Parameters
     ----------
-    network : Module
-        Trained.
     data : CropSet
         All that it was trained and chosen on.
     scores : ndarray, shape (N, classes)
@@ -70,7 +68,8 @@ def card_of(
     threshold = confidence_threshold(confidence, scores.argmax(1) == val.labels, weight=weight)
     calibration: dict[str, Any] = {}
     if start is not None and len(val.labels) < MIN_CALIBRATION_CELLS:
-        heat, threshold = start.temperature, start.threshold
+        heat = start.temperature
+        threshold = start.threshold
         note = f"of {start.model_id}, since {len(val.labels)} cells are too few"
         calibration = {"calibration": note}
     counts: dict[str, int] = {}
@@ -122,24 +121,16 @@ def detector_card_of(
     start: ModelCard | None,
     provenance: Mapping[str, Any] | None = None,
 ) -> ModelCard:
-    """The card of a cell finder.
+    """The card of a cell finder; see :func:`card_of`.
 
     Parameters
     ----------
-    network : Module
-        Trained.
-    data : FieldSet
-        All that it was trained and chosen on.
     scores : dict
         Average precision on the ``val`` split, by name.
     threshold : float
         Score, 0 to 1, from which a detection is a cell.
     epochs, best_epoch : int
         How many were run, and which of them is kept, from 1.
-    start : ModelCard, optional
-        Of the weights that training started from.
-    provenance : mapping, optional
-        More entries for the provenance.
     """
     counts: Counter[str] = Counter()
     for field in data.fields:

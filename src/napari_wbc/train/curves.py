@@ -15,13 +15,8 @@ __all__ = ["write_curves"]
 def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write ``history.json`` and ``curves.png``: losses on the left, validation on the right.
 
-    Parameters
-    ----------
-    out : Path
-        Folder.
-    history : sequence of mapping
-        One an epoch; names that begin with ``val_`` or end with ``accuracy`` are
-        measures from 0 to 1, the others losses.
+    ``history`` has the values of each epoch; those whose names begin with ``val_`` or end with
+    ``accuracy`` are measures from 0 to 1, the others losses.
     """
     from matplotlib.figure import Figure
 

@@ -37,10 +37,7 @@ def validate_steps(
 ) -> Steps[tuple[dict[str, float], list[tuple[Detection, ...]]]]:
     """Find leukocytes on validation fields and measure their average precision.
 
-    Parameters
-    ----------
-    done, total : int
-        What progress reports, unchanged: of training, of which validation is a part.
+    Progress reports ``done`` and ``total`` unchanged: of training, of which validation is a part.
 
     Returns
     -------
@@ -93,17 +90,8 @@ def score_threshold(
 
     The lowest, because a false cell is dismissed by one key, and a missed one is not seen at all.
 
-    Parameters
-    ----------
-    detections : sequence of sequence of Detection
-        Leukocytes of each field, the surest first.
-    classes : sequence of str
-        Of the cell finder.
-
-    Returns
-    -------
-    float
-        0.1 to 0.95, in steps of 0.05.
+    It is 0.1 to 0.95, in steps of 0.05. ``detections`` are the leukocytes of each field, the surest
+    first; ``classes`` are those of the cell finder.
     """
     scores: list[float] = []
     hits: list[bool] = []

@@ -56,24 +56,19 @@ def doubts_steps(
 ) -> Steps[Doubts]:
     """Find labels that contradict a logistic regression which has not seen the cell's group.
 
+    A label is never doubted where no other group has a cell of its class.
+
     Parameters
     ----------
     features : ndarray, shape (N, F), float
         Of a network, see :func:`napari_wbc.classify.features.iter_features`.
     labels : ndarray, shape (N,), int
-        Class indices, which may be wrong.
+        Indices of ``classes``, which may be wrong.
     groups : ndarray, shape (N,)
         Field or slide of each cell; its cells are judged together. Where all cells are of one
         group, each cell is a group.
-    classes : sequence of str
-        Class names.
     folds : int
         Parts, each left out in turn, 2 and more.
-
-    Returns
-    -------
-    Doubts
-        A label is never doubted where no other group has a cell of its class.
 
     Raises
     ------

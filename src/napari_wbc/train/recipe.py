@@ -149,13 +149,10 @@ def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
 
 
 def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
-    """Read a TOML file that says how to train.
+    """Read a TOML file that says how to train: the paths of training sets, and the recipe.
 
-    Parameters
-    ----------
-    path : str or Path
-        ``data`` lists training sets and ``start`` may name weights, both relative to the file; the
-        rest is the recipe.
+    ``data`` lists training sets and ``start`` may name weights, both relative to the file; the rest
+    is the recipe.
 
     Raises
     ------
