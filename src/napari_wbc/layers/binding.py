@@ -146,11 +146,11 @@ class CellsBinding:
         ids = shape_ids(self.layer)
         moved = any(before.detection is not after.detection for before, after in change.changed)
         # Relabelled cells are dressed anew; only where shapes come, go or move is any rebuilt.
-        if change.added or change.removed or moved or not all(key in new for key in ids):
+        if change.added or change.removed or moved or not set(ids) <= new.keys():
             self.push()
         else:
             with self._quiet():
-                dress(self.layer, [new[key] for key in ids], self.session.taxonomy)
+                dress(self.layer, list(map(new.__getitem__, ids)), self.session.taxonomy)
 
     def _on_field(self, fov_id: str) -> None:
         self.settle()
@@ -173,8 +173,7 @@ class CellsBinding:
         if action in {ActionType.ADDED, ActionType.CHANGED, ActionType.REMOVED}:
             self.pull()
 
-    def _on_features(self, event: Any) -> None:
-        del event
+    def _on_features(self, _event: Any) -> None:
         if not self.drawing:
             self.pull()
 

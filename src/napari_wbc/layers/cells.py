@@ -20,6 +20,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
 from napari_wbc.session.reconcile import TOLERANCE, ShapeRow
 
@@ -79,7 +80,7 @@ def read(layer: Shapes, cells: Sequence[Cell] = ()) -> tuple[ShapeRow, ...]:
     spares comparing their vertices.
     """
     ids = shape_ids(layer)
-    by_id = {cell.cell_id: cell for cell in cells}
+    by_id = CellTable(cells)
     labels = layer.features["label"].astype(str) if _named(layer) else [""] * len(ids)
     # Without usable features a shape is the cell that lies where it lies.
     places = None if _named(layer) else _Places(cells)
@@ -113,7 +114,7 @@ def on_image(
     """
     height, width = extent or (math.inf, math.inf)
     start = 0.0 if extent else -math.inf
-    by_id = {cell.cell_id: cell for cell in cells}
+    by_id = CellTable(cells)
     possible = []
     for row in rows:
         box = row.bbox
@@ -144,12 +145,11 @@ def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
 def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
     import pandas as pd
 
-    wanted = {cell.cell_id: cell for cell in cells}
+    wanted = CellTable(cells)
     shown, selected = _shown(layer, cells)
     stale = {i for i, key in enumerate(shown) if key is None}
-    in_place = [key for key in shown if key is not None]
-    present = set(in_place)
-    missing = [cell for key, cell in wanted.items() if key not in present]
+    in_place = list(filter(None, shown))
+    missing = list(wanted.without(in_place).values())
     if not _in_step(layer):
         layer.features = pd.DataFrame([DEFAULTS] * layer.nshapes, columns=list(DEFAULTS))
         layer.edge_color = "white"
@@ -168,7 +168,7 @@ def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
             edge_color=_edges(missing, taxonomy),
             face_color="transparent",
         )
-    order = [wanted[key] for key in in_place] + missing
+    order = list(map(wanted.__getitem__, in_place)) + missing
     # Setting the same selection again would draw its box once more.
     chosen = {i for i, cell in enumerate(order) if cell.cell_id in selected}
     if chosen != set(layer.selected_data):
@@ -231,11 +231,9 @@ class _Places:
 
     def __init__(self, cells: Iterable[Cell]) -> None:
         self._cells = list(cells)
-        boxes = [cell.detection.bbox for cell in self._cells]
-        edges = np.array([(b.top, b.left, b.bottom, b.right) for b in boxes], dtype=float).reshape(
-            -1, 4
-        )
-        self._edges = edges - HALF
+        # Top, left, bottom and right of each box; reshaped, since there may be no cell.
+        corners = [cell.detection.bbox.corners()[[0, 2]] for cell in self._cells]
+        self._edges = np.array(corners, dtype=float).reshape(-1, 4) - HALF
 
     def take(self, points: npt.NDArray[Any]) -> Cell | None:
         """A cell with the bounding box of these points that was not taken before, if any."""
@@ -272,8 +270,8 @@ def _shown(layer: Shapes, cells: Sequence[Cell]) -> tuple[list[str | None], set[
                 shown[i] = cell.cell_id if _shows(points, cell) else None
             elif ids[i] in free:
                 stands_for[i] = ids[i]
-    selected = {stands_for.get(i) for i in layer.selected_data}
-    return shown, {cell_id for cell_id in selected if cell_id is not None}
+    selected = set(filter(None, map(stands_for.get, layer.selected_data)))
+    return shown, selected
 
 
 def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:

@@ -151,10 +151,10 @@ class FieldView:
         layers = list(self.viewer.layers)
         if image is None or image not in layers:
             return None
-        above = layers[layers.index(image) + 1 :]
-        for layer in reversed(above):
+        for layer in reversed(layers[layers.index(image) + 1 :]):
             foreign = isinstance(layer, Image) and not kind_of(layer)
-            if foreign and layer.visible and _hides(layer):
+            opaque = layer.opacity >= HIDING_OPACITY and str(layer.blending) in HIDING_BLENDINGS
+            if foreign and layer.visible and opaque:
                 return layer
         return None
 
@@ -174,10 +174,7 @@ class FieldView:
     def check_seen(self) -> None:
         """Check that the image of the slide can be seen; a removed one is shown again.
 
-        Raises
-        ------
-        WbcError
-            If it was not.
+        It raises WbcError if it was not.
         """
         # Nobody shall analyze or judge a cell by the picture of another.
         why = self.unseen
@@ -199,10 +196,7 @@ class FieldView:
 
         ``content`` is as :func:`content_of` gave it for this layer.
 
-        Raises
-        ------
-        WbcError
-            If the layer is not one grey or RGB image.
+        It raises WbcError if the layer is not one grey or RGB image.
         """
         content = content or content_of(layer)
         self._pixels = dict(content.pixels)
@@ -308,8 +302,7 @@ class FieldView:
         layer = binding.layer
         self.viewer.layers.selection.active = layer
         if center and layer.selected_data:
-            data = layer.data
-            points = np.concatenate([data[i] for i in layer.selected_data])
+            points = np.concatenate(list(map(layer.data.__getitem__, layer.selected_data)))
             center_on(self.viewer, self._world((points.min(axis=0) + points.max(axis=0)) / 2))
 
     def enlarge(self, cell_id: str) -> None:
@@ -438,8 +431,3 @@ class FieldView:
         scale = float(np.hypot(across[0] - origin[0], across[1] - origin[1]))
         zoom = camera_place(self.viewer)[2]
         return max(MIN_SIDE, MIN_SIDE / max(zoom * scale, 1e-6))
-
-
-def _hides(layer: Image) -> bool:
-    """Whether nobody could judge a cell through an image."""
-    return layer.opacity >= HIDING_OPACITY and str(layer.blending) in HIDING_BLENDINGS

@@ -8,31 +8,25 @@ from napari.components import ViewerModel
 
 __all__ = ["camera_place", "center_on", "focus", "restore_camera"]
 
+SHARE = 0.3
+"""Of the canvas' shorter side that a cell in focus takes."""
+
 
 def center_on(viewer: ViewerModel, center: tuple[float, float]) -> None:
     """Bring a place, (row, col) in world coordinates, into the middle."""
     _scene(viewer).camera.center = (0.0, *center)
 
 
-def focus(
-    viewer: ViewerModel, center: tuple[float, float], side: float, *, share: float = 0.3
-) -> None:
-    """Bring a place into the middle, so large that it takes a share of the canvas.
+def focus(viewer: ViewerModel, center: tuple[float, float], side: float) -> None:
+    """Bring a place, (row, col), into the middle, its longer side as large as :data:`SHARE`.
 
-    Parameters
-    ----------
-    center : tuple of (row, col)
-        In world coordinates.
-    side : float
-        Longer side of what is looked at, in world units.
-    share : float
-        Of the canvas' shorter side, 0 to 1.
+    Both are in world coordinates.
     """
     center_on(viewer, center)
     # napari before 0.9 keeps the canvas' size (height, width) itself.
     canvas = getattr(viewer, "canvas", None)
     size = viewer._canvas_size if canvas is None else canvas.size
-    _scene(viewer).camera.zoom = share * min(size) / max(side, 1e-6)
+    _scene(viewer).camera.zoom = SHARE * min(size) / max(side, 1e-6)
 
 
 def camera_place(viewer: ViewerModel) -> list[float]:

@@ -49,7 +49,7 @@ class Pointing:
             return
         pressed = np.array(event.pos, dtype=float)
         held = _place(event)
-        more = bool({"Shift", "Control"} & {str(modifier) for modifier in event.modifiers})
+        more = bool({"Shift", "Control"} & set(map(str, event.modifiers)))
         moved = False
         yield
         while event.type == "mouse_move":
@@ -93,4 +93,4 @@ def give_up(layer: Shapes) -> None:
 
 def _place(event: Any) -> Any:
     """Where the cursor is in the world, (row, col)."""
-    return np.array([event.position[axis] for axis in event.dims_displayed[-2:]], dtype=float)
+    return np.array(event.position, dtype=float)[list(event.dims_displayed[-2:])]

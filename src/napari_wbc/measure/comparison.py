@@ -131,15 +131,12 @@ class Comparison:
     @property
     def outcomes(self) -> list[Outcome]:
         """Outcome of each cell."""
-        names: dict[tuple[bool, bool], Outcome] = {
-            (False, True): "fixed",
-            (True, False): "broken",
-            (True, True): "both right",
-            (False, False): "both wrong",
-        }
-        old_right = (self.old.predicted == self.truth).tolist()
-        new_right = (self.new.predicted == self.truth).tolist()
-        return [names[pair] for pair in zip(old_right, new_right, strict=True)]
+        # In the first row the old model is wrong, in the first column the new one.
+        names = np.array([["both wrong", "fixed"], ["broken", "both right"]])
+        old_right = (self.old.predicted == self.truth).astype(int)
+        new_right = (self.new.predicted == self.truth).astype(int)
+        outcomes: list[Outcome] = names[old_right, new_right].tolist()
+        return outcomes
 
     def changed(self, outcome: Outcome) -> list[tuple[int, npt.NDArray[np.uint8]]]:
         """Index and crop of the cells that are ``fixed``, or of those that are ``broken``."""
@@ -164,11 +161,7 @@ def measured(
     Parameters
     ----------
     truth : ndarray, shape (N,), int64
-        Index of each cell's class.
-    old, new : Answers
-        Of the same N cells.
-    classes : tuple of B str
-        Class names.
+        Index of each cell's class among ``classes``.
     sources, slides : ndarray, shape (N,), str
         A slide is empty where it is not known. Where a source has fewer than six known slides, or
         cells of no known slide, its cells are resampled and not its slides.
@@ -198,16 +191,16 @@ def measured(
 
 
 class _Drawn(NamedTuple):
-    """The bootstrap: cells of each draw, how many are right, and their balanced accuracy."""
+    """The bootstrap: cells of each draw, how many are right, and their balanced accuracy.
+
+    ``observed`` is the balanced accuracy of both models on the cells as they are, shape (2,); the
+    others are of shape (draws,), (2, draws) and (2, draws).
+    """
 
     observed: Floats
-    """Balanced accuracy of both models on the cells as they are, shape (2,)."""
     cells: Floats
-    """Shape (draws,)."""
     hits: Floats
-    """Shape (2, draws)."""
     balanced: Floats
-    """Shape (2, draws)."""
     slides: int
     by_slide: bool
 

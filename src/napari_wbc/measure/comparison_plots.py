@@ -125,19 +125,18 @@ def _confusion(comparison: Comparison) -> Figure:
     """Both matrices in one scale: cells, and which part they are of their true class."""
     names = tuple(_plain(comparison.taxonomy.names))
     models = {"old": comparison.old, "new": comparison.new}
-    matrices: list[npt.NDArray[np.int64]] = []
-    for answers in models.values():
-        matrices.append(np.array(measure(comparison.truth, answers.predicted, names).confusion))
+    results = [measure(comparison.truth, answers.predicted, names) for answers in models.values()]
+    matrices = np.array([result.confusion for result in results])
     # Classes that neither occur nor are predicted would leave empty rows.
-    both = np.sum(matrices, axis=0)
+    both = matrices.sum(axis=0)
     used = np.flatnonzero(both.sum(axis=0) + both.sum(axis=1))
     side = max(3.2, 0.75 * len(used))
     figure = _figure(2 * side + 2.4, side + 1.3)
     axes = figure.subplots(1, 2, sharey=True)
     for axis, title, matrix in zip(axes, models, matrices, strict=True):
         scale = shade_matrix(axis, matrix[np.ix_(used, used)], "{}\n{:.0%}")
-        axis.set_xticks(range(len(used)), [names[k] for k in used], rotation=45, ha="right")
-        axis.set_yticks(range(len(used)), [names[k] for k in used])
+        axis.set_xticks(range(len(used)), np.array(names)[used], rotation=45, ha="right")
+        axis.set_yticks(range(len(used)), np.array(names)[used])
         axis.set(title=": ".join(_plain((title, models[title].model_id))), xlabel="predicted")
         axis.title.set_fontsize(10)
         # Minor ticks lie between the cells of the matrix, where the grid belongs.
@@ -194,7 +193,7 @@ def _draw_recalls(axis: Axes, rows: Sequence[ClassRow]) -> None:
 def _draw_differences(axis: Axes, standings: Mapping[str, Standing]) -> None:
     """The difference of balanced accuracy with its limits, a row for each source."""
     for y, standing in enumerate(standings.values()):
-        value, low, high = (100 * share for share in standing.balanced_accuracy)
+        value, low, high = 100 * np.array(standing.balanced_accuracy)
         # In colour only where the limits leave out zero.
         color = GAIN if low > 0 else LOSS if high < 0 else OLD
         axis.plot([low, high], [y, y], color=color, linewidth=2)
@@ -287,7 +286,8 @@ def _thumbnail(
     middle = left + 0.5
     extent = (left + 0.03, left + 0.97, top + 0.97, top + 0.03)
     axis.imshow(crop, extent=extent, interpolation="lanczos")
-    shorts = _plain(comparison.taxonomy.shorts[name] for name in comparison.taxonomy.names)
+    # The shorts of the classes come first, in the order of their indices.
+    shorts = _plain(comparison.taxonomy.shorts.values())
     truth = shorts[comparison.truth[i]]
     axis.text(middle, top + 1.0, truth, ha="center", va="top", fontsize=8, weight="bold")
     predictions: list[str] = []

@@ -58,12 +58,7 @@ Measured = TypeVar("Measured", bound=Metrics)
 
 
 def measure(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: tuple[str, ...]) -> Metrics:
-    """Compare predicted with true classes.
-
-    Parameters
-    ----------
-    truth, predicted : array-like, shape (N,), int
-        Indices of ``classes``.
+    """Compare predicted with true classes, both indices of ``classes``, shape (N,).
 
     Examples
     --------
@@ -99,7 +94,7 @@ def _by_class(
     from sklearn.metrics import precision_recall_fscore_support
 
     occurring = np.unique(true)
-    names = [classes[k] for k in occurring]
+    names = np.array(classes)[occurring].tolist()
     # A class that is never predicted has a precision of 0, and no warning.
     columns = precision_recall_fscore_support(true, guess, labels=occurring, zero_division=0.0)
     return [dict(zip(names, column.tolist(), strict=True)) for column in columns]
@@ -205,15 +200,9 @@ def by_source(
 def auc(inside: npt.ArrayLike, outside: npt.ArrayLike) -> float:
     """Area under the ROC of a score that should be higher outside than inside.
 
-    Parameters
-    ----------
-    inside, outside : array-like, shape (N,) and (M,), float
-        For instance the scores of cells like and unlike the training data.
-
-    Returns
-    -------
-    float
-        Chance that one outside scores higher than one inside, 0 to 1; NaN where either is empty.
+    It is the chance that one outside, of shape (M,), scores higher than one inside, of shape (N,):
+    0 to 1, and NaN where either is empty. They are for instance the scores of cells unlike and like
+    the training data.
 
     Examples
     --------
@@ -255,12 +244,8 @@ def reliability(
 ) -> Reliability:
     """Sort cells into bins by confidence and compare with how many of each bin are right.
 
-    Parameters
-    ----------
-    confidences : array-like, shape (N,), float
-        Probability of the likeliest class, 0 to 1.
-    right : array-like, shape (N,), bool
-        Whether that class is the true one.
+    The confidence of each of N cells is the probability of the likeliest class, 0 to 1; ``right``
+    says whether that class is the true one.
 
     Examples
     --------

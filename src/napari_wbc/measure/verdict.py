@@ -205,12 +205,7 @@ def needed(fixed: int, broken: int) -> int | None:
     """Changed cells that would show a difference, if as large a part of them is fixed as now.
 
     McNemar's test at p < 0.05 then finds it four times out of five (Fleiss, Levin and Paik 2003,
-    with the correction for continuity).
-
-    Returns
-    -------
-    int, optional
-        None where as many are fixed as broken.
+    with the correction for continuity). None where as many are fixed as broken.
 
     Examples
     --------

@@ -61,7 +61,7 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
     >>> [(half.detection.bbox.left, half.detection.bbox.right) for half in halves.values()]
     [(0.0, 15.0), (15.0, 30.0)]
     """
-    (cell,) = _cells(table, [cell_id])
+    (cell,) = _cells(table, [cell_id]).values()
     whole = _polygon(cell.detection)
     line = _best_cut(whole) if along is None else np.array(along, dtype=float)
     if not np.isfinite(line).all() or np.linalg.norm(line[1] - line[0]) < 1e-6:
@@ -101,7 +101,8 @@ def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
     >>> [new.detection.bbox for new in joined(table, table).values()]
     [BBox(top=0.0, left=0.0, bottom=10.0, right=20.0)]
     """
-    cells = _cells(table, cell_ids)
+    chosen = _cells(table, cell_ids)
+    cells = chosen.values()
     fields = {cell.fov_id for cell in cells}
     if len(cells) < 2:
         raise WbcError("One cell cannot be joined; select at least two cells.")
@@ -116,17 +117,17 @@ def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
     finder = located_by.pop() if len(located_by) == 1 else None
     detection = _detection(union if outlined else union.envelope, outlined, finder)
     annotations = [cell.annotation for cell in cells if cell.annotation]
-    agreed = len({annotation.label for annotation in annotations}) == 1
+    agreed = len(chosen.annotated_counts) == 1
     new = Cell.new(fields.pop(), detection).annotated(annotations[0] if agreed else None)
-    return table.without(cell.cell_id for cell in cells).with_cells([new])
+    return table.without(chosen).with_cells([new])
 
 
-def _cells(table: CellTable, cell_ids: Iterable[str]) -> list[Cell]:
+def _cells(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
     """The cells with these ids, each once."""
     ids = dict.fromkeys(cell_ids)
-    if not all(cell_id in table for cell_id in ids):
+    if not ids.keys() <= table.keys():
         raise WbcError("A selected cell is no longer in the table; select again.")
-    return [table[cell_id] for cell_id in ids]
+    return CellTable(map(table.__getitem__, ids))
 
 
 def _polygon(detection: Detection) -> shapely.Polygon:
@@ -166,8 +167,9 @@ def _halves(line: npt.NDArray[np.float64], whole: shapely.Polygon) -> list[shape
     reach = 2 * (bottom - top + right - left) + float(np.linalg.norm(center - foot))
     start = foot - reach * along
     end = foot + reach * along
-    sides = (reach * across, -reach * across)
-    return [shapely.Polygon([start, end, end + side, start + side]) for side in sides]
+    side = reach * across
+    left = shapely.Polygon([start, end, end + side, start + side])
+    return [left, shapely.Polygon([start, end, end - side, start - side])]
 
 
 def _best_cut(whole: shapely.Polygon) -> npt.NDArray[np.float64]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import filterfalse
 from typing import Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_wbc.errors import WbcError
@@ -70,7 +72,7 @@ def _widest(counts: Mapping[str, int], taxonomy: Taxonomy) -> float | None:
     if not total:
         return None
     limits = [confidence_limits(count, total) for count in leukocytes]
-    return max(50 * (high - low) for low, high in limits)
+    return 50 * float(np.ptp(limits, axis=1).max())
 
 
 class ReviewQueue:
@@ -125,16 +127,9 @@ class ReviewQueue:
     @property
     def place(self) -> dict[str, Any]:
         """Where the review is, as JSON values for :meth:`resume`."""
-        only = self._only
         return {
             "order": str(self._order),
-            "filter": {
-                "labels": sorted(only.labels),
-                "lowest": only.lowest,
-                "highest": only.highest,
-                "fov_id": only.fov_id,
-                "reviewed": only.reviewed,
-            },
+            "filter": {**asdict(self._only), "labels": sorted(self._only.labels)},
             "cell_id": self.current,
             "skipped": list(self._skipped),
         }
@@ -161,7 +156,7 @@ class ReviewQueue:
     def following(self) -> str:
         """Id of the cell after the current one, empty where there is none."""
         table = self._session.table
-        return next((cell_id for cell_id in self.ids[self._at + 1 :] if cell_id in table), "")
+        return next(filter(table.__contains__, self.ids[self._at + 1 :]), "")
 
     def resume(self, place: object, ids: object = None) -> None:
         """Go on where a :attr:`place` says, as far as its cells are still there.
@@ -172,7 +167,7 @@ class ReviewQueue:
         """
         order, only, current, skipped = _read_place(place)
         self._queue(order, only, skipped)
-        if isinstance(ids, list) and all(isinstance(cell_id, str) for cell_id in ids):
+        if isinstance(ids, list) and set(map(type, ids)) <= {str}:
             self.ids = tuple(ids)
             # Without a current cell the queue was at its end.
             if not current:
@@ -201,13 +196,7 @@ class ReviewQueue:
         self._stand(self._at)
 
     def go_to(self, cell_id: str) -> None:
-        """Stand at a cell of the queue.
-
-        Raises
-        ------
-        WbcError
-            If the queue has no such cell, or it is gone.
-        """
+        """Stand at a cell of the queue; WbcError if the queue has no such cell, or it is gone."""
         if cell_id not in self._session.table or cell_id not in self.ids:
             raise WbcError("This cell is not in the review queue; start a queue that has it.")
         self._stand(self.ids.index(cell_id))
@@ -215,10 +204,7 @@ class ReviewQueue:
     def accept(self, annotator: str) -> None:
         """Annotate the current cell with the label it has, and go on.
 
-        Raises
-        ------
-        WbcError
-            If it is ``unidentified``, or as :meth:`give`.
+        It raises WbcError if it is ``unidentified``, or as :meth:`give`.
         """
         label = self._cell().label
         if label == UNIDENTIFIED:
@@ -228,10 +214,7 @@ class ReviewQueue:
     def give(self, label: str, annotator: str) -> None:
         """Annotate the current cell, and go on; stay where the session takes no change.
 
-        Raises
-        ------
-        WbcError
-            If the taxonomy has no such label, or the queue is at its end.
+        It raises WbcError if the taxonomy has no such label, or the queue is at its end.
         """
         cell = self._cell()
         taxonomy = self._session.taxonomy
@@ -266,7 +249,7 @@ class ReviewQueue:
         if self._order not in SAMPLES:
             return False
         order, ids = self._whole
-        if order != self._order or len(ids) != len(table) or any(key not in table for key in ids):
+        if order != self._order or table.keys() != set(ids):
             ids = queue_of(table, self._session.taxonomy, self._order)
             self._whole = (self._order, ids)
         return all(table[key].annotation is not None for key in ids[:reviewed])
@@ -277,9 +260,8 @@ class ReviewQueue:
         self._order = order
         self._only = only
         self._skipped = dict.fromkeys(skipped)
-        admitted = set(ids)
-        first = [cell_id for cell_id in ids if cell_id not in self._skipped]
-        last = [cell_id for cell_id in self._skipped if cell_id in admitted]
+        first = filterfalse(self._skipped.__contains__, ids)
+        last = filter(set(ids).__contains__, self._skipped)
         self.ids = (*first, *last)
         # Before the first cell, so that standing at it is a change that is told.
         self._at = -1
@@ -359,7 +341,7 @@ def _read_place(place: object) -> tuple[Order, Filter, str, tuple[str, ...]]:
             "skipped": list(skipped),
         } if (
             order in list(Order)
-            and all(isinstance(text, str) for text in (*labels, *skipped))
+            and set(map(type, (*labels, *skipped))) <= {str}
             and 0 <= lowest <= highest <= 1
         ):
             only = Filter(frozenset(labels), lowest, highest, fov_id, reviewed)

@@ -53,10 +53,7 @@ class Loaded:
 def load(slide: Slide, workspace: Workspace, reading: str = "") -> Loaded:
     """Read a slide from its project, in which it is kept from now on; may run in a thread.
 
-    Raises
-    ------
-    WbcError
-        If the project cannot be read or written.
+    It raises WbcError if the project cannot be read or written.
     """
     if not workspace.read_only:
         workspace.put_slide(slide)
@@ -143,10 +140,7 @@ class Session:
     def open(self, slide: Slide, workspace: Workspace | None = None, *, reading: str = "") -> None:
         """Open a slide; see :meth:`resume` and :func:`load`.
 
-        Raises
-        ------
-        WbcError
-            If what was done cannot be saved, or the project cannot be read.
+        It raises WbcError if what was done cannot be saved, or the project cannot be read.
         """
         # The project may be the one that is open.
         if not self.flush():
@@ -215,13 +209,7 @@ class Session:
         return self._autosave is None or self._autosave.flush()
 
     def show_field(self, fov_id: str) -> None:
-        """Bring a field of the slide into view.
-
-        Raises
-        ------
-        WbcError
-            If the slide has no such field.
-        """
+        """Bring a field of the slide into view; WbcError if the slide has no such field."""
         chosen = next((field for field in self.slide.fields if field.fov_id == fov_id), None)
         if chosen is None:
             raise WbcError(
@@ -353,7 +341,7 @@ class Session:
             self._autosave.put(step)
         self.changed.emit(old, table)
         # A cell that is gone is not selected any more, also not when undo brings it back.
-        self.select(key for key in self.selection if key in self._table)
+        self.select(filter(self._table.__contains__, self.selection))
 
     def _refusal(self, change: TableDiff) -> str:
         """Why a change is not taken; empty where it is."""

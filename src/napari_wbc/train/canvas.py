@@ -25,8 +25,6 @@ _MIN_CELL_SIDE = 5.0
 """Shorter side in pixels of a cell that counts."""
 _MAX_ENLARGEMENT = 2.0
 """Of a field, as a factor."""
-_MAX_STRETCH = 0.1
-"""Largest relative change of the aspect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,8 @@ class CanvasMaker:
         Side of the cells in pixels, drawn log-uniformly, as far as the field is large enough.
     mosaic : float
         Share of canvases with four windows, 0 to 1.
+    stretch : float
+        Largest relative change of the aspect.
     """
 
     fields: Sequence[TrainingField]
@@ -68,6 +68,7 @@ class CanvasMaker:
     smallest: float = 20.0
     largest: float = 300.0
     mosaic: float = 0.5
+    stretch: float = 0.1
 
     def draw(self, count: int, rng: np.random.Generator) -> Iterator[Canvas]:
         """Draw canvases; sources are drawn evenly, and the fields of a source."""
@@ -130,7 +131,7 @@ class CanvasMaker:
         min_scale = max(min(self.smallest / cell_side, _MAX_ENLARGEMENT), filling)
         max_scale = max(min(self.largest / cell_side, _MAX_ENLARGEMENT), min_scale)
         scale = np.exp(rng.uniform(np.log(min_scale), np.log(max_scale)))
-        ratio = np.exp(rng.uniform(-1, 1) * np.log1p(_MAX_STRETCH) / 2)
+        ratio = np.exp(rng.uniform(-1, 1) * np.log1p(self.stretch) / 2)
         extent = np.rint(np.array(shape) / (scale * np.array([ratio, 1 / ratio])))
         extent = np.clip(extent, 1, sides).astype(int)
         room = sides - extent

@@ -23,7 +23,7 @@ def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
     write_text(out / "history.json", json.dumps(list(history), indent=1) + "\n")
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    epochs = [epoch["epoch"] for epoch in history]
+    epochs = range(1, len(history) + 1)
     for name in [key for key in history[-1] if key != "epoch"]:
         axis = right if name.startswith("val_") or name.endswith("accuracy") else left
         axis.plot(epochs, [epoch[name] for epoch in history], marker=".", label=name)

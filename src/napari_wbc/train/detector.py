@@ -128,10 +128,11 @@ def _splits(
 ) -> tuple[tuple[TrainingField, ...], tuple[TrainingField, ...]]:
     """The fields to learn and the fields to validate on."""
     train, val = data.of("train"), data.of("val")
-    if not any(field.labels for field in train) or not any(field.labels for field in val):
-        raise WbcError(
-            "Training needs cells in the splits train and val; add them to the training set."
-        )
+    for fields in (train, val):
+        if not any(field.labels for field in fields):
+            raise WbcError(
+                "Training needs cells in the splits train and val; add them to the training set."
+            )
     if not any(leukocyte_boxes(field, recipe.classes) for field in val):
         raise WbcError("The split val holds no leukocyte, by which the epoch is chosen; add some.")
     return train, val

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,12 +57,11 @@ def validate_steps(
         yield progress
     scores: dict[str, float] = {}
     means: list[float] = []
-    for source in sorted({field.source for field in val}):
-        pairs: list[tuple[Truth, tuple[Detection, ...]]] = []
-        for field, cells in zip(val, detections, strict=True):
-            if field.source == source:
-                boxes = leukocyte_boxes(field, detector.classes)
-                pairs.append((Truth(field.shape, boxes), cells))
+    by_source: defaultdict[str, list[tuple[Truth, tuple[Detection, ...]]]] = defaultdict(list)
+    for field, cells in zip(val, detections, strict=True):
+        truth = Truth(field.shape, leukocyte_boxes(field, detector.classes))
+        by_source[field.source].append((truth, cells))
+    for source, pairs in sorted(by_source.items()):
         # A source without a leukocyte has no precision, and must not turn the mean into NaN.
         if any(truth.boxes for truth, _ in pairs):
             ap = average_precision(pairs)

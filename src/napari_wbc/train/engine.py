@@ -218,7 +218,7 @@ def _learnable_classes(train: CropSet, recipe: Recipe, n_classes: int) -> list[i
     """Indices of the classes that a batch decides between."""
     # Where training goes on from weights, a class without a cell is left out of the loss: else it
     # would be unlearnt, since every cell says that it is another class.
-    present = [int(label) for label in np.unique(train.labels)]
+    present: list[int] = np.unique(train.labels).tolist()
     if recipe.start and recipe.mode != "two-stage" and len(present) > 1:
         return present
     return list(range(n_classes))

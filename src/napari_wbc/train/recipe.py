@@ -175,4 +175,4 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
         raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")
     if isinstance(recipe.get("start"), str) and recipe["start"]:
         recipe["start"] = str(path.parent / recipe["start"])
-    return [path.parent / name for name in data], recipe
+    return list(map(path.parent.joinpath, data)), recipe
