@@ -192,10 +192,7 @@ def dress(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
 
 def shape_ids(layer: Shapes) -> list[str]:
     """What the layer's features say of each shape's cell; empty where they cannot be believed."""
-    ids: list[str] = (
-        layer.features["cell_id"].astype(str).tolist() if _named(layer) else [""] * layer.nshapes
-    )
-    return ids
+    return list(layer.features["cell_id"].astype(str)) if _named(layer) else [""] * layer.nshapes
 
 
 def shows(layer: Shapes, cells: Sequence[Cell]) -> bool:

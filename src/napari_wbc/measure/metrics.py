@@ -22,6 +22,10 @@ __all__ = [
     "score",
 ]
 
+Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.floating]
+Texts = npt.NDArray[np.str_]
+
 CALIBRATION_BINS = 15
 """Of the expected calibration error, as Guo et al. 2017 have them."""
 
@@ -87,9 +91,7 @@ def measure(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: tuple[str, 
     )
 
 
-def _by_class(
-    true: npt.NDArray[np.integer], guess: npt.NDArray[np.integer], classes: tuple[str, ...]
-) -> list[dict[str, Any]]:
+def _by_class(true: Ints, guess: Ints, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Precision, recall, F1 and number of cells of the classes that occur, by name."""
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -180,10 +182,10 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
 
 
 def by_source(
-    compare: Callable[[npt.NDArray[Any], npt.NDArray[Any], tuple[str, ...]], Measured],
-    truth: npt.NDArray[np.integer],
-    answers: npt.NDArray[np.number],
-    sources: npt.NDArray[np.str_],
+    compare: Callable[[Ints, Any, tuple[str, ...]], Measured],
+    truth: Ints,
+    answers: Ints | Floats,
+    sources: Texts,
     classes: tuple[str, ...],
 ) -> dict[str, Measured]:
     """Compare each laboratory by itself, by :func:`measure` or :func:`score`, which say the shapes.

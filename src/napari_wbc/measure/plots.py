@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import write_bytes
-from napari_wbc.measure.metrics import auc, measure, reliability
+from napari_wbc.measure.metrics import Floats, Ints, Texts, auc, measure, reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,11 +36,7 @@ PANEL_SIDE = 5.0
 
 
 def write_evaluation(
-    folder: Path,
-    truth: npt.NDArray[np.integer],
-    probabilities: npt.NDArray[np.floating],
-    sources: npt.NDArray[np.str_],
-    classes: Sequence[str],
+    folder: Path, truth: Ints, probabilities: Floats, sources: Texts, classes: Sequence[str]
 ) -> tuple[Path, ...]:
     """Write ``confusion.png``, ``roc.png`` and ``calibration.png``.
 
@@ -119,7 +115,7 @@ def draw_confusion(
     axis.set_yticks(range(len(classes)), classes)
 
 
-def shade_matrix(axis: Axes, matrix: npt.NDArray[np.integer], text: str) -> AxesImage:
+def shade_matrix(axis: Axes, matrix: Ints, text: str) -> AxesImage:
     """Draw a confusion matrix as the share of each row, with ``text`` of count and share."""
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     shade = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -131,12 +127,7 @@ def shade_matrix(axis: Axes, matrix: npt.NDArray[np.integer], text: str) -> Axes
 
 
 def draw_roc(
-    axis: Axes,
-    truth: npt.NDArray[np.integer],
-    probabilities: npt.NDArray[np.floating],
-    classes: Sequence[str],
-    *,
-    title: str,
+    axis: Axes, truth: Ints, probabilities: Floats, classes: Sequence[str], *, title: str
 ) -> None:
     """Draw the ROC of each class against the rest, where some cells are of the class and some not.
 
@@ -160,13 +151,7 @@ def draw_roc(
         axis.legend(title="area under the curve", fontsize="small", loc="lower right")
 
 
-def draw_calibration(
-    axis: Axes,
-    truth: npt.NDArray[np.integer],
-    probabilities: npt.NDArray[np.floating],
-    *,
-    title: str,
-) -> None:
+def draw_calibration(axis: Axes, truth: Ints, probabilities: Floats, *, title: str) -> None:
     """Draw accuracy over confidence, and in gray the part of the cells that each bin holds.
 
     Shapes are as in :func:`write_evaluation`.

@@ -168,8 +168,8 @@ def _halves(line: npt.NDArray[np.float64], whole: shapely.Polygon) -> list[shape
     start = foot - reach * along
     end = foot + reach * along
     side = reach * across
-    left = shapely.Polygon([start, end, end + side, start + side])
-    return [left, shapely.Polygon([start, end, end - side, start - side])]
+    first = shapely.Polygon([start, end, end + side, start + side])
+    return [first, shapely.Polygon([start, end, end - side, start - side])]
 
 
 def _best_cut(whole: shapely.Polygon) -> npt.NDArray[np.float64]:

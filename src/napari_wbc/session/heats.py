@@ -71,6 +71,7 @@ class Heats:
         before = len(self._heats)
         for cell in change.removed:
             self._heats.pop(cell.cell_id, None)
+        # A cell that only got a label is still what was explained.
         for _, cell in change.changed:
             heat = self._heats.get(cell.cell_id)
             if heat is not None and not heat.is_of(cell):

@@ -52,6 +52,7 @@ def merged(
             blocking[cell.fov_id].append(cell.detection.bbox)
         elif cell.fov_id in searched:
             gone.append(cell_id)
+    # What a person took out is not to come back with a new search.
     for cell in rejected:
         blocking[cell.fov_id].append(cell.detection.bbox)
     fresh: list[Cell] = []

@@ -68,6 +68,7 @@ def reconcile(
     fresh: list[Cell] = []
     for row in rows:
         cell = table.get(row.cell_id)
+        # A pasted shape has the id of another one, which comes first and keeps it.
         if cell is None or cell.fov_id != fov_id or row.cell_id in seen:
             fresh.append(Cell.new(fov_id, Detection(row.bbox, row.outline, drawn=True)))
             continue

@@ -266,12 +266,13 @@ class Session:
     def undo(self) -> str:
         """Take the last commit back, with the steps that belong to it; returns its name."""
         what = ""
-        follows = True
+        follows = 1
+        # A step that comes of another one is taken back together with it.
         while follows and self._past:
-            head = self._past[-1]
-            if not (what := self._travel(self._past, self._future, back=True)):
+            follows = self._past[-1].of
+            what = self._travel(self._past, self._future, back=True)
+            if not what:
                 break
-            follows = bool(head.of)
         return what
 
     def redo(self) -> str:
@@ -315,19 +316,17 @@ class Session:
             self.refused.emit(why)
             return ""
         head = source[-1]
-        table = self._stepped(head.seq, back=back)
+        change = self._changes.get(head.seq)
+        if change is not None:
+            table = self._table.applied(change.inverse if back else change)
+        else:
+            # Made before the slide was opened: only the journal has it.
+            assert self.workspace is not None
+            table = self.workspace.stepped(self._table, head.seq, back=back)
         target.append(source.pop())
         change = diff(self._table, table)
         self._become(table, self._step(head.what, "undo" if back else "redo", change, of=head.seq))
         return head.what
-
-    def _stepped(self, seq: int, *, back: bool) -> CellTable:
-        """The table after a step was taken back or done again."""
-        change = self._changes.get(seq)
-        if change is not None:
-            return self._table.applied(change.inverse if back else change)
-        assert self.workspace is not None
-        return self.workspace.stepped(self._table, seq, back=back)
 
     def _step(self, what: str, cause: Cause, change: TableDiff, *, of: int = 0) -> Step:
         self.last_step += 1
