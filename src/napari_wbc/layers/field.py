@@ -174,7 +174,7 @@ class FieldView:
     def check_seen(self) -> None:
         """Check that the image of the slide can be seen; a removed one is shown again.
 
-        It raises WbcError if it was not.
+        It raises WbcError if it could not be seen.
         """
         # Nobody shall analyze or judge a cell by the picture of another.
         why = self.unseen

@@ -117,6 +117,7 @@ class Autosave:
 
     def _write(self, steps: list[Step], notes: dict[str, Any]) -> None:
         """Write, and forget what is on the disk; whatever goes wrong is kept for another try."""
+        why = ""
         try:
             if steps:
                 self._workspace.write(self._slide, steps, self._reading)
@@ -128,13 +129,12 @@ class Autosave:
                     # A newer note of this key may have come in meanwhile.
                     if self._notes.get(key) is value:
                         del self._notes[key]
+        except WbcError as error:
+            why = str(error)
         # A thread that died would lose all that comes after, so nothing may end it.
         except Exception as error:  # noqa: BLE001
-            if not isinstance(error, WbcError):
-                _log.error("Autosave failed", exc_info=error)
-            why = str(error) if isinstance(error, WbcError) else f"{type(error).__name__}: {error}"
-        else:
-            why = ""
+            _log.error("Autosave failed", exc_info=error)
+            why = f"{type(error).__name__}: {error}"
         with self._turn:
             self._failed = why
             self._turn.notify_all()

@@ -74,8 +74,8 @@ class Augmentation:
     def move(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
         """Turn, mirror, shear, scale and shift RGB crops, shape (N, 3, S, S).
 
-        They are cut with room around the centre, of which the result, shape (N, 3, size, size),
-        shows as much; unzoomed, one pixel stays one pixel. ``rng`` is on the CPU here and below.
+        They are cut with room around the centre. The result is of shape (N, 3, size, size);
+        unzoomed, one pixel stays one pixel. ``rng`` is on the CPU, here and below.
         """
         import torch
         from torch.nn import functional

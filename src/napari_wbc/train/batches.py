@@ -76,8 +76,8 @@ def augmented(
 ) -> torch.Tensor:
     """Crops of another turn, stain and camera, as :meth:`Preset.prepare` would give them.
 
-    From RGB crops that were cut with room, shape (N, 3, S, S), 0 to 1, and the absorbance of their
-    red cells, shape (N, 3), they become of shape (N, 3, size, size). ``rng`` is on the CPU.
+    The result is of shape (N, 3, size, size). ``crops`` are RGB, cut with room, shape (N, 3, S, S),
+    0 to 1; ``red`` is the absorbance of their red cells, shape (N, 3); ``rng`` is on the CPU.
     """
     x = augmentation.move(crops, preset.size, rng)
     if preset.anchors:
