@@ -14,11 +14,10 @@ from sklearn import metrics as sk
 from napari_wbc.errors import WbcError
 from napari_wbc.measure.metrics import (
     auc,
+    by_source,
     measure,
-    measure_by_source,
     reliability,
     score,
-    score_by_source,
 )
 
 NAMES = ("a", "b", "c", "d")
@@ -72,7 +71,7 @@ def test_no_cells_have_no_scores():
     assert len(numbers) == 6
     assert all(math.isnan(number) for number in numbers)
     assert scores.precision == scores.f1 == scores.support == scores.auc == scores.recall == {}
-    assert score_by_source(np.zeros(0, int), np.zeros((0, 4)), np.zeros(0, str), NAMES) == {}
+    assert by_source(score, np.zeros(0, int), np.zeros((0, 4)), np.zeros(0, str), NAMES) == {}
 
 
 @given(CELLS)
@@ -119,10 +118,10 @@ def test_rows_that_do_not_fit_are_refused(rows):
 def test_each_source_is_measured_by_itself():
     truth, probabilities = np.array([0, 1, 0, 2]), chances(1, 4)
     sources = np.array(["b", "a", "b", "a"])
-    found = score_by_source(truth, probabilities, sources, NAMES)
+    found = by_source(score, truth, probabilities, sources, NAMES)
     assert list(found) == ["a", "b"]
     assert found["a"] == score(truth[[1, 3]], probabilities[[1, 3]], NAMES)
-    plain = measure_by_source(truth, probabilities.argmax(1), sources, NAMES)
+    plain = by_source(measure, truth, probabilities.argmax(1), sources, NAMES)
     assert plain["b"] == measure(truth[[0, 2]], probabilities[[0, 2]].argmax(1), NAMES)
 
 

@@ -23,15 +23,10 @@ __all__ = ["CellsBinding", "described"]
 
 
 class CellsBinding:
-    """Keeps a layer and the session's table in step.
+    """Keeps the layer of the field in view and the session's table in step.
 
-    Parameters
-    ----------
-    session : Session
-    layer : Shapes
-        It shows the field in view.
-    least : callable, optional
-        Side in pixels of the field below which a drawn shape is a slip of the hand and no cell.
+    ``least`` gives the side in pixels of the field below which a drawn shape is a slip of the hand
+    and no cell.
     """
 
     edited = Signal(str)
@@ -45,7 +40,8 @@ class CellsBinding:
         self._least = least
         self.extent: tuple[int, ...] | None = None
         """Height and width of the field's image, None until it is shown."""
-        self._pushing = False
+        self.pushing = False
+        """Whether what happens to the layer at this moment is our own doing."""
         self._pulling = False
         self._fov_id = session.field.fov_id if session.field else ""
         self.push()
@@ -73,14 +69,9 @@ class CellsBinding:
             getattr(self.layer, "_is_creating", False) or getattr(self.layer, "_is_moving", False)
         )
 
-    @property
-    def pushing(self) -> bool:
-        """Whether what happens to the layer at this moment is our own doing."""
-        return self._pushing
-
     def pull(self) -> None:
         """Read the layer and commit what a person did to it; mend what means nothing."""
-        if self._pushing or self._pulling or not self._fov_id:
+        if self.pushing or self._pulling or not self._fov_id:
             return
         session = self.session
         cells = self._cells()
@@ -140,12 +131,12 @@ class CellsBinding:
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
-        before = self._pushing
-        self._pushing = True
+        before = self.pushing
+        self.pushing = True
         try:
             yield
         finally:
-            self._pushing = before
+            self.pushing = before
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         if not self._pulling:
@@ -155,11 +146,11 @@ class CellsBinding:
         ids = shape_ids(self.layer)
         moved = any(before.detection is not after.detection for before, after in change.changed)
         # Relabelled cells are dressed anew; only where shapes come, go or move is any rebuilt.
-        if change.added or change.removed or moved or not all(key in new for key in ids):
+        if change.added or change.removed or moved or not set(ids) <= new.keys():
             self.push()
         else:
             with self._quiet():
-                dress(self.layer, [new[key] for key in ids], self.session.taxonomy)
+                dress(self.layer, list(map(new.__getitem__, ids)), self.session.taxonomy)
 
     def _on_field(self, fov_id: str) -> None:
         self.settle()
@@ -175,15 +166,14 @@ class CellsBinding:
 
     def _on_data(self, event: Any) -> None:
         action = getattr(event, "action", None)
-        if action == ActionType.ADDED and not self._pushing:
+        if action == ActionType.ADDED and not self.pushing:
             # The shape is drawn. napari notes that only later, and would finish it a second time
             # when a shape that is no cell is taken away.
             self.layer._is_creating = False
         if action in {ActionType.ADDED, ActionType.CHANGED, ActionType.REMOVED}:
             self.pull()
 
-    def _on_features(self, event: Any) -> None:
-        del event
+    def _on_features(self, _event: Any) -> None:
         if not self.drawing:
             self.pull()
 

@@ -20,6 +20,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
 from napari_wbc.session.reconcile import TOLERANCE, ShapeRow
 
@@ -55,24 +56,11 @@ DEFAULTS: dict[str, Any] = {
 """Features of a shape that shows no cell yet."""
 
 
-def make_layer(
-    cells: Sequence[Cell], taxonomy: Taxonomy, *, name: str = "cells", **kwargs: Any
-) -> Shapes:
-    """A Shapes layer of cells.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        Cells of one field.
-    taxonomy : Taxonomy
-        For colours and short names.
-    name : str
-    **kwargs
-        Of :class:`napari.layers.Shapes`, such as scale and translate of the image.
-    """
+def make_layer(cells: Sequence[Cell], taxonomy: Taxonomy, **kwargs: Any) -> Shapes:
+    """A Shapes layer of the cells of one field; ``kwargs``, such as scale, are those of Shapes."""
     layer = Shapes(
         ndim=2,
-        name=name,
+        name="cells",
         edge_width=3,
         opacity=1,
         face_color="transparent",
@@ -86,19 +74,13 @@ def make_layer(
 
 
 def read(layer: Shapes, cells: Sequence[Cell] = ()) -> tuple[ShapeRow, ...]:
-    """Read every shape of a layer.
+    """Read every shape of a layer; lines and shapes without area hold no cell and are left out.
 
-    Lines and shapes without area hold no cell and are left out.
-
-    Parameters
-    ----------
-    layer : Shapes
-    cells : sequence of Cell
-        Cells whose outlines are given back as the same objects where a shape did not move,
-        which spares comparing their vertices.
+    Outlines of ``cells`` are given back as the same objects where a shape did not move, which
+    spares comparing their vertices.
     """
     ids = shape_ids(layer)
-    by_id = {cell.cell_id: cell for cell in cells}
+    by_id = CellTable(cells)
     labels = layer.features["label"].astype(str) if _named(layer) else [""] * len(ids)
     # Without usable features a shape is the cell that lies where it lies.
     places = None if _named(layer) else _Places(cells)
@@ -127,19 +109,12 @@ def on_image(
 
     A cell that was dragged off the image, or made too small, stays as it was.
 
-    Parameters
-    ----------
-    rows : sequence of ShapeRow
-    cells : sequence of Cell
-        Cells of the field.
-    extent : tuple of int, optional
-        Height and width of the image; where None, shapes may lie anywhere.
-    least : float
-        Longer side in pixels below which a shape is a slip of the hand.
+    ``extent`` is height and width of the image; where None, shapes may lie anywhere. ``least`` is
+    the longer side in pixels below which a shape is a slip of the hand.
     """
     height, width = extent or (math.inf, math.inf)
     start = 0.0 if extent else -math.inf
-    by_id = {cell.cell_id: cell for cell in cells}
+    by_id = CellTable(cells)
     possible = []
     for row in rows:
         box = row.bbox
@@ -158,16 +133,9 @@ def on_image(
 
 
 def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
-    """Make a layer show these cells, changing only what differs.
+    """Make a layer show these cells of one field, changing only what differs.
 
     Relabelling sets features and colours and rebuilds no shape. Selected cells stay selected.
-
-    Parameters
-    ----------
-    layer : Shapes
-    cells : sequence of Cell
-        Cells of one field.
-    taxonomy : Taxonomy
     """
     # The thumbnail shows faces, of which these shapes have none, and costs most.
     with layer.block_thumbnail_update():
@@ -177,12 +145,11 @@ def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
 def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
     import pandas as pd
 
-    wanted = {cell.cell_id: cell for cell in cells}
+    wanted = CellTable(cells)
     shown, selected = _shown(layer, cells)
     stale = {i for i, key in enumerate(shown) if key is None}
-    in_place = [key for key in shown if key is not None]
-    present = set(in_place)
-    missing = [cell for key, cell in wanted.items() if key not in present]
+    in_place = list(filter(None, shown))
+    missing = list(wanted.without(in_place).values())
     if not _in_step(layer):
         layer.features = pd.DataFrame([DEFAULTS] * layer.nshapes, columns=list(DEFAULTS))
         layer.edge_color = "white"
@@ -201,7 +168,7 @@ def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
             edge_color=_edges(missing, taxonomy),
             face_color="transparent",
         )
-    order = [wanted[key] for key in in_place] + missing
+    order = list(map(wanted.__getitem__, in_place)) + missing
     # Setting the same selection again would draw its box once more.
     chosen = {i for i, cell in enumerate(order) if cell.cell_id in selected}
     if chosen != set(layer.selected_data):
@@ -225,10 +192,7 @@ def dress(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
 
 def shape_ids(layer: Shapes) -> list[str]:
     """What the layer's features say of each shape's cell; empty where they cannot be believed."""
-    ids: list[str] = (
-        layer.features["cell_id"].astype(str).tolist() if _named(layer) else [""] * layer.nshapes
-    )
-    return ids
+    return list(layer.features["cell_id"].astype(str)) if _named(layer) else [""] * layer.nshapes
 
 
 def shows(layer: Shapes, cells: Sequence[Cell]) -> bool:
@@ -264,11 +228,9 @@ class _Places:
 
     def __init__(self, cells: Iterable[Cell]) -> None:
         self._cells = list(cells)
-        boxes = [cell.detection.bbox for cell in self._cells]
-        edges = np.array([(b.top, b.left, b.bottom, b.right) for b in boxes], dtype=float).reshape(
-            -1, 4
-        )
-        self._edges = edges - HALF
+        # Top, left, bottom and right of each box; reshaped, since there may be no cell.
+        corners = [cell.detection.bbox.corners()[[0, 2]] for cell in self._cells]
+        self._edges = np.array(corners, dtype=float).reshape(-1, 4) - HALF
 
     def take(self, points: npt.NDArray[Any]) -> Cell | None:
         """A cell with the bounding box of these points that was not taken before, if any."""
@@ -305,8 +267,8 @@ def _shown(layer: Shapes, cells: Sequence[Cell]) -> tuple[list[str | None], set[
                 shown[i] = cell.cell_id if _shows(points, cell) else None
             elif ids[i] in free:
                 stands_for[i] = ids[i]
-    selected = {stands_for.get(i) for i in layer.selected_data}
-    return shown, {cell_id for cell_id in selected if cell_id is not None}
+    selected = set(filter(None, map(stands_for.get, layer.selected_data)))
+    return shown, selected
 
 
 def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.layers.binding import CellsBinding
 from napari_wbc.layers.cells import HALF, make_layer, vertices
-from napari_wbc.layers.focus import camera_zoom, center_on, focus
+from napari_wbc.layers.focus import camera_place, center_on, focus
 from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
 from napari_wbc.layers.pointing import Pointing, give_up
 from napari_wbc.layers.slide_layer import (
@@ -47,13 +47,7 @@ MIN_SIDE = 6.0
 
 
 class FieldView:
-    """Shows the field in view in a viewer.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-    session : Session
-    """
+    """Shows the field in view in a viewer."""
 
     edited = Signal(str)
     """Emitted with what a person did to the cells layer, in words."""
@@ -76,15 +70,10 @@ class FieldView:
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self, *, window_gone: bool = False) -> None:
-        """Take the last edits in and let go.
+        """Take the last edits in and let go; ``window_gone`` leaves no canvas to draw layers on.
 
         The layers stay in the viewer as a picture that cannot be edited, and :meth:`left_behind`
         finds them.
-
-        Parameters
-        ----------
-        window_gone : bool
-            Whether there is no canvas any more that layers could be drawn on.
         """
         self.clear_preview()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
@@ -162,10 +151,10 @@ class FieldView:
         layers = list(self.viewer.layers)
         if image is None or image not in layers:
             return None
-        above = layers[layers.index(image) + 1 :]
-        for layer in reversed(above):
+        for layer in reversed(layers[layers.index(image) + 1 :]):
             foreign = isinstance(layer, Image) and not kind_of(layer)
-            if foreign and layer.visible and _hides(layer):
+            opaque = layer.opacity >= HIDING_OPACITY and str(layer.blending) in HIDING_BLENDINGS
+            if foreign and layer.visible and opaque:
                 return layer
         return None
 
@@ -185,10 +174,7 @@ class FieldView:
     def check_seen(self) -> None:
         """Check that the image of the slide can be seen; a removed one is shown again.
 
-        Raises
-        ------
-        WbcError
-            If it was not.
+        It raises WbcError if it could not be seen.
         """
         # Nobody shall analyze or judge a cell by the picture of another.
         why = self.unseen
@@ -208,16 +194,9 @@ class FieldView:
     def use_layer(self, layer: Image, content: LayerContent | None = None) -> Slide:
         """Show slides in an image layer, and return the slide that it holds.
 
-        Parameters
-        ----------
-        layer : Image
-        content : LayerContent, optional
-            As :func:`content_of` gave it for this layer.
+        ``content`` is as :func:`content_of` gave it for this layer.
 
-        Raises
-        ------
-        WbcError
-            If the layer is not one grey or RGB image.
+        It raises WbcError if the layer is not one grey or RGB image.
         """
         content = content or content_of(layer)
         self._pixels = dict(content.pixels)
@@ -251,15 +230,10 @@ class FieldView:
     def show(
         self, field: FieldOfView, pixels: npt.NDArray[np.uint8], *, cells: bool = True
     ) -> None:
-        """Show the image of a field, and its cells above it.
+        """Show the image of a field, shape (height, width, 3), uint8, and its cells above it.
 
-        Parameters
-        ----------
-        field : FieldOfView
-        pixels : ndarray, shape (height, width, 3), uint8
-        cells : bool
-            Where False, they come with :meth:`ensure_cells`; the first layer of shapes takes napari
-            long.
+        Without ``cells`` they come with :meth:`ensure_cells`; the first layer of shapes takes
+        napari long.
         """
         self._shown = field.fov_id
         self._extent = pixels.shape[:2]
@@ -328,8 +302,7 @@ class FieldView:
         layer = binding.layer
         self.viewer.layers.selection.active = layer
         if center and layer.selected_data:
-            data = layer.data
-            points = np.concatenate([data[i] for i in layer.selected_data])
+            points = np.concatenate(list(map(layer.data.__getitem__, layer.selected_data)))
             center_on(self.viewer, self._world((points.min(axis=0) + points.max(axis=0)) / 2))
 
     def enlarge(self, cell_id: str) -> None:
@@ -384,11 +357,9 @@ class FieldView:
         self._place(self._preview)
         self._preview.data = []
         if detections:
+            outlines = list(map(vertices, detections))
             self._preview.add(
-                [vertices(detection) for detection in detections],
-                shape_type="polygon",
-                edge_color="white",
-                face_color="transparent",
+                outlines, shape_type="polygon", edge_color="white", face_color="transparent"
             )
 
     def clear_preview(self) -> None:
@@ -458,9 +429,5 @@ class FieldView:
         across = self._world(np.array([0.0, 1.0]))
         origin = self._world(np.array([0.0, 0.0]))
         scale = float(np.hypot(across[0] - origin[0], across[1] - origin[1]))
-        return max(MIN_SIDE, MIN_SIDE / max(camera_zoom(self.viewer) * scale, 1e-6))
-
-
-def _hides(layer: Image) -> bool:
-    """Whether nobody could judge a cell through an image."""
-    return layer.opacity >= HIDING_OPACITY and str(layer.blending) in HIDING_BLENDINGS
+        zoom = camera_place(self.viewer)[2]
+        return max(MIN_SIDE, MIN_SIDE / max(zoom * scale, 1e-6))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 from napari.components import ViewerModel
 
-__all__ = ["camera_center", "camera_place", "camera_zoom", "center_on", "focus", "restore_camera"]
+__all__ = ["camera_place", "center_on", "focus", "restore_camera"]
+
+SHARE = 0.3
+"""Of the canvas' shorter side that a cell in focus takes."""
 
 
 def center_on(viewer: ViewerModel, center: tuple[float, float]) -> None:
@@ -14,37 +15,17 @@ def center_on(viewer: ViewerModel, center: tuple[float, float]) -> None:
     viewer.scene.camera.center = (0.0, *center)
 
 
-def focus(
-    viewer: ViewerModel, center: tuple[float, float], side: float, *, share: float = 0.3
-) -> None:
-    """Bring a place into the middle, so large that it takes a share of the canvas.
+def focus(viewer: ViewerModel, center: tuple[float, float], side: float) -> None:
+    """Bring a place, (row, col), into the middle, its longer side as large as :data:`SHARE`.
 
-    Parameters
-    ----------
-    viewer : ViewerModel
-    center : tuple of (row, col)
-        In world coordinates.
-    side : float
-        Longer side of what is looked at, in world units.
-    share : float
-        Of the canvas' shorter side, 0 to 1.
+    Both are in world coordinates.
     """
     center_on(viewer, center)
-    viewer.scene.camera.zoom = share * min(_canvas_size(viewer)) / max(side, 1e-6)
-
-
-def camera_center(viewer: ViewerModel) -> npt.NDArray[np.float64]:
-    """What is in the middle, (row, col) in world coordinates."""
-    return np.array(viewer.scene.camera.center[-2:], dtype=float)
-
-
-def camera_zoom(viewer: ViewerModel) -> float:
-    """Pixels of the screen a world unit."""
-    return float(viewer.scene.camera.zoom)
+    viewer.scene.camera.zoom = SHARE * min(viewer.canvas.size) / max(side, 1e-6)
 
 
 def camera_place(viewer: ViewerModel) -> list[float]:
-    """Centre and zoom of the camera, as JSON values."""
+    """What is in the middle, (row, col) in world coordinates, and screen pixels a world unit."""
     camera = viewer.scene.camera
     row, col = camera.center[-2:]
     return [float(row), float(col), float(camera.zoom)]
@@ -57,9 +38,3 @@ def restore_camera(viewer: ViewerModel, place: object) -> None:
             camera = viewer.scene.camera
             camera.center = (0.0, float(row), float(col))
             camera.zoom = float(zoom)
-
-
-def _canvas_size(viewer: ViewerModel) -> tuple[int, int]:
-    canvas = getattr(viewer, "canvas", None)
-    height, width = viewer._canvas_size if canvas is None else canvas.size
-    return int(height), int(width)

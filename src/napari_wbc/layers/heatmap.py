@@ -33,12 +33,7 @@ def heat_colormap() -> Colormap:
 
 
 class HeatmapLayer:
-    """Shows heat in a viewer.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-    """
+    """Shows heat in a viewer."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
@@ -50,14 +45,7 @@ class HeatmapLayer:
         self.viewer.layers.events.removed.disconnect(self._on_removed)
 
     def show(self, heats: Sequence[Heat], image: Image) -> None:
-        """Show the heat of one field, where its image is; without heat there is no layer.
-
-        Parameters
-        ----------
-        heats : sequence of Heat
-        image : Image
-            Layer of the field, one of one scale.
-        """
+        """Show heat over the image of its field, of one scale; without heat there is no layer."""
         if not heats:
             self.clear()
             return

@@ -33,15 +33,7 @@ def kind_of(layer: Layer) -> str:
 
 
 def copy_transform(image: Layer, layer: Layer) -> None:
-    """Put a layer where an image lies: scale, shift, turn, shear and affine alike.
-
-    Parameters
-    ----------
-    image : Layer
-        Of two dimensions, whatever its colours.
-    layer : Layer
-        Of two dimensions.
-    """
+    """Put a layer where an image lies, both of two dimensions: all of :data:`PARTS` alike."""
     for part in PARTS:
         wanted = _part(image, part)
         # Each setting draws the layer anew, so only what differs is set.
@@ -53,13 +45,7 @@ def copy_transform(image: Layer, layer: Layer) -> None:
 
 
 def on_transform(layer: Layer, action: Callable[[Any], None]) -> Callable[[], None]:
-    """Call an action whenever the transform of a layer changes.
-
-    Returns
-    -------
-    callable
-        Ends that.
-    """
+    """Call an action whenever the transform of a layer changes; what is returned ends that."""
     for part in PARTS:
         getattr(layer.events, part).connect(action)
 

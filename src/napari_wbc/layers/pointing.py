@@ -13,7 +13,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Shapes
 
-from napari_wbc.layers.focus import camera_center, center_on
+from napari_wbc.layers.focus import camera_place, center_on
 
 __all__ = ["Pointing", "give_up"]
 
@@ -23,15 +23,7 @@ DRAWN_BY_DRAG = ("ADD_RECTANGLE", "ADD_ELLIPSE")
 
 
 class Pointing:
-    """Gives a cells layer its mouse.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-    layer : Shapes
-    reshaping : callable
-        Whether a drag moves and reshapes cells, as it does in napari.
-    """
+    """Gives a cells layer its mouse; ``reshaping`` says if a drag moves cells, as in napari."""
 
     def __init__(self, viewer: ViewerModel, layer: Shapes, reshaping: Callable[[], bool]) -> None:
         self._viewer = viewer
@@ -57,17 +49,18 @@ class Pointing:
             return
         pressed = np.array(event.pos, dtype=float)
         held = _place(event)
-        more = bool({"Shift", "Control"} & {str(modifier) for modifier in event.modifiers})
+        more = bool({"Shift", "Control"} & set(map(str, event.modifiers)))
         moved = False
         yield
         while event.type == "mouse_move":
             moved = moved or bool(np.abs(np.array(event.pos) - pressed).max() >= STILL)
             if moved:
-                center = camera_center(self._viewer) + held - _place(event)
-                center_on(self._viewer, (float(center[0]), float(center[1])))
+                row, col = camera_place(self._viewer)[:2] + held - _place(event)
+                center_on(self._viewer, (float(row), float(col)))
             yield
         if not moved:
-            _choose(layer, shape, more=more)
+            # With a modifier, a click adds a shape to those that are selected, or takes it out.
+            layer.selected_data = set(layer.selected_data) ^ {shape} if more else {shape}
 
 
 class _Once:
@@ -100,14 +93,4 @@ def give_up(layer: Shapes) -> None:
 
 def _place(event: Any) -> Any:
     """Where the cursor is in the world, (row, col)."""
-    return np.array([event.position[axis] for axis in event.dims_displayed[-2:]], dtype=float)
-
-
-def _choose(layer: Shapes, shape: int, *, more: bool) -> None:
-    """Select a shape alone, or add it to those that are selected, or take it out again."""
-    if not more:
-        layer.selected_data = {shape}
-    elif shape in layer.selected_data:
-        layer.selected_data = set(layer.selected_data) - {shape}
-    else:
-        layer.selected_data = set(layer.selected_data) | {shape}
+    return np.array(event.position, dtype=float)[list(event.dims_displayed[-2:])]

@@ -41,10 +41,7 @@ def slide_layer(
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any], str]:
     """A slide as napari layer data: its first readable field, the others in the metadata.
 
-    Raises
-    ------
-    WbcError
-        If no field can be read.
+    It raises WbcError if no field can be read.
     """
     errors: list[WbcError] = []
     for path in paths:
@@ -53,7 +50,7 @@ def slide_layer(
         except WbcError as error:
             errors.append(error)
         else:
-            metadata = {FIELDS_KEY: [str(path) for path in paths], NAME_KEY: name}
+            metadata = {FIELDS_KEY: list(map(str, paths)), NAME_KEY: name}
             return pixels, {"name": name, "rgb": True, "metadata": metadata}, "image"
     if errors:
         raise errors[0]
@@ -62,26 +59,17 @@ def slide_layer(
 
 @dataclass(frozen=True)
 class LayerContent:
-    """What an image layer holds.
-
-    Parameters
-    ----------
-    slide : Slide
-    pixels : mapping of str to ndarray
-        Pixels by ``fov_id``, shape (height, width, 3), uint8, where they are in no file.
-    """
+    """What an image layer holds."""
 
     slide: Slide
     pixels: Mapping[str, npt.NDArray[np.uint8]]
+    """By ``fov_id``, shape (height, width, 3), where they are in no file."""
 
 
 def content_of(layer: Image) -> LayerContent:
     """The slide that an image layer holds, of many fields if its reader said so.
 
-    Raises
-    ------
-    WbcError
-        If the layer is not one grey or RGB image.
+    It raises WbcError if the layer is not one grey or RGB image.
     """
     paths = layer.metadata.get(FIELDS_KEY)
     data = layer.data

@@ -29,10 +29,8 @@ class Agreement:
 
     Parameters
     ----------
-    n : int
-        Cells that both have labelled.
-    agreed : int
-        Cells to which both gave the same label.
+    n, agreed : int
+        Cells that both have labelled, and those to which both gave the same label.
     percent : float, optional
         Part that agrees, 0 to 100; None without cells.
     kappa : float, optional
@@ -68,16 +66,10 @@ def annotations_of(table: CellTable) -> dict[str, Annotation]:
 def agreement(
     first: Mapping[str, Annotation], second: Mapping[str, Annotation], taxonomy: Taxonomy
 ) -> Agreement:
-    """Compare the annotations of two readers.
+    """Compare the annotations of two readers, by cell id.
 
     Kappa is Cohen's (Educ. Psychol. Meas. 1960), its limits are those of Fleiss, Cohen and Everitt
     (Psychol. Bull. 1969).
-
-    Parameters
-    ----------
-    first, second : mapping of cell id to Annotation
-    taxonomy : Taxonomy
-        Of all labels.
 
     Raises
     ------
@@ -95,19 +87,19 @@ def agreement(
     """
     _check(first, "The first reader", taxonomy)
     _check(second, "The second reader", taxonomy)
-    rank = {label: i for i, label in enumerate(taxonomy.labels)}
+    rank = taxonomy.labels.index
     pairs: list[tuple[str, str, str]] = []
     for cell_id, annotation in first.items():
         if cell_id in second:
             pairs.append((cell_id, annotation.label, second[cell_id].label))
     # Counted here, since scikit-learn's confusion_matrix refuses readers without a common cell.
-    confusion = np.zeros((len(rank), len(rank)), dtype=np.int64)
+    confusion = np.zeros((len(taxonomy.labels),) * 2, dtype=np.int64)
     for _, first_label, second_label in pairs:
-        confusion[rank[first_label], rank[second_label]] += 1
+        confusion[rank(first_label), rank(second_label)] += 1
     n = len(pairs)
     agreed = int(confusion.trace())
     disagreements = [pair for pair in pairs if pair[1] != pair[2]]
-    disagreements.sort(key=lambda pair: (rank[pair[1]], rank[pair[2]], pair[0]))
+    disagreements.sort(key=lambda pair: (rank(pair[1]), rank(pair[2]), pair[0]))
     percent = 100 * agreed / n if n else None
     return Agreement(
         n, agreed, percent, *_kappa(confusion), tuple(disagreements), taxonomy.labels, confusion
@@ -122,24 +114,11 @@ def consensus(
     *,
     when: str = "",
 ) -> dict[str, Annotation]:
-    """The consensus of two readers.
+    """The consensus of two readers by cell id, in the order of the first.
 
-    Parameters
-    ----------
-    first, second : mapping of cell id to Annotation
-    choices : mapping of cell id to label
-        The label that the readers settled on, for cells that both have labelled; it replaces their
-        own labels.
-    taxonomy : Taxonomy
-        Of all labels.
-    when : str
-        ISO 8601 time with zone, for the annotations.
-
-    Returns
-    -------
-    dict of cell id to Annotation
-        By "consensus of A and B", in the order of the first reader. Cells on which they differ
-        are left out, unless a label is chosen for them.
+    Cells on which they differ are left out, unless ``choices`` has the label that the readers
+    settled on; it replaces their own labels. The annotator is "consensus of A and B", and ``when``
+    the time, ISO 8601 with zone.
 
     Raises
     ------

@@ -47,7 +47,6 @@ class Answers:
 
     Parameters
     ----------
-    model_id : str
     probabilities : ndarray, shape (N, B), 0 to 1
         Of the taxonomy's classes; rows sum to 1.
     sure : ndarray, shape (N,), bool
@@ -86,10 +85,8 @@ class Measures:
     overall : Standing
         Of all cells; its balanced accuracy is the mean of the sources', so that a large laboratory
         does not outvote a small one.
-    by_source : dict of str to Standing
     by_class : tuple of ClassRow
         Of the classes that occur.
-    verdict : Verdict
     why : str
         One sentence.
     """
@@ -111,10 +108,8 @@ class Comparison:
         Of B classes.
     truth : ndarray, shape (N,), int64
         Index of each cell's class.
-    old, new : Answers
     cells : tuple of N LabelledCell
         With their sources and slides.
-    measures : Measures
     crops : ndarray, shape (M, size, size, 3), uint8
         Of the M changed cells alone, in their order.
     heat : tuple of float, optional
@@ -136,15 +131,12 @@ class Comparison:
     @property
     def outcomes(self) -> list[Outcome]:
         """Outcome of each cell."""
-        names: dict[tuple[bool, bool], Outcome] = {
-            (False, True): "fixed",
-            (True, False): "broken",
-            (True, True): "both right",
-            (False, False): "both wrong",
-        }
-        old_right = (self.old.predicted == self.truth).tolist()
-        new_right = (self.new.predicted == self.truth).tolist()
-        return [names[pair] for pair in zip(old_right, new_right, strict=True)]
+        # In the first row the old model is wrong, in the first column the new one.
+        names = np.array([["both wrong", "fixed"], ["broken", "both right"]])
+        old_right = (self.old.predicted == self.truth).astype(int)
+        new_right = (self.new.predicted == self.truth).astype(int)
+        outcomes: list[Outcome] = names[old_right, new_right].tolist()
+        return outcomes
 
     def changed(self, outcome: Outcome) -> list[tuple[int, npt.NDArray[np.uint8]]]:
         """Index and crop of the cells that are ``fixed``, or of those that are ``broken``."""
@@ -169,11 +161,7 @@ def measured(
     Parameters
     ----------
     truth : ndarray, shape (N,), int64
-        Index of each cell's class.
-    old, new : Answers
-        Of the same N cells.
-    classes : tuple of B str
-        Class names.
+        Index of each cell's class among ``classes``.
     sources, slides : ndarray, shape (N,), str
         A slide is empty where it is not known. Where a source has fewer than six known slides, or
         cells of no known slide, its cells are resampled and not its slides.
@@ -203,16 +191,16 @@ def measured(
 
 
 class _Drawn(NamedTuple):
-    """The bootstrap: cells of each draw, how many are right, and their balanced accuracy."""
+    """The bootstrap: cells of each draw, how many are right, and their balanced accuracy.
+
+    ``observed`` is the balanced accuracy of both models on the cells as they are, shape (2,); the
+    others are of shape (draws,), (2, draws) and (2, draws).
+    """
 
     observed: Floats
-    """Balanced accuracy of both models on the cells as they are, shape (2,)."""
     cells: Floats
-    """Shape (draws,)."""
     hits: Floats
-    """Shape (2, draws)."""
     balanced: Floats
-    """Shape (2, draws)."""
     slides: int
     by_slide: bool
 

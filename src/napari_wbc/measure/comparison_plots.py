@@ -5,7 +5,6 @@ Figures are drawn without a window, in any thread.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from napari_wbc.measure.comparison import ClassRow, Comparison, Outcome
 from napari_wbc.measure.metrics import measure, reliability
+from napari_wbc.measure.plots import png_of, shade_matrix
 from napari_wbc.measure.verdict import Estimate, Standing, Verdict
 
 if TYPE_CHECKING:
@@ -95,31 +95,18 @@ def side_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
 
 
 def draw_pictures(comparison: Comparison) -> dict[str, bytes]:
-    """All pictures of a comparison.
+    """All pictures of a comparison, PNG by name.
 
-    Parameters
-    ----------
-    comparison : Comparison
-
-    Returns
-    -------
-    dict of str to bytes
-        PNG by name: ``confusion`` (both matrices), ``difference`` (recall by class, balanced
-        accuracy by source), ``calibration`` (both curves) and ``changed`` (fixed and broken cells,
-        60 of each at most).
+    ``confusion`` has both matrices, ``difference`` recall by class and balanced accuracy by source,
+    ``calibration`` both curves, and ``changed`` fixed and broken cells, 60 of each at most.
     """
-    return {
-        "confusion": _png(_confusion(comparison)),
-        "difference": _png(_difference(comparison)),
-        "calibration": _png(_calibration(comparison)),
-        "changed": _png(_changed(comparison)),
+    figures = {
+        "confusion": _confusion(comparison),
+        "difference": _difference(comparison),
+        "calibration": _calibration(comparison),
+        "changed": _changed(comparison),
     }
-
-
-def _png(figure: Figure) -> bytes:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    return picture.getvalue()
+    return {name: png_of(figure, dpi=110) for name, figure in figures.items()}
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -134,37 +121,22 @@ def _plain(names: Iterable[str]) -> list[str]:
     return [name.replace("$", r"\$") for name in names]
 
 
-def _bare(axis: Axes) -> None:
-    """Leave only the lower edge of the frame."""
-    for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)
-    axis.tick_params(left=False)
-
-
 def _confusion(comparison: Comparison) -> Figure:
     """Both matrices in one scale: cells, and which part they are of their true class."""
     names = tuple(_plain(comparison.taxonomy.names))
     models = {"old": comparison.old, "new": comparison.new}
-    matrices: list[npt.NDArray[np.int64]] = []
-    for answers in models.values():
-        confusion = measure(comparison.truth, answers.predicted, names).confusion
-        matrices.append(np.array(confusion))
+    results = [measure(comparison.truth, answers.predicted, names) for answers in models.values()]
+    matrices = np.array([result.confusion for result in results])
     # Classes that neither occur nor are predicted would leave empty rows.
-    both = np.sum(matrices, axis=0)
+    both = matrices.sum(axis=0)
     used = np.flatnonzero(both.sum(axis=0) + both.sum(axis=1))
     side = max(3.2, 0.75 * len(used))
     figure = _figure(2 * side + 2.4, side + 1.3)
     axes = figure.subplots(1, 2, sharey=True)
     for axis, title, matrix in zip(axes, models, matrices, strict=True):
-        shown = matrix[np.ix_(used, used)]
-        share = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
-        scale = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        for row, col in np.argwhere(shown):
-            text = f"{shown[row, col]}\n{share[row, col]:.0%}"
-            ink = "white" if share[row, col] > 0.5 else "black"
-            axis.text(col, row, text, ha="center", va="center", fontsize=8, color=ink)
-        axis.set_xticks(range(len(used)), [names[k] for k in used], rotation=45, ha="right")
-        axis.set_yticks(range(len(used)), [names[k] for k in used])
+        scale = shade_matrix(axis, matrix[np.ix_(used, used)], "{}\n{:.0%}")
+        axis.set_xticks(range(len(used)), np.array(names)[used], rotation=45, ha="right")
+        axis.set_yticks(range(len(used)), np.array(names)[used])
         axis.set(title=": ".join(_plain((title, models[title].model_id))), xlabel="predicted")
         axis.title.set_fontsize(10)
         # Minor ticks lie between the cells of the matrix, where the grid belongs.
@@ -188,7 +160,8 @@ def _difference(comparison: Comparison) -> Figure:
     _draw_recalls(left, measures.by_class)
     _draw_differences(right, standings)
     for axis in (left, right):
-        _bare(axis)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.tick_params(left=False)
         axis.grid(axis="x", color="0.92")
         axis.set_axisbelow(True)
     return figure
@@ -220,7 +193,7 @@ def _draw_recalls(axis: Axes, rows: Sequence[ClassRow]) -> None:
 def _draw_differences(axis: Axes, standings: Mapping[str, Standing]) -> None:
     """The difference of balanced accuracy with its limits, a row for each source."""
     for y, standing in enumerate(standings.values()):
-        value, low, high = (100 * share for share in standing.balanced_accuracy)
+        value, low, high = 100 * np.array(standing.balanced_accuracy)
         # In colour only where the limits leave out zero.
         color = GAIN if low > 0 else LOSS if high < 0 else OLD
         axis.plot([low, high], [y, y], color=color, linewidth=2)
@@ -313,7 +286,8 @@ def _thumbnail(
     middle = left + 0.5
     extent = (left + 0.03, left + 0.97, top + 0.97, top + 0.03)
     axis.imshow(crop, extent=extent, interpolation="lanczos")
-    shorts = _plain(comparison.taxonomy.shorts[name] for name in comparison.taxonomy.names)
+    # The shorts of the classes come first, in the order of their indices.
+    shorts = _plain(comparison.taxonomy.shorts.values())
     truth = shorts[comparison.truth[i]]
     axis.text(middle, top + 1.0, truth, ha="center", va="top", fontsize=8, weight="bold")
     predictions: list[str] = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,15 @@ __all__ = [
     "Reliability",
     "Scores",
     "auc",
+    "by_source",
     "measure",
-    "measure_by_source",
     "reliability",
     "score",
-    "score_by_source",
 ]
+
+Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.floating]
+Texts = npt.NDArray[np.str_]
 
 CALIBRATION_BINS = 15
 """Of the expected calibration error, as Guo et al. 2017 have them."""
@@ -54,15 +58,11 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...]
 
 
-def measure(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: tuple[str, ...]) -> Metrics:
-    """Compare predicted with true classes.
+Measured = TypeVar("Measured", bound=Metrics)
 
-    Parameters
-    ----------
-    truth, predicted : array-like, shape (N,), int
-        Class indices.
-    classes : tuple of str
-        Class names.
+
+def measure(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: tuple[str, ...]) -> Metrics:
+    """Compare predicted with true classes, both indices of ``classes``, shape (N,).
 
     Examples
     --------
@@ -91,40 +91,15 @@ def measure(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: tuple[str, 
     )
 
 
-def _by_class(
-    true: npt.NDArray[np.integer], guess: npt.NDArray[np.integer], classes: tuple[str, ...]
-) -> list[dict[str, Any]]:
+def _by_class(true: Ints, guess: Ints, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Precision, recall, F1 and number of cells of the classes that occur, by name."""
     from sklearn.metrics import precision_recall_fscore_support
 
     occurring = np.unique(true)
-    names = [classes[k] for k in occurring]
+    names = np.array(classes)[occurring].tolist()
     # A class that is never predicted has a precision of 0, and no warning.
     columns = precision_recall_fscore_support(true, guess, labels=occurring, zero_division=0.0)
     return [dict(zip(names, column.tolist(), strict=True)) for column in columns]
-
-
-def measure_by_source(
-    truth: npt.NDArray[np.integer],
-    predicted: npt.NDArray[np.integer],
-    sources: npt.NDArray[np.str_],
-    classes: tuple[str, ...],
-) -> dict[str, Metrics]:
-    """Compare predicted with true classes for each laboratory by itself.
-
-    Parameters
-    ----------
-    truth, predicted : ndarray, shape (N,), int
-        Class indices.
-    sources : ndarray, shape (N,), str
-    classes : tuple of str
-        Class names.
-    """
-    by_source: dict[str, Metrics] = {}
-    for source in np.unique(sources):
-        chosen = sources == source
-        by_source[str(source)] = measure(truth[chosen], predicted[chosen], classes)
-    return by_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +137,9 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
     Parameters
     ----------
     truth : array-like, shape (N,), int
-        Class indices.
+        Indices of ``classes``.
     probabilities : array-like, shape (N, classes), float
         0 to 1, each row summing to 1.
-    classes : tuple of str
-        Class names.
 
     Raises
     ------
@@ -193,6 +166,9 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
         if not np.isnan(area):
             areas[name] = area
     precision, _, f1, support = _by_class(true, guess, classes) if len(true) else [{}] * 4
+    # Not sklearn's log_loss: it warns where rows of float32 do not sum to 1 to the last digit, and
+    # refuses a single class. As there, a chance of 0 counts as the resolution of a float.
+    of_truth = np.maximum(chances[np.arange(len(true)), true], np.finfo(float).eps)
     return Scores(
         **asdict(measure(true, guess, classes)),
         precision=precision,
@@ -201,55 +177,34 @@ def score(truth: npt.ArrayLike, probabilities: npt.ArrayLike, classes: tuple[str
         auc=areas,
         macro_auc=float(np.mean(list(areas.values()))) if areas else np.nan,
         calibration_error=reliability(chances.max(axis=1), guess == true).error,
-        negative_log_likelihood=_negative_log_likelihood(chances[np.arange(len(true)), true]),
+        negative_log_likelihood=float(-np.log(of_truth).mean()) if len(true) else np.nan,
     )
 
 
-def score_by_source(
-    truth: npt.NDArray[np.integer],
-    probabilities: npt.NDArray[np.floating],
-    sources: npt.NDArray[np.str_],
+def by_source(
+    compare: Callable[[Ints, Any, tuple[str, ...]], Measured],
+    truth: Ints,
+    answers: Ints | Floats,
+    sources: Texts,
     classes: tuple[str, ...],
-) -> dict[str, Scores]:
-    """Compare predicted probabilities with true classes for each laboratory by itself.
+) -> dict[str, Measured]:
+    """Compare each laboratory by itself, by :func:`measure` or :func:`score`, which say the shapes.
 
-    Parameters
-    ----------
-    truth : ndarray, shape (N,), int
-        Class indices.
-    probabilities : ndarray, shape (N, classes), float
-    sources : ndarray, shape (N,), str
-    classes : tuple of str
-        Class names.
+    ``sources``, shape (N,), names the laboratory of each cell.
     """
-    by_source: dict[str, Scores] = {}
+    results: dict[str, Measured] = {}
     for source in np.unique(sources):
         chosen = sources == source
-        by_source[str(source)] = score(truth[chosen], probabilities[chosen], classes)
-    return by_source
-
-
-def _negative_log_likelihood(chances: npt.NDArray[np.floating]) -> float:
-    """Mean of -log of the chances of the true classes, in nats."""
-    if not len(chances):
-        return np.nan
-    # Not sklearn's log_loss: it warns where rows of float32 do not sum to 1 to the last digit, and
-    # refuses a single class. As there, a chance of 0 counts as the resolution of a float.
-    return float(-np.log(np.maximum(chances, np.finfo(float).eps)).mean())
+        results[str(source)] = compare(truth[chosen], answers[chosen], classes)
+    return results
 
 
 def auc(inside: npt.ArrayLike, outside: npt.ArrayLike) -> float:
     """Area under the ROC of a score that should be higher outside than inside.
 
-    Parameters
-    ----------
-    inside, outside : array-like, shape (N,) and (M,), float
-        For instance the scores of cells like and unlike the training data.
-
-    Returns
-    -------
-    float
-        Chance that one outside scores higher than one inside, 0 to 1; NaN where either is empty.
+    It is the chance that one outside, of shape (M,), scores higher than one inside, of shape (N,):
+    0 to 1, and NaN where either is empty. They are for instance the scores of cells unlike and like
+    the training data.
 
     Examples
     --------
@@ -291,13 +246,8 @@ def reliability(
 ) -> Reliability:
     """Sort cells into bins by confidence and compare with how many of each bin are right.
 
-    Parameters
-    ----------
-    confidences : array-like, shape (N,), float
-        Probability of the likeliest class, 0 to 1.
-    right : array-like, shape (N,), bool
-        Whether that class is the true one.
-    bins : int
+    The confidence of each of N cells is the probability of the likeliest class, 0 to 1; ``right``
+    says whether that class is the true one.
 
     Examples
     --------

@@ -13,17 +13,20 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import write_bytes
-from napari_wbc.measure.metrics import auc, measure, reliability
+from napari_wbc.measure.metrics import Floats, Ints, Texts, auc, measure, reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 __all__ = [
     "draw_calibration",
     "draw_confusion",
     "draw_roc",
     "panels",
+    "png_of",
+    "shade_matrix",
     "write_evaluation",
     "write_figure",
 ]
@@ -33,29 +36,18 @@ PANEL_SIDE = 5.0
 
 
 def write_evaluation(
-    folder: Path,
-    truth: npt.NDArray[np.integer],
-    probabilities: npt.NDArray[np.floating],
-    sources: npt.NDArray[np.str_],
-    classes: Sequence[str],
+    folder: Path, truth: Ints, probabilities: Floats, sources: Texts, classes: Sequence[str]
 ) -> tuple[Path, ...]:
     """Write ``confusion.png``, ``roc.png`` and ``calibration.png``.
 
     Parameters
     ----------
-    folder : Path
     truth : ndarray, shape (N,), int
-        Class indices.
+        Indices of ``classes``.
     probabilities : ndarray, shape (N, classes), float
         0 to 1, each row summing to 1.
     sources : ndarray, shape (N,), str
         Laboratory of each cell.
-    classes : sequence of str
-        Class names.
-
-    Returns
-    -------
-    tuple of Path
 
     Raises
     ------
@@ -96,10 +88,15 @@ def panels(n: int) -> tuple[Figure, list[Axes]]:
 
 def write_figure(path: Path, figure: Figure) -> Path:
     """Write a figure as PNG, whole or not at all."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=90)
-    write_bytes(path, picture.getvalue())
+    write_bytes(path, png_of(figure, dpi=90))
     return path
+
+
+def png_of(figure: Figure, *, dpi: int) -> bytes:
+    """A figure as PNG, with so many pixels an inch."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=dpi)
+    return picture.getvalue()
 
 
 def draw_confusion(
@@ -107,28 +104,10 @@ def draw_confusion(
 ) -> None:
     """Draw a confusion matrix: cells as numbers, the share of each true class as shade.
 
-    Parameters
-    ----------
-    axis : Axes
-    confusion : array-like, shape (classes, classes), int
-        Rows are true classes, columns predicted ones.
-    classes : sequence of str
-        Class names, or shorts.
-    title : str
+    Its rows are true ``classes`` and its columns predicted ones, by their names or shorts.
     """
     matrix = np.asarray(confusion)
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for row, col in np.argwhere(matrix):
-        axis.text(
-            col,
-            row,
-            f"{matrix[row, col]}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if share[row, col] > 0.5 else "black",
-        )
+    shade_matrix(axis, matrix, "{}")
     axis.set(title=f"{title}, {matrix.sum():,} cells", xlabel="predicted", ylabel="true")
     # Short names fit side by side, long ones only upright.
     upright = max(map(len, classes)) > 4
@@ -136,25 +115,23 @@ def draw_confusion(
     axis.set_yticks(range(len(classes)), classes)
 
 
+def shade_matrix(axis: Axes, matrix: Ints, text: str) -> AxesImage:
+    """Draw a confusion matrix as the share of each row, with ``text`` of count and share."""
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    shade = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, col in np.argwhere(matrix):
+        label = text.format(matrix[row, col], share[row, col])
+        ink = "white" if share[row, col] > 0.5 else "black"
+        axis.text(col, row, label, ha="center", va="center", fontsize=8, color=ink)
+    return shade
+
+
 def draw_roc(
-    axis: Axes,
-    truth: npt.NDArray[np.integer],
-    probabilities: npt.NDArray[np.floating],
-    classes: Sequence[str],
-    *,
-    title: str,
+    axis: Axes, truth: Ints, probabilities: Floats, classes: Sequence[str], *, title: str
 ) -> None:
     """Draw the ROC of each class against the rest, where some cells are of the class and some not.
 
-    Parameters
-    ----------
-    axis : Axes
-    truth : ndarray, shape (N,), int
-        Class indices.
-    probabilities : ndarray, shape (N, classes), float
-    classes : sequence of str
-        Class names.
-    title : str
+    Shapes are as in :func:`write_evaluation`.
     """
     from matplotlib import colormaps
     from sklearn.metrics import roc_curve
@@ -174,22 +151,10 @@ def draw_roc(
         axis.legend(title="area under the curve", fontsize="small", loc="lower right")
 
 
-def draw_calibration(
-    axis: Axes,
-    truth: npt.NDArray[np.integer],
-    probabilities: npt.NDArray[np.floating],
-    *,
-    title: str,
-) -> None:
+def draw_calibration(axis: Axes, truth: Ints, probabilities: Floats, *, title: str) -> None:
     """Draw accuracy over confidence, and in gray the part of the cells that each bin holds.
 
-    Parameters
-    ----------
-    axis : Axes
-    truth : ndarray, shape (N,), int
-        Class indices.
-    probabilities : ndarray, shape (N, classes), float
-    title : str
+    Shapes are as in :func:`write_evaluation`.
     """
     result = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth)
     counts = np.array(result.counts)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, Outline
 
@@ -21,7 +23,6 @@ class Truth:
     ----------
     shape : tuple of int
         Height and width of the field.
-    boxes : tuple of BBox
     outlines : tuple of Outline
         Of the same cells, or none; they are needed for the precision of outlines.
     """
@@ -51,14 +52,9 @@ class AveragePrecision:
 def average_precision(
     fields: Iterable[tuple[Truth, Sequence[Detection]]], *, kind: Literal["bbox", "segm"] = "bbox"
 ) -> AveragePrecision:
-    """COCO's average precision of detections (Lin et al. 2014), by faster-coco-eval.
+    """COCO's average precision of the detections in fields (Lin et al. 2014), by faster-coco-eval.
 
-    Parameters
-    ----------
-    fields : iterable of (Truth, sequence of Detection)
-        One a field.
-    kind : str
-        ``bbox`` compares boxes, ``segm`` outlines.
+    The kind ``bbox`` compares boxes, ``segm`` outlines.
 
     Examples
     --------
@@ -105,8 +101,7 @@ def average_precision(
     evaluation = COCOeval_faster(truth_set, detection_set, kind, print_function=lambda *_: None)
     evaluation.run()
     # COCO gives -1 for what it cannot measure.
-    mean, at_50, at_75 = (max(float(value), 0.0) for value in evaluation.stats[:3])
-    return AveragePrecision(mean, at_50, at_75)
+    return AveragePrecision(*np.maximum(evaluation.stats[:3], 0.0).tolist())
 
 
 def _coco_shape(box: BBox, outline: Outline | None) -> dict[str, object]:

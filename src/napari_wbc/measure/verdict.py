@@ -80,7 +80,6 @@ class Standing:
         Cells, and known slides they are of.
     by_slide : bool
         Whether slides were drawn anew, or cells.
-    old, new : Side
     accuracy, balanced_accuracy : Estimate
         New less old, -1 to 1, with the limits of the bootstrap.
     fixed, broken : int
@@ -123,11 +122,6 @@ def judged(overall: Standing, by_source: dict[str, Standing]) -> tuple[Verdict, 
     4. A source seems to lose more than one point of balanced accuracy and has more cells broken
        than fixed: undecided.
     5. Else adopt the new model.
-
-    Parameters
-    ----------
-    overall : Standing
-    by_source : dict of str to Standing
     """
     if _surely(overall, -1):
         return Verdict.KEEP, f"The new model is worse: {_change(overall)}."
@@ -211,16 +205,7 @@ def needed(fixed: int, broken: int) -> int | None:
     """Changed cells that would show a difference, if as large a part of them is fixed as now.
 
     McNemar's test at p < 0.05 then finds it four times out of five (Fleiss, Levin and Paik 2003,
-    with the correction for continuity).
-
-    Parameters
-    ----------
-    fixed, broken : int
-
-    Returns
-    -------
-    int, optional
-        None where as many are fixed as broken.
+    with the correction for continuity). None where as many are fixed as broken.
 
     Examples
     --------

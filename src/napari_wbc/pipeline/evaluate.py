@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.files.atomic import make_folder, write_text
 from napari_wbc.measure import plots
-from napari_wbc.measure.metrics import Metrics, Scores, measure_by_source, score_by_source
+from napari_wbc.measure.metrics import Metrics, Scores, by_source, measure, score
 from napari_wbc.model.heat import OUTSIDE
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
@@ -101,12 +101,12 @@ class Evaluation:
     @property
     def scores(self) -> dict[str, Scores]:
         """All measures, by source."""
-        return score_by_source(self.truth, self.probabilities, self.sources, self.classes)
+        return by_source(score, self.truth, self.probabilities, self.sources, self.classes)
 
     @property
     def metrics(self) -> dict[str, Metrics]:
         """Agreement with the labels, by source."""
-        return measure_by_source(self.truth, self.predicted, self.sources, self.classes)
+        return by_source(measure, self.truth, self.predicted, self.sources, self.classes)
 
 
 def evaluate_steps(

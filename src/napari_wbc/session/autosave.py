@@ -40,14 +40,7 @@ class SaveState:
 
 
 class Autosave:
-    """Writes the steps of one reading of a slide.
-
-    Parameters
-    ----------
-    workspace : Workspace
-    slide : str
-    reading : str
-    """
+    """Writes the steps of one reading of a slide."""
 
     def __init__(self, workspace: Workspace, slide: str, reading: str = "") -> None:
         self._workspace = workspace
@@ -90,18 +83,7 @@ class Autosave:
                 self._turn.notify_all()
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until all steps are on the disk, or could not be written.
-
-        Parameters
-        ----------
-        timeout : float
-            Seconds.
-
-        Returns
-        -------
-        bool
-            Whether they are on the disk.
-        """
+        """Wait so many seconds until all steps are on the disk, or failed; whether they are."""
         with self._turn:
             self._turn.notify_all()
             self._turn.wait_for(lambda: not self._busy or bool(self._failed), timeout)
@@ -135,6 +117,7 @@ class Autosave:
 
     def _write(self, steps: list[Step], notes: dict[str, Any]) -> None:
         """Write, and forget what is on the disk; whatever goes wrong is kept for another try."""
+        why = ""
         try:
             if steps:
                 self._workspace.write(self._slide, steps, self._reading)
@@ -146,13 +129,12 @@ class Autosave:
                     # A newer note of this key may have come in meanwhile.
                     if self._notes.get(key) is value:
                         del self._notes[key]
+        except WbcError as error:
+            why = str(error)
         # A thread that died would lose all that comes after, so nothing may end it.
         except Exception as error:  # noqa: BLE001
-            if not isinstance(error, WbcError):
-                _log.error("Autosave failed", exc_info=error)
-            why = str(error) if isinstance(error, WbcError) else f"{type(error).__name__}: {error}"
-        else:
-            why = ""
+            _log.error("Autosave failed", exc_info=error)
+            why = f"{type(error).__name__}: {error}"
         with self._turn:
             self._failed = why
             self._turn.notify_all()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import shapely
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy
+from napari_wbc.model.cell import Cell, Detection, LocatedBy
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.table import CellTable
 
@@ -29,7 +29,7 @@ WAIST = 0.9
 """Part of the chords around it below which a chord is a waist and not a rough edge."""
 CUTS = 65
 """Cuts that are compared along the middle half of a cell; odd, so that one is in the middle."""
-TILTS = (0, *(sign * tilt for tilt in range(5, 35, 5) for sign in (1, -1)))
+TILTS = (0, 5, -5, 10, -10, 15, -15, 20, -20, 25, -25, 30, -30)
 """Degrees by which a cut may lean, as it must between two cells of unequal size."""
 
 
@@ -40,19 +40,14 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
     in the middle half of the cell. A cell without a waist is cut across its longest axis through
     its centroid.
 
+    The cell is gone from the result; two new ones, without prediction and annotation, are the
+    largest part on either side of the cut. They have outlines, unless the cell had none and they
+    are upright boxes.
+
     Parameters
     ----------
-    table : CellTable
-    cell_id : str
     along : pair of (row, col), optional
         Two points of the line to cut by, in pixels of the field.
-
-    Returns
-    -------
-    CellTable
-        The cell is gone; two new ones, without prediction and annotation, are the largest part on
-        either side of the cut. They have outlines, unless the cell had none and they are upright
-        boxes.
 
     Raises
     ------
@@ -66,7 +61,7 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
     >>> [(half.detection.bbox.left, half.detection.bbox.right) for half in halves.values()]
     [(0.0, 15.0), (15.0, 30.0)]
     """
-    (cell,) = _cells(table, [cell_id])
+    (cell,) = _cells(table, [cell_id]).values()
     whole = _polygon(cell.detection)
     line = _best_cut(whole) if along is None else np.array(along, dtype=float)
     if not np.isfinite(line).all() or np.linalg.norm(line[1] - line[0]) < 1e-6:
@@ -87,20 +82,12 @@ def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None =
 
 
 def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
-    """Make several cells of a field one.
+    """Make at least two cells of a field one.
 
-    Parameters
-    ----------
-    table : CellTable
-    cell_ids : iterable of str
-        At least two different ones.
-
-    Returns
-    -------
-    CellTable
-        The cells are gone; a new one has their union where they touch (within a pixel), else its
-        convex hull. Where none of them has an outline, it has none either, but the box around them.
-        It keeps the first annotation if all annotations say the same label, and has no prediction.
+    The cells are gone from the result; a new one has their union where they touch (within a pixel),
+    else its convex hull. Where none of them has an outline, it has none either, but the box around
+    them. It keeps the first annotation if all annotations say the same label, and has no
+    prediction.
 
     Raises
     ------
@@ -114,7 +101,8 @@ def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
     >>> [new.detection.bbox for new in joined(table, table).values()]
     [BBox(top=0.0, left=0.0, bottom=10.0, right=20.0)]
     """
-    cells = _cells(table, cell_ids)
+    chosen = _cells(table, cell_ids)
+    cells = chosen.values()
     fields = {cell.fov_id for cell in cells}
     if len(cells) < 2:
         raise WbcError("One cell cannot be joined; select at least two cells.")
@@ -128,22 +116,18 @@ def joined(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
     # A cell joined of several finders' cells was located by none of them.
     finder = located_by.pop() if len(located_by) == 1 else None
     detection = _detection(union if outlined else union.envelope, outlined, finder)
-    new = Cell.new(fields.pop(), detection).annotated(_common_annotation(cells))
-    return table.without(cell.cell_id for cell in cells).with_cells([new])
+    annotations = [cell.annotation for cell in cells if cell.annotation]
+    agreed = len(chosen.annotated_counts) == 1
+    new = Cell.new(fields.pop(), detection).annotated(annotations[0] if agreed else None)
+    return table.without(chosen).with_cells([new])
 
 
-def _cells(table: CellTable, cell_ids: Iterable[str]) -> list[Cell]:
+def _cells(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
     """The cells with these ids, each once."""
     ids = dict.fromkeys(cell_ids)
-    if not all(cell_id in table for cell_id in ids):
+    if not ids.keys() <= table.keys():
         raise WbcError("A selected cell is no longer in the table; select again.")
-    return [table[cell_id] for cell_id in ids]
-
-
-def _common_annotation(cells: Iterable[Cell]) -> Annotation | None:
-    annotations = [cell.annotation for cell in cells if cell.annotation]
-    labels = {annotation.label for annotation in annotations}
-    return annotations[0] if len(labels) == 1 else None
+    return CellTable(map(table.__getitem__, ids))
 
 
 def _polygon(detection: Detection) -> shapely.Polygon:
@@ -158,10 +142,9 @@ def _polygon(detection: Detection) -> shapely.Polygon:
 def _largest(geometry: shapely.geometry.base.BaseGeometry) -> shapely.Polygon | None:
     """The largest polygon of what a geometry consists of, its holes filled."""
     parts = shapely.get_parts(shapely.get_parts(geometry))
-    polygons = [
-        shapely.Polygon(part.exterior) for part in parts if isinstance(part, shapely.Polygon)
-    ]
-    return max((part for part in polygons if part.area), key=shapely.area, default=None)
+    areas = [part for part in parts if isinstance(part, shapely.Polygon) and part.area]
+    polygons = [shapely.Polygon(part.exterior) for part in areas]
+    return max(polygons, key=shapely.area, default=None)
 
 
 def _detection(
@@ -184,8 +167,9 @@ def _halves(line: npt.NDArray[np.float64], whole: shapely.Polygon) -> list[shape
     reach = 2 * (bottom - top + right - left) + float(np.linalg.norm(center - foot))
     start = foot - reach * along
     end = foot + reach * along
-    sides = (reach * across, -reach * across)
-    return [shapely.Polygon([start, end, end + side, start + side]) for side in sides]
+    side = reach * across
+    first = shapely.Polygon([start, end, end + side, start + side])
+    return [first, shapely.Polygon([start, end, end - side, start - side])]
 
 
 def _best_cut(whole: shapely.Polygon) -> npt.NDArray[np.float64]:

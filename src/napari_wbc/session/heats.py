@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from psygnal import Signal
 
 from napari_wbc.model.heat import Heat
-from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.session import Session
 
@@ -19,13 +18,7 @@ __all__ = ["Heats"]
 
 
 class Heats:
-    """Heat by cell.
-
-    Parameters
-    ----------
-    session : Session
-        Whose cells it is of.
-    """
+    """Heat by cell of a session."""
 
     changed = Signal()
     """Emitted after heat came or went."""
@@ -34,12 +27,12 @@ class Heats:
         self._session = session
         self._heats: dict[str, Heat] = {}
         session.changed.connect(self._on_changed)
-        session.slide_changed.connect(self._on_slide)
+        session.slide_changed.connect(self.clear)
 
     def close(self) -> None:
         """Stop following the session."""
         self._session.changed.disconnect(self._on_changed)
-        self._session.slide_changed.disconnect(self._on_slide)
+        self._session.slide_changed.disconnect(self.clear)
 
     def __len__(self) -> int:
         return len(self._heats)
@@ -78,12 +71,10 @@ class Heats:
         before = len(self._heats)
         for cell in change.removed:
             self._heats.pop(cell.cell_id, None)
+        # A cell that only got a label is still what was explained.
         for _, cell in change.changed:
             heat = self._heats.get(cell.cell_id)
             if heat is not None and not heat.is_of(cell):
                 del self._heats[cell.cell_id]
         if len(self._heats) < before:
             self.changed.emit()
-
-    def _on_slide(self, _slide: Slide) -> None:
-        self.clear()

@@ -86,17 +86,9 @@ class OtherClasses(NamedTuple):
 
 
 def add_classes(session: Session, taxonomy: Taxonomy) -> OtherClasses | None:
-    """Write more classes into the open project.
+    """Write more classes into the open project, which is to be opened anew; None without one.
 
-    Returns
-    -------
-    OtherClasses or None
-        The project to open anew, None where nothing is open.
-
-    Raises
-    ------
-    WbcError
-        If the cells are in memory only, or are not saved.
+    It raises WbcError if the cells are in memory only, or are not saved.
     """
     workspace = session.workspace
     if workspace is None:

@@ -130,14 +130,8 @@ def queue_of(
 ) -> tuple[str, ...]:
     """Ids of the cells to review, in order.
 
-    Parameters
-    ----------
-    table : CellTable
-    taxonomy : Taxonomy
-    order : Order
-    only : Filter
-    ranks : mapping of str to int, optional
-        Cell id to rank, lowest first, where the order is one of :data:`RANKED`.
+    Where the order is one of :data:`RANKED`, ``ranks`` gives the rank of each cell id, lowest
+    first.
 
     Examples
     --------
@@ -145,13 +139,14 @@ def queue_of(
     >>> queue_of(CellTable(), EIGHT_CLASSES, Order.LEAST_CERTAIN)
     ()
     """
-    cells = [cell for cell in table.values() if only.admits(cell)]
+    cells = list(filter(only.admits, table.values()))
+    ranks = ranks or {}
     if order == Order.DISAGREEMENTS:
         cells = [cell for cell in cells if disagreed(cell, taxonomy)]
-    ranks = ranks or {}
-    if order == Order.DOUBTED:
+    elif order == Order.DOUBTED:
         cells = [cell for cell in cells if cell.cell_id in ranks]
-    return tuple(cell.cell_id for cell in sorted(cells, key=_key(order, table, taxonomy, ranks)))
+    cells.sort(key=_key(order, table, taxonomy, ranks))
+    return tuple(cell.cell_id for cell in cells)
 
 
 def _key(

@@ -9,9 +9,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import filterfalse
 from typing import Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_wbc.errors import WbcError
@@ -70,18 +72,14 @@ def _widest(counts: Mapping[str, int], taxonomy: Taxonomy) -> float | None:
     if not total:
         return None
     limits = [confidence_limits(count, total) for count in leukocytes]
-    return max(50 * (high - low) for low, high in limits)
+    return 50 * float(np.ptp(limits, axis=1).max())
 
 
 class ReviewQueue:
     """One cell of a session after the other, and the answers a person gives.
 
-    Parameters
-    ----------
-    session : Session
-        Gets the answers; the current cell is selected in it, in the field it lies in.
-    clock : callable
-        Seconds from any start.
+    The session gets the answers; the current cell is selected in it, in the field it lies in.
+    ``clock`` gives seconds from any start.
 
     Examples
     --------
@@ -101,9 +99,11 @@ class ReviewQueue:
         self._clock = clock
         self._order = Order.LEAST_CERTAIN
         self._only = EVERY_CELL
-        self._ids: tuple[str, ...] = ()
+        self.ids: tuple[str, ...] = ()
+        """The cells of the queue in order; the same object as long as they stay the same."""
+        self.current = ""
+        """Id of the cell under review, empty at the end."""
         self._at = 0
-        self._current = ""
         self._skipped: dict[str, None] = {}
         self._ranks: dict[Order, tuple[CellTable, dict[str, int]]] = {}
         self._answers: list[tuple[Cell, Annotation]] = []
@@ -120,29 +120,17 @@ class ReviewQueue:
         self._session.slide_changed.disconnect(self._on_slide)
 
     @property
-    def current(self) -> str:
-        """Id of the cell under review, empty at the end."""
-        return self._current
-
-    @property
     def position(self) -> tuple[int, int]:
         """How many cells of the queue come before the current one, and how many it has."""
-        return self._at, len(self._ids)
+        return self._at, len(self.ids)
 
     @property
     def place(self) -> dict[str, Any]:
         """Where the review is, as JSON values for :meth:`resume`."""
-        only = self._only
         return {
             "order": str(self._order),
-            "filter": {
-                "labels": sorted(only.labels),
-                "lowest": only.lowest,
-                "highest": only.highest,
-                "fov_id": only.fov_id,
-                "reviewed": only.reviewed,
-            },
-            "cell_id": self._current,
+            "filter": {**asdict(self._only), "labels": sorted(self._only.labels)},
+            "cell_id": self.current,
             "skipped": list(self._skipped),
         }
 
@@ -154,13 +142,7 @@ class ReviewQueue:
     def rank(self, order: Order, ids: Sequence[str], table: CellTable | None = None) -> None:
         """Set the ranks of an order of :data:`~napari_wbc.session.order.RANKED` for the next start.
 
-        Parameters
-        ----------
-        order : Order
-        ids : sequence of str
-            Cells, first rank first.
-        table : CellTable, optional
-            What they were found of; the session's where None.
+        ``ids`` are cells, first rank first, found of ``table``; of the session's where None.
         """
         ranks = {cell_id: i for i, cell_id in enumerate(ids)}
         self._ranks[order] = (self._session.table if table is None else table, ranks)
@@ -171,37 +153,27 @@ class ReviewQueue:
         return order in self._ranks and self._ranks[order][0] is self._session.table
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        """The cells of the queue in order; the same object as long as they stay the same."""
-        return self._ids
-
-    @property
     def following(self) -> str:
         """Id of the cell after the current one, empty where there is none."""
         table = self._session.table
-        return next((cell_id for cell_id in self._ids[self._at + 1 :] if cell_id in table), "")
+        return next(filter(table.__contains__, self.ids[self._at + 1 :]), "")
 
     def resume(self, place: object, ids: object = None) -> None:
         """Go on where a :attr:`place` says, as far as its cells are still there.
 
-        What is no place starts a queue of every cell, least certain first.
-
-        Parameters
-        ----------
-        place : dict
-        ids : list of str, optional
-            The cells of the queue as :attr:`ids` had them; where they are not known, the queue is
-            made anew of the cells that its filter admits by now.
+        What is no place starts a queue of every cell, least certain first. ``ids`` are the cells as
+        :attr:`ids` had them; where they are not known, the queue is made anew of the cells that its
+        filter admits by now.
         """
         order, only, current, skipped = _read_place(place)
         self._queue(order, only, skipped)
-        if isinstance(ids, list) and all(isinstance(cell_id, str) for cell_id in ids):
-            self._ids = tuple(ids)
+        if isinstance(ids, list) and set(map(type, ids)) <= {str}:
+            self.ids = tuple(ids)
             # Without a current cell the queue was at its end.
             if not current:
-                self._stand(len(self._ids))
+                self._stand(len(self.ids))
                 return
-        self._stand(self._ids.index(current) if current in self._ids else 0)
+        self._stand(self.ids.index(current) if current in self.ids else 0)
 
     def next(self) -> None:
         """Leave the current cell as it is and go on."""
@@ -210,38 +182,29 @@ class ReviewQueue:
     def back(self) -> None:
         """Return to the cell before, if there is one."""
         place = self._at - 1
-        while place >= 0 and self._ids[place] not in self._session.table:
+        while place >= 0 and self.ids[place] not in self._session.table:
             place -= 1
         self._stand(place if place >= 0 else self._at)
 
     def skip(self) -> None:
         """Go on, and put the current cell at the end of the queue, once."""
-        if not self._current or self._current in self._skipped or self._at == len(self._ids) - 1:
+        if not self.current or self.current in self._skipped or self._at == len(self.ids) - 1:
             self.next()
             return
-        self._skipped[self._current] = None
-        self._ids = (*self._ids[: self._at], *self._ids[self._at + 1 :], self._current)
+        self._skipped[self.current] = None
+        self.ids = (*self.ids[: self._at], *self.ids[self._at + 1 :], self.current)
         self._stand(self._at)
 
     def go_to(self, cell_id: str) -> None:
-        """Stand at a cell of the queue.
-
-        Raises
-        ------
-        WbcError
-            If the queue has no such cell, or it is gone.
-        """
-        if cell_id not in self._session.table or cell_id not in self._ids:
+        """Stand at a cell of the queue; WbcError if the queue has no such cell, or it is gone."""
+        if cell_id not in self._session.table or cell_id not in self.ids:
             raise WbcError("This cell is not in the review queue; start a queue that has it.")
-        self._stand(self._ids.index(cell_id))
+        self._stand(self.ids.index(cell_id))
 
     def accept(self, annotator: str) -> None:
         """Annotate the current cell with the label it has, and go on.
 
-        Raises
-        ------
-        WbcError
-            If it is ``unidentified``, or as :meth:`give`.
+        It raises WbcError if it is ``unidentified``, or as :meth:`give`.
         """
         label = self._cell().label
         if label == UNIDENTIFIED:
@@ -251,10 +214,7 @@ class ReviewQueue:
     def give(self, label: str, annotator: str) -> None:
         """Annotate the current cell, and go on; stay where the session takes no change.
 
-        Raises
-        ------
-        WbcError
-            If the taxonomy has no such label, or the queue is at its end.
+        It raises WbcError if the taxonomy has no such label, or the queue is at its end.
         """
         cell = self._cell()
         taxonomy = self._session.taxonomy
@@ -289,7 +249,7 @@ class ReviewQueue:
         if self._order not in SAMPLES:
             return False
         order, ids = self._whole
-        if order != self._order or len(ids) != len(table) or any(key not in table for key in ids):
+        if order != self._order or table.keys() != set(ids):
             ids = queue_of(table, self._session.taxonomy, self._order)
             self._whole = (self._order, ids)
         return all(table[key].annotation is not None for key in ids[:reviewed])
@@ -300,30 +260,29 @@ class ReviewQueue:
         self._order = order
         self._only = only
         self._skipped = dict.fromkeys(skipped)
-        admitted = set(ids)
-        first = [cell_id for cell_id in ids if cell_id not in self._skipped]
-        last = [cell_id for cell_id in self._skipped if cell_id in admitted]
-        self._ids = (*first, *last)
+        first = filterfalse(self._skipped.__contains__, ids)
+        last = filter(set(ids).__contains__, self._skipped)
+        self.ids = (*first, *last)
         # Before the first cell, so that standing at it is a change that is told.
         self._at = -1
-        self._current = ""
+        self.current = ""
         self._answers.clear()
 
     def _cell(self) -> Cell:
-        if not self._current:
+        if not self.current:
             raise WbcError("The review queue is at its end; start another one.")
-        return self._session.table[self._current]
+        return self._session.table[self.current]
 
     def _stand(self, at: int) -> None:
         """Make the first cell from a place on that is still in the table the current one."""
         session = self._session
-        end = len(self._ids)
-        at = next((i for i in range(at, end) if self._ids[i] in session.table), end)
-        current = self._ids[at] if at < end else ""
-        if (at, current) == (self._at, self._current):
+        end = len(self.ids)
+        at = next((i for i in range(at, end) if self.ids[i] in session.table), end)
+        current = self.ids[at] if at < end else ""
+        if (at, current) == (self._at, self.current):
             return
         self._at = at
-        self._current = current
+        self.current = current
         if current:
             fov_id = session.table[current].fov_id
             if session.field is None or session.field.fov_id != fov_id:
@@ -349,7 +308,7 @@ class ReviewQueue:
             if answered and now and now.annotation == before.annotation != annotation:
                 self._answers.pop()
                 self.go_to(before.cell_id)
-        if self._current and self._current not in new:
+        if self.current and self.current not in new:
             self._stand(self._at)
 
     def _on_slide(self, _slide: Slide) -> None:
@@ -357,10 +316,10 @@ class ReviewQueue:
         self._intervals = []
         self._last = None
         self._ranks = {}
-        if self._ids:
+        if self.ids:
             self._order = Order.LEAST_CERTAIN
             self._only = EVERY_CELL
-            self._ids = ()
+            self.ids = ()
             self._skipped = {}
             self._answers = []
             self._stand(0)
@@ -382,7 +341,7 @@ def _read_place(place: object) -> tuple[Order, Filter, str, tuple[str, ...]]:
             "skipped": list(skipped),
         } if (
             order in list(Order)
-            and all(isinstance(text, str) for text in (*labels, *skipped))
+            and set(map(type, (*labels, *skipped))) <= {str}
             and 0 <= lowest <= highest <= 1
         ):
             only = Filter(frozenset(labels), lowest, highest, fov_id, reviewed)

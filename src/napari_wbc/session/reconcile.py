@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.table import CellTable
@@ -58,32 +60,24 @@ def reconcile(
     a cell without a shape is gone; a label that differs from the cell's is an annotation; a
     label that the taxonomy does not have is ignored.
 
-    Parameters
-    ----------
-    table : CellTable
-        Before.
-    rows : sequence of ShapeRow
-        All shapes of the field's layer.
-    fov_id : str
-        The field; cells of others are left alone.
-    taxonomy : Taxonomy
-    annotator, when : str
-        For new annotations.
-
-    Returns
-    -------
-    CellTable
-        ``table`` itself if nothing changed.
+    ``rows`` are all shapes of the layer of the field ``fov_id``; cells of other fields are left
+    alone. ``annotator`` and ``when`` are those of new annotations. If nothing changed, ``table``
+    itself is returned.
     """
     seen: set[str] = set()
     fresh: list[Cell] = []
     for row in rows:
         cell = table.get(row.cell_id)
+        # A pasted shape has the id of another one, which comes first and keeps it.
         if cell is None or cell.fov_id != fov_id or row.cell_id in seen:
             fresh.append(Cell.new(fov_id, Detection(row.bbox, row.outline, drawn=True)))
             continue
         seen.add(row.cell_id)
-        now = cell.moved(_reshaped(cell.detection, row)) if _moved(cell.detection, row) else cell
+        now = cell
+        if _moved(cell.detection, row):
+            # Who located the cell stays.
+            finder = cell.detection.located_by
+            now = cell.moved(Detection(row.bbox, row.outline, drawn=True, located_by=finder))
         if row.label != cell.label and row.label in taxonomy.labels:
             now = now.annotated(Annotation(row.label, annotator, when))
         if now is not cell:
@@ -94,19 +88,12 @@ def reconcile(
     return table.without(gone).with_cells(fresh) if gone else table.with_cells(fresh)
 
 
-def _reshaped(detection: Detection, row: ShapeRow) -> Detection:
-    """Where a shape lies now; who located the cell stays."""
-    return Detection(row.bbox, row.outline, drawn=True, located_by=detection.located_by)
-
-
 def _moved(detection: Detection, row: ShapeRow) -> bool:
     if detection.bbox is row.bbox and detection.outline is row.outline:
         return False
-    old, new = _points(detection.bbox, detection.outline), _points(row.bbox, row.outline)
-    return len(old) != len(new) or any(
-        abs(a - c) > TOLERANCE or abs(b - d) > TOLERANCE
-        for (a, b), (c, d) in zip(old, new, strict=True)
-    )
+    old = _points(detection.bbox, detection.outline)
+    new = _points(row.bbox, row.outline)
+    return len(old) != len(new) or bool(np.abs(np.subtract(old, new)).max() > TOLERANCE)
 
 
 def _points(bbox: BBox, outline: Outline | None) -> tuple[tuple[float, float], ...]:

@@ -28,13 +28,11 @@ class Loaded:
 
     Parameters
     ----------
-    slide : Slide
     workspace : Workspace, optional
         None for a slide that is kept in memory only.
     reading : str
         Name of a blind reading, whose annotations are its own; only labels can change in it. Empty
         for the first reader's.
-    table : CellTable
     past, future : sequence of StepHead
         What undo takes back and redo does again, the next one last.
     last : int
@@ -55,10 +53,7 @@ class Loaded:
 def load(slide: Slide, workspace: Workspace, reading: str = "") -> Loaded:
     """Read a slide from its project, in which it is kept from now on; may run in a thread.
 
-    Raises
-    ------
-    WbcError
-        If the project cannot be read or written.
+    It raises WbcError if the project cannot be read or written.
     """
     if not workspace.read_only:
         workspace.put_slide(slide)
@@ -68,12 +63,7 @@ def load(slide: Slide, workspace: Workspace, reading: str = "") -> Loaded:
 
 
 class Session:
-    """The state that the screen shows.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy
-        The classes a cell may have.
+    """The state that the screen shows; ``taxonomy`` has the classes a cell may have.
 
     Examples
     --------
@@ -104,43 +94,29 @@ class Session:
         """Who is at the screen."""
         self.cause: Cause = "import"
         """What the newest change came of."""
-        self._slide = Slide("", ())
-        self._field: FieldOfView | None = None
+        self.slide = Slide("", ())
+        """The open slide."""
+        self.field: FieldOfView | None = None
+        """The field in view, None before a slide is open."""
+        self.workspace: Workspace | None = None
+        """The project that keeps the slide, None where it is in memory only."""
+        self.reading = ""
+        """Name of the blind reading, empty for the first reader's."""
+        self.selection: tuple[str, ...] = ()
+        """Ids of the selected cells of the slide, the one under review first; some may be gone."""
+        self.last_step = 0
+        """Number of the newest step, 0 before the first."""
         self._table = CellTable()
-        self._selection: tuple[str, ...] = ()
         self._past: list[StepHead] = []
         self._future: list[StepHead] = []
         self._changes: dict[int, TableDiff] = {}
-        self._last = 0
-        self._workspace: Workspace | None = None
         self._autosave: Autosave | None = None
-        self._reading = ""
         self._closed = False
 
     @property
     def table(self) -> CellTable:
         """All cells of the slide."""
         return self._table
-
-    @property
-    def slide(self) -> Slide:
-        """The open slide."""
-        return self._slide
-
-    @property
-    def field(self) -> FieldOfView | None:
-        """The field in view, None before a slide is open."""
-        return self._field
-
-    @property
-    def workspace(self) -> Workspace | None:
-        """The project that keeps the slide, None where it is in memory only."""
-        return self._workspace
-
-    @property
-    def reading(self) -> str:
-        """Name of the blind reading, empty for the first reader's."""
-        return self._reading
 
     @property
     def saved(self) -> SaveState:
@@ -150,11 +126,6 @@ class Session:
         if self._past:
             return SaveState("not saved", "there is no project file")
         return SaveState("saved")
-
-    @property
-    def selection(self) -> tuple[str, ...]:
-        """Ids of the selected cells of the slide, the one under review first; some may be gone."""
-        return self._selection
 
     @property
     def undoable(self) -> str:
@@ -169,10 +140,7 @@ class Session:
     def open(self, slide: Slide, workspace: Workspace | None = None, *, reading: str = "") -> None:
         """Open a slide; see :meth:`resume` and :func:`load`.
 
-        Raises
-        ------
-        WbcError
-            If what was done cannot be saved, or the project cannot be read.
+        It raises WbcError if what was done cannot be saved, or the project cannot be read.
         """
         # The project may be the one that is open.
         if not self.flush():
@@ -182,11 +150,8 @@ class Session:
     def resume(self, loaded: Loaded) -> None:
         """Go on with a slide where its project left it; its first field comes into view.
 
-        Parameters
-        ----------
-        loaded : Loaded
-            Its project keeps every change from now on. It is the caller's to close, after another
-            slide was opened or :meth:`close`.
+        Its project keeps every change from now on. It is the caller's to close, after another slide
+        was opened or :meth:`close`.
         """
         self.close()
         self._closed = False
@@ -196,14 +161,14 @@ class Session:
         self._past = list(loaded.past)
         self._future = list(loaded.future)
         self._changes = dict(loaded.changes)
-        self._last = loaded.last
-        self._reading = loaded.reading
-        self._workspace = loaded.workspace
+        self.last_step = loaded.last
+        self.reading = loaded.reading
+        self.workspace = loaded.workspace
         if loaded.workspace is not None:
             self._autosave = Autosave(loaded.workspace, loaded.slide.name, loaded.reading)
-        self._slide = loaded.slide
-        self._field = None
-        self._selection = ()
+        self.slide = loaded.slide
+        self.field = None
+        self.selection = ()
         self.slide_changed.emit(loaded.slide)
         if old or loaded.table:
             self.changed.emit(old, loaded.table)
@@ -218,19 +183,19 @@ class Session:
         self._closed = self._closed or self._autosave is not None
         autosave = self._autosave
         self._autosave = None
-        self._workspace = None
+        self.workspace = None
         return autosave is None or autosave.close()
 
     def in_memory(self) -> Loaded | None:
         """A slide without a project, for :meth:`resume`; None if nothing would be lost."""
-        if self._workspace is not None or self._closed or not self._past:
+        if self.workspace is not None or self._closed or not self._past:
             return None
         return Loaded(
-            self._slide,
+            self.slide,
             table=self._table,
             past=tuple(self._past),
             future=tuple(self._future),
-            last=self._last,
+            last=self.last_step,
             changes=dict(self._changes),
         )
 
@@ -244,27 +209,21 @@ class Session:
         return self._autosave is None or self._autosave.flush()
 
     def show_field(self, fov_id: str) -> None:
-        """Bring a field of the slide into view.
-
-        Raises
-        ------
-        WbcError
-            If the slide has no such field.
-        """
-        chosen = next((field for field in self._slide.fields if field.fov_id == fov_id), None)
+        """Bring a field of the slide into view; WbcError if the slide has no such field."""
+        chosen = next((field for field in self.slide.fields if field.fov_id == fov_id), None)
         if chosen is None:
             raise WbcError(
-                f"Slide {self._slide.name!r} has no field {fov_id!r}; choose one of its fields."
+                f"Slide {self.slide.name!r} has no field {fov_id!r}; choose one of its fields."
             )
-        if chosen != self._field:
-            self._field = chosen
+        if chosen != self.field:
+            self.field = chosen
             self.field_changed.emit(fov_id)
 
     def select(self, cell_ids: Iterable[str]) -> None:
         """Select cells of the slide, wherever they are shown."""
         chosen = tuple(dict.fromkeys(cell_ids))
-        if chosen != self._selection:
-            self._selection = chosen
+        if chosen != self.selection:
+            self.selection = chosen
             self.selection_changed.emit(chosen)
 
     def commit(
@@ -274,11 +233,8 @@ class Session:
 
         Parameters
         ----------
-        table : CellTable
         what : str
             What was done, as undo will name it.
-        cause : str
-            ``human``, ``model`` or ``import``.
         follows : int
             Number of the step that this comes of, as a prediction comes of a cell that was drawn:
             undo takes both back at once, and redo does both again. Where another step was made in
@@ -287,8 +243,7 @@ class Session:
         Returns
         -------
         bool
-            Whether anything changed. If not, nothing is emitted but, where the change was refused,
-            the reason, and undo is as before.
+            Whether anything changed. If not, nothing is emitted but the reason of a refusal.
         """
         change = diff(self._table, table)
         if not change:
@@ -302,19 +257,22 @@ class Session:
         step = self._step(what, cause, change, of=of)
         self._past.append(StepHead(step.seq, what, cause, step.of))
         self._changes[step.seq] = change
-        self._drop_future()
+        for undone in self._future:
+            self._changes.pop(undone.seq, None)
+        self._future.clear()
         self._become(table, step)
         return True
 
     def undo(self) -> str:
         """Take the last commit back, with the steps that belong to it; returns its name."""
         what = ""
-        follows = True
+        follows = 1
+        # A step that comes of another one is taken back together with it.
         while follows and self._past:
-            head = self._past[-1]
-            if not (what := self._travel(self._past, self._future, back=True)):
+            follows = self._past[-1].of
+            what = self._travel(self._past, self._future, back=True)
+            if not what:
                 break
-            follows = bool(head.of)
         return what
 
     def redo(self) -> str:
@@ -325,20 +283,15 @@ class Session:
         return what
 
     @property
-    def last_step(self) -> int:
-        """Number of the newest step, 0 before the first."""
-        return self._last
-
-    @property
     def worked_on(self) -> bool:
         """Whether a person changed anything that undo could take back."""
         return any(head.cause == "human" for head in self._past)
 
     def annotated_elsewhere(self) -> frozenset[str]:
         """Ids of the cells that another reading of the slide has annotated."""
-        if self._workspace is None:
+        if self.workspace is None:
             return frozenset()
-        return self._workspace.annotated_elsewhere(self._slide.name, self._reading)
+        return self.workspace.annotated_elsewhere(self.slide.name, self.reading)
 
     def rejected(self) -> tuple[Cell, ...]:
         """Cells that a person deleted and did not bring back; no new detection replaces them."""
@@ -352,8 +305,8 @@ class Session:
             else:
                 # Made before the slide was opened: only the journal has it.
                 journal.append(head.seq)
-        if journal and self._workspace is not None:
-            cells += self._workspace.removed(journal)
+        if journal and self.workspace is not None:
+            cells += self.workspace.removed(journal)
         return tuple(cells)
 
     def _travel(self, source: list[StepHead], target: list[StepHead], *, back: bool) -> str:
@@ -363,23 +316,21 @@ class Session:
             self.refused.emit(why)
             return ""
         head = source[-1]
-        table = self._stepped(head.seq, back=back)
+        change = self._changes.get(head.seq)
+        if change is not None:
+            table = self._table.applied(change.inverse if back else change)
+        else:
+            # Made before the slide was opened: only the journal has it.
+            assert self.workspace is not None
+            table = self.workspace.stepped(self._table, head.seq, back=back)
         target.append(source.pop())
         change = diff(self._table, table)
         self._become(table, self._step(head.what, "undo" if back else "redo", change, of=head.seq))
         return head.what
 
-    def _stepped(self, seq: int, *, back: bool) -> CellTable:
-        """The table after a step was taken back or done again."""
-        change = self._changes.get(seq)
-        if change is not None:
-            return self._table.applied(change.inverse if back else change)
-        assert self._workspace is not None
-        return self._workspace.stepped(self._table, seq, back=back)
-
     def _step(self, what: str, cause: Cause, change: TableDiff, *, of: int = 0) -> Step:
-        self._last += 1
-        return Step(self._last, what, cause, change, self.reader, now(), of)
+        self.last_step += 1
+        return Step(self.last_step, what, cause, change, self.reader, now(), of)
 
     def _become(self, table: CellTable, step: Step) -> None:
         old = self._table
@@ -389,24 +340,19 @@ class Session:
             self._autosave.put(step)
         self.changed.emit(old, table)
         # A cell that is gone is not selected any more, also not when undo brings it back.
-        self.select(key for key in self._selection if key in self._table)
-
-    def _drop_future(self) -> None:
-        for head in self._future:
-            self._changes.pop(head.seq, None)
-        self._future.clear()
+        self.select(filter(self._table.__contains__, self.selection))
 
     def _refusal(self, change: TableDiff) -> str:
         """Why a change is not taken; empty where it is."""
         if self._closed:
             return "Nothing can be changed: the slide was closed and another is being opened."
-        if self._workspace is not None and self._workspace.read_only:
-            why = self._workspace.read_only
+        if self.workspace is not None and self.workspace.read_only:
+            why = self.workspace.read_only
             return f"Nothing can be changed: the project is open to be read only, {why}."
         moved = any(before.detection != after.detection for before, after in change.changed)
-        if self._reading and (change.added or change.removed or moved):
+        if self.reading and (change.added or change.removed or moved):
             return (
-                f"The blind reading {self._reading!r} takes labels only; "
+                f"The blind reading {self.reading!r} takes labels only; "
                 "leave it to draw, move or delete."
             )
         return ""

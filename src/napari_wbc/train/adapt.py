@@ -26,12 +26,13 @@ from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import augmented
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.loop import check_run, epoch_seed, set_rate, update_mean
-from napari_wbc.train.scoring import inputs
+from napari_wbc.train.scoring import seen_steps
 from napari_wbc.weights.store import save_weights
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+
+    from napari_wbc.classify.networks.base import FeatureNetwork
 
 __all__ = ["MIN_ADAPTATION_CELLS", "Adaptation", "adapt_classifier"]
 
@@ -62,8 +63,6 @@ class Adaptation:
     enough : float
         Mean confidence, 0 to 1, from which weights are left as they are: they have nothing to gain,
         and their own answers to lose by. Above 1, they are adapted in any case.
-    seed : int
-    augmentation : Augmentation
     """
 
     name: str = "adapted"
@@ -87,7 +86,7 @@ class Adaptation:
 def adapt_classifier(
     data: CropSet, weights: str | Path, plan: Adaptation, out: str | Path, *, device: str = "auto"
 ) -> Steps[Path]:
-    """Adapt a classifier to unlabelled cells and write the new weights with their card.
+    """Adapt a classifier to unlabelled cells, and return the new weights, written with their card.
 
     Parameters
     ----------
@@ -95,16 +94,10 @@ def adapt_classifier(
         Cut with ``room=ROOM`` by the preset of the weights; labels and splits are not looked at.
     weights : str or Path
         Name or file of the weights to start from.
-    plan : Adaptation
     out : str or Path
         Folder of the new weights.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
-
-    Returns
-    -------
-    Path
-        Of the new weights.
 
     Raises
     ------
@@ -220,23 +213,18 @@ def _labelled(
 
 
 def _label_steps(
-    teacher: nn.Module, data: CropSet, preset: Preset, mode: str
+    teacher: FeatureNetwork, data: CropSet, preset: Preset, mode: str
 ) -> Steps[npt.NDArray[np.float32]]:
     """Mean log probabilities over four quarter turns, shape (N, classes)."""
     import torch
 
-    teacher.eval()
-    device = next(teacher.parameters()).device
-    parts: list[npt.NDArray[np.float32]] = []
-    done = 0
-    for x in inputs(data, preset, device):
-        # Not around the yield, which hands over to other code.
-        with torch.inference_mode():
-            views: list[torch.Tensor] = []
-            for quarter in range(4):
-                outputs = teacher(torch.rot90(x, quarter, (2, 3))).float()
-                views.append(torch.log_softmax(scores(outputs, mode), 1))
-            parts.append(torch.log_softmax(torch.stack(views).mean(0), 1).cpu().numpy())
-        done += len(x)
-        yield Progress("labelling", done, len(data.crops))
-    return np.concatenate(parts)
+    def see(x: torch.Tensor) -> torch.Tensor:
+        views: list[torch.Tensor] = []
+        for quarter in range(4):
+            outputs = teacher(torch.rot90(x, quarter, (2, 3))).float()
+            views.append(torch.log_softmax(scores(outputs, mode), 1))
+        return torch.log_softmax(torch.stack(views).mean(0), 1)
+
+    parts = yield from seen_steps(teacher, data, preset, "labelling", see)
+    labels: npt.NDArray[np.float32] = torch.cat(parts).numpy()
+    return labels

@@ -72,20 +72,10 @@ class Augmentation:
     nucleus_hue: float = 0.05
 
     def move(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
-        """Turn, mirror, shear, scale and shift a batch.
+        """Turn, mirror, shear, scale and shift RGB crops, shape (N, 3, S, S).
 
-        Parameters
-        ----------
-        crops : Tensor, shape (N, 3, S, S)
-            RGB, cut with room around the ``size`` x ``size`` centre.
-        size : int
-            Side of the result in pixels; unzoomed, one pixel stays one pixel.
-        rng : Generator
-            On the CPU.
-
-        Returns
-        -------
-        Tensor, shape (N, 3, size, size)
+        They are cut with room around the centre. The result is of shape (N, 3, size, size);
+        unzoomed, one pixel stays one pixel. ``rng`` is on the CPU, here and below.
         """
         import torch
         from torch.nn import functional
@@ -110,17 +100,11 @@ class Augmentation:
         return functional.grid_sample(crops, grid, padding_mode="border", align_corners=False)
 
     def share(self, middle: float, n: int, rng: torch.Generator) -> torch.Tensor:
-        """How far each crop goes to the stain of the reference film, shape (N,), 0 to 1.
+        """How far each of n crops goes to the stain of the reference film, shape (n,), 0 to 1.
 
-        Parameters
-        ----------
-        middle : float
-            As in inference (:class:`~napari_wbc.classify.preset.Preset`), 0 to 1. Shares are drawn
-            evenly around it and cut at 0 and 1, so that the network knows stains that were anchored
-            wholly and not at all.
-        n : int
-        rng : Generator
-            On the CPU.
+        Shares are drawn evenly around ``middle``, 0 to 1, which is that of inference
+        (:class:`~napari_wbc.classify.preset.Preset`), and cut at 0 and 1, so that the network knows
+        stains that were anchored wholly and not at all.
         """
         import torch
 
@@ -131,12 +115,7 @@ class Augmentation:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Anchors as another laboratory's might be measured, wrong in depth and hue.
 
-        Parameters
-        ----------
-        red, nuclei : Tensor, shape (N, 3)
-            Absorbances, see :mod:`napari_wbc.classify.anchors`.
-        rng : Generator
-            On the CPU.
+        They are absorbances, shape (N, 3), see :mod:`napari_wbc.classify.anchors`.
         """
         import torch
 

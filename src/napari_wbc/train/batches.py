@@ -34,16 +34,8 @@ def batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Crops, shape (batch, 3, size, size), and targets, shape (batch, classes), of one epoch.
 
-    Parameters
-    ----------
-    train : CropSet
-        Cut with ``room=ROOM``.
-    recipe : Recipe
-    epoch : int
-        From 0; seeds what is drawn.
-    n_classes : int
-    fabric : Fabric
-        Each of its processes gets its share of every batch.
+    ``train`` is cut with ``room=ROOM``; ``epoch``, from 0, seeds what is drawn. Each process of
+    ``fabric`` gets its share of every batch.
     """
     import torch
     from torch.nn import functional
@@ -84,20 +76,8 @@ def augmented(
 ) -> torch.Tensor:
     """Crops of another turn, stain and camera, as :meth:`Preset.prepare` would give them.
 
-    Parameters
-    ----------
-    crops : Tensor, shape (N, 3, S, S)
-        RGB, 0 to 1, cut with room.
-    red : Tensor, shape (N, 3)
-        Absorbance of red cells, see :class:`~napari_wbc.train.dataset.CropSet`.
-    preset : Preset
-    augmentation : Augmentation
-    rng : Generator
-        On the CPU.
-
-    Returns
-    -------
-    Tensor, shape (N, 3, size, size)
+    The result is of shape (N, 3, size, size). ``crops`` are RGB, cut with room, shape (N, 3, S, S),
+    0 to 1; ``red`` is the absorbance of their red cells, shape (N, 3); ``rng`` is on the CPU.
     """
     x = augmentation.move(crops, preset.size, rng)
     if preset.anchors:

@@ -53,7 +53,6 @@ class CanvasMaker:
 
     Parameters
     ----------
-    fields : sequence of TrainingField
     size : int
         Side of a canvas in pixels.
     smallest, largest : float
@@ -90,7 +89,9 @@ class CanvasMaker:
             rows = [0, int(rng.integers(n // 4, n - n // 4)), n]
             cols = [0, int(rng.integers(n // 4, n - n // 4)), n]
         image = np.empty((n, n, 3), np.uint8)
-        rings: list[tuple[npt.NDArray[np.float64], int, tuple[slice, slice]]] = []
+        boxes: list[npt.NDArray[np.float64]] = []
+        labels: list[int] = []
+        masks: list[npt.NDArray[np.uint8]] = []
         for top, bottom in pairwise(rows):
             for left, right in pairwise(cols):
                 source = members[int(rng.integers(len(members)))]
@@ -100,16 +101,11 @@ class CanvasMaker:
                 image[place] = part
                 corner = np.array([top, left])
                 for ring, label in zip(outlines, field.labels, strict=True):
-                    rings.append((ring + corner, label, place))
-        boxes: list[npt.NDArray[np.float64]] = []
-        labels: list[int] = []
-        masks: list[npt.NDArray[np.uint8]] = []
-        for ring, label, place in rings:
-            cell = self._cell(ring, place)
-            if cell is not None:
-                boxes.append(cell[0])
-                labels.append(label)
-                masks.append(cell[1])
+                    cell = self._cell(ring + corner, place)
+                    if cell is not None:
+                        boxes.append(cell[0])
+                        labels.append(label)
+                        masks.append(cell[1])
         # Reshaped, since a canvas may have no cell.
         return Canvas(
             image,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.classify.calibrate import confidence_threshold, temperature
-from napari_wbc.measure.metrics import measure_by_source
+from napari_wbc.measure.metrics import by_source, measure
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 
@@ -45,14 +45,10 @@ def card_of(
 
     Parameters
     ----------
-    network : Module
-        Trained.
     data : CropSet
         All that it was trained and chosen on.
     scores : ndarray, shape (N, classes)
         Of the ``val`` split, in its order.
-    taxonomy : Taxonomy
-    recipe : Recipe
     epochs : int
         That were run.
     start : ModelCard, optional
@@ -72,7 +68,8 @@ def card_of(
     threshold = confidence_threshold(confidence, scores.argmax(1) == val.labels, weight=weight)
     calibration: dict[str, Any] = {}
     if start is not None and len(val.labels) < MIN_CALIBRATION_CELLS:
-        heat, threshold = start.temperature, start.threshold
+        heat = start.temperature
+        threshold = start.threshold
         note = f"of {start.model_id}, since {len(val.labels)} cells are too few"
         calibration = {"calibration": note}
     counts: dict[str, int] = {}
@@ -80,9 +77,9 @@ def card_of(
         for split in ("train", "val"):
             chosen = (data.sources == name) & (data.splits == split)
             counts[f"{name} {split}"] = int(chosen.sum())
-    by_source = measure_by_source(val.labels, scores.argmax(1), val.sources, taxonomy.names)
+    sources = by_source(measure, val.labels, scores.argmax(1), val.sources, taxonomy.names)
     metrics: dict[str, Any] = {}
-    for name, m in by_source.items():
+    for name, m in sources.items():
         metrics[f"{name} val"] = {
             "n": m.n,
             "accuracy": m.accuracy,
@@ -124,25 +121,16 @@ def detector_card_of(
     start: ModelCard | None,
     provenance: Mapping[str, Any] | None = None,
 ) -> ModelCard:
-    """The card of a cell finder.
+    """The card of a cell finder; see :func:`card_of`.
 
     Parameters
     ----------
-    network : Module
-        Trained.
-    data : FieldSet
-        All that it was trained and chosen on.
-    recipe : DetectorRecipe
     scores : dict
         Average precision on the ``val`` split, by name.
     threshold : float
         Score, 0 to 1, from which a detection is a cell.
     epochs, best_epoch : int
         How many were run, and which of them is kept, from 1.
-    start : ModelCard, optional
-        Of the weights that training started from.
-    provenance : mapping, optional
-        More entries for the provenance.
     """
     counts: Counter[str] = Counter()
     for field in data.fields:

@@ -1,7 +1,4 @@
-"""State of a run of training on disk.
-
-A checkpoint is written after every epoch (safetensors and JSON, each replaced as a whole).
-"""
+"""State of a run of training on disk: safetensors and JSON, each replaced as a whole."""
 
 from __future__ import annotations
 
@@ -28,14 +25,9 @@ _DAMAGES = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorEr
 
 
 class Checkpoint:
-    """State of a run on disk; each epoch's files are complete before the index names them.
+    """State of a run in a folder; each epoch's files are complete before the index names them.
 
-    Parameters
-    ----------
-    out : Path
-        Folder of the run.
-    identity : dict
-        What makes it this run: recipe and data, as JSON values.
+    ``identity`` is what makes it this run: recipe and data, as JSON values.
     """
 
     def __init__(self, out: Path, identity: dict[str, Any]) -> None:
@@ -48,10 +40,7 @@ class Checkpoint:
     ) -> tuple[list[dict[str, float]], float]:
         """Fill a network, the mean of its weights and an optimizer; the history and the best score.
 
-        Raises
-        ------
-        WbcError
-            If the checkpoint is damaged, or of another run.
+        It raises WbcError if the checkpoint is damaged, or of another run.
         """
         from safetensors.torch import load_file
 
@@ -93,10 +82,13 @@ class Checkpoint:
         import torch
 
         old = self._read_index() if self.index.is_file() else {}
-        state = {f"network.{k}": v for k, v in network.state_dict().items()}
-        state |= {f"mean.{k}": v for k, v in mean.state_dict().items()}
+        parts = {"network": network.state_dict(), "mean": mean.state_dict()}
         for i, moments in optimizer.state_dict()["state"].items():
-            state |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+            parts[f"optimizer.{i}"] = moments
+        state: dict[str, torch.Tensor] = {}
+        for part, tensors in parts.items():
+            for name, tensor in tensors.items():
+                state[f"{part}.{name}"] = torch.as_tensor(tensor)
         names = {"state": f"epoch-{len(history)}.safetensors", "best": old.get("best", "")}
         self._write(names["state"], state)
         if better:
@@ -109,13 +101,7 @@ class Checkpoint:
             (self.folder / name).unlink(missing_ok=True)
 
     def best(self) -> dict[str, torch.Tensor]:
-        """The mean weights after the best epoch.
-
-        Raises
-        ------
-        WbcError
-            If they are damaged or missing.
-        """
+        """The mean weights after the best epoch; WbcError if they are damaged or missing."""
         from safetensors.torch import load_file
 
         try:

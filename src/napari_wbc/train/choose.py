@@ -36,9 +36,7 @@ Floats = npt.NDArray[np.floating]
 def uncertainty(probabilities: Floats) -> npt.NDArray[np.float64]:
     """How little the two most probable classes of cells differ, shape (N,), 0 (sure) to 1 (alike).
 
-    Parameters
-    ----------
-    probabilities : ndarray, shape (N, K), 0 to 1
+    Probabilities are of shape (N, K), 0 to 1.
 
     Examples
     --------
@@ -56,7 +54,9 @@ def uncertainty(probabilities: Floats) -> npt.NDArray[np.float64]:
 def most_gain_steps(
     probabilities: Floats, features: Floats, n: int, *, labelled: Floats | None = None
 ) -> Steps[npt.NDArray[np.int64]]:
-    """Order cells by what their labels would teach; of tens of thousands it takes many seconds.
+    """The indices, most gainful first, of the n cells whose labels would teach the most.
+
+    The first of many are those of few. Of tens of thousands it takes many seconds.
 
     Parameters
     ----------
@@ -65,14 +65,9 @@ def most_gain_steps(
     features : ndarray, shape (N, F), float
         Of the same cells, see :func:`napari_wbc.classify.predict.Classifier.iter_features`.
     n : int
-        How many cells are wanted, 0 and more.
+        0 and more; more than N are as many as there are.
     labelled : ndarray, shape (M, F), float, optional
         Features of cells that have a label already.
-
-    Returns
-    -------
-    ndarray, shape (min(n, N),), int64
-        Indices, the most gainful first. The first of many are those of few.
 
     Raises
     ------
@@ -101,10 +96,10 @@ def most_gain_steps(
     chosen: list[int] = []
     work = 0
     for _ in range(n):
-        while len(candidates) < MAX_CANDIDATES and len(candidates) + len(chosen) < len(
-            by_uncertainty
-        ):
-            cell = by_uncertainty[len(candidates) + len(chosen)]
+        seen = len(candidates) + len(chosen)
+        while len(candidates) < MAX_CANDIDATES and seen < len(by_uncertainty):
+            cell = by_uncertainty[seen]
+            seen += 1
             candidates.append(cell)
             # Infinite where nothing is covered: then the least certain cell is the first.
             nearest = _distances(covered[:n_covered], features[cell]).min(initial=np.inf)
@@ -125,18 +120,10 @@ def most_gain_steps(
 
 
 def fields_of_gain(probabilities: Floats, fields: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """Which fields to open first: the sum of the uncertainty of their cells.
+    """Which fields to open first, each with its gain: the sum of the uncertainty of its cells.
 
-    Parameters
-    ----------
-    probabilities : ndarray, shape (N, K), 0 to 1
-    fields : sequence of str
-        Field of each cell.
-
-    Returns
-    -------
-    tuple of (field, gain)
-        Highest gain first, in the order of the cells where it is the same.
+    The highest gain comes first. Probabilities are of shape (N, K), 0 to 1; ``fields`` names the
+    field of each cell.
 
     Examples
     --------

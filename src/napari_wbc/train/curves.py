@@ -15,20 +15,15 @@ __all__ = ["write_curves"]
 def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write ``history.json`` and ``curves.png``: losses on the left, validation on the right.
 
-    Parameters
-    ----------
-    out : Path
-        Folder.
-    history : sequence of mapping
-        One an epoch; names that begin with ``val_`` or end with ``accuracy`` are
-        measures from 0 to 1, the others losses.
+    ``history`` has the values of each epoch; those whose names begin with ``val_`` or end with
+    ``accuracy`` are measures from 0 to 1, the others losses.
     """
     from matplotlib.figure import Figure
 
     write_text(out / "history.json", json.dumps(list(history), indent=1) + "\n")
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    epochs = [epoch["epoch"] for epoch in history]
+    epochs = range(1, len(history) + 1)
     for name in [key for key in history[-1] if key != "epoch"]:
         axis = right if name.startswith("val_") or name.endswith("accuracy") else left
         axis.plot(epochs, [epoch[name] for epoch in history], marker=".", label=name)

@@ -62,14 +62,6 @@ class CropSet:
         )
 
 
-def _by_image(cells: Sequence[LabelledCell]) -> dict[Path, list[int]]:
-    """Rows of the cells of each image."""
-    rows: dict[Path, list[int]] = {}
-    for row, cell in enumerate(cells):
-        rows.setdefault(cell.path, []).append(row)
-    return rows
-
-
 def cut_training_crops(
     cells: Sequence[LabelledCell], classes: Sequence[str], preset: Preset, *, room: float = 1.0
 ) -> Steps[CropSet]:
@@ -87,10 +79,6 @@ def cut_training_crops(
         Both size and factor are multiplied by this, so that augmentation has room to turn
         and shift the crop at unchanged scale.
 
-    Returns
-    -------
-    CropSet
-
     Raises
     ------
     WbcError
@@ -106,8 +94,11 @@ def cut_training_crops(
     red = np.empty((len(cells), 3), dtype=np.float32)
     done = 0
     digest = hashlib.sha256()
+    rows_of: dict[Path, list[int]] = {}
+    for row, cell in enumerate(cells):
+        rows_of.setdefault(cell.path, []).append(row)
     # Image by image, so that each is read once, wherever its cells stand in the set.
-    for path, rows in _by_image(cells).items():
+    for path, rows in rows_of.items():
         cells_of_image = [cells[row] for row in rows]
         image = read_image(path)
         boxes = [cell.box or one_cell_box(image, preset.factor) for cell in cells_of_image]
@@ -119,11 +110,11 @@ def cut_training_crops(
         digest.update(crops[rows].tobytes())
         done += len(cells_of_image)
         yield Progress("cutting crops", done, len(cells))
-    index = {name: i for i, name in enumerate(classes)}
+    index = list(classes).index
     return CropSet(
         crops,
         red,
-        np.array([index[cell.label] for cell in cells], dtype=np.int64),
+        np.array([index(cell.label) for cell in cells], dtype=np.int64),
         np.array([cell.source for cell in cells], dtype=np.str_),
         np.array([cell.split for cell in cells], dtype=np.str_),
         digest.hexdigest(),

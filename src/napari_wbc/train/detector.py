@@ -59,7 +59,6 @@ def train_detector(
         Its ``train`` split is learnt; its ``val`` split chooses the epoch, by the mean of the
         sources' AP of leukocytes over the IoUs 0.5 to 0.95, and the score threshold; ``test`` is
         not looked at.
-    recipe : DetectorRecipe
     out : str or Path
         Folder of weights, history, curves and checkpoint; a checkpoint of the same recipe and data
         in it is resumed.
@@ -67,10 +66,6 @@ def train_detector(
         ``auto``, ``cpu`` or ``cuda``.
     provenance : mapping, optional
         More entries for the provenance in the card.
-
-    Returns
-    -------
-    Trained
 
     Raises
     ------
@@ -133,10 +128,11 @@ def _splits(
 ) -> tuple[tuple[TrainingField, ...], tuple[TrainingField, ...]]:
     """The fields to learn and the fields to validate on."""
     train, val = data.of("train"), data.of("val")
-    if not any(field.labels for field in train) or not any(field.labels for field in val):
-        raise WbcError(
-            "Training needs cells in the splits train and val; add them to the training set."
-        )
+    for fields in (train, val):
+        if not any(field.labels for field in fields):
+            raise WbcError(
+                "Training needs cells in the splits train and val; add them to the training set."
+            )
     if not any(leukocyte_boxes(field, recipe.classes) for field in val):
         raise WbcError("The split val holds no leukocyte, by which the epoch is chosen; add some.")
     return train, val

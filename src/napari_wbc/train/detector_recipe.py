@@ -32,8 +32,8 @@ class DetectorRecipe:
         Weights file of a detector to start from, as far as its tensors fit; none where empty.
     epochs, batch_size, draws : int
         An epoch is ``draws`` canvases.
-    patience : int
-        Training ends after this many epochs without a better validation; 0 never ends it early.
+    patience, ema, precision
+        As in :class:`~napari_wbc.train.recipe.Recipe`.
     canvas : int
         Side of a canvas in pixels.
     smallest, largest : float
@@ -42,12 +42,6 @@ class DetectorRecipe:
         Share of canvases with four windows.
     learning_rate, weight_decay : float
         Of AdamW; the rate warms up over the first epoch, then falls as a cosine.
-    ema : float
-        Decay of the running mean of the weights, which is what is kept.
-    precision : str
-        ``32-true`` or ``bf16-mixed``.
-    seed : int
-    preset : DetectorPreset
     augmentation : Augmentation
         Of which colours, blur and noise are used; windows turn and scale by themselves.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,12 +38,7 @@ def validate_steps(
 ) -> Steps[tuple[dict[str, float], list[tuple[Detection, ...]]]]:
     """Find leukocytes on validation fields and measure their average precision.
 
-    Parameters
-    ----------
-    detector : MaskRcnnDetector
-    val : sequence of TrainingField
-    done, total : int
-        What progress reports, unchanged: of training, of which validation is a part.
+    Progress reports ``done`` and ``total`` unchanged: of training, of which validation is a part.
 
     Returns
     -------
@@ -61,12 +57,11 @@ def validate_steps(
         yield progress
     scores: dict[str, float] = {}
     means: list[float] = []
-    for source in sorted({field.source for field in val}):
-        pairs: list[tuple[Truth, tuple[Detection, ...]]] = []
-        for field, cells in zip(val, detections, strict=True):
-            if field.source == source:
-                boxes = leukocyte_boxes(field, detector.classes)
-                pairs.append((Truth(field.shape, boxes), cells))
+    by_source: defaultdict[str, list[tuple[Truth, tuple[Detection, ...]]]] = defaultdict(list)
+    for field, cells in zip(val, detections, strict=True):
+        truth = Truth(field.shape, leukocyte_boxes(field, detector.classes))
+        by_source[field.source].append((truth, cells))
+    for source, pairs in sorted(by_source.items()):
         # A source without a leukocyte has no precision, and must not turn the mean into NaN.
         if any(truth.boxes for truth, _ in pairs):
             ap = average_precision(pairs)
@@ -95,18 +90,8 @@ def score_threshold(
 
     The lowest, because a false cell is dismissed by one key, and a missed one is not seen at all.
 
-    Parameters
-    ----------
-    val : sequence of TrainingField
-    detections : sequence of sequence of Detection
-        Leukocytes of each field, the surest first.
-    classes : sequence of str
-        Of the cell finder.
-
-    Returns
-    -------
-    float
-        0.1 to 0.95, in steps of 0.05.
+    It is 0.1 to 0.95, in steps of 0.05. ``detections`` are the leukocytes of each field, the surest
+    first; ``classes`` are those of the cell finder.
     """
     scores: list[float] = []
     hits: list[bool] = []

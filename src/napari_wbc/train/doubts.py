@@ -19,6 +19,10 @@ from napari_wbc.model.progress import Progress, Steps
 
 __all__ = ["MIN_DOUBT_CELLS", "Doubts", "doubts_steps"]
 
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.integer]
+Groups = npt.NDArray[np.generic]
+
 MIN_DOUBT_CELLS = 10
 """Labelled cells below which nothing can be said."""
 _STRENGTH = 0.1
@@ -46,9 +50,9 @@ class Doubts:
 
 
 def doubts_steps(
-    features: npt.NDArray[np.floating],
-    labels: npt.NDArray[np.integer],
-    groups: npt.NDArray[np.generic],
+    features: Floats,
+    labels: Ints,
+    groups: Groups,
     classes: Sequence[str],
     *,
     folds: int = 5,
@@ -56,25 +60,19 @@ def doubts_steps(
 ) -> Steps[Doubts]:
     """Find labels that contradict a logistic regression which has not seen the cell's group.
 
+    A label is never doubted where no other group has a cell of its class.
+
     Parameters
     ----------
     features : ndarray, shape (N, F), float
         Of a network, see :func:`napari_wbc.classify.predict.Classifier.iter_features`.
     labels : ndarray, shape (N,), int
-        Class indices, which may be wrong.
+        Indices of ``classes``, which may be wrong.
     groups : ndarray, shape (N,)
         Field or slide of each cell; its cells are judged together. Where all cells are of one
         group, each cell is a group.
-    classes : sequence of str
-        Class names.
     folds : int
         Parts, each left out in turn, 2 and more.
-    seed : int
-
-    Returns
-    -------
-    Doubts
-        A label is never doubted where no other group has a cell of its class.
 
     Raises
     ------
@@ -113,13 +111,7 @@ def doubts_steps(
 
 
 def _unseen_steps(
-    features: npt.NDArray[np.floating],
-    labels: npt.NDArray[np.integer],
-    groups: npt.NDArray[np.generic],
-    k: int,
-    *,
-    folds: int,
-    seed: int,
+    features: Floats, labels: Ints, groups: Groups, k: int, *, folds: int, seed: int
 ) -> Steps[tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]]:
     """Probabilities (N, k) by models that have not seen the cells, and which cells they judge."""
     from sklearn.linear_model import LogisticRegression
@@ -147,7 +139,7 @@ def _unseen_steps(
 
 
 def _folds(
-    labels: npt.NDArray[np.integer], groups: npt.NDArray[np.generic], folds: int, seed: int
+    labels: Ints, groups: Groups, folds: int, seed: int
 ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """Rows to learn from and rows to judge, each row once; groups stay whole."""
     from sklearn.model_selection import StratifiedGroupKFold

@@ -20,7 +20,7 @@ from napari_wbc.classify.familiarity import Familiarity, parted
 from napari_wbc.classify.modes import loss_of, scores
 from napari_wbc.classify.networks import build_network
 from napari_wbc.errors import WbcError
-from napari_wbc.measure.metrics import measure_by_source
+from napari_wbc.measure.metrics import by_source, measure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.train.batches import batches, steps_of
@@ -68,7 +68,6 @@ def train_classifier(
         epoch, the temperature and the threshold, its ``test`` split is not looked at.
     taxonomy : Taxonomy
         Its classes are those of the labels, in their order.
-    recipe : Recipe
     out : str or Path
         Folder of the weights, the curves and the checkpoint; a checkpoint of the same recipe
         and data in it is resumed.
@@ -76,10 +75,6 @@ def train_classifier(
         ``auto``, ``cpu`` or ``cuda``.
     provenance : mapping, optional
         More entries for the provenance in the card.
-
-    Returns
-    -------
-    Trained
 
     Raises
     ------
@@ -223,7 +218,7 @@ def _learnable_classes(train: CropSet, recipe: Recipe, n_classes: int) -> list[i
     """Indices of the classes that a batch decides between."""
     # Where training goes on from weights, a class without a cell is left out of the loss: else it
     # would be unlearnt, since every cell says that it is another class.
-    present = [int(label) for label in np.unique(train.labels)]
+    present: list[int] = np.unique(train.labels).tolist()
     if recipe.start and recipe.mode != "two-stage" and len(present) > 1:
         return present
     return list(range(n_classes))
@@ -306,9 +301,9 @@ def _validate(
     val_scores = yield from scores_steps(network, val, recipe.preset, mode=recipe.mode)
     # Sources count alike whatever their size. Not balanced accuracy: the one cell of a rare class
     # would swing it by ten points and more.
-    by_source = measure_by_source(val.labels, val_scores.argmax(1), val.sources, classes)
-    measured = {f"val_{source}": m.accuracy for source, m in by_source.items()}
+    metrics = by_source(measure, val.labels, val_scores.argmax(1), val.sources, classes)
+    measured = {f"val_{source}": m.accuracy for source, m in metrics.items()}
     # Binomial: of a share of n cells.
-    variances = [m.accuracy * (1 - m.accuracy) / m.n for m in by_source.values()]
+    variances = [m.accuracy * (1 - m.accuracy) / m.n for m in metrics.values()]
     error = math.sqrt(sum(variances)) / len(variances)
     return {**measured, "val_accuracy": float(np.mean(list(measured.values())))}, error

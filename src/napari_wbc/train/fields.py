@@ -53,7 +53,6 @@ class TrainingField:
         In pixels of the image.
     labels : tuple of int
         One a cell, from 1; 0 is background.
-    split, source : str
     """
 
     image: RgbImage
@@ -67,17 +66,11 @@ class TrainingField:
 
 @dataclass(frozen=True, slots=True)
 class FieldSet:
-    """Fields in memory.
-
-    Parameters
-    ----------
-    fields : tuple of TrainingField
-    sha256 : str
-        Over names, labels, splits, sources, images and outlines.
-    """
+    """Fields in memory."""
 
     fields: tuple[TrainingField, ...]
     sha256: str
+    """Over names, labels, splits, sources, images and outlines."""
 
     def of(self, split: str) -> tuple[TrainingField, ...]:
         """The fields of one split."""
@@ -150,12 +143,11 @@ def _read_field(
     # Canvases show some cells larger than inference does, for which more pixels are kept.
     if cells[0].split == "train":
         scale = min(1.0, 2 * preset.longest / max(image.shape[:2]))
+        small = image
         if scale < 1:
             size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
             small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-            balanced = white_balanced(small)
-        else:
-            balanced = white_balanced(image)
+        balanced = white_balanced(small)
     else:
         balanced, scale = preset.prepare(image)
     return TrainingField(
@@ -182,17 +174,8 @@ def _class_of(cell: LabelledCell) -> str:
 def outline_in_box(box: BBox, detections: Sequence[Detection]) -> Outline:
     """Outline of a cell of which only the box is known.
 
-    Parameters
-    ----------
-    box : BBox
-    detections : sequence of Detection
-        Of the colour detector in the field.
-
-    Returns
-    -------
-    Outline
-        That of the detection that overlaps the box most, at an IoU of 0.5 or more, stretched to
-        the box; else the ellipse in the box, 48 vertices.
+    It is that of the detection, of the colour detector in the field, that overlaps the box most, at
+    an IoU of 0.5 or more, stretched to the box; else the ellipse in the box, 48 vertices.
     """
     best = max(detections, key=lambda detection: detection.bbox.iou(box), default=None)
     if best is not None and best.outline is not None and best.bbox.iou(box) >= _MIN_IOU:

@@ -23,16 +23,7 @@ PRECISIONS = ("32-true", "bf16-mixed")
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The result of training.
-
-    Parameters
-    ----------
-    weights : Path
-        File of the weights.
-    card : ModelCard
-    history : tuple of dict
-        Measures by name, one dict for each epoch.
-    """
+    """The result of training: the file of the weights, their card, and what each epoch measured."""
 
     weights: Path
     card: ModelCard

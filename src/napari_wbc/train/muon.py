@@ -16,6 +16,9 @@ from torch import nn
 
 __all__ = ["MuonAdamW"]
 
+MOMENTUM = 0.95
+"""Of Muon, as Jordan et al. have it."""
+
 
 class MuonAdamW(torch.optim.AdamW):
     """Both optimizers, as one.
@@ -28,22 +31,14 @@ class MuonAdamW(torch.optim.AdamW):
     lr : float
         Of AdamW.
     matrix_lr : float
-        Of Muon; 0 leaves all parameters to AdamW. :func:`~napari_wbc.train.checkpoint.set_rate`
+        Of Muon; 0 leaves all parameters to AdamW. :func:`~napari_wbc.train.loop.set_rate`
         keeps its ratio to ``lr``.
     weight_decay : float
         Of both.
-    momentum : float
-        Of Muon, 0 to 1.
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        *,
-        lr: float,
-        matrix_lr: float,
-        weight_decay: float,
-        momentum: float = 0.95,
+        self, network: nn.Module, *, lr: float, matrix_lr: float, weight_decay: float
     ) -> None:
         head = {id(p) for p in getattr(network, "head", nn.Identity()).parameters()}
         matrices: list[nn.Parameter] = []
@@ -57,7 +52,6 @@ class MuonAdamW(torch.optim.AdamW):
             scale = matrix_lr / lr
             groups.append({"params": matrices, "matrix": True, "scale": scale, "lr": matrix_lr})
         super().__init__(groups, lr=lr, weight_decay=weight_decay)
-        self.momentum = momentum
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -83,9 +77,9 @@ class MuonAdamW(torch.optim.AdamW):
             state["momentum"] = torch.zeros_like(p)
             # AdamW looks for it when it loads a state.
             state["step"] = torch.tensor(0.0)
-        state["momentum"].lerp_(p.grad, 1 - self.momentum)
+        state["momentum"].lerp_(p.grad, 1 - MOMENTUM)
         # Nesterov's momentum, as Jordan et al. use it.
-        direction = _orthogonal(p.grad.lerp(state["momentum"], self.momentum).flatten(1))
+        direction = _orthogonal(p.grad.lerp(state["momentum"], MOMENTUM).flatten(1))
         # A tall matrix with singular values of 1 has smaller entries: the factor makes up for it.
         matrix_rate = rate * max(1.0, direction.shape[0] / direction.shape[1]) ** 0.5
         p.mul_(1 - rate * decay).add_(direction.view(p.shape), alpha=-matrix_rate)

@@ -62,9 +62,6 @@ class Recipe:
         up by augmentation as published.
     precision : str
         Of Lightning Fabric: ``32-true`` or ``bf16-mixed``.
-    seed : int
-    preset : Preset
-    augmentation : Augmentation
     """
 
     name: str = "cdnn"
@@ -152,18 +149,10 @@ def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
 
 
 def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
-    """Read a TOML file that says how to train.
+    """Read a TOML file that says how to train: the paths of training sets, and the recipe.
 
-    Parameters
-    ----------
-    path : str or Path
-        ``data`` lists training sets and ``start`` may name weights, both relative to the file; the
-        rest is the recipe.
-
-    Returns
-    -------
-    data : list of Path
-    recipe : dict
+    ``data`` lists training sets and ``start`` may name weights, both relative to the file; the rest
+    is the recipe.
 
     Raises
     ------
@@ -186,4 +175,4 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
         raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")
     if isinstance(recipe.get("start"), str) and recipe["start"]:
         recipe["start"] = str(path.parent / recipe["start"])
-    return [path.parent / name for name in data], recipe
+    return list(map(path.parent.joinpath, data)), recipe

@@ -45,7 +45,7 @@ def edit(path: Path, acknowledge: int, seed: int) -> None:
             said = Annotation(rng.choice(EIGHT_CLASSES.names), "me", str(rng.random()))
             session.commit(table.with_cells(table[key].annotated(said) for key in keys), "label")
         if session.flush() and session.workspace is not None:
-            last = session._last.to_bytes(4, "big")
+            last = session.last_step.to_bytes(4, "big")
             os.write(acknowledge, last)
 
 
