@@ -21,12 +21,13 @@ from napari_wbc.model.slide import MAX_PIXELS
 
 __all__ = [
     "MAX_BYTES",
-    "check_yaml",
     "image_size",
     "inside",
+    "one_line",
     "read_bytes",
     "read_json",
     "read_text",
+    "read_yaml",
 ]
 
 MAX_BYTES = 256_000_000
@@ -88,8 +89,32 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
             object_pairs_hook=_once,
         )
     except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ReadError(f"{path}: not readable JSON ({reason}); export it again.") from error
+        raise ReadError(
+            f"{path}: not readable JSON ({one_line(error)}); export it again."
+        ) from error
+
+
+def read_yaml(path: Path, *, max_bytes: int) -> Any:
+    """A YAML file, in which no alias stands and no field stands twice.
+
+    Raises
+    ------
+    ReadError
+        If it is none.
+    """
+    data = read_bytes(path, max_bytes)
+    try:
+        text = data.decode("utf-8-sig")
+        # Before it is built: aliases could make a small file fill the memory.
+        _check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ReadError(f"{path}: not readable YAML ({one_line(error)}); correct it.") from error
+
+
+def one_line(error: Exception) -> str:
+    """The start of an error's message, without line breaks."""
+    return " ".join(str(error).split())[:200]
 
 
 def _no_number(name: str) -> Any:
@@ -131,24 +156,19 @@ def inside(root: Path, name: object) -> Path:
         raise WbcError(
             f"{root}: {str(name)[:80]!r} is no name of a file; give a path inside the set."
         )
+    place = f"{root}: the name {name[:80]!r}"
     # A backslash and a drive letter lead elsewhere on Windows, where the same set must be safe.
     parts = name.split("/")
     if name.startswith("/") or "\\" in name or ":" in parts[0] or ".." in parts:
-        raise WbcError(
-            f"{root}: the name {name[:80]!r} leads out of the set; give a path inside it."
-        )
+        raise WbcError(f"{place} leads out of the set; give a path inside it.")
     path = root / name
     try:
         resolved = path.resolve()
     # Links that lead in a circle
     except (OSError, RuntimeError) as error:
-        raise WbcError(
-            f"{root}: the name {name[:80]!r} leads nowhere; copy the file into it."
-        ) from error
+        raise WbcError(f"{place} leads nowhere; copy the file into it.") from error
     if not resolved.is_relative_to(root.resolve()):
-        raise WbcError(
-            f"{root}: the name {name[:80]!r} leads out of the set by a link; copy the file into it."
-        )
+        raise WbcError(f"{place} leads out of the set by a link; copy the file into it.")
     return path
 
 
@@ -194,7 +214,7 @@ def image_size(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def check_yaml(root: yaml.Node | None) -> None:
+def _check_yaml(root: yaml.Node | None) -> None:
     """Refuse what YAML would expand (an alias) or drop (the first of two fields of one name)."""
     waiting = [root] if root else []
     seen: set[int] = set()
@@ -202,7 +222,7 @@ def check_yaml(root: yaml.Node | None) -> None:
         node = waiting.pop()
         # An alias is the same node met again; nested aliases grow without bounds.
         if id(node) in seen:
-            raise WbcError("This YAML uses an alias (*name); write out what it stands for.")
+            raise ValueError("it uses an alias (*name); write out what it stands for")
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             waiting += node.value
@@ -210,7 +230,5 @@ def check_yaml(root: yaml.Node | None) -> None:
             fields = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
             if len(set(fields)) < len(fields):
                 line = node.start_mark.line + 1
-                raise WbcError(
-                    f"The entry that begins in line {line} has a field twice; remove one."
-                )
+                raise ValueError(f"the entry that begins in line {line} has a field twice")
             waiting += chain.from_iterable(node.value)
