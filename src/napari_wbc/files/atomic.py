@@ -34,18 +34,11 @@ def beside(path: Path) -> Iterator[Path]:
     try:
         yield part
     finally:
-        if part.exists():
-            part.unlink()
+        part.unlink(missing_ok=True)
 
 
 def copied(source: Path, target: Path) -> None:
-    """Copy a file; the target is whole whenever it is there.
-
-    Raises
-    ------
-    OSError
-        If it cannot be copied.
-    """
+    """Copy a file; the target is whole whenever it is there."""
     with beside(target) as part:
         shutil.copyfile(source, part)
         part.replace(target)
@@ -92,13 +85,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def within(folder: Path, name: str) -> Path:
-    """A file in a folder, whatever its name says.
-
-    Raises
-    ------
-    WbcError
-        If the name leads out of the folder.
-    """
+    """A file in a folder; a :class:`WbcError` if its name leads out of it."""
     path = folder / name
     # Resolved on both sides: the folder itself may be reached by a link.
     if not path.resolve().is_relative_to(folder.resolve()):

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.guard import one_line
 
 __all__ = ["unpacked"]
 
@@ -48,10 +49,6 @@ DAMAGED = (
 def unpacked(archive: Path) -> Iterator[Path]:
     """A new folder with what a zip holds; it is deleted in the end.
 
-    Parameters
-    ----------
-    archive : Path
-
     Raises
     ------
     WbcError
@@ -73,10 +70,9 @@ def unpacked(archive: Path) -> Iterator[Path]:
                 _check_places(archive, packed, file)
                 _extract(archive, packed, folder)
         except DAMAGED as error:
-            reason = " ".join(str(error).split())[:200]
             raise ReadError(
-                f"{archive}: cannot be unpacked ({reason}); pack or download it again as a "
-                "plain zip."
+                f"{archive}: cannot be unpacked ({one_line(error)}); pack or download it again as "
+                "a plain zip."
             ) from error
         yield folder
 
@@ -163,15 +159,12 @@ def _check_sizes(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
             f"{archive}: {total / 1e9:.1f} GB unpacked; part it into zips of "
             f"{MAX_BYTES / 1e9:g} GB."
         )
+    growth = f"grows more than {MAX_RATIO}-fold when unpacked"
     for member in members:
         if _swollen(member.file_size, member.compress_size):
-            raise _refused(
-                archive, member.filename, f"grows more than {MAX_RATIO}-fold when unpacked"
-            )
+            raise _refused(archive, member.filename, growth)
     if _swollen(total, archive.stat().st_size):
-        raise WbcError(
-            f"{archive}: grows more than {MAX_RATIO}-fold when unpacked; check where it is from."
-        )
+        raise WbcError(f"{archive}: {growth}; check where it is from.")
 
 
 def _swollen(size: int, packed: int) -> bool:
@@ -213,7 +206,7 @@ def _extract(archive: Path, packed: zipfile.ZipFile, folder: Path) -> None:
                         raise _refused(archive, member.filename, "is larger than the zip says")
                     file.write(chunk)
         except DAMAGED as error:
-            reason = " ".join(str(error).split())[:200]
-            raise _refused(archive, member.filename, f"cannot be unpacked ({reason})") from error
+            fault = f"cannot be unpacked ({one_line(error)})"
+            raise _refused(archive, member.filename, fault) from error
         if size != member.file_size:
             raise _refused(archive, member.filename, "is shorter than the zip says")

@@ -114,10 +114,7 @@ class BBox:
 class Outline:
     """A closed polygon around a cell, its last vertex joined to its first.
 
-    Parameters
-    ----------
-    vertices : tuple of (row, col)
-        At least three vertices in pixels, in the coordinates of :class:`BBox`.
+    It has three vertices at least, (row, col) in pixels, in the coordinates of :class:`BBox`.
     """
 
     vertices: tuple[tuple[float, float], ...]
@@ -147,12 +144,7 @@ class Outline:
 
 
 def iou_matrix(first: Iterable[BBox], second: Iterable[BBox]) -> npt.NDArray[np.float64]:
-    """Intersection over union of every pair of boxes.
-
-    Parameters
-    ----------
-    first, second : iterable of BBox
-        N and M boxes; either may be empty.
+    """Intersection over union of every pair of N and M boxes; either may be none.
 
     Returns
     -------

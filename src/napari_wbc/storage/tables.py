@@ -100,7 +100,7 @@ def cells_frame(tables: Iterable[tuple[str, CellTable]], names: tuple[str, ...])
     for row, prediction in zip(rows, predictions, strict=True):
         chances = _chances(prediction) if prediction else {}
         # A cell that another model classified has no probability of some classes.
-        row += map(chances.get, classes)
+        row.extend(map(chances.get, classes))
     return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *_p_columns(classes)])
 
 

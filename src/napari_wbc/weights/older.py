@@ -27,13 +27,7 @@ _LOCATOR = b"PK\x06\x07"
 
 
 def read_pair_card(path: Path) -> str:
-    """The JSON of the card beside a weights file.
-
-    Raises
-    ------
-    WeightsError
-        If it cannot be read.
-    """
+    """The JSON of the card beside a weights file; a :class:`WeightsError` if it is not there."""
     beside = path.with_suffix(".json")
     try:
         return read_text(beside)
@@ -45,20 +39,7 @@ def read_pair_card(path: Path) -> str:
 
 
 def read_pair(path: Path, weights: bytes) -> tuple[bytes, str]:
-    """The weights and the JSON of the card of a pair.
-
-    Parameters
-    ----------
-    path : Path
-        Of the weights.
-    weights : bytes
-        All of its bytes.
-
-    Raises
-    ------
-    WeightsError
-        If the card cannot be read.
-    """
+    """The weights and the JSON of the card of a pair, from the bytes of its weights file."""
     card = read_pair_card(path)
     coming = path.with_suffix(".coming")
     if coming.is_file():

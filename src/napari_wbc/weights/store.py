@@ -44,21 +44,12 @@ _DTYPES = ("float16", "bfloat16", "float32", "float64", "int64")
 def save_weights(
     path: str | Path, tensors: Mapping[str, torch.Tensor], card: ModelCard
 ) -> ModelCard:
-    """Write weights with their card as one file, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``NAME.safetensors``.
-    tensors : mapping of str to Tensor
-        A state dict.
-    card : ModelCard
-        Its ``sha256`` is set here.
+    """Write a state dict with its card as ``NAME.safetensors``, whole or not at all.
 
     Returns
     -------
     ModelCard
-        The card as written.
+        As written, with the ``sha256`` of the weights.
 
     Raises
     ------
@@ -77,15 +68,7 @@ def save_weights(
 def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
     """Read weights and their card, and check all of both.
 
-    Parameters
-    ----------
-    path : str or Path
-        Of a model; a pair of files or a zip of an older version opens too.
-
-    Returns
-    -------
-    tensors : dict of str to Tensor
-    card : ModelCard
+    A pair of files or a zip of an older version opens too.
 
     Raises
     ------
@@ -103,10 +86,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
 def read_card(path: str | Path) -> ModelCard:
     """Read the card of a model, without its tensors.
 
-    Parameters
-    ----------
-    path : str or Path
-        Of a model, or of the ``.json`` that older versions wrote beside it.
+    The path may be that of the ``.json`` that older versions wrote beside it.
 
     Raises
     ------
@@ -192,8 +172,6 @@ def export_model(path: str | Path, out: str | Path) -> Path:
 
     Parameters
     ----------
-    path : str or Path
-        Of the model.
     out : str or Path
         Ends in ``.safetensors`` or ``.wbcmodel``, which is added where it ends in nothing.
 

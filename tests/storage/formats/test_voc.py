@@ -204,7 +204,10 @@ HOSTILE = {
     "outside": (xml(one(xmin=62, xmax=70)), "outside the image of 60 x 40"),
     "above": (xml(one(ymin=-9, ymax=0)), "outside the image of 60 x 40"),
     "far out": (xml(one(xmax="1e300")), "outside the image of 60 x 40"),
-    "other size": (xml(one(), size="<width>40</width><height>60</height>"), "its size is 40.0 x 60.0"),
+    "other size": (
+        xml(one(), size="<width>40</width><height>60</height>"),
+        "its size is 40.0 x 60.0",
+    ),
     "no width": (xml(one(), size="<height>40</height>"), "<size> has no width"),
     "no name": (xml(one(name="")), "<object> has no name"),
     "empty name": (xml(one(name="<name/>")), "<object> has no name"),

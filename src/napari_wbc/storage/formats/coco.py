@@ -169,9 +169,10 @@ def _files(root: Path) -> list[Path]:
     for folders in (["annotations"], [*SPLIT_NAMES], ["."]):
         paths: list[Path] = []
         for folder in folders:
-            for path in sorted((root / folder).glob("[!.]*.json")):
-                if path.name != MANIFEST:
-                    paths.append(inside(root, path.relative_to(root).as_posix()))
+            paths += (root / folder).glob("[!.]*.json")
+        paths = [path for path in sorted(paths) if path.name != MANIFEST]
+        for path in paths:
+            inside(root, path.relative_to(root).as_posix())
         # COCO's own folder also holds captions and keypoints of the same images.
         instances = [path for path in paths if path.name.startswith("instances")]
         if paths:

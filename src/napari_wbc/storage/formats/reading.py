@@ -195,12 +195,9 @@ def split_of_place(place: str) -> str:
 
 def visible_images(paths: Iterable[Path]) -> list[Path]:
     """The image files among some paths, by name."""
-    images: list[Path] = []
-    for path in sorted(paths):
-        # Hidden ones are a system's own: ``._a.png`` is what macOS knows of ``a.png``.
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            images.append(path)
-    return images
+    images = [path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES]
+    # Hidden ones are a system's own: ``._a.png`` is what macOS knows of ``a.png``.
+    return [image for image in images if not image.name.startswith(".")]
 
 
 def plain_names(places: Sequence[str]) -> dict[str, str]:

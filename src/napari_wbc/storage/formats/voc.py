@@ -203,13 +203,11 @@ def _outline(polygon: ET.Element) -> Outline:
     # A dict holds a tag once, so it is shorter than the polygon where one stands twice.
     if len(values) < len(polygon) or len(values) % 2:
         raise WbcError("a polygon has a coordinate twice, or an odd number of them; correct it.")
-    vertices: list[tuple[float, float]] = []
+    numbers = range(1, len(values) // 2 + 1)
     try:
-        for i in range(1, len(values) // 2 + 1):
-            vertices.append((values[f"y{i}"], values[f"x{i}"]))
+        return Outline(tuple((values[f"y{i}"], values[f"x{i}"]) for i in numbers))
     except KeyError as error:
         raise WbcError(f"a polygon has no {error}; write x1, y1, x2, y2 and so on.") from error
-    return Outline(tuple(vertices))
 
 
 def _text(parent: ET.Element, tag: str) -> str:

@@ -298,26 +298,23 @@ class Workspace:
         _delete(db, schema.cells, change.removed)
         # Predictions go with their cells; what other readers said of a cell stays.
         _delete(db, schema.annotated, change.removed, of_reading)
-        _insert(db, schema.cells, [codec.cell_row(cell) | {"slide": slide} for cell in change.added])
+        _insert(
+            db, schema.cells, [codec.cell_row(cell) | {"slide": slide} for cell in change.added]
+        )
         moved: list[Row] = []
         for old, new in change.changed:
             if old.detection != new.detection:
-                moved.append(codec.cell_row(new) | {"key": new.cell_id})  # noqa: PERF401 - long
+                moved.append(codec.cell_row(new) | {"key": new.cell_id})
         _update(db, schema.cells.c.cell_id, moved)
         predicted = _cells_with_new(change, "prediction")
         annotated = _cells_with_new(change, "annotation")
         _delete(db, schema.predictions, predicted)
         _delete(db, schema.annotated, annotated, of_reading)
-        predictions: list[Row] = []
-        for cell in predicted:
-            if cell.prediction:
-                predictions.append(codec.prediction_row(cell.cell_id, cell.prediction))
-        _insert(db, schema.predictions, predictions)
-        annotations: list[Row] = []
-        for cell in annotated:
-            if cell.annotation:
-                annotations.append(codec.annotation_row(cell.cell_id, reading, cell.annotation))
-        _insert(db, schema.annotated, annotations)
+        rows = [codec.prediction_row(c.cell_id, c.prediction) for c in predicted if c.prediction]
+        _insert(db, schema.predictions, rows)
+        labels = [(cell.cell_id, cell.annotation) for cell in annotated if cell.annotation]
+        rows = [codec.annotation_row(cell_id, reading, label) for cell_id, label in labels]
+        _insert(db, schema.annotated, rows)
 
     def _paths(self, path: Path) -> dict[str, str | None]:
         path = path.absolute()
