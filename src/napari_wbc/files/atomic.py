@@ -1,4 +1,8 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all.
+
+What cannot be written raises a :class:`~napari_wbc.errors.WbcError`, and by :func:`copied` and
+:func:`replace_file` an OSError; the old file is then as it was.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +49,7 @@ def copied(source: Path, target: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write through a temporary file beside the target, synced before it takes its place.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; the old file is then as it was.
-    """
+    """Write through a temporary file beside the target, synced before it takes its place."""
     with beside(path) as part:
         with part.open("wb") as file:
             file.write(data)
@@ -63,13 +61,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file as :func:`replace_file` does, in a folder that is made where it is missing.
-
-    Raises
-    ------
-    WbcError
-        If it cannot be written; the old file is then as it was.
-    """
+    """Write a file as :func:`replace_file` does, in a folder that is made where it is missing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, data)
@@ -94,13 +86,7 @@ def within(folder: Path, name: str) -> Path:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder for results, before the work that leads to them.
-
-    Raises
-    ------
-    WbcError
-        If it cannot be made or written to.
-    """
+    """Make a folder for results, before the work that leads to them."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

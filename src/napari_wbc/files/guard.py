@@ -1,6 +1,7 @@
 """Strangers' files are read through here: small enough, inside their folder, what they claim to be.
 
 Invariant: nothing is read whole before its size is known, and no name leads out of its folder.
+A file that is missing or refused raises a :class:`~napari_wbc.errors.ReadError` that names it.
 """
 
 from __future__ import annotations
@@ -36,13 +37,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """All bytes of a file, which must not be more than a limit.
-
-    Raises
-    ------
-    ReadError
-        If it is missing or too large.
-    """
+    """All bytes of a file, which must not be more than a limit."""
     try:
         with path.open("rb") as file:
             # One byte more than allowed: the size on the disk may change, or be that of a pipe.
@@ -58,13 +53,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
-    """A text file as UTF-8, with or without a byte order mark.
-
-    Raises
-    ------
-    ReadError
-        If it is missing, too large, or no UTF-8.
-    """
+    """A text file as UTF-8, with or without a byte order mark."""
     data = read_bytes(path, max_bytes)
     try:
         return data.decode("utf-8-sig")
@@ -73,13 +62,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
 
 
 def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
-    """A JSON file, in which every number is finite and no field stands twice.
-
-    Raises
-    ------
-    ReadError
-        If it is none.
-    """
+    """A JSON file, in which every number is finite and no field stands twice."""
     try:
         return json.loads(
             read_text(path, max_bytes=max_bytes),
@@ -95,16 +78,9 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
 
 
 def read_yaml(path: Path, *, max_bytes: int) -> Any:
-    """A YAML file, in which no alias stands and no field stands twice.
-
-    Raises
-    ------
-    ReadError
-        If it is none.
-    """
-    data = read_bytes(path, max_bytes)
+    """A YAML file, in which no alias stands and no field stands twice."""
+    text = read_text(path, max_bytes=max_bytes)
     try:
-        text = data.decode("utf-8-sig")
         # Before it is built: aliases could make a small file fill the memory.
         _check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
         return yaml.safe_load(text)
@@ -173,13 +149,7 @@ def inside(root: Path, name: object) -> Path:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image file, from its header.
-
-    Raises
-    ------
-    ReadError
-        If it is missing, no PNG, JPEG, BMP or TIFF, or larger than a field of view.
-    """
+    """Height and width of a PNG, JPEG, BMP or TIFF of at most :data:`MAX_PIXELS`, in pixels."""
     import tifffile
 
     try:

@@ -40,8 +40,6 @@ class LabelledField:
     ----------
     name : str
         File name of the image in the set: plain, and unique in it whatever the case of letters.
-    path : Path
-        Where the pixels are.
     height, width : int
         Of the image, in pixels.
     split : str

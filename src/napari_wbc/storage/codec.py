@@ -152,15 +152,15 @@ def _prediction(part: Row) -> Prediction:
     )
 
 
-_READERS = {
-    "detection": _detection,
-    "prediction": _prediction,
-    "annotation": lambda part: Annotation(**part),
-}
+def _annotation(part: Row) -> Annotation:
+    return Annotation(**part)
+
+
+_READERS = {"detection": _detection, "prediction": _prediction, "annotation": _annotation}
 
 
 def _outline(vertices: list[list[float]]) -> Outline:
-    return Outline(tuple(map(tuple, vertices)))
+    return Outline(tuple((row, col) for row, col in vertices))
 
 
 def _located_by_parts(located_by: LocatedBy) -> Row:

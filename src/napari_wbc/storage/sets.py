@@ -91,15 +91,12 @@ _SIGNS = (
 
 @dataclass(frozen=True, slots=True)
 class SetContent:
-    """What a training set holds.
+    """What a training set holds; its name is that of the folder.
 
     Parameters
     ----------
-    name : str
-        Of the set's folder or file.
     format : str
         One of :data:`FORMATS`.
-    fields : tuple of LabelledField
     classes : tuple of str
         Labels in the order of the set, or of the alphabet where it has none.
     made : mapping

@@ -221,13 +221,7 @@ def _marked(value: object) -> object:
 
 
 def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Names of columns, in lower case, and rows of a CSV file, as texts.
-
-    Raises
-    ------
-    ReadError
-        If it is no such file, has a column twice, or more than 500,000 rows.
-    """
+    """Names of columns, in lower case, and rows of a CSV file, as texts; 500,000 rows at most."""
     text = StringIO(read_text(path), newline="")
     try:
         # Two rows more than are allowed: the header, and one that tells of too many.

@@ -41,13 +41,7 @@ class Adoption:
 
 
 def read_history(record: Path, kind: str) -> tuple[Adoption, ...]:
-    """All that came into use of a kind, the earliest first; empty without a record.
-
-    Raises
-    ------
-    WeightsError
-        If the record is damaged.
-    """
+    """All that came into use of a kind, the earliest first; empty without a record."""
     history: list[Adoption] = []
     for entry in _load(record).get("history", {}).get(kind, []):
         try:

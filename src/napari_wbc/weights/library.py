@@ -108,13 +108,7 @@ class Library:
                 self._append(model, why)
 
     def roll_back(self, kind: str) -> Model:
-        """Return to what was in use before; adoptions of models that have gone are passed over.
-
-        Returns
-        -------
-        Model
-            Now in use.
-        """
+        """Return to the model in use before; adoptions of models that have gone are passed over."""
         with self._locked():
             stack = standing(self.history(kind))
             if not stack:
@@ -133,16 +127,8 @@ class Library:
     def add(self, path: str | Path) -> Model:
         """Copy a model into the library, under another name where its own is taken.
 
-        Parameters
-        ----------
-        path : str or Path
-            ``NAME.safetensors`` or ``NAME.wbcmodel``, also of an older version; it may be a
-            stranger's.
-
-        Returns
-        -------
-        Model
-            In the library; a model that is in it already is not copied again.
+        It is ``NAME.safetensors`` or ``NAME.wbcmodel``, also of an older version; it may be a
+        stranger's. A model that is in the library already is not copied again.
         """
         path = Path(path)
         weights, text, card = read_model(path)

@@ -1,7 +1,9 @@
 """Models as older versions wrote them: a pair of files, or a zip of the pair (``.wbcmodel``).
 
 A pair is ``NAME.safetensors`` with its card as ``NAME.json`` beside it. Nothing writes these any
-more. Invariant: nothing is read beyond its limit, whatever a header says.
+more. What is no such model raises a :class:`~napari_wbc.errors.WeightsError`.
+
+Invariant: nothing is read beyond its limit, whatever a header says.
 """
 
 from __future__ import annotations
@@ -57,13 +59,7 @@ def is_zip(data: bytes) -> bool:
 
 
 def read_zip(path: Path, raw: bytes) -> tuple[bytes, str]:
-    """The weights and the JSON of the card of a zipped pair; it may be a stranger's.
-
-    Raises
-    ------
-    WeightsError
-        If it is no such zip, or holds anything else.
-    """
+    """The weights and the JSON of the card of a zipped pair; it may be a stranger's."""
     try:
         _check_end(raw)
         with zipfile.ZipFile(BytesIO(raw)) as file:

@@ -1,4 +1,8 @@
-"""A model is one file, ``NAME.safetensors``: its tensors, and its model card in the header."""
+"""A model is one file, ``NAME.safetensors``: its tensors, and its model card in the header.
+
+What cannot be written, is missing, damaged or no model, or holds NaN or infinity, raises a
+:class:`~napari_wbc.errors.WeightsError` that names the file.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +54,6 @@ def save_weights(
     -------
     ModelCard
         As written, with the ``sha256`` of the weights.
-
-    Raises
-    ------
-    WeightsError
-        If a tensor holds NaN or infinity, or the file cannot be written.
     """
     from safetensors.torch import save
 
@@ -69,11 +68,6 @@ def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
     """Read weights and their card, and check all of both.
 
     A pair of files or a zip of an older version opens too.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing or damaged, or a tensor holds NaN or infinity.
     """
     from safetensors.torch import load
 
@@ -87,11 +81,6 @@ def read_card(path: str | Path) -> ModelCard:
     """Read the card of a model, without its tensors.
 
     The path may be that of the ``.json`` that older versions wrote beside it.
-
-    Raises
-    ------
-    WeightsError
-        If it is missing or is no card.
     """
     path = Path(path)
     if path.suffix == ".json":
@@ -118,11 +107,7 @@ def read_model(path: str | Path) -> tuple[bytes, str, ModelCard]:
     text : str
         The JSON of the card as it was written, with what a newer version wrote in it.
     card : ModelCard
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, too large, damaged or no model.
+        Of that text.
     """
     from safetensors import SafetensorError, deserialize
 
@@ -152,13 +137,7 @@ def read_model(path: str | Path) -> tuple[bytes, str, ModelCard]:
 
 
 def write_model(path: Path, weights: bytes, text: str) -> None:
-    """Write a model from what :func:`read_model` gives, whole or not at all.
-
-    Raises
-    ------
-    WeightsError
-        If it cannot be written.
-    """
+    """Write a model from what :func:`read_model` gives, whole or not at all."""
     try:
         write_bytes(path, join_card(weights, text))
     except ValueError as error:
@@ -170,20 +149,7 @@ def write_model(path: Path, weights: bytes, text: str) -> None:
 def export_model(path: str | Path, out: str | Path) -> Path:
     """Copy a model to a file that can be handed on, after a check of all of it.
 
-    Parameters
-    ----------
-    out : str or Path
-        Ends in ``.safetensors`` or ``.wbcmodel``, which is added where it ends in nothing.
-
-    Returns
-    -------
-    Path
-        What was written.
-
-    Raises
-    ------
-    WeightsError
-        If the model is damaged or too large, or the file cannot be written.
+    Its name ends in ``.safetensors`` or ``.wbcmodel``, which is added where it ends in nothing.
     """
     out = Path(out)
     if out.suffix not in ("", *SUFFIXES):

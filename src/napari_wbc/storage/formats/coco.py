@@ -239,12 +239,14 @@ def _fields_steps(
 
 def _categories(data: object) -> dict[Id, str]:
     categories: dict[Id, str] = {}
+    names = set[str]()
     for record in items(data, "categories"):
         number = _id(record, "id")
         name = part(record, "name", str)
-        if number in categories or name in categories.values():
+        if number in categories or name in names:
             raise WbcError(f"the category {number!r}, {name[:60]!r}, stands twice; remove one.")
         categories[number] = name
+        names.add(name)
     return categories
 
 
@@ -283,7 +285,9 @@ def _mask_ring(rle: Record, height: int, width: int) -> npt.NDArray[np.float64]:
         raise WbcError(
             "the counts of a mask are neither a text nor whole numbers; export it again."
         )
-    if sum(counts) != height * width or len(counts) > MAX_RUNS or min(counts) < 0:
+    # A mask is cut at every column, so that the number of these counts too.
+    fits = sum(counts) == height * width and max(len(counts), width) <= MAX_RUNS
+    if not fits or min(counts) < 0:
         raise WbcError(f"a mask of {len(counts)} runs does not fit its image; export it again.")
     ends = np.cumsum(counts, dtype=np.int64)
     # Runs go on in the next column, so they are cut where a column ends.

@@ -138,13 +138,7 @@ def read_fields_table_steps(root: Path, path: Path) -> Steps[tuple[LabelledField
 
 
 def read_table(path: Path, needed: Sequence[str]) -> list[Row]:
-    """Rows of a table as texts, by our names of the columns.
-
-    Raises
-    ------
-    ReadError
-        If it is no table, or a needed column is missing or stands twice.
-    """
+    """Rows of a table as texts, by our names of the columns; the needed ones stand there once."""
     header, rows = read_rows(path)
     names: list[str] = []
     for name in header:
@@ -160,13 +154,7 @@ def read_table(path: Path, needed: Sequence[str]) -> list[Row]:
 
 
 def box_and_outline(row: Row) -> tuple[BBox | None, Outline | None]:
-    """Box and outline of a row, each None where it has none; an outline always has a box.
-
-    Raises
-    ------
-    WbcError
-        If one is no box, or no outline.
-    """
+    """Box and outline of a row, each None where it has none; an outline always has a box."""
     outline = None
     if text := row.get("outline"):
         vertices: list[tuple[float, float]] = []

@@ -55,8 +55,6 @@ class Manifest:
 
     Parameters
     ----------
-    fields : tuple of LabelledField
-    classes : tuple of str
     made : mapping
         How the set was made: program, version, time, sources.
     files : mapping of str to str
@@ -90,17 +88,8 @@ def write_manifest_steps(
 ) -> Steps[None]:
     """Write ``manifest.json``, after all other files of the set, which it names with their sha256.
 
-    Parameters
-    ----------
-    place : callable
-        Where the image of a field lies, relative to the set: the format's ``image_place``.
-    made : mapping
-        How the set was made, in values that JSON knows.
-
-    Raises
-    ------
-    WbcError
-        If a file cannot be read, or the manifest cannot be written.
+    ``place`` is the format's ``image_place``; ``made`` says how the set was made, in values that
+    JSON knows.
     """
     others = sorted(path for path in root.rglob("*") if path.is_file() and path != root / MANIFEST)
     files: dict[str, str] = {}
@@ -152,11 +141,6 @@ def read_manifest_steps(root: Path) -> Steps[Manifest]:
 
     Images that are missing are left to :func:`check_files_steps`; those that are there have the
     size that it says.
-
-    Raises
-    ------
-    ReadError
-        If it is damaged, hostile, or made by a newer version of this program.
     """
     root = Path(root)
     path = root / MANIFEST
@@ -194,13 +178,7 @@ def _data(path: Path) -> Record:
 
 
 def listed_fields(root: Path) -> tuple[tuple[ListedField, ...], Record]:
-    """What ``manifest.json`` says of the fields and the making of the set; no other file is read.
-
-    Raises
-    ------
-    ReadError
-        If it is damaged, or made by a newer version of this program.
-    """
+    """What ``manifest.json`` alone says of the fields, without cells, and of the making of a set."""
     path = Path(root) / MANIFEST
     data = _data(path)
     fields: list[ListedField] = []
@@ -264,8 +242,8 @@ def _cell(record: Record) -> Cell:
         "drawn": part(record, "drawn", bool),
         "located_by": record.get("located_by"),
     }
-    parts = {"detection": detection, "prediction": prediction, "annotation": annotation}
-    parts["fov_id"] = part(record, "fov_id", str)
+    parts: Record = {"fov_id": part(record, "fov_id", str), "detection": detection}
+    parts |= {"prediction": prediction, "annotation": annotation}
     # Every part was checked, so that the codec, which trusts project files, can make the cell.
     return with_parts(part(record, "cell_id", str), None, json.dumps(parts))
 
@@ -287,13 +265,7 @@ def _prediction(record: Record) -> Record:
 
 
 def check_files_steps(root: Path, manifest: Manifest) -> Steps[list[str]]:
-    """Files of a set that are missing, or are not as they were when it was written.
-
-    Returns
-    -------
-    list of str
-        Their places, relative to the set.
-    """
+    """Places of the files of a set that are missing, or not as they were when it was written."""
     changed: list[str] = []
     for done, (name, sha256) in enumerate(manifest.files.items(), start=1):
         path = inside(root, name)

@@ -1,4 +1,7 @@
-"""What every reader of a training set needs: names, numbers, cells, outlines, and their checks."""
+"""What every reader of a training set needs: names, numbers, cells, outlines, and their checks.
+
+Whatever is refused raises a :class:`~napari_wbc.errors.WbcError`; :func:`naming` adds the file.
+"""
 
 from __future__ import annotations
 
@@ -83,13 +86,7 @@ def check_size(given: tuple[float, float], size: tuple[int, int]) -> None:
 
 
 def find_image(root: Path, folders: Iterable[str], names: Sequence[str]) -> Path:
-    """The first image with one of some names in the first folder of a set that has one.
-
-    Raises
-    ------
-    WbcError
-        If there is none, or a name leads out of the set.
-    """
+    """The first image with one of some names in the first folder of a set that has one."""
     # In a folder, an absolute name or a drive letter would no longer be noticed.
     inside(root, names[0])
     for folder in folders:
@@ -105,13 +102,7 @@ def labelled_cell(
 ) -> Cell:
     """A cell that a file tells of, in an image of a height and width in pixels.
 
-    Without an id it gets a new one.
-
-    Raises
-    ------
-    WbcError
-        If the label is none, or the cell lies outside the image or reaches farther out than the
-        image is large.
+    Without an id it gets a new one. It may reach out of the image, by less than the image is large.
     """
     if not label.strip() or not label.isprintable() or not cell_id.isprintable():
         raise WbcError(
@@ -133,13 +124,7 @@ def labelled_cell(
 
 
 def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """Refuse what no reader could give back.
-
-    Raises
-    ------
-    WbcError
-        If a label is no class, or an id, a slide or a field is no line of text.
-    """
+    """Refuse labels that are no class, and ids, slides and fields that are no line of text."""
     allowed = set(classes)
     for field in fields:
         texts = [field.slide, field.fov_id]
@@ -156,13 +141,7 @@ def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> Non
 
 
 def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledField, ...]:
-    """The fields of a set, in which every name, whatever its case, and every id stands once.
-
-    Raises
-    ------
-    ReadError
-        If one stands twice.
-    """
+    """The fields of a set, in which every name, whatever its case, and every id stands once."""
     names = Counter[str]()
     ids = Counter[str]()
     for field in fields:
@@ -218,13 +197,7 @@ def plain_names(places: Sequence[str]) -> dict[str, str]:
 
 
 def outline_of(rings: Sequence[npt.NDArray[np.float64]]) -> Outline:
-    """The largest of some rings, each of shape (N, 2), (x, y), closed or not.
-
-    Raises
-    ------
-    WbcError
-        If one has fewer than 3 points.
-    """
+    """The largest of some rings, each of shape (N, 2), (x, y), closed or not."""
     if min(map(len, rings), default=0) < 3:
         raise WbcError("a polygon has fewer than 3 points, or there is none; correct it.")
     ring = max(rings, key=area_of)

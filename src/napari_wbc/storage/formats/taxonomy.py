@@ -43,7 +43,8 @@ def read_taxonomy(name_or_path: str | Path) -> Taxonomy:
     if str(name_or_path) in TAXONOMIES:
         return TAXONOMIES[str(name_or_path)]
     path = Path(name_or_path)
-    if not path.is_file():
+    # A pipe is no file, yet can be read.
+    if not path.exists() or path.is_dir():
         raise WbcError(
             f"{path}: neither a built-in taxonomy ({', '.join(TAXONOMIES)}) nor a file; check the "
             "name."
@@ -54,11 +55,5 @@ def read_taxonomy(name_or_path: str | Path) -> Taxonomy:
 
 
 def write_taxonomy(path: str | Path, taxonomy: Taxonomy) -> None:
-    """Write a taxonomy as YAML, whole or not at all.
-
-    Raises
-    ------
-    WbcError
-        If it cannot be written.
-    """
+    """Write a taxonomy as YAML, whole or not at all."""
     write_text(Path(path), yaml.safe_dump(taxonomy.to_dict(), sort_keys=False, allow_unicode=True))

@@ -37,13 +37,7 @@ _WAIT_S = 5
 
 
 def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
-    """Make a project file with its classes and open it.
-
-    Raises
-    ------
-    WbcError
-        If the file is there already or cannot be made.
-    """
+    """Make a project file with its classes and open it."""
     path = Path(path).resolve()
     if path.exists():
         raise _taken(path)

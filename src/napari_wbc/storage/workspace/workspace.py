@@ -35,11 +35,11 @@ class Workspace:
     """A project file that is open.
 
     Made by :func:`~napari_wbc.storage.workspace.opening.open_workspace`. Its methods may be called
-    from any thread; each is one transaction, on the disk when it returns.
+    from any thread; each is one transaction, on the disk when it returns, or else raises a
+    :class:`~napari_wbc.errors.WbcError` and changes nothing.
 
     Parameters
     ----------
-    path : Path
     engine : Engine
         Of one connection.
     read_only : str
@@ -118,13 +118,7 @@ class Workspace:
         return tuple(Slide(name, tuple(each)) for name, each in fields.items())
 
     def put_slide(self, slide: Slide) -> None:
-        """Keep a slide and where its fields are; fields that were there before stay.
-
-        Raises
-        ------
-        WbcError
-            If the project cannot be written.
-        """
+        """Keep a slide and where its fields are; fields that were there before stay."""
         rows: list[Row] = []
         for i, field in enumerate(slide.fields):
             head = {"fov_id": field.fov_id, "slide": slide.name, "position": i}
@@ -264,13 +258,7 @@ class Workspace:
         return table.without(gone).with_cells(fresh) if gone else table.with_cells(fresh)
 
     def write(self, slide: str, steps: Sequence[Step], reading: str = "") -> None:
-        """Write steps: journal and state in one transaction.
-
-        Raises
-        ------
-        WbcError
-            If they cannot be written; none of them is then.
-        """
+        """Write steps: journal and state in one transaction."""
         with self._begin(write=True) as db:
             for step in steps:
                 self._journal(db, slide, reading, step)
