@@ -105,7 +105,7 @@ def _check_names(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
         if fault:
             raise _refused(archive, name, fault)
         path = member.filename.rstrip("/")
-        above = [parent.as_posix() for parent in PurePosixPath(path).parents][:-1]
+        above = list(map(PurePosixPath.as_posix, PurePosixPath(path).parents))[:-1]
         # What one file system takes for two names is one on another.
         keys = {spelling: _folded(spelling) for spelling in (*above, path)}
         if keys[path] in files or (not member.is_dir() and keys[path] in folders):
@@ -153,7 +153,7 @@ def _fault_of_kind(member: zipfile.ZipInfo) -> str:
 
 
 def _check_sizes(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    total = sum(member.file_size for member in members)
+    total = sum(map(attrgetter("file_size"), members))
     if total > MAX_BYTES:
         raise WbcError(
             f"{archive}: {total / 1e9:.1f} GB unpacked; part it into zips of "

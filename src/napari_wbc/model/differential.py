@@ -147,11 +147,11 @@ def differential(
     shares: list[Share] = []
     for name in taxonomy.names_at(Place.LEUKOCYTE):
         count = counts.pop(name)
-        percent = low = high = math.nan
+        share = Share(name, count, math.nan, math.nan, math.nan)
         if total:
-            percent = 100 * count / total
-            low, high = (100 * limit for limit in confidence_limits(count, total, confidence_level))
-        shares.append(Share(name, count, percent, low, high))
+            low, high = confidence_limits(count, total, confidence_level)
+            share = Share(name, count, 100 * count / total, 100 * low, 100 * high)
+        shares.append(share)
     beside: list[Beside] = []
     for name in taxonomy.names_at(Place.PER_100_WBC):
         count = counts.pop(name)

@@ -93,7 +93,7 @@ def farthest(*sides: str) -> str:
     >>> farthest("train", "test", ""), farthest("")
     ('test', '')
     """
-    return max((side for side in sides if side), key=SPLITS.index, default="")
+    return max(filter(None, sides), key=SPLITS.index, default="")
 
 
 def splits_told(content: object) -> dict[str, str]:

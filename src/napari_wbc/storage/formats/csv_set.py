@@ -83,15 +83,17 @@ def write_csv_set_steps(
 
 def cell_row(field: LabelledField, cell: Cell | None, path: str) -> list[object]:
     """A row of :data:`COLUMNS`; without a cell, that of a field that has none."""
-    values: list[object] = ["", *(None,) * 4, "", ""]
+    label = outline = cell_id = ""
+    edges: Sequence[float | None] = (None,) * 4
     if cell:
-        outline = cell.detection.outline
-        text = _outline_text(outline) if outline else ""
-        values = [cell.label, *cell.detection.bbox.edges, text, cell.cell_id]
-    label, *place = values
+        label = cell.label
+        cell_id = cell.cell_id
+        edges = cell.detection.bbox.edges
+        if cell.detection.outline:
+            outline = _outline_text(cell.detection.outline)
     return [
-        *(path, label, field.split, SOURCE, *place),
-        *(field.slide, field.fov_id, field.height, field.width),
+        *(path, label, field.split, SOURCE, *edges, outline),
+        *(cell_id, field.slide, field.fov_id, field.height, field.width),
     ]
 
 
