@@ -178,7 +178,7 @@ def _data(path: Path) -> Record:
 
 
 def listed_fields(root: Path) -> tuple[tuple[ListedField, ...], Record]:
-    """What ``manifest.json`` alone says of the fields, less their cells, and how the set was made."""
+    """What ``manifest.json`` alone says of the fields, less their cells, and of their making."""
     path = Path(root) / MANIFEST
     data = _data(path)
     fields: list[ListedField] = []
