@@ -1,4 +1,8 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all.
+
+What cannot be written raises a :class:`~napari_wbc.errors.WbcError`, and by :func:`copied` and
+:func:`replace_file` an OSError; the old file is then as it was.
+"""
 
 from __future__ import annotations
 
@@ -34,31 +38,18 @@ def beside(path: Path) -> Iterator[Path]:
     try:
         yield part
     finally:
-        if part.exists():
-            part.unlink()
+        part.unlink(missing_ok=True)
 
 
 def copied(source: Path, target: Path) -> None:
-    """Copy a file; the target is whole whenever it is there.
-
-    Raises
-    ------
-    OSError
-        If it cannot be copied.
-    """
+    """Copy a file; the target is whole whenever it is there."""
     with beside(target) as part:
         shutil.copyfile(source, part)
         part.replace(target)
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write through a temporary file beside the target, synced before it takes its place.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; the old file is then as it was.
-    """
+    """Write through a temporary file beside the target, synced before it takes its place."""
     with beside(path) as part:
         with part.open("wb") as file:
             file.write(data)
@@ -70,13 +61,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file as :func:`replace_file` does, in a folder that is made where it is missing.
-
-    Raises
-    ------
-    WbcError
-        If it cannot be written; the old file is then as it was.
-    """
+    """Write a file as :func:`replace_file` does, in a folder that is made where it is missing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, data)
@@ -92,13 +77,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def within(folder: Path, name: str) -> Path:
-    """A file in a folder, whatever its name says.
-
-    Raises
-    ------
-    WbcError
-        If the name leads out of the folder.
-    """
+    """A file in a folder; a :class:`WbcError` if its name leads out of it."""
     path = folder / name
     # Resolved on both sides: the folder itself may be reached by a link.
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -107,13 +86,7 @@ def within(folder: Path, name: str) -> Path:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder for results, before the work that leads to them.
-
-    Raises
-    ------
-    WbcError
-        If it cannot be made or written to.
-    """
+    """Make a folder for results, before the work that leads to them."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

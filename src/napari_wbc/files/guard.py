@@ -1,6 +1,7 @@
 """Strangers' files are read through here: small enough, inside their folder, what they claim to be.
 
 Invariant: nothing is read whole before its size is known, and no name leads out of its folder.
+A file that is missing or refused raises a :class:`~napari_wbc.errors.ReadError` that names it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from napari_wbc.model.slide import MAX_PIXELS
 
 __all__ = [
     "MAX_BYTES",
-    "check_yaml",
     "image_size",
     "inside",
+    "one_line",
     "read_bytes",
     "read_json",
     "read_text",
+    "read_yaml",
 ]
 
 MAX_BYTES = 256_000_000
@@ -35,13 +37,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """All bytes of a file, which must not be more than a limit.
-
-    Raises
-    ------
-    ReadError
-        If it is missing or too large.
-    """
+    """All bytes of a file, which must not be more than a limit."""
     try:
         with path.open("rb") as file:
             # One byte more than allowed: the size on the disk may change, or be that of a pipe.
@@ -57,13 +53,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
-    """A text file as UTF-8, with or without a byte order mark.
-
-    Raises
-    ------
-    ReadError
-        If it is missing, too large, or no UTF-8.
-    """
+    """A text file as UTF-8, with or without a byte order mark."""
     data = read_bytes(path, max_bytes)
     try:
         return data.decode("utf-8-sig")
@@ -72,13 +62,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
 
 
 def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
-    """A JSON file, in which every number is finite and no field stands twice.
-
-    Raises
-    ------
-    ReadError
-        If it is none.
-    """
+    """A JSON file, in which every number is finite and no field stands twice."""
     try:
         return json.loads(
             read_text(path, max_bytes=max_bytes),
@@ -88,8 +72,25 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
             object_pairs_hook=_once,
         )
     except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ReadError(f"{path}: not readable JSON ({reason}); export it again.") from error
+        raise ReadError(
+            f"{path}: not readable JSON ({one_line(error)}); export it again."
+        ) from error
+
+
+def read_yaml(path: Path, *, max_bytes: int) -> Any:
+    """A YAML file, in which no alias stands and no field stands twice."""
+    text = read_text(path, max_bytes=max_bytes)
+    try:
+        # Before it is built: aliases could make a small file fill the memory.
+        _check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ReadError(f"{path}: not readable YAML ({one_line(error)}); correct it.") from error
+
+
+def one_line(error: Exception) -> str:
+    """The start of an error's message, without line breaks."""
+    return " ".join(str(error).split())[:200]
 
 
 def _no_number(name: str) -> Any:
@@ -131,35 +132,24 @@ def inside(root: Path, name: object) -> Path:
         raise WbcError(
             f"{root}: {str(name)[:80]!r} is no name of a file; give a path inside the set."
         )
+    place = f"{root}: the name {name[:80]!r}"
     # A backslash and a drive letter lead elsewhere on Windows, where the same set must be safe.
     parts = name.split("/")
     if name.startswith("/") or "\\" in name or ":" in parts[0] or ".." in parts:
-        raise WbcError(
-            f"{root}: the name {name[:80]!r} leads out of the set; give a path inside it."
-        )
+        raise WbcError(f"{place} leads out of the set; give a path inside it.")
     path = root / name
     try:
         resolved = path.resolve()
     # Links that lead in a circle
     except (OSError, RuntimeError) as error:
-        raise WbcError(
-            f"{root}: the name {name[:80]!r} leads nowhere; copy the file into it."
-        ) from error
+        raise WbcError(f"{place} leads nowhere; copy the file into it.") from error
     if not resolved.is_relative_to(root.resolve()):
-        raise WbcError(
-            f"{root}: the name {name[:80]!r} leads out of the set by a link; copy the file into it."
-        )
+        raise WbcError(f"{place} leads out of the set by a link; copy the file into it.")
     return path
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image file, from its header.
-
-    Raises
-    ------
-    ReadError
-        If it is missing, no PNG, JPEG, BMP or TIFF, or larger than a field of view.
-    """
+    """Height and width of a PNG, JPEG, BMP or TIFF of at most :data:`MAX_PIXELS`, in pixels."""
     import tifffile
 
     try:
@@ -194,7 +184,7 @@ def image_size(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def check_yaml(root: yaml.Node | None) -> None:
+def _check_yaml(root: yaml.Node | None) -> None:
     """Refuse what YAML would expand (an alias) or drop (the first of two fields of one name)."""
     waiting = [root] if root else []
     seen: set[int] = set()
@@ -202,7 +192,7 @@ def check_yaml(root: yaml.Node | None) -> None:
         node = waiting.pop()
         # An alias is the same node met again; nested aliases grow without bounds.
         if id(node) in seen:
-            raise WbcError("This YAML uses an alias (*name); write out what it stands for.")
+            raise ValueError("it uses an alias (*name); write out what it stands for")
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             waiting += node.value
@@ -210,7 +200,5 @@ def check_yaml(root: yaml.Node | None) -> None:
             fields = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
             if len(set(fields)) < len(fields):
                 line = node.start_mark.line + 1
-                raise WbcError(
-                    f"The entry that begins in line {line} has a field twice; remove one."
-                )
+                raise ValueError(f"the entry that begins in line {line} has a field twice")
             waiting += chain.from_iterable(node.value)

@@ -39,7 +39,7 @@ def part(record: object, key: str, kind: type[T], default: T | None = None) -> T
 def items(record: object, key: str) -> list[Record]:
     """A field of a JSON object that must be a list of objects."""
     values = part(record, key, list)
-    if not all(isinstance(value, dict) for value in values):
+    if not set(map(type, values)) <= {dict}:
         raise WbcError(f"{key} holds something that is no object; correct it.")
     return values
 
@@ -47,7 +47,7 @@ def items(record: object, key: str) -> list[Record]:
 def texts(record: object, key: str) -> tuple[str, ...]:
     """A field of a JSON object that must be a list of texts."""
     values = part(record, key, list)
-    if not all(isinstance(value, str) for value in values):
+    if not set(map(type, values)) <= {str}:
         raise WbcError(f"{key} holds something that is no text; correct it.")
     return tuple(values)
 

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.guard import one_line
 
 __all__ = ["unpacked"]
 
@@ -48,10 +49,6 @@ DAMAGED = (
 def unpacked(archive: Path) -> Iterator[Path]:
     """A new folder with what a zip holds; it is deleted in the end.
 
-    Parameters
-    ----------
-    archive : Path
-
     Raises
     ------
     WbcError
@@ -73,10 +70,9 @@ def unpacked(archive: Path) -> Iterator[Path]:
                 _check_places(archive, packed, file)
                 _extract(archive, packed, folder)
         except DAMAGED as error:
-            reason = " ".join(str(error).split())[:200]
             raise ReadError(
-                f"{archive}: cannot be unpacked ({reason}); pack or download it again as a "
-                "plain zip."
+                f"{archive}: cannot be unpacked ({one_line(error)}); pack or download it again as "
+                "a plain zip."
             ) from error
         yield folder
 
@@ -109,7 +105,7 @@ def _check_names(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
         if fault:
             raise _refused(archive, name, fault)
         path = member.filename.rstrip("/")
-        above = [parent.as_posix() for parent in PurePosixPath(path).parents][:-1]
+        above = list(map(PurePosixPath.as_posix, PurePosixPath(path).parents))[:-1]
         # What one file system takes for two names is one on another.
         keys = {spelling: _folded(spelling) for spelling in (*above, path)}
         if keys[path] in files or (not member.is_dir() and keys[path] in folders):
@@ -157,21 +153,18 @@ def _fault_of_kind(member: zipfile.ZipInfo) -> str:
 
 
 def _check_sizes(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    total = sum(member.file_size for member in members)
+    total = sum(map(attrgetter("file_size"), members))
     if total > MAX_BYTES:
         raise WbcError(
             f"{archive}: {total / 1e9:.1f} GB unpacked; part it into zips of "
             f"{MAX_BYTES / 1e9:g} GB."
         )
+    growth = f"grows more than {MAX_RATIO}-fold when unpacked"
     for member in members:
         if _swollen(member.file_size, member.compress_size):
-            raise _refused(
-                archive, member.filename, f"grows more than {MAX_RATIO}-fold when unpacked"
-            )
+            raise _refused(archive, member.filename, growth)
     if _swollen(total, archive.stat().st_size):
-        raise WbcError(
-            f"{archive}: grows more than {MAX_RATIO}-fold when unpacked; check where it is from."
-        )
+        raise WbcError(f"{archive}: {growth}; check where it is from.")
 
 
 def _swollen(size: int, packed: int) -> bool:
@@ -213,7 +206,7 @@ def _extract(archive: Path, packed: zipfile.ZipFile, folder: Path) -> None:
                         raise _refused(archive, member.filename, "is larger than the zip says")
                     file.write(chunk)
         except DAMAGED as error:
-            reason = " ".join(str(error).split())[:200]
-            raise _refused(archive, member.filename, f"cannot be unpacked ({reason})") from error
+            fault = f"cannot be unpacked ({one_line(error)})"
+            raise _refused(archive, member.filename, fault) from error
         if size != member.file_size:
             raise _refused(archive, member.filename, "is shorter than the zip says")

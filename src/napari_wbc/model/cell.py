@@ -30,15 +30,7 @@ LabelSource = Literal["annotation", "prediction", "none"]
 
 @dataclass(frozen=True, slots=True)
 class LocatedBy:
-    """What located a cell.
-
-    Parameters
-    ----------
-    detector : str
-        Name and preset or weights, as written in reports.
-    parameters : tuple of (str, float)
-        All that the detector was set to.
-    """
+    """What located a cell: name and preset or weights as written in reports, and all settings."""
 
     detector: str
     parameters: tuple[tuple[str, float], ...] = ()
@@ -52,14 +44,10 @@ NOT_KNOWN = LocatedBy("not known")
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A located candidate, without a class.
+    """A located candidate, without a class; box and outline are in pixels of the field of view.
 
     Parameters
     ----------
-    bbox : BBox
-        Box in pixels of the field of view.
-    outline : Outline, optional
-        Outline of the whole cell, in the same coordinates.
     score : float
         0 to 1, how sure the detector is; 1 for a cell that a person drew.
     drawn : bool
@@ -130,26 +118,18 @@ class Prediction:
         # Asked of ten thousand cells at every change, so found once.
         confidence = max(self.probabilities)
         cell_class = self.names[self.probabilities.index(confidence)]
+        label = cell_class if confidence >= self.threshold else UNIDENTIFIED
         # A frozen class is set this way only.
         object.__setattr__(self, "confidence", confidence)
         object.__setattr__(self, "cell_class", cell_class)
-        object.__setattr__(
-            self, "label", cell_class if confidence >= self.threshold else UNIDENTIFIED
-        )
+        object.__setattr__(self, "label", label)
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What a person says of one cell.
+    """What a person says of one cell: a class, ``unidentified`` or ``not classed``.
 
-    Parameters
-    ----------
-    label : str
-        Class name, ``unidentified`` or ``not classed``.
-    annotator : str
-        Who said it.
-    when : str
-        ISO 8601 time with zone.
+    ``when`` is an ISO 8601 time with zone.
     """
 
     label: str

@@ -27,14 +27,7 @@ __all__ = [
 
 
 def row_counts(labels: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
-    """Cells by row of a differential.
-
-    Parameters
-    ----------
-    labels : mapping of str to int
-        Cells by label.
-    taxonomy : Taxonomy
-        A label is counted under the class that it counts as.
+    """Cells by row of a differential, from cells by label.
 
     Returns
     -------
@@ -56,13 +49,7 @@ def row_counts(labels: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
 
 
 def leukocytes(labels: Mapping[str, int], taxonomy: Taxonomy) -> int:
-    """How many cells are in the denominator of a differential.
-
-    Parameters
-    ----------
-    labels : mapping of str to int
-        Cells by label.
-    taxonomy : Taxonomy
+    """How many cells are in the denominator of a differential, from cells by label.
 
     Examples
     --------
@@ -75,7 +62,7 @@ def leukocytes(labels: Mapping[str, int], taxonomy: Taxonomy) -> int:
 
 
 def confidence_limits(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper and Pearson's limits of a share (Biometrika 26:404, 1934).
+    """Clopper and Pearson's limits of a share (Biometrika 26:404, 1934), low and high, 0 to 1.
 
     Parameters
     ----------
@@ -83,11 +70,6 @@ def confidence_limits(count: int, total: int, level: float = 0.95) -> tuple[floa
         0 <= count <= total; total is above 0.
     level : float
         Confidence level, 0 to 1.
-
-    Returns
-    -------
-    low, high : float
-        0 to 1.
 
     Examples
     --------
@@ -107,15 +89,8 @@ def confidence_limits(count: int, total: int, level: float = 0.95) -> tuple[floa
 class Share:
     """One leukocyte class of a differential.
 
-    Parameters
-    ----------
-    name : str
-        Class name.
-    count : int
-        Cells of this class.
-    percent, low, high : float
-        Percentage of the leukocytes and its confidence limits, 0 to 100; NaN when no
-        leukocyte was counted.
+    ``percent`` of the leukocytes and its confidence limits are 0 to 100, and NaN when no leukocyte
+    was counted.
     """
 
     name: str
@@ -159,16 +134,7 @@ def differential(
     """Count a slide's cells by the class that their label counts as, each cell in one row.
 
     A label that counts as no class has a row of its own, after all others. Limits are Clopper and
-    Pearson's (Biometrika 1934), one class against all others.
-
-    Parameters
-    ----------
-    slide : str
-        Its name.
-    table : CellTable
-    taxonomy : Taxonomy
-    confidence_level : float
-        Of the limits, 0 to 1.
+    Pearson's (Biometrika 1934), one class against all others, at a confidence level of 0 to 1.
 
     Examples
     --------
@@ -177,23 +143,19 @@ def differential(
     0
     """
     counts = row_counts(table.label_counts, taxonomy)
-    inside = taxonomy.names_at(Place.LEUKOCYTE)
-    related = taxonomy.names_at(Place.PER_100_WBC)
-    total = sum(counts[name] for name in inside)
-    shares = tuple(_share(name, counts[name], total, confidence_level) for name in inside)
-    beside = []
-    for name in related:
-        per_100_wbc = 100 * counts[name] / total if total else math.nan
-        beside.append(Beside(name, counts[name], per_100_wbc))
+    total = leukocytes(table.label_counts, taxonomy)
+    shares: list[Share] = []
+    for name in taxonomy.names_at(Place.LEUKOCYTE):
+        count = counts.pop(name)
+        share = Share(name, count, math.nan, math.nan, math.nan)
+        if total:
+            low, high = confidence_limits(count, total, confidence_level)
+            share = Share(name, count, 100 * count / total, 100 * low, 100 * high)
+        shares.append(share)
+    beside: list[Beside] = []
+    for name in taxonomy.names_at(Place.PER_100_WBC):
+        count = counts.pop(name)
+        beside.append(Beside(name, count, 100 * count / total if total else math.nan))
     # Labels that are no class of the taxonomy stand last: a cell never vanishes from a report.
-    for name, count in counts.items():
-        if name not in inside and name not in related:
-            beside.append(Beside(name, count))
-    return Differential(slide, shares, tuple(beside), confidence_level)
-
-
-def _share(name: str, count: int, total: int, level: float) -> Share:
-    if not total:
-        return Share(name, 0, math.nan, math.nan, math.nan)
-    low, high = confidence_limits(count, total, level)
-    return Share(name, count, 100 * count / total, 100 * low, 100 * high)
+    beside += (Beside(name, count) for name, count in counts.items())
+    return Differential(slide, tuple(shares), tuple(beside), confidence_level)

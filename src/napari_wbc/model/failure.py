@@ -10,14 +10,7 @@ __all__ = ["Failure"]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file that could not be analyzed, and why.
-
-    Parameters
-    ----------
-    path : Path
-    message : str
-        What is wrong and what to do, in one line.
-    """
+    """A file that could not be analyzed: what is wrong and what to do, in one line."""
 
     path: Path
     message: str

@@ -22,15 +22,10 @@ __all__ = ["BBox", "Outline", "iou_matrix"]
 class BBox:
     """A half-open box in pixels.
 
-    Parameters
-    ----------
-    top, left, bottom, right : float
-        Edges in pixels, ``top < bottom`` and ``left < right``.
-
     Raises
     ------
     WbcError
-        If an edge is not finite or the box is empty.
+        If an edge is not finite, or not ``top < bottom`` and ``left < right``.
 
     Examples
     --------
@@ -46,15 +41,17 @@ class BBox:
     right: float
 
     def __post_init__(self) -> None:
-        edges = (self.top, self.left, self.bottom, self.right)
-        if not all(map(math.isfinite, edges)):
-            raise WbcError(
-                f"Box {edges} has an edge that is not a finite number; give four finite numbers."
-            )
+        if not all(map(math.isfinite, self.edges)):
+            raise WbcError(f"Box {self.edges} has an edge that is not finite; give four numbers.")
         if self.bottom <= self.top or self.right <= self.left:
             raise WbcError(
-                f"Box {edges} is empty; bottom must exceed top and right must exceed left."
+                f"Box {self.edges} is empty; bottom must exceed top and right must exceed left."
             )
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """``top, left, bottom, right``, in pixels."""
+        return self.top, self.left, self.bottom, self.right
 
     @property
     def height(self) -> float:
@@ -99,15 +96,8 @@ class BBox:
 
     def corners(self) -> npt.NDArray[np.float64]:
         """The four corners, clockwise from top left, shape (4, 2), (row, col)."""
-        return np.array(
-            [
-                [self.top, self.left],
-                [self.top, self.right],
-                [self.bottom, self.right],
-                [self.bottom, self.left],
-            ],
-            dtype=float,
-        )
+        top, left, bottom, right = map(float, self.edges)
+        return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
 
     @classmethod
     def around(cls, points: npt.ArrayLike) -> BBox:
@@ -124,10 +114,7 @@ class BBox:
 class Outline:
     """A closed polygon around a cell, its last vertex joined to its first.
 
-    Parameters
-    ----------
-    vertices : tuple of (row, col)
-        At least three vertices in pixels, in the coordinates of :class:`BBox`.
+    It has three vertices at least, (row, col) in pixels, in the coordinates of :class:`BBox`.
     """
 
     vertices: tuple[tuple[float, float], ...]
@@ -149,7 +136,7 @@ class Outline:
         array = np.asarray(points, dtype=float)
         if array.ndim != 2 or array.shape[1] != 2:
             raise WbcError(f"An outline needs points of shape (N, 2), not {array.shape}.")
-        return cls(tuple((float(row), float(col)) for row, col in array))
+        return cls(tuple(map(tuple, array.tolist())))
 
     def array(self) -> npt.NDArray[np.float64]:
         """The vertices, shape (N, 2), (row, col)."""
@@ -157,12 +144,7 @@ class Outline:
 
 
 def iou_matrix(first: Iterable[BBox], second: Iterable[BBox]) -> npt.NDArray[np.float64]:
-    """Intersection over union of every pair of boxes.
-
-    Parameters
-    ----------
-    first, second : iterable of BBox
-        N and M boxes; either may be empty.
+    """Intersection over union of every pair of N and M boxes; either may be none.
 
     Returns
     -------
@@ -185,6 +167,5 @@ def iou_matrix(first: Iterable[BBox], second: Iterable[BBox]) -> npt.NDArray[np.
 
 
 def _edges(boxes: Iterable[BBox]) -> npt.NDArray[np.float64]:
-    edges = [(box.top, box.left, box.bottom, box.right) for box in boxes]
     # Of no boxes too, the shape is (0, 4).
-    return np.array(edges, dtype=float).reshape(-1, 4)
+    return np.array([box.edges for box in boxes], dtype=float).reshape(-1, 4)

@@ -32,8 +32,6 @@ class Heat:
     values : ndarray, shape (n, n), float32
         0 to 1, for the square; the hottest pixel is 1, all are 0 where nothing speaks for the
         class.
-    method : str
-        How it was found.
     target, against : str
         The class it speaks for, and the one that is set against it; empty where none is.
     inside : float

@@ -32,20 +32,7 @@ def uncounted(names: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
 
 
 def check_counted(names: Sequence[str], taxonomy: Taxonomy) -> None:
-    """Refuse a model of which no class counts as a class of the taxonomy.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The model's classes.
-    taxonomy : Taxonomy
-        What is counted.
-
-    Raises
-    ------
-    WbcError
-        If none counts.
-    """
+    """Refuse a model of which no class counts as a class of the taxonomy."""
     if len(uncounted(names, taxonomy)) == len(names):
         raise WbcError(
             f"No class of the model ({', '.join(names)}) counts as a class of {taxonomy.name!r} "
@@ -54,14 +41,7 @@ def check_counted(names: Sequence[str], taxonomy: Taxonomy) -> None:
 
 
 def mapping(names: Sequence[str], taxonomy: Taxonomy) -> npt.NDArray[np.float64]:
-    """Which classes of a model count as which classes of a taxonomy.
-
-    Parameters
-    ----------
-    names : sequence of A str
-        The model's classes.
-    taxonomy : Taxonomy
-        Of B classes.
+    """Which of A classes of a model count as which of B classes of a taxonomy.
 
     Returns
     -------
@@ -93,10 +73,7 @@ def mapped(
     Parameters
     ----------
     probabilities : array-like, shape (N, A), 0 to 1
-    names : sequence of A str
-        The model's classes.
-    taxonomy : Taxonomy
-        Of B classes.
+        Of the model's A classes.
 
     Returns
     -------

@@ -16,24 +16,15 @@ SAME = 0.9
 def counterparts(cells: Sequence[Cell], known: Sequence[Cell]) -> list[Cell | None]:
     """The known cell that each of some cells of one field is: by its id, else by its box.
 
-    Parameters
-    ----------
-    cells, known : sequence of Cell
-        Ids are unique in each.
-
-    Returns
-    -------
-    list of Cell or None
-        None where a cell is new; none of ``known`` comes twice.
+    Ids are unique in each. It is None where a cell is new; none of ``known`` comes twice.
     """
     free = {cell.cell_id: cell for cell in known}
     # All ids first: a cell that moved onto another's place must not take the other's match.
     matches = [free.pop(cell.cell_id, None) for cell in cells]
     for i, cell in enumerate(cells):
         if matches[i] is None and free:
-            others = list(free.values())
-            boxes = [other.detection.bbox for other in others]
+            boxes = [other.detection.bbox for other in free.values()]
             overlaps = iou_matrix([cell.detection.bbox], boxes)[0]
             if overlaps.max() >= SAME:
-                matches[i] = free.pop(others[int(overlaps.argmax())].cell_id)
+                matches[i] = free.pop(list(free)[int(overlaps.argmax())])
     return matches

@@ -15,15 +15,7 @@ MAX_PIXELS = 80_000_000
 
 @dataclass(frozen=True, slots=True)
 class FieldOfView:
-    """One camera frame.
-
-    Parameters
-    ----------
-    fov_id : str
-        Path relative to the parent of the slide, with ``/``; unique in an analysis.
-    path : Path
-        Where the pixels are.
-    """
+    """One camera frame; its id is its path from the parent of the slide, with ``/``."""
 
     fov_id: str
     path: Path

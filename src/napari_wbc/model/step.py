@@ -34,10 +34,6 @@ class Step:
         Number in its project, from 1, in order.
     what : str
         What was done, as undo will name it.
-    cause : str
-        ``human``, ``model``, ``import``, ``undo`` or ``redo``.
-    change : TableDiff
-        Cells before and after.
     by : str
         Who was at the screen.
     when : str

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -82,7 +83,7 @@ class CellTable(Mapping[str, Cell]):
         change = TableDiff(tuple(added), (), tuple(changed))
         _remember(self, table, change)
         if self._labels is not None:
-            table._labels = _counted(self._labels, change, _label)
+            table._labels = _counted(self._labels, change, attrgetter("label"))
         if self._annotated is not None:
             table._annotated = _counted(self._annotated, change, _annotated)
         # The lists of ids by field stay true while no cell comes, goes or changes its field.
@@ -112,16 +113,14 @@ class CellTable(Mapping[str, Cell]):
     def label_counts(self) -> Mapping[str, int]:
         """How many cells have each label; 0 for one that none has."""
         if self._labels is None:
-            self._labels = Counter(cell.label for cell in self._cells.values())
+            self._labels = Counter(map(attrgetter("label"), self._cells.values()))
         return self._labels
 
     @property
     def annotated_counts(self) -> Mapping[str, int]:
         """How many cells a person gave each label; 0 for one that none was given."""
         if self._annotated is None:
-            self._annotated = Counter(
-                cell.annotation.label for cell in self._cells.values() if cell.annotation
-            )
+            self._annotated = Counter(filter(None, map(_annotated, self._cells.values())))
         return self._annotated
 
 
@@ -143,10 +142,6 @@ class TableDiff:
         return bool(self.added or self.removed or self.changed)
 
 
-def _label(cell: Cell) -> str:
-    return cell.label
-
-
 def _annotated(cell: Cell) -> str:
     return cell.annotation.label if cell.annotation else ""
 
@@ -165,12 +160,12 @@ def _counted(
     return +now
 
 
-_LAST: dict[str, tuple[CellTable, CellTable, TableDiff]] = {}
+_LAST: list[tuple[CellTable, CellTable, TableDiff]] = []
 """The last answer of :func:`diff`: everyone who hears of a change asks for the same."""
 
 
 def _remember(old: CellTable, new: CellTable, change: TableDiff) -> None:
-    _LAST["diff"] = (old, new, change)
+    _LAST[:] = [(old, new, change)]
 
 
 def diff(old: CellTable, new: CellTable) -> TableDiff:
@@ -183,20 +178,22 @@ def diff(old: CellTable, new: CellTable) -> TableDiff:
     """
     if old is new:
         return TableDiff()
-    last_old, last_new, last_change = _LAST.get("diff", (None, None, TableDiff()))
-    if last_old is old and last_new is new:
-        return last_change
+    for last_old, last_new, change in _LAST:
+        if last_old is old and last_new is new:
+            return change
     # The mappings inside, since a table's own look-up would be most of the time for 10,000 cells.
     was = old._cells
     now = new._cells
-    added = tuple(cell for key, cell in now.items() if key not in was)
     removed = tuple(cell for key, cell in was.items() if key not in now)
-    changed = []
+    added: list[Cell] = []
+    changed: list[tuple[Cell, Cell]] = []
     for key, cell in now.items():
         before = was.get(key)
+        if before is None:
+            added.append(cell)
         # Most cells are the same object in both tables, and comparing objects is cheap.
-        if before is not None and before is not cell and before != cell:
+        elif before is not cell and before != cell:
             changed.append((before, cell))
-    result = TableDiff(added, removed, tuple(changed))
+    result = TableDiff(tuple(added), removed, tuple(changed))
     _remember(old, new, result)
     return result

@@ -7,8 +7,9 @@ Invariant: a label is a class name of a taxonomy, :data:`UNIDENTIFIED` or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -88,22 +89,18 @@ class CellClass:
             printable = name and name == name.strip() and name.isprintable()
             if not printable or len(name) > MAX_NAME_LENGTH:
                 raise WbcError(
-                    f"{name[:MAX_NAME_LENGTH]!r} is no name of a class; "
-                    f"write one line of 1 to {MAX_NAME_LENGTH} characters, without blanks "
-                    "around it."
+                    f"{name[:MAX_NAME_LENGTH]!r} is no name of a class; write one line of 1 to "
+                    f"{MAX_NAME_LENGTH} characters, without blanks around it."
                 )
+        fault = ""
         if not 1 <= len(self.short) <= 3 or not self.short.isprintable():
-            raise WbcError(
-                f"Class {self.name!r} has the short form {self.short!r}; use 1 to 3 letters."
-            )
-        if not re.fullmatch("[0-9A-Za-z]?", self.key):
-            raise WbcError(
-                f"Class {self.name!r} has the key {self.key!r}; use one letter or digit, or none."
-            )
-        if not re.fullmatch("#[0-9A-Fa-f]{6}", self.color):
-            raise WbcError(
-                f"Class {self.name!r} has the colour {self.color!r}; write it like '#56b4e9'."
-            )
+            fault = f"short form {self.short!r}; use 1 to 3 letters"
+        elif not re.fullmatch("[0-9A-Za-z]?", self.key):
+            fault = f"key {self.key!r}; use one letter or digit, or none"
+        elif not re.fullmatch("#[0-9A-Fa-f]{6}", self.color):
+            fault = f"colour {self.color!r}; write it like '#56b4e9'"
+        if fault:
+            raise WbcError(f"Class {self.name!r} has the {fault}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +128,26 @@ class Taxonomy:
         names = self.names
         if len(set(names)) != len(names):
             raise WbcError(f"Taxonomy {self.name!r} names a class twice: {names}.")
-        claimed = list(names)
+        claimed = Counter(names)
+        keys = Counter(LABEL_KEYS.keys())
+        shorts = Counter(LABEL_SHORTS.values())
         for cell_class in self.classes:
-            claimed += cell_class.covers
-        if {UNIDENTIFIED, NOT_CLASSED} & set(claimed):
+            claimed.update(cell_class.covers)
+            # "n" and "N" are one key of the keyboard.
+            keys.update(cell_class.key.upper())
+            shorts[cell_class.short] += 1
+        if UNIDENTIFIED in claimed or NOT_CLASSED in claimed:
             raise WbcError(
                 f"Taxonomy {self.name!r} uses a reserved word as a class, {UNIDENTIFIED!r} or "
                 f"{NOT_CLASSED!r}; choose another name."
             )
-        # "n" and "N" are one key of the keyboard.
-        keys = [*LABEL_KEYS, *(c.key.upper() for c in self.classes if c.key)]
-        shorts = [*LABEL_SHORTS.values(), *(c.short for c in self.classes)]
         for what, values in (("covered class", claimed), ("key", keys), ("short form", shorts)):
-            if twice := _twice(values):
-                raise WbcError(
-                    f"Taxonomy {self.name!r} has the {what} {twice!r} twice, or it is taken; "
-                    "it can stand for one class only."
-                )
+            for value, times in values.most_common(1):
+                if times > 1:
+                    raise WbcError(
+                        f"Taxonomy {self.name!r} has the {what} {value!r} twice, or it is taken; "
+                        "it can stand for one class only."
+                    )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -212,12 +212,7 @@ class Taxonomy:
         return self.shorts.get(self.row_of(label), label[:12])
 
     def with_keys(self, keys: Mapping[str, str]) -> Taxonomy:
-        """The same classes with other keys.
-
-        Parameters
-        ----------
-        keys : mapping of class name to key
-            Classes that are not named keep theirs; an empty key is none.
+        """The same classes with other keys by class name; an empty key is none.
 
         Raises
         ------
@@ -234,30 +229,11 @@ class Taxonomy:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in model cards and YAML files."""
-        return {
-            "name": self.name,
-            "classes": [
-                {
-                    "name": c.name,
-                    "short": c.short,
-                    "key": c.key,
-                    "color": c.color,
-                    "place": c.place.value,
-                    "covers": list(c.covers),
-                }
-                for c in self.classes
-            ],
-        }
-
-
-def _twice(values: Iterable[str]) -> str | None:
-    """The first value that was there before."""
-    seen: set[str] = set()
-    for value in values:
-        if value in seen:
-            return value
-        seen.add(value)
-    return None
+        classes: list[dict[str, Any]] = []
+        for cell_class in self.classes:
+            values = {"place": cell_class.place.value, "covers": list(cell_class.covers)}
+            classes.append(asdict(cell_class) | values)
+        return {"name": self.name, "classes": classes}
 
 
 _NEUTROPHILS = ("segmented neutrophil", "band neutrophil")

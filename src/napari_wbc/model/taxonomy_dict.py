@@ -7,7 +7,7 @@ taxonomy, and anything else that a file may hold into a taxonomy or one clear er
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, combinations, count
 from typing import Any
 
@@ -66,11 +66,11 @@ def grown(taxonomy: Taxonomy, names: Sequence[str]) -> Taxonomy:
     if not names:
         return taxonomy
     existing = set(map(str.casefold, taxonomy.names))
-    repeated = [name for name in names if name.casefold() in existing]
-    if repeated:
-        raise WbcError(
-            f"{', '.join(repeated)} is a class of {taxonomy.name!r} already; name new classes only."
-        )
+    for name in names:
+        if name.casefold() in existing:
+            raise WbcError(
+                f"{name} is a class of {taxonomy.name!r} already; name new classes only."
+            )
     data = taxonomy.to_dict()
     for entry in data["classes"]:
         # A name counts as one class only: as the new one, no longer as the one that covered it.
@@ -80,14 +80,11 @@ def grown(taxonomy: Taxonomy, names: Sequence[str]) -> Taxonomy:
 
 
 def taxonomy_from_dict(data: object) -> Taxonomy:
-    """A taxonomy from plain values.
+    """A taxonomy from plain values: a dict of ``name`` and ``classes``, a list.
 
-    Parameters
-    ----------
-    data : dict
-        ``name`` and ``classes``, a list. Each class is a name, or a dict of ``name`` and what
-        :class:`~napari_wbc.model.taxonomy.CellClass` takes. What is left out is as in the built-in
-        class of that name where there is one and no other class here has taken it.
+    Each class is a name, or a dict of ``name`` and what
+    :class:`~napari_wbc.model.taxonomy.CellClass` takes. What is left out is as in the built-in
+    class of that name where there is one and no other class here has taken it.
 
     Raises
     ------
@@ -100,7 +97,8 @@ def taxonomy_from_dict(data: object) -> Taxonomy:
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_CLASSES:
         raise WbcError(f"A taxonomy needs classes, a list of 1 to {MAX_CLASSES} names or classes.")
     plans = [_plan(entry, f"Class {i}") for i, entry in enumerate(entries, start=1)]
-    return Taxonomy(name, tuple(CellClass(**plan) for plan in _filled(plans)))
+    _fill_all(plans)
+    return Taxonomy(name, tuple(CellClass(**plan) for plan in plans))
 
 
 def _plan(entry: object, where: str) -> dict[str, Any]:
@@ -113,13 +111,14 @@ def _plan(entry: object, where: str) -> dict[str, Any]:
             plan[field] = _text(given, field, where)
     if "place" in given:
         place = _text(given, "place", where)
-        places = [p.value for p in Place]
-        if place not in places:
-            raise WbcError(f"{where} has the place {place[:20]!r}; use {', '.join(places)}.")
-        plan["place"] = Place(place)
+        try:
+            plan["place"] = Place(place)
+        except ValueError as error:
+            places = ", ".join(p.value for p in Place)
+            raise WbcError(f"{where} has the place {place[:20]!r}; use {places}.") from error
     if "covers" in given:
         covers = given["covers"]
-        if not isinstance(covers, list) or not all(isinstance(name, str) for name in covers):
+        if not isinstance(covers, list) or not set(map(type, covers)) <= {str}:
             raise WbcError(
                 f"{where}: covers must be a list of class names, in quotes where need be."
             )
@@ -150,60 +149,53 @@ def _text(given: Mapping[str, Any], field: str, where: str) -> str:
     return value
 
 
-def _filled(plans: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The plans with defaults for what they leave out."""
-    shorts = _defaults(
-        plans, "short", LABEL_SHORTS.values(), [_shorts(plan["name"]) for plan in plans]
-    )
-    keys = _defaults(plans, "key", (), [[*"12345678", ""]] * len(plans))
+def _fill_all(plans: Sequence[dict[str, Any]]) -> None:
+    """Give the plans defaults for what they leave out."""
     palette = chain(PALETTE, _more_colors())
-    colors = _defaults(plans, "color", LABEL_COLORS.values(), [palette] * len(plans))
+    _fill(plans, "short", LABEL_SHORTS.values(), _shorts)
+    _fill(plans, "key", (), lambda _name: [*"12345678", ""])
+    _fill(plans, "color", LABEL_COLORS.values(), lambda _name: palette)
     claimed: set[str] = set()
     for plan in plans:
         claimed |= {plan["name"], *plan.get("covers", ())}
-    filled = []
-    for plan, short, key, color in zip(plans, shorts, keys, colors, strict=True):
-        covers: tuple[str, ...] = ()
-        place = PLACES.get(plan["name"], Place.LEUKOCYTE)
-        if built_in := KNOWN.get(plan["name"]):
+    for plan in plans:
+        built_in = KNOWN.get(plan["name"])
+        place = built_in.place if built_in else PLACES.get(plan["name"], Place.LEUKOCYTE)
+        plan.setdefault("place", place)
+        if built_in:
             # What another class here is, or covers, is that one's.
             covers = tuple(name for name in built_in.covers if name not in claimed)
-            place = built_in.place
-        filled.append(
-            {"covers": covers, "place": place} | plan | {"short": short, "key": key, "color": color}
-        )
-        claimed |= set(covers)
-    return filled
+            plan.setdefault("covers", covers)
+            claimed |= set(covers)
 
 
-def _defaults(
-    plans: Sequence[Mapping[str, Any]],
+def _fill(
+    plans: Sequence[dict[str, Any]],
     field: str,
     reserved: Iterable[str],
-    choices: Sequence[Iterable[str]],
-) -> list[str]:
-    """One value a class: the given one, or the known class's, or the first choice that is free."""
-    values: list[str | None] = [plan.get(field) for plan in plans]
-    taken = {*reserved, *map(str.lower, filter(None, values))}
+    choices: Callable[[str], Iterable[str]],
+) -> None:
+    """Give each class that lacks a value the known class's, or the first choice that is free."""
+    taken = {*reserved}
+    for plan in plans:
+        taken.add(plan.get(field, "").lower())
 
-    def take(i: int, choices: Iterable[str]) -> None:
-        if values[i] is not None:
-            return
+    def take(plan: dict[str, Any], choices: Iterable[str]) -> None:
         for choice in choices:
-            if choice.lower() not in taken:
-                values[i] = choice
-                # Any number of classes may have no key.
-                if choice:
-                    taken.add(choice.lower())
+            # Any number of classes may have no key.
+            if not choice or choice.lower() not in taken:
+                plan[field] = choice
+                taken.add(choice.lower())
                 return
 
-    for i, plan in enumerate(plans):
+    for plan in plans:
+        built_in = KNOWN.get(plan["name"])
         # Classes of familiar names choose first, so that they look as everywhere else.
-        if built_in := KNOWN.get(plan["name"]):
-            take(i, [getattr(built_in, field)])
-    for i, few in enumerate(choices):
-        take(i, few)
-    return [value for value in values if value is not None]
+        if built_in and field not in plan:
+            take(plan, [getattr(built_in, field)])
+    for plan in plans:
+        if field not in plan:
+            take(plan, choices(plan["name"]))
 
 
 def _shorts(name: str) -> Iterator[str]:
@@ -212,7 +204,7 @@ def _shorts(name: str) -> Iterator[str]:
     if 2 <= len(words) <= 3:
         yield "".join(word[0] for word in words).upper()[:3]
     # Eight letters give 56 short forms; all of a long name would give tens of thousands.
-    letters = [letter for letter in name if letter.isalnum()][:8]
+    letters = list(filter(str.isalnum, name))[:8]
     for three in combinations(letters, 3):
         yield "".join(three).upper()[:3]
     yield from map(str, count(1))

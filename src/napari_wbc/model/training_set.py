@@ -40,20 +40,14 @@ class LabelledField:
     ----------
     name : str
         File name of the image in the set: plain, and unique in it whatever the case of letters.
-    path : Path
-        Where the pixels are.
     height, width : int
         Of the image, in pixels.
     split : str
         ``train``, ``val`` or ``test``.
     cells : tuple of Cell
         What counts is their label; boxes and outlines are in pixels of the image.
-    slide : str
-        Slide of the field; empty where it is not known.
-    fov_id : str
-        The field in its project; empty where it is not known.
-    sha256 : str
-        Of the image file; empty where it is not known.
+    slide, fov_id, sha256 : str
+        Of the field in its project, and of the image file; empty where it is not known.
     complete : bool
         Whether every cell of the field is here or was put aside by a person, so that the rest is
         background.
@@ -85,10 +79,10 @@ class LabelledField:
             raise WbcError(f"{self.name}: {self.width} x {self.height} is no size of an image.")
         if self.split not in SPLITS:
             raise WbcError(f"{self.name}: no split {self.split!r}; use {', '.join(SPLITS)}.")
-        ids = [cell.cell_id for cell in self.cells]
-        if len(set(ids)) < len(ids):
-            ((cell_id, _),) = Counter(ids).most_common(1)
-            raise WbcError(f"{self.name}: two cells have the id {cell_id!r}; give each its own.")
+        ids = Counter(cell.cell_id for cell in self.cells)
+        for cell_id, times in ids.most_common(1):
+            if times > 1:
+                raise WbcError(f"{self.name}: two cells have the id {cell_id!r}; rename one.")
 
 
 def farthest(*sides: str) -> str:
@@ -99,7 +93,7 @@ def farthest(*sides: str) -> str:
     >>> farthest("train", "test", ""), farthest("")
     ('test', '')
     """
-    return max((side for side in sides if side), key=SPLITS.index, default="")
+    return max(filter(None, sides), key=SPLITS.index, default="")
 
 
 def splits_told(content: object) -> dict[str, str]:
@@ -110,9 +104,8 @@ def splits_told(content: object) -> dict[str, str]:
     >>> splits_told({"a": "test", "b": "?"}), splits_told(None)
     ({'a': 'test'}, {})
     """
-    if not isinstance(content, dict):
-        return {}
-    return {str(name): side for name, side in content.items() if side in SPLITS}
+    given = content if isinstance(content, dict) else {}
+    return {str(name): side for name, side in given.items() if side in SPLITS}
 
 
 def split_of(slide: str) -> str:
@@ -137,14 +130,10 @@ def split_of(slide: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LabelledCell:
-    """One cell with its label.
+    """One cell of an image file, with its label.
 
     Parameters
     ----------
-    path : Path
-        Image file.
-    label : str
-        Class name.
     split : str
         ``train``, ``val`` or ``test``.
     source : str
@@ -153,10 +142,8 @@ class LabelledCell:
         In pixels of the image; None for an image of one cell.
     outline : Outline, optional
         In pixels of the image; None where it is not known.
-    cell_id : str
+    cell_id, slide : str
         Of the cell in its project; empty where it is not known.
-    slide : str
-        Of the cell; empty where it is not known.
     complete : bool
         Whether the set has every cell of the image, so that what is left is background.
     place : str

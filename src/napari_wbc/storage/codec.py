@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -25,8 +25,6 @@ __all__ = [
 Row = dict[str, Any]
 EDGES = ("top", "left", "bottom", "right")
 PARTS = ("detection", "prediction", "annotation")
-DERIVED = frozenset(f.name for f in fields(Prediction) if not f.init)
-"""What a prediction works out from its probabilities."""
 
 
 def cell_row(cell: Cell) -> Row:
@@ -37,7 +35,7 @@ def cell_row(cell: Cell) -> Row:
     return {
         "cell_id": cell.cell_id,
         "fov_id": cell.fov_id,
-        **{edge: getattr(detection.bbox, edge) for edge in EDGES},
+        **dict(zip(EDGES, detection.bbox.edges, strict=True)),
         "outline": None if outline is None else json.dumps(outline.vertices),
         "score": detection.score,
         "drawn": int(detection.drawn),
@@ -51,12 +49,9 @@ def prediction_row(cell_id: str, prediction: Prediction) -> Row:
         "cell_id": cell_id,
         "label": prediction.label,
         "confidence": prediction.confidence,
+        **_prediction_parts(prediction),
         "names": _names_text(prediction.names),
         "probabilities": json.dumps(prediction.probabilities),
-        "threshold": prediction.threshold,
-        "model_id": prediction.model_id,
-        "weights": prediction.weights,
-        "unlikeness": prediction.unlikeness,
     }
 
 
@@ -71,7 +66,7 @@ def cell_of(row: Mapping[str, Any]) -> Cell:
     Their columns start with ``p_`` and ``a_``.
     """
     outline = None if row["outline"] is None else _outline(json.loads(row["outline"]))
-    box = BBox(*(row[edge] for edge in EDGES))
+    box = BBox(row["top"], row["left"], row["bottom"], row["right"])
     prediction = annotation = None
     if row["p_names"] is not None:
         prediction = Prediction(
@@ -119,15 +114,27 @@ def with_parts(cell_id: str, cell: Cell | None, text: str) -> Cell:
 
 
 def _part(part: Detection | Prediction | Annotation) -> Row:
-    if isinstance(part, Detection):
-        box = [getattr(part.bbox, edge) for edge in EDGES]
-        outline = None if part.outline is None else part.outline.vertices
-        parts: Row = {"box": box, "outline": outline, "score": part.score, "drawn": part.drawn}
-        if part.located_by is not None:
-            parts["located_by"] = _located_by_parts(part.located_by)
-        return parts
-    derived = DERIVED if isinstance(part, Prediction) else frozenset()
-    return {name: value for name, value in asdict(part).items() if name not in derived}
+    if isinstance(part, Annotation):
+        return asdict(part)
+    if isinstance(part, Prediction):
+        return _prediction_parts(part)
+    outline = None if part.outline is None else part.outline.vertices
+    parts: Row = {"box": part.bbox.edges, "outline": outline}
+    parts |= {"score": part.score, "drawn": part.drawn}
+    if part.located_by is not None:
+        parts["located_by"] = _located_by_parts(part.located_by)
+    return parts
+
+
+def _prediction_parts(prediction: Prediction) -> Row:
+    return {
+        "names": prediction.names,
+        "probabilities": prediction.probabilities,
+        "threshold": prediction.threshold,
+        "model_id": prediction.model_id,
+        "unlikeness": prediction.unlikeness,
+        "weights": prediction.weights,
+    }
 
 
 def _detection(part: Row) -> Detection:
@@ -171,10 +178,9 @@ def _located_by_text(located_by: LocatedBy) -> str:
 def _located_by(text: str) -> LocatedBy:
     """What located a cell, the same object for all cells of a run."""
     match json.loads(text):
-        case {"detector": str(detector), "parameters": dict(parameters)} if all(
-            type(value) in (int, float) for value in parameters.values()
-        ):
-            return LocatedBy(detector, tuple(parameters.items()))
+        case {"detector": str(detector), "parameters": dict(parameters)}:
+            if set(map(type, parameters.values())) <= {int, float}:
+                return LocatedBy(detector, tuple(parameters.items()))
     raise WbcError(
         f"{text[:80]!r} does not say what located a cell; export or save the file again."
     )

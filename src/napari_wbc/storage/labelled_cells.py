@@ -80,7 +80,7 @@ def _from_folder(path: Path) -> list[LabelledCell]:
         return []
     source = path.resolve().name
     cells: list[LabelledCell] = []
-    for image, split in split_images(path):
+    for image, split in split_images(path).items():
         folder = image.parent.name
         # These are no classes but the folders of a YOLO set.
         if folder not in ("images", "labels"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,26 +43,18 @@ def write_round_steps(
     made: Mapping[str, Any],
     pixels: Pixels,
 ) -> Steps[Path]:
-    """Write the next round.
+    """Write the next round into the folder of a set, and return its own folder.
 
     Parameters
     ----------
-    folder : Path
-        Of the set.
     fields : sequence of LabelledField
         Their paths are where the images are now.
-    classes : sequence of str
     written_as : str
         One of :data:`~napari_wbc.storage.sets.FORMATS`.
     made : mapping
         Provenance, as JSON values.
     pixels : callable
         Pixels of a field, for a format that holds crops.
-
-    Returns
-    -------
-    Path
-        Of the round.
 
     Raises
     ------
@@ -86,13 +79,13 @@ def write_round_steps(
         part.mkdir()
         before = newest_round(folder)
         number = int(before.name.removeprefix("round-")) + 1 if before else 1
+        place = FORMATS[written_as].place
         if written_as == CROPS:
             yield from _crops_steps(part, before, fields, pixels)
         else:
-            yield from _images_steps(part, before, fields, FORMATS[written_as].place)
+            yield from _images_steps(part, before, fields, place)
         yield from FORMATS[written_as].write(part, fields, classes)
         made = {**made, "written_as": written_as}
-        place = FORMATS[written_as].place
         yield from write_manifest_steps(part, fields, classes, place=place, made=made)
         yield from _sync_steps(part)
         done = folder / f"round-{number}"
@@ -114,11 +107,10 @@ def _crops_steps(
 ) -> Steps[None]:
     # Of what comes from the round before, the crops alone are in the set; the path of such a field
     # is the folder of the side that they had.
-    sides = {} if before is None else {before / side: side for side in SPLITS}
     for done, field in enumerate(fields, start=1):
         yield Progress("cutting crops", done, len(fields))
-        if before is not None and (side := sides.get(field.path)):
-            _take_crops(before, replace(field, split=side), field, part)
+        if before is not None and field.path.parent == before and field.path.name in SPLITS:
+            _take_crops(before, replace(field, split=field.path.name), field, part)
         else:
             image_folder.write_crops(part, field, pixels(field))
     image_folder.write_table(part, fields)
@@ -147,24 +139,18 @@ def _images_steps(
     fields: Sequence[LabelledField],
     place: Callable[[LabelledField], str],
 ) -> Steps[None]:
-    earlier = _images_by_sha256(before)
+    # Images of the round before by sha256: an unchanged one takes no room twice.
+    earlier: dict[str, Path] = {}
+    # A person may have deleted what is not needed of it; the images are copied then.
+    with suppress(WbcError):
+        if before is not None:
+            for name, sha256 in read_manifest(before).files.items():
+                earlier[sha256] = before / name
     for done, field in enumerate(fields, start=1):
         yield Progress("copying images", done, len(fields))
         target = part / place(field)
         target.parent.mkdir(parents=True, exist_ok=True)
         _take_image(earlier.get(field.sha256), field, target)
-
-
-def _images_by_sha256(before: Path | None) -> dict[str, Path]:
-    """Images of the round before: an unchanged one takes no room twice."""
-    if before is None:
-        return {}
-    try:
-        files = read_manifest(before).files
-    except WbcError:
-        # A person may have deleted what is not needed; the images are copied then.
-        return {}
-    return {sha256: before / name for name, sha256 in files.items()}
 
 
 def _take_image(earlier: Path | None, field: LabelledField, target: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,13 @@ def _by_manifest(root: Path) -> Steps[tuple[LabelledField, ...]]:
     return (yield from read_manifest_steps(root)).fields
 
 
-_coco_rle = partial(coco.write_coco_steps, masks="rle")
-
 FORMATS: Mapping[str, _Format] = {
     # Our own format is the manifest, which every round has.
     "wbc": _Format(csv_set.image_place, _nothing, _by_manifest),
     "coco": _Format(coco.image_place, coco.write_coco_steps, coco.read_coco_steps),
-    "coco-rle": _Format(coco.image_place, _coco_rle, coco.read_coco_steps),
+    "coco-rle": _Format(
+        coco.image_place, partial(coco.write_coco_steps, masks="rle"), coco.read_coco_steps
+    ),
     "voc": _Format(voc.image_place, voc.write_voc_steps, voc.read_voc_steps),
     "yolo": _Format(yolo.image_place, yolo.write_yolo_steps, yolo.read_yolo_steps),
     "geojson": _Format(
@@ -79,36 +80,23 @@ FORMATS: Mapping[str, _Format] = {
 # The files that only one format has, the most telling first: a set of QuPath or YOLO may hold other
 # JSON and CSV files too.
 _SIGNS = (
-    ("geojson", ("*.geojson", "geojson/*.geojson")),
-    (
-        "yolo",
-        ("*.yaml", "*.yml", "classes.txt", "labels/*.txt", "labels/*/*.txt", "*/labels/*.txt"),
-    ),
-    ("voc", ("*.xml", "Annotations/*.xml", "*/*.xml")),
-    ("coco", ("*.json", "annotations/*.json", "*/*.json")),
-    (CROPS, ("crops.csv",)),
-    ("csv", ("*.csv",)),
+    ("geojson", "*.geojson geojson/*.geojson"),
+    ("yolo", "*.yaml *.yml classes.txt labels/*.txt labels/*/*.txt */labels/*.txt"),
+    ("voc", "*.xml */*.xml"),
+    ("coco", "*.json */*.json"),
+    (CROPS, "crops.csv"),
+    ("csv", "*.csv"),
 )
-_BY_SUFFIX = {
-    ".json": "coco",
-    ".geojson": "geojson",
-    ".csv": "csv",
-    ".yaml": "yolo",
-    ".yml": "yolo",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class SetContent:
-    """What a training set holds.
+    """What a training set holds; its name is that of the folder.
 
     Parameters
     ----------
-    name : str
-        Of the set's folder or file.
     format : str
         One of :data:`FORMATS`.
-    fields : tuple of LabelledField
     classes : tuple of str
         Labels in the order of the set, or of the alphabet where it has none.
     made : mapping
@@ -126,8 +114,12 @@ def rounds_of(folder: Path) -> tuple[Path, ...]:
     """The rounds in a folder, the earliest first."""
     if not folder.is_dir():
         return ()
-    rounds = [path for path in folder.iterdir() if _ROUND.fullmatch(path.name) and path.is_dir()]
-    return tuple(sorted(rounds, key=lambda path: int(path.name.removeprefix("round-"))))
+    rounds: dict[int, Path] = {}
+    for path in folder.iterdir():
+        match = _ROUND.fullmatch(path.name)
+        if match and path.is_dir():
+            rounds[int(match[1])] = path
+    return tuple(rounds[number] for number in sorted(rounds))
 
 
 def newest_round(folder: Path) -> Path | None:
@@ -184,9 +176,11 @@ def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
         raise ReadError(
             f"{path}: no labelled cell in this set ({kind}); check the path and the format."
         )
-    ordered = dict.fromkeys((*(manifest.classes if manifest else ()), *sorted(labels)))
-    classes = tuple(label for label in ordered if label in labels)
-    return SetContent(name, kind, fields, classes, manifest.made if manifest else {})
+    if manifest is None:
+        return SetContent(name, kind, fields, tuple(sorted(labels)), {})
+    listed = filter(labels.__contains__, manifest.classes)
+    classes = tuple(dict.fromkeys((*listed, *sorted(labels))))
+    return SetContent(name, kind, fields, classes, manifest.made)
 
 
 def set_folder(path: Path) -> Path:
@@ -205,21 +199,20 @@ def _changed_steps(root: Path, manifest: Manifest) -> Steps[bool]:
 def _completed(fields: Sequence[LabelledField], manifest: Manifest) -> tuple[LabelledField, ...]:
     """Fields that another tool may have changed, with what only the manifest knows of them."""
     by_name = {field.name: field for field in manifest.fields}
-    return tuple(
-        _completed_field(field, by_name[field.name]) if field.name in by_name else field
-        for field in fields
-    )
-
-
-def _completed_field(field: LabelledField, listed: LabelledField) -> LabelledField:
-    return replace(
-        field,
-        slide=listed.slide,
-        fov_id=listed.fov_id,
-        sha256=listed.sha256,
-        complete=listed.complete,
-        cells=_completed_cells(field.cells, listed.cells),
-    )
+    completed: list[LabelledField] = []
+    for field in fields:
+        result = field
+        if listed := by_name.get(field.name):
+            result = replace(
+                field,
+                slide=listed.slide,
+                fov_id=listed.fov_id,
+                sha256=listed.sha256,
+                complete=listed.complete,
+                cells=_completed_cells(field.cells, listed.cells),
+            )
+        completed.append(result)
+    return tuple(completed)
 
 
 def _completed_cells(cells: Sequence[Cell], listed: Sequence[Cell]) -> tuple[Cell, ...]:
@@ -246,22 +239,22 @@ def _same_outline(read: Outline | None, listed: Outline | None) -> bool:
     """Whether an outline is the one that was written, which the format may have rounded or lost."""
     if read is None or listed is None:
         return read is None
-    shape = len(read.vertices), len(listed.vertices)
-    return shape[0] == shape[1] and bool(
-        np.allclose(read.vertices, listed.vertices, rtol=0, atol=0.5)
-    )
+    if len(read.vertices) != len(listed.vertices):
+        return False
+    return bool(np.allclose(read.vertices, listed.vertices, rtol=0, atol=0.5))
 
 
 def _format_of(root: Path, path: Path) -> str:
     """The format of a set without a manifest, by its file, or by the files that only it has."""
     if path.is_file():
-        kind = _BY_SUFFIX.get(path.suffix.lower())
-        if kind is None:
-            raise ReadError(
-                f"{path}: no training set; name its folder, or a JSON, GeoJSON, CSV or YAML file."
-            )
-        return kind
+        for kind, patterns in _SIGNS:
+            # Of VOC a file is one field only.
+            if f"*{path.suffix.lower()}" in patterns.split() and kind != "voc":
+                return kind
+        raise ReadError(
+            f"{path}: no training set; name its folder, or a JSON, GeoJSON, CSV or YAML file."
+        )
     for kind, patterns in _SIGNS:
-        if any(next(root.glob(pattern), None) is not None for pattern in patterns):
+        if any(chain.from_iterable(map(root.glob, patterns.split()))):
             return kind
     return CROPS

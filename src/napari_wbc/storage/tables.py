@@ -73,11 +73,10 @@ def _p_columns(names: Iterable[str]) -> list[str]:
 
 
 def cells_frame(tables: Iterable[tuple[str, CellTable]], names: tuple[str, ...]) -> pd.DataFrame:
-    """One row a cell.
+    """One row a cell of some slides, named with their tables.
 
     Parameters
     ----------
-    tables : iterable of (slide name, CellTable)
     names : tuple of str
         Classes with a ``p_`` column each; those that only predictions name have theirs after these.
 
@@ -88,34 +87,39 @@ def cells_frame(tables: Iterable[tuple[str, CellTable]], names: tuple[str, ...])
     """
     import pandas as pd
 
-    cells: list[tuple[str, Cell]] = []
-    for slide, table in tables:
-        cells += [(slide, cell) for cell in table.values()]
     # A dict keeps the order: the asked names first, then those of each model as they come.
     classes = dict.fromkeys(names)
-    for _, cell in cells:
-        if cell.prediction:
-            classes |= dict.fromkeys(cell.prediction.names)
-    rows = [_cell_row(slide, cell, tuple(classes)) for slide, cell in cells]
+    rows: list[list[object]] = []
+    predictions: list[Prediction | None] = []
+    for slide, table in tables:
+        for cell in table.values():
+            rows.append(_cell_row(slide, cell))
+            predictions.append(cell.prediction)
+            if cell.prediction:
+                classes |= dict.fromkeys(cell.prediction.names)
+    for row, prediction in zip(rows, predictions, strict=True):
+        chances = _chances(prediction) if prediction else {}
+        # A cell that another model classified has no probability of some classes.
+        row.extend(map(chances.get, classes))
     return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *_p_columns(classes)])
 
 
-def _cell_row(slide: str, cell: Cell, names: tuple[str, ...]) -> list[object]:
-    box = cell.detection.bbox
-    prediction = cell.prediction
+def _cell_row(slide: str, cell: Cell) -> list[object]:
     row: list[object] = [slide, cell.fov_id, cell.cell_id]
-    row += [round(box.top, 2), round(box.left, 2), round(box.bottom, 2), round(box.right, 2)]
+    row += (round(edge, 2) for edge in cell.detection.bbox.edges)
     row += [round(cell.detection.score, 4), cell.label, cell.label_source]
-    if prediction is None:
-        return row + [None] * (3 + len(names))
-    # A cell that another model classified has no probability of some classes.
-    chances = dict(zip(prediction.names, prediction.probabilities, strict=True))
-    row += [prediction.cell_class, round(prediction.confidence, 6), _unlikeness(prediction)]
-    return row + [round(chances[name], 6) if name in chances else None for name in names]
+    return row + (_prediction_row(cell.prediction) if cell.prediction else [None] * 3)
 
 
-def _unlikeness(prediction: Prediction) -> float | None:
-    return None if prediction.unlikeness is None else round(prediction.unlikeness, 3)
+def _prediction_row(prediction: Prediction) -> list[object]:
+    unlikeness = None if prediction.unlikeness is None else round(prediction.unlikeness, 3)
+    return [prediction.cell_class, round(prediction.confidence, 6), unlikeness]
+
+
+def _chances(prediction: Prediction) -> dict[str, float]:
+    """Probabilities by class, rounded as tables have them."""
+    chances = (round(chance, 6) for chance in prediction.probabilities)
+    return dict(zip(prediction.names, chances, strict=True))
 
 
 def predictions_frame(predictions: Iterable[tuple[Path, Prediction]]) -> pd.DataFrame:
@@ -126,9 +130,7 @@ def predictions_frame(predictions: Iterable[tuple[Path, Prediction]]) -> pd.Data
     rows: list[list[object]] = []
     for path, prediction in predictions:
         names = prediction.names
-        row = [str(path), prediction.cell_class, round(prediction.confidence, 6)]
-        chances = [round(chance, 6) for chance in prediction.probabilities]
-        rows.append([*row, _unlikeness(prediction), *chances])
+        rows.append([str(path), *_prediction_row(prediction), *_chances(prediction).values()])
     columns = ["path", "prediction", "confidence", "unlikeness", *_p_columns(names)]
     return pd.DataFrame(rows, columns=columns)
 
@@ -147,7 +149,7 @@ def heat_frame(heats: Iterable[Heat]) -> pd.DataFrame:
     for heat in heats:
         values = heat.method, heat.target, heat.against, heat.inside, heat.suspect
         # Without the slide: a heatmap is of one field.
-        rows.append([*_cell_row("", heat.cell, ())[1:], *values])
+        rows.append([*_cell_row("", heat.cell)[1:], *values])
     return pd.DataFrame(rows, columns=list(HEAT_COLUMNS))
 
 
@@ -170,13 +172,10 @@ def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
 def fields_frame(
     fields: Iterable[tuple[str, str, int, int, Mapping[str, int] | None]],
 ) -> pd.DataFrame:
-    """One row a field.
+    """One row a field: slide, field, cells, leukocytes, counts.
 
-    Parameters
-    ----------
-    fields : iterable of (slide, field, cells, leukocytes, counts)
-        All cells that are located there, and those that the differential counts as leukocytes. The
-        counts are of ``red cell`` and ``platelet``; None where they were not counted.
+    The cells are all that are located there, the leukocytes those of the differential. The counts
+    are of ``red cell`` and ``platelet``; None where they were not counted.
     """
     import pandas as pd
 
@@ -212,8 +211,8 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     """Write a table whose texts :func:`read_rows` gives back exactly."""
     import pandas as pd
 
-    marked = [list(map(_marked, row)) for row in rows]
-    write_csv(path, pd.DataFrame(marked, columns=list(columns)))
+    frame = pd.DataFrame(rows, columns=list(columns), dtype=object)
+    write_csv(path, frame.map(_marked))
 
 
 def _marked(value: object) -> object:
@@ -222,27 +221,17 @@ def _marked(value: object) -> object:
 
 
 def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Names of columns, in lower case, and rows of a CSV file, as texts.
-
-    Raises
-    ------
-    ReadError
-        If it is no such file, has a column twice, or more than 500,000 rows.
-    """
+    """Names of columns, in lower case, and rows of a CSV file, as texts; 500,000 rows at most."""
     text = StringIO(read_text(path), newline="")
     try:
         # Two rows more than are allowed: the header, and one that tells of too many.
-        lines = islice(filter(_is_filled, csv.reader(text, strict=True)), MAX_ROWS + 2)
-        table = list(lines)
+        table = list(islice(filter(_is_filled, csv.reader(text, strict=True)), MAX_ROWS + 2))
+        if not table or max(map(len, table)) > len(table[0]):
+            raise csv.Error("a row is longer than the header, or there is none")
     except csv.Error as error:
         raise ReadError(
             f"{path}: not a readable CSV table ({error}); save it as CSV again."
         ) from error
-    if not table or max(map(len, table)) > len(table[0]):
-        raise ReadError(
-            f"{path}: not a readable CSV table (a row is longer than the header, or there is none); "
-            "save it as CSV again."
-        )
     first, *rows = table
     if len(rows) > MAX_ROWS:
         raise ReadError(f"{path}: more than {MAX_ROWS:,} rows; part it into several sets.")

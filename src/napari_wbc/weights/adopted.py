@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ class Adoption:
         ISO 8601 with zone.
     sha256, model_id, file : str
         Of the model; ``file`` tells models of the same weights apart.
-    why : str
     back : int
         How many adoptions a roll-back took back, 0 for an adoption.
     """
@@ -42,15 +41,15 @@ class Adoption:
 
 
 def read_history(record: Path, kind: str) -> tuple[Adoption, ...]:
-    """All that came into use of a kind, the earliest first; empty without a record.
-
-    Raises
-    ------
-    WeightsError
-        If the record is damaged.
-    """
-    entries = _load(record).get("history", {}).get(kind, [])
-    return tuple(_adoption(entry, record) for entry in entries)
+    """All that came into use of a kind, the earliest first; empty without a record."""
+    history: list[Adoption] = []
+    for entry in _load(record).get("history", {}).get(kind, []):
+        try:
+            adoption = _adoption(entry)
+        except TypeError as error:
+            raise _damaged(record) from error
+        history.append(adoption)
+    return tuple(history)
 
 
 def append_adoption(record: Path, kind: str, adoption: Adoption) -> None:
@@ -58,10 +57,8 @@ def append_adoption(record: Path, kind: str, adoption: Adoption) -> None:
 
     Raises
     ------
-    WeightsError
-        If the record is damaged.
-    OSError
-        If it cannot be written.
+    WeightsError, OSError
+        If the record is damaged, or cannot be written.
     """
     data = _load(record)
     data.setdefault("history", {}).setdefault(kind, []).append(asdict(adoption))
@@ -101,15 +98,12 @@ def _load(record: Path) -> dict[str, Any]:
     return dict(data)
 
 
-def _adoption(entry: Any, record: Path) -> Adoption:
-    try:
-        adoption = Adoption(**{f.name: entry[f.name] for f in fields(Adoption) if f.name in entry})
-    except TypeError as error:
-        raise _damaged(record) from error
-    texts = (adoption.when, adoption.sha256, adoption.model_id, adoption.file, adoption.why)
-    back = adoption.back
-    if not all(isinstance(text, str) for text in texts) or not isinstance(back, int) or back < 0:
-        raise _damaged(record)
+def _adoption(entry: Any) -> Adoption:
+    # What a newer version wrote beside these is passed over.
+    adoption = Adoption(**{f.name: entry[f.name] for f in fields(Adoption) if f.name in entry})
+    *texts, back = astuple(adoption)
+    if not set(map(type, texts)) <= {str} or type(back) is not int or back < 0:
+        raise TypeError("a value is of another type")
     return adoption
 
 

@@ -104,13 +104,7 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Read a card.
-
-        Raises
-        ------
-        WeightsError
-            If the text is not a model card.
-        """
+        """Read a card; a :class:`WeightsError` if the text is none."""
         try:
             data = json.loads(text)
             # What a newer version wrote beside these is passed over.
@@ -160,12 +154,9 @@ def parent_of(card: ModelCard) -> str:
     adapted = provenance.get("adapted")
     last = adapted[-1] if isinstance(adapted, list) and adapted else adapted
     # Adaptation comes after all training, and keeps what the card said before.
-    places = (
-        (last, "from"),
-        (provenance.get("parent"), "sha256"),
-        (provenance.get("recipe"), "start"),
-    )
-    for place, key in places:
+    places = {"from": last}
+    places |= {"sha256": provenance.get("parent"), "start": provenance.get("recipe")}
+    for key, place in places.items():
         text = place.get(key) if isinstance(place, dict) else None
         if isinstance(text, str) and (match := _SHA256.search(text)):
             return match[1]
@@ -175,8 +166,7 @@ def parent_of(card: ModelCard) -> str:
 def training_images(card: ModelCard) -> frozenset[str]:
     """sha256 of the images that weights were trained or chosen on, as far as their card says."""
     images = _provenance(card).get("training_images")
-    if not isinstance(images, list | tuple):
-        return frozenset()
+    images = images if isinstance(images, list | tuple) else ()
     return frozenset(image for image in images if isinstance(image, str))
 
 

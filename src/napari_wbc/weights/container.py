@@ -69,13 +69,7 @@ def split_card(model: bytes) -> tuple[bytes, str | None]:
 
 
 def read_header(path: Path) -> bytes:
-    """The first bytes of a model file, to the end of its header.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    """
+    """The first bytes of a model file, to the end of its header."""
     with path.open("rb") as file:
         size = file.read(8)
         return size + file.read(min(int.from_bytes(size, "little"), MAX_HEADER_BYTES))

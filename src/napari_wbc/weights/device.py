@@ -25,10 +25,8 @@ def resolve_device(device: str) -> str:
 
     Raises
     ------
-    TorchMissing
-        If PyTorch or torchvision is missing or broken.
-    WbcError
-        If there is no such device.
+    TorchMissing, WbcError
+        If PyTorch or torchvision is missing or broken, or there is no such device.
     """
     torch = load_torch()
     if device not in {"auto", "cpu", "cuda"}:
@@ -56,13 +54,7 @@ def keep_triton_out() -> None:
 
 
 def load_torch() -> Any:
-    """PyTorch, with torchvision imported beside it.
-
-    Raises
-    ------
-    TorchMissing
-        If one of them is missing or broken.
-    """
+    """PyTorch, with torchvision beside it; :class:`TorchMissing` if one is missing or broken."""
     keep_triton_out()
     try:
         import torch
@@ -92,13 +84,7 @@ def torch_fault() -> str:
 
 
 def limit_threads(threads: int) -> None:
-    """Let torch and OpenCV compute with so many threads, whether they are loaded already or later.
-
-    Parameters
-    ----------
-    threads : int
-        1 and more.
-    """
+    """Let torch and OpenCV compute with so many threads, whether they are loaded now or later."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ[name] = str(threads)
     # A thread that waits by spinning takes the core from the one that it waits for.

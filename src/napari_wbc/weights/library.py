@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 from napari_wbc.errors import WeightsError
 from napari_wbc.model.step import now
 from napari_wbc.weights.adopted import Adoption, append_adoption, read_history, standing
-from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.model import KINDS, Model, default_model, model_at, parent_in
 from napari_wbc.weights.registry import find_weights, models_folder, shipped_weights
 from napari_wbc.weights.store import read_model, write_model
@@ -28,13 +27,19 @@ MAX_WAIT = 10
 
 
 class Library:
-    """The models of a folder, and the shipped ones.
+    """The models of a folder, and the shipped ones; a kind is ``classifier`` or ``detector``.
 
     Parameters
     ----------
     folder : str or Path, optional
         Need not exist yet; the person's own by default, see
         :func:`~napari_wbc.weights.registry.models_folder`.
+
+    Raises
+    ------
+    WeightsError
+        By any method, if a model or the record of what is in use is damaged or missing, or the
+        folder cannot be written to.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -47,13 +52,7 @@ class Library:
         return tuple(models)
 
     def find(self, name: str) -> Model:
-        """A model by its name, as weights are found, or else by the path of its weights.
-
-        Raises
-        ------
-        WeightsError
-            If there is none.
-        """
+        """A model by its name, as weights are found, or else by the path of its weights."""
         models = self.models()
         for model in models:
             if name in (model.name, str(model.path)):
@@ -67,29 +66,12 @@ class Library:
         return tuple(child for child in models if parent_in(models, child) == model)
 
     def adopted(self, kind: str) -> Model:
-        """The model in use; the shipped one where that has gone, see :meth:`note`.
-
-        Parameters
-        ----------
-        kind : str
-            ``classifier`` or ``detector``.
-
-        Raises
-        ------
-        WeightsError
-            If the record of what is in use is damaged.
-        """
+        """The model in use; the shipped one where that has gone, see :meth:`note`."""
         stack = standing(self.history(kind))
         return (self._usable(stack[-1]) if stack else None) or default_model(kind)
 
     def note(self, kind: str) -> str:
-        """Why the shipped model stands in for the adopted one, '' where it does not.
-
-        Raises
-        ------
-        WeightsError
-            As :meth:`adopted`.
-        """
+        """Why the shipped model stands in for the adopted one, '' where it does not."""
         stack = standing(self.history(kind))
         if not stack or self._usable(stack[-1]):
             return ""
@@ -99,35 +81,23 @@ class Library:
         )
 
     def history(self, kind: str) -> tuple[Adoption, ...]:
-        """All that came into use, the earliest first.
-
-        Raises
-        ------
-        WeightsError
-            As :meth:`adopted`.
-        """
+        """All that came into use, the earliest first."""
         if kind not in KINDS:
-            raise WeightsError(
-                f"Unknown kind of model {kind!r}; choose one of: {', '.join(KINDS)}."
-            )
+            names = ", ".join(KINDS)
+            raise WeightsError(f"Unknown kind of model {kind!r}; choose one of: {names}.")
         return read_history(self._record, kind)
 
     def adopt(self, model: Model, why: str = "") -> None:
-        """Take a model into use; nothing is written where it is in use.
+        """Take a model of this library into use; nothing is written where it is in use.
 
-        Parameters
-        ----------
-        model : Model
-            Of this library.
-        why : str
-            For the history.
-
-        Raises
-        ------
-        WeightsError
-            If the model is damaged or of no library, or this cannot be written down.
+        The reason is kept in the history.
         """
-        card = self._checked(model)
+        if model.damaged:
+            raise WeightsError(f"{model.name} is damaged and cannot be used: {model.damaged}")
+        if not model.shipped and model.path.parent != self.folder:
+            raise WeightsError(f"{model.path}: not in the library {self.folder}; add it first.")
+        # All of the weights are read, and found sound.
+        card = read_model(model.path)[2]
         with self._locked():
             stack = standing(self.history(model.kind))
             if stack:
@@ -138,33 +108,18 @@ class Library:
                 self._append(model, why)
 
     def roll_back(self, kind: str) -> Model:
-        """Return to what was in use before; adoptions of models that have gone are passed over.
-
-        Parameters
-        ----------
-        kind : str
-            ``classifier`` or ``detector``.
-
-        Returns
-        -------
-        Model
-            Now in use.
-
-        Raises
-        ------
-        WeightsError
-            If nothing was adopted, or this cannot be written down.
-        """
+        """Return to the model in use before; adoptions of models that have gone are passed over."""
         with self._locked():
             stack = standing(self.history(kind))
             if not stack:
                 raise WeightsError(
                     f"No {kind} was adopted before; the shipped {KINDS[kind]} is in use."
                 )
-            back = 1
-            while back < len(stack) and not self._usable(stack[-1 - back]):
+            earlier = None
+            back = 0
+            while back < len(stack) and earlier is None:
                 back += 1
-            earlier = self._usable(stack[-1 - back]) if back < len(stack) else None
+                earlier = self._usable(stack[-1 - back]) if back < len(stack) else None
             model = earlier or default_model(kind)
             self._append(model, "rolled back", back)
         return model
@@ -172,21 +127,8 @@ class Library:
     def add(self, path: str | Path) -> Model:
         """Copy a model into the library, under another name where its own is taken.
 
-        Parameters
-        ----------
-        path : str or Path
-            ``NAME.safetensors`` or ``NAME.wbcmodel``, also of an older version; it may be a
-            stranger's.
-
-        Returns
-        -------
-        Model
-            In the library; a model that is in it already is not copied again.
-
-        Raises
-        ------
-        WeightsError
-            If it is damaged or no model, or cannot be copied.
+        It is ``NAME.safetensors`` or ``NAME.wbcmodel``, also of an older version; it may be a
+        stranger's. A model that is in the library already is not copied again.
         """
         path = Path(path)
         weights, text, card = read_model(path)
@@ -201,24 +143,9 @@ class Library:
         return model_at(new)
 
     def remove(self, model: Model, *, force: bool = False) -> Path:
-        """Move a model to the folder ``removed``.
+        """Move a model of this library to the folder ``removed``, and return where it is now.
 
-        Parameters
-        ----------
-        model : Model
-            Of this library.
-        force : bool
-            Though others descend from it.
-
-        Returns
-        -------
-        Path
-            Where its weights are now.
-
-        Raises
-        ------
-        WeightsError
-            If it is shipped or in use, others descend from it, or it cannot be moved.
+        One that is shipped or in use stays; one that others descend from goes by force only.
         """
         if model.shipped:
             raise WeightsError(f"{model.name} comes with the package and cannot be removed.")
@@ -250,14 +177,6 @@ class Library:
     @property
     def _record(self) -> Path:
         return self.folder / RECORD
-
-    def _checked(self, model: Model) -> ModelCard:
-        """The card of a model of this library, once all of its weights are read and found sound."""
-        if model.damaged:
-            raise WeightsError(f"{model.name} is damaged and cannot be used: {model.damaged}")
-        if not model.shipped and model.path.parent != self.folder:
-            raise WeightsError(f"{model.path}: not in the library {self.folder}; add it first.")
-        return read_model(model.path)[2]
 
     def _usable(self, adoption: Adoption) -> Model | None:
         """The adopted model, or another file of its weights; None if gone or damaged."""
@@ -296,13 +215,7 @@ class Library:
 
 
 def adopted_classifier() -> str:
-    """Name or path of the classifier in use, from the person's own library.
-
-    Raises
-    ------
-    WeightsError
-        If the record of what is in use is damaged.
-    """
+    """Name or path of the classifier in use, from the person's own library."""
     return Library().adopted("classifier").weights
 
 

@@ -23,8 +23,6 @@ class Model:
 
     Parameters
     ----------
-    path : Path
-        Of the file.
     card : ModelCard or None
         None where it cannot be read.
     parent : str

@@ -1,7 +1,9 @@
 """Models as older versions wrote them: a pair of files, or a zip of the pair (``.wbcmodel``).
 
 A pair is ``NAME.safetensors`` with its card as ``NAME.json`` beside it. Nothing writes these any
-more. Invariant: nothing is read beyond its limit, whatever a header says.
+more. What is no such model raises a :class:`~napari_wbc.errors.WeightsError`.
+
+Invariant: nothing is read beyond its limit, whatever a header says.
 """
 
 from __future__ import annotations
@@ -27,13 +29,7 @@ _LOCATOR = b"PK\x06\x07"
 
 
 def read_pair_card(path: Path) -> str:
-    """The JSON of the card beside a weights file.
-
-    Raises
-    ------
-    WeightsError
-        If it cannot be read.
-    """
+    """The JSON of the card beside a weights file; a :class:`WeightsError` if it is not there."""
     beside = path.with_suffix(".json")
     try:
         return read_text(beside)
@@ -45,20 +41,7 @@ def read_pair_card(path: Path) -> str:
 
 
 def read_pair(path: Path, weights: bytes) -> tuple[bytes, str]:
-    """The weights and the JSON of the card of a pair.
-
-    Parameters
-    ----------
-    path : Path
-        Of the weights.
-    weights : bytes
-        All of its bytes.
-
-    Raises
-    ------
-    WeightsError
-        If the card cannot be read.
-    """
+    """The weights and the JSON of the card of a pair, from the bytes of its weights file."""
     card = read_pair_card(path)
     coming = path.with_suffix(".coming")
     if coming.is_file():
@@ -76,13 +59,7 @@ def is_zip(data: bytes) -> bool:
 
 
 def read_zip(path: Path, raw: bytes) -> tuple[bytes, str]:
-    """The weights and the JSON of the card of a zipped pair; it may be a stranger's.
-
-    Raises
-    ------
-    WeightsError
-        If it is no such zip, or holds anything else.
-    """
+    """The weights and the JSON of the card of a zipped pair; it may be a stranger's."""
     try:
         _check_end(raw)
         with zipfile.ZipFile(BytesIO(raw)) as file:

@@ -40,23 +40,17 @@ def models_folder() -> Path:
 def find_weights(name: str | Path = DEFAULT_CLASSIFIER) -> Path:
     """Where the weights of a name are.
 
-    Parameters
-    ----------
-    name : str or Path
-        Name of shipped weights, or else of a model in the library, or else the path of a
-        ``.safetensors`` file.
+    It is the name of shipped weights, or else of a model in the library, or else the path of a
+    ``.safetensors`` file.
 
     Raises
     ------
     WeightsError
         If there are none.
     """
+    file = f"{name}.safetensors"
     # The names of the package come first, so that no file of a person takes one over.
-    for path in (
-        _DATA / f"{name}.safetensors",
-        models_folder() / f"{name}.safetensors",
-        Path(name),
-    ):
+    for path in (_DATA / file, models_folder() / file, Path(name)):
         if path.suffix == ".safetensors" and path.is_file():
             return path
     own = [path.stem for path in sorted(models_folder().glob("*.safetensors"))]

@@ -1,4 +1,8 @@
-"""A model is one file, ``NAME.safetensors``: its tensors, and its model card in the header."""
+"""A model is one file, ``NAME.safetensors``: its tensors, and its model card in the header.
+
+What cannot be written, is missing, damaged or no model, or holds NaN or infinity, raises a
+:class:`~napari_wbc.errors.WeightsError` that names the file.
+"""
 
 from __future__ import annotations
 
@@ -44,26 +48,12 @@ _DTYPES = ("float16", "bfloat16", "float32", "float64", "int64")
 def save_weights(
     path: str | Path, tensors: Mapping[str, torch.Tensor], card: ModelCard
 ) -> ModelCard:
-    """Write weights with their card as one file, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``NAME.safetensors``.
-    tensors : mapping of str to Tensor
-        A state dict.
-    card : ModelCard
-        Its ``sha256`` is set here.
+    """Write a state dict with its card as ``NAME.safetensors``, whole or not at all.
 
     Returns
     -------
     ModelCard
-        The card as written.
-
-    Raises
-    ------
-    WeightsError
-        If a tensor holds NaN or infinity, or the file cannot be written.
+        As written, with the ``sha256`` of the weights.
     """
     from safetensors.torch import save
 
@@ -77,20 +67,7 @@ def save_weights(
 def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
     """Read weights and their card, and check all of both.
 
-    Parameters
-    ----------
-    path : str or Path
-        Of a model; a pair of files or a zip of an older version opens too.
-
-    Returns
-    -------
-    tensors : dict of str to Tensor
-    card : ModelCard
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing or damaged, or a tensor holds NaN or infinity.
+    A pair of files or a zip of an older version opens too.
     """
     from safetensors.torch import load
 
@@ -103,15 +80,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
 def read_card(path: str | Path) -> ModelCard:
     """Read the card of a model, without its tensors.
 
-    Parameters
-    ----------
-    path : str or Path
-        Of a model, or of the ``.json`` that older versions wrote beside it.
-
-    Raises
-    ------
-    WeightsError
-        If it is missing or is no card.
+    The path may be that of the ``.json`` that older versions wrote beside it.
     """
     path = Path(path)
     if path.suffix == ".json":
@@ -138,11 +107,7 @@ def read_model(path: str | Path) -> tuple[bytes, str, ModelCard]:
     text : str
         The JSON of the card as it was written, with what a newer version wrote in it.
     card : ModelCard
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, too large, damaged or no model.
+        Of that text.
     """
     from safetensors import SafetensorError, deserialize
 
@@ -172,13 +137,7 @@ def read_model(path: str | Path) -> tuple[bytes, str, ModelCard]:
 
 
 def write_model(path: Path, weights: bytes, text: str) -> None:
-    """Write a model from what :func:`read_model` gives, whole or not at all.
-
-    Raises
-    ------
-    WeightsError
-        If it cannot be written.
-    """
+    """Write a model from what :func:`read_model` gives, whole or not at all."""
     try:
         write_bytes(path, join_card(weights, text))
     except ValueError as error:
@@ -190,22 +149,7 @@ def write_model(path: Path, weights: bytes, text: str) -> None:
 def export_model(path: str | Path, out: str | Path) -> Path:
     """Copy a model to a file that can be handed on, after a check of all of it.
 
-    Parameters
-    ----------
-    path : str or Path
-        Of the model.
-    out : str or Path
-        Ends in ``.safetensors`` or ``.wbcmodel``, which is added where it ends in nothing.
-
-    Returns
-    -------
-    Path
-        What was written.
-
-    Raises
-    ------
-    WeightsError
-        If the model is damaged or too large, or the file cannot be written.
+    Its name ends in ``.safetensors`` or ``.wbcmodel``, which is added where it ends in nothing.
     """
     out = Path(out)
     if out.suffix not in ("", *SUFFIXES):

@@ -230,7 +230,7 @@ HOSTILE = {
     ),
     "other size": (
         b"width," + HEAD.encode() + b"61,images/a.png,WBC,1,2,3,4\n",
-        "width 61 is not .* 60",
+        "its size is 61.0 x 40.0, that of the image is 60",
     ),
     "id twice": (
         b"cell_id," + HEAD.encode() + b"x,images/a.png,WBC,1,2,3,4\nx,images/a.png,WBC,1,2,3,4\n",

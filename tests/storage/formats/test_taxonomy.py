@@ -79,7 +79,7 @@ def test_what_is_not_there_is_told_with_the_names_there_are(tmp_path, name):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"\x89PNG\r\n\x1a\n\0\0", "not readable YAML"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "not text in UTF-8"),
         ("name: [", "not readable YAML"),
         ("[" * 5000, "not readable YAML"),
         ("a: 1\n---\nb: 2\n", "not readable YAML"),

@@ -256,7 +256,7 @@ def test_a_hostile_label_file_is_refused_by_name(tmp_path, text, said):
 YAML = {
     "empty": ("", "names of classes"),
     "a list": ("[names]", "names of classes"),
-    "no names": ("nc: 2", "is no list of names"),
+    "no names": ("nc: 2", "names of classes"),
     "names is a text": ("names: WBC", "is no list of names"),
     "names is a number": ("names: 1", "is no list of names"),
     "gap": ("names: {0: WBC, 2: RBC}", "is no list of names"),

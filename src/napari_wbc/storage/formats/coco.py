@@ -8,9 +8,9 @@ ids, the detector's score and the slide stand in fields of their own, which othe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -32,7 +32,10 @@ from napari_wbc.storage.formats.reading import (
     MAX_CELLS,
     SPLIT_NAMES,
     area_of,
+    check_count,
     check_fields,
+    check_size,
+    find_image,
     labelled_cell,
     naming,
     outline_of,
@@ -57,48 +60,37 @@ def write_coco_steps(
 ) -> Steps[None]:
     """Write ``annotations/{train,val,test}.json``, those that have fields.
 
-    Parameters
-    ----------
-    root, fields, classes
-        As of any writer; category ids are 1, 2, ... in the order of the classes.
-    masks : str
-        How outlines are written: ``polygon``, exactly, or ``rle``, as compressed masks of whole
-        pixels.
+    Category ids are 1, 2, ... in the order of the classes. Outlines are written as ``polygon``,
+    exactly, or as ``rle``: compressed masks of whole pixels.
     """
     check_fields(fields, classes)
-    categories = {name: i for i, name in enumerate(classes, start=1)}
+    categories = dict(zip(classes, count(1), strict=False))
     # Ids of images and annotations are unique over all splits, so that files can be merged.
-    numbered = list(enumerate(fields, start=1))
     ids = count(1)
     for split in SPLITS:
         yield Progress("writing labels", 0, len(fields))
-        chosen = [(i, field) for i, field in numbered if field.split == split]
-        # A set without fields is an empty file, so that it is a set.
-        if not chosen and (fields or split != SPLITS[0]):
-            continue
+        images: list[Record] = []
         annotations: list[Record] = []
-        for i, field in chosen:
+        for number, field in enumerate(fields, start=1):
+            if field.split != split:
+                continue
+            image = {"id": number, "file_name": field.name}
+            size = {"height": field.height, "width": field.width}
+            images.append({**image, **size, "slide": field.slide})
             for cell in field.cells:
-                head = {"id": next(ids), "image_id": i, "category_id": categories[cell.label]}
+                head = {"id": next(ids), "image_id": number, "category_id": categories[cell.label]}
                 annotations.append(head | _annotation(cell, field, masks))
+        # A set without fields is an empty file, so that it is a set.
+        if not images and (fields or split != SPLITS[0]):
+            continue
         content = {
             "info": {"description": "napari-wbc training set"},
-            "images": [_image(i, field) for i, field in chosen],
+            "images": images,
             "annotations": annotations,
             "categories": [{"id": i, "name": name} for name, i in categories.items()],
         }
         path = root / "annotations" / f"{split}.json"
         write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
-
-
-def _image(number: int, field: LabelledField) -> Record:
-    return {
-        "id": number,
-        "file_name": field.name,
-        "height": field.height,
-        "width": field.width,
-        "slide": field.slide,
-    }
 
 
 def _annotation(cell: Cell, field: LabelledField, masks: str) -> Record:
@@ -144,43 +136,47 @@ def read_coco_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     outline of its pixels; crowds are left out.
     """
     root = Path(root)
-    files = [(path, read_json(path)) for path in _files(root)]
-    images: list[dict[Id, _Image]] = []
+    files: list[tuple[Path, object, dict[Id, _Image]]] = []
     places: list[str] = []
-    for path, data in files:
+    for path in _files(root):
+        data = read_json(path)
+        images: dict[Id, _Image] = {}
         with naming(path):
-            of_file: dict[Id, _Image] = {}
             for number, image in _images(root, path, data):
-                of_file[number] = image
+                images[number] = image
                 places.append(image.place)
                 yield Progress("reading the set", 0, len(places))
-            images.append(of_file)
+        files.append((path, data, images))
     # Names need the images of all files, so fields are made after all were read.
     names = plain_names(places)
     fields: list[LabelledField] = []
-    for (path, data), of_file in zip(files, images, strict=True):
+    for path, data, images in files:
         with naming(path):
-            fields += whole_set(path, (yield from _fields_steps(root, path, data, of_file, names)))
+            fields += whole_set(path, (yield from _fields_steps(root, path, data, images, names)))
     return whole_set(root, fields)
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
     place: str
-    height: int
-    width: int
+    size: tuple[int, int]
     split: str
     slide: str
+    cells: list[Cell]
 
 
 def _files(root: Path) -> list[Path]:
-    for folders in (["annotations"], list(SPLIT_NAMES), ["."]):
-        found = chain.from_iterable((root / folder).glob("*.json") for folder in folders)
-        paths = sorted(p for p in found if p.name != MANIFEST and not p.name.startswith("."))
+    for folders in (["annotations"], [*SPLIT_NAMES], ["."]):
+        paths: list[Path] = []
+        for folder in folders:
+            paths += (root / folder).glob("[!.]*.json")
+        paths = [path for path in sorted(paths) if path.name != MANIFEST]
+        for path in paths:
+            inside(root, path.relative_to(root).as_posix())
         # COCO's own folder also holds captions and keypoints of the same images.
         instances = [path for path in paths if path.name.startswith("instances")]
         if paths:
-            return [inside(root, path.relative_to(root).as_posix()) for path in instances or paths]
+            return instances or paths
     raise ReadError(f"{root}: no JSON file of COCO; choose the folder that holds 'annotations'.")
 
 
@@ -190,46 +186,28 @@ def _images(root: Path, path: Path, data: object) -> Iterator[tuple[Id, _Image]]
     # As "train2017" of "instances_train2017.json".
     suffix = path.stem.rpartition("_")[2]
     beside = place.parent.as_posix()
-    folders = dict.fromkeys((beside, ".", "images", f"images/{split}", suffix, f"images/{suffix}"))
+    folders = (beside, ".", "images", f"images/{split}", suffix, f"images/{suffix}")
     seen = set[Id]()
     for record in items(data, "images"):
         number = _id(record, "id")
-        name = part(record, "file_name", str)
         if number in seen:
             raise WbcError(f"the image id {number!r} stands twice; give each image its own.")
         seen.add(number)
-        present = _image_place(root, folders, name)
-        height, width = image_size(root / present)
-        size = part(record, "height", int), part(record, "width", int)
-        if size != (height, width):
-            raise WbcError(
-                f"the size of {name} is {size[1]} x {size[0]}, the image's {width} x {height}; "
-                "correct it."
-            )
-        yield number, _Image(present, height, width, split, part(record, "slide", str, ""))
-
-
-def _image_place(root: Path, folders: Iterable[str], name: str) -> str:
-    inside(root, name)
-    for folder in folders:
-        path = inside(root, f"{folder}/{name}")
-        if path.is_file():
-            return path.relative_to(root).as_posix()
-    raise WbcError(
-        f"there is no image {name[:80]!r}; put it beside the JSON file or into 'images'."
-    )
+        name = part(record, "file_name", str)
+        with naming(f"{path}, {name[:80]}"):
+            image = find_image(root, folders, [name])
+            size = image_size(image)
+            check_size((part(record, "height", int), part(record, "width", int)), size)
+        slide = part(record, "slide", str, "")
+        yield number, _Image(image.relative_to(root).as_posix(), size, split, slide, [])
 
 
 def _fields_steps(
     root: Path, path: Path, data: object, images: dict[Id, _Image], names: dict[str, str]
 ) -> Steps[list[LabelledField]]:
-    categories = dict(_categories(data))
-    cells: dict[Id, list[Cell]] = {number: [] for number in images}
+    categories = _categories(data)
     annotations = items(data, "annotations")
-    if len(annotations) > MAX_CELLS:
-        raise WbcError(
-            f"{len(annotations):,} annotations, more than {MAX_CELLS:,}; part it into sets."
-        )
+    check_count(annotations, MAX_CELLS, "annotations")
     for i, record in enumerate(annotations, start=1):
         yield Progress("reading the set", i, len(annotations))
         with naming(f"{path}, annotation {i}"):
@@ -245,33 +223,31 @@ def _fields_steps(
             # A crowd is a region of many cells, none of which can be told apart.
             if record.get("iscrowd"):
                 continue
-            size = (image.height, image.width)
             cell_id = part(record, "cell_id", str, "")
-            detection = _detection(record, *size)
+            detection = _detection(record, *image.size)
             name = names[image.place]
-            cell = labelled_cell(cell_id, name, categories[category], detection, size)
-            cells[number].append(cell)
+            label = categories[category]
+            image.cells.append(labelled_cell(cell_id, name, label, detection, image.size))
     fields: list[LabelledField] = []
-    for number, image in images.items():
+    for image in images.values():
         name = names[image.place]
-        size = (image.height, image.width)
         path = root / image.place
-        of_image = tuple(cells[number])
-        fields.append(LabelledField(name, path, *size, image.split, of_image, image.slide, name))
+        cells = tuple(image.cells)
+        fields.append(LabelledField(name, path, *image.size, image.split, cells, image.slide, name))
     return fields
 
 
-def _categories(data: object) -> Iterator[tuple[Id, str]]:
-    ids = set[Id]()
+def _categories(data: object) -> dict[Id, str]:
+    categories: dict[Id, str] = {}
     names = set[str]()
     for record in items(data, "categories"):
         number = _id(record, "id")
         name = part(record, "name", str)
-        if number in ids or name in names:
+        if number in categories or name in names:
             raise WbcError(f"the category {number!r}, {name[:60]!r}, stands twice; remove one.")
-        ids.add(number)
+        categories[number] = name
         names.add(name)
-        yield number, name
+    return categories
 
 
 def _detection(record: Record, height: int, width: int) -> Detection:
@@ -305,29 +281,25 @@ def _mask_ring(rle: Record, height: int, width: int) -> npt.NDArray[np.float64]:
         raise WbcError("the size of a mask is not that of its image; export it again.")
     counts = rle.get("counts")
     counts = _decoded(counts) if isinstance(counts, str) else counts
-    if not isinstance(counts, list) or not all(type(n) is int and n >= 0 for n in counts):
+    if not isinstance(counts, list) or not set(map(type, counts)) <= {int}:
         raise WbcError(
             "the counts of a mask are neither a text nor whole numbers; export it again."
         )
-    if sum(counts) != height * width or len(counts) > MAX_RUNS:
+    # A mask is cut at every column, so that the number of these counts too.
+    fits = sum(counts) == height * width and max(len(counts), width) <= MAX_RUNS
+    if not fits or min(counts) < 0:
         raise WbcError(f"a mask of {len(counts)} runs does not fit its image; export it again.")
-    ends = np.cumsum(counts, dtype=np.int64)[1::2]
-    runs = np.stack([ends - counts[1::2], ends], axis=1)
-    runs = runs[runs[:, 0] < runs[:, 1]]
-    if not len(runs):
+    ends = np.cumsum(counts, dtype=np.int64)
+    # Runs go on in the next column, so they are cut where a column ends.
+    cuts = np.union1d(np.r_[0, ends], np.arange(0, height * width, height))
+    start = cuts[:-1]
+    # Every second run, from the second on, is of the mask.
+    filled = np.searchsorted(ends, start, side="right") % 2 == 1
+    left, top = np.divmod(start[filled], height)
+    bottom = top + np.diff(cuts)[filled]
+    if not len(left):
         raise WbcError("a mask has no pixel; remove the annotation.")
-    # A run is at most the end of one column, some whole columns, and the start of another.
-    first, top = np.divmod(runs[:, 0], height)
-    last, bottom = np.divmod(runs[:, 1] - 1, height)
-    bottom += 1
-    zero = np.zeros_like(first)
-    full = np.full_like(first, height)
-    boxes = [
-        np.stack([first, top, first + 1, np.where(first == last, bottom, full)]),
-        np.stack([first + 1, zero, last, full])[:, last > first + 1],
-        np.stack([last, zero, last + 1, bottom])[:, first != last],
-    ]
-    parts = shapely.get_parts(shapely.union_all(shapely.box(*np.concatenate(boxes, axis=1))))
+    parts = shapely.get_parts(shapely.union_all(shapely.box(left, top, left + 1, bottom)))
     ring: npt.NDArray[np.float64] = shapely.get_coordinates(
         max(parts, key=shapely.area).simplify(0).exterior
     )

@@ -21,6 +21,8 @@ from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.reading import (
     SPLIT_NAMES,
     check_fields,
+    check_size,
+    find_image,
     labelled_cell,
     naming,
     number,
@@ -81,18 +83,22 @@ def write_csv_set_steps(
 
 def cell_row(field: LabelledField, cell: Cell | None, path: str) -> list[object]:
     """A row of :data:`COLUMNS`; without a cell, that of a field that has none."""
-    box = cell.detection.bbox if cell else None
-    outline = cell.detection.outline if cell else None
-    edges = (box.top, box.left, box.bottom, box.right) if box else (None,) * 4
+    label = outline = cell_id = ""
+    edges: Sequence[float | None] = (None,) * 4
+    if cell:
+        label = cell.label
+        cell_id = cell.cell_id
+        edges = cell.detection.bbox.edges
+        if cell.detection.outline:
+            outline = _outline_text(cell.detection.outline)
     return [
-        *(path, cell.label if cell else "", field.split, SOURCE),
-        *(*edges, _outline_text(outline) if outline else ""),
-        *(cell.cell_id if cell else "", field.slide, field.fov_id, field.height, field.width),
+        *(path, label, field.split, SOURCE, *edges, outline),
+        *(cell_id, field.slide, field.fov_id, field.height, field.width),
     ]
 
 
 def _outline_text(outline: Outline) -> str:
-    text = " ".join(f"{float(row)!r},{float(col)!r}" for row, col in outline.vertices)
+    text = " ".join(f"{row!r},{col!r}" for row, col in outline.array().tolist())
     # A leading blank keeps a spreadsheet from taking "-1.0,..." for a formula, as "'" would, but
     # any reader of numbers looks past it.
     return f" {text}" if text.startswith("-") else text
@@ -134,16 +140,13 @@ def read_fields_table_steps(root: Path, path: Path) -> Steps[tuple[LabelledField
 
 
 def read_table(path: Path, needed: Sequence[str]) -> list[Row]:
-    """Rows of a table as texts, by our names of the columns.
-
-    Raises
-    ------
-    ReadError
-        If it is no table, or a needed column is missing or stands twice.
-    """
+    """Rows of a table as texts, by our names of the columns; the needed ones stand there once."""
     header, rows = read_rows(path)
-    # An unknown extra column may have another program's name of a column that is there.
-    names = [ALIASES[name] if ALIASES.get(name, name) not in header else name for name in header]
+    names: list[str] = []
+    for name in header:
+        usual = ALIASES.get(name, name)
+        # An unknown extra column may have another program's name of a column that is there.
+        names.append(name if usual in header else usual)
     for name in needed:
         if names.count(name) != 1:
             raise ReadError(
@@ -153,13 +156,7 @@ def read_table(path: Path, needed: Sequence[str]) -> list[Row]:
 
 
 def box_and_outline(row: Row) -> tuple[BBox | None, Outline | None]:
-    """Box and outline of a row, each None where it has none; an outline always has a box.
-
-    Raises
-    ------
-    WbcError
-        If one is no box, or no outline.
-    """
+    """Box and outline of a row, each None where it has none; an outline always has a box."""
     outline = None
     if text := row.get("outline"):
         vertices: list[tuple[float, float]] = []
@@ -172,34 +169,25 @@ def box_and_outline(row: Row) -> tuple[BBox | None, Outline | None]:
                 )
             vertices.append((number(y), number(x)))
         outline = Outline(tuple(vertices))
-    edges = [row[name].strip() for name in EDGES]
-    if any(edges):
-        return BBox(*map(number, edges)), outline
+    if any(row[name].strip() for name in EDGES):
+        return BBox(*(number(row[name]) for name in EDGES)), outline
     return outline.bbox if outline else None, outline
 
 
 def images_named(path: Path) -> list[Path]:
-    """The images that a table names, once each, whether they are there or not.
-
-    Raises
-    ------
-    ReadError
-        If it is no table.
-    """
-    rows = read_table(path, ())
-    if not rows or "path" not in rows[0]:
-        return []
-    names = dict.fromkeys(row["path"] for row in rows)
-    return [path.parent / name for name in names]
+    """The images that a table names, once each, whether they are there or not."""
+    images: dict[Path, None] = {}
+    for row in read_table(path, ()):
+        if "path" in row:
+            images[path.parent / row["path"]] = None
+    return list(images)
 
 
 def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, Row]]) -> LabelledField:
     line, first = group[0]
     with naming(f"{path}, line {line}"):
-        image = inside(root, first["path"])
-        if not image.exists():
-            image = inside(root, f"images/{first['path']}")
-        height, width = image_size(image)
+        image = find_image(root, (".", "images"), [first["path"]])
+        size = image_size(image)
         fov = first.get("fov") or first.get("field") or name
         split = first.get("split") or "train"
         if split not in SPLIT_NAMES:
@@ -212,31 +200,20 @@ def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, Row]]) 
                     raise WbcError(
                         f"another {key} than in the first row of this image; make them one."
                     )
-            for key, size in (("height", height), ("width", width)):
-                if row.get(key) and number(row[key]) != size:
-                    raise WbcError(f"the {key} {row[key][:20]} is not that of the image, {size}.")
-            if cell := _cell(row, fov, height, width):
+            height = number(row.get("height") or str(size[0]))
+            width = number(row.get("width") or str(size[1]))
+            check_size((height, width), size)
+            if cell := _cell(row, fov, size):
                 cells.append(cell)
+    slide = first.get("slide", "")
     with naming(path):
-        return LabelledField(
-            name,
-            image,
-            height,
-            width,
-            SPLIT_NAMES[split],
-            tuple(cells),
-            first.get("slide", ""),
-            fov,
-        )
+        return LabelledField(name, image, *size, SPLIT_NAMES[split], tuple(cells), slide, fov)
 
 
-def _cell(row: Row, fov: str, height: int, width: int) -> Cell | None:
+def _cell(row: Row, fov: str, size: tuple[int, int]) -> Cell | None:
     box, outline = box_and_outline(row)
-    if box is None:
-        # A row without label, box and outline says that its image shows no cell.
-        if not row["label"]:
-            return None
-        box = BBox(0, 0, height, width)
-    return labelled_cell(
-        row.get("cell_id", ""), fov, row["label"], Detection(box, outline), (height, width)
-    )
+    # A row without label, box and outline says that its image shows no cell.
+    if box is None and not row["label"]:
+        return None
+    detection = Detection(box or BBox(0, 0, *size), outline)
+    return labelled_cell(row.get("cell_id", ""), fov, row["label"], detection, size)

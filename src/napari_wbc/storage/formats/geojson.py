@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,10 @@ from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.coco import image_place
 from napari_wbc.storage.formats.reading import (
     MAX_CELLS,
+    check_count,
     check_fields,
+    check_size,
+    find_image,
     labelled_cell,
     naming,
     outline_of,
@@ -76,20 +79,20 @@ def _feature(cell: Cell, taxonomy: Taxonomy) -> dict[str, Any]:
         measurements["confidence"] = round(cell.prediction.confidence, 6)
         for name, p in zip(cell.prediction.names, cell.prediction.probabilities, strict=True):
             measurements[f"p {name}"] = round(p, 6)
+    properties = {
+        "objectType": "annotation",
+        "classification": {"name": cell.label, "color": list(bytes.fromhex(color[1:]))},
+        "label_source": cell.label_source,
+        "measurements": measurements,
+    }
+    if cell.detection.outline is None:
+        properties["shape"] = "box"
+    geometry = shapely.geometry.mapping(_polygon(cell.detection))
     return {
         "type": "Feature",
         "id": cell.cell_id,
-        "geometry": shapely.geometry.mapping(_polygon(cell.detection)),
-        "properties": {
-            "objectType": "annotation",
-            "classification": {
-                "name": cell.label,
-                "color": [int(color[i : i + 2], 16) for i in (1, 3, 5)],
-            },
-            "label_source": cell.label_source,
-            "measurements": measurements,
-            **({"shape": "box"} if cell.detection.outline is None else {}),
-        },
+        "geometry": geometry,
+        "properties": properties,
     }
 
 
@@ -145,69 +148,54 @@ def read_geojson_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     paths = sorted(folder.glob("*.geojson")) or sorted(root.rglob("*.geojson"))
     if not paths and not folder.is_dir():
         raise ReadError(f"{root}: no GeoJSON file; choose the folder that holds them.")
-    features: list[_FieldFeatures] = []
+    collections: list[tuple[Path, Record, str]] = []
     for path in paths:
         data = read_json(inside(root, path.relative_to(root).as_posix()))
         with naming(path):
-            for top, items_of_field in _collections(data):
-                image = _image(root, path, top)
-                features.append(_FieldFeatures(path, top, items_of_field, image))
-        yield Progress("reading the set", 0, len(features))
+            for collection in _collections(data):
+                place = _image(root, path, collection).relative_to(root).as_posix()
+                collections.append((path, collection, place))
+        yield Progress("reading the set", 0, len(collections))
     # Names need all images, so fields are made after all files were read.
-    names = plain_names([item.image for item in features])
+    names = plain_names([place for _path, _collection, place in collections])
     fields: list[LabelledField] = []
-    for item in features:
-        with naming(item.path):
-            fields.append(_field(root, item, names[item.image]))
-        yield Progress("reading the set", len(fields), len(features))
+    for path, collection, place in collections:
+        with naming(path):
+            fields.append(_field(root, path, collection, place, names[place]))
+        yield Progress("reading the set", len(fields), len(collections))
     return whole_set(root, fields)
 
 
-class _FieldFeatures(NamedTuple):
-    """What a file says of one field; the image by its place in the set."""
-
-    path: Path
-    top: Record
-    features: list[Record]
-    image: str
-
-
-def _collections(data: object) -> list[tuple[Record, list[Record]]]:
-    """What is said of each field, and its features."""
+def _collections(data: object) -> list[Record]:
+    """A collection of features for each field."""
     records: list[Any] = data if isinstance(data, list) else [data]
     kinds = {part(record, "type", str) for record in records}
     if kinds == {"FeatureCollection"}:
-        return [(record, items(record, "features")) for record in records]
+        return records
     # QuPath exports the objects of one image as a bare array.
     if kinds <= {"Feature"}:
-        return [({}, records)]
+        return [{"features": records}]
     raise WbcError(
         "this is neither a Feature, a FeatureCollection nor an array of either; export it again."
     )
 
 
-def _image(root: Path, path: Path, top: Record) -> str:
-    if "image" in top:
-        return inside(root, top["image"]).relative_to(root).as_posix()
-    name = part(top, "fov", str, path.stem)
-    for folder in (path.parent.relative_to(root).as_posix(), "images"):
-        for suffix in ("", *SUFFIXES, *map(str.upper, SUFFIXES)):
-            image = inside(root, f"{folder}/{name}{suffix}")
-            if image.is_file():
-                return image.relative_to(root).as_posix()
-    raise WbcError(f"there is no image {name[:80]!r}; put it beside the file or into 'images'.")
+def _image(root: Path, path: Path, collection: Record) -> Path:
+    if "image" in collection:
+        return inside(root, collection["image"])
+    name = part(collection, "fov", str, path.stem)
+    folders = (path.parent.relative_to(root).as_posix(), "images")
+    suffixes = ("", *SUFFIXES, *map(str.upper, SUFFIXES))
+    return find_image(root, folders, [name + suffix for suffix in suffixes])
 
 
-def _field(root: Path, item: _FieldFeatures, name: str) -> LabelledField:
-    path, top, features, image = item
-    size = image_size(root / image)
-    if (part(top, "height", int, size[0]), part(top, "width", int, size[1])) != size:
-        raise WbcError(f"the size of {name} is not the image's, {size[1]} x {size[0]}; correct it.")
-    if len(features) > MAX_CELLS:
-        raise WbcError(
-            f"{len(features):,} features, more than {MAX_CELLS:,}; part the image into fields."
-        )
-    fov = part(top, "fov", str, name)
+def _field(root: Path, path: Path, collection: Record, place: str, name: str) -> LabelledField:
+    size = image_size(root / place)
+    height = part(collection, "height", int, size[0])
+    check_size((height, part(collection, "width", int, size[1])), size)
+    features = items(collection, "features")
+    check_count(features, MAX_CELLS, "features")
+    fov = part(collection, "fov", str, name)
     cells: list[Cell] = []
     for i, feature in enumerate(features, start=1):
         with naming(f"{path}, feature {i}"):
@@ -219,9 +207,10 @@ def _field(root: Path, item: _FieldFeatures, name: str) -> LabelledField:
                 cell_id = feature["id"] if isinstance(feature.get("id"), str) else ""
                 detection = _detection(feature, properties)
                 cells.append(labelled_cell(cell_id, fov, label, detection, size))
-    split = part(top, "split", str, split_of_place(path.parent.relative_to(root).as_posix()))
-    slide = part(top, "slide", str, "")
-    return LabelledField(name, root / image, *size, split, tuple(cells), slide, fov)
+    folder = path.parent.relative_to(root).as_posix()
+    split = part(collection, "split", str, split_of_place(folder))
+    slide = part(collection, "slide", str, "")
+    return LabelledField(name, root / place, *size, split, tuple(cells), slide, fov)
 
 
 def _label(properties: Record) -> str:
@@ -245,10 +234,13 @@ def _detection(feature: Record, properties: Record) -> Detection:
     if kind not in ("Polygon", "MultiPolygon"):
         raise WbcError(f"its geometry is a {kind[:40]}; make it a polygon, or take its class away.")
     polygons = [polygons] if kind == "Polygon" else polygons
-    if not polygons or not all(isinstance(rings, list) and rings for rings in polygons):
-        raise WbcError("a polygon has no ring of coordinates; correct it.")
-    # The first ring is the outline, the others are holes, which a cell does not have.
-    outline = outline_of([_ring(rings[0]) for rings in polygons])
+    outer: list[npt.NDArray[np.float64]] = []
+    for rings in polygons:
+        if not isinstance(rings, list) or not rings:
+            raise WbcError("a polygon has no ring of coordinates; correct it.")
+        # The first ring is the outline, the others are holes, which a cell does not have.
+        outer.append(_ring(rings[0]))
+    outline = outline_of(outer)
     measured = properties.get("measurements")
     score = measured.get(SCORE, 1.0) if isinstance(measured, dict) else 1.0
     box = properties.get("shape") == "box"
@@ -265,4 +257,4 @@ def _ring(points: object) -> npt.NDArray[np.float64]:
             raise WbcError("a position is not x and y; correct it.")
         # A third number is a height or a plane of the image.
         ring.append(position[:2])
-    return np.array(ring, dtype=float).reshape(-1, 2)
+    return np.reshape(ring, (-1, 2))

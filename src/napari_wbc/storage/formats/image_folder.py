@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from napari_wbc.files.guard import image_size, inside
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.formats.csv_set import COLUMNS, cell_row, read_fields_table_steps
 from napari_wbc.storage.formats.reading import (
@@ -31,6 +30,7 @@ from napari_wbc.storage.formats.reading import (
     check_fields,
     labelled_cell,
     naming,
+    visible_images,
     whole_set,
 )
 from napari_wbc.storage.tables import write_rows
@@ -61,13 +61,10 @@ def image_place(field: LabelledField) -> str:
 def write_crops(
     root: Path, field: LabelledField, image: npt.NDArray[np.uint8], *, margin: float = MARGIN
 ) -> None:
-    """Write the crops of one field.
+    """Write the crops of one field into the folder of a set.
 
     Parameters
     ----------
-    root : Path
-        Folder of the set.
-    field : LabelledField
     image : ndarray, shape (height, width, 3)
         Its pixels.
     margin : float
@@ -91,11 +88,13 @@ def write_crops(
 
 def write_table(root: Path, fields: Sequence[LabelledField], *, margin: float = MARGIN) -> None:
     """Write ``crops.csv``, which tells of the crops that :func:`write_crops` wrote."""
-    labels: dict[str, None] = {}
+    labels: dict[str, str] = {}
     for field in fields:
-        labels |= dict.fromkeys(cell.label for cell in field.cells)
-    check_fields(fields, list(labels))
-    _folders(list(labels))
+        for cell in field.cells:
+            labels[cell.label] = _folder(cell.label).casefold()
+    check_fields(fields, tuple(labels))
+    if len(set(labels.values())) < len(labels):
+        raise WbcError(f"Two of the classes {', '.join(labels)} would share a folder; rename one.")
     rows = []
     for field in fields:
         for cell in field.cells:
@@ -114,12 +113,6 @@ def crop_places(field: LabelledField) -> list[str]:
 
 def _place(field: LabelledField, cell: Cell) -> str:
     return f"{field.split}/{_folder(cell.label)}/{_file_name(cell.cell_id)}.png"
-
-
-def _folders(classes: Sequence[str]) -> None:
-    """Refuse classes that would share a folder."""
-    if len({_folder(name).casefold() for name in classes}) < len(classes):
-        raise WbcError(f"Two of the classes {', '.join(classes)} would share a folder; rename one.")
 
 
 def _folder(label: str) -> str:
@@ -164,7 +157,7 @@ def _shifted(cell: Cell, top: int, left: int) -> Cell:
     outline = cell.detection.outline
     if outline is not None:
         outline = Outline.from_array(outline.array() - (top, left))
-    box = BBox(box.top - top, box.left - left, box.bottom - top, box.right - left)
+    box = BBox.around(box.corners() - (top, left))
     return replace(cell, detection=replace(cell.detection, bbox=box, outline=outline))
 
 
@@ -195,12 +188,11 @@ def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
                     f"{table}: {field.name} shows {len(field.cells)} cells; write one row a crop."
                 )
         return fields
-    if any((root / name).is_dir() for name in SPLIT_NAMES):
-        images = split_images(root)
-    else:
-        images = [(image, SPLITS[0]) for image in _class_images(root)]
+    images = split_images(root)
+    if not any(map(Path.is_dir, map(root.joinpath, SPLIT_NAMES))):
+        images = dict.fromkeys(_class_images(root), SPLITS[0])
     crops: list[LabelledField] = []
-    for image, split in images:
+    for image, split in images.items():
         with naming(root):
             inside(root, image.relative_to(root).as_posix())
         crops.append(_one_cell(root, image, split))
@@ -212,27 +204,22 @@ def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     return whole_set(root, crops)
 
 
-def split_images(root: Path) -> list[tuple[Path, str]]:
-    """Images of the folders ``SPLIT/CLASS``, sorted by name, and their splits."""
-    images: list[tuple[Path, str]] = []
+def split_images(root: Path) -> dict[Path, str]:
+    """The split of each image of the folders ``SPLIT/CLASS``, sorted by name."""
+    images: dict[Path, str] = {}
     for name, split in SPLIT_NAMES.items():
-        images += [(image, split) for image in _class_images(root / name)]
+        images |= dict.fromkeys(_class_images(root / name), split)
     return images
 
 
-def _class_images(root: Path) -> Iterator[Path]:
-    for image in sorted(root.glob("*/*")):
-        # Hidden ones are a system's own: ``._a.png`` is what macOS knows of ``a.png``.
-        hidden = image.name.startswith(".") or image.parent.name.startswith(".")
-        if image.suffix.lower() in IMAGE_SUFFIXES and not hidden:
-            yield image
+def _class_images(root: Path) -> list[Path]:
+    return visible_images(root.glob("[!.]*/*"))
 
 
 def _one_cell(root: Path, image: Path, split: str) -> LabelledField:
     with naming(image):
-        height, width = image_size(image)
+        size = image_size(image)
         name = "_".join(image.relative_to(root).parts)
         label = image.parent.name.replace("_", " ")
-        detection = Detection(BBox(0, 0, height, width))
-        cell = labelled_cell("", name, label, detection, (height, width))
-        return LabelledField(name, image, height, width, split, (cell,), fov_id=name)
+        cell = labelled_cell("", name, label, Detection(BBox(0, 0, *size)), size)
+        return LabelledField(name, image, *size, split, (cell,), fov_id=name)

@@ -20,7 +20,7 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.codec import parts_of, with_parts
-from napari_wbc.storage.formats.reading import naming, whole_set
+from napari_wbc.storage.formats.reading import check_size, naming, whole_set
 
 __all__ = [
     "MANIFEST",
@@ -37,6 +37,16 @@ MANIFEST = "manifest.json"
 FORMAT = "napari-wbc training set"
 VERSION = 1
 SHA256 = re.compile("[0-9a-f]{64}")
+FIELD_PARTS = {
+    "height": int,
+    "width": int,
+    "split": str,
+    "slide": str,
+    "fov_id": str,
+    "sha256": str,
+    "complete": bool,
+}
+"""What is written of a field as it is, and its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +55,6 @@ class Manifest:
 
     Parameters
     ----------
-    fields : tuple of LabelledField
-    classes : tuple of str
     made : mapping
         How the set was made: program, version, time, sources.
     files : mapping of str to str
@@ -78,23 +86,10 @@ def write_manifest_steps(
     place: Callable[[LabelledField], str],
     made: Mapping[str, Any],
 ) -> Steps[None]:
-    """Write ``manifest.json``, after all other files of the set.
+    """Write ``manifest.json``, after all other files of the set, which it names with their sha256.
 
-    Parameters
-    ----------
-    root : Path
-        Folder of the set; the files that it now holds are named with their sha256.
-    fields : sequence of LabelledField
-    classes : sequence of str
-    place : callable
-        Where the image of a field lies, relative to the set: the format's ``image_place``.
-    made : mapping
-        How the set was made, in values that JSON knows.
-
-    Raises
-    ------
-    WbcError
-        If a file cannot be read, or the manifest cannot be written.
+    ``place`` is the format's ``image_place``; ``made`` says how the set was made, in values that
+    JSON knows.
     """
     others = sorted(path for path in root.rglob("*") if path.is_file() and path != root / MANIFEST)
     files: dict[str, str] = {}
@@ -106,30 +101,21 @@ def write_manifest_steps(
         raise WbcError(
             f"{error.filename}: cannot be read ({error.strerror}); write the set again."
         ) from error
+    records: list[Record] = []
+    for field in fields:
+        record: Record = {"name": field.name, "image": place(field)}
+        for key in FIELD_PARTS:
+            record[key] = getattr(field, key)
+        records.append(record | {"cells": list(map(_cell_record, field.cells))})
     content = {
         "format": FORMAT,
         "version": VERSION,
         "made": dict(made),
         "classes": list(classes),
-        "fields": [_record(field, place(field)) for field in fields],
+        "fields": records,
         "files": files,
     }
     write_text(root / MANIFEST, json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _record(field: LabelledField, place: str) -> Record:
-    return {
-        "name": field.name,
-        "image": place,
-        "height": field.height,
-        "width": field.width,
-        "split": field.split,
-        "slide": field.slide,
-        "fov_id": field.fov_id,
-        "sha256": field.sha256,
-        "complete": field.complete,
-        "cells": [_cell_record(cell) for cell in field.cells],
-    }
 
 
 def _cell_record(cell: Cell) -> Record:
@@ -155,11 +141,6 @@ def read_manifest_steps(root: Path) -> Steps[Manifest]:
 
     Images that are missing are left to :func:`check_files_steps`; those that are there have the
     size that it says.
-
-    Raises
-    ------
-    ReadError
-        If it is damaged, hostile, or made by a newer version of this program.
     """
     root = Path(root)
     path = root / MANIFEST
@@ -193,57 +174,47 @@ def _data(path: Path) -> Record:
             raise WbcError("made by a newer napari-wbc; update.")
         if version < 1:
             raise WbcError(f"there is no version {version} of a {FORMAT}; export it again.")
-    content: Record = data
-    return content
+    return dict(data)
 
 
 def listed_fields(root: Path) -> tuple[tuple[ListedField, ...], Record]:
-    """What ``manifest.json`` says of the fields and the making of the set; no other file is read.
-
-    Raises
-    ------
-    ReadError
-        If it is damaged, or made by a newer version of this program.
-    """
+    """What ``manifest.json`` alone says of the fields, less their cells, and of their making."""
     path = Path(root) / MANIFEST
     data = _data(path)
+    fields: list[ListedField] = []
     with naming(path):
-        fields = tuple(
-            ListedField(
-                part(record, "slide", str),
-                part(record, "split", str),
-                part(record, "sha256", str),
-                part(record, "complete", bool),
-                len(items(record, "cells")),
+        for record in items(data, "fields"):
+            parts = _field_parts(record)
+            fields.append(
+                ListedField(
+                    parts["slide"],
+                    parts["split"],
+                    parts["sha256"],
+                    parts["complete"],
+                    len(items(record, "cells")),
+                )
             )
-            for record in items(data, "fields")
-        )
-        return fields, part(data, "made", dict)
+        return tuple(fields), part(data, "made", dict)
+
+
+def _field_parts(record: Record) -> Record:
+    parts: Record = {}
+    for key, kind in FIELD_PARTS.items():
+        parts[key] = part(record, key, kind)
+    return parts
 
 
 def _field(root: Path, record: Record) -> LabelledField:
     name = part(record, "name", str)
     with naming(f"{root / MANIFEST}, {name[:80]}"):
         image = inside(root, record.get("image"))
-        sha256 = part(record, "sha256", str)
-        height = part(record, "height", int)
-        width = part(record, "width", int)
-        if sha256 and not SHA256.fullmatch(sha256):
+        parts = _field_parts(record)
+        if parts["sha256"] and not SHA256.fullmatch(parts["sha256"]):
             raise WbcError("the image's sha256 is none; export the set again.")
-        if image.is_file() and image_size(image) != (height, width):
-            raise WbcError(f"the image is not of {width} x {height} pixels; export the set again.")
-        return LabelledField(
-            name,
-            image,
-            height,
-            width,
-            part(record, "split", str),
-            tuple(map(_cell, items(record, "cells"))),
-            part(record, "slide", str),
-            part(record, "fov_id", str),
-            sha256,
-            part(record, "complete", bool),
-        )
+        if image.is_file():
+            check_size((parts["height"], parts["width"]), image_size(image))
+        cells = tuple(map(_cell, items(record, "cells")))
+        return LabelledField(name, image, cells=cells, **parts)
 
 
 def _cell(record: Record) -> Cell:
@@ -254,69 +225,55 @@ def _cell(record: Record) -> Cell:
     for vertex in [] if outline is None else part(record, "outline", list):
         if len(numbers(vertex, "a vertex")) != 2:
             raise WbcError("an outline has a vertex that is no row and column; correct it.")
-    label = part(record, "label", str)
-    prediction = record.get("prediction")
     annotation = None
+    label = part(record, "label", str)
     # Without both, the label is the model's, which the prediction has too.
     if record.get("annotator") is not None or record.get("when") is not None:
-        annotation = {
-            "label": label,
-            "annotator": part(record, "annotator", str),
-            "when": part(record, "when", str),
-        }
-    (score,) = numbers([record.get("score")], "score")
-    parts = {
-        "fov_id": part(record, "fov_id", str),
-        "detection": {
-            "box": box,
-            "outline": outline,
-            "score": score,
-            "drawn": part(record, "drawn", bool),
-            "located_by": record.get("located_by"),
-        },
-        "prediction": None if prediction is None else _prediction(part(record, "prediction", dict)),
-        "annotation": annotation,
+        annotator = part(record, "annotator", str)
+        when = part(record, "when", str)
+        annotation = {"label": label, "annotator": annotator, "when": when}
+    prediction = record.get("prediction")
+    if prediction is not None:
+        prediction = _prediction(part(record, "prediction", dict))
+    detection = {
+        "box": box,
+        "outline": outline,
+        "score": _number(record, "score"),
+        "drawn": part(record, "drawn", bool),
+        "located_by": record.get("located_by"),
     }
+    parts: Record = {"fov_id": part(record, "fov_id", str), "detection": detection}
+    parts |= {"prediction": prediction, "annotation": annotation}
     # Every part was checked, so that the codec, which trusts project files, can make the cell.
     return with_parts(part(record, "cell_id", str), None, json.dumps(parts))
 
 
+def _number(record: Record, key: str) -> float:
+    return numbers([record.get(key)], key)[0]
+
+
 def _prediction(record: Record) -> Record:
-    unlikeness = record.get("unlikeness")
+    unlike = record.get("unlikeness")
     return {
         "names": texts(record, "names"),
         "probabilities": numbers(record.get("probabilities"), "probabilities"),
-        "threshold": numbers([record.get("threshold")], "threshold")[0],
+        "threshold": _number(record, "threshold"),
         "model_id": part(record, "model_id", str),
-        "unlikeness": None if unlikeness is None else numbers([unlikeness], "unlikeness")[0],
+        "unlikeness": None if unlike is None else _number(record, "unlikeness"),
         "weights": part(record, "weights", str),
     }
 
 
 def check_files_steps(root: Path, manifest: Manifest) -> Steps[list[str]]:
-    """Files of a set that are missing, or are not as they were when it was written.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of the set.
-    manifest : Manifest
-
-    Returns
-    -------
-    list of str
-        Their places, relative to the set.
-    """
+    """Places of the files of a set that are missing, or not as they were when it was written."""
     changed: list[str] = []
     for done, (name, sha256) in enumerate(manifest.files.items(), start=1):
-        if _sha256_or_none(inside(root, name)) != sha256:
+        path = inside(root, name)
+        try:
+            same = sha256_of(path) == sha256
+        except OSError:
+            same = False
+        if not same:
             changed.append(name)
         yield Progress("reading the set", done, len(manifest.files))
     return changed
-
-
-def _sha256_or_none(path: Path) -> str | None:
-    try:
-        return sha256_of(path)
-    except OSError:
-        return None

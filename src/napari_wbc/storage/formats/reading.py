@@ -1,4 +1,7 @@
-"""What every reader of a training set needs: names, numbers, cells, outlines, and their checks."""
+"""What every reader of a training set needs: names, numbers, cells, outlines, and their checks.
+
+Whatever is refused raises a :class:`~napari_wbc.errors.WbcError`; :func:`naming` adds the file.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -14,21 +17,27 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.guard import inside
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import Outline
+from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import SPLITS, LabelledField
 
 __all__ = [
     "MAX_CELLS",
     "SPLIT_NAMES",
     "area_of",
+    "check_count",
     "check_fields",
+    "check_size",
+    "find_image",
     "labelled_cell",
     "naming",
     "number",
     "outline_of",
     "plain_names",
     "split_of_place",
+    "visible_images",
     "whole_set",
 ]
 
@@ -50,13 +59,7 @@ def naming(place: object) -> Iterator[None]:
 
 
 def number(text: str) -> float:
-    """A finite number from a text.
-
-    Raises
-    ------
-    WbcError
-        If it is none.
-    """
+    """A finite number from a text; else a :class:`WbcError`."""
     try:
         value = float(text)
     except ValueError:
@@ -67,25 +70,39 @@ def number(text: str) -> float:
     return value
 
 
+def check_count(rows: Sized, limit: int, what: str) -> None:
+    """Refuse more rows than a limit."""
+    if len(rows) > limit:
+        raise WbcError(f"{len(rows):,} {what}, more than {limit:,}; part it into smaller ones.")
+
+
+def check_size(given: tuple[float, float], size: tuple[int, int]) -> None:
+    """Refuse a height and width, in pixels, that are not those of the image."""
+    if given != size:
+        raise WbcError(
+            f"its size is {given[1]} x {given[0]}, that of the image is "
+            f"{size[1]} x {size[0]}; correct it."
+        )
+
+
+def find_image(root: Path, folders: Iterable[str], names: Sequence[str]) -> Path:
+    """The first image with one of some names in the first folder of a set that has one."""
+    # In a folder, an absolute name or a drive letter would no longer be noticed.
+    inside(root, names[0])
+    for folder in folders:
+        for name in names:
+            path = inside(root, f"{folder}/{name}")
+            if path.is_file():
+                return path
+    raise WbcError(f"no such image {names[0][:80]!r}; put it beside the file or into 'images'.")
+
+
 def labelled_cell(
     cell_id: str, fov: str, label: str, detection: Detection, size: tuple[int, int]
 ) -> Cell:
-    """A cell that a file tells of.
+    """A cell that a file tells of, in an image of a height and width in pixels.
 
-    Parameters
-    ----------
-    cell_id : str
-        Empty to mint one.
-    fov, label : str
-    detection : Detection
-    size : tuple of int
-        Height and width of its image, in pixels.
-
-    Raises
-    ------
-    WbcError
-        If the label is none, or the cell lies outside the image or reaches farther out than the
-        image is large.
+    Without an id it gets a new one. It may reach out of the image, by less than the image is large.
     """
     if not label.strip() or not label.isprintable() or not cell_id.isprintable():
         raise WbcError(
@@ -99,7 +116,7 @@ def labelled_cell(
         above = min(box.top + height, box.left + width)
         below = min(2 * height - box.bottom, 2 * width - box.right)
         if apart or min(above, below) < 0:
-            edges = ", ".join(f"{edge:g}" for edge in (box.top, box.left, box.bottom, box.right))
+            edges = ", ".join(map("{:g}".format, box.edges))
             raise WbcError(
                 f"the cell at ({edges}) is outside the image of {width} x {height}; correct it."
             )
@@ -107,13 +124,7 @@ def labelled_cell(
 
 
 def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """Refuse what no reader could give back.
-
-    Raises
-    ------
-    WbcError
-        If a label is no class, or an id, a slide or a field is no line of text.
-    """
+    """Refuse labels that are no class, and ids, slides and fields that are no line of text."""
     allowed = set(classes)
     for field in fields:
         texts = [field.slide, field.fov_id]
@@ -130,28 +141,19 @@ def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> Non
 
 
 def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledField, ...]:
-    """The fields of a set, in which every name, whatever its case, and every id stands once.
-
-    Raises
-    ------
-    ReadError
-        If one stands twice.
-    """
-    names = set[str]()
-    ids = set[str]()
+    """The fields of a set, in which every name, whatever its case, and every id stands once."""
+    names = Counter[str]()
+    ids = Counter[str]()
     for field in fields:
-        _once(place, "the image", field.name.casefold(), names)
-        for cell in field.cells:
-            _once(place, "the cell", cell.cell_id, ids)
+        names[field.name.casefold()] += 1
+        ids.update(cell.cell_id for cell in field.cells)
+    for what, values in (("the image", names), ("the cell", ids)):
+        for value, times in values.most_common(1):
+            if times > 1:
+                raise ReadError(
+                    f"{place}: {what} {value[:80]!r} is in the set twice; rename or remove one."
+                )
     return tuple(fields)
-
-
-def _once(place: Path, what: str, value: str, seen: set[str]) -> None:
-    if value in seen:
-        raise ReadError(
-            f"{place}: {what} {value[:80]!r} is in the set twice; rename or remove one."
-        )
-    seen.add(value)
 
 
 def split_of_place(place: str) -> str:
@@ -170,6 +172,13 @@ def split_of_place(place: str) -> str:
     return SPLITS[0]
 
 
+def visible_images(paths: Iterable[Path]) -> list[Path]:
+    """The image files among some paths, by name."""
+    images = [path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES]
+    # Hidden ones are a system's own: ``._a.png`` is what macOS knows of ``a.png``.
+    return [image for image in images if not image.name.startswith(".")]
+
+
 def plain_names(places: Sequence[str]) -> dict[str, str]:
     """Names of images without their folders, or with them where names alone would be ambiguous.
 
@@ -180,7 +189,7 @@ def plain_names(places: Sequence[str]) -> dict[str, str]:
     """
     # Some systems take "A.png" and "a.png" for one file.
     taken = Counter(PurePosixPath(place).name.casefold() for place in places)
-    names = {}
+    names: dict[str, str] = {}
     for place in places:
         name = PurePosixPath(place).name
         names[place] = name if taken[name.casefold()] == 1 else place.replace("/", "__")
@@ -188,15 +197,9 @@ def plain_names(places: Sequence[str]) -> dict[str, str]:
 
 
 def outline_of(rings: Sequence[npt.NDArray[np.float64]]) -> Outline:
-    """The largest of some rings, each of shape (N, 2), (x, y), closed or not.
-
-    Raises
-    ------
-    WbcError
-        If one has fewer than 3 points.
-    """
-    if any(len(ring) < 3 for ring in rings):
-        raise WbcError("a polygon has fewer than 3 points; correct it.")
+    """The largest of some rings, each of shape (N, 2), (x, y), closed or not."""
+    if min(map(len, rings), default=0) < 3:
+        raise WbcError("a polygon has fewer than 3 points, or there is none; correct it.")
     ring = max(rings, key=area_of)
     # COCO's rings are open, GeoJSON's closed, and some tools' the other way about.
     closed = len(ring) > 3 and (ring[0] == ring[-1]).all()

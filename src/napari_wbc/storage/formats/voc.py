@@ -17,14 +17,17 @@ from defusedxml import DefusedXmlException
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import write_text
-from napari_wbc.files.guard import image_size, inside, read_text
+from napari_wbc.files.guard import image_size, inside, one_line, read_text
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.storage.formats.reading import (
     SPLIT_NAMES,
+    check_count,
     check_fields,
+    check_size,
+    find_image,
     labelled_cell,
     naming,
     number,
@@ -125,28 +128,27 @@ def read_voc_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     return whole_set(root, fields)
 
 
-def _files(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
+def _files(root: Path) -> Iterator[tuple[Path, Sequence[str], str]]:
     """XML files, the folders of their images, and their split."""
-    folders: dict[str, tuple[tuple[str, ...], str]]
     if (root / "Annotations").is_dir():
-        folders = {"Annotations": (("JPEGImages", "images"), "train")}
-    else:
-        folders = {name: ((name,), split) for name, split in {".": "train", **SPLIT_NAMES}.items()}
-    for folder, (places, split) in folders.items():
-        for file in sorted((root / folder).glob("*.xml")):
-            if not file.name.startswith("."):
-                yield file, places, split
+        for file in sorted(root.glob("Annotations/[!.]*.xml")):
+            yield file, ("JPEGImages", "images"), "train"
+        return
+    for folder, split in {".": "train", **SPLIT_NAMES}.items():
+        for file in sorted((root / folder).glob("[!.]*.xml")):
+            yield file, [folder], split
 
 
 def _splits(root: Path, stems: set[str]) -> dict[str, str]:
     """Split of each file that ImageSets/Main names."""
     folder = root / "ImageSets" / "Main"
-    lists = {split: folder / f"{split}.txt" for split in SPLITS}
+    lists = dict(zip(SPLITS, SPLITS, strict=True))
     # VOC's own trainval.txt is the two together; it counts where neither is there.
-    if not lists["train"].is_file() and not lists["val"].is_file():
-        lists["train"] = folder / "trainval.txt"
+    if not (folder / "train.txt").is_file() and not (folder / "val.txt").is_file():
+        lists["train"] = "trainval"
     splits: dict[str, str] = {}
-    for split, file in lists.items():
+    for split, stem in lists.items():
+        file = folder / f"{stem}.txt"
         if not file.is_file():
             continue
         for line in read_text(inside(root, file.relative_to(root).as_posix())).splitlines():
@@ -167,53 +169,43 @@ def _field(root: Path, file: Path, places: Sequence[str], split: str) -> Labelle
     try:
         tree = SafeET.fromstring(read_text(file, max_bytes=MAX_BYTES), forbid_dtd=True)
     except (ET.ParseError, DefusedXmlException, ValueError) as error:
-        reason = " ".join(str(error).split())[:200] or "it has a DTD"
+        reason = one_line(error) or "it has a DTD"
         raise WbcError(f"not readable XML ({reason}); export it again.") from error
     name = _text(tree, "filename")
     if "/" in name:
         raise WbcError(f"the image {name[:80]!r} is a path; write its plain name.")
-    images = [inside(root, f"{place}/{name}") for place in places]
-    image = next(filter(Path.is_file, images), images[0])
-    height, width = image_size(image)
-    size = tree.find("size")
-    if size is not None:
-        high = number(_text(size, "height"))
-        wide = number(_text(size, "width"))
-        if (high, wide) != (height, width):
-            raise WbcError(
-                f"its size is {wide:g} x {high:g}, the image's {width} x {height}; correct it."
-            )
+    image = find_image(root, places, [name])
+    size = image_size(image)
+    if (given := tree.find("size")) is not None:
+        check_size((number(_text(given, "height")), number(_text(given, "width"))), size)
     objects = tree.findall("object")
-    if len(objects) > MAX_OBJECTS:
-        raise WbcError(
-            f"{len(objects):,} objects, more than {MAX_OBJECTS:,}; cut the image into fields."
-        )
-    cells = tuple(_cell(item, name, (height, width)) for item in objects)
-    return LabelledField(name, image, height, width, split, cells, fov_id=name)
+    check_count(objects, MAX_OBJECTS, "objects")
+    cells = tuple(_cell(item, name, size) for item in objects)
+    return LabelledField(name, image, *size, split, cells, fov_id=name)
 
 
 def _cell(item: ET.Element, fov: str, size: tuple[int, int]) -> Cell:
     edges = item.find("bndbox")
     if edges is None:
         raise WbcError("an object has no bndbox; add it.")
-    left, top, right, bottom = (
-        number(_text(edges, tag)) for tag in ("xmin", "ymin", "xmax", "ymax")
-    )
-    polygons = [polygon for polygon in item.findall("polygon") if len(polygon)]
+    left = number(_text(edges, "xmin")) - 1
+    top = number(_text(edges, "ymin")) - 1
+    box = BBox(top, left, number(_text(edges, "ymax")), number(_text(edges, "xmax")))
+    polygons = list(filter(len, item.findall("polygon")))
     # Of several parts none is the outline; the box stands for all.
     outline = _outline(polygons[0]) if len(polygons) == 1 else None
-    detection = Detection(BBox(top - 1, left - 1, bottom, right), outline)
+    detection = Detection(box, outline)
     return labelled_cell(item.findtext("cell_id") or "", fov, _text(item, "name"), detection, size)
 
 
 def _outline(polygon: ET.Element) -> Outline:
     values = {coordinate.tag: number(coordinate.text or "") - 1 for coordinate in polygon}
     # A dict holds a tag once, so it is shorter than the polygon where one stands twice.
-    count = len(values) // 2
     if len(values) < len(polygon) or len(values) % 2:
         raise WbcError("a polygon has a coordinate twice, or an odd number of them; correct it.")
+    numbers = range(1, len(values) // 2 + 1)
     try:
-        return Outline(tuple((values[f"y{i}"], values[f"x{i}"]) for i in range(1, count + 1)))
+        return Outline(tuple((values[f"y{i}"], values[f"x{i}"]) for i in numbers))
     except KeyError as error:
         raise WbcError(f"a polygon has no {error}; write x1, y1, x2, y2 and so on.") from error
 

@@ -15,20 +15,22 @@ import yaml
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import write_text
-from napari_wbc.files.guard import check_yaml, image_size, inside, read_text
+from napari_wbc.files.guard import image_size, inside, read_text, read_yaml
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.storage.formats.csv_set import read_table
 from napari_wbc.storage.formats.reading import (
+    check_count,
     check_fields,
     labelled_cell,
     naming,
     number,
+    visible_images,
     whole_set,
 )
-from napari_wbc.storage.tables import read_rows, write_rows
+from napari_wbc.storage.tables import write_rows
 
 __all__ = ["image_place", "read_yolo_steps", "write_yolo_steps"]
 
@@ -63,16 +65,16 @@ def write_yolo_steps(
         places.append(label.as_posix())
     _check_once(places)
     # Ultralytics refuses a file without train or val; a test split is there only if it has fields.
-    used = {"train", "val"}.union(field.split for field in fields)
-    splits = {split: f"images/{split}" for split in SPLITS if split in used}
-    head = {**splits, "nc": len(classes), "names": list(classes)}
+    head: dict[str, object] = {"train": "images/train", "val": "images/val"}
+    for field in fields:
+        head[field.split] = f"images/{field.split}"
+    head |= {"nc": len(classes), "names": list(classes)}
     write_text(root / "data.yaml", yaml.safe_dump(head, sort_keys=False, allow_unicode=True))
-    index = {name: i for i, name in enumerate(classes)}
     rows: list[list[object]] = []
     for done, (field, place) in enumerate(zip(fields, places, strict=True), start=1):
         text = ""
         for line, cell in enumerate(field.cells, start=1):
-            text += f"{index[cell.label]} {_position(field, cell)}\n"
+            text += f"{classes.index(cell.label)} {_position(field, cell)}\n"
             rows.append([image_place(field), line, cell.cell_id, cell.label])
         write_text(root / place, text)
         yield Progress("writing labels", done, len(fields))
@@ -90,14 +92,10 @@ def _check_once(names: Sequence[str]) -> None:
 def _position(field: LabelledField, cell: Cell) -> str:
     box = cell.detection.bbox
     outline = cell.detection.outline
-    height = field.height
-    width = field.width
-    if outline:
-        values = outline.array()[:, ::-1] / (width, height)
-    else:
-        row, col = box.center
-        values = np.array([col / width, row / height, box.width / width, box.height / height])
-    return " ".join(f"{value:.12g}" for value in values.ravel())
+    # Pairs of x and y: vertices, or the centre and the size.
+    pairs = np.array([box.center, (box.height, box.width)]) if outline is None else outline.array()
+    values = pairs[:, ::-1] / (field.width, field.height)
+    return " ".join(map("{:.12g}".format, values.ravel()))
 
 
 def read_yolo_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
@@ -115,91 +113,82 @@ def read_yolo_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
         ids = _ids(root)
         for split, images, labels in _folders(root, head):
             for image, label in _pairs(root, images, labels):
+                name = image.name
                 size = image_size(image)
                 listed = ids.get(image.relative_to(root).as_posix(), {})
-                cells = _cells(label, image.name, size, classes, listed)
-                fields.append(
-                    LabelledField(image.name, image, *size, split, cells, fov_id=image.name)
-                )
+                cells = _cells(label, name, size, classes, listed)
+                fields.append(LabelledField(name, image, *size, split, cells, fov_id=name))
                 yield Progress("reading the set", len(fields), 0)
     return whole_set(root, fields)
 
 
-def _head(root: Path) -> dict[object, object] | None:
-    """The YAML file, if there is one."""
-    usual = [name for name in ("data.yaml", "dataset.yaml") if (root / name).is_file()]
-    names = usual or sorted(path.name for path in (*root.glob("*.yaml"), *root.glob("*.yml")))
-    if not names:
-        return None
-    if len(names) > 1 and not usual:
-        raise WbcError(f"{len(names)} YAML files and no data.yaml; give one this name.")
-    path = inside(root, names[0])
-    text = read_text(path, max_bytes=MAX_YAML)
-    try:
-        check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
-        head = yaml.safe_load(text)
-    except (
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-        WbcError,
-    ) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ReadError(f"{path}: not readable YAML ({reason}); export it again.") from error
-    if not isinstance(head, dict):
+def _head(root: Path) -> dict[object, object]:
+    """What the YAML file says; nothing where there is none."""
+    paths = list(filter(Path.is_file, (root / "data.yaml", root / "dataset.yaml")))
+    if not paths:
+        paths = sorted((*root.glob("*.yaml"), *root.glob("*.yml")))
+        if not paths:
+            return {}
+        if len(paths) > 1:
+            raise WbcError(f"{len(paths)} YAML files and no data.yaml; give one this name.")
+    path = inside(root, paths[0].name)
+    head = read_yaml(path, max_bytes=MAX_YAML)
+    if not isinstance(head, dict) or "names" not in head:
         raise ReadError(f"{path}: says no names of classes; add 'names'.")
     return head
 
 
-def _classes(root: Path, head: dict[object, object] | None) -> tuple[str, ...]:
-    if head is None:
+def _classes(root: Path, head: dict[object, object]) -> tuple[str, ...]:
+    if not head:
         for place in ("classes.txt", "labels/classes.txt"):
             if (root / place).is_file():
                 return tuple(read_text(inside(root, place), max_bytes=MAX_YAML).splitlines())
         raise WbcError("neither data.yaml nor classes.txt; choose the folder that holds one.")
-    names = head.get("names")
+    names = head["names"]
     if isinstance(names, dict):
         # YAML reads the numbers of classes as numbers, or as texts where they are quoted.
-        by_index = {str(key): name for key, name in names.items()}
-        names = [by_index.get(str(i)) for i in range(len(names))]
-    if not isinstance(names, list) or not all(type(name) in (str, int) for name in names):
+        by_index = dict(zip(map(str, names), names.values(), strict=True))
+        names = list(map(by_index.get, map(str, range(len(names)))))
+    if not isinstance(names, list) or not set(map(type, names)) <= {str, int}:
         raise WbcError(
             "the YAML's 'names' is no list of names, nor 0: name, 1: name and so on; correct it."
         )
-    return tuple(str(name) for name in names)
+    return tuple(map(str, names))
 
 
-def _folders(root: Path, head: dict[object, object] | None) -> list[tuple[str, str, str]]:
+def _folders(root: Path, head: dict[object, object]) -> list[tuple[str, str, str]]:
     """Splits with their folders of images and of labels."""
-    folders: dict[str, tuple[str, str, str]] = {}
+    folders: dict[str, str] = {}
     for split in SPLITS:
         names = (split, "valid") if split == "val" else (split,)
-        places = [_folder_of_yaml(root, (head or {}).get(name)) for name in names]
+        places: list[str] = []
+        for name in names:
+            places += _folder_of_yaml(root, head.get(name))
         for name in names:
             places += [f"images/{name}", f"{name}/images", name]
-        place = next((place for place in places if place and (root / place).is_dir()), None)
-        # Some sets give the training images as validation too.
-        if place and place not in folders:
-            folders[place] = (split, place, _labels(root, place))
+        for place in places:
+            if (root / place).is_dir():
+                # Some sets give the training images as validation too.
+                folders.setdefault(place, split)
+                break
     if not folders:
-        below = sorted(path for path in root.glob("images/*") if path.is_dir())
-        top = "images" if (root / "images").is_dir() else "."
-        for place in [top, *(f"images/{path.name}" for path in below)]:
-            folders[place] = ("train", place, _labels(root, place))
-    return list(folders.values())
+        folders["images" if (root / "images").is_dir() else "."] = "train"
+        for path in sorted(filter(Path.is_dir, root.glob("images/*"))):
+            folders[f"images/{path.name}"] = "train"
+    return [(split, place, _labels(root, place)) for place, split in folders.items()]
 
 
-def _folder_of_yaml(root: Path, place: object) -> str | None:
-    """A folder that the YAML names, if it is inside the set."""
+def _folder_of_yaml(root: Path, place: object) -> list[str]:
+    """The folder that the YAML names, if it is inside the set."""
+    if not isinstance(place, str):
+        return []
+    # Roboflow's names are relative to a folder that is not there.
+    name = place.removeprefix("../").removeprefix("./").rstrip("/")
     try:
-        # Roboflow's names are relative to a folder that is not there.
-        name = str(place).removeprefix("../").removeprefix("./").rstrip("/")
         inside(root, name)
     except WbcError:
-        return None
-    return name if isinstance(place, str) else None
+        return []
+    return [name]
 
 
 def _labels(root: Path, images: str) -> str:
@@ -214,21 +203,18 @@ def _labels(root: Path, images: str) -> str:
 
 
 def _pairs(root: Path, images: str, labels: str) -> Iterator[tuple[Path, Path]]:
-    files = [
-        inside(root, f"{images}/{file.name}")
-        for file in sorted(inside(root, images).iterdir())
-        # Hidden ones are a system's own: ``._a.png`` is what macOS knows of ``a.png``.
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    ]
-    _check_once([f"{labels}/{file.stem}.txt" for file in files])
+    pairs: dict[str, Path] = {}
+    for file in visible_images(inside(root, images).iterdir()):
+        pairs[file.name] = inside(root, f"{labels}/{file.stem}.txt")
+    _check_once([f"{labels}/{label.name}" for label in pairs.values()])
     if labels != images:
         # labelImg writes classes.txt among the labels.
-        stems = {file.stem for file in files} | {"classes"}
+        expected = {*pairs.values(), root / labels / "classes.txt"}
         for file in sorted(inside(root, labels).glob("*.txt")):
-            if file.stem not in stems:
+            if file not in expected:
                 raise ReadError(f"{file}: has no image in {images}; add it, or remove the file.")
-    for file in files:
-        yield file, inside(root, f"{labels}/{file.stem}.txt")
+    for name, label in pairs.items():
+        yield inside(root, f"{images}/{name}"), label
 
 
 def _ids(root: Path) -> dict[str, Ids]:
@@ -236,14 +222,12 @@ def _ids(root: Path) -> dict[str, Ids]:
     path = root / "cells.csv"
     if not path.is_file():
         return {}
-    header, rows = read_rows(inside(root, path.name))
-    if not set(ID_COLUMNS) <= set(header):
-        return {}
-    places = [header.index(name) for name in ID_COLUMNS]
     ids: dict[str, Ids] = {}
-    for row in rows:
-        image, line, cell_id, label = (row[place] for place in places)
-        ids.setdefault(image, {})[line] = (cell_id, label)
+    for row in read_table(inside(root, path.name), ()):
+        # The reader's name of the column "image".
+        if not {"path", "line", "cell_id", "label"} <= row.keys():
+            return {}
+        ids.setdefault(row["path"], {})[row["line"]] = (row["cell_id"], row["label"])
     return ids
 
 
@@ -251,10 +235,8 @@ def _cells(
     label: Path, fov: str, size: tuple[int, int], classes: Sequence[str], listed: Ids
 ) -> tuple[Cell, ...]:
     lines = read_text(label, max_bytes=MAX_BYTES).splitlines() if label.exists() else []
-    if len(lines) > MAX_LINES:
-        raise ReadError(
-            f"{label}: {len(lines):,} lines, more than {MAX_LINES:,}; cut the image into fields."
-        )
+    with naming(label):
+        check_count(lines, MAX_LINES, "lines")
     cells: list[Cell] = []
     for line, values in enumerate(map(str.split, lines), start=1):
         if values:
@@ -296,6 +278,6 @@ def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
         top = (y - h / 2) * height
         left = (x - w / 2) * width
         return Detection(BBox(top, left, (y + h / 2) * height, (x + w / 2) * width))
-    vertices = zip(values[::2], values[1::2], strict=True)
-    outline = Outline(tuple((y * height, x * width) for x, y in vertices))
+    vertices = np.reshape(values, (-1, 2))[:, ::-1] * size
+    outline = Outline.from_array(vertices)
     return Detection(outline.bbox, outline)

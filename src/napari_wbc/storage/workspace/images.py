@@ -17,15 +17,7 @@ __all__ = ["ImageFault", "check_images_steps", "pointed_to"]
 
 @dataclass(frozen=True, slots=True)
 class ImageFault:
-    """A field whose image is not what it was.
-
-    Parameters
-    ----------
-    fov_id : str
-    path : Path
-    what : str
-        ``missing`` or ``changed``.
-    """
+    """A field whose image is not what it was."""
 
     fov_id: str
     path: Path
@@ -37,10 +29,6 @@ def check_images_steps(workspace: Workspace, slide: Slide) -> Steps[tuple[ImageF
 
     What is known of an image is kept the first time; later its sha256 is computed only where its
     size or time differs.
-
-    Returns
-    -------
-    tuple of ImageFault
     """
     facts = workspace.image_facts(slide.name)
     faults: list[ImageFault] = []
@@ -60,28 +48,15 @@ def check_images_steps(workspace: Workspace, slide: Slide) -> Steps[tuple[ImageF
         if sha256 not in (None, present):
             faults.append(ImageFault(field.fov_id, field.path, "changed"))
             continue
-        new.append(
-            {
-                "key": field.fov_id,
-                "size": stat.st_size,
-                "modified": stat.st_mtime_ns,
-                "sha256": present,
-            }
-        )
+        fact = {"size": stat.st_size, "modified": stat.st_mtime_ns, "sha256": present}
+        new.append({"key": field.fov_id, **fact})
     if new and not workspace.read_only:
         workspace.put_image_facts(new)
     return tuple(faults)
 
 
 def pointed_to(workspace: Workspace, slide: Slide, folder: str | Path) -> Slide:
-    """The slide with its fields looked for by name in another folder, where they are there.
-
-    Parameters
-    ----------
-    workspace : Workspace
-        Keeps where they are now.
-    slide : Slide
-    folder : str or Path
+    """The slide with its fields looked for by name in another folder, which the workspace keeps.
 
     Raises
     ------
@@ -94,11 +69,11 @@ def pointed_to(workspace: Workspace, slide: Slide, folder: str | Path) -> Slide:
     moved: list[FieldOfView] = []
     for field in slide.fields:
         path = folder / field.path.name
-        if not path.is_file() or path == field.path:
-            fields.append(field)
-            continue
-        fields.append(FieldOfView(field.fov_id, path))
-        moved.append(fields[-1])
+        present = field
+        if path.is_file() and path != field.path:
+            present = FieldOfView(field.fov_id, path)
+            moved.append(present)
+        fields.append(present)
     if not moved:
         raise WbcError(
             f"{folder}: none of the slide's images is in this folder; choose where they are now."

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -38,20 +37,7 @@ _WAIT_S = 5
 
 
 def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
-    """Make a project file and open it.
-
-    Parameters
-    ----------
-    path : str or Path
-        Of a file that is not there yet.
-    taxonomy : Taxonomy
-        Its classes.
-
-    Raises
-    ------
-    WbcError
-        If the file is there already or cannot be made.
-    """
+    """Make a project file with its classes and open it."""
     path = Path(path).resolve()
     if path.exists():
         raise _taken(path)
@@ -115,7 +101,6 @@ def open_workspace(path: str | Path, *, read_only: bool = False) -> Workspace:
 
     Parameters
     ----------
-    path : str or Path
     read_only : bool
         Do not write, though one could. A file that another program has open, or that may not be
         written to, is opened to be read only in any case; :attr:`Workspace.read_only` says why.
@@ -137,50 +122,47 @@ def open_workspace(path: str | Path, *, read_only: bool = False) -> Workspace:
 def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
     version = _checked(path)
     why = "it was opened to be read only" if read_only else _unwritable(path)
-    lock = None
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     if not why:
-        lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            lock = None
             why = "another program has it open"
         except OSError as error:
-            lock = None
             why = f"it cannot be locked: {error.strerror}"
-    if version < schema.VERSION and lock is None:
-        return _opened_copy(path, why)
+    if why:
+        if version < schema.VERSION:
+            return _opened_copy(path, why)
+        return Workspace(path, _engine(path, write=False), read_only=why)
     # Before an upgrade, so that the backup is the file as it was.
-    if lock is not None and back_up:
+    if back_up:
         _back_up(path)
     if version < schema.VERSION:
-        _replaced(path, path, _upgrade)
-    return Workspace(path, _engine(path, write=lock is not None), read_only=why, lock=lock)
+        with beside(path) as part:
+            _copy(path, part)
+            _upgrade(part)
+            part.replace(path)
+    return Workspace(path, _engine(path, write=True), lock=lock)
 
 
 def _opened_copy(path: Path, why: str) -> Workspace:
     """A file of an older version, read from a private copy that is brought up to date."""
+    folder = None
     try:
         # The program may not write beside the project, so not there.
         folder = tempfile.TemporaryDirectory(prefix="napari-wbc-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise _not_copied(path, error) from error
-    copy = Path(folder.name) / "copy.wbc"
-    try:
+        copy = Path(folder.name) / "copy.wbc"
         _copy(path, copy)
         _upgrade(copy)
         return Workspace(path, _engine(copy, write=False), read_only=why, closed=folder.cleanup)
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
-        folder.cleanup()
-        raise _not_copied(path, error) from error
-
-
-def _not_copied(path: Path, error: Exception) -> WorkspaceError:
-    return _unusable(
-        path,
-        "this file was made by an older version, and no copy of it can be brought up to date in "
-        f"{tempfile.gettempdir()} ({error}); make room there",
-    )
+        if folder is not None:
+            folder.cleanup()
+        raise _unusable(
+            path,
+            "this file was made by an older version, and no copy of it can be brought up to date "
+            f"in {tempfile.gettempdir()} ({error}); make room there",
+        ) from error
 
 
 def backup_of(path: str | Path) -> Path:
@@ -264,8 +246,7 @@ def _unwritable(path: Path) -> str:
 
 
 def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    mode = "rw" if write else "ro"
-    uri = f"file:{quote(str(path.resolve()))}?mode={mode}"
+    uri = f"file:{quote(str(path.resolve()))}?mode={'rw' if write else 'ro'}"
     return sqlite3.connect(
         uri,
         uri=True,
@@ -306,22 +287,14 @@ def _upgrade(path: Path) -> None:
 
 def _back_up(path: Path) -> None:
     try:
-        _replaced(path, backup_of(path))
+        with beside(backup_of(path)) as part:
+            _copy(path, part)
+            part.replace(backup_of(path))
     except (OSError, sqlite3.Error) as error:
         raise WbcError(
             f"{path}: no backup can be written beside it ({error}); make room on the disk, then "
             "try again."
         ) from error
-
-
-def _replaced(
-    source: Path, target: Path, change: Callable[[Path], None] = lambda _copy: None
-) -> None:
-    """Replace a file by a changed copy of another, or of itself."""
-    with beside(target) as part:
-        _copy(source, part)
-        change(part)
-        part.replace(target)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -35,11 +35,11 @@ class Workspace:
     """A project file that is open.
 
     Made by :func:`~napari_wbc.storage.workspace.opening.open_workspace`. Its methods may be called
-    from any thread; each is one transaction, on the disk when it returns.
+    from any thread; each is one transaction, on the disk when it returns, or else raises a
+    :class:`~napari_wbc.errors.WbcError` and changes nothing.
 
     Parameters
     ----------
-    path : Path
     engine : Engine
         Of one connection.
     read_only : str
@@ -97,7 +97,7 @@ class Workspace:
         """Keep a note: anything that JSON can say."""
         row = {"key": key, "value": json.dumps(value)}
         with self._begin(write=True) as db:
-            db.execute(_upsert(schema.notes), [row])
+            db.execute(_upsert(schema.notes, "value"), [row])
 
     def slides(self) -> tuple[Slide, ...]:
         """The slides with their fields, whose paths lead to where the files are now, if found.
@@ -118,13 +118,7 @@ class Workspace:
         return tuple(Slide(name, tuple(each)) for name, each in fields.items())
 
     def put_slide(self, slide: Slide) -> None:
-        """Keep a slide and where its fields are; fields that were there before stay.
-
-        Raises
-        ------
-        WbcError
-            If the project cannot be written.
-        """
+        """Keep a slide and where its fields are; fields that were there before stay."""
         rows: list[Row] = []
         for i, field in enumerate(slide.fields):
             head = {"fov_id": field.fov_id, "slide": slide.name, "position": i}
@@ -156,11 +150,8 @@ class Workspace:
 
     def put_image_facts(self, facts: Sequence[Row]) -> None:
         """Keep facts of images: ``key`` (the field), ``size``, ``modified`` and ``sha256``."""
-        rows = [{"fov_id": fact["key"], **fact} for fact in facts]
-        for row in rows:
-            del row["key"]
         with self._begin(write=True) as db:
-            _update(db, schema.fields, "fov_id", rows)
+            _update(db, schema.fields.c.fov_id, facts)
 
     def table(self, slide: str, reading: str = "") -> CellTable:
         """The cells of a slide as they are, with the annotations of one reading."""
@@ -248,13 +239,7 @@ class Workspace:
     def stepped(self, table: CellTable, seq: int, *, back: bool) -> CellTable:
         """The table after a step that is in the journal was taken back, or done again.
 
-        Parameters
-        ----------
-        table : CellTable
-            As it is right after the step, or right before it.
-        seq : int
-        back : bool
-            Whether it is taken back.
+        It is given as it is right after the step, or right before it.
         """
         changes = schema.changes
         query = select(changes.c.cell_id, changes.c.was, changes.c.now).where(changes.c.seq == seq)
@@ -273,13 +258,7 @@ class Workspace:
         return table.without(gone).with_cells(fresh) if gone else table.with_cells(fresh)
 
     def write(self, slide: str, steps: Sequence[Step], reading: str = "") -> None:
-        """Write steps: journal and state in one transaction.
-
-        Raises
-        ------
-        WbcError
-            If they cannot be written; none of them is then.
-        """
+        """Write steps: journal and state in one transaction."""
         with self._begin(write=True) as db:
             for step in steps:
                 self._journal(db, slide, reading, step)
@@ -308,21 +287,21 @@ class Workspace:
         # Predictions go with their cells; what other readers said of a cell stays.
         _delete(db, schema.annotated, change.removed, of_reading)
         _insert(
-            db, schema.cells, [{**codec.cell_row(cell), "slide": slide} for cell in change.added]
+            db, schema.cells, [codec.cell_row(cell) | {"slide": slide} for cell in change.added]
         )
-        moved = [new for old, new in change.changed if old.detection != new.detection]
-        _update(db, schema.cells, "cell_id", list(map(codec.cell_row, moved)))
+        moved: list[Row] = []
+        for old, new in change.changed:
+            if old.detection != new.detection:
+                moved.append(codec.cell_row(new) | {"key": new.cell_id})
+        _update(db, schema.cells.c.cell_id, moved)
         predicted = _cells_with_new(change, "prediction")
         annotated = _cells_with_new(change, "annotation")
         _delete(db, schema.predictions, predicted)
         _delete(db, schema.annotated, annotated, of_reading)
         rows = [codec.prediction_row(c.cell_id, c.prediction) for c in predicted if c.prediction]
         _insert(db, schema.predictions, rows)
-        rows = [
-            codec.annotation_row(c.cell_id, reading, c.annotation)
-            for c in annotated
-            if c.annotation
-        ]
+        labels = [(cell.cell_id, cell.annotation) for cell in annotated if cell.annotation]
+        rows = [codec.annotation_row(cell_id, reading, label) for cell_id, label in labels]
         _insert(db, schema.annotated, rows)
 
     def _paths(self, path: Path) -> dict[str, str | None]:
@@ -392,26 +371,15 @@ def _delete(db: Connection, table: Any, cells: Sequence[Cell], *also: Any) -> No
         db.execute(statement, [{"gone": cell.cell_id} for cell in cells])
 
 
-def _update(db: Connection, table: Any, key: str, rows: Sequence[Row]) -> None:
-    """Set the columns of rows that are there, found by their key."""
-    if not rows:
-        return
-    # SQLAlchemy keeps the columns' own names for itself.
-    names = [name for name in rows[0] if name != key]
-    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-    statement = update(table).where(table.c[key] == bindparam(f"new_{key}")).values(values)
-    db.execute(statement, list(map(_renamed, rows)))
-
-
-def _renamed(row: Row) -> dict[str, Any]:
-    return {f"new_{name}": value for name, value in row.items()}
+def _update(db: Connection, column: Any, rows: Sequence[Row]) -> None:
+    """Set columns of the rows in which one column is the ``key``."""
+    if rows:
+        # SQLAlchemy keeps the columns' own names for the new values.
+        db.execute(update(column.table).where(column == bindparam("key")), list(rows))
 
 
 def _upsert(table: Any, *columns: str) -> Any:
-    """Insert rows, or set columns of those that are there: these, or all that are no key."""
+    """Insert rows, or set columns of those that are there."""
     statement = insert(table)
-    keys = [column.name for column in table.primary_key]
-    names = columns or [column.name for column in table.c if column.name not in keys]
-    return statement.on_conflict_do_update(
-        index_elements=keys, set_={name: statement.excluded[name] for name in names}
-    )
+    values = {name: statement.excluded[name] for name in columns}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
