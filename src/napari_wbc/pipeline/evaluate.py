@@ -18,8 +18,7 @@ from napari_wbc.model.heat import OUTSIDE
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.model.training_set import LabelledCell
-from napari_wbc.pipeline.heat_share import Look, has_maps, shares_steps, some_of
+from napari_wbc.pipeline.heat_share import has_maps, share_steps, some_of
 from napari_wbc.pipeline.held_out import held_out_steps, relabelled, trained_on_steps
 from napari_wbc.train.dataset import CropSet, cut_training_crops
 from napari_wbc.weights.card import taxonomy_of
@@ -162,7 +161,7 @@ def evaluate_steps(
     heat_inside: dict[str, npt.NDArray[np.float64]] = {}
     if heat and has_maps(classifier):
         right = probabilities.argmax(axis=1) == data.labels
-        heat_inside = yield from _heat_steps(classifier, cells, data, chances, right)
+        heat_inside = yield from _heat_steps(classifier, data, chances, right)
     return Evaluation(
         taxonomy,
         data.labels,
@@ -177,19 +176,18 @@ def evaluate_steps(
 
 def _heat_steps(
     classifier: Classifier,
-    cells: Sequence[LabelledCell],
     data: CropSet,
     chances: npt.NDArray[np.float64],
     right: npt.NDArray[np.bool_],
 ) -> Steps[dict[str, npt.NDArray[np.float64]]]:
     """By source, the share of the heat inside some of the cells that the model has right."""
-    sources = tuple(dict.fromkeys(data.sources.tolist()))
-    rows = [some_of(right & (data.sources == source)) for source in sources]
-    picked = np.sort(np.concatenate(rows))
-    crops = data.where(np.isin(np.arange(len(cells)), picked))
+    picked = np.zeros(len(right), dtype=bool)
+    for source in np.unique(data.sources):
+        picked[some_of(right & (data.sources == source))] = True
+    crops = data.where(picked)
     # Heat is asked for the model's own class: a class of the taxonomy may be several of them.
-    look = Look(classifier, crops, chances[picked].argmax(axis=1))
-    (shares,) = yield from shares_steps([cells[i] for i in picked], [look])
+    target = chances[picked].argmax(axis=1)
+    shares = yield from share_steps(classifier, crops, target, crops.detections)
     heat_inside: dict[str, npt.NDArray[np.float64]] = {}
     for source in dict.fromkeys(crops.sources.tolist()):
         of_source = shares[crops.sources == source]

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ __all__ = [
     "relabelled",
     "sided_steps",
     "trained_on_steps",
+    "unseen_steps",
     "with_val",
 ]
 
@@ -180,6 +181,55 @@ def held_out_steps(paths: Sequence[str | Path], split: str) -> Steps[list[Labell
     if not cells:
         raise WbcError(f"The training sets hold no cell in the split {split!r}; choose another.")
     return cells
+
+
+def unseen_steps(
+    paths: Sequence[str | Path], split: str, taxonomy: Taxonomy, cards: Mapping[str, ModelCard]
+) -> Steps[tuple[list[LabelledCell], list[str]]]:
+    """Read the cells of one split that no model was trained or chosen on, as far as cards tell.
+
+    Parameters
+    ----------
+    taxonomy : Taxonomy
+        Classes that the cells are labelled by.
+    cards : mapping of str to ModelCard
+        By what the notes call each model, such as ``old``.
+
+    Returns
+    -------
+    cells : list of LabelledCell
+    notes : list of str
+        Which models may know the cells, and how many cells are left out.
+
+    Raises
+    ------
+    WbcError
+        If no cell remains, or an image cannot be read.
+    """
+    held_out = yield from held_out_steps(paths, split)
+    seen = yield from trained_on_steps(held_out, list(cards.values()))
+    unseen = list(compress(held_out, ~seen.any(axis=0)))
+    if not unseen:
+        raise WbcError(
+            "Every held-out image is one that a model was trained on; label other slides, or "
+            "choose another split."
+        )
+    notes: list[str] = []
+    for side, card in cards.items():
+        if not training_images(card):
+            notes.append(
+                f"The card of the {side} model does not list the images it was trained on, so it "
+                "may know some of these cells."
+            )
+    for side, n in zip(cards, seen.sum(axis=1), strict=True):
+        if n:
+            notes.append(
+                f"{n} cells are of images the {side} model was trained on; they were left out."
+            )
+    cells, left_out = relabelled(unseen, taxonomy)
+    if left_out:
+        notes.append(f"Cells left out, no class of the taxonomy: {counts_text(left_out)}.")
+    return cells, notes
 
 
 def trained_on_steps(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
+from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import LabelledCell
 
@@ -32,10 +34,11 @@ class CropSet:
         Absorbance of red cells in the field of each crop; NaN where there are none.
     labels : ndarray, shape (N,), int64
         Indices of classes.
-    sources : ndarray, shape (N,), str
-    splits : ndarray, shape (N,), str
+    sources, splits : ndarray, shape (N,), str
     sha256 : str
         Over names, labels, splits, sources and crops, to tell which data weights were trained on.
+    detections : tuple of N Detection
+        Box that each crop was cut around, and outline of the cell; empty where nobody asks.
     """
 
     crops: npt.NDArray[np.uint8]
@@ -44,6 +47,7 @@ class CropSet:
     sources: npt.NDArray[np.str_]
     splits: npt.NDArray[np.str_]
     sha256: str
+    detections: tuple[Detection, ...] = ()
 
     def centers(self, size: int) -> npt.NDArray[np.uint8]:
         """The middle of each crop, without the room around it, shape (N, size, size, 3)."""
@@ -59,15 +63,8 @@ class CropSet:
             self.sources[keep],
             self.splits[keep],
             self.sha256,
+            tuple(compress(self.detections, keep)),
         )
-
-
-def _by_image(cells: Sequence[LabelledCell]) -> dict[Path, list[int]]:
-    """Rows of the cells of each image."""
-    rows: dict[Path, list[int]] = {}
-    for row, cell in enumerate(cells):
-        rows.setdefault(cell.path, []).append(row)
-    return rows
 
 
 def cut_training_crops(
@@ -78,7 +75,8 @@ def cut_training_crops(
     Parameters
     ----------
     cells : sequence of LabelledCell
-        In any order, which is that of the crops.
+        In any order, which is that of the crops. One without a box is alone in its image, and is
+        located there.
     classes : sequence of str
         Class names; their order gives the label indices.
     preset : Preset
@@ -86,10 +84,6 @@ def cut_training_crops(
     room : float
         Both size and factor are multiplied by this, so that augmentation has room to turn
         and shift the crop at unchanged scale.
-
-    Returns
-    -------
-    CropSet
 
     Raises
     ------
@@ -104,21 +98,24 @@ def cut_training_crops(
     size = round(preset.size * room)
     crops = np.empty((len(cells), size, size, 3), dtype=np.uint8)
     red = np.empty((len(cells), 3), dtype=np.float32)
-    done = 0
+    detections: dict[int, Detection] = {}
     digest = hashlib.sha256()
+    by_image: dict[Path, list[int]] = {}
+    for row, cell in enumerate(cells):
+        by_image.setdefault(cell.path, []).append(row)
     # Image by image, so that each is read once, wherever its cells stand in the set.
-    for path, rows in _by_image(cells).items():
-        cells_of_image = [cells[row] for row in rows]
+    for path, rows in by_image.items():
         image = read_image(path)
-        boxes = [cell.box or one_cell_box(image, preset.factor) for cell in cells_of_image]
+        boxes = []
+        for row in rows:
+            cell = cells[row]
+            boxes.append(cell.box or one_cell_box(image, preset.factor))
+            detections[row] = Detection(boxes[-1], cell.outline)
+            # Names without folders, so that a set that was moved is still the same data.
+            digest.update(f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n".encode())
         crops[rows], red[rows] = preset.cut(image, boxes, room=room)
-        # Names without folders, so that a set that was moved is still the same data.
-        for cell in cells_of_image:
-            line = f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n"
-            digest.update(line.encode())
         digest.update(crops[rows].tobytes())
-        done += len(cells_of_image)
-        yield Progress("cutting crops", done, len(cells))
+        yield Progress("cutting crops", len(detections), len(cells))
     index = {name: i for i, name in enumerate(classes)}
     return CropSet(
         crops,
@@ -127,4 +124,5 @@ def cut_training_crops(
         np.array([cell.source for cell in cells], dtype=np.str_),
         np.array([cell.split for cell in cells], dtype=np.str_),
         digest.hexdigest(),
+        tuple(detections[row] for row in range(len(cells))),
     )
