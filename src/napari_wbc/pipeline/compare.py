@@ -57,10 +57,6 @@ def compare_steps(
         Whether to ask by Grad-CAM where both models look, on 200 cells at most that both have
         right.
 
-    Returns
-    -------
-    Comparison
-
     Raises
     ------
     WbcError
@@ -117,8 +113,9 @@ def _asked_steps(
 
 def _cut_alike(old: Classifier, new: Classifier) -> bool:
     """Whether both models take the same crops; anchors only tell whether light is balanced."""
-    cuts = [(p.size, p.factor, p.anchors > 0) for p in (old.preset, new.preset)]
-    return cuts[0] == cuts[1]
+    was, now = old.preset, new.preset
+    same_light = (was.anchors > 0) == (now.anchors > 0)
+    return (was.size, was.factor) == (now.size, now.factor) and same_light
 
 
 def _answers(model: Classifier, chances: npt.NDArray[np.float64], taxonomy: Taxonomy) -> Answers:

@@ -54,7 +54,6 @@ def write_comparison(comparison: Comparison, out: str | Path) -> None:
 
     Parameters
     ----------
-    comparison : Comparison
     out : str or Path
         Folder: gets ``report.html`` (one page with everything), ``comparison.json`` (every number),
         ``cells.csv`` (a row a cell), and the pictures ``confusion.png``, ``difference.png``,
@@ -152,5 +151,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     titles = "".join(f"<th>{title}</th>" for title in head)
     lines = ""
     for row in rows:
-        lines += f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>"
+        cells = "".join(f"<td>{escape(text)}</td>" for text in row)
+        lines += f"<tr>{cells}</tr>"
     return f"<table><tr>{titles}</tr>{lines}</table>"

@@ -36,12 +36,10 @@ MIN_EXPLAINED = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What a classifier says of labelled cells.
+    """What a classifier says of N labelled cells, by a taxonomy of B classes.
 
     Parameters
     ----------
-    taxonomy : Taxonomy
-        Of B classes.
     truth : ndarray, shape (N,), int64
         Index of each cell's class.
     probabilities : ndarray, shape (N, B), 0 to 1
@@ -50,8 +48,6 @@ class Evaluation:
         Laboratory or data set of each cell.
     left_out : mapping of str to int
         Labels that are no class of the taxonomy, and how many cells have them.
-    model_id : str
-        Name and version of the weights.
     heat : mapping of str to ndarray
         By source, the share of Grad-CAM's heat inside some cells that are classified rightly, 0 to
         1.
@@ -129,16 +125,12 @@ def evaluate_steps(
         Name or file of the classifier's weights.
     taxonomy : Taxonomy, optional
         To measure by; both labels and probabilities are mapped to it. The model's own where None.
+        Cells whose label is no class of it are left out and counted.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     heat : bool
         Whether to ask by Grad-CAM where it looks, on 200 cells of each source at most that it has
         right.
-
-    Returns
-    -------
-    Evaluation
-        Cells whose label is no class of the taxonomy are left out and counted.
 
     Raises
     ------
@@ -209,25 +201,23 @@ def predict_steps(classifier: Classifier, data: CropSet) -> Steps[npt.NDArray[np
 def write_evaluation(evaluation: Evaluation, out: str | Path) -> None:
     """Write ``scores.json`` (every measure by source) and the pictures of them.
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-    out : str or Path
-        Folder; gets ``confusion.png``, ``roc.png`` and ``calibration.png`` too.
+    The folder ``out`` gets ``confusion.png``, ``roc.png`` and ``calibration.png`` too.
     """
     out = Path(out)
     make_folder(out)
     plots.write_evaluation(
         out, evaluation.truth, evaluation.probabilities, evaluation.sources, evaluation.classes
     )
+    heat_inside: dict[str, float] = {}
+    for source, shares in evaluation.heat.items():
+        if len(shares):
+            heat_inside[source] = round(float(shares.mean()), 4)
     content = {
         "model": evaluation.model_id,
         "classes": evaluation.classes,
         "left_out": dict(evaluation.left_out),
         "sources": {source: asdict(scores) for source, scores in evaluation.scores.items()},
-        "heat_inside": {
-            source: round(float(s.mean()), 4) for source, s in evaluation.heat.items() if len(s)
-        },
+        "heat_inside": heat_inside,
         "warning": evaluation.warning,
     }
     write_text(out / "scores.json", json.dumps(content, indent=1) + "\n")

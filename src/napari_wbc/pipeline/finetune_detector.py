@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -93,15 +94,21 @@ def finetune_detector_steps(
 
 def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
     """The cells of wholly reviewed fields, by the classes of a cell finder, with a val split."""
-    partly = {cell.path for cell in (*learnable.new, *learnable.old) if not cell.complete}
+    partly: set[Path] = set()
+    cells: list[LabelledCell] = []
+    n_new = 0
+    for i, cell in enumerate((*learnable.new, *learnable.old)):
+        if cell.complete:
+            cells.append(cell)
+            n_new += i < len(learnable.new)
+        else:
+            partly.add(cell.path)
     if partly:
         note = f"Left out, with cells that nobody reviewed: {counted(len(partly), 'field')}."
         yield Progress("reading labels", 0, 0, note)
-    new = [cell for cell in learnable.new if cell.complete]
-    old = [cell for cell in learnable.old if cell.complete]
-    cells = yield from _detected_steps([*new, *old])
+    cells = yield from _detected_steps(cells)
     # Where the new fields have no val split, it is taken from them alone.
-    new, old = cells[: len(new)], cells[len(new) :]
+    new = cells[:n_new]
     shown = {cell.path for cell in new if cell.label}
     if len(shown) < 2:
         raise WbcError(
@@ -114,23 +121,25 @@ def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
             "No field to learn from is reviewed as a whole; review one of a slide in train."
         )
     background = [cell for cell in new if cell.path not in shown]
-    return [*chosen, *background, *old]
+    return [*chosen, *background, *cells[n_new:]]
 
 
 def _detected_steps(cells: Sequence[LabelledCell]) -> Steps[list[LabelledCell]]:
     """The cells by a cell finder's classes; what is no leukocyte is background, without a label."""
-    names = {(cell.label, cell.place): _detected(cell.label, cell.place) for cell in cells}
-    renamed = [replace(cell, label=names[cell.label, cell.place]) for cell in cells]
+    renamed: list[LabelledCell] = []
+    counts = {LEUKOCYTE: Counter[str](), "": Counter[str]()}
+    for cell in cells:
+        name = _detected(cell.label, cell.place)
+        renamed.append(replace(cell, label=name))
+        if name in counts and name != cell.label:
+            counts[name][cell.label] += 1
     for title, name in (("Taken for leukocytes", LEUKOCYTE), ("Left out, no leukocytes", "")):
-        counts = Counter[str]()
-        for before, after in zip(cells, renamed, strict=True):
-            if after.label == name != before.label:
-                counts[before.label] += 1
-        if counts:
-            yield Progress("reading labels", 0, 0, f"{title}: {counts_text(counts)}.")
+        if counts[name]:
+            yield Progress("reading labels", 0, 0, f"{title}: {counts_text(counts[name])}.")
     return renamed
 
 
+@cache
 def _detected(label: str, place: str) -> str:
     """A cell finder's class of a label and its place in the differential; empty for background."""
     usual = usual_name(label)

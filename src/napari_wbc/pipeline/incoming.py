@@ -44,24 +44,15 @@ PARTLY_KEY = "partly_labelled"
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """What a project has already; it is empty where there is no project.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy, optional
-    fields : mapping of str to (str, Path, str)
-        By field, its slide, its image and the image's sha256, empty where it is not known.
-    cells : mapping of str to (str, str)
-        By cell, its slide and its field.
-    splits : mapping of str to str
-        Of the slides that came with one.
-    slides : frozenset of str
-    """
+    """What a project has already; it is empty where there is no project."""
 
     taxonomy: Taxonomy | None = None
     fields: Mapping[str, tuple[str, Path, str]] = field(default_factory=dict)
+    """By field, its slide, its image and the image's sha256, empty where it is not known."""
     cells: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """By cell, its slide and its field."""
     splits: Mapping[str, str] = field(default_factory=dict)
+    """Of the slides that came with one."""
     slides: frozenset[str] = frozenset()
 
     @classmethod
@@ -75,8 +66,8 @@ class There:
             cells: dict[str, tuple[str, str]] = {}
             slides = workspace.slides()
             for slide in slides:
-                table = workspace.table(slide.name)
-                cells |= {cell.cell_id: (slide.name, cell.fov_id) for cell in table.values()}
+                for cell in workspace.table(slide.name).values():
+                    cells[cell.cell_id] = (slide.name, cell.fov_id)
                 facts = workspace.image_facts(slide.name)
                 for fov in slide.fields:
                     _size, _time, sha256 = facts.get(fov.fov_id, (None, None, None))
