@@ -34,12 +34,7 @@ from napari_wbc.pipeline.models import counted_card
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 
-__all__ = [
-    "Adapted",
-    "adapt_slide_steps",
-    "adapt_steps",
-    "adapted_name",
-]
+__all__ = ["Adapted", "adapt_slide_steps", "adapt_steps", "adapted_name"]
 
 MAX_CELLS = 3000
 """Cells that are learnt from: more tell no more of a stain, and so many take minutes."""
@@ -87,8 +82,7 @@ def adapt_steps(
         Name of the new weights.
     anyway : bool
         Whether to adapt even where the weights are sure of the cells.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    device : {"auto", "cpu", "cuda"}
 
     Raises
     ------

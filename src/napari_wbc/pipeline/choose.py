@@ -111,8 +111,7 @@ def choose_steps(
         How many cells are wanted, 0 and more.
     read : callable
         Gives the pixels of a field.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    device : {"auto", "cpu", "cuda"}
 
     Raises
     ------
@@ -121,7 +120,7 @@ def choose_steps(
     """
     if n < 0:
         raise WbcError(f"{n} cells cannot be chosen; choose 0 or more.")
-    if not any(len(table) > sum(table.annotated_counts().values()) for _slide, table in located):
+    if not any(len(table) > sum(table.annotated_counts.values()) for _slide, table in located):
         raise WbcError("There is no cell without a label; locate cells on further slides first.")
     yield Progress("loading weights", 0, 0)
     classifier = load_classifier(weights, device=device)

@@ -42,17 +42,13 @@ def compare_steps(
 
     Parameters
     ----------
-    paths : sequence of path
-        Training sets.
+    paths, split, device
+        Of :func:`~napari_wbc.pipeline.evaluate.evaluate_steps`.
     old, new : str or Path
         Names or files of the classifiers' weights.
-    split : str
-        ``train``, ``val`` or ``test``.
     taxonomy : Taxonomy, optional
         To compare by; labels and probabilities are mapped to it. Where None, that of the old model
         if every class of the new counts as one of it, else that of the new.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
     heat : bool
         Whether to ask by Grad-CAM where both models look, on 200 cells at most that both have
         right.
@@ -64,9 +60,12 @@ def compare_steps(
         labels or of a model's classes counts as a class of the taxonomy, or an argument is wrong.
     """
     yield Progress("loading weights", 0, 0)
-    models = [load_classifier(weights, device=device) for weights in (old, new)]
+    models = [load_classifier(old, device=device), load_classifier(new, device=device)]
     cards = {"old": models[0].card, "new": models[1].card}
-    taxonomy = taxonomy or _taxonomy_of(**cards)
+    if taxonomy is None:
+        taxonomy = taxonomy_of(cards["old"])
+        if not all(map(taxonomy.class_of, cards["new"].classes)):
+            taxonomy = taxonomy_of(cards["new"])
     # Cutting crops takes minutes, so a model without a class of the taxonomy is refused first.
     for card in cards.values():
         mapping(card.classes, taxonomy)
@@ -83,19 +82,13 @@ def compare_steps(
     heat_inside = None
     if heat:
         picked = some_of(right[0] & right[1])
-        heat_inside, note = yield from _heat_steps(cells, picked, models, chances, data)
-        notes += [note] if note else []
+        heat_inside, heat_notes = yield from _heat_steps(cells, picked, models, chances, data)
+        notes += heat_notes
     # Crops fill gigabytes for a large set, and only those of changed cells are ever drawn.
     changed = data.crops[right[0] != right[1]]
     return Comparison(
         taxonomy, truth, before, after, tuple(cells), measures, changed, heat_inside, tuple(notes)
     )
-
-
-def _taxonomy_of(old: ModelCard, new: ModelCard) -> Taxonomy:
-    """The old model's classes if they take in all the new one's, else the new one's."""
-    taxonomy = taxonomy_of(old)
-    return taxonomy if all(map(taxonomy.class_of, new.classes)) else taxonomy_of(new)
 
 
 def _asked_steps(
@@ -135,14 +128,14 @@ def _class_notes(
         counts_as = mapping(names, taxonomy)
         missing = np.flatnonzero(~counts_as.any(axis=0))
         if len(missing):
-            unknown = ", ".join(taxonomy.names[k] for k in missing)
+            unknown = ", ".join(np.array(taxonomy.names)[missing])
             n = int(np.isin(truth, missing).sum())
             notes.append(
                 f"The {side} model does not know {unknown}, so it cannot be right on {n} cells."
             )
         extra = np.flatnonzero(~counts_as.any(axis=1))
         if len(extra):
-            uncounted = ", ".join(names[k] for k in extra)
+            uncounted = ", ".join(np.array(names)[extra])
             notes.append(
                 f"The {side} model's {uncounted} are no class here; its other classes share what "
                 "they had."
@@ -173,18 +166,18 @@ def _heat_steps(
     models: Sequence[Classifier],
     chances: Sequence[npt.NDArray[np.float64]],
     data: CropSet,
-) -> Steps[tuple[tuple[float, float] | None, str]]:
+) -> Steps[tuple[tuple[float, float] | None, list[str]]]:
     """Mean share of the heat inside the picked cells, of both models, or why there is none.
 
     ``data`` are the crops of the new model.
     """
     if not len(picked):
-        return None, "No cell is right with both models, so where they look is not compared."
+        return None, ["No cell is right with both models, so where they look is not compared."]
     crops = data.where(np.isin(np.arange(len(cells)), picked))
     old_crops = crops
     if not _cut_alike(*models):
         chosen = [cells[i] for i in picked]
-        labels = sorted({cell.label for cell in chosen})
+        labels = list(dict.fromkeys(cell.label for cell in chosen))
         old_crops = yield from cut_training_crops(chosen, labels, models[0].preset)
     shares = []
     try:
@@ -194,10 +187,10 @@ def _heat_steps(
             share = yield from share_steps(model, own_crops, target, crops.detections)
             shares.append(share)
     except WbcError as error:
-        return None, f"Where the models look is not compared: {error}"
+        return None, [f"Where the models look is not compared: {error}"]
     # Both means are of the same cells: those for which both models show heat.
     finite = np.isfinite(shares).all(axis=0)
     if not finite.any():
-        return None, "A model shows no heat, so where they look is not compared."
+        return None, ["A model shows no heat, so where they look is not compared."]
     old, new = (float(np.mean(share[finite])) for share in shares)
-    return (old, new), ""
+    return (old, new), []

@@ -75,9 +75,7 @@ def write_comparison(comparison: Comparison, out: str | Path) -> None:
         "taxonomy": comparison.taxonomy.name,
         "classes": comparison.taxonomy.names,
         **_plain(comparison.measures),
-        "heat_inside": None
-        if comparison.heat is None
-        else dict(zip(SIDES, comparison.heat, strict=True)),
+        "heat_inside": comparison.heat and dict(zip(SIDES, comparison.heat, strict=True)),
         "notes": comparison.notes,
         "use": RESEARCH_USE,
     }

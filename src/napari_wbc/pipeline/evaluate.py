@@ -36,33 +36,22 @@ MIN_EXPLAINED = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What a classifier says of N labelled cells, by a taxonomy of B classes.
-
-    Parameters
-    ----------
-    truth : ndarray, shape (N,), int64
-        Index of each cell's class.
-    probabilities : ndarray, shape (N, B), 0 to 1
-        Rows sum to 1.
-    sources : ndarray, shape (N,), str
-        Laboratory or data set of each cell.
-    left_out : mapping of str to int
-        Labels that are no class of the taxonomy, and how many cells have them.
-    heat : mapping of str to ndarray
-        By source, the share of Grad-CAM's heat inside some cells that are classified rightly, 0 to
-        1.
-    known : int
-        Cells of images that the weights were trained or chosen on, as far as their card lists them.
-    """
+    """What a classifier says of N labelled cells, by a taxonomy of B classes."""
 
     taxonomy: Taxonomy
     truth: npt.NDArray[np.int64]
+    """Index of each cell's class, shape (N,)."""
     probabilities: npt.NDArray[np.float64]
+    """Shape (N, B), 0 to 1; rows sum to 1."""
     sources: npt.NDArray[np.str_]
+    """Laboratory or data set of each cell, shape (N,)."""
     left_out: Mapping[str, int] = field(default_factory=dict)
+    """Labels that are no class of the taxonomy, and how many cells have them."""
     model_id: str = ""
     heat: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    """By source, the share of Grad-CAM's heat inside some rightly classified cells, 0 to 1."""
     known: int = 0
+    """Cells of images that the weights were trained or chosen on, as far as their card lists."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -119,15 +108,13 @@ def evaluate_steps(
     ----------
     paths : sequence of path
         Training sets.
-    split : str
-        ``train``, ``val`` or ``test``.
+    split : {"train", "val", "test"}
     weights : str or Path
         Name or file of the classifier's weights.
     taxonomy : Taxonomy, optional
         To measure by; both labels and probabilities are mapped to it. The model's own where None.
         Cells whose label is no class of it are left out and counted.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    device : {"auto", "cpu", "cuda"}
     heat : bool
         Whether to ask by Grad-CAM where it looks, on 200 cells of each source at most that it has
         right.

@@ -72,9 +72,8 @@ def finetune_steps(
     paths : sequence of path
         Training sets. Images that one of them, or of ``old``, holds for testing are not looked at;
         where none is ``val``, one image in six chooses the epoch.
-    out : str or Path
-        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is
-        resumed.
+    out, device
+        Of :func:`~napari_wbc.pipeline.training.train_steps`.
     start : str or Path
         Name or file of the classifier to go on from.
     old : sequence of path
@@ -89,8 +88,6 @@ def finetune_steps(
         New classes without a cell to learn from are left out with a note; else they are an error.
     freeze : bool
         Only the last layer learns: quicker, forgets less, gains less.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
     **recipe
         Of :class:`~napari_wbc.train.recipe.Recipe`, in place of the defaults of fine-tuning.
 
@@ -166,11 +163,7 @@ def _augmentation(card: ModelCard) -> dict[str, Any]:
 
 
 def _labelled_steps(
-    cells: Sequence[LabelledCell],
-    card: ModelCard,
-    new_classes: Sequence[str],
-    *,
-    only_seen: bool,
+    cells: Sequence[LabelledCell], card: ModelCard, new_classes: Sequence[str], *, only_seen: bool
 ) -> Steps[tuple[list[LabelledCell], Taxonomy]]:
     """The cells by the classes of the new model, with a val split; and these classes."""
     taxonomy = grown(taxonomy_of(card), new_classes)

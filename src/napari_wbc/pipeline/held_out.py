@@ -201,7 +201,7 @@ def unseen_steps(
     """
     held_out = yield from held_out_steps(paths, split)
     seen = yield from trained_on_steps(held_out, list(cards.values()))
-    unseen = list(compress(held_out, ~seen.any(axis=0)))
+    unseen = list(compress(held_out, ~np.logical_or.reduce(seen)))
     if not unseen:
         raise WbcError(
             "Every held-out image is one that a model was trained on; label other slides, or "

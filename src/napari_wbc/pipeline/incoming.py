@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -60,8 +61,7 @@ class There:
         """Read a project file, which is not changed."""
         if not project.exists():
             return cls()
-        workspace = open_workspace(project, read_only=True)
-        try:
+        with closing(open_workspace(project, read_only=True)) as workspace:
             fields: dict[str, tuple[str, Path, str]] = {}
             cells: dict[str, tuple[str, str]] = {}
             slides = workspace.slides()
@@ -74,8 +74,6 @@ class There:
                     fields[fov.fov_id] = (slide.name, fov.path, sha256 or "")
             names = frozenset(slide.name for slide in slides)
             return cls(workspace.taxonomy, fields, cells, splits_of(workspace), names)
-        finally:
-            workspace.close()
 
     def slide_split(self, slide: str) -> str:
         """The split of a slide in a training set; empty if the project has no such slide."""

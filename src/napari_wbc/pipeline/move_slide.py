@@ -28,8 +28,7 @@ def move_slide_steps(
     ----------
     folder : str or Path
         Of the set.
-    split : str
-        ``train``, ``val`` or ``test``.
+    split : {"train", "val", "test"}
     models : Library, optional
         Whose models must not have been trained or chosen on the slide, as far as their cards tell;
         the user's library where None.

@@ -46,8 +46,7 @@ def train_steps(
         resumed.
     taxonomy : Taxonomy
         Classes to learn; cells whose label counts as none of them are left out.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    device : {"auto", "cpu", "cuda"}
     **recipe
         Of :class:`~napari_wbc.train.recipe.Recipe`; ``preset`` and ``augmentation`` as mappings.
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -99,14 +100,14 @@ def export_set_steps(
     out = Path(out)
     before = yield from round_before_steps(out, written_as)
     opened: list[_Project] = []
-    # The first reader's labels are a reading without a name.
-    names: dict[str, list[str]] = {"slide": [], "reading": [""]}
+    names: dict[str, list[str]] = {"slide": [], "reading": []}
     for path in projects:
         yield Progress("reading projects", len(opened), len(projects))
         opened.append(_opened(path, slides, reading))
         names["slide"] += opened[-1].slides
         names["reading"] += opened[-1].readings
     for what, wanted in (("slide", slides), ("reading", [reading])):
+        # The first reader's labels are a reading without a name.
         existing = dict.fromkeys(filter(None, names[what]))
         if unknown := [name for name in wanted if name and name not in existing]:
             raise WbcError(
@@ -144,13 +145,15 @@ def export_set_steps(
     }
     classes = _classes(opened, before, staying)
     exported = yield from write_fields_steps(out, fields, classes, written_as, made)
-    added, relabelled, removed = _changes(before.fields, fields)
+    old_labels = _labels(before.fields)
+    new_labels = _labels(fields)
+    added = len(new_labels.keys() - old_labels.keys())
     left_out = [f"{counted(n, what)} {why}" for (what, why), n in taken.left_out.items() if n]
     return replace(
         exported,
         added=added,
-        relabelled=relabelled,
-        removed=removed,
+        relabelled=len(new_labels.items() - old_labels.items()) - added,
+        removed=len(old_labels.keys() - new_labels.keys()),
         left_out=tuple(left_out),
         failures=tuple(taken.failures),
     )
@@ -199,8 +202,8 @@ class _Project:
 
 
 def _opened(path: str | Path, slides: Sequence[str], reading: str) -> _Project:
-    workspace = open_workspace(path, read_only=True)
-    try:
+    """Read a project, which is not changed."""
+    with closing(open_workspace(path, read_only=True)) as workspace:
         every = workspace.slides()
         tables = []
         readings: list[str] = []
@@ -218,8 +221,6 @@ def _opened(path: str | Path, slides: Sequence[str], reading: str) -> _Project:
             [slide.name for slide in every],
             readings,
         )
-    finally:
-        workspace.close()
 
 
 @dataclass(slots=True)
@@ -425,17 +426,8 @@ def _named(fields: Iterable[LabelledField]) -> tuple[LabelledField, ...]:
     return tuple(named)
 
 
-def _changes(
-    before: Iterable[LabelledField], after: Iterable[LabelledField]
-) -> tuple[int, int, int]:
-    """How many cells were added, relabelled and removed."""
-    old = _labels(before)
-    new = _labels(after)
-    added = len(new.keys() - old.keys())
-    return added, len(new.items() - old.items()) - added, len(old.keys() - new.keys())
-
-
 def _labels(fields: Iterable[LabelledField]) -> dict[str, str]:
+    """The label of each cell, by its id."""
     labels: dict[str, str] = {}
     for labelled in fields:
         for cell in labelled.cells:

@@ -24,30 +24,20 @@ __all__ = ["CropSet", "cut_training_crops"]
 
 @dataclass(frozen=True, slots=True)
 class CropSet:
-    """Crops with labels, in memory.
-
-    Parameters
-    ----------
-    crops : ndarray, shape (N, size, size, 3), uint8
-        Cut from the fields that the preset prepares.
-    red : ndarray, shape (N, 3), float32
-        Absorbance of red cells in the field of each crop; NaN where there are none.
-    labels : ndarray, shape (N,), int64
-        Indices of classes.
-    sources, splits : ndarray, shape (N,), str
-    sha256 : str
-        Over names, labels, splits, sources and crops, to tell which data weights were trained on.
-    detections : tuple of N Detection
-        Box that each crop was cut around, and outline of the cell; empty where nobody asks.
-    """
+    """N crops with labels, in memory."""
 
     crops: npt.NDArray[np.uint8]
+    """Cut from the fields that the preset prepares, shape (N, size, size, 3)."""
     red: npt.NDArray[np.float32]
+    """Absorbance of red cells in the field of each crop, shape (N, 3); NaN where there are none."""
     labels: npt.NDArray[np.int64]
+    """Indices of classes, shape (N,); sources and splits are of the same shape."""
     sources: npt.NDArray[np.str_]
     splits: npt.NDArray[np.str_]
     sha256: str
+    """Over names, labels, splits, sources and crops, to tell which data weights were trained on."""
     detections: tuple[Detection, ...] = ()
+    """Box that each crop was cut around, and outline of the cell; empty where nobody asks."""
 
     def centers(self, size: int) -> npt.NDArray[np.uint8]:
         """The middle of each crop, without the room around it, shape (N, size, size, 3)."""
