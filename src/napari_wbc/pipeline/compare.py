@@ -177,7 +177,7 @@ def _heat_steps(
     old_crops = crops
     if not _cut_alike(*models):
         chosen = [cells[i] for i in picked]
-        labels = list(dict.fromkeys(cell.label for cell in chosen))
+        labels = sorted({cell.label for cell in chosen})
         old_crops = yield from cut_training_crops(chosen, labels, models[0].preset)
     shares = []
     try:

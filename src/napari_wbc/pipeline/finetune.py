@@ -250,14 +250,8 @@ def run_folder_steps(
     """A folder for a run: equal for equal weights, sets and options, so that it can be resumed.
 
     A set is the same while its files with labels have the same content, and its images the same
-    names, sizes and times. Of a set of ours the newest round counts.
-
-    Parameters
-    ----------
-    runs : Path
-        Folder of all runs.
-    paths, start, old, **options
-        Of :func:`finetune_steps`, or of ``finetune_detector_steps``.
+    names, sizes and times. Of a set of ours the newest round counts. All arguments but the folder
+    of all runs are those of :func:`finetune_steps`, or of ``finetune_detector_steps``.
 
     Raises
     ------

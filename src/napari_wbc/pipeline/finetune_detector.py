@@ -94,21 +94,15 @@ def finetune_detector_steps(
 
 def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
     """The cells of wholly reviewed fields, by the classes of a cell finder, with a val split."""
-    partly: set[Path] = set()
-    cells: list[LabelledCell] = []
-    n_new = 0
-    for i, cell in enumerate((*learnable.new, *learnable.old)):
-        if cell.complete:
-            cells.append(cell)
-            n_new += i < len(learnable.new)
-        else:
-            partly.add(cell.path)
+    partly = {cell.path for cell in (*learnable.new, *learnable.old) if not cell.complete}
+    new = [cell for cell in learnable.new if cell.complete]
+    old = [cell for cell in learnable.old if cell.complete]
     if partly:
         note = f"Left out, with cells that nobody reviewed: {counted(len(partly), 'field')}."
         yield Progress("reading labels", 0, 0, note)
-    cells = yield from _detected_steps(cells)
+    cells = yield from _detected_steps([*new, *old])
     # Where the new fields have no val split, it is taken from them alone.
-    new = cells[:n_new]
+    new, old = cells[: len(new)], cells[len(new) :]
     shown = {cell.path for cell in new if cell.label}
     if len(shown) < 2:
         raise WbcError(
@@ -121,7 +115,7 @@ def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
             "No field to learn from is reviewed as a whole; review one of a slide in train."
         )
     background = [cell for cell in new if cell.path not in shown]
-    return [*chosen, *background, *cells[n_new:]]
+    return [*chosen, *background, *old]
 
 
 def _detected_steps(cells: Sequence[LabelledCell]) -> Steps[list[LabelledCell]]:

@@ -181,18 +181,8 @@ def unseen_steps(
 ) -> Steps[tuple[list[LabelledCell], list[str]]]:
     """Read the cells of one split that no model was trained or chosen on, as far as cards tell.
 
-    Parameters
-    ----------
-    taxonomy : Taxonomy
-        Classes that the cells are labelled by.
-    cards : mapping of str to ModelCard
-        By what the notes call each model, such as ``old``.
-
-    Returns
-    -------
-    cells : list of LabelledCell
-    notes : list of str
-        Which models may know the cells, and how many cells are left out.
+    They are labelled by the classes of the taxonomy. With them come notes on which models may know
+    the cells, and on how many are left out; these call each model by its key in ``cards``.
 
     Raises
     ------
@@ -279,12 +269,8 @@ def sided_steps(
     A crop goes with the image that it is from, where both know the id of the cell. An image without
     a copy may keep cells in several splits, as its set says.
 
-    Returns
-    -------
-    sets : list of list of LabelledCell
-    hashes : dict of Path to str
-        sha256 of each image; the path in place of it where the image cannot be read, since nothing
-        may ever look at it.
+    With the sets, in their order, comes the sha256 of each image; the path in place of it where the
+    image cannot be read, since nothing may ever look at it.
     """
     hashes = yield from _hashed_steps(chain(*sets), "reading images", strict=False)
     occurrences: dict[str, list[tuple[str, str]]] = {}

@@ -75,10 +75,6 @@ class There:
             names = frozenset(slide.name for slide in slides)
             return cls(workspace.taxonomy, fields, cells, splits_of(workspace), names)
 
-    def slide_split(self, slide: str) -> str:
-        """The split of a slide in a training set; empty if the project has no such slide."""
-        return (self.splits.get(slide) or split_of(slide)) if slide in self.slides else ""
-
 
 def splits_of(workspace: Workspace) -> dict[str, str]:
     """The splits of the slides of a project that came with them from a training set."""
@@ -143,7 +139,9 @@ def _places(content: SetContent, there: There) -> list[tuple[str, str]]:
         unique = labelled.slide and ids[labelled.fov_id] == 1 and content.format != CROPS
         fov_id = labelled.fov_id if unique else ""
         existing, *_ = there.fields.get(fov_id or f"{slide}/{labelled.name}", ("",))
-        split = there.slide_split(slide)
+        split = ""
+        if slide in there.slides:
+            split = there.splits.get(slide) or split_of(slide)
         differs = meant and bool(split) and split != labelled.split
         if existing != slide and (len(splits[slide]) > 1 or differs):
             slide = f"{slide} ({labelled.split})"
@@ -157,9 +155,8 @@ def _boxed(cell: Cell, labelled: LabelledField, image: npt.NDArray[np.uint8]) ->
     detection = cell.detection
     if len(labelled.cells) > 1 or detection.bbox != whole or detection.outline is not None:
         return cell
-    return replace(
-        cell, detection=replace(cell.detection, bbox=one_cell_box(image, Preset().factor))
-    )
+    box = one_cell_box(image, Preset().factor)
+    return replace(cell, detection=replace(detection, bbox=box))
 
 
 def check_images_steps(path: Path, fields: Sequence[LabelledField], there: There) -> Steps[None]:

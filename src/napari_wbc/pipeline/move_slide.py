@@ -26,8 +26,6 @@ def move_slide_steps(
 
     Parameters
     ----------
-    folder : str or Path
-        Of the set.
     split : {"train", "val", "test"}
     models : Library, optional
         Whose models must not have been trained or chosen on the slide, as far as their cards tell;

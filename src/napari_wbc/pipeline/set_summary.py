@@ -99,18 +99,12 @@ def check_ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> 
 
 
 def ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> Steps[str]:
-    """Say why a model cannot learn from training sets.
+    """Say in a sentence why a model cannot learn from training sets; empty where it can.
 
     Parameters
     ----------
-    sets : sequence of path
     detector : bool
         Whether the model is a cell finder, which learns from fields whose cells were all reviewed.
-
-    Returns
-    -------
-    str
-        One sentence; empty where it can.
 
     Raises
     ------

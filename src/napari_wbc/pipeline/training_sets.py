@@ -140,7 +140,7 @@ def export_set_steps(
         "slides": splits,
         "moved": before.moved,
         "gone": before.gone(fields),
-        "places": {**before.places, **_places(opened)},
+        "places": _places(before, opened),
         "use": RESEARCH_USE,
     }
     classes = _classes(opened, before, staying)
@@ -182,7 +182,8 @@ def write_fields_steps(
     )
     cells = Counter[tuple[str, str]]()
     for labelled in fields:
-        cells.update((labelled.split, cell.label) for cell in labelled.cells)
+        for cell in labelled.cells:
+            cells[labelled.split, cell.label] += 1
     return ExportedSet(folder, len(fields), cells)
 
 
@@ -354,9 +355,9 @@ def _sided(
     return by_image
 
 
-def _places(opened: Iterable[_Project]) -> dict[str, str]:
+def _places(before: RoundBefore, opened: Iterable[_Project]) -> dict[str, str]:
     """Places of the classes that are not among the leukocytes of a differential."""
-    places: dict[str, str] = {}
+    places = dict(before.places)
     for project in opened:
         for cell_class in project.taxonomy.classes:
             if cell_class.place is not Place.LEUKOCYTE:
