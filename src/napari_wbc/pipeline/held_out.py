@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import chain, compress
 from pathlib import Path
 from typing import NamedTuple
@@ -311,12 +312,10 @@ def relabelled(
     """
     with_class: list[LabelledCell] = []
     left_out: Counter[str] = Counter()
-    classes: dict[str, str | None] = {}
+    # A set has many cells of few labels, and a look-up goes through all classes.
+    class_of = cache(taxonomy.class_of)
     for cell in cells:
-        # A set has many cells of few labels, and a look-up goes through all classes.
-        if cell.label not in classes:
-            classes[cell.label] = taxonomy.class_of(cell.label)
-        if (name := classes[cell.label]) is None:
+        if (name := class_of(cell.label)) is None:
             left_out[cell.label] += 1
         else:
             with_class.append(replace(cell, label=name))

@@ -203,17 +203,14 @@ def import_set_steps(
         workspace.close()
     left_out = 0
     unreviewed = 0
-    slides: set[str] = set()
     for field in fields:
-        slides.add(field.slide)
         for cell in field.cells:
             if wanted[cell.label] == LEFT_OUT:
                 left_out += 1
             else:
                 unreviewed += _by_model(cell)
-    return ImportedSet(
-        project, tuple(sorted(slides)), cells - unreviewed, left_out, unreviewed, failures
-    )
+    slides = tuple(sorted({field.slide for field in fields}))
+    return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures)
 
 
 def _splits(
@@ -333,9 +330,7 @@ def _write_steps(
 ) -> Steps[int]:
     """Put fields into a project, slide by slide; return how many cells they label."""
     slides = {slide.name: slide for slide in workspace.slides()}
-    slide_of: dict[str, str] = {}
-    for cell_id, (slide, _fov_id) in there.cells.items():
-        slide_of[cell_id] = slide
+    slide_of = {cell_id: slide for cell_id, (slide, _fov_id) in there.cells.items()}
     labelled = 0
     done = 0
     groups: dict[str, list[LabelledField]] = {}

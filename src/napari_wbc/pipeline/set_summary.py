@@ -133,8 +133,8 @@ def _lacking(fields: Sequence[ListedField], these: str, *, detector: bool) -> st
     if not cells["train"]:
         purposes = _purposes_of(cells["val"], cells["test"])
         return f"No slide of {these} is there to learn from: {purposes}. Move a slide to train."
-    reviewed = [listed.split for listed in fields if listed.complete and listed.cells]
-    reviewed = [split for split in reviewed if split != "test"]
+    complete = [listed.split for listed in fields if listed.complete and listed.cells]
+    reviewed = [split for split in complete if split != "test"]
     if detector and len(reviewed) < 2:
         return (
             "A cell finder learns from fields of which every cell was reviewed; review two or more."

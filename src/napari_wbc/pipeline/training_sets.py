@@ -341,15 +341,12 @@ def _splits(
 def _sided(
     fields: Iterable[LabelledField], splits: Mapping[str, str], images: Mapping[str, str]
 ) -> dict[str, LabelledField]:
-    """The fields by their image, later ones in place of earlier ones, with their splits.
-
-    The split is the one that the image had before, or else the farthest from train among the slides
-    that show it.
-    """
+    """The fields by their image, later ones in place of earlier ones, with their splits."""
     by_image: dict[str, LabelledField] = {}
     for labelled in fields:
         image = labelled.sha256
         copy = by_image.get(image)
+        # An image keeps the split it had, or else takes the farthest of the slides that show it.
         split = images.get(image) or farthest(splits[labelled.slide], copy.split if copy else "")
         by_image[image] = replace(labelled, split=split)
     return by_image
