@@ -66,7 +66,7 @@ class Doubt:
     slide: str
     fov: str
     cell_id: str
-    """In a training set ``fov`` is the image, and ``slide`` the laboratory where it is not known."""
+    """In a training set ``fov`` is the image, and ``slide`` may be the laboratory instead."""
     label: str
     suggested: str
     """The class that the cell looks like; ``label`` is its annotation."""
@@ -261,18 +261,17 @@ def _features_steps(
             if cells := table.of_field(field.fov_id):
                 fields.append((slide.name, field, cells))
                 total += len(cells)
-    end = 0
+    done = 0
     features = [np.zeros((0, classifier.network.head.in_features), np.float32)]
     seen: list[tuple[str, Cell]] = []
     failures: list[Failure] = []
     for name, field, cells in fields:
-        done = end
-        end += len(cells)
         try:
             image = read(field)
         except (ReadError, OSError) as error:
             failures.append(Failure(field.path, str(error)))
-            yield Progress("features", end, total, f"{field.path.name} is left out: {error}")
+            done += len(cells)
+            yield Progress("features", done, total, f"{field.path.name} is left out: {error}")
             continue
         for batch in iter_features(classifier, image, [cell.detection.bbox for cell in cells]):
             features.append(batch)

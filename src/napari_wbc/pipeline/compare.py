@@ -167,10 +167,11 @@ def _heat_steps(
     chances: Sequence[npt.NDArray[np.float64]],
     data: CropSet,
 ) -> Steps[tuple[tuple[float, float] | None, list[str]]]:
-    """Mean share of the heat in the picked cells by both models, or why not; ``data`` is the new's."""
+    """Mean share of the heat inside the picked cells, of both models, or why there is none."""
     if not len(picked):
         return None, ["No cell is right with both models, so where they look is not compared."]
     crops = data.where(np.isin(np.arange(len(cells)), picked))
+    # The crops are the new model's.
     old_crops = crops
     if not _cut_alike(*models):
         chosen = [cells[i] for i in picked]

@@ -233,7 +233,7 @@ def trained_on_steps(
         If an image cannot be read.
     """
     seen = np.zeros((len(cards), len(cells)), dtype=bool)
-    images_of_models = [training_images(card) for card in cards]
+    images_of_models = list(map(training_images, cards))
     # Hashing reads every image, so it waits until a card lists something to compare with.
     if not any(images_of_models):
         return seen

@@ -233,8 +233,7 @@ def _partly(
     existing = Counter(fov_id for _slide, fov_id in there.cells.values())
     partly = set(before)
     for field in fields:
-        labels = {cell.label for cell in field.cells}
-        left_out = {label for label in labels if wanted[label] == LEFT_OUT}
+        left_out = {cell.label for cell in field.cells if wanted[cell.label] == LEFT_OUT}
         if field.complete and all(map(is_no_leukocyte, left_out)):
             partly.discard(field.fov_id)
         # A field that the project has with as many cells stays as its own cells say.
@@ -276,12 +275,11 @@ def _read_steps(path: Path, folder: Path, written_as: str) -> Steps[SetContent]:
 
 def _classes(project: Path, existing: Taxonomy | None, taxonomy: Taxonomy | None) -> Taxonomy:
     """The classes of the existing project, or of the new one."""
-    if existing is None:
-        return taxonomy or EIGHT_CLASSES
-    if taxonomy is not None and taxonomy.names != existing.names:
-        names = ", ".join(existing.names)
+    classes = existing or taxonomy or EIGHT_CLASSES
+    if taxonomy is not None and taxonomy.names != classes.names:
+        names = ", ".join(classes.names)
         raise WbcError(f"{project}: its classes are {names}; import by them, or name another.")
-    return existing
+    return classes
 
 
 def _project(path: Path, taxonomy: Taxonomy) -> Workspace:

@@ -84,14 +84,12 @@ def train_detector_steps(
     paths, out, device
         As in :func:`train_steps`.
     **recipe
-        Of :class:`~napari_wbc.train.detector_recipe.DetectorRecipe`; ``preset`` and ``augmentation`` as
-        mappings.
+        As there, but of :class:`~napari_wbc.train.detector_recipe.DetectorRecipe`.
 
     Raises
     ------
     WbcError
-        If the recipe has no such entry, or as
-        :func:`~napari_wbc.train.detector.train_detector`.
+        If the recipe has no such entry, or as :func:`~napari_wbc.train.detector.train_detector`.
     """
     plan: DetectorRecipe = planned(DetectorRecipe, recipe, DetectorPreset)
     # A wrong device or folder is refused before the labels are read.
