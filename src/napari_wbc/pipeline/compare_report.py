@@ -52,12 +52,9 @@ td:first-child, th:first-child { text-align: left } tr + tr { border-top: 1px so
 def write_comparison(comparison: Comparison, out: str | Path) -> None:
     """Write all of a comparison.
 
-    Parameters
-    ----------
-    out : str or Path
-        Folder: gets ``report.html`` (one page with everything), ``comparison.json`` (every number),
-        ``cells.csv`` (a row a cell), and the pictures ``confusion.png``, ``difference.png``,
-        ``calibration.png`` and ``changed.png``.
+    The folder ``out`` gets ``report.html`` (one page with everything), ``comparison.json`` (every
+    number), ``cells.csv`` (a row a cell), and the pictures ``confusion.png``, ``difference.png``,
+    ``calibration.png`` and ``changed.png``.
 
     Raises
     ------

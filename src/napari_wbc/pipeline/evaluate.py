@@ -190,8 +190,7 @@ def write_evaluation(evaluation: Evaluation, out: str | Path) -> None:
 
     The folder ``out`` gets ``confusion.png``, ``roc.png`` and ``calibration.png`` too.
     """
-    out = Path(out)
-    make_folder(out)
+    out = make_folder(Path(out))
     plots.write_evaluation(
         out, evaluation.truth, evaluation.probabilities, evaluation.sources, evaluation.classes
     )

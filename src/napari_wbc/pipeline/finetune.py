@@ -192,8 +192,7 @@ def _labelled_steps(
         new, left_out = relabelled(cells, taxonomy)
         new = with_val(new)
     if left_out:
-        text = counts_text(left_out)
-        note = f"Left out, no class of {card.name} nor named as new: {text}."
+        note = f"Left out, no class of {card.name} nor named as new: {counts_text(left_out)}."
         yield Progress("reading labels", 0, 0, note)
     return new, taxonomy
 

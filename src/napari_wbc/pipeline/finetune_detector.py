@@ -19,13 +19,7 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES, Place
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.finetune import card_of, provenance_of
-from napari_wbc.pipeline.held_out import (
-    Learnable,
-    counts_text,
-    has_split,
-    learnable_steps,
-    with_val,
-)
+from napari_wbc.pipeline.held_out import counts_text, has_split, learnable_steps, with_val
 from napari_wbc.pipeline.set_summary import check_ready_steps
 from napari_wbc.train.detector import train_detector
 from napari_wbc.train.detector_recipe import DetectorRecipe
@@ -84,7 +78,7 @@ def finetune_detector_steps(
     }
     plan: DetectorRecipe = planned(DetectorRecipe, values, DetectorPreset)
     learnable = yield from learnable_steps(paths, old)
-    cells = yield from _reviewed_steps(learnable)
+    cells = yield from _reviewed_steps(learnable.new, learnable.old)
     cells = yield from _labelling_steps(cells, plan.classes, card.name)
     make_folder(Path(out))
     data = yield from read_fields(cells, plan.classes, plan.preset)
@@ -92,14 +86,15 @@ def finetune_detector_steps(
     return (yield from train_detector(data, plan, out, device=device, provenance=provenance))
 
 
-def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
+def _reviewed_steps(
+    new: Sequence[LabelledCell], old: Sequence[LabelledCell]
+) -> Steps[list[LabelledCell]]:
     """The cells of wholly reviewed fields, by the classes of a cell finder, with a val split."""
-    partly = {cell.path for cell in (*learnable.new, *learnable.old) if not cell.complete}
-    new = [cell for cell in learnable.new if cell.complete]
-    old = [cell for cell in learnable.old if cell.complete]
-    if partly:
+    if partly := {cell.path for cell in (*new, *old) if not cell.complete}:
         note = f"Left out, with cells that nobody reviewed: {counted(len(partly), 'field')}."
         yield Progress("reading labels", 0, 0, note)
+    new = [cell for cell in new if cell.complete]
+    old = [cell for cell in old if cell.complete]
     cells = yield from _detected_steps([*new, *old])
     # Where the new fields have no val split, it is taken from them alone.
     new, old = cells[: len(new)], cells[len(new) :]

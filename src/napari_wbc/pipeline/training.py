@@ -64,8 +64,7 @@ def train_steps(
     _check_splits(cells)
     notes = [f"Left out, no class of the taxonomy: {n} {label}." for label, n in left_out.items()]
     learnt = {cell.label for cell in cells if cell.split == "train"}
-    empty = [name for name in taxonomy.names if name not in learnt]
-    if empty:
+    if empty := [name for name in taxonomy.names if name not in learnt]:
         notes.append(f"No training cell: {', '.join(empty)}.")
     if notes:
         yield Progress("reading labels", 0, len(cells), " ".join(notes))
