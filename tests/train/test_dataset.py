@@ -52,6 +52,7 @@ def test_crops_are_cut_as_for_inference(anchors, tmp_path):
     assert data.labels.tolist() == [1, 0]
     assert data.splits.tolist() == ["train", "val"]
     assert data.where(data.splits == "val").labels.tolist() == [0]
+    assert data.where(data.splits == "val").detections[0].bbox == boxes[1]
 
 
 def test_cells_in_any_order_give_the_same_crops_and_each_image_is_read_once(monkeypatch, tmp_path):
@@ -73,6 +74,7 @@ def test_cells_in_any_order_give_the_same_crops_and_each_image_is_read_once(monk
     np.testing.assert_array_equal(data.crops, sorted_data.crops[order])
     np.testing.assert_array_equal(data.red, sorted_data.red[order])
     assert data.labels.tolist() == sorted_data.labels[order].tolist()
+    assert [detection.bbox for detection in data.detections] == [cells[i].box for i in order]
 
 
 def test_each_crop_has_the_red_cells_of_its_field(tmp_path):

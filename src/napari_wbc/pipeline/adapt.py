@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,7 @@ from napari_wbc.pipeline.models import counted_card
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 
-__all__ = [
-    "Adapted",
-    "adapt_slide_steps",
-    "adapt_steps",
-    "adapted_name",
-]
+__all__ = ["Adapted", "adapt_slide_steps", "adapt_steps", "adapted_name"]
 
 MAX_CELLS = 3000
 """Cells that are learnt from: more tell no more of a stain, and so many take minutes."""
@@ -48,21 +42,14 @@ Read = Callable[[FieldOfView], npt.NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """An adapted classifier.
-
-    Parameters
-    ----------
-    weights : Path
-        The new weights.
-    cells : int
-        Cells that were learnt from.
-    failures : tuple of Failure
-        Fields that could not be read, and were left out.
-    """
+    """An adapted classifier."""
 
     weights: Path
+    """The new weights."""
     cells: int
+    """Cells that were learnt from."""
     failures: tuple[Failure, ...] = ()
+    """Fields that could not be read, and were left out."""
 
 
 def adapt_steps(
@@ -92,8 +79,7 @@ def adapt_steps(
         Name of the new weights.
     anyway : bool
         Whether to adapt even where the weights are sure of the cells.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    device : {"auto", "cpu", "cuda"}
 
     Raises
     ------
@@ -111,8 +97,7 @@ def adapt_steps(
     failures: list[Failure] = []
     done = 0
     for slide in slides:
-        steps = analyze_slide_steps(slide, finder, None, offset=done, total=total)
-        analysis = yield from steps
+        analysis = yield from analyze_slide_steps(slide, finder, None, offset=done, total=total)
         located.append((analysis.slide, analysis.table))
         failures += analysis.failures
         done += len(analysis.slide.fields)
@@ -136,7 +121,7 @@ def _learn_steps(
     """Cut the located cells by the preset of the weights, and adapt these."""
     from napari_wbc.train.adapt import Adaptation, adapt_classifier
 
-    data, failures = yield from _crops_steps(located, preset, read)
+    data, failures = yield from _crops_steps(_evenly(located), preset, read)
     # No weights reach a confidence of 2, so none are sure enough to be left as they are.
     plan = Adaptation(name=name, enough=2.0) if anyway else Adaptation(name=name)
     path = yield from adapt_classifier(data, weights, plan, out, device=device)
@@ -160,7 +145,6 @@ def adapt_slide_steps(
 
     Parameters
     ----------
-    slide : Slide
     table : CellTable
         The cells located so far; what they are called is not looked at.
     out, weights, name
@@ -232,15 +216,13 @@ def _checked(weights: str | Path, out: str | Path, name: str, device: str) -> Pr
 
 
 def _crops_steps(
-    located: Located,
-    preset: Preset,
-    read: Read,
+    fields: Sequence[tuple[str, FieldOfView, list[Cell]]], preset: Preset, read: Read
 ) -> Steps[tuple[CropSet, tuple[Failure, ...]]]:
     """The crops of located cells with room around them, and the fields that could not be read."""
     from napari_wbc.train.batches import ROOM
 
-    fields = _evenly(located)
     size = round(preset.size * ROOM)
+    # Without a field to read, there are still arrays of the right shape.
     crops = [np.empty((0, size, size, 3), np.uint8)]
     red = [np.empty((0, 3), np.float32)]
     sources: list[str] = []
@@ -277,7 +259,7 @@ def _evenly(located: Located) -> list[tuple[str, FieldOfView, list[Cell]]]:
             rows += [(slide.name, field, cell) for cell in table.of_field(field.fov_id)]
     if len(rows) > MAX_CELLS:
         rows = [rows[i] for i in np.linspace(0, len(rows) - 1, MAX_CELLS).round().astype(int)]
-    fields = []
-    for (name, field), group in groupby(rows, key=lambda row: row[:2]):
-        fields.append((name, field, [cell for *_, cell in group]))
-    return fields
+    fields: dict[tuple[str, FieldOfView], list[Cell]] = {}
+    for name, field, cell in rows:
+        fields.setdefault((name, field), []).append(cell)
+    return [(name, field, cells) for (name, field), cells in fields.items()]

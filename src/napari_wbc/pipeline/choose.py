@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
 from pathlib import Path
@@ -33,38 +33,24 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A cell to label.
-
-    Parameters
-    ----------
-    slide : str
-    cell : Cell
-    confidence : float
-        Of the classifier that chose it, at one look, 0 to 1.
-    """
+    """A cell to label."""
 
     slide: str
     cell: Cell
     confidence: float
+    """Of the classifier that chose it, at one look, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which cells to label next.
-
-    Parameters
-    ----------
-    cells : tuple of Chosen
-        The cells, those that teach the most first.
-    fields : tuple of (slide, field id, gain)
-        Fields with cells to label, those that teach the most first.
-    failures : tuple of Failure
-        Fields that could not be read, and were left out.
-    """
+    """Which cells to label next."""
 
     cells: tuple[Chosen, ...]
+    """The cells, those that teach the most first."""
     fields: tuple[tuple[str, str, float], ...]
+    """Slide, id and gain of the fields with cells to label, those that teach the most first."""
     failures: tuple[Failure, ...] = ()
+    """Fields that could not be read, and were left out."""
 
     @property
     def cell_ids(self) -> tuple[str, ...]:
@@ -74,58 +60,34 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A label to look at twice.
-
-    Parameters
-    ----------
-    slide, fov, cell_id : str
-        The cell. In a training set ``fov`` is the image, and ``slide`` is the laboratory where the
-        slide is not known.
-    label, suggested : str
-        The annotation, and the class that the cell looks like.
-    doubt : float
-        0.5 (both are equally likely) to 1.
-    """
+    """A label to look at twice."""
 
     slide: str
     fov: str
     cell_id: str
+    """In a training set ``fov`` is the image, and ``slide`` may be the laboratory instead."""
     label: str
     suggested: str
+    """The class that the cell looks like; ``label`` is its annotation."""
     doubt: float
+    """0.5 (both are equally likely) to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubted:
-    """Which labels to look at twice.
-
-    Parameters
-    ----------
-    doubts : tuple of Doubt
-        The most doubted first.
-    judged : int
-        Labelled cells that were looked at.
-    failures : tuple of Failure
-        Fields that could not be read, and were left out.
-    """
+    """Which labels to look at twice."""
 
     doubts: tuple[Doubt, ...]
+    """The most doubted first."""
     judged: int
+    """Labelled cells that were looked at."""
     failures: tuple[Failure, ...] = ()
+    """Fields that could not be read, and were left out."""
 
     @property
     def cell_ids(self) -> tuple[str, ...]:
         """The cells, by their ids."""
         return tuple(doubt.cell_id for doubt in self.doubts)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """Cells with their slides, their features of shape (N, F), and what could not be read."""
-
-    cells: list[tuple[str, Cell]]
-    features: Floats
-    failures: tuple[Failure, ...]
 
 
 def choose_steps(
@@ -148,8 +110,7 @@ def choose_steps(
         How many cells are wanted, 0 and more.
     read : callable
         Gives the pixels of a field.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    device : {"auto", "cpu", "cuda"}
 
     Raises
     ------
@@ -158,20 +119,19 @@ def choose_steps(
     """
     if n < 0:
         raise WbcError(f"{n} cells cannot be chosen; choose 0 or more.")
-    every = chain(*(table.values() for _slide, table in located))
-    if all(cell.annotation is not None for cell in every):
+    if not any(len(table) > sum(table.annotated_counts.values()) for _slide, table in located):
         raise WbcError("There is no cell without a label; locate cells on further slides first.")
     yield Progress("loading weights", 0, 0)
     classifier = load_classifier(weights, device=device)
-    seen = yield from _seen_steps(_fields(located, lambda _cell: True), classifier, read)
+    seen, features, failures = yield from _features_steps(located, classifier, read)
     from napari_wbc.train.choose import fields_of_gain, most_gain_steps
 
-    labelled = np.array([cell.annotation is not None for _slide, cell in seen.cells], bool)
-    cells = list(compress(seen.cells, ~labelled))
-    features = seen.features[~labelled]
+    labelled = np.array([cell.annotation is not None for _slide, cell in seen], bool)
+    cells = list(compress(seen, ~labelled))
+    known_features, features = features[labelled], features[~labelled]
     chances = _probabilities(classifier, features)
     # A cell that looks like a labelled one teaches little, so these count as chosen already.
-    order = yield from most_gain_steps(chances, features, n, labelled=seen.features[labelled])
+    order = yield from most_gain_steps(chances, features, n, labelled=known_features)
     chosen = []
     for i in order:
         slide, cell = cells[i]
@@ -179,7 +139,7 @@ def choose_steps(
     slides = {cell.fov_id: slide for slide, cell in cells}
     gains = fields_of_gain(chances, [cell.fov_id for _slide, cell in cells])
     fields = [(slides[fov], fov, gain) for fov, gain in gains]
-    return Choice(tuple(chosen), tuple(fields), seen.failures)
+    return Choice(tuple(chosen), tuple(fields), failures)
 
 
 def doubt_steps(
@@ -203,17 +163,18 @@ def doubt_steps(
     """
     class_of = taxonomy_of(read_card(find_weights(weights))).class_of
 
-    def has_class(cell: Cell) -> bool:
-        return cell.annotation is not None and bool(class_of(cell.annotation.label))
-
-    fields = list(_fields(located, has_class))
-    _check_enough(sum(len(cells) for *_, cells in fields))
+    annotated: list[tuple[Slide, CellTable]] = []
+    for slide, table in located:
+        cells = [cell for cell in table.values() if cell.annotation]
+        with_class = [cell for cell in cells if class_of(cell.label)]
+        annotated.append((slide, CellTable(with_class)))
+    _check_enough(sum(len(table) for _slide, table in annotated))
     yield Progress("loading weights", 0, 0)
     classifier = load_classifier(weights, device=device)
-    seen = yield from _seen_steps(fields, classifier, read)
-    rows = [(slide, cell.fov_id, cell.cell_id, cell.label) for slide, cell in seen.cells]
-    doubted = yield from _doubted_steps(classifier, rows, seen.features)
-    return Doubted(doubted, len(rows), seen.failures)
+    seen, features, failures = yield from _features_steps(annotated, classifier, read)
+    rows = [(slide, cell.fov_id, cell.cell_id, cell.label) for slide, cell in seen]
+    doubted = yield from _doubted_steps(classifier, rows, features)
+    return Doubted(doubted, len(rows), failures)
 
 
 def doubt_set_steps(
@@ -270,11 +231,15 @@ def _doubted_steps(
 
     names = classifier.card.classes
     class_of = taxonomy_of(classifier.card).class_of
-    index = {name: i for i, name in enumerate(names)}
-    labels = np.array([index[class_of(label) or ""] for *_, label in rows], np.int64)
-    # Cells of one field share stain and focus, so none is judged by a model that saw its field.
-    groups = np.array([f"{slide}\n{fov}" for slide, fov, *_ in rows], np.str_)
-    doubts = yield from doubts_steps(features, labels, groups, names)
+    labels: list[int] = []
+    groups: list[str] = []
+    for slide, fov, _cell_id, label in rows:
+        labels.append(names.index(class_of(label) or ""))
+        # Cells of one field share stain and focus, so none is judged by a model that saw its field.
+        groups.append(f"{slide}\n{fov}")
+    doubts = yield from doubts_steps(
+        features, np.array(labels, np.int64), np.array(groups, np.str_), names
+    )
     result = []
     for i in doubts.order:
         slide, fov, cell_id, label = rows[i]
@@ -283,41 +248,36 @@ def _doubted_steps(
     return tuple(result)
 
 
-def _fields(
-    located: Located, wanted: Callable[[Cell], bool]
-) -> Iterator[tuple[str, FieldOfView, list[Cell]]]:
-    """Slide, field and wanted cells of the fields that have any."""
+def _features_steps(
+    located: Located, classifier: Classifier, read: Read
+) -> Steps[tuple[list[tuple[str, Cell]], Floats, tuple[Failure, ...]]]:
+    """Cells with their slides, features of shape (N, F), and what could not be read."""
+    fields = []
+    total = 0
     for slide, table in located:
         for field in slide.fields:
-            if cells := [cell for cell in table.of_field(field.fov_id) if wanted(cell)]:
-                yield slide.name, field, cells
-
-
-def _seen_steps(
-    fields: Iterable[tuple[str, FieldOfView, list[Cell]]], classifier: Classifier, read: Read
-) -> Steps[_Seen]:
-    """The features of the cells of fields, each of which is read once."""
-    fields = list(fields)
-    total = sum(len(cells) for *_, cells in fields)
-    end = 0
+            # A field without a cell is not read.
+            if cells := table.of_field(field.fov_id):
+                fields.append((slide.name, field, cells))
+                total += len(cells)
+    done = 0
     features = [np.zeros((0, classifier.network.head.in_features), np.float32)]
     seen: list[tuple[str, Cell]] = []
     failures: list[Failure] = []
-    for slide, field, cells in fields:
-        done = end
-        end += len(cells)
+    for name, field, cells in fields:
         try:
             image = read(field)
         except (ReadError, OSError) as error:
             failures.append(Failure(field.path, str(error)))
-            yield Progress("features", end, total, f"{field.path.name} is left out: {error}")
+            done += len(cells)
+            yield Progress("features", done, total, f"{field.path.name} is left out: {error}")
             continue
         for batch in classifier.iter_features(image, [cell.detection.bbox for cell in cells]):
             features.append(batch)
             done += len(batch)
             yield Progress("features", done, total)
-        seen += [(slide, cell) for cell in cells]
-    return _Seen(seen, np.concatenate(features), tuple(failures))
+        seen += [(name, cell) for cell in cells]
+    return seen, np.concatenate(features), tuple(failures)
 
 
 def _probabilities(classifier: Classifier, features: Floats) -> npt.NDArray[np.float64]:

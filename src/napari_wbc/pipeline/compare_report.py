@@ -52,13 +52,9 @@ td:first-child, th:first-child { text-align: left } tr + tr { border-top: 1px so
 def write_comparison(comparison: Comparison, out: str | Path) -> None:
     """Write all of a comparison.
 
-    Parameters
-    ----------
-    comparison : Comparison
-    out : str or Path
-        Folder: gets ``report.html`` (one page with everything), ``comparison.json`` (every number),
-        ``cells.csv`` (a row a cell), and the pictures ``confusion.png``, ``difference.png``,
-        ``calibration.png`` and ``changed.png``.
+    The folder ``out`` gets ``report.html`` (one page with everything), ``comparison.json`` (every
+    number), ``cells.csv`` (a row a cell), and the pictures ``confusion.png``, ``difference.png``,
+    ``calibration.png`` and ``changed.png``.
 
     Raises
     ------
@@ -76,9 +72,7 @@ def write_comparison(comparison: Comparison, out: str | Path) -> None:
         "taxonomy": comparison.taxonomy.name,
         "classes": comparison.taxonomy.names,
         **_plain(comparison.measures),
-        "heat_inside": None
-        if comparison.heat is None
-        else dict(zip(SIDES, comparison.heat, strict=True)),
+        "heat_inside": comparison.heat and dict(zip(SIDES, comparison.heat, strict=True)),
         "notes": comparison.notes,
         "use": RESEARCH_USE,
     }
@@ -152,5 +146,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     titles = "".join(f"<th>{title}</th>" for title in head)
     lines = ""
     for row in rows:
-        lines += f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>"
+        cells = "".join(f"<td>{escape(text)}</td>" for text in row)
+        lines += f"<tr>{cells}</tr>"
     return f"<table><tr>{titles}</tr>{lines}</table>"

@@ -18,8 +18,7 @@ from napari_wbc.model.heat import OUTSIDE
 from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.model.training_set import LabelledCell
-from napari_wbc.pipeline.heat_share import Look, has_maps, shares_steps, some_of
+from napari_wbc.pipeline.heat_share import has_maps, share_steps, some_of
 from napari_wbc.pipeline.held_out import held_out_steps, relabelled, trained_on_steps
 from napari_wbc.train.dataset import CropSet, cut_training_crops
 from napari_wbc.weights.card import taxonomy_of
@@ -37,37 +36,22 @@ MIN_EXPLAINED = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What a classifier says of labelled cells.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy
-        Of B classes.
-    truth : ndarray, shape (N,), int64
-        Index of each cell's class.
-    probabilities : ndarray, shape (N, B), 0 to 1
-        Rows sum to 1.
-    sources : ndarray, shape (N,), str
-        Laboratory or data set of each cell.
-    left_out : mapping of str to int
-        Labels that are no class of the taxonomy, and how many cells have them.
-    model_id : str
-        Name and version of the weights.
-    heat : mapping of str to ndarray
-        By source, the share of Grad-CAM's heat inside some cells that are classified rightly, 0 to
-        1.
-    known : int
-        Cells of images that the weights were trained or chosen on, as far as their card lists them.
-    """
+    """What a classifier says of N labelled cells, by a taxonomy of B classes."""
 
     taxonomy: Taxonomy
     truth: npt.NDArray[np.int64]
+    """Index of each cell's class, shape (N,)."""
     probabilities: npt.NDArray[np.float64]
+    """Shape (N, B), 0 to 1; rows sum to 1."""
     sources: npt.NDArray[np.str_]
+    """Laboratory or data set of each cell, shape (N,)."""
     left_out: Mapping[str, int] = field(default_factory=dict)
+    """Labels that are no class of the taxonomy, and how many cells have them."""
     model_id: str = ""
     heat: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    """By source, the share of Grad-CAM's heat inside some rightly classified cells, 0 to 1."""
     known: int = 0
+    """Cells of images that the weights were trained or chosen on, as far as their card lists."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -124,22 +108,16 @@ def evaluate_steps(
     ----------
     paths : sequence of path
         Training sets.
-    split : str
-        ``train``, ``val`` or ``test``.
+    split : {"train", "val", "test"}
     weights : str or Path
         Name or file of the classifier's weights.
     taxonomy : Taxonomy, optional
         To measure by; both labels and probabilities are mapped to it. The model's own where None.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        Cells whose label is no class of it are left out and counted.
+    device : {"auto", "cpu", "cuda"}
     heat : bool
         Whether to ask by Grad-CAM where it looks, on 200 cells of each source at most that it has
         right.
-
-    Returns
-    -------
-    Evaluation
-        Cells whose label is no class of the taxonomy are left out and counted.
 
     Raises
     ------
@@ -162,7 +140,7 @@ def evaluate_steps(
     heat_inside: dict[str, npt.NDArray[np.float64]] = {}
     if heat and has_maps(classifier):
         right = probabilities.argmax(axis=1) == data.labels
-        heat_inside = yield from _heat_steps(classifier, cells, data, chances, right)
+        heat_inside = yield from _heat_steps(classifier, data, chances, right)
     return Evaluation(
         taxonomy,
         data.labels,
@@ -177,19 +155,18 @@ def evaluate_steps(
 
 def _heat_steps(
     classifier: Classifier,
-    cells: Sequence[LabelledCell],
     data: CropSet,
     chances: npt.NDArray[np.float64],
     right: npt.NDArray[np.bool_],
 ) -> Steps[dict[str, npt.NDArray[np.float64]]]:
     """By source, the share of the heat inside some of the cells that the model has right."""
-    sources = tuple(dict.fromkeys(data.sources.tolist()))
-    rows = [some_of(right & (data.sources == source)) for source in sources]
-    picked = np.sort(np.concatenate(rows))
-    crops = data.where(np.isin(np.arange(len(cells)), picked))
+    picked = np.zeros(len(right), dtype=bool)
+    for source in np.unique(data.sources):
+        picked[some_of(right & (data.sources == source))] = True
+    crops = data.where(picked)
     # Heat is asked for the model's own class: a class of the taxonomy may be several of them.
-    look = Look(classifier, crops, chances[picked].argmax(axis=1))
-    (shares,) = yield from shares_steps([cells[i] for i in picked], [look])
+    target = chances[picked].argmax(axis=1)
+    shares = yield from share_steps(classifier, crops, target, crops.detections)
     heat_inside: dict[str, npt.NDArray[np.float64]] = {}
     for source in dict.fromkeys(crops.sources.tolist()):
         of_source = shares[crops.sources == source]
@@ -211,25 +188,22 @@ def predict_steps(classifier: Classifier, data: CropSet) -> Steps[npt.NDArray[np
 def write_evaluation(evaluation: Evaluation, out: str | Path) -> None:
     """Write ``scores.json`` (every measure by source) and the pictures of them.
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-    out : str or Path
-        Folder; gets ``confusion.png``, ``roc.png`` and ``calibration.png`` too.
+    The folder ``out`` gets ``confusion.png``, ``roc.png`` and ``calibration.png`` too.
     """
-    out = Path(out)
-    make_folder(out)
+    out = make_folder(Path(out))
     plots.write_evaluation(
         out, evaluation.truth, evaluation.probabilities, evaluation.sources, evaluation.classes
     )
+    heat_inside: dict[str, float] = {}
+    for source, shares in evaluation.heat.items():
+        if len(shares):
+            heat_inside[source] = round(float(shares.mean()), 4)
     content = {
         "model": evaluation.model_id,
         "classes": evaluation.classes,
         "left_out": dict(evaluation.left_out),
         "sources": {source: asdict(scores) for source, scores in evaluation.scores.items()},
-        "heat_inside": {
-            source: round(float(s.mean()), 4) for source, s in evaluation.heat.items() if len(s)
-        },
+        "heat_inside": heat_inside,
         "warning": evaluation.warning,
     }
     write_text(out / "scores.json", json.dumps(content, indent=1) + "\n")

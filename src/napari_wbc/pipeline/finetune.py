@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +72,8 @@ def finetune_steps(
     paths : sequence of path
         Training sets. Images that one of them, or of ``old``, holds for testing are not looked at;
         where none is ``val``, one image in six chooses the epoch.
-    out : str or Path
-        Folder of the weights, the card, the curves and the checkpoint; an interrupted run is
-        resumed.
+    out, device
+        Of :func:`~napari_wbc.pipeline.training.train_steps`.
     start : str or Path
         Name or file of the classifier to go on from.
     old : sequence of path
@@ -90,14 +88,8 @@ def finetune_steps(
         New classes without a cell to learn from are left out with a note; else they are an error.
     freeze : bool
         Only the last layer learns: quicker, forgets less, gains less.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
     **recipe
         Of :class:`~napari_wbc.train.recipe.Recipe`, in place of the defaults of fine-tuning.
-
-    Returns
-    -------
-    Trained
 
     Raises
     ------
@@ -123,7 +115,11 @@ def finetune_steps(
     if replayed and "keep" not in recipe:
         plan = replace(plan, keep=0.0)
     make_folder(Path(out))
-    yield Progress("reading labels", 0, 0, _cells_note(new, replayed))
+    counts = dict(Counter(cell.label for cell in new).most_common())
+    note = f"{len(new)} labelled cells: {counts_text(counts)}"
+    if replayed:
+        note += f"; {len(replayed)} of old training sets"
+    yield Progress("reading labels", 0, 0, note)
     # In one order, whatever order the sets are named in, so that the data have one digest.
     cells = sorted((*new, *replayed), key=lambda cell: (str(cell.path), cell.cell_id))
     data = yield from cut_training_crops(cells, taxonomy.names, plan.preset, room=ROOM)
@@ -161,16 +157,13 @@ def _augmentation(card: ModelCard) -> dict[str, Any]:
     # A card may be anybody's: none of its values need be of the type that ours have.
     recipe = card.provenance.get("recipe") if isinstance(card.provenance, dict) else None
     values = recipe.get("augmentation") if isinstance(recipe, dict) else None
-    names = {field.name for field in fields(Augmentation)}
-    return {k: v for k, v in values.items() if k in names} if isinstance(values, dict) else {}
+    if not isinstance(values, dict):
+        return {}
+    return {f.name: values[f.name] for f in fields(Augmentation) if f.name in values}
 
 
 def _labelled_steps(
-    cells: Sequence[LabelledCell],
-    card: ModelCard,
-    new_classes: Sequence[str],
-    *,
-    only_seen: bool,
+    cells: Sequence[LabelledCell], card: ModelCard, new_classes: Sequence[str], *, only_seen: bool
 ) -> Steps[tuple[list[LabelledCell], Taxonomy]]:
     """The cells by the classes of the new model, with a val split; and these classes."""
     taxonomy = grown(taxonomy_of(card), new_classes)
@@ -199,36 +192,28 @@ def _labelled_steps(
         new, left_out = relabelled(cells, taxonomy)
         new = with_val(new)
     if left_out:
-        text = counts_text(left_out)
-        note = f"Left out, no class of {card.name} nor named as new: {text}."
+        note = f"Left out, no class of {card.name} nor named as new: {counts_text(left_out)}."
         yield Progress("reading labels", 0, 0, note)
     return new, taxonomy
 
 
 def _evenly(cells: Sequence[LabelledCell], n: int) -> list[LabelledCell]:
     """At most n cells, spread evenly over sources and classes, and evenly picked within them."""
-
-    def group(cell: LabelledCell) -> tuple[str, str, str]:
-        return cell.split, cell.source, cell.label
-
-    groups = [list(members) for _key, members in groupby(sorted(cells, key=group), key=group)]
+    groups: dict[str, dict[tuple[str, str], list[LabelledCell]]] = {}
+    for cell in sorted(cells, key=lambda cell: (cell.source, cell.label)):
+        of_split = groups.setdefault(cell.split, {})
+        of_split.setdefault((cell.source, cell.label), []).append(cell)
     picked: list[LabelledCell] = []
     for split, share in REPLAY_SHARES.items():
         # The smallest group first: what it cannot fill of its share falls to the larger ones.
-        of_split = sorted((members for members in groups if members[0].split == split), key=len)
+        of_split = groups.get(split, {})
         remaining = round(n * share)
-        for i, members in enumerate(of_split):
+        for i, members in enumerate(sorted(of_split.values(), key=len)):
             take = min(len(members), remaining // (len(of_split) - i))
             rows = np.linspace(0, len(members) - 1, take).round().astype(int)
             picked += [members[row] for row in rows]
             remaining -= take
     return picked
-
-
-def _cells_note(new: Sequence[LabelledCell], replayed: Sequence[LabelledCell]) -> str:
-    counts = dict(Counter(cell.label for cell in new).most_common())
-    text = f"{len(new)} labelled cells: {counts_text(counts)}"
-    return f"{text}; {len(replayed)} of old training sets" if replayed else text
 
 
 def card_of(start: str | Path, kind: str) -> ModelCard:
@@ -264,15 +249,8 @@ def run_folder_steps(
     """A folder for a run: equal for equal weights, sets and options, so that it can be resumed.
 
     A set is the same while its files with labels have the same content, and its images the same
-    names, sizes and times. Of a set of ours the newest round counts.
-
-    Parameters
-    ----------
-    runs : Path
-        Folder of all runs.
-    paths, start, old, **options
-        Of :func:`finetune_steps`, or of
-        :func:`~napari_wbc.pipeline.finetune_detector.finetune_detector_steps`.
+    names, sizes and times. Of a set of ours the newest round counts. All arguments but the folder
+    of all runs are those of :func:`finetune_steps`, or of ``finetune_detector_steps``.
 
     Raises
     ------

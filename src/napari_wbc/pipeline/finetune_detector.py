@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,7 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES, Place
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.finetune import card_of, provenance_of
-from napari_wbc.pipeline.held_out import (
-    Learnable,
-    counts_text,
-    has_split,
-    learnable_steps,
-    with_val,
-)
+from napari_wbc.pipeline.held_out import counts_text, has_split, learnable_steps, with_val
 from napari_wbc.pipeline.set_summary import check_ready_steps
 from napari_wbc.train.detector import train_detector
 from napari_wbc.train.detector_recipe import DetectorRecipe
@@ -83,7 +78,7 @@ def finetune_detector_steps(
     }
     plan: DetectorRecipe = planned(DetectorRecipe, values, DetectorPreset)
     learnable = yield from learnable_steps(paths, old)
-    cells = yield from _reviewed_steps(learnable)
+    cells = yield from _reviewed_steps(learnable.new, learnable.old)
     cells = yield from _labelling_steps(cells, plan.classes, card.name)
     make_folder(Path(out))
     data = yield from read_fields(cells, plan.classes, plan.preset)
@@ -91,14 +86,15 @@ def finetune_detector_steps(
     return (yield from train_detector(data, plan, out, device=device, provenance=provenance))
 
 
-def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
+def _reviewed_steps(
+    new: Sequence[LabelledCell], old: Sequence[LabelledCell]
+) -> Steps[list[LabelledCell]]:
     """The cells of wholly reviewed fields, by the classes of a cell finder, with a val split."""
-    partly = {cell.path for cell in (*learnable.new, *learnable.old) if not cell.complete}
-    if partly:
+    if partly := {cell.path for cell in (*new, *old) if not cell.complete}:
         note = f"Left out, with cells that nobody reviewed: {counted(len(partly), 'field')}."
         yield Progress("reading labels", 0, 0, note)
-    new = [cell for cell in learnable.new if cell.complete]
-    old = [cell for cell in learnable.old if cell.complete]
+    new = [cell for cell in new if cell.complete]
+    old = [cell for cell in old if cell.complete]
     cells = yield from _detected_steps([*new, *old])
     # Where the new fields have no val split, it is taken from them alone.
     new, old = cells[: len(new)], cells[len(new) :]
@@ -119,18 +115,20 @@ def _reviewed_steps(learnable: Learnable) -> Steps[list[LabelledCell]]:
 
 def _detected_steps(cells: Sequence[LabelledCell]) -> Steps[list[LabelledCell]]:
     """The cells by a cell finder's classes; what is no leukocyte is background, without a label."""
-    names = {(cell.label, cell.place): _detected(cell.label, cell.place) for cell in cells}
-    renamed = [replace(cell, label=names[cell.label, cell.place]) for cell in cells]
+    renamed: list[LabelledCell] = []
+    counts = {LEUKOCYTE: Counter[str](), "": Counter[str]()}
+    for cell in cells:
+        name = _detected(cell.label, cell.place)
+        renamed.append(replace(cell, label=name))
+        if name in counts and name != cell.label:
+            counts[name][cell.label] += 1
     for title, name in (("Taken for leukocytes", LEUKOCYTE), ("Left out, no leukocytes", "")):
-        counts = Counter[str]()
-        for before, after in zip(cells, renamed, strict=True):
-            if after.label == name != before.label:
-                counts[before.label] += 1
-        if counts:
-            yield Progress("reading labels", 0, 0, f"{title}: {counts_text(counts)}.")
+        if counts[name]:
+            yield Progress("reading labels", 0, 0, f"{title}: {counts_text(counts[name])}.")
     return renamed
 
 
+@cache
 def _detected(label: str, place: str) -> str:
     """A cell finder's class of a label and its place in the differential; empty for background."""
     usual = usual_name(label)

@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from functools import cache
+from itertools import chain, compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ __all__ = [
     "relabelled",
     "sided_steps",
     "trained_on_steps",
+    "unseen_steps",
     "with_val",
 ]
 
@@ -43,21 +45,13 @@ VAL_IMAGES = 6
 
 
 class Learnable(NamedTuple):
-    """The labelled cells that training may look at.
-
-    Parameters
-    ----------
-    new : list of LabelledCell
-        Of the new training sets.
-    old : list of LabelledCell
-        Of the old training sets, without the images of the new.
-    hashes : dict of Path to str
-        sha256 of each image; the path in place of it where the image cannot be read.
-    """
+    """The labelled cells that training may look at."""
 
     new: list[LabelledCell]
     old: list[LabelledCell]
+    """Without the images of the new training sets."""
     hashes: dict[Path, str]
+    """sha256 of each image; the path in place of it where the image cannot be read."""
 
 
 def read_training_sets_steps(paths: Sequence[str | Path]) -> Steps[list[tuple[LabelledCell, ...]]]:
@@ -106,9 +100,16 @@ def learnable_steps(
             "Nothing is left to learn from: all images in train are kept for validation or testing "
             "in another set. Move a slide to train."
         )
-    images = {hashes[cell.path] for cell in new}
-    earlier = [cell for cell in chain(*sided[len(paths) :]) if hashes[cell.path] not in images]
-    return Learnable(_not_tested(new), _not_tested(earlier), hashes)
+    learnable = Learnable([], [], hashes)
+    images: set[str] = set()
+    for cell in new:
+        images.add(hashes[cell.path])
+        if cell.split != "test":
+            learnable.new.append(cell)
+    for cell in chain(*sided[len(paths) :]):
+        if cell.split != "test" and hashes[cell.path] not in images:
+            learnable.old.append(cell)
+    return learnable
 
 
 def has_split(cells: Iterable[LabelledCell], split: str) -> bool:
@@ -127,10 +128,6 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {label}" for label, n in counts.items())
 
 
-def _not_tested(cells: Iterable[LabelledCell]) -> list[LabelledCell]:
-    return [cell for cell in cells if cell.split != "test"]
-
-
 def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[LabelledCell]:
     """The cells with a val split: the one they have, or else one image in six.
 
@@ -139,15 +136,18 @@ def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[L
     """
     if has_split(cells, "val"):
         return list(cells)
-    keys = [cell.path.name for cell in cells]
-    if len(set(keys)) < VAL_IMAGES and not by_image:
-        keys = [f"{cell.path.name} {cell.box}" for cell in cells]
+    by_image = by_image or len({cell.path.name for cell in cells}) >= VAL_IMAGES
+    keys: list[str] = []
     labels: dict[str, set[str]] = {}
-    for cell, key in zip(cells, keys, strict=True):
-        labels.setdefault(key, set()).add(cell.label)
+    for cell in cells:
+        keys.append(cell.path.name if by_image else f"{cell.path.name} {cell.box}")
+        labels.setdefault(keys[-1], set()).add(cell.label)
     to_learn = Counter(chain(*labels.values()))
-    # A digest ranks the names as good as at random, whatever order they are numbered in.
-    ranked = sorted(labels, key=_digest)
+    # A digest ranks the names as good as at random, whatever order they are numbered in; a name
+    # that is not valid text, as Linux allows, has surrogates.
+    ranked = sorted(
+        labels, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    )
     chosen: set[str] = set()
     wanted = max(1, round(len(labels) / VAL_IMAGES))
     for key in ranked:
@@ -160,11 +160,6 @@ def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[L
     for cell, key in zip(cells, keys, strict=True):
         result.append(replace(cell, split="val" if key in chosen else "train"))
     return result
-
-
-def _digest(key: str) -> bytes:
-    # A name that is not valid text, as Linux allows, has surrogates.
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def held_out_steps(paths: Sequence[str | Path], split: str) -> Steps[list[LabelledCell]]:
@@ -182,16 +177,51 @@ def held_out_steps(paths: Sequence[str | Path], split: str) -> Steps[list[Labell
     return cells
 
 
+def unseen_steps(
+    paths: Sequence[str | Path], split: str, taxonomy: Taxonomy, cards: Mapping[str, ModelCard]
+) -> Steps[tuple[list[LabelledCell], list[str]]]:
+    """Read the cells of one split that no model was trained or chosen on, as far as cards tell.
+
+    They are labelled by the classes of the taxonomy. With them come notes on which models may know
+    the cells, and on how many are left out; these call each model by its key in ``cards``.
+
+    Raises
+    ------
+    WbcError
+        If no cell remains, or an image cannot be read.
+    """
+    held_out = yield from held_out_steps(paths, split)
+    seen = yield from trained_on_steps(held_out, list(cards.values()))
+    unseen = list(compress(held_out, ~np.logical_or.reduce(seen)))
+    if not unseen:
+        raise WbcError(
+            "Every held-out image is one that a model was trained on; label other slides, or "
+            "choose another split."
+        )
+    notes: list[str] = []
+    for side, card in cards.items():
+        if not training_images(card):
+            notes.append(
+                f"The card of the {side} model does not list the images it was trained on, so it "
+                "may know some of these cells."
+            )
+    for side, n in zip(cards, seen.sum(axis=1), strict=True):
+        if n:
+            notes.append(
+                f"{n} cells are of images the {side} model was trained on; they were left out."
+            )
+    cells, left_out = relabelled(unseen, taxonomy)
+    if left_out:
+        notes.append(f"Cells left out, no class of the taxonomy: {counts_text(left_out)}.")
+    return cells, notes
+
+
 def trained_on_steps(
     cells: Sequence[LabelledCell], cards: Sequence[ModelCard]
 ) -> Steps[npt.NDArray[np.bool_]]:
     """Which cells each of M models has seen: of images that it was trained or chosen on.
 
-    Parameters
-    ----------
-    cells : sequence of N LabelledCell
-    cards : sequence of M ModelCard
-        A model whose card lists no image has seen none, as far as anybody can tell.
+    A model whose card lists no image has seen none, as far as anybody can tell.
 
     Returns
     -------
@@ -203,13 +233,13 @@ def trained_on_steps(
         If an image cannot be read.
     """
     seen = np.zeros((len(cards), len(cells)), dtype=bool)
+    images_of_models = list(map(training_images, cards))
     # Hashing reads every image, so it waits until a card lists something to compare with.
-    if not any(training_images(card) for card in cards):
+    if not any(images_of_models):
         return seen
     step = "looking for images that were trained on"
     hashes = yield from _hashed_steps(cells, step, strict=True)
-    for i, card in enumerate(cards):
-        images = training_images(card)
+    for i, images in enumerate(images_of_models):
         seen[i] = [hashes[cell.path] in images for cell in cells]
     return seen
 
@@ -240,13 +270,8 @@ def sided_steps(
     A crop goes with the image that it is from, where both know the id of the cell. An image without
     a copy may keep cells in several splits, as its set says.
 
-    Returns
-    -------
-    list of list of LabelledCell
-        The sets, in their order.
-    dict of Path to str
-        sha256 of each image; the path in place of it where the image cannot be read, since nothing
-        may ever look at it.
+    With the sets, in their order, comes the sha256 of each image; the path in place of it where the
+    image cannot be read, since nothing may ever look at it.
     """
     hashes = yield from _hashed_steps(chain(*sets), "reading images", strict=False)
     occurrences: dict[str, list[tuple[str, str]]] = {}
@@ -262,10 +287,9 @@ def sided_steps(
                 occurrences.setdefault(cell.cell_id, []).append((image, cell.split))
     shared = {image for image, copies in places.items() if len(copies) > 1}
     for images_and_splits in occurrences.values():
-        images = {image for image, _split in images_and_splits}
-        if len(images) > 1:
-            shared |= images
-            own_splits = [split for _image, split in images_and_splits]
+        images, own_splits = zip(*images_and_splits, strict=True)
+        if len(set(images)) > 1:
+            shared.update(images)
             for image in images:
                 splits[image] = farthest(*own_splits, splits[image])
 
@@ -286,20 +310,18 @@ def relabelled(
     WbcError
         If no label counts as a class of the taxonomy.
     """
-    cells_with_class: list[LabelledCell] = []
+    with_class: list[LabelledCell] = []
     left_out: Counter[str] = Counter()
-    classes: dict[str, str | None] = {}
+    # A set has many cells of few labels, and a look-up goes through all classes.
+    class_of = cache(taxonomy.class_of)
     for cell in cells:
-        # A set has many cells of few labels, and a look-up goes through all classes.
-        if cell.label not in classes:
-            classes[cell.label] = taxonomy.class_of(cell.label)
-        if (name := classes[cell.label]) is None:
+        if (name := class_of(cell.label)) is None:
             left_out[cell.label] += 1
         else:
-            cells_with_class.append(replace(cell, label=name))
-    if not cells_with_class:
+            with_class.append(replace(cell, label=name))
+    if not with_class:
         raise WbcError(
             f"No label of the training sets ({', '.join(left_out)}) counts as a class of the "
             f"taxonomy {taxonomy.name!r} ({', '.join(taxonomy.names)}); choose another taxonomy."
         )
-    return cells_with_class, dict(left_out)
+    return with_class, dict(left_out)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +37,7 @@ from napari_wbc.pipeline.incoming import (
 from napari_wbc.storage.sets import SetContent, read_set_steps
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
-__all__ = [
-    "ImportedSet",
-    "Incoming",
-    "import_set_steps",
-    "look_steps",
-    "suggested_class",
-]
+__all__ = ["ImportedSet", "Incoming", "import_set_steps", "look_steps", "suggested_class"]
 
 ABBREVIATIONS = {"ig": "immature granulocyte"}
 """Data sets' names of classes that are no spelling of them."""
@@ -54,46 +47,29 @@ LEFT_OUT = ""
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What an import would bring.
-
-    Parameters
-    ----------
-    content : SetContent
-    counts : Counter of str
-        Number of cells by label.
-    suggested : mapping of str to str or None
-        Class that each label would become; None where a person has to choose.
-    """
+    """What an import would bring."""
 
     content: SetContent
     counts: Counter[str]
+    """Number of cells by label."""
     suggested: Mapping[str, str | None]
+    """Class that each label would become; None where a person has to choose."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedSet:
-    """What an import brought into a project.
-
-    Parameters
-    ----------
-    project : Path
-    slides : tuple of str
-    cells : int
-        Cells that the set labels.
-    left_out : int
-        Cells whose label was not wanted.
-    unreviewed : int
-        Cells that only a model labelled. They keep its prediction, whatever the mapping says.
-    failures : tuple of Failure
-        Fields whose image cannot be read.
-    """
+    """What an import brought into a project."""
 
     project: Path
     slides: tuple[str, ...]
     cells: int
+    """Cells that the set labels."""
     left_out: int
+    """Cells whose label was not wanted."""
     unreviewed: int
+    """Cells that only a model labelled. They keep its prediction, whatever the mapping says."""
     failures: tuple[Failure, ...]
+    """Fields whose image cannot be read."""
 
     @property
     def told(self) -> str:
@@ -147,6 +123,7 @@ def look_steps(
 
 
 def _incoming(content: SetContent, taxonomy: Taxonomy) -> Incoming:
+    """The labels of a set, counted, with a class for each."""
     counts = Counter[str]()
     for field in content.fields:
         counts.update(cell.label for cell in field.cells)
@@ -226,11 +203,12 @@ def import_set_steps(
         workspace.close()
     left_out = 0
     unreviewed = 0
-    for cell in chain.from_iterable(field.cells for field in fields):
-        if wanted[cell.label] == LEFT_OUT:
-            left_out += 1
-        else:
-            unreviewed += _by_model(cell)
+    for field in fields:
+        for cell in field.cells:
+            if wanted[cell.label] == LEFT_OUT:
+                left_out += 1
+            else:
+                unreviewed += _by_model(cell)
     slides = tuple(sorted({field.slide for field in fields}))
     return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures)
 
@@ -255,9 +233,8 @@ def _partly(
     existing = Counter(fov_id for _slide, fov_id in there.cells.values())
     partly = set(before)
     for field in fields:
-        labels = {cell.label for cell in field.cells}
-        complete = field.complete and all(wanted[name] or is_no_leukocyte(name) for name in labels)
-        if complete:
+        left_out = {cell.label for cell in field.cells if wanted[cell.label] == LEFT_OUT}
+        if field.complete and all(map(is_no_leukocyte, left_out)):
             partly.discard(field.fov_id)
         # A field that the project has with as many cells stays as its own cells say.
         elif not existing[field.fov_id] >= len(field.cells) > 0:
@@ -298,12 +275,11 @@ def _read_steps(path: Path, folder: Path, written_as: str) -> Steps[SetContent]:
 
 def _classes(project: Path, existing: Taxonomy | None, taxonomy: Taxonomy | None) -> Taxonomy:
     """The classes of the existing project, or of the new one."""
-    if existing is None:
-        return taxonomy or EIGHT_CLASSES
-    if taxonomy is not None and taxonomy.names != existing.names:
-        names = ", ".join(existing.names)
+    classes = existing or taxonomy or EIGHT_CLASSES
+    if taxonomy is not None and taxonomy.names != classes.names:
+        names = ", ".join(classes.names)
         raise WbcError(f"{project}: its classes are {names}; import by them, or name another.")
-    return existing
+    return classes
 
 
 def _project(path: Path, taxonomy: Taxonomy) -> Workspace:
@@ -319,25 +295,28 @@ def _mapped(
     incoming: Incoming, mapping: Mapping[str, str], taxonomy: Taxonomy, path: str | Path
 ) -> dict[str, str]:
     """Class of each label, or nothing for one that is left out."""
-    unknown = [label for label in mapping if label not in incoming.counts]
-    if unknown:
+    if unknown := [label for label in mapping if label not in incoming.counts]:
         raise WbcError(
             f"{path}: no label {', '.join(unknown)} in this set; it has: "
             f"{', '.join(incoming.counts)}."
         )
     wanted = {**incoming.suggested, **mapping}
-    unclear = [label for label, name in wanted.items() if name is None]
+    classes: dict[str, str] = {}
+    unclear: list[str] = []
+    for label, name in wanted.items():
+        if name is None:
+            unclear.append(label)
+        else:
+            classes[label] = name
     if unclear:
         raise WbcError(
             f"{path}: say which class these labels are, or that they are left out: "
             f"{', '.join(unclear)}; the classes are: {', '.join(taxonomy.names)}."
         )
-    wrong = sorted({name for name in wanted.values() if name and name not in taxonomy.labels})
-    if wrong:
-        raise WbcError(
-            f"{path}: no class {', '.join(wrong)}; the classes are: {', '.join(taxonomy.names)}."
-        )
-    return {label: name or LEFT_OUT for label, name in wanted.items()}
+    if wrong := set(classes.values()) - {LEFT_OUT, *taxonomy.labels}:
+        names = ", ".join(sorted(wrong))
+        raise WbcError(f"{path}: no class {names}; the classes are: {', '.join(taxonomy.names)}.")
+    return classes
 
 
 def _write_steps(
@@ -357,9 +336,10 @@ def _write_steps(
         groups.setdefault(field.slide, []).append(field)
     for name, group in groups.items():
         new = [field for field in group if field.fov_id not in there.fields]
-        fovs = dict.fromkeys(slides[name].fields if name in slides else ())
-        fovs |= dict.fromkeys(FieldOfView(field.fov_id, field.path) for field in new)
-        workspace.put_slide(Slide(name, tuple(fovs)))
+        fovs = list(slides[name].fields) if name in slides else []
+        fovs += [FieldOfView(field.fov_id, field.path) for field in new]
+        # A field that comes twice is one field of the slide.
+        workspace.put_slide(Slide(name, tuple(dict.fromkeys(fovs))))
         before = workspace.table(name)
         merged: list[Cell] = []
         for field in group:
@@ -377,11 +357,10 @@ def _write_steps(
         after = before.with_cells(merged)
         slide_of |= dict.fromkeys(after, name)
         # One step a slide, so that the import of a slide is undone at once.
-        change = diff(before, after)
-        if change:
+        if change := diff(before, after):
             step = Step(workspace.last + 1, f"import {source}", "import", change, when=now())
             workspace.write(name, [step])
-        workspace.put_image_facts([_facts(field) for field in new])
+        workspace.put_image_facts(list(map(_facts, new)))
     return labelled
 
 
@@ -422,8 +401,8 @@ def _merged(table: CellTable, fov_id: str, cells: list[Cell]) -> list[Cell]:
     for cell, counterpart in zip(cells, counterparts(cells, existing), strict=True):
         if counterpart is None:
             merged.append(_renamed(cell) if cell.cell_id in table else cell)
+        elif cell.annotation:
+            merged.append(counterpart.annotated(cell.annotation))
         else:
-            merged.append(
-                counterpart.annotated(cell.annotation) if cell.annotation else counterpart
-            )
+            merged.append(counterpart)
     return merged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -44,24 +45,15 @@ PARTLY_KEY = "partly_labelled"
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """What a project has already; it is empty where there is no project.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy, optional
-    fields : mapping of str to (str, Path, str)
-        By field, its slide, its image and the image's sha256, empty where it is not known.
-    cells : mapping of str to (str, str)
-        By cell, its slide and its field.
-    splits : mapping of str to str
-        Of the slides that came with one.
-    slides : frozenset of str
-    """
+    """What a project has already; it is empty where there is no project."""
 
     taxonomy: Taxonomy | None = None
     fields: Mapping[str, tuple[str, Path, str]] = field(default_factory=dict)
+    """By field, its slide, its image and the image's sha256, empty where it is not known."""
     cells: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """By cell, its slide and its field."""
     splits: Mapping[str, str] = field(default_factory=dict)
+    """Of the slides that came with one."""
     slides: frozenset[str] = frozenset()
 
     @classmethod
@@ -69,26 +61,19 @@ class There:
         """Read a project file, which is not changed."""
         if not project.exists():
             return cls()
-        workspace = open_workspace(project, read_only=True)
-        try:
+        with closing(open_workspace(project, read_only=True)) as workspace:
             fields: dict[str, tuple[str, Path, str]] = {}
             cells: dict[str, tuple[str, str]] = {}
             slides = workspace.slides()
             for slide in slides:
-                table = workspace.table(slide.name)
-                cells |= {cell.cell_id: (slide.name, cell.fov_id) for cell in table.values()}
+                for cell in workspace.table(slide.name).values():
+                    cells[cell.cell_id] = (slide.name, cell.fov_id)
                 facts = workspace.image_facts(slide.name)
                 for fov in slide.fields:
                     _size, _time, sha256 = facts.get(fov.fov_id, (None, None, None))
                     fields[fov.fov_id] = (slide.name, fov.path, sha256 or "")
             names = frozenset(slide.name for slide in slides)
             return cls(workspace.taxonomy, fields, cells, splits_of(workspace), names)
-        finally:
-            workspace.close()
-
-    def slide_split(self, slide: str) -> str:
-        """The split of a slide in a training set; empty if the project has no such slide."""
-        return (self.splits.get(slide) or split_of(slide)) if slide in self.slides else ""
 
 
 def splits_of(workspace: Workspace) -> dict[str, str]:
@@ -154,7 +139,9 @@ def _places(content: SetContent, there: There) -> list[tuple[str, str]]:
         unique = labelled.slide and ids[labelled.fov_id] == 1 and content.format != CROPS
         fov_id = labelled.fov_id if unique else ""
         existing, *_ = there.fields.get(fov_id or f"{slide}/{labelled.name}", ("",))
-        split = there.slide_split(slide)
+        split = ""
+        if slide in there.slides:
+            split = there.splits.get(slide) or split_of(slide)
         differs = meant and bool(split) and split != labelled.split
         if existing != slide and (len(splits[slide]) > 1 or differs):
             slide = f"{slide} ({labelled.split})"
@@ -168,9 +155,8 @@ def _boxed(cell: Cell, labelled: LabelledField, image: npt.NDArray[np.uint8]) ->
     detection = cell.detection
     if len(labelled.cells) > 1 or detection.bbox != whole or detection.outline is not None:
         return cell
-    return replace(
-        cell, detection=replace(cell.detection, bbox=one_cell_box(image, Preset().factor))
-    )
+    box = one_cell_box(image, Preset().factor)
+    return replace(cell, detection=replace(detection, bbox=box))
 
 
 def check_images_steps(path: Path, fields: Sequence[LabelledField], there: There) -> Steps[None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.training_set import SPLITS
+from napari_wbc.model.training_set import SPLITS, LabelledField
 from napari_wbc.pipeline.round_before import round_before_steps
 from napari_wbc.pipeline.set_summary import set_summary
 from napari_wbc.pipeline.training_sets import ExportedSet, made_now, write_fields_steps
@@ -26,19 +26,10 @@ def move_slide_steps(
 
     Parameters
     ----------
-    folder : str or Path
-        Of the set.
-    slide : str
-        Its name.
-    split : str
-        ``train``, ``val`` or ``test``.
+    split : {"train", "val", "test"}
     models : Library, optional
         Whose models must not have been trained or chosen on the slide, as far as their cards tell;
         the user's library where None.
-
-    Returns
-    -------
-    ExportedSet
 
     Raises
     ------
@@ -59,13 +50,16 @@ def move_slide_steps(
     _fields, made = listed_fields(newest)
     written_as = str(made.get("written_as", "wbc"))
     before = yield from round_before_steps(folder, written_as)
-    splits = {labelled.split for labelled in before.fields if labelled.slide == slide}
+    splits: set[str] = set()
+    fields: list[LabelledField] = []
+    for labelled in before.fields:
+        if labelled.slide == slide:
+            splits.add(labelled.split)
+            fields.append(replace(labelled, split=split))
+        else:
+            fields.append(labelled)
     if splits == {split} == {before.slides.get(slide)}:
         raise WbcError(f"{slide} is in {split} already; choose another split for it.")
-    fields = [
-        replace(labelled, split=split) if labelled.slide == slide else labelled
-        for labelled in before.fields
-    ]
     # Images that the slide had in earlier rounds go along, or they would come back where they were.
     gone = before.gone(fields)
     gone |= dict.fromkeys(gone.keys() & images, split)

@@ -18,31 +18,20 @@ __all__ = ["RoundBefore", "round_before_steps"]
 
 @dataclass(frozen=True, slots=True)
 class RoundBefore:
-    """The round before, as another tool may have changed it.
-
-    Parameters
-    ----------
-    fields : tuple of LabelledField
-    classes : tuple of str
-    slides : mapping of str to str
-        Splits of the slides that any round had, also while they are out of the set.
-    images : mapping of str to str
-        Splits of the images that any round had, by sha256.
-    moved : mapping of str to str
-        Splits of the slides that a person moved; these hold whatever comes in later.
-    places : mapping of str to str
-        Places of classes that are not among the leukocytes of a differential.
-    made : mapping
-        What the manifest says of how the round was made.
-    """
+    """The round before, as another tool may have changed it."""
 
     fields: tuple[LabelledField, ...] = ()
     classes: tuple[str, ...] = ()
     slides: Mapping[str, str] = field(default_factory=dict)
+    """Splits of the slides that any round had, also while they are out of the set."""
     images: Mapping[str, str] = field(default_factory=dict)
+    """Splits of the images that any round had, by sha256."""
     moved: Mapping[str, str] = field(default_factory=dict)
+    """Splits of the slides that a person moved; these hold whatever comes in later."""
     places: Mapping[str, str] = field(default_factory=dict)
+    """Places of classes that are not among the leukocytes of a differential."""
     made: Mapping[str, Any] = field(default_factory=dict)
+    """What the manifest says of how the round was made."""
 
     def gone(self, fields: Iterable[LabelledField]) -> dict[str, str]:
         """Splits, by sha256, of the images that none of the fields shows."""
@@ -77,9 +66,9 @@ def _before(
     fields: tuple[LabelledField, ...], classes: tuple[str, ...], manifest: Manifest
 ) -> RoundBefore:
     """The round of these fields, whose splits another tool may have changed since the manifest."""
-    slides, images, moved = (
-        splits_told(manifest.made.get(key)) for key in ("slides", "gone", "moved")
-    )
+    slides = splits_told(manifest.made.get("slides"))
+    images = splits_told(manifest.made.get("gone"))
+    moved = splits_told(manifest.made.get("moved"))
     written = {labelled.name: labelled.split for labelled in manifest.fields}
     changed: set[str] = set()
     of_images: dict[str, str] = {}
@@ -94,8 +83,8 @@ def _before(
             slides[slide] = split
         if slide in changed:
             moved.pop(slide, None)
-    places = manifest.made.get("places")
-    if not isinstance(places, dict):
-        places = {}
-    places = {str(name): str(place) for name, place in places.items()}
+    places: dict[str, str] = {}
+    # A file may be anybody's, so that nothing in it need be of the right type.
+    if isinstance(told := manifest.made.get("places"), dict):
+        places = {str(name): str(place) for name, place in told.items()}
     return RoundBefore(fields, classes, slides, images, moved, places, manifest.made)

@@ -15,14 +15,7 @@ from napari_wbc.storage.formats.manifest import MANIFEST, ListedField, listed_fi
 from napari_wbc.storage.labelled_cells import read_training_set_steps
 from napari_wbc.storage.sets import newest_round
 
-__all__ = [
-    "MIN_CELLS",
-    "SetSlide",
-    "SetSummary",
-    "check_ready_steps",
-    "ready_steps",
-    "set_summary",
-]
+__all__ = ["MIN_CELLS", "SetSlide", "SetSummary", "check_ready_steps", "ready_steps", "set_summary"]
 
 MIN_CELLS = 10
 """Labelled cells that training needs."""
@@ -32,39 +25,25 @@ PURPOSES = {"train": "to learn", "val": "to check", "test": "to test"}
 
 @dataclass(frozen=True, slots=True)
 class SetSlide:
-    """A slide of a training set.
-
-    Parameters
-    ----------
-    name : str
-        Empty for fields of which the slide is not known.
-    split : str
-    cells : int
-        Labelled cells.
-    """
+    """A slide of a training set."""
 
     name: str
+    """Empty for fields of which the slide is not known."""
     split: str
     cells: int
+    """Labelled cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetSummary:
-    """What the newest round of a training set holds.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        Of the round; None where there is no set yet, or it is another program's.
-    slides : tuple of SetSlide
-        That have labelled cells, in order.
-    cells : mapping of str to int
-        Labelled cells by split; an image may keep another split than its slide has.
-    """
+    """What the newest round of a training set holds."""
 
     folder: Path | None = None
+    """Of the round; None where there is no set yet, or it is another program's."""
     slides: tuple[SetSlide, ...] = ()
+    """That have labelled cells, in order."""
     cells: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    """Labelled cells by split; an image may keep another split than its slide has."""
 
     @property
     def line(self) -> str:
@@ -100,10 +79,9 @@ def set_summary(folder: str | Path) -> SetSummary:
         splits[listed.slide] = farthest(listed.split, splits.get(listed.slide, ""))
     # A slide keeps its own split even where each of its images keeps another.
     splits |= splits_told(made.get("slides"))
-    slides = tuple(
-        SetSlide(name, splits[name], cells[name]) for name in sorted(cells) if cells[name]
-    )
-    return SetSummary(newest, slides, _cells_by_split(fields))
+    # A slide without a labelled cell is not listed.
+    slides = [SetSlide(name, splits[name], cells[name]) for name in sorted(+cells)]
+    return SetSummary(newest, tuple(slides), _cells_by_split(fields))
 
 
 def _cells_by_split(fields: Sequence[ListedField]) -> dict[str, int]:
@@ -121,18 +99,12 @@ def check_ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> 
 
 
 def ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> Steps[str]:
-    """Say why a model cannot learn from training sets.
+    """Say in a sentence why a model cannot learn from training sets; empty where it can.
 
     Parameters
     ----------
-    sets : sequence of path
     detector : bool
         Whether the model is a cell finder, which learns from fields whose cells were all reviewed.
-
-    Returns
-    -------
-    str
-        One sentence; empty where it can.
 
     Raises
     ------
@@ -150,8 +122,7 @@ def ready_steps(sets: Sequence[str | Path], *, detector: bool = False) -> Steps[
             fields += listed_fields(root)[0]
         else:
             fields += _as_listed((yield from read_training_set_steps(path)))
-    these = "this set" if len(sets) == 1 else "these sets"
-    return _lacking(fields, these, detector=detector)
+    return _lacking(fields, "this set" if len(sets) == 1 else "these sets", detector=detector)
 
 
 def _lacking(fields: Sequence[ListedField], these: str, *, detector: bool) -> str:
@@ -162,11 +133,8 @@ def _lacking(fields: Sequence[ListedField], these: str, *, detector: bool) -> st
     if not cells["train"]:
         purposes = _purposes_of(cells["val"], cells["test"])
         return f"No slide of {these} is there to learn from: {purposes}. Move a slide to train."
-    reviewed = [
-        listed.split
-        for listed in fields
-        if listed.complete and listed.cells and listed.split != "test"
-    ]
+    complete = [listed.split for listed in fields if listed.complete and listed.cells]
+    reviewed = [split for split in complete if split != "test"]
     if detector and len(reviewed) < 2:
         return (
             "A cell finder learns from fields of which every cell was reviewed; review two or more."

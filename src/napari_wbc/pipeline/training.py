@@ -46,8 +46,7 @@ def train_steps(
         resumed.
     taxonomy : Taxonomy
         Classes to learn; cells whose label counts as none of them are left out.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    device : {"auto", "cpu", "cuda"}
     **recipe
         Of :class:`~napari_wbc.train.recipe.Recipe`; ``preset`` and ``augmentation`` as mappings.
 
@@ -65,8 +64,7 @@ def train_steps(
     _check_splits(cells)
     notes = [f"Left out, no class of the taxonomy: {n} {label}." for label, n in left_out.items()]
     learnt = {cell.label for cell in cells if cell.split == "train"}
-    empty = [name for name in taxonomy.names if name not in learnt]
-    if empty:
+    if empty := [name for name in taxonomy.names if name not in learnt]:
         notes.append(f"No training cell: {', '.join(empty)}.")
     if notes:
         yield Progress("reading labels", 0, len(cells), " ".join(notes))
@@ -85,14 +83,12 @@ def train_detector_steps(
     paths, out, device
         As in :func:`train_steps`.
     **recipe
-        Of :class:`~napari_wbc.train.detector_recipe.DetectorRecipe`; ``preset`` and ``augmentation`` as
-        mappings.
+        As there, but of :class:`~napari_wbc.train.detector_recipe.DetectorRecipe`.
 
     Raises
     ------
     WbcError
-        If the recipe has no such entry, or as
-        :func:`~napari_wbc.train.detector.train_detector`.
+        If the recipe has no such entry, or as :func:`~napari_wbc.train.detector.train_detector`.
     """
     plan: DetectorRecipe = planned(DetectorRecipe, recipe, DetectorPreset)
     # A wrong device or folder is refused before the labels are read.

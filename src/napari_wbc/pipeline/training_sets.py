@@ -6,8 +6,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,30 +36,20 @@ __all__ = ["ExportedSet", "export_set_steps", "made_now", "write_fields_steps"]
 
 @dataclass(frozen=True, slots=True)
 class ExportedSet:
-    """A round that was written.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the round.
-    fields : int
-    cells : mapping of (split, label) to int
-    added, relabelled, removed : int
-        Cells, compared with the round before.
-    left_out : tuple of str
-        What is not in it, and why, a phrase each.
-    failures : tuple of Failure
-        Fields whose image cannot be read or is not the one that was reviewed.
-    """
+    """A round that was written."""
 
     folder: Path
+    """Of the round."""
     fields: int
     cells: Counter[tuple[str, str]]
     added: int = 0
     relabelled: int = 0
     removed: int = 0
+    """Each in cells, compared with the round before."""
     left_out: tuple[str, ...] = ()
+    """What is not in it, and why, a phrase each."""
     failures: tuple[Failure, ...] = ()
+    """Fields whose image cannot be read or is not the one that was reviewed."""
 
 
 def export_set_steps(
@@ -97,10 +87,6 @@ def export_set_steps(
     reviewed : bool
         Whether only cells that a person labelled are taken, or the model's labels too.
 
-    Returns
-    -------
-    ExportedSet
-
     Raises
     ------
     WbcError
@@ -114,12 +100,20 @@ def export_set_steps(
     out = Path(out)
     before = yield from round_before_steps(out, written_as)
     opened: list[_Project] = []
-    for project in projects:
+    names: dict[str, list[str]] = {"slide": [], "reading": []}
+    for path in projects:
         yield Progress("reading projects", len(opened), len(projects))
-        opened.append(_opened(project, slides, reading))
-    _check_names("slide", slides, chain(*(project.slides for project in opened)))
-    readings = chain(*(project.readings for project in opened))
-    _check_names("reading", [reading] if reading else [], readings)
+        opened.append(_opened(path, slides, reading))
+        names["slide"] += opened[-1].slides
+        names["reading"] += opened[-1].readings
+    for what, wanted in (("slide", slides), ("reading", [reading])):
+        # The first reader's labels are a reading without a name.
+        existing = dict.fromkeys(filter(None, names[what]))
+        if unknown := [name for name in wanted if name and name not in existing]:
+            raise WbcError(
+                f"No {what} {', '.join(unknown)} in these projects; they have: "
+                f"{', '.join(existing) or 'none'}."
+            )
     taken = yield from _taken_steps(opened, reviewed=reviewed)
     splits = _splits(before, opened, taken.fields, split)
     new = _sided(taken.fields, splits, before.images)
@@ -146,18 +140,20 @@ def export_set_steps(
         "slides": splits,
         "moved": before.moved,
         "gone": before.gone(fields),
-        "places": {**before.places, **_places(project.taxonomy for project in opened)},
+        "places": _places(before, opened),
         "use": RESEARCH_USE,
     }
     classes = _classes(opened, before, staying)
     exported = yield from write_fields_steps(out, fields, classes, written_as, made)
-    added, relabelled, removed = _changes(before.fields, fields)
+    old_labels = _labels(before.fields)
+    new_labels = _labels(fields)
+    added = len(new_labels.keys() - old_labels.keys())
     left_out = [f"{counted(n, what)} {why}" for (what, why), n in taken.left_out.items() if n]
     return replace(
         exported,
         added=added,
-        relabelled=relabelled,
-        removed=removed,
+        relabelled=len(new_labels.items() - old_labels.items()) - added,
+        removed=len(old_labels.keys() - new_labels.keys()),
         left_out=tuple(left_out),
         failures=tuple(taken.failures),
     )
@@ -186,7 +182,8 @@ def write_fields_steps(
     )
     cells = Counter[tuple[str, str]]()
     for labelled in fields:
-        cells.update((labelled.split, cell.label) for cell in labelled.cells)
+        for cell in labelled.cells:
+            cells[labelled.split, cell.label] += 1
     return ExportedSet(folder, len(fields), cells)
 
 
@@ -206,8 +203,8 @@ class _Project:
 
 
 def _opened(path: str | Path, slides: Sequence[str], reading: str) -> _Project:
-    workspace = open_workspace(path, read_only=True)
-    try:
+    """Read a project, which is not changed."""
+    with closing(open_workspace(path, read_only=True)) as workspace:
         every = workspace.slides()
         tables = []
         readings: list[str] = []
@@ -225,17 +222,6 @@ def _opened(path: str | Path, slides: Sequence[str], reading: str) -> _Project:
             [slide.name for slide in every],
             readings,
         )
-    finally:
-        workspace.close()
-
-
-def _check_names(what: str, wanted: Sequence[str], existing: Iterable[str]) -> None:
-    """Refuse the name of a slide or reading that no project has."""
-    # The first reader's labels are a reading without a name.
-    existing = dict.fromkeys(filter(None, existing))
-    if unknown := [name for name in wanted if name not in existing]:
-        names = ", ".join(existing) or "none"
-        raise WbcError(f"No {what} {', '.join(unknown)} in these projects; they have: {names}.")
 
 
 @dataclass(slots=True)
@@ -265,8 +251,9 @@ def _taken_steps(opened: Sequence[_Project], *, reviewed: bool) -> Steps[_Taken]
                 if not cells:
                     continue
                 try:
-                    labelled = _labelled(slide, fov, cells, complete=complete)
-                    _check_same(fov.path, labelled.sha256, hashes.get(fov.fov_id))
+                    labelled = _labelled(
+                        slide, fov, cells, complete=complete, reviewed=hashes.get(fov.fov_id)
+                    )
                 except (ReadError, OSError) as error:
                     taken.failures.append(Failure(fov.path, str(error)))
                     taken.places.remove((slide.name, fov.fov_id))
@@ -301,9 +288,16 @@ def _cells_of(
 
 
 def _labelled(
-    slide: Slide, fov: FieldOfView, cells: tuple[Cell, ...], *, complete: bool
+    slide: Slide, fov: FieldOfView, cells: tuple[Cell, ...], *, complete: bool, reviewed: str | None
 ) -> LabelledField:
+    """The field, unless its image is not the one whose cells were reviewed."""
     height, width = image_size(fov.path)
+    sha256 = sha256_of(fov.path)
+    if reviewed not in (None, sha256):
+        raise ReadError(
+            f"{fov.path}: not the image that was reviewed any more; put that back, then export "
+            "again."
+        )
     return LabelledField(
         _plain(f"{slide.name}__{fov.path.name}"),
         fov.path,
@@ -313,17 +307,9 @@ def _labelled(
         cells,
         slide.name,
         fov.fov_id,
-        sha256_of(fov.path),
+        sha256,
         complete,
     )
-
-
-def _check_same(path: Path, sha256: str, reviewed: str | None) -> None:
-    """Refuse an image that is not the one whose cells were reviewed."""
-    if reviewed not in (None, sha256):
-        raise ReadError(
-            f"{path}: not the image that was reviewed any more; put that back, then export again."
-        )
 
 
 def _splits(
@@ -355,25 +341,22 @@ def _splits(
 def _sided(
     fields: Iterable[LabelledField], splits: Mapping[str, str], images: Mapping[str, str]
 ) -> dict[str, LabelledField]:
-    """The fields by their image, later ones in place of earlier ones, with their splits.
-
-    The split is the one that the image had before, or else the farthest from train among the slides
-    that show it.
-    """
+    """The fields by their image, later ones in place of earlier ones, with their splits."""
     by_image: dict[str, LabelledField] = {}
     for labelled in fields:
         image = labelled.sha256
         copy = by_image.get(image)
+        # An image keeps the split it had, or else takes the farthest of the slides that show it.
         split = images.get(image) or farthest(splits[labelled.slide], copy.split if copy else "")
         by_image[image] = replace(labelled, split=split)
     return by_image
 
 
-def _places(taxonomies: Iterable[Taxonomy]) -> dict[str, str]:
+def _places(before: RoundBefore, opened: Iterable[_Project]) -> dict[str, str]:
     """Places of the classes that are not among the leukocytes of a differential."""
-    places: dict[str, str] = {}
-    for taxonomy in taxonomies:
-        for cell_class in taxonomy.classes:
+    places = dict(before.places)
+    for project in opened:
+        for cell_class in project.taxonomy.classes:
             if cell_class.place is not Place.LEUKOCYTE:
                 places[cell_class.name] = cell_class.place.value
     return places
@@ -441,18 +424,10 @@ def _named(fields: Iterable[LabelledField]) -> tuple[LabelledField, ...]:
     return tuple(named)
 
 
-def _changes(
-    before: Iterable[LabelledField], after: Iterable[LabelledField]
-) -> tuple[int, int, int]:
-    """How many cells were added, relabelled and removed."""
-    old = _labels(before)
-    new = _labels(after)
-    relabelled = sum(old[cell_id] != label for cell_id, label in new.items() if cell_id in old)
-    return len(new.keys() - old.keys()), relabelled, len(old.keys() - new.keys())
-
-
 def _labels(fields: Iterable[LabelledField]) -> dict[str, str]:
+    """The label of each cell, by its id."""
     labels: dict[str, str] = {}
     for labelled in fields:
-        labels |= {cell.cell_id: cell.label for cell in labelled.cells}
+        for cell in labelled.cells:
+            labels[cell.cell_id] = cell.label
     return labels

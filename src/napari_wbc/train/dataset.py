@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
+from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import LabelledCell
 
@@ -22,28 +24,20 @@ __all__ = ["CropSet", "cut_training_crops"]
 
 @dataclass(frozen=True, slots=True)
 class CropSet:
-    """Crops with labels, in memory.
-
-    Parameters
-    ----------
-    crops : ndarray, shape (N, size, size, 3), uint8
-        Cut from the fields that the preset prepares.
-    red : ndarray, shape (N, 3), float32
-        Absorbance of red cells in the field of each crop; NaN where there are none.
-    labels : ndarray, shape (N,), int64
-        Indices of classes.
-    sources : ndarray, shape (N,), str
-    splits : ndarray, shape (N,), str
-    sha256 : str
-        Over names, labels, splits, sources and crops, to tell which data weights were trained on.
-    """
+    """N crops with labels, in memory."""
 
     crops: npt.NDArray[np.uint8]
+    """Cut from the fields that the preset prepares, shape (N, size, size, 3)."""
     red: npt.NDArray[np.float32]
+    """Absorbance of red cells in the field of each crop, shape (N, 3); NaN where there are none."""
     labels: npt.NDArray[np.int64]
+    """Indices of classes, shape (N,); sources and splits are of the same shape."""
     sources: npt.NDArray[np.str_]
     splits: npt.NDArray[np.str_]
     sha256: str
+    """Over names, labels, splits, sources and crops, to tell which data weights were trained on."""
+    detections: tuple[Detection, ...] = ()
+    """Box that each crop was cut around, and outline of the cell; empty where nobody asks."""
 
     def centers(self, size: int) -> npt.NDArray[np.uint8]:
         """The middle of each crop, without the room around it, shape (N, size, size, 3)."""
@@ -59,6 +53,7 @@ class CropSet:
             self.sources[keep],
             self.splits[keep],
             self.sha256,
+            tuple(compress(self.detections, keep)),
         )
 
 
@@ -70,7 +65,8 @@ def cut_training_crops(
     Parameters
     ----------
     cells : sequence of LabelledCell
-        In any order, which is that of the crops.
+        In any order, which is that of the crops. One without a box is alone in its image, and is
+        located there.
     classes : sequence of str
         Class names; their order gives the label indices.
     preset : Preset
@@ -92,24 +88,24 @@ def cut_training_crops(
     size = round(preset.size * room)
     crops = np.empty((len(cells), size, size, 3), dtype=np.uint8)
     red = np.empty((len(cells), 3), dtype=np.float32)
-    done = 0
+    detections: dict[int, Detection] = {}
     digest = hashlib.sha256()
-    rows_of: dict[Path, list[int]] = {}
+    by_image: dict[Path, list[int]] = {}
     for row, cell in enumerate(cells):
-        rows_of.setdefault(cell.path, []).append(row)
+        by_image.setdefault(cell.path, []).append(row)
     # Image by image, so that each is read once, wherever its cells stand in the set.
-    for path, rows in rows_of.items():
-        cells_of_image = [cells[row] for row in rows]
+    for path, rows in by_image.items():
         image = read_image(path)
-        boxes = [cell.box or one_cell_box(image, preset.factor) for cell in cells_of_image]
+        boxes = []
+        for row in rows:
+            cell = cells[row]
+            boxes.append(cell.box or one_cell_box(image, preset.factor))
+            detections[row] = Detection(boxes[-1], cell.outline)
+            # Names without folders, so that a set that was moved is still the same data.
+            digest.update(f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n".encode())
         crops[rows], red[rows] = preset.cut(image, boxes, room=room)
-        # Names without folders, so that a set that was moved is still the same data.
-        for cell in cells_of_image:
-            line = f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n"
-            digest.update(line.encode())
         digest.update(crops[rows].tobytes())
-        done += len(cells_of_image)
-        yield Progress("cutting crops", done, len(cells))
+        yield Progress("cutting crops", len(detections), len(cells))
     index = list(classes).index
     return CropSet(
         crops,
@@ -118,4 +114,5 @@ def cut_training_crops(
         np.array([cell.source for cell in cells], dtype=np.str_),
         np.array([cell.split for cell in cells], dtype=np.str_),
         digest.hexdigest(),
+        tuple(detections[row] for row in range(len(cells))),
     )
