@@ -16,7 +16,7 @@ import pandas as pd
 
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, LEUKOCYTE, MaskRcnnDetector, load_mask_rcnn
 from napari_wbc.imaging.read import read_image
-from napari_wbc.measure.precision import Truth, average_precision
+from napari_wbc.measure.average_precision import Truth, average_precision
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, Outline, iou_matrix
 from public_sets import DATA, blood_fields

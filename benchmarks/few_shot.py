@@ -19,8 +19,8 @@ from leaks import finding
 from napari_wbc.measure.metrics import measure
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import FIVE_CLASSES
+from napari_wbc.train.classifier import train_classifier
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.engine import train_classifier
 from public_sets import DATA
 from record import record
 from repeats import told

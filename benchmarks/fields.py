@@ -19,7 +19,7 @@ import numpy.typing as npt
 from skimage.draw import polygon2mask
 
 from napari_wbc.imaging.read import read_image
-from napari_wbc.measure.precision import Truth, average_precision
+from napari_wbc.measure.average_precision import Truth, average_precision
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
 from public_sets import DATA, MISPLACED_MASK, bccd_masks, cell_masks, table, voc_boxes

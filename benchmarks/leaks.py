@@ -25,7 +25,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from atlas import Atlas, Image
 from napari_wbc.imaging.read import read_image
-from napari_wbc.model.training_set import SPLITS
+from napari_wbc.model.split import SPLITS
 from public_sets import DATA, pbc, table, unpacked
 from record import RESULTS, record
 

@@ -38,8 +38,8 @@ from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy import FIVE_CLASSES, FOUR_CLASSES
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
+from napari_wbc.train.classifier import train_classifier
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.engine import train_classifier
 from napari_wbc.train.recipe import Recipe
 from napari_wbc.train.scoring import scores_steps
 from pictures import confusion_sheet

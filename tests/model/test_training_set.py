@@ -9,7 +9,7 @@ import pytest
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
-from napari_wbc.model.training_set import SHARES, SPLITS, LabelledField, split_of
+from napari_wbc.model.training_set import LabelledField
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b.png", "a\\b.png", "c:a.png", "a\nb.png"])
@@ -31,9 +31,3 @@ def test_two_cells_of_one_id_are_refused():
     cell = Cell("id", "a.png", Detection(BBox(0, 0, 9, 9)), annotation=Annotation("monocyte"))
     with pytest.raises(WbcError, match="two cells have the id 'id'"):
         LabelledField("a.png", Path("a.png"), 9, 9, "train", (cell, cell))
-
-
-def test_the_shares_of_many_slides_are_about_those_that_are_meant():
-    sides = [split_of(f"slide {i}") for i in range(2000)]
-    for split, share in zip(SPLITS, SHARES, strict=True):
-        assert sides.count(split) / 2000 == pytest.approx(share, abs=0.04)

@@ -12,8 +12,8 @@ from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
+from napari_wbc.model.split import split_of
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, UNIDENTIFIED
-from napari_wbc.model.training_set import split_of
 from napari_wbc.pipeline.set_summary import set_summary
 from napari_wbc.pipeline.training_sets import export_set_steps
 from napari_wbc.session.session import Session

@@ -18,7 +18,7 @@ from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
-from napari_wbc.model.training_set import split_of
+from napari_wbc.model.split import split_of
 from napari_wbc.pipeline.import_set import import_set_steps
 from napari_wbc.pipeline.project import project_analysis
 from napari_wbc.storage.formats.manifest import read_manifest

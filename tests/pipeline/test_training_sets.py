@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 from napari_wbc.cli.app import app
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
+from napari_wbc.model.split import split_of
 from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED
-from napari_wbc.model.training_set import split_of
 from napari_wbc.pipeline.import_set import import_set_steps
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.labelled_cells import read_training_set

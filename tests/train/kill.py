@@ -18,7 +18,7 @@ from tests.storage.kill import killed
 from tests.train.test_engine import RECIPE, TAXONOMY, blobs
 
 from napari_wbc.model.progress import run
-from napari_wbc.train.engine import train_classifier
+from napari_wbc.train.classifier import train_classifier
 from napari_wbc.weights.store import load_weights
 
 FEW = replace(RECIPE, epochs=4)

@@ -20,7 +20,7 @@ from napari_wbc.detect.mask_rcnn import (
     load_mask_rcnn,
 )
 from napari_wbc.errors import WbcError
-from napari_wbc.measure.precision import AveragePrecision
+from napari_wbc.measure.average_precision import AveragePrecision
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.progress import run

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from napari_wbc.train.checkpoint import Checkpoint
-from napari_wbc.train.loop import set_rate
 from napari_wbc.train.muon import MuonAdamW
+from napari_wbc.train.run import set_rate
 
 OPTIONS = {"lr": 0.003, "matrix_lr": 0.02, "weight_decay": 0.1}
 

@@ -204,7 +204,7 @@ def adapted_name(slide: str, when: datetime) -> str:
 def _checked(weights: str | Path, out: str | Path, name: str, device: str) -> Preset:
     """The preset of the weights, after refusing what would fail minutes later."""
     preset = load_classifier(weights, device=device).preset
-    from napari_wbc.train.loop import check_run
+    from napari_wbc.train.run import check_run
 
     check_run(name, "32-true")
     target = make_folder(Path(out)) / f"{name}.safetensors"

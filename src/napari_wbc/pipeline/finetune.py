@@ -24,10 +24,10 @@ from napari_wbc.storage.fingerprint import fingerprint_steps
 from napari_wbc.storage.sets import newest_round
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import ROOM
+from napari_wbc.train.classifier import train_classifier
 from napari_wbc.train.dataset import cut_training_crops
-from napari_wbc.train.engine import train_classifier
-from napari_wbc.train.loop import Trained
 from napari_wbc.train.recipe import Recipe, planned
+from napari_wbc.train.run import Trained
 from napari_wbc.weights.card import ModelCard, taxonomy_of, training_images
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
@@ -96,7 +96,7 @@ def finetune_steps(
     WbcError
         If the weights are those of a detector, there are fewer than 10 labelled cells or none in
         the split train, none of their labels is a class, a new class has no cell, or as
-        :func:`~napari_wbc.train.engine.train_classifier`.
+        :func:`~napari_wbc.train.classifier.train_classifier`.
     """
     card = card_of(start, "classifier")
     yield from check_ready_steps(paths)

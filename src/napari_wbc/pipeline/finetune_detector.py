@@ -24,8 +24,8 @@ from napari_wbc.pipeline.set_summary import check_ready_steps
 from napari_wbc.train.detector import train_detector
 from napari_wbc.train.detector_recipe import DetectorRecipe
 from napari_wbc.train.fields import read_fields
-from napari_wbc.train.loop import Trained
 from napari_wbc.train.recipe import planned
+from napari_wbc.train.run import Trained
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
 

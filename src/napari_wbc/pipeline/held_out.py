@@ -18,8 +18,9 @@ import numpy.typing as npt
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import sha256_of
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.split import farthest
 from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.model.training_set import LabelledCell, farthest
+from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.model.words import counted
 from napari_wbc.storage.labelled_cells import read_training_set_steps
 from napari_wbc.weights.card import ModelCard, training_images

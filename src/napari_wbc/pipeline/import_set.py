@@ -21,19 +21,17 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.model.training_set import LabelledField, farthest, splits_told
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.incoming import (
     PARTLY_KEY,
-    SPLIT_KEY,
     There,
     check_images_steps,
-    has_splits,
     kept_steps,
     partly_labelled,
     placed_steps,
-    splits_of,
 )
+from napari_wbc.pipeline.splits import SPLIT_KEY, has_splits, imported_splits, splits_of
 from napari_wbc.storage.sets import SetContent, read_set_steps
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
@@ -188,7 +186,9 @@ def import_set_steps(
                 fresh.append(project)
             with workspace.together():
                 if has_splits(content):
-                    workspace.put(SPLIT_KEY, _splits(fields, content.made, splits_of(workspace)))
+                    workspace.put(
+                        SPLIT_KEY, imported_splits(fields, content.made, splits_of(workspace))
+                    )
                 partly = _partly(fields, wanted, there, partly_labelled(workspace))
                 workspace.put(PARTLY_KEY, sorted(partly))
                 cells = yield from _write_steps(workspace, fields, wanted, there, content.name)
@@ -211,19 +211,6 @@ def import_set_steps(
                 unreviewed += _by_model(cell)
     slides = tuple(sorted({field.slide for field in fields}))
     return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures)
-
-
-def _splits(
-    fields: Sequence[LabelledField], made: Mapping[str, Any], before: Mapping[str, str]
-) -> dict[str, str]:
-    """The split of each slide: the farthest from train of all that it ever came with."""
-    of_slides = splits_told(made.get("slides"))
-    splits = dict(before)
-    for field in fields:
-        # The slide's own split comes first: an image may keep another one.
-        split = of_slides.get(field.slide, field.split)
-        splits[field.slide] = farthest(split, splits.get(field.slide, ""))
-    return splits
 
 
 def _partly(

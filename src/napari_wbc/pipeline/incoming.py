@@ -20,25 +20,22 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.split import split_of
 from napari_wbc.model.taxonomy import Taxonomy
-from napari_wbc.model.training_set import LabelledField, split_of, splits_told
+from napari_wbc.model.training_set import LabelledField
+from napari_wbc.pipeline.splits import has_splits, splits_of
 from napari_wbc.storage.sets import CROPS, SetContent
 from napari_wbc.storage.workspace import Workspace, open_workspace
 
 __all__ = [
     "PARTLY_KEY",
-    "SPLIT_KEY",
     "There",
     "check_images_steps",
-    "has_splits",
     "kept_steps",
     "partly_labelled",
     "placed_steps",
-    "splits_of",
 ]
 
-SPLIT_KEY = "splits"
-"""Key of a project's splits of the slides that came with one."""
 PARTLY_KEY = "partly_labelled"
 """Key of a project's fields that came with cells missing."""
 
@@ -76,19 +73,9 @@ class There:
             return cls(workspace.taxonomy, fields, cells, splits_of(workspace), names)
 
 
-def splits_of(workspace: Workspace) -> dict[str, str]:
-    """The splits of the slides of a project that came with them from a training set."""
-    return splits_told(workspace.get(SPLIT_KEY))
-
-
 def partly_labelled(workspace: Workspace) -> frozenset[str]:
     """Fields of a project that came with cells that nobody had reviewed, or that were left out."""
     return frozenset(map(str, workspace.get(PARTLY_KEY) or ()))
-
-
-def has_splits(content: SetContent) -> bool:
-    """Whether the splits of a set mean something: it is ours, or not all of it is for training."""
-    return bool(content.made) or {labelled.split for labelled in content.fields} != {"train"}
 
 
 def placed_steps(

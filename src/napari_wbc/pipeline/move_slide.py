@@ -7,7 +7,8 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.model.split import SPLITS
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.pipeline.round_before import round_before_steps
 from napari_wbc.pipeline.set_summary import set_summary
 from napari_wbc.pipeline.training_sets import ExportedSet, made_now, write_fields_steps

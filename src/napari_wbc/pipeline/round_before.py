@@ -9,7 +9,8 @@ from typing import Any
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Steps
-from napari_wbc.model.training_set import LabelledField, farthest, splits_told
+from napari_wbc.model.split import farthest, splits_told
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.manifest import Manifest, read_manifest_steps
 from napari_wbc.storage.sets import CROPS, newest_round, read_set_steps
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.training_set import SPLITS, LabelledCell, farthest, splits_told
+from napari_wbc.model.split import SPLITS, farthest, splits_told
+from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.model.words import counted
 from napari_wbc.storage.formats.manifest import MANIFEST, ListedField, listed_fields
 from napari_wbc.storage.labelled_cells import read_training_set_steps

@@ -15,13 +15,13 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.pipeline.held_out import has_split, learnable_steps, relabelled
 from napari_wbc.train.batches import ROOM
+from napari_wbc.train.classifier import train_classifier
 from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.train.detector import train_detector
 from napari_wbc.train.detector_recipe import DetectorRecipe
-from napari_wbc.train.engine import train_classifier
 from napari_wbc.train.fields import read_fields
-from napari_wbc.train.loop import Trained
 from napari_wbc.train.recipe import Recipe, planned
+from napari_wbc.train.run import Trained
 from napari_wbc.weights.device import resolve_device
 
 __all__ = ["train_detector_steps", "train_steps"]
@@ -53,7 +53,7 @@ def train_steps(
     Raises
     ------
     WbcError
-        If the recipe has no such entry, or as :func:`~napari_wbc.train.engine.train_classifier`.
+        If the recipe has no such entry, or as :func:`~napari_wbc.train.classifier.train_classifier`.
     """
     plan: Recipe = planned(Recipe, recipe, Preset)
     # A wrong device or folder is refused before the labels are read.

@@ -20,13 +20,15 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.split import BY_SLIDE, SPLITS
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import NOT_CLASSED, Place, Taxonomy
-from napari_wbc.model.training_set import BY_SLIDE, SPLITS, LabelledField, farthest, split_of
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import counted
-from napari_wbc.pipeline.incoming import partly_labelled, splits_of
+from napari_wbc.pipeline.incoming import partly_labelled
 from napari_wbc.pipeline.round_before import RoundBefore, round_before_steps
+from napari_wbc.pipeline.splits import exported_splits, sided, splits_of
 from napari_wbc.storage.rounds import write_round_steps
 from napari_wbc.storage.workspace import open_workspace
 from napari_wbc.weights.card import RESEARCH_USE
@@ -115,8 +117,8 @@ def export_set_steps(
                 f"{', '.join(existing) or 'none'}."
             )
     taken = yield from _taken_steps(opened, reviewed=reviewed)
-    splits = _splits(before, opened, taken.fields, split)
-    new = _sided(taken.fields, splits, before.images)
+    splits = exported_splits(before, [project.imported for project in opened], taken.fields, split)
+    new = sided(taken.fields, splits, before.images)
     again = len(taken.fields) - len(new)
     taken.left_out["field", "whose image comes again, with later labels"] = again
     # Labels that were taken back leave the set: a field of the projects stays only where it cannot
@@ -310,46 +312,6 @@ def _labelled(
         sha256,
         complete,
     )
-
-
-def _splits(
-    before: RoundBefore, opened: Sequence[_Project], fields: Sequence[LabelledField], split: str
-) -> dict[str, str]:
-    """The split of each slide that the set had or has."""
-    imported: dict[str, str] = {}
-    for project in opened:
-        for name, own in project.imported.items():
-            imported[name] = farthest(own, imported.get(name, ""))
-    splits = dict(before.slides)
-    new: list[str] = []
-    for name in dict.fromkeys(labelled.slide for labelled in fields):
-        # A person's word comes first; then a slide that was ever held out stays so.
-        existing = before.moved.get(name) or farthest(
-            before.slides.get(name, ""), imported.get(name, "")
-        )
-        splits[name] = existing or (split_of(name) if split == BY_SLIDE else split)
-        if not existing:
-            new.append(name)
-    after = _sided(fields, splits, before.images).values()
-    # A set with nothing to learn from is of no use, whatever the name of its first slide says.
-    learnt = any(labelled.split == "train" for labelled in (*before.fields, *after))
-    if split == BY_SLIDE and not learnt:
-        splits |= dict.fromkeys(new[:1], "train")
-    return splits
-
-
-def _sided(
-    fields: Iterable[LabelledField], splits: Mapping[str, str], images: Mapping[str, str]
-) -> dict[str, LabelledField]:
-    """The fields by their image, later ones in place of earlier ones, with their splits."""
-    by_image: dict[str, LabelledField] = {}
-    for labelled in fields:
-        image = labelled.sha256
-        copy = by_image.get(image)
-        # An image keeps the split it had, or else takes the farthest of the slides that show it.
-        split = images.get(image) or farthest(splits[labelled.slide], copy.split if copy else "")
-        by_image[image] = replace(labelled, split=split)
-    return by_image
 
 
 def _places(before: RoundBefore, opened: Iterable[_Project]) -> dict[str, str]:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Steps, run
-from napari_wbc.model.training_set import SPLITS, LabelledCell
+from napari_wbc.model.split import SPLITS
+from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.storage.formats.csv_set import EDGES, box_and_outline, read_table
 from napari_wbc.storage.formats.image_folder import split_images
 from napari_wbc.storage.formats.manifest import MANIFEST

@@ -23,7 +23,8 @@ from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import make_folder, sha256_of, sync
 from napari_wbc.files.guard import inside
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.model.split import SPLITS
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats import image_folder
 from napari_wbc.storage.formats.manifest import read_manifest, write_manifest_steps
 from napari_wbc.storage.sets import CROPS, FORMATS, newest_round

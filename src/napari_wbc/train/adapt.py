@@ -25,7 +25,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.batches import augmented
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.loop import check_run, epoch_seed, set_rate, update_mean
+from napari_wbc.train.run import check_run, epoch_seed, set_rate, update_mean
 from napari_wbc.train.scoring import seen_steps
 from napari_wbc.weights.store import save_weights
 

@@ -10,7 +10,7 @@ import numpy as np
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.loop import epoch_seed
+from napari_wbc.train.run import epoch_seed
 
 if TYPE_CHECKING:
     import torch

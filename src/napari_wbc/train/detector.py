@@ -1,6 +1,6 @@
 """Training of a cell finder: a generator that can be stopped at each step and resumed.
 
-As :mod:`napari_wbc.train.engine` does for classifiers: every epoch seeds its own random numbers
+As :mod:`napari_wbc.train.classifier` does for classifiers: every epoch seeds its own random numbers
 and ends with a checkpoint, so a resumed run goes on as if never stopped.
 """
 
@@ -25,7 +25,7 @@ from napari_wbc.train.curves import write_curves
 from napari_wbc.train.detector_recipe import DetectorRecipe
 from napari_wbc.train.detector_validation import leukocyte_boxes, score_threshold, validate_steps
 from napari_wbc.train.fields import FieldSet, TrainingField
-from napari_wbc.train.loop import Trained, epoch_progress, epoch_seed, set_rate, update_mean
+from napari_wbc.train.run import Trained, epoch_progress, epoch_seed, set_rate, update_mean
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.store import load_weights, save_weights

@@ -8,7 +8,7 @@ from typing import Any
 from napari_wbc.detect.mask_rcnn import LEUKOCYTE, DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.loop import check_run
+from napari_wbc.train.run import check_run
 from napari_wbc.weights.store import read_card
 
 __all__ = ["DetectorRecipe"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from napari_wbc.detect.mask_rcnn import LEUKOCYTE, MaskRcnnDetector
-from napari_wbc.measure.precision import Truth, average_precision
+from napari_wbc.measure.average_precision import Truth, average_precision
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.progress import Progress, Steps

@@ -31,7 +31,7 @@ class MuonAdamW(torch.optim.AdamW):
     lr : float
         Of AdamW.
     matrix_lr : float
-        Of Muon; 0 leaves all parameters to AdamW. :func:`~napari_wbc.train.loop.set_rate`
+        Of Muon; 0 leaves all parameters to AdamW. :func:`~napari_wbc.train.run.set_rate`
         keeps its ratio to ``lr``.
     weight_decay : float
         Of both.

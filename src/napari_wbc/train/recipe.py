@@ -15,7 +15,7 @@ from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES
 from napari_wbc.errors import WbcError
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.loop import check_run
+from napari_wbc.train.run import check_run
 
 __all__ = ["Recipe", "planned", "read_config"]
 

@@ -19,8 +19,9 @@ from PIL import Image
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import run
+from napari_wbc.model.split import SPLITS
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.model.training_set import LabelledField
 
 SIDES = st.integers(8, 2000)
 STEMS = st.sampled_from(

@@ -25,7 +25,8 @@ from napari_wbc.files.json_fields import Record, items, numbers, part
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.model.split import SPLITS
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.csv_set import image_place
 from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.formats.reading import (

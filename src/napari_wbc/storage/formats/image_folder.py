@@ -23,7 +23,8 @@ from napari_wbc.files.guard import image_size, inside
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.model.split import SPLITS
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.csv_set import COLUMNS, cell_row, read_fields_table_steps
 from napari_wbc.storage.formats.reading import (
     SPLIT_NAMES,

@@ -21,7 +21,8 @@ from napari_wbc.files.guard import inside
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import Outline
 from napari_wbc.model.slide import IMAGE_SUFFIXES
-from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.model.split import SPLITS
+from napari_wbc.model.training_set import LabelledField
 
 __all__ = [
     "MAX_CELLS",

@@ -21,7 +21,8 @@ from napari_wbc.files.guard import image_size, inside, one_line, read_text
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.training_set import SPLITS, LabelledField
+from napari_wbc.model.split import SPLITS
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.reading import (
     SPLIT_NAMES,
     check_count,

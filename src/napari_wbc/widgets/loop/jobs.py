@@ -17,7 +17,7 @@ from napari_wbc.weights.store import read_card
 if TYPE_CHECKING:
     from napari_wbc.pipeline.compare import Comparison
     from napari_wbc.pipeline.set_summary import SetSummary
-    from napari_wbc.train.loop import Trained
+    from napari_wbc.train.run import Trained
 
 __all__ = [
     "added_steps",

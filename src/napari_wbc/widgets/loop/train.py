@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from napari_wbc.errors import WbcError
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.training_set import BY_SLIDE, SPLITS
+from napari_wbc.model.split import BY_SLIDE, SPLITS
 from napari_wbc.model.words import counted
 from napari_wbc.session.opening import projects_folder
 from napari_wbc.session.session import Session

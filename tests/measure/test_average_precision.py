@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from napari_wbc.measure.precision import AveragePrecision, Truth, average_precision
+from napari_wbc.measure.average_precision import AveragePrecision, Truth, average_precision
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, Outline
 

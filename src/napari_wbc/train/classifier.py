@@ -28,8 +28,8 @@ from napari_wbc.train.card import card_of
 from napari_wbc.train.checkpoint import Checkpoint
 from napari_wbc.train.curves import write_curves
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.loop import Trained, epoch_progress, epoch_seed, set_rate, update_mean
 from napari_wbc.train.recipe import Recipe
+from napari_wbc.train.run import Trained, epoch_progress, epoch_seed, set_rate, update_mean
 from napari_wbc.train.scoring import familiarity_steps, scores_steps
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device

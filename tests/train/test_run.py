@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from napari_wbc.errors import WbcError
-from napari_wbc.train.loop import PRECISIONS, check_run, set_rate, update_mean
+from napari_wbc.train.run import PRECISIONS, check_run, set_rate, update_mean
 
 
 def state():

@@ -17,8 +17,8 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.train.batches import ROOM
+from napari_wbc.train.classifier import train_classifier
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.engine import train_classifier
 from napari_wbc.train.recipe import Recipe
 from napari_wbc.train.scoring import scores_steps
 from napari_wbc.weights.card import taxonomy_of
