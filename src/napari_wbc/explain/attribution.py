@@ -15,14 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_wbc.classify.looks import orientations, turned_back
 from napari_wbc.classify.modes import scores
 from napari_wbc.errors import WbcError
-from napari_wbc.explain.sight import (
-    Sight,
-    deep_layers,
-    map_layers,
-    sights_of,
-    spread,
-    watched,
-)
+from napari_wbc.explain.sight import Sight, deep_layers, map_layers, sights_of, spread, watched
 from napari_wbc.explain.superpixels import ridge, superpixels
 
 if TYPE_CHECKING:
