@@ -91,17 +91,16 @@ def levels_of(heats: Sequence[Heat], shape: tuple[int, int]) -> list[Any]:
     import dask.array as da
 
     levels: list[Any] = []
-    scale = 1
     make: Any = da.map_blocks
     # Without "meta" dask would call the function once with an empty block to learn the type.
     meta = np.empty((0, 0), np.float32)
     # napari shows the level that fits the screen, so the last one may be a single chunk.
     while not levels or max(levels[-1].shape) > CHUNK:
+        scale = 2 ** len(levels)
         size = (-(-shape[0] // scale), -(-shape[1] // scale))
         empty = da.zeros(size, dtype=np.float32, chunks=CHUNK)
         chunk = partial(_chunk, tuple(heats), scale)
         levels.append(make(chunk, empty, dtype=np.float32, meta=meta))
-        scale *= 2
     return levels
 
 
