@@ -289,7 +289,7 @@ def locate_one(image: RgbImage, detector: Detector | None = None) -> Detection |
 def one_cell_box(image: RgbImage, factor: float) -> BBox:
     """Box of the cell that :func:`locate_one` finds, or else that of the whole image.
 
-    The whole image is the crop of its box by ``factor``; see :func:`~napari_wbc.imaging.crop.whole_image_box`.
+    The crop of that box by ``factor`` shows the largest centred square of the image.
     """
     detection = locate_one(image)
     return whole_image_box(image, factor) if detection is None else detection.bbox
