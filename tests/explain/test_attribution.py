@@ -14,12 +14,7 @@ from napari_wbc.classify.looks import orientations, turned_back
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.networks.base import FeatureNetwork
 from napari_wbc.errors import WbcError
-from napari_wbc.explain.attribution import (
-    HOTTEST,
-    METHODS,
-    Attributor,
-    Question,
-)
+from napari_wbc.explain.attribution import HOTTEST, METHODS, Attributor, Question
 from napari_wbc.explain.sight import map_layers, spread
 
 SIZE = 32

@@ -6,13 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_wbc.imaging.stain import (
-    absorbance,
-    even_light,
-    eyepiece,
-    transmitted,
-    white_balanced,
-)
+from napari_wbc.imaging.stain import absorbance, even_light, eyepiece, transmitted, white_balanced
 from napari_wbc.imaging.synthetic import synthetic_smear
 
 

@@ -62,7 +62,7 @@ def confidence_threshold(
     correct : ndarray, shape (N,), bool
         Whether the most probable class is the true one.
     weight : ndarray, shape (N,), optional
-        How much each cell counts, for instance so that laboratories count alike.
+        As in :func:`temperature`.
     error_rate : float
         Wanted part of wrong cells among the identified, 0 to 1.
     lowest, highest : float

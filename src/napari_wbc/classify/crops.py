@@ -43,8 +43,7 @@ def cut(
     size : int
         Side of the crops in pixels.
     factor : float
-        Side of the square in the field, as a multiple of the box's longer side; the square is at
-        most four times the field's longer side.
+        Side of the square in the field; see :func:`squares`.
     fill : sequence of three float
         Colour of what lies outside the field, in its own unit.
 

@@ -77,8 +77,7 @@ class Familiarity:
         """Mahalanobis distance to the nearest class, shape (N,), of features, shape (N, F)."""
         apart = features.float()[:, None] - self.means
         squares = ((apart @ self.precision) * apart).sum(2)
-        nearest: torch.Tensor = squares.clamp(min=0).amin(1).sqrt()
-        return nearest
+        return squares.clamp(min=0).amin(1).sqrt()
 
     def unlikeness(self, features: torch.Tensor) -> torch.Tensor:
         """Distance in units of the limit, shape (N,); above 1 a cell is unlike training data."""
@@ -97,11 +96,6 @@ def parted(
     tensors: Mapping[str, torch.Tensor],
 ) -> tuple[dict[str, torch.Tensor], Familiarity | None]:
     """The network's tensors of a weights file, and its familiarity where it has one.
-
-    Parameters
-    ----------
-    tensors : mapping of str to Tensor
-        All of the file, by name.
 
     Raises
     ------

@@ -21,13 +21,7 @@ MODES = ("softmax", "one-vs-rest", "two-stage")
 
 
 def check_mode(mode: str) -> None:
-    """Refuse an unknown mode.
-
-    Raises
-    ------
-    WbcError
-        If there is no such mode.
-    """
+    """Raise :class:`~napari_wbc.errors.WbcError` if there is no such mode."""
     if mode not in MODES:
         raise WbcError(f"No mode {mode!r}; choose one of: {', '.join(MODES)}.")
 
@@ -35,16 +29,7 @@ def check_mode(mode: str) -> None:
 def scores(outputs: torch.Tensor, mode: str) -> torch.Tensor:
     """Scores of classes: logarithms of their probabilities, but for one constant a cell.
 
-    Parameters
-    ----------
-    outputs : Tensor, shape (N, classes)
-        Of the network.
-    mode : str
-        One of :data:`MODES`.
-
-    Returns
-    -------
-    Tensor, shape (N, classes)
+    They have the shape of the network's outputs, (N, classes).
     """
     import torch
     from torch.nn.functional import log_softmax, logsigmoid
@@ -60,19 +45,9 @@ def scores(outputs: torch.Tensor, mode: str) -> torch.Tensor:
 
 
 def loss_of(outputs: torch.Tensor, targets: torch.Tensor, mode: str) -> torch.Tensor:
-    """Mean loss of a batch.
+    """Mean loss, shape (), of a batch of outputs of shape (N, classes).
 
-    Parameters
-    ----------
-    outputs : Tensor, shape (N, classes)
-    targets : Tensor, shape (N, classes)
-        Probabilities of the classes, 0 to 1: one-hot, smoothed or mixed.
-    mode : str
-        One of :data:`MODES`.
-
-    Returns
-    -------
-    Tensor, shape ()
+    ``targets`` are as many probabilities of the classes, 0 to 1: one-hot, smoothed or mixed.
     """
     from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 

@@ -63,11 +63,7 @@ class Classifier:
         return Preset(**self.card.preset)
 
     def classify(
-        self,
-        field: npt.NDArray[np.uint8],
-        boxes: Sequence[BBox],
-        *,
-        batch_size: int | None = None,
+        self, field: npt.NDArray[np.uint8], boxes: Sequence[BBox], *, batch_size: int | None = None
     ) -> tuple[Prediction, ...]:
         """Classify cells of one field, which goes to the device once.
 
@@ -80,26 +76,13 @@ class Classifier:
         batch_size : int, optional
             Crops on the device at once; where None, 256 on a GPU, and 32 on a CPU, whose cache
             holds no more.
-
-        Returns
-        -------
-        tuple of N Prediction
         """
         return self._predictions(self.prepared(field, boxes, batch_size=batch_size))
 
     def prepared(
-        self,
-        field: npt.NDArray[np.uint8],
-        boxes: Sequence[BBox],
-        *,
-        batch_size: int | None = None,
+        self, field: npt.NDArray[np.uint8], boxes: Sequence[BBox], *, batch_size: int | None = None
     ) -> Iterator[torch.Tensor]:
-        """Prepare cells of one field for the network.
-
-        Parameters
-        ----------
-        field, boxes, batch_size
-            As in :meth:`classify`.
+        """Prepare cells of one field, given as to :meth:`classify`, for the network.
 
         Yields
         ------
@@ -128,11 +111,6 @@ class Classifier:
         self, field: npt.NDArray[np.uint8], boxes: Sequence[BBox]
     ) -> Iterator[npt.NDArray[np.float32]]:
         """Features of cells of one field as they lie: what the last layer of the network takes.
-
-        Parameters
-        ----------
-        field, boxes
-            As in :meth:`classify`.
 
         Yields
         ------
@@ -163,10 +141,6 @@ class Classifier:
             Absorbance of red cells in the field of each crop; NaN where there are none.
         batch_size : int, optional
             As in :meth:`classify`.
-
-        Returns
-        -------
-        tuple of N Prediction
         """
         import torch
 

@@ -52,13 +52,7 @@ class Preset:
             )
 
     def field(self, image: npt.NDArray[np.uint8]) -> BalancedField:
-        """The field that crops are cut from.
-
-        Parameters
-        ----------
-        image : ndarray, shape (height, width, 3), uint8
-            RGB, 0 to 255.
-        """
+        """The field that crops are cut from, of a uint8 RGB image of shape (height, width, 3)."""
         if self.anchors:
             return balanced(image)
         return BalancedField(image, np.full(3, np.nan, np.float32))
@@ -71,9 +65,8 @@ class Preset:
         Parameters
         ----------
         image : ndarray, shape (height, width, 3), uint8
-            RGB.
         boxes : sequence of BBox
-            N boxes in pixels of the field.
+            N boxes in pixels of the image.
         room : float
             Both size and factor are multiplied by this.
 
@@ -117,17 +110,7 @@ class Preset:
 
 
 def tensor_of(crops: npt.NDArray[np.uint8], device: str | torch.device) -> torch.Tensor:
-    """Crops on a device, as :meth:`Preset.prepare` takes them.
-
-    Parameters
-    ----------
-    crops : ndarray, shape (N, size, size, 3), uint8
-    device : str or device
-
-    Returns
-    -------
-    Tensor, shape (N, 3, size, size), float32, 0 to 1
-    """
+    """Crops of shape (N, size, size, 3) on a device, as :meth:`Preset.prepare` takes them."""
     import torch
 
     # To the device as bytes: a quarter of the traffic.

@@ -48,22 +48,18 @@ class _Backbone:
     width: int
 
 
-def _mobilenet(pretrained: bool) -> nn.Module:
+def _mobilenet(pretrained: bool) -> Any:
     # torchvision's momentum of 0.01 leaves the running means behind weights that are trained from
     # scratch: the network then fits its training data and finds nothing in validation.
     norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.1)
-    features: nn.Module = mobilenet_v3_large(
-        norm_layer=norm, weights="DEFAULT" if pretrained else None
-    ).features
-    return features
+    return mobilenet_v3_large(norm_layer=norm, weights="DEFAULT" if pretrained else None).features
 
 
-def _resnet(norm: Callable[..., nn.Module], pretrained: bool) -> nn.Module:
-    network: nn.Module = resnet50(norm_layer=norm, weights="DEFAULT" if pretrained else None)
-    return network
+def _resnet(norm: Callable[..., nn.Module], pretrained: bool) -> Any:
+    return resnet50(norm_layer=norm, weights="DEFAULT" if pretrained else None)
 
 
-def _group_norm_resnet(pretrained: bool) -> nn.Module:
+def _group_norm_resnet(pretrained: bool) -> Any:
     # torchvision offers ResNet weights with batch normalisation alone.
     if pretrained:
         raise WbcError(
@@ -72,10 +68,9 @@ def _group_norm_resnet(pretrained: bool) -> nn.Module:
     return _resnet(partial(nn.GroupNorm, 32), False)
 
 
-def _vgg(pretrained: bool) -> nn.Module:
+def _vgg(pretrained: bool) -> Any:
     # Less the last pooling, so that the one map keeps a stride of 16.
-    features: nn.Module = vgg16(weights="DEFAULT" if pretrained else None).features[:-1]
-    return features
+    return vgg16(weights="DEFAULT" if pretrained else None).features[:-1]
 
 
 _RESNET_STAGES = {"layer2": "0", "layer3": "1", "layer4": "2"}
@@ -103,9 +98,8 @@ class _Pyramid(nn.Module):
         )
         self.out_channels = plan.width
 
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        maps: dict[str, torch.Tensor] = self.fpn(self.body(x))
-        return maps
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.fpn(self.body(x))
 
 
 def build_mask_rcnn(backbone: str, n_classes: int, *, pretrained: bool = False) -> MaskRCNN:
@@ -181,7 +175,5 @@ def _same_size(image: torch.Tensor, target: Any = None) -> tuple[torch.Tensor, A
     return image, target
 
 
-def _as_they_are(
-    result: list[dict[str, torch.Tensor]], *_sizes: Any
-) -> list[dict[str, torch.Tensor]]:
+def _as_they_are(result: Any, *_sizes: Any) -> Any:
     return result

@@ -24,15 +24,10 @@ class Detector(Protocol):
         """Name and preset, as written in reports."""
 
     def detect(self, image: RgbImage) -> tuple[Detection, ...]:
-        """Locate the leukocytes of one field.
+        """Locate the leukocytes of one field, in descending order of score.
 
-        Parameters
-        ----------
-        image : ndarray, shape (height, width, 3), uint8
-            RGB, 0 to 255.
-
-        Returns
-        -------
-        tuple of Detection
-            In descending order of score; empty when there is none.
+        Raises
+        ------
+        WbcError
+            If the image is not uint8 RGB.
         """

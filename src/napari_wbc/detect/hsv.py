@@ -112,12 +112,6 @@ def _detection(ring: Float64, scale: float, image: RgbImage, score: float) -> De
     return Detection(outline.bbox, outline, score)
 
 
-def _cut_level(stain: StainedField, top: float, sensitivity: float) -> float:
-    """Level of the nucleus map above which a pixel is nucleus, given that of the darkest."""
-    low, high = stain.red.nucleus
-    return max(0.08, low + 0.8 * (1 - sensitivity) * (top - low), min(1.35 * high, 0.8 * top))
-
-
 def _measured(stain: StainedField, sensitivity: float) -> tuple[StainedField, float]:
     """The field and its cut level; where red cells give no scale, the largest nucleus does."""
     # The darkest pixels of half a red cell's area, so that neither dirt nor one dark pixel sets
@@ -125,7 +119,8 @@ def _measured(stain: StainedField, sensitivity: float) -> tuple[StainedField, fl
     n_darkest = int(np.clip(stain.red_area / 2, 8, max(stain.nuclei.size // 5, 1)))
     n_darkest = min(n_darkest, stain.nuclei.size)
     top = min(float(np.partition(stain.nuclei, -n_darkest, axis=None)[-n_darkest]), 0.7)
-    cut = _cut_level(stain, top, sensitivity)
+    low, high = stain.red.nucleus
+    cut = max(0.08, low + 0.8 * (1 - sensitivity) * (top - low), min(1.35 * high, 0.8 * top))
     stats = cv2.connectedComponentsWithStats((stain.nuclei > cut).astype(np.uint8))[2]
     largest = float(max(stats[1:, cv2.CC_STAT_AREA], default=0))
     # No nucleus has the area of 25 red cells: what was measured were not red cells.
@@ -254,16 +249,8 @@ class HsvDetector:
     def detect(self, image: RgbImage) -> tuple[Detection, ...]:
         """Locate the leukocytes of one field; see :meth:`Detector.detect`.
 
-        Returns
-        -------
-        tuple of Detection
-            Each with an outline of 16 to 64 vertices in pixel edges, whose bounds are the box, but
-            for ``youssef-2024``, where they are within half a pixel of it.
-
-        Raises
-        ------
-        WbcError
-            If the image is not uint8 RGB.
+        Outlines have 16 to 64 vertices in pixel edges; their bounds are the box, but for
+        ``youssef-2024``, where they are within half a pixel of it.
         """
         preset = PRESETS[self.preset]
         detections = preset.find(checked_rgb(image), self.parameters or preset.parameters())
@@ -276,7 +263,7 @@ def locate_one(image: RgbImage, detector: Detector | None = None) -> Detection |
     Parameters
     ----------
     image : ndarray, shape (height, width, 3), uint8
-        RGB, 0 to 255, cut around one cell.
+        RGB, cut around one cell.
     detector : Detector, optional
         Whose most central detection is taken; by default one that also takes platelets,
         pale and small cells.
@@ -300,19 +287,9 @@ def locate_one(image: RgbImage, detector: Detector | None = None) -> Detection |
 
 
 def one_cell_box(image: RgbImage, factor: float) -> BBox:
-    """Box of the cell in an image of one cell, or that of the whole image where none is found.
+    """Box of the cell that :func:`locate_one` finds, or else that of the whole image.
 
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-        RGB, 0 to 255, cut around one cell.
-    factor : float
-        Side of a crop as a multiple of the box's longer side, by which the whole image has a box.
-
-    Raises
-    ------
-    WbcError
-        If the image is not uint8 RGB.
+    The crop of that box by ``factor`` shows the largest centred square of the image.
     """
     detection = locate_one(image)
     return whole_image_box(image, factor) if detection is None else detection.bbox

@@ -78,10 +78,6 @@ class DetectorPreset:
     def prepare(self, image: RgbImage) -> tuple[RgbImage, float]:
         """Scale a field, and balance its light and white.
 
-        Parameters
-        ----------
-        image : ndarray, shape (height, width, 3), uint8
-
         Returns
         -------
         work : ndarray, shape (height * scale, width * scale, 3), uint8
@@ -100,13 +96,7 @@ class DetectorPreset:
 
     @staticmethod
     def tensor(work: RgbImage) -> torch.Tensor:
-        """The network's input, shape (3, height, width), float32.
-
-        Parameters
-        ----------
-        work : ndarray, shape (height, width, 3), uint8
-            From :meth:`prepare`.
-        """
+        """The network's input, shape (3, height, width), float32, of what :meth:`prepare` gives."""
         import torch
 
         # About zero mean and unit deviation: white light is balanced, so fields are much alike.
@@ -165,25 +155,12 @@ class MaskRcnnDetector:
     def detect(self, image: RgbImage) -> tuple[Detection, ...]:
         """Locate the leukocytes of one field; see :meth:`Detector.detect`.
 
-        Returns
-        -------
-        tuple of Detection
-            Each with an outline of 48 vertices, whose bounds are the box.
-
-        Raises
-        ------
-        WbcError
-            If the image is not uint8 RGB.
+        Outlines have 48 vertices; their bounds are the box.
         """
         return self.survey(image)[LEUKOCYTE]
 
     def survey(self, image: RgbImage) -> dict[str, tuple[Detection, ...]]:
-        """Locate all that it was trained to find; see :meth:`detect`.
-
-        Returns
-        -------
-        dict of class name to tuple of Detection
-        """
+        """Locate all that it was trained to find, by class; see :meth:`detect`."""
         return run(self.survey_steps(image))
 
     def survey_steps(self, image: RgbImage) -> Steps[dict[str, tuple[Detection, ...]]]:
@@ -205,6 +182,9 @@ class MaskRcnnDetector:
         shape : sequence of int
             Height and width of the field.
         """
+        import torch
+        from torchvision.ops import batched_nms
+
         tiles = list(tiles_of(work.shape[:2], DetectorPreset(**self.card.preset).tile))
         raw = []
         for done, tile in enumerate(tiles):
@@ -214,12 +194,17 @@ class MaskRcnnDetector:
         boxes, labels, scores, masks = (np.concatenate(part) for part in zip(*raw, strict=True))
         detections: dict[str, list[Detection]] = {name: [] for name in self.classes}
         # The network suppresses doubles within a tile only; a cell in an overlap is in two tiles.
-        for i in _suppressed(boxes, labels, scores, self.overlap):
+        tensors = (torch.from_numpy(boxes).float(), torch.from_numpy(scores).float())
+        for i in batched_nms(*tensors, torch.from_numpy(labels), self.overlap).tolist():
+            top, left, bottom, right = np.clip(boxes[i] / scale, 0, [*shape, *shape]).tolist()
+            # A sliver at the edge of the field shows no cell.
+            if bottom - top < 1 or right - left < 1:
+                continue
+            # The outline's bounds fit better than the network's box (decision record 5).
+            outline = mask_outline(masks[i], BBox(top, left, bottom, right))
+            detection = Detection(outline.bbox, outline, min(max(float(scores[i]), 0.0), 1.0))
             # torchvision counts classes from 1: 0 is the background.
-            name = self.classes[labels[i] - 1]
-            detection = _detection(boxes[i], masks[i], float(scores[i]), scale=scale, shape=shape)
-            if detection is not None:
-                detections[name].append(detection)
+            detections[self.classes[labels[i] - 1]].append(detection)
         return {name: tuple(cells) for name, cells in detections.items()}
 
     def _raw(self, work: RgbImage, tile: Tile) -> tuple[npt.NDArray[np.float64], ...]:
@@ -237,38 +222,6 @@ class MaskRcnnDetector:
         # A cell cut by a tile's edge is whole in the neighbour, which overlaps by more than a cell.
         uncut = tile.holds(boxes, work.shape)
         return boxes[uncut], labels[uncut].astype(int), scores[uncut], masks[uncut, 0]
-
-
-def _suppressed(
-    boxes: npt.NDArray[np.float64],
-    labels: npt.NDArray[np.int64],
-    scores: npt.NDArray[np.float64],
-    overlap: float,
-) -> list[int]:
-    """Indices, surest first, of the boxes that no surer one of their class overlaps."""
-    import torch
-    from torchvision.ops import batched_nms
-
-    tensors = (torch.from_numpy(boxes).float(), torch.from_numpy(scores).float())
-    indices: list[int] = batched_nms(*tensors, torch.from_numpy(labels), overlap).tolist()
-    return indices
-
-
-def _detection(
-    edges: npt.NDArray[np.float64],
-    mask: npt.NDArray[np.float32],
-    score: float,
-    *,
-    scale: float,
-    shape: Sequence[int],
-) -> Detection | None:
-    """One cell in pixels of its field; None for a sliver at the edge."""
-    top, left, bottom, right = np.clip(edges / scale, 0, [shape[0], shape[1]] * 2).tolist()
-    if bottom - top < 1 or right - left < 1:
-        return None
-    outline = mask_outline(mask, BBox(top, left, bottom, right))
-    # The outline's bounds fit better than the network's box (decision record 5).
-    return Detection(outline.bbox, outline, min(max(score, 0.0), 1.0))
 
 
 def load_mask_rcnn(

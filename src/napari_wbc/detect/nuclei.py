@@ -17,6 +17,9 @@ from scipy import ndimage
 from napari_wbc.detect.base import RgbImage
 from napari_wbc.imaging.red_cells import RedCells, red_cells, unlike_red_cells
 from napari_wbc.imaging.stain import (
+    Float32,
+    Float64,
+    Mask,
     absorbance,
     black_pixels,
     nucleus_map,
@@ -34,9 +37,6 @@ __all__ = [
     "stained_field",
 ]
 
-Float32: TypeAlias = npt.NDArray[np.float32]
-Float64: TypeAlias = npt.NDArray[np.float64]
-Mask: TypeAlias = npt.NDArray[np.bool_]
 Pixels: TypeAlias = npt.NDArray[np.int32]
 """Places of one nucleus, shape (n, 2), (row, col)."""
 
@@ -93,15 +93,7 @@ class StainedField:
 
 
 def stained_field(image: RgbImage, red_cell: float) -> StainedField:
-    """Measure the stain of a field.
-
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-        RGB, 0 to 255.
-    red_cell : float
-        Diameter of a red cell in pixels of the image; 0 measures it.
-    """
+    """Measure the stain of a field; ``red_cell`` is a diameter in pixels of it, 0 measures it."""
     longest = max(image.shape[:2])
     scale = max(min(1.0, _LONGEST / longest), 0.25)
     stain = _at_scale(image, scale, red_cell)
@@ -140,8 +132,7 @@ def _black(density: Float32) -> Mask:
     around = cv2.morphologyEx(black, cv2.MORPH_OPEN, np.ones((15, 15), np.uint8))
     dirt = cv2.dilate(black, np.ones((5, 5), np.uint8))
     eyepiece = cv2.dilate(around, np.ones((21, 21), np.uint8))
-    result: Mask = (dirt | eyepiece) > 0
-    return result
+    return np.asarray((dirt | eyepiece) > 0)
 
 
 def _unlike(density: Float32, nuclei: Float32, red: RedCells) -> Float32:
@@ -150,8 +141,7 @@ def _unlike(density: Float32, nuclei: Float32, red: RedCells) -> Float32:
     tint = np.clip((unlike_red_cells(smooth, red) - _TINT) / _TINT_RAMP, -1, 1)
     pale = np.clip(3.25 - 5 * total_absorbance(smooth) / red.level, 0, 1)
     dark = np.clip((nuclei - red.nucleus[0]) / 0.1 - 1, -1, 1)
-    result: Float32 = np.maximum(np.maximum(tint, _RED + (_PALE - _RED) * pale), dark)
-    return result
+    return np.asarray(np.maximum(np.maximum(tint, _RED + (_PALE - _RED) * pale), dark))
 
 
 def find_nuclei(
@@ -161,7 +151,6 @@ def find_nuclei(
 
     Parameters
     ----------
-    stain : StainedField
     cut : float
         Level of the nucleus map above which a pixel is nucleus.
     smallest : float
@@ -211,8 +200,7 @@ def _cut(part: Mask) -> npt.NDArray[np.int32]:
     distance = cv2.GaussianBlur(distance, (0, 0), 1.0)[1:-1, 1:-1]
     peaks = h_maxima(distance, 0.12 * float(distance.max()))
     seeds, _ = ndimage.label(peaks, structure=np.ones((3, 3)))
-    result: npt.NDArray[np.int32] = watershed(-distance, seeds, mask=part).astype(np.int32)
-    return result
+    return np.asarray(watershed(-distance, seeds, mask=part), np.int32)
 
 
 @dataclass(slots=True)
@@ -253,13 +241,7 @@ class _Piece:
 
 def hull_of(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Convex hull, shape (n, 2), of points of shape (m, 2), int32 or float32."""
-    result: npt.NDArray[Any] = cv2.convexHull(np.ascontiguousarray(points)).reshape(-1, 2)
-    return result
-
-
-def _extent(hull: npt.NDArray[Any]) -> float:
-    """Longest distance between two vertices."""
-    return float(np.sqrt(((hull[:, None] - hull) ** 2).sum(axis=-1).max())) + 1
+    return np.asarray(cv2.convexHull(np.ascontiguousarray(points)).reshape(-1, 2))
 
 
 def _gathered(
@@ -270,7 +252,8 @@ def _gathered(
     joins: dict[tuple[int, int], float] = {}
 
     def consider(i: int, j: int) -> None:
-        length = _extent(hull_of(np.concatenate([lobes[i].hull, lobes[j].hull])))
+        hull = hull_of(np.concatenate([lobes[i].hull, lobes[j].hull]))
+        length = float(np.sqrt(((hull[:, None] - hull) ** 2).sum(axis=-1).max())) + 1
         if length <= longest and lobes[i].gap(lobes[j], stained) <= gap:
             joins[i, j] = length
 

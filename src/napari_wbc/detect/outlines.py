@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from napari_wbc.imaging.stain import Float64
 from napari_wbc.model.geometry import BBox, Outline
 
 __all__ = ["VERTICES", "mask_outline", "traced"]
-
-Float64 = npt.NDArray[np.float64]
 
 VERTICES = 48
 """Of an outline drawn from probabilities."""
@@ -25,17 +24,9 @@ _RAYS = np.stack([np.sin(_TURN), np.cos(_TURN)], axis=-1)
 
 
 def traced(mask: npt.NDArray[np.uint8]) -> Float64:
-    """Outline of a mask in pixel edges.
+    """Outline of a mask in pixel edges, shape (16 to 64, 2), (row, col).
 
-    Parameters
-    ----------
-    mask : ndarray, shape (height, width), uint8
-        One component, above 0, with a margin of 0.
-
-    Returns
-    -------
-    ndarray, shape (n, 2), (row, col)
-        16 to 64 vertices.
+    The mask is uint8: one component above 0, with a margin of 0.
     """
     # OpenCV's contours run through the middles of pixels; of a mask of twice the size they run a
     # quarter of a pixel inside the edges.

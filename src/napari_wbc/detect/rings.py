@@ -48,7 +48,6 @@ def draw_rings(
 
     Parameters
     ----------
-    stain : StainedField
     nuclei : sequence of ndarray, shape (n, 2), int32
         Pixels (row, col) of each.
     wanted : sequence of int
@@ -82,8 +81,7 @@ def draw_rings(
     radii = (_best_rings(np.array(gains)) + 1) * np.array(steps)[:, None]
     # Radii are whole steps, so neighbouring rays smooth each other.
     radii = (np.roll(radii, 1, axis=1) + 2 * radii + np.roll(radii, -1, axis=1)) / 4
-    result: Float64 = np.array(centers)[:, None] + radii[..., None] * rays + 0.5
-    return result
+    return np.asarray(np.array(centers)[:, None] + radii[..., None] * rays + 0.5)
 
 
 def _owners(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -93,8 +91,7 @@ def _owners(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     )
     owner = np.zeros(seeds.max() + 1, np.int32)
     owner[seeds[labels > 0]] = labels[labels > 0]
-    result: npt.NDArray[np.int32] = owner[seeds]
-    return result
+    return np.asarray(owner[seeds])
 
 
 def _middle(pixels: Pixels) -> tuple[Float64, float]:
@@ -178,10 +175,8 @@ def halves_joined(
 
     Parameters
     ----------
-    nuclei : sequence of ndarray, shape (n, 2), int32
-        Pixels (row, col) of each.
-    wanted : sequence of int
-        Indices of the nuclei that have outlines.
+    nuclei, wanted : sequences
+        As in :func:`draw_rings`.
     rings : ndarray, shape (len(wanted), 48, 2)
         From :func:`draw_rings`.
     longest : float
@@ -217,13 +212,7 @@ def halves_joined(
 def score_of(stain: StainedField, nucleus: Pixels, ring: Float64) -> float:
     """Score of a cell, 0 to 1, by size and darkness of its nucleus and roundness of its outline.
 
-    Parameters
-    ----------
-    stain : StainedField
-    nucleus : ndarray, shape (n, 2), int32
-        Pixels (row, col).
-    ring : ndarray, shape (48, 2)
-        Outline, (row, col).
+    ``nucleus`` has shape (n, 2), int32, and the outline ``ring`` (48, 2), both (row, col).
     """
     area = len(nucleus) / stain.red_area
     contrast = float(stain.nuclei[tuple(nucleus.T)].mean()) / max(stain.red.nucleus[1], 0.02)

@@ -27,25 +27,16 @@ class Tile:
     right: int
 
     def holds(self, boxes: npt.NDArray[np.float64], shape: Sequence[int]) -> npt.NDArray[np.bool_]:
-        """Which boxes touch no edge of the tile but the image's own.
+        """Which boxes touch no edge of the tile but the image's own, shape (N,).
 
-        Parameters
-        ----------
-        boxes : ndarray, shape (N, 4)
-            (top, left, bottom, right) in pixels of the image.
-        shape : sequence of int
-            Height and width of the image.
-
-        Returns
-        -------
-        ndarray, shape (N,), bool
+        Boxes, shape (N, 4), are (top, left, bottom, right) in pixels of the image; ``shape`` is the
+        image's (height, width).
         """
         # The image's own edges cut cells too, but there is no neighbour that has more of them.
         low = np.array([self.top or -np.inf, self.left or -np.inf]) + _MARGIN
         ends = zip((self.bottom, self.right), shape[:2], strict=True)
         high = np.array([np.inf if end == length else end for end, length in ends]) - _MARGIN
-        inside: npt.NDArray[np.bool_] = (boxes[:, :2] >= low) & (boxes[:, 2:] <= high)
-        return inside[:, 0] & inside[:, 1]
+        return np.asarray(((boxes[:, :2] >= low) & (boxes[:, 2:] <= high)).all(axis=1))
 
     @property
     def rows(self) -> slice:

@@ -15,14 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_wbc.classify.looks import orientations, turned_back
 from napari_wbc.classify.modes import scores
 from napari_wbc.errors import WbcError
-from napari_wbc.explain.sight import (
-    Sight,
-    deep_layers,
-    map_layers,
-    sights_of,
-    spread,
-    watched,
-)
+from napari_wbc.explain.sight import Sight, deep_layers, map_layers, sights_of, spread, watched
 from napari_wbc.explain.superpixels import ridge, superpixels
 
 if TYPE_CHECKING:
@@ -147,13 +140,7 @@ class Attributor:
         self.layers = layers or deep_layers(existing, DEEP * size)
 
     def check(self, question: Question) -> None:
-        """Refuse a question that the network cannot answer.
-
-        Raises
-        ------
-        WbcError
-            If the method looks at square maps and the network has none.
-        """
+        """Raise WbcError if a question is of square maps and the network has none."""
         if question.method.endswith("grad-cam") and not self.layers:
             raise WbcError(
                 "This network has no square maps for Grad-CAM to look at; choose another method."
@@ -174,16 +161,10 @@ class Attributor:
         scores = self.scores(x)
         # Where there is no other class, the score of class 0 is taken and counts nothing.
         other = scores.gather(1, against.clamp(min=0)[:, None])[:, 0]
-        evidence: torch.Tensor = scores.gather(1, target[:, None])[:, 0] - other * (against >= 0)
-        return evidence
+        return scores.gather(1, target[:, None])[:, 0] - other * (against >= 0)
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores of the classes, shape (N, classes), see :func:`napari_wbc.classify.modes.scores`.
-
-        Parameters
-        ----------
-        x : Tensor, shape (N, 3, size, size)
-        """
+        """Scores of the classes, shape (N, classes), of crops of shape (N, 3, size, size)."""
         return scores(self.network(x), self.mode)
 
     def heat(

@@ -2,6 +2,9 @@
 
 A pixel of a heat's values covers ``side / n`` pixels of the field, as the crop it explains did, so
 that heat lies on the pixel that caused it. Where squares overlap, the hotter one is shown.
+
+Invariant: heat and canvases are float32 of shape (height, width), 0 to 1; images are uint8 RGB of
+shape (height, width, 3).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from skimage.draw import polygon2mask
 
+from napari_wbc.imaging.stain import Float32
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.heat import Heat
 
@@ -41,26 +45,12 @@ CLEAR_BELOW = 0.5
 STRENGTH = 0.7
 """How much of an image heat hides at most."""
 
-Float32 = npt.NDArray[np.float32]
-
 
 def placed(heat: Heat, scale: int = 1) -> Float32:
-    """Heat of one cell at the scale of its field.
-
-    Parameters
-    ----------
-    heat : Heat
-    scale : int
-        How many times smaller than the field, 1 or more.
-
-    Returns
-    -------
-    ndarray, shape (side, side), float32, 0 to 1
-    """
+    """Heat of one cell, shape (side, side), where its field is ``scale`` times smaller."""
     side = max(1, round(heat.side / scale))
     interpolation = cv2.INTER_AREA if side < len(heat.values) else cv2.INTER_LINEAR
-    resized: Float32 = cv2.resize(heat.values, (side, side), interpolation=interpolation)
-    return resized
+    return np.asarray(cv2.resize(heat.values, (side, side), interpolation=interpolation))
 
 
 def painted(
@@ -70,18 +60,12 @@ def painted(
 
     Parameters
     ----------
-    heats : sequence of Heat
-        Of one field.
     shape : tuple of int
         Height and width of the part in pixels.
     top, left : int
         Where it lies in the canvas.
     scale : int
         How many times smaller than the field the canvas is.
-
-    Returns
-    -------
-    ndarray, shape (height, width), float32, 0 to 1
     """
     canvas = np.zeros(shape, np.float32)
     for heat in heats:
@@ -98,36 +82,25 @@ def painted(
 
 
 def levels_of(heats: Sequence[Heat], shape: tuple[int, int]) -> list[Any]:
-    """The canvas of a field; of a large one lazy levels, each half as large as the one before.
+    """The canvas of a field of shape (height, width), from fine to coarse.
 
-    Parameters
-    ----------
-    heats : sequence of Heat
-        Of one field.
-    shape : tuple of int
-        Height and width of the field in pixels.
-
-    Returns
-    -------
-    list of ndarray or dask.array.Array, shape (height, width), float32, 0 to 1
-        One level, or more from fine to coarse.
+    That of a large one is lazy: levels of dask, each half as large as the one before.
     """
     if shape[0] * shape[1] <= LAZY_ABOVE:
         return [painted(heats, shape)]
     import dask.array as da
 
     levels: list[Any] = []
-    scale = 1
     make: Any = da.map_blocks
     # Without "meta" dask would call the function once with an empty block to learn the type.
     meta = np.empty((0, 0), np.float32)
     # napari shows the level that fits the screen, so the last one may be a single chunk.
     while not levels or max(levels[-1].shape) > CHUNK:
+        scale = 2 ** len(levels)
         size = (-(-shape[0] // scale), -(-shape[1] // scale))
         empty = da.zeros(size, dtype=np.float32, chunks=CHUNK)
         chunk = partial(_chunk, tuple(heats), scale)
         levels.append(make(chunk, empty, dtype=np.float32, meta=meta))
-        scale *= 2
     return levels
 
 
@@ -138,18 +111,7 @@ def _chunk(heats: tuple[Heat, ...], scale: int, block: Float32, block_info: Any 
 
 
 def colored(canvas: Float32) -> npt.NDArray[np.uint8]:
-    """Heat in the colours of inferno.
-
-    Parameters
-    ----------
-    canvas : ndarray, shape (height, width), float32
-        Heat, 0 to 1.
-
-    Returns
-    -------
-    ndarray, shape (height, width, 3), uint8
-        RGB.
-    """
+    """A canvas in the colours of inferno, as an image."""
     levels = np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
     # OpenCV's colours are blue, green, red.
     return np.ascontiguousarray(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1])
@@ -158,17 +120,7 @@ def colored(canvas: Float32) -> npt.NDArray[np.uint8]:
 def overlay(image: npt.NDArray[np.uint8], canvas: Float32) -> npt.NDArray[np.uint8]:
     """Heat in colours over an image; where there is none, the image stays as it is.
 
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-        RGB.
-    canvas : ndarray, shape (height, width), float32
-        Heat, 0 to 1.
-
-    Returns
-    -------
-    ndarray, shape (height, width, 3), uint8
-        RGB; the hottest pixels hide :data:`STRENGTH` of the image.
+    The hottest pixels hide :data:`STRENGTH` of the image.
     """
     mixed = image.copy()
     # In bands: as floating point a whole slide would take a gigabyte.
@@ -180,15 +132,8 @@ def overlay(image: npt.NDArray[np.uint8], canvas: Float32) -> npt.NDArray[np.uin
 
 
 def opacity(canvas: Float32) -> Float32:
-    """How much heat hides what lies below it, 0 to 1; all of it from :data:`CLEAR_BELOW` on.
-
-    Parameters
-    ----------
-    canvas : ndarray, any shape, float32
-        Heat, 0 to 1.
-    """
-    share: Float32 = np.clip(canvas / CLEAR_BELOW, 0, 1)
-    return share
+    """How much heat hides what lies below it, 0 to 1; all of it from :data:`CLEAR_BELOW` on."""
+    return np.asarray(np.clip(canvas / CLEAR_BELOW, 0, 1))
 
 
 def mask_of(detection: Detection, square: tuple[int, int, int], n: int) -> npt.NDArray[np.bool_]:
@@ -196,7 +141,6 @@ def mask_of(detection: Detection, square: tuple[int, int, int], n: int) -> npt.N
 
     Parameters
     ----------
-    detection : Detection
     square : tuple of int
         Top, left and side of the square in pixels of the field.
     n : int
@@ -215,23 +159,13 @@ def mask_of(detection: Detection, square: tuple[int, int, int], n: int) -> npt.N
         half = np.array([box.height / 2, box.width / 2])
         points = np.array(box.center) + np.hstack([np.sin(turn), np.cos(turn)]) * half
     # Pixels whose centres lie inside; skimage counts from the centre of the first.
-    mask: npt.NDArray[np.bool_] = polygon2mask((n, n), (points - (top, left)) * n / side - 0.5)
-    return mask
+    return np.asarray(polygon2mask((n, n), (points - (top, left)) * n / side - 0.5))
 
 
 def inside(heat: Float32, mask: npt.NDArray[np.bool_]) -> float:
-    """Share of heat inside a mask (energy-based pointing game, Wang et al. 2020).
+    """Share of heat inside a mask, 0 to 1 (energy-based pointing game, Wang et al. 2020).
 
-    Parameters
-    ----------
-    heat : ndarray, shape (n, n), float32
-        0 and more.
-    mask : ndarray, shape (n, n), bool
-
-    Returns
-    -------
-    float
-        0 to 1; NaN without heat.
+    NaN without heat; both have the shape (n, n).
     """
     total = float(heat.sum(dtype=np.float64))
     return float(heat[mask].sum(dtype=np.float64)) / total if total else float("nan")

@@ -42,13 +42,7 @@ Places = npt.NDArray[np.float32]
 
 
 def check_method(method: str) -> None:
-    """Refuse a method that cannot be used, before work is done for it.
-
-    Raises
-    ------
-    WbcError
-        If there is no such method, or what it needs is not installed.
-    """
+    """Raise WbcError if there is no such method, or what it needs is not installed."""
     if method not in METHODS:
         raise WbcError(f"No projection {method!r}; choose one of: {', '.join(METHODS)}.")
     if method == "umap" and importlib.util.find_spec("umap") is None:
@@ -85,14 +79,11 @@ def project(features: Features, method: str, *, seed: int = 0) -> Places:
     """
     check_method(method)
     features = _table(features)
-    match method:
-        case "t-sne":
-            places = _t_sne(features, seed)
-        case "umap":
-            places = _umap(features, seed)
-        case _:
-            places = _components(features, 2)
-    return _scaled(places)
+    # Where there are few cells, or none differs, neighbours mean nothing.
+    if method == "pca" or len(features) < MIN_CELLS or not np.ptp(features, axis=0).any():
+        return _scaled(_components(features, 2))
+    places = _t_sne if method == "t-sne" else _umap
+    return _scaled(places(features, seed))
 
 
 def project_steps(features: Features, method: str, *, seed: int = 0) -> Steps[Places]:
@@ -124,9 +115,11 @@ def project_steps(features: Features, method: str, *, seed: int = 0) -> Steps[Pl
             process.kill()
             message = process.communicate()[1]
         if process.returncode or not places_file.is_file():
-            raise StepFailed(_reason(TITLES[method], process.returncode, message))
-        places: Places = np.load(places_file, allow_pickle=False)
-        return places
+            # The last line of a traceback is the error.
+            lines = (message or "").strip().splitlines()
+            reason = lines[-1] if lines else f"it ended with code {process.returncode}"
+            raise StepFailed(f"{TITLES[method]} failed: {reason}.")
+        return np.asarray(np.load(places_file, allow_pickle=False))
 
 
 def _table(features: Features) -> Features:
@@ -167,19 +160,11 @@ def _narrowed(features: Features) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(features, dtype=np.float32)
 
 
-def _too_few(features: Features) -> bool:
-    """Whether there are too few cells, or none differs, for neighbours to mean anything."""
-    return len(features) < MIN_CELLS or not np.ptp(features, axis=0).any()
-
-
 def _t_sne(features: Features, seed: int) -> npt.NDArray[np.floating]:
     """Places by scikit-learn."""
-    if _too_few(features):
-        return _components(features, 2)
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    narrow = _narrowed(features)
     # A small start at the principal components keeps the large groups where they lie (Kobak and
     # Berens 2019).
     first = _scaled(_components(features, 2)) * np.float32(1e-4)
@@ -187,22 +172,18 @@ def _t_sne(features: Features, seed: int) -> npt.NDArray[np.floating]:
     tsne = TSNE(init=first, perplexity=perplexity, random_state=seed, n_jobs=1)
     # In one thread: the sums of several are rounded differently each time.
     with threadpool_limits(1):
-        places: npt.NDArray[np.floating] = tsne.fit_transform(narrow)
-    return places
+        return np.asarray(tsne.fit_transform(_narrowed(features)))
 
 
 def _umap(features: Features, seed: int) -> npt.NDArray[np.floating]:
     """Places by umap-learn, which with a seed works in one thread."""
-    if _too_few(features):
-        return _components(features, 2)
     import umap
 
     neighbours = min(NEIGHBOURS, len(features) - 1)
     # Its start from eigenvectors asks for more cells than directions.
     start = "spectral" if len(features) > 2 * NEIGHBOURS else _scaled(_components(features, 2))
     model = umap.UMAP(n_neighbors=neighbours, init=start, random_state=seed, n_jobs=1)
-    places: npt.NDArray[np.floating] = model.fit_transform(_narrowed(features))
-    return places
+    return np.asarray(model.fit_transform(_narrowed(features)))
 
 
 def _scaled(places: npt.NDArray[np.floating]) -> Places:
@@ -228,13 +209,6 @@ def _started(features: Path, method: str, seed: int, places: Path) -> subprocess
         text=True,
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
     )
-
-
-def _reason(title: str, code: int, message: str) -> str:
-    """One line on a process that failed."""
-    # The last line of a traceback is the error.
-    last = (message or "").strip().splitlines()[-1:] or [f"it ended with code {code}"]
-    return f"{title} failed: {last[0]}."
 
 
 def _end_with_parent() -> None:

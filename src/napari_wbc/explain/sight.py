@@ -8,7 +8,7 @@ asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -46,35 +46,23 @@ def watched(
 
     Parameters
     ----------
-    network : Module
     layers : iterable of str
-        Names of its modules.
+        Names of modules of the network.
     see : callable
         What it returns, if not None, takes the place of the output.
     """
-    handles = []
-    for name in layers:
+    with ExitStack() as hooks:
+        for name in layers:
 
-        def hook(_module: Any, _inputs: Any, output: torch.Tensor, name: str = name) -> Any:
-            return see(name, output)
+            def hook(_module: Any, _inputs: Any, output: torch.Tensor, name: str = name) -> Any:
+                return see(name, output)
 
-        handles.append(network.get_submodule(name).register_forward_hook(hook))
-    try:
+            hooks.enter_context(network.get_submodule(name).register_forward_hook(hook))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def map_layers(network: nn.Module, size: int) -> dict[str, int]:
-    """Layers whose output is a square map.
-
-    Parameters
-    ----------
-    network : Module
-        Takes crops of shape (N, 3, size, size).
-    size : int
-        Side of the input in pixels.
+    """Layers whose output is a square map, of a network that takes crops of ``size`` pixels a side.
 
     Returns
     -------
@@ -102,20 +90,17 @@ def map_layers(network: nn.Module, size: int) -> dict[str, int]:
     return {name: side for name, side in sides.items() if side not in map(sides.get, _above(name))}
 
 
+def _above(name: str) -> list[str]:
+    """Names of the modules that a module lies in."""
+    parts = name.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
+
+
 def deep_layers(layers: dict[str, int], largest: float) -> tuple[str, ...]:
-    """The layers that Grad-CAM looks at unasked.
+    """The layers of :func:`map_layers` that Grad-CAM looks at unasked.
 
-    Parameters
-    ----------
-    layers : dict of str to int
-        From :func:`map_layers`.
-    largest : float
-        Side of the largest map.
-
-    Returns
-    -------
-    tuple of str
-        The last of the outermost layers of each side; the very last layer where all are larger.
+    They are the last of the outermost layers of each side up to ``largest``; the very last layer
+    where all are larger.
     """
     chosen: dict[int, str] = {}
     for name, side in layers.items():
@@ -125,28 +110,10 @@ def deep_layers(layers: dict[str, int], largest: float) -> tuple[str, ...]:
     return tuple(deep or list(layers)[-1:])
 
 
-def _above(name: str) -> list[str]:
-    """Names of the modules that a module lies in."""
-    parts = name.split(".")
-    return [".".join(parts[:i]) for i in range(1, len(parts))]
-
-
 def sights_of(network: nn.Module, layers: Sequence[str], size: int) -> dict[str, Sight]:
     """Measure where the elements of layers' maps look: the middle of their gradient in the input.
 
-    Parameters
-    ----------
-    network : Module
-        Takes crops of shape (N, 3, size, size).
-    layers : sequence of str
-        Names of its modules whose output is a map of shape (N, C, n, n).
-    size : int
-        Side of the input in pixels.
-
-    Returns
-    -------
-    dict of str to Sight
-        By the layer's name.
+    The layers are named as by :func:`map_layers`; ``size`` is the side of crops in pixels.
     """
     import torch
 
@@ -208,19 +175,9 @@ def _looks_at(output: torch.Tensor, x: torch.Tensor, i: int) -> float:
 
 
 def spread(maps: torch.Tensor, sight: Sight, size: int) -> torch.Tensor:
-    """Maps of a layer on the pixels of the input, by linear interpolation.
+    """Maps of a layer, shape (N, C, n, n), on the ``size`` pixels a side of its input.
 
-    Parameters
-    ----------
-    maps : Tensor, shape (N, C, n, n)
-    sight : Sight
-        Of the layer.
-    size : int
-        Side of the input in pixels.
-
-    Returns
-    -------
-    Tensor, shape (N, C, size, size)
+    Interpolation is linear; the result has the shape (N, C, size, size).
     """
     import torch
     from torch.nn.functional import grid_sample

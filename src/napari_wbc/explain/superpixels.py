@@ -17,26 +17,15 @@ _SEGMENTS = 40
 
 
 def superpixels(crop: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Superpixels of a crop (SLIC, Achanta et al. 2012).
+    """Numbers, from 0, of the superpixels of a crop (SLIC, Achanta et al. 2012).
 
-    Parameters
-    ----------
-    crop : ndarray, shape (size, size, 3), float32
-        As the network takes it.
-
-    Returns
-    -------
-    ndarray, shape (size, size), int64
-        Number of each pixel's superpixel, from 0.
+    The crop has the shape (size, size, 3), as the network takes it; the result (size, size).
     """
     from skimage.segmentation import slic
 
     scaled = (crop - crop.min()) / max(float(np.ptp(crop)), 1e-6)
     # captum wants numbers from 0; scikit-image counts from 1 unless told.
-    labels: npt.NDArray[np.int64] = slic(scaled, _SEGMENTS, compactness=10, start_label=0).astype(
-        np.int64
-    )
-    return labels
+    return np.asarray(slic(scaled, _SEGMENTS, compactness=10, start_label=0), np.int64)
 
 
 def ridge() -> Any:

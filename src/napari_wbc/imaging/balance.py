@@ -42,15 +42,10 @@ class BalancedField:
 def balanced(image: npt.NDArray[np.uint8]) -> BalancedField:
     """Take lamp and vignetting off a field and measure its red cells.
 
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-        RGB.
-
     Raises
     ------
     WbcError
-        If it is no such image.
+        If it is no uint8 RGB image of shape (height, width, 3).
 
     Examples
     --------

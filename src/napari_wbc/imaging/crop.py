@@ -18,16 +18,7 @@ __all__ = ["background", "cut_crops", "whole_image_box"]
 
 
 def background(image: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
-    """Colour of the bare glass: the 90th percentile of each channel.
-
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-
-    Returns
-    -------
-    tuple of three int, 0 to 255
-    """
+    """Colour of the bare glass of a field, 0 to 255: the 90th percentile of each channel."""
     # Some 128 rows and columns tell a percentile of the field.
     step = max(1, min(image.shape[:2]) // 128)
     red, green, blue = np.percentile(image[::step, ::step].reshape(-1, 3), 90, axis=0)
@@ -35,19 +26,7 @@ def background(image: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
 
 
 def whole_image_box(image: npt.NDArray[np.uint8], factor: float) -> BBox:
-    """The box whose crop is the largest centred square of the image.
-
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3)
-    factor : float
-        Side of the crop as a multiple of the box's longer side.
-
-    Returns
-    -------
-    BBox
-        In pixels of the image.
-    """
+    """The box whose crop, as :func:`cut_crops` makes it, is the largest centred square."""
     height, width = image.shape[:2]
     half = min(height, width) / factor / 2
     return BBox(height / 2 - half, width / 2 - half, height / 2 + half, width / 2 + half)
@@ -61,9 +40,8 @@ def cut_crops(
     Parameters
     ----------
     image : ndarray, shape (height, width, 3), uint8
-        The field.
     boxes : sequence of BBox
-        N boxes in pixels of the field; they may reach over its edge.
+        N boxes in pixels of the image; they may reach over its edge.
     size : int
         Side of the crops in pixels.
     factor : float

@@ -136,8 +136,7 @@ class Body:
 
     def edge(self, angle: FloatArray) -> FloatArray:
         """(row, col) of the edge relative to the centre, shape (N, 2), at N angles."""
-        points: FloatArray = self.radius_at(angle) * np.stack([np.sin(angle), np.cos(angle)])
-        return points.T
+        return np.asarray((self.radius_at(angle) * np.stack([np.sin(angle), np.cos(angle)])).T)
 
     def outline(self) -> Outline:
         """The shape as a polygon of 32 vertices."""
@@ -189,8 +188,7 @@ class Canvas:
         white = self.rng.standard_normal(like.shape, np.float32)
         # A Gaussian blur divides the spread of white noise by 2 sqrt(pi) sigma.
         spread = np.float32(2 * np.sqrt(np.pi) * sigma)
-        noise: FloatImage = cv2.GaussianBlur(white, (0, 0), sigma) * spread
-        return noise
+        return np.asarray(cv2.GaussianBlur(white, (0, 0), sigma) * spread)
 
     def dots(self, like: FloatImage, per_pixel: float, size: float) -> FloatImage:
         """Round dots, 0 to 1, of a radius of ``size`` pixels at scale 1."""
@@ -201,8 +199,7 @@ class Canvas:
         np.add.at(centres.ravel(), at, self.rng.uniform(0.7, 1.3, at.size).astype(np.float32))
         # A blurred dot of weight 1 is 1 / (2 pi sigma^2) high.
         peaks = cv2.GaussianBlur(centres, (0, 0), sigma) * np.float32(2 * np.pi * sigma**2)
-        dots: FloatImage = np.clip(peaks, 0, 1)
-        return dots
+        return np.asarray(np.clip(peaks, 0, 1))
 
     def add(self, window: Window, amount: FloatArray, color: Color) -> None:
         """Lay ``amount`` times a stain over a window."""
@@ -216,14 +213,12 @@ def _span(middle: float, reach: float, size: int) -> slice:
 
 def _cover(depth: FloatImage, softness: float) -> FloatImage:
     """How much of a pixel at ``depth`` is covered, 0 to 1, the edge ``softness`` pixels wide."""
-    cover: FloatImage = np.clip(depth / np.float32(softness) + np.float32(0.5), 0, 1)
-    return cover
+    return np.asarray(np.clip(depth / np.float32(softness) + np.float32(0.5), 0, 1))
 
 
 def _ridge(depth: FloatImage, at: float, width: float) -> FloatImage:
     """A soft line along the edge, 1 at a depth of ``at`` and ``width`` pixels wide."""
-    ridge: FloatImage = np.exp(-(((depth - np.float32(at)) / np.float32(width)) ** 2))
-    return ridge
+    return np.asarray(np.exp(-(((depth - np.float32(at)) / np.float32(width)) ** 2)))
 
 
 def draw_red_cell(canvas: Canvas, body: Body) -> None:
@@ -272,8 +267,7 @@ def _nucleus_depth(canvas: Canvas, look: Look, body: Body, window: Window) -> Fl
         away = np.hypot(down - start[0] - share * along[0], right - start[1] - share * along[1])
         total += np.exp(np.clip((half_width - away) / blend, -60, 60))
     inside_cell = window.depth - 0.05 * radius
-    depth: FloatImage = np.minimum(blend * np.log(total), inside_cell).astype(np.float32)
-    return depth
+    return np.asarray(np.minimum(blend * np.log(total), inside_cell).astype(np.float32))
 
 
 def draw_leukocyte(canvas: Canvas, look: Look, body: Body) -> tuple[Window, npt.NDArray[np.bool_]]:

@@ -56,7 +56,6 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
     Parameters
     ----------
     path : str or Path
-        Image file.
     max_pixels : int
         Height x width above which the file is refused before it is decoded.
 
@@ -90,19 +89,16 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
         raise ReadError(f"{path}: not a PNG, JPEG, BMP or TIFF image; convert it first.") from None
     # Decoders of damaged files raise some twenty types.
     except Exception as error:
+        reason = " ".join(str(error).split())[:160] or "no reason given"
         raise ReadError(
             f"{path}: the image cannot be read, it may be damaged or truncated "
-            f"({type(error).__name__}: {_one_line(error)}); export or copy it again."
+            f"({type(error).__name__}: {reason}); export or copy it again."
         ) from error
 
 
 def read_field(field: FieldOfView) -> npt.NDArray[np.uint8]:
     """The pixels of a field from its file, see :func:`read_image`."""
     return read_image(field.path)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or "no reason given"
 
 
 def _check_size(path: Path, height: int, width: int, max_pixels: int) -> None:
@@ -197,8 +193,7 @@ def _brightness(path: Path, pixels: npt.NDArray[Any], page: tifffile.TiffPage) -
         raise ReadError(f"{path}: a TIFF with colours stored as {color!s}; save it as RGB.")
     if color == tifffile.PHOTOMETRIC.PALETTE:
         # Colour maps of TIFF have 16 bits an entry, whatever the depth of the pixels.
-        rgb: npt.NDArray[Any] = (np.moveaxis(page.colormap, 0, -1)[pixels] >> 8).astype(np.uint8)
-        return rgb
+        return np.asarray((np.moveaxis(page.colormap, 0, -1)[pixels] >> 8).astype(np.uint8))
     if color == tifffile.PHOTOMETRIC.MINISWHITE:
         pixels = ~pixels if pixels.dtype == bool else (1 << bits) - 1 - pixels
     # Pixels of 2 or 4 bits come as bytes, of which the brightest is not 255.
@@ -261,8 +256,6 @@ def find_slides(paths: Sequence[str | Path], *, skip: Path | None = None) -> tup
 
     Parameters
     ----------
-    paths : sequence of str or Path
-        Image files and folders.
     skip : Path, optional
         Folder whose files are never taken as fields (where results are written).
 

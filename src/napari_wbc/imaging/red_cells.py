@@ -1,25 +1,20 @@
 """Red cells of a field: its inner standard of stain and size.
 
-Invariant: no function changes its arrays; maps are float32 of shape (height, width), and nothing
-here knows of white cells' boxes or classes.
+Invariant: no function changes its arrays, which are as in :mod:`napari_wbc.imaging.stain`, and
+nothing here knows of white cells' boxes or classes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.imaging.stain import total_absorbance
+from napari_wbc.imaging.stain import Float32, Float64, Mask, total_absorbance
 
 __all__ = ["RedCells", "red_cells", "unlike_red_cells"]
-
-Float32: TypeAlias = npt.NDArray[np.float32]
-Float64: TypeAlias = npt.NDArray[np.float64]
-Mask: TypeAlias = npt.NDArray[np.bool_]
 
 _MIN_STAINED = 0.06
 """Total absorbance above which a pixel may be more than empty slide."""
@@ -64,14 +59,7 @@ _STANDARD = RedCells(0.3, (0.0, 0.05), np.array([0.27, 0.46]), np.eye(2) / 0.08,
 
 
 def red_cells(density: Float32, nuclei: Float32) -> RedCells:
-    """Measure the red cells of a field.
-
-    Parameters
-    ----------
-    density : ndarray, shape (height, width, 3), float32
-        From :func:`~napari_wbc.imaging.stain.absorbance`.
-    nuclei : ndarray, shape (height, width), float32
-        From :func:`~napari_wbc.imaging.stain.nucleus_map`.
+    """Measure the red cells of a field from its density and nucleus map.
 
     Returns
     -------
@@ -150,8 +138,7 @@ def _depth(mask: Mask) -> Float32:
     """Distance of each pixel of a mask to its outside, the image's edge included."""
     # OpenCV takes no edge of an image for outside; a margin of 0 does.
     padded = np.pad(mask.astype(np.uint8), 1)
-    result: Float32 = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    return result
+    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1])
 
 
 def _pallor(stained: Mask) -> Mask:
@@ -167,8 +154,7 @@ def _pallor(stained: Mask) -> Mask:
     pale[0] = False
     if (pale & (area > 8)).any():
         pale &= deepest < 3.5 * float(np.median(deepest[pale & (area > 8)]))
-    result: Mask = pale[holes]
-    return result
+    return np.asarray(pale[holes])
 
 
 def _apart(places: npt.NDArray[np.intp], radii: Float32) -> Float32:
@@ -184,14 +170,7 @@ def _apart(places: npt.NDArray[np.intp], radii: Float32) -> Float32:
 
 
 def unlike_red_cells(density: Float32, red: RedCells) -> Float32:
-    """How far the tint of a pixel is from that of red cells.
-
-    Parameters
-    ----------
-    density : ndarray, shape (height, width, 3), float32
-        From :func:`~napari_wbc.imaging.stain.absorbance`.
-    red : RedCells
-        Of this field.
+    """How far the tint of each pixel of a density is from that of red cells.
 
     Returns
     -------
@@ -205,5 +184,4 @@ def unlike_red_cells(density: Float32, red: RedCells) -> Float32:
     # Written out by channel: a matrix product would first copy the field into one array of rows.
     across = first * m[0, 0] + second * m[1, 0]
     down = first * m[0, 1] + second * m[1, 1]
-    result: Float32 = cv2.magnitude(across, down)
-    return result
+    return np.asarray(cv2.magnitude(across, down))

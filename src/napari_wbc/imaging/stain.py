@@ -1,7 +1,7 @@
 """Light and stain: from pixels to how much each stain absorbs.
 
-Invariant: no function changes its arrays; images are RGB of shape (height, width, 3), maps are
-float32 of shape (height, width).
+Invariant: no function changes its arrays. Images are uint8 RGB, 0 to 255, and densities (absorbance
+of each channel) float32, of shape (height, width, 3); maps are float32 of shape (height, width).
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import numpy.typing as npt
 from napari_wbc.errors import WbcError
 
 __all__ = [
+    "Float32",
+    "Float64",
+    "Mask",
     "absorbance",
     "black_pixels",
     "checked_rgb",
@@ -45,12 +48,7 @@ _LOG = np.log10(np.arange(1, 257)).astype(np.float32)
 
 
 def checked_rgb(image: npt.NDArray[np.uint8]) -> Rgb:
-    """The image itself, if it is a uint8 RGB image.
-
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-        RGB, 0 to 255.
+    """The image itself, if it is a uint8 RGB image of shape (height, width, 3).
 
     Raises
     ------
@@ -67,20 +65,7 @@ def checked_rgb(image: npt.NDArray[np.uint8]) -> Rgb:
 
 
 def rescaled(image: Rgb, scale: float) -> Rgb:
-    """An image at another size.
-
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-        RGB, 0 to 255.
-    scale : float
-        Pixels of the result to a pixel of the image, above 0.
-
-    Returns
-    -------
-    ndarray, shape (height * scale, width * scale, 3), uint8
-        The image itself at a scale of 1; each side is rounded, and is 1 or more.
-    """
+    """An image at another size: ``scale`` (above 0) pixels to a pixel; each side is 1 or more."""
     if scale == 1:
         return image
     # Only INTER_AREA averages all that a pixel covers; enlarging, it would repeat pixels.
@@ -96,13 +81,8 @@ def illumination(image: Rgb) -> Float32:
     Two smooth surfaces a channel, fitted to the logarithm of a thumbnail: a quadratic one by
     quantile regression, which cells, that only darken, hardly move; then a quartic one to
     the pixels that the first takes for slide. They follow vignetting and colour casts, but
-    not single cells, however large.
-
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-        RGB, 0 to 255. Nearly black pixels (outside the round field of an eyepiece) are left
-        out of the fit.
+    not single cells, however large. Nearly black pixels (outside the round field of an eyepiece)
+    are left out of the fit.
 
     Returns
     -------
@@ -116,60 +96,40 @@ def illumination(image: Rgb) -> Float32:
     True
     """
     full = cv2.resize(_light_grid(image), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    result: Float32 = np.clip(np.exp(full), 1.0, 256.0).reshape(image.shape)
-    return result
+    return np.asarray(np.clip(np.exp(full), 1.0, 256.0).reshape(image.shape))
 
 
 def even_light(image: Rgb) -> Rgb:
-    """The field as if under even white light, quickly; the black around an eyepiece stays.
+    """The field as if under even white light; the black around an eyepiece stays.
 
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-        RGB, 0 to 255.
-
-    Returns
-    -------
-    ndarray, shape (height, width, 3), uint8
-        As ``transmitted(absorbance(image))``, but for rounding.
+    It is ``transmitted(absorbance(image))``, but for rounding, and quicker.
     """
     # OpenCV in place of power and logarithm of every pixel: this runs on each field of a slide.
     gain = 255 / np.clip(np.exp(_light_grid(image)), 1.0, 256.0)
     full = cv2.resize(gain, image.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(image.shape)
     # Light is measured in units of the image plus 1, see illumination.
     brighter = cv2.add(image, (1, 1, 1, 0), dtype=cv2.CV_32F).reshape(image.shape)
-    result: Rgb = cv2.convertScaleAbs(cv2.multiply(brighter, full)).reshape(image.shape)
-    return result
+    return np.asarray(cv2.convertScaleAbs(cv2.multiply(brighter, full)).reshape(image.shape))
 
 
 def _light_grid(image: Rgb) -> Float32:
     """Logarithm of :func:`illumination` on a thumbnail."""
     scale = min(1.0, _THUMBNAIL / max(image.shape[:2]))
     log = np.log(rescaled(image, scale).astype(np.float64) + 1.0)
-    rows = _axis(log.shape[0])
-    cols = _axis(log.shape[1])
+    # A single pixel lies in the middle, at 0.
+    rows, cols = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in log.shape[:2])
     y, x = np.meshgrid(rows, cols, indexing="ij")
     light = _light(x.ravel(), y.ravel(), log.reshape(-1, 3))
-    surface: Float32 = light.reshape(log.shape).astype(np.float32)
-    return surface
-
-
-def _axis(n: int) -> Float64:
-    """Places of n pixels, from -1 to 1; 0 for a single one."""
-    return np.linspace(-1, 1, n) if n > 1 else np.zeros(1)
-
-
-def _monomials(x: Float64, y: Float64) -> Float64:
-    """Products of powers of x and y up to the fourth degree, shape (n, 15), low degrees first."""
-    columns: list[Float64] = []
-    for degree in range(5):
-        columns += [x**power * y ** (degree - power) for power in range(degree + 1)]
-    return np.stack(columns, axis=-1)
+    return light.reshape(log.shape).astype(np.float32)
 
 
 def _light(x: Float64, y: Float64, log: Float64) -> Float64:
     """Logarithm of the light at places x and y, each -1 to 1, shape (n, 3)."""
-    basis = _monomials(x, y)
+    # Products of powers of x and y up to the fourth degree, low degrees first.
+    columns: list[Float64] = []
+    for degree in range(5):
+        columns += [x**power * y ** (degree - power) for power in range(degree + 1)]
+    basis = np.stack(columns, axis=-1)
     brightness = log.sum(axis=1)
     # At least a quarter of the brightest on average over the channels: darker are nuclei and the
     # eyepiece's border.
@@ -196,8 +156,7 @@ def _ridge(basis: Float64, values: Float64, weight: Float64, stiffness: float) -
     """Coefficients of a weighted least-squares fit, all but the constant held small."""
     weighted = (basis * weight[:, None]).T
     ridge = np.diag([1e-9, *[stiffness] * (basis.shape[1] - 1)]) * (weight.sum() + 1e-9)
-    result: Float64 = np.linalg.solve(weighted @ basis + ridge, weighted @ values)
-    return result
+    return np.asarray(np.linalg.solve(weighted @ basis + ridge, weighted @ values))
 
 
 def absorbance(image: Rgb, light: Float32 | None = None) -> Float32:
@@ -205,8 +164,6 @@ def absorbance(image: Rgb, light: Float32 | None = None) -> Float32:
 
     Parameters
     ----------
-    image : ndarray, shape (height, width, 3), uint8
-        RGB, 0 to 255.
     light : ndarray, shape (height, width, 3), float32, optional
         From :func:`illumination`, else estimated.
 
@@ -218,14 +175,12 @@ def absorbance(image: Rgb, light: Float32 | None = None) -> Float32:
     """
     light = illumination(image) if light is None else light
     # A table of 256 logarithms: computing one of each pixel takes several times as long.
-    result: Float32 = np.log10(light) - _LOG[image]
-    return result
+    return np.asarray(np.log10(light) - _LOG[image])
 
 
 def transmitted(density: Float32) -> Rgb:
-    """What even white light is left by an absorbance, shape (height, width, 3), uint8, 0 to 255."""
-    result: Rgb = np.clip(np.rint(255 * np.power(10.0, -density)), 0, 255).astype(np.uint8)
-    return result
+    """What an absorbance leaves of even white light, an image."""
+    return np.asarray(np.clip(np.rint(255 * np.power(10.0, -density)), 0, 255).astype(np.uint8))
 
 
 def field_absorbance(image: Rgb) -> Float32:
@@ -236,35 +191,21 @@ def field_absorbance(image: Rgb) -> Float32:
 
 
 def white_balanced(image: Rgb) -> Rgb:
-    """The field as if under even white light, shape (height, width, 3), uint8, 0 to 255."""
+    """The field as if under even white light."""
     return transmitted(field_absorbance(image))
 
 
 def black_pixels(density: Float32) -> Rgb:
-    """Where no colour passes: a nucleus is dark too, but lets blue light through.
+    """1 where every channel absorbs more than 0.55, else 0; shape (height, width), uint8.
 
-    Parameters
-    ----------
-    density : ndarray, shape (height, width, 3), float32
-        From :func:`absorbance`.
-
-    Returns
-    -------
-    ndarray, shape (height, width), uint8
-        1 where every channel absorbs more than 0.55, else 0.
+    A nucleus is dark too, but lets blue light through.
     """
     least = cv2.min(cv2.min(density[..., 0], density[..., 1]), density[..., 2])
-    black: Rgb = (least > _BLACK).astype(np.uint8)
-    return black
+    return np.asarray((least > _BLACK).astype(np.uint8))
 
 
 def eyepiece(density: Float32) -> Mask:
     """Where no light comes through: the black around the round field of an eyepiece.
-
-    Parameters
-    ----------
-    density : ndarray, shape (height, width, 3), float32
-        From :func:`absorbance`.
 
     Returns
     -------
@@ -278,14 +219,12 @@ def eyepiece(density: Float32) -> Mask:
     around = np.zeros(count, np.uint8)
     around[edge] = stats[edge, cv2.CC_STAT_AREA] >= 0.01 * black.size
     around[0] = 0
-    result: Mask = cv2.dilate(around[labels], np.ones((15, 15), np.uint8)) > 0
-    return result
+    return np.asarray(cv2.dilate(around[labels], np.ones((15, 15), np.uint8)) > 0)
 
 
 def total_absorbance(density: Float32) -> Float32:
     """Absorbance summed over the channels, shape (height, width), float32."""
-    result: Float32 = cv2.transform(density, np.ones((1, 3), np.float32))
-    return result
+    return np.asarray(cv2.transform(density, np.ones((1, 3), np.float32)))
 
 
 def nucleus_map(density: Float32) -> Float32:
@@ -294,16 +233,10 @@ def nucleus_map(density: Float32) -> Float32:
     Nuclei take up azure dyes, which absorb red and green; haemoglobin absorbs blue and
     green. So red and green count for a nucleus, and blue against it.
 
-    Parameters
-    ----------
-    density : ndarray, shape (height, width, 3), float32
-        From :func:`absorbance`.
-
     Returns
     -------
     ndarray, shape (height, width), float32
         About 0 on empty slide, -0.1 to 0.2 in red cells, 0.1 to 0.2 in cytoplasm, 0.2 to 1
         in nuclei.
     """
-    result: Float32 = cv2.transform(density, np.array([[1.0, 1.0, -1.5]], np.float32))
-    return result
+    return np.asarray(cv2.transform(density, np.array([[1.0, 1.0, -1.5]], np.float32)))

@@ -7,7 +7,7 @@ overlap (Beer-Lambert), each in its own window. Nothing here is fit to judge a c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -102,18 +102,24 @@ def _drawn_centre(
     rng: np.random.Generator, body: Body, partner: Body | None, margin: float, room: FloatArray
 ) -> FloatArray:
     """A centre at random, or one that lays the body edge to edge with its partner."""
+    # Drawn even where a partner makes it needless: the numbers that follow depend on it.
     centre: FloatArray = margin + rng.random(2) * room
     if partner is None:
         return centre
     angle = rng.uniform(0, 2 * np.pi, 1)
-    beside: FloatArray = partner.centre + (partner.edge(angle) - 0.98 * body.edge(angle + np.pi))[0]
-    return beside
+    beside = partner.edge(angle) - 0.98 * body.edge(angle + np.pi)
+    return np.asarray(partner.centre + beside[0])
 
 
-def _place(rng: np.random.Generator, bodies: Iterable[Body], shape: tuple[int, int]) -> list[Body]:
-    """Put bodies wholly inside a field, apart or edge to edge."""
+def _place(canvas: Canvas, classes: Sequence[str]) -> list[Body]:
+    """Bodies of leukocytes wholly inside a field, apart or edge to edge."""
+    rng = canvas.rng
+    shape = canvas.shape
     placed: list[Body] = []
-    for body in bodies:
+    for name in classes:
+        # Drawn one after another: the order of random numbers is part of what a seed means.
+        radius = canvas.scale * rng.uniform(*LOOKS[name].diameter) / 2
+        body = Body.random(rng, radius, 0.05)
         # A body reaches up to 1.11 times its radius, by its waves.
         margin = 1.11 * body.radius + 1
         room = np.asarray(shape) - 2 * margin
@@ -138,11 +144,7 @@ def _place(rng: np.random.Generator, bodies: Iterable[Body], shape: tuple[int, i
 
 
 def _scatter(
-    canvas: Canvas,
-    wanted: int,
-    radius: tuple[float, float],
-    taken: Sequence[Body],
-    overlapping: float,
+    canvas: Canvas, wanted: int, radius: tuple[float, float], taken: Sequence[Body], overlap: float
 ) -> list[Body]:
     """Bodies all over a field, of a ``radius`` at scale 1, clear of ``taken``; some overlap."""
     rng = canvas.rng
@@ -153,7 +155,7 @@ def _scatter(
             break
         body = Body.random(rng, canvas.scale * rng.uniform(*radius), 0.09)
         body = body.moved(rng.uniform(-body.radius, np.asarray(canvas.shape) + body.radius))
-        spacing = 0.6 if rng.random() < overlapping else 1.0
+        spacing = 0.6 if rng.random() < overlap else 1.0
         if _closeness(body, taken) > 1 and _closeness(body, bodies) > spacing:
             bodies.append(body)
     return bodies
@@ -183,23 +185,14 @@ class _Microscope:
         sharp = through * (light * self.glass).astype(np.float32)
         blurred = cv2.GaussianBlur(sharp, (0, 0), max(self.blur * canvas.scale, 0.3))
         noise = self.noise * canvas.rng.standard_normal(sharp.shape, np.float32)
-        picture: npt.NDArray[np.uint8] = np.clip(blurred + noise + 0.5, 0, 255).astype(np.uint8)
-        return picture
-
-
-def _leukocytes(canvas: Canvas, classes: Sequence[str]) -> Iterator[Body]:
-    """A body for each class."""
-    # Made only as it is asked for: the order of random numbers is part of what a seed means.
-    for name in classes:
-        radius = canvas.scale * canvas.rng.uniform(*LOOKS[name].diameter) / 2
-        yield Body.random(canvas.rng, radius, 0.05)
+        return np.asarray(np.clip(blurred + noise + 0.5, 0, 255).astype(np.uint8))
 
 
 def _draw_field(canvas: Canvas, microscope: _Microscope, classes: Sequence[str]) -> SmearField:
     """Draw one field with a leukocyte of each class named."""
     rng = canvas.rng
     shape = canvas.shape
-    placed = _place(rng, _leukocytes(canvas, classes), shape)
+    placed = _place(canvas, classes)
     n_red = round(rng.uniform(34, 50) * canvas.standard_fields)
     red_cells = _scatter(canvas, n_red, (30, 37.5), placed, 0.25)
     for body in red_cells:
@@ -265,10 +258,6 @@ def synthetic_smear(
     scale : float
         0.2 to 10; 1 draws red cells about 67 pixels and neutrophils about 110 pixels wide.
 
-    Returns
-    -------
-    SmearField
-
     Raises
     ------
     WbcError
@@ -288,11 +277,9 @@ def synthetic_smear(
         raise WbcError(
             f"Cannot draw {n_leukocytes} leukocytes of {len(classes)} classes; give 0 or more."
         )
-    rounds = -(-n_leukocytes // max(len(classes), 1))
     dealt: list[str] = []
-    for _ in range(rounds):
-        order = canvas.rng.permutation(len(classes))
-        dealt += [classes[index] for index in order]
+    while len(dealt) < n_leukocytes:
+        dealt += [classes[index] for index in canvas.rng.permutation(len(classes))]
     return _draw_field(canvas, _Microscope(canvas.rng), dealt[:n_leukocytes])
 
 
@@ -317,10 +304,6 @@ def synthetic_slide(
         Share of each class, in any unit; by default :data:`NORMAL_MIX`.
     per_field : (int, int)
         Fewest and most leukocytes of a field.
-
-    Returns
-    -------
-    tuple of SmearField
 
     Raises
     ------

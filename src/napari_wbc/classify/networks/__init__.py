@@ -77,31 +77,13 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
 
 
 def check_network(architecture: str) -> None:
-    """Refuse an unknown architecture.
-
-    Raises
-    ------
-    WbcError
-        If no network has this name.
-    """
+    """Raise :class:`~napari_wbc.errors.WbcError` if no network has this name."""
     if architecture not in NETWORKS:
         raise WbcError(f"No network {architecture!r}; choose one of: {', '.join(NETWORKS)}.")
 
 
 def build_network(architecture: str, n_classes: int) -> FeatureNetwork:
-    """Build a network with fresh weights.
-
-    Parameters
-    ----------
-    architecture : str
-        One of :data:`NETWORKS`.
-    n_classes : int
-        Number of outputs, 1 or more.
-
-    Returns
-    -------
-    FeatureNetwork
-        In training mode.
+    """Build a network of :data:`NETWORKS` with fresh weights, in training mode.
 
     Raises
     ------

@@ -15,7 +15,6 @@ from napari_wbc.errors import WbcError
 
 __all__ = ["Backbone"]
 
-
 _TORCHVISION: dict[str, tuple[Callable[[], nn.Module], str, int]] = {
     "resnet50": (partial(resnet50, weights=None), "fc", 2048),
     "inception_v3": (
@@ -59,8 +58,6 @@ class Backbone(FeatureNetwork):
 
     Parameters
     ----------
-    n_classes : int
-        Number of outputs.
     backbone : str
         ``vgg16``, ``resnet50``, ``inception_v3``, ``mobilenet_v2``, ``densenet121``, or a model's
         name in timm.

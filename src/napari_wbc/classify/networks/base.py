@@ -33,18 +33,9 @@ class FeatureNetwork(nn.Module):
 
 
 def dense(inputs: int, *widths: int, norm: bool = False, dropout: float = 0.0) -> nn.Sequential:
-    """Dense layers, each with ReLU.
+    """Dense layers of some widths, each with ReLU.
 
-    Parameters
-    ----------
-    inputs : int
-        Features that the first takes.
-    *widths : int
-        Outputs of each.
-    norm : bool
-        Whether batch normalisation stands before each ReLU.
-    dropout : float
-        After each ReLU in training, 0 to 1.
+    Batch normalisation stands before it where ``norm``, and dropout, 0 to 1, after it.
     """
     layers: list[nn.Module] = []
     for width in widths:

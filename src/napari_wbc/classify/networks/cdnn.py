@@ -40,8 +40,7 @@ class _Block(nn.Module):
         # Pooled, not strided: a 1x1 convolution with a stride would see a quarter of the pixels.
         if self.stride > 1:
             x = functional.avg_pool2d(x, self.stride, ceil_mode=True)
-        shortcut: torch.Tensor = self.shortcut(x)
-        summed: torch.Tensor = self.relu2(y + shortcut)
+        summed: torch.Tensor = self.relu2(y + self.shortcut(x))
         return summed
 
 
@@ -54,8 +53,6 @@ class Cdnn(FeatureNetwork):
 
     Parameters
     ----------
-    n_classes : int
-        Number of outputs.
     norm : str
         ``group``, or ``batch`` for comparison.
     """
@@ -74,6 +71,5 @@ class Cdnn(FeatureNetwork):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Pooled features, shape (N, 120), of crops of shape (N, 3, size, size)."""
-        maps: torch.Tensor = self.stages(self.stem(x))
-        pooled: torch.Tensor = self.dropout(maps.mean(dim=(2, 3)))
-        return pooled
+        features: torch.Tensor = self.dropout(self.stages(self.stem(x)).mean(dim=(2, 3)))
+        return features

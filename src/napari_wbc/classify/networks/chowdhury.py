@@ -37,11 +37,6 @@ class Chowdhury(FeatureNetwork):
     convolution of 32 filters before the blocks; separable convolutions within them, since plain
     ones of these widths have 1.1 million parameters; batch norm; 2x2 max pooling after each block;
     the mean over all places before the dense layers, so that crops keep their size.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of outputs.
     """
 
     def __init__(self, n_classes: int) -> None:

@@ -18,8 +18,6 @@ class Dclnn(FeatureNetwork):
 
     Parameters
     ----------
-    n_classes : int
-        Number of outputs.
     pool : str
         ``max`` or ``average``; both are published.
     """

@@ -27,11 +27,6 @@ class Separable(FeatureNetwork):
     A 3x3 convolution of 32 filters and stride 2, then stages of two separable convolutions with 64,
     128 and 256 filters, with 2x2 max pooling between; the mean over all places; dropout. All of it
     is chosen here: the published systems name such a network and give no layers.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of outputs.
     """
 
     def __init__(self, n_classes: int) -> None:

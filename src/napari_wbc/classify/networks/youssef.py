@@ -18,11 +18,6 @@ class Youssef1(FeatureNetwork):
     The blocks have 32, 64 and 128 filters. Left open, and chosen here: the input of 80 x 80 pixels,
     to which other crops are resized; convolutions without padding, ReLU after each layer, no
     dropout between the dense ones.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of outputs.
     """
 
     SIDE = 80
@@ -41,8 +36,9 @@ class Youssef1(FeatureNetwork):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Output of the last dense layer but the head, shape (N, 64)."""
-        maps = self.blocks(resized(x, self.SIDE, self.SIDE))
-        features: torch.Tensor = self.dense(maps.flatten(1))
+        features: torch.Tensor = self.dense(
+            self.blocks(resized(x, self.SIDE, self.SIDE)).flatten(1)
+        )
         return features
 
 
@@ -78,11 +74,6 @@ class Youssef2(FeatureNetwork):
     of 12. These are the fire modules of SqueezeNet (Iandola et al. 2016) with as many filters in
     each branch as in the layer before them. Left open, and chosen here: ReLU before each batch
     norm, and the mean over all places before the head, so that crops keep their size.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of outputs.
     """
 
     def __init__(self, n_classes: int) -> None:
@@ -97,5 +88,4 @@ class Youssef2(FeatureNetwork):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Means of the last maps, shape (N, 24)."""
-        maps: torch.Tensor = self.blocks(x)
-        return maps.mean(dim=(2, 3))
+        return torch.mean(self.blocks(x), dim=(2, 3))
