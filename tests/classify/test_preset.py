@@ -8,8 +8,8 @@ import torch
 
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.balance import balanced
 from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.imaging.light import balanced
 from napari_wbc.imaging.synthetic import synthetic_smear
 
 SMEAR = synthetic_smear(3, shape=(400, 500), n_leukocytes=4)

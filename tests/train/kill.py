@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from tests.storage.kill import killed
-from tests.train.test_engine import RECIPE, TAXONOMY, blobs
+from tests.train.test_classifier import RECIPE, TAXONOMY, blobs
 
 from napari_wbc.model.progress import run
 from napari_wbc.train.classifier import train_classifier

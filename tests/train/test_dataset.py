@@ -8,8 +8,8 @@ from PIL import Image
 
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.imaging.balance import balanced
 from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.imaging.light import balanced
 from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run

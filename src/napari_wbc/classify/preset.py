@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.balance import BalancedField, balanced
 from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.imaging.light import BalancedField, balanced
 from napari_wbc.model.geometry import BBox
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Preset:
         Side of the crop as a multiple of the longer side of the cell's box, 1 or more.
     anchors : float
         How far stain is brought to that of a reference film, 0 to 1: at 1 red cells and nuclei have
-        the same colours whatever the stain (:mod:`napari_wbc.classify.anchors`). Above 0 light is
+        the same colours whatever the stain (:mod:`napari_wbc.classify.stain_anchors`). Above 0 light is
         balanced too, so that glass is white. At 0 colours stay.
     sure : float
         Cells whose highest probability is below this, 0 to 1, are looked at in all orientations
@@ -96,7 +96,7 @@ class Preset:
         Tensor, shape (N, 3, size, size), float32
             About zero mean and unit deviation; bare glass near 1.6.
         """
-        from napari_wbc.classify.anchors import anchored, density_of, nuclei_of, transmitted
+        from napari_wbc.classify.stain_anchors import anchored, density_of, nuclei_of, transmitted
 
         if self.anchors:
             density = density_of(crops)

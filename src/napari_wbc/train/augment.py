@@ -115,7 +115,7 @@ class Augmentation:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Anchors as another laboratory's might be measured, wrong in depth and hue.
 
-        They are absorbances, shape (N, 3), see :mod:`napari_wbc.classify.anchors`.
+        They are absorbances, shape (N, 3), see :mod:`napari_wbc.classify.stain_anchors`.
         """
         import torch
 

@@ -81,7 +81,7 @@ def augmented(
     """
     x = augmentation.move(crops, preset.size, rng)
     if preset.anchors:
-        from napari_wbc.classify.anchors import anchored, density_of, nuclei_of, transmitted
+        from napari_wbc.classify.stain_anchors import anchored, density_of, nuclei_of, transmitted
 
         # The nucleus is measured after the move, on what the network sees, as in inference.
         density = density_of(x)

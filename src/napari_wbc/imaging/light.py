@@ -1,7 +1,7 @@
 """A field under even white light, with the colour of its red cells.
 
 Red cells and nuclei are the two inner standards of a stained film: whatever stain, lamp and camera,
-a classifier's preset brings both to the same colours (:mod:`napari_wbc.classify.anchors`).
+a classifier's preset brings both to the same colours (:mod:`napari_wbc.classify.stain_anchors`).
 """
 
 from __future__ import annotations

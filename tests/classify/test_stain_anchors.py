@@ -8,7 +8,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from napari_wbc.classify.anchors import NUCLEUS, RED, anchored, density_of, nuclei_of, transmitted
+from napari_wbc.classify.stain_anchors import (
+    NUCLEUS,
+    RED,
+    anchored,
+    density_of,
+    nuclei_of,
+    transmitted,
+)
 
 FACTOR, SIDE = 1.35, 48
 NAN = torch.full((1, 3), torch.nan)

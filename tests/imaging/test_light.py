@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.balance import balanced
+from napari_wbc.imaging.light import balanced
 from napari_wbc.imaging.stain import field_absorbance, transmitted
 from napari_wbc.imaging.synthetic import synthetic_smear
 
