@@ -95,7 +95,7 @@ def test_eight_classes_are_measured_as_two(call, cells, weights, tmp_path):
     assert code == 0
     assert "balanced" in said
     assert f"written to {out}" in said
-    assert err == "Left out, no class of the taxonomy: 1 platelet\n"
+    assert err == "Left out, no class of the taxonomy: platelet (1)\n"
     written = json.loads((out / "scores.json").read_text())
     assert sorted(written["classes"]) == ["mononuclear", "polynuclear"]
     assert written["sources"]["lab"]["n"] == 2

@@ -57,6 +57,12 @@ WORSE = standing((-0.05, -0.09, -0.01), 3, 15)
         (standing((0.2, 0.1, 0.3), 8, 40), [BETTER], Verdict.UNDECIDED, "Rarer classes gain"),
         (standing((0.05, 0.01, 0.09), 5, 0), [SAME], Verdict.UNDECIDED, "label 40 more"),
         (
+            standing((0.05, 0.01, 0.09), 1, 0),
+            [SAME],
+            Verdict.UNDECIDED,
+            "1 cell fixed and 0 broken",
+        ),
+        (
             standing((0.05, -0.01, 0.1), 12, 4),
             [SAME],
             Verdict.UNDECIDED,

@@ -49,7 +49,7 @@ def test_both_say_what_each_says_alone(manifest, weights, other):
         np.testing.assert_allclose(answers.probabilities, alone.probabilities, atol=1e-6)
     assert found.taxonomy is EIGHT_CLASSES or found.taxonomy == EIGHT_CLASSES
     assert [cell.label for cell in found.cells] == [found.taxonomy.names[k] for k in found.truth]
-    assert "Cells left out, no class of the taxonomy: 2 blast." in found.notes
+    assert "Cells left out, no class of the taxonomy: blast (2)." in found.notes
 
 
 def test_only_crops_of_changed_cells_are_kept(manifest, other):

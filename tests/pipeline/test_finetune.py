@@ -332,7 +332,7 @@ def test_labels_that_are_no_class_are_left_out_and_told(tmp_path, weights):
         s.note
         for s in finetune_steps([mine], tmp_path / "out", start=weights, device="cpu", **SMALL)
     ]
-    assert any("8 hairy cell" in note for note in notes)
+    assert any("hairy cell (8)" in note for note in notes)
 
 
 def test_a_class_that_is_there_is_no_new_one(few, tmp_path, weights):

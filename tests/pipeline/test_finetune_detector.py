@@ -99,7 +99,7 @@ def test_a_detector_takes_a_class_of_ones_own_for_leukocytes_and_only_whole_fiel
     notes = detected([mine], tmp_path / "out", old=[mine])
     cells, told = taught
     assert [cell.label for cell in cells] == ["monocyte"] * 6 + ["leukocyte"] * 6, "and none twice"
-    assert "Taken for leukocytes: 6 hairy cell." in notes
+    assert "Taken for leukocytes: hairy cell (6)." in notes
     assert "Left out, with cells that nobody reviewed: 1 field." in notes
     learnt = {sha256_of(cell.path) for cell in cells}
     assert set(told["training_images"]) == learnt, "so that no slide of theirs is tested on later"
@@ -134,8 +134,8 @@ def test_what_is_no_leukocyte_is_background_to_a_detector(taught, tmp_path):
     ]
     assert by_image["2.png"] == [""], "a field that shows none teaches too"
     assert {c.split for c in taught[0] if c.path.name.endswith("2.png")} == {"train"}
-    assert "Left out, no leukocytes: 1 Artefacts, 1 smudge cell, 1 Debris, 1 artefact." in notes
-    assert "Taken for leukocytes: 1 WBC." in notes
+    assert "Left out, no leukocytes: Artefacts (1), smudge cell (1), Debris (1), artefact (1)." in notes
+    assert "Taken for leukocytes: WBC (1)." in notes
 
 
 def test_a_class_that_its_set_has_beside_the_leukocytes_is_none(taught, tmp_path):

@@ -38,6 +38,7 @@ def evaluate(
 ) -> None:
     """Measure a classifier on labelled cells."""
     from napari_wbc.pipeline.evaluate import evaluate_steps, write_evaluation
+    from napari_wbc.pipeline.held_out import counts_text
     from napari_wbc.storage.formats.taxonomy import read_taxonomy
 
     classes = read_taxonomy(taxonomy) if taxonomy else None
@@ -57,8 +58,7 @@ def evaluate(
         table.add_row(escape(source), str(scores.n), *(f"{100 * value:.1f}" for value in values))
     Console().print(table)
     if evaluation.left_out:
-        labels = ", ".join(f"{n} {label}" for label, n in evaluation.left_out.items())
-        note(f"Left out, no class of the taxonomy: {labels}")
+        note(f"Left out, no class of the taxonomy: {counts_text(evaluation.left_out)}")
     if evaluation.warning:
         note(evaluation.warning)
     if out is not None:

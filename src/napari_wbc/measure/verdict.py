@@ -7,6 +7,8 @@ from enum import StrEnum
 from math import ceil, sqrt
 from typing import NamedTuple
 
+from napari_wbc.model.words import counted
+
 __all__ = [
     "MIN_SLIDES",
     "SIGNIFICANCE",
@@ -172,7 +174,7 @@ def _change(standing: Standing) -> str:
     unit = "slide" if standing.by_slide else "cell"
     return (
         f"balanced accuracy {value:+.1f} points (95 % limits by {unit} {low:+.1f} to {high:+.1f}), "
-        f"{standing.fixed} cells fixed and {standing.broken} broken of {standing.n}"
+        f"{counted(standing.fixed)} fixed and {standing.broken} broken of {standing.n}"
     )
 
 

@@ -124,9 +124,9 @@ def counts_text(counts: Mapping[str, int]) -> str:
     Examples
     --------
     >>> counts_text({"blast": 2, "monocyte": 1})
-    '2 blast, 1 monocyte'
+    'blast (2), monocyte (1)'
     """
-    return ", ".join(f"{n} {label}" for label, n in counts.items())
+    return ", ".join(f"{label} ({n})" for label, n in counts.items())
 
 
 def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[LabelledCell]:
