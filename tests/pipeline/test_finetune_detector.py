@@ -134,7 +134,10 @@ def test_what_is_no_leukocyte_is_background_to_a_detector(taught, tmp_path):
     ]
     assert by_image["2.png"] == [""], "a field that shows none teaches too"
     assert {c.split for c in taught[0] if c.path.name.endswith("2.png")} == {"train"}
-    assert "Left out, no leukocytes: Artefacts (1), smudge cell (1), Debris (1), artefact (1)." in notes
+    assert (
+        "Left out, no leukocytes: Artefacts (1), smudge cell (1), Debris (1), artefact (1)."
+        in notes
+    )
     assert "Taken for leukocytes: WBC (1)." in notes
 
 
