@@ -7,10 +7,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Option
 
 from napari_wbc.cli.options import (
     Detector,
@@ -42,20 +42,18 @@ def analyze(
     detector: Detector = "mask-rcnn",
     preset: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="Of hsv: nucleus or youssef-2024; of mask-rcnn: its weights, by name or file.",
             show_default="the weights in use, nucleus",
         ),
     ] = None,
     score: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=1, help="Lowest score of a cell.", show_default="the cell finder's own"
-        ),
+        Option(min=0, max=1, help="Lowest score of a cell.", show_default="the cell finder's own"),
     ] = None,
     overlap: Annotated[
         float | None,
-        typer.Option(
+        Option(
             min=0,
             max=1,
             help="Of boxes that overlap more than this IoU, the surest stays (mask-rcnn).",
@@ -65,15 +63,12 @@ def analyze(
     weights: Weights = None,
     threshold: Annotated[
         float | None,
-        typer.Option(
+        Option(
             help="Confidence below which a cell is unidentified.", show_default="the model's own"
         ),
     ] = None,
     project: Annotated[
-        Path | None,
-        typer.Option(
-            help="Also keep it as a new project (.wbc), to be reviewed.", show_default=False
-        ),
+        Path | None, Option(help="Also keep it as a new project (.wbc), to be reviewed.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -150,7 +145,7 @@ def _differential_table(differential: Differential) -> Table:
 
 def classify(
     paths: Paths,
-    out: Annotated[Path, typer.Option(help="CSV file for the predictions.", show_default=False)],
+    out: Annotated[Path, Option(help="CSV file for the predictions.")],
     device: Device = "auto",
     weights: Weights = None,
     quiet: Quiet = False,
@@ -171,12 +166,12 @@ def classify(
 def adapt(
     paths: Paths,
     *,
-    out: Annotated[Path, typer.Option(help="Folder for the new model.", show_default=False)],
+    out: Annotated[Path, Option(help="Folder for the new model.")],
     weights: Weights = None,
-    name: Annotated[str, typer.Option(help="Name of the new model.")] = "adapted",
+    name: Annotated[str, Option(help="Name of the new model.")] = "adapted",
     detector: Detector = "mask-rcnn",
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Also where the model is sure already.")
+        bool, Option("--anyway", help="Also where the model is sure already.")
     ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -206,7 +201,7 @@ def adapt(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
+    out: Annotated[Path, Option(help="Folder for the results.")] = Path("demo-output"),
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:

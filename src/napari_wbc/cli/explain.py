@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from napari_wbc.cli.options import (
     Detector,
@@ -26,21 +26,15 @@ def explain(
     *,
     out: Out,
     method: Annotated[
-        str,
-        typer.Option(help="grad-cam, guided-grad-cam, integrated-gradients, occlusion or lime."),
+        str, Option(help="grad-cam, guided-grad-cam, integrated-gradients, occlusion or lime.")
     ] = "grad-cam",
-    target: Annotated[
-        str, typer.Option(help="Class asked for.", show_default="each cell's own")
-    ] = "",
-    against: Annotated[
-        str, typer.Option(help="Class it is set against.", show_default="none")
-    ] = "",
+    target: Annotated[str, Option(help="Class asked for.", show_default="each cell's own")] = "",
+    against: Annotated[str, Option(help="Class it is set against.", show_default="none")] = "",
     layer: Annotated[
-        list[str] | None,
-        typer.Option(help="Of Grad-CAM; may be repeated.", show_default="the deep ones"),
+        list[str] | None, Option(help="Of Grad-CAM; may be repeated.", show_default="the deep ones")
     ] = None,
-    samples: Annotated[int, typer.Option(min=2, help="Of LIME, a cell.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Of LIME.")] = 0,
+    samples: Annotated[int, Option(min=2, help="Of LIME, a cell.")] = 200,
+    seed: Annotated[int, Option(min=0, help="Of LIME.")] = 0,
     detector: Detector = "mask-rcnn",
     weights: Weights = None,
     device: Device = "auto",

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Argument, Option
 
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
@@ -22,7 +23,7 @@ models_app = typer.Typer(
     help="List, adopt, roll back and hand on models.", invoke_without_command=True
 )
 
-Name = Annotated[str, typer.Argument(help="Name of a model, see list.", show_default=False)]
+Name = Annotated[str, Argument(help="Name of a model, see list.")]
 
 
 @models_app.callback()
@@ -71,10 +72,8 @@ def card(name: Name) -> None:
 
 @models_app.command()
 def adopt(
-    name: Annotated[
-        str, typer.Argument(help="Name of a model, see list, or a file.", show_default=False)
-    ],
-    why: Annotated[str, typer.Option(help="For the history.", show_default=False)] = "",
+    name: Annotated[str, Argument(help="Name of a model, see list, or a file.")],
+    why: Annotated[str, Option(help="For the history.")] = "",
 ) -> None:
     """Take a model into use; the one before stays, and rollback returns to it.
 
@@ -87,9 +86,7 @@ def adopt(
 
 
 @models_app.command()
-def rollback(
-    kind: Annotated[str, typer.Option(help="classifier or detector.")] = "classifier",
-) -> None:
+def rollback(kind: Annotated[str, Option(help="classifier or detector.")] = "classifier") -> None:
     """Return to the model that was in use before."""
     print(f"{Library().roll_back(kind).name} is the {kind} in use again.")
 
@@ -105,20 +102,13 @@ def history() -> None:
 
 
 @models_app.command()
-def export(
-    name: Name,
-    out: Annotated[Path, typer.Option(help="File to write (.wbcmodel).", show_default=False)],
-) -> None:
+def export(name: Name, out: Annotated[Path, Option(help="File to write (.wbcmodel).")]) -> None:
     """Write a model with its card as one file."""
     print(f"{name} written to {export_model(Library().find(name).path, out)}")
 
 
 @models_app.command("import")
-def import_model(
-    file: Annotated[
-        Path, typer.Argument(help="A .wbcmodel or .safetensors file.", show_default=False)
-    ],
-) -> None:
+def import_model(file: Annotated[Path, Argument(help="A .wbcmodel or .safetensors file.")]) -> None:
     """Copy a model into your library."""
     library = Library()
     model = library.add(file)
@@ -128,7 +118,7 @@ def import_model(
 @models_app.command()
 def remove(
     name: Name,
-    force: Annotated[bool, typer.Option("--force", help="Though others descend from it.")] = False,
+    force: Annotated[bool, Option("--force", help="Though others descend from it.")] = False,
 ) -> None:
     """Move a model out of your library, to the folder removed in it."""
     library = Library()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from napari_wbc.cli.progress import note
 from napari_wbc.errors import WbcError
@@ -27,24 +27,20 @@ __all__ = [
     "in_use",
 ]
 
-Paths = Annotated[
-    list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)
-]
-Project = Annotated[Path, typer.Argument(help="Project file (.wbc).", show_default=False)]
-Out = Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)]
-Detector = Annotated[str, typer.Option(help="Cell finder: mask-rcnn, or hsv (by colour).")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
-Split = Annotated[str, typer.Option(help="train, val or test.")]
+Paths = Annotated[list[Path], Argument(help="Image files, or folders of them.")]
+Project = Annotated[Path, Argument(help="Project file (.wbc).")]
+Out = Annotated[Path, Option(help="Folder for the results.")]
+Detector = Annotated[str, Option(help="Cell finder: mask-rcnn, or hsv (by colour).")]
+Device = Annotated[str, Option(help="auto, cpu or cuda.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="No progress bar, less text.")]
+Split = Annotated[str, Option(help="train, val or test.")]
 Taxonomy = Annotated[
     str | None,
-    typer.Option(
-        help="Classes: two, four, five, eight or a YAML file.", show_default="the model's own"
-    ),
+    Option(help="Classes: two, four, five, eight or a YAML file.", show_default="the model's own"),
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(
+    Option(
         help="Name of a model, see `models list`, or a .safetensors file.",
         show_default="the one in use",
     ),

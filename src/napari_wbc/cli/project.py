@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Argument, Option
 
 from napari_wbc.cli.options import Out, Project, Quiet
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
@@ -20,7 +21,7 @@ __all__ = ["agreement", "export"]
 def export(
     project: Project,
     out: Out,
-    reading: Annotated[str, typer.Option(help="A blind reading, or consensus.")] = "",
+    reading: Annotated[str, Option(help="A blind reading, or consensus.")] = "",
     quiet: Quiet = False,
 ) -> None:
     """Write a reviewed project as analyze writes its results.
@@ -47,9 +48,9 @@ def export(
 def agreement(
     project: Project,
     second: Annotated[
-        str, typer.Argument(help="The blind reading; needed where there are several.")
+        str, Argument(help="The blind reading; needed where there are several.")
     ] = "",
-    first: Annotated[str, typer.Option(help="Another reading than the first reader's.")] = "",
+    first: Annotated[str, Option(help="Another reading than the first reader's.")] = "",
 ) -> None:
     """Compare two readers of a project: agreement and Cohen's kappa."""
     from napari_wbc.pipeline.project import project_agreement
