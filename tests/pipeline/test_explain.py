@@ -141,7 +141,7 @@ def test_cells_of_the_class_that_is_set_against_are_left_out_and_told(slide, wei
     found = run(explain_cells_steps(slide, cells, Question(against="Basophil"), weights=weights))
     assert [(heat.target, heat.against) for heat in found.heats] == [("monocyte", "basophil")]
     assert found.itself == 1
-    assert "1 are called so themselves" in found.told
+    assert "1 are called so themselves" in found.summary
 
 
 def test_heat_is_handed_over_as_it_is_found(slide, weights):

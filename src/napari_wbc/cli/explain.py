@@ -59,6 +59,6 @@ def explain(
     )
     explained = drive(steps, quiet=quiet)
     if not quiet:
-        print(f"{explained.told}.")
+        print(f"{explained.summary}.")
         print(f"Heat, overlays and heat.csv written to {out}")
     end(len(explained.failures), f"the rest was written to {out}")

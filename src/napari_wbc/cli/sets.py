@@ -139,7 +139,7 @@ def import_set(
         path, project, mapping=mapping, taxonomy=classes, written_as=written_as
     )
     imported = drive(steps, quiet=quiet)
-    print(imported.told)
+    print(imported.summary)
     _end(imported.failures)
 
 

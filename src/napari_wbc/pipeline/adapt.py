@@ -32,12 +32,7 @@ from napari_wbc.pipeline.models import counted_card
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 
-__all__ = [
-    "Adapted",
-    "adapt_slide_steps",
-    "adapt_steps",
-    "adapted_name",
-]
+__all__ = ["Adapted", "adapt_slide_steps", "adapt_steps", "adapted_name"]
 
 MAX_CELLS = 3000
 """Cells that are learnt from: more tell no more of a stain, and so many take minutes."""
@@ -232,9 +227,7 @@ def _checked(weights: str | Path, out: str | Path, name: str, device: str) -> Pr
 
 
 def _crops_steps(
-    located: Located,
-    preset: Preset,
-    read: Read,
+    located: Located, preset: Preset, read: Read
 ) -> Steps[tuple[CropSet, tuple[Failure, ...]]]:
     """The crops of located cells with room around them, and the fields that could not be read."""
     from napari_wbc.train.batches import ROOM

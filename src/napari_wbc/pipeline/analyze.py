@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,8 @@ def analyze_slide_steps(
 
     Parameters
     ----------
-    slide : Slide
-    detector : Detector
     classifier : Classifier or None
         Without one, the cells are located only.
-    read : callable
-        Gives the pixels of a field.
     taxonomy : Taxonomy
         What the cells are counted by; other classes of the classifier stand beside the
         differential.
@@ -76,7 +72,7 @@ def analyze_slide_steps(
             detections, counts = yield from locate_steps(detector, image, progress)
             located = []
             for detection in detections:
-                signed = dataclasses.replace(detection, located_by=searched_by)
+                signed = replace(detection, located_by=searched_by)
                 located.append(Cell.new(field.fov_id, signed))
             cells += _classified(image, located, classifier) if classifier else located
             if counts is not None:
@@ -142,14 +138,9 @@ def analyze_fields_steps(
 
     Parameters
     ----------
-    slide : Slide
-    detector, preset, parameters
-        Of :func:`~napari_wbc.pipeline.locate.make_detector`.
-    weights : str or Path
-        Name or file of the classifier's weights.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
-    read, taxonomy
+    detector, preset, parameters, weights, device
+        As in :func:`analyze`.
+    taxonomy : Taxonomy
         As in :func:`analyze_slide_steps`.
 
     Raises
@@ -172,19 +163,7 @@ def classify_table_steps(
     read: ReadField = read_field,
     taxonomy: Taxonomy = EIGHT_CLASSES,
 ) -> Steps[Classified]:
-    """Classify the cells of a table that have no prediction yet.
-
-    Parameters
-    ----------
-    slide : Slide
-    table : CellTable
-    weights, read, taxonomy
-        As in :func:`analyze_fields_steps`.
-
-    Returns
-    -------
-    Classified
-        Those cells with predictions, except in fields that could not be read.
+    """Classify the cells of a table that have no prediction yet, in fields that can be read.
 
     Raises
     ------

@@ -23,12 +23,7 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.pipeline.evaluate import predict_steps
 from napari_wbc.pipeline.heat_share import Look, shares_steps, some_of
-from napari_wbc.pipeline.held_out import (
-    counts_text,
-    held_out_steps,
-    relabelled,
-    trained_on_steps,
-)
+from napari_wbc.pipeline.held_out import counts_text, held_out_steps, relabelled, trained_on_steps
 from napari_wbc.train.dataset import CropSet, cut_training_crops
 from napari_wbc.weights.card import ModelCard, taxonomy_of, training_images
 

@@ -58,7 +58,7 @@ class Explanation:
     """Cells that were not explained, since the class to set against is their own."""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """One sentence or two on how many cells there are and where their heat lies."""
         inside = [heat.inside for heat in self.heats if np.isfinite(heat.inside)]
         suspect = sum(heat.suspect for heat in self.heats)
@@ -154,12 +154,10 @@ class _Explainer:
         # Cells drawn by hand, or predicted by a model of other classes, are classified here; the
         # others keep the class that the table shows, which one more look could change.
         if unknown.any():
-            network = self.classifier.network
-            mode = self.classifier.card.mode
+            model = self.classifier
+            some = x[unknown.to(x.device)]
             with torch.inference_mode():
-                scores, _features = looked_at(
-                    network, x[unknown.to(x.device)], mode, self.classifier.preset.sure
-                )
+                scores, _ = looked_at(model.network, some, model.card.mode, model.preset.sure)
             targets[unknown] = scores.argmax(dim=1).cpu()
         return targets.to(x.device)
 
@@ -174,20 +172,12 @@ def explain_cells_steps(
     read: ReadField = read_field,
     found: Callable[[Sequence[Heat]], object] | None = None,
 ) -> Steps[Explanation]:
-    """Heat of cells of one slide, field by field.
+    """Heat of cells of one slide, whose fields are read once each.
 
     Parameters
     ----------
-    slide : Slide
-    cells : sequence of Cell
-        Of its fields; each field is read once.
-    question : Question
-    weights : str or Path
-        Name or file of the classifier's weights.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
-    read : callable
-        Gives the pixels of a field.
+    weights, device
+        As in :func:`explain`.
     found : callable, optional
         Gets heat as it is found, so that none is lost if the work is cancelled.
 
@@ -260,9 +250,8 @@ def explain_files_steps(
         device=device,
         skip=out / "overlays",
     )
-    description = json.dumps(
-        {**asdict(explainer.question), "model": explainer.classifier.card.model_id}
-    )
+    model = explainer.classifier.card.model_id
+    description = json.dumps({**asdict(explainer.question), "model": model})
 
     def pictures(field: FieldOfView) -> tuple[Path, Path]:
         tiff = within(out / "heat", f"{field.fov_id}.tif")

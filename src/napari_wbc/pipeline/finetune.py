@@ -166,11 +166,7 @@ def _augmentation(card: ModelCard) -> dict[str, Any]:
 
 
 def _labelled_steps(
-    cells: Sequence[LabelledCell],
-    card: ModelCard,
-    new_classes: Sequence[str],
-    *,
-    only_seen: bool,
+    cells: Sequence[LabelledCell], card: ModelCard, new_classes: Sequence[str], *, only_seen: bool
 ) -> Steps[tuple[list[LabelledCell], Taxonomy]]:
     """The cells by the classes of the new model, with a val split; and these classes."""
     taxonomy = grown(taxonomy_of(card), new_classes)

@@ -38,13 +38,7 @@ from napari_wbc.pipeline.incoming import (
 from napari_wbc.storage.sets import SetContent, read_set_steps
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
-__all__ = [
-    "ImportedSet",
-    "Incoming",
-    "import_set_steps",
-    "look_steps",
-    "suggested_class",
-]
+__all__ = ["ImportedSet", "Incoming", "import_set_steps", "look_steps", "suggested_class"]
 
 ABBREVIATIONS = {"ig": "immature granulocyte"}
 """Data sets' names of classes that are no spelling of them."""
@@ -96,7 +90,7 @@ class ImportedSet:
     failures: tuple[Failure, ...]
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The import in one line."""
         cells = f"{counted(self.cells)} of {counted(len(self.slides), 'slide')}"
         text = f"{cells} imported into {self.project}"

@@ -70,8 +70,7 @@ def make_detector(
     """
     preset = preset or presets_of(name)[0]
     names = [parameter.name for parameter in parameters_of(name, preset)]
-    unknown = sorted(set(parameters or {}).difference(names))
-    if unknown:
+    if unknown := sorted(set(parameters or {}).difference(names)):
         raise WbcError(
             f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(names)}."
         )
@@ -102,12 +101,7 @@ def locate_steps(
 ) -> Steps[tuple[tuple[Detection, ...], dict[str, int] | None]]:
     """The leukocytes of a field; and how many red cells and platelets, if they are counted.
 
-    Parameters
-    ----------
-    detector : Detector
-    image : ndarray, shape (height, width, 3), uint8
-    progress : Progress
-        What is shown between the parts of a large field.
+    The image has shape (height, width, 3); ``progress`` is shown between parts of a large field.
     """
     if not isinstance(detector, MaskRcnnDetector):
         return detector.detect(image), None

@@ -183,7 +183,7 @@ class ExplainPanel(Panel, QWidget):
         if self._session.slide != slide:
             return
         shown = self._heats.put(explained.heats)
-        text = explained.told
+        text = explained.summary
         if shown < len(explained.heats):
             text += f". {counted(len(explained.heats) - shown)} changed meanwhile: no heat"
         if explained.failures:
