@@ -21,6 +21,7 @@ from napari_wbc.cli.options import (
     Weights,
     check_csv,
     detector_in_use,
+    given,
     in_use,
 )
 from napari_wbc.cli.progress import drive, end, note
@@ -87,13 +88,12 @@ def analyze(
     if len(paths) > 1 and (out / "cells.csv").is_file():
         # The shell's slides/* names the results of the last run too.
         paths = [path for path in paths if path.resolve() != out.resolve()]
-    # hsv has neither, so an option that was not given must not reach it.
-    parameters = {"score": score, "overlap": overlap}
     steps = analyze_steps(
         paths,
         detector=detector,
         preset=detector_in_use(detector, preset),
-        parameters={name: value for name, value in parameters.items() if value is not None},
+        # hsv has neither, so an option that was not given must not reach it.
+        parameters=given(score=score, overlap=overlap),
         device=device,
         weights=in_use(weights),
         threshold=threshold,

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
+from napari_wbc.cli.progress import note
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
 from napari_wbc.weights.library import KINDS, Library
@@ -37,31 +38,26 @@ def models_list() -> None:
     """List all models, each below the one that it was made from."""
     library = Library()
     table = Table("model", "in use", "kind", "classes", "validation", "when", "id")
+    # What a person has to type must not be cut off.
     for column in (table.columns[0], table.columns[-1]):
-        column.overflow = "fold"  # what a person has to type stands there whole
+        column.overflow = "fold"
     for branch in branches(library.models(), in_use(library)):
         table.add_row(*map(escape, _row(branch)))
     table.caption = escape(f"Your own are in {library.folder}")
     Console().print(table)
-    for note in filter(None, map(library.note, KINDS)):
-        Console(stderr=True).print(note, markup=False, highlight=False, soft_wrap=True)
+    for message in filter(None, map(library.note, KINDS)):
+        note(message)
 
 
 def _row(branch: Branch) -> tuple[str, ...]:
-    model, card = branch.model, branch.model.card
+    model = branch.model
+    card = model.card
     name = "  " * branch.depth + model.name
     if card is None or model.damaged:
         return name, "", model.kind, "", "", branch.when, f"damaged: {model.damaged}"
     used = "yes" if branch.in_use else ""
-    return (
-        name,
-        used,
-        model.kind,
-        str(len(card.classes)),
-        branch.validation,
-        branch.when,
-        card.model_id,
-    )
+    classes = str(len(card.classes))
+    return name, used, model.kind, classes, branch.validation, branch.when, card.model_id
 
 
 @models_app.command()
@@ -96,8 +92,9 @@ def history() -> None:
     """List what came into use, and why."""
     table = Table("when", "kind", "id", "why")
     for kind in KINDS:
-        for one in Library().history(kind):
-            table.add_row(*map(escape, (one.when, kind, one.model_id, one.why)))
+        for adoption in Library().history(kind):
+            row = (adoption.when, kind, adoption.model_id, adoption.why)
+            table.add_row(*map(escape, row))
     Console().print(table)
 
 

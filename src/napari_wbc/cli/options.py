@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -24,6 +24,7 @@ __all__ = [
     "Weights",
     "check_csv",
     "detector_in_use",
+    "given",
     "in_use",
 ]
 
@@ -69,6 +70,11 @@ def detector_in_use(detector: str, preset: str | None = None) -> str | None:
         None for another cell finder without a preset.
     """
     return in_use(preset, kind="detector") if detector == "mask-rcnn" else preset
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Options that a person gave: those that are None must not override a default or a file."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def in_use(weights: str | None, *, kind: str = "classifier") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -161,12 +162,14 @@ def move(
 
 def _counts(cells: dict[tuple[str, str], int]) -> Table:
     """Cells by class and split."""
-    used = {split for split, _label in cells}
+    rows: dict[str, Counter[str]] = {}
+    for (split, label), n in sorted(cells.items()):
+        rows.setdefault(label, Counter())[split] = n
     # In the order of a training, which is not that of the alphabet.
-    splits = [split for split in ("train", "val", "test") if split in used]
+    splits = sorted(set().union(*rows.values()), key=("train", "val", "test").index)
     table = Table("class", *splits)
-    for label in dict.fromkeys(label for _split, label in sorted(cells)):
-        table.add_row(escape(label), *(str(cells.get((split, label), 0)) for split in splits))
+    for label, counts in rows.items():
+        table.add_row(escape(label), *(str(counts[split]) for split in splits))
     return table
 
 

@@ -11,7 +11,7 @@ import typer
 from typer import Argument, Option
 
 from napari_wbc.cli.added import computing, training
-from napari_wbc.cli.options import Device, Quiet, in_use
+from napari_wbc.cli.options import Device, Quiet, given, in_use
 from napari_wbc.cli.progress import RESUMED, drive
 from napari_wbc.errors import WbcError
 
@@ -121,8 +121,7 @@ def _train(
     """Train by the recipe of the file ``config``, where an option that was given comes first."""
     from napari_wbc.train.recipe import read_config
 
-    # None is an option that was not given; a default of ours would override the file.
-    recipe = {name: value for name, value in options.items() if value is not None}
+    recipe = given(**options)
     data = recipe.pop("data", [])
     if config := recipe.pop("config", None):
         sets, written = read_config(config)
@@ -170,12 +169,11 @@ def finetune(
     from napari_wbc.pipeline.finetune import finetune_steps
     from napari_wbc.pipeline.finetune_detector import finetune_detector_steps
 
-    options: dict[str, Any] = {"name": name, "epochs": epochs, "seed": seed, "replay": replay}
-    options |= {"new_classes": new_class, "freeze": freeze or None}
-    recipe = {option: value for option, value in options.items() if value is not None}
+    recipe = given(name=name, epochs=epochs, seed=seed, replay=replay, new_classes=new_class)
+    recipe |= given(freeze=freeze or None)
     # Refused, not ignored: the new model would not be what was asked for.
     if detector and (wrong := recipe.keys() & CLASSIFIER_OPTIONS.keys()):
-        names = ", ".join(sorted(CLASSIFIER_OPTIONS[option] for option in wrong))
+        names = ", ".join(sorted(map(CLASSIFIER_OPTIONS.__getitem__, wrong)))
         raise WbcError(f"{names}: of a classifier only; leave it out, or leave --detector out.")
     start = in_use(start, kind="detector" if detector else "classifier")
     verb: Any = finetune_detector_steps if detector else finetune_steps

@@ -70,7 +70,7 @@ class SlideAnalysis:
     def located_by(self) -> dict[LocatedBy, int]:
         """How many cells each cell finder located; those that a person drew come last."""
         counts = Counter(cell.detection.locator for cell in self.table.values())
-        return {locator: counts[locator] for locator in _by_hand_last(counts)}
+        return dict(sorted(counts.items(), key=lambda item: _by_hand_last(item[0])))
 
     @property
     def detectors(self) -> tuple[LocatedBy, ...]:
@@ -86,8 +86,8 @@ class SlideAnalysis:
     @property
     def detector_parameters(self) -> dict[str, float]:
         """Settings of the cell finder; empty if several located the cells."""
-        detectors = [detector for detector in self.detectors if detector != BY_HAND]
-        return dict(detectors[0].parameters) if len(detectors) == 1 else {}
+        detectors = set(self.detectors) - {BY_HAND}
+        return dict(detectors.pop().parameters) if len(detectors) == 1 else {}
 
     @property
     def differential(self) -> Differential:
@@ -163,13 +163,11 @@ def analysis_of(slides: Sequence[SlideAnalysis]) -> Analysis:
     return Analysis(tuple(slides), ", ".join(sorted(models)), max(thresholds, default=None))
 
 
-def _by_hand_last(detectors: Iterable[LocatedBy]) -> list[LocatedBy]:
-    """By name and parameters; those that are not known, then those drawn by hand, come last."""
-    return sorted(
-        detectors, key=lambda by: (by == BY_HAND, by == NOT_KNOWN, by.detector, by.parameters)
-    )
+def _by_hand_last(by: LocatedBy) -> tuple[bool, bool, str, tuple[tuple[str, float], ...]]:
+    """Sorts by name and parameters; what is not known, then what was drawn by hand, comes last."""
+    return by == BY_HAND, by == NOT_KNOWN, by.detector, by.parameters
 
 
 def _names(detectors: Iterable[LocatedBy]) -> str:
     # One cell finder with two settings is named once.
-    return ", ".join(dict.fromkeys(by.detector for by in _by_hand_last(detectors)))
+    return ", ".join(dict.fromkeys(by.detector for by in sorted(detectors, key=_by_hand_last)))

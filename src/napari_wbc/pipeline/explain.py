@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,12 +60,13 @@ class Explanation:
     @property
     def summary(self) -> str:
         """One sentence or two on how many cells there are and where their heat lies."""
-        inside = [heat.inside for heat in self.heats if np.isfinite(heat.inside)]
+        shares = [heat.inside for heat in self.heats if np.isfinite(heat.inside)]
         suspect = sum(heat.suspect for heat in self.heats)
-        cold = len(self.heats) - len(inside)
+        # A cell without any heat has no share inside its outline.
+        cold = len(self.heats) - len(shares)
         text = f"{counted(len(self.heats))} explained"
-        if inside:
-            text += f"; {np.mean(inside):.0%} of the heat lies inside the cells"
+        if shares:
+            text += f"; {np.mean(shares):.0%} of the heat lies inside the cells"
         if self.itself:
             text += f". {self.itself} are called so themselves and were not set against it"
         if cold:
@@ -113,7 +114,7 @@ class _Explainer:
         preset = self.classifier.preset
         question = self.question
         boxes = [cell.detection.bbox for cell in cells]
-        edges = np.array([(box.top, box.left, box.bottom, box.right) for box in boxes])
+        edges = np.array(list(map(astuple, boxes)))
         sides, corners = squares(edges.reshape(-1, 4), preset.factor, image.shape[:2])
         start = 0
         # -1 is what the attributor takes for "against nothing", and is no target.
@@ -304,12 +305,8 @@ def explain(
         ``heat.csv`` a row a cell with the share of its heat inside its outline.
     question : Question, optional
         Grad-CAM of the predicted class if None.
-    detector, preset
-        Of :func:`~napari_wbc.pipeline.locate.make_detector`.
-    weights : str or Path
-        Name or file of the classifier's weights.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    detector, preset, weights, device
+        As in :func:`~napari_wbc.pipeline.analyze.analyze`.
 
     Raises
     ------

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -199,7 +200,7 @@ def parameters_of(detector: str, preset: str) -> tuple[Parameter, ...]:
     parameters = []
     for field in dataclasses.fields(PRESETS[preset].parameters):
         default: Any = field.default
-        limits = (field.metadata[key] for key in ("min", "max", "step", "help"))
+        limits = itemgetter("min", "max", "step", "help")(field.metadata)
         parameters.append(Parameter(field.name, float(default), *limits))
     return tuple(parameters)
 

@@ -6,6 +6,7 @@ A card may be a stranger's file: what it lacks is left out, what is unknown is s
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,8 +193,11 @@ def _measured(card: ModelCard) -> tuple[Section, Section]:
 
 def _score(name: str, value: Any) -> str:
     """A part of all as a percentage, anything else as it stands."""
-    part = any(word in name for word in ("accuracy", "precision", "recall", "f1"))
-    if part and isinstance(value, float) and 0 <= value <= 1:
+    if (
+        re.search("accuracy|precision|recall|f1", name)
+        and isinstance(value, float)
+        and 0 <= value <= 1
+    ):
         return f"{100 * value:.1f} %"
     return _count(value) if name == "n" else _text(value)
 
@@ -226,27 +230,24 @@ def _preprocessing(card: ModelCard) -> Section:
 
 def _recipe(card: ModelCard) -> Section:
     """What the card itself does not say already."""
-    recipe = dict(_mapping(_mapping(card.provenance).get("recipe")))
-    for name in ("name", "version", "architecture", "preset"):
-        if name in recipe and recipe[name] == getattr(card, name):
-            del recipe[name]
-    return _entries("Recipe", recipe)
+    rows = []
+    for name, value in _mapping(_mapping(card.provenance).get("recipe")).items():
+        shown = name in {"name", "version", "architecture", "preset"}
+        if not shown or value != getattr(card, name):
+            rows.append((_title(name), _text(value)))
+    return Section("Recipe", tuple(rows))
 
 
 def _origin(card: ModelCard) -> Section:
     """What no other section shows, note and command first."""
-    provenance = dict(_mapping(card.provenance))
-    first = {name: provenance.pop(name) for name in ("note", "command") if name in provenance}
-    for name in ("recipe", "sets", "cells"):
-        provenance.pop(name, None)
-    # The summary begins with this sentence; another use than ours is shown.
-    if provenance.get("use") == RESEARCH_USE:
-        del provenance["use"]
-    return _entries("Origin", first | provenance)
-
-
-def _entries(title: str, values: Mapping[str, Any]) -> Section:
-    return Section(title, tuple((_title(name), _text(value)) for name, value in values.items()))
+    provenance = _mapping(card.provenance)
+    rows = []
+    for name in _ordered([provenance], ("note", "command")):
+        value = provenance[name]
+        # The summary begins with our use; another than ours is shown.
+        if name not in {"recipe", "sets", "cells"} and (name, value) != ("use", RESEARCH_USE):
+            rows.append((_title(name), _text(value)))
+    return Section("Origin", tuple(rows))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

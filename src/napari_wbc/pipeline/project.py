@@ -125,9 +125,9 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
     with closing(open_workspace(path, read_only=True)) as workspace:
         if not second:
             # The consensus is made of the readings, so it is no second opinion.
-            names = [name for name in _readings(workspace) if name != CONSENSUS]
+            names = _readings(workspace) - {CONSENSUS}
             if len(names) != 1:
-                choice = ", ".join(names) or "none"
+                choice = ", ".join(sorted(names)) or "none"
                 raise WbcError(f"{path}: say which reading to compare with; there are: {choice}.")
             (second,) = names
         _check_reading(workspace, first, path)
@@ -172,16 +172,16 @@ def save_project(analysis: Analysis, path: str | Path) -> Path:
     return path
 
 
-def _readings(workspace: Workspace) -> list[str]:
+def _readings(workspace: Workspace) -> set[str]:
     """Names of all readings but the first reader's, which has none."""
     names: set[str] = set()
     for slide in workspace.slides():
         names.update(workspace.readings(slide.name))
-    return sorted(names - {""})
+    return names - {""}
 
 
 def _check_reading(workspace: Workspace, name: str, path: str | Path) -> None:
     names = _readings(workspace)
     if name and name not in names:
-        choice = ", ".join(names) or "none"
+        choice = ", ".join(sorted(names)) or "none"
         raise WbcError(f"{path}: no reading {name!r} in this project; there are: {choice}.")
