@@ -90,10 +90,10 @@ def analyze(
         paths = [path for path in paths if path.resolve() != out.resolve()]
     steps = analyze_steps(
         paths,
-        detector=detector,
-        preset=detector_in_use(detector, preset),
+        detector,
+        detector_in_use(detector, preset),
         # hsv has neither, so an option that was not given must not reach it.
-        parameters=given(score=score, overlap=overlap),
+        given(score=score, overlap=overlap),
         device=device,
         weights=in_use(weights),
         threshold=threshold,
@@ -118,8 +118,7 @@ def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
         print(f"{counted(len(analysis.cells))} written to {out}")
     # A file may fail in the analysis and again for its overlay; it is counted once.
     failed = {failure.path for failure in (*analysis.failures, *written.failures)}
-    fields = sum(len(slide.slide.fields) for slide in analysis.slides)
-    end(len(failed), f"the rest was written to {out}", total=fields)
+    end(len(failed), f"the rest was written to {out}", total=analysis.n_fields)
 
 
 def _differential_table(differential: Differential) -> Table:

@@ -47,7 +47,7 @@ def choose(
     for rank, chosen in enumerate(choice.cells, start=1):
         cell = chosen.cell
         box = cell.detection.bbox
-        edges = [round(edge, 2) for edge in (box.top, box.left, box.bottom, box.right)]
+        edges = (round(box.top, 2), round(box.left, 2), round(box.bottom, 2), round(box.right, 2))
         confidence = round(chosen.confidence, 6)
         rows.append([chosen.slide, cell.fov_id, cell.cell_id, *edges, rank, cell.label, confidence])
     write_csv(out, pd.DataFrame(rows, columns=CELLS))

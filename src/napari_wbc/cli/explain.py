@@ -48,14 +48,9 @@ def explain(
     from napari_wbc.pipeline.explain import explain_files_steps
 
     question = Question(method, target, against, tuple(layer or ()), samples, seed)
+    preset = detector_in_use(detector)
     steps = explain_files_steps(
-        paths,
-        out,
-        question,
-        detector=detector,
-        preset=detector_in_use(detector),
-        weights=in_use(weights),
-        device=device,
+        paths, out, question, detector, preset, weights=in_use(weights), device=device
     )
     explained = drive(steps, quiet=quiet)
     if not quiet:

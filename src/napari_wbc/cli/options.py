@@ -62,13 +62,7 @@ def check_csv(out: Path) -> None:
 
 
 def detector_in_use(detector: str, preset: str | None = None) -> str | None:
-    """The preset that a person named, or else the mask-rcnn weights in use.
-
-    Returns
-    -------
-    str or None
-        None for another cell finder without a preset.
-    """
+    """The preset that was named, or the mask-rcnn weights in use; None of another cell finder."""
     return in_use(preset, kind="detector") if detector == "mask-rcnn" else preset
 
 

@@ -32,16 +32,13 @@ def export(
 
     make_folder(out)
     exported = drive(export_project_steps(project, out, reading=reading), quiet=quiet)
-    slides = exported.analysis.slides
+    analysis = exported.analysis
     if not quiet:
-        cells = sum(len(slide.table) for slide in slides)
-        print(f"{counted(cells)} of {counted(len(slides), 'slide')} written to {out}")
+        cells = counted(len(analysis.cells))
+        print(f"{cells} of {counted(len(analysis.slides), 'slide')} written to {out}")
     if exported.failures:
-        images = sum(len(slide.slide.fields) for slide in slides)
-        note(
-            f"{len(exported.failures)} of {counted(images, 'image')} cannot be read; "
-            f"all but their overlays was written to {out}"
-        )
+        images = f"{len(exported.failures)} of {counted(analysis.n_fields, 'image')}"
+        note(f"{images} cannot be read; all but their overlays was written to {out}")
         raise typer.Exit(SOME_FILES_FAILED)
 
 

@@ -54,12 +54,14 @@ class SlideAnalysis:
     @property
     def listed_fields(self) -> tuple[str, ...]:
         """Ids of fields that were read or hold cells; those that left the slide come last."""
-        listed = {field.fov_id for field in self.read_fields}
-        # A dict keeps the order of the table for fields that the slide no longer has.
+        read = set(self.read_fields)
+        # Dicts keep the order: of the slide, and of the table for fields that it no longer has.
         with_cells = dict.fromkeys(cell.fov_id for cell in self.table.values())
-        listed.update(with_cells)
-        of_slide = [field.fov_id for field in self.slide.fields if field.fov_id in listed]
-        return tuple(dict.fromkeys((*of_slide, *with_cells)))
+        listed: dict[str, None] = {}
+        for field in self.slide.fields:
+            if field in read or field.fov_id in with_cells:
+                listed[field.fov_id] = None
+        return tuple(listed | with_cells)
 
     def leukocytes_in(self, fov_id: str) -> int:
         """Cells of a field that the differential counts as leukocytes."""
@@ -118,6 +120,11 @@ class Analysis:
     def failures(self) -> tuple[Failure, ...]:
         """Files that could not be analyzed."""
         return tuple(chain.from_iterable(slide.failures for slide in self.slides))
+
+    @property
+    def n_fields(self) -> int:
+        """How many fields all slides have, also those that could not be read."""
+        return sum(len(analysis.slide.fields) for analysis in self.slides)
 
     @property
     def cells(self) -> pd.DataFrame:

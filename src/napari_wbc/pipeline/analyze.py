@@ -98,14 +98,14 @@ def _classified(
 ) -> tuple[Cell, ...]:
     """Cells of one field with their predictions."""
     predictions = classifier.classify(image, [cell.detection.bbox for cell in cells])
-    return tuple(cell.predicted(p) for cell, p in zip(cells, predictions, strict=True))
+    return tuple(map(Cell.predicted, cells, predictions))
 
 
 def _classifier_steps(
     total: int,
     weights: str | Path,
+    device: str,
     *,
-    device: str = "auto",
     threshold: float | None = None,
     taxonomy: Taxonomy | None = None,
 ) -> Steps[Classifier | None]:
@@ -149,9 +149,8 @@ def analyze_fields_steps(
         If the cell finder or the model cannot be loaded, or none of the model's classes counts.
     """
     finder = yield from detector_steps(detector, preset, parameters, device=device)
-    classifier = yield from _classifier_steps(
-        len(slide.fields), weights, device=device, taxonomy=taxonomy
-    )
+    total = len(slide.fields)
+    classifier = yield from _classifier_steps(total, weights, device, taxonomy=taxonomy)
     return (yield from analyze_slide_steps(slide, finder, classifier, read=read, taxonomy=taxonomy))
 
 
@@ -194,10 +193,10 @@ def classify_table_steps(
 
 def analyze_steps(
     paths: Sequence[str | Path],
-    *,
     detector: str = DEFAULT,
     preset: str | None = None,
     parameters: Mapping[str, Any] | None = None,
+    *,
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
     threshold: float | None = None,
@@ -208,7 +207,7 @@ def analyze_steps(
     slides = find_slides(paths, skip=skip)
     total = sum(len(slide.fields) for slide in slides)
     finder = yield from detector_steps(detector, preset, parameters, device=device)
-    classifier = yield from _classifier_steps(total, weights, device=device, threshold=threshold)
+    classifier = yield from _classifier_steps(total, weights, device, threshold=threshold)
     taxonomy = taxonomy_of(classifier.card) if classifier else EIGHT_CLASSES
     results: list[SlideAnalysis] = []
     offset = 0
@@ -279,14 +278,7 @@ def analyze(
     """
     if isinstance(paths, (str, Path)):
         paths = [paths]
-    return run(
-        analyze_steps(
-            paths,
-            detector=detector,
-            preset=preset,
-            parameters=parameters,
-            weights=weights,
-            device=device,
-            threshold=threshold,
-        )
+    steps = analyze_steps(
+        paths, detector, preset, parameters, weights=weights, device=device, threshold=threshold
     )
+    return run(steps)

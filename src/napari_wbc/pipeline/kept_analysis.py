@@ -43,7 +43,10 @@ def to_note(
     """
     # By id and not by path, since the folder of a slide may move.
     fov_ids = {field.path: field.fov_id for field in slide.fields}
-    failed = {fov_ids[f.path]: f.message for f in failures if f.path in fov_ids}
+    failed = {}
+    for failure in failures:
+        if failure.path in fov_ids:
+            failed[fov_ids[failure.path]] = failure.message
     return {FAILED: failed, BLOOD_CELLS: {key: dict(value) for key, value in blood_cells.items()}}
 
 

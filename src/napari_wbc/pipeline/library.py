@@ -78,7 +78,7 @@ def countable(taxonomy: Taxonomy) -> tuple[str, ...]:
 
 
 def start_classifier(taxonomy: Taxonomy) -> str:
-    """Name or path of the classifier in use, or the shipped one where none of its classes counts."""
+    """Name or path of the classifier in use; of the shipped one if none of its classes counts."""
     try:
         weights = adopted_classifier()
     # The Models panel reports a damaged record; an analysis works without it.

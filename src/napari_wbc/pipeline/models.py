@@ -186,7 +186,9 @@ def _measured(card: ModelCard) -> tuple[Section, Section]:
     rows = []
     for data, scores in by_set.items():
         rows.append((data, *(_score(name, scores.get(name)) for name in names)))
-    columns = ["cells" if name == "n" else _words(name) for name in names]
+    columns = list(map(_words, names))
+    if "n" in names:
+        columns[names.index("n")] = "cells"
     measured = Section("Measured", tuple(rows), ("data set", *columns))
     return measured, Section("Other scores", tuple(loose))
 

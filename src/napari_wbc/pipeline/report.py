@@ -63,8 +63,9 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
         located_by.append({"detector": locator.detector, "parameters": parameters, "cells": n})
     classes = []
     for share in counted.shares:
-        numbers = {key: _number(getattr(share, key)) for key in ("percent", "low", "high")}
-        classes.append({"class": share.name, "count": share.count, **numbers})
+        percent, low, high = map(_number, (share.percent, share.low, share.high))
+        entry = {"class": share.name, "count": share.count, "percent": percent}
+        classes.append({**entry, "low": low, "high": high})
     beside = []
     for row in counted.beside:
         rate = _number(row.per_100_wbc)
