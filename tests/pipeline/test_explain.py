@@ -148,7 +148,7 @@ def test_heat_is_handed_over_as_it_is_found(slide, weights):
     smear = synthetic_smear(0, shape=(260, 340), n_leukocytes=2)
     cells = [Cell.new(field.fov_id, Detection(smear.cells[0].bbox)) for field in slide.fields]
     handed = []
-    steps = explain_cells_steps(slide, cells, Question(), weights=weights, found=handed.extend)
+    steps = explain_cells_steps(slide, cells, Question(), weights=weights, on_heat=handed.extend)
     while not handed:
         next(steps)
     steps.close()

@@ -170,7 +170,7 @@ def explain_cells_steps(
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
     read: ReadField = read_field,
-    found: Callable[[Sequence[Heat]], object] | None = None,
+    on_heat: Callable[[Sequence[Heat]], object] | None = None,
 ) -> Steps[Explanation]:
     """Heat of cells of one slide, whose fields are read once each.
 
@@ -178,7 +178,7 @@ def explain_cells_steps(
     ----------
     weights, device
         As in :func:`explain`.
-    found : callable, optional
+    on_heat : callable, optional
         Gets heat as it is found, so that none is lost if the work is cancelled.
 
     Raises
@@ -190,7 +190,7 @@ def explain_cells_steps(
     fields = [field for field in slide.fields if table.of_field(field.fov_id)]
     yield Progress("loading weights", 0, len(cells))
     explainer = _Explainer(load_classifier(weights, device=device), question)
-    return (yield from _explain_steps(explainer, fields, table, read, on_heat=found))
+    return (yield from _explain_steps(explainer, fields, table, read, on_heat=on_heat))
 
 
 def _explain_steps(

@@ -165,7 +165,7 @@ class ExplainPanel(Panel, QWidget):
         keep = self._finished.extend
         self.jobs.start(
             lambda: explain_cells_steps(
-                slide, chosen, question, weights=weights, read=read, found=keep
+                slide, chosen, question, weights=weights, read=read, on_heat=keep
             ),
             partial(self._on_explained, slide),
         )
