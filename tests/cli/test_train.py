@@ -159,4 +159,4 @@ def test_a_classifier_is_trained_and_measured(call, cells, tmp_path):
     )
     assert code == 0
     assert "lab" in said
-    assert "1 platelet" in err
+    assert "platelet (1)" in err

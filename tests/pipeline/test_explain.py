@@ -141,14 +141,14 @@ def test_cells_of_the_class_that_is_set_against_are_left_out_and_told(slide, wei
     found = run(explain_cells_steps(slide, cells, Question(against="Basophil"), weights=weights))
     assert [(heat.target, heat.against) for heat in found.heats] == [("monocyte", "basophil")]
     assert found.itself == 1
-    assert "1 are called so themselves" in found.told
+    assert "1 are called so themselves" in found.summary
 
 
 def test_heat_is_handed_over_as_it_is_found(slide, weights):
     smear = synthetic_smear(0, shape=(260, 340), n_leukocytes=2)
     cells = [Cell.new(field.fov_id, Detection(smear.cells[0].bbox)) for field in slide.fields]
     handed = []
-    steps = explain_cells_steps(slide, cells, Question(), weights=weights, found=handed.extend)
+    steps = explain_cells_steps(slide, cells, Question(), weights=weights, on_heat=handed.extend)
     while not handed:
         next(steps)
     steps.close()

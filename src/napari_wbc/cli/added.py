@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import typer
+from typer import Option
 
 from napari_wbc.weights.device import limit_threads
 
@@ -17,7 +17,7 @@ __all__ = ["computing", "training"]
 F = TypeVar("F", bound=Callable[..., Any])
 Threads = Annotated[
     int | None,
-    typer.Option(
+    Option(
         min=1,
         help="CPU threads; fewer are quicker on a busy machine.",
         show_default="one for each core",
@@ -53,7 +53,7 @@ def training(name: str, sets: str, **defaults: tuple[str, float]) -> Callable[[F
 
     # Every option is None if it is not given: only then does a recipe's own value count.
     def option(kind: Any, text: str, **settings: Any) -> Any:
-        return Annotated[kind | None, typer.Option(help=text, **settings)]
+        return Annotated[kind | None, Option(help=text, **settings)]
 
     def number(key: str, kind: type, text: str = "", **limits: Any) -> Any:
         shown, least = defaults[key]

@@ -7,10 +7,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Option
 
 from napari_wbc.cli.options import (
     Detector,
@@ -21,6 +21,7 @@ from napari_wbc.cli.options import (
     Weights,
     check_csv,
     detector_in_use,
+    given,
     in_use,
 )
 from napari_wbc.cli.progress import drive, end, note
@@ -42,20 +43,18 @@ def analyze(
     detector: Detector = "mask-rcnn",
     preset: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="Of hsv: nucleus or youssef-2024; of mask-rcnn: its weights, by name or file.",
             show_default="the weights in use, nucleus",
         ),
     ] = None,
     score: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=1, help="Lowest score of a cell.", show_default="the cell finder's own"
-        ),
+        Option(min=0, max=1, help="Lowest score of a cell.", show_default="the cell finder's own"),
     ] = None,
     overlap: Annotated[
         float | None,
-        typer.Option(
+        Option(
             min=0,
             max=1,
             help="Of boxes that overlap more than this IoU, the surest stays (mask-rcnn).",
@@ -65,15 +64,12 @@ def analyze(
     weights: Weights = None,
     threshold: Annotated[
         float | None,
-        typer.Option(
+        Option(
             help="Confidence below which a cell is unidentified.", show_default="the model's own"
         ),
     ] = None,
     project: Annotated[
-        Path | None,
-        typer.Option(
-            help="Also keep it as a new project (.wbc), to be reviewed.", show_default=False
-        ),
+        Path | None, Option(help="Also keep it as a new project (.wbc), to be reviewed.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -92,13 +88,12 @@ def analyze(
     if len(paths) > 1 and (out / "cells.csv").is_file():
         # The shell's slides/* names the results of the last run too.
         paths = [path for path in paths if path.resolve() != out.resolve()]
-    # hsv has neither, so an option that was not given must not reach it.
-    parameters = {"score": score, "overlap": overlap}
     steps = analyze_steps(
         paths,
-        detector=detector,
-        preset=detector_in_use(detector, preset),
-        parameters={name: value for name, value in parameters.items() if value is not None},
+        detector,
+        detector_in_use(detector, preset),
+        # hsv has neither, so an option that was not given must not reach it.
+        given(score=score, overlap=overlap),
         device=device,
         weights=in_use(weights),
         threshold=threshold,
@@ -123,8 +118,7 @@ def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
         print(f"{counted(len(analysis.cells))} written to {out}")
     # A file may fail in the analysis and again for its overlay; it is counted once.
     failed = {failure.path for failure in (*analysis.failures, *written.failures)}
-    fields = sum(len(slide.slide.fields) for slide in analysis.slides)
-    end(len(failed), f"the rest was written to {out}", total=fields)
+    end(len(failed), f"the rest was written to {out}", total=analysis.n_fields)
 
 
 def _differential_table(differential: Differential) -> Table:
@@ -150,7 +144,7 @@ def _differential_table(differential: Differential) -> Table:
 
 def classify(
     paths: Paths,
-    out: Annotated[Path, typer.Option(help="CSV file for the predictions.", show_default=False)],
+    out: Annotated[Path, Option(help="CSV file for the predictions.")],
     device: Device = "auto",
     weights: Weights = None,
     quiet: Quiet = False,
@@ -171,12 +165,12 @@ def classify(
 def adapt(
     paths: Paths,
     *,
-    out: Annotated[Path, typer.Option(help="Folder for the new model.", show_default=False)],
+    out: Annotated[Path, Option(help="Folder for the new model.")],
     weights: Weights = None,
-    name: Annotated[str, typer.Option(help="Name of the new model.")] = "adapted",
+    name: Annotated[str, Option(help="Name of the new model.")] = "adapted",
     detector: Detector = "mask-rcnn",
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Also where the model is sure already.")
+        bool, Option("--anyway", help="Also where the model is sure already.")
     ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -206,7 +200,7 @@ def adapt(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
+    out: Annotated[Path, Option(help="Folder for the results.")] = Path("demo-output"),
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from napari_wbc import __version__
 from napari_wbc.cli.added import computing
@@ -74,7 +75,7 @@ def _version(asked: bool) -> None:
 def _root(
     # Eager, so that it works without a command.
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     del version

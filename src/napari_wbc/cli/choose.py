@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Argument, Option
 
 from napari_wbc.cli.options import Device, Project, Quiet, Weights, check_csv, in_use
 from napari_wbc.cli.progress import drive, end
@@ -21,14 +21,14 @@ SHOWN = 5
 CELLS = ["slide", "fov", "cell_id", "top", "left", "bottom", "right", "rank", "label", "confidence"]
 DOUBTS = ["slide", "fov", "cell_id", "label", "suggested", "doubt"]
 
-Out = Annotated[Path, typer.Option(help="CSV file for the cells.", show_default=False)]
+Out = Annotated[Path, Option(help="CSV file for the cells.")]
 
 
 def choose(
     project: Project,
     *,
     out: Out,
-    n: Annotated[int, typer.Option("--n", min=1, help="How many cells.")] = 50,
+    n: Annotated[int, Option("--n", min=1, help="How many cells.")] = 50,
     weights: Weights = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -47,7 +47,7 @@ def choose(
     for rank, chosen in enumerate(choice.cells, start=1):
         cell = chosen.cell
         box = cell.detection.bbox
-        edges = [round(edge, 2) for edge in (box.top, box.left, box.bottom, box.right)]
+        edges = (round(box.top, 2), round(box.left, 2), round(box.bottom, 2), round(box.right, 2))
         confidence = round(chosen.confidence, 6)
         rows.append([chosen.slide, cell.fov_id, cell.cell_id, *edges, rank, cell.label, confidence])
     write_csv(out, pd.DataFrame(rows, columns=CELLS))
@@ -62,9 +62,7 @@ def choose(
 
 
 def doubts(
-    data: Annotated[
-        Path, typer.Argument(help="Project file (.wbc), or a training set.", show_default=False)
-    ],
+    data: Annotated[Path, Argument(help="Project file (.wbc), or a training set.")],
     *,
     out: Out,
     weights: Weights = None,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Option
 
 from napari_wbc.cli.options import Device, Quiet, Split, Taxonomy, Weights, in_use
 from napari_wbc.cli.progress import drive, note
@@ -18,9 +18,7 @@ from napari_wbc.files.atomic import make_folder
 
 __all__ = ["compare", "evaluate"]
 
-Sets = Annotated[
-    list[Path], typer.Option(help="Training set; may be repeated.", show_default=False)
-]
+Sets = Annotated[list[Path], Option(help="Training set; may be repeated.")]
 
 
 def evaluate(
@@ -29,10 +27,8 @@ def evaluate(
     split: Split = "test",
     weights: Weights = None,
     taxonomy: Taxonomy = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for tables and pictures.", show_default=False)
-    ] = None,
-    heat: Annotated[bool, typer.Option(help="Ask by Grad-CAM where the model looks.")] = True,
+    out: Annotated[Path | None, Option(help="Folder for tables and pictures.")] = None,
+    heat: Annotated[bool, Option(help="Ask by Grad-CAM where the model looks.")] = True,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -69,14 +65,14 @@ def evaluate(
 def compare(
     *,
     data: Sets,
-    new: Annotated[str, typer.Option(help="Model that may come into use.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for the report.", show_default=False)],
+    new: Annotated[str, Option(help="Model that may come into use.")],
+    out: Annotated[Path, Option(help="Folder for the report.")],
     old: Annotated[
-        str | None, typer.Option(help="Model, by name or file.", show_default="the one in use")
+        str | None, Option(help="Model, by name or file.", show_default="the one in use")
     ] = None,
     split: Split = "test",
     taxonomy: Taxonomy = None,
-    heat: Annotated[bool, typer.Option(help="Compare where the models look, by Grad-CAM.")] = True,
+    heat: Annotated[bool, Option(help="Compare where the models look, by Grad-CAM.")] = True,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from napari_wbc.cli.options import (
     Detector,
@@ -26,21 +26,15 @@ def explain(
     *,
     out: Out,
     method: Annotated[
-        str,
-        typer.Option(help="grad-cam, guided-grad-cam, integrated-gradients, occlusion or lime."),
+        str, Option(help="grad-cam, guided-grad-cam, integrated-gradients, occlusion or lime.")
     ] = "grad-cam",
-    target: Annotated[
-        str, typer.Option(help="Class asked for.", show_default="each cell's own")
-    ] = "",
-    against: Annotated[
-        str, typer.Option(help="Class it is set against.", show_default="none")
-    ] = "",
+    target: Annotated[str, Option(help="Class asked for.", show_default="each cell's own")] = "",
+    against: Annotated[str, Option(help="Class it is set against.", show_default="none")] = "",
     layer: Annotated[
-        list[str] | None,
-        typer.Option(help="Of Grad-CAM; may be repeated.", show_default="the deep ones"),
+        list[str] | None, Option(help="Of Grad-CAM; may be repeated.", show_default="the deep ones")
     ] = None,
-    samples: Annotated[int, typer.Option(min=2, help="Of LIME, a cell.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Of LIME.")] = 0,
+    samples: Annotated[int, Option(min=2, help="Of LIME, a cell.")] = 200,
+    seed: Annotated[int, Option(min=0, help="Of LIME.")] = 0,
     detector: Detector = "mask-rcnn",
     weights: Weights = None,
     device: Device = "auto",
@@ -54,17 +48,12 @@ def explain(
     from napari_wbc.pipeline.explain import explain_files_steps
 
     question = Question(method, target, against, tuple(layer or ()), samples, seed)
+    preset = detector_in_use(detector)
     steps = explain_files_steps(
-        paths,
-        out,
-        question,
-        detector=detector,
-        preset=detector_in_use(detector),
-        weights=in_use(weights),
-        device=device,
+        paths, out, question, detector, preset, weights=in_use(weights), device=device
     )
     explained = drive(steps, quiet=quiet)
     if not quiet:
-        print(f"{explained.told}.")
+        print(f"{explained.summary}.")
         print(f"Heat, overlays and heat.csv written to {out}")
     end(len(explained.failures), f"the rest was written to {out}")

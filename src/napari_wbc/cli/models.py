@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Argument, Option
 
+from napari_wbc.cli.progress import note
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
 from napari_wbc.weights.library import KINDS, Library
@@ -22,7 +24,7 @@ models_app = typer.Typer(
     help="List, adopt, roll back and hand on models.", invoke_without_command=True
 )
 
-Name = Annotated[str, typer.Argument(help="Name of a model, see list.", show_default=False)]
+Name = Annotated[str, Argument(help="Name of a model, see list.")]
 
 
 @models_app.callback()
@@ -36,31 +38,26 @@ def models_list() -> None:
     """List all models, each below the one that it was made from."""
     library = Library()
     table = Table("model", "in use", "kind", "classes", "validation", "when", "id")
+    # What a person has to type must not be cut off.
     for column in (table.columns[0], table.columns[-1]):
-        column.overflow = "fold"  # what a person has to type stands there whole
+        column.overflow = "fold"
     for branch in branches(library.models(), in_use(library)):
         table.add_row(*map(escape, _row(branch)))
     table.caption = escape(f"Your own are in {library.folder}")
     Console().print(table)
-    for note in filter(None, map(library.note, KINDS)):
-        Console(stderr=True).print(note, markup=False, highlight=False, soft_wrap=True)
+    for message in filter(None, map(library.note, KINDS)):
+        note(message)
 
 
 def _row(branch: Branch) -> tuple[str, ...]:
-    model, card = branch.model, branch.model.card
+    model = branch.model
+    card = model.card
     name = "  " * branch.depth + model.name
     if card is None or model.damaged:
         return name, "", model.kind, "", "", branch.when, f"damaged: {model.damaged}"
     used = "yes" if branch.in_use else ""
-    return (
-        name,
-        used,
-        model.kind,
-        str(len(card.classes)),
-        branch.validation,
-        branch.when,
-        card.model_id,
-    )
+    classes = str(len(card.classes))
+    return name, used, model.kind, classes, branch.validation, branch.when, card.model_id
 
 
 @models_app.command()
@@ -71,10 +68,8 @@ def card(name: Name) -> None:
 
 @models_app.command()
 def adopt(
-    name: Annotated[
-        str, typer.Argument(help="Name of a model, see list, or a file.", show_default=False)
-    ],
-    why: Annotated[str, typer.Option(help="For the history.", show_default=False)] = "",
+    name: Annotated[str, Argument(help="Name of a model, see list, or a file.")],
+    why: Annotated[str, Option(help="For the history.")] = "",
 ) -> None:
     """Take a model into use; the one before stays, and rollback returns to it.
 
@@ -87,9 +82,7 @@ def adopt(
 
 
 @models_app.command()
-def rollback(
-    kind: Annotated[str, typer.Option(help="classifier or detector.")] = "classifier",
-) -> None:
+def rollback(kind: Annotated[str, Option(help="classifier or detector.")] = "classifier") -> None:
     """Return to the model that was in use before."""
     print(f"{Library().roll_back(kind).name} is the {kind} in use again.")
 
@@ -99,26 +92,20 @@ def history() -> None:
     """List what came into use, and why."""
     table = Table("when", "kind", "id", "why")
     for kind in KINDS:
-        for one in Library().history(kind):
-            table.add_row(*map(escape, (one.when, kind, one.model_id, one.why)))
+        for adoption in Library().history(kind):
+            row = (adoption.when, kind, adoption.model_id, adoption.why)
+            table.add_row(*map(escape, row))
     Console().print(table)
 
 
 @models_app.command()
-def export(
-    name: Name,
-    out: Annotated[Path, typer.Option(help="File to write (.wbcmodel).", show_default=False)],
-) -> None:
+def export(name: Name, out: Annotated[Path, Option(help="File to write (.wbcmodel).")]) -> None:
     """Write a model with its card as one file."""
     print(f"{name} written to {export_model(Library().find(name).path, out)}")
 
 
 @models_app.command("import")
-def import_model(
-    file: Annotated[
-        Path, typer.Argument(help="A .wbcmodel or .safetensors file.", show_default=False)
-    ],
-) -> None:
+def import_model(file: Annotated[Path, Argument(help="A .wbcmodel or .safetensors file.")]) -> None:
     """Copy a model into your library."""
     library = Library()
     model = library.add(file)
@@ -128,7 +115,7 @@ def import_model(
 @models_app.command()
 def remove(
     name: Name,
-    force: Annotated[bool, typer.Option("--force", help="Though others descend from it.")] = False,
+    force: Annotated[bool, Option("--force", help="Though others descend from it.")] = False,
 ) -> None:
     """Move a model out of your library, to the folder removed in it."""
     library = Library()

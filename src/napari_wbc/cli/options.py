@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from napari_wbc.cli.progress import note
 from napari_wbc.errors import WbcError
@@ -24,27 +24,24 @@ __all__ = [
     "Weights",
     "check_csv",
     "detector_in_use",
+    "given",
     "in_use",
 ]
 
-Paths = Annotated[
-    list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)
-]
-Project = Annotated[Path, typer.Argument(help="Project file (.wbc).", show_default=False)]
-Out = Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)]
-Detector = Annotated[str, typer.Option(help="Cell finder: mask-rcnn, or hsv (by colour).")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, less text.")]
-Split = Annotated[str, typer.Option(help="train, val or test.")]
+Paths = Annotated[list[Path], Argument(help="Image files, or folders of them.")]
+Project = Annotated[Path, Argument(help="Project file (.wbc).")]
+Out = Annotated[Path, Option(help="Folder for the results.")]
+Detector = Annotated[str, Option(help="Cell finder: mask-rcnn, or hsv (by colour).")]
+Device = Annotated[str, Option(help="auto, cpu or cuda.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="No progress bar, less text.")]
+Split = Annotated[str, Option(help="train, val or test.")]
 Taxonomy = Annotated[
     str | None,
-    typer.Option(
-        help="Classes: two, four, five, eight or a YAML file.", show_default="the model's own"
-    ),
+    Option(help="Classes: two, four, five, eight or a YAML file.", show_default="the model's own"),
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(
+    Option(
         help="Name of a model, see `models list`, or a .safetensors file.",
         show_default="the one in use",
     ),
@@ -65,14 +62,13 @@ def check_csv(out: Path) -> None:
 
 
 def detector_in_use(detector: str, preset: str | None = None) -> str | None:
-    """The preset that a person named, or else the mask-rcnn weights in use.
-
-    Returns
-    -------
-    str or None
-        None for another cell finder without a preset.
-    """
+    """The preset that was named, or the mask-rcnn weights in use; None of another cell finder."""
     return in_use(preset, kind="detector") if detector == "mask-rcnn" else preset
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Options that a person gave: those that are None must not override a default or a file."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def in_use(weights: str | None, *, kind: str = "classifier") -> str:

@@ -36,14 +36,7 @@ class _Rate(ProgressColumn):
 
 
 def note(text: str, console: Console | None = None) -> None:
-    """Print a line as it is: brackets are no markup, and it is not wrapped.
-
-    Parameters
-    ----------
-    text : str
-    console : Console, optional
-        Where None, standard error.
-    """
+    """Print a line as it is, on standard error by default: no markup in brackets, no wrapping."""
     console = console or Console(stderr=True)
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -59,15 +52,8 @@ def end(failures: int, outcome: str, *, total: int | None = None) -> None:
 def drive(steps: Steps[T], *, quiet: bool = False, interrupted: str = "") -> T:
     """Run a long verb to its end and show on standard error where it is.
 
-    Notes (a file that failed, an epoch's metrics) are printed even when quiet.
-
-    Parameters
-    ----------
-    steps : generator
-    quiet : bool
-        No bar.
-    interrupted : str
-        What to say after Ctrl-C.
+    Notes (a file that failed, an epoch's metrics) are printed even when quiet, which hides the bar
+    only; ``interrupted`` is printed after Ctrl-C.
     """
     # Standard output is for results, which may be piped into a file.
     console = Console(stderr=True)

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Argument, Option
 
 from napari_wbc.cli.options import Out, Project, Quiet
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
@@ -20,7 +21,7 @@ __all__ = ["agreement", "export"]
 def export(
     project: Project,
     out: Out,
-    reading: Annotated[str, typer.Option(help="A blind reading, or consensus.")] = "",
+    reading: Annotated[str, Option(help="A blind reading, or consensus.")] = "",
     quiet: Quiet = False,
 ) -> None:
     """Write a reviewed project as analyze writes its results.
@@ -31,25 +32,22 @@ def export(
 
     make_folder(out)
     exported = drive(export_project_steps(project, out, reading=reading), quiet=quiet)
-    slides = exported.analysis.slides
+    analysis = exported.analysis
     if not quiet:
-        cells = sum(len(slide.table) for slide in slides)
-        print(f"{counted(cells)} of {counted(len(slides), 'slide')} written to {out}")
+        cells = counted(len(analysis.cells))
+        print(f"{cells} of {counted(len(analysis.slides), 'slide')} written to {out}")
     if exported.failures:
-        images = sum(len(slide.slide.fields) for slide in slides)
-        note(
-            f"{len(exported.failures)} of {counted(images, 'image')} cannot be read; "
-            f"all but their overlays was written to {out}"
-        )
+        images = f"{len(exported.failures)} of {counted(analysis.n_fields, 'image')}"
+        note(f"{images} cannot be read; all but their overlays was written to {out}")
         raise typer.Exit(SOME_FILES_FAILED)
 
 
 def agreement(
     project: Project,
     second: Annotated[
-        str, typer.Argument(help="The blind reading; needed where there are several.")
+        str, Argument(help="The blind reading; needed where there are several.")
     ] = "",
-    first: Annotated[str, typer.Option(help="Another reading than the first reader's.")] = "",
+    first: Annotated[str, Option(help="Another reading than the first reader's.")] = "",
 ) -> None:
     """Compare two readers of a project: agreement and Cohen's kappa."""
     from napari_wbc.pipeline.project import project_agreement

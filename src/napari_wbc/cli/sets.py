@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Argument, Option
 
 from napari_wbc.cli.options import Quiet
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
@@ -21,12 +23,10 @@ __all__ = ["set_app"]
 
 set_app = typer.Typer(help="Export and import training sets.", no_args_is_help=True)
 
-SetPath = Annotated[
-    Path, typer.Argument(help="Folder, file or .zip of a training set.", show_default=False)
-]
+SetPath = Annotated[Path, Argument(help="Folder, file or .zip of a training set.")]
 Format = Annotated[
     str,
-    typer.Option(
+    Option(
         "--format",
         help="wbc, coco, coco-rle, voc, yolo, geojson, csv or image-folder.",
         show_default=False,
@@ -34,7 +34,7 @@ Format = Annotated[
 ]
 Taxonomy = Annotated[
     str | None,
-    typer.Option(
+    Option(
         help="Classes of a new project: two, four, five, eight or a YAML file.",
         show_default="eight",
     ),
@@ -43,26 +43,20 @@ Taxonomy = Annotated[
 
 @set_app.command("export")
 def export_set(
-    projects: Annotated[
-        list[Path], typer.Argument(help="Project files (.wbc).", show_default=False)
-    ],
+    projects: Annotated[list[Path], Argument(help="Project files (.wbc).")],
     *,
-    out: Annotated[
-        Path, typer.Option(help="Folder of the set; gets round-1, round-2 …", show_default=False)
-    ],
+    out: Annotated[Path, Option(help="Folder of the set; gets round-1, round-2 …")],
     written_as: Format = "wbc",
-    slide: Annotated[
-        list[str] | None, typer.Option(help="Only this slide; may be repeated.")
-    ] = None,
+    slide: Annotated[list[str] | None, Option(help="Only this slide; may be repeated.")] = None,
     split: Annotated[
         str,
-        typer.Option(
+        Option(
             help="by-slide (the first slide is train, others by their name), train, val or test."
         ),
     ] = "by-slide",
-    reading: Annotated[str, typer.Option(help="A blind reading, or consensus.")] = "",
+    reading: Annotated[str, Option(help="A blind reading, or consensus.")] = "",
     unreviewed: Annotated[
-        bool, typer.Option("--unreviewed", help="Also cells that only the model labelled.")
+        bool, Option("--unreviewed", help="Also cells that only the model labelled.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -118,12 +112,10 @@ def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -
 def import_set(
     path: SetPath,
     *,
-    project: Annotated[
-        Path, typer.Option(help="Project file (.wbc), new or not.", show_default=False)
-    ],
+    project: Annotated[Path, Option(help="Project file (.wbc), new or not.")],
     mapped: Annotated[
         list[str] | None,
-        typer.Option("--map", help="LABEL=CLASS, or LABEL= to leave it out; may be repeated."),
+        Option("--map", help="LABEL=CLASS, or LABEL= to leave it out; may be repeated."),
     ] = None,
     written_as: Format = "",
     taxonomy: Taxonomy = None,
@@ -148,17 +140,15 @@ def import_set(
         path, project, mapping=mapping, taxonomy=classes, written_as=written_as
     )
     imported = drive(steps, quiet=quiet)
-    print(imported.told)
+    print(imported.summary)
     _end(imported.failures)
 
 
 @set_app.command("move")
 def move(
-    path: Annotated[
-        Path, typer.Argument(metavar="SET", help="Folder of the set.", show_default=False)
-    ],
-    slide: Annotated[str, typer.Argument(help="Name of the slide.", show_default=False)],
-    split: Annotated[str, typer.Argument(help="train, val or test.", show_default=False)],
+    path: Annotated[Path, Argument(metavar="SET", help="Folder of the set.")],
+    slide: Annotated[str, Argument(help="Name of the slide.")],
+    split: Annotated[str, Argument(help="train, val or test.")],
     *,
     quiet: Quiet = False,
 ) -> None:
@@ -172,12 +162,14 @@ def move(
 
 def _counts(cells: dict[tuple[str, str], int]) -> Table:
     """Cells by class and split."""
-    used = {split for split, _label in cells}
+    rows: dict[str, Counter[str]] = {}
+    for (split, label), n in sorted(cells.items()):
+        rows.setdefault(label, Counter())[split] = n
     # In the order of a training, which is not that of the alphabet.
-    splits = [split for split in ("train", "val", "test") if split in used]
+    splits = sorted(set().union(*rows.values()), key=("train", "val", "test").index)
     table = Table("class", *splits)
-    for label in dict.fromkeys(label for _split, label in sorted(cells)):
-        table.add_row(escape(label), *(str(cells.get((split, label), 0)) for split in splits))
+    for label, counts in rows.items():
+        table.add_row(escape(label), *(str(counts[split]) for split in splits))
     return table
 
 

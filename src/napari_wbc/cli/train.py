@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from napari_wbc.cli.added import computing, training
-from napari_wbc.cli.options import Device, Quiet, in_use
+from napari_wbc.cli.options import Device, Quiet, given, in_use
 from napari_wbc.cli.progress import RESUMED, drive
 from napari_wbc.errors import WbcError
 
 __all__ = ["finetune", "train_app"]
 
 train_app = typer.Typer(help="Train networks on labelled cells.", no_args_is_help=True)
-Out = Annotated[
-    Path, typer.Option(help="Folder for model, curves and checkpoint.", show_default=False)
-]
+Out = Annotated[Path, Option(help="Folder for model, curves and checkpoint.")]
 CLASSIFIER_OPTIONS = {"replay": "--replay", "new_classes": "--new-class", "freeze": "--freeze"}
 
 
@@ -37,24 +36,20 @@ def train_classifier(
     *,
     out: Out,
     taxonomy: Annotated[
-        str, typer.Option(help="Classes: two, four, five, eight or a YAML file.")
+        str, Option(help="Classes: two, four, five, eight or a YAML file.")
     ] = "eight",
     architecture: Annotated[
-        str | None,
-        typer.Option(help="A network's name, see docs/training.md.", show_default="cdnn"),
+        str | None, Option(help="A network's name, see docs/training.md.", show_default="cdnn")
     ] = None,
     mode: Annotated[
-        str | None, typer.Option(help="softmax, one-vs-rest or two-stage.", show_default="softmax")
+        str | None, Option(help="softmax, one-vs-rest or two-stage.", show_default="softmax")
     ] = None,
-    start: Annotated[
-        str | None, typer.Option(help="Classifier to start from.", show_default=False)
-    ] = None,
+    start: Annotated[str | None, Option(help="Classifier to start from.")] = None,
     balance: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="1: crops evenly, 0: classes.", show_default="0.5"),
+        float | None, Option(min=0, max=1, help="1: crops evenly, 0: classes.", show_default="0.5")
     ] = None,
     matrix_rate: Annotated[
-        float | None, typer.Option(min=0, help="Of Muon; 0: AdamW alone.", show_default="0.02")
+        float | None, Option(min=0, help="Of Muon; 0: AdamW alone.", show_default="0.02")
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -85,26 +80,21 @@ def train_detector(
     out: Out,
     backbone: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="mobilenet_v3_large, resnet50 (GroupNorm), resnet50_frozen_bn or vgg16.",
             show_default="mobilenet_v3_large",
         ),
     ] = None,
     pretrained: Annotated[
         bool | None,
-        typer.Option(
-            "--pretrained", help="Start from torchvision's ImageNet weights (downloaded)."
-        ),
+        Option("--pretrained", help="Start from torchvision's ImageNet weights (downloaded)."),
     ] = None,
-    start: Annotated[
-        Path | None, typer.Option(help="Cell finder to start from.", show_default=False)
-    ] = None,
+    start: Annotated[Path | None, Option(help="Cell finder to start from.")] = None,
     blood_cells: Annotated[
-        bool, typer.Option("--blood-cells", help="Also find red cells and platelets.")
+        bool, Option("--blood-cells", help="Also find red cells and platelets.")
     ] = False,
     patience: Annotated[
-        int | None,
-        typer.Option(min=0, help="End after so many epochs without a better one; 0: never."),
+        int | None, Option(min=0, help="End after so many epochs without a better one; 0: never.")
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -131,8 +121,7 @@ def _train(
     """Train by the recipe of the file ``config``, where an option that was given comes first."""
     from napari_wbc.train.recipe import read_config
 
-    # None is an option that was not given; a default of ours would override the file.
-    recipe = {name: value for name, value in options.items() if value is not None}
+    recipe = given(**options)
     data = recipe.pop("data", [])
     if config := recipe.pop("config", None):
         sets, written = read_config(config)
@@ -147,32 +136,28 @@ def _train(
 
 
 def finetune(
-    sets: Annotated[list[Path], typer.Argument(help="Training sets.", show_default=False)],
+    sets: Annotated[list[Path], Argument(help="Training sets.")],
     *,
     out: Out,
     detector: Annotated[
-        bool, typer.Option("--detector", help="A cell finder, not a classifier.")
+        bool, Option("--detector", help="A cell finder, not a classifier.")
     ] = False,
     start: Annotated[
-        str | None, typer.Option(help="Model to go on from.", show_default="the one in use")
+        str | None, Option(help="Model to go on from.", show_default="the one in use")
     ] = None,
     old: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Training set that this model knows, used again in part; may be repeated."
-        ),
+        Option(help="Training set that this model knows, used again in part; may be repeated."),
     ] = None,
     replay: Annotated[
         int | None,
-        typer.Option(min=0, help="Cells of old sets that are used again.", show_default="2000"),
+        Option(min=0, help="Cells of old sets that are used again.", show_default="2000"),
     ] = None,
-    new_class: Annotated[
-        list[str] | None, typer.Option(help="A class to add; may be repeated.")
-    ] = None,
-    freeze: Annotated[bool, typer.Option("--freeze", help="Only the last layer learns.")] = False,
-    name: Annotated[str | None, typer.Option(help="Name of the new model.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
+    new_class: Annotated[list[str] | None, Option(help="A class to add; may be repeated.")] = None,
+    freeze: Annotated[bool, Option("--freeze", help="Only the last layer learns.")] = False,
+    name: Annotated[str | None, Option(help="Name of the new model.")] = None,
+    epochs: Annotated[int | None, Option(min=1)] = None,
+    seed: Annotated[int, Option(min=0, max=2**31 - 1)] = 0,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -184,12 +169,11 @@ def finetune(
     from napari_wbc.pipeline.finetune import finetune_steps
     from napari_wbc.pipeline.finetune_detector import finetune_detector_steps
 
-    options: dict[str, Any] = {"name": name, "epochs": epochs, "seed": seed, "replay": replay}
-    options |= {"new_classes": new_class, "freeze": freeze or None}
-    recipe = {option: value for option, value in options.items() if value is not None}
+    recipe = given(name=name, epochs=epochs, seed=seed, replay=replay, new_classes=new_class)
+    recipe |= given(freeze=freeze or None)
     # Refused, not ignored: the new model would not be what was asked for.
     if detector and (wrong := recipe.keys() & CLASSIFIER_OPTIONS.keys()):
-        names = ", ".join(sorted(CLASSIFIER_OPTIONS[option] for option in wrong))
+        names = ", ".join(sorted(map(CLASSIFIER_OPTIONS.__getitem__, wrong)))
         raise WbcError(f"{names}: of a classifier only; leave it out, or leave --detector out.")
     start = in_use(start, kind="detector" if detector else "classifier")
     verb: Any = finetune_detector_steps if detector else finetune_steps

@@ -54,12 +54,14 @@ class SlideAnalysis:
     @property
     def listed_fields(self) -> tuple[str, ...]:
         """Ids of fields that were read or hold cells; those that left the slide come last."""
-        listed = {field.fov_id for field in self.read_fields}
-        # A dict keeps the order of the table for fields that the slide no longer has.
+        read = set(self.read_fields)
+        # Dicts keep the order: of the slide, and of the table for fields that it no longer has.
         with_cells = dict.fromkeys(cell.fov_id for cell in self.table.values())
-        listed.update(with_cells)
-        of_slide = [field.fov_id for field in self.slide.fields if field.fov_id in listed]
-        return tuple(dict.fromkeys((*of_slide, *with_cells)))
+        listed: dict[str, None] = {}
+        for field in self.slide.fields:
+            if field in read or field.fov_id in with_cells:
+                listed[field.fov_id] = None
+        return tuple(listed | with_cells)
 
     def leukocytes_in(self, fov_id: str) -> int:
         """Cells of a field that the differential counts as leukocytes."""
@@ -70,7 +72,7 @@ class SlideAnalysis:
     def located_by(self) -> dict[LocatedBy, int]:
         """How many cells each cell finder located; those that a person drew come last."""
         counts = Counter(cell.detection.locator for cell in self.table.values())
-        return {locator: counts[locator] for locator in _by_hand_last(counts)}
+        return dict(sorted(counts.items(), key=lambda item: _by_hand_last(item[0])))
 
     @property
     def detectors(self) -> tuple[LocatedBy, ...]:
@@ -86,8 +88,8 @@ class SlideAnalysis:
     @property
     def detector_parameters(self) -> dict[str, float]:
         """Settings of the cell finder; empty if several located the cells."""
-        detectors = [detector for detector in self.detectors if detector != BY_HAND]
-        return dict(detectors[0].parameters) if len(detectors) == 1 else {}
+        detectors = set(self.detectors) - {BY_HAND}
+        return dict(detectors.pop().parameters) if len(detectors) == 1 else {}
 
     @property
     def differential(self) -> Differential:
@@ -118,6 +120,11 @@ class Analysis:
     def failures(self) -> tuple[Failure, ...]:
         """Files that could not be analyzed."""
         return tuple(chain.from_iterable(slide.failures for slide in self.slides))
+
+    @property
+    def n_fields(self) -> int:
+        """How many fields all slides have, also those that could not be read."""
+        return sum(len(analysis.slide.fields) for analysis in self.slides)
 
     @property
     def cells(self) -> pd.DataFrame:
@@ -163,13 +170,11 @@ def analysis_of(slides: Sequence[SlideAnalysis]) -> Analysis:
     return Analysis(tuple(slides), ", ".join(sorted(models)), max(thresholds, default=None))
 
 
-def _by_hand_last(detectors: Iterable[LocatedBy]) -> list[LocatedBy]:
-    """By name and parameters; those that are not known, then those drawn by hand, come last."""
-    return sorted(
-        detectors, key=lambda by: (by == BY_HAND, by == NOT_KNOWN, by.detector, by.parameters)
-    )
+def _by_hand_last(by: LocatedBy) -> tuple[bool, bool, str, tuple[tuple[str, float], ...]]:
+    """Sorts by name and parameters; what is not known, then what was drawn by hand, comes last."""
+    return by == BY_HAND, by == NOT_KNOWN, by.detector, by.parameters
 
 
 def _names(detectors: Iterable[LocatedBy]) -> str:
     # One cell finder with two settings is named once.
-    return ", ".join(dict.fromkeys(by.detector for by in _by_hand_last(detectors)))
+    return ", ".join(dict.fromkeys(by.detector for by in sorted(detectors, key=_by_hand_last)))

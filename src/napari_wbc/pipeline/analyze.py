@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,8 @@ def analyze_slide_steps(
 
     Parameters
     ----------
-    slide : Slide
-    detector : Detector
     classifier : Classifier or None
         Without one, the cells are located only.
-    read : callable
-        Gives the pixels of a field.
     taxonomy : Taxonomy
         What the cells are counted by; other classes of the classifier stand beside the
         differential.
@@ -76,7 +72,7 @@ def analyze_slide_steps(
             detections, counts = yield from locate_steps(detector, image, progress)
             located = []
             for detection in detections:
-                signed = dataclasses.replace(detection, located_by=searched_by)
+                signed = replace(detection, located_by=searched_by)
                 located.append(Cell.new(field.fov_id, signed))
             cells += _classified(image, located, classifier) if classifier else located
             if counts is not None:
@@ -102,14 +98,14 @@ def _classified(
 ) -> tuple[Cell, ...]:
     """Cells of one field with their predictions."""
     predictions = classifier.classify(image, [cell.detection.bbox for cell in cells])
-    return tuple(cell.predicted(p) for cell, p in zip(cells, predictions, strict=True))
+    return tuple(map(Cell.predicted, cells, predictions))
 
 
 def _classifier_steps(
     total: int,
     weights: str | Path,
+    device: str,
     *,
-    device: str = "auto",
     threshold: float | None = None,
     taxonomy: Taxonomy | None = None,
 ) -> Steps[Classifier | None]:
@@ -142,14 +138,9 @@ def analyze_fields_steps(
 
     Parameters
     ----------
-    slide : Slide
-    detector, preset, parameters
-        Of :func:`~napari_wbc.pipeline.locate.make_detector`.
-    weights : str or Path
-        Name or file of the classifier's weights.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
-    read, taxonomy
+    detector, preset, parameters, weights, device
+        As in :func:`analyze`.
+    taxonomy : Taxonomy
         As in :func:`analyze_slide_steps`.
 
     Raises
@@ -158,9 +149,8 @@ def analyze_fields_steps(
         If the cell finder or the model cannot be loaded, or none of the model's classes counts.
     """
     finder = yield from detector_steps(detector, preset, parameters, device=device)
-    classifier = yield from _classifier_steps(
-        len(slide.fields), weights, device=device, taxonomy=taxonomy
-    )
+    total = len(slide.fields)
+    classifier = yield from _classifier_steps(total, weights, device, taxonomy=taxonomy)
     return (yield from analyze_slide_steps(slide, finder, classifier, read=read, taxonomy=taxonomy))
 
 
@@ -172,19 +162,7 @@ def classify_table_steps(
     read: ReadField = read_field,
     taxonomy: Taxonomy = EIGHT_CLASSES,
 ) -> Steps[Classified]:
-    """Classify the cells of a table that have no prediction yet.
-
-    Parameters
-    ----------
-    slide : Slide
-    table : CellTable
-    weights, read, taxonomy
-        As in :func:`analyze_fields_steps`.
-
-    Returns
-    -------
-    Classified
-        Those cells with predictions, except in fields that could not be read.
+    """Classify the cells of a table that have no prediction yet, in fields that can be read.
 
     Raises
     ------
@@ -215,10 +193,10 @@ def classify_table_steps(
 
 def analyze_steps(
     paths: Sequence[str | Path],
-    *,
     detector: str = DEFAULT,
     preset: str | None = None,
     parameters: Mapping[str, Any] | None = None,
+    *,
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
     threshold: float | None = None,
@@ -229,7 +207,7 @@ def analyze_steps(
     slides = find_slides(paths, skip=skip)
     total = sum(len(slide.fields) for slide in slides)
     finder = yield from detector_steps(detector, preset, parameters, device=device)
-    classifier = yield from _classifier_steps(total, weights, device=device, threshold=threshold)
+    classifier = yield from _classifier_steps(total, weights, device, threshold=threshold)
     taxonomy = taxonomy_of(classifier.card) if classifier else EIGHT_CLASSES
     results: list[SlideAnalysis] = []
     offset = 0
@@ -300,14 +278,7 @@ def analyze(
     """
     if isinstance(paths, (str, Path)):
         paths = [paths]
-    return run(
-        analyze_steps(
-            paths,
-            detector=detector,
-            preset=preset,
-            parameters=parameters,
-            weights=weights,
-            device=device,
-            threshold=threshold,
-        )
+    steps = analyze_steps(
+        paths, detector, preset, parameters, weights=weights, device=device, threshold=threshold
     )
+    return run(steps)

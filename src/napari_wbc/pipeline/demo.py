@@ -31,15 +31,7 @@ class Demo:
 
 
 def demo_steps(out: Path, *, device: str = "auto") -> Steps[Demo]:
-    """Analyze real fields, or a smear that is drawn into ``out``, with the defaults.
-
-    Parameters
-    ----------
-    out : Path
-        Folder for a drawn smear.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
-    """
+    """Analyze real fields, or a smear that is drawn into the folder ``out``, with the defaults."""
     leukocytes = None
     fields: list[FieldOfView] = []
     if real := bccd_test_fields():
@@ -57,5 +49,5 @@ def demo_steps(out: Path, *, device: str = "auto") -> Steps[Demo]:
             fields.append(FieldOfView(f"{name}/{path.name}", path))
             leukocytes += len(drawn.cells)
             yield Progress("drawing a synthetic smear", done, N_FIELDS)
-    found = yield from analyze_fields_steps(Slide(name, tuple(fields)), device=device)
-    return Demo(analysis_of([found]), origin, leukocytes)
+    result = yield from analyze_fields_steps(Slide(name, tuple(fields)), device=device)
+    return Demo(analysis_of([result]), origin, leukocytes)

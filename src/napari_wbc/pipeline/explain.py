@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from napari_wbc.model.failure import Failure
 from napari_wbc.model.heat import Heat
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.table import CellTable
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.pipeline.analyze import analyze_steps
@@ -58,14 +59,15 @@ class Explanation:
     """Cells that were not explained, since the class to set against is their own."""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """One sentence or two on how many cells there are and where their heat lies."""
-        inside = [heat.inside for heat in self.heats if np.isfinite(heat.inside)]
+        shares = [heat.inside for heat in self.heats if np.isfinite(heat.inside)]
         suspect = sum(heat.suspect for heat in self.heats)
-        cold = len(self.heats) - len(inside)
+        # A cell without any heat has no share inside its outline.
+        cold = len(self.heats) - len(shares)
         text = f"{counted(len(self.heats))} explained"
-        if inside:
-            text += f"; {np.mean(inside):.0%} of the heat lies inside the cells"
+        if shares:
+            text += f"; {np.mean(shares):.0%} of the heat lies inside the cells"
         if self.itself:
             text += f". {self.itself} are called so themselves and were not set against it"
         if cold:
@@ -113,7 +115,7 @@ class _Explainer:
         preset = self.classifier.preset
         question = self.question
         boxes = [cell.detection.bbox for cell in cells]
-        edges = np.array([(box.top, box.left, box.bottom, box.right) for box in boxes])
+        edges = np.array(list(map(astuple, boxes)))
         sides, corners = squares(edges.reshape(-1, 4), preset.factor, image.shape[:2])
         start = 0
         # -1 is what the attributor takes for "against nothing", and is no target.
@@ -122,13 +124,11 @@ class _Explainer:
         for x in self.classifier.prepared(image, boxes, batch_size=batch_size):
             batch = cells[start : start + len(x)]
             targets = self._targets(x, batch)
-            values = self.attributor.heat(
-                x, targets, targets.new_full((len(x),), against), question
-            )
+            others = targets.new_full((len(x),), against)
+            values = self.attributor.heat(x, targets, others, question).cpu().numpy()
             heats = []
-            for i, (cell, target, heat) in enumerate(
-                zip(batch, targets.tolist(), values.cpu().numpy(), strict=True), start=start
-            ):
+            rows = zip(batch, targets.tolist(), values, strict=True)
+            for i, (cell, target, heat) in enumerate(rows, start=start):
                 # Set against itself, a class has no evidence at all.
                 if target == against:
                     self.itself += 1
@@ -154,12 +154,10 @@ class _Explainer:
         # Cells drawn by hand, or predicted by a model of other classes, are classified here; the
         # others keep the class that the table shows, which one more look could change.
         if unknown.any():
-            network = self.classifier.network
-            mode = self.classifier.card.mode
+            model = self.classifier
+            some = x[unknown.to(x.device)]
             with torch.inference_mode():
-                scores, _features = looked_at(
-                    network, x[unknown.to(x.device)], mode, self.classifier.preset.sure
-                )
+                scores, _ = looked_at(model.network, some, model.card.mode, model.preset.sure)
             targets[unknown] = scores.argmax(dim=1).cpu()
         return targets.to(x.device)
 
@@ -172,23 +170,15 @@ def explain_cells_steps(
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
     read: ReadField = read_field,
-    found: Callable[[Sequence[Heat]], object] | None = None,
+    on_heat: Callable[[Sequence[Heat]], object] | None = None,
 ) -> Steps[Explanation]:
-    """Heat of cells of one slide, field by field.
+    """Heat of cells of one slide, whose fields are read once each.
 
     Parameters
     ----------
-    slide : Slide
-    cells : sequence of Cell
-        Of its fields; each field is read once.
-    question : Question
-    weights : str or Path
-        Name or file of the classifier's weights.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
-    read : callable
-        Gives the pixels of a field.
-    found : callable, optional
+    weights, device
+        As in :func:`explain`.
+    on_heat : callable, optional
         Gets heat as it is found, so that none is lost if the work is cancelled.
 
     Raises
@@ -196,31 +186,28 @@ def explain_cells_steps(
     WbcError
         If the model cannot be loaded, or has no such class or layer.
     """
-    by_field: dict[str, list[Cell]] = {}
-    for cell in cells:
-        by_field.setdefault(cell.fov_id, []).append(cell)
+    table = CellTable(cells)
+    fields = [field for field in slide.fields if table.of_field(field.fov_id)]
     yield Progress("loading weights", 0, len(cells))
     explainer = _Explainer(load_classifier(weights, device=device), question)
-    return (yield from _explain_steps(explainer, slide.fields, by_field, read, on_heat=found))
+    return (yield from _explain_steps(explainer, fields, table, read, on_heat=on_heat))
 
 
 def _explain_steps(
     explainer: _Explainer,
     fields: Sequence[FieldOfView],
-    cells: Mapping[str, Sequence[Cell]],
+    table: CellTable,
     read: ReadField,
     *,
     on_heat: Callable[[Sequence[Heat]], object] | None = None,
     on_field: Callable[[FieldOfView, npt.NDArray[np.uint8], list[Heat]], None] | None = None,
 ) -> Steps[Explanation]:
-    """Explain the cells of those fields that have an entry in ``cells``."""
+    """Explain the cells of fields, also of those without any."""
     step = f"explaining by {explainer.question.method}"
-    total = sum(map(len, cells.values()))
+    total = len(table)
     heats: list[Heat] = []
     failures: list[Failure] = []
     for field in fields:
-        if field.fov_id not in cells:
-            continue
         try:
             image = read(field)
         except ReadError as error:
@@ -228,7 +215,7 @@ def _explain_steps(
             yield Progress(step, len(heats), total, str(error))
             continue
         before = len(heats)
-        for batch in explainer.batches(image, cells[field.fov_id]):
+        for batch in explainer.batches(image, table.of_field(field.fov_id)):
             heats += batch
             if on_heat is not None:
                 on_heat(batch)
@@ -242,9 +229,9 @@ def explain_files_steps(
     paths: Sequence[str | Path],
     out: str | Path,
     question: Question,
-    *,
     detector: str = DEFAULT,
     preset: str | None = None,
+    *,
     weights: str | Path = DEFAULT_CLASSIFIER,
     device: str = "auto",
 ) -> Steps[Explanation]:
@@ -252,21 +239,16 @@ def explain_files_steps(
     # A wrong model, class or layer is refused before the folder is made and cells are located.
     explainer = _Explainer(load_classifier(weights, device=device), question)
     out = make_folder(Path(out))
+    overlays = out / "overlays"
     analysis = yield from analyze_steps(
-        paths,
-        detector=detector,
-        preset=preset,
-        weights=weights,
-        device=device,
-        skip=out / "overlays",
+        paths, detector, preset, weights=weights, device=device, skip=overlays
     )
-    description = json.dumps(
-        {**asdict(explainer.question), "model": explainer.classifier.card.model_id}
-    )
+    model = explainer.classifier.card.model_id
+    description = json.dumps({**asdict(explainer.question), "model": model})
 
     def pictures(field: FieldOfView) -> tuple[Path, Path]:
         tiff = within(out / "heat", f"{field.fov_id}.tif")
-        return tiff, within(out / "overlays", f"{field.fov_id}.png")
+        return tiff, within(overlays, f"{field.fov_id}.png")
 
     def write(field: FieldOfView, image: npt.NDArray[np.uint8], heats: list[Heat]) -> None:
         tiff, png = pictures(field)
@@ -284,9 +266,9 @@ def explain_files_steps(
     failures = list(analysis.failures)
     for slide in analysis.slides:
         # Also fields without cells: each gets its pictures, which show that nothing was found.
-        cells = {field.fov_id: slide.table.of_field(field.fov_id) for field in slide.read_fields}
+        fields = slide.read_fields
         result = yield from _explain_steps(
-            explainer, slide.slide.fields, cells, read_field, on_field=write
+            explainer, fields, slide.table, read_field, on_field=write
         )
         heats += result.heats
         failures += result.failures
@@ -315,12 +297,8 @@ def explain(
         ``heat.csv`` a row a cell with the share of its heat inside its outline.
     question : Question, optional
         Grad-CAM of the predicted class if None.
-    detector, preset
-        Of :func:`~napari_wbc.pipeline.locate.make_detector`.
-    weights : str or Path
-        Name or file of the classifier's weights.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
+    detector, preset, weights, device
+        As in :func:`~napari_wbc.pipeline.analyze.analyze`.
 
     Raises
     ------
@@ -328,14 +306,9 @@ def explain(
         If an argument is wrong, a path is missing or something cannot be written.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else paths
+    question = question or Question()
     steps = explain_files_steps(
-        paths,
-        out,
-        question or Question(),
-        detector=detector,
-        preset=preset,
-        weights=weights,
-        device=device,
+        paths, out, question, detector, preset, weights=weights, device=device
     )
     return run(steps)
 

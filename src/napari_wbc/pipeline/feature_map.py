@@ -24,26 +24,14 @@ __all__ = ["FeatureMap", "feature_map_steps"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureMap:
-    """Where cells lie on a plane.
-
-    Parameters
-    ----------
-    cell_ids : tuple of str
-        N cells.
-    places : ndarray, shape (N, 2), float32
-        ``(x, y)`` of each, about the origin and with a spread of 1.
-    method : str
-        One of :data:`~napari_wbc.explain.projection.METHODS`.
-    model_id : str
-        Whose features they are.
-    failures : tuple of Failure
-        Fields that could not be read; their cells are not on the map.
-    """
+    """Where cells lie on a plane; the cells of fields that could not be read are left out."""
 
     cell_ids: tuple[str, ...]
     places: npt.NDArray[np.float32]
+    """``(x, y)`` of each cell, shape (cells, 2), about the origin and with a spread of 1."""
     method: str
     model_id: str
+    """Of the model whose features they are."""
     failures: tuple[Failure, ...] = ()
 
 
@@ -61,18 +49,12 @@ def feature_map_steps(
 
     Parameters
     ----------
-    slide : Slide
     table : CellTable
-        The cells of its fields; others are left out.
+        Cells of other slides are left out.
     method : str
         One of :data:`~napari_wbc.explain.projection.METHODS`.
-    weights : str or Path
-        Name or file of the classifier's weights.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``.
-    seed : int
-    read : callable
-        Gives the pixels of a field.
+    weights, device
+        As in :func:`~napari_wbc.pipeline.analyze.analyze`.
 
     Raises
     ------

@@ -70,7 +70,7 @@ class ImportedSet:
     """Fields whose image cannot be read."""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The import in one line."""
         cells = f"{counted(self.cells)} of {counted(len(self.slides), 'slide')}"
         text = f"{cells} imported into {self.project}"

@@ -6,7 +6,7 @@ that field only. The functions are pure; their callers read and write the note.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from napari_wbc.model.failure import Failure
@@ -37,15 +37,16 @@ def to_note(
     Parameters
     ----------
     slide : Slide
-        That was analyzed, or the part of it that was.
-    failures : iterable of Failure
-        Of files of the slide; others are left out.
+        That was analyzed, or the part of it that was; failures of other files are left out.
     blood_cells : mapping of str to mapping
         Field to red cells and platelets, if they were counted.
     """
     # By id and not by path, since the folder of a slide may move.
     fov_ids = {field.path: field.fov_id for field in slide.fields}
-    failed = {fov_ids[f.path]: f.message for f in failures if f.path in fov_ids}
+    failed = {}
+    for failure in failures:
+        if failure.path in fov_ids:
+            failed[fov_ids[failure.path]] = failure.message
     return {FAILED: failed, BLOOD_CELLS: {key: dict(value) for key, value in blood_cells.items()}}
 
 
@@ -58,12 +59,6 @@ def from_note(value: object, slide: Slide) -> tuple[tuple[Failure, ...], dict[st
         What the project has under :func:`note_key`; None if it has nothing.
     slide : Slide
         As its project has it now: the paths of failed files are those of its fields.
-
-    Returns
-    -------
-    failures : tuple of Failure
-    blood_cells : dict of str to dict
-        Field to red cells and platelets.
 
     Examples
     --------
@@ -85,24 +80,25 @@ def from_note(value: object, slide: Slide) -> tuple[tuple[Failure, ...], dict[st
     return tuple(failures), blood_cells
 
 
-def merged_note(old: object, searched: Iterable[str], new: Mapping[str, Any]) -> dict[str, Any]:
+def merged_note(old: object, searched: Collection[str], new: Mapping[str, Any]) -> dict[str, Any]:
     """The note after some fields were analyzed again.
 
     Parameters
     ----------
     old : object
         The note before; None if there was none.
-    searched : iterable of str
+    searched : collection of str
         Ids of the fields that were analyzed now, also of those that failed.
     new : mapping
         Of :func:`to_note`, of these fields.
     """
-    searched = set(searched)
     merged = {}
     for part in (FAILED, BLOOD_CELLS):
+        entries = dict(_by_field(old, part))
         # An old failure of a field that was read now has no entry in the new note to replace it.
-        others = {key: value for key, value in _by_field(old, part).items() if key not in searched}
-        merged[part] = others | _by_field(new, part)
+        for fov_id in searched:
+            entries.pop(fov_id, None)
+        merged[part] = entries | _by_field(new, part)
     return merged
 
 

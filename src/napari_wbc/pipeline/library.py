@@ -28,49 +28,36 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One model in the tree.
-
-    Parameters
-    ----------
-    model : Model
-    depth : int
-        Number of ancestors in the library.
-    in_use : bool
-    validation : str
-        See :func:`validation`.
-    when : str
-        Day on which it came into the library, '' for a shipped one.
-    """
+    """One model in the tree."""
 
     model: Model
     depth: int
+    """Number of ancestors in the library."""
     in_use: bool
     validation: str
+    """See :func:`validation`."""
     when: str
+    """When it came into the library, in local time; empty for a shipped one."""
 
 
 def branches(models: Sequence[Model], used: Sequence[Path] = ()) -> tuple[Branch, ...]:
-    """All models, each after its parent; a ring of parents, which only a forged card makes, is cut.
-
-    Parameters
-    ----------
-    models : sequence of Model
-    used : sequence of Path
-        Of the models in use, see :func:`in_use`.
-    """
+    """All models, each after its parent; ``used`` are the paths of :func:`in_use`."""
     parents = {model.path: parent_in(models, model) for model in models}
-    found: dict[Path, Branch] = {}
+    tree: dict[Path, Branch] = {}
 
     def grow(model: Model, depth: int) -> None:
-        if model.path not in found:
-            found[model.path] = _branch(model, depth, used)
-            for child in models:
-                if (parent := parents[child.path]) and parent.path == model.path:
-                    grow(child, depth + 1)
+        if model.path in tree:
+            return
+        score = validation(model.card) if model.card else ""
+        tree[model.path] = Branch(model, depth, model.path in used, score, _day(model))
+        for child in models:
+            if (parent := parents[child.path]) and parent.path == model.path:
+                grow(child, depth + 1)
 
-    for model in (*(one for one in models if parents[one.path] is None), *models):
+    # Roots first. A ring of parents, which only a forged card makes, has none and is cut.
+    for model in sorted(models, key=lambda model: parents[model.path] is not None):
         grow(model, 0)
-    return tuple(found.values())
+    return tuple(tree.values())
 
 
 def in_use(library: Library) -> tuple[Path, ...]:
@@ -85,33 +72,17 @@ def in_use(library: Library) -> tuple[Path, ...]:
 
 
 def countable(taxonomy: Taxonomy) -> tuple[str, ...]:
-    """Paths of a person's own classifiers that can be used with a taxonomy; their weights are not loaded.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy
-        What is counted.
-    """
-    own = (model for model in Library().models() if not model.shipped and not model.damaged)
-    return tuple(model.weights for model in own if _counted(model.weights, taxonomy))
+    """Paths of a person's own classifiers that can be used with a taxonomy."""
+    models = [model for model in Library().models() if not model.shipped and not model.damaged]
+    return tuple(model.weights for model in models if _counted(model.weights, taxonomy))
 
 
 def start_classifier(taxonomy: Taxonomy) -> str:
-    """The classifier in use, or the shipped one where none of its classes can be counted.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy
-        What is counted.
-
-    Returns
-    -------
-    str
-        Name or path, as :func:`~napari_wbc.weights.registry.find_weights` takes it.
-    """
+    """Name or path of the classifier in use; of the shipped one if none of its classes counts."""
     try:
         weights = adopted_classifier()
-    except WeightsError:  # the library's own panel tells it
+    # The Models panel reports a damaged record; an analysis works without it.
+    except WeightsError:
         return DEFAULT_CLASSIFIER
     return weights if _counted(weights, taxonomy) else DEFAULT_CLASSIFIER
 
@@ -120,16 +91,17 @@ def start_taxonomy() -> Taxonomy:
     """Classes of a new project: those of the classifier in use, if they are the eight and more."""
     try:
         card = read_card(find_weights(adopted_classifier()))
-    except WeightsError:  # the library's own panel tells it
+    # As in start_classifier.
+    except WeightsError:
         return EIGHT_CLASSES
     return taxonomy_of(card) if set(card.classes) > set(EIGHT_CLASSES.names) else EIGHT_CLASSES
 
 
 def validation(card: ModelCard) -> str:
-    """How good a model was on its validation cells, as text; '' where that is unknown.
+    """How good a model was on its validation cells, as text; empty where that is unknown.
 
-    A classifier's is the accuracy over all its validation cells, a detector's the average
-    precision.
+    A classifier's is the accuracy over all its validation cells, a cell finder's the average
+    precision (AP), both in percent.
 
     Examples
     --------
@@ -137,23 +109,20 @@ def validation(card: ModelCard) -> str:
     >>> validation(ModelCard("mine", "1", "cdnn", ("x", "y"), {}, metrics=metrics))
     '97.5 %'
     """
-    metrics = card.metrics if isinstance(card.metrics, dict) else {}  # a card may be anybody's
-    scores = [
-        one for name, one in metrics.items() if name.endswith("val") and isinstance(one, dict)
-    ]
+    # A card may be a stranger's, with anything in its scores.
+    metrics = card.metrics if isinstance(card.metrics, dict) else {}
+    cells = 0
+    right = 0.0
     try:
-        cells = sum(one["n"] for one in scores)
-        right = sum(one["n"] * one["accuracy"] for one in scores)
+        for name, scores in metrics.items():
+            if name.endswith("val") and isinstance(scores, dict):
+                cells += scores["n"]
+                right += scores["n"] * scores["accuracy"]
         if cells:
             return f"{100 * right / cells:.1f} %"
         return f"AP {100 * metrics['val_ap']:.1f} %"
     except (KeyError, TypeError, ValueError, OverflowError):
         return ""
-
-
-def _branch(model: Model, depth: int, used: Sequence[Path]) -> Branch:
-    score = validation(model.card) if model.card else ""
-    return Branch(model, depth, model.path in used, score, _day(model))
 
 
 def _day(model: Model) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,7 @@ def make_detector(
     """
     preset = preset or presets_of(name)[0]
     names = [parameter.name for parameter in parameters_of(name, preset)]
-    unknown = sorted(set(parameters or {}).difference(names))
-    if unknown:
+    if unknown := sorted(set(parameters or {}).difference(names)):
         raise WbcError(
             f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(names)}."
         )
@@ -102,12 +102,7 @@ def locate_steps(
 ) -> Steps[tuple[tuple[Detection, ...], dict[str, int] | None]]:
     """The leukocytes of a field; and how many red cells and platelets, if they are counted.
 
-    Parameters
-    ----------
-    detector : Detector
-    image : ndarray, shape (height, width, 3), uint8
-    progress : Progress
-        What is shown between the parts of a large field.
+    The image has shape (height, width, 3); ``progress`` is shown between parts of a large field.
     """
     if not isinstance(detector, MaskRcnnDetector):
         return detector.detect(image), None
@@ -205,7 +200,7 @@ def parameters_of(detector: str, preset: str) -> tuple[Parameter, ...]:
     parameters = []
     for field in dataclasses.fields(PRESETS[preset].parameters):
         default: Any = field.default
-        limits = (field.metadata[key] for key in ("min", "max", "step", "help"))
+        limits = itemgetter("min", "max", "step", "help")(field.metadata)
         parameters.append(Parameter(field.name, float(default), *limits))
     return tuple(parameters)
 

@@ -6,7 +6,8 @@ A card may be a stranger's file: what it lacks is left out, what is unknown is s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,8 @@ __all__ = [
 ]
 
 _MISSING = "–"
-_DEEPEST = 3
+MAX_DEPTH = 3
 """Levels of a nested entry that are shown."""
-_SCORES = ("n", "accuracy", "balanced_accuracy")
-"""The scores that come first."""
 
 _PREPROCESSING = {
     "size": "crops are scaled to {0} × {0} pixels",
@@ -42,16 +41,7 @@ _PREPROCESSING = {
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of a summary: rows of text under a title.
-
-    Parameters
-    ----------
-    title : str
-    rows : tuple of tuple of str
-        Name and value each, or as the header says.
-    header : tuple of str
-        Names of the columns of a table, else empty.
-    """
+    """One part of a summary: rows of text under a title, of a table also its header."""
 
     title: str
     rows: tuple[tuple[str, ...], ...]
@@ -60,17 +50,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class ModelSummary:
-    """A model card for a person to read.
-
-    Parameters
-    ----------
-    model_id : str
-        As it stands in every result.
-    classes : tuple of str
-        In the order of the outputs.
-    sections : tuple of Section
-        None is empty.
-    """
+    """A model card for a person to read: classes in the order of the outputs, no empty section."""
 
     model_id: str
     classes: tuple[str, ...]
@@ -86,23 +66,14 @@ class ModelSummary:
 
 def classifiers() -> tuple[str, ...]:
     """Names of the shipped classifiers, the default first."""
-    names = [
-        name for name in shipped_weights() if read_card(find_weights(name)).kind == "classifier"
-    ]
+    names = [n for n in shipped_weights() if read_card(find_weights(n)).kind == "classifier"]
     return tuple(sorted(names, key=lambda name: name != DEFAULT_CLASSIFIER))
 
 
 def counted_card(weights: str | Path, taxonomy: Taxonomy = EIGHT_CLASSES) -> ModelCard:
-    """The card of a classifier that can be used with a taxonomy; its weights are not loaded.
+    """The card of a classifier, by name or file, that has a class which a taxonomy counts.
 
-    It can be where at least one of its classes counts as one of the taxonomy.
-
-    Parameters
-    ----------
-    weights : str or Path
-        Name of a model, or its ``.safetensors`` file.
-    taxonomy : Taxonomy
-        What is counted.
+    Its weights are not loaded.
 
     Raises
     ------
@@ -122,12 +93,7 @@ def counted_card(weights: str | Path, taxonomy: Taxonomy = EIGHT_CLASSES) -> Mod
 
 
 def model_summary(weights: str | Path) -> ModelSummary:
-    """What the card of weights says.
-
-    Parameters
-    ----------
-    weights : str or Path
-        Name of a model, or its ``.safetensors`` file.
+    """What the card of weights, by name or file, says.
 
     Raises
     ------
@@ -144,16 +110,14 @@ def model_summary(weights: str | Path) -> ModelSummary:
     sections = (
         _model(card, path),
         _trained_on(card),
-        _measured(card),
-        Section("Other scores", _loose_scores(card)),
-        Section("Confidence", _confidence(card)),
-        Section("Preprocessing", _preprocessing(card)),
-        Section("Recipe", _recipe(card)),
-        Section("Origin", _origin(card)),
+        *_measured(card),
+        _confidence(card),
+        _preprocessing(card),
+        _recipe(card),
+        _origin(card),
     )
-    return ModelSummary(
-        card.model_id, card.classes, tuple(section for section in sections if section.rows)
-    )
+    shown = tuple(section for section in sections if section.rows)
+    return ModelSummary(card.model_id, card.classes, shown)
 
 
 def _model(card: ModelCard, path: Path) -> Section:
@@ -175,116 +139,117 @@ def _trained_on(card: ModelCard) -> Section:
     counts: dict[str, dict[str, Any]] = {}
     for name, n in _mapping(provenance.get("cells")).items():
         source, _, split = name.rpartition(" ")
+        # A name without a split is a source all of whose cells are one number.
         counts.setdefault(source or name, {})[split if source else "cells"] = n
-    known = {"train": 0, "val": 1, "test": 2}
-    found = dict.fromkeys(split for cells in counts.values() for split in cells)
-    splits = sorted(found, key=lambda split: known.get(split, len(known)))
+    splits = _ordered(counts.values(), ("train", "val", "test"))
     about = _mapping(provenance.get("sets"))
-    rows = [
-        (source, *(_count(cells.get(split)) for split in splits), _text(about.get(source)))
-        for source, cells in counts.items()
-    ]
-    rows += [
-        (name, *("" for _ in splits), _text(what))
-        for name, what in about.items()
-        if name not in counts
-    ]
+    rows = []
+    for source in dict.fromkeys((*counts, *about)):
+        values = [""] * len(splits)
+        if source in counts:
+            values = [_count(counts[source].get(split)) for split in splits]
+        rows.append((source, *values, _text(about.get(source))))
     if len(counts) > 1:
-        totals = ([cells[split] for cells in counts.values() if split in cells] for split in splits)
-        rows.append(("all", *(_total(values) for values in totals), ""))
+        rows.append(("all", *(_total(counts.values(), split) for split in splits), ""))
     return Section("Trained on", tuple(rows), ("source", *splits, "data set"))
 
 
-def _total(values: list[Any]) -> str:
-    return _count(sum(values)) if all(isinstance(value, int) for value in values) else _MISSING
+def _ordered(tables: Iterable[Mapping[str, Any]], first: Sequence[str]) -> list[str]:
+    """The names in any of the tables, those of ``first`` first."""
+    names: dict[str, None] = {}
+    for table in tables:
+        names |= dict.fromkeys(table)
+    return sorted(names, key=lambda name: first.index(name) if name in first else len(first))
 
 
-def _measured(card: ModelCard) -> Section:
-    """One row a data set."""
-    by_set = {data: one for data, one in _mapping(card.metrics).items() if isinstance(one, Mapping)}
-    found = dict.fromkeys(name for scores in by_set.values() for name in scores)
-    names = sorted(found, key=lambda name: _SCORES.index(name) if name in _SCORES else len(_SCORES))
-    rows = tuple(
-        (data, *(_score(name, one.get(name)) for name in names)) for data, one in by_set.items()
-    )
-    columns = ("cells" if name == "n" else _words(name) for name in names)
-    return Section("Measured", rows, ("data set", *columns))
+def _total(counts: Iterable[Mapping[str, Any]], split: str) -> str:
+    total = 0
+    for cells in counts:
+        n = cells.get(split, 0)
+        # A stranger's card may have text here; a sum of the others would mislead.
+        if not isinstance(n, int):
+            return _MISSING
+        total += n
+    return _count(total)
 
 
-def _loose_scores(card: ModelCard) -> tuple[tuple[str, str], ...]:
-    """Scores that name no data set."""
-    loose = {
-        name: one for name, one in _mapping(card.metrics).items() if not isinstance(one, Mapping)
-    }
-    return tuple((_title(name), _score(name, one)) for name, one in loose.items())
+def _measured(card: ModelCard) -> tuple[Section, Section]:
+    """Scores, one row a data set; and those that name no data set."""
+    by_set: dict[str, Mapping[str, Any]] = {}
+    loose = []
+    for name, value in _mapping(card.metrics).items():
+        if isinstance(value, Mapping):
+            by_set[name] = value
+        else:
+            loose.append((_title(name), _score(name, value)))
+    names = _ordered(by_set.values(), ("n", "accuracy", "balanced_accuracy"))
+    rows = []
+    for data, scores in by_set.items():
+        rows.append((data, *(_score(name, scores.get(name)) for name in names)))
+    columns = list(map(_words, names))
+    if "n" in names:
+        columns[names.index("n")] = "cells"
+    measured = Section("Measured", tuple(rows), ("data set", *columns))
+    return measured, Section("Other scores", tuple(loose))
 
 
 def _score(name: str, value: Any) -> str:
     """A part of all as a percentage, anything else as it stands."""
-    part = any(word in name for word in ("accuracy", "precision", "recall", "f1"))
-    if part and isinstance(value, float) and 0 <= value <= 1:
+    if (
+        re.search("accuracy|precision|recall|f1", name)
+        and isinstance(value, float)
+        and 0 <= value <= 1
+    ):
         return f"{100 * value:.1f} %"
     return _count(value) if name == "n" else _text(value)
 
 
-def _confidence(card: ModelCard) -> tuple[tuple[str, str], ...]:
-    low, t = card.threshold, card.temperature
-    told = (
-        f"below {_text(low)} a cell is called unidentified"
-        if low > 0
-        else "no cell is called unidentified"
-    )
+def _confidence(card: ModelCard) -> Section:
+    low = card.threshold
+    t = card.temperature
+    limit = f"below {_text(low)} a cell" if low > 0 else "no cell"
     if t == 1:
         how = "1: confidences are the network's own"
     elif t < 1:
         how = f"{_text(t)}: the network was too unsure of itself, so its confidences are raised"
     else:
         how = f"{_text(t)}: the network was too sure of itself, so its confidences are lowered"
-    return ("Threshold", told), ("Temperature", how)
+    rows = (("Threshold", f"{limit} is called unidentified"), ("Temperature", how))
+    return Section("Confidence", rows)
 
 
-def _preprocessing(card: ModelCard) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (
-            _title(name),
-            _PREPROCESSING.get(name, "{}").format(_shown(name, value))
-            if value
-            else f"{_text(value)}: off",
-        )
-        for name, value in card.preset.items()
-    )
+def _preprocessing(card: ModelCard) -> Section:
+    rows = []
+    for name, value in card.preset.items():
+        text = _text(value)
+        # Cards of earlier weights say whether stain is anchored, those of today how far.
+        if name == "anchors" and isinstance(value, int | float) and value:
+            text = f"{float(value):.0%}"
+        text = _PREPROCESSING.get(name, "{}").format(text) if value else f"{text}: off"
+        rows.append((_title(name), text))
+    return Section("Preprocessing", tuple(rows))
 
 
-def _shown(name: str, value: Any) -> str:
-    # Cards of earlier weights say whether stain is anchored, those of today how far.
-    return (
-        f"{float(value):.0%}"
-        if name == "anchors" and isinstance(value, int | float)
-        else _text(value)
-    )
-
-
-def _recipe(card: ModelCard) -> tuple[tuple[str, str], ...]:
+def _recipe(card: ModelCard) -> Section:
     """What the card itself does not say already."""
-    recipe = _mapping(_mapping(card.provenance).get("recipe"))
-    said = {name: getattr(card, name) for name in ("name", "version", "architecture", "preset")}
-    return _entries(
-        {name: value for name, value in recipe.items() if name not in said or value != said[name]}
-    )
+    rows = []
+    for name, value in _mapping(_mapping(card.provenance).get("recipe")).items():
+        shown = name in {"name", "version", "architecture", "preset"}
+        if not shown or value != getattr(card, name):
+            rows.append((_title(name), _text(value)))
+    return Section("Recipe", tuple(rows))
 
 
-def _origin(card: ModelCard) -> tuple[tuple[str, str], ...]:
-    """What the other sections have not told, notes and command first."""
-    provenance = dict(_mapping(card.provenance))
-    first = {name: provenance.pop(name) for name in ("note", "command") if name in provenance}
-    told = {"recipe", "sets", "cells"} | (
-        {"use"} if provenance.get("use") == RESEARCH_USE else set()
-    )
-    return _entries(first | {name: value for name, value in provenance.items() if name not in told})
-
-
-def _entries(values: Any) -> tuple[tuple[str, str], ...]:
-    return tuple((_title(name), _text(value)) for name, value in _mapping(values).items())
+def _origin(card: ModelCard) -> Section:
+    """What no other section shows, note and command first."""
+    provenance = _mapping(card.provenance)
+    rows = []
+    for name in _ordered([provenance], ("note", "command")):
+        value = provenance[name]
+        # The summary begins with our use; another than ours is shown.
+        if name not in {"recipe", "sets", "cells"} and (name, value) != ("use", RESEARCH_USE):
+            rows.append((_title(name), _text(value)))
+    return Section("Origin", tuple(rows))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -303,19 +268,19 @@ def _count(value: Any) -> str:
 def _text(value: Any, depth: int = 0) -> str:
     """Any entry of a JSON file for a person to read."""
     nested = isinstance(value, Mapping | list | tuple)
-    if nested and depth == _DEEPEST:
+    if nested and depth == MAX_DEPTH:
         return "…"
     if isinstance(value, Mapping):
-        told = ", ".join(f"{_words(name)} {_text(one, depth + 1)}" for name, one in value.items())
+        text = ", ".join(f"{_words(name)} {_text(v, depth + 1)}" for name, v in value.items())
     elif nested:
-        told = ", ".join(_text(one, depth + 1) for one in value)
+        text = ", ".join(_text(item, depth + 1) for item in value)
     elif value is None or (isinstance(value, float) and math.isnan(value)):
-        told = _MISSING
+        text = _MISSING
     elif isinstance(value, bool):
-        told = "yes" if value else "no"
+        text = "yes" if value else "no"
     else:
-        told = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return f"({told})" if nested and depth else told
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"({text})" if nested and depth else text
 
 
 def _words(name: str) -> str:

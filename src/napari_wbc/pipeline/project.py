@@ -31,17 +31,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A project whose results were written.
-
-    Parameters
-    ----------
-    analysis : Analysis
-    failures : tuple of Failure
-        Images of the slides that are missing or cannot be read now; everything else was written.
-    """
+    """A project whose results were written."""
 
     analysis: Analysis
     failures: tuple[Failure, ...] = ()
+    """Images of the slides that are missing or cannot be read now; everything else was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +54,7 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
     Parameters
     ----------
     path : str or Path
-        Project file; it is only read, also while the workbench has it open.
+        It is only read, also while the workbench has it open.
     reading : str
         Name of a blind reading; the first reader's labels if empty.
 
@@ -86,19 +80,10 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
 def export_project_steps(
     path: str | Path, out: str | Path, *, reading: str = ""
 ) -> Steps[Exported]:
-    """Write a project's slides as ``napari-wbc analyze`` writes its results.
+    """Write the slides of :func:`project_analysis` as ``napari-wbc analyze`` writes its results.
 
     Cells of an image that is missing or cannot be read are in all tables; only its overlay is not
     drawn.
-
-    Parameters
-    ----------
-    path : str or Path
-        Project file.
-    out : str or Path
-        Folder.
-    reading : str
-        As in :func:`project_analysis`.
     """
     analysis = project_analysis(path, reading=reading)
     unread = yield from _unread_steps(analysis)
@@ -129,8 +114,6 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
 
     Parameters
     ----------
-    path : str or Path
-        Project file.
     first, second : str
         Names of readings; the first reader's is empty. An empty second is the only blind reading.
 
@@ -142,9 +125,9 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
     with closing(open_workspace(path, read_only=True)) as workspace:
         if not second:
             # The consensus is made of the readings, so it is no second opinion.
-            names = [name for name in _readings(workspace) if name != CONSENSUS]
+            names = _readings(workspace) - {CONSENSUS}
             if len(names) != 1:
-                choice = ", ".join(names) or "none"
+                choice = ", ".join(sorted(names)) or "none"
                 raise WbcError(f"{path}: say which reading to compare with; there are: {choice}.")
             (second,) = names
         _check_reading(workspace, first, path)
@@ -159,14 +142,7 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
 
 
 def save_project(analysis: Analysis, path: str | Path) -> Path:
-    """Keep an analysis as a new project, to be reviewed in the workbench.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        What the model predicts; nobody has reviewed it yet.
-    path : str or Path
-        Project file that is not there yet.
+    """Keep an analysis, which nobody has reviewed, as a new project for the workbench.
 
     Raises
     ------
@@ -196,16 +172,16 @@ def save_project(analysis: Analysis, path: str | Path) -> Path:
     return path
 
 
-def _readings(workspace: Workspace) -> list[str]:
+def _readings(workspace: Workspace) -> set[str]:
     """Names of all readings but the first reader's, which has none."""
     names: set[str] = set()
     for slide in workspace.slides():
         names.update(workspace.readings(slide.name))
-    return sorted(names - {""})
+    return names - {""}
 
 
 def _check_reading(workspace: Workspace, name: str, path: str | Path) -> None:
     names = _readings(workspace)
     if name and name not in names:
-        choice = ", ".join(names) or "none"
+        choice = ", ".join(sorted(names)) or "none"
         raise WbcError(f"{path}: no reading {name!r} in this project; there are: {choice}.")

@@ -33,17 +33,11 @@ __all__ = ["Written", "differential_json", "draw_overlay", "write_png", "write_r
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Results on the disk.
-
-    Parameters
-    ----------
-    folder : Path
-    failures : tuple of Failure
-        Images that could not be read, and so have no overlay; all other files have their cells.
-    """
+    """Results on the disk."""
 
     folder: Path
     failures: tuple[Failure, ...] = ()
+    """Images that could not be read, and so have no overlay; all other files have their cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +63,9 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
         located_by.append({"detector": locator.detector, "parameters": parameters, "cells": n})
     classes = []
     for share in counted.shares:
-        limits = {"low": _number(share.low), "high": _number(share.high)}
-        percent = _number(share.percent)
-        classes.append({"class": share.name, "count": share.count, "percent": percent, **limits})
+        percent, low, high = map(_number, (share.percent, share.low, share.high))
+        entry = {"class": share.name, "count": share.count, "percent": percent}
+        classes.append({**entry, "low": low, "high": high})
     beside = []
     for row in counted.beside:
         rate = _number(row.per_100_wbc)
@@ -116,22 +110,10 @@ def _blood_cells(slide: SlideAnalysis) -> dict[str, Any]:
 def write_results(
     analysis: Analysis, out: str | Path, *, read: ReadField = read_field
 ) -> Steps[Written]:
-    """Write cells, fields, outlines, differentials and overlays.
+    """Write cells, fields, outlines, differentials and overlays to a folder.
 
-    If an image cannot be read, its cells are in all files but an overlay, and
-    ``differential.json`` names it.
-
-    Parameters
-    ----------
-    analysis : Analysis
-    out : str or Path
-        Folder, made if it is missing; files of the same names are replaced.
-    read : callable
-        Gives the pixels of a field.
-
-    Returns
-    -------
-    Written
+    The folder is made if it is missing, and files of the same names are replaced. If an image
+    cannot be read, its cells are in all files but an overlay, and ``differential.json`` names it.
 
     Raises
     ------
@@ -216,15 +198,7 @@ def draw_overlay(
 ) -> npt.NDArray[np.uint8]:
     """A copy of a field with its cells outlined in the colour of the class that they count as.
 
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-    cells : iterable of Cell
-    taxonomy : Taxonomy
-
-    Returns
-    -------
-    ndarray, shape (height, width, 3), uint8
+    Both images are RGB of shape (height, width, 3).
     """
     picture = np.ascontiguousarray(image.copy())
     # Lines and letters grow with the field, so that they are seen when it is shown as a whole.

@@ -47,18 +47,7 @@ def bccd_test_fields() -> tuple[Path, ...]:
 
 
 def fetch_bccd_fields(*, base_url: str = BCCD_URL, cache: Path | None = None) -> tuple[Path, ...]:
-    """Real fields, from the data folder if it is set, else downloaded once.
-
-    Parameters
-    ----------
-    base_url : str
-        Where the files are.
-    cache : Path, optional
-        Where they are kept; the user's cache folder if None.
-
-    Returns
-    -------
-    tuple of Path
+    """Real fields, from the data folder if it is set, else downloaded once to a cache.
 
     Raises
     ------

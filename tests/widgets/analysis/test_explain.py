@@ -54,9 +54,9 @@ def finished(bench, qtbot):
 
 
 def test_heat_that_was_found_before_it_was_cancelled_stays(filled, qtbot, monkeypatch):
-    def steps(_slide, cells, question, *, found, **_options):
+    def steps(_slide, cells, question, *, on_heat, **_options):
         values = np.eye(8, dtype=np.float32)
-        found([Heat(cells[0], 4, 4, 20, values, question.method, "monocyte", inside=0.9)])
+        on_heat([Heat(cells[0], 4, 4, 20, values, question.method, "monocyte", inside=0.9)])
         while True:
             yield Progress("explaining", 1, len(cells))
             time.sleep(0.01)
@@ -71,10 +71,10 @@ def test_heat_that_was_found_before_it_was_cancelled_stays(filled, qtbot, monkey
 
 
 def test_why_it_failed_is_told_beside_what_was_found(filled, qtbot, monkeypatch):
-    def steps(_slide, cells, question, *, found, **_options):
+    def steps(_slide, cells, question, *, on_heat, **_options):
         yield Progress("explaining", 0, len(cells))
         values = np.eye(8, dtype=np.float32)
-        found([Heat(cells[0], 4, 4, 20, values, question.method, "monocyte", inside=0.9)])
+        on_heat([Heat(cells[0], 4, 4, 20, values, question.method, "monocyte", inside=0.9)])
         raise RuntimeError("CUDA out of memory")
 
     monkeypatch.setattr("napari_wbc.widgets.analysis.explain.explain_cells_steps", steps)

@@ -165,7 +165,7 @@ class ExplainPanel(Panel, QWidget):
         keep = self._finished.extend
         self.jobs.start(
             lambda: explain_cells_steps(
-                slide, chosen, question, weights=weights, read=read, found=keep
+                slide, chosen, question, weights=weights, read=read, on_heat=keep
             ),
             partial(self._on_explained, slide),
         )
@@ -183,7 +183,7 @@ class ExplainPanel(Panel, QWidget):
         if self._session.slide != slide:
             return
         shown = self._heats.put(explained.heats)
-        text = explained.told
+        text = explained.summary
         if shown < len(explained.heats):
             text += f". {counted(len(explained.heats) - shown)} changed meanwhile: no heat"
         if explained.failures:

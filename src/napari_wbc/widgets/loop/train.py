@@ -416,7 +416,7 @@ class TrainPanel(Panel, QWidget):
         self.jobs.start(work, self._on_imported)
 
     def _on_imported(self, imported: ImportedSet) -> None:
-        self.said.emit(f"{imported.told}{_failed(imported.failures)}")
+        self.said.emit(f"{imported.summary}{_failed(imported.failures)}")
         self.project_wanted.emit(imported.project)
 
     def _on_tuned(self, start: str, result: tuple[Any, Model]) -> None:
