@@ -31,10 +31,6 @@ class Docks(Panel, QObject):
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-    session : Session
-    thumbnails : Thumbnails
-    heats : Heats
     weights : callable
         Name or file of the chosen classifier.
     read : callable

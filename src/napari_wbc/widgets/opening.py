@@ -38,10 +38,6 @@ FIRST_PAINT_MS = 300
 class WorkbenchDock(DockPanel):
     """The place of the workbench, which says that it is loading until it is there.
 
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-
     Attributes
     ----------
     bench : Workbench or None
@@ -85,7 +81,6 @@ class WorkbenchDock(DockPanel):
 
         Parameters
         ----------
-        taxonomy : Taxonomy
         project : OtherClasses, optional
             To open in it.
         """

@@ -38,13 +38,7 @@ __all__ = ["WorkbenchPanels", "user_name"]
 
 
 class WorkbenchPanels(DockPanel):
-    """All panels of the workbench, not connected to one another yet.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-    session : Session
-    """
+    """All panels of the workbench, not connected to one another yet."""
 
     def __init__(self, viewer: napari.viewer.Viewer, session: Session) -> None:
         super().__init__()

@@ -45,7 +45,6 @@ class Workbench(WorkbenchPanels):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     session : Session, optional
         A new one where None.
     project : OtherClasses, optional

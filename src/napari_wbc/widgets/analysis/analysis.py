@@ -48,13 +48,7 @@ ADAPT_TIP = (
 
 
 class AnalysisPanel(Panel, QWidget):
-    """Choose cell finder and classifier, and run them on the slide.
-
-    Parameters
-    ----------
-    session : Session
-    view : FieldView
-    """
+    """Choose cell finder and classifier, and run them on the slide."""
 
     said = Signal(str)
     """With one line for the person at the screen."""

@@ -25,12 +25,7 @@ class DetectorChoice:
 
 
 class DetectorWidget(QWidget):
-    """Cell finder, preset and a slider for each parameter.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """Cell finder, preset and a slider for each parameter."""
 
     changed = Signal(object)
     """With the DetectorChoice, also while a slider moves."""

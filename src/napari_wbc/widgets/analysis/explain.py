@@ -49,8 +49,6 @@ class ExplainPanel(Panel, QWidget):
 
     Parameters
     ----------
-    session : Session
-    view : FieldView
     heats : Heats
         Gets the heat of each cell.
     weights : callable

@@ -53,7 +53,6 @@ class ModelWidget(QWidget):
     ----------
     taxonomy : Taxonomy
         The classes that weights may have.
-    parent : QWidget, optional
     """
 
     said = Signal(str)
@@ -161,12 +160,7 @@ class ModelWidget(QWidget):
 
 
 class CardDialog(QDialog):
-    """A model card to read, select and copy; it stays open beside the work.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """A model card to read, select and copy; it stays open beside the work."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -194,7 +188,6 @@ class CardDialog(QDialog):
 
         Parameters
         ----------
-        summary : ModelSummary
         colors : mapping of str to str
             Class name to ``#rrggbb``.
         """
@@ -211,7 +204,6 @@ def card_html(summary: ModelSummary, colors: Mapping[str, str]) -> str:
 
     Parameters
     ----------
-    summary : ModelSummary
     colors : mapping of str to str
         Class name to ``#rrggbb``.
     """

@@ -21,11 +21,7 @@ ORDERS = {
     "most certain first": "likeness",
     "as located": "field",
 }
-PARTS = {
-    "cells": (CELL,),
-    "cells and heat": (OVERLAY,),
-    "cell, heat, both": (CELL, HEAT, OVERLAY),
-}
+PARTS = {"cells": (CELL,), "cells and heat": (OVERLAY,), "cell, heat, both": (CELL, HEAT, OVERLAY)}
 REVIEWED = {"all cells": None, "to review": False, "reviewed": True}
 
 
@@ -34,8 +30,6 @@ class GalleryPanel(DockPanel):
 
     Parameters
     ----------
-    session : Session
-    thumbnails : Thumbnails
     heats : Heats
         Heat of the cells.
     """

@@ -48,7 +48,6 @@ class GalleryView(Panel, QAbstractScrollArea):
     ----------
     session : Session
         Whose table and selection are shown.
-    thumbnails : Thumbnails
     heats : Heats
         Heat of the cells.
     """

@@ -189,7 +189,6 @@ class Grid:
 
         Parameters
         ----------
-        item : Item
         columns, rows : int
             One of them is -1 or 1, the other 0. A step to the side reads on in the next row; a step
             up or down keeps the column where it can.

@@ -40,8 +40,6 @@ class Tiles:
 
     Parameters
     ----------
-    thumbnails : Thumbnails
-    taxonomy : Taxonomy
     heats : Heats
         Heat of the cells.
     """

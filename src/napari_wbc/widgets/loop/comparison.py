@@ -40,12 +40,7 @@ MAX_THUMBNAILS = 500
 
 
 class ComparisonView(QWidget):
-    """What a comparison found: the verdict, the numbers, what changed, and two buttons.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """What a comparison found: the verdict, the numbers, what changed, and two buttons."""
 
     adopt_chosen = Signal()
     keep_chosen = Signal()
@@ -99,7 +94,6 @@ class ComparisonView(QWidget):
 
         Parameters
         ----------
-        comparison : Comparison
         confusion : bytes
             PNG of both confusion matrices, as
             :func:`~napari_wbc.measure.comparison_plots.draw_pictures` gives it.

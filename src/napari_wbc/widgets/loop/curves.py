@@ -18,12 +18,7 @@ LINE_HEIGHT = 13
 
 
 class Curves(QWidget):
-    """Losses on the left, accuracies from 0 to 1 on the right, one point an epoch.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """Losses on the left, accuracies from 0 to 1 on the right, one point an epoch."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -45,7 +45,6 @@ class LibraryWidget(QWidget):
     ----------
     library : Library, optional
         The person's own by default.
-    parent : QWidget, optional
     """
 
     said = Signal(str)

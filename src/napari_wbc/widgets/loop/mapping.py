@@ -29,10 +29,8 @@ class MappingDialog(QDialog):
 
     Parameters
     ----------
-    incoming : Incoming
     taxonomy : Taxonomy
         Classes to choose from.
-    parent : QWidget, optional
     """
 
     def __init__(

@@ -81,7 +81,6 @@ class TrainPanel(Panel, QWidget):
 
     Parameters
     ----------
-    session : Session
     project : callable
         File of the project that is open, None where there is none.
     weights, detector : callable

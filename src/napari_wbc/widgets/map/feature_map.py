@@ -43,8 +43,6 @@ class FeatureMapPanel(DockPanel):
 
     Parameters
     ----------
-    session : Session
-    thumbnails : Thumbnails
     weights : callable
         Name or file of the classifier's weights.
     read : callable

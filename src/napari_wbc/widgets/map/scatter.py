@@ -49,7 +49,6 @@ def enclosed(places: Places, lasso: Sequence[tuple[float, float]]) -> npt.NDArra
 
     Parameters
     ----------
-    places : ndarray, shape (N, 2)
     lasso : sequence of (x, y)
         Corners of a polygon that closes itself. Where it crosses itself, all that it goes round is
         inside.

@@ -96,10 +96,8 @@ class ScatterView(QWidget):
 
         Parameters
         ----------
-        kinds : sequence of Kind
         kind : ndarray, shape (N,), int
             Which of them each point is of.
-        ringed : ndarray, shape (N,), bool
         """
         self._kinds = kinds
         self._kind = kind

@@ -17,9 +17,6 @@ def paint_heat(painter: QPainter, area: QRectF, heat: Heat, *, clear: bool) -> N
 
     Parameters
     ----------
-    painter : QPainter
-    area : QRectF
-    heat : Heat
     clear : bool
         Whether the picture below is seen through the heat, in full where there is none.
     """

@@ -46,10 +46,6 @@ def guard_inputs(root: QWidget) -> None:
     - Letters, digits and arrows choose nothing in a closed combo box.
     - Keys for a text field, number or combo box reach nothing else.
     - After a choice the canvas has the focus again, so that keys are for the selected cells.
-
-    Parameters
-    ----------
-    root : QWidget
     """
     guard = _Guard.of(root)
     for widget in root.findChildren(QWidget):

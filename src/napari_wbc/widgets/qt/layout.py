@@ -67,7 +67,6 @@ def show_progress(bar: QProgressBar, done: int, total: int) -> None:
 
     Parameters
     ----------
-    bar : QProgressBar
     done, total : int
         With a total of 0 the bar only shows that work is going on; below 0 done it is empty.
     """

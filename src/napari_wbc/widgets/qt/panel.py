@@ -45,7 +45,6 @@ class Panel:
 
         Parameters
         ----------
-        handler : callable
         *signals : psygnal, Qt or napari signals
             All three have ``connect`` and ``disconnect``.
         """

@@ -21,12 +21,7 @@ MIN_MEASURED_S = 3.0
 
 
 class JobBar(QWidget):
-    """Run a long function in a thread and show how far it is.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """Run a long function in a thread and show how far it is."""
 
     said = Signal(str)
     """With a line for the status line: the step, or what went wrong."""

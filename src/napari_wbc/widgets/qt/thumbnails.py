@@ -147,7 +147,6 @@ class Thumbnails(QObject):
         The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
     fields : callable
         From the id of a field to the field, None where the slide has no such field.
-    parent : QObject, optional
     capacity : int
         Thumbnails in memory.
     """

@@ -27,9 +27,6 @@ class ReviewActions:
 
     Parameters
     ----------
-    session : Session
-    view : FieldView
-    queue : ReviewQueue
     say : callable
         Shows one line in the status line.
     """

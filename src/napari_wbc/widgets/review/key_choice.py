@@ -54,13 +54,7 @@ def _name(taxonomy: Taxonomy) -> str:
 
 
 class KeysDialog(QDialog):
-    """One line a class for its key, and one line for the name of a new class.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy
-    parent : QWidget, optional
-    """
+    """One line a class for its key, and one line for the name of a new class."""
 
     def __init__(self, taxonomy: Taxonomy, parent: QWidget | None = None) -> None:
         super().__init__(parent)

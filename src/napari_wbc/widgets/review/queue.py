@@ -21,13 +21,7 @@ REVIEWED: dict[str, bool | None] = {"to review": False, "all": None, "reviewed":
 
 
 class QueuePanel(Panel, QWidget):
-    """Start a queue, and answer: accept, skip, back.
-
-    Parameters
-    ----------
-    session : Session
-    queue : ReviewQueue
-    """
+    """Start a queue, and answer: accept, skip, back."""
 
     accept_chosen = Signal()
     ranks_wanted = Signal(object)

@@ -31,13 +31,10 @@ class Ranking(Panel, QObject):
 
     Parameters
     ----------
-    session : Session
-    queue : ReviewQueue
     weights : callable
         Name or file of the classifier's weights.
     read : callable
         The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
-    parent : QObject, optional
     """
 
     said = Signal(str)

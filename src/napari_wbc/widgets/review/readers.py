@@ -44,12 +44,7 @@ SETTLED = 3
 
 
 class ReadersPanel(Panel, QWidget):
-    """Compare two readings of the slide, and settle their differences.
-
-    Parameters
-    ----------
-    session : Session
-    """
+    """Compare two readings of the slide, and settle their differences."""
 
     said = Signal(str)
     """With a line for the status line."""

@@ -39,8 +39,6 @@ def references(table: CellTable, label: str, n: int, *, without: str = "") -> tu
 
     Parameters
     ----------
-    table : CellTable
-    label : str
     n : int
         How many at most.
     without : str
@@ -67,8 +65,6 @@ class ReferencePanel(Panel, QWidget):
 
     Parameters
     ----------
-    session : Session
-    thumbnails : Thumbnails
     heats : Heats
         Heat of the cell, shown below it.
     """

@@ -19,12 +19,7 @@ LABELS_A_ROW = 5
 
 
 class ReviewWidget(Panel, QWidget):
-    """Label the selected cells.
-
-    Parameters
-    ----------
-    session : Session
-    """
+    """Label the selected cells."""
 
     label_chosen = Signal(str)
     """With the label for the selected cells."""

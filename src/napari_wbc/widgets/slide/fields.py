@@ -15,13 +15,7 @@ __all__ = ["FieldList"]
 
 
 class FieldList(Panel, QListWidget):
-    """One row a field, with the number of its cells; click one to see it.
-
-    Parameters
-    ----------
-    session : Session
-    parent : QWidget, optional
-    """
+    """One row a field, with the number of its cells; click one to see it."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)

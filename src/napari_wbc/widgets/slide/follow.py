@@ -30,13 +30,8 @@ class Follower(Panel, QObject):
 
     Parameters
     ----------
-    session : Session
-    view : FieldView
-    queue : ReviewQueue
-    place : PlaceKeeper
     opening : callable
         Whether a project is being opened, so that fields of the slide before are not shown.
-    parent : QObject
     """
 
     said = Signal(str)

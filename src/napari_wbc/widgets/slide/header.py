@@ -15,13 +15,7 @@ __all__ = ["SlideHeader"]
 
 
 class SlideHeader(Panel, QWidget):
-    """Name of the slide and of the field in view; a warning where another image hides them.
-
-    Parameters
-    ----------
-    session : Session
-    view : FieldView
-    """
+    """Name of the slide and of the field in view; a warning where another image hides them."""
 
     def __init__(self, session: Session, view: FieldView) -> None:
         super().__init__()

@@ -23,13 +23,7 @@ Read: TypeAlias = tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]
 
 
 class FieldLoader(QObject):
-    """Reads fields for a view.
-
-    Parameters
-    ----------
-    view : FieldView
-    parent : QObject
-    """
+    """Reads fields for a view."""
 
     loaded = Signal(object)
     """With field, pixels (None where they cannot be read) and the error."""

@@ -52,12 +52,7 @@ FILES = "Projects (*.wbc)"
 
 
 class ProjectPanel(Panel, QWidget):
-    """Opens projects in a thread, shows whether they are saved, and switches between readings.
-
-    Parameters
-    ----------
-    session : Session
-    """
+    """Opens projects in a thread, shows whether they are saved, and switches between readings."""
 
     said = Signal(str)
     wanted = Signal(object)
@@ -125,7 +120,6 @@ class ProjectPanel(Panel, QWidget):
 
         Parameters
         ----------
-        slide : Slide
         kept : Loaded, optional
             The cells of an image that is no file, as an earlier workbench left them.
         """
