@@ -17,8 +17,8 @@ from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.grid import HEADER, Rect
 from napari_wbc.widgets.gallery.painting import ink
-from napari_wbc.widgets.gallery.selecting import Action, SelectingGallery
-from napari_wbc.widgets.qt.keys import Key, Modifier
+from napari_wbc.widgets.gallery.selecting import SelectingGallery
+from napari_wbc.widgets.qt.keys import Action, Key, Modifier
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["Gallery"]

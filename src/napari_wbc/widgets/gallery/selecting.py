@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractSlider
 
@@ -14,20 +14,18 @@ from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.gallery_view import GalleryView
 from napari_wbc.widgets.gallery.grid import Item
-from napari_wbc.widgets.qt.keys import Key, Modifier, key_name
+from napari_wbc.widgets.qt.keys import ARROWS, Action, Key, KeyTaker, Modifier
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["SelectingGallery"]
 
-ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
 PAGES = {
     Key.Key_PageUp: QAbstractSlider.SliderAction.SliderPageStepSub,
     Key.Key_PageDown: QAbstractSlider.SliderAction.SliderPageStepAdd,
 }
-Action = Callable[[], object]
 
 
-class SelectingGallery(GalleryView):
+class SelectingGallery(KeyTaker, GalleryView):
     """A gallery in which keys select cells.
 
     The *current* cell is where keys start from, and the *pivot* is where a selection with Shift
@@ -136,25 +134,6 @@ class SelectingGallery(GalleryView):
             self.reveal(cell_id)
 
     # Keys
-
-    def event(self, event: QEvent) -> bool:
-        """Take the keys of the gallery before a shortcut of napari's window does."""
-        # Qt asks by this event; a key that is not accepted would go to the shortcut.
-        if event.type() == QEvent.Type.ShortcutOverride and (
-            self._action(event) or key_name(event)
-        ):
-            event.accept()
-            return True
-        return bool(super().event(event))
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 (Qt's name)
-        """Move, scroll, select and zoom; hand on any other plain key."""
-        if action := self._action(event):
-            action()
-        elif name := key_name(event):
-            self.key_pressed.emit(name)
-        else:
-            event.ignore()
 
     def _action(self, event: QKeyEvent) -> Action | None:
         """What a key does in the gallery itself, None for any other key."""

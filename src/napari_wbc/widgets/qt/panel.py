@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
-__all__ = ["DockPanel", "Panel", "single_shot"]
+from napari_wbc.errors import WbcError
+
+__all__ = ["DockPanel", "Panel", "guarded", "single_shot"]
 
 P = TypeVar("P", bound="Panel")
 
@@ -98,3 +100,16 @@ def single_shot(parent: QObject, action: Callable[[], object], ms: int = 0) -> Q
     timer.setInterval(ms)
     timer.timeout.connect(action)
     return timer
+
+
+def guarded(say: Callable[[str], object], action: Callable[..., object]) -> Callable[..., None]:
+    """An action whose WbcError is said in the status line."""
+
+    def act(*args: Any) -> None:
+        try:
+            # A button sends along whether it is checked, which no action wants.
+            action(*[arg for arg in args if not isinstance(arg, bool)])
+        except WbcError as error:
+            say(str(error))
+
+    return act
