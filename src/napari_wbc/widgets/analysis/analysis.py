@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_wbc.errors import AlreadySure
 from napari_wbc.layers.field import FieldView
@@ -31,8 +31,8 @@ from napari_wbc.session.session import Session
 from napari_wbc.weights.registry import models_folder
 from napari_wbc.widgets.analysis.detect import DetectorWidget
 from napari_wbc.widgets.analysis.model import ModelWidget
-from napari_wbc.widgets.qt.layout import row
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.layout import button, column, plain, row
+from napari_wbc.widgets.qt.panel import Panel, single_shot
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.worker import LatestJob
 
@@ -40,6 +40,9 @@ __all__ = ["AnalysisPanel"]
 
 SETTLED_MS = 400
 """A drawn cell is classified when its shape has not changed for this long."""
+RUN_TIP = (
+    "Locate and classify the cells of every field. Cells that you labelled, drew or moved are kept."
+)
 ADAPT_TIP = (
     "Adapt the classifier to the stain and camera of this slide. It needs no labels, takes minutes "
     "and changes no cell. The adapted model is a new one; the old one stays. "
@@ -71,10 +74,7 @@ class AnalysisPanel(Panel, QWidget):
         self.previewer = LatestJob(self)
         self.drawn = LatestJob(self)
         self._build()
-        self._settled = QTimer(self)
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(SETTLED_MS)
-        self._settled.timeout.connect(self._classify_settled)
+        self._settled = single_shot(self, self._classify_settled, SETTLED_MS)
         self.jobs.said.connect(self.said)
         self.jobs.running_changed.connect(self._set_running)
         self.model.said.connect(self.said)
@@ -91,31 +91,18 @@ class AnalysisPanel(Panel, QWidget):
     def _build(self) -> None:
         self.detector = DetectorWidget()
         self.model = ModelWidget(self.session.taxonomy)
-        self.adapt = QPushButton("Adapt to this slide")
-        self.adapt.setToolTip(f"<qt>{ADAPT_TIP}</qt>")
-        self.run = QPushButton("Analyze slide")
-        self.run.setToolTip(
-            "Locate and classify the cells of every field. "
-            "Cells that you labelled, drew or moved are kept."
-        )
-        self.run_field = QPushButton("This field")
-        self.run_field.setToolTip("Locate and classify the cells of the field in view")
-        self.classify = QPushButton("Classify drawn")
-        self.classify.setToolTip("Classify the cells that were drawn or moved")
+        self.adapt = button("Adapt to this slide", plain(ADAPT_TIP))
+        self.run = button("Analyze slide", RUN_TIP)
+        self.run_field = button("This field", "Locate and classify the cells of the field in view")
+        self.classify = button("Classify drawn", "Classify the cells that were drawn or moved")
         self.at_once = QCheckBox("Classify drawn cells at once")
         self.at_once.setChecked(True)
         self.at_once.setToolTip(
             "Classify each cell that you draw, move or split, if the slide has predictions"
         )
         self.jobs = JobBar()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(self.detector)
-        layout.addWidget(row(self.model, self.adapt))
-        layout.addWidget(row(self.run, self.run_field, self.classify))
-        layout.addWidget(self.at_once)
-        layout.addWidget(self.jobs)
+        runs = row(self.run, self.run_field, self.classify)
+        column(self, self.detector, row(self.model, self.adapt), runs, self.at_once, self.jobs)
 
     @property
     def busy(self) -> bool:
@@ -353,8 +340,8 @@ class AnalysisPanel(Panel, QWidget):
         self.session.note(note_key(self.session.slide.name), self._note)
 
     def _set_running(self, running: bool) -> None:
-        for button in (self.run, self.run_field, self.classify, self.adapt):
-            button.setEnabled(not running)
+        for run in (self.run, self.run_field, self.classify, self.adapt):
+            run.setEnabled(not running)
         self.running_changed.emit(running)
 
 

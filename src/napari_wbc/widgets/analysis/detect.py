@@ -6,13 +6,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
 
 from napari_wbc.pipeline.locate import DETECTORS, parameters_of, presets_of
 from napari_wbc.widgets.qt.input_guard import guard_inputs
+from napari_wbc.widgets.qt.layout import choice, column, row
 
 __all__ = ["DetectorChoice", "DetectorWidget"]
+
+DETECTOR_TIP = "Cell finder. mask-rcnn: a trained network. hsv: by colour, without a network."
+PRESET_TIP = (
+    "mask-rcnn: its model. hsv: nucleus finds whole cells, youssef-2024 is the published recipe."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +39,11 @@ class DetectorWidget(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._detector = QComboBox()
-        self._detector.addItems(DETECTORS)
-        self._detector.setToolTip(
-            "Cell finder. mask-rcnn: a trained network. hsv: by colour, without a network."
-        )
-        self._preset = QComboBox()
-        self._preset.setToolTip(
-            "mask-rcnn: its model. hsv: nucleus finds whole cells, "
-            "youssef-2024 is the published recipe."
-        )
+        self._detector = choice(DETECTORS, DETECTOR_TIP)
+        self._preset = choice((), PRESET_TIP)
         self.preview = QCheckBox("Preview on this field")
         self.preview.setToolTip("Outline what would be found, while the sliders move")
         self._sliders: dict[str, QLabeledDoubleSlider] = {}
-        choice = QHBoxLayout()
-        choice.addWidget(self._detector)
-        choice.addWidget(self._preset, stretch=1)
         sliders = QWidget()
         self._form = QFormLayout(sliders)
         self._form.setContentsMargins(0, 0, 0, 0)
@@ -57,12 +52,8 @@ class DetectorWidget(QWidget):
         tuning.layout().setContentsMargins(0, 0, 0, 0)
         tuning.addWidget(sliders)
         tuning.expand(animate=False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addLayout(choice)
-        layout.addWidget(tuning)
-        layout.addWidget(self.preview)
+        finder = row(self._detector, self._preset, stretch=self._preset)
+        column(self, finder, tuning, self.preview, spacing=2)
         self._detector.currentTextChanged.connect(self._choose)
         self._preset.currentTextChanged.connect(self._fill)
         self.preview.toggled.connect(self.preview_toggled)

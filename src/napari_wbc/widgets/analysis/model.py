@@ -15,15 +15,11 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
     QTextBrowser,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.library import countable, start_classifier
 from napari_wbc.pipeline.models import (
@@ -34,10 +30,13 @@ from napari_wbc.pipeline.models import (
     counted_card,
     model_summary,
 )
+from napari_wbc.widgets.qt.layout import bring_up, button, column, plain, row
+from napari_wbc.widgets.qt.panel import guarded
 from napari_wbc.widgets.qt.settings import settings
 
-__all__ = ["CardDialog", "ModelWidget", "card_html"]
+__all__ = ["CARD_TIP", "CardDialog", "ModelWidget", "card_html"]
 
+CARD_TIP = "What the model is: classes, training data, measurements, limits of use"
 OPEN = "Open a model…"
 RECENT = "recent_weights"
 MAX_RECENT = 5
@@ -68,20 +67,12 @@ class ModelWidget(QWidget):
         self.combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.card = QPushButton("Card…")
-        self.card.setToolTip(
-            "What the model is: classes, training data, measurements, limits of use"
-        )
+        self.card = button("Card…", CARD_TIP, guarded(self.said.emit, self.show_card))
         self.dialog = CardDialog(self)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Model"))
-        layout.addWidget(self.combo, stretch=1)
-        layout.addWidget(self.card)
+        column(self, row(QLabel("Model"), self.combo, self.card, stretch=self.combo))
         self._fill()
         self.combo.opened.connect(self._fill)
         self.combo.activated.connect(self._on_activated)
-        self.card.clicked.connect(lambda: self._tried(self.show_card))
 
     def value(self) -> str:
         """Name or file of the chosen weights."""
@@ -135,28 +126,21 @@ class ModelWidget(QWidget):
 
     def _add(self, weights: str, tip: str) -> None:
         self.combo.addItem(Path(weights).stem, weights)
-        self.combo.setItemData(self.combo.count() - 1, _plain(tip), Qt.ItemDataRole.ToolTipRole)
+        self.combo.setItemData(self.combo.count() - 1, plain(tip), Qt.ItemDataRole.ToolTipRole)
 
     def _show_chosen(self) -> None:
         self.combo.setCurrentIndex(self.combo.findData(self._weights))
-        self.combo.setToolTip(_plain(f"The model that classifies cells: {self._weights}"))
+        self.combo.setToolTip(plain(f"The model that classifies cells: {self._weights}"))
 
     def _on_activated(self, i: int) -> None:
         weights = self.combo.itemData(i) or self._ask()
         if weights:
-            self._tried(lambda: self.choose(weights))
+            guarded(self.said.emit, self.choose)(weights)
         self._show_chosen()
 
     def _ask(self) -> str:
-        return str(
-            QFileDialog.getOpenFileName(self, "Open a model", "", "Model (*.safetensors)")[0]
-        )
-
-    def _tried(self, action: Any) -> None:
-        try:
-            action()
-        except WbcError as error:
-            self.said.emit(str(error))
+        kind = "Model (*.safetensors)"
+        return str(QFileDialog.getOpenFileName(self, "Open a model", "", kind)[0])
 
 
 class CardDialog(QDialog):
@@ -174,13 +158,10 @@ class CardDialog(QDialog):
         )
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        self.copy = QPushButton("Copy all")
-        self.copy.setToolTip("Copy the card as text")
+        self.copy = button("Copy all", "Copy the card as text")
         self.copy.clicked.connect(lambda: QApplication.clipboard().setText(self._plain))
         buttons.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.text)
-        layout.addWidget(buttons)
+        column(self, self.text, buttons, margin=6)
         self.resize(640, 720)
 
     def show_summary(self, summary: ModelSummary, colors: Mapping[str, str]) -> None:
@@ -194,9 +175,7 @@ class CardDialog(QDialog):
         self._plain = str(summary)
         self.setWindowTitle(f"Model card: {summary.model_id}")
         self.text.setHtml(card_html(summary, colors))
-        self.show()
-        self.raise_()
-        self.activateWindow()
+        bring_up(self)
 
 
 def card_html(summary: ModelSummary, colors: Mapping[str, str]) -> str:
@@ -255,11 +234,6 @@ class _ComboBox(QComboBox):
 
     def wheelEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         event.ignore()
-
-
-def _plain(text: str) -> str:
-    """Text that Qt takes for rich text, as it stands."""
-    return f"<qt>{escape(text)}</qt>"
 
 
 def _recent() -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import QDialog, QFormLayout, QLabel, QLineEdit, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.taxonomy_dict import grown
+from napari_wbc.widgets.qt.layout import ok_cancel
 from napari_wbc.widgets.qt.settings import settings
 
 __all__ = ["KeysDialog", "keep_keys", "with_free_keys", "with_kept_keys"]
@@ -76,12 +77,8 @@ class KeysDialog(QDialog):
             "Give each class one letter or digit, or none. 0, 9, J, K and S are taken."
         )
         self.wrong.setWordWrap(True)
-        both = QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        buttons = QDialogButtonBox(both)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
         form.addRow(self.wrong)
-        form.addRow(buttons)
+        form.addRow(ok_cancel(self))
 
     def accept(self) -> None:
         """Take the keys and the new class, if they fit."""

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QComboBox,
     QHeaderView,
     QLabel,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_wbc.errors import WbcError
 from napari_wbc.measure.agreement import Agreement, agreement, annotations_of, consensus
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.progress import Progress, Steps
@@ -26,10 +23,9 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.described import FIRST
-from napari_wbc.widgets.qt.layout import row
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.layout import button, choice, column, row
+from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.worker import Job
-from napari_wbc.widgets.review.button import button
 
 if TYPE_CHECKING:
     from napari_wbc.storage.workspace import Workspace
@@ -59,8 +55,8 @@ class ReadersPanel(Panel, QWidget):
         self.jobs = Job(self)
         self._readings: tuple[Reading, Reading] = ({}, {})
         self._choices: dict[str, str] = {}
-        self.first = QComboBox()
-        self.second = QComboBox()
+        self.first = choice(())
+        self.second = choice(())
         compare = button("Compare", "Compare cells that both readers labelled", self.start)
         self.result = QLabel(
             "For a second reader, choose New blind reading… at the top. "
@@ -68,26 +64,15 @@ class ReadersPanel(Panel, QWidget):
         )
         self.result.setWordWrap(True)
         self.table = _difference_table()
-        label = QComboBox()
-        label.addItems(session.taxonomy.labels)
-        first_right = button(
-            "First is right", "Take the first label", lambda: self.settle(column=1)
-        )
-        second_right = button(
-            "Second is right", "Take the second label", lambda: self.settle(column=2)
-        )
-        settle = button(
-            "Settle on", "Take the label at the right", lambda: self.settle(label.currentText())
-        )
+        label = choice(session.taxonomy.labels)
+        first = button("First is right", "Take the first label", lambda: self.settle(column=1))
+        second = button("Second is right", "Take the second label", lambda: self.settle(column=2))
+        settle = button("Settle on", "Take the label at the right")
+        settle.clicked.connect(lambda: self.settle(label.currentText()))
         tip = "Keep the common and the settled labels as a third reading"
-        write = button("Write consensus", tip, self.write_consensus)
-        layout = QVBoxLayout(self)
-        layout.setSpacing(3)
-        layout.addWidget(row(self.first, self.second, compare))
-        layout.addWidget(self.result)
-        layout.addWidget(self.table)
-        layout.addWidget(row(first_right, second_right, settle, label))
-        layout.addWidget(write)
+        write = button("Write consensus", tip, guarded(self.said.emit, self.write_consensus))
+        answers = row(first, second, settle, label)
+        column(self, row(self.first, self.second, compare), self.result, self.table, answers, write)
         self.table.currentCellChanged.connect(self._on_row)
         self.jobs.returned.connect(self._on_compared)
         self.jobs.failed.connect(self.said)
@@ -131,12 +116,8 @@ class ReadersPanel(Panel, QWidget):
 
     def write_consensus(self) -> None:
         """Hand over the labels that both gave or that were settled, for a reading of its own."""
-        session = self._session
-        try:
-            agreed = consensus(*self._readings, self._choices, session.taxonomy, when=now())
-        except WbcError as error:
-            self.said.emit(str(error))
-            return
+        taxonomy = self._session.taxonomy
+        agreed = consensus(*self._readings, self._choices, taxonomy, when=now())
         if agreed:
             self.consensus_found.emit(agreed)
         else:
