@@ -10,10 +10,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout
+from qtpy.QtWidgets import QLabel, QProgressBar
 
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.device import torch_fault
+from napari_wbc.widgets.qt.layout import column
 from napari_wbc.widgets.qt.panel import DockPanel, single_shot
 from napari_wbc.widgets.qt.responsive import open_library, open_torch
 from napari_wbc.widgets.qt.worker import Job
@@ -60,11 +61,8 @@ class WorkbenchDock(DockPanel):
         self._text.setWordWrap(True)
         self._bar = QProgressBar()
         self._bar.setRange(0, 0)
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.addStretch()
-        self._layout.addWidget(self._text)
-        self._layout.addWidget(self._bar)
+        self._layout = column(self, self._text, self._bar)
+        self._layout.insertStretch(0)
         self._layout.addStretch()
         self.at_release(self._release_bench)
         self.at_release(self._jobs.cancel)

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import napari
-from qtpy.QtWidgets import QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTabWidget, QWidget
 
-from napari_wbc.errors import WbcError
 from napari_wbc.layers.field import FieldView
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.queue import ReviewQueue
@@ -19,8 +18,8 @@ from napari_wbc.widgets.analysis.explain import ExplainPanel
 from napari_wbc.widgets.docks import Docks
 from napari_wbc.widgets.loop.train import TrainPanel
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import TextLines, group, row, scrolled
-from napari_wbc.widgets.qt.panel import DockPanel
+from napari_wbc.widgets.qt.layout import TextLines, button, column, group, row, scrolled
+from napari_wbc.widgets.qt.panel import DockPanel, guarded
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 from napari_wbc.widgets.review.counts import CountsTable
 from napari_wbc.widgets.review.queue import QueuePanel
@@ -73,10 +72,9 @@ class WorkbenchPanels(DockPanel):
 
     def _make_panels(self) -> None:
         session = self.session
-        self._open_folder = QPushButton("Open folder…")
-        self._open_folder.setToolTip("A folder is one slide, its images are the fields")
-        self._use_image = QPushButton("Use open image")
-        self._use_image.setToolTip("Take the selected image layer as a slide")
+        tip = "A folder is one slide, its images are the fields"
+        self._open_folder = button("Open folder…", tip)
+        self._use_image = button("Use open image", "Take the selected image layer as a slide")
         self.fields = self.own(FieldList(session))
         self.fields.setMaximumHeight(90)
         self.analysis = self.own(AnalysisPanel(session, self.view))
@@ -98,8 +96,8 @@ class WorkbenchPanels(DockPanel):
         )
         self.counts = self.own(CountsTable(session))
         self.counts.setMinimumHeight(120)
-        self.export = QPushButton("Export…")
-        self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
+        tip = "Write cells, outlines, differential and overlays to a folder"
+        self.export = button("Export…", tip)
         weights, read = self.model.value, self.view.read
         self.docks = self.own(
             Docks(self.viewer, session, self.thumbnails, self.heats, weights=weights, read=read)
@@ -115,17 +113,11 @@ class WorkbenchPanels(DockPanel):
         self.tabs.addTab(self.readers, "Two readers")
         self.tabs.addTab(self.train, "Train")
         inside = QWidget()
-        layout = QVBoxLayout(inside)
-        layout.addWidget(
-            group("Slide", self.project, row(self._open_folder, self._use_image), self.fields)
-        )
-        layout.addWidget(self.tabs)
-        layout.addWidget(group("Differential", self.counts, self.export), stretch=1)
-        outside = QVBoxLayout(self)
-        outside.setContentsMargins(0, 0, 0, 0)
-        outside.addWidget(self.header)
-        outside.addWidget(scrolled(inside))
-        outside.addWidget(self.status)
+        opened = row(self._open_folder, self._use_image)
+        slide = group("Slide", self.project, opened, self.fields)
+        counts = group("Differential", self.counts, self.export)
+        column(inside, slide, self.tabs, counts, stretch=counts, margin=9, spacing=6)
+        column(self, self.header, scrolled(inside), self.status, spacing=6)
 
     def release(self, *, window_gone: bool = False) -> None:
         """Stop work, take the last edits in, write them, unbind keys; the second call does nothing.
@@ -157,16 +149,7 @@ class WorkbenchPanels(DockPanel):
         )
 
     def _guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
-        """An action whose WbcError is shown in the status line."""
-
-        def act(*args: Any) -> None:
-            try:
-                # A button sends along whether it is checked, which no action wants.
-                action(*[arg for arg in args if not isinstance(arg, bool)])
-            except WbcError as error:
-                self.say(str(error))
-
-        return act
+        return guarded(self.say, action)
 
     def say(self, text: str) -> None:
         """Show one line in the status line."""

@@ -10,7 +10,7 @@ from typing import Any
 import napari
 from napari.layers import Image
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
@@ -25,6 +25,7 @@ from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.opening import OtherClasses, add_classes
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.panels import WorkbenchPanels, user_name
+from napari_wbc.widgets.qt.layout import confirmed
 from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.review.actions import ReviewActions
 from napari_wbc.widgets.review.key_choice import (
@@ -121,13 +122,13 @@ class Workbench(WorkbenchPanels):
 
     def _connect_analysis(self) -> None:
         guarded, panel = self._guarded, self.analysis
-        for button, action in (
+        for push, action in (
             (panel.run, panel.analyze_slide),
             (panel.run_field, panel.analyze_field),
             (panel.classify, panel.classify_drawn),
             (panel.adapt, panel.adapt_to_slide),
         ):
-            button.clicked.connect(guarded(partial(self._with_slide, action)))
+            push.clicked.connect(guarded(partial(self._with_slide, action)))
         panel.analyzed.connect(self._on_analyzed)
         panel.running_changed.connect(self.export.setDisabled)
         self.export.clicked.connect(guarded(self._ask_export))
@@ -207,8 +208,7 @@ class Workbench(WorkbenchPanels):
         if not (self.train.busy or self.analysis.busy):
             return True
         text = "Other classes need the workbench opened anew, which ends what is running. Go on?"
-        answer = QMessageBox.question(self, "Other classes", text)
-        return bool(answer == QMessageBox.StandardButton.Yes)
+        return confirmed(self, "Other classes", text)
 
     def _on_others(self, other: OtherClasses) -> None:
         if self._may_end():

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDialog,
-    QDialogButtonBox,
-    QFormLayout,
-    QLabel,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QWidget
 
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import scrolled
+from napari_wbc.widgets.qt.layout import column, ok_cancel, scrolled
 
 __all__ = ["MappingDialog"]
 
@@ -54,15 +46,9 @@ class MappingDialog(QDialog):
             combo.currentIndexChanged.connect(self._check)
             form.addRow(QLabel(f"{label} ({n})"), combo)
             self.choices[label] = combo
-        self.buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        self.buttons.accepted.connect(self.accept)
-        self.buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addWidget(QLabel(f"{cells} of {fields} ({content.format}). Each label becomes:"))
-        layout.addWidget(scrolled(rows))
-        layout.addWidget(self.buttons)
+        self.buttons = ok_cancel(self)
+        title = QLabel(f"{cells} of {fields} ({content.format}). Each label becomes:")
+        column(self, title, scrolled(rows), self.buttons, margin=6)
         guard_inputs(self)
         self._check()
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QFileDialog,
+    QGroupBox,
     QLabel,
     QLineEdit,
     QListWidget,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -41,8 +40,8 @@ from napari_wbc.widgets.loop.jobs import (
 )
 from napari_wbc.widgets.loop.library import LibraryWidget
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import TextLines, group, row
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.layout import TextLines, bring_up, button, choice, column, group, row
+from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.settings import settings
 from napari_wbc.widgets.qt.worker import LatestJob
@@ -70,6 +69,12 @@ KIND_TIP = (
     "classifier: continues from the chosen one and adds the classes that it lacks. "
     "detector: continues from the chosen mask-rcnn, on fields whose cells are all reviewed."
 )
+MOVE_TIP = "Give the slide another split, in a new round; only if no model has used the slide"
+EXPORT_TIP = "Write the reviewed cells of this project as the next round of the set"
+IMPORT_TIP = "Import a set (COCO, VOC, YOLO, GeoJSON, CSV, folders, .zip) as a project to review"
+TUNE_TIP = "Continue training the chosen model on the set; a cancelled run resumes where it was"
+COMPARE_TIP = "Compare the old and the new model on the test slides, before you adopt one"
+BROWSE_TIP = "All models with their parents: adopt, roll back, export, import"
 OLD_TIP = (
     "Training sets that the model was trained on. "
     "A part of them is used again, so that the model does not forget them."
@@ -118,107 +123,64 @@ class TrainPanel(Panel, QWidget):
         """What to do when the running job has ended."""
         self._shown = ""
         self._dialogs: dict[str, QDialog] = {}
-        self._build()
+        column(self, self._build_set(), self._build_model())
         self._connect()
 
-    def _build(self) -> None:
+    def _button(self, text: str, tip: str, action: Callable[[], object]) -> QPushButton:
+        return button(text, tip, guarded(self.said.emit, action))
+
+    def _build_set(self) -> QGroupBox:
         folder = str(settings().value(SET_KEY, "") or "")
         self.folder = QLineEdit(folder or str(projects_folder().parent / "training-set"))
         self.folder.setToolTip(SET_TIP)
-        self.choose_folder = QPushButton("…")
-        self.choose_folder.setToolTip("Choose another training set")
-        self.format = QComboBox()
-        self.format.addItems(list(FORMATS))
-        self.format.setToolTip(FORMAT_TIP)
-        self.split = QComboBox()
-        self.split.addItems([BY_SLIDE, *SPLITS])
-        self.split.setToolTip(SPLIT_TIP)
+        self.choose_folder = self._button("…", "Choose another training set", self._ask_folder)
+        self.format = choice(FORMATS, FORMAT_TIP)
+        self.split = choice((BY_SLIDE, *SPLITS), SPLIT_TIP)
         self.summary = TextLines(1)
-        self.slide = QComboBox()
-        self.side = QComboBox()
-        self.slide.setToolTip("Slides of the set, and their splits")
-        self.slide.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.slide.setMinimumContentsLength(10)
+        self.slide = choice((), "Slides of the set, and their splits", least=10)
+        self.side = choice(())
         for split, text in SIDES.items():
             self.side.addItem(text, split)
-        self.move_slide = QPushButton("Move")
-        self.move_slide.setToolTip(
-            "Give the slide another split, in a new round; only if no model has used the slide"
+        self.move_slide = self._button("Move", MOVE_TIP, self.move_chosen_slide)
+        self.export = self._button("Add reviewed cells", EXPORT_TIP, self.export_project)
+        self.bring = self._button("Import…", IMPORT_TIP, self._ask_import)
+        return group(
+            "Training set",
+            row(self.folder, self.choose_folder),
+            row(self.format, self.split, self.bring),
+            self.export,
+            self.summary,
+            row(self.slide, self.side, self.move_slide),
         )
-        self.export = QPushButton("Add reviewed cells")
-        self.export.setToolTip(
-            "Write the reviewed cells of this project as the next round of the set"
-        )
-        self.bring = QPushButton("Import…")
-        self.bring.setToolTip(
-            "Import a set (COCO, VOC, YOLO, GeoJSON, CSV, folders, .zip) as a project to review"
-        )
+
+    def _build_model(self) -> QGroupBox:
         self.old = QListWidget()
         self.old.setMaximumHeight(44)
         self.old.setToolTip(OLD_TIP)
-        self.add_old = QPushButton("+")
-        self.drop_old = QPushButton("-")
-        self.add_old.setToolTip("Add an old training set")
-        self.drop_old.setToolTip("Remove the selected training set from the list")
-        self.kind = QComboBox()
-        self.kind.addItems(list(KINDS))
-        self.kind.setToolTip(KIND_TIP)
+        self.add_old = self._button("+", "Add an old training set", self._ask_old)
+        self.drop_old = button("-", "Remove the selected training set from the list")
+        self.drop_old.clicked.connect(lambda: self.old.takeItem(self.old.currentRow()))
+        self.kind = choice(KINDS, KIND_TIP)
         self.freeze = QCheckBox("Only the last layer")
         self.freeze.setToolTip("Faster; the model forgets less and improves less")
-        self.tune = QPushButton("Fine-tune")
-        self.tune.setToolTip(
-            "Continue training the chosen model on the set; a cancelled run resumes where it was"
-        )
-        self.compare = QPushButton("Compare…")
-        self.compare.setToolTip(
-            "Compare the old and the new model on the test slides, before you adopt one"
-        )
-        self.browse = QPushButton("Models…")
-        self.browse.setToolTip("All models with their parents: adopt, roll back, export, import")
+        self.tune = self._button("Fine-tune", TUNE_TIP, self.finetune)
+        self.compare = self._button("Compare…", COMPARE_TIP, self.compare_models)
+        self.browse = self._button("Models…", BROWSE_TIP, self.show_library)
         self.jobs = JobBar()
         self.curves = Curves()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(
-            group(
-                "Training set",
-                row(self.folder, self.choose_folder),
-                row(self.format, self.split, self.bring),
-                self.export,
-                self.summary,
-                row(self.slide, self.side, self.move_slide),
-            )
-        )
-        layout.addWidget(
-            group(
-                "Model",
-                row(QLabel("Old sets"), self.old, self.add_old, self.drop_old),
-                row(self.kind, self.freeze),
-                row(self.tune, self.compare, self.browse),
-                self.jobs,
-                self.curves,
-            )
+        return group(
+            "Model",
+            row(QLabel("Old sets"), self.old, self.add_old, self.drop_old),
+            row(self.kind, self.freeze),
+            row(self.tune, self.compare, self.browse),
+            self.jobs,
+            self.curves,
         )
 
     def _connect(self) -> None:
-        for button, action in (
-            (self.choose_folder, self._ask_folder),
-            (self.export, self.export_project),
-            (self.move_slide, self.move_chosen_slide),
-            (self.bring, self._ask_import),
-            (self.add_old, self._ask_old),
-            (self.tune, self.finetune),
-            (self.compare, self.compare_models),
-            (self.browse, self.show_library),
-        ):
-            button.clicked.connect(partial(self._tried, action))
         self.kind.currentTextChanged.connect(
             lambda kind: self.freeze.setEnabled(kind != "detector")
         )
-        self.drop_old.clicked.connect(lambda: self.old.takeItem(self.old.currentRow()))
         self.jobs.said.connect(self.said)
         self.jobs.progressed.connect(self._on_progress)
         self.jobs.running_changed.connect(self._set_running)
@@ -327,27 +289,21 @@ class TrainPanel(Panel, QWidget):
         self.curves.clear()
         if self.kind.currentText() == "detector":
             start = self._detector()
-            self.jobs.start(
-                lambda: added_steps(tuned_detector_steps(sets, runs, start, old), self.models),
-                self._on_detector_tuned,
-            )
+            steps = partial(tuned_detector_steps, sets, runs, start, old)
+            self.jobs.start(lambda: added_steps(steps(), self.models), self._on_detector_tuned)
             return
         start = self._weights()
         names = self.session.taxonomy.names
         freeze = self.freeze.isChecked()
-        self.jobs.start(
-            lambda: added_steps(
-                tuned_steps(sets, runs, start, old, names, freeze=freeze), self.models
-            ),
-            partial(self._on_tuned, start),
-        )
+        steps = partial(tuned_steps, sets, runs, start, old, names, freeze=freeze)
+        done = partial(self._on_tuned, start)
+        self.jobs.start(lambda: added_steps(steps(), self.models), done)
 
     def compare_models(self) -> None:
         """Compare the last fine-tuned model with its start, on the test cells of the sets."""
         if self._pair is None:
-            raise WbcError(
-                "Fine-tune first: the new model is compared with the one that it started from."
-            )
+            text = "Fine-tune first: the new model is compared with the one that it started from."
+            raise WbcError(text)
         old, new = self._pair
         sets = self._sets()
         self.jobs.start(lambda: compared_steps(sets, old, new), partial(self._on_compared, new))
@@ -360,7 +316,7 @@ class TrainPanel(Panel, QWidget):
             self.library.adopted.connect(self.model_wanted)
             self._dialogs["library"] = self._dialog(self.library, "Models", 720, 420)
         self.library.refresh()
-        self._show("library")
+        bring_up(self._dialogs["library"])
 
     def _on_progress(self, progress: Progress) -> None:
         if progress.values:
@@ -443,13 +399,12 @@ class TrainPanel(Panel, QWidget):
             from napari_wbc.widgets.loop.comparison import ComparisonView
 
             self.comparison = ComparisonView()
-            self.comparison.adopt_chosen.connect(partial(self._tried, self.adopt))
+            self.comparison.adopt_chosen.connect(guarded(self.said.emit, self.adopt))
             self.comparison.keep_chosen.connect(self._keep)
-            self._dialogs["comparison"] = self._dialog(
-                self.comparison, "Old and new model", 900, 760
-            )
+            title = "Old and new model"
+            self._dialogs["comparison"] = self._dialog(self.comparison, title, 900, 760)
         self.comparison.show_comparison(comparison, picture)
-        self._show("comparison")
+        bring_up(self._dialogs["comparison"])
 
     def adopt(self) -> None:
         """Use the new model from now on."""
@@ -472,17 +427,9 @@ class TrainPanel(Panel, QWidget):
         guard_inputs(inside)
         dialog = QDialog(self)
         dialog.setWindowTitle(title)
-        layout = QVBoxLayout(dialog)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(inside)
+        column(dialog, inside, margin=4)
         dialog.resize(width, height)
         return dialog
-
-    def _show(self, name: str) -> None:
-        dialog = self._dialogs[name]
-        dialog.show()
-        dialog.raise_()
-        dialog.activateWindow()
 
     def _ask_folder(self) -> None:
         if folder := QFileDialog.getExistingDirectory(self, "Training set", self.folder.text()):
@@ -491,9 +438,8 @@ class TrainPanel(Panel, QWidget):
             self.show_summary()
 
     def _ask_old(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(
-            self, "An old training set", self.folder.text()
-        ):
+        title = "An old training set"
+        if folder := QFileDialog.getExistingDirectory(self, title, self.folder.text()):
             self.old.addItem(folder)
 
     def _ask_import(self) -> None:
@@ -506,20 +452,14 @@ class TrainPanel(Panel, QWidget):
             self.import_set(path.parent if path.suffix.lower() == ".xml" else path)
 
     def _set_running(self, running: bool) -> None:
-        for button in (self.export, self.bring, self.tune, self.compare):
-            button.setEnabled(not running)
+        for push in (self.export, self.bring, self.tune, self.compare):
+            push.setEnabled(not running)
         for widget in (self.slide, self.side, self.move_slide):
             widget.setEnabled(not running and self.slide.count() > 0)
         if not running and self._then is not None:
             then = self._then
             self._then = None
-            self._tried(then)
-
-    def _tried(self, action: Callable[[], Any], *_signal: Any) -> None:
-        try:
-            action()
-        except WbcError as error:
-            self.said.emit(str(error))
+            guarded(self.said.emit, then)()
 
 
 def _failed(failures: Sequence[Failure]) -> str:

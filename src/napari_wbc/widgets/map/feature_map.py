@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QLabel
 
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import FieldOfView, Slide
@@ -21,7 +21,7 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.map.kinds import COLOURINGS, kind_of, kinds
 from napari_wbc.widgets.map.legend import Legend
 from napari_wbc.widgets.map.scatter import Card, Scatter
-from napari_wbc.widgets.qt.layout import TextLines, row
+from napari_wbc.widgets.qt.layout import TextLines, button, choice, column, row
 from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
@@ -30,6 +30,9 @@ __all__ = ["METHOD_NAMES", "FeatureMapPanel"]
 
 METHOD_NAMES = {"t-SNE": "t-sne", "UMAP": "umap", "PCA": "pca"}
 NO_MAP = "No map yet"
+METHOD_TIP = (
+    "t-SNE and UMAP keep neighbours together, PCA keeps distances; UMAP has to be installed"
+)
 HINT = (
     "Drag a lasso or click to select; Shift adds. Double-click goes to a cell. "
     "The wheel zooms, the right button pans. "
@@ -90,16 +93,10 @@ class FeatureMapPanel(DockPanel):
         self.at_release(self.jobs.cancel)
 
     def _build(self) -> None:
-        self.method = QComboBox()
-        self.by = QComboBox()
-        self.method.addItems(list(METHOD_NAMES))
-        self.method.setToolTip(
-            "t-SNE and UMAP keep neighbours together, PCA keeps distances; UMAP has to be installed"
-        )
-        self.by.addItems(list(COLOURINGS))
-        self.by.setToolTip("What the points are coloured by")
-        self.run = QPushButton("Map")
-        self.run.setToolTip("Map the cells of the slide by the features of the chosen model")
+        self.method = choice(METHOD_NAMES, METHOD_TIP)
+        self.by = choice(COLOURINGS, "What the points are coloured by")
+        tip = "Map the cells of the slide by the features of the chosen model"
+        self.run = button("Map", tip, self.start)
         self.scatter = Scatter(self._card)
         self.scatter.empty_text = NO_MAP
         self.scatter.setToolTip(HINT)
@@ -107,15 +104,9 @@ class FeatureMapPanel(DockPanel):
         self.legend = Legend()
         self.jobs = JobBar()
         self.message = TextLines(1)
-        self.run.clicked.connect(self.start)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(2, 2, 2, 2)
-        layout.setSpacing(3)
-        layout.addWidget(row(self.method, QLabel("colour by"), self.by, self.run))
-        layout.addWidget(self.scatter, stretch=1)
-        layout.addWidget(self.legend)
-        layout.addWidget(self.jobs)
-        layout.addWidget(self.message)
+        controls = row(self.method, QLabel("colour by"), self.by, self.run)
+        below = (self.legend, self.jobs, self.message)
+        column(self, controls, self.scatter, *below, stretch=self.scatter, margin=2)
 
     @property
     def busy(self) -> bool:

@@ -26,7 +26,7 @@ from napari_wbc.model.slide import FieldOfView
 from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.qt.worker import Job
 
-__all__ = ["SIDE", "UNREADABLE", "Latest", "Thumbnails"]
+__all__ = ["SIDE", "UNREADABLE", "Latest", "Thumbnails", "pixmap_of"]
 
 SIDE = 96
 """Side of a thumbnail in pixels."""
@@ -233,7 +233,7 @@ class Thumbnails(QObject):
 
     def _on_returned(self, cut: list[tuple[Cell, Pixels | None]]) -> None:
         for cell, crop in cut:
-            pixmap = self._unreadable() if crop is None else _pixmap(crop)
+            pixmap = self._unreadable() if crop is None else pixmap_of(crop)
             self._made.put(cell.cell_id, (cell.detection, pixmap))
             if (wanted := self._wanted.get(cell.cell_id)) and wanted.detection == cell.detection:
                 del self._wanted[cell.cell_id]
@@ -252,10 +252,9 @@ class Thumbnails(QObject):
         return self._blank
 
 
-def _pixmap(crop: Pixels) -> QPixmap:
+def pixmap_of(crop: Pixels) -> QPixmap:
     """A pixmap of an image of shape (height, width, 3), uint8 RGB."""
     height, width = crop.shape[:2]
-    image = QImage(
-        np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888
-    )
+    pixels = np.ascontiguousarray(crop).data
+    image = QImage(pixels, width, height, 3 * width, QImage.Format.Format_RGB888)
     return QPixmap.fromImage(image)
