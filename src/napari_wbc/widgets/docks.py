@@ -44,7 +44,6 @@ class Docks(Panel, QObject):
     key_pressed = Signal(str)
     """With a plain key as napari names it, for the selected cells."""
     said = Signal(str)
-    """With a line for the status line."""
 
     def __init__(
         self,

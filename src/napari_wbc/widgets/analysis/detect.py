@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
@@ -21,13 +20,12 @@ PRESET_TIP = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DetectorChoice:
+class DetectorChoice(NamedTuple):
     """What :func:`napari_wbc.pipeline.locate.make_detector` needs."""
 
     name: str
     preset: str
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any]
 
 
 class DetectorWidget(QWidget):
@@ -37,8 +35,8 @@ class DetectorWidget(QWidget):
     """With the DetectorChoice, also while a slider moves."""
     preview_toggled = Signal(bool)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._detector = choice(DETECTORS, DETECTOR_TIP)
         self._preset = choice((), PRESET_TIP)
         self.preview = QCheckBox("Preview on this field")

@@ -19,6 +19,7 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.explain import Explanation, explain_cells_steps
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.layout import button, choice, column, row
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.progress import JobBar
@@ -48,7 +49,6 @@ class ExplainPanel(Panel, QWidget):
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
 
     def __init__(
         self, session: Session, view: FieldView, heats: Heats, weights: Callable[[], str]
@@ -132,16 +132,17 @@ class ExplainPanel(Panel, QWidget):
             self.said.emit(str(error))
             return
         slide = self._session.slide
-        weights = self._weights()
-        read = self._view.read
         self._finished = []
-        keep = self._finished.extend
-        self.jobs.start(
-            lambda: explain_cells_steps(
-                slide, chosen, question, weights=weights, read=read, found=keep
-            ),
-            partial(self._on_explained, slide),
+        steps = partial(
+            explain_cells_steps,
+            slide,
+            chosen,
+            question,
+            weights=self._weights(),
+            read=self._view.read,
+            found=self._finished.extend,
         )
+        self.jobs.start(steps, partial(self._on_explained, slide))
 
     def show_field(self) -> None:
         """Show the heat of the field in view."""
@@ -159,10 +160,7 @@ class ExplainPanel(Panel, QWidget):
         text = explained.told
         if shown < len(explained.heats):
             text += f". {counted(len(explained.heats) - shown)} changed meanwhile: no heat"
-        if explained.failures:
-            failed = counted(len(explained.failures), "field")
-            text += f". {failed} failed: {explained.failures[0].message}"
-        self.said.emit(text)
+        self.said.emit(text + failed_text(explained.failures))
 
     def _set_running(self, running: bool) -> None:
         # A job that ends by itself has left nothing here: it was cancelled, or failed.

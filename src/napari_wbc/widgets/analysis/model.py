@@ -55,10 +55,9 @@ class ModelWidget(QWidget):
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
 
-    def __init__(self, taxonomy: Taxonomy, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        super().__init__()
         self._taxonomy = taxonomy
         self._shipped = classifiers()
         self._weights = start_classifier(taxonomy)
@@ -146,7 +145,7 @@ class ModelWidget(QWidget):
 class CardDialog(QDialog):
     """A model card to read, select and copy; it stays open beside the work."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._plain = ""
         self.text = QTextBrowser()

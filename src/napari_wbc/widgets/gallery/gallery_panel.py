@@ -28,13 +28,7 @@ REVIEWED = {"all cells": None, "to review": False, "reviewed": True}
 
 
 class GalleryPanel(DockPanel):
-    """Order, filter and zoom above the gallery.
-
-    Parameters
-    ----------
-    heats : Heats
-        Heat of the cells.
-    """
+    """Order, filter and zoom above the gallery."""
 
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()

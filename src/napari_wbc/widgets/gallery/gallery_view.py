@@ -48,8 +48,6 @@ class GalleryView(Panel, QAbstractScrollArea):
     ----------
     session : Session
         Whose table and selection are shown.
-    heats : Heats
-        Heat of the cells.
     """
 
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
@@ -80,8 +78,6 @@ class GalleryView(Panel, QAbstractScrollArea):
         self.listen(self._on_slide, session.slide_changed)
         self.listen(self._on_selection, session.selection_changed)
         self._arrange()
-
-    # What is shown
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -233,8 +229,6 @@ class GalleryView(Panel, QAbstractScrollArea):
                 return anchor, top - y
         return None, scroll
 
-    # What it listens to
-
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         if old is not self._table:
             self._arrange()
@@ -260,8 +254,6 @@ class GalleryView(Panel, QAbstractScrollArea):
 
     def _repaint(self, *_what: object) -> None:
         self.viewport().update()
-
-    # Where things are
 
     @property
     def _scroll(self) -> int:
@@ -302,8 +294,6 @@ class GalleryView(Panel, QAbstractScrollArea):
         item = self._at(pos)
         group = self._grid.group_at(pos.y() + self._scroll) if item is None else item.group
         return "" if group is None else self._groups[group].label
-
-    # Painting
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 (Qt's name)
         """Fit the columns into the width."""

@@ -47,8 +47,6 @@ class SelectingGallery(KeyTaker, GalleryView):
         self._selecting = False
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
-    # What it listens to
-
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         in_step = old is self._table
         current = self._item_of(self._next or self._current)
@@ -76,8 +74,6 @@ class SelectingGallery(KeyTaker, GalleryView):
             self._pivot = cell_ids[0]
             self._next = ""
             self.reveal(cell_ids[0])
-
-    # Selecting
 
     def _select(self, cell_ids: Iterable[str], current: str = "", *, pivot: bool = True) -> None:
         """Select cells, the current one first."""
@@ -132,8 +128,6 @@ class SelectingGallery(KeyTaker, GalleryView):
             else:
                 self._select([cell_id], cell_id)
             self.reveal(cell_id)
-
-    # Keys
 
     def _action(self, event: QKeyEvent) -> Action | None:
         """What a key does in the gallery itself, None for any other key."""

@@ -40,8 +40,8 @@ class ComparisonView(QWidget):
     adopt_chosen = Signal()
     keep_chosen = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._comparison: Comparison | None = None
         self.verdict = QLabel()
         self.why = QLabel()

@@ -46,13 +46,12 @@ class LibraryWidget(QWidget):
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
     adopted = Signal(str)
     """With the name or path of the classifier that came into use."""
 
-    def __init__(self, library: Library | None = None, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.library = Library() if library is None else library
+    def __init__(self, library: Library) -> None:
+        super().__init__()
+        self.library = library
         self.jobs = Job(self)
         self._done: Callable[[Any], None] = lambda _result: None
         self._used: tuple[Path, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import BY_SLIDE, SPLITS
 from napari_wbc.model.words import counted
@@ -39,6 +38,7 @@ from napari_wbc.widgets.loop.jobs import (
     tuned_steps,
 )
 from napari_wbc.widgets.loop.library import LibraryWidget
+from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import TextLines, bring_up, button, choice, column, group, row
 from napari_wbc.widgets.qt.panel import Panel, guarded
@@ -96,7 +96,6 @@ class TrainPanel(Panel, QWidget):
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
     model_wanted = Signal(str)
     """With the name or file of weights to choose."""
     detectors_changed = Signal()
@@ -330,7 +329,7 @@ class TrainPanel(Panel, QWidget):
         self.said.emit(
             f"{counted(sum(exported.cells.values()))} ({splits}) in {exported.folder}; "
             f"{exported.added} new, {exported.relabelled} relabelled, "
-            f"{exported.removed} removed{_failed(exported.failures)}"
+            f"{exported.removed} removed{failed_text(exported.failures)}"
         )
         self.show_summary()
 
@@ -371,7 +370,7 @@ class TrainPanel(Panel, QWidget):
         self.jobs.start(work, self._on_imported)
 
     def _on_imported(self, imported: ImportedSet) -> None:
-        self.said.emit(f"{imported.told}{_failed(imported.failures)}")
+        self.said.emit(f"{imported.told}{failed_text(imported.failures)}")
         self.project_wanted.emit(imported.project)
 
     def _on_tuned(self, start: str, result: tuple[Any, Model]) -> None:
@@ -460,10 +459,3 @@ class TrainPanel(Panel, QWidget):
             then = self._then
             self._then = None
             guarded(self.said.emit, then)()
-
-
-def _failed(failures: Sequence[Failure]) -> str:
-    """How many fields failed, and why the first did; empty where none did."""
-    if not failures:
-        return ""
-    return f"; {counted(len(failures), 'field')} failed: {failures[0].message}"

@@ -21,6 +21,7 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.map.kinds import COLOURINGS, kind_of, kinds
 from napari_wbc.widgets.map.legend import Legend
 from napari_wbc.widgets.map.scatter import Card, Scatter
+from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.layout import TextLines, button, choice, column, row
 from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.progress import JobBar
@@ -53,7 +54,6 @@ class FeatureMapPanel(DockPanel):
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
     cell_activated = Signal(str)
     """With the id of the cell to go to."""
     key_pressed = Signal(str)
@@ -154,8 +154,6 @@ class FeatureMapPanel(DockPanel):
         self._map = None
         self.message.setText("")
 
-    # How the points look
-
     def _look_at(self, cell_ids: Iterable[str]) -> None:
         """Note how some cells of the map are now; a cell that was moved leaves the map."""
         table = self._session.table
@@ -197,9 +195,7 @@ class FeatureMapPanel(DockPanel):
         text = f"{counted(placed)} by {feature_map.model_id}, {int(self._ringed.sum()):,} differ"
         if missing := len(self._session.table) - placed:
             text += f"; {missing:,} not on the map, press Map to map them"
-        if failures := feature_map.failures:
-            text += f"; {counted(len(failures), 'field')} failed: {failures[0].message}"
-        return text
+        return text + failed_text(feature_map.failures)
 
     def _card(self, i: int) -> Card:
         """What is shown beside a point."""
@@ -211,8 +207,6 @@ class FeatureMapPanel(DockPanel):
         if cell.prediction is not None:
             prediction = f"model: {cell.prediction.cell_class} {cell.prediction.confidence:.0%}"
         return self._thumbnails.get(cell), (label, prediction, cell.fov_id.rsplit("/")[-1])
-
-    # What happens
 
     def _say(self, text: str) -> None:
         self.message.setText(text)

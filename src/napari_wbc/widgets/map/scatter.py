@@ -109,8 +109,6 @@ class Scatter(KeyTaker, ScatterView):
         self._cancel()
         self.point_at(None)
 
-    # Mouse
-
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 (Qt's name)
         """Begin a lasso with the left button, to pan with the others."""
         if event.button() == Qt.MouseButton.LeftButton:
@@ -173,8 +171,6 @@ class Scatter(KeyTaker, ScatterView):
             self.point_at(self.at(event.position()))
         event.accept()
 
-    # Keys
-
     def _action(self, event: QKeyEvent) -> Action | None:
         """What a key does on the map, None for any other key."""
         key = event.key()
@@ -231,8 +227,6 @@ class Scatter(KeyTaker, ScatterView):
     def _cancel(self) -> None:
         self._lasso = []
         self.update()
-
-    # Painting
 
     def paint_over(self, painter: QPainter) -> None:
         """Paint the lasso, and the card beside its point."""

@@ -22,7 +22,8 @@ class Panel:
 
     Session, viewer and layers outlive the window, and a handler that they still call would touch
     widgets that Qt has deleted. So a panel connects to them by :meth:`listen` only. Connections
-    between widgets of one window need no release: they go with the widgets.
+    between widgets of one window need no release: they go with the widgets. Where a panel has a
+    signal ``said``, it comes with one line for the status line.
 
     Examples
     --------

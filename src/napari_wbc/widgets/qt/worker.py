@@ -100,10 +100,8 @@ class Job(QObject):
         if error.__cause__ is not None or not isinstance(error, WbcError):
             _log.error("A long function failed", exc_info=error)
         if self._worker is not None and not self._worker.abort_requested:
-            message = (
-                str(error) if isinstance(error, WbcError) else f"{type(error).__name__}: {error}"
-            )
-            self.failed.emit(message)
+            kind = "" if isinstance(error, WbcError) else f"{type(error).__name__}: "
+            self.failed.emit(f"{kind}{error}")
 
     def _on_finished(self) -> None:
         self._worker = None
@@ -160,12 +158,8 @@ def _thinned(steps: Steps[T]) -> Steps[T]:
         while True:
             progress = next(steps)
             now = monotonic()
-            if (
-                progress.note
-                or progress.values
-                or progress.done == progress.total
-                or now - signalled >= MIN_INTERVAL_S
-            ):
+            matters = progress.note or progress.values or progress.done == progress.total
+            if matters or now - signalled >= MIN_INTERVAL_S:
                 signalled = now
                 yield progress
     except StopIteration as end:

@@ -43,7 +43,6 @@ class ReadersPanel(Panel, QWidget):
     """Compare two readings of the slide, and settle their differences."""
 
     said = Signal(str)
-    """With a line for the status line."""
     consensus_found = Signal(object)
     """With the annotations by cell id."""
     cell_chosen = Signal(str)

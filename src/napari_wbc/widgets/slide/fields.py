@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
+from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable, diff
@@ -17,8 +17,8 @@ __all__ = ["FieldList"]
 class FieldList(Panel, QListWidget):
     """One row a field, with the number of its cells; click one to see it."""
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, session: Session) -> None:
+        super().__init__()
         self._session = session
         self.setToolTip("Fields of the slide. Page Up and Page Down show the one before and after.")
         self.currentRowChanged.connect(self._on_row)

@@ -35,7 +35,6 @@ class Follower(Panel, QObject):
     """
 
     said = Signal(str)
-    """With a line for the status line."""
     cell_shown = Signal(str)
     """With the id of the cell under review or the only one selected; empty for none."""
     field_left = Signal()
