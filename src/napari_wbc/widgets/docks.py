@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import napari
-import numpy as np
-import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
-from napari_wbc.model.slide import FieldOfView
+from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.gallery_panel import GalleryPanel
@@ -33,8 +31,6 @@ class Docks(Panel, QObject):
     ----------
     weights : callable
         Name or file of the chosen classifier.
-    read : callable
-        The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
     """
 
     label_chosen = Signal(str, object)
@@ -53,7 +49,7 @@ class Docks(Panel, QObject):
         heats: Heats,
         *,
         weights: Callable[[], str],
-        read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+        read: ReadField,
     ) -> None:
         super().__init__()
         self._viewer = viewer

@@ -41,7 +41,8 @@ class WorkbenchPanels(DockPanel):
 
     def __init__(self, viewer: napari.viewer.Viewer, session: Session) -> None:
         super().__init__()
-        self.viewer, self.session = viewer, session
+        self.viewer = viewer
+        self.session = session
         self._window_gone = False
         # What comes first is released last: the project is written after the view has taken in the
         # last edits, and the view does that when no panel listens any more.
@@ -51,16 +52,15 @@ class WorkbenchPanels(DockPanel):
         self.queue = ReviewQueue(session)
         self.at_release(self.queue.close)
         self.place = PlaceKeeper(session, self.view, self.queue)
-        self.follower = self.own(
-            Follower(
-                session,
-                self.view,
-                self.queue,
-                self.place,
-                opening=lambda: self.project.opening,
-                parent=self,
-            )
+        self.follower = Follower(
+            session,
+            self.view,
+            self.queue,
+            self.place,
+            opening=lambda: self.project.opening,
+            parent=self,
         )
+        self.own(self.follower)
         self.loader = self.follower.loader
         self.heats = Heats(session)
         self.at_release(self.heats.close)
@@ -85,20 +85,18 @@ class WorkbenchPanels(DockPanel):
         self.at_release(self.thumbnails.cancel)
         self.review = self.own(ReviewWidget(session))
         self.queue_panel = self.own(QueuePanel(session, self.queue))
-        self.ranking = self.own(
-            Ranking(session, self.queue, self.model.value, self.view.read, self)
-        )
+        weights = self.model.value
+        read = self.view.read
+        self.ranking = self.own(Ranking(session, self.queue, weights, read, self))
         self.references = self.own(ReferencePanel(session, self.thumbnails, self.heats))
-        self.explain = self.own(ExplainPanel(session, self.view, self.heats, self.model.value))
+        self.explain = self.own(ExplainPanel(session, self.view, self.heats, weights))
         self.readers = self.own(ReadersPanel(session))
-        self.train = self.own(
-            TrainPanel(session, lambda: self.project.path, self.model.value, self.detector.weights)
-        )
+        detector = self.detector.weights
+        self.train = self.own(TrainPanel(session, lambda: self.project.path, weights, detector))
         self.counts = self.own(CountsTable(session))
         self.counts.setMinimumHeight(120)
         tip = "Write cells, outlines, differential and overlays to a folder"
         self.export = button("Export…", tip)
-        weights, read = self.model.value, self.view.read
         self.docks = self.own(
             Docks(self.viewer, session, self.thumbnails, self.heats, weights=weights, read=read)
         )

@@ -267,13 +267,7 @@ class Workbench(WorkbenchPanels):
         self.project.open_project(path, slide, reading)
 
     def _with_slide(self, action: Callable[[], Any]) -> None:
-        """Do something with the open slide, or else with the open image once it is a slide.
-
-        Raises
-        ------
-        WbcError
-            If there is no image, or another one hides that of the slide.
-        """
+        """Do something with the open slide, or else with the open image once it is a slide."""
         if not self.session.slide.fields:
             # Images are opened in a thread; the action waits for _on_opened.
             self._after_opening = action

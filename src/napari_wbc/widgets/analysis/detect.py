@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
+from superqt.utils import signals_blocked
 
 from napari_wbc.pipeline.locate import DETECTORS, parameters_of, presets_of
 from napari_wbc.widgets.qt.input_guard import guard_inputs
@@ -97,12 +98,11 @@ class DetectorWidget(QWidget):
         self._fill()
 
     def _list(self, chosen: str = "") -> None:
-        self._preset.blockSignals(True)
-        self._preset.clear()
-        self._preset.addItems(presets_of(self._detector.currentText()))
-        # The first stays chosen if the list lacks this one.
-        self._preset.setCurrentText(chosen)
-        self._preset.blockSignals(False)
+        with signals_blocked(self._preset):
+            self._preset.clear()
+            self._preset.addItems(presets_of(self._detector.currentText()))
+            # The first stays chosen if the list lacks this one.
+            self._preset.setCurrentText(chosen)
 
     def _fill(self, _preset: str = "") -> None:
         for slider in self._sliders.values():

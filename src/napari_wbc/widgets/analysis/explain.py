@@ -42,8 +42,6 @@ class ExplainPanel(Panel, QWidget):
 
     Parameters
     ----------
-    heats : Heats
-        Gets the heat of each cell.
     weights : callable
         Name or file of the chosen classifier.
     """

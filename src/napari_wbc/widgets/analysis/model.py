@@ -47,11 +47,6 @@ class ModelWidget(QWidget):
     """A combo box of classifiers, and a button that shows the card of the chosen one.
 
     The one in use is chosen first. Only cards are read here; the job that uses a model loads it.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy
-        The classes that weights may have.
     """
 
     said = Signal(str)
@@ -63,9 +58,8 @@ class ModelWidget(QWidget):
         self._weights = start_classifier(taxonomy)
         self.combo = _ComboBox()
         self.combo.setAccessibleName("Model")
-        self.combo.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
+        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.combo.setSizeAdjustPolicy(policy)
         self.card = button("Card…", CARD_TIP, guarded(self.said.emit, self.show_card))
         self.dialog = CardDialog(self)
         column(self, row(QLabel("Model"), self.combo, self.card, stretch=self.combo))
@@ -151,10 +145,8 @@ class CardDialog(QDialog):
         self.text = QTextBrowser()
         self.text.setOpenLinks(False)
         self.text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-        select = Qt.TextInteractionFlag
-        self.text.setTextInteractionFlags(
-            select.TextSelectableByMouse | select.TextSelectableByKeyboard
-        )
+        by = Qt.TextInteractionFlag
+        self.text.setTextInteractionFlags(by.TextSelectableByMouse | by.TextSelectableByKeyboard)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         self.copy = button("Copy all", "Copy the card as text")
@@ -164,13 +156,7 @@ class CardDialog(QDialog):
         self.resize(640, 720)
 
     def show_summary(self, summary: ModelSummary, colors: Mapping[str, str]) -> None:
-        """Show a card.
-
-        Parameters
-        ----------
-        colors : mapping of str to str
-            Class name to ``#rrggbb``.
-        """
+        """Show a card, with the colours of the classes by name."""
         self._plain = str(summary)
         self.setWindowTitle(f"Model card: {summary.model_id}")
         self.text.setHtml(card_html(summary, colors))

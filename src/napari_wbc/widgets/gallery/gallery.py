@@ -47,10 +47,7 @@ class Gesture:
 
 
 class Gallery(SelectingGallery):
-    """Look through the cells of a slide, select them and drag them to another label.
-
-    Parameters are those of :class:`~napari_wbc.widgets.gallery.gallery_view.GalleryView`.
-    """
+    """Look through the cells of a slide, select them and drag them to another label."""
 
     label_chosen = Signal(str, object)
     """With a label and the tuple of ids of the cells that were dragged to it."""

@@ -42,13 +42,7 @@ class Anchor(NamedTuple):
 
 
 class GalleryView(Panel, QAbstractScrollArea):
-    """The thumbnails of a slide by label, as a picture that follows the session.
-
-    Parameters
-    ----------
-    session : Session
-        Whose table and selection are shown.
-    """
+    """The thumbnails of a slide by label, as a picture that follows the session."""
 
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()
@@ -156,11 +150,7 @@ class GalleryView(Panel, QAbstractScrollArea):
         *,
         hold: bool = False,
     ) -> None:
-        """Show groups; the first of the anchors that is still shown stays in its row.
-
-        By default the anchors are the items in view. With ``hold`` the anchor stays even where that
-        leaves room below the last cell.
-        """
+        """Show groups; the first anchor that is still shown stays in its row."""
         scroll = self._scroll
         if anchors is None:
             anchors = self._in_view()
@@ -183,7 +173,8 @@ class GalleryView(Panel, QAbstractScrollArea):
         room = self._room()
         bar.setSingleStep(self._tile // 2)
         bar.setPageStep(max(1, view.height() - self._grid.header))
-        # The range before the value, which Qt cuts to the range.
+        # The range before the value, which Qt cuts to the range. To hold the anchor in its row may
+        # leave room below the last cell.
         bar.setRange(0, max(room, scroll) if hold else room)
         bar.setValue(scroll)
         self._anchor_at = (scroll, anchor) if anchor else None

@@ -29,7 +29,7 @@ class SelectingGallery(KeyTaker, GalleryView):
     """A gallery in which keys select cells.
 
     The *current* cell is where keys start from, and the *pivot* is where a selection with Shift
-    began. Parameters are those of :class:`GalleryView`.
+    began.
     """
 
     cell_activated = Signal(str)

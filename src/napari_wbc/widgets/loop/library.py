@@ -38,11 +38,6 @@ class LibraryWidget(QWidget):
     """A tree of models, each below the one that it was made from, and what can be done with them.
 
     Cards are read here; whole weights only in a thread.
-
-    Parameters
-    ----------
-    library : Library, optional
-        The person's own by default.
     """
 
     said = Signal(str)

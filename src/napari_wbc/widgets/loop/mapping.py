@@ -17,13 +17,7 @@ LEAVE_OUT = "leave out"
 
 
 class MappingDialog(QDialog):
-    """A row for each label, with the class it becomes or *leave out*.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy
-        Classes to choose from.
-    """
+    """A row for each label, with the class it becomes or *leave out*."""
 
     def __init__(
         self, incoming: Incoming, taxonomy: Taxonomy, parent: QWidget | None = None

@@ -28,15 +28,8 @@ from napari_wbc.session.opening import projects_folder
 from napari_wbc.session.session import Session
 from napari_wbc.storage.sets import FORMATS
 from napari_wbc.weights.library import KINDS, Library, Model
+from napari_wbc.widgets.loop import jobs
 from napari_wbc.widgets.loop.curves import Curves
-from napari_wbc.widgets.loop.jobs import (
-    added_steps,
-    adopt_steps,
-    compared_steps,
-    summary_steps,
-    tuned_detector_steps,
-    tuned_steps,
-)
 from napari_wbc.widgets.loop.library import LibraryWidget
 from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.input_guard import guard_inputs
@@ -177,9 +170,7 @@ class TrainPanel(Panel, QWidget):
         )
 
     def _connect(self) -> None:
-        self.kind.currentTextChanged.connect(
-            lambda kind: self.freeze.setEnabled(kind != "detector")
-        )
+        self.kind.currentTextChanged.connect(self._on_kind)
         self.jobs.said.connect(self.said)
         self.jobs.progressed.connect(self._on_progress)
         self.jobs.running_changed.connect(self._set_running)
@@ -190,6 +181,9 @@ class TrainPanel(Panel, QWidget):
         self.at_release(self._close_dialogs)
         self.at_release(self._summaries.cancel)
         self.at_release(self.jobs.cancel)
+
+    def _on_kind(self, kind: str) -> None:
+        self.freeze.setEnabled(kind != "detector")
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Show what the set holds by now."""
@@ -251,7 +245,7 @@ class TrainPanel(Panel, QWidget):
         folder = Path(self.folder.text().strip()).expanduser()
         # Until the listed slides are those of this set.
         self.move_slide.setEnabled(False)
-        self._summaries.request(lambda: summary_steps(folder))
+        self._summaries.request(lambda: jobs.summary_steps(folder))
 
     def move_chosen_slide(self) -> None:
         """Give a slide of the set another split."""
@@ -288,15 +282,15 @@ class TrainPanel(Panel, QWidget):
         self.curves.clear()
         if self.kind.currentText() == "detector":
             start = self._detector()
-            steps = partial(tuned_detector_steps, sets, runs, start, old)
-            self.jobs.start(lambda: added_steps(steps(), self.models), self._on_detector_tuned)
+            steps = partial(jobs.tuned_detector_steps, sets, runs, start, old)
+            self.jobs.start(lambda: jobs.added_steps(steps(), self.models), self._on_detector_tuned)
             return
         start = self._weights()
         names = self.session.taxonomy.names
         freeze = self.freeze.isChecked()
-        steps = partial(tuned_steps, sets, runs, start, old, names, freeze=freeze)
+        steps = partial(jobs.tuned_steps, sets, runs, start, old, names, freeze=freeze)
         done = partial(self._on_tuned, start)
-        self.jobs.start(lambda: added_steps(steps(), self.models), done)
+        self.jobs.start(lambda: jobs.added_steps(steps(), self.models), done)
 
     def compare_models(self) -> None:
         """Compare the last fine-tuned model with its start, on the test cells of the sets."""
@@ -305,7 +299,9 @@ class TrainPanel(Panel, QWidget):
             raise WbcError(text)
         old, new = self._pair
         sets = self._sets()
-        self.jobs.start(lambda: compared_steps(sets, old, new), partial(self._on_compared, new))
+        self.jobs.start(
+            lambda: jobs.compared_steps(sets, old, new), partial(self._on_compared, new)
+        )
 
     def show_library(self) -> None:
         """Browse the models."""
@@ -412,7 +408,7 @@ class TrainPanel(Panel, QWidget):
         new = self._shown
         why = shown.measures.why
         library = self.models
-        self.jobs.start(lambda: adopt_steps(library, new, why), self._on_adopted)
+        self.jobs.start(lambda: jobs.adopt_steps(library, new, why), self._on_adopted)
 
     def _on_adopted(self, new: str) -> None:
         self.model_wanted.emit(new)
@@ -443,9 +439,8 @@ class TrainPanel(Panel, QWidget):
 
     def _ask_import(self) -> None:
         kinds = "Training sets (*.zip *.json *.geojson *.csv *.yaml *.yml *.xml);;All files (*)"
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Import a training set: any file of it, or its .zip", "", kinds
-        )
+        title = "Import a training set: any file of it, or its .zip"
+        name, _ = QFileDialog.getOpenFileName(self, title, "", kinds)
         if name:
             path = Path(name)
             self.import_set(path.parent if path.suffix.lower() == ".xml" else path)

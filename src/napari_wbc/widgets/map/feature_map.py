@@ -12,9 +12,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel
 
 from napari_wbc.model.cell import Cell
-from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.words import counted
+from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.pipeline.feature_map import FeatureMap, feature_map_steps
 from napari_wbc.session.order import disagreed
 from napari_wbc.session.session import Session
@@ -49,8 +50,6 @@ class FeatureMapPanel(DockPanel):
     ----------
     weights : callable
         Name or file of the classifier's weights.
-    read : callable
-        The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
     """
 
     said = Signal(str)
@@ -64,7 +63,7 @@ class FeatureMapPanel(DockPanel):
         session: Session,
         thumbnails: Thumbnails,
         weights: Callable[[], str],
-        read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+        read: ReadField,
     ) -> None:
         super().__init__()
         self._session = session

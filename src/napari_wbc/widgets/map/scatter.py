@@ -44,17 +44,13 @@ Card: TypeAlias = tuple[QPixmap | None, tuple[str, ...]]
 
 
 def enclosed(places: Places, lasso: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
-    """Which places a lasso goes round.
+    """Which places a lasso goes round, shape (N,), bool.
 
     Parameters
     ----------
     lasso : sequence of (x, y)
         Corners of a polygon that closes itself. Where it crosses itself, all that it goes round is
         inside.
-
-    Returns
-    -------
-    ndarray, shape (N,), bool
 
     Examples
     --------

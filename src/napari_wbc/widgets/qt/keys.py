@@ -19,7 +19,7 @@ PLAIN = {Key.Key_Delete: "Delete", Key.Key_Backspace: "Backspace", Key.Key_Space
 
 
 def bind_keys(target: Any, actions: Mapping[str, Action]) -> Callable[[], None]:
-    """Bind keys on a viewer or a layer.
+    """Bind keys on a viewer or a layer; returns what binds the keys as they were before.
 
     Parameters
     ----------
@@ -27,11 +27,6 @@ def bind_keys(target: Any, actions: Mapping[str, Action]) -> Callable[[], None]:
         The keys of the active layer come before those of the viewer.
     actions : mapping
         From key, as napari names it, to what is done.
-
-    Returns
-    -------
-    callable
-        Binds the keys as they were before.
     """
     before = {
         key: target.bind_key(key, _handler(action), overwrite=True)

@@ -54,19 +54,9 @@ class JobBar(QWidget):
         return self._job.running
 
     def start(self, steps: Callable[[], Steps[T]], done: Callable[[T], Any]) -> None:
-        """Run a long function.
+        """Run a long function as :meth:`Job.start` does.
 
-        Parameters
-        ----------
-        steps : callable
-            Makes the generator, in the thread.
-        done : callable
-            Gets the result, in the thread of the window; not when cancelled or failed.
-
-        Raises
-        ------
-        WbcError
-            If one is under way.
+        Its result goes to ``done``, in the thread of the window; not when cancelled or failed.
         """
         self._job.start(steps)
         self._done = done

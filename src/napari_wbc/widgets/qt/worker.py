@@ -149,15 +149,13 @@ def _guarded(steps: Callable[[], Steps[T]]) -> Steps[T]:
 
 
 def _thinned(steps: Steps[T]) -> Steps[T]:
-    """Steps with pauses between them: thousands of signals a second would freeze the window.
-
-    Steps with a note or values, and the last of each kind, are always passed on.
-    """
+    """Steps with pauses between them: thousands of signals a second would freeze the window."""
     signalled = 0.0
     try:
         while True:
             progress = next(steps)
             now = monotonic()
+            # What stays on screen or in a curve must not be lost in between.
             matters = progress.note or progress.values or progress.done == progress.total
             if matters or now - signalled >= MIN_INTERVAL_S:
                 signalled = now

@@ -19,13 +19,7 @@ COLUMNS = ("class", "n", "%", "95 % limits")
 
 
 class CountsTable(Panel, TextTable):
-    """Count, percentage and 95 % limits of each class.
-
-    Parameters
-    ----------
-    session : Session
-        Whose table is counted.
-    """
+    """Count, percentage and 95 % limits of each class."""
 
     label_clicked = Signal(str)
     """With the label of the row that was clicked."""

@@ -73,9 +73,8 @@ class KeysDialog(QDialog):
         self.new.setPlaceholderText("name")
         self.new.setToolTip("Adds a class to the open project. Fine-tuning teaches it to a model.")
         form.addRow("New class", self.new)
-        self.wrong = QLabel(
-            "Give each class one letter or digit, or none. 0, 9, J, K and S are taken."
-        )
+        hint = "Give each class one letter or digit, or none. 0, 9, J, K and S are taken."
+        self.wrong = QLabel(hint)
         self.wrong.setWordWrap(True)
         form.addRow(self.wrong)
         form.addRow(ok_cancel(self))
@@ -84,9 +83,8 @@ class KeysDialog(QDialog):
         """Take the keys and the new class, if they fit."""
         keys = {name: line.text().upper() for name, line in self.lines.items()}
         if taken := sorted(TAKEN & set(keys.values())):
-            self.wrong.setText(
-                f"{' and '.join(taken)} split, join or select cells; choose other keys."
-            )
+            keys_taken = " and ".join(taken)
+            self.wrong.setText(f"{keys_taken} split, join or select cells; choose other keys.")
             return
         name = self.new.text().strip()
         try:

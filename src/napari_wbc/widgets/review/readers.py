@@ -94,9 +94,8 @@ class ReadersPanel(Panel, QWidget):
             self.said.emit("Readings need a project. An image that is not from a file has none.")
             return
         if session.reading:
-            self.said.emit(
-                "A blind reading shows no other labels. Choose the first reader to compare."
-            )
+            text = "A blind reading shows no other labels. Choose the first reader to compare."
+            self.said.emit(text)
             return
         if self.jobs.running:
             return

@@ -61,13 +61,7 @@ def references(table: CellTable, label: str, n: int, *, without: str = "") -> tu
 
 
 class ReferencePanel(Panel, QWidget):
-    """One row a likely class: its probability as a bar, and reviewed examples.
-
-    Parameters
-    ----------
-    heats : Heats
-        Heat of the cell, shown below it.
-    """
+    """One row a likely class: its probability as a bar, and reviewed examples."""
 
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()
