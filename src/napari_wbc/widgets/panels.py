@@ -120,10 +120,7 @@ class WorkbenchPanels(DockPanel):
     def release(self, *, window_gone: bool = False) -> None:
         """Stop work, take the last edits in, write them, unbind keys; the second call does nothing.
 
-        Parameters
-        ----------
-        window_gone : bool
-            Whether the canvas may be gone too, so that layers are not to be drawn anew.
+        With ``window_gone`` the canvas may be gone too, and layers are not drawn anew.
         """
         self._window_gone = window_gone
         super().release()

@@ -27,13 +27,8 @@ from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.panels import WorkbenchPanels, user_name
 from napari_wbc.widgets.qt.layout import confirmed
 from napari_wbc.widgets.qt.panel import single_shot
+from napari_wbc.widgets.review import key_choice
 from napari_wbc.widgets.review.actions import ReviewActions
-from napari_wbc.widgets.review.key_choice import (
-    KeysDialog,
-    keep_keys,
-    with_free_keys,
-    with_kept_keys,
-)
 
 __all__ = ["Workbench"]
 
@@ -65,7 +60,8 @@ class Workbench(WorkbenchPanels):
         project: OtherClasses | None = None,
     ) -> None:
         session = session or Session(start_taxonomy())
-        session.taxonomy, taken_keys = with_free_keys(with_kept_keys(session.taxonomy))
+        taxonomy = key_choice.with_kept_keys(session.taxonomy)
+        session.taxonomy, taken_keys = key_choice.with_free_keys(taxonomy)
         session.reader = session.reader or user_name()
         super().__init__(napari_viewer, session)
         self._consensus: dict[str, Annotation] = {}
@@ -186,7 +182,7 @@ class Workbench(WorkbenchPanels):
         return keys
 
     def _choose_keys(self) -> None:
-        dialog = KeysDialog(self.session.taxonomy, self)
+        dialog = key_choice.KeysDialog(self.session.taxonomy, self)
         if dialog.exec():
             self.use_classes(dialog.taxonomy)
 
@@ -200,7 +196,7 @@ class Workbench(WorkbenchPanels):
         self.view.settle()
         project = add_classes(self.session, taxonomy)
         if self._may_leave():
-            keep_keys(taxonomy)
+            key_choice.keep_keys(taxonomy)
             self._reopen(taxonomy, project)
 
     def _may_end(self) -> bool:
@@ -224,7 +220,7 @@ class Workbench(WorkbenchPanels):
     def use_keys(self, taxonomy: Taxonomy) -> None:
         """Bind the keys of a taxonomy of the same classes, and remember them."""
         self.session.taxonomy = taxonomy
-        keep_keys(taxonomy)
+        key_choice.keep_keys(taxonomy)
         self.review.show_keys()
         self.follower.bind_keys(self._key_table())
 

@@ -164,13 +164,7 @@ class CardDialog(QDialog):
 
 
 def card_html(summary: ModelSummary, colors: Mapping[str, str]) -> str:
-    """A card as rich text; its own texts are escaped.
-
-    Parameters
-    ----------
-    colors : mapping of str to str
-        Class name to ``#rrggbb``.
-    """
+    """A card as rich text with the colours of the classes by name; its own texts are escaped."""
     marks = []
     for name in summary.classes:
         # A mark and its name stay on one line.

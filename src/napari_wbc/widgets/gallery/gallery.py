@@ -72,7 +72,7 @@ class Gallery(SelectingGallery):
         item = self._at(pos)
         cell = self._cell_at(pos)
         if item is not None and item.nth == HEADER and pos.x() < self._grid.header:
-            label = self._groups[item.group].label
+            label = self.groups[item.group].label
             self.collapse(label, label not in self._collapsed)
             return
         adds = bool(event.modifiers() & Modifier.ControlModifier)
@@ -138,7 +138,7 @@ class Gallery(SelectingGallery):
         if cell is not None:
             self.cell_activated.emit(cell.cell_id)
         elif item is not None and event.pos().x() >= self._grid.header:
-            self._select_group(self._groups[item.group].label)
+            self._select_group(self.groups[item.group].label)
         else:
             # Qt sends a double click in place of the second press, also on the triangle.
             self.mousePressEvent(event)

@@ -50,10 +50,10 @@ class SelectingGallery(KeyTaker, GalleryView):
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         in_step = old is self._table
         current = self._item_of(self._next or self._current)
-        label = "" if current is None else self._groups[current.group].label
+        label = "" if current is None else self.groups[current.group].label
         neighbours: tuple[str, ...] = ()
         if current is not None:
-            cell_ids = self._groups[current.group].cell_ids
+            cell_ids = self.groups[current.group].cell_ids
             neighbours = (*cell_ids[current.nth :], *reversed(cell_ids[: current.nth]))
         super()._on_changed(old, new)
         if not in_step or current is None:
@@ -63,7 +63,7 @@ class SelectingGallery(KeyTaker, GalleryView):
         if cell is None or cell.label != label:
             # The next key starts from the cell that moved up into the empty place.
             group = self._group_of(label)
-            members = set() if group is None else set(self._groups[group].cell_ids)
+            members = set() if group is None else set(self.groups[group].cell_ids)
             self._next = next((cell_id for cell_id in neighbours if cell_id in members), "")
 
     def _on_selection(self, cell_ids: tuple[str, ...]) -> None:
@@ -106,7 +106,7 @@ class SelectingGallery(KeyTaker, GalleryView):
     def _select_group(self, label: str) -> None:
         group = self._group_of(label)
         if group is not None:
-            self._select(self._groups[group].cell_ids, self._current)
+            self._select(self.groups[group].cell_ids, self._current)
 
     def _move(self, columns: int, rows: int, extend: bool) -> None:
         target = self._item_of(self._next)
@@ -136,7 +136,7 @@ class SelectingGallery(KeyTaker, GalleryView):
         modifiers = event.modifiers() & ~Modifier.KeypadModifier
         extend = modifiers == Modifier.ShiftModifier
         item = self._item_of(self._current)
-        label = self._hovered or ("" if item is None else self._groups[item.group].label)
+        label = self._hovered or ("" if item is None else self.groups[item.group].label)
         actions: dict[Key, Action] = {}
         if modifiers == Modifier.ControlModifier:
             actions = {

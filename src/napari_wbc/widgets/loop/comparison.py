@@ -76,14 +76,7 @@ class ComparisonView(QWidget):
         return self._comparison
 
     def show_comparison(self, comparison: Comparison, confusion: bytes = b"") -> None:
-        """Show a comparison.
-
-        Parameters
-        ----------
-        confusion : bytes
-            PNG of both confusion matrices, as
-            :func:`~napari_wbc.measure.comparison_plots.draw_pictures` gives it.
-        """
+        """Show a comparison, with a PNG of both confusion matrices."""
         self._comparison = comparison
         self.picture.show_png(confusion)
         self._refresh()

@@ -82,11 +82,6 @@ class LibraryWidget(QWidget):
         files = row(self.card, self.export, self.bring, self.remove)
         column(self, self.tree, self.note, choose, files, stretch=self.tree, spacing=6)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a model is being read or written at this moment."""
-        return self.jobs.running
-
     def showEvent(self, event: object) -> None:  # noqa: N802 (Qt's name)
         """Show the models there are by now."""
         super().showEvent(event)

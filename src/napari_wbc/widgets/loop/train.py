@@ -216,9 +216,6 @@ class TrainPanel(Panel, QWidget):
         """Training sets of which a part is used again."""
         return [self.old.item(i).text() for i in range(self.old.count())]
 
-    def _sets(self) -> list[str | Path]:
-        return [self.set_folder(), *self.old_sets()]
-
     def export_project(self) -> None:
         """Write the reviewed cells of the open project as the next round of the set."""
         project = self._project()
@@ -298,7 +295,7 @@ class TrainPanel(Panel, QWidget):
             text = "Fine-tune first: the new model is compared with the one that it started from."
             raise WbcError(text)
         old, new = self._pair
-        sets = self._sets()
+        sets: list[str | Path] = [self.set_folder(), *self.old_sets()]
         self.jobs.start(
             lambda: jobs.compared_steps(sets, old, new), partial(self._on_compared, new)
         )

@@ -70,7 +70,8 @@ class FeatureMapPanel(DockPanel):
         self._thumbnails = thumbnails
         self._weights = weights
         self._read = read
-        self._map: FeatureMap | None = None
+        self.feature_map: FeatureMap | None = None
+        """The map that is shown, None before there is one."""
         self._mapped: tuple[Cell, ...] = ()
         """The cells of the map as they were mapped."""
         self._numbers: dict[str, int] = {}
@@ -112,10 +113,6 @@ class FeatureMapPanel(DockPanel):
         """Whether a map is being made."""
         return self.jobs.running
 
-    def value(self) -> FeatureMap | None:
-        """The map that is shown, None before there is one."""
-        return self._map
-
     def start(self) -> None:
         """Map the cells of the slide as they are now."""
         if self.jobs.running:
@@ -135,7 +132,7 @@ class FeatureMapPanel(DockPanel):
     def show_map(self, feature_map: FeatureMap, table: CellTable) -> None:
         """Show a map of cells as they are in a table."""
         ids = feature_map.cell_ids
-        self._map = feature_map
+        self.feature_map = feature_map
         self._mapped = tuple(table[cell_id] for cell_id in ids)
         self._numbers = {cell_id: i for i, cell_id in enumerate(ids)}
         self._placed = np.zeros(len(ids), bool)
@@ -150,7 +147,7 @@ class FeatureMapPanel(DockPanel):
     def clear(self) -> None:
         """Show no map."""
         self.show_map(FeatureMap((), np.zeros((0, 2), np.float32), "", ""), CellTable())
-        self._map = None
+        self.feature_map = None
         self.message.setText("")
 
     def _look_at(self, cell_ids: Iterable[str]) -> None:
@@ -169,8 +166,8 @@ class FeatureMapPanel(DockPanel):
             self._names[i] = kind_of(cell, by, taxonomy) if placed else ""
 
     def _places(self) -> npt.NDArray[np.float32]:
-        assert self._map is not None
-        return np.where(self._placed[:, None], self._map.places, np.float32("nan"))
+        assert self.feature_map is not None
+        return np.where(self._placed[:, None], self.feature_map.places, np.float32("nan"))
 
     def _colour(self) -> None:
         """Colours, rings, legend and the line below, as the cells of the map are now."""
@@ -185,7 +182,7 @@ class FeatureMapPanel(DockPanel):
 
     def _state(self) -> str:
         """One line on what the map shows and what it lacks."""
-        feature_map = self._map
+        feature_map = self.feature_map
         if feature_map is None:
             return ""
         if not feature_map.cell_ids:
@@ -222,7 +219,7 @@ class FeatureMapPanel(DockPanel):
         self._session.select([*before, *chosen])
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
-        if self._map is None:
+        if self.feature_map is None:
             return
         # Only what changed is looked at: a person may press a key every moment.
         change = diff(old, new)
@@ -250,6 +247,6 @@ class FeatureMapPanel(DockPanel):
             self.scatter.update()
 
     def _look_again(self, _by: str) -> None:
-        if self._map is not None:
+        if self.feature_map is not None:
             self._look_at(self._numbers)
             self._colour()

@@ -63,12 +63,7 @@ class Job(QObject):
         return self._worker is not None
 
     def start(self, steps: Callable[[], Steps[T]]) -> None:
-        """Run a long function.
-
-        Parameters
-        ----------
-        steps : callable
-            Makes the generator, in the thread.
+        """Run a long function; ``steps`` makes its generator, in the thread.
 
         Raises
         ------

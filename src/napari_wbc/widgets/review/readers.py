@@ -6,14 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QLabel,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)
+from qtpy.QtWidgets import QHeaderView, QLabel, QTableWidgetItem, QWidget
 
 from napari_wbc.measure.agreement import Agreement, agreement, annotations_of, consensus
 from napari_wbc.model.cell import Annotation
@@ -25,6 +18,7 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.described import FIRST
 from napari_wbc.widgets.qt.layout import button, choice, column, row
 from napari_wbc.widgets.qt.panel import Panel, guarded
+from napari_wbc.widgets.qt.table import TextTable
 from napari_wbc.widgets.qt.worker import Job
 
 if TYPE_CHECKING:
@@ -35,6 +29,7 @@ __all__ = ["ReadersPanel"]
 Reading = dict[str, Annotation]
 """Annotations of one reader by cell id."""
 CELL_ID = Qt.ItemDataRole.UserRole
+ROW_HEIGHT = 24
 SETTLED = 3
 """Column of the label that the readers settled on."""
 
@@ -62,7 +57,8 @@ class ReadersPanel(Panel, QWidget):
             "Then compare the two readings here."
         )
         self.result.setWordWrap(True)
-        self.table = _difference_table()
+        self.table = TextTable(("field", "first", "second", "settled"), ROW_HEIGHT)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         label = choice(session.taxonomy.labels)
         first = button("First is right", "Take the first label", lambda: self.settle(column=1))
         second = button("Second is right", "Take the second label", lambda: self.settle(column=2))
@@ -164,16 +160,6 @@ class ReadersPanel(Panel, QWidget):
         item = self.table.item(i, 0)
         if item is not None:
             self.cell_chosen.emit(item.data(CELL_ID))
-
-
-def _difference_table() -> QTableWidget:
-    table = QTableWidget(0, SETTLED + 1)
-    table.setHorizontalHeaderLabels(["field", "first", "second", "settled"])
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.verticalHeader().hide()
-    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-    return table
 
 
 def _compare_steps(

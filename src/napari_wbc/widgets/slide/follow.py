@@ -28,10 +28,7 @@ __all__ = ["Follower"]
 class Follower(Panel, QObject):
     """The viewer follows a choice in the panels, and the panels follow one in the viewer.
 
-    Parameters
-    ----------
-    opening : callable
-        Whether a project is being opened, so that fields of the slide before are not shown.
+    While ``opening()`` is true, fields of the slide before are not shown.
     """
 
     said = Signal(str)

@@ -105,10 +105,7 @@ class ProjectPanel(Panel, QWidget):
     def open_slide(self, slide: Slide, kept: Loaded | None = None) -> None:
         """Open a slide with its project; an image that is no file has none, and stays in memory.
 
-        Parameters
-        ----------
-        kept : Loaded, optional
-            The cells of an image that is no file, as an earlier workbench left them.
+        Such an image has the cells of ``kept``, as an earlier workbench left them.
         """
         path = project_path(slide)
         if path is None:
