@@ -1,4 +1,4 @@
-"""A slide, a detector and a classifier that take no time, and a viewer with the workbench docked."""
+"""Slide, detector and classifier that take no time, and a viewer with the workbench docked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the menu opens: a light widget that loads the workbench, says what is missing, and goes on."""
+"""What the menu opens: a light widget that loads the workbench and says what is missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from napari_wbc.widgets.opening import WorkbenchDock
 LIGHT = """
 import sys
 import napari_wbc.widgets.opening
-heavy = {"torch", "torchvision", "pandas", "sqlalchemy", "skimage", "scipy", "cv2", "matplotlib", "sklearn"}
+heavy = {"torch", "torchvision", "pandas", "sqlalchemy", "skimage", "scipy", "cv2"}
+heavy |= {"matplotlib", "sklearn"}
 print(sorted(heavy & set(sys.modules)))
 import napari_wbc.widgets.workbench
 import napari_wbc.pipeline.finetune, napari_wbc.pipeline.training

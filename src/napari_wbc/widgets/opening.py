@@ -75,7 +75,7 @@ class WorkbenchDock(DockPanel):
         return self._jobs.running or self._soon.isActive()
 
     def reopen(self, taxonomy: Taxonomy, project: OtherClasses | None) -> None:
-        """Release the workbench, and put one of other classes in its place, with a project to open."""
+        """Put a workbench of other classes in the place of this one, with a project to open."""
         from napari_wbc.session.session import Session
 
         old = self.bench

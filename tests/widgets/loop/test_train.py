@@ -1,4 +1,4 @@
-"""The loop by its buttons: a set, an import, a run with its curves, a comparison, and what is adopted."""
+"""The loop by its buttons: a set, an import, a run with its curves, a comparison, adoption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hands that are elsewhere change no choice: the wheel, letters, keys that would go on to napari."""
+"""Hands that are elsewhere change no choice: the wheel, letters, keys that go on to napari."""
 
 from __future__ import annotations
 

@@ -183,10 +183,8 @@ def _section_html(section: Section) -> str:
     rows = [_row_html("td", texts, aligned) for texts in section.rows]
     if section.header:
         rows.insert(0, _row_html("th", section.header, aligned))
-    return (
-        f"<h3>{escape(section.title)}</h3>"
-        f'<table style="margin-bottom: 12px" cellspacing="0" cellpadding="3">{"".join(rows)}</table>'
-    )
+    style = 'style="margin-bottom: 12px" cellspacing="0" cellpadding="3"'
+    return f"<h3>{escape(section.title)}</h3><table {style}>{''.join(rows)}</table>"
 
 
 def _row_html(kind: str, texts: Sequence[str], aligned: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Buttons, choices, rows, columns, questions, and text and progress that do not freeze the window."""
+"""Buttons, choices, rows and columns, and text and progress that do not hold up the window."""
 
 from __future__ import annotations
 

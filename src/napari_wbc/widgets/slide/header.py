@@ -31,7 +31,7 @@ class SlideHeader(Panel, QWidget):
             label.setTextFormat(Qt.TextFormat.PlainText)
             # A long name is cut; it does not widen the window.
             label.setMinimumWidth(1)
-        column(self, self.name, self.warning, margin=2, spacing=1)
+        column(self, self.name, self.warning, spacing=1).setContentsMargins(6, 2, 6, 2)
         layers = view.viewer.layers.events
         self.listen(self.refresh, session.slide_changed, session.field_changed)
         self.listen(self.refresh, layers.inserted, layers.removed, layers.reordered)
