@@ -405,7 +405,7 @@ def test_row_of_the_counts_selects_its_cells(bench, viewer, slide, qtbot, wait):
     click("monocyte")
     assert bench.session.field == slide.fields[2]
     assert bench.view.selected() == (third.cell_id,)
-    assert "1 in 1 field" in bench.status.text()
+    assert "1 cell in 1 field" in bench.status.text()
     click("platelet")
     assert "No cell is labelled platelet" in bench.status.text()
     click("leukocytes")
