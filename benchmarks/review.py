@@ -176,7 +176,7 @@ class Screen:
         return sum(
             gallery._tiles.get(gallery._table[key], draw=False) is None
             for group, start, stop in gallery._grid.visible(low, low + gallery.viewport().height())
-            for key in gallery._groups[group].cell_ids[start:stop]
+            for key in gallery.groups[group].cell_ids[start:stop]
         )
 
     def settle(self) -> None:

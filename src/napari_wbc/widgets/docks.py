@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import napari
-import numpy as np
-import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
-from napari_wbc.model.slide import FieldOfView
+from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.gallery_panel import GalleryPanel
@@ -31,14 +29,8 @@ class Docks(Panel, QObject):
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-    session : Session
-    thumbnails : Thumbnails
-    heats : Heats
     weights : callable
         Name or file of the chosen classifier.
-    read : callable
-        The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
     """
 
     label_chosen = Signal(str, object)
@@ -48,7 +40,6 @@ class Docks(Panel, QObject):
     key_pressed = Signal(str)
     """With a plain key as napari names it, for the selected cells."""
     said = Signal(str)
-    """With a line for the status line."""
 
     def __init__(
         self,
@@ -58,7 +49,7 @@ class Docks(Panel, QObject):
         heats: Heats,
         *,
         weights: Callable[[], str],
-        read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+        read: ReadField,
     ) -> None:
         super().__init__()
         self._viewer = viewer

@@ -10,10 +10,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout
+from qtpy.QtWidgets import QLabel, QProgressBar
 
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.device import torch_fault
+from napari_wbc.widgets.qt.layout import column
 from napari_wbc.widgets.qt.panel import DockPanel, single_shot
 from napari_wbc.widgets.qt.responsive import open_library, open_torch
 from napari_wbc.widgets.qt.worker import Job
@@ -38,10 +39,6 @@ FIRST_PAINT_MS = 300
 class WorkbenchDock(DockPanel):
     """The place of the workbench, which says that it is loading until it is there.
 
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-
     Attributes
     ----------
     bench : Workbench or None
@@ -64,11 +61,8 @@ class WorkbenchDock(DockPanel):
         self._text.setWordWrap(True)
         self._bar = QProgressBar()
         self._bar.setRange(0, 0)
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.addStretch()
-        self._layout.addWidget(self._text)
-        self._layout.addWidget(self._bar)
+        self._layout = column(self, self._text, self._bar)
+        self._layout.insertStretch(0)
         self._layout.addStretch()
         self.at_release(self._release_bench)
         self.at_release(self._jobs.cancel)
@@ -81,14 +75,7 @@ class WorkbenchDock(DockPanel):
         return self._jobs.running or self._soon.isActive()
 
     def reopen(self, taxonomy: Taxonomy, project: OtherClasses | None) -> None:
-        """Release the workbench, and put one of other classes in its place.
-
-        Parameters
-        ----------
-        taxonomy : Taxonomy
-        project : OtherClasses, optional
-            To open in it.
-        """
+        """Put a workbench of other classes in the place of this one, with a project to open."""
         from napari_wbc.session.session import Session
 
         old = self.bench

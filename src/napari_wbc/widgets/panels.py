@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import napari
-from qtpy.QtWidgets import QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTabWidget, QWidget
 
-from napari_wbc.errors import WbcError
 from napari_wbc.layers.field import FieldView
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.queue import ReviewQueue
@@ -19,8 +18,8 @@ from napari_wbc.widgets.analysis.explain import ExplainPanel
 from napari_wbc.widgets.docks import Docks
 from napari_wbc.widgets.loop.train import TrainPanel
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import TextLines, group, row, scrolled
-from napari_wbc.widgets.qt.panel import DockPanel
+from napari_wbc.widgets.qt.layout import TextLines, button, column, group, row, scrolled
+from napari_wbc.widgets.qt.panel import DockPanel, guarded
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 from napari_wbc.widgets.review.counts import CountsTable
 from napari_wbc.widgets.review.queue import QueuePanel
@@ -38,17 +37,12 @@ __all__ = ["WorkbenchPanels", "user_name"]
 
 
 class WorkbenchPanels(DockPanel):
-    """All panels of the workbench, not connected to one another yet.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-    session : Session
-    """
+    """All panels of the workbench, not connected to one another yet."""
 
     def __init__(self, viewer: napari.viewer.Viewer, session: Session) -> None:
         super().__init__()
-        self.viewer, self.session = viewer, session
+        self.viewer = viewer
+        self.session = session
         self._window_gone = False
         # What comes first is released last: the project is written after the view has taken in the
         # last edits, and the view does that when no panel listens any more.
@@ -58,16 +52,15 @@ class WorkbenchPanels(DockPanel):
         self.queue = ReviewQueue(session)
         self.at_release(self.queue.close)
         self.place = PlaceKeeper(session, self.view, self.queue)
-        self.follower = self.own(
-            Follower(
-                session,
-                self.view,
-                self.queue,
-                self.place,
-                opening=lambda: self.project.opening,
-                parent=self,
-            )
+        self.follower = Follower(
+            session,
+            self.view,
+            self.queue,
+            self.place,
+            opening=lambda: self.project.opening,
+            parent=self,
         )
+        self.own(self.follower)
         self.loader = self.follower.loader
         self.heats = Heats(session)
         self.at_release(self.heats.close)
@@ -79,10 +72,9 @@ class WorkbenchPanels(DockPanel):
 
     def _make_panels(self) -> None:
         session = self.session
-        self._open_folder = QPushButton("Open folder…")
-        self._open_folder.setToolTip("A folder is one slide, its images are the fields")
-        self._use_image = QPushButton("Use open image")
-        self._use_image.setToolTip("Take the selected image layer as a slide")
+        tip = "A folder is one slide, its images are the fields"
+        self._open_folder = button("Open folder…", tip)
+        self._use_image = button("Use open image", "Take the selected image layer as a slide")
         self.fields = self.own(FieldList(session))
         self.fields.setMaximumHeight(90)
         self.analysis = self.own(AnalysisPanel(session, self.view))
@@ -93,20 +85,18 @@ class WorkbenchPanels(DockPanel):
         self.at_release(self.thumbnails.cancel)
         self.review = self.own(ReviewWidget(session))
         self.queue_panel = self.own(QueuePanel(session, self.queue))
-        self.ranking = self.own(
-            Ranking(session, self.queue, self.model.value, self.view.read, self)
-        )
+        weights = self.model.value
+        read = self.view.read
+        self.ranking = self.own(Ranking(session, self.queue, weights, read, self))
         self.references = self.own(ReferencePanel(session, self.thumbnails, self.heats))
-        self.explain = self.own(ExplainPanel(session, self.view, self.heats, self.model.value))
+        self.explain = self.own(ExplainPanel(session, self.view, self.heats, weights))
         self.readers = self.own(ReadersPanel(session))
-        self.train = self.own(
-            TrainPanel(session, lambda: self.project.path, self.model.value, self.detector.weights)
-        )
+        detector = self.detector.weights
+        self.train = self.own(TrainPanel(session, lambda: self.project.path, weights, detector))
         self.counts = self.own(CountsTable(session))
         self.counts.setMinimumHeight(120)
-        self.export = QPushButton("Export…")
-        self.export.setToolTip("Write cells, outlines, differential and overlays to a folder")
-        weights, read = self.model.value, self.view.read
+        tip = "Write cells, outlines, differential and overlays to a folder"
+        self.export = button("Export…", tip)
         self.docks = self.own(
             Docks(self.viewer, session, self.thumbnails, self.heats, weights=weights, read=read)
         )
@@ -121,25 +111,16 @@ class WorkbenchPanels(DockPanel):
         self.tabs.addTab(self.readers, "Two readers")
         self.tabs.addTab(self.train, "Train")
         inside = QWidget()
-        layout = QVBoxLayout(inside)
-        layout.addWidget(
-            group("Slide", self.project, row(self._open_folder, self._use_image), self.fields)
-        )
-        layout.addWidget(self.tabs)
-        layout.addWidget(group("Differential", self.counts, self.export), stretch=1)
-        outside = QVBoxLayout(self)
-        outside.setContentsMargins(0, 0, 0, 0)
-        outside.addWidget(self.header)
-        outside.addWidget(scrolled(inside))
-        outside.addWidget(self.status)
+        opened = row(self._open_folder, self._use_image)
+        slide = group("Slide", self.project, opened, self.fields)
+        counts = group("Differential", self.counts, self.export)
+        column(inside, slide, self.tabs, counts, stretch=counts, margin=9, spacing=6)
+        column(self, self.header, scrolled(inside), self.status, spacing=6)
 
     def release(self, *, window_gone: bool = False) -> None:
         """Stop work, take the last edits in, write them, unbind keys; the second call does nothing.
 
-        Parameters
-        ----------
-        window_gone : bool
-            Whether the canvas may be gone too, so that layers are not to be drawn anew.
+        With ``window_gone`` the canvas may be gone too, and layers are not drawn anew.
         """
         self._window_gone = window_gone
         super().release()
@@ -163,16 +144,7 @@ class WorkbenchPanels(DockPanel):
         )
 
     def _guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
-        """An action whose WbcError is shown in the status line."""
-
-        def act(*args: Any) -> None:
-            try:
-                # A button sends along whether it is checked, which no action wants.
-                action(*[arg for arg in args if not isinstance(arg, bool)])
-            except WbcError as error:
-                self.say(str(error))
-
-        return act
+        return guarded(self.say, action)
 
     def say(self, text: str) -> None:
         """Show one line in the status line."""

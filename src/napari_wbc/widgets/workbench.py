@@ -10,7 +10,7 @@ from typing import Any
 import napari
 from napari.layers import Image
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
@@ -25,14 +25,10 @@ from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.opening import OtherClasses, add_classes
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.panels import WorkbenchPanels, user_name
+from napari_wbc.widgets.qt.layout import confirmed
 from napari_wbc.widgets.qt.panel import single_shot
+from napari_wbc.widgets.review import key_choice
 from napari_wbc.widgets.review.actions import ReviewActions
-from napari_wbc.widgets.review.key_choice import (
-    KeysDialog,
-    keep_keys,
-    with_free_keys,
-    with_kept_keys,
-)
 
 __all__ = ["Workbench"]
 
@@ -45,7 +41,6 @@ class Workbench(WorkbenchPanels):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     session : Session, optional
         A new one where None.
     project : OtherClasses, optional
@@ -65,7 +60,8 @@ class Workbench(WorkbenchPanels):
         project: OtherClasses | None = None,
     ) -> None:
         session = session or Session(start_taxonomy())
-        session.taxonomy, taken_keys = with_free_keys(with_kept_keys(session.taxonomy))
+        taxonomy = key_choice.with_kept_keys(session.taxonomy)
+        session.taxonomy, taken_keys = key_choice.with_free_keys(taxonomy)
         session.reader = session.reader or user_name()
         super().__init__(napari_viewer, session)
         self._consensus: dict[str, Annotation] = {}
@@ -122,13 +118,13 @@ class Workbench(WorkbenchPanels):
 
     def _connect_analysis(self) -> None:
         guarded, panel = self._guarded, self.analysis
-        for button, action in (
+        for push, action in (
             (panel.run, panel.analyze_slide),
             (panel.run_field, panel.analyze_field),
             (panel.classify, panel.classify_drawn),
             (panel.adapt, panel.adapt_to_slide),
         ):
-            button.clicked.connect(guarded(partial(self._with_slide, action)))
+            push.clicked.connect(guarded(partial(self._with_slide, action)))
         panel.analyzed.connect(self._on_analyzed)
         panel.running_changed.connect(self.export.setDisabled)
         self.export.clicked.connect(guarded(self._ask_export))
@@ -186,7 +182,7 @@ class Workbench(WorkbenchPanels):
         return keys
 
     def _choose_keys(self) -> None:
-        dialog = KeysDialog(self.session.taxonomy, self)
+        dialog = key_choice.KeysDialog(self.session.taxonomy, self)
         if dialog.exec():
             self.use_classes(dialog.taxonomy)
 
@@ -200,7 +196,7 @@ class Workbench(WorkbenchPanels):
         self.view.settle()
         project = add_classes(self.session, taxonomy)
         if self._may_leave():
-            keep_keys(taxonomy)
+            key_choice.keep_keys(taxonomy)
             self._reopen(taxonomy, project)
 
     def _may_end(self) -> bool:
@@ -208,8 +204,7 @@ class Workbench(WorkbenchPanels):
         if not (self.train.busy or self.analysis.busy):
             return True
         text = "Other classes need the workbench opened anew, which ends what is running. Go on?"
-        answer = QMessageBox.question(self, "Other classes", text)
-        return bool(answer == QMessageBox.StandardButton.Yes)
+        return confirmed(self, "Other classes", text)
 
     def _on_others(self, other: OtherClasses) -> None:
         if self._may_end():
@@ -225,7 +220,7 @@ class Workbench(WorkbenchPanels):
     def use_keys(self, taxonomy: Taxonomy) -> None:
         """Bind the keys of a taxonomy of the same classes, and remember them."""
         self.session.taxonomy = taxonomy
-        keep_keys(taxonomy)
+        key_choice.keep_keys(taxonomy)
         self.review.show_keys()
         self.follower.bind_keys(self._key_table())
 
@@ -268,13 +263,7 @@ class Workbench(WorkbenchPanels):
         self.project.open_project(path, slide, reading)
 
     def _with_slide(self, action: Callable[[], Any]) -> None:
-        """Do something with the open slide, or else with the open image once it is a slide.
-
-        Raises
-        ------
-        WbcError
-            If there is no image, or another one hides that of the slide.
-        """
+        """Do something with the open slide, or else with the open image once it is a slide."""
         if not self.session.slide.fields:
             # Images are opened in a thread; the action waits for _on_opened.
             self._after_opening = action

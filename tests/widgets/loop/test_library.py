@@ -39,7 +39,7 @@ def widget(library, qtbot):
     widget.adopted.connect(widget.wanted.append)
     qtbot.addWidget(widget)
     yield widget
-    qtbot.waitUntil(lambda: not widget.busy)
+    qtbot.waitUntil(lambda: not widget.jobs.running)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def press(widget, qtbot):
     def pressed(button):
         assert button.isEnabled()
         button.click()
-        qtbot.waitUntil(lambda: not widget.busy)
+        qtbot.waitUntil(lambda: not widget.jobs.running)
 
     return pressed
 
@@ -91,7 +91,7 @@ def test_the_widget_leaves_nothing_behind_in_a_viewer(viewer, library, filled, q
     dock = viewer.window.add_dock_widget(widget, name="models")
     widget.select(filled[0].path)
     widget.use.click()
-    qtbot.waitUntil(lambda: not widget.busy)
+    qtbot.waitUntil(lambda: not widget.jobs.running)
     viewer.window.remove_dock_widget(dock)
 
 

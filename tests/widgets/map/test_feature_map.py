@@ -61,7 +61,7 @@ def at(panel, i):
 
 
 def test_no_map_at_first(panel):
-    assert panel.value() is None
+    assert panel.feature_map is None
     assert panel.scatter.empty_text == NO_MAP
     panel.grab()
     QTest.mouseClick(panel.scatter, LEFT, NONE, QPoint(50, 50))
@@ -88,7 +88,7 @@ def test_the_button_maps(panel, session, qtbot, monkeypatch):
 
     monkeypatch.setattr("napari_wbc.widgets.map.feature_map.feature_map_steps", steps)
     panel.run.click()
-    qtbot.waitUntil(lambda: panel.value() is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.feature_map is not None, timeout=20_000)
     qtbot.waitUntil(lambda: not panel.busy, timeout=20_000)
     assert asked == [(30, "t-sne", "cdnn")]
     assert "30 cells by cdnn 3" in panel.message.text()
@@ -167,7 +167,7 @@ def test_it_follows_the_table(shown, session):
 
 def test_another_slide_has_no_map(shown, session):
     session.slide_changed.emit(session.slide)
-    assert shown.value() is None
+    assert shown.feature_map is None
 
 
 def test_ten_thousand_points_are_painted(panel, session, qtbot):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.model.failure import Failure
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.qt.described import described
+from napari_wbc.widgets.qt.described import described, failed_text
 
 FIELD = FieldOfView("s/<b>.png", Path("<b>.png"))
 
@@ -41,3 +42,10 @@ def test_a_prediction_and_an_annotation_are_told_apart():
 def test_a_cell_unlike_the_training_data_is_named_so():
     assert "unlike" in described(predicted(1.5), session())
     assert "unlike" not in described(predicted(0.5), session())
+
+
+def test_failures_are_counted_by_file():
+    path = Path("a.png")
+    failures = (Failure(path, "empty"), Failure(path, "again"), Failure(Path("b.png"), "also"))
+    assert failed_text(failures, "file") == "; 2 files failed: empty"
+    assert failed_text(()) == ""

@@ -1,10 +1,22 @@
-"""Text and bars that do not hold up the window."""
+"""Buttons, choices and columns, and text and bars that do not hold up the window."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QLabel, QProgressBar
+import pytest
+from qtpy.QtWidgets import QDialog, QLabel, QMessageBox, QProgressBar, QWidget
 
-from napari_wbc.widgets.qt.layout import TextLines, group, row, scrolled, show_progress
+from napari_wbc.widgets.qt.layout import (
+    TextLines,
+    button,
+    choice,
+    column,
+    confirmed,
+    group,
+    ok_cancel,
+    row,
+    scrolled,
+    show_progress,
+)
 
 
 def test_text_of_a_line_is_no_markup_in_its_tooltip(qtbot):
@@ -29,3 +41,49 @@ def test_only_the_height_of_what_is_scrolled_may_be_cut(qtbot):
     scroll = scrolled(group("title", row(label)))
     qtbot.addWidget(scroll)
     assert scroll.minimumSizeHint().width() > label.minimumSizeHint().width()
+
+
+def test_a_button_calls_its_action_without_its_state(qtbot):
+    clicks = []
+    push = button("Go", "Goes", lambda *args: clicks.append(args))
+    qtbot.addWidget(push)
+    push.click()
+    assert clicks == [()]
+    assert push.toolTip() == "Goes"
+
+
+def test_a_choice_may_be_narrower_than_its_texts(qtbot):
+    texts = ("a text that is much too long for a dock", "b")
+    wide = choice(texts)
+    narrow = choice(texts, least=4)
+    both = row(wide, narrow)
+    qtbot.addWidget(both)
+    assert narrow.sizeHint().width() < wide.sizeHint().width()
+    assert [narrow.itemText(i) for i in range(2)] == list(texts)
+
+
+def test_one_widget_of_a_column_takes_the_room(qtbot):
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    first, second = QLabel("a"), QLabel("b")
+    layout = column(parent, first, second, stretch=second, margin=2)
+    assert [layout.stretch(i) for i in range(2)] == [0, 1]
+    assert layout.contentsMargins().left() == 2
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_only_yes_is_a_yes(qtbot, monkeypatch, answer):
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton[answer])
+    assert confirmed(None, "Title", "Go on?") == (answer == "Yes")
+
+
+def test_ok_and_cancel_close_the_dialog(qtbot):
+    dialog = QDialog()
+    qtbot.addWidget(dialog)
+    buttons = ok_cancel(dialog)
+    for name, result in (
+        ("Ok", QDialog.DialogCode.Accepted),
+        ("Cancel", QDialog.DialogCode.Rejected),
+    ):
+        buttons.button(buttons.StandardButton[name]).click()
+        assert dialog.result() == result

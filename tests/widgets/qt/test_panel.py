@@ -9,7 +9,8 @@ from qtpy.QtCore import QObject
 from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import QMainWindow, QWidget
 
-from napari_wbc.widgets.qt.panel import DockPanel, Panel
+from napari_wbc.errors import WbcError
+from napari_wbc.widgets.qt.panel import DockPanel, Panel, guarded
 
 
 class Sender(QObject):
@@ -85,3 +86,15 @@ def test_a_panel_that_is_closed_is_released(qtbot):
     panel.at_release(lambda: steps.append("released"))
     panel.close()
     assert steps == ["released"]
+
+
+def test_an_error_is_said_and_other_faults_are_raised():
+    lines = []
+
+    def fail(error):
+        raise error
+
+    guarded(lines.append, fail)(WbcError("No slide is open."), False)
+    assert lines == ["No slide is open."]
+    with pytest.raises(KeyError):
+        guarded(lines.append, fail)(KeyError("x"))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_wbc.errors import AlreadySure
 from napari_wbc.layers.field import FieldView
 from napari_wbc.model.cell import Detection
-from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable, diff
@@ -31,8 +30,9 @@ from napari_wbc.session.session import Session
 from napari_wbc.weights.registry import models_folder
 from napari_wbc.widgets.analysis.detect import DetectorWidget
 from napari_wbc.widgets.analysis.model import ModelWidget
-from napari_wbc.widgets.qt.layout import row
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.described import failed_text
+from napari_wbc.widgets.qt.layout import button, column, plain, row
+from napari_wbc.widgets.qt.panel import Panel, single_shot
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.worker import LatestJob
 
@@ -40,6 +40,9 @@ __all__ = ["AnalysisPanel"]
 
 SETTLED_MS = 400
 """A drawn cell is classified when its shape has not changed for this long."""
+RUN_TIP = (
+    "Locate and classify the cells of every field. Cells that you labelled, drew or moved are kept."
+)
 ADAPT_TIP = (
     "Adapt the classifier to the stain and camera of this slide. It needs no labels, takes minutes "
     "and changes no cell. The adapted model is a new one; the old one stays. "
@@ -48,16 +51,9 @@ ADAPT_TIP = (
 
 
 class AnalysisPanel(Panel, QWidget):
-    """Choose cell finder and classifier, and run them on the slide.
-
-    Parameters
-    ----------
-    session : Session
-    view : FieldView
-    """
+    """Choose cell finder and classifier, and run them on the slide."""
 
     said = Signal(str)
-    """With one line for the person at the screen."""
     analyzed = Signal()
     running_changed = Signal(bool)
 
@@ -77,10 +73,7 @@ class AnalysisPanel(Panel, QWidget):
         self.previewer = LatestJob(self)
         self.drawn = LatestJob(self)
         self._build()
-        self._settled = QTimer(self)
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(SETTLED_MS)
-        self._settled.timeout.connect(self._classify_settled)
+        self._settled = single_shot(self, self._classify_settled, SETTLED_MS)
         self.jobs.said.connect(self.said)
         self.jobs.running_changed.connect(self._set_running)
         self.model.said.connect(self.said)
@@ -97,31 +90,18 @@ class AnalysisPanel(Panel, QWidget):
     def _build(self) -> None:
         self.detector = DetectorWidget()
         self.model = ModelWidget(self.session.taxonomy)
-        self.adapt = QPushButton("Adapt to this slide")
-        self.adapt.setToolTip(f"<qt>{ADAPT_TIP}</qt>")
-        self.run = QPushButton("Analyze slide")
-        self.run.setToolTip(
-            "Locate and classify the cells of every field. "
-            "Cells that you labelled, drew or moved are kept."
-        )
-        self.run_field = QPushButton("This field")
-        self.run_field.setToolTip("Locate and classify the cells of the field in view")
-        self.classify = QPushButton("Classify drawn")
-        self.classify.setToolTip("Classify the cells that were drawn or moved")
+        self.adapt = button("Adapt to this slide", plain(ADAPT_TIP))
+        self.run = button("Analyze slide", RUN_TIP)
+        self.run_field = button("This field", "Locate and classify the cells of the field in view")
+        self.classify = button("Classify drawn", "Classify the cells that were drawn or moved")
         self.at_once = QCheckBox("Classify drawn cells at once")
         self.at_once.setChecked(True)
         self.at_once.setToolTip(
             "Classify each cell that you draw, move or split, if the slide has predictions"
         )
         self.jobs = JobBar()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(self.detector)
-        layout.addWidget(row(self.model, self.adapt))
-        layout.addWidget(row(self.run, self.run_field, self.classify))
-        layout.addWidget(self.at_once)
-        layout.addWidget(self.jobs)
+        runs = row(self.run, self.run_field, self.classify)
+        column(self, self.detector, row(self.model, self.adapt), runs, self.at_once, self.jobs)
 
     @property
     def busy(self) -> bool:
@@ -140,22 +120,16 @@ class AnalysisPanel(Panel, QWidget):
 
     def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
         """Locate and classify the cells of fields of the open slide."""
-        choice = self.detector.value()
-        weights = self.model.value()
-        taxonomy = self.session.taxonomy
         slide = Slide(self.session.slide.name, fields)
-        self.jobs.start(
-            lambda: analyze_fields_steps(
-                slide,
-                choice.name,
-                choice.preset,
-                choice.parameters,
-                weights=weights,
-                taxonomy=taxonomy,
-                read=self.view.read,
-            ),
-            partial(self._on_analyzed, self.session.slide),
+        steps = partial(
+            analyze_fields_steps,
+            slide,
+            *self.detector.value(),
+            weights=self.model.value(),
+            taxonomy=self.session.taxonomy,
+            read=self.view.read,
         )
+        self.jobs.start(steps, partial(self._on_analyzed, self.session.slide))
 
     def analyze_slide(self) -> None:
         """Locate and classify the cells of every field."""
@@ -175,13 +149,13 @@ class AnalysisPanel(Panel, QWidget):
     def _classify_job(self) -> Callable[[], Steps[Classified]]:
         """Classify the cells without a prediction, as they are now."""
         # Taken now: the job runs in a thread, and a person may change all of it meanwhile.
-        table = self.session.table
-        slide = self.session.slide
-        taxonomy = self.session.taxonomy
-        weights = self.model.value()
-        read = self.view.read
-        return lambda: classify_table_steps(
-            slide, table, weights=weights, taxonomy=taxonomy, read=read
+        return partial(
+            classify_table_steps,
+            self.session.slide,
+            self.session.table,
+            weights=self.model.value(),
+            taxonomy=self.session.taxonomy,
+            read=self.view.read,
         )
 
     def adapt_to_slide(self) -> None:
@@ -189,26 +163,20 @@ class AnalysisPanel(Panel, QWidget):
         self.view.settle()
         slide = self.session.slide
         choice = self.detector.value()
-        weights = self.model.value()
-        table = self.session.table
-        taxonomy = self.session.taxonomy
-        folder = models_folder()
-        name = adapted_name(slide.name, datetime.now())
-        self.jobs.start(
-            lambda: adapt_slide_steps(
-                slide,
-                table,
-                folder,
-                weights=weights,
-                name=name,
-                detector=choice.name,
-                preset=choice.preset,
-                parameters=choice.parameters,
-                taxonomy=taxonomy,
-                read=self.view.read,
-            ),
-            partial(self._on_adapted, slide),
+        steps = partial(
+            adapt_slide_steps,
+            slide,
+            self.session.table,
+            models_folder(),
+            weights=self.model.value(),
+            name=adapted_name(slide.name, datetime.now()),
+            detector=choice.name,
+            preset=choice.preset,
+            parameters=choice.parameters,
+            taxonomy=self.session.taxonomy,
+            read=self.view.read,
         )
+        self.jobs.start(steps, partial(self._on_adapted, slide))
 
     def export_to(self, folder: Path) -> None:
         """Write the slide as it is now: cells, outlines, differential, overlays."""
@@ -224,7 +192,7 @@ class AnalysisPanel(Panel, QWidget):
         analysis = analysis_of([reviewed])
 
         def written(result: Written) -> None:
-            failed = f"; {_files(result.failures)}" if result.failures else ""
+            failed = failed_text(result.failures, "file")
             self.said.emit(f"{counted(len(table))} written to {result.folder}{failed}")
 
         self.jobs.start(lambda: write_results(analysis, folder, read=self.view.read), written)
@@ -244,11 +212,8 @@ class AnalysisPanel(Panel, QWidget):
             self.view.clear_preview()
             return
         choice = self.detector.value()
-        self.previewer.request(
-            lambda: preview_steps(
-                self.view.read(field), choice.name, choice.preset, choice.parameters
-            )
-        )
+        # The field is read in the thread too.
+        self.previewer.request(lambda: preview_steps(self.view.read(field), *choice))
 
     def _on_preview(self, detections: tuple[Detection, ...]) -> None:
         self.view.preview(detections)
@@ -306,7 +271,7 @@ class AnalysisPanel(Panel, QWidget):
         taken = self.session.commit(table, "classify drawn cells", "model", follows=follows)
         message = f"{counted(len(predicted))} classified"
         if result.failures:
-            self.said.emit(f"{message}; {_files(result.failures)}")
+            self.said.emit(f"{message}{failed_text(result.failures, 'file')}")
         # After drawing, the message says how to take the drawing back, and stays.
         elif not follows and (taken or not predicted):
             self.said.emit(message)
@@ -321,7 +286,7 @@ class AnalysisPanel(Panel, QWidget):
             self.said.emit(str(adapted))
             return
         self.model.choose(str(adapted.weights))
-        failed = f"; {_files(adapted.failures)}" if adapted.failures else ""
+        failed = failed_text(adapted.failures, "file")
         self.said.emit(
             f"{adapted.weights.stem} is adapted to {counted(adapted.cells)} and chosen{failed}. "
             "Next: Analyze slide again, and compare by Undo and Redo before you trust it. "
@@ -359,8 +324,8 @@ class AnalysisPanel(Panel, QWidget):
         self.session.note(note_key(self.session.slide.name), self._note)
 
     def _set_running(self, running: bool) -> None:
-        for button in (self.run, self.run_field, self.classify, self.adapt):
-            button.setEnabled(not running)
+        for run in (self.run, self.run_field, self.classify, self.adapt):
+            run.setEnabled(not running)
         self.running_changed.emit(running)
 
 
@@ -369,8 +334,7 @@ def _summary(analysis: SlideAnalysis, searched: int) -> str:
     text = f"{counted(len(analysis.table))} in {counted(searched, 'field')}"
     if not analysis.table and searched:
         text += "; try another cell finder or preset"
-    if analysis.failures:
-        text += f"; {_files(analysis.failures)}"
+    text += failed_text(analysis.failures, "file")
     totals: Counter[str] = Counter()
     for counts in analysis.blood_cells.values():
         totals.update(counts)
@@ -379,9 +343,3 @@ def _summary(analysis: SlideAnalysis, searched: int) -> str:
     if not analysis.classified:
         text += f"; located by {analysis.detector} and not classified: PyTorch cannot be loaded"
     return text
-
-
-def _files(failures: Sequence[Failure]) -> str:
-    """How many files failed, and why the first did."""
-    n = len({failure.path for failure in failures})
-    return f"{counted(n, 'file')} failed: {failures[0].message}"

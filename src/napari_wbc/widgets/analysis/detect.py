@@ -2,58 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
+from superqt.utils import signals_blocked
 
 from napari_wbc.pipeline.locate import DETECTORS, parameters_of, presets_of
 from napari_wbc.widgets.qt.input_guard import guard_inputs
+from napari_wbc.widgets.qt.layout import choice, column, row
 
 __all__ = ["DetectorChoice", "DetectorWidget"]
 
+DETECTOR_TIP = "Cell finder. mask-rcnn: a trained network. hsv: by colour, without a network."
+PRESET_TIP = (
+    "mask-rcnn: its model. hsv: nucleus finds whole cells, youssef-2024 is the published recipe."
+)
 
-@dataclass(frozen=True, slots=True)
-class DetectorChoice:
+
+class DetectorChoice(NamedTuple):
     """What :func:`napari_wbc.pipeline.locate.make_detector` needs."""
 
     name: str
     preset: str
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any]
 
 
 class DetectorWidget(QWidget):
-    """Cell finder, preset and a slider for each parameter.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """Cell finder, preset and a slider for each parameter."""
 
     changed = Signal(object)
     """With the DetectorChoice, also while a slider moves."""
     preview_toggled = Signal(bool)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._detector = QComboBox()
-        self._detector.addItems(DETECTORS)
-        self._detector.setToolTip(
-            "Cell finder. mask-rcnn: a trained network. hsv: by colour, without a network."
-        )
-        self._preset = QComboBox()
-        self._preset.setToolTip(
-            "mask-rcnn: its model. hsv: nucleus finds whole cells, "
-            "youssef-2024 is the published recipe."
-        )
+    def __init__(self) -> None:
+        super().__init__()
+        self._detector = choice(DETECTORS, DETECTOR_TIP)
+        self._preset = choice((), PRESET_TIP)
         self.preview = QCheckBox("Preview on this field")
         self.preview.setToolTip("Outline what would be found, while the sliders move")
         self._sliders: dict[str, QLabeledDoubleSlider] = {}
-        choice = QHBoxLayout()
-        choice.addWidget(self._detector)
-        choice.addWidget(self._preset, stretch=1)
         sliders = QWidget()
         self._form = QFormLayout(sliders)
         self._form.setContentsMargins(0, 0, 0, 0)
@@ -62,12 +51,8 @@ class DetectorWidget(QWidget):
         tuning.layout().setContentsMargins(0, 0, 0, 0)
         tuning.addWidget(sliders)
         tuning.expand(animate=False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addLayout(choice)
-        layout.addWidget(tuning)
-        layout.addWidget(self.preview)
+        finder = row(self._detector, self._preset, stretch=self._preset)
+        column(self, finder, tuning, self.preview, spacing=2)
         self._detector.currentTextChanged.connect(self._choose)
         self._preset.currentTextChanged.connect(self._fill)
         self.preview.toggled.connect(self.preview_toggled)
@@ -113,12 +98,11 @@ class DetectorWidget(QWidget):
         self._fill()
 
     def _list(self, chosen: str = "") -> None:
-        self._preset.blockSignals(True)
-        self._preset.clear()
-        self._preset.addItems(presets_of(self._detector.currentText()))
-        # The first stays chosen if the list lacks this one.
-        self._preset.setCurrentText(chosen)
-        self._preset.blockSignals(False)
+        with signals_blocked(self._preset):
+            self._preset.clear()
+            self._preset.addItems(presets_of(self._detector.currentText()))
+            # The first stays chosen if the list lacks this one.
+            self._preset.setCurrentText(chosen)
 
     def _fill(self, _preset: str = "") -> None:
         for slider in self._sliders.values():

@@ -6,15 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QSizePolicy, QSpinBox, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.explain.attribution import METHODS, Question
@@ -27,7 +19,8 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.explain import Explanation, explain_cells_steps
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.described import failed_text
+from napari_wbc.widgets.qt.layout import button, choice, column, row
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.progress import JobBar
 
@@ -49,16 +42,11 @@ class ExplainPanel(Panel, QWidget):
 
     Parameters
     ----------
-    session : Session
-    view : FieldView
-    heats : Heats
-        Gets the heat of each cell.
     weights : callable
         Name or file of the chosen classifier.
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
 
     def __init__(
         self, session: Session, view: FieldView, heats: Heats, weights: Callable[[], str]
@@ -71,17 +59,13 @@ class ExplainPanel(Panel, QWidget):
         self.layer = HeatmapLayer(view.viewer)
         self._finished: list[Heat] = []
         """Heat of the running job, for the case that it is cancelled."""
-        self.method = QComboBox()
-        self.target = QComboBox()
-        self.against = QComboBox()
-        self.method.addItems(list(METHODS))
+        names = session.taxonomy.names
+        self.method = choice(METHODS, "How heat is found", least=8)
         for i, name in enumerate(METHODS):
             self.method.setItemData(i, TIPS[name], Qt.ItemDataRole.ToolTipRole)
-        self.method.setToolTip("How heat is found")
-        self.target.addItems([PREDICTED, *session.taxonomy.names])
-        self.target.setToolTip("The class to explain")
-        self.against.addItems([NOTHING, *session.taxonomy.names])
-        self.against.setToolTip("Explain why it is the one class and not this one")
+        self.target = choice((PREDICTED, *names), "The class to explain", least=8)
+        tip = "Explain why it is the one class and not this one"
+        self.against = choice((NOTHING, *names), tip, least=8)
         self.samples = QSpinBox()
         self.samples.setRange(20, 5000)
         self.samples.setSingleStep(50)
@@ -89,31 +73,18 @@ class ExplainPanel(Panel, QWidget):
         self.samples.setPrefix("samples ")
         self.samples.setToolTip("LIME only: how often patches of a cell are covered at random")
         self.samples.setEnabled(False)
-        for box in (self.method, self.target, self.against):
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            box.setMinimumContentsLength(8)
-        self.selected = _button(
-            "Selected", "The selected cells, wherever they lie", self.ask_selected
-        )
-        self.field = _button("This field", "All cells of the field in view", self.ask_field)
-        self.slide = _button("Whole slide", "All cells of the slide", self.ask_slide)
-        self.clear = _button("Clear", "Remove all heat and its layer", heats.clear)
-        self.map = QPushButton("Feature map…")
-        self.map.setToolTip(
-            "All cells as points; those that look alike to the network lie side by side"
-        )
+        tip = "The selected cells, wherever they lie"
+        self.selected = button("Selected", tip, self.ask_selected)
+        self.field = button("This field", "All cells of the field in view", self.ask_field)
+        self.slide = button("Whole slide", "All cells of the slide", self.ask_slide)
+        self.clear = button("Clear", "Remove all heat and its layer", heats.clear)
+        tip = "All cells as points; those that look alike to the network lie side by side"
+        self.map = button("Feature map…", tip)
         self.jobs = JobBar()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(row(self.method, self.samples))
-        layout.addWidget(row(_narrow("for"), self.target, _narrow("not"), self.against))
-        layout.addWidget(row(self.selected, self.field, self.slide, self.clear))
-        layout.addWidget(self.jobs)
-        layout.addWidget(row(self.map))
-        layout.addStretch()
+        classes = row(_narrow("for"), self.target, _narrow("not"), self.against)
+        cells = row(self.selected, self.field, self.slide, self.clear)
+        method = row(self.method, self.samples)
+        column(self, method, classes, cells, self.jobs, row(self.map)).addStretch()
         self.method.currentTextChanged.connect(lambda name: self.samples.setEnabled(name == "lime"))
         self.jobs.said.connect(self.said)
         self.jobs.running_changed.connect(self._set_running)
@@ -159,16 +130,17 @@ class ExplainPanel(Panel, QWidget):
             self.said.emit(str(error))
             return
         slide = self._session.slide
-        weights = self._weights()
-        read = self._view.read
         self._finished = []
-        keep = self._finished.extend
-        self.jobs.start(
-            lambda: explain_cells_steps(
-                slide, chosen, question, weights=weights, read=read, on_heat=keep
-            ),
-            partial(self._on_explained, slide),
+        steps = partial(
+            explain_cells_steps,
+            slide,
+            chosen,
+            question,
+            weights=self._weights(),
+            read=self._view.read,
+            on_heat=self._finished.extend,
         )
+        self.jobs.start(steps, partial(self._on_explained, slide))
 
     def show_field(self) -> None:
         """Show the heat of the field in view."""
@@ -186,10 +158,7 @@ class ExplainPanel(Panel, QWidget):
         text = explained.summary
         if shown < len(explained.heats):
             text += f". {counted(len(explained.heats) - shown)} changed meanwhile: no heat"
-        if explained.failures:
-            failed = counted(len(explained.failures), "field")
-            text += f". {failed} failed: {explained.failures[0].message}"
-        self.said.emit(text)
+        self.said.emit(text + failed_text(explained.failures))
 
     def _set_running(self, running: bool) -> None:
         # A job that ends by itself has left nothing here: it was cancelled, or failed.
@@ -199,15 +168,8 @@ class ExplainPanel(Panel, QWidget):
             if shown:
                 why = (self.jobs.ended or "Ended early").rstrip(".")
                 self.said.emit(f"{why}. Heat was found for {counted(shown)}.")
-        for button in (self.selected, self.field, self.slide):
-            button.setEnabled(not running)
-
-
-def _button(text: str, tip: str, action: Callable[[], object]) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda _checked=False: action())
-    return button
+        for ask in (self.selected, self.field, self.slide):
+            ask.setEnabled(not running)
 
 
 def _narrow(text: str) -> QLabel:

@@ -15,15 +15,11 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
     QTextBrowser,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.library import countable, start_classifier
 from napari_wbc.pipeline.models import (
@@ -34,10 +30,13 @@ from napari_wbc.pipeline.models import (
     counted_card,
     model_summary,
 )
+from napari_wbc.widgets.qt.layout import bring_up, button, column, plain, row
+from napari_wbc.widgets.qt.panel import guarded
 from napari_wbc.widgets.qt.settings import settings
 
-__all__ = ["CardDialog", "ModelWidget", "card_html"]
+__all__ = ["CARD_TIP", "CardDialog", "ModelWidget", "card_html"]
 
+CARD_TIP = "What the model is: classes, training data, measurements, limits of use"
 OPEN = "Open a model…"
 RECENT = "recent_weights"
 MAX_RECENT = 5
@@ -48,41 +47,25 @@ class ModelWidget(QWidget):
     """A combo box of classifiers, and a button that shows the card of the chosen one.
 
     The one in use is chosen first. Only cards are read here; the job that uses a model loads it.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy
-        The classes that weights may have.
-    parent : QWidget, optional
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
 
-    def __init__(self, taxonomy: Taxonomy, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        super().__init__()
         self._taxonomy = taxonomy
         self._shipped = classifiers()
         self._weights = start_classifier(taxonomy)
         self.combo = _ComboBox()
         self.combo.setAccessibleName("Model")
-        self.combo.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.card = QPushButton("Card…")
-        self.card.setToolTip(
-            "What the model is: classes, training data, measurements, limits of use"
-        )
+        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.combo.setSizeAdjustPolicy(policy)
+        self.card = button("Card…", CARD_TIP, guarded(self.said.emit, self.show_card))
         self.dialog = CardDialog(self)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Model"))
-        layout.addWidget(self.combo, stretch=1)
-        layout.addWidget(self.card)
+        column(self, row(QLabel("Model"), self.combo, self.card, stretch=self.combo))
         self._fill()
         self.combo.opened.connect(self._fill)
         self.combo.activated.connect(self._on_activated)
-        self.card.clicked.connect(lambda: self._tried(self.show_card))
 
     def value(self) -> str:
         """Name or file of the chosen weights."""
@@ -136,85 +119,52 @@ class ModelWidget(QWidget):
 
     def _add(self, weights: str, tip: str) -> None:
         self.combo.addItem(Path(weights).stem, weights)
-        self.combo.setItemData(self.combo.count() - 1, _plain(tip), Qt.ItemDataRole.ToolTipRole)
+        self.combo.setItemData(self.combo.count() - 1, plain(tip), Qt.ItemDataRole.ToolTipRole)
 
     def _show_chosen(self) -> None:
         self.combo.setCurrentIndex(self.combo.findData(self._weights))
-        self.combo.setToolTip(_plain(f"The model that classifies cells: {self._weights}"))
+        self.combo.setToolTip(plain(f"The model that classifies cells: {self._weights}"))
 
     def _on_activated(self, i: int) -> None:
         weights = self.combo.itemData(i) or self._ask()
         if weights:
-            self._tried(lambda: self.choose(weights))
+            guarded(self.said.emit, self.choose)(weights)
         self._show_chosen()
 
     def _ask(self) -> str:
-        return str(
-            QFileDialog.getOpenFileName(self, "Open a model", "", "Model (*.safetensors)")[0]
-        )
-
-    def _tried(self, action: Any) -> None:
-        try:
-            action()
-        except WbcError as error:
-            self.said.emit(str(error))
+        kind = "Model (*.safetensors)"
+        return str(QFileDialog.getOpenFileName(self, "Open a model", "", kind)[0])
 
 
 class CardDialog(QDialog):
-    """A model card to read, select and copy; it stays open beside the work.
+    """A model card to read, select and copy; it stays open beside the work."""
 
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._plain = ""
         self.text = QTextBrowser()
         self.text.setOpenLinks(False)
         self.text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-        select = Qt.TextInteractionFlag
-        self.text.setTextInteractionFlags(
-            select.TextSelectableByMouse | select.TextSelectableByKeyboard
-        )
+        by = Qt.TextInteractionFlag
+        self.text.setTextInteractionFlags(by.TextSelectableByMouse | by.TextSelectableByKeyboard)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        self.copy = QPushButton("Copy all")
-        self.copy.setToolTip("Copy the card as text")
+        self.copy = button("Copy all", "Copy the card as text")
         self.copy.clicked.connect(lambda: QApplication.clipboard().setText(self._plain))
         buttons.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.text)
-        layout.addWidget(buttons)
+        column(self, self.text, buttons, margin=6)
         self.resize(640, 720)
 
     def show_summary(self, summary: ModelSummary, colors: Mapping[str, str]) -> None:
-        """Show a card.
-
-        Parameters
-        ----------
-        summary : ModelSummary
-        colors : mapping of str to str
-            Class name to ``#rrggbb``.
-        """
+        """Show a card, with the colours of the classes by name."""
         self._plain = str(summary)
         self.setWindowTitle(f"Model card: {summary.model_id}")
         self.text.setHtml(card_html(summary, colors))
-        self.show()
-        self.raise_()
-        self.activateWindow()
+        bring_up(self)
 
 
 def card_html(summary: ModelSummary, colors: Mapping[str, str]) -> str:
-    """A card as rich text; its own texts are escaped.
-
-    Parameters
-    ----------
-    summary : ModelSummary
-    colors : mapping of str to str
-        Class name to ``#rrggbb``.
-    """
+    """A card as rich text with the colours of the classes by name; its own texts are escaped."""
     marks = []
     for name in summary.classes:
         # A mark and its name stay on one line.
@@ -233,10 +183,8 @@ def _section_html(section: Section) -> str:
     rows = [_row_html("td", texts, aligned) for texts in section.rows]
     if section.header:
         rows.insert(0, _row_html("th", section.header, aligned))
-    return (
-        f"<h3>{escape(section.title)}</h3>"
-        f'<table style="margin-bottom: 12px" cellspacing="0" cellpadding="3">{"".join(rows)}</table>'
-    )
+    style = 'style="margin-bottom: 12px" cellspacing="0" cellpadding="3"'
+    return f"<h3>{escape(section.title)}</h3><table {style}>{''.join(rows)}</table>"
 
 
 def _row_html(kind: str, texts: Sequence[str], aligned: Sequence[str]) -> str:
@@ -263,11 +211,6 @@ class _ComboBox(QComboBox):
 
     def wheelEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         event.ignore()
-
-
-def _plain(text: str) -> str:
-    """Text that Qt takes for rich text, as it stands."""
-    return f"<qt>{escape(text)}</qt>"
 
 
 def _recent() -> list[str]:

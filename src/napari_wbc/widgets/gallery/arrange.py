@@ -48,7 +48,6 @@ def arranged(
 
     Parameters
     ----------
-    table : CellTable
     taxonomy : Taxonomy
         Each of its labels has a group, even without cells. Other labels follow by name.
     order : str

@@ -17,8 +17,8 @@ from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.grid import HEADER, Rect
 from napari_wbc.widgets.gallery.painting import ink
-from napari_wbc.widgets.gallery.selecting import Action, SelectingGallery
-from napari_wbc.widgets.qt.keys import Key, Modifier
+from napari_wbc.widgets.gallery.selecting import SelectingGallery
+from napari_wbc.widgets.qt.keys import Action, Key, Modifier
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["Gallery"]
@@ -47,10 +47,7 @@ class Gesture:
 
 
 class Gallery(SelectingGallery):
-    """Look through the cells of a slide, select them and drag them to another label.
-
-    Parameters are those of :class:`~napari_wbc.widgets.gallery.gallery_view.GalleryView`.
-    """
+    """Look through the cells of a slide, select them and drag them to another label."""
 
     label_chosen = Signal(str, object)
     """With a label and the tuple of ids of the cells that were dragged to it."""
@@ -75,7 +72,7 @@ class Gallery(SelectingGallery):
         item = self._at(pos)
         cell = self._cell_at(pos)
         if item is not None and item.nth == HEADER and pos.x() < self._grid.header:
-            label = self._groups[item.group].label
+            label = self.groups[item.group].label
             self.collapse(label, label not in self._collapsed)
             return
         adds = bool(event.modifiers() & Modifier.ControlModifier)
@@ -141,7 +138,7 @@ class Gallery(SelectingGallery):
         if cell is not None:
             self.cell_activated.emit(cell.cell_id)
         elif item is not None and event.pos().x() >= self._grid.header:
-            self._select_group(self._groups[item.group].label)
+            self._select_group(self.groups[item.group].label)
         else:
             # Qt sends a double click in place of the second press, also on the triangle.
             self.mousePressEvent(event)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout
+from functools import partial
+
+from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.order import Filter
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.gallery import Gallery
 from napari_wbc.widgets.gallery.tiles import CELL, HEAT, OVERLAY
-from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.layout import button, choice, column, row
 from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
@@ -21,53 +23,32 @@ ORDERS = {
     "most certain first": "likeness",
     "as located": "field",
 }
-PARTS = {
-    "cells": (CELL,),
-    "cells and heat": (OVERLAY,),
-    "cell, heat, both": (CELL, HEAT, OVERLAY),
-}
+PARTS = {"cells": (CELL,), "cells and heat": (OVERLAY,), "cell, heat, both": (CELL, HEAT, OVERLAY)}
 REVIEWED = {"all cells": None, "to review": False, "reviewed": True}
 
 
 class GalleryPanel(DockPanel):
-    """Order, filter and zoom above the gallery.
-
-    Parameters
-    ----------
-    session : Session
-    thumbnails : Thumbnails
-    heats : Heats
-        Heat of the cells.
-    """
+    """Order, filter and zoom above the gallery."""
 
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()
         self.gallery = self.own(Gallery(session, thumbnails, heats))
-        self.parts = QComboBox()
-        self.parts.addItems(list(PARTS))
-        self.parts.setToolTip("Pictures of each cell. The tab Explain computes heat.")
+        self.parts = choice(PARTS, "Pictures of each cell. The tab Explain computes heat.")
         self.parts.currentTextChanged.connect(lambda name: self.gallery.show_parts(PARTS[name]))
-        self.order = QComboBox()
-        self.order.addItems(list(ORDERS))
+        self.order = choice(ORDERS)
         self.order.currentTextChanged.connect(lambda name: self.gallery.set_order(ORDERS[name]))
-        self.which = QComboBox()
-        self.which.addItems(list(REVIEWED))
+        self.which = choice(REVIEWED)
         self.which.currentTextChanged.connect(self._on_which)
         larger = self._zoom_button("+", "Larger thumbnails (Ctrl and wheel)", 1)
         smaller = self._zoom_button("\N{MINUS SIGN}", "Smaller thumbnails (Ctrl and wheel)", -1)
         hint = QLabel("Select cells, then press the key of a class or drag them to it.")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(2, 2, 2, 2)
-        layout.setSpacing(2)
-        layout.addWidget(row(self.order, self.which, self.parts, larger, smaller, hint))
-        layout.addWidget(self.gallery, stretch=1)
+        controls = row(self.order, self.which, self.parts, larger, smaller, hint)
+        column(self, controls, self.gallery, stretch=self.gallery, margin=2, spacing=2)
 
     def _zoom_button(self, text: str, tip: str, steps: int) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(tip)
-        button.setFixedWidth(32)
-        button.clicked.connect(lambda: self.gallery.zoom(steps))
-        return button
+        push = button(text, tip, partial(self.gallery.zoom, steps))
+        push.setFixedWidth(32)
+        return push
 
     def _on_which(self, name: str) -> None:
         reviewed = REVIEWED[name]

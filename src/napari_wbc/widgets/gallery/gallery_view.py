@@ -42,16 +42,7 @@ class Anchor(NamedTuple):
 
 
 class GalleryView(Panel, QAbstractScrollArea):
-    """The thumbnails of a slide by label, as a picture that follows the session.
-
-    Parameters
-    ----------
-    session : Session
-        Whose table and selection are shown.
-    thumbnails : Thumbnails
-    heats : Heats
-        Heat of the cells.
-    """
+    """The thumbnails of a slide by label, as a picture that follows the session."""
 
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()
@@ -63,7 +54,8 @@ class GalleryView(Panel, QAbstractScrollArea):
         self._keep: Keep | None = None
         self._collapsed: set[str] = set()
         self._table = CellTable()
-        self._groups = tuple[Group, ...]()
+        self.groups = tuple[Group, ...]()
+        """The cells that are shown, by label."""
         self._grid = Grid((), self._tile, 0)
         # Where the last layout scrolled to, and the anchor that stayed in its row.
         self._anchor_at: tuple[int, Anchor] | None = None
@@ -82,23 +74,10 @@ class GalleryView(Panel, QAbstractScrollArea):
         self.listen(self._on_selection, session.selection_changed)
         self._arrange()
 
-    # What is shown
-
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """The cells that are shown, by label."""
-        return self._groups
-
     def show_parts(self, parts: tuple[str, ...]) -> None:
-        """Show these pictures of each cell side by side.
-
-        Parameters
-        ----------
-        parts : tuple of str
-            Of :data:`~napari_wbc.widgets.gallery.tiles.CELL`, ``HEAT`` and ``OVERLAY``.
-        """
+        """Show these pictures (``CELL``, ``HEAT``, ``OVERLAY``) of each cell side by side."""
         self._tiles.show(parts)
-        self._lay_out(self._groups)
+        self._lay_out(self.groups)
 
     def set_order(self, order: str) -> None:
         """Sort the cells in another order; the view stays on the same groups.
@@ -121,7 +100,7 @@ class GalleryView(Panel, QAbstractScrollArea):
         """Show larger thumbnails, or smaller ones where ``steps`` is negative."""
         place = TILES.index(self._tile) + steps
         self._tile = TILES[max(0, min(place, len(TILES) - 1))]
-        self._lay_out(self._groups)
+        self._lay_out(self.groups)
 
     def collapse(self, label: str, collapsed: bool = True) -> None:
         """Show only the header of a group, or its cells again."""
@@ -131,7 +110,7 @@ class GalleryView(Panel, QAbstractScrollArea):
         if group is not None:
             # The header stays under the mouse; one that was held at the top stays at the top.
             y = self._grid.rect(Item(group, HEADER)).top - self._scroll
-            self._lay_out(self._groups, [Anchor(label, "", max(0, y))])
+            self._lay_out(self.groups, [Anchor(label, "", max(0, y))])
 
     def reveal(self, cell_id: str) -> None:
         """Scroll as little as brings a cell, or the header of its collapsed group, into view."""
@@ -161,18 +140,14 @@ class GalleryView(Panel, QAbstractScrollArea):
         *,
         hold: bool = False,
     ) -> None:
-        """Show groups; the first of the anchors that is still shown stays in its row.
-
-        By default the anchors are the items in view. With ``hold`` the anchor stays even where that
-        leaves room below the last cell.
-        """
+        """Show groups; the first anchor that is still shown stays in its row."""
         scroll = self._scroll
         if anchors is None:
             anchors = self._in_view()
             # The last anchor first, unless someone has scrolled: undo brings back the same view.
             if self._anchor_at is not None and self._anchor_at[0] == scroll:
                 anchors.insert(0, self._anchor_at[1])
-        self._groups = groups
+        self.groups = groups
         view = self.viewport()
         self._grid = Grid(
             tuple(len(group.cell_ids) for group in groups),
@@ -188,7 +163,8 @@ class GalleryView(Panel, QAbstractScrollArea):
         room = self._room()
         bar.setSingleStep(self._tile // 2)
         bar.setPageStep(max(1, view.height() - self._grid.header))
-        # The range before the value, which Qt cuts to the range.
+        # The range before the value, which Qt cuts to the range. To hold the anchor in its row may
+        # leave room below the last cell.
         bar.setRange(0, max(room, scroll) if hold else room)
         bar.setValue(scroll)
         self._anchor_at = (scroll, anchor) if anchor else None
@@ -202,13 +178,13 @@ class GalleryView(Panel, QAbstractScrollArea):
         anchors = []
         spans = self._spans()
         for span in spans:
-            group = self._groups[span.group]
+            group = self.groups[span.group]
             for i in range(span.start, span.stop):
                 y = self._grid.rect(Item(span.group, i)).top - self._scroll
                 anchors.append(Anchor(group.label, group.cell_ids[i], y))
         if spans:
             y = self._grid.rect(Item(spans[0].group, HEADER)).top - self._scroll
-            anchors.append(Anchor(self._groups[spans[0].group].label, "", y))
+            anchors.append(Anchor(self.groups[spans[0].group].label, "", y))
         return anchors
 
     def _spans(self) -> list[Span]:
@@ -222,7 +198,7 @@ class GalleryView(Panel, QAbstractScrollArea):
             group = self._group_of(label)
             if group is None or (cell_id and not self._grid.shown(group)):
                 continue
-            cell_ids = self._groups[group].cell_ids
+            cell_ids = self.groups[group].cell_ids
             if label not in members:
                 members[label] = set(cell_ids)
             if not cell_id:
@@ -234,15 +210,13 @@ class GalleryView(Panel, QAbstractScrollArea):
                 return anchor, top - y
         return None, scroll
 
-    # What it listens to
-
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         if old is not self._table:
             self._arrange()
             return
         taxonomy = self._session.taxonomy
         change = diff(old, new)
-        groups = rearranged(self._groups, change, new, taxonomy, order=self._order, keep=self._keep)
+        groups = rearranged(self.groups, change, new, taxonomy, order=self._order, keep=self._keep)
         self._table = new
         # While cells are being located, the top of the list stays the top.
         growing = len(new) > len(old)
@@ -262,24 +236,22 @@ class GalleryView(Panel, QAbstractScrollArea):
     def _repaint(self, *_what: object) -> None:
         self.viewport().update()
 
-    # Where things are
-
     @property
     def _scroll(self) -> int:
         return int(self.verticalScrollBar().value())
 
     def _group_of(self, label: str) -> int | None:
-        return next((i for i, group in enumerate(self._groups) if group.label == label), None)
+        return next((i for i, group in enumerate(self.groups) if group.label == label), None)
 
     def _item_of(self, cell_id: str) -> Item | None:
         cell = self._table.get(cell_id)
         group = None if cell is None else self._group_of(cell.label)
-        if group is None or cell_id not in (cell_ids := self._groups[group].cell_ids):
+        if group is None or cell_id not in (cell_ids := self.groups[group].cell_ids):
             return None
         return Item(group, cell_ids.index(cell_id))
 
     def _id_of(self, item: Item) -> str:
-        return self._groups[item.group].cell_ids[item.nth]
+        return self.groups[item.group].cell_ids[item.nth]
 
     def _header_top(self, group: int) -> int:
         """Row of a header in the viewport; that of the topmost group stays in view."""
@@ -302,14 +274,12 @@ class GalleryView(Panel, QAbstractScrollArea):
         """The label of the group at a point of the viewport, empty where there is none."""
         item = self._at(pos)
         group = self._grid.group_at(pos.y() + self._scroll) if item is None else item.group
-        return "" if group is None else self._groups[group].label
-
-    # Painting
+        return "" if group is None else self.groups[group].label
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 (Qt's name)
         """Fit the columns into the width."""
         super().resizeEvent(event)
-        self._lay_out(self._groups)
+        self._lay_out(self.groups)
 
     def scrollContentsBy(self, _dx: int, _dy: int) -> None:  # noqa: N802 (Qt's name)
         """Paint another part."""
@@ -330,9 +300,9 @@ class GalleryView(Panel, QAbstractScrollArea):
             area = QRect(0, top, self._grid.width, self._grid.header)
             painter.fillRect(area, self.palette().color(self.viewport().backgroundRole()))
             collapsed = span.group in self._grid.collapsed
-            group = self._groups[span.group]
+            group = self.groups[span.group]
             paint_header(painter, area, group, self._tiles, ink(self), collapsed=collapsed)
-        if not any(group.cell_ids for group in self._groups):
+        if not any(group.cell_ids for group in self.groups):
             text = "No cell passes the filter." if self._table else "No cells yet."
             top = min(self._grid.height, self.viewport().height() // 2)
             painter.setPen(ink(self, 160))
@@ -347,7 +317,7 @@ class GalleryView(Panel, QAbstractScrollArea):
         late = False
         for group, start, stop in spans:
             for i in range(start, stop):
-                cell = self._table[self._groups[group].cell_ids[i]]
+                cell = self._table[self.groups[group].cell_ids[i]]
                 rect = self._grid.rect(Item(group, i))
                 tile = self._tiles.get(cell, draw=False)
                 if tile is None and not late:

@@ -93,9 +93,8 @@ class Grid:
 
     def __post_init__(self) -> None:
         if min(self.tile, self.header) < 1 or min(self.sizes, default=0) < 0:
-            raise WbcError(
-                "A grid needs tiles and headers of at least one pixel, and sizes of at least 0."
-            )
+            text = "A grid needs tiles and headers of at least one pixel, and sizes of at least 0."
+            raise WbcError(text)
         heights = map(self._height_of, range(len(self.sizes)))
         object.__setattr__(self, "_tops", tuple(accumulate(heights, initial=0)))
 
@@ -185,19 +184,13 @@ class Grid:
         return self._enter(len(self.sizes), -1, None) if last else self._enter(-1, 1, None)
 
     def beside(self, item: Item, columns: int, rows: int) -> Item | None:
-        """The item one step away, in the next group that shows one where this one ends.
+        """The item one step away, in the next group with items where this one ends; None at an end.
 
         Parameters
         ----------
-        item : Item
         columns, rows : int
             One of them is -1 or 1, the other 0. A step to the side reads on in the next row; a step
             up or down keeps the column where it can.
-
-        Returns
-        -------
-        Item or None
-            None where there is no further item.
         """
         size = self.shown(item.group)
         wide = self.columns

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractSlider
 
@@ -14,24 +14,22 @@ from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.gallery_view import GalleryView
 from napari_wbc.widgets.gallery.grid import Item
-from napari_wbc.widgets.qt.keys import Key, Modifier, key_name
+from napari_wbc.widgets.qt.keys import ARROWS, Action, Key, KeyTaker, Modifier
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 __all__ = ["SelectingGallery"]
 
-ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
 PAGES = {
     Key.Key_PageUp: QAbstractSlider.SliderAction.SliderPageStepSub,
     Key.Key_PageDown: QAbstractSlider.SliderAction.SliderPageStepAdd,
 }
-Action = Callable[[], object]
 
 
-class SelectingGallery(GalleryView):
+class SelectingGallery(KeyTaker, GalleryView):
     """A gallery in which keys select cells.
 
     The *current* cell is where keys start from, and the *pivot* is where a selection with Shift
-    began. Parameters are those of :class:`GalleryView`.
+    began.
     """
 
     cell_activated = Signal(str)
@@ -49,15 +47,13 @@ class SelectingGallery(GalleryView):
         self._selecting = False
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
-    # What it listens to
-
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         in_step = old is self._table
         current = self._item_of(self._next or self._current)
-        label = "" if current is None else self._groups[current.group].label
+        label = "" if current is None else self.groups[current.group].label
         neighbours: tuple[str, ...] = ()
         if current is not None:
-            cell_ids = self._groups[current.group].cell_ids
+            cell_ids = self.groups[current.group].cell_ids
             neighbours = (*cell_ids[current.nth :], *reversed(cell_ids[: current.nth]))
         super()._on_changed(old, new)
         if not in_step or current is None:
@@ -67,7 +63,7 @@ class SelectingGallery(GalleryView):
         if cell is None or cell.label != label:
             # The next key starts from the cell that moved up into the empty place.
             group = self._group_of(label)
-            members = set() if group is None else set(self._groups[group].cell_ids)
+            members = set() if group is None else set(self.groups[group].cell_ids)
             self._next = next((cell_id for cell_id in neighbours if cell_id in members), "")
 
     def _on_selection(self, cell_ids: tuple[str, ...]) -> None:
@@ -78,8 +74,6 @@ class SelectingGallery(GalleryView):
             self._pivot = cell_ids[0]
             self._next = ""
             self.reveal(cell_ids[0])
-
-    # Selecting
 
     def _select(self, cell_ids: Iterable[str], current: str = "", *, pivot: bool = True) -> None:
         """Select cells, the current one first."""
@@ -112,7 +106,7 @@ class SelectingGallery(GalleryView):
     def _select_group(self, label: str) -> None:
         group = self._group_of(label)
         if group is not None:
-            self._select(self._groups[group].cell_ids, self._current)
+            self._select(self.groups[group].cell_ids, self._current)
 
     def _move(self, columns: int, rows: int, extend: bool) -> None:
         target = self._item_of(self._next)
@@ -135,27 +129,6 @@ class SelectingGallery(GalleryView):
                 self._select([cell_id], cell_id)
             self.reveal(cell_id)
 
-    # Keys
-
-    def event(self, event: QEvent) -> bool:
-        """Take the keys of the gallery before a shortcut of napari's window does."""
-        # Qt asks by this event; a key that is not accepted would go to the shortcut.
-        if event.type() == QEvent.Type.ShortcutOverride and (
-            self._action(event) or key_name(event)
-        ):
-            event.accept()
-            return True
-        return bool(super().event(event))
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 (Qt's name)
-        """Move, scroll, select and zoom; hand on any other plain key."""
-        if action := self._action(event):
-            action()
-        elif name := key_name(event):
-            self.key_pressed.emit(name)
-        else:
-            event.ignore()
-
     def _action(self, event: QKeyEvent) -> Action | None:
         """What a key does in the gallery itself, None for any other key."""
         key = event.key()
@@ -163,7 +136,7 @@ class SelectingGallery(GalleryView):
         modifiers = event.modifiers() & ~Modifier.KeypadModifier
         extend = modifiers == Modifier.ShiftModifier
         item = self._item_of(self._current)
-        label = self._hovered or ("" if item is None else self._groups[item.group].label)
+        label = self._hovered or ("" if item is None else self.groups[item.group].label)
         actions: dict[Key, Action] = {}
         if modifiers == Modifier.ControlModifier:
             actions = {

@@ -36,15 +36,7 @@ ELSEWHERE = "\N{CIRCLED DOT OPERATOR}"
 
 
 class Tiles:
-    """Thumbnails framed in the colour of the label, with its short name and marks.
-
-    Parameters
-    ----------
-    thumbnails : Thumbnails
-    taxonomy : Taxonomy
-    heats : Heats
-        Heat of the cells.
-    """
+    """Thumbnails framed in the colour of the label, with its short name and marks."""
 
     def __init__(self, thumbnails: Thumbnails, taxonomy: Taxonomy, heats: Heats) -> None:
         self._thumbnails = thumbnails

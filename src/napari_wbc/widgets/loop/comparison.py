@@ -8,28 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-import numpy as np
-import numpy.typing as npt
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QIcon, QImage, QPixmap, QResizeEvent
+from qtpy.QtGui import QIcon, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QHeaderView,
     QLabel,
     QListView,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
     QTabWidget,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_wbc.measure.comparison import Comparison, Outcome
 from napari_wbc.measure.comparison_plots import COLUMNS, SIGNS, side_rows, table_rows
-from napari_wbc.widgets.qt.layout import row
+from napari_wbc.widgets.qt.layout import button, column, row
+from napari_wbc.widgets.qt.table import TextTable
+from napari_wbc.widgets.qt.thumbnails import pixmap_of
 
 __all__ = ["ComparisonView"]
 
@@ -40,18 +35,13 @@ MAX_THUMBNAILS = 500
 
 
 class ComparisonView(QWidget):
-    """What a comparison found: the verdict, the numbers, what changed, and two buttons.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """What a comparison found: the verdict, the numbers, what changed, and two buttons."""
 
     adopt_chosen = Signal()
     keep_chosen = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._comparison: Comparison | None = None
         self.verdict = QLabel()
         self.why = QLabel()
@@ -69,25 +59,16 @@ class ComparisonView(QWidget):
         self.fixed = _Cells()
         self.broken = _Cells()
         self.tabs = QTabWidget()
-        for page, name in (
-            (self.picture, "Confusion"),
-            (self.fixed, "Fixed"),
-            (self.broken, "Broken"),
-            (self.sides, "All measures"),
-        ):
-            self.tabs.addTab(page, name)
-        self.adopt = QPushButton("Adopt")
-        self.keep = QPushButton("Keep old")
-        self.adopt.setToolTip("Use the new model from now on; the old one stays on disk")
-        self.keep.setToolTip("Go on with the old model")
-        self.adopt.clicked.connect(self.adopt_chosen)
-        self.keep.clicked.connect(self.keep_chosen)
-        layout = QVBoxLayout(self)
-        layout.setSpacing(4)
-        for widget in (self.verdict, self.why, self.sources, self.notes):
-            layout.addWidget(widget)
-        layout.addWidget(self.tabs, 1)
-        layout.addWidget(row(QLabel("Research use only."), self.adopt, self.keep))
+        self.tabs.addTab(self.picture, "Confusion")
+        self.tabs.addTab(self.fixed, "Fixed")
+        self.tabs.addTab(self.broken, "Broken")
+        self.tabs.addTab(self.sides, "All measures")
+        tip = "Use the new model from now on; the old one stays on disk"
+        self.adopt = button("Adopt", tip, self.adopt_chosen.emit)
+        self.keep = button("Keep old", "Go on with the old model", self.keep_chosen.emit)
+        texts = (self.verdict, self.why, self.sources, self.notes)
+        answers = row(QLabel("Research use only."), self.adopt, self.keep)
+        column(self, *texts, self.tabs, answers, stretch=self.tabs, margin=6)
         self._refresh()
 
     def value(self) -> Comparison | None:
@@ -95,23 +76,15 @@ class ComparisonView(QWidget):
         return self._comparison
 
     def show_comparison(self, comparison: Comparison, confusion: bytes = b"") -> None:
-        """Show a comparison.
-
-        Parameters
-        ----------
-        comparison : Comparison
-        confusion : bytes
-            PNG of both confusion matrices, as
-            :func:`~napari_wbc.measure.comparison_plots.draw_pictures` gives it.
-        """
+        """Show a comparison, with a PNG of both confusion matrices."""
         self._comparison = comparison
         self.picture.show_png(confusion)
         self._refresh()
 
     def _refresh(self) -> None:
         shown = self._comparison
-        for button in (self.adopt, self.keep):
-            button.setEnabled(shown is not None)
+        self.adopt.setEnabled(shown is not None)
+        self.keep.setEnabled(shown is not None)
         if shown is None:
             self.verdict.setText("No comparison yet")
             return
@@ -134,33 +107,18 @@ class ComparisonView(QWidget):
             self.tabs.setTabText(self.tabs.indexOf(page), f"{kind.capitalize()} ({n})")
 
 
-class _Table(QTableWidget):
+class _Table(TextTable):
     """Texts to read, as high as they are."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        super().__init__(0, len(columns))
-        self.setHorizontalHeaderLabels(list(columns))
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        super().__init__(columns, 22)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(22)
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
 
     def fill(self, rows: Sequence[Sequence[str]]) -> None:
         """Show these rows and no others."""
-        self.setRowCount(len(rows))
-        for i, texts in enumerate(rows):
-            for j, text in enumerate(texts):
-                item = QTableWidgetItem(text)
-                if j:
-                    item.setTextAlignment(
-                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                    )
-                self.setItem(i, j, item)
-        self.setMaximumHeight(
-            self.horizontalHeader().sizeHint().height() + 22 * max(len(rows), 1) + 4
-        )
+        super().fill(rows)
+        header = self.horizontalHeader().sizeHint().height()
+        self.setMaximumHeight(header + 22 * max(len(rows), 1) + 4)
 
 
 class _Picture(QLabel):
@@ -188,11 +146,7 @@ class _Picture(QLabel):
             self.clear()
             return
         ratio = self.devicePixelRatioF()
-        fitted = self._whole.scaled(
-            self.size() * ratio,
-            Qt.AspectRatioMode.KeepAspectRatio,
-            Qt.TransformationMode.SmoothTransformation,
-        )
+        fitted = _fitted(self._whole, self.size() * ratio)
         fitted.setDevicePixelRatio(ratio)
         self.setPixmap(fitted)
 
@@ -227,23 +181,15 @@ class _Cells(QListWidget):
             cell = comparison.cells[i]
             lines += [cell.source, cell.path.name]
             item = QListWidgetItem(
-                QIcon(_pixmap(crop)), f"{shorts[label]}\n{' → '.join(predictions)}"
+                QIcon(_fitted(pixmap_of(crop), QSize(THUMBNAIL, THUMBNAIL))),
+                f"{shorts[label]}\n{' → '.join(predictions)}",
             )
             item.setToolTip(f"<qt>{'<br>'.join(map(escape, lines))}</qt>")
             self.addItem(item)
         return len(changed)
 
 
-def _pixmap(crop: npt.NDArray[np.uint8]) -> QPixmap:
-    """A pixmap of an image of shape (height, width, 3), uint8 RGB."""
-    height, width = crop.shape[:2]
-    image = QImage(
-        np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888
-    )
+def _fitted(pixmap: QPixmap, size: QSize) -> QPixmap:
     # By place: PyQt6 and PySide6 name the last of these arguments differently.
-    return QPixmap.fromImage(image).scaled(
-        THUMBNAIL,
-        THUMBNAIL,
-        Qt.AspectRatioMode.IgnoreAspectRatio,
-        Qt.TransformationMode.SmoothTransformation,
-    )
+    aspect = Qt.AspectRatioMode.KeepAspectRatio
+    return pixmap.scaled(size, aspect, Qt.TransformationMode.SmoothTransformation)

@@ -18,15 +18,10 @@ LINE_HEIGHT = 13
 
 
 class Curves(QWidget):
-    """Losses on the left, accuracies from 0 to 1 on the right, one point an epoch.
+    """Losses on the left, accuracies from 0 to 1 on the right, one point an epoch."""
 
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.history: list[Mapping[str, float]] = []
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Curves of training")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,11 +10,9 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QLineEdit,
-    QMessageBox,
     QPushButton,
     QTreeWidget,
     QTreeWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -26,8 +23,9 @@ from napari_wbc.pipeline.models import model_summary
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.library import KINDS, Library, Model
 from napari_wbc.weights.store import EXPORT_SUFFIX, SUFFIXES, export_model
-from napari_wbc.widgets.analysis.model import CardDialog
-from napari_wbc.widgets.qt.layout import TextLines, row
+from napari_wbc.widgets.analysis.model import CARD_TIP, CardDialog
+from napari_wbc.widgets.qt.layout import TextLines, button, column, confirmed, plain, row
+from napari_wbc.widgets.qt.panel import guarded
 from napari_wbc.widgets.qt.worker import Job
 
 __all__ = ["LibraryWidget"]
@@ -40,22 +38,15 @@ class LibraryWidget(QWidget):
     """A tree of models, each below the one that it was made from, and what can be done with them.
 
     Cards are read here; whole weights only in a thread.
-
-    Parameters
-    ----------
-    library : Library, optional
-        The person's own by default.
-    parent : QWidget, optional
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
     adopted = Signal(str)
     """With the name or path of the classifier that came into use."""
 
-    def __init__(self, library: Library | None = None, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.library = Library() if library is None else library
+    def __init__(self, library: Library) -> None:
+        super().__init__()
+        self.library = library
         self.jobs = Job(self)
         self._done: Callable[[Any], None] = lambda _result: None
         self._used: tuple[Path, ...] = ()
@@ -75,43 +66,21 @@ class LibraryWidget(QWidget):
         self.refresh()
 
     def _build(self) -> None:
-        self.use, self.back = QPushButton("Use"), QPushButton("Roll back")
-        self.card = QPushButton("Card…")
-        self.export, self.bring = QPushButton("Export…"), QPushButton("Import…")
-        self.remove = QPushButton("Remove")
-        for button, tip, action in (
-            (self.use, "Use the selected model from now on; the one before stays", self._adopt),
-            (self.back, "Return to what was in use before", self._roll_back),
-            (
-                self.card,
-                "What the model is: classes, training data, measurements, limits of use",
-                self._show,
-            ),
-            (
-                self.export,
-                "Write the selected model with its card as one file, to hand it on",
-                self._export,
-            ),
-            (self.bring, "Copy a model into your library", self._import),
-            (
-                self.remove,
-                "Move the selected model to the folder removed in your library",
-                self._remove,
-            ),
-        ):
-            button.setToolTip(tip)
-            button.clicked.connect(lambda _checked=False, action=action: self._tried(action))
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.tree, stretch=1)
-        layout.addWidget(self.note)
-        layout.addWidget(row(self.use, self.why, self.back))
-        layout.addWidget(row(self.card, self.export, self.bring, self.remove))
+        def action(text: str, tip: str, act: Callable[[], None]) -> QPushButton:
+            return button(text, tip, guarded(self.said.emit, act))
 
-    @property
-    def busy(self) -> bool:
-        """Whether a model is being read or written at this moment."""
-        return self.jobs.running
+        tip = "Use the selected model from now on; the one before stays"
+        self.use = action("Use", tip, self._adopt)
+        self.back = action("Roll back", "Return to what was in use before", self._roll_back)
+        self.card = action("Card…", CARD_TIP, self._show)
+        tip = "Write the selected model with its card as one file, to hand it on"
+        self.export = action("Export…", tip, self._export)
+        self.bring = action("Import…", "Copy a model into your library", self._import)
+        tip = "Move the selected model to the folder removed in your library"
+        self.remove = action("Remove", tip, self._remove)
+        choose = row(self.use, self.why, self.back)
+        files = row(self.card, self.export, self.bring, self.remove)
+        column(self, self.tree, self.note, choose, files, stretch=self.tree, spacing=6)
 
     def showEvent(self, event: object) -> None:  # noqa: N802 (Qt's name)
         """Show the models there are by now."""
@@ -137,31 +106,29 @@ class LibraryWidget(QWidget):
 
     def select(self, path: Path) -> None:
         """Select the model of a weights file, if it is listed."""
-        for item in self.tree.findItems(
-            "*", Qt.MatchFlag.MatchWildcard | Qt.MatchFlag.MatchRecursive
-        ):
+        every = Qt.MatchFlag.MatchWildcard | Qt.MatchFlag.MatchRecursive
+        for item in self.tree.findItems("*", every):
             if item.data(0, Qt.ItemDataRole.UserRole).path == path:
                 self.tree.setCurrentItem(item)
 
-    def _fill(self, found: tuple[Branch, ...], chosen: Path | None) -> None:
+    def _fill(self, listed: tuple[Branch, ...], chosen: Path | None) -> None:
         self.tree.clear()
         above = [self.tree.invisibleRootItem()]
-        for one in found:
-            model = one.model
-            last = "damaged" if model.damaged else one.when
-            item = QTreeWidgetItem(
-                [model.name, "in use" if one.in_use else "", one.validation, last]
-            )
+        for branch in listed:
+            model = branch.model
+            last = "damaged" if model.damaged else branch.when
+            used = "in use" if branch.in_use else ""
+            item = QTreeWidgetItem([model.name, used, branch.validation, last])
             item.setData(0, Qt.ItemDataRole.UserRole, model)
-            said = model.damaged or (model.card.model_id if model.card else "")
+            card = model.damaged or (model.card.model_id if model.card else "")
             place = "comes with the package" if model.shipped else str(model.path)
-            item.setToolTip(0, f"<qt>{escape(f'{model.kind} {said}; {place}')}</qt>")
-            del above[one.depth + 1 :]
+            item.setToolTip(0, plain(f"{model.kind} {card}; {place}"))
+            del above[branch.depth + 1 :]
             above[-1].addChild(item)
             above.append(item)
         self.tree.expandAll()
-        for column in range(len(COLUMNS)):
-            self.tree.resizeColumnToContents(column)
+        for i in range(len(COLUMNS)):
+            self.tree.resizeColumnToContents(i)
         if chosen is not None:
             self.select(chosen)
 
@@ -169,7 +136,7 @@ class LibraryWidget(QWidget):
         model, free = self.value(), not self.jobs.running
         used = model is not None and model.path in self._used
         sound = model is not None and not model.damaged
-        for button, possible in (
+        for push, possible in (
             (self.use, sound and not used),
             (self.back, True),
             (self.card, model is not None and model.card is not None),
@@ -177,7 +144,7 @@ class LibraryWidget(QWidget):
             (self.bring, True),
             (self.remove, model is not None and not model.shipped and not used),
         ):
-            button.setEnabled(free and possible)
+            push.setEnabled(free and possible)
 
     def _chosen(self) -> Model:
         model = self.value()
@@ -212,7 +179,8 @@ class LibraryWidget(QWidget):
 
     def _export(self) -> None:
         model = self._chosen()
-        title, kind = "Export a model with its card", f"Model (*{EXPORT_SUFFIX})"
+        title = "Export a model with its card"
+        kind = f"Model (*{EXPORT_SUFFIX})"
         out = QFileDialog.getSaveFileName(self, title, f"{model.name}{EXPORT_SUFFIX}", kind)[0]
         if out:
             self._start(
@@ -235,10 +203,7 @@ class LibraryWidget(QWidget):
         model = self._chosen()
         names = ", ".join(child.name for child in self.library.children(model))
         question = f"{names} descend from {model.name}. Remove it all the same? It is kept aside."
-        if (
-            names
-            and QMessageBox.question(self, "Remove", question) != QMessageBox.StandardButton.Yes
-        ):
+        if names and not confirmed(self, "Remove", question):
             return
         new = self.library.remove(model, force=bool(names))
         self.said.emit(f"{model.name} moved to {new}")
@@ -252,12 +217,6 @@ class LibraryWidget(QWidget):
 
     def _on_returned(self, result: Any) -> None:
         self._done(result)
-
-    def _tried(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except WbcError as error:
-            self.said.emit(str(error))
 
 
 def _steps(action: Callable[[], T]) -> Steps[T]:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDialog,
-    QDialogButtonBox,
-    QFormLayout,
-    QLabel,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QWidget
 
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import scrolled
+from napari_wbc.widgets.qt.layout import column, ok_cancel, scrolled
 
 __all__ = ["MappingDialog"]
 
@@ -25,15 +17,7 @@ LEAVE_OUT = "leave out"
 
 
 class MappingDialog(QDialog):
-    """A row for each label, with the class it becomes or *leave out*.
-
-    Parameters
-    ----------
-    incoming : Incoming
-    taxonomy : Taxonomy
-        Classes to choose from.
-    parent : QWidget, optional
-    """
+    """A row for each label, with the class it becomes or *leave out*."""
 
     def __init__(
         self, incoming: Incoming, taxonomy: Taxonomy, parent: QWidget | None = None
@@ -56,15 +40,9 @@ class MappingDialog(QDialog):
             combo.currentIndexChanged.connect(self._check)
             form.addRow(QLabel(f"{label} ({n})"), combo)
             self.choices[label] = combo
-        self.buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        self.buttons.accepted.connect(self.accept)
-        self.buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addWidget(QLabel(f"{cells} of {fields} ({content.format}). Each label becomes:"))
-        layout.addWidget(scrolled(rows))
-        layout.addWidget(self.buttons)
+        self.buttons = ok_cancel(self)
+        title = QLabel(f"{cells} of {fields} ({content.format}). Each label becomes:")
+        column(self, title, scrolled(rows), self.buttons, margin=6)
         guard_inputs(self)
         self._check()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QFileDialog,
+    QGroupBox,
     QLabel,
     QLineEdit,
     QListWidget,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import BY_SLIDE, SPLITS
 from napari_wbc.model.words import counted
@@ -30,19 +28,13 @@ from napari_wbc.session.opening import projects_folder
 from napari_wbc.session.session import Session
 from napari_wbc.storage.sets import FORMATS
 from napari_wbc.weights.library import KINDS, Library, Model
+from napari_wbc.widgets.loop import jobs
 from napari_wbc.widgets.loop.curves import Curves
-from napari_wbc.widgets.loop.jobs import (
-    added_steps,
-    adopt_steps,
-    compared_steps,
-    summary_steps,
-    tuned_detector_steps,
-    tuned_steps,
-)
 from napari_wbc.widgets.loop.library import LibraryWidget
+from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import TextLines, group, row
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.layout import TextLines, bring_up, button, choice, column, group, row
+from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.settings import settings
 from napari_wbc.widgets.qt.worker import LatestJob
@@ -70,6 +62,12 @@ KIND_TIP = (
     "classifier: continues from the chosen one and adds the classes that it lacks. "
     "detector: continues from the chosen mask-rcnn, on fields whose cells are all reviewed."
 )
+MOVE_TIP = "Give the slide another split, in a new round; only if no model has used the slide"
+EXPORT_TIP = "Write the reviewed cells of this project as the next round of the set"
+IMPORT_TIP = "Import a set (COCO, VOC, YOLO, GeoJSON, CSV, folders, .zip) as a project to review"
+TUNE_TIP = "Continue training the chosen model on the set; a cancelled run resumes where it was"
+COMPARE_TIP = "Compare the old and the new model on the test slides, before you adopt one"
+BROWSE_TIP = "All models with their parents: adopt, roll back, export, import"
 OLD_TIP = (
     "Training sets that the model was trained on. "
     "A part of them is used again, so that the model does not forget them."
@@ -81,7 +79,6 @@ class TrainPanel(Panel, QWidget):
 
     Parameters
     ----------
-    session : Session
     project : callable
         File of the project that is open, None where there is none.
     weights, detector : callable
@@ -92,7 +89,6 @@ class TrainPanel(Panel, QWidget):
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
     model_wanted = Signal(str)
     """With the name or file of weights to choose."""
     detectors_changed = Signal()
@@ -119,107 +115,62 @@ class TrainPanel(Panel, QWidget):
         """What to do when the running job has ended."""
         self._shown = ""
         self._dialogs: dict[str, QDialog] = {}
-        self._build()
+        column(self, self._build_set(), self._build_model())
         self._connect()
 
-    def _build(self) -> None:
+    def _button(self, text: str, tip: str, action: Callable[[], object]) -> QPushButton:
+        return button(text, tip, guarded(self.said.emit, action))
+
+    def _build_set(self) -> QGroupBox:
         folder = str(settings().value(SET_KEY, "") or "")
         self.folder = QLineEdit(folder or str(projects_folder().parent / "training-set"))
         self.folder.setToolTip(SET_TIP)
-        self.choose_folder = QPushButton("…")
-        self.choose_folder.setToolTip("Choose another training set")
-        self.format = QComboBox()
-        self.format.addItems(list(FORMATS))
-        self.format.setToolTip(FORMAT_TIP)
-        self.split = QComboBox()
-        self.split.addItems([BY_SLIDE, *SPLITS])
-        self.split.setToolTip(SPLIT_TIP)
+        self.choose_folder = self._button("…", "Choose another training set", self._ask_folder)
+        self.format = choice(FORMATS, FORMAT_TIP)
+        self.split = choice((BY_SLIDE, *SPLITS), SPLIT_TIP)
         self.summary = TextLines(1)
-        self.slide = QComboBox()
-        self.side = QComboBox()
-        self.slide.setToolTip("Slides of the set, and their splits")
-        self.slide.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.slide.setMinimumContentsLength(10)
+        self.slide = choice((), "Slides of the set, and their splits", least=10)
+        self.side = choice(())
         for split, text in SIDES.items():
             self.side.addItem(text, split)
-        self.move_slide = QPushButton("Move")
-        self.move_slide.setToolTip(
-            "Give the slide another split, in a new round; only if no model has used the slide"
+        self.move_slide = self._button("Move", MOVE_TIP, self.move_chosen_slide)
+        self.export = self._button("Add reviewed cells", EXPORT_TIP, self.export_project)
+        self.bring = self._button("Import…", IMPORT_TIP, self._ask_import)
+        return group(
+            "Training set",
+            row(self.folder, self.choose_folder),
+            row(self.format, self.split, self.bring),
+            self.export,
+            self.summary,
+            row(self.slide, self.side, self.move_slide),
         )
-        self.export = QPushButton("Add reviewed cells")
-        self.export.setToolTip(
-            "Write the reviewed cells of this project as the next round of the set"
-        )
-        self.bring = QPushButton("Import…")
-        self.bring.setToolTip(
-            "Import a set (COCO, VOC, YOLO, GeoJSON, CSV, folders, .zip) as a project to review"
-        )
+
+    def _build_model(self) -> QGroupBox:
         self.old = QListWidget()
         self.old.setMaximumHeight(44)
         self.old.setToolTip(OLD_TIP)
-        self.add_old = QPushButton("+")
-        self.drop_old = QPushButton("-")
-        self.add_old.setToolTip("Add an old training set")
-        self.drop_old.setToolTip("Remove the selected training set from the list")
-        self.kind = QComboBox()
-        self.kind.addItems(list(KINDS))
-        self.kind.setToolTip(KIND_TIP)
+        self.add_old = self._button("+", "Add an old training set", self._ask_old)
+        self.drop_old = button("-", "Remove the selected training set from the list")
+        self.drop_old.clicked.connect(lambda: self.old.takeItem(self.old.currentRow()))
+        self.kind = choice(KINDS, KIND_TIP)
         self.freeze = QCheckBox("Only the last layer")
         self.freeze.setToolTip("Faster; the model forgets less and improves less")
-        self.tune = QPushButton("Fine-tune")
-        self.tune.setToolTip(
-            "Continue training the chosen model on the set; a cancelled run resumes where it was"
-        )
-        self.compare = QPushButton("Compare…")
-        self.compare.setToolTip(
-            "Compare the old and the new model on the test slides, before you adopt one"
-        )
-        self.browse = QPushButton("Models…")
-        self.browse.setToolTip("All models with their parents: adopt, roll back, export, import")
+        self.tune = self._button("Fine-tune", TUNE_TIP, self.finetune)
+        self.compare = self._button("Compare…", COMPARE_TIP, self.compare_models)
+        self.browse = self._button("Models…", BROWSE_TIP, self.show_library)
         self.jobs = JobBar()
         self.curves = Curves()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(
-            group(
-                "Training set",
-                row(self.folder, self.choose_folder),
-                row(self.format, self.split, self.bring),
-                self.export,
-                self.summary,
-                row(self.slide, self.side, self.move_slide),
-            )
-        )
-        layout.addWidget(
-            group(
-                "Model",
-                row(QLabel("Old sets"), self.old, self.add_old, self.drop_old),
-                row(self.kind, self.freeze),
-                row(self.tune, self.compare, self.browse),
-                self.jobs,
-                self.curves,
-            )
+        return group(
+            "Model",
+            row(QLabel("Old sets"), self.old, self.add_old, self.drop_old),
+            row(self.kind, self.freeze),
+            row(self.tune, self.compare, self.browse),
+            self.jobs,
+            self.curves,
         )
 
     def _connect(self) -> None:
-        for button, action in (
-            (self.choose_folder, self._ask_folder),
-            (self.export, self.export_project),
-            (self.move_slide, self.move_chosen_slide),
-            (self.bring, self._ask_import),
-            (self.add_old, self._ask_old),
-            (self.tune, self.finetune),
-            (self.compare, self.compare_models),
-            (self.browse, self.show_library),
-        ):
-            button.clicked.connect(partial(self._tried, action))
-        self.kind.currentTextChanged.connect(
-            lambda kind: self.freeze.setEnabled(kind != "detector")
-        )
-        self.drop_old.clicked.connect(lambda: self.old.takeItem(self.old.currentRow()))
+        self.kind.currentTextChanged.connect(self._on_kind)
         self.jobs.said.connect(self.said)
         self.jobs.progressed.connect(self._on_progress)
         self.jobs.running_changed.connect(self._set_running)
@@ -230,6 +181,9 @@ class TrainPanel(Panel, QWidget):
         self.at_release(self._close_dialogs)
         self.at_release(self._summaries.cancel)
         self.at_release(self.jobs.cancel)
+
+    def _on_kind(self, kind: str) -> None:
+        self.freeze.setEnabled(kind != "detector")
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Show what the set holds by now."""
@@ -262,9 +216,6 @@ class TrainPanel(Panel, QWidget):
         """Training sets of which a part is used again."""
         return [self.old.item(i).text() for i in range(self.old.count())]
 
-    def _sets(self) -> list[str | Path]:
-        return [self.set_folder(), *self.old_sets()]
-
     def export_project(self) -> None:
         """Write the reviewed cells of the open project as the next round of the set."""
         project = self._project()
@@ -291,7 +242,7 @@ class TrainPanel(Panel, QWidget):
         folder = Path(self.folder.text().strip()).expanduser()
         # Until the listed slides are those of this set.
         self.move_slide.setEnabled(False)
-        self._summaries.request(lambda: summary_steps(folder))
+        self._summaries.request(lambda: jobs.summary_steps(folder))
 
     def move_chosen_slide(self) -> None:
         """Give a slide of the set another split."""
@@ -328,30 +279,26 @@ class TrainPanel(Panel, QWidget):
         self.curves.clear()
         if self.kind.currentText() == "detector":
             start = self._detector()
-            self.jobs.start(
-                lambda: added_steps(tuned_detector_steps(sets, runs, start, old), self.models),
-                self._on_detector_tuned,
-            )
+            steps = partial(jobs.tuned_detector_steps, sets, runs, start, old)
+            self.jobs.start(lambda: jobs.added_steps(steps(), self.models), self._on_detector_tuned)
             return
         start = self._weights()
         names = self.session.taxonomy.names
         freeze = self.freeze.isChecked()
-        self.jobs.start(
-            lambda: added_steps(
-                tuned_steps(sets, runs, start, old, names, freeze=freeze), self.models
-            ),
-            partial(self._on_tuned, start),
-        )
+        steps = partial(jobs.tuned_steps, sets, runs, start, old, names, freeze=freeze)
+        done = partial(self._on_tuned, start)
+        self.jobs.start(lambda: jobs.added_steps(steps(), self.models), done)
 
     def compare_models(self) -> None:
         """Compare the last fine-tuned model with its start, on the test cells of the sets."""
         if self._pair is None:
-            raise WbcError(
-                "Fine-tune first: the new model is compared with the one that it started from."
-            )
+            text = "Fine-tune first: the new model is compared with the one that it started from."
+            raise WbcError(text)
         old, new = self._pair
-        sets = self._sets()
-        self.jobs.start(lambda: compared_steps(sets, old, new), partial(self._on_compared, new))
+        sets: list[str | Path] = [self.set_folder(), *self.old_sets()]
+        self.jobs.start(
+            lambda: jobs.compared_steps(sets, old, new), partial(self._on_compared, new)
+        )
 
     def show_library(self) -> None:
         """Browse the models."""
@@ -361,7 +308,7 @@ class TrainPanel(Panel, QWidget):
             self.library.adopted.connect(self.model_wanted)
             self._dialogs["library"] = self._dialog(self.library, "Models", 720, 420)
         self.library.refresh()
-        self._show("library")
+        bring_up(self._dialogs["library"])
 
     def _on_progress(self, progress: Progress) -> None:
         if progress.values:
@@ -375,7 +322,7 @@ class TrainPanel(Panel, QWidget):
         self.said.emit(
             f"{counted(sum(exported.cells.values()))} ({splits}) in {exported.folder}; "
             f"{exported.added} new, {exported.relabelled} relabelled, "
-            f"{exported.removed} removed{_failed(exported.failures)}"
+            f"{exported.removed} removed{failed_text(exported.failures)}"
         )
         self.show_summary()
 
@@ -416,7 +363,7 @@ class TrainPanel(Panel, QWidget):
         self.jobs.start(work, self._on_imported)
 
     def _on_imported(self, imported: ImportedSet) -> None:
-        self.said.emit(f"{imported.summary}{_failed(imported.failures)}")
+        self.said.emit(f"{imported.summary}{failed_text(imported.failures)}")
         self.project_wanted.emit(imported.project)
 
     def _on_tuned(self, start: str, result: tuple[Any, Model]) -> None:
@@ -444,13 +391,12 @@ class TrainPanel(Panel, QWidget):
             from napari_wbc.widgets.loop.comparison import ComparisonView
 
             self.comparison = ComparisonView()
-            self.comparison.adopt_chosen.connect(partial(self._tried, self.adopt))
+            self.comparison.adopt_chosen.connect(guarded(self.said.emit, self.adopt))
             self.comparison.keep_chosen.connect(self._keep)
-            self._dialogs["comparison"] = self._dialog(
-                self.comparison, "Old and new model", 900, 760
-            )
+            title = "Old and new model"
+            self._dialogs["comparison"] = self._dialog(self.comparison, title, 900, 760)
         self.comparison.show_comparison(comparison, picture)
-        self._show("comparison")
+        bring_up(self._dialogs["comparison"])
 
     def adopt(self) -> None:
         """Use the new model from now on."""
@@ -459,7 +405,7 @@ class TrainPanel(Panel, QWidget):
         new = self._shown
         why = shown.measures.why
         library = self.models
-        self.jobs.start(lambda: adopt_steps(library, new, why), self._on_adopted)
+        self.jobs.start(lambda: jobs.adopt_steps(library, new, why), self._on_adopted)
 
     def _on_adopted(self, new: str) -> None:
         self.model_wanted.emit(new)
@@ -473,17 +419,9 @@ class TrainPanel(Panel, QWidget):
         guard_inputs(inside)
         dialog = QDialog(self)
         dialog.setWindowTitle(title)
-        layout = QVBoxLayout(dialog)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(inside)
+        column(dialog, inside, margin=4)
         dialog.resize(width, height)
         return dialog
-
-    def _show(self, name: str) -> None:
-        dialog = self._dialogs[name]
-        dialog.show()
-        dialog.raise_()
-        dialog.activateWindow()
 
     def _ask_folder(self) -> None:
         if folder := QFileDialog.getExistingDirectory(self, "Training set", self.folder.text()):
@@ -492,39 +430,24 @@ class TrainPanel(Panel, QWidget):
             self.show_summary()
 
     def _ask_old(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(
-            self, "An old training set", self.folder.text()
-        ):
+        title = "An old training set"
+        if folder := QFileDialog.getExistingDirectory(self, title, self.folder.text()):
             self.old.addItem(folder)
 
     def _ask_import(self) -> None:
         kinds = "Training sets (*.zip *.json *.geojson *.csv *.yaml *.yml *.xml);;All files (*)"
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Import a training set: any file of it, or its .zip", "", kinds
-        )
+        title = "Import a training set: any file of it, or its .zip"
+        name, _ = QFileDialog.getOpenFileName(self, title, "", kinds)
         if name:
             path = Path(name)
             self.import_set(path.parent if path.suffix.lower() == ".xml" else path)
 
     def _set_running(self, running: bool) -> None:
-        for button in (self.export, self.bring, self.tune, self.compare):
-            button.setEnabled(not running)
+        for push in (self.export, self.bring, self.tune, self.compare):
+            push.setEnabled(not running)
         for widget in (self.slide, self.side, self.move_slide):
             widget.setEnabled(not running and self.slide.count() > 0)
         if not running and self._then is not None:
             then = self._then
             self._then = None
-            self._tried(then)
-
-    def _tried(self, action: Callable[[], Any], *_signal: Any) -> None:
-        try:
-            action()
-        except WbcError as error:
-            self.said.emit(str(error))
-
-
-def _failed(failures: Sequence[Failure]) -> str:
-    """How many fields failed, and why the first did; empty where none did."""
-    if not failures:
-        return ""
-    return f"; {counted(len(failures), 'field')} failed: {failures[0].message}"
+            guarded(self.said.emit, then)()

@@ -9,19 +9,21 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QLabel
 
 from napari_wbc.model.cell import Cell
-from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.words import counted
+from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.pipeline.feature_map import FeatureMap, feature_map_steps
 from napari_wbc.session.order import disagreed
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.map.kinds import COLOURINGS, kind_of, kinds
 from napari_wbc.widgets.map.legend import Legend
 from napari_wbc.widgets.map.scatter import Card, Scatter
-from napari_wbc.widgets.qt.layout import TextLines, row
+from napari_wbc.widgets.qt.described import failed_text
+from napari_wbc.widgets.qt.layout import TextLines, button, choice, column, row
 from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
@@ -30,6 +32,9 @@ __all__ = ["METHOD_NAMES", "FeatureMapPanel"]
 
 METHOD_NAMES = {"t-SNE": "t-sne", "UMAP": "umap", "PCA": "pca"}
 NO_MAP = "No map yet"
+METHOD_TIP = (
+    "t-SNE and UMAP keep neighbours together, PCA keeps distances; UMAP has to be installed"
+)
 HINT = (
     "Drag a lasso or click to select; Shift adds. Double-click goes to a cell. "
     "The wheel zooms, the right button pans. "
@@ -43,16 +48,11 @@ class FeatureMapPanel(DockPanel):
 
     Parameters
     ----------
-    session : Session
-    thumbnails : Thumbnails
     weights : callable
         Name or file of the classifier's weights.
-    read : callable
-        The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
     """
 
     said = Signal(str)
-    """With one line for the person at the screen."""
     cell_activated = Signal(str)
     """With the id of the cell to go to."""
     key_pressed = Signal(str)
@@ -63,14 +63,15 @@ class FeatureMapPanel(DockPanel):
         session: Session,
         thumbnails: Thumbnails,
         weights: Callable[[], str],
-        read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+        read: ReadField,
     ) -> None:
         super().__init__()
         self._session = session
         self._thumbnails = thumbnails
         self._weights = weights
         self._read = read
-        self._map: FeatureMap | None = None
+        self.feature_map: FeatureMap | None = None
+        """The map that is shown, None before there is one."""
         self._mapped: tuple[Cell, ...] = ()
         """The cells of the map as they were mapped."""
         self._numbers: dict[str, int] = {}
@@ -92,16 +93,10 @@ class FeatureMapPanel(DockPanel):
         self.at_release(self.jobs.cancel)
 
     def _build(self) -> None:
-        self.method = QComboBox()
-        self.by = QComboBox()
-        self.method.addItems(list(METHOD_NAMES))
-        self.method.setToolTip(
-            "t-SNE and UMAP keep neighbours together, PCA keeps distances; UMAP has to be installed"
-        )
-        self.by.addItems(list(COLOURINGS))
-        self.by.setToolTip("What the points are coloured by")
-        self.run = QPushButton("Map")
-        self.run.setToolTip("Map the cells of the slide by the features of the chosen model")
+        self.method = choice(METHOD_NAMES, METHOD_TIP)
+        self.by = choice(COLOURINGS, "What the points are coloured by")
+        tip = "Map the cells of the slide by the features of the chosen model"
+        self.run = button("Map", tip, self.start)
         self.scatter = Scatter(self._card)
         self.scatter.empty_text = NO_MAP
         self.scatter.setToolTip(HINT)
@@ -109,24 +104,14 @@ class FeatureMapPanel(DockPanel):
         self.legend = Legend()
         self.jobs = JobBar()
         self.message = TextLines(1)
-        self.run.clicked.connect(self.start)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(2, 2, 2, 2)
-        layout.setSpacing(3)
-        layout.addWidget(row(self.method, QLabel("colour by"), self.by, self.run))
-        layout.addWidget(self.scatter, stretch=1)
-        layout.addWidget(self.legend)
-        layout.addWidget(self.jobs)
-        layout.addWidget(self.message)
+        controls = row(self.method, QLabel("colour by"), self.by, self.run)
+        below = (self.legend, self.jobs, self.message)
+        column(self, controls, self.scatter, *below, stretch=self.scatter, margin=2)
 
     @property
     def busy(self) -> bool:
         """Whether a map is being made."""
         return self.jobs.running
-
-    def value(self) -> FeatureMap | None:
-        """The map that is shown, None before there is one."""
-        return self._map
 
     def start(self) -> None:
         """Map the cells of the slide as they are now."""
@@ -147,7 +132,7 @@ class FeatureMapPanel(DockPanel):
     def show_map(self, feature_map: FeatureMap, table: CellTable) -> None:
         """Show a map of cells as they are in a table."""
         ids = feature_map.cell_ids
-        self._map = feature_map
+        self.feature_map = feature_map
         self._mapped = tuple(table[cell_id] for cell_id in ids)
         self._numbers = {cell_id: i for i, cell_id in enumerate(ids)}
         self._placed = np.zeros(len(ids), bool)
@@ -162,10 +147,8 @@ class FeatureMapPanel(DockPanel):
     def clear(self) -> None:
         """Show no map."""
         self.show_map(FeatureMap((), np.zeros((0, 2), np.float32), "", ""), CellTable())
-        self._map = None
+        self.feature_map = None
         self.message.setText("")
-
-    # How the points look
 
     def _look_at(self, cell_ids: Iterable[str]) -> None:
         """Note how some cells of the map are now; a cell that was moved leaves the map."""
@@ -183,8 +166,8 @@ class FeatureMapPanel(DockPanel):
             self._names[i] = kind_of(cell, by, taxonomy) if placed else ""
 
     def _places(self) -> npt.NDArray[np.float32]:
-        assert self._map is not None
-        return np.where(self._placed[:, None], self._map.places, np.float32("nan"))
+        assert self.feature_map is not None
+        return np.where(self._placed[:, None], self.feature_map.places, np.float32("nan"))
 
     def _colour(self) -> None:
         """Colours, rings, legend and the line below, as the cells of the map are now."""
@@ -199,7 +182,7 @@ class FeatureMapPanel(DockPanel):
 
     def _state(self) -> str:
         """One line on what the map shows and what it lacks."""
-        feature_map = self._map
+        feature_map = self.feature_map
         if feature_map is None:
             return ""
         if not feature_map.cell_ids:
@@ -208,9 +191,7 @@ class FeatureMapPanel(DockPanel):
         text = f"{counted(placed)} by {feature_map.model_id}, {int(self._ringed.sum()):,} differ"
         if missing := len(self._session.table) - placed:
             text += f"; {missing:,} not on the map, press Map to map them"
-        if failures := feature_map.failures:
-            text += f"; {counted(len(failures), 'field')} failed: {failures[0].message}"
-        return text
+        return text + failed_text(feature_map.failures)
 
     def _card(self, i: int) -> Card:
         """What is shown beside a point."""
@@ -222,8 +203,6 @@ class FeatureMapPanel(DockPanel):
         if cell.prediction is not None:
             prediction = f"model: {cell.prediction.cell_class} {cell.prediction.confidence:.0%}"
         return self._thumbnails.get(cell), (label, prediction, cell.fov_id.rsplit("/")[-1])
-
-    # What happens
 
     def _say(self, text: str) -> None:
         self.message.setText(text)
@@ -240,7 +219,7 @@ class FeatureMapPanel(DockPanel):
         self._session.select([*before, *chosen])
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
-        if self._map is None:
+        if self.feature_map is None:
             return
         # Only what changed is looked at: a person may press a key every moment.
         change = diff(old, new)
@@ -268,6 +247,6 @@ class FeatureMapPanel(DockPanel):
             self.scatter.update()
 
     def _look_again(self, _by: str) -> None:
-        if self._map is not None:
+        if self.feature_map is not None:
             self._look_at(self._numbers)
             self._colour()

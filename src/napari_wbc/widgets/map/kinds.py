@@ -31,7 +31,6 @@ class Kind:
 
     Parameters
     ----------
-    name : str
     color : str
         ``#rrggbb``.
     mark : str
@@ -54,10 +53,8 @@ def kind_of(cell: Cell, by: str, taxonomy: Taxonomy) -> str:
 
     Parameters
     ----------
-    cell : Cell
     by : str
         One of :data:`COLOURINGS`; a finer class counts as the one that covers it.
-    taxonomy : Taxonomy
 
     Raises
     ------
@@ -86,7 +83,6 @@ def kinds(names: Iterable[str], by: str, taxonomy: Taxonomy) -> tuple[Kind, ...]
         the same mark and colour whichever others there are.
     by : str
         One of :data:`COLOURINGS`.
-    taxonomy : Taxonomy
     """
     present = dict.fromkeys(names)
     if by == "field":
@@ -120,7 +116,6 @@ def beside(places: Places, start: int, direction: tuple[int, int]) -> int:
     ----------
     places : ndarray, shape (N, 2)
         Those that are NaN are left out.
-    start : int
     direction : (int, int)
         ``(x, y)``, one of them 0.
     """

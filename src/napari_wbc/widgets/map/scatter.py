@@ -26,7 +26,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_wbc.widgets.map.kinds import Places, beside
 from napari_wbc.widgets.map.scatter_view import REACH, ScatterView
-from napari_wbc.widgets.qt.keys import Key, Modifier, key_name
+from napari_wbc.widgets.qt.keys import ARROWS, Action, Key, KeyTaker, Modifier
 from napari_wbc.widgets.qt.thumbnails import SIDE
 
 __all__ = ["Card", "Scatter", "enclosed"]
@@ -35,7 +35,6 @@ ZOOM_STEP = 1.25
 """How much a key, or a notch of the wheel, zooms."""
 PAN_STEP = 40.0
 """Pixels that a key pans."""
-ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
 PLAIN_OR_SHIFT = (Modifier.NoModifier, Modifier.ShiftModifier)
 FILL = Qt.FillRule.WindingFill
 """What is painted as the inside of a lasso, and what is chosen."""
@@ -45,18 +44,13 @@ Card: TypeAlias = tuple[QPixmap | None, tuple[str, ...]]
 
 
 def enclosed(places: Places, lasso: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
-    """Which places a lasso goes round.
+    """Which places a lasso goes round, shape (N,), bool.
 
     Parameters
     ----------
-    places : ndarray, shape (N, 2)
     lasso : sequence of (x, y)
         Corners of a polygon that closes itself. Where it crosses itself, all that it goes round is
         inside.
-
-    Returns
-    -------
-    ndarray, shape (N,), bool
 
     Examples
     --------
@@ -68,7 +62,7 @@ def enclosed(places: Places, lasso: Sequence[tuple[float, float]]) -> npt.NDArra
     return np.array(inside, bool)
 
 
-class Scatter(ScatterView):
+class Scatter(KeyTaker, ScatterView):
     """Points that can be looked at, clicked and lassoed.
 
     Parameters
@@ -110,8 +104,6 @@ class Scatter(ScatterView):
         self._current = None
         self._cancel()
         self.point_at(None)
-
-    # Mouse
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 (Qt's name)
         """Begin a lasso with the left button, to pan with the others."""
@@ -175,26 +167,7 @@ class Scatter(ScatterView):
             self.point_at(self.at(event.position()))
         event.accept()
 
-    # Keys
-
-    def event(self, event: QEvent) -> bool:
-        """Take the keys that are the map's before a shortcut of the window does."""
-        override = event.type() == QEvent.Type.ShortcutOverride
-        if override and (self._action(event) or key_name(event)):
-            event.accept()
-            return True
-        return bool(super().event(event))
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 (Qt's name)
-        """Move from point to point, zoom, pan; say which other plain key was pressed."""
-        if action := self._action(event):
-            action()
-        elif name := key_name(event):
-            self.key_pressed.emit(name)
-        else:
-            event.ignore()
-
-    def _action(self, event: QKeyEvent) -> Callable[[], object] | None:
+    def _action(self, event: QKeyEvent) -> Action | None:
         """What a key does on the map, None for any other key."""
         key = event.key()
         # The number pad's own modifier says nothing.
@@ -210,7 +183,7 @@ class Scatter(ScatterView):
         # A key that has nothing to act on goes on to the window.
         activate = None if self._current is None else partial(self.activated.emit, self._current)
         zoom_in = partial(self.zoom, ZOOM_STEP)
-        actions: dict[int, Callable[[], object] | None] = {
+        actions: dict[int, Action | None] = {
             Key.Key_Home: self.reset,
             Key.Key_Plus: zoom_in,
             Key.Key_Equal: zoom_in,
@@ -250,8 +223,6 @@ class Scatter(ScatterView):
     def _cancel(self) -> None:
         self._lasso = []
         self.update()
-
-    # Painting
 
     def paint_over(self, painter: QPainter) -> None:
         """Paint the lasso, and the card beside its point."""

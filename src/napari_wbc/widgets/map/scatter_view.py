@@ -80,8 +80,6 @@ class ScatterView(QWidget):
         """A square of middle size."""
         return QSize(420, 420)
 
-    # What is shown
-
     def show_places(self, places: Places) -> None:
         """Show other points, all of them in view."""
         self.places = places
@@ -96,10 +94,8 @@ class ScatterView(QWidget):
 
         Parameters
         ----------
-        kinds : sequence of Kind
         kind : ndarray, shape (N,), int
             Which of them each point is of.
-        ringed : ndarray, shape (N,), bool
         """
         self._kinds = kinds
         self._kind = kind
@@ -146,8 +142,6 @@ class ScatterView(QWidget):
         self._fits = False
         self.redraw()
 
-    # What lies where
-
     @property
     def _centre(self) -> npt.NDArray[np.float64]:
         return np.array((self.width() / 2, self.height() / 2))
@@ -163,8 +157,6 @@ class ScatterView(QWidget):
             return None
         nearest = int(np.nanargmin(distance))
         return nearest if distance[nearest] <= REACH else None
-
-    # Painting
 
     @property
     def radius(self) -> float:

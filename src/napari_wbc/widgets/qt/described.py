@@ -1,13 +1,16 @@
-"""A cell in words, for tooltips."""
+"""Cells and failures in words, for tooltips and the status line."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.failure import Failure
+from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 
-__all__ = ["FIRST", "described"]
+__all__ = ["FIRST", "described", "failed_text"]
 
 FIRST = "First reader"
 """Name on screen of the first reader's reading, whose own name is empty."""
@@ -27,3 +30,11 @@ def described(cell: Cell, session: Session) -> str:
     field = next((field for field in session.slide.fields if field.fov_id == cell.fov_id), None)
     lines.append(f"field: {cell.fov_id if field is None else field.path.name}")
     return f"<p style='white-space:pre'>{'<br>'.join(map(html.escape, lines))}</p>"
+
+
+def failed_text(failures: Sequence[Failure], what: str = "field") -> str:
+    """The end of a line: how many files or fields failed, and why the first did; empty for none."""
+    if not failures:
+        return ""
+    n = len({failure.path for failure in failures})
+    return f"; {counted(n, what)} failed: {failures[0].message}"

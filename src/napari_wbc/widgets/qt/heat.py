@@ -15,13 +15,7 @@ __all__ = ["paint_heat"]
 def paint_heat(painter: QPainter, area: QRectF, heat: Heat, *, clear: bool) -> None:
     """Paint the heat of a cell into an area that shows the cell's square.
 
-    Parameters
-    ----------
-    painter : QPainter
-    area : QRectF
-    heat : Heat
-    clear : bool
-        Whether the picture below is seen through the heat, in full where there is none.
+    With ``clear`` the picture below is seen through the heat, in full where there is none.
     """
     n = len(heat.values)
     alpha = opacity(heat.values) * STRENGTH if clear else np.ones_like(heat.values)

@@ -46,10 +46,6 @@ def guard_inputs(root: QWidget) -> None:
     - Letters, digits and arrows choose nothing in a closed combo box.
     - Keys for a text field, number or combo box reach nothing else.
     - After a choice the canvas has the focus again, so that keys are for the selected cells.
-
-    Parameters
-    ----------
-    root : QWidget
     """
     guard = _Guard.of(root)
     for widget in root.findChildren(QWidget):
@@ -92,15 +88,13 @@ class _Guard(QObject):
             return
         if isinstance(widget, WHEELED + TYPED + (QAbstractItemView,)):
             widget.installEventFilter(self)
-        if isinstance(widget, QComboBox):
+        if isinstance(widget, (QComboBox, QAbstractSpinBox, QSlider)):
             widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        if isinstance(widget, QComboBox):
             widget.activated.connect(lambda _i, widget=widget: self._leave(widget))
             widget.view().window().installEventFilter(self)
             widget.view().window().setProperty("wbc_combo", widget)
-        elif isinstance(widget, QAbstractSpinBox):
-            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         elif isinstance(widget, QSlider):
-            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             widget.sliderReleased.connect(lambda widget=widget: self._leave(widget))
         elif isinstance(widget, QAbstractButton):
             # A click leaves the focus with the canvas, and with it the keys.
@@ -143,11 +137,8 @@ class _Guard(QObject):
 
     def _key(self, widget: Any, event: Any) -> bool:
         if isinstance(widget, QAbstractItemView):
-            if (
-                not event.text().isprintable()
-                or not event.text()
-                or widget.window().inherits("QDialog")
-            ):
+            letter = event.text() and event.text().isprintable()
+            if not letter or isinstance(widget.window(), QDialog):
                 return False
             # A letter labels the selected cells, and searches no list.
             event.ignore()

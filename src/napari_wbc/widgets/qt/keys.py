@@ -1,22 +1,25 @@
-"""Keys bound while the workbench is open; a plugin's manifest cannot bind any in napari."""
+"""Keys bound while the workbench is open, as a plugin's manifest cannot, and keys of a widget."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
 
-__all__ = ["Key", "Modifier", "bind_keys", "key_name"]
+__all__ = ["ARROWS", "Action", "Key", "KeyTaker", "Modifier", "bind_keys", "key_name"]
 
 Key = Qt.Key
 Modifier = Qt.KeyboardModifier
+Action = Callable[[], object]
+ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
+"""Steps ``(x, y)`` of the arrow keys; y points down."""
 PLAIN = {Key.Key_Delete: "Delete", Key.Key_Backspace: "Backspace", Key.Key_Space: "Space"}
 
 
-def bind_keys(target: Any, actions: Mapping[str, Callable[[], Any]]) -> Callable[[], None]:
-    """Bind keys on a viewer or a layer.
+def bind_keys(target: Any, actions: Mapping[str, Action]) -> Callable[[], None]:
+    """Bind keys on a viewer or a layer; returns what binds the keys as they were before.
 
     Parameters
     ----------
@@ -24,11 +27,6 @@ def bind_keys(target: Any, actions: Mapping[str, Callable[[], Any]]) -> Callable
         The keys of the active layer come before those of the viewer.
     actions : mapping
         From key, as napari names it, to what is done.
-
-    Returns
-    -------
-    callable
-        Binds the keys as they were before.
     """
     before = {
         key: target.bind_key(key, _handler(action), overwrite=True)
@@ -42,7 +40,7 @@ def bind_keys(target: Any, actions: Mapping[str, Callable[[], Any]]) -> Callable
     return unbind
 
 
-def _handler(action: Callable[[], Any]) -> Callable[[Any], None]:
+def _handler(action: Action) -> Callable[[Any], None]:
     def handle(_target: Any) -> None:
         action()
 
@@ -67,3 +65,34 @@ def key_name(event: QKeyEvent) -> str:
     if not plain:
         return ""
     return chr(key) if Key.Key_A <= key <= Key.Key_Z else PLAIN.get(key, "")
+
+
+class KeyTaker:
+    """Takes keys before a shortcut of napari's window does; to be mixed in before a Qt class.
+
+    The class has a signal ``key_pressed``, for plain keys that do nothing in the widget itself.
+    """
+
+    key_pressed: Any
+
+    def _action(self, event: QKeyEvent) -> Action | None:
+        """What a key does in the widget itself, None for any other key."""
+        raise NotImplementedError
+
+    def event(self, event: Any) -> bool:
+        """Accept the keys that the widget takes."""
+        # Qt asks by this event; a key that is not accepted would go to the shortcut.
+        override = event.type() == QEvent.Type.ShortcutOverride
+        if override and (self._action(event) or key_name(event)):
+            event.accept()
+            return True
+        return bool(super().event(event))  # type: ignore[misc]
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 (Qt's name)
+        """Do what the key does here; hand on any other plain key."""
+        if action := self._action(event):
+            action()
+        elif name := key_name(event):
+            self.key_pressed.emit(name)
+        else:
+            event.ignore()

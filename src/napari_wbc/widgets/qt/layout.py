@@ -1,23 +1,44 @@
-"""Rows, groups, lines of text, and a progress bar that does not hold up the window."""
+"""Buttons, choices, rows and columns, and text and progress that do not hold up the window."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from html import escape
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPixmap
 from qtpy.QtWidgets import (
+    QBoxLayout,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
     QFrame,
     QGroupBox,
     QHBoxLayout,
+    QMessageBox,
     QProgressBar,
+    QPushButton,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
-__all__ = ["TextLines", "group", "row", "scrolled", "show_progress"]
+__all__ = [
+    "TextLines",
+    "bring_up",
+    "button",
+    "choice",
+    "column",
+    "confirmed",
+    "group",
+    "ok_cancel",
+    "plain",
+    "row",
+    "scrolled",
+    "show_progress",
+    "swatch",
+]
 
 
 class TextLines(QWidget):
@@ -45,7 +66,7 @@ class TextLines(QWidget):
         """Show a text."""
         if text != self._text:
             self._text = text
-            self.setToolTip(f"<qt>{escape(text)}</qt>")  # names of foreign files are no markup
+            self.setToolTip(plain(text))
             self.setAccessibleName(text)
             self.update()
 
@@ -67,7 +88,6 @@ def show_progress(bar: QProgressBar, done: int, total: int) -> None:
 
     Parameters
     ----------
-    bar : QProgressBar
     done, total : int
         With a total of 0 the bar only shows that work is going on; below 0 done it is empty.
     """
@@ -81,25 +101,88 @@ def show_progress(bar: QProgressBar, done: int, total: int) -> None:
     bar.setUpdatesEnabled(True)
 
 
-def row(*widgets: QWidget) -> QWidget:
-    """Widgets side by side."""
+def button(text: str, tip: str = "", action: Callable[[], object] | None = None) -> QPushButton:
+    """A button that calls an action, if any, when it is clicked."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    if action is not None:
+        # Qt sends along whether the button is checked.
+        made.clicked.connect(lambda _checked=False: action())
+    return made
+
+
+def choice(texts: Iterable[str], tip: str = "", *, least: int = 0) -> QComboBox:
+    """A combo box; with ``least`` it may be as narrow as so many letters, whatever its texts."""
+    box = QComboBox()
+    if least:
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(least)
+    box.addItems(list(texts))
+    box.setToolTip(tip)
+    return box
+
+
+def row(*widgets: QWidget, stretch: QWidget | None = None) -> QWidget:
+    """Widgets side by side; one of them may take all room that the others leave."""
     line = QWidget()
-    layout = QHBoxLayout(line)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        layout.addWidget(widget)
+    _fill(QHBoxLayout(line), widgets, stretch)
     return line
+
+
+def column(
+    parent: QWidget,
+    *widgets: QWidget,
+    stretch: QWidget | None = None,
+    margin: int = 0,
+    spacing: int = 3,
+) -> QVBoxLayout:
+    """Lay widgets out in their parent, one below the other; margin and spacing are in pixels."""
+    layout = QVBoxLayout(parent)
+    _fill(layout, widgets, stretch, margin)
+    layout.setSpacing(spacing)
+    return layout
+
+
+def _fill(
+    layout: QBoxLayout, widgets: Iterable[QWidget], stretch: QWidget | None, margin: int = 0
+) -> None:
+    layout.setContentsMargins(margin, margin, margin, margin)
+    for widget in widgets:
+        layout.addWidget(widget, stretch=1 if widget is stretch else 0)
 
 
 def group(title: str, *widgets: QWidget) -> QGroupBox:
     """Widgets one below the other, under a title."""
     box = QGroupBox(title)
-    layout = QVBoxLayout(box)
-    layout.setContentsMargins(6, 6, 6, 6)
-    layout.setSpacing(3)
-    for widget in widgets:
-        layout.addWidget(widget)
+    column(box, *widgets, margin=6)
     return box
+
+
+def ok_cancel(dialog: QDialog) -> QDialogButtonBox:
+    """The buttons OK and Cancel of a dialog."""
+    both = QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+    buttons = QDialogButtonBox(both)
+    buttons.accepted.connect(dialog.accept)
+    buttons.rejected.connect(dialog.reject)
+    return buttons
+
+
+def confirmed(parent: QWidget, title: str, question: str) -> bool:
+    """Whether a person answers a question with yes."""
+    answer = QMessageBox.question(parent, title, question)
+    return bool(answer == QMessageBox.StandardButton.Yes)
+
+
+def bring_up(dialog: QDialog) -> None:
+    """Show a dialog in front of all other windows."""
+    dialog.show()
+    dialog.raise_()
+    dialog.activateWindow()
+
+
+def plain(text: str) -> str:
+    """A text for a tooltip, in which names of foreign files are no markup."""
+    return f"<qt>{escape(text)}</qt>"
 
 
 def scrolled(inside: QWidget) -> QScrollArea:

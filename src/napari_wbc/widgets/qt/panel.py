@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
-__all__ = ["DockPanel", "Panel", "single_shot"]
+from napari_wbc.errors import WbcError
+
+__all__ = ["DockPanel", "Panel", "guarded", "single_shot"]
 
 P = TypeVar("P", bound="Panel")
 
@@ -20,7 +22,8 @@ class Panel:
 
     Session, viewer and layers outlive the window, and a handler that they still call would touch
     widgets that Qt has deleted. So a panel connects to them by :meth:`listen` only. Connections
-    between widgets of one window need no release: they go with the widgets.
+    between widgets of one window need no release: they go with the widgets. Where a panel has a
+    signal ``said``, it comes with one line for the status line.
 
     Examples
     --------
@@ -45,7 +48,6 @@ class Panel:
 
         Parameters
         ----------
-        handler : callable
         *signals : psygnal, Qt or napari signals
             All three have ``connect`` and ``disconnect``.
         """
@@ -99,3 +101,16 @@ def single_shot(parent: QObject, action: Callable[[], object], ms: int = 0) -> Q
     timer.setInterval(ms)
     timer.timeout.connect(action)
     return timer
+
+
+def guarded(say: Callable[[str], object], action: Callable[..., object]) -> Callable[..., None]:
+    """An action whose WbcError is said in the status line."""
+
+    def act(*args: Any) -> None:
+        try:
+            # A button sends along whether it is checked, which no action wants.
+            action(*[arg for arg in args if not isinstance(arg, bool)])
+        except WbcError as error:
+            say(str(error))
+
+    return act

@@ -7,10 +7,10 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QProgressBar, QWidget
 
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.widgets.qt.layout import show_progress
+from napari_wbc.widgets.qt.layout import button, column, row, show_progress
 from napari_wbc.widgets.qt.worker import Job
 
 __all__ = ["JobBar"]
@@ -21,12 +21,7 @@ MIN_MEASURED_S = 3.0
 
 
 class JobBar(QWidget):
-    """Run a long function in a thread and show how far it is.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """Run a long function in a thread and show how far it is."""
 
     said = Signal(str)
     """With a line for the status line: the step, or what went wrong."""
@@ -34,22 +29,20 @@ class JobBar(QWidget):
     progressed = Signal(object)
     """With each Progress."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._job = Job(self)
         self._done: Callable[[Any], Any] = lambda _result: None
-        self._step, self._since = "", (0.0, 0)
+        self._step = ""
+        self._since = (0.0, 0)
+        """When the step was at which count for the first time."""
         self.ended = ""
         """Why it ended early, empty if it did not or nobody said so."""
         self.bar = QProgressBar()
         self.bar.setFormat("%v / %m")
-        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button = button("Cancel", "", self._on_cancel)
         self.cancel_button.setEnabled(False)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.cancel_button)
-        self.cancel_button.clicked.connect(self._on_cancel)
+        column(self, row(self.bar, self.cancel_button))
         self._job.progressed.connect(self._on_progress)
         self._job.returned.connect(self._on_returned)
         self._job.failed.connect(self._on_failed)
@@ -61,22 +54,13 @@ class JobBar(QWidget):
         return self._job.running
 
     def start(self, steps: Callable[[], Steps[T]], done: Callable[[T], Any]) -> None:
-        """Run a long function.
+        """Run a long function as :meth:`Job.start` does.
 
-        Parameters
-        ----------
-        steps : callable
-            Makes the generator, in the thread.
-        done : callable
-            Gets the result, in the thread of the window; not when cancelled or failed.
-
-        Raises
-        ------
-        WbcError
-            If one is under way.
+        Its result goes to ``done``, in the thread of the window; not when cancelled or failed.
         """
         self._job.start(steps)
-        self._done, self.ended = done, ""
+        self._done = done
+        self.ended = ""
         self._set_running(True)
 
     def cancel(self) -> None:
@@ -107,8 +91,10 @@ class JobBar(QWidget):
     def _left(self, progress: Progress) -> str:
         """Remaining time of the step, empty while too little of it is done for an estimate."""
         if progress.step != self._step or progress.done < self._since[1]:
-            self._step, self._since = progress.step, (monotonic(), progress.done)
-        taken, done = monotonic() - self._since[0], progress.done - self._since[1]
+            self._step = progress.step
+            self._since = (monotonic(), progress.done)
+        taken = monotonic() - self._since[0]
+        done = progress.done - self._since[1]
         if taken < MIN_MEASURED_S or not done:
             return ""
         left = taken / done * (progress.total - progress.done)

@@ -9,6 +9,5 @@ __all__ = ["settings"]
 
 def settings() -> QSettings:
     """The settings file of the plugin."""
-    return QSettings(
-        QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-wbc", "napari-wbc"
-    )
+    form = QSettings.Format.IniFormat
+    return QSettings(form, QSettings.Scope.UserScope, "napari-wbc", "napari-wbc")

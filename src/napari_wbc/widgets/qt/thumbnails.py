@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from napari_wbc.model.slide import FieldOfView
 from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.qt.worker import Job
 
-__all__ = ["SIDE", "UNREADABLE", "Latest", "Thumbnails"]
+__all__ = ["SIDE", "UNREADABLE", "Latest", "Thumbnails", "pixmap_of"]
 
 SIDE = 96
 """Side of a thumbnail in pixels."""
@@ -47,7 +47,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Latest(Generic[K, V]):
+class Latest(OrderedDict[K, V]):
     """A cache of the entries that were used last.
 
     Parameters
@@ -65,32 +65,21 @@ class Latest(Generic[K, V]):
     """
 
     def __init__(self, capacity: int) -> None:
+        super().__init__()
         self._capacity = capacity
-        self._entries: OrderedDict[K, V] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __contains__(self, key: K) -> bool:
-        return key in self._entries
-
-    def get(self, key: K) -> V | None:
+    def get(self, key: K) -> V | None:  # type: ignore[override]
         """The value of a key, None where it has none."""
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
+        if key in self:
+            self.move_to_end(key)
+        return super().get(key)
 
     def put(self, key: K, value: V) -> None:
         """Keep a value, and drop the entry that was not used for longest."""
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._capacity:
-            self._entries.popitem(last=False)
-
-    def clear(self) -> None:
-        """Drop all entries."""
-        self._entries.clear()
+        self[key] = value
+        self.move_to_end(key)
+        while len(self) > self._capacity:
+            self.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +107,8 @@ class _Cutter:
                 cut += [(cell, None) for cell in part.cells]
             else:
                 boxes = [cell.detection.bbox for cell in part.cells]
-                cut += zip(
-                    part.cells, cut_crops(image, boxes, size=SIDE, factor=FACTOR), strict=True
-                )
+                crops = cut_crops(image, boxes, size=SIDE, factor=FACTOR)
+                cut += zip(part.cells, crops, strict=True)
             yield Progress("thumbnails", len(cut), 0)
             if time.monotonic() > end:
                 break
@@ -147,7 +135,6 @@ class Thumbnails(QObject):
         The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
     fields : callable
         From the id of a field to the field, None where the slide has no such field.
-    parent : QObject, optional
     capacity : int
         Thumbnails in memory.
     """
@@ -164,7 +151,8 @@ class Thumbnails(QObject):
         capacity: int = CAPACITY,
     ) -> None:
         super().__init__(parent)
-        self._read, self._fields = read, fields
+        self._read = read
+        self._fields = fields
         self._cutter = _Cutter(read)
         self._made: Latest[str, tuple[Detection, QPixmap]] = Latest(capacity)
         self._wanted: dict[str, Cell] = {}
@@ -234,7 +222,7 @@ class Thumbnails(QObject):
 
     def _on_returned(self, cut: list[tuple[Cell, Pixels | None]]) -> None:
         for cell, crop in cut:
-            pixmap = self._unreadable() if crop is None else _pixmap(crop)
+            pixmap = self._unreadable() if crop is None else pixmap_of(crop)
             self._made.put(cell.cell_id, (cell.detection, pixmap))
             if (wanted := self._wanted.get(cell.cell_id)) and wanted.detection == cell.detection:
                 del self._wanted[cell.cell_id]
@@ -253,10 +241,9 @@ class Thumbnails(QObject):
         return self._blank
 
 
-def _pixmap(crop: Pixels) -> QPixmap:
+def pixmap_of(crop: Pixels) -> QPixmap:
     """A pixmap of an image of shape (height, width, 3), uint8 RGB."""
     height, width = crop.shape[:2]
-    image = QImage(
-        np.ascontiguousarray(crop).data, width, height, 3 * width, QImage.Format.Format_RGB888
-    )
+    pixels = np.ascontiguousarray(crop).data
+    image = QImage(pixels, width, height, 3 * width, QImage.Format.Format_RGB888)
     return QPixmap.fromImage(image)

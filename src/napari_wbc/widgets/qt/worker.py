@@ -63,12 +63,7 @@ class Job(QObject):
         return self._worker is not None
 
     def start(self, steps: Callable[[], Steps[T]]) -> None:
-        """Run a long function.
-
-        Parameters
-        ----------
-        steps : callable
-            Makes the generator, in the thread.
+        """Run a long function; ``steps`` makes its generator, in the thread.
 
         Raises
         ------
@@ -100,10 +95,8 @@ class Job(QObject):
         if error.__cause__ is not None or not isinstance(error, WbcError):
             _log.error("A long function failed", exc_info=error)
         if self._worker is not None and not self._worker.abort_requested:
-            message = (
-                str(error) if isinstance(error, WbcError) else f"{type(error).__name__}: {error}"
-            )
-            self.failed.emit(message)
+            kind = "" if isinstance(error, WbcError) else f"{type(error).__name__}: "
+            self.failed.emit(f"{kind}{error}")
 
     def _on_finished(self) -> None:
         self._worker = None
@@ -151,21 +144,15 @@ def _guarded(steps: Callable[[], Steps[T]]) -> Steps[T]:
 
 
 def _thinned(steps: Steps[T]) -> Steps[T]:
-    """Steps with pauses between them: thousands of signals a second would freeze the window.
-
-    Steps with a note or values, and the last of each kind, are always passed on.
-    """
+    """Steps with pauses between them: thousands of signals a second would freeze the window."""
     signalled = 0.0
     try:
         while True:
             progress = next(steps)
             now = monotonic()
-            if (
-                progress.note
-                or progress.values
-                or progress.done == progress.total
-                or now - signalled >= MIN_INTERVAL_S
-            ):
+            # What stays on screen or in a curve must not be lost in between.
+            matters = progress.note or progress.values or progress.done == progress.total
+            if matters or now - signalled >= MIN_INTERVAL_S:
                 signalled = now
                 yield progress
     except StopIteration as end:

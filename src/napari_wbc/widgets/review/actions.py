@@ -19,20 +19,13 @@ from napari_wbc.session.session import Session
 __all__ = ["ReviewActions"]
 
 NONE_SELECTED = "Select a cell first: click it, or drag a box around several."
+ELSEWHERE = "The selected cells are in another field; select a cell of this one."
+NOT_SHOWN = "The image of this field is not on screen yet; wait a moment, then try again."
 UNDO = "Ctrl+Z takes it back."
 
 
 class ReviewActions:
-    """Each action takes in new shapes, changes the table in one step, and says what it did.
-
-    Parameters
-    ----------
-    session : Session
-    view : FieldView
-    queue : ReviewQueue
-    say : callable
-        Shows one line in the status line.
-    """
+    """Each action takes in new shapes, changes the table in one step, and says what it did."""
 
     def __init__(
         self, session: Session, view: FieldView, queue: ReviewQueue, say: Callable[[str], object]
@@ -55,9 +48,8 @@ class ReviewActions:
         """
         session = self._session
         if label not in session.taxonomy.labels:
-            raise WbcError(
-                f"No label {label!r}; choose one of: {', '.join(session.taxonomy.labels)}."
-            )
+            labels = ", ".join(session.taxonomy.labels)
+            raise WbcError(f"No label {label!r}; choose one of: {labels}.")
         chosen = self._settled(cell_ids)
         if not chosen:
             self._say(NONE_SELECTED)
@@ -189,13 +181,7 @@ class ReviewActions:
             raise WbcError("No slide is open; open a folder of fields first.")
 
     def _settled(self, cell_ids: Iterable[str] | None) -> tuple[str, ...]:
-        """These or the selected cells that the table has, after new shapes were taken in.
-
-        Raises
-        ------
-        WbcError
-            If the selected cells cannot be seen.
-        """
+        """These or the selected cells that the table has, after new shapes were taken in."""
         session = self._session
         self._view.settle()
         chosen = session.selection if cell_ids is None else cell_ids
@@ -204,13 +190,9 @@ class ReviewActions:
         if cell_ids is None and existing and not self._on_thumbnails:
             fields = {session.table[cell_id].fov_id for cell_id in existing}
             if session.field is None or session.field.fov_id not in fields:
-                raise WbcError(
-                    "The selected cells are in another field; select a cell of this one."
-                )
+                raise WbcError(ELSEWHERE)
             if not self._view.ready:
-                raise WbcError(
-                    "The image of this field is not on screen yet; wait a moment, then try again."
-                )
+                raise WbcError(NOT_SHOWN)
             self._view.check_seen()
         return existing
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtCore import Signal
 
 from napari_wbc.model.differential import differential, row_counts
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import swatch
 from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.table import TextTable
 
 __all__ = ["CountsTable"]
 
@@ -18,31 +18,16 @@ ROW_HEIGHT = 20
 COLUMNS = ("class", "n", "%", "95 % limits")
 
 
-class CountsTable(Panel, QTableWidget):
-    """Count, percentage and 95 % limits of each class.
-
-    Parameters
-    ----------
-    session : Session
-        Whose table is counted.
-    """
+class CountsTable(Panel, TextTable):
+    """Count, percentage and 95 % limits of each class."""
 
     label_clicked = Signal(str)
     """With the label of the row that was clicked."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(0, len(COLUMNS))
+        super().__init__(COLUMNS, ROW_HEIGHT)
         self._session = session
-        self.setHorizontalHeaderLabels(COLUMNS)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setToolTip("Click a row to select its cells. Limits: Clopper-Pearson.")
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        self.verticalHeader().setMinimumSectionSize(ROW_HEIGHT)
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.cellClicked.connect(self._on_clicked)
         self.listen(self._refresh, session.changed)
         self._refresh()
@@ -61,25 +46,12 @@ class CountsTable(Panel, QTableWidget):
             if b.per_100_wbc is not None and result.total:
                 related = f"{b.per_100_wbc:.1f} per 100"
             rows.append((b.name, str(b.count), "", related))
-        self.setRowCount(len(rows))
-        for i, row in enumerate(rows):
-            self._fill(i, row)
-
-    def _fill(self, i: int, row: tuple[str, ...]) -> None:
-        colors = self._session.taxonomy.colors
-        for j, text in enumerate(row):
-            item = self.item(i, j)
-            if item is None:
-                item = QTableWidgetItem()
-                if j:
-                    right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                    item.setTextAlignment(right)
-                elif text in colors:
-                    item.setIcon(swatch(colors[text]))
-                self.setItem(i, j, item)
-            # Qt lays the columns out anew for each text that is set, and a key changes few of them.
-            if item.text() != text:
-                item.setText(text)
+        self.fill(rows)
+        colors = session.taxonomy.colors
+        for i, (name, *_numbers) in enumerate(rows):
+            item: Any = self.item(i, 0)
+            if name in colors and item.icon().isNull():
+                item.setIcon(swatch(colors[name]))
 
     def _on_clicked(self, row: int, _column: int) -> None:
         item: Any = self.item(row, 0)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import QDialog, QFormLayout, QLabel, QLineEdit, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.taxonomy_dict import grown
+from napari_wbc.widgets.qt.layout import ok_cancel
 from napari_wbc.widgets.qt.settings import settings
 
 __all__ = ["KeysDialog", "keep_keys", "with_free_keys", "with_kept_keys"]
@@ -54,13 +55,7 @@ def _name(taxonomy: Taxonomy) -> str:
 
 
 class KeysDialog(QDialog):
-    """One line a class for its key, and one line for the name of a new class.
-
-    Parameters
-    ----------
-    taxonomy : Taxonomy
-    parent : QWidget, optional
-    """
+    """One line a class for its key, and one line for the name of a new class."""
 
     def __init__(self, taxonomy: Taxonomy, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -78,24 +73,18 @@ class KeysDialog(QDialog):
         self.new.setPlaceholderText("name")
         self.new.setToolTip("Adds a class to the open project. Fine-tuning teaches it to a model.")
         form.addRow("New class", self.new)
-        self.wrong = QLabel(
-            "Give each class one letter or digit, or none. 0, 9, J, K and S are taken."
-        )
+        hint = "Give each class one letter or digit, or none. 0, 9, J, K and S are taken."
+        self.wrong = QLabel(hint)
         self.wrong.setWordWrap(True)
-        both = QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        buttons = QDialogButtonBox(both)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
         form.addRow(self.wrong)
-        form.addRow(buttons)
+        form.addRow(ok_cancel(self))
 
     def accept(self) -> None:
         """Take the keys and the new class, if they fit."""
         keys = {name: line.text().upper() for name, line in self.lines.items()}
         if taken := sorted(TAKEN & set(keys.values())):
-            self.wrong.setText(
-                f"{' and '.join(taken)} split, join or select cells; choose other keys."
-            )
+            keys_taken = " and ".join(taken)
+            self.wrong.setText(f"{keys_taken} split, join or select cells; choose other keys.")
             return
         name = self.new.text().strip()
         try:

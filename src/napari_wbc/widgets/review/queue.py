@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QProgressBar, QWidget
 
 from napari_wbc.session.order import FIRST, RANKED, Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.qt.layout import TextLines, row, show_progress
+from napari_wbc.widgets.qt.layout import TextLines, button, choice, column, row, show_progress
 from napari_wbc.widgets.qt.panel import Panel
-from napari_wbc.widgets.review.button import button
 
 __all__ = ["QueuePanel"]
 
@@ -21,13 +20,7 @@ REVIEWED: dict[str, bool | None] = {"to review": False, "all": None, "reviewed":
 
 
 class QueuePanel(Panel, QWidget):
-    """Start a queue, and answer: accept, skip, back.
-
-    Parameters
-    ----------
-    session : Session
-    queue : ReviewQueue
-    """
+    """Start a queue, and answer: accept, skip, back."""
 
     accept_chosen = Signal()
     ranks_wanted = Signal(object)
@@ -38,10 +31,13 @@ class QueuePanel(Panel, QWidget):
         self._session = session
         self.queue = queue
         self._waits_for: Order | None = None
-        self.order = _choice(list(Order), "Which cells come first")
-        self.label = _choice([EVERY_CLASS, *session.taxonomy.labels], "Cells of one class only")
-        self.field = _choice([EVERY_FIELD, "this field"], "Cells of the field you see only")
-        self.which = _choice(list(REVIEWED), "Cells still to review, all, or reviewed cells")
+        labels = (EVERY_CLASS, *session.taxonomy.labels)
+        fields = (EVERY_FIELD, "this field")
+        # Narrower than the longest text, since four of them share the width of a dock.
+        self.order = choice(Order, "Which cells come first", least=7)
+        self.label = choice(labels, "Cells of one class only", least=7)
+        self.field = choice(fields, "Cells of the field you see only", least=7)
+        self.which = choice(REVIEWED, "Cells still to review, all, or reviewed cells", least=7)
         self.lowest = _confidence(0.0)
         self.highest = _confidence(1.0)
         self.start_button = button("Start", "Queue the cells and show the first", self.start)
@@ -51,14 +47,9 @@ class QueuePanel(Panel, QWidget):
         self.bar = QProgressBar()
         self.bar.setFormat("%v of %m reviewed")
         self.text = TextLines(2)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(row(self.order, self.which, self.start_button))
-        layout.addWidget(row(self.label, self.field, self.lowest, self.highest))
-        layout.addWidget(row(self.accept, self.skip, self.back))
-        layout.addWidget(self.bar)
-        layout.addWidget(self.text)
+        first = row(self.order, self.which, self.start_button)
+        second = row(self.label, self.field, self.lowest, self.highest)
+        column(self, first, second, row(self.accept, self.skip, self.back), self.bar, self.text)
         self.listen(self._refresh, queue.current_changed, session.changed)
         self.listen(self._on_ranks, queue.ranks_changed)
         self.listen(self.stop_waiting, session.slide_changed)
@@ -135,16 +126,6 @@ def _summary(progress: Progressed, at: int, n: int, shorts: Mapping[str, str]) -
         parts.append(f"counts of the reviewed cells{order}")
     counts = [f"{shorts.get(label, label)} {n}" for label, n in progress.classes.items()]
     return "\n".join(filter(None, (" · ".join(parts), " ".join(counts))))
-
-
-def _choice(texts: list[str], tip: str) -> QComboBox:
-    box = QComboBox()
-    # Narrower than the longest text, since four of them share the width of a dock.
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(7)
-    box.addItems(texts)
-    box.setToolTip(tip)
-    return box
 
 
 def _confidence(value: float) -> QDoubleSpinBox:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
 from napari_wbc.model.progress import Progress
-from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.words import counted
+from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.pipeline.choose import Choice, Doubted, choose_steps, doubt_steps
 from napari_wbc.session.order import Order
 from napari_wbc.session.queue import ReviewQueue
@@ -31,13 +29,8 @@ class Ranking(Panel, QObject):
 
     Parameters
     ----------
-    session : Session
-    queue : ReviewQueue
     weights : callable
         Name or file of the classifier's weights.
-    read : callable
-        The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
-    parent : QObject, optional
     """
 
     said = Signal(str)
@@ -50,7 +43,7 @@ class Ranking(Panel, QObject):
         session: Session,
         queue: ReviewQueue,
         weights: Callable[[], str],
-        read: Callable[[FieldOfView], npt.NDArray[np.uint8]],
+        read: ReadField,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)

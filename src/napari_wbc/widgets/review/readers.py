@@ -6,18 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QComboBox,
-    QHeaderView,
-    QLabel,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QHeaderView, QLabel, QTableWidgetItem, QWidget
 
-from napari_wbc.errors import WbcError
 from napari_wbc.measure.agreement import Agreement, agreement, annotations_of, consensus
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.progress import Progress, Steps
@@ -26,10 +16,10 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.described import FIRST
-from napari_wbc.widgets.qt.layout import row
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.layout import button, choice, column, row
+from napari_wbc.widgets.qt.panel import Panel, guarded
+from napari_wbc.widgets.qt.table import TextTable
 from napari_wbc.widgets.qt.worker import Job
-from napari_wbc.widgets.review.button import button
 
 if TYPE_CHECKING:
     from napari_wbc.storage.workspace import Workspace
@@ -39,20 +29,15 @@ __all__ = ["ReadersPanel"]
 Reading = dict[str, Annotation]
 """Annotations of one reader by cell id."""
 CELL_ID = Qt.ItemDataRole.UserRole
+ROW_HEIGHT = 24
 SETTLED = 3
 """Column of the label that the readers settled on."""
 
 
 class ReadersPanel(Panel, QWidget):
-    """Compare two readings of the slide, and settle their differences.
-
-    Parameters
-    ----------
-    session : Session
-    """
+    """Compare two readings of the slide, and settle their differences."""
 
     said = Signal(str)
-    """With a line for the status line."""
     consensus_found = Signal(object)
     """With the annotations by cell id."""
     cell_chosen = Signal(str)
@@ -64,35 +49,25 @@ class ReadersPanel(Panel, QWidget):
         self.jobs = Job(self)
         self._readings: tuple[Reading, Reading] = ({}, {})
         self._choices: dict[str, str] = {}
-        self.first = QComboBox()
-        self.second = QComboBox()
+        self.first = choice(())
+        self.second = choice(())
         compare = button("Compare", "Compare cells that both readers labelled", self.start)
         self.result = QLabel(
             "For a second reader, choose New blind reading… at the top. "
             "Then compare the two readings here."
         )
         self.result.setWordWrap(True)
-        self.table = _difference_table()
-        label = QComboBox()
-        label.addItems(session.taxonomy.labels)
-        first_right = button(
-            "First is right", "Take the first label", lambda: self.settle(column=1)
-        )
-        second_right = button(
-            "Second is right", "Take the second label", lambda: self.settle(column=2)
-        )
-        settle = button(
-            "Settle on", "Take the label at the right", lambda: self.settle(label.currentText())
-        )
+        self.table = TextTable(("field", "first", "second", "settled"), ROW_HEIGHT)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        label = choice(session.taxonomy.labels)
+        first = button("First is right", "Take the first label", lambda: self.settle(column=1))
+        second = button("Second is right", "Take the second label", lambda: self.settle(column=2))
+        settle = button("Settle on", "Take the label at the right")
+        settle.clicked.connect(lambda: self.settle(label.currentText()))
         tip = "Keep the common and the settled labels as a third reading"
-        write = button("Write consensus", tip, self.write_consensus)
-        layout = QVBoxLayout(self)
-        layout.setSpacing(3)
-        layout.addWidget(row(self.first, self.second, compare))
-        layout.addWidget(self.result)
-        layout.addWidget(self.table)
-        layout.addWidget(row(first_right, second_right, settle, label))
-        layout.addWidget(write)
+        write = button("Write consensus", tip, guarded(self.said.emit, self.write_consensus))
+        answers = row(first, second, settle, label)
+        column(self, row(self.first, self.second, compare), self.result, self.table, answers, write)
         self.table.currentCellChanged.connect(self._on_row)
         self.jobs.returned.connect(self._on_compared)
         self.jobs.failed.connect(self.said)
@@ -115,9 +90,8 @@ class ReadersPanel(Panel, QWidget):
             self.said.emit("Readings need a project. An image that is not from a file has none.")
             return
         if session.reading:
-            self.said.emit(
-                "A blind reading shows no other labels. Choose the first reader to compare."
-            )
+            text = "A blind reading shows no other labels. Choose the first reader to compare."
+            self.said.emit(text)
             return
         if self.jobs.running:
             return
@@ -136,12 +110,8 @@ class ReadersPanel(Panel, QWidget):
 
     def write_consensus(self) -> None:
         """Hand over the labels that both gave or that were settled, for a reading of its own."""
-        session = self._session
-        try:
-            agreed = consensus(*self._readings, self._choices, session.taxonomy, when=now())
-        except WbcError as error:
-            self.said.emit(str(error))
-            return
+        taxonomy = self._session.taxonomy
+        agreed = consensus(*self._readings, self._choices, taxonomy, when=now())
         if agreed:
             self.consensus_found.emit(agreed)
         else:
@@ -190,16 +160,6 @@ class ReadersPanel(Panel, QWidget):
         item = self.table.item(i, 0)
         if item is not None:
             self.cell_chosen.emit(item.data(CELL_ID))
-
-
-def _difference_table() -> QTableWidget:
-    table = QTableWidget(0, SETTLED + 1)
-    table.setHorizontalHeaderLabels(["field", "first", "second", "settled"])
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.verticalHeader().hide()
-    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-    return table
 
 
 def _compare_steps(

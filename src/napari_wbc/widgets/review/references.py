@@ -39,8 +39,6 @@ def references(table: CellTable, label: str, n: int, *, without: str = "") -> tu
 
     Parameters
     ----------
-    table : CellTable
-    label : str
     n : int
         How many at most.
     without : str
@@ -63,15 +61,7 @@ def references(table: CellTable, label: str, n: int, *, without: str = "") -> tu
 
 
 class ReferencePanel(Panel, QWidget):
-    """One row a likely class: its probability as a bar, and reviewed examples.
-
-    Parameters
-    ----------
-    session : Session
-    thumbnails : Thumbnails
-    heats : Heats
-        Heat of the cell, shown below it.
-    """
+    """One row a likely class: its probability as a bar, and reviewed examples."""
 
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()

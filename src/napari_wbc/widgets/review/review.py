@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.qt.layout import TextLines, row, swatch
+from napari_wbc.widgets.qt.layout import TextLines, button, column, row, swatch
 from napari_wbc.widgets.qt.panel import Panel
-from napari_wbc.widgets.review.button import button
 
 __all__ = ["ReviewWidget"]
 
@@ -19,12 +18,7 @@ LABELS_A_ROW = 5
 
 
 class ReviewWidget(Panel, QWidget):
-    """Label the selected cells.
-
-    Parameters
-    ----------
-    session : Session
-    """
+    """Label the selected cells."""
 
     label_chosen = Signal(str)
     """With the label for the selected cells."""
@@ -55,19 +49,17 @@ class ReviewWidget(Panel, QWidget):
         join = button("Join J", "Join the selected cells to one", self.join_chosen.emit)
         delete = button("Delete", "Delete the selected cells", self.delete_chosen.emit)
         self.gallery = button("Gallery", "Show thumbnails of all cells by class, below the image")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(self._selection)
-        layout.addLayout(self._label_grid())
-        layout.addWidget(row(self.draw, self.reshape, self.undo, self.redo, self.keys))
-        layout.addWidget(row(split, join, delete, self.gallery))
+        shapes = row(self.draw, self.reshape, self.undo, self.redo, self.keys)
+        cells = row(split, join, delete, self.gallery)
+        column(self, self._selection, self._label_grid(), shapes, cells)
         self.listen(self._refresh, session.changed, session.slide_changed)
         self.listen(self._refresh, session.selection_changed)
         self._refresh()
 
-    def _label_grid(self) -> QGridLayout:
-        grid = QGridLayout()
+    def _label_grid(self) -> QWidget:
+        inside = QWidget()
+        grid = QGridLayout(inside)
+        grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(2)
         colors = self._session.taxonomy.colors
         for i, label in enumerate(self._session.taxonomy.labels):
@@ -75,7 +67,7 @@ class ReviewWidget(Panel, QWidget):
             self.labels[label].setIcon(swatch(colors[label]))
             grid.addWidget(self.labels[label], i // LABELS_A_ROW, i % LABELS_A_ROW)
         self.show_keys()
-        return grid
+        return inside
 
     def show_keys(self) -> None:
         """Show on the buttons which key gives which label."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
+from qtpy.QtWidgets import QListWidget
+from superqt.utils import signals_blocked
 
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable, diff
@@ -15,16 +16,10 @@ __all__ = ["FieldList"]
 
 
 class FieldList(Panel, QListWidget):
-    """One row a field, with the number of its cells; click one to see it.
+    """One row a field, with the number of its cells; click one to see it."""
 
-    Parameters
-    ----------
-    session : Session
-    parent : QWidget, optional
-    """
-
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, session: Session) -> None:
+        super().__init__()
         self._session = session
         self.setToolTip("Fields of the slide. Page Up and Page Down show the one before and after.")
         self.currentRowChanged.connect(self._on_row)
@@ -40,19 +35,17 @@ class FieldList(Panel, QListWidget):
             self.setCurrentRow(row)
 
     def _on_slide(self, slide: Slide) -> None:
-        self.blockSignals(True)
-        self.clear()
-        for field in slide.fields:
-            self.addItem(QListWidgetItem(field.path.name))
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.clear()
+            for field in slide.fields:
+                self.addItem(field.path.name)
         if self._session.field is not None:
             self._on_field(self._session.field.fov_id)
 
     def _on_field(self, fov_id: str) -> None:
         ids = [field.fov_id for field in self._session.slide.fields]
-        self.blockSignals(True)
-        self.setCurrentRow(ids.index(fov_id))
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.setCurrentRow(ids.index(fov_id))
 
     def _on_row(self, row: int) -> None:
         if 0 <= row < len(self._session.slide.fields):
@@ -61,11 +54,9 @@ class FieldList(Panel, QListWidget):
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         step = diff(old, new)
         # A label changes no number of cells.
-        if step.added or step.removed:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        counts = Counter(cell.fov_id for cell in self._session.table.values())
+        if not step.added and not step.removed:
+            return
+        counts = Counter(cell.fov_id for cell in new.values())
         for i, field in enumerate(self._session.slide.fields):
             text = field.path.name
             if counts[field.fov_id]:

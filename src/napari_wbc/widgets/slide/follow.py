@@ -28,19 +28,10 @@ __all__ = ["Follower"]
 class Follower(Panel, QObject):
     """The viewer follows a choice in the panels, and the panels follow one in the viewer.
 
-    Parameters
-    ----------
-    session : Session
-    view : FieldView
-    queue : ReviewQueue
-    place : PlaceKeeper
-    opening : callable
-        Whether a project is being opened, so that fields of the slide before are not shown.
-    parent : QObject
+    While ``opening()`` is true, fields of the slide before are not shown.
     """
 
     said = Signal(str)
-    """With a line for the status line."""
     cell_shown = Signal(str)
     """With the id of the cell under review or the only one selected; empty for none."""
     field_left = Signal()

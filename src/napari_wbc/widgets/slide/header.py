@@ -5,28 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_wbc.layers.field import FieldView
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.layout import column
 from napari_wbc.widgets.qt.panel import Panel
 
 __all__ = ["SlideHeader"]
 
 
 class SlideHeader(Panel, QWidget):
-    """Name of the slide and of the field in view; a warning where another image hides them.
-
-    Parameters
-    ----------
-    session : Session
-    view : FieldView
-    """
+    """Name of the slide and of the field in view; a warning where another image hides them."""
 
     def __init__(self, session: Session, view: FieldView) -> None:
         super().__init__()
-        self._session, self._view = session, view
-        self.name, self.warning = QLabel(), QLabel()
+        self._session = session
+        self._view = view
+        self.name = QLabel()
+        self.warning = QLabel()
         self.name.setStyleSheet("font-weight: bold")
         self.warning.setWordWrap(True)
         self.warning.setStyleSheet("color: #ffb000")
@@ -34,11 +31,7 @@ class SlideHeader(Panel, QWidget):
             label.setTextFormat(Qt.TextFormat.PlainText)
             # A long name is cut; it does not widen the window.
             label.setMinimumWidth(1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 2, 6, 2)
-        layout.setSpacing(1)
-        layout.addWidget(self.name)
-        layout.addWidget(self.warning)
+        column(self, self.name, self.warning, spacing=1).setContentsMargins(6, 2, 6, 2)
         layers = view.viewer.layers.events
         self.listen(self.refresh, session.slide_changed, session.field_changed)
         self.listen(self.refresh, layers.inserted, layers.removed, layers.reordered)
@@ -51,9 +44,8 @@ class SlideHeader(Panel, QWidget):
             self._show(self.name, "No slide is open")
         else:
             number = slide.fields.index(field) + 1
-            self._show(
-                self.name, f"{slide.name}  ·  {field.path.name}  ({number} of {len(slide.fields)})"
-            )
+            text = f"{slide.name}  ·  {field.path.name}  ({number} of {len(slide.fields)})"
+            self._show(self.name, text)
         self.name.setToolTip(str(field.path) if field else "")
         unseen = self._view.unseen
         self._show(self.warning, unseen)

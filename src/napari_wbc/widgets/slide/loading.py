@@ -23,13 +23,7 @@ Read: TypeAlias = tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]
 
 
 class FieldLoader(QObject):
-    """Reads fields for a view.
-
-    Parameters
-    ----------
-    view : FieldView
-    parent : QObject
-    """
+    """Reads fields for a view."""
 
     loaded = Signal(object)
     """With field, pixels (None where they cannot be read) and the error."""
@@ -37,7 +31,8 @@ class FieldLoader(QObject):
     def __init__(self, view: FieldView, parent: QObject) -> None:
         super().__init__(parent)
         self._view = view
-        self._now, self._next = LatestJob(self), LatestJob(self)
+        self._now = LatestJob(self)
+        self._next = LatestJob(self)
         self._ahead: dict[FieldOfView, npt.NDArray[np.uint8]] = {}
         self._now.returned.connect(self.loaded)
         self._next.returned.connect(self._on_next)

@@ -16,17 +16,12 @@ PLACE, QUEUE = "place", "queue"
 
 
 class PlaceKeeper:
-    """Notes the place in each slide and reading, and goes back to it.
-
-    Parameters
-    ----------
-    session : Session
-    view : FieldView
-    queue : ReviewQueue
-    """
+    """Notes the place in each slide and reading, and goes back to it."""
 
     def __init__(self, session: Session, view: FieldView, queue: ReviewQueue) -> None:
-        self._session, self._view, self._queue = session, view, queue
+        self._session = session
+        self._view = view
+        self._queue = queue
         self._place: dict[str, Any] = {}
         self._ids: tuple[str, ...] = ()
         self.camera: object = None

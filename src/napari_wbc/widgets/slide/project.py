@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QInputDialog,
-    QLabel,
-    QMessageBox,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QWidget
 
 from napari_wbc.errors import WbcError, WorkspaceError
 from napari_wbc.model.progress import Steps
@@ -31,8 +23,8 @@ from napari_wbc.session.opening import (
 )
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.qt.described import FIRST
-from napari_wbc.widgets.qt.layout import row
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.layout import button, choice, column, confirmed, row
+from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.worker import LatestJob
 
 if TYPE_CHECKING:
@@ -49,15 +41,11 @@ STATES = {
     "read only": ("Read only", "#b8860b"),
 }
 FILES = "Projects (*.wbc)"
+BLIND = "New blind reading…"
 
 
 class ProjectPanel(Panel, QWidget):
-    """Opens projects in a thread, shows whether they are saved, and switches between readings.
-
-    Parameters
-    ----------
-    session : Session
-    """
+    """Opens projects in a thread, shows whether they are saved, and switches between readings."""
 
     said = Signal(str)
     wanted = Signal(object)
@@ -70,7 +58,8 @@ class ProjectPanel(Panel, QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self.jobs, self._checks = LatestJob(self), LatestJob(self)
+        self.jobs = LatestJob(self)
+        self._checks = LatestJob(self)
         self._workspace = session.workspace
         self.opening = False
         """Whether the slide that is open is being left for another."""
@@ -79,24 +68,17 @@ class ProjectPanel(Panel, QWidget):
         self._failed: Callable[[str], None] = self.said.emit
         self.state = QLabel()
         self.state.setToolTip("Every change is written to the project file at once")
-        self.open = QPushButton("Open project…")
-        self.open.setToolTip("A project file (.wbc) keeps cells, labels, undo and your place")
-        self.images = QPushButton("Images moved…")
-        self.images.setToolTip("Choose the folder where the slide's images are now")
+        tip = "A project file (.wbc) keeps cells, labels, undo and your place"
+        self.open = button("Open project…", tip, self._ask_project)
+        tip = "Choose the folder where the slide's images are now"
+        self.images = button("Images moved…", tip, self._ask_images)
         self.images.hide()
-        self.slides = QComboBox()
-        self.slides.setToolTip("Slides of the project")
+        self.slides = choice((), "Slides of the project")
         self.slides.hide()
-        self.reading = QComboBox()
-        self.reading.addItems([FIRST, "New blind reading…"])
-        self.reading.setToolTip("A second reader reviews blind: without the first reader's labels")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(row(self.state, self.reading, self.open))
-        layout.addWidget(row(self.slides, self.images))
-        self.open.clicked.connect(self._ask_project)
-        self.images.clicked.connect(self._ask_images)
+        tip = "A second reader reviews blind: without the first reader's labels"
+        self.reading = choice((FIRST, BLIND), tip)
+        top = row(self.state, self.reading, self.open)
+        column(self, top, row(self.slides, self.images))
         self.slides.activated.connect(self._on_slide_chosen)
         self.reading.activated.connect(self._on_reading_chosen)
         self.jobs.failed.connect(self._on_failed)
@@ -123,11 +105,7 @@ class ProjectPanel(Panel, QWidget):
     def open_slide(self, slide: Slide, kept: Loaded | None = None) -> None:
         """Open a slide with its project; an image that is no file has none, and stays in memory.
 
-        Parameters
-        ----------
-        slide : Slide
-        kept : Loaded, optional
-            The cells of an image that is no file, as an earlier workbench left them.
+        Such an image has the cells of ``kept``, as an earlier workbench left them.
         """
         path = project_path(slide)
         if path is None:
@@ -146,9 +124,8 @@ class ProjectPanel(Panel, QWidget):
     def open_project(self, path: Path, slide: str = "", reading: str = "") -> None:
         """Open a project file, at its first slide where none is named."""
         taxonomy = self.session.taxonomy
-        self._start(
-            lambda: open_project_steps(path, slide, reading, taxonomy), self._on_failed_project
-        )
+        steps = partial(open_project_steps, path, slide, reading, taxonomy)
+        self._start(steps, self._on_failed_project)
 
     def go_back(self) -> None:
         """Open the project that was open before, or none where there was none."""
@@ -176,8 +153,7 @@ class ProjectPanel(Panel, QWidget):
         ):
             return True
         text = f"What you did is not saved: {self.session.saved.why}. Drop it?"
-        answer = QMessageBox.question(self, "Open another slide", text)
-        return bool(answer == QMessageBox.StandardButton.Yes)
+        return confirmed(self, "Open another slide", text)
 
     def _start(
         self, steps: Callable[[], Steps[Loaded | OtherClasses]], failed: Callable[[str], None]
@@ -206,9 +182,8 @@ class ProjectPanel(Panel, QWidget):
 
     def _leave_for_good(self) -> None:
         if not self._leave():
-            show_error(
-                "Your last changes could not be saved; see the log, and make room on the disk."
-            )
+            text = "Your last changes could not be saved; see the log, and make room on the disk."
+            show_error(text)
 
     def _on_loaded(self, loaded: Loaded | OtherClasses) -> None:
         if isinstance(loaded, OtherClasses):
@@ -240,7 +215,7 @@ class ProjectPanel(Panel, QWidget):
         existing = workspace.readings(self.session.slide.name) if workspace else ()
         blind = sorted({*existing, now} - {""})
         self.reading.clear()
-        self.reading.addItems([FIRST, *blind, "New blind reading…"])
+        self.reading.addItems([FIRST, *blind, BLIND])
         self.reading.setCurrentIndex(blind.index(now) + 1 if now else 0)
 
     def _on_checked(self, faults: tuple[ImageFault, ...]) -> None:
@@ -251,9 +226,8 @@ class ProjectPanel(Panel, QWidget):
         text = f"{missing} images are not where they were" if missing else ""
         if missing < len(faults):
             text += f"{' and ' if text else ''}{len(faults) - missing} are not the images they were"
-        self.said.emit(
-            f"{text}: {faults[0].path.name}. Choose Images moved… to say where they are."
-        )
+        name = faults[0].path.name
+        self.said.emit(f"{text}: {name}. Choose Images moved… to say where they are.")
 
     def _on_failed_project(self, text: str) -> None:
         self.said.emit(text)
@@ -278,8 +252,7 @@ class ProjectPanel(Panel, QWidget):
                 f"{error}\n\nPut the backup in its place and open it? The damaged file is kept "
                 "beside it under another name."
             )
-            answer = QMessageBox.question(self, "Open a project", question)
-            if answer != QMessageBox.StandardButton.Yes:
+            if not confirmed(self, "Open a project", question):
                 return
             # The damaged file may be the open project.
             self._leave()
@@ -297,24 +270,21 @@ class ProjectPanel(Panel, QWidget):
 
     def point_to(self, folder: Path) -> None:
         """Look for the slide's images in another folder."""
+        guarded(self.said.emit, self._point_to)(folder)
+
+    def _point_to(self, folder: Path) -> None:
         from napari_wbc.storage.workspace import pointed_to
 
         assert self._workspace is not None
         if not self.session.flush():
-            self.said.emit(f"What you did is not saved: {self.session.saved.why}.")
-            return
-        try:
-            slide = pointed_to(self._workspace, self.session.slide, folder)
-        except WbcError as error:
-            self.said.emit(str(error))
-            return
+            raise WbcError(f"What you did is not saved: {self.session.saved.why}.")
+        slide = pointed_to(self._workspace, self.session.slide, folder)
         self.wanted.emit((self._workspace.path, slide.name, self.session.reading))
 
     def _on_slide_chosen(self, _index: int) -> None:
         if self._workspace is not None:
-            self.wanted.emit(
-                (self._workspace.path, self.slides.currentText(), self.session.reading)
-            )
+            slide = self.slides.currentText()
+            self.wanted.emit((self._workspace.path, slide, self.session.reading))
             self.slides.setCurrentText(self.session.slide.name)
 
     def _on_reading_chosen(self, index: int) -> None:
@@ -324,9 +294,8 @@ class ProjectPanel(Panel, QWidget):
             return
         name = "" if not index else self.reading.currentText()
         if index == self.reading.count() - 1:
-            name, _ = QInputDialog.getText(
-                self, "Blind reading", "Who reads the slide a second time?"
-            )
+            question = "Who reads the slide a second time?"
+            name, _ = QInputDialog.getText(self, "Blind reading", question)
             name = name.strip()
         if name == FIRST:
             self.said.emit(f"{FIRST!r} is the name of the first reading; choose another.")

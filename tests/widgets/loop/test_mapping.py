@@ -1,0 +1,31 @@
+"""The classes that the labels of an imported set become."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from qtpy.QtWidgets import QDialogButtonBox
+
+from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
+from napari_wbc.storage.sets import SetContent
+from napari_wbc.widgets.loop.mapping import LEAVE_OUT, MappingDialog
+
+
+@pytest.fixture
+def dialog(qtbot):
+    content = SetContent("set", "coco", (), ("NEU", "dirt"), {})
+    suggested = {"NEU": "neutrophil", "dirt": None}
+    shown = MappingDialog(Incoming(content, Counter(NEU=3, dirt=1), suggested), EIGHT_CLASSES)
+    qtbot.addWidget(shown)
+    return shown
+
+
+def test_a_label_without_a_choice_holds_the_import_up(dialog):
+    ok = dialog.buttons.button(QDialogButtonBox.StandardButton.Ok)
+    assert dialog.value() == {"NEU": "neutrophil"}
+    assert not ok.isEnabled()
+    dialog.choices["dirt"].setCurrentText(LEAVE_OUT)
+    assert dialog.value() == {"NEU": "neutrophil", "dirt": LEFT_OUT}
+    assert ok.isEnabled()
