@@ -10,7 +10,7 @@ import threading
 import napari
 import numpy as np
 from qtpy.QtTest import QTest
-from napari_wbc.pipeline.locate import make_detector
+from napari_wbc.detect.finders import make_detector
 
 viewer = napari.Viewer(show=True)
 viewer.add_image(np.zeros((20, 20, 3), np.uint8))

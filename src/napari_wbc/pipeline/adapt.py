@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from napari_wbc.classify.predict import load_classifier
 from napari_wbc.classify.preset import Preset
+from napari_wbc.detect.finders import DEFAULT
 from napari_wbc.errors import AlreadySure, ReadError, WbcError
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.imaging.read import find_slides, read_field
@@ -26,7 +27,7 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.analysis import SlideAnalysis
 from napari_wbc.pipeline.analyze import analyze_fields_steps, analyze_slide_steps
-from napari_wbc.pipeline.locate import DEFAULT, detector_steps
+from napari_wbc.pipeline.locate import detector_steps
 from napari_wbc.pipeline.models import counted_card
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
@@ -74,7 +75,7 @@ def adapt_steps(
     weights : str or Path
         Name or file of the weights to start from.
     detector, preset
-        Of :func:`~napari_wbc.pipeline.locate.make_detector`.
+        Of :func:`~napari_wbc.detect.finders.make_detector`.
     name : str
         Name of the new weights.
     anyway : bool
@@ -150,7 +151,7 @@ def adapt_slide_steps(
     out, weights, name
         Of :func:`adapt_steps`.
     detector, preset, parameters
-        Of :func:`~napari_wbc.pipeline.locate.make_detector`.
+        Of :func:`~napari_wbc.detect.finders.make_detector`.
     read : callable
         Gives the pixels of a field.
     taxonomy : Taxonomy

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
+from napari_wbc.detect.finders import DEFAULT, located_by
 from napari_wbc.errors import ReadError, TorchMissing
 from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import Cell
@@ -21,7 +22,7 @@ from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.analysis import Analysis, Classified, ReadField, SlideAnalysis
-from napari_wbc.pipeline.locate import DEFAULT, detector_steps, locate_steps, located_by
+from napari_wbc.pipeline.locate import detector_steps, locate_steps
 from napari_wbc.pipeline.models import counted_card
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER

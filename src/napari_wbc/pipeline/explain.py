@@ -15,6 +15,7 @@ import numpy.typing as npt
 from napari_wbc.classify.crops import squares
 from napari_wbc.classify.looks import looked_at
 from napari_wbc.classify.predict import Classifier, load_classifier
+from napari_wbc.detect.finders import DEFAULT
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.explain.attribution import Attributor, Question
 from napari_wbc.explain.canvas import inside, mask_of, overlay, painted
@@ -29,7 +30,6 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.pipeline.analyze import analyze_steps
-from napari_wbc.pipeline.locate import DEFAULT
 from napari_wbc.pipeline.report import write_png
 from napari_wbc.storage.tables import heat_frame, write_csv
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_wbc.pipeline.locate import parameters_of, presets_of
+from napari_wbc.detect.finders import parameters_of, presets_of
 from napari_wbc.widgets.analysis.detect import DetectorWidget
 
 

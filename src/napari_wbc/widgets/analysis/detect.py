@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
 from superqt.utils import signals_blocked
 
-from napari_wbc.pipeline.locate import DETECTORS, parameters_of, presets_of
+from napari_wbc.detect.finders import DETECTORS, parameters_of, presets_of
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import choice, column, row
 
@@ -22,7 +22,7 @@ PRESET_TIP = (
 
 
 class DetectorChoice(NamedTuple):
-    """What :func:`napari_wbc.pipeline.locate.make_detector` needs."""
+    """What :func:`napari_wbc.detect.finders.make_detector` needs."""
 
     name: str
     preset: str
@@ -81,7 +81,7 @@ class DetectorWidget(QWidget):
         Raises
         ------
         WbcError
-            As :func:`~napari_wbc.pipeline.locate.presets_of`.
+            As :func:`~napari_wbc.detect.finders.presets_of`.
         """
         chosen = self.value()
         return chosen.preset if chosen.name == "mask-rcnn" else presets_of("mask-rcnn")[0]

@@ -16,7 +16,7 @@ from napari_wbc.model.words import counted
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.grid import HEADER, Rect
-from napari_wbc.widgets.gallery.painting import ink
+from napari_wbc.widgets.gallery.headers import ink
 from napari_wbc.widgets.gallery.selecting import SelectingGallery
 from napari_wbc.widgets.qt.keys import Action, Key, Modifier
 from napari_wbc.widgets.qt.thumbnails import Thumbnails

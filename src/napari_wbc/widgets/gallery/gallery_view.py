@@ -19,7 +19,7 @@ from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.arrange import Group, Keep, arranged, rearranged
 from napari_wbc.widgets.gallery.grid import HEADER, Grid, Item, Span
-from napari_wbc.widgets.gallery.painting import ink, paint_frame, paint_header
+from napari_wbc.widgets.gallery.headers import ink, paint_frame, paint_header
 from napari_wbc.widgets.gallery.tiles import Tiles
 from napari_wbc.widgets.qt.described import described
 from napari_wbc.widgets.qt.panel import Panel

@@ -6,7 +6,7 @@ from qtpy.QtCore import QRect
 from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtWidgets import QWidget
 
-from napari_wbc.widgets.gallery.painting import ink, paint_frame
+from napari_wbc.widgets.gallery.headers import ink, paint_frame
 
 AREA = QRect(10, 10, 20, 20)
 RED = QColor("red")
