@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_wbc.detect.nuclei import Float64, Pixels, StainedField
+from napari_wbc.detect.nuclei import Pixels, StainedField
 from napari_wbc.detect.rings import ANGLES, draw_rings, halves_joined, score_of
 from napari_wbc.imaging.red_cells import RedCells
+from napari_wbc.imaging.stain import Float64
 
 RED = RedCells(0.3, (0.0, 0.05), np.array([0.27, 0.46]), np.eye(2) / 0.08, 20.0)
 SHAPE = (100, 120)

@@ -19,7 +19,8 @@ from napari_wbc.pipeline.library import (
     validation,
 )
 from napari_wbc.weights.card import ModelCard
-from napari_wbc.weights.library import Library, Model
+from napari_wbc.weights.library import Library
+from napari_wbc.weights.model import Model
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 from napari_wbc.weights.store import save_weights
 

@@ -9,8 +9,8 @@ import pytest
 
 from napari_wbc.errors import WeightsError
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, FIVE_CLASSES
-from napari_wbc.pipeline.models import RESEARCH_USE, classifiers, counted_card, model_summary
-from napari_wbc.weights.card import ModelCard
+from napari_wbc.pipeline.models import classifiers, counted_card, model_summary
+from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 
 BARE = ModelCard("mine", "2", "cdnn", EIGHT_CLASSES.names, {}, sha256="ab" * 32)

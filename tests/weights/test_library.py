@@ -14,7 +14,8 @@ from filelock import FileLock
 from napari_wbc.errors import WeightsError
 from napari_wbc.weights import library as module
 from napari_wbc.weights.container import split_card
-from napari_wbc.weights.library import KINDS, Library, adopted_classifier
+from napari_wbc.weights.library import Library, adopted_classifier
+from napari_wbc.weights.model import KINDS
 from napari_wbc.weights.registry import find_weights, models_folder, shipped_weights
 from napari_wbc.weights.store import (
     export_model,

@@ -16,8 +16,6 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["cut", "squares"]
-
 _PIXELS = {"cpu": 2**18, "cuda": 2**23}
 """Pixels of the field cut out at once, some 35 bytes each: what a cache holds."""
 _BANDS = 8

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PREFIX", "Familiarity", "parted"]
-
 PREFIX = "familiarity."
 """Of its tensors in a weights file."""
 

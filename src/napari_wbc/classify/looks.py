@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["looked_at", "orientations", "turned_back"]
-
 
 def looked_at(
     network: FeatureNetwork, x: torch.Tensor, mode: str, sure: float

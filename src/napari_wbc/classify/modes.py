@@ -13,8 +13,6 @@ from napari_wbc.errors import WbcError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MODES", "check_mode", "loss_of", "scores"]
-
 MODES = ("softmax", "one-vs-rest", "two-stage")
 """``softmax``: one choice among all classes. ``one-vs-rest``: a yes or no for each class.
 ``two-stage``: the first class against the rest, then a choice among the rest."""

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["Classifier", "load_classifier"]
-
 
 @dataclass(frozen=True)
 class Classifier:

@@ -17,8 +17,6 @@ from napari_wbc.model.geometry import BBox
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Preset", "tensor_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Preset:

@@ -15,8 +15,6 @@ from functools import lru_cache
 
 import torch
 
-__all__ = ["NUCLEUS", "RED", "anchored", "density_of", "nuclei_of", "transmitted"]
-
 RED = (0.088, 0.126, 0.083)
 """Absorbance of red cells of the reference film, in red, green and blue: the median of PBC."""
 NUCLEUS = (0.494, 0.795, 0.198)

@@ -12,8 +12,6 @@ from typer import Option
 
 from napari_wbc.weights.device import limit_threads
 
-__all__ = ["computing", "training"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 Threads = Annotated[
     int | None,

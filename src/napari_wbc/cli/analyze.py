@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from napari_wbc.model.differential import Differential
     from napari_wbc.pipeline.analysis import Analysis
 
-__all__ = ["adapt", "analyze", "classify", "demo"]
-
 
 def analyze(
     paths: Paths,

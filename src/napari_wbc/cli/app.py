@@ -26,8 +26,6 @@ from napari_wbc.cli.sets import set_app
 from napari_wbc.cli.train import finetune, train_app
 from napari_wbc.errors import WbcError
 
-__all__ = ["app", "main"]
-
 WRONG_ARGUMENTS = 2
 # Errors of ours are one line, see `main`; those of the program keep Python's own traceback.
 app = typer.Typer(

@@ -14,8 +14,6 @@ from napari_wbc.cli.options import Device, Project, Quiet, Weights, check_csv, i
 from napari_wbc.cli.progress import drive, end
 from napari_wbc.model.words import counted
 
-__all__ = ["choose", "doubts"]
-
 SHOWN = 5
 """Fields and doubts that are printed; the file has all."""
 CELLS = ["slide", "fov", "cell_id", "top", "left", "bottom", "right", "rank", "label", "confidence"]

@@ -16,8 +16,6 @@ from napari_wbc.cli.options import Device, Quiet, Split, Taxonomy, Weights, in_u
 from napari_wbc.cli.progress import drive, note
 from napari_wbc.files.atomic import make_folder
 
-__all__ = ["compare", "evaluate"]
-
 Sets = Annotated[list[Path], Option(help="Training set; may be repeated.")]
 
 

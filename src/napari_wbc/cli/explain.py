@@ -18,8 +18,6 @@ from napari_wbc.cli.options import (
 )
 from napari_wbc.cli.progress import drive, end
 
-__all__ = ["explain"]
-
 
 def explain(
     paths: Paths,

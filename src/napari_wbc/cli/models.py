@@ -15,10 +15,9 @@ from typer import Argument, Option
 from napari_wbc.cli.progress import note
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
-from napari_wbc.weights.library import KINDS, Library
+from napari_wbc.weights.library import Library
+from napari_wbc.weights.model import KINDS
 from napari_wbc.weights.store import SUFFIXES, export_model
-
-__all__ = ["models_app"]
 
 models_app = typer.Typer(
     help="List, adopt, roll back and hand on models.", invoke_without_command=True

@@ -12,22 +12,6 @@ from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.weights.library import Library
 
-__all__ = [
-    "Detector",
-    "Device",
-    "Out",
-    "Paths",
-    "Project",
-    "Quiet",
-    "Split",
-    "Taxonomy",
-    "Weights",
-    "check_csv",
-    "detector_in_use",
-    "given",
-    "in_use",
-]
-
 Paths = Annotated[list[Path], Argument(help="Image files, or folders of them.")]
 Project = Annotated[Path, Argument(help="Project file (.wbc).")]
 Out = Annotated[Path, Option(help="Folder for the results.")]

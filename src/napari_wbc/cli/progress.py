@@ -20,8 +20,6 @@ from rich.text import Text
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.words import counted
 
-__all__ = ["RESUMED", "SOME_FILES_FAILED", "drive", "end", "note"]
-
 SOME_FILES_FAILED = 3
 """Exit code where some files failed and the rest was written."""
 RESUMED = "Interrupted; run the same command again to go on from the last epoch."

@@ -15,8 +15,6 @@ from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.words import counted
 
-__all__ = ["agreement", "export"]
-
 
 def export(
     project: Project,

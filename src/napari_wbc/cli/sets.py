@@ -19,8 +19,6 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.words import counted
 
-__all__ = ["set_app"]
-
 set_app = typer.Typer(help="Export and import training sets.", no_args_is_help=True)
 
 SetPath = Annotated[Path, Argument(help="Folder, file or .zip of a training set.")]

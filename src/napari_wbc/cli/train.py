@@ -15,8 +15,6 @@ from napari_wbc.cli.options import Device, Quiet, given, in_use
 from napari_wbc.cli.progress import RESUMED, drive
 from napari_wbc.errors import WbcError
 
-__all__ = ["finetune", "train_app"]
-
 train_app = typer.Typer(help="Train networks on labelled cells.", no_args_is_help=True)
 Out = Annotated[Path, Option(help="Folder for model, curves and checkpoint.")]
 CLASSIFIER_OPTIONS = {"replay": "--replay", "new_classes": "--new-class", "freeze": "--freeze"}
@@ -101,7 +99,7 @@ def train_detector(
     **shared: Any,
 ) -> None:
     """Train a Mask R-CNN; run the same command again to resume it."""
-    from napari_wbc.pipeline.locate import BLOOD_CLASSES
+    from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES
     from napari_wbc.pipeline.training import train_detector_steps
 
     options = shared | {"backbone": backbone, "pretrained": pretrained, "patience": patience}

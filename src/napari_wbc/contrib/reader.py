@@ -13,8 +13,6 @@ from napari_wbc.layers.slide_layer import PROJECT_KEY, slide_layer
 from napari_wbc.model.slide import Slide
 from napari_wbc.storage.workspace import SUFFIX, open_workspace
 
-__all__ = ["get_reader"]
-
 LayerData = tuple[Any, dict[str, Any], str]
 
 

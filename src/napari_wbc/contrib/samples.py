@@ -8,8 +8,6 @@ from napari_wbc.imaging.synthetic import synthetic_smear as draw_smear
 from napari_wbc.layers.slide_layer import SAMPLE_KEY, slide_layer
 from napari_wbc.pipeline.samples import fetch_bccd_fields
 
-__all__ = ["bccd_fields", "synthetic_smear"]
-
 LayerData = tuple[Any, dict[str, Any], str]
 
 

@@ -30,8 +30,6 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["BACKBONES", "build_mask_rcnn"]
-
 BACKBONES = ("mobilenet_v3_large", "resnet50", "resnet50_frozen_bn", "vgg16")
 """Names of the backbones, the default first."""
 _ANCHORS = ((24.0, 40.0), (64.0, 104.0), (168.0, 272.0))

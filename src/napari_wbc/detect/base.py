@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from napari_wbc.model.cell import Detection
 
-__all__ = ["Detector", "RgbImage"]
-
 RgbImage = npt.NDArray[np.uint8]
 """uint8 RGB image, shape (height, width, 3), 0 to 255."""
 

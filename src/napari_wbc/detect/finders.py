@@ -21,16 +21,6 @@ from napari_wbc.weights.library import Library
 from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import read_card
 
-__all__ = [
-    "DEFAULT",
-    "DETECTORS",
-    "Parameter",
-    "located_by",
-    "make_detector",
-    "parameters_of",
-    "presets_of",
-]
-
 DETECTORS = ("mask-rcnn", "hsv")
 """Names of the cell finders."""
 

@@ -20,23 +20,14 @@ import cv2
 import numpy as np
 
 from napari_wbc.detect.base import Detector, RgbImage
-from napari_wbc.detect.nuclei import Float64, Pixels, StainedField, find_nuclei, stained_field
+from napari_wbc.detect.nuclei import Pixels, StainedField, find_nuclei, stained_field
 from napari_wbc.detect.outlines import traced
 from napari_wbc.detect.rings import draw_rings, halves_joined, score_of
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.crop import whole_image_box
-from napari_wbc.imaging.stain import checked_rgb
+from napari_wbc.imaging.stain import Float64, checked_rgb
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, Outline
-
-__all__ = [
-    "PRESETS",
-    "HsvDetector",
-    "NucleusParameters",
-    "YoussefParameters",
-    "locate_one",
-    "one_cell_box",
-]
 
 _HALVES = 5.0
 """Longest cell that two outlines may be halves of, in red cell diameters."""

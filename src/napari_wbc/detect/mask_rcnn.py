@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
     from napari_wbc.weights.card import ModelCard
 
-__all__ = ["BLOOD_CLASSES", "LEUKOCYTE", "DetectorPreset", "MaskRcnnDetector", "load_mask_rcnn"]
-
 LEUKOCYTE = "leukocyte"
 PLATELET = "platelet"
 BLOOD_CLASSES = (LEUKOCYTE, "red cell", PLATELET)

@@ -18,7 +18,6 @@ from napari_wbc.detect.base import RgbImage
 from napari_wbc.imaging.red_cells import RedCells, red_cells, unlike_red_cells
 from napari_wbc.imaging.stain import (
     Float32,
-    Float64,
     Mask,
     absorbance,
     black_pixels,
@@ -26,16 +25,6 @@ from napari_wbc.imaging.stain import (
     rescaled,
     total_absorbance,
 )
-
-__all__ = [
-    "Float32",
-    "Float64",
-    "Pixels",
-    "StainedField",
-    "find_nuclei",
-    "hull_of",
-    "stained_field",
-]
 
 Pixels: TypeAlias = npt.NDArray[np.int32]
 """Places of one nucleus, shape (n, 2), (row, col)."""

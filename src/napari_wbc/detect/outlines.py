@@ -13,8 +13,6 @@ import numpy.typing as npt
 from napari_wbc.imaging.stain import Float64
 from napari_wbc.model.geometry import BBox, Outline
 
-__all__ = ["VERTICES", "mask_outline", "traced"]
-
 VERTICES = 48
 """Of an outline drawn from probabilities."""
 _STEPS = 64

@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.detect.nuclei import Float32, Float64, Pixels, StainedField, hull_of
-
-__all__ = ["ANGLES", "draw_rings", "halves_joined", "score_of"]
+from napari_wbc.detect.nuclei import Pixels, StainedField, hull_of
+from napari_wbc.imaging.stain import Float32, Float64
 
 # Chosen on the training fields of BCCD and Chula; see benchmarks/localization.py.
 ANGLES = 48

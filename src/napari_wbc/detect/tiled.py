@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["OVERLAP", "Tile", "tiles_of"]
-
 OVERLAP = 320
 """Working pixels that neighbouring tiles share, more than the longest cell that is trained on."""
 

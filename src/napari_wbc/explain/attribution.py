@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["GLASS", "METHODS", "Attributor", "Question"]
-
 METHODS = ("grad-cam", "guided-grad-cam", "integrated-gradients", "occlusion", "lime")
 GLASS = 1.6
 """What bare glass is in a prepared crop: the absence that a cell is compared with."""

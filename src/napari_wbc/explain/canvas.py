@@ -22,20 +22,6 @@ from napari_wbc.imaging.stain import Float32
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.heat import Heat
 
-__all__ = [
-    "CLEAR_BELOW",
-    "LAZY_ABOVE",
-    "STRENGTH",
-    "colored",
-    "inside",
-    "levels_of",
-    "mask_of",
-    "opacity",
-    "overlay",
-    "painted",
-    "placed",
-]
-
 LAZY_ABOVE = 4096 * 4096
 """Pixels of a field above which its canvas is not made as a whole."""
 CHUNK = 1024

@@ -22,8 +22,6 @@ import numpy.typing as npt
 from napari_wbc.errors import StepFailed, WbcError
 from napari_wbc.model.progress import Progress, Steps
 
-__all__ = ["METHODS", "check_method", "project", "project_steps"]
-
 METHODS = ("pca", "t-sne", "umap")
 TITLES = {"pca": "PCA", "t-sne": "t-SNE", "umap": "UMAP"}
 DIMENSIONS = 50

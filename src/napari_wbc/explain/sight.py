@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Sight", "deep_layers", "map_layers", "sights_of", "spread", "watched"]
-
 PROBES = 8
 """Random inputs that a layer is asked with."""
 MARGIN = 192

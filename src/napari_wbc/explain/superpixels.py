@@ -10,8 +10,6 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ridge", "superpixels"]
-
 _SEGMENTS = 40
 """Superpixels of a crop, about."""
 

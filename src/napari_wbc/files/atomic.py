@@ -16,18 +16,6 @@ from pathlib import Path
 
 from napari_wbc.errors import WbcError
 
-__all__ = [
-    "beside",
-    "copied",
-    "make_folder",
-    "replace_file",
-    "sha256_of",
-    "sync",
-    "within",
-    "write_bytes",
-    "write_text",
-]
-
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:

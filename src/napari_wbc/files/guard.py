@@ -20,17 +20,6 @@ from PIL import Image
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.slide import MAX_PIXELS
 
-__all__ = [
-    "MAX_BYTES",
-    "image_size",
-    "inside",
-    "one_line",
-    "read_bytes",
-    "read_json",
-    "read_text",
-    "read_yaml",
-]
-
 MAX_BYTES = 256_000_000
 """Largest text that is read; 100,000 cells with outlines take 100 MB as COCO."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["Record", "items", "numbers", "part", "texts"]
-
 MAX_NUMBER = 1e9
 """No image has a billion pixels along a side."""
 KIND_NAMES = {

@@ -22,8 +22,6 @@ from typing import BinaryIO, cast
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.guard import one_line
 
-__all__ = ["unpacked"]
-
 MAX_BYTES = 4_000_000_000
 """Of all members together, unpacked."""
 MAX_RATIO = 200

@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from napari_wbc.model.geometry import BBox
 
-__all__ = ["background", "cut_crops", "whole_image_box"]
-
 
 def background(image: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
     """Colour of the bare glass of a field, 0 to 255: the 90th percentile of each channel."""

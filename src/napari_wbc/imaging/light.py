@@ -15,8 +15,6 @@ import numpy.typing as npt
 from napari_wbc.imaging.red_cells import red_cells
 from napari_wbc.imaging.stain import absorbance, checked_rgb, even_light, eyepiece, nucleus_map
 
-__all__ = ["BalancedField", "balanced"]
-
 _MAX_SIDE = 320
 """Longer side, in pixels, of the image that red cells are measured on: colour needs no more."""
 _WHITE = np.full(3, 256, np.float32)

@@ -16,17 +16,6 @@ import numpy.typing as npt
 
 from napari_wbc.model.geometry import Outline
 
-__all__ = [
-    "LOOKS",
-    "Body",
-    "Canvas",
-    "Look",
-    "Window",
-    "draw_leukocyte",
-    "draw_platelet",
-    "draw_red_cell",
-]
-
 FloatImage: TypeAlias = npt.NDArray[np.float32]
 FloatArray: TypeAlias = npt.NDArray[np.floating]
 Color: TypeAlias = tuple[float, float, float]

@@ -26,16 +26,6 @@ from napari_wbc.model.slide import IMAGE_SUFFIXES, MAX_PIXELS, FieldOfView, Slid
 if TYPE_CHECKING:
     import tifffile
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "MAX_PIXELS",
-    "as_rgb8",
-    "find_slides",
-    "open_slide",
-    "read_field",
-    "read_image",
-]
-
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PILLOW_FORMATS = ("PNG", "JPEG", "BMP")

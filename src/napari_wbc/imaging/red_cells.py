@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from napari_wbc.imaging.stain import Float32, Float64, Mask, total_absorbance
 
-__all__ = ["RedCells", "red_cells", "unlike_red_cells"]
-
 _MIN_STAINED = 0.06
 """Total absorbance above which a pixel may be more than empty slide."""
 _CYTOPLASM_REACH = 0.45

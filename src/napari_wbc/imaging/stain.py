@@ -14,24 +14,6 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 
-__all__ = [
-    "Float32",
-    "Float64",
-    "Mask",
-    "absorbance",
-    "black_pixels",
-    "checked_rgb",
-    "even_light",
-    "eyepiece",
-    "field_absorbance",
-    "illumination",
-    "nucleus_map",
-    "rescaled",
-    "total_absorbance",
-    "transmitted",
-    "white_balanced",
-]
-
 Rgb: TypeAlias = npt.NDArray[np.uint8]
 Float32: TypeAlias = npt.NDArray[np.float32]
 Float64: TypeAlias = npt.NDArray[np.float64]

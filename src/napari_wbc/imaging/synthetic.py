@@ -27,15 +27,6 @@ from napari_wbc.imaging.painter import (
 )
 from napari_wbc.model.geometry import BBox, Outline
 
-__all__ = [
-    "FIVE_CLASSES",
-    "NORMAL_MIX",
-    "SmearField",
-    "SyntheticCell",
-    "synthetic_slide",
-    "synthetic_smear",
-]
-
 FIVE_CLASSES = ("neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil")
 """The leukocytes of healthy blood, from common to rare."""
 

@@ -19,8 +19,6 @@ from napari_wbc.model.words import counted
 from napari_wbc.session.reconcile import reconcile
 from napari_wbc.session.session import Session
 
-__all__ = ["CellsBinding", "described"]
-
 
 class CellsBinding:
     """Keeps the layer of the field in view and the session's table in step.

@@ -27,19 +27,6 @@ from napari_wbc.session.reconcile import TOLERANCE, ShapeRow
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "DEFAULTS",
-    "HALF",
-    "apply",
-    "dress",
-    "make_layer",
-    "on_image",
-    "read",
-    "shape_ids",
-    "shows",
-    "vertices",
-]
-
 HALF = 0.5
 REBUILD_ABOVE = 50
 """More shapes than this to add or move, and the layer is built anew at once."""

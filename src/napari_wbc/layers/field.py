@@ -32,8 +32,6 @@ from napari_wbc.model.cell import Detection
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.session.session import Session
 
-__all__ = ["FieldView"]
-
 KEPT_KEY = "napari-wbc kept"
 """Key of an image layer's metadata: the cells of a slide that no project keeps."""
 PREVIEW = "preview"

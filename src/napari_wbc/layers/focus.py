@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from napari.components import ViewerModel
 
-__all__ = ["camera_place", "center_on", "focus", "restore_camera"]
-
 SHARE = 0.3
 """Of the canvas' shorter side that a cell in focus takes."""
 

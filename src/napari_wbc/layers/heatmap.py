@@ -18,8 +18,6 @@ from napari_wbc.explain.canvas import CLEAR_BELOW, STRENGTH, levels_of
 from napari_wbc.layers.placed import copy_transform, marked
 from napari_wbc.model.heat import Heat
 
-__all__ = ["NAME", "HeatmapLayer", "heat_colormap"]
-
 NAME = "heatmap"
 LEVELS = 64
 

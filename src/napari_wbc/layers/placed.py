@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from napari.layers import Layer
 
-__all__ = ["KIND_KEY", "copy_transform", "kind_of", "marked", "on_transform"]
-
 KIND_KEY = "napari-wbc layer"
 """Key of a layer's metadata; its value is ``image``, ``cells``, ``heat`` or ``preview``."""
 PARTS = ("scale", "translate", "rotate", "shear", "affine")

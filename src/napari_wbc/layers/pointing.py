@@ -15,8 +15,6 @@ from napari.layers import Shapes
 
 from napari_wbc.layers.focus import camera_place, center_on
 
-__all__ = ["Pointing", "give_up"]
-
 STILL = 4.0
 """Pixels of the screen that the hand may tremble during a click."""
 DRAWN_BY_DRAG = ("ADD_RECTANGLE", "ADD_ELLIPSE")

@@ -15,16 +15,6 @@ from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import as_rgb8, read_image
 from napari_wbc.model.slide import FieldOfView, Slide
 
-__all__ = [
-    "FIELDS_KEY",
-    "NAME_KEY",
-    "PROJECT_KEY",
-    "SAMPLE_KEY",
-    "LayerContent",
-    "content_of",
-    "slide_layer",
-]
-
 # Keys of an image layer's metadata.
 FIELDS_KEY = "napari-wbc fields"
 """The paths of all fields of its slide."""

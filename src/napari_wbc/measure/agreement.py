@@ -17,8 +17,6 @@ from napari_wbc.model.cell import Annotation
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["CONSENSUS", "Agreement", "agreement", "annotations_of", "consensus"]
-
 CONSENSUS = "consensus"
 """Name of the reading that holds the consensus of two readers."""
 

@@ -12,8 +12,6 @@ import numpy as np
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, Outline
 
-__all__ = ["AveragePrecision", "Truth", "average_precision"]
-
 
 @dataclass(frozen=True, slots=True)
 class Truth:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from napari_wbc.model.taxonomy import Taxonomy
     from napari_wbc.model.training_set import LabelledCell
 
-__all__ = ["Answers", "ClassRow", "Comparison", "Measures", "Outcome", "measured"]
-
 BOOTSTRAP_DRAWS = 2000
 SEED = 0
 Ints = npt.NDArray[np.int64]

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLUMNS", "SIGNS", "draw_pictures", "limited", "percent", "side_rows", "table_rows"]
-
 OLD, NEW = "#5f6b76", "#0072b2"
 GAIN, LOSS = "#009e73", "#d55e00"
 """Distinct for colour-blind people (Okabe and Ito 2008); a sign or a word always says the same."""

@@ -11,17 +11,6 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 
-__all__ = [
-    "Metrics",
-    "Reliability",
-    "Scores",
-    "auc",
-    "by_source",
-    "measure",
-    "reliability",
-    "score",
-]
-
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
 Texts = npt.NDArray[np.str_]

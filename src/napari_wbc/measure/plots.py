@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-__all__ = [
-    "draw_calibration",
-    "draw_confusion",
-    "draw_roc",
-    "panels",
-    "png_of",
-    "shade_matrix",
-    "write_evaluation",
-    "write_figure",
-]
-
 PANEL_SIDE = 5.0
 """In inches."""
 

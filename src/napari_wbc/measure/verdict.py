@@ -9,17 +9,6 @@ from typing import NamedTuple
 
 from napari_wbc.model.words import counted
 
-__all__ = [
-    "MIN_SLIDES",
-    "SIGNIFICANCE",
-    "Estimate",
-    "Side",
-    "Standing",
-    "Verdict",
-    "judged",
-    "needed",
-]
-
 MIN_CHANGED_CELLS = 6
 """Changed cells below which nothing can be shown: five agree by chance once in 16."""
 MIN_SLIDES = 6

@@ -14,17 +14,6 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import UNIDENTIFIED
 
-__all__ = [
-    "BY_HAND",
-    "NOT_KNOWN",
-    "Annotation",
-    "Cell",
-    "Detection",
-    "LabelSource",
-    "LocatedBy",
-    "Prediction",
-]
-
 LabelSource = Literal["annotation", "prediction", "none"]
 
 

@@ -15,16 +15,6 @@ from scipy.special import betaincinv
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Place, Taxonomy
 
-__all__ = [
-    "Beside",
-    "Differential",
-    "Share",
-    "confidence_limits",
-    "differential",
-    "leukocytes",
-    "row_counts",
-]
-
 
 def row_counts(labels: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
     """Cells by row of a differential, from cells by label.

@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["BBox", "Outline", "iou_matrix"]
-
 
 @dataclass(frozen=True, slots=True)
 class BBox:

@@ -13,8 +13,6 @@ import numpy.typing as npt
 
 from napari_wbc.model.cell import Cell
 
-__all__ = ["OUTSIDE", "Heat"]
-
 OUTSIDE = 0.5
 """Share of the heat that must lie inside a cell; below it the model looks at something else."""
 

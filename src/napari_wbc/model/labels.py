@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_no_leukocyte", "plain_label", "usual_name"]
-
 SPELLINGS = {
     "red cell": ("RBC", "red blood cell", "erythrocyte", "reticulocyte", "normocyte"),
     "platelet": ("PLT", "thrombocyte", "giant platelet", "large platelet"),

@@ -14,8 +14,6 @@ import numpy.typing as npt
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["check_counted", "mapped", "mapping", "uncounted"]
-
 
 def uncounted(names: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
     """The classes of a model that count as no class of a taxonomy, in order.

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.geometry import iou_matrix
 
-__all__ = ["SAME", "counterparts"]
-
 SAME = 0.9
 """Least IoU of two boxes of the same cell, 0 to 1; below 1 since formats round to pixels."""
 

@@ -10,8 +10,6 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-__all__ = ["Progress", "Steps", "run"]
-
 T = TypeVar("T")
 
 

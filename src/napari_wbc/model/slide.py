@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "FieldOfView", "Slide"]
-
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 """Suffixes of the files that a folder's fields are read from, in lower case."""
 MAX_PIXELS = 80_000_000

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["BY_SLIDE", "SPLITS", "farthest", "split_of", "splits_told"]
-
 SPLITS = ("train", "val", "test")
 BY_SLIDE = "by-slide"
 """Each slide's split is found from its name."""

@@ -8,8 +8,6 @@ from typing import Literal
 
 from napari_wbc.model.table import TableDiff
 
-__all__ = ["Cause", "Step", "StepHead", "now"]
-
 Cause = Literal["human", "model", "import", "undo", "redo"]
 
 

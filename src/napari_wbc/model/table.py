@@ -15,8 +15,6 @@ from typing import Any
 
 from napari_wbc.model.cell import Cell
 
-__all__ = ["CellTable", "TableDiff", "diff"]
-
 
 class CellTable(Mapping[str, Cell]):
     """An immutable mapping from cell id to cell, in order of arrival.

@@ -15,19 +15,6 @@ from typing import Any
 
 from napari_wbc.errors import WbcError
 
-__all__ = [
-    "EIGHT_CLASSES",
-    "FIVE_CLASSES",
-    "FOUR_CLASSES",
-    "NOT_CLASSED",
-    "TAXONOMIES",
-    "TWO_CLASSES",
-    "UNIDENTIFIED",
-    "CellClass",
-    "Place",
-    "Taxonomy",
-]
-
 UNIDENTIFIED = "unidentified"
 """Label of a cell that the model is not sure of."""
 

@@ -21,8 +21,6 @@ from napari_wbc.model.taxonomy import (
     Taxonomy,
 )
 
-__all__ = ["grown", "taxonomy_from_dict", "taxonomy_of_names"]
-
 FIELDS = ("name", "short", "key", "color", "place", "covers")
 MAX_CLASSES = 200
 KNOWN: dict[str, CellClass] = {}

@@ -15,8 +15,6 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.split import SPLITS
 
-__all__ = ["LabelledCell", "LabelledField"]
-
 
 @dataclass(frozen=True, slots=True)
 class LabelledField:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["counted"]
-
 
 def counted(n: int, what: str = "cell") -> str:
     """A number with its noun.

@@ -32,8 +32,6 @@ from napari_wbc.pipeline.models import counted_card
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 
-__all__ = ["Adapted", "adapt_slide_steps", "adapt_steps", "adapted_name"]
-
 MAX_CELLS = 3000
 """Cells that are learnt from: more tell no more of a stain, and so many take minutes."""
 

@@ -23,8 +23,6 @@ from napari_wbc.storage.tables import cells_frame, differential_frame, fields_fr
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Analysis", "Classified", "ReadField", "SlideAnalysis", "analysis_of"]
-
 ReadField: TypeAlias = Callable[[FieldOfView], npt.NDArray[np.uint8]]
 """Gives the pixels of a field: from its file, or as the window shows them."""
 

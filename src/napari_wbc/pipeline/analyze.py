@@ -27,15 +27,6 @@ from napari_wbc.pipeline.models import counted_card
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
-__all__ = [
-    "Analysis",
-    "analyze",
-    "analyze_fields_steps",
-    "analyze_slide_steps",
-    "analyze_steps",
-    "classify_table_steps",
-]
-
 
 def analyze_slide_steps(
     slide: Slide,

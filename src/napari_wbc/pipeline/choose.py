@@ -24,8 +24,6 @@ from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import read_card
 
-__all__ = ["Choice", "Chosen", "Doubt", "Doubted", "choose_steps", "doubt_set_steps", "doubt_steps"]
-
 Located = Sequence[tuple[Slide, CellTable]]
 Read = Callable[[FieldOfView], npt.NDArray[np.uint8]]
 Floats = npt.NDArray[np.float32]

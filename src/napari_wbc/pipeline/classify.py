@@ -23,8 +23,6 @@ from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Classification", "classify_images", "classify_steps"]
-
 BATCH_SIZE = 256
 """Cells between two steps of progress."""
 

@@ -25,8 +25,6 @@ from napari_wbc.pipeline.held_out import unseen_steps
 from napari_wbc.train.dataset import CropSet, cut_training_crops
 from napari_wbc.weights.card import ModelCard, taxonomy_of
 
-__all__ = ["Comparison", "compare_steps"]
-
 
 def compare_steps(
     paths: Sequence[str | Path],

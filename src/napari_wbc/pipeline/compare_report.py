@@ -30,8 +30,6 @@ from napari_wbc.weights.card import RESEARCH_USE
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["write_comparison"]
-
 SIDES = ("old", "new")
 PICTURES = {
     "difference": "What differs",

@@ -14,8 +14,6 @@ from napari_wbc.pipeline.analyze import analyze_fields_steps
 from napari_wbc.pipeline.report import write_png
 from napari_wbc.pipeline.samples import bccd_test_fields
 
-__all__ = ["Demo", "demo_steps"]
-
 N_FIELDS = 40
 """Fields of a drawn smear."""
 

@@ -24,8 +24,6 @@ from napari_wbc.train.dataset import CropSet, cut_training_crops
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
-__all__ = ["Evaluation", "evaluate_steps", "predict_steps", "write_evaluation"]
-
 BATCH = 256
 """Crops that are classified between two reports of progress."""
 MAX_ELSEWHERE = 0.1

@@ -37,8 +37,6 @@ from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Explanation", "explain", "explain_cells_steps", "explain_files_steps"]
-
 BATCH_SIZES = {
     "grad-cam": 32,
     "guided-grad-cam": 32,

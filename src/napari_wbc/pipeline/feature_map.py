@@ -19,8 +19,6 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
-__all__ = ["FeatureMap", "feature_map_steps"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureMap:

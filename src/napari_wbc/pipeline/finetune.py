@@ -33,8 +33,6 @@ from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import read_card
 
-__all__ = ["card_of", "finetune_steps", "provenance_of", "run_folder_steps"]
-
 KEEP = 0.5
 """Share of the old weights in the new ones, where no old cells are learnt again."""
 REPLAY = 2000

@@ -29,8 +29,6 @@ from napari_wbc.train.run import Trained
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
 
-__all__ = ["finetune_detector_steps"]
-
 DETECTOR = {"epochs": 4, "draws": 160, "learning_rate": 3e-4, "patience": 2, "ema": 0.98}
 """The defaults of fine-tuning."""
 

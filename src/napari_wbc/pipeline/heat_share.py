@@ -16,8 +16,6 @@ from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.train.dataset import CropSet
 
-__all__ = ["has_maps", "share_steps", "some_of"]
-
 MAX_EXPLAINED = 200
 """Cells at most whose heat is looked at, so that it takes a minute or two."""
 

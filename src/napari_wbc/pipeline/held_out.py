@@ -25,20 +25,6 @@ from napari_wbc.model.words import counted
 from napari_wbc.storage.labelled_cells import read_training_set_steps
 from napari_wbc.weights.card import ModelCard, training_images
 
-__all__ = [
-    "Learnable",
-    "counts_text",
-    "has_split",
-    "held_out_steps",
-    "learnable_steps",
-    "read_training_sets_steps",
-    "relabelled",
-    "sided_steps",
-    "trained_on_steps",
-    "unseen_steps",
-    "with_val",
-]
-
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Cell ids that no two cells have by chance."""
 VAL_IMAGES = 6

@@ -35,8 +35,6 @@ from napari_wbc.pipeline.splits import SPLIT_KEY, has_splits, imported_splits, s
 from napari_wbc.storage.sets import SetContent, read_set_steps
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
-__all__ = ["ImportedSet", "Incoming", "import_set_steps", "look_steps", "suggested_class"]
-
 ABBREVIATIONS = {"ig": "immature granulocyte"}
 """Data sets' names of classes that are no spelling of them."""
 LEFT_OUT = ""

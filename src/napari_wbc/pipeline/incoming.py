@@ -27,15 +27,6 @@ from napari_wbc.pipeline.splits import has_splits, splits_of
 from napari_wbc.storage.sets import CROPS, SetContent
 from napari_wbc.storage.workspace import Workspace, open_workspace
 
-__all__ = [
-    "PARTLY_KEY",
-    "There",
-    "check_images_steps",
-    "kept_steps",
-    "partly_labelled",
-    "placed_steps",
-]
-
 PARTLY_KEY = "partly_labelled"
 """Key of a project's fields that came with cells missing."""
 

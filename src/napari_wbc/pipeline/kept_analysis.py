@@ -12,8 +12,6 @@ from typing import Any
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.slide import Slide
 
-__all__ = ["from_note", "merged_note", "note_key", "to_note"]
-
 FAILED = "failed"
 BLOOD_CELLS = "blood_cells"
 

@@ -11,19 +11,10 @@ from napari_wbc.errors import WeightsError
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.models import counted_card
 from napari_wbc.weights.card import ModelCard, taxonomy_of
-from napari_wbc.weights.library import KINDS, Library, Model, adopted_classifier, parent_in
+from napari_wbc.weights.library import Library, adopted_classifier
+from napari_wbc.weights.model import KINDS, Model, parent_in
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import read_card
-
-__all__ = [
-    "Branch",
-    "branches",
-    "countable",
-    "in_use",
-    "start_classifier",
-    "start_taxonomy",
-    "validation",
-]
 
 
 @dataclass(frozen=True, slots=True)

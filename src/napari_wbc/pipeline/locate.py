@@ -11,12 +11,10 @@ import numpy.typing as npt
 from napari_wbc.detect.base import Detector
 from napari_wbc.detect.finders import DEFAULT, make_detector
 from napari_wbc.detect.hsv import HsvDetector
-from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, LEUKOCYTE, MaskRcnnDetector
+from napari_wbc.detect.mask_rcnn import LEUKOCYTE, MaskRcnnDetector
 from napari_wbc.errors import TorchMissing
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
-
-__all__ = ["BLOOD_CLASSES", "detector_steps", "locate_steps", "preview_steps"]
 
 
 def detector_steps(

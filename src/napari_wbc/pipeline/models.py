@@ -19,15 +19,6 @@ from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights, shipped_weights
 from napari_wbc.weights.store import read_card
 
-__all__ = [
-    "RESEARCH_USE",
-    "ModelSummary",
-    "Section",
-    "classifiers",
-    "counted_card",
-    "model_summary",
-]
-
 _MISSING = "–"
 MAX_DEPTH = 3
 """Levels of a nested entry that are shown."""

@@ -17,8 +17,6 @@ from napari_wbc.storage.sets import rounds_of
 from napari_wbc.weights.card import training_images
 from napari_wbc.weights.library import Library
 
-__all__ = ["move_slide_steps"]
-
 
 def move_slide_steps(
     folder: str | Path, slide: str, split: str, *, models: Library | None = None

@@ -19,15 +19,6 @@ from napari_wbc.pipeline.kept_analysis import from_note, note_key, to_note
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
-__all__ = [
-    "Exported",
-    "Readers",
-    "export_project_steps",
-    "project_agreement",
-    "project_analysis",
-    "save_project",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Exported:

@@ -28,8 +28,6 @@ from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
 from napari_wbc.storage.tables import write_csv
 from napari_wbc.weights.card import RESEARCH_USE
 
-__all__ = ["Written", "differential_json", "draw_overlay", "write_png", "write_results"]
-
 
 @dataclass(frozen=True, slots=True)
 class Written:

@@ -14,8 +14,6 @@ from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.manifest import Manifest, read_manifest_steps
 from napari_wbc.storage.sets import CROPS, newest_round, read_set_steps
 
-__all__ = ["RoundBefore", "round_before_steps"]
-
 
 @dataclass(frozen=True, slots=True)
 class RoundBefore:

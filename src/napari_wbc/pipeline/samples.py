@@ -10,8 +10,6 @@ import pooch
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["DATA_VARIABLE", "bccd_test_fields", "fetch_bccd_fields"]
-
 DATA_VARIABLE = "NAPARI_WBC_DATA"
 """Environment variable that names the folder of real images."""
 

@@ -16,8 +16,6 @@ from napari_wbc.storage.formats.manifest import MANIFEST, ListedField, listed_fi
 from napari_wbc.storage.labelled_cells import read_training_set_steps
 from napari_wbc.storage.sets import newest_round
 
-__all__ = ["MIN_CELLS", "SetSlide", "SetSummary", "check_ready_steps", "ready_steps", "set_summary"]
-
 MIN_CELLS = 10
 """Labelled cells that training needs."""
 PURPOSES = {"train": "to learn", "val": "to check", "test": "to test"}

@@ -15,8 +15,6 @@ from napari_wbc.pipeline.round_before import RoundBefore
 from napari_wbc.storage.sets import SetContent
 from napari_wbc.storage.workspace import Workspace
 
-__all__ = ["SPLIT_KEY", "exported_splits", "has_splits", "imported_splits", "sided", "splits_of"]
-
 SPLIT_KEY = "splits"
 """Key of a project's splits of the slides that came with one."""
 

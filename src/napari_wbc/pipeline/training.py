@@ -24,8 +24,6 @@ from napari_wbc.train.recipe import Recipe, planned
 from napari_wbc.train.run import Trained
 from napari_wbc.weights.device import resolve_device
 
-__all__ = ["train_detector_steps", "train_steps"]
-
 
 def train_steps(
     paths: Sequence[str | Path],

@@ -33,8 +33,6 @@ from napari_wbc.storage.rounds import write_round_steps
 from napari_wbc.storage.workspace import open_workspace
 from napari_wbc.weights.card import RESEARCH_USE
 
-__all__ = ["ExportedSet", "export_set_steps", "made_now", "write_fields_steps"]
-
 
 @dataclass(frozen=True, slots=True)
 class ExportedSet:

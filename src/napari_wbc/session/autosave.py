@@ -16,8 +16,6 @@ from napari_wbc.model.step import Step
 if TYPE_CHECKING:
     from napari_wbc.storage.workspace import Workspace
 
-__all__ = ["Autosave", "SaveState"]
-
 _log = logging.getLogger(__name__)
 RETRY_S = 2.0
 """Seconds until what could not be written is tried again."""

@@ -17,8 +17,6 @@ from napari_wbc.model.cell import Cell, Detection, LocatedBy
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.table import CellTable
 
-__all__ = ["joined", "split"]
-
 Point = tuple[float, float]
 
 MIN_PART = 1.0

@@ -14,8 +14,6 @@ from napari_wbc.model.heat import Heat
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.session import Session
 
-__all__ = ["Heats"]
-
 
 class Heats:
     """Heat by cell of a session."""

@@ -9,8 +9,6 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.table import CellTable
 
-__all__ = ["merged"]
-
 MAX_OVERLAP = 0.3
 """Intersection over union above which a new cell is one that a person labelled, drew or moved."""
 

@@ -15,8 +15,6 @@ from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.session.session import Loaded, Session, load
 
-__all__ = ["OtherClasses", "add_classes", "open_project_steps", "project_path", "projects_folder"]
-
 
 def projects_folder() -> Path:
     """The folder of the default project files."""

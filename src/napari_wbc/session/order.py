@@ -13,19 +13,6 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = [
-    "EVERY_CELL",
-    "FIRST",
-    "RANKED",
-    "SAMPLES",
-    "Filter",
-    "Order",
-    "by_certainty",
-    "by_unlikeness",
-    "disagreed",
-    "queue_of",
-]
-
 
 class Order(StrEnum):
     """Which cells come first; cells that are alike keep the order of the table."""

@@ -26,8 +26,6 @@ from napari_wbc.model.taxonomy import UNIDENTIFIED, Place, Taxonomy
 from napari_wbc.session.order import EVERY_CELL, SAMPLES, Filter, Order, queue_of
 from napari_wbc.session.session import Session
 
-__all__ = ["Progressed", "ReviewQueue"]
-
 MAX_INTERVAL = 60.0
 """Seconds between two answers; after a longer time the person was doing something else."""
 

@@ -16,8 +16,6 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["ShapeRow", "reconcile"]
-
 TOLERANCE = 0.01
 """Pixels by which a shape may differ from a cell that did not move; napari keeps float32."""
 

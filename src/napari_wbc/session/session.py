@@ -19,8 +19,6 @@ from napari_wbc.session.autosave import Autosave, SaveState
 if TYPE_CHECKING:
     from napari_wbc.storage.workspace import Workspace
 
-__all__ = ["Loaded", "Session", "load"]
-
 
 @dataclass(frozen=True)
 class Loaded:

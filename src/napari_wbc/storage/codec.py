@@ -12,16 +12,6 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 
-__all__ = [
-    "annotation_row",
-    "cell_of",
-    "cell_row",
-    "is_whole",
-    "parts_of",
-    "prediction_row",
-    "with_parts",
-]
-
 Row = dict[str, Any]
 EDGES = ("top", "left", "bottom", "right")
 PARTS = ("detection", "prediction", "annotation")

@@ -13,8 +13,6 @@ from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.storage.formats.csv_set import images_named
 from napari_wbc.storage.sets import newest_round, set_folder
 
-__all__ = ["fingerprint_steps"]
-
 LABEL_FILES = frozenset({".csv", ".geojson", ".json", ".txt", ".xml", ".yaml", ".yml"})
 """Suffixes of files that say what the images of a set show."""
 

@@ -21,8 +21,6 @@ from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.formats.reading import naming
 from napari_wbc.storage.sets import newest_round, read_set_steps
 
-__all__ = ["read_training_set", "read_training_set_steps"]
-
 
 def read_training_set(path: str | Path) -> tuple[LabelledCell, ...]:
     """:func:`read_training_set_steps`, at once."""

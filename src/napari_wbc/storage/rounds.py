@@ -29,8 +29,6 @@ from napari_wbc.storage.formats import image_folder
 from napari_wbc.storage.formats.manifest import read_manifest, write_manifest_steps
 from napari_wbc.storage.sets import CROPS, FORMATS, newest_round
 
-__all__ = ["write_round_steps"]
-
 Pixels = Callable[[LabelledField], npt.NDArray[np.uint8]]
 _PART = ".part"
 

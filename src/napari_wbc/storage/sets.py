@@ -25,17 +25,7 @@ from napari_wbc.storage.formats.manifest import (
     check_files_steps,
     read_manifest_steps,
 )
-
-__all__ = [
-    "CROPS",
-    "FORMATS",
-    "SetContent",
-    "newest_round",
-    "read_set",
-    "read_set_steps",
-    "rounds_of",
-    "set_folder",
-]
+from napari_wbc.storage.formats.reading import image_place
 
 _ROUND = re.compile(r"round-([1-9]\d{0,5})")
 CROPS = "image-folder"
@@ -61,17 +51,17 @@ def _by_manifest(root: Path) -> Steps[tuple[LabelledField, ...]]:
 
 FORMATS: Mapping[str, _Format] = {
     # Our own format is the manifest, which every round has.
-    "wbc": _Format(csv_set.image_place, _nothing, _by_manifest),
-    "coco": _Format(coco.image_place, coco.write_coco_steps, coco.read_coco_steps),
+    "wbc": _Format(image_place, _nothing, _by_manifest),
+    "coco": _Format(image_place, coco.write_coco_steps, coco.read_coco_steps),
     "coco-rle": _Format(
-        coco.image_place, partial(coco.write_coco_steps, masks="rle"), coco.read_coco_steps
+        image_place, partial(coco.write_coco_steps, masks="rle"), coco.read_coco_steps
     ),
     "voc": _Format(voc.image_place, voc.write_voc_steps, voc.read_voc_steps),
     "yolo": _Format(yolo.image_place, yolo.write_yolo_steps, yolo.read_yolo_steps),
     "geojson": _Format(
-        geojson.image_place, geojson.write_geojson_set_steps, geojson.read_geojson_set_steps
+        image_place, geojson.write_geojson_set_steps, geojson.read_geojson_set_steps
     ),
-    "csv": _Format(csv_set.image_place, csv_set.write_csv_set_steps, csv_set.read_csv_set_steps),
+    "csv": _Format(image_place, csv_set.write_csv_set_steps, csv_set.read_csv_set_steps),
     # Crops are cut while the round is filled, when the pixels of a field are at hand.
     CROPS: _Format(image_folder.image_place, _nothing, image_folder.read_image_folder_steps),
 }

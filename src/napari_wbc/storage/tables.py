@@ -25,17 +25,6 @@ from napari_wbc.model.table import CellTable
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "cells_frame",
-    "differential_frame",
-    "fields_frame",
-    "heat_frame",
-    "predictions_frame",
-    "read_rows",
-    "write_csv",
-    "write_rows",
-]
-
 CELL_COLUMNS = (
     "slide",
     "fov",

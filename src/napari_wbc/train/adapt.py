@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["MIN_ADAPTATION_CELLS", "Adaptation", "adapt_classifier"]
-
 MIN_ADAPTATION_CELLS = 20
 """Fewer cells say nothing about a stain."""
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Augmentation"]
-
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from napari_wbc.train.recipe import Recipe
 
-__all__ = ["ROOM", "augmented", "batches", "steps_of"]
-
 ROOM = 1.4
 """Crops are cut this much larger than the network's input, for turning and shifting."""
 

@@ -17,8 +17,6 @@ import numpy.typing as npt
 from napari_wbc.detect.base import RgbImage
 from napari_wbc.train.fields import TrainingField
 
-__all__ = ["Canvas", "CanvasMaker"]
-
 _MIN_VISIBLE_SHARE = 0.25
 """Share of a cell's area that must be in a window for the cell to count."""
 _MIN_CELL_SIDE = 5.0

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from napari_wbc.train.fields import FieldSet
     from napari_wbc.train.recipe import Recipe
 
-__all__ = ["card_of", "detector_card_of"]
-
 MIN_CALIBRATION_CELLS = 100
 """Validation cells below which a fine-tuned model keeps the calibration that it starts from."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Checkpoint"]
-
 FORMAT = 2
 """Of the checkpoint; one of another format, or chosen by another measure, is not resumed."""
 

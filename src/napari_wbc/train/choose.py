@@ -23,8 +23,6 @@ import numpy.typing as npt
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 
-__all__ = ["fields_of_gain", "most_gain_steps", "uncertainty"]
-
 MAX_CANDIDATES = 50
 """Least certain cells among which the next is looked for."""
 REPORT_INTERVAL = 2_000_000

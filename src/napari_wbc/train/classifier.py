@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["train_classifier"]
-
 HEAD = ("head.weight", "head.bias")
 """The tensors with one row for each class."""
 MIN_FAMILIARITY_CELLS = 500

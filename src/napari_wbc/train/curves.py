@@ -9,8 +9,6 @@ from pathlib import Path
 from napari_wbc.files.atomic import write_text
 from napari_wbc.measure.plots import write_figure
 
-__all__ = ["write_curves"]
-
 
 def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write ``history.json`` and ``curves.png``: losses on the left, validation on the right.

@@ -19,8 +19,6 @@ from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import LabelledCell
 
-__all__ = ["CropSet", "cut_training_crops"]
-
 
 @dataclass(frozen=True, slots=True)
 class CropSet:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torchvision.models.detection import MaskRCNN
 
-__all__ = ["train_detector"]
-
 MAX_GRADIENT_NORM = 5.0
 """Gradients are clipped to it."""
 VALIDATION_SCORE = 0.05

@@ -11,8 +11,6 @@ from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.run import check_run
 from napari_wbc.weights.store import read_card
 
-__all__ = ["DetectorRecipe"]
-
 
 @dataclass(frozen=True, slots=True)
 class DetectorRecipe:

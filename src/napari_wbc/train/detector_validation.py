@@ -17,8 +17,6 @@ from napari_wbc.model.progress import Progress, Steps
 if TYPE_CHECKING:
     from napari_wbc.train.fields import TrainingField
 
-__all__ = ["leukocyte_boxes", "score_threshold", "validate_steps"]
-
 T = TypeVar("T")
 
 

@@ -17,8 +17,6 @@ import numpy.typing as npt
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 
-__all__ = ["MIN_DOUBT_CELLS", "Doubts", "doubts_steps"]
-
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 Groups = npt.NDArray[np.generic]

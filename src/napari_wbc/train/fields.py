@@ -29,8 +29,6 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledCell
 
-__all__ = ["SEARCH", "FieldSet", "TrainingField", "outline_in_box", "read_fields"]
-
 _MIN_IOU = 0.5
 """From which a detection is taken for the cell of a box."""
 SEARCH = HsvDetector(parameters=NucleusParameters(score=0.2))

@@ -14,8 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["MuonAdamW"]
-
 MOMENTUM = 0.95
 """Of Muon, as Jordan et al. have it."""
 

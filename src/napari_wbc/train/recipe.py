@@ -17,8 +17,6 @@ from napari_wbc.errors import WbcError
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.run import check_run
 
-__all__ = ["Recipe", "planned", "read_config"]
-
 
 @dataclass(frozen=True, slots=True)
 class Recipe:

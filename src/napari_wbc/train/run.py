@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from napari_wbc.weights.card import ModelCard
 
-__all__ = ["Trained", "check_run", "epoch_progress", "epoch_seed", "set_rate", "update_mean"]
-
 PRECISIONS = ("32-true", "bf16-mixed")
 
 

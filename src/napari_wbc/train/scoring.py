@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["familiarity_steps", "inputs", "scores_steps", "seen_steps"]
-
 BATCH = 64
 """Crops that are measured at once."""
 MEASURING = "measuring the training cells"

@@ -15,8 +15,6 @@ from typing import Any
 from napari_wbc.errors import WeightsError
 from napari_wbc.files.atomic import replace_file
 
-__all__ = ["Adoption", "append_adoption", "read_history", "standing"]
-
 
 @dataclass(frozen=True, slots=True)
 class Adoption:

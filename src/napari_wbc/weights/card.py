@@ -11,8 +11,6 @@ from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.model.taxonomy import TAXONOMIES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict, taxonomy_of_names
 
-__all__ = ["RESEARCH_USE", "ModelCard", "parent_of", "taxonomy_of", "training_images"]
-
 RESEARCH_USE = "Research use only. Not for diagnosis."
 _SHA256 = re.compile(r"(?:^|\()([0-9a-f]{8,64})\)?$")
 """A sha256, or the first of one at the end of a model id."""

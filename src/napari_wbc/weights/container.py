@@ -12,8 +12,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MAX_MODEL_BYTES", "join_card", "read_header", "sha256_hex", "split_card"]
-
 MAX_MODEL_BYTES = 256_000_000
 MAX_HEADER_BYTES = 32_000_000
 """A card that lists a million training images takes less."""

@@ -10,15 +10,6 @@ from typing import Any
 
 from napari_wbc.errors import TorchMissing, WbcError
 
-__all__ = [
-    "keep_triton_out",
-    "limit_threads",
-    "load_torch",
-    "resolve_device",
-    "spare_a_core",
-    "torch_fault",
-]
-
 
 def resolve_device(device: str) -> str:
     """The device meant by ``auto``, ``cpu`` or ``cuda``.

@@ -19,8 +19,6 @@ from napari_wbc.weights.model import KINDS, Model, default_model, model_at, pare
 from napari_wbc.weights.registry import find_weights, models_folder, shipped_weights
 from napari_wbc.weights.store import read_model, write_model
 
-__all__ = ["KINDS", "Library", "Model", "adopted_classifier", "parent_in"]
-
 RECORD = "adopted.json"
 MAX_WAIT = 10
 """Seconds that another program may take to change the library."""

@@ -11,8 +11,6 @@ from napari_wbc.weights.card import ModelCard, parent_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import read_card
 
-__all__ = ["KINDS", "Model", "default_model", "model_at", "parent_in"]
-
 KINDS = {"classifier": DEFAULT_CLASSIFIER, "detector": DEFAULT_DETECTOR}
 """What is in use of each kind before anything is adopted."""
 

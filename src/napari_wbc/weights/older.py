@@ -17,8 +17,6 @@ from napari_wbc.errors import ReadError, WeightsError
 from napari_wbc.files.guard import read_bytes, read_text
 from napari_wbc.weights.container import MAX_MODEL_BYTES, sha256_hex
 
-__all__ = ["is_zip", "read_pair", "read_pair_card", "read_zip"]
-
 MAX_CARD_BYTES = 4_000_000
 MAX_DIRECTORY_BYTES = 1024
 """Of what a zip says about its two members; ours takes 127."""

@@ -9,14 +9,6 @@ from platformdirs import user_data_path
 
 from napari_wbc.errors import WeightsError
 
-__all__ = [
-    "DEFAULT_CLASSIFIER",
-    "DEFAULT_DETECTOR",
-    "find_weights",
-    "models_folder",
-    "shipped_weights",
-]
-
 DEFAULT_CLASSIFIER = "cdnn"
 DEFAULT_DETECTOR = "mask_rcnn"
 _DATA = Path(__file__).parent / "data"

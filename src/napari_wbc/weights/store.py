@@ -27,17 +27,6 @@ from napari_wbc.weights.older import is_zip, read_pair, read_pair_card, read_zip
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "EXPORT_SUFFIX",
-    "SUFFIXES",
-    "export_model",
-    "load_weights",
-    "read_card",
-    "read_model",
-    "save_weights",
-    "write_model",
-]
-
 EXPORT_SUFFIX = ".wbcmodel"
 """Of a model that is handed on; the file is the same."""
 SUFFIXES = (".safetensors", EXPORT_SUFFIX)

@@ -17,8 +17,6 @@ from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
-__all__ = ["Docks"]
-
 GALLERY, MAP = "WBC gallery", "WBC feature map"
 MIN_HEIGHTS = {GALLERY: 220, MAP: 320}
 """Least height of a dock in pixels."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from napari_wbc.session.session import Session
     from napari_wbc.widgets.workbench import Workbench
 
-__all__ = ["WorkbenchDock"]
-
 WORKBENCH = "napari_wbc.widgets.workbench"
 NEXT = ("pandas", "napari_wbc.storage.workspace", "skimage.segmentation", "skimage.morphology")
 """Modules that the first slide and the first analysis need, loaded once the workbench is shown."""

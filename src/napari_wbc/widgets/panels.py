@@ -33,8 +33,6 @@ from napari_wbc.widgets.slide.header import SlideHeader
 from napari_wbc.widgets.slide.place import PlaceKeeper
 from napari_wbc.widgets.slide.project import ProjectPanel
 
-__all__ = ["WorkbenchPanels", "user_name"]
-
 
 class WorkbenchPanels(DockPanel):
     """All panels of the workbench, not connected to one another yet."""

@@ -30,8 +30,6 @@ from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.review import key_choice
 from napari_wbc.widgets.review.actions import ReviewActions
 
-__all__ = ["Workbench"]
-
 READ_EVERY_MS = 2000
 """Time between two looks at the cells layer: napari's Features table edits it without a signal."""
 

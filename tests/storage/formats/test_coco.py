@@ -25,7 +25,8 @@ from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats.coco import image_place, read_coco_steps, write_coco_steps
+from napari_wbc.storage.formats.coco import read_coco_steps, write_coco_steps
+from napari_wbc.storage.formats.reading import image_place
 
 from .strategies import at_once, labelled_fields, with_images
 

@@ -18,7 +18,8 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage import tables
-from napari_wbc.storage.formats.csv_set import image_place, read_csv_set_steps, write_csv_set_steps
+from napari_wbc.storage.formats.csv_set import read_csv_set_steps, write_csv_set_steps
+from napari_wbc.storage.formats.reading import image_place
 from napari_wbc.storage.labelled_cells import read_training_set
 
 from .strategies import at_once, labelled_fields, with_images

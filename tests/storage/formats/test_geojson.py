@@ -23,11 +23,11 @@ from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.geojson import (
     feature_collection,
-    image_place,
     read_geojson_set_steps,
     write_geojson,
     write_geojson_set_steps,
 )
+from napari_wbc.storage.formats.reading import image_place
 
 from .strategies import at_once, labelled_fields, with_images
 

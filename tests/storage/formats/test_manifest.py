@@ -20,13 +20,13 @@ from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats.coco import image_place
 from napari_wbc.storage.formats.manifest import (
     MANIFEST,
     check_files_steps,
     read_manifest,
     write_manifest_steps,
 )
+from napari_wbc.storage.formats.reading import image_place
 
 from .strategies import at_once, labelled_fields, with_images
 

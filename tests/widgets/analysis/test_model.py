@@ -14,8 +14,8 @@ from napari_wbc.classify import predict
 from napari_wbc.errors import WeightsError
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline import analyze
-from napari_wbc.pipeline.models import RESEARCH_USE, classifiers, model_summary
-from napari_wbc.weights.card import ModelCard
+from napari_wbc.pipeline.models import classifiers, model_summary
+from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.store import load_weights, save_weights
 from napari_wbc.widgets.analysis.model import MAX_RECENT, OPEN, ModelWidget, card_html

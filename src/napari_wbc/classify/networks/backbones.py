@@ -13,8 +13,6 @@ from torchvision.models.vgg import cfgs, make_layers
 from napari_wbc.classify.networks.base import FeatureNetwork, dense, initialize, resized
 from napari_wbc.errors import WbcError
 
-__all__ = ["Backbone"]
-
 _TORCHVISION: dict[str, tuple[Callable[[], nn.Module], str, int]] = {
     "resnet50": (partial(resnet50, weights=None), "fc", 2048),
     "inception_v3": (

@@ -6,8 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["FeatureNetwork", "dense", "initialize", "resized"]
-
 
 class FeatureNetwork(nn.Module):
     """Features, and a linear head on them.

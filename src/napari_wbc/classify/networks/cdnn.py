@@ -13,8 +13,6 @@ from torch.nn import functional
 
 from napari_wbc.classify.networks.base import FeatureNetwork
 
-__all__ = ["Cdnn"]
-
 
 class _Block(nn.Module):
     """Two 3x3 convolutions and a shortcut."""

@@ -11,8 +11,6 @@ from torch.nn import functional
 from napari_wbc.classify.networks.base import FeatureNetwork, dense, initialize
 from napari_wbc.classify.networks.separable import separable
 
-__all__ = ["Chowdhury"]
-
 
 class _Block(nn.Module):
     """Two separable 3x3 convolutions beside a 1x1 one, and 2x2 max pooling of their sum."""

@@ -7,8 +7,6 @@ from torch import nn
 
 from napari_wbc.classify.networks.base import FeatureNetwork, dense, initialize, resized
 
-__all__ = ["Dclnn"]
-
 
 class Dclnn(FeatureNetwork):
     """3x3 convolutions of 32 and 64 filters, 2x2 pooling, dropout 0.25, one dense layer.

@@ -9,8 +9,6 @@ from torch import nn
 
 from napari_wbc.classify.networks.base import FeatureNetwork, initialize
 
-__all__ = ["Separable", "separable"]
-
 
 def separable(inputs: int, outputs: int) -> nn.Sequential:
     """A 3x3 convolution within channels, a 1x1 one across them, and batch normalisation."""

@@ -9,8 +9,6 @@ from torch import nn
 
 from napari_wbc.classify.networks.base import FeatureNetwork, dense, initialize, resized
 
-__all__ = ["Youssef1", "Youssef2"]
-
 
 class Youssef1(FeatureNetwork):
     """Three blocks of 3x3 convolution, 2x2 max pooling and dropout 0.2, then dense 64, 128, 64.

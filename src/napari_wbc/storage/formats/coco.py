@@ -27,7 +27,6 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats.csv_set import image_place
 from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.formats.reading import (
     MAX_CELLS,
@@ -44,8 +43,6 @@ from napari_wbc.storage.formats.reading import (
     split_of_place,
     whole_set,
 )
-
-__all__ = ["image_place", "read_coco_steps", "write_coco_steps"]
 
 MAX_RUNS = 100_000
 """Of one mask; that of a cell has a few hundred, one of noise would take hours to outline."""

@@ -23,25 +23,13 @@ from napari_wbc.storage.formats.reading import (
     check_fields,
     check_size,
     find_image,
+    image_place,
     labelled_cell,
     naming,
     number,
     whole_set,
 )
 from napari_wbc.storage.tables import read_rows, write_rows
-
-__all__ = [
-    "COLUMNS",
-    "EDGES",
-    "box_and_outline",
-    "cell_row",
-    "image_place",
-    "images_named",
-    "read_csv_set_steps",
-    "read_fields_table_steps",
-    "read_table",
-    "write_csv_set_steps",
-]
 
 EDGES = ("top", "left", "bottom", "right")
 COLUMNS = (
@@ -61,11 +49,6 @@ ALIASES = {
 SOURCE = "project"
 """What our own sets give as the source of their cells."""
 Row = dict[str, str]
-
-
-def image_place(field: LabelledField) -> str:
-    """Where the image of a field belongs, relative to the set."""
-    return f"images/{field.name}"
 
 
 def write_csv_set_steps(

@@ -26,13 +26,13 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats.coco import image_place
 from napari_wbc.storage.formats.reading import (
     MAX_CELLS,
     check_count,
     check_fields,
     check_size,
     find_image,
+    image_place,
     labelled_cell,
     naming,
     outline_of,
@@ -40,14 +40,6 @@ from napari_wbc.storage.formats.reading import (
     split_of_place,
     whole_set,
 )
-
-__all__ = [
-    "feature_collection",
-    "image_place",
-    "read_geojson_set_steps",
-    "write_geojson",
-    "write_geojson_set_steps",
-]
 
 DIGITS = 4
 """Of a coordinate; two would change the area of a platelet by more than a thousandth."""

@@ -36,15 +36,6 @@ from napari_wbc.storage.formats.reading import (
 )
 from napari_wbc.storage.tables import write_rows
 
-__all__ = [
-    "crop_places",
-    "image_place",
-    "read_image_folder_steps",
-    "split_images",
-    "write_crops",
-    "write_table",
-]
-
 TABLE = "crops.csv"
 CROP_COLUMNS = (*COLUMNS, "field", "field_top", "field_left", "field_height", "field_width")
 MARGIN = 0.5

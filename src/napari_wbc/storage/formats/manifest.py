@@ -22,17 +22,6 @@ from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.codec import parts_of, with_parts
 from napari_wbc.storage.formats.reading import check_size, naming, whole_set
 
-__all__ = [
-    "MANIFEST",
-    "ListedField",
-    "Manifest",
-    "check_files_steps",
-    "listed_fields",
-    "read_manifest",
-    "read_manifest_steps",
-    "write_manifest_steps",
-]
-
 MANIFEST = "manifest.json"
 FORMAT = "napari-wbc training set"
 VERSION = 1

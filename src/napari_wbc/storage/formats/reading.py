@@ -24,24 +24,6 @@ from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
 
-__all__ = [
-    "MAX_CELLS",
-    "SPLIT_NAMES",
-    "area_of",
-    "check_count",
-    "check_fields",
-    "check_size",
-    "find_image",
-    "labelled_cell",
-    "naming",
-    "number",
-    "outline_of",
-    "plain_names",
-    "split_of_place",
-    "visible_images",
-    "whole_set",
-]
-
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Names of splits, ours and those of Roboflow and others, and the splits that they mean."""
 MAX_CELLS = 200_000
@@ -212,3 +194,8 @@ def area_of(ring: npt.NDArray[np.float64]) -> float:
     # The shoelace formula, from the first vertex, so that large coordinates lose no digits.
     x, y = (ring - ring[0]).T
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def image_place(field: LabelledField) -> str:
+    """Where the image of a field belongs, relative to the set."""
+    return f"images/{field.name}"

@@ -17,8 +17,6 @@ from napari_wbc.model.taxonomy import TAXONOMIES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
 from napari_wbc.storage.formats.reading import naming
 
-__all__ = ["read_taxonomy", "write_taxonomy"]
-
 MAX_BYTES = 1_000_000
 
 

@@ -35,8 +35,6 @@ from napari_wbc.storage.formats.reading import (
     whole_set,
 )
 
-__all__ = ["image_place", "read_voc_steps", "write_voc_steps"]
-
 MAX_BYTES = 20_000_000
 MAX_OBJECTS = 20_000
 

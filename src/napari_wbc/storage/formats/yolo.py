@@ -33,8 +33,6 @@ from napari_wbc.storage.formats.reading import (
 )
 from napari_wbc.storage.tables import write_rows
 
-__all__ = ["image_place", "read_yolo_steps", "write_yolo_steps"]
-
 ID_COLUMNS = ("image", "line", "cell_id", "label")
 MAX_BYTES = 20_000_000
 MAX_YAML = 1_000_000

@@ -12,8 +12,6 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.storage.workspace.workspace import Workspace
 
-__all__ = ["ImageFault", "check_images_steps", "pointed_to"]
-
 
 @dataclass(frozen=True, slots=True)
 class ImageFault:

@@ -25,8 +25,6 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.storage.workspace import schema
 from napari_wbc.storage.workspace.workspace import Workspace
 
-__all__ = ["SUFFIX", "backup_of", "create_workspace", "open_workspace", "restore_backup"]
-
 SUFFIX = ".wbc"
 APPLICATION = 0x77626331
 """``application_id`` of a project file: "wbc1"."""

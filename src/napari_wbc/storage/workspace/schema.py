@@ -18,20 +18,6 @@ from sqlalchemy import (
     Text,
 )
 
-__all__ = [
-    "VERSION",
-    "annotated",
-    "cells",
-    "changes",
-    "fields",
-    "metadata",
-    "notes",
-    "predictions",
-    "slides",
-    "steps",
-    "upgrade",
-]
-
 VERSION = 2
 """``user_version`` of a project file. Version 1 does not say what located a cell."""
 

@@ -26,8 +26,6 @@ from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
 from napari_wbc.storage import codec
 from napari_wbc.storage.workspace import schema
 
-__all__ = ["Workspace"]
-
 Row = Mapping[str, Any]
 
 

@@ -36,8 +36,6 @@ from napari_wbc.widgets.qt.panel import Panel, single_shot
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.worker import LatestJob
 
-__all__ = ["AnalysisPanel"]
-
 SETTLED_MS = 400
 """A drawn cell is classified when its shape has not changed for this long."""
 RUN_TIP = (

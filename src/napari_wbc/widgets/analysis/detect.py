@@ -13,8 +13,6 @@ from napari_wbc.detect.finders import DETECTORS, parameters_of, presets_of
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import choice, column, row
 
-__all__ = ["DetectorChoice", "DetectorWidget"]
-
 DETECTOR_TIP = "Cell finder. mask-rcnn: a trained network. hsv: by colour, without a network."
 PRESET_TIP = (
     "mask-rcnn: its model. hsv: nucleus finds whole cells, youssef-2024 is the published recipe."

@@ -24,8 +24,6 @@ from napari_wbc.widgets.qt.layout import button, choice, column, row
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.progress import JobBar
 
-__all__ = ["ExplainPanel"]
-
 PREDICTED = "the predicted class"
 NOTHING = "nothing"
 TIPS = {

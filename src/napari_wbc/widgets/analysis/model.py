@@ -23,18 +23,16 @@ from qtpy.QtWidgets import (
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.library import countable, start_classifier
 from napari_wbc.pipeline.models import (
-    RESEARCH_USE,
     ModelSummary,
     Section,
     classifiers,
     counted_card,
     model_summary,
 )
+from napari_wbc.weights.card import RESEARCH_USE
 from napari_wbc.widgets.qt.layout import bring_up, button, column, plain, row
 from napari_wbc.widgets.qt.panel import guarded
 from napari_wbc.widgets.qt.settings import settings
-
-__all__ = ["CARD_TIP", "CardDialog", "ModelWidget", "card_html"]
 
 CARD_TIP = "What the model is: classes, training data, measurements, limits of use"
 OPEN = "Open a model…"

@@ -15,8 +15,6 @@ from napari_wbc.model.table import CellTable, TableDiff
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.session.order import by_certainty, by_unlikeness
 
-__all__ = ["ORDERS", "Group", "Keep", "arranged", "rearranged"]
-
 Keep = Callable[[Cell], bool]
 
 _KEYS: dict[str, Callable[[Cell], float]] = {

@@ -21,8 +21,6 @@ from napari_wbc.widgets.gallery.selecting import SelectingGallery
 from napari_wbc.widgets.qt.keys import Action, Key, Modifier
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
-__all__ = ["Gallery"]
-
 EDGE = 32
 """A drag this near to the upper or lower edge scrolls, in pixels."""
 SCROLL_EVERY_MS = 30

@@ -15,8 +15,6 @@ from napari_wbc.widgets.qt.layout import button, choice, column, row
 from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
-__all__ = ["GalleryPanel"]
-
 ORDERS = {
     "least certain first": "confidence",
     "most unlike first": "unlikeness",

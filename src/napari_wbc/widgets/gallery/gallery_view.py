@@ -25,8 +25,6 @@ from napari_wbc.widgets.qt.described import described
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
-__all__ = ["TILES", "Anchor", "GalleryView"]
-
 TILES = (48, 64, 80, 96, 112, 128, 160, 192)
 """Sides of a thumbnail that can be chosen, in pixels."""
 MAX_FRAME_S = 0.02

@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["HEADER", "Grid", "Item", "Rect", "Span"]
-
 HEADER = -1
 """``nth`` of the header of a group."""
 

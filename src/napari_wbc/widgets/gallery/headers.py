@@ -9,8 +9,6 @@ from qtpy.QtWidgets import QWidget
 from napari_wbc.widgets.gallery.arrange import Group
 from napari_wbc.widgets.gallery.tiles import Tiles
 
-__all__ = ["ink", "paint_frame", "paint_header"]
-
 OPEN = ((8, -3), (18, -3), (13, 4))
 CLOSED = ((10, -5), (16, 0), (10, 5))
 """Corners of the triangle in a header, in pixels from the left and from the middle."""

@@ -17,8 +17,6 @@ from napari_wbc.widgets.gallery.grid import Item
 from napari_wbc.widgets.qt.keys import ARROWS, Action, Key, KeyTaker, Modifier
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
-__all__ = ["SelectingGallery"]
-
 PAGES = {
     Key.Key_PageUp: QAbstractSlider.SliderAction.SliderPageStepSub,
     Key.Key_PageDown: QAbstractSlider.SliderAction.SliderPageStepAdd,

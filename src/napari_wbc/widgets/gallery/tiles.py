@@ -15,8 +15,6 @@ from napari_wbc.session.order import disagreed
 from napari_wbc.widgets.qt.heat import paint_heat
 from napari_wbc.widgets.qt.thumbnails import SIDE, UNREADABLE, Latest, Thumbnails
 
-__all__ = ["CELL", "HEAT", "OVERLAY", "Tiles"]
-
 CELL, HEAT, OVERLAY = "cell", "heat", "overlay"
 """Pictures of a cell that stand side by side in a tile."""
 

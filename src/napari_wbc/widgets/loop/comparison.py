@@ -26,8 +26,6 @@ from napari_wbc.widgets.qt.layout import button, column, row
 from napari_wbc.widgets.qt.table import TextTable
 from napari_wbc.widgets.qt.thumbnails import pixmap_of
 
-__all__ = ["ComparisonView"]
-
 THUMBNAIL = 96
 """Side of a thumbnail, in pixels."""
 MAX_THUMBNAILS = 500

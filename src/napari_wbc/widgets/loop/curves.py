@@ -9,8 +9,6 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPalette, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-__all__ = ["Curves"]
-
 COLORS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442")
 """Okabe and Ito 2008."""
 LEFT, TOP, BOTTOM, GAP = 30, 18, 16, 24

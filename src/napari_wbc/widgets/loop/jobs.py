@@ -10,23 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.weights.library import Library, Model
+from napari_wbc.weights.library import Library
+from napari_wbc.weights.model import Model
 from napari_wbc.weights.registry import find_weights
 from napari_wbc.weights.store import read_card
 
 if TYPE_CHECKING:
-    from napari_wbc.pipeline.compare import Comparison
+    from napari_wbc.measure.comparison import Comparison
     from napari_wbc.pipeline.set_summary import SetSummary
     from napari_wbc.train.run import Trained
-
-__all__ = [
-    "added_steps",
-    "adopt_steps",
-    "compared_steps",
-    "summary_steps",
-    "tuned_detector_steps",
-    "tuned_steps",
-]
 
 
 def added_steps(steps: Steps[Any], library: Library) -> Steps[tuple[Any, Model]]:

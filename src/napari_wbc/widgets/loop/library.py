@@ -21,14 +21,13 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
 from napari_wbc.weights.card import taxonomy_of
-from napari_wbc.weights.library import KINDS, Library, Model
+from napari_wbc.weights.library import Library
+from napari_wbc.weights.model import KINDS, Model
 from napari_wbc.weights.store import EXPORT_SUFFIX, SUFFIXES, export_model
 from napari_wbc.widgets.analysis.model import CARD_TIP, CardDialog
 from napari_wbc.widgets.qt.layout import TextLines, button, column, confirmed, plain, row
 from napari_wbc.widgets.qt.panel import guarded
 from napari_wbc.widgets.qt.worker import Job
-
-__all__ = ["LibraryWidget"]
 
 T = TypeVar("T")
 COLUMNS = ("Model", "In use", "Validation", "Since")

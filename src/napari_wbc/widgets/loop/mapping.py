@@ -10,8 +10,6 @@ from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import column, ok_cancel, scrolled
 
-__all__ = ["MappingDialog"]
-
 CHOOSE = "say which…"
 LEAVE_OUT = "leave out"
 

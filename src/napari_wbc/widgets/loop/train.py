@@ -27,7 +27,8 @@ from napari_wbc.model.words import counted
 from napari_wbc.session.opening import projects_folder
 from napari_wbc.session.session import Session
 from napari_wbc.storage.sets import FORMATS
-from napari_wbc.weights.library import KINDS, Library, Model
+from napari_wbc.weights.library import Library
+from napari_wbc.weights.model import KINDS, Model
 from napari_wbc.widgets.loop import jobs
 from napari_wbc.widgets.loop.curves import Curves
 from napari_wbc.widgets.loop.library import LibraryWidget
@@ -40,12 +41,10 @@ from napari_wbc.widgets.qt.settings import settings
 from napari_wbc.widgets.qt.worker import LatestJob
 
 if TYPE_CHECKING:
-    from napari_wbc.pipeline.compare import Comparison
+    from napari_wbc.measure.comparison import Comparison
     from napari_wbc.pipeline.import_set import ImportedSet, Incoming
     from napari_wbc.pipeline.set_summary import SetSummary
     from napari_wbc.pipeline.training_sets import ExportedSet
-
-__all__ = ["TrainPanel"]
 
 SIDES = {"train": "train", "val": "validation (val)", "test": "test"}
 """What a slide of a training set is for."""

@@ -28,8 +28,6 @@ from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
-__all__ = ["METHOD_NAMES", "FeatureMapPanel"]
-
 METHOD_NAMES = {"t-SNE": "t-sne", "UMAP": "umap", "PCA": "pca"}
 NO_MAP = "No map yet"
 METHOD_TIP = (

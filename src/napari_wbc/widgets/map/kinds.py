@@ -12,8 +12,6 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.taxonomy import Taxonomy
 
-__all__ = ["COLOURINGS", "MARKS", "Kind", "Places", "beside", "kind_of", "kinds"]
-
 COLOURINGS = ("label", "prediction", "reviewed", "field")
 MARKS = ("circle", "square", "triangle", "diamond", "wedge", "cross", "plus", "star")
 """Shapes that tell kinds apart where colours do not."""

@@ -11,8 +11,6 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_wbc.widgets.map.kinds import Kind
 from napari_wbc.widgets.map.scatter_view import draw_mark
 
-__all__ = ["Legend"]
-
 MAX_LINES = 5
 """Entries on further lines are only counted."""
 RADIUS = 5

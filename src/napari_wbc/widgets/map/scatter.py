@@ -29,8 +29,6 @@ from napari_wbc.widgets.map.scatter_view import REACH, ScatterView
 from napari_wbc.widgets.qt.keys import ARROWS, Action, Key, KeyTaker, Modifier
 from napari_wbc.widgets.qt.thumbnails import SIDE
 
-__all__ = ["Card", "Scatter", "enclosed"]
-
 ZOOM_STEP = 1.25
 """How much a key, or a notch of the wheel, zooms."""
 PAN_STEP = 40.0

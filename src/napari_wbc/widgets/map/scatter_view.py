@@ -16,8 +16,6 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_wbc.widgets.map.kinds import Kind, Places
 
-__all__ = ["REACH", "ScatterView", "draw_mark"]
-
 MARGIN = 18
 """Pixels around the points when all are in view."""
 REACH = 9

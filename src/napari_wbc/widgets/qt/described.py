@@ -10,8 +10,6 @@ from napari_wbc.model.failure import Failure
 from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 
-__all__ = ["FIRST", "described", "failed_text"]
-
 FIRST = "First reader"
 """Name on screen of the first reader's reading, whose own name is empty."""
 

@@ -9,8 +9,6 @@ from qtpy.QtGui import QImage, QPainter
 from napari_wbc.explain.canvas import STRENGTH, colored, opacity
 from napari_wbc.model.heat import Heat
 
-__all__ = ["paint_heat"]
-
 
 def paint_heat(painter: QPainter, area: QRectF, heat: Heat, *, clear: bool) -> None:
     """Paint the heat of a cell into an area that shows the cell's square.

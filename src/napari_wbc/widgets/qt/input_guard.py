@@ -26,8 +26,6 @@ from qtpy.QtWidgets import (
 
 from napari_wbc.widgets.qt.panel import single_shot
 
-__all__ = ["focus_canvas", "guard_inputs"]
-
 Event, Key = QEvent.Type, Qt.Key
 WHEELED = (QComboBox, QAbstractSpinBox, QSlider, QTabBar)
 """Controls that Qt changes by the wheel, apart from scroll bars."""

@@ -8,8 +8,6 @@ from typing import Any
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
 
-__all__ = ["ARROWS", "Action", "Key", "KeyTaker", "Modifier", "bind_keys", "key_name"]
-
 Key = Qt.Key
 Modifier = Qt.KeyboardModifier
 Action = Callable[[], object]

@@ -24,22 +24,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-__all__ = [
-    "TextLines",
-    "bring_up",
-    "button",
-    "choice",
-    "column",
-    "confirmed",
-    "group",
-    "ok_cancel",
-    "plain",
-    "row",
-    "scrolled",
-    "show_progress",
-    "swatch",
-]
-
 
 class TextLines(QWidget):
     """Plain text of a fixed number of lines.

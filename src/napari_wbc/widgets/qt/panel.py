@@ -12,8 +12,6 @@ from qtpy.QtWidgets import QWidget
 
 from napari_wbc.errors import WbcError
 
-__all__ = ["DockPanel", "Panel", "guarded", "single_shot"]
-
 P = TypeVar("P", bound="Panel")
 
 

@@ -13,8 +13,6 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.widgets.qt.layout import button, column, row, show_progress
 from napari_wbc.widgets.qt.worker import Job
 
-__all__ = ["JobBar"]
-
 T = TypeVar("T")
 MIN_MEASURED_S = 3.0
 """Time after which a step is long enough to estimate how long it will take."""

@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["open_library", "open_torch", "undisturbed"]
-
 NEVER = 1_000_000_000
 MIN_LIBRARY_MODULES = 50
 """New modules after which a large library counts as loaded."""

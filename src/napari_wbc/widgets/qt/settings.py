@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from qtpy.QtCore import QSettings
 
-__all__ = ["settings"]
-
 
 def settings() -> QSettings:
     """The settings file of the plugin."""

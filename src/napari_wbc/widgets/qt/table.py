@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-__all__ = ["TextTable"]
-
 
 class TextTable(QTableWidget):
     """Texts in rows; the first column takes the room that the others leave.

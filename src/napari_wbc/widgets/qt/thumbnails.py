@@ -26,8 +26,6 @@ from napari_wbc.model.slide import FieldOfView
 from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.qt.worker import Job
 
-__all__ = ["SIDE", "UNREADABLE", "Latest", "Thumbnails", "pixmap_of"]
-
 SIDE = 96
 """Side of a thumbnail in pixels."""
 FACTOR = 1.35

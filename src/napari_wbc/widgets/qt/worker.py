@@ -20,8 +20,6 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.device import keep_triton_out, spare_a_core
 from napari_wbc.widgets.qt.responsive import undisturbed
 
-__all__ = ["Job", "LatestJob"]
-
 T = TypeVar("T")
 MIN_INTERVAL_S = 0.03
 """Least time between two signals of progress; a request to cancel waits no longer than that."""

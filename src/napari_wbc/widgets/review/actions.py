@@ -16,8 +16,6 @@ from napari_wbc.session.edit import joined, split
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Session
 
-__all__ = ["ReviewActions"]
-
 NONE_SELECTED = "Select a cell first: click it, or drag a box around several."
 ELSEWHERE = "The selected cells are in another field; select a cell of this one."
 NOT_SHOWN = "The image of this field is not on screen yet; wait a moment, then try again."

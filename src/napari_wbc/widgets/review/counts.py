@@ -12,8 +12,6 @@ from napari_wbc.widgets.qt.layout import swatch
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.table import TextTable
 
-__all__ = ["CountsTable"]
-
 ROW_HEIGHT = 20
 COLUMNS = ("class", "n", "%", "95 % limits")
 

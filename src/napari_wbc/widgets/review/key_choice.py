@@ -12,8 +12,6 @@ from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.widgets.qt.layout import ok_cancel
 from napari_wbc.widgets.qt.settings import settings
 
-__all__ = ["KeysDialog", "keep_keys", "with_free_keys", "with_kept_keys"]
-
 TAKEN = {"J", "K", "S"}
 """Keys that join and split cells, and napari's key for the tool that selects."""
 

@@ -13,8 +13,6 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import TextLines, button, choice, column, row, show_progress
 from napari_wbc.widgets.qt.panel import Panel
 
-__all__ = ["QueuePanel"]
-
 EVERY_CLASS, EVERY_FIELD = "every class", "every field"
 REVIEWED: dict[str, bool | None] = {"to review": False, "all": None, "reviewed": True}
 

@@ -18,8 +18,6 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.worker import LatestJob
 
-__all__ = ["Ranking"]
-
 MAX_RANKED = 200
 """Cells that are ranked by gain; nobody labels more before the model learns from them."""
 

@@ -24,8 +24,6 @@ from napari_wbc.widgets.qt.worker import Job
 if TYPE_CHECKING:
     from napari_wbc.storage.workspace import Workspace
 
-__all__ = ["ReadersPanel"]
-
 Reading = dict[str, Annotation]
 """Annotations of one reader by cell id."""
 CELL_ID = Qt.ItemDataRole.UserRole

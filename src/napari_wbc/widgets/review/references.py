@@ -16,8 +16,6 @@ from napari_wbc.widgets.qt.heat import paint_heat
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
-__all__ = ["ReferencePanel", "references"]
-
 MAX_CLASSES = 3
 MAX_EXAMPLES = 4
 TILE = 44

@@ -12,8 +12,6 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import TextLines, button, column, row, swatch
 from napari_wbc.widgets.qt.panel import Panel
 
-__all__ = ["ReviewWidget"]
-
 LABELS_A_ROW = 5
 
 

@@ -12,8 +12,6 @@ from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.panel import Panel
 
-__all__ = ["FieldList"]
-
 
 class FieldList(Panel, QListWidget):
     """One row a field, with the number of its cells; click one to see it."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from napari_wbc.session.session import Session
     from napari_wbc.widgets.slide.place import PlaceKeeper
 
-__all__ = ["Follower"]
-
 
 class Follower(Panel, QObject):
     """The viewer follows a choice in the panels, and the panels follow one in the viewer.

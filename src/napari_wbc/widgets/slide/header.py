@@ -12,8 +12,6 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import column
 from napari_wbc.widgets.qt.panel import Panel
 
-__all__ = ["SlideHeader"]
-
 
 class SlideHeader(Panel, QWidget):
     """Name of the slide and of the field in view; a warning where another image hides them."""

@@ -16,8 +16,6 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.widgets.qt.worker import LatestJob
 
-__all__ = ["FieldLoader", "Read"]
-
 Read: TypeAlias = tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]
 """A field, its pixels or None, and the error that left it without pixels."""
 

@@ -9,8 +9,6 @@ from napari_wbc.layers.focus import camera_place
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Loaded, Session
 
-__all__ = ["PlaceKeeper"]
-
 PLACE, QUEUE = "place", "queue"
 """Notes of a project: field, camera and place in the queue, and the cells of the queue."""
 

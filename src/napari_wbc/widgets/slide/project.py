@@ -30,8 +30,6 @@ from napari_wbc.widgets.qt.worker import LatestJob
 if TYPE_CHECKING:
     from napari_wbc.storage.workspace import ImageFault
 
-__all__ = ["ProjectPanel"]
-
 STATE_EVERY_MS = 150
 """Time between two looks at whether everything is saved."""
 STATES = {
