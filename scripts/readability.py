@@ -177,6 +177,7 @@ def measure(root: Path) -> dict[str, str]:
     trees = sources(root)
     lengths = []
     count: Counter[str] = Counter()
+    names: Counter[str] = Counter()
     functions = []
     for path, tree in trees.items():
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -190,7 +191,7 @@ def measure(root: Path) -> dict[str, str]:
                 count["comprehensions"] += 1
                 count["nested"] += nested(node)
             elif isinstance(node, ast.Name | ast.arg):
-                count[getattr(node, "id", "") or getattr(node, "arg", "")] += 1
+                names[getattr(node, "id", "") or getattr(node, "arg", "")] += 1
     total = sum(lengths) or 1
     long_functions = sum(length > 80 for length in functions)
     readme = root / "README.md"
@@ -205,7 +206,7 @@ def measure(root: Path) -> dict[str, str]:
         "comment lines per 1,000": f"{1000 * count['comments'] / total:.1f}",
         "comprehensions per 1,000": f"{1000 * count['comprehensions'] / total:.1f}",
         "nested comprehensions": str(count["nested"]),
-        "names " + ", ".join(VAGUE): ", ".join(str(count[name]) for name in VAGUE),
+        "names " + ", ".join(VAGUE): ", ".join(str(names[name]) for name in VAGUE),
         "circles of files": str(circles(imports(trees))),
         "walk of compare": walked(trees),
         "modules without a test of their name": without_twin(root, trees),

@@ -30,8 +30,8 @@ class Preset:
         Side of the crop as a multiple of the longer side of the cell's box, 1 or more.
     anchors : float
         How far stain is brought to that of a reference film, 0 to 1: at 1 red cells and nuclei have
-        the same colours whatever the stain (:mod:`napari_wbc.classify.stain_anchors`). Above 0 light is
-        balanced too, so that glass is white. At 0 colours stay.
+        the same colours whatever the stain (:mod:`napari_wbc.classify.stain_anchors`). Above 0
+        light is balanced too, so that glass is white. At 0 colours stay.
     sure : float
         Cells whose highest probability is below this, 0 to 1, are looked at in all orientations
         (:mod:`napari_wbc.classify.looks`).

@@ -51,7 +51,8 @@ def train_steps(
     Raises
     ------
     WbcError
-        If the recipe has no such entry, or as :func:`~napari_wbc.train.classifier.train_classifier`.
+        If the recipe has no such entry, or as
+        :func:`~napari_wbc.train.classifier.train_classifier`.
     """
     plan: Recipe = planned(Recipe, recipe, Preset)
     # A wrong device or folder is refused before the labels are read.
