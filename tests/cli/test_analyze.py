@@ -96,7 +96,7 @@ def field_of_noise(tmp_path, monkeypatch):
         "napari_wbc.train.adapt.Adaptation", partial(Adaptation, epochs=1, draws=64)
     )
     monkeypatch.setattr(
-        "napari_wbc.detect.finders.make_detector", lambda *_args, **_kw: TwentyCells()
+        "napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwentyCells()
     )
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(

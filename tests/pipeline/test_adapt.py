@@ -46,7 +46,7 @@ def _quick(monkeypatch):
     plan = partial(Adaptation, epochs=1, draws=32, batch_size=16)
     monkeypatch.setattr("napari_wbc.train.adapt.Adaptation", plan)
     monkeypatch.setattr(
-        "napari_wbc.detect.finders.make_detector", lambda *_args, **_kw: TwelveCells()
+        "napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwelveCells()
     )
 
 

@@ -84,7 +84,7 @@ def slide(folder: Path) -> Slide:
 def detector(monkeypatch: pytest.MonkeyPatch) -> FakeDetector:
     """What the workbench analyzes and previews with."""
     fake = FakeDetector()
-    monkeypatch.setattr("napari_wbc.detect.finders.make_detector", lambda *_args, **_kw: fake)
+    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: fake)
     monkeypatch.setattr(
         "napari_wbc.pipeline.analyze.load_classifier", lambda *_args, **_kw: FakeClassifier()
     )

@@ -289,7 +289,7 @@ def test_bad_parameters_are_told(bench, slide, wait, monkeypatch):
     def refuse(*_args, **_device):
         raise WbcError("No such preset.")
 
-    monkeypatch.setattr("napari_wbc.detect.finders.make_detector", refuse)
+    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", refuse)
     bench.analysis.run.click()
     wait(bench)
     assert bench.status.text() == "No such preset."
@@ -422,7 +422,7 @@ def test_preview_follows_the_sliders_and_the_field(
         asked.append(dict(parameters))
         return detector
 
-    monkeypatch.setattr("napari_wbc.detect.finders.make_detector", make)
+    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", make)
     seen: list[int] = []
     detector.before = lambda image: seen.append(int(image.max()))
     bench.detector.preview.setChecked(True)
