@@ -1,6 +1,6 @@
 """Room ``errors``: the only exceptions that cross rooms.
 
-Invariant: the message of a :class:`WbcError` is one sentence for the person at the
+Invariant: the message of a :class:`WbcError` is one or two sentences for the person at the
 screen. It names the file or value, says what is wrong, and says what to do.
 """
 

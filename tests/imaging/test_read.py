@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -467,3 +468,12 @@ def test_a_png_of_16_bits_a_channel_keeps_its_depth(put, opaque):
     data = cv2.imencode(".png", pixels[..., [2, 1, 0] if opaque else [2, 1, 0, 3]])[1].tobytes()
     wanted = DEEP * (255 / 4095) if opaque else DEEP * (255 / 0xFFFF)
     assert np.abs(read_image(put("deep.png", data)).astype(float) - wanted).max() <= 1
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    def refuse(_folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(WbcError, match="this folder cannot be read"):
+        open_slide(tmp_path)

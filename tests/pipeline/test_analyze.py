@@ -114,7 +114,9 @@ def drawn(fov_ids=("slide/f1.png",)):
 def test_cells_of_classes_that_the_project_lacks_stand_beside_its_differential(
     slide, weights, monkeypatch
 ):
-    monkeypatch.setattr("napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwoCells())
+    monkeypatch.setattr(
+        "napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: TwoCells()
+    )
     found = run(analyze_fields_steps(open_slide(slide), weights=weights, taxonomy=FIVE_CLASSES))
     assert found.taxonomy is FIVE_CLASSES
     said = zip(

@@ -111,7 +111,7 @@ def test_cells_of_images_that_were_trained_on_are_left_out(manifest, weights, ot
     images = [sha256(manifest.parent / "0.png"), "0" * 64]
     found = compared(manifest, weights, other(provenance={"training_images": images}))
     assert {cell.path.name for cell in found.cells} == {"1.png", "one.png"}
-    assert "6 cells are of images the new model was trained on; they were left out." in found.notes
+    assert "Left out, of images the new model was trained on: 6 cells." in found.notes
     assert sum("does not list the images" in note for note in found.notes) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from tests.pipeline.test_finetune import cell_set
 
@@ -54,3 +55,18 @@ def test_what_alone_shows_a_new_class_is_left_to_learn(tmp_path, weights):
 def test_valid_is_a_name_of_val(tmp_path, weights):
     mine = cell_set(tmp_path / "mine", ["neutrophil", "monocyte"], splits=("train", "valid"))
     assert {cell.split for cell in read_training_set(mine)} == {"train", "val"}
+
+
+def test_images_of_one_name_in_two_folders_are_two_images():
+    cells = []
+    for slide in range(10):
+        for name in ("f0.png", "f1.png", "f2.png"):
+            path = Path("set", f"slide {slide}", name)
+            cells += [
+                LabelledCell(path, label, "train", "set") for label in ("monocyte", "basophil")
+            ]
+    splits = {}
+    for cell in with_val(cells):
+        splits.setdefault(cell.path, set()).add(cell.split)
+    assert all(len(of_image) == 1 for of_image in splits.values()), "no image is on two sides"
+    assert sum(of_image == {"val"} for of_image in splits.values()) == 5

@@ -21,7 +21,7 @@ from napari_wbc.pipeline.import_set import import_set_steps, look_steps, suggest
 from napari_wbc.pipeline.project import project_analysis
 from napari_wbc.session.session import Session
 from napari_wbc.storage.formats.manifest import read_manifest
-from napari_wbc.storage.sets import FORMATS
+from napari_wbc.storage.formats.registry import FORMATS
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
 

@@ -20,7 +20,8 @@ from napari_wbc.model.taxonomy import UNIDENTIFIED
 from napari_wbc.pipeline.import_set import import_set_steps
 from napari_wbc.pipeline.move_slide import move_slide_steps
 from napari_wbc.storage.formats.manifest import read_manifest
-from napari_wbc.storage.sets import FORMATS, read_set
+from napari_wbc.storage.formats.registry import FORMATS
+from napari_wbc.storage.sets import read_set
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.store import load_weights, save_weights
 

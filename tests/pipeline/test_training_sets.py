@@ -26,8 +26,9 @@ from napari_wbc.model.split import split_of
 from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED
 from napari_wbc.pipeline.import_set import import_set_steps
 from napari_wbc.storage.formats.manifest import read_manifest
+from napari_wbc.storage.formats.registry import FORMATS
 from napari_wbc.storage.labelled_cells import read_training_set
-from napari_wbc.storage.sets import FORMATS, read_set
+from napari_wbc.storage.sets import read_set
 from napari_wbc.storage.workspace import open_workspace
 
 

@@ -14,6 +14,7 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.session import autosave
+from napari_wbc.session.autosave import SaveState
 from napari_wbc.session.session import Session
 from napari_wbc.storage.workspace import create_workspace, open_workspace
 
@@ -240,3 +241,10 @@ def test_deleting_a_cell_keeps_what_a_second_reader_said_of_it(session, workspac
     session.undo()
     session.open(SLIDE, workspace, reading="ben")
     assert [c.label for c in session.table.values()] == ["monocyte", "monocyte"]
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"), [("The disk is full.", "The disk is full"), ("", "the disk is slow")]
+)
+def test_what_is_not_saved_is_said_in_one_sentence(why, reason):
+    assert SaveState("not saved", why).sentence == f"What you did is not saved: {reason}."

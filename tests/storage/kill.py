@@ -23,8 +23,9 @@ from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.formats.registry import FORMATS
 from napari_wbc.storage.rounds import write_round_steps
-from napari_wbc.storage.sets import FORMATS, newest_round, read_set
+from napari_wbc.storage.sets import newest_round, read_set
 
 KINDS = tuple(FORMATS)
 CELLS = 12

@@ -118,3 +118,13 @@ def test_killed_exports_leave_whole_rounds_only():
     )
     told = json.loads(done.stdout)
     assert (told["kills"], told["broken rounds"]) == (8, 0)
+
+
+def test_a_lock_that_belongs_to_somebody_else_is_said(tmp_path, monkeypatch):
+    def refuse(_lock):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("napari_wbc.storage.rounds.FileLock.acquire", refuse)
+    steps = write_round_steps(tmp_path, [], [], written_as="wbc", made={}, pixels=None)
+    with pytest.raises(WbcError, match="cannot be written"):
+        run(steps)

@@ -12,8 +12,9 @@ from tests.storage.test_rounds import CLASSES, fields, pixels, write
 
 from napari_wbc.files.atomic import sha256_of
 from napari_wbc.model.cell import LocatedBy
+from napari_wbc.storage.formats.registry import FORMATS
 from napari_wbc.storage.rounds import write_round_steps
-from napari_wbc.storage.sets import FORMATS, newest_round, read_set, read_set_steps
+from napari_wbc.storage.sets import newest_round, read_set, read_set_steps
 
 
 def said(some):

@@ -132,3 +132,14 @@ def test_the_hash_tells_data_apart(tmp_path):
         sha256(right=30),
     ]
     assert len({sha256(), *others}) == 6
+
+
+def test_a_file_name_that_is_no_text_is_data_too(tmp_path):
+    path = tmp_path / "zelle\udcff.png"
+    Image.fromarray(np.full((80, 80, 3), 200, np.uint8)).save(tmp_path / "a.png")
+    try:
+        (tmp_path / "a.png").rename(path)
+    except OSError:
+        pytest.skip("this disk takes only names that are valid text")
+    cell = LabelledCell(path, "monocyte", "train", "set", BBox(10, 10, 50, 50))
+    assert run(cut_training_crops([cell], ["monocyte"], Preset())).sha256

@@ -55,7 +55,7 @@ def analyze(
         Option(
             min=0,
             max=1,
-            help="Of boxes that overlap more than this IoU, the surest stays (mask-rcnn).",
+            help="Of boxes that overlap by more than this IoU, the surest is kept (mask-rcnn).",
         ),
     ] = None,
     device: Device = "auto",
@@ -168,7 +168,7 @@ def adapt(
     name: Annotated[str, Option(help="Name of the new model.")] = "adapted",
     detector: Detector = "mask-rcnn",
     anyway: Annotated[
-        bool, Option("--anyway", help="Also where the model is sure already.")
+        bool, Option("--anyway", help="Adapt even if the model is sure of the cells already.")
     ] = False,
     device: Device = "auto",
     quiet: Quiet = False,

@@ -64,6 +64,7 @@ def make_detector(
         )
     if name == "mask-rcnn":
         return load_mask_rcnn(preset, device=device, parameters=parameters)
+    # Another cell finder is made here; presets_of has refused a name that is none.
     return HsvDetector(preset, PRESETS[preset].parameters(**parameters) if parameters else None)
 
 

@@ -279,7 +279,13 @@ def open_slide(path: str | Path, *, skip: Path | None = None) -> Slide:
     if path.is_dir():
         # "." and ".." have no name of their own.
         name = path.resolve().name
-        files = sorted(filter(_is_image, path.iterdir()), key=_natural)
+        try:
+            files = sorted(filter(_is_image, path.iterdir()), key=_natural)
+        except OSError as error:
+            raise WbcError(
+                f"{path}: this folder cannot be read ({error.strerror or error}); "
+                "check its permissions."
+            ) from error
         if skip is not None:
             files = [file for file in files if skip.resolve() not in file.resolve().parents]
         if not files:

@@ -1,6 +1,6 @@
-"""The split of a slide: train, val or test.
+"""The names of the splits, and the one that a slide gets by its name.
 
-Invariant: a slide has one split, in this round and in all later ones, unless a person moves it.
+Which split a slide is in, once it has one, is decided in :mod:`napari_wbc.pipeline.split_rule`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The table of cells: the single source of truth on screen.
 
-Invariant: a :class:`CellTable` never changes. Undo is a stack of tables, and two tables
+Invariant: a :class:`CellTable` never changes. Undo applies the inverse of a step, and two tables
 share every cell that did not change, so a diff compares identities first.
 """
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cache
 from itertools import chain, compress
@@ -115,6 +116,15 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{label} ({n})" for label, n in counts.items())
 
 
+def _short_names(paths: Set[Path]) -> dict[Path, str]:
+    """A name for each image: its file name, or where two share one, its path below all of them."""
+    if len({path.name for path in paths}) == len(paths):
+        return {path: path.name for path in paths}
+    # Two folders may both hold an image 1.png; below the common folder their paths differ.
+    root = os.path.commonpath([path.parent for path in paths])
+    return {path: path.relative_to(root).as_posix() for path in paths}
+
+
 def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[LabelledCell]:
     """The cells with a val split: the one they have, or else one image in six.
 
@@ -123,11 +133,13 @@ def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[L
     """
     if has_split(cells, "val"):
         return list(cells)
-    by_image = by_image or len({cell.path.name for cell in cells}) >= VAL_IMAGES
+    names = _short_names({cell.path for cell in cells})
+    by_image = by_image or len(names) >= VAL_IMAGES
     keys: list[str] = []
     labels: dict[str, set[str]] = {}
     for cell in cells:
-        keys.append(cell.path.name if by_image else f"{cell.path.name} {cell.box}")
+        name = names[cell.path]
+        keys.append(name if by_image else f"{name} {cell.box}")
         labels.setdefault(keys[-1], set()).add(cell.label)
     to_learn = Counter(chain(*labels.values()))
     # A digest ranks the names as good as at random, whatever order they are numbered in; a name
@@ -194,9 +206,7 @@ def unseen_steps(
             )
     for side, n in zip(cards, seen.sum(axis=1), strict=True):
         if n:
-            notes.append(
-                f"{n} cells are of images the {side} model was trained on; they were left out."
-            )
+            notes.append(f"Left out, of images the {side} model was trained on: {counted(int(n))}.")
     cells, left_out = relabelled(unseen, taxonomy)
     if left_out:
         notes.append(f"Cells left out, no class of the taxonomy: {counts_text(left_out)}.")

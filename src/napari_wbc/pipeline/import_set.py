@@ -31,7 +31,7 @@ from napari_wbc.pipeline.incoming import (
     partly_labelled,
     placed_steps,
 )
-from napari_wbc.pipeline.splits import SPLIT_KEY, has_splits, imported_splits, splits_of
+from napari_wbc.pipeline.split_rule import SPLIT_KEY, has_splits, imported_splits, splits_of
 from napari_wbc.storage.sets import SetContent, read_set_steps
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
@@ -105,7 +105,8 @@ def look_steps(
     taxonomy : Taxonomy
         Classes of the project.
     written_as : str
-        One of :data:`~napari_wbc.storage.sets.FORMATS`; recognized by its files where empty.
+        One of :data:`~napari_wbc.storage.formats.registry.FORMATS`; recognized by its files
+        where empty.
 
     Raises
     ------

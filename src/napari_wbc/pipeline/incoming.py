@@ -23,8 +23,9 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import split_of
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.pipeline.splits import has_splits, splits_of
-from napari_wbc.storage.sets import CROPS, SetContent
+from napari_wbc.pipeline.split_rule import has_splits, splits_of
+from napari_wbc.storage.formats.registry import CROPS
+from napari_wbc.storage.sets import SetContent
 from napari_wbc.storage.workspace import Workspace, open_workspace
 
 PARTLY_KEY = "partly_labelled"

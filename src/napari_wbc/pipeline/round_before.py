@@ -12,7 +12,8 @@ from napari_wbc.model.progress import Steps
 from napari_wbc.model.split import farthest, splits_told
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.manifest import Manifest, read_manifest_steps
-from napari_wbc.storage.sets import CROPS, newest_round, read_set_steps
+from napari_wbc.storage.formats.registry import CROPS
+from napari_wbc.storage.sets import newest_round, read_set_steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.incoming import partly_labelled
 from napari_wbc.pipeline.round_before import RoundBefore, round_before_steps
-from napari_wbc.pipeline.splits import exported_splits, sided, splits_of
+from napari_wbc.pipeline.split_rule import exported_splits, sided, splits_of
 from napari_wbc.storage.rounds import write_round_steps
 from napari_wbc.storage.workspace import open_workspace
 from napari_wbc.weights.card import RESEARCH_USE
@@ -74,7 +74,7 @@ def export_set_steps(
     out : str or Path
         Folder of the set.
     written_as : str
-        One of :data:`~napari_wbc.storage.sets.FORMATS`.
+        One of :data:`~napari_wbc.storage.formats.registry.FORMATS`.
     reading : str
         Name of a blind reading, or ``consensus``; the first reader's labels where empty.
     slides : sequence of str

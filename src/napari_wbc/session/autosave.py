@@ -36,6 +36,12 @@ class SaveState:
     kind: Literal["saved", "saving", "not saved", "read only"]
     why: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """That something is not saved, and why, for a message."""
+        why = self.why.rstrip(".") or "the disk is slow"
+        return f"What you did is not saved: {why}."
+
 
 class Autosave:
     """Writes the steps of one reading of a slide."""

@@ -94,6 +94,6 @@ def add_classes(session: Session, taxonomy: Taxonomy) -> OtherClasses | None:
             raise WbcError("These cells are in memory only; classes are added in a project.")
         return None
     if not session.flush():
-        raise WbcError(f"What you did is not saved: {session.saved.why}.")
+        raise WbcError(session.saved.sentence)
     workspace.put("taxonomy", taxonomy.to_dict())
     return OtherClasses(taxonomy, workspace.path, session.slide.name, session.reading)

@@ -142,7 +142,7 @@ class Session:
         """
         # The project may be the one that is open.
         if not self.flush():
-            raise WbcError(f"What was done is not saved: {self.saved.why} Nothing was opened.")
+            raise WbcError(f"{self.saved.sentence} Nothing was opened.")
         self.resume(Loaded(slide) if workspace is None else load(slide, workspace, reading))
 
     def resume(self, loaded: Loaded) -> None:
@@ -345,8 +345,7 @@ class Session:
         if self._closed:
             return "Nothing can be changed: the slide was closed and another is being opened."
         if self.workspace is not None and self.workspace.read_only:
-            why = self.workspace.read_only
-            return f"Nothing can be changed: the project is open to be read only, {why}."
+            return f"Nothing can be changed: the project is read-only, {self.workspace.read_only}."
         moved = any(before.detection != after.detection for before, after in change.changed)
         if self.reading and (change.added or change.removed or moved):
             return (

@@ -27,7 +27,8 @@ from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats import image_folder
 from napari_wbc.storage.formats.manifest import read_manifest, write_manifest_steps
-from napari_wbc.storage.sets import CROPS, FORMATS, newest_round
+from napari_wbc.storage.formats.registry import CROPS, FORMATS
+from napari_wbc.storage.sets import newest_round
 
 Pixels = Callable[[LabelledField], npt.NDArray[np.uint8]]
 _PART = ".part"
@@ -49,7 +50,7 @@ def write_round_steps(
     fields : sequence of LabelledField
         Their paths are where the images are now.
     written_as : str
-        One of :data:`~napari_wbc.storage.sets.FORMATS`.
+        One of :data:`~napari_wbc.storage.formats.registry.FORMATS`.
     made : mapping
         Provenance, as JSON values.
     pixels : callable
@@ -71,6 +72,8 @@ def write_round_steps(
         raise WbcError(
             f"{folder}: another export into this set is running; wait for it."
         ) from error
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     part = folder / _PART
     try:
         # Of an export that was interrupted.
@@ -92,9 +95,7 @@ def write_round_steps(
         sync(folder)
         return done
     except OSError as error:
-        raise WbcError(
-            f"{folder}: cannot be written ({error.strerror or error}); choose another place."
-        ) from error
+        raise _unwritable(folder, error) from error
     finally:
         # Also where the person cancels: the generator is closed then, and ends here.
         shutil.rmtree(part, ignore_errors=True)
@@ -186,3 +187,9 @@ def _sync_steps(root: Path) -> Steps[None]:
             sync(Path(folder, name))
             yield Progress("writing labels", 0, 0)
         sync(Path(folder))
+
+
+def _unwritable(folder: Path, error: OSError) -> WbcError:
+    return WbcError(
+        f"{folder}: cannot be written ({error.strerror or error}); choose another place."
+    )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,65 +16,15 @@ from napari_wbc.model.geometry import Outline, iou_matrix
 from napari_wbc.model.matching import SAME, counterparts
 from napari_wbc.model.progress import Steps, run
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats import coco, csv_set, geojson, image_folder, voc, yolo
 from napari_wbc.storage.formats.manifest import (
     MANIFEST,
     Manifest,
     check_files_steps,
     read_manifest_steps,
 )
-from napari_wbc.storage.formats.reading import image_place
+from napari_wbc.storage.formats.registry import CROPS, FORMATS, format_of
 
 _ROUND = re.compile(r"round-([1-9]\d{0,5})")
-CROPS = "image-folder"
-"""The format that holds crops and no fields."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """One format: where it wants an image, its writer and its reader."""
-
-    place: Callable[[LabelledField], str]
-    write: Callable[[Path, Sequence[LabelledField], Sequence[str]], Steps[None]]
-    read: Callable[[Path], Steps[tuple[LabelledField, ...]]]
-
-
-def _nothing(_root: Path, _fields: Sequence[LabelledField], _classes: Sequence[str]) -> Steps[None]:
-    yield from ()
-
-
-def _by_manifest(root: Path) -> Steps[tuple[LabelledField, ...]]:
-    return (yield from read_manifest_steps(root)).fields
-
-
-FORMATS: Mapping[str, _Format] = {
-    # Our own format is the manifest, which every round has.
-    "wbc": _Format(image_place, _nothing, _by_manifest),
-    "coco": _Format(image_place, coco.write_coco_steps, coco.read_coco_steps),
-    "coco-rle": _Format(
-        image_place, partial(coco.write_coco_steps, masks="rle"), coco.read_coco_steps
-    ),
-    "voc": _Format(voc.image_place, voc.write_voc_steps, voc.read_voc_steps),
-    "yolo": _Format(yolo.image_place, yolo.write_yolo_steps, yolo.read_yolo_steps),
-    "geojson": _Format(
-        image_place, geojson.write_geojson_set_steps, geojson.read_geojson_set_steps
-    ),
-    "csv": _Format(image_place, csv_set.write_csv_set_steps, csv_set.read_csv_set_steps),
-    # Crops are cut while the round is filled, when the pixels of a field are at hand.
-    CROPS: _Format(image_folder.image_place, _nothing, image_folder.read_image_folder_steps),
-}
-"""By name; ``wbc`` is our own."""
-
-# The files that only one format has, the most telling first: a set of QuPath or YOLO may hold other
-# JSON and CSV files too.
-_SIGNS = (
-    ("geojson", "*.geojson geojson/*.geojson"),
-    ("yolo", "*.yaml *.yml classes.txt labels/*.txt labels/*/*.txt */labels/*.txt"),
-    ("voc", "*.xml */*.xml"),
-    ("coco", "*.json */*.json"),
-    (CROPS, "crops.csv"),
-    ("csv", "*.csv"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +97,7 @@ def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
         name = root.resolve().parent.name
     manifest = (yield from read_manifest_steps(root)) if (root / MANIFEST).is_file() else None
     kind = written_as or (
-        str(manifest.made.get("written_as", "wbc")) if manifest else _format_of(root, path)
+        str(manifest.made.get("written_as", "wbc")) if manifest else format_of(root, path)
     )
     if kind not in FORMATS:
         raise WbcError(f"{path}: no format {kind!r}; choose one of: {', '.join(FORMATS)}.")
@@ -232,19 +180,3 @@ def _same_outline(read: Outline | None, listed: Outline | None) -> bool:
     if len(read.vertices) != len(listed.vertices):
         return False
     return bool(np.allclose(read.vertices, listed.vertices, rtol=0, atol=0.5))
-
-
-def _format_of(root: Path, path: Path) -> str:
-    """The format of a set without a manifest, by its file, or by the files that only it has."""
-    if path.is_file():
-        for kind, patterns in _SIGNS:
-            # Of VOC a file is one field only.
-            if f"*{path.suffix.lower()}" in patterns.split() and kind != "voc":
-                return kind
-        raise ReadError(
-            f"{path}: no training set; name its folder, or a JSON, GeoJSON, CSV or YAML file."
-        )
-    for kind, patterns in _SIGNS:
-        if any(chain.from_iterable(map(root.glob, patterns.split()))):
-            return kind
-    return CROPS

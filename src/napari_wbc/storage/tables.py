@@ -197,7 +197,7 @@ def _harmless(value: object) -> object:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table whose texts :func:`read_rows` gives back exactly."""
+    """Write a table whose texts :func:`read_rows` gives back, but for carriage returns."""
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=list(columns), dtype=object)

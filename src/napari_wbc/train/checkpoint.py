@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 FORMAT = 2
-"""Of the checkpoint; one of another format, or chosen by another measure, is not resumed."""
+"""Version of the files; raise it when the layout or the measure of the best epoch changes."""
 
 _DAMAGES = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 """What reading a damaged checkpoint raises."""
@@ -50,8 +50,8 @@ class Checkpoint:
             # Through JSON, in which tuples are lists.
             if saved["identity"] != json.loads(json.dumps(self.identity)):
                 raise WbcError(
-                    f"{self.folder}: holds a run with another recipe or other data; "
-                    "choose another output folder or remove this one."
+                    f"{self.folder}: holds a run with another recipe or other data, "
+                    "or of another version; choose another output folder or remove this one."
                 )
             state = load_file(self.folder / saved["state"])
             network.load_state_dict(_part(state, "network."))

@@ -100,7 +100,9 @@ def cut_training_crops(
             boxes.append(cell.box or one_cell_box(image, preset.factor))
             detections[row] = Detection(boxes[-1], cell.outline)
             # Names without folders, so that a set that was moved is still the same data.
-            digest.update(f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n".encode())
+            line = f"{path.name}\t{cell.label}\t{cell.split}\t{cell.source}\n"
+            # A name that is not valid text, as Linux allows, has surrogates.
+            digest.update(line.encode("utf-8", "surrogatepass"))
         crops[rows], red[rows] = preset.cut(image, boxes, room=room)
         digest.update(crops[rows].tobytes())
         yield Progress("cutting crops", len(detections), len(cells))

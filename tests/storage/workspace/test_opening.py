@@ -147,7 +147,7 @@ def test_a_project_of_version_1_is_read_from_a_copy_and_left_as_it_is(
         assert opened.table("s") == FIRST
         assert [head.seq for head in opened.history("s")[0]] == [1, 2, 3, 4]
         assert opened.get("place") == {"at": 1}
-        with pytest.raises(WbcError, match="read only"):
+        with pytest.raises(WbcError, match="read-only"):
             opened.put("place", 2)
         assert len(list(temporary.iterdir())) == 1
         opened.close()
@@ -251,7 +251,7 @@ def test_a_missing_file_is_an_error(tmp_path):
 def test_a_second_program_reads_only_and_is_told(workspace, path):
     second = open_workspace(path)
     assert "another program" in second.read_only
-    with pytest.raises(WbcError, match="read only"):
+    with pytest.raises(WbcError, match="read-only"):
         second.write("s", [])
     workspace.write("s", [step(1, CellTable(), CellTable([ONE]))])
     assert second.table("s") == CellTable([ONE])
@@ -265,7 +265,7 @@ def test_a_second_program_reads_only_and_is_told(workspace, path):
 def test_to_read_only_is_a_choice(closed):
     opened = open_workspace(closed, read_only=True)
     assert opened.table("s") == CellTable([ONE])
-    with pytest.raises(WbcError, match="read only"):
+    with pytest.raises(WbcError, match="read-only"):
         opened.put_slide(SLIDE)
     opened.close()
 

@@ -273,3 +273,11 @@ def test_a_cancelled_function_ends_in_its_own_thread_also_when_nobody_waits(gone
     qtbot.waitUntil(lambda: bool(ended))
     assert ended[0] is not threading.main_thread()
     qtbot.waitUntil(lambda: gc.get_threshold() == threshold)
+
+
+def test_steps_of_unknown_number_do_not_flood_the_window():
+    def steps():
+        for _ in range(5000):
+            yield Progress("writing", 0, 0)
+
+    assert len(list(worker._thinned(steps()))) < 50

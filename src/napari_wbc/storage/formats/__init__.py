@@ -5,4 +5,5 @@ A writer is ``write_..._steps(root, fields, classes)``: ``root`` is the folder o
 label is no class, or a file cannot be written. A reader is ``read_..._steps(root)``: it returns a
 tuple of LabelledField, and raises ReadError if a file is damaged, hostile, or does not fit its
 image. ``image_place(field)`` is where the image of a field belongs, relative to the set.
+To add a format, put it beside these and name it in :mod:`napari_wbc.storage.formats.registry`.
 """

@@ -332,7 +332,7 @@ class Workspace:
     def _begin(self, *, write: bool = False) -> Iterator[Connection]:
         """A transaction, one at a time."""
         if write and self.read_only:
-            raise WbcError(f"{self.path}: opened to be read only, since {self.read_only}.")
+            raise WbcError(f"{self.path}: this project is read-only, {self.read_only}.")
         with self._turn:
             if self._closed:
                 raise WbcError(f"{self.path}: this project was closed; open it again.")

@@ -42,8 +42,9 @@ RUN_TIP = (
     "Locate and classify the cells of every field. Cells that you labelled, drew or moved are kept."
 )
 ADAPT_TIP = (
-    "Adapt the classifier to the stain and camera of this slide. It needs no labels, takes minutes "
-    "and changes no cell. The adapted model is a new one; the old one stays. "
+    "Adapt the classifier to the stain and camera of this slide. "
+    "It needs no labels and takes minutes. "
+    "A slide with fewer than 20 cells is analyzed first. The old model stays as it is. "
     "Research use only: compare the two before you trust the new one."
 )
 
@@ -295,8 +296,6 @@ class AnalysisPanel(Panel, QWidget):
         if self.session.slide != slide:
             return
         self.view.settle()
-        self._analysis = analysis
-        self._keep_note(analysis)
         # The cells of a field that could not be read stay as they are.
         failed = {failure.path for failure in analysis.failures}
         searched = [field.fov_id for field in analysis.slide.fields if field.path not in failed]
@@ -311,6 +310,8 @@ class AnalysisPanel(Panel, QWidget):
         # Where the session refuses, it says why.
         if not self.session.commit(new, "analyze", "model") and new != table:
             return
+        self._analysis = analysis
+        self._keep_note(analysis)
         self.analyzed.emit()
         self.said.emit(_summary(analysis, len(searched)))
 

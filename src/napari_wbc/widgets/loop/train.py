@@ -26,7 +26,7 @@ from napari_wbc.model.split import BY_SLIDE, SPLITS
 from napari_wbc.model.words import counted
 from napari_wbc.session.opening import projects_folder
 from napari_wbc.session.session import Session
-from napari_wbc.storage.sets import FORMATS
+from napari_wbc.storage.formats.registry import FORMATS
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.model import KINDS, Model
 from napari_wbc.widgets.loop import jobs
@@ -204,12 +204,19 @@ class TrainPanel(Panel, QWidget):
             dialog.close()
 
     def set_folder(self) -> Path:
-        """Folder of the training set."""
+        """Folder of the training set, kept for the next start."""
+        folder = self._folder()
+        settings().setValue(SET_KEY, self.folder.text().strip())
+        return folder
+
+    def _folder(self) -> Path:
         text = self.folder.text().strip()
         if not text:
             raise WbcError("No training set; choose a folder for it.")
-        settings().setValue(SET_KEY, text)
-        return Path(text).expanduser()
+        try:
+            return Path(text).expanduser()
+        except RuntimeError as error:
+            raise WbcError(f"{text}: no such home folder; choose another folder.") from error
 
     def old_sets(self) -> list[str]:
         """Training sets of which a part is used again."""
@@ -224,7 +231,7 @@ class TrainPanel(Panel, QWidget):
         if project is None:
             raise WbcError("No project is open; open a folder of fields first.")
         if not self.session.flush():
-            raise WbcError(f"What you did is not saved: {self.session.saved.why}.")
+            raise WbcError(self.session.saved.sentence)
         reading = self.session.reading
 
         def work() -> Steps[ExportedSet]:
@@ -238,9 +245,13 @@ class TrainPanel(Panel, QWidget):
 
     def show_summary(self) -> None:
         """Show the cells and the slides of the set, by split."""
-        folder = Path(self.folder.text().strip()).expanduser()
         # Until the listed slides are those of this set.
         self.move_slide.setEnabled(False)
+        try:
+            folder = self._folder()
+        except WbcError as error:
+            self.summary.setText(str(error))
+            return
         self._summaries.request(lambda: jobs.summary_steps(folder))
 
     def move_chosen_slide(self) -> None:

@@ -149,7 +149,9 @@ def _thinned(steps: Steps[T]) -> Steps[T]:
             progress = next(steps)
             now = monotonic()
             # What stays on screen or in a curve must not be lost in between.
-            matters = progress.note or progress.values or progress.done == progress.total
+            # A total of 0 is one that is not known, and ends nothing.
+            last = progress.total and progress.done == progress.total
+            matters = progress.note or progress.values or last
             if matters or now - signalled >= MIN_INTERVAL_S:
                 signalled = now
                 yield progress

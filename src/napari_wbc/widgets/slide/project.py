@@ -150,7 +150,7 @@ class ProjectPanel(Panel, QWidget):
             self.session.saved.kind != "not saved" or not self.session.worked_on
         ):
             return True
-        text = f"What you did is not saved: {self.session.saved.why}. Drop it?"
+        text = f"{self.session.saved.sentence} Drop it?"
         return confirmed(self, "Open another slide", text)
 
     def _start(
@@ -275,7 +275,7 @@ class ProjectPanel(Panel, QWidget):
 
         assert self._workspace is not None
         if not self.session.flush():
-            raise WbcError(f"What you did is not saved: {self.session.saved.why}.")
+            raise WbcError(self.session.saved.sentence)
         slide = pointed_to(self._workspace, self.session.slide, folder)
         self.wanted.emit((self._workspace.path, slide.name, self.session.reading))
 
