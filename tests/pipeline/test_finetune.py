@@ -212,7 +212,7 @@ def test_new_classes_that_nothing_shows_are_left_out_where_asked(few, tmp_path, 
     [
         (
             ("test",),
-            "No slide of this set is there to learn from: "
+            "No slide of this set is in train: "
             r"all 16 cells are kept for testing\. Move",
         ),
         (("val",), "all 16 cells are kept for validation"),

@@ -20,7 +20,7 @@ def test_there_is_nothing_to_tell_of_a_set_that_is_not_there_or_is_another_progr
     (tmp_path / "copied" / "round-1").mkdir(parents=True)
     for folder in (tmp_path / "nowhere", tmp_path, tmp_path / "theirs", tmp_path / "copied"):
         assert set_summary(folder) == SetSummary()
-    assert SetSummary().line == "0 cells of 0 slides: 0 to learn, 0 to check, 0 to test"
+    assert SetSummary().line == "0 cells of 0 slides: 0 train, 0 val, 0 test"
 
 
 def test_a_summary_tells_each_slide_and_looks_at_no_image(project, tmp_path, monkeypatch):
@@ -36,7 +36,7 @@ def test_a_summary_tells_each_slide_and_looks_at_no_image(project, tmp_path, mon
         ("slide", "train", 4),
     ]
     assert summary.cells == {"train": 4, "val": 0, "test": 1}
-    assert summary.line == "5 cells of 2 slides: 4 to learn, 0 to check, 1 to test"
+    assert summary.line == "5 cells of 2 slides: 4 train, 0 val, 1 test"
     (done.folder / "manifest.json").write_text("{")
     with pytest.raises(WbcError, match="not readable JSON"):
         set_summary(tmp_path / "set")
@@ -73,7 +73,7 @@ def test_a_set_is_ready_where_there_is_enough_to_learn_from(tmp_path, monkeypatc
         "testing; label more."
     )
     assert ready_to_learn([tmp_path / "one"]) == (
-        "No slide of this set is there to learn from: its only cell is kept for testing. "
+        "No slide of this set is in train: its only cell is kept for testing. "
         "Move a slide to train."
     )
     assert "2 cells are kept for validation and 1 for testing" in ready_to_learn(
@@ -94,7 +94,7 @@ def test_a_detector_is_ready_where_fields_are_reviewed_as_a_whole(tmp_path):
     )
     export(whole, tmp_path / "set", split="val")
     told = ready_to_learn([tmp_path / "set"], detector=True)
-    assert told.startswith("No field to learn from is reviewed as a whole in this set")
+    assert told.startswith("No field in train is completely reviewed in this set")
     assert ready_to_learn([tmp_path / "set"]) == ""
 
 

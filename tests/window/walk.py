@@ -458,7 +458,7 @@ class Walk:
         desk.click(train.export)
         self.idle()
         assert "12 cells" in self.bench.status.text(), self.bench.status.text()
-        assert train.summary.text() == "12 cells of 1 slide: 12 to learn, 0 to check, 0 to test"
+        assert train.summary.text() == "12 cells of 1 slide: 12 train, 0 val, 0 test"
         desk.click(train.tune)
         self.idle(300)
         assert "is ready" in self.bench.status.text(), self.bench.status.text()

@@ -104,9 +104,7 @@ def _reviewed_steps(
     # A field that shows nothing cannot choose an epoch.
     chosen = with_val([cell for cell in new if cell.path in shown], by_image=True)
     if not has_split(chosen, "train"):
-        raise WbcError(
-            "No field to learn from is reviewed as a whole; review one of a slide in train."
-        )
+        raise WbcError("No field in train is completely reviewed; review all cells of one.")
     background = [cell for cell in new if cell.path not in shown]
     return [*chosen, *background, *old]
 

@@ -18,8 +18,6 @@ from napari_wbc.storage.sets import newest_round
 
 MIN_CELLS = 10
 """Labelled cells that training needs."""
-PURPOSES = {"train": "to learn", "val": "to check", "test": "to test"}
-"""What the cells of each split are for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +50,10 @@ class SetSummary:
         --------
         >>> slides = SetSlide("a", "train", 20), SetSlide("b", "test", 1)
         >>> SetSummary(Path(), slides, {"train": 20, "val": 0, "test": 1}).line
-        '21 cells of 2 slides: 20 to learn, 0 to check, 1 to test'
+        '21 cells of 2 slides: 20 train, 0 val, 1 test'
         """
         n = sum(self.cells.values())
-        splits = ", ".join(f"{self.cells[split]} {purpose}" for split, purpose in PURPOSES.items())
+        splits = ", ".join(f"{self.cells[split]} {split}" for split in SPLITS)
         return f"{counted(n, 'cell')} of {counted(len(self.slides), 'slide')}: {splits}"
 
 
@@ -131,7 +129,7 @@ def _lacking(fields: Sequence[ListedField], these: str, *, detector: bool) -> st
         return f"No cell of {these} is labelled; label cells, and add them first."
     if not cells["train"]:
         purposes = _purposes_of(cells["val"], cells["test"])
-        return f"No slide of {these} is there to learn from: {purposes}. Move a slide to train."
+        return f"No slide of {these} is in train: {purposes}. Move a slide to train."
     complete = [listed.split for listed in fields if listed.complete and listed.cells]
     reviewed = [split for split in complete if split != "test"]
     if detector and len(reviewed) < 2:
@@ -139,10 +137,7 @@ def _lacking(fields: Sequence[ListedField], these: str, *, detector: bool) -> st
             "A cell finder learns from fields of which every cell was reviewed; review two or more."
         )
     if detector and "train" not in reviewed:
-        return (
-            f"No field to learn from is reviewed as a whole in {these}; review one of a slide in "
-            "train."
-        )
+        return f"No field in train is completely reviewed in {these}; review all cells of one."
     n = cells["train"] + cells["val"]
     if n >= MIN_CELLS:
         return ""

@@ -100,7 +100,8 @@ class AnalysisPanel(Panel, QWidget):
         )
         self.jobs = JobBar()
         runs = row(self.run, self.run_field, self.classify)
-        column(self, self.detector, row(self.model, self.adapt), runs, self.at_once, self.jobs)
+        model = row(self.model, self.adapt)
+        column(self, self.detector, model, runs, self.at_once, self.jobs).addStretch()
 
     @property
     def busy(self) -> bool:
