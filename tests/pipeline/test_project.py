@@ -86,7 +86,7 @@ def test_the_only_blind_reading_is_compared_with(project):
 
 def test_without_a_blind_reading_there_is_nothing_to_compare(project, tmp_path):
     create_workspace(tmp_path / "q.wbc", EIGHT_CLASSES).close()
-    with pytest.raises(WbcError, match="there are: none"):
+    with pytest.raises(WbcError, match="only one reader so far"):
         project_agreement(tmp_path / "q.wbc")
 
 

@@ -52,3 +52,10 @@ def test_only_safetensors_files_are_weights(shipped, tmp_path, name):
     path.mkdir() if name.startswith("folder") else path.touch()
     with pytest.raises(WeightsError):
         find_weights(path)
+
+
+def test_an_exported_model_is_imported_first(tmp_path):
+    path = tmp_path / "mine.wbcmodel"
+    path.write_bytes(b"model")
+    with pytest.raises(WeightsError, match="import this model first: napari-wbc models import"):
+        find_weights(path)

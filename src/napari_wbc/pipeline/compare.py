@@ -19,6 +19,7 @@ from napari_wbc.model.mapping import mapped, mapping
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.training_set import LabelledCell
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.evaluate import predict_steps
 from napari_wbc.pipeline.heat_share import share_steps, some_of
 from napari_wbc.pipeline.held_out import unseen_steps
@@ -147,8 +148,8 @@ def _limit_notes(measures: Measures) -> list[str]:
     for source, standing in measures.by_source.items():
         if standing.slides and not standing.by_slide:
             notes.append(
-                f"{source}: only {standing.slides} slides, or not all of them known; the limits "
-                "take cells as independent and hold for these slides, not for new ones."
+                f"{source}: only {counted(standing.slides, 'slide')}, or not all of them known; "
+                "the limits take cells as independent and hold for these slides, not for new ones."
             )
         elif not standing.by_slide:
             notes.append(

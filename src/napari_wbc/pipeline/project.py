@@ -118,7 +118,12 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
             # The consensus is made of the readings, so it is no second opinion.
             names = _readings(workspace) - {CONSENSUS}
             if len(names) != 1:
-                choice = ", ".join(sorted(names)) or "none"
+                if not names:
+                    raise WbcError(
+                        f"{path}: only one reader so far; a blind reading begins in the tab "
+                        "Two readers."
+                    )
+                choice = ", ".join(sorted(names))
                 raise WbcError(f"{path}: say which reading to compare with; there are: {choice}.")
             (second,) = names
         _check_reading(workspace, first, path)

@@ -13,7 +13,7 @@ from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.training_set import LabelledCell
-from napari_wbc.pipeline.held_out import has_split, learnable_steps, relabelled
+from napari_wbc.pipeline.held_out import counts_text, has_split, learnable_steps, relabelled
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.classifier import train_classifier
 from napari_wbc.train.dataset import cut_training_crops
@@ -61,7 +61,9 @@ def train_steps(
     cells, *_ = yield from learnable_steps(paths)
     cells, left_out = relabelled(cells, taxonomy)
     _check_splits(cells)
-    notes = [f"Left out, no class of the taxonomy: {n} {label}." for label, n in left_out.items()]
+    notes: list[str] = []
+    if left_out:
+        notes.append(f"Left out, no class of the taxonomy: {counts_text(left_out)}.")
     learnt = {cell.label for cell in cells if cell.split == "train"}
     if empty := [name for name in taxonomy.names if name not in learnt]:
         notes.append(f"No training cell: {', '.join(empty)}.")

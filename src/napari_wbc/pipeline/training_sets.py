@@ -129,7 +129,7 @@ def export_set_steps(
     if not new and not 0 < len(staying) < len(before.fields):
         raise WbcError(
             "No reviewed cell in these projects; label cells first, or export the model's labels "
-            "too."
+            "too (--unreviewed)."
         )
     fields = _named(_with_unique_ids((*staying, *new.values())))
     made = {

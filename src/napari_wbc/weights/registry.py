@@ -45,6 +45,8 @@ def find_weights(name: str | Path = DEFAULT_CLASSIFIER) -> Path:
     for path in (_DATA / file, models_folder() / file, Path(name)):
         if path.suffix == ".safetensors" and path.is_file():
             return path
+    if Path(name).is_file() and Path(name).suffix.lower() == ".wbcmodel":
+        raise WeightsError(f"{name}: import this model first: napari-wbc models import {name}")
     own = [path.stem for path in sorted(models_folder().glob("*.safetensors"))]
     names = ", ".join(dict.fromkeys((*shipped_weights(), *own))) or "none"
     raise WeightsError(f"No weights {str(name)!r}; give a .safetensors file or one of: {names}.")
