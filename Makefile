@@ -25,11 +25,8 @@ display: ## the environment, and a virtual display where there is none
 demo: env ## a whole analysis, real where there is data and synthetic elsewhere
 	NAPARI_WBC_DATA="$${NAPARI_WBC_DATA:-../shared/data}" $(BIN)/napari-wbc demo --out demo-output
 
-# Tests with a window run one at a time: two would share a display and its one mouse.
-WINDOWED := tests/contrib tests/layers tests/widgets tests/test_examples.py tests/window
 test: display lint ## everything that must pass before a commit
-	$(BIN)/pytest -n 2 $(WINDOWED:%=--ignore=%)
-	$(BIN)/pytest $(WINDOWED)
+	$(BIN)/pytest
 
 lint: env
 	$(BIN)/ruff check
