@@ -9,6 +9,16 @@ import pytest
 from napari_wbc.weights.store import read_model
 
 
+def check_refused(call, folder, kind, text, said):
+    """Training by a recipe of this text ends with code 2 and one line that says this."""
+    (folder / "recipe.toml").write_text(text)
+    recipe = ("--config", folder / "recipe.toml")
+    code, out, err = call("train", kind, *recipe, "--out", folder / "out", "-q")
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
 def test_a_detector_needs_something_to_train_on(call, tmp_path):
     code, out, err = call("train", "detector", "--out", tmp_path / "out")
     assert (code, out) == (2, "")
@@ -32,13 +42,7 @@ def test_a_detector_needs_something_to_train_on(call, tmp_path):
     ],
 )
 def test_a_wrong_recipe_of_a_detector_is_one_line(text, said, call, tmp_path):
-    (tmp_path / "recipe.toml").write_text(text)
-    code, out, err = call(
-        "train", "detector", "--config", tmp_path / "recipe.toml", "--out", tmp_path / "out", "-q"
-    )
-    assert (code, out) == (2, "")
-    assert said in err
-    assert err.count("\n") == 1
+    check_refused(call, tmp_path, "detector", text, said)
 
 
 def test_an_unknown_backbone_is_said_with_the_known_ones(call, field_manifest, tmp_path):
@@ -109,13 +113,7 @@ def test_a_classifier_needs_something_to_train_on(call, tmp_path):
     ],
 )
 def test_a_wrong_recipe_of_a_classifier_is_one_line(text, said, call, tmp_path):
-    (tmp_path / "recipe.toml").write_text(text)
-    code, out, err = call(
-        "train", "classifier", "--config", tmp_path / "recipe.toml", "--out", tmp_path / "out", "-q"
-    )
-    assert (code, out) == (2, "")
-    assert said in err
-    assert err.count("\n") == 1
+    check_refused(call, tmp_path, "classifier", text, said)
 
 
 @pytest.mark.parametrize(

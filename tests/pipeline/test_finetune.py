@@ -11,7 +11,6 @@ from PIL import Image
 
 from napari_wbc.classify.familiarity import parted
 from napari_wbc.classify.predict import load_classifier
-from napari_wbc.detect.mask_rcnn import load_mask_rcnn
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import sha256_of
 from napari_wbc.model.cell import Annotation, Cell, Detection
@@ -372,23 +371,3 @@ def test_a_detector_is_no_classifier_and_the_other_way_round(
         tune([few], tmp_path / "out", detector_weights)
     with pytest.raises(WbcError, match="weights of a classifier; choose those of a detector"):
         run(finetune_detector_steps([few], tmp_path / "out", start=weights, device="cpu"))
-
-
-def test_a_detector_goes_on_from_its_weights(field_manifest, tmp_path, detector_weights):
-    trained = run(
-        finetune_detector_steps(
-            [field_manifest],
-            tmp_path,
-            start=detector_weights,
-            device="cpu",
-            epochs=1,
-            batch_size=2,
-            draws=2,
-            canvas=64,
-        )
-    )
-    assert trained.card.name == "tiny_detector-tuned"
-    assert trained.card.provenance["parent"]["sha256"] == read_card(detector_weights).sha256
-    images = {sha256_of(file) for file in field_manifest.parent.glob("*.png")}
-    assert training_images(trained.card) == images
-    load_mask_rcnn(trained.weights, device="cpu")

@@ -30,17 +30,6 @@ def train(paths, out, **recipe):
     return run(train_detector_steps(paths, out, device="cpu", **SMALL | recipe))
 
 
-@pytest.fixture
-def config(tmp_path):
-    def write(text):
-        path = tmp_path / "sets" / "recipe.toml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
 @pytest.mark.parametrize("trained", [train_steps, train_detector_steps])
 def test_a_set_without_validation_cells_is_refused_before_its_images_are_read(trained, tmp_path):
     image = tmp_path / "set" / "train" / "monocyte" / "1.png"
