@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import napari_wbc
+from napari_wbc.detect.base import Located
 from napari_wbc.detect.finders import (
     DETECTORS,
     located_by,
@@ -37,7 +38,7 @@ def without_torch(monkeypatch):
 
 def test_nothing_is_found_in_an_empty_field():
     for name in DETECTORS:
-        assert run(locate_steps(make_detector(name, device="cpu"), EMPTY, NOW)) == ((), None)
+        assert run(locate_steps(make_detector(name, device="cpu"), EMPTY, NOW)) == Located(())
 
 
 def test_without_torch_cells_are_located_by_colour_with_a_notice(without_torch):

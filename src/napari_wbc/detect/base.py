@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +13,25 @@ from napari_wbc.model.cell import Detection
 
 RgbImage = npt.NDArray[np.uint8]
 """uint8 RGB image, shape (height, width, 3), 0 to 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What a cell finder located on one field.
+
+    Parameters
+    ----------
+    cells : tuple of Detection
+        Leukocytes, and candidates, which are not counted until a person accepts them.
+    counts : mapping, optional
+        How many red cells and platelets; None where the cell finder does not count them.
+    disagreement : str
+        How far two cell finders differ, for a person; empty where they agree as usual.
+    """
+
+    cells: tuple[Detection, ...]
+    counts: Mapping[str, int] | None = None
+    disagreement: str = ""
 
 
 @runtime_checkable

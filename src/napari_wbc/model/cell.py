@@ -41,6 +41,9 @@ class Detection:
         0 to 1, how sure the detector is; 1 for a cell that a person drew.
     drawn : bool
         Whether a person drew or moved it.
+    candidate : bool
+        Whether the cell finders disagree on it: it is shown, but not counted until a person
+        accepts it.
     located_by : LocatedBy, optional
         The detector that found it, also after a person moved or split it; None where a person drew
         it, or joined cells of several detectors, or it is not known.
@@ -51,6 +54,7 @@ class Detection:
     score: float = 1.0
     drawn: bool = False
     located_by: LocatedBy | None = None
+    candidate: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.score <= 1:

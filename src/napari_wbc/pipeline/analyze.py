@@ -61,14 +61,16 @@ def analyze_slide_steps(
         try:
             image = read(field)
             progress = Progress(slide.name, done - 1, total)
-            detections, counts = yield from locate_steps(detector, image, progress)
-            located = []
-            for detection in detections:
+            located = yield from locate_steps(detector, image, progress)
+            cells_of_field = []
+            for detection in located.cells:
                 signed = replace(detection, located_by=searched_by)
-                located.append(Cell.new(field.fov_id, signed))
-            cells += _classified(image, located, classifier) if classifier else located
-            if counts is not None:
-                blood_cells[field.fov_id] = counts
+                cells_of_field.append(Cell.new(field.fov_id, signed))
+            if classifier:
+                cells_of_field = _classified(image, cells_of_field, classifier)
+            cells += cells_of_field
+            if located.counts is not None:
+                blood_cells[field.fov_id] = located.counts
         except ReadError as error:
             # One damaged file of hundreds must not cost the rest of the slide.
             note = str(error)
@@ -87,10 +89,10 @@ def analyze_slide_steps(
 
 def _classified(
     image: npt.NDArray[np.uint8], cells: Sequence[Cell], classifier: Classifier
-) -> tuple[Cell, ...]:
+) -> list[Cell]:
     """Cells of one field with their predictions."""
     predictions = classifier.classify(image, [cell.detection.bbox for cell in cells])
-    return tuple(map(Cell.predicted, cells, predictions))
+    return list(map(Cell.predicted, cells, predictions))
 
 
 def _classifier_steps(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.detect.base import Detector
+from napari_wbc.detect.base import Detector, Located
 from napari_wbc.detect.finders import DEFAULT, make_detector
 from napari_wbc.detect.hsv import HsvDetector
 from napari_wbc.detect.mask_rcnn import LEUKOCYTE, MaskRcnnDetector
@@ -36,13 +36,13 @@ def detector_steps(
 
 def locate_steps(
     detector: Detector, image: npt.NDArray[np.uint8], progress: Progress
-) -> Steps[tuple[tuple[Detection, ...], dict[str, int] | None]]:
-    """The leukocytes of a field; and how many red cells and platelets, if they are counted.
+) -> Steps[Located]:
+    """What a cell finder locates on a field.
 
     The image has shape (height, width, 3); ``progress`` is shown between parts of a large field.
     """
     if not isinstance(detector, MaskRcnnDetector):
-        return detector.detect(image), None
+        return Located(detector.detect(image))
     steps = detector.survey_steps(image)
     while True:
         try:
@@ -55,7 +55,7 @@ def locate_steps(
     leukocytes = cells.pop(LEUKOCYTE)
     # Red cells and platelets are too many to keep and review one by one.
     counts = {name: len(detections) for name, detections in cells.items()}
-    return leukocytes, counts or None
+    return Located(leukocytes, counts or None)
 
 
 def preview_steps(
@@ -65,5 +65,5 @@ def preview_steps(
     detector = yield from detector_steps(name, preset, parameters)
     progress = Progress("locating", 0, 1)
     yield progress
-    detections, _counts = yield from locate_steps(detector, image, progress)
-    return detections
+    located = yield from locate_steps(detector, image, progress)
+    return located.cells
