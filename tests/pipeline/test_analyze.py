@@ -66,7 +66,7 @@ def test_a_slide_without_fields_has_no_cells(classifier):
 
 
 def test_no_cells_are_classified_as_none(classifier):
-    assert _classified(np.zeros((9, 9, 3), np.uint8), [], classifier) == ()
+    assert _classified(np.zeros((9, 9, 3), np.uint8), [], classifier) == []
 
 
 def test_a_field_that_cannot_be_read_is_a_failure_and_the_rest_goes_on(slide, classifier):
