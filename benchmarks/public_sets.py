@@ -10,7 +10,7 @@ import csv
 import hashlib
 import os
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,12 +25,15 @@ from napari_wbc.detect.outlines import traced
 DATA = Path(os.environ.get("NAPARI_WBC_DATA", Path(__file__).parents[2] / "shared" / "data"))
 COLUMNS = ("path", "label", "split", "source", "top", "left", "bottom", "right", "outline", "slide")
 Row = dict[str, Any]
+Edges = tuple[float, float, float, float]
+"""Top, left, bottom and right of a box."""
 
 MISPLACED_MASK = "BloodImage_00177"
 SMALLEST = 200
 """Smallest component of BCCD's masks that is a cell, in pixels."""
 
 PBC_NAMES = {"ig": "immature granulocyte"}
+BLOOD = ("leukocyte", "red cell", "platelet")
 CHULA_NAMES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
 SEG_NAMES = {
     "1": "neutrophil",
@@ -119,7 +122,7 @@ def bccd(_cache: Path) -> Iterator[Row]:
             }
 
 
-def voc_boxes(path: Path) -> list[tuple[float, float, float, float]]:
+def voc_boxes(path: Path) -> list[Edges]:
     """WBC boxes of BCCD's Pascal VOC files, (top, left, bottom, right); [] without a file.
 
     Pascal VOC counts pixels from 1; these boxes agree better with masks and detections when they
@@ -128,7 +131,7 @@ def voc_boxes(path: Path) -> list[tuple[float, float, float, float]]:
     return [box for kind, box in voc_objects(path) if kind == "WBC"]
 
 
-def voc_objects(path: Path) -> list[tuple[str, tuple[float, float, float, float]]]:
+def voc_objects(path: Path) -> list[tuple[str, Edges]]:
     """Objects of a Pascal VOC file with their boxes, (top, left, bottom, right); [] without a file."""
     if not path.is_file():
         return []
@@ -227,30 +230,87 @@ def chula_fields(cache: Path) -> Iterator[Row]:
             yield row
 
 
-def txl_pbc_fields(_cache: Path, kinds: tuple[str, ...] = ("leukocyte",)) -> Iterator[Row]:
+def side_of(group: str) -> int:
+    """One of six sides, by a hash: all that share a group are on one of them."""
+    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % 6
+
+
+def txl_split(group: str) -> str:
+    """Split of an overlap group of TXL-PBC, 5 to 1."""
+    return "train" if side_of(group) else "val"
+
+
+def bionet_split(scene: str) -> str:
+    """Split of a scene of Bio-net, 4 to 1 to 1."""
+    return {0: "val", 1: "test"}.get(side_of(scene), "train")
+
+
+def txl_pbc_fields(_cache: Path, kinds: tuple[str, ...] = BLOOD[:1]) -> Iterator[Row]:
     """The PBC part of TXL-PBC, 360 x 363 pixels, split by a hash of the overlap group, 5 to 1."""
+    return _txl_fields("pbc", "txl_pbc", kinds)
+
+
+def raabin_fields(_cache: Path, kinds: tuple[str, ...] = BLOOD[:1]) -> Iterator[Row]:
+    """The Raabin part of TXL-PBC, 575 x 575 pixels, split by a hash of the overlap group, 5 to 1."""
+    return _txl_fields("raabin", "raabin", kinds)
+
+
+def _txl_fields(part: str, source: str, kinds: tuple[str, ...]) -> Iterator[Row]:
+    """Boxes of a part of TXL-PBC, under the name of a source; a field without a leukocyte is no truth."""
     root = DATA / "txl_pbc"
-    names = ("leukocyte", "red cell", "platelet")
     for row in table(root / "index.csv"):
-        if row["source"] != "pbc" or row["n_wbc_boxes"] == "0":
+        if row["source"] != part or row["n_wbc_boxes"] == "0":
             continue
         image = root / "images" / row["image"]
         height, width = cv2.imread(str(image)).shape[:2]
-        side = int(hashlib.sha256(row["overlap_group"].encode()).hexdigest(), 16) % 6
         for line in (root / "labels" / row["image"]).with_suffix(".txt").read_text().splitlines():
             kind, *numbers = line.split()
             x, y, w, h = map(float, numbers[:4])
-            if names[int(kind)] in kinds:
+            if BLOOD[int(kind)] in kinds:
                 yield {
                     "path": image,
-                    "label": names[int(kind)],
-                    "split": "train" if side else "val",
-                    "source": "txl_pbc",
+                    "label": BLOOD[int(kind)],
+                    "split": txl_split(row["overlap_group"]),
+                    "source": source,
                     "top": (y - h / 2) * height,
                     "left": (x - w / 2) * width,
                     "bottom": (y + h / 2) * height,
                     "right": (x + w / 2) * width,
                 }
+
+
+def bionet_fields(_cache: Path, kinds: tuple[str, ...] = BLOOD[:1]) -> Iterator[Row]:
+    """Bio-net, 640 x 480 pixels, whole scenes on one side."""
+    root = DATA / "bionet"
+    boxes = bionet_boxes()
+    for row in table(root / "scenes.csv"):
+        own = {
+            "path": root / "images" / row["image"],
+            "split": bionet_split(row["scene"]),
+            "source": "bionet",
+        }
+        shown = [(label, edges) for label, edges in boxes[row["image"]] if label in kinds]
+        for label, (top, left, bottom, right) in shown:
+            yield {
+                **own,
+                "label": label,
+                "top": top,
+                "left": left,
+                "bottom": bottom,
+                "right": right,
+            }
+        if not shown:
+            yield {**own, "label": ""}
+
+
+def bionet_boxes() -> dict[str, list[tuple[str, Edges]]]:
+    """Labels and boxes of all cells of Bio-net by image, [] for an image without one."""
+    names = dict(zip(("WBC", "RBC", "PLT"), BLOOD, strict=True))
+    boxes: dict[str, list[tuple[str, Edges]]] = defaultdict(list)
+    for row in table(DATA / "bionet" / "boxes.csv"):
+        top, left, bottom, right = (float(row[e]) for e in ("top", "left", "bottom", "right"))
+        boxes[row["image"]].append((names[row["name"]], (top, left, bottom, right)))
+    return boxes
 
 
 def pbc_fields(cache: Path, each: int = 120) -> Iterator[Row]:
@@ -263,9 +323,9 @@ def pbc_fields(cache: Path, each: int = 120) -> Iterator[Row]:
 
 
 def blood_fields(cache: Path) -> Iterator[Row]:
-    """Leukocytes, red cells and platelets: the boxes of BCCD and of the PBC part of TXL-PBC."""
+    """Leukocytes, red cells and platelets: the boxes of BCCD, both parts of TXL-PBC and Bio-net."""
     root = DATA / "bccd"
-    names = {"WBC": "leukocyte", "RBC": "red cell", "Platelets": "platelet"}
+    names = dict(zip(("WBC", "RBC", "Platelets"), BLOOD, strict=True))
     for row in bccd_fields(cache):
         if row["label"]:
             yield row
@@ -283,7 +343,10 @@ def blood_fields(cache: Path) -> Iterator[Row]:
                     "bottom": bottom,
                     "right": right,
                 }
-    yield from txl_pbc_fields(cache, ("leukocyte", "red cell", "platelet"))
+    for reader in (txl_pbc_fields, raabin_fields, bionet_fields):
+        for row in reader(cache, BLOOD):
+            if row["label"]:
+                yield row
 
 
 SETS = {
@@ -294,11 +357,28 @@ SETS = {
     "bccd_fields": bccd_fields,
     "chula_fields": chula_fields,
     "txl_pbc_fields": txl_pbc_fields,
+    "raabin_fields": raabin_fields,
+    "bionet_fields": bionet_fields,
     "pbc_fields": pbc_fields,
     "blood_fields": blood_fields,
 }
-FIELDS = ("bccd_fields", "chula_fields", "txl_pbc_fields", "pbc_fields")
+FIELDS = (
+    "bccd_fields",
+    "chula_fields",
+    "txl_pbc_fields",
+    "raabin_fields",
+    "bionet_fields",
+    "pbc_fields",
+)
 """What the shipped detector is trained and chosen on."""
+LABORATORIES = {
+    "bccd": ("bccd_fields",),
+    "chula": ("chula_fields",),
+    "pbc": ("txl_pbc_fields", "pbc_fields"),
+    "raabin": ("raabin_fields",),
+    "bionet": ("bionet_fields",),
+}
+"""Each laboratory's part of :data:`FIELDS`."""
 
 
 def write_manifest(path: Path, sets: tuple[str, ...], cache: Path) -> Path:
@@ -312,9 +392,17 @@ def write_manifest(path: Path, sets: tuple[str, ...], cache: Path) -> Path:
     return path
 
 
+def write_without(laboratory: str, cache: Path) -> Path:
+    """Write the manifest of :data:`FIELDS` without one of :data:`LABORATORIES`."""
+    left = tuple(name for name in FIELDS if name not in LABORATORIES[laboratory])
+    return write_manifest(cache / f"fields_without_{laboratory}.csv", left, cache)
+
+
 if __name__ == "__main__":
     CACHE = Path(__file__).parents[1] / ".cache"
     print(write_manifest(CACHE / "training.csv", ("pbc", "chula", "bccd"), CACHE))
     print(write_manifest(CACHE / "elsewhere.csv", ("seg_wbc_dataset2",), CACHE))
     print(write_manifest(CACHE / "fields.csv", FIELDS, CACHE))
+    for LABORATORY in LABORATORIES:
+        print(write_without(LABORATORY, CACHE))
     print(write_manifest(CACHE / "blood.csv", ("blood_fields",), CACHE))
