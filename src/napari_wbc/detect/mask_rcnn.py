@@ -7,27 +7,20 @@ nowhere else. Training and inference see a field through the same :class:`Detect
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.detect.base import RgbImage
+from napari_wbc.detect.base import Located, RgbImage
 from napari_wbc.detect.outlines import mask_outline
 from napari_wbc.detect.tiled import OVERLAP, Tile, tiles_of
 from napari_wbc.errors import WbcError, WeightsError
-from napari_wbc.imaging.red_cells import red_cells
-from napari_wbc.imaging.stain import (
-    checked_rgb,
-    field_absorbance,
-    nucleus_map,
-    rescaled,
-    transmitted,
-)
+from napari_wbc.imaging.magnification import red_cell_diameters
+from napari_wbc.imaging.stain import checked_rgb, rescaled, resized, white_balanced
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps, run
@@ -41,6 +34,8 @@ if TYPE_CHECKING:
 
     from napari_wbc.weights.card import ModelCard
 
+T = TypeVar("T")
+
 LEUKOCYTE = "leukocyte"
 PLATELET = "platelet"
 BLOOD_CLASSES = (LEUKOCYTE, "red cell", PLATELET)
@@ -53,28 +48,50 @@ class DetectorPreset:
 
     Parameters
     ----------
-    longest : int
-        Longer side of the working image in pixels, 1 or more; smaller fields are not enlarged ...
-    finest : float
-        ... unless red cells are then narrower than this many pixels, 0 or more.
+    red_cell : float
+        Width of a red cell in the working image, in pixels, above 0.
     largest : float
         Most that a field is enlarged, above 0.
+    longest : int
+        Longer side of the working image of a field in which no red cells are seen, in pixels, 1 or
+        more; a smaller field is not enlarged.
     tile : int
         A working image longer than this is worked on in tiles of this side, in pixels, above
         :data:`~napari_wbc.detect.tiled.OVERLAP`.
     """
 
+    red_cell: float = 30.0
+    largest: float = 2.0
     longest: int = 512
-    finest: float = 14.0
-    largest: float = 1.5
     tile: int = 1280
 
     def __post_init__(self) -> None:
-        if self.longest < 1 or not self.finest >= 0 or not self.largest > 0 or self.tile <= OVERLAP:
-            raise WbcError(f"{self} is impossible; longest and largest exceed 0, tile {OVERLAP}.")
+        positive = self.red_cell > 0 and self.largest > 0 and self.longest >= 1
+        if not positive or self.tile <= OVERLAP:
+            raise WbcError(f"{self} is impossible; all exceed 0, and the tile {OVERLAP}.")
+
+    @classmethod
+    def of(cls, card: ModelCard) -> DetectorPreset:
+        """That of a model; what older models say of the scale is left out."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in card.preset.items() if name in names})
+
+    def scales(self, image: RgbImage) -> tuple[float, ...]:
+        """Working pixels a pixel of the field: one, or two where it is not sure.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8
+        """
+        # Red cells tell the magnification, so nobody has to set a scale.
+        diameters = red_cell_diameters(image)
+        if not diameters:
+            return (min(1.0, self.longest / max(image.shape[:2])),)
+        scales = (min(self.red_cell / diameter, self.largest) for diameter in diameters)
+        return tuple(dict.fromkeys(scales))
 
     def prepare(self, image: RgbImage) -> tuple[RgbImage, float]:
-        """Scale a field, and balance its light and white.
+        """Scale a field by the likelier of its :meth:`scales`, and balance its light and white.
 
         Returns
         -------
@@ -83,14 +100,8 @@ class DetectorPreset:
         scale : float
             Working pixels a pixel of the field.
         """
-        # Red cells tell the magnification, so nobody has to set a scale.
-        scale = min(1.0, self.longest / max(image.shape[:2]))
-        work, diameter = _balanced(image, scale)
-        if 0 < diameter < self.finest:
-            closer = min(self.largest, scale * 1.25 * self.finest / diameter)
-            if closer > scale:
-                return _balanced(image, closer)[0], closer
-        return work, scale
+        scale = self.scales(image)[0]
+        return white_balanced(rescaled(image, scale)), scale
 
     @staticmethod
     def tensor(work: RgbImage) -> torch.Tensor:
@@ -99,16 +110,6 @@ class DetectorPreset:
 
         # About zero mean and unit deviation: white light is balanced, so fields are much alike.
         return (torch.from_numpy(work).permute(2, 0, 1).float() / 255 - 0.6) / 0.25
-
-
-def _balanced(image: RgbImage, scale: float) -> tuple[RgbImage, float]:
-    """The field at a scale, white balanced, and its red cells' diameter in working pixels or 0."""
-    image = rescaled(image, scale)
-    density = field_absorbance(image)
-    # Half the size is enough for a diameter, and takes a quarter of the time.
-    size = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
-    half = cv2.resize(np.clip(density, -0.02, 2), size, interpolation=cv2.INTER_AREA)
-    return transmitted(density), 2 * red_cells(half, nucleus_map(half)).diameter
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,18 @@ class MaskRcnnDetector:
 
     def survey_steps(self, image: RgbImage) -> Steps[dict[str, tuple[Detection, ...]]]:
         """:meth:`survey`, with a step between the tiles of a large field."""
-        work, scale = DetectorPreset(**self.card.preset).prepare(checked_rgb(image))
-        return (yield from self.look_steps(work, scale, image.shape[:2]))
+        image = checked_rgb(image)
+        preset = DetectorPreset.of(self.card)
+        looks: list[Look] = []
+        for scale in preset.scales(image):
+            steps = tile_steps(image, scale, preset.tile, self.look)
+            looks += yield from steps
+        return self.merged(looks, image.shape[:2])
+
+    def locate_steps(self, image: RgbImage) -> Steps[Located]:
+        """Leukocytes as cells, and how many of all else that it was trained to find."""
+        cells = yield from self.survey_steps(image)
+        return Located(cells.pop(LEUKOCYTE), counts_of(cells))
 
     def look_steps(
         self, work: RgbImage, scale: float, shape: Sequence[int]
@@ -180,21 +191,66 @@ class MaskRcnnDetector:
         shape : sequence of int
             Height and width of the field.
         """
-        import torch
-        from torchvision.ops import batched_nms
-
-        tiles = list(tiles_of(work.shape[:2], DetectorPreset(**self.card.preset).tile))
-        raw = []
+        looks: list[Look] = []
+        tiles = list(tiles_of(work.shape[:2], DetectorPreset.of(self.card).tile))
         for done, tile in enumerate(tiles):
             if done:
                 yield Progress("locating", done, len(tiles))
-            raw.append(self._raw(work, tile))
-        boxes, labels, scores, masks = (np.concatenate(part) for part in zip(*raw, strict=True))
+            part = np.ascontiguousarray(work[tile.rows, tile.cols])
+            looks.append(self.look(part, tile, work.shape, scale))
+        return self.merged(looks, shape)
+
+    def look(
+        self,
+        work: RgbImage,
+        tile: Tile,
+        shape: Sequence[int],
+        scale: float,
+        hints: Sequence[BBox] = (),
+    ) -> Look:
+        """What the network sees in one tile.
+
+        Parameters
+        ----------
+        work : ndarray, shape (rows, cols, 3), uint8
+            The tile's part of the working image, of shape ``shape``.
+        scale : float
+            Working pixels a pixel of the field.
+        hints : sequence of BBox
+            Places, in pixels of the tile, that the heads judge beside the network's own proposals.
+        """
+        import torch
+
+        with torch.inference_mode():
+            x = DetectorPreset.tensor(work).to(self.device)
+            output = _judged(self.network, x, hints)
+        sure = output["scores"] >= self.score
+        names = ("boxes", "labels", "scores", "masks")
+        boxes, labels, scores, masks = (output[name][sure].float().cpu().numpy() for name in names)
+        # From (left, top, right, bottom) of the tile to (top, left, bottom, right) of the image.
+        boxes = boxes[:, [1, 0, 3, 2]] + np.array([tile.top, tile.left] * 2)
+        # A cell cut by a tile's edge is whole in the neighbour, which overlaps by more than a cell.
+        uncut = tile.holds(boxes, shape)
+        return Look(boxes[uncut] / scale, labels[uncut].astype(int), scores[uncut], masks[uncut, 0])
+
+    def merged(
+        self, looks: Sequence[Look], shape: Sequence[int]
+    ) -> dict[str, tuple[Detection, ...]]:
+        """Detections by class, the surest first, of looks at a field of (height, width) ``shape``.
+
+        Of detections in two tiles, or at two scales, the surer is kept.
+        """
+        import torch
+        from torchvision.ops import batched_nms
+
+        boxes = np.concatenate([look.boxes for look in looks])
+        labels = np.concatenate([look.labels for look in looks])
+        scores = np.concatenate([look.scores for look in looks])
+        masks = np.concatenate([look.masks for look in looks])
         detections: dict[str, list[Detection]] = {name: [] for name in self.classes}
-        # The network suppresses doubles within a tile only; a cell in an overlap is in two tiles.
         tensors = (torch.from_numpy(boxes).float(), torch.from_numpy(scores).float())
         for i in batched_nms(*tensors, torch.from_numpy(labels), self.overlap).tolist():
-            top, left, bottom, right = np.clip(boxes[i] / scale, 0, [*shape, *shape]).tolist()
+            top, left, bottom, right = np.clip(boxes[i], 0, [*shape, *shape]).tolist()
             # A sliver at the edge of the field shows no cell.
             if bottom - top < 1 or right - left < 1:
                 continue
@@ -205,21 +261,82 @@ class MaskRcnnDetector:
             detections[self.classes[labels[i] - 1]].append(detection)
         return {name: tuple(cells) for name, cells in detections.items()}
 
-    def _raw(self, work: RgbImage, tile: Tile) -> tuple[npt.NDArray[np.float64], ...]:
-        """Boxes in working pixels, labels, scores and masks of one tile."""
-        import torch
 
-        with torch.inference_mode():
-            x = DetectorPreset.tensor(np.ascontiguousarray(work[tile.rows, tile.cols]))
-            (output,) = self.network([x.to(self.device)])
-        sure = output["scores"] >= self.score
-        names = ("boxes", "labels", "scores", "masks")
-        boxes, labels, scores, masks = (output[name][sure].float().cpu().numpy() for name in names)
-        # From (left, top, right, bottom) of the tile to (top, left, bottom, right) of the image.
-        boxes = boxes[:, [1, 0, 3, 2]] + np.array([tile.top, tile.left] * 2)
-        # A cell cut by a tile's edge is whole in the neighbour, which overlaps by more than a cell.
-        uncut = tile.holds(boxes, work.shape)
-        return boxes[uncut], labels[uncut].astype(int), scores[uncut], masks[uncut, 0]
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a network sees in one tile at one scale.
+
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, 4), float64
+        (top, left, bottom, right) in pixels of the field.
+    labels : ndarray, shape (N,), int
+        From 1.
+    scores : ndarray, shape (N,), float32
+        0 to 1.
+    masks : ndarray, shape (N, 28, 28), float32
+        Probability of each place of a box.
+    """
+
+    boxes: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int_]
+    scores: npt.NDArray[np.float32]
+    masks: npt.NDArray[np.float32]
+
+
+def tile_steps(
+    image: RgbImage,
+    scale: float,
+    side: int,
+    look: Callable[[RgbImage, Tile, Sequence[int], float], T],
+) -> Steps[list[T]]:
+    """Look at a field tile by tile, each scaled and white balanced on its own.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+        The field; a large one is never scaled as a whole.
+    scale : float
+        Working pixels a pixel of the field.
+    side : int
+        Longest side of a tile, in working pixels.
+    look : callable
+        Takes the working pixels of a tile, the tile, the shape of the working image and the scale.
+    """
+    shape = [max(1, round(length * scale)) for length in image.shape[:2]]
+    tiles = list(tiles_of(shape, side))
+    looks: list[T] = []
+    for done, tile in enumerate(tiles):
+        if done:
+            yield Progress("locating", done, len(tiles))
+        rows = slice(int(tile.top / scale), max(1, round(tile.bottom / scale)))
+        cols = slice(int(tile.left / scale), max(1, round(tile.right / scale)))
+        size = (tile.bottom - tile.top, tile.right - tile.left)
+        work = white_balanced(resized(image[rows, cols], size))
+        looks.append(look(work, tile, shape, scale))
+    return looks
+
+
+def counts_of(cells: Mapping[str, Sequence[Detection]]) -> dict[str, int] | None:
+    """How many red cells and platelets; None where a network looks for none."""
+    # They are too many to keep and review one by one.
+    return {name: len(detections) for name, detections in cells.items()} or None
+
+
+def _judged(network: MaskRCNN, x: torch.Tensor, hints: Sequence[BBox]) -> dict[str, torch.Tensor]:
+    """The network's output for one image, its heads judging ``hints`` beside its own proposals."""
+    import torch
+
+    images, _ = network.transform([x])
+    features = network.backbone(images.tensors)
+    if isinstance(features, torch.Tensor):
+        features = {"0": features}
+    proposals, _ = network.rpn(images, features)
+    if hints:
+        places = [(box.left, box.top, box.right, box.bottom) for box in hints]
+        proposals = [torch.cat([proposals[0], proposals[0].new_tensor(places)])]
+    (output,), _ = network.roi_heads(features, proposals, images.image_sizes)
+    return dict(output)
 
 
 def load_mask_rcnn(
@@ -272,7 +389,7 @@ def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCar
             f"{path}: finds {', '.join(card.classes)} and no {LEUKOCYTE}; choose others."
         )
     try:
-        DetectorPreset(**card.preset)
+        DetectorPreset.of(card)
         network = build_mask_rcnn(backbone, len(card.classes))
         # Files hold 16 bits a number; networks work with 32.
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})

@@ -48,13 +48,19 @@ def checked_rgb(image: npt.NDArray[np.uint8]) -> Rgb:
 
 def rescaled(image: Rgb, scale: float) -> Rgb:
     """An image at another size: ``scale`` (above 0) pixels to a pixel; each side is 1 or more."""
-    if scale == 1:
-        return image
-    # Only INTER_AREA averages all that a pixel covers; enlarging, it would repeat pixels.
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     height = max(1, round(image.shape[0] * scale))
     width = max(1, round(image.shape[1] * scale))
-    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+    return resized(image, (height, width))
+
+
+def resized(image: Rgb, shape: tuple[int, int]) -> Rgb:
+    """An image of (height, width) ``shape``, each 1 or more."""
+    if image.shape[:2] == shape:
+        return image
+    # Only INTER_AREA averages all that a pixel covers; enlarging, it would repeat pixels.
+    smaller = shape[0] * shape[1] < image.shape[0] * image.shape[1]
+    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, shape[::-1], interpolation=interpolation), np.uint8)
 
 
 def illumination(image: Rgb) -> Float32:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from napari_wbc.detect.base import Detector, Located
 from napari_wbc.detect.finders import DEFAULT, make_detector
 from napari_wbc.detect.hsv import HsvDetector
-from napari_wbc.detect.mask_rcnn import LEUKOCYTE, MaskRcnnDetector
+from napari_wbc.detect.mask_rcnn import MaskRcnnDetector
+from napari_wbc.detect.pair import PairDetector
 from napari_wbc.errors import TorchMissing
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
@@ -41,21 +42,17 @@ def locate_steps(
 
     The image has shape (height, width, 3); ``progress`` is shown between parts of a large field.
     """
-    if not isinstance(detector, MaskRcnnDetector):
+    if not isinstance(detector, (MaskRcnnDetector, PairDetector)):
         return Located(detector.detect(image))
-    steps = detector.survey_steps(image)
+    steps = detector.locate_steps(image)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            cells: dict[str, tuple[Detection, ...]] = end.value
-            break
+            located: Located = end.value
+            return located
         # Tiles of one field are no fields: the bar of the slide stands still, but can be cancelled.
         yield progress
-    leukocytes = cells.pop(LEUKOCYTE)
-    # Red cells and platelets are too many to keep and review one by one.
-    counts = {name: len(detections) for name, detections in cells.items()}
-    return Located(leukocytes, counts or None)
 
 
 def preview_steps(

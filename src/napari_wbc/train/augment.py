@@ -45,6 +45,15 @@ class Augmentation:
     depth : float
         Absorbances are multiplied by a factor drawn log-uniformly from 1 / (1 + depth) to 1 +
         depth.
+    eosin : float
+        Largest change of the logarithm of what red cells absorb, from nearly colourless to magenta,
+        while nuclei change by a third of it.
+    hue : float
+        Largest turn of all hues in radians.
+    grey : float
+        Share of the crops that lose all colour.
+    sharpen : float
+        Largest amount of sharpening, of crops that are not blurred.
     anchors : float
         Range of the share by which a crop is anchored (see :meth:`share`).
     red_level, nucleus_level : float
@@ -63,6 +72,10 @@ class Augmentation:
     noise: float = 0.1
     stain: float = 0.0
     depth: float = 0.0
+    eosin: float = 0.0
+    hue: float = 0.0
+    grey: float = 0.0
+    sharpen: float = 0.0
     anchors: float = 1.0
     red_level: float = 0.45
     red_hue: float = 0.13
@@ -143,7 +156,7 @@ class Augmentation:
         def draw(*shape: int) -> torch.Tensor:
             return torch.rand(*shape, generator=rng).to(x.device)
 
-        if self.stain or self.depth:
+        if self.stain or self.depth or self.eosin or self.hue:
             x = self._restained(x, rng)
         strength = draw(n, 1, 1, 1)
         gray = x.mean(1, keepdim=True)
@@ -152,13 +165,21 @@ class Augmentation:
         # Rows sum to 1, so that gray stays gray.
         matrix = torch.eye(3, device=x.device) + matrix - matrix.mean(2, keepdim=True)
         x = torch.einsum("nij,njhw->nihw", matrix, x)
+        if self.grey:
+            colourless = draw(n, 1, 1, 1) < self.grey
+            x = torch.where(colourless, x.mean(1, keepdim=True), x)
         # Mostly one gamma for all channels, and some of it for each.
         gamma = draw(n, 3, 1, 1) * 0.3 + draw(n, 1, 1, 1) - 0.65
         gamma = torch.exp(gamma * 2 * strength * math.log1p(self.gamma))
         x = x.clamp(1e-3, 1) ** gamma
         # Half of the crops stay sharp.
         sigma = (draw(n) * 2 - 1).clamp(min=0) * self.blur
-        x = _blurred(x, sigma.clamp(min=0.05))
+        smooth = _blurred(x, sigma.clamp(min=0.05))
+        if self.sharpen:
+            # Crops that are not blurred are sharpened: x less what a blur leaves of it.
+            amount = draw(n, 1, 1, 1) ** 2 * self.sharpen * (sigma == 0)[:, None, None, None]
+            smooth = smooth + amount * (smooth - _blurred(x, torch.ones_like(sigma)))
+        x = smooth
         noise = torch.randn(x.shape, generator=rng).to(x.device)
         return x + noise * draw(n, 1, 1, 1) ** 2 * self.noise
 
@@ -166,15 +187,71 @@ class Augmentation:
         """Another laboratory's stain: absorbances mixed and scaled (Beer-Lambert)."""
         import torch
 
-        n = len(x)
-        strength = torch.rand(n, 1, 1, generator=rng)
-        matrix = torch.eye(3) + torch.randn(n, 3, 3, generator=rng) * strength * self.stain
-        depth = torch.rand(n, 1, 1, generator=rng) * 2 - 1
-        matrix = matrix * torch.exp(depth * strength * math.log1p(self.depth))
+        matrix = self._stains(len(x), rng)
+        if self.eosin or self.hue:
+            # A stain that bleaches nuclei is none: the last of a few draws that leaves them dark.
+            for _ in range(_DRAWS):
+                again = self._stains(len(x), rng)
+                matrix = torch.where(_is_stain(again)[:, None, None], again, matrix)
+            matrix = torch.where(_is_stain(matrix)[:, None, None], matrix, torch.eye(3))
         absorbance = -torch.log(x.clamp(1 / 255, 1))
         mixed = torch.einsum("nij,njhw->nihw", matrix.to(x.device), absorbance)
         # No stain gives light.
         return torch.exp(-mixed.clamp(min=0))
+
+    def _stains(self, n: int, rng: torch.Generator) -> torch.Tensor:
+        """Matrices on absorbances, shape (n, 3, 3)."""
+        import torch
+
+        strength = torch.rand(n, 1, 1, generator=rng)
+        matrix = torch.eye(3) + torch.randn(n, 3, 3, generator=rng) * strength * self.stain
+        depth = torch.rand(n, 1, 1, generator=rng) * 2 - 1
+        matrix = matrix * torch.exp(depth * strength * math.log1p(self.depth))
+        if self.eosin or self.hue:
+            matrix = matrix @ self._other_dyes(n, rng)
+        return matrix
+
+    def _other_dyes(self, n: int, rng: torch.Generator) -> torch.Tensor:
+        """Matrices on absorbances, shape (n, 3, 3): more or less of each dye, and other hues."""
+        import torch
+
+        dyes = torch.tensor(_DYES).T
+        draws = torch.rand(n, 3, generator=rng) * 2 - 1
+        gains = torch.ones(n, 3)
+        # Red cells are paler than here in most laboratories, and seldom much darker.
+        gains[:, 0] = torch.exp(self.eosin * (0.75 * draws[:, 0] - 0.25))
+        gains[:, 1] = torch.exp(self.eosin / 3 * draws[:, 1])
+        amounts = dyes @ torch.diag_embed(gains) @ torch.linalg.inv(dyes)
+        # A turn around grey, by Rodrigues' formula; small turns are the likelier ones.
+        angle = (self.hue * draws[:, 2] * draws[:, 2].abs())[:, None, None]
+        axis = 3**-0.5
+        cross = axis * torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+        turn = torch.eye(3) + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
+        dyed: torch.Tensor = turn @ amounts
+        return dyed
+
+
+_DYES = ((0.2, 0.52, 0.28), (0.6, 0.37, 0.03), (-0.5, 0.1, 0.6))
+"""Absorbances of eosin, of the dye of nuclei, and of what is neither, in red, green and blue."""
+_NUCLEI = ((0.9, 0.75, 0.25), (0.8, 0.9, 0.45), (0.6, 0.6, 0.15))
+"""Absorbances of nuclei of several laboratories ..."""
+_RED_CELLS = ((0.15, 0.3, 0.2), (0.25, 0.45, 0.25))
+"""... and of their red cells."""
+_DRAWS = 4
+"""Stains that are drawn for a crop at most, after the first."""
+
+
+def _is_stain(matrix: torch.Tensor) -> torch.Tensor:
+    """Which matrices on absorbances leave nuclei darker than red cells, shape (n,)."""
+    import torch
+
+    nuclei = torch.tensor(_NUCLEI) @ matrix.transpose(1, 2)
+    red = torch.tensor(_RED_CELLS) @ matrix.transpose(1, 2)
+    nucleus = nuclei.clamp(min=0).sum(2).amin(1)
+    coloured = (nuclei > -0.1).all(2).all(1) & (red > -0.1).all(2).all(1)
+    dark = nucleus > 1.3 * red.clamp(min=0).sum(2).amax(1)
+    stain: torch.Tensor = coloured & dark & (nucleus > 0.6)
+    return stain
 
 
 def _blurred(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

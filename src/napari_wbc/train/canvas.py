@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from napari_wbc.detect.base import RgbImage
 from napari_wbc.train.fields import TrainingField
+from napari_wbc.train.paste import Paster
 
 _MIN_VISIBLE_SHARE = 0.25
 """Share of a cell's area that must be in a window for the cell to count."""
@@ -54,11 +55,19 @@ class CanvasMaker:
     size : int
         Side of a canvas in pixels.
     smallest, largest : float
-        Side of the cells in pixels, drawn log-uniformly, as far as the field is large enough.
+        Side of the cells in pixels, as far as the field is large enough ...
+    typical : float
+        ... drawn most often about here (a triangle over its logarithm), or log-uniformly if 0.
     mosaic : float
         Share of canvases with four windows, 0 to 1.
     stretch : float
         Largest relative change of the aspect.
+    paste : float
+        Mean number of cells that are pasted into a window, 0 or more.
+    lamp : float
+        Largest relative change of the light across a window, and of each channel, 0 to 1.
+    degrade : float
+        Share of the canvases that lose detail, by a coarser grid of pixels or by JPEG, 0 to 1.
     """
 
     fields: Sequence[TrainingField]
@@ -67,6 +76,10 @@ class CanvasMaker:
     largest: float = 300.0
     mosaic: float = 0.5
     stretch: float = 0.1
+    typical: float = 0.0
+    paste: float = 0.0
+    lamp: float = 0.0
+    degrade: float = 0.0
 
     def draw(self, count: int, rng: np.random.Generator) -> Iterator[Canvas]:
         """Draw canvases; sources are drawn evenly, and the fields of a source."""
@@ -94,16 +107,18 @@ class CanvasMaker:
             for left, right in pairwise(cols):
                 source = members[int(rng.integers(len(members)))]
                 field = source[int(rng.integers(len(source)))]
-                part, outlines = self._window(field, (bottom - top, right - left), rng)
+                part, outlines, part_labels = self._window(field, (bottom - top, right - left), rng)
                 place = slice(top, bottom), slice(left, right)
                 image[place] = part
                 corner = np.array([top, left])
-                for ring, label in zip(outlines, field.labels, strict=True):
+                for ring, label in zip(outlines, part_labels, strict=True):
                     cell = self._cell(ring + corner, place)
                     if cell is not None:
                         boxes.append(cell[0])
                         labels.append(label)
                         masks.append(cell[1])
+        if self.degrade and rng.random() < self.degrade:
+            image = _degraded(image, rng)
         # Reshaped, since a canvas may have no cell.
         return Canvas(
             image,
@@ -114,8 +129,8 @@ class CanvasMaker:
 
     def _window(
         self, field: TrainingField, shape: tuple[int, int], rng: np.random.Generator
-    ) -> tuple[RgbImage, list[npt.NDArray[np.float64]]]:
-        """A window of a field at a random scale, turned, with the field's outlines."""
+    ) -> tuple[RgbImage, list[npt.NDArray[np.float64]], list[int]]:
+        """A window of a field at a random scale, turned, with the outlines and labels in it."""
         turned = rng.random() < 0.5
         shape = shape[::-1] if turned else shape
         sides = np.array(field.image.shape[:2])
@@ -125,7 +140,7 @@ class CanvasMaker:
         filling = float(np.max(np.array(shape) / sides))
         min_scale = max(min(self.smallest / cell_side, _MAX_ENLARGEMENT), filling)
         max_scale = max(min(self.largest / cell_side, _MAX_ENLARGEMENT), min_scale)
-        scale = np.exp(rng.uniform(np.log(min_scale), np.log(max_scale)))
+        scale = self._scale(min_scale, max_scale, cell_side, rng)
         ratio = np.exp(rng.uniform(-1, 1) * np.log1p(self.stretch) / 2)
         extent = np.rint(np.array(shape) / (scale * np.array([ratio, 1 / ratio])))
         extent = np.clip(extent, 1, sides).astype(int)
@@ -142,6 +157,14 @@ class CanvasMaker:
         interpolation = cv2.INTER_AREA if extent[0] > shape[0] else cv2.INTER_LINEAR
         part = cv2.resize(cut, shape[::-1], interpolation=interpolation)
         rings = [(outline - corner) * (np.array(shape) / extent) for outline in field.outlines]
+        labels = list(field.labels)
+        if self.paste:
+            paster = Paster(self.fields, self.paste)
+            part, pasted = paster.paste(part, rings, max(scale * cell_side, 8.0), rng)
+            rings += pasted
+            labels += [paster.label] * len(pasted)
+        if self.lamp:
+            part = _lit(part, self.lamp, rng)
         for axis in (0, 1):
             if rng.random() < 0.5:
                 part = np.flip(part, axis)
@@ -150,7 +173,15 @@ class CanvasMaker:
         if turned:
             part = part.transpose(1, 0, 2)
             rings = [r[:, ::-1] for r in rings]
-        return part, rings
+        return part, rings, labels
+
+    def _scale(self, low: float, high: float, cell_side: float, rng: np.random.Generator) -> float:
+        """Pixels of the canvas a pixel of the field, ``low`` to ``high``."""
+        first, last = np.log(low), np.log(high)
+        if not self.typical or last <= first:
+            return float(np.exp(rng.uniform(first, last)))
+        mode = np.clip(np.log(self.typical / cell_side), first, last)
+        return float(np.exp(rng.triangular(first, mode, last)))
 
     def _cell(
         self, ring: npt.NDArray[np.float64], place: tuple[slice, slice]
@@ -173,3 +204,29 @@ class CanvasMaker:
         if (last - first).min() < _MIN_CELL_SIDE:
             return None
         return np.concatenate([first, last]), shown
+
+
+def _lit(part: RgbImage, most: float, rng: np.random.Generator) -> RgbImage:
+    """A window under a lamp that is a little uneven and not quite white."""
+    strength = most * rng.random()
+    down, across = rng.uniform(-strength, strength, 2)
+    rows = np.linspace(-1, 1, part.shape[0], dtype=np.float32)[:, None]
+    cols = np.linspace(-1, 1, part.shape[1], dtype=np.float32)
+    light = 1 + down * rows + across * cols
+    gain = 1 + rng.uniform(-strength, strength / 2, 3)
+    lit = part * light[..., None] * gain.astype(np.float32)
+    return np.asarray(np.clip(np.rint(lit), 0, 255), np.uint8)
+
+
+def _degraded(image: RgbImage, rng: np.random.Generator) -> RgbImage:
+    """A canvas as a coarser camera or a smaller file would give it."""
+    if rng.random() < 0.5:
+        side = round(image.shape[0] / rng.uniform(1.1, 2.5))
+        small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+        way = cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC
+        image = np.asarray(cv2.resize(small, image.shape[1::-1], interpolation=way))
+    if rng.random() < 0.5:
+        quality = int(rng.integers(25, 90))
+        _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+    return image

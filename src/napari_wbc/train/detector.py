@@ -24,7 +24,7 @@ from napari_wbc.train.checkpoint import Checkpoint
 from napari_wbc.train.curves import write_curves
 from napari_wbc.train.detector_recipe import DetectorRecipe
 from napari_wbc.train.detector_validation import leukocyte_boxes, score_threshold, validate_steps
-from napari_wbc.train.fields import FieldSet, TrainingField
+from napari_wbc.train.fields import FieldSet, TrainingField, drawn_fields
 from napari_wbc.train.run import Trained, epoch_progress, epoch_seed, set_rate, update_mean
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
@@ -76,6 +76,7 @@ def train_detector(
     from lightning_fabric import Fabric
 
     train, val = _splits(data, recipe)
+    train = (*train, *drawn_fields(recipe.drawn, recipe.seed))
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
     torch.manual_seed(recipe.seed)
     network, start = _started(recipe)
@@ -229,7 +230,8 @@ def _batches(
 
     seed = epoch_seed(recipe.seed, epoch)
     colors = torch.Generator().manual_seed(seed)
-    maker = CanvasMaker(train, recipe.canvas, recipe.smallest, recipe.largest, recipe.mosaic)
+    names = ("smallest", "largest", "typical", "mosaic", "paste", "lamp", "degrade")
+    maker = CanvasMaker(train, recipe.canvas, **{name: getattr(recipe, name) for name in names})
     # An incomplete last batch is dropped.
     count = recipe.draws // recipe.batch_size * recipe.batch_size
     batch: list[Canvas] = []

@@ -34,10 +34,13 @@ class DetectorRecipe:
         As in :class:`~napari_wbc.train.recipe.Recipe`.
     canvas : int
         Side of a canvas in pixels.
-    smallest, largest : float
-        Side of the cells on a canvas, in pixels.
+    smallest, largest, typical : float
+        Side of the cells on a canvas, in pixels; as
+        :class:`~napari_wbc.train.canvas.CanvasMaker`, as are ``paste``, ``lamp`` and ``degrade``.
     mosaic : float
         Share of canvases with four windows.
+    drawn : int
+        Drawn fields that are learnt beside those of the training set, 0 or more.
     learning_rate, weight_decay : float
         Of AdamW; the rate warms up over the first epoch, then falls as a cosine.
     augmentation : Augmentation
@@ -57,7 +60,12 @@ class DetectorRecipe:
     canvas: int = 320
     smallest: float = 20.0
     largest: float = 300.0
+    typical: float = 0.0
     mosaic: float = 0.5
+    paste: float = 0.0
+    lamp: float = 0.0
+    degrade: float = 0.0
+    drawn: int = 0
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
     ema: float = 0.998

@@ -23,6 +23,7 @@ from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES, LEUKOCYTE, PLATELET, Dete
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.imaging.stain import white_balanced
+from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
@@ -157,6 +158,18 @@ def _read_field(
         cells[0].split,
         cells[0].source,
     )
+
+
+def drawn_fields(count: int, seed: int) -> tuple[TrainingField, ...]:
+    """Drawn films to learn from, source ``drawn``, three leukocytes in each, of label 1."""
+    fields: list[TrainingField] = []
+    for i in range(count):
+        smear = synthetic_smear(seed * 1000 + i, shape=(384, 512), n_leukocytes=3, scale=0.55)
+        rings = tuple(cell.outline.array() for cell in smear.cells)
+        image = white_balanced(smear.image)
+        labels = (1,) * len(rings)
+        fields.append(TrainingField(image, 1.0, (384, 512), rings, labels, "train", "drawn"))
+    return tuple(fields)
 
 
 def _class_of(cell: LabelledCell) -> str:

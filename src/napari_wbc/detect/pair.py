@@ -1,0 +1,195 @@
+"""Two cell finders that judge each other: Mask R-CNN and the search by colour.
+
+A network knows what a leukocyte looks like, and may be lost in a stain that it never saw; the
+search by colour knows no stain, and takes some dirt for nuclei. So the network judges what colour
+finds, beside its own proposals, and what only one of them believes in is shown as a candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_wbc.detect.base import Located, RgbImage
+from napari_wbc.detect.hsv import HsvDetector, NucleusParameters
+from napari_wbc.detect.mask_rcnn import (
+    LEUKOCYTE,
+    DetectorPreset,
+    Look,
+    MaskRcnnDetector,
+    counts_of,
+    load_mask_rcnn,
+    tile_steps,
+)
+from napari_wbc.detect.tiled import Tile
+from napari_wbc.imaging.stain import checked_rgb
+from napari_wbc.model.cell import Detection
+from napari_wbc.model.geometry import BBox, iou_matrix
+from napari_wbc.model.progress import Steps, run
+from napari_wbc.weights.registry import DEFAULT_DETECTOR
+
+# Chosen on the validation fields of all laboratories; see benchmarks/travel.py.
+_AGREED = 0.4
+"""Share of the network's threshold from which it need not be sure of what colour also finds."""
+_DENIED = 0.1
+"""Share of the network's threshold below which what it sees is not even a candidate."""
+_SURE_COLOUR = 0.8
+"""Score from which colour is sure of what the network denies."""
+_SAME = 0.3
+"""IoU from which two boxes are of one cell."""
+_USUAL_DIFFERENCE = 2
+"""Cells by which two cell finders differ at most in an ordinary field ..."""
+_USUAL_SHARE = 0.5
+"""... unless one finds less than this share of the other's."""
+
+
+@dataclass(frozen=True)
+class PairDetector:
+    """Locates leukocytes by Mask R-CNN and by colour.
+
+    Parameters
+    ----------
+    network : MaskRcnnDetector
+        Its score is that from which it is sure of a cell.
+    """
+
+    network: MaskRcnnDetector
+
+    @property
+    def name(self) -> str:
+        """Name and weights, as written in reports."""
+        return f"auto/{self.network.card.model_id}"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of what it finds: ``leukocyte``, and others that the network was trained for."""
+        return self.network.classes
+
+    def detect(self, image: RgbImage) -> tuple[Detection, ...]:
+        """Locate the leukocytes and candidates of one field; see :meth:`Detector.detect`."""
+        return run(self.locate_steps(image)).cells
+
+    def locate_steps(self, image: RgbImage) -> Steps[Located]:
+        """:meth:`detect`, with a step between the tiles of a large field."""
+        image = checked_rgb(image)
+        preset = DetectorPreset.of(self.network.card)
+        unsure = replace(self.network, score=_DENIED * self.network.score)
+        by_colour: list[Detection] = []
+
+        def look(work: RgbImage, tile: Tile, shape: Sequence[int], scale: float) -> Look:
+            cells = _COLOUR.detect(work)
+            by_colour.extend(_placed(cells, tile, shape, scale))
+            return unsure.look(work, tile, shape, scale, [cell.bbox for cell in cells])
+
+        looks: list[Look] = []
+        for scale in preset.scales(image):
+            looks += yield from tile_steps(image, scale, preset.tile, look)
+        cells = unsure.merged(looks, image.shape[:2])
+        seen = cells.pop(LEUKOCYTE)
+        nuclei = _distinct(by_colour)
+        network_count = sum(cell.score >= self.network.score for cell in seen)
+        colour_count = sum(cell.score >= _COLOUR_SCORE for cell in nuclei)
+        return Located(
+            judged(seen, nuclei, self.network.score),
+            counts_of(cells),
+            disagreement(network_count, colour_count),
+        )
+
+
+_COLOUR_SCORE = NucleusParameters().score
+_COLOUR = HsvDetector(parameters=NucleusParameters(score=0.2))
+"""The search by colour; what it is unsure of helps the network all the same."""
+
+
+def judged(
+    seen: Sequence[Detection], nuclei: Sequence[Detection], threshold: float
+) -> tuple[Detection, ...]:
+    """Cells and candidates of a field, the surest first.
+
+    Parameters
+    ----------
+    seen : sequence of Detection
+        What the network sees, also where it is not sure.
+    nuclei : sequence of Detection
+        What colour finds.
+    threshold : float
+        Score from which the network is sure, 0 to 1.
+
+    Returns
+    -------
+    tuple of Detection
+        A cell is what the network is sure of, or what both believe in. A candidate is what colour
+        alone is sure of, or what the network is nearly sure of and colour does not find.
+    """
+    overlaps = iou_matrix([cell.bbox for cell in seen], [cell.bbox for cell in nuclei])
+    sure = np.array([cell.score >= _COLOUR_SCORE for cell in nuclei], bool)
+    detections: list[Detection] = []
+    claimed = np.zeros(len(nuclei), bool)
+    for cell, row in zip(seen, overlaps, strict=True):
+        same = row >= _SAME
+        agreed = bool((same & sure).any())
+        if cell.score >= threshold or (agreed and cell.score >= _AGREED * threshold):
+            detections.append(cell)
+            claimed |= same
+        elif cell.score >= (1 + _AGREED) / 2 * threshold:
+            detections.append(replace(cell, candidate=True))
+            claimed |= same
+    for nucleus, taken in zip(nuclei, claimed, strict=True):
+        if not taken and nucleus.score >= _SURE_COLOUR:
+            detections.append(replace(nucleus, candidate=True))
+    return tuple(sorted(detections, key=lambda detection: -detection.score))
+
+
+def disagreement(network_count: int, colour_count: int) -> str:
+    """What to tell of a field in which two cell finders count so many cells; empty if they agree.
+
+    Examples
+    --------
+    >>> disagreement(1, 12), disagreement(5, 6)
+    ('cell finders disagree: 1 against 12', '')
+    """
+    fewer, more = sorted((network_count, colour_count))
+    if more - fewer <= _USUAL_DIFFERENCE or fewer >= _USUAL_SHARE * more:
+        return ""
+    return f"cell finders disagree: {network_count} against {colour_count}"
+
+
+def _placed(
+    cells: Sequence[Detection], tile: Tile, shape: Sequence[int], scale: float
+) -> list[Detection]:
+    """Cells of a tile in pixels of the field, less those that the tile's edge cuts."""
+    corner = np.array([tile.top, tile.left])
+    boxes = np.array([cell.bbox.corners().min(axis=0) for cell in cells]).reshape(-1, 2)
+    ends = np.array([cell.bbox.corners().max(axis=0) for cell in cells]).reshape(-1, 2)
+    uncut = tile.holds(np.hstack([boxes, ends]) + np.tile(corner, 2), shape)
+    placed: list[Detection] = []
+    for cell, whole in zip(cells, uncut, strict=True):
+        if whole:
+            outline = None
+            if cell.outline is not None:
+                outline = type(cell.outline).from_array((cell.outline.array() + corner) / scale)
+            box = BBox.around((cell.bbox.corners() + corner) / scale)
+            placed.append(replace(cell, bbox=box, outline=outline))
+    return placed
+
+
+def _distinct(cells: Sequence[Detection]) -> list[Detection]:
+    """Cells less those that a surer one shows too, from another tile or scale."""
+    kept: list[Detection] = []
+    for cell in sorted(cells, key=lambda cell: -cell.score):
+        if all(cell.bbox.iou(other.bbox) < _SAME for other in kept):
+            kept.append(cell)
+    return kept
+
+
+def load_pair(
+    weights: str | Path = DEFAULT_DETECTOR,
+    *,
+    device: str = "auto",
+    parameters: Mapping[str, float] | None = None,
+) -> PairDetector:
+    """Load both cell finders; see :func:`~napari_wbc.detect.mask_rcnn.load_mask_rcnn`."""
+    return PairDetector(load_mask_rcnn(weights, device=device, parameters=parameters))
