@@ -39,7 +39,7 @@ def with_free_keys(taxonomy: Taxonomy) -> tuple[Taxonomy, str]:
     if not lost:
         return taxonomy, ""
     keys = " and ".join(f"{key.upper()} ({name})" for name, key in lost.items())
-    text = f"{keys}: this key does something else with cells and gives no label."
+    text = f"{keys}: this key splits, joins, accepts or selects cells."
     return taxonomy.with_keys(dict.fromkeys(lost, "")), text
 
 
