@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from functools import partial
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_wbc.detect.base import Located
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.train.adapt import Adaptation
@@ -34,6 +36,21 @@ def test_some_files_failed_is_exit_code_3(call, folder, weights):
     assert "b.png: the file is empty" in err
     assert "1 of 2 files failed" in err
     assert (folder / "out" / "cells.csv").is_file()
+
+
+def test_a_field_on_which_the_cell_finders_disagree_is_one_line(call, folder, weights, monkeypatch):
+    def doubtful_steps(_detector, _image, progress):
+        yield progress
+        return Located((), disagreement="cell finders disagree: 1 against 12")
+
+    monkeypatch.setattr("napari_wbc.pipeline.analyze.locate_steps", doubtful_steps)
+    code, _, err = call(
+        "analyze", ".", "--out", "out", "--weights", weights, "--device", "cpu", "--quiet"
+    )
+    assert code == 0
+    assert err == f"{folder.name}/a.png: cell finders disagree: 1 against 12\n"
+    with (folder / "out" / "fields.csv").open() as file:
+        assert next(csv.DictReader(file))["note"] == "cell finders disagree: 1 against 12"
 
 
 def test_single_cells_are_classified(call, folder, weights):

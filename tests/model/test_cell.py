@@ -18,7 +18,7 @@ from napari_wbc.model.cell import (
     Prediction,
 )
 from napari_wbc.model.geometry import BBox
-from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED
+from napari_wbc.model.taxonomy import CANDIDATE, NOT_CLASSED, UNIDENTIFIED
 
 BOX = BBox(0, 0, 10, 10)
 
@@ -110,3 +110,33 @@ def test_what_located_a_cell_is_said(located_by, drawn, locator):
 def test_a_cell_never_changes(cell):
     with pytest.raises(dataclasses.FrozenInstanceError):
         cell.fov_id = "b"
+
+
+def test_a_candidate_is_neither_counted_nor_said_by_anybody(prediction):
+    found = Cell.new("a", Detection(BOX, candidate=True))
+    assert found.candidate
+    assert (found.label, found.label_source) == (CANDIDATE, "none")
+    assert (found.predicted(prediction).label, found.touched) == (CANDIDATE, False)
+
+
+def test_a_person_confirms_a_candidate_by_a_label_a_move_or_accepting_it(prediction):
+    found = Cell.new("a", Detection(BOX, score=0.4, candidate=True)).predicted(prediction)
+    labelled = found.annotated(Annotation("neutrophil"))
+    moved = found.moved(Detection(BOX, drawn=True, candidate=True))
+    accepted = found.accepted()
+    assert [cell.candidate for cell in (labelled, moved, accepted)] == [False] * 3
+    assert [cell.label for cell in (labelled, moved, accepted)] == [
+        "neutrophil",
+        UNIDENTIFIED,
+        "basophil",
+    ]
+    assert (accepted.annotation, accepted.prediction) == (None, prediction)
+    assert accepted.detection == Detection(BOX, score=0.4, drawn=True)
+    # A label that is taken back leaves what it was before.
+    assert labelled.annotated(None).candidate
+
+
+def test_what_is_no_candidate_is_accepted_as_it_is(cell):
+    assert cell.accepted() is cell
+    labelled = Cell.new("a", Detection(BOX, candidate=True)).annotated(Annotation("basophil"))
+    assert labelled.accepted() is labelled

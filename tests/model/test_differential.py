@@ -8,7 +8,17 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_wbc.model.differential import Beside, Differential, Share, leukocytes, row_counts
+from napari_wbc.model.cell import Cell, Detection, Prediction
+from napari_wbc.model.differential import (
+    Beside,
+    Differential,
+    Share,
+    differential,
+    leukocytes,
+    row_counts,
+)
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, TAXONOMIES
 
 LABELS = (
@@ -47,3 +57,16 @@ def test_a_covered_label_is_counted_as_its_class():
     rows = row_counts({"band neutrophil": 2, "neutrophil": 1, "blast": 4}, EIGHT_CLASSES)
     assert (rows["neutrophil"], rows["blast"], "band neutrophil" in rows) == (3, 4, False)
     assert leukocytes({"band neutrophil": 2, "blast": 4, "platelet": 3}, EIGHT_CLASSES) == 2
+
+
+def test_candidates_stand_beside_the_differential_until_one_is_accepted():
+    found = Prediction(("basophil",), (1.0,))
+    cells = [
+        Cell(name, "f", Detection(BBox(0, 0, 9, 9), candidate=name != "sure"), found)
+        for name in ("sure", "a", "b")
+    ]
+    table = CellTable(cells)
+    counted = differential("s", table, EIGHT_CLASSES)
+    assert (counted.total, counted.beside[-1]) == (1, Beside("candidate", 2))
+    counted = differential("s", table.with_cells([cells[1].accepted()]), EIGHT_CLASSES)
+    assert (counted.total, counted.beside[-1]) == (2, Beside("candidate", 1))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import (
+    CANDIDATE,
     EIGHT_CLASSES,
     NOT_CLASSED,
     TAXONOMIES,
@@ -85,7 +86,7 @@ def test_usual_classes_beside_the_leukocytes_are_not_counted_among_them():
 
 
 NAME = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=60).filter(
-    lambda name: name not in (UNIDENTIFIED, NOT_CLASSED)
+    lambda name: name not in (UNIDENTIFIED, NOT_CLASSED, CANDIDATE)
 )
 
 
@@ -93,7 +94,7 @@ NAME = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_s
 def test_defaults_are_of_their_own_whatever_the_names(names):
     mine = taxonomy_of_names("mine", names)
     for what in (mine.colors, mine.shorts):
-        assert len(set(what.values())) == len(mine.labels)
+        assert len(set(what.values())) == len({*mine.labels, CANDIDATE})
     assert len(mine.keys) == 2 + min(8, len(names))
     assert taxonomy_from_dict(mine.to_dict()) == mine
 
@@ -102,7 +103,7 @@ def test_many_classes_are_still_told_apart():
     mine = taxonomy_of_names(
         "many", ["aaa" + "b" * (i % 50) + chr(97 + i // 50) for i in range(MAX_CLASSES)]
     )
-    assert len(set(mine.colors.values())) == MAX_CLASSES + 2
+    assert len(set(mine.colors.values())) == MAX_CLASSES + 3
     assert all(re.fullmatch("#[0-9a-f]{6}", color) for color in mine.colors.values())
     with pytest.raises(WbcError, match=f"1 to {MAX_CLASSES}"):
         taxonomy_of_names("more", [str(i) for i in range(MAX_CLASSES + 1)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -141,6 +141,16 @@ def test_what_people_called_the_cells_changes_nothing(slide, weights, tmp_path):
         for name, one in (("none", table), ("labelled", said))
     ]
     assert parts[0].read_bytes() == parts[1].read_bytes()
+
+
+def test_nothing_is_learnt_of_candidates(slide, weights, tmp_path):
+    table = located(slide)
+    first, *_others = table.values()
+    doubtful = replace(first, detection=replace(first.detection, candidate=True))
+    steps = adapt_located(
+        [(slide, table.with_cells([doubtful]))], tmp_path, weights=weights, device="cpu"
+    )
+    assert run(steps).cells == len(table) - 1
 
 
 def test_of_very_many_cells_some_are_taken_evenly(slide, weights, tmp_path, monkeypatch):

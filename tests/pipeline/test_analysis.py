@@ -37,3 +37,9 @@ def test_fields_that_were_read_or_hold_cells_are_listed_and_lost_ones_last():
     slide = SlideAnalysis(Slide("s", FIELDS), CellTable(cells), failures)
     assert [field.fov_id for field in slide.read_fields] == ["s/0.png"]
     assert slide.listed_fields == ("s/0.png", "s/1.png", "s/lost.png")
+
+
+def test_where_no_finder_disagrees_fields_have_no_note():
+    assert list(Analysis(()).fields["note"]) == []
+    one = SlideAnalysis(Slide("s", FIELDS[:1]), CellTable())
+    assert Analysis((one,)).fields["note"].tolist() == [""]

@@ -12,6 +12,7 @@ from PIL import Image
 
 import napari_wbc
 from napari_wbc.classify.predict import load_classifier
+from napari_wbc.detect.base import Located
 from napari_wbc.errors import ReadError, WbcError, WeightsError
 from napari_wbc.imaging.read import open_slide, read_field
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy
@@ -235,3 +236,34 @@ def test_cells_are_counted_by_the_taxonomy_of_the_weights(slide, other_weights, 
     assert told["taxonomy"] == "ours"
     (fov, _) = json.loads((tmp_path / "out" / "cells.geojson").read_text())
     assert {f["properties"]["classification"]["name"] for f in fov["features"]} <= set(own.names)
+
+
+def doubtful_steps(detector, image, progress):
+    """One cell, and one on which the cell finders disagree."""
+    yield progress
+    sure, doubtful = detector.detect(image)
+    text = "cell finders disagree: 1 against 12" if image.mean() > 100 else ""
+    return Located((sure, dataclasses.replace(doubtful, candidate=True)), disagreement=text)
+
+
+def test_candidates_are_classified_and_a_field_that_is_disagreed_on_is_told(
+    slide, classifier, monkeypatch
+):
+    Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(slide / "f1.png")
+    monkeypatch.setattr("napari_wbc.pipeline.analyze.locate_steps", doubtful_steps)
+    notes = []
+
+    def noted():
+        notes.append((yield from analyze_slide_steps(open_slide(slide), TwoCells(), classifier)))
+
+    said = [progress.note for progress in noted() if progress.note]
+    (one,) = notes
+    assert said == ["slide/f2.png: cell finders disagree: 1 against 12"]
+    assert one.disagreements == {"slide/f2.png": "cell finders disagree: 1 against 12"}
+    assert [cell.candidate for cell in one.table.values()] == [False, True] * 2
+    assert all(cell.prediction is not None for cell in one.table.values())
+    assert one.differential.total + sum(row.count for row in one.differential.beside) == 4
+    assert one.table.label_counts["candidate"] == 2
+    fields = Analysis((one,)).fields
+    assert fields["candidates"].tolist() == [1, 1]
+    assert fields["note"].tolist() == ["", "cell finders disagree: 1 against 12"]

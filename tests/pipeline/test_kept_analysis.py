@@ -16,12 +16,15 @@ SLIDE = Slide("s", tuple(FieldOfView(f"s/{i}.png", Path(f"/data/{i}.png")) for i
 COUNTS = st.dictionaries(
     st.sampled_from(["red cell", "platelet"]), st.integers(0, 99), min_size=1, max_size=2
 )
+EMPTY = {"failed": {}, "blood_cells": {}, "disagreements": {}}
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["failed", "blood_cells", "s/0.png", "red cell"]), inner, max_size=3
+            st.sampled_from(["failed", "blood_cells", "disagreements", "s/0.png", "red cell"]),
+            inner,
+            max_size=3,
         )
     ),
     max_leaves=9,
@@ -30,20 +33,22 @@ json_values = st.recursive(
 
 @st.composite
 def analyses(draw):
-    """Failed files and blood cells of other fields."""
-    failures, counts = [], {}
+    """Failed files, and blood cells and disagreements of other fields."""
+    failures, counts, disagreements = [], {}, {}
     for field in SLIDE.fields:
         kind = draw(st.sampled_from(["failed", "counted", "neither"]))
         if kind == "failed":
             failures.append(Failure(field.path, draw(st.text(max_size=5))))
         elif kind == "counted":
             counts[field.fov_id] = draw(COUNTS)
-    return tuple(failures), counts
+        if kind != "failed" and draw(st.booleans()):
+            disagreements[field.fov_id] = draw(st.text(min_size=1, max_size=5))
+    return tuple(failures), counts, disagreements
 
 
 def test_nothing_is_kept_of_a_slide_without_fields():
-    assert to_note(Slide("s", ()), (), {}) == {"failed": {}, "blood_cells": {}}
-    assert from_note(None, SLIDE) == ((), {})
+    assert to_note(Slide("s", ()), (), {}, {}) == EMPTY
+    assert from_note(None, SLIDE) == ((), {}, {})
     assert note_key("s") != note_key("t")
 
 
@@ -57,11 +62,14 @@ def test_an_analysis_comes_back(analysis):
 @given(analyses(), analyses(), st.sets(st.sampled_from([field.fov_id for field in SLIDE.fields])))
 def test_of_fields_that_were_analyzed_again_the_new_is_kept_and_of_others_the_old(old, new, again):
     part = Slide("s", tuple(field for field in SLIDE.fields if field.fov_id in again))
-    failures, counts = new
-    fresh = to_note(part, failures, {fov_id: n for fov_id, n in counts.items() if fov_id in again})
-    failures, counts = from_note(merged_note(to_note(SLIDE, *old), again, fresh), SLIDE)
+    failures, *by_field = new
+    searched = [{key: value for key, value in one.items() if key in again} for one in by_field]
+    fresh = to_note(part, failures, *searched)
+    kept = from_note(merged_note(to_note(SLIDE, *old), again, fresh), SLIDE)
+    failures, counts, disagreements = kept
     for field in SLIDE.fields:
-        was_failures, was_counts = new if field.fov_id in again else old
+        was_failures, was_counts, was_disagreements = new if field.fov_id in again else old
+        assert disagreements.get(field.fov_id) == was_disagreements.get(field.fov_id)
         assert [f for f in failures if f.path == field.path] == [
             f for f in was_failures if f.path == field.path
         ]
@@ -69,15 +77,16 @@ def test_of_fields_that_were_analyzed_again_the_new_is_kept_and_of_others_the_ol
 
 
 def test_a_failed_file_is_found_where_its_slide_is_now():
-    note = to_note(SLIDE, [Failure(SLIDE.fields[1].path, "broken")], {})
+    note = to_note(SLIDE, [Failure(SLIDE.fields[1].path, "broken")], {}, {})
     moved = Slide("s", (FieldOfView("s/1.png", Path("/elsewhere/1.png")),))
-    assert from_note(note, moved) == ((Failure(Path("/elsewhere/1.png"), "broken"),), {})
+    assert from_note(note, moved) == ((Failure(Path("/elsewhere/1.png"), "broken"),), {}, {})
 
 
 @given(json_values)
 def test_garbage_is_nothing(value):
-    failures, counts = from_note(value, SLIDE)
+    failures, counts, disagreements = from_note(value, SLIDE)
     assert all(isinstance(failure.message, str) for failure in failures)
     numbers = [n for one in counts.values() for n in one.values()]
     assert all(isinstance(n, int) and n >= 0 for n in numbers)
-    assert set(merged_note(value, ["s/0.png"], to_note(SLIDE, (), {}))) == {"failed", "blood_cells"}
+    assert all(isinstance(text, str) and text for text in disagreements.values())
+    assert set(merged_note(value, ["s/0.png"], to_note(SLIDE, (), {}, {}))) == set(EMPTY)

@@ -106,7 +106,8 @@ def analyzed(tmp_path):
     cells = [Cell(str(i), f"slide/{i}.png", found, None, Annotation("monocyte")) for i in (1, 2)]
     failure = Failure(folder / "3.png", "3.png: the file is empty")
     counts = {"slide/1.png": {"red cell": 30, "platelet": 2}}
-    one = SlideAnalysis(slide, CellTable(cells), (failure,), counts, searched_by=NETWORK)
+    notes = {"slide/2.png": "cell finders disagree: 1 against 12"}
+    one = SlideAnalysis(slide, CellTable(cells), (failure,), counts, notes, searched_by=NETWORK)
     return save_project(Analysis((one,), "m 1"), tmp_path / "p.wbc")
 
 
@@ -119,6 +120,7 @@ def test_an_analysis_that_was_kept_says_the_same_when_it_is_read_again(analyzed,
     assert one.located_by == {NETWORK: 2}
     assert one.failures == (Failure(tmp_path / "slide" / "3.png", "3.png: the file is empty"),)
     assert one.blood_cells == {"slide/1.png": {"red cell": 30, "platelet": 2}}
+    assert one.disagreements == {"slide/2.png": "cell finders disagree: 1 against 12"}
 
 
 def test_an_export_tells_detector_failed_files_and_red_cells(analyzed, tmp_path):
@@ -134,6 +136,7 @@ def test_an_export_tells_detector_failed_files_and_red_cells(analyzed, tmp_path)
     fields = pd.read_csv(tmp_path / "out" / "fields.csv")
     assert fields["fov"].tolist() == ["slide/1.png", "slide/2.png"]
     assert fields["red_cells_per_leukocyte"].tolist()[0] == 30
+    assert fields["note"].tolist()[1] == "cell finders disagree: 1 against 12"
 
 
 def test_a_file_that_failed_and_can_be_read_now_is_told_and_no_failure(analyzed, tmp_path):

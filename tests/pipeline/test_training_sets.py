@@ -21,10 +21,13 @@ from typer.testing import CliRunner
 
 from napari_wbc.cli.app import app
 from napari_wbc.errors import WbcError
+from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
+from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.split import split_of
-from napari_wbc.model.taxonomy import NOT_CLASSED, UNIDENTIFIED
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, UNIDENTIFIED
 from napari_wbc.pipeline.import_set import import_set_steps
+from napari_wbc.session.session import Session
 from napari_wbc.storage.formats.manifest import read_manifest
 from napari_wbc.storage.formats.registry import FORMATS
 from napari_wbc.storage.labelled_cells import read_training_set
@@ -59,6 +62,24 @@ def test_a_field_is_complete_where_every_cell_was_given_a_class_or_put_aside(pro
 def test_the_models_labels_come_too_where_they_are_asked_for(project, tmp_path):
     export(project, tmp_path / "set", reviewed=False)
     assert sum(labels_in(tmp_path / "set").values()) == 6
+
+
+def test_a_candidate_is_in_no_set_until_a_person_gave_it_a_label(project, tmp_path):
+    workspace, session = open_workspace(project), Session()
+    session.open(workspace.slides()[0], workspace)
+    table = session.table
+    place = Detection(BBox(30, 5, 40, 15), candidate=True)
+    said = Prediction(EIGHT_CLASSES.names, (0.3, *[0.1] * 7))
+    found = [Cell(name, "slide/1.png", place, said) for name in ("a", "b")]
+    session.commit(table.with_cells([found[0], found[1].annotated(Annotation("basophil"))]), "x")
+    session.close()
+    workspace.close()
+    done = export(project, tmp_path / "set", reviewed=False)
+    assert "1 cell labelled candidate" in done.left_out
+    kept = {f.fov_id: f for f in read_manifest(done.folder).fields}["slide/1.png"]
+    assert {"a", "b"} & {cell.cell_id for cell in kept.cells} == {"b"}
+    # Whether the other is a cell is not known, so the field is not all labelled.
+    assert not kept.complete
 
 
 def test_the_manifest_tells_who_said_what_of_which_image(project, tmp_path):

@@ -15,7 +15,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.table import CellTable, diff
-from napari_wbc.session.edit import joined, split
+from napari_wbc.session.edit import accepted, joined, split
 
 PREDICTION = Prediction(("basophil", "monocyte"), (0.9, 0.1))
 
@@ -323,3 +323,28 @@ def test_any_rough_outline_is_cut_into_valid_parts(radii):
     assert all(shape(part).is_valid for part in parts)
     assert min(areas) >= 1
     assert sum(areas) <= shape(cell).area * (1 + 1e-9)
+
+
+def test_of_no_cells_none_is_accepted():
+    assert accepted(CellTable(), []) == CellTable()
+    with pytest.raises(WbcError, match="no longer"):
+        accepted(CellTable(), ["a"])
+
+
+def test_an_accepted_candidate_counts_by_its_prediction_and_others_stay_as_they_are():
+    found = Cell("a", "1", Detection(BBox(0, 0, 9, 9), candidate=True), PREDICTION)
+    table = CellTable([found, boxed(0, 20, 9, 29, "b")])
+    result = accepted(table, ["a", "b"])
+    assert [cell.label for cell in result.values()] == ["basophil", "basophil"]
+    assert result["b"] is table["b"]
+    assert diff(table, result).changed == ((found, found.accepted()),)
+
+
+def test_what_is_cut_or_joined_is_no_candidate():
+    found = [
+        Cell(name, "1", Detection(BBox(0, left, 10, left + 10), candidate=True))
+        for name, left in (("a", 0), ("b", 10))
+    ]
+    table = CellTable(found)
+    assert not any(cell.candidate for cell in joined(table, ["a", "b"]).values())
+    assert sum(cell.candidate for cell in split(table, "a").values()) == 1

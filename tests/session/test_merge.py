@@ -62,3 +62,10 @@ def test_what_was_taken_out_or_said_by_another_reader_is_not_replaced():
     gone = cell("gone", left=30)
     new = [cell("a", left=1), cell("b", left=31), cell("c", left=61)]
     assert list(merged(table, new, ["1"], rejected=[gone], annotated={"read"})) == ["read", "c"]
+
+
+def test_a_candidate_goes_with_a_new_search_unless_it_was_accepted():
+    found = Cell.new("1", Detection(BBox(0, 0, 10, 10), candidate=True))
+    new = [cell("new")]
+    assert list(merged(CellTable([found]), new, ["1"])) == ["new"]
+    assert list(merged(CellTable([found.accepted()]), new, ["1"])) == [found.cell_id]

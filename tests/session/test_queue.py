@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, UNIDENTIFIED
+from napari_wbc.session.edit import accepted
 from napari_wbc.session.order import EVERY_CELL, Filter, Order, queue_of
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
@@ -624,3 +626,39 @@ def test_a_queue_that_was_done_is_resumed_at_its_end():
     again = ReviewQueue(session)
     again.resume(queue.place, list(queue.ids))
     assert (again.current, again.position) == ("", (1, 1))
+
+
+def candidate(cell_id, confidence):
+    return replace(cell(cell_id, confidence), detection=replace(BOX, candidate=True))
+
+
+def test_candidates_come_first_where_the_least_certain_do():
+    cells = [cell("a", 0.2), cell("b"), candidate("c", 0.9), candidate("d", 0.3)]
+    assert ids(cells, Order.LEAST_CERTAIN) == "dcba"
+    assert ids(cells, Order.CLASS_BY_CLASS) == "abdc"
+    assert ids(cells, Order.DISAGREEMENTS) == ""
+    assert ids(cells, Order.LEAST_CERTAIN, Filter(frozenset({"candidate"}))) == "dc"
+
+
+def test_accepting_in_the_queue_labels_a_candidate_as_the_model_says():
+    session = opened([candidate("a", 0.9), replace(candidate("b", 0.6), prediction=None)])
+    queue = ReviewQueue(session)
+    queue.start(Order.FIELD_BY_FIELD)
+    queue.go_to("a")
+    queue.accept("me")
+    assert session.table["a"].annotation.label == "monocyte"
+    session.undo()
+    assert session.table["a"].label == "candidate"
+    queue.go_to("b")
+    with pytest.raises(WbcError, match="not sure"):
+        queue.accept("me")
+
+
+def test_accepting_a_candidate_is_one_step_that_undo_takes_back():
+    session = opened([candidate("a", 0.9)])
+    assert session.commit(accepted(session.table, ["a"]), "accept candidate")
+    assert session.table["a"].label == "monocyte"
+    assert session.undo() == "accept candidate"
+    assert session.table["a"].candidate
+    assert session.redo() == "accept candidate"
+    assert not session.table["a"].candidate

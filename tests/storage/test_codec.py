@@ -42,3 +42,12 @@ def test_what_is_no_detector_is_refused(wrong):
     parts["detection"]["located_by"] = wrong
     with pytest.raises(WbcError, match="does not say what located"):
         with_parts("a", None, json.dumps(parts))
+
+
+def test_only_a_candidate_says_that_it_is_one():
+    assert "candidate" not in parts_of(FOUND)
+    found = Cell("a", "f", Detection(BBox(0, 0, 9, 9), candidate=True))
+    assert with_parts("a", None, parts_of(found)) == found
+    accepted = found.accepted()
+    assert with_parts("a", accepted, parts_of(found, accepted)) == found
+    assert with_parts("a", found, parts_of(accepted, found)) == accepted

@@ -181,19 +181,33 @@ def test_names_with_commas_quotes_and_lines_come_back(tmp_path):
 def test_no_fields_still_have_the_columns(tmp_path):
     write_csv(tmp_path / "fields.csv", fields_frame([]))
     assert read(tmp_path / "fields.csv") == [
-        ["slide", "fov", "cells", "leukocytes", "red_cells", "platelets", "red_cells_per_leukocyte"]
+        [
+            *("slide", "fov", "cells", "leukocytes", "red_cells", "platelets"),
+            *("red_cells_per_leukocyte", "candidates", "note"),
+        ]
     ]
 
 
 def test_a_field_tells_its_blood_cells_where_they_were_counted(tmp_path):
     fields = [
-        ("s", "a", 5, 2, {"red cell": 31, "platelet": 4}),
-        ("s", "b", 1, 0, {"red cell": 7}),
-        ("s", "c", 3, 3, None),
+        ("s", "a", 5, 2, {"red cell": 31, "platelet": 4}, 0, ""),
+        ("s", "b", 1, 0, {"red cell": 7}, 1, "cell finders disagree: 1 against 12"),
+        ("s", "c", 3, 3, None, 0, ""),
     ]
     write_csv(tmp_path / "fields.csv", fields_frame(fields))
     assert read(tmp_path / "fields.csv")[1:] == [
-        ["s", "a", "5", "2", "31", "4", "15.5"],
-        ["s", "b", "1", "0", "7", "0", ""],
-        ["s", "c", "3", "3", "", "", ""],
+        ["s", "a", "5", "2", "31", "4", "15.5", "0", ""],
+        ["s", "b", "1", "0", "7", "0", "", "1", "cell finders disagree: 1 against 12"],
+        ["s", "c", "3", "3", "", "", "", "0", ""],
     ]
+
+
+def test_a_candidate_is_labelled_as_one_and_its_predicted_class_stays_beside():
+    said = Prediction(("neutrophil", "basophil"), (0.9, 0.1))
+    found = Cell("a", "f", Detection(BBox(0, 0, 9, 9), candidate=True), said)
+    (row,) = cells_frame([("s", CellTable([found]))], ()).to_dict("records")
+    assert (row["label"], row["label_source"], row["prediction"]) == (
+        "candidate",
+        "none",
+        "neutrophil",
+    )

@@ -11,7 +11,7 @@ from napari.layers.base import ActionType
 from psygnal import Signal
 
 from napari_wbc.layers.cells import DEFAULTS, apply, dress, on_image, read, shape_ids, shows
-from napari_wbc.model.cell import Cell
+from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable, TableDiff, diff
@@ -142,7 +142,7 @@ class CellsBinding:
                 self._end_drawing()
         change = diff(old, new)
         ids = shape_ids(self.layer)
-        moved = any(before.detection is not after.detection for before, after in change.changed)
+        moved = any(_moved(before.detection, after.detection) for before, after in change.changed)
         # Relabelled cells are dressed anew; only where shapes come, go or move is any rebuilt.
         if change.added or change.removed or moved or not set(ids) <= new.keys():
             self.push()
@@ -174,6 +174,11 @@ class CellsBinding:
     def _on_features(self, _event: Any) -> None:
         if not self.drawing:
             self.pull()
+
+
+def _moved(before: Detection, after: Detection) -> bool:
+    """Whether a shape has to be set anew; a candidate that was accepted lies where it lay."""
+    return before.bbox is not after.bbox or before.outline is not after.outline
 
 
 def described(change: TableDiff) -> tuple[str, str]:

@@ -21,13 +21,15 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.table import CellTable
-from napari_wbc.model.taxonomy import UNIDENTIFIED, Taxonomy
+from napari_wbc.model.taxonomy import CANDIDATE, UNIDENTIFIED, Taxonomy
 from napari_wbc.session.reconcile import TOLERANCE, ShapeRow
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HALF = 0.5
+EDGE_WIDTH = 3
+"""Of an outline, in pixels of the field."""
 REBUILD_ABOVE = 50
 """More shapes than this to add or move, and the layer is built anew at once."""
 MAX_TEXTS = 50
@@ -48,7 +50,7 @@ def make_layer(cells: Sequence[Cell], taxonomy: Taxonomy, **kwargs: Any) -> Shap
     layer = Shapes(
         ndim=2,
         name="cells",
-        edge_width=3,
+        edge_width=EDGE_WIDTH,
         opacity=1,
         face_color="transparent",
         features=_features((), taxonomy),
@@ -273,6 +275,8 @@ def _features(cells: Sequence[Cell], taxonomy: Taxonomy) -> pd.DataFrame:
 def _edges(cells: Sequence[Cell], taxonomy: Taxonomy) -> npt.NDArray[np.float32]:
     """Colours of the shapes' edges, shape (N, 4), RGBA, 0 to 1."""
     colors = {name: transform_color(color)[0] for name, color in taxonomy.colors.items()}
+    # Candidates have dashes instead, in a layer of their own.
+    colors[CANDIDATE] = np.zeros(4, np.float32)
     white = np.ones(4, np.float32)
     names = [taxonomy.row_of(cell.label) for cell in cells]
     return np.array([colors.get(name, white) for name in names], np.float32).reshape(-1, 4)

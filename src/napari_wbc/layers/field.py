@@ -17,6 +17,7 @@ from psygnal import Signal
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.layers.binding import CellsBinding
+from napari_wbc.layers.candidates import CandidateOutlines
 from napari_wbc.layers.cells import HALF, make_layer, vertices
 from napari_wbc.layers.focus import camera_place, center_on, focus
 from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
@@ -35,7 +36,7 @@ from napari_wbc.session.session import Session
 KEPT_KEY = "napari-wbc kept"
 """Key of an image layer's metadata: the cells of a slide that no project keeps."""
 PREVIEW = "preview"
-OVER = ("cells", "preview", "heat")
+OVER = ("cells", "candidates", "preview", "heat")
 """Kinds of layers that lie over the image of a field."""
 HIDING_OPACITY = 0.5
 """Opacity from which an image hides what lies under it."""
@@ -65,6 +66,7 @@ class FieldView:
         self._pixels: dict[str, npt.NDArray[np.uint8]] = {}
         self._shown = ""
         self._extent: tuple[int, ...] | None = None
+        self._candidates = CandidateOutlines(viewer, session)
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self, *, window_gone: bool = False) -> None:
@@ -76,6 +78,7 @@ class FieldView:
         self.clear_preview()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._end_following()
+        self._candidates.close()
         if self.binding is not None:
             self.binding.close()
             if not window_gone:
@@ -273,6 +276,7 @@ class FieldView:
             on_transform(layer, self._on_transform)
             self.viewer.add_layer(layer)
             self._drop_cells_before()
+            self._candidates.follow(layer)
             layer.mode = "select"
         self._place(self.binding.layer)
         if self.ready:

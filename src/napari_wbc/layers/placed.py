@@ -1,6 +1,6 @@
 """Where layers lie in the world, and which of them the workbench made.
 
-Invariant: image, cells, heat and preview of a field have one transform, that of the image.
+Invariant: image, cells, candidates, heat and preview have one transform, that of the image.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from napari.layers import Layer
 
 KIND_KEY = "napari-wbc layer"
-"""Key of a layer's metadata; its value is ``image``, ``cells``, ``heat`` or ``preview``."""
+"""Key of a layer's metadata; the value is ``image`` or a kind of layer that lies over it."""
 PARTS = ("scale", "translate", "rotate", "shear", "affine")
 """Parts of napari's transform from pixels to the world; each has an event of its name."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.model.taxonomy import UNIDENTIFIED
+from napari_wbc.model.taxonomy import CANDIDATE, UNIDENTIFIED
 
 LabelSource = Literal["annotation", "prediction", "none"]
 
@@ -40,7 +40,7 @@ class Detection:
     score : float
         0 to 1, how sure the detector is; 1 for a cell that a person drew.
     drawn : bool
-        Whether a person drew or moved it.
+        Whether a person drew, moved or accepted it, so that no new search takes it away.
     candidate : bool
         Whether the cell finders disagree on it: it is shown, but not counted until a person
         accepts it.
@@ -146,15 +146,23 @@ class Cell:
         return cls(str(uuid.uuid4()), fov_id, detection)
 
     @property
+    def candidate(self) -> bool:
+        """Whether the cell finders disagree on it and no person has confirmed it."""
+        detection = self.detection
+        return detection.candidate and self.annotation is None and not detection.drawn
+
+    @property
     def label(self) -> str:
-        """Annotation, or else prediction, or else ``unidentified``."""
+        """Annotation, or else ``candidate``, or else prediction, or else ``unidentified``."""
         if self.annotation is not None:
             return self.annotation.label
+        if self.candidate:
+            return CANDIDATE
         return UNIDENTIFIED if self.prediction is None else self.prediction.label
 
     @property
     def touched(self) -> bool:
-        """Whether a person drew, moved or labelled it."""
+        """Whether a person drew, moved, accepted or labelled it."""
         return self.annotation is not None or self.detection.drawn
 
     @property
@@ -162,7 +170,13 @@ class Cell:
         """What :attr:`label` comes from."""
         if self.annotation is not None:
             return "annotation"
-        return "none" if self.prediction is None else "prediction"
+        return "none" if self.prediction is None or self.candidate else "prediction"
+
+    def accepted(self) -> Cell:
+        """This cell, confirmed by a person if it was a candidate: its prediction counts."""
+        if not self.candidate:
+            return self
+        return replace(self, detection=replace(self.detection, candidate=False, drawn=True))
 
     def predicted(self, prediction: Prediction | None) -> Cell:
         """This cell with another prediction."""

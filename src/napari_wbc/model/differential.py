@@ -1,7 +1,7 @@
 """The differential of one slide, as numbers.
 
-Invariant: unidentified and not classed cells, erythroblasts and platelets stand beside the
-differential, never inside its denominator (ICSH 2015). Every cell is counted in exactly one row.
+Invariant: unidentified and not classed cells, candidates, erythroblasts and platelets stand beside
+the differential, never inside its denominator (ICSH 2015). Every cell is in exactly one row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Cell classes: their names, keys, colours and place in the differential.
 
-Invariant: a label is a class name of a taxonomy, :data:`UNIDENTIFIED` or
-:data:`NOT_CLASSED`; the last two are never classes. A name counts as at most one class.
+Invariant: a label is a class name of a taxonomy, :data:`UNIDENTIFIED`, :data:`NOT_CLASSED` or
+:data:`CANDIDATE`; the last three are never classes, and nobody gives the last one. A name counts as
+at most one class.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ UNIDENTIFIED = "unidentified"
 NOT_CLASSED = "not classed"
 """Label of a cell that a person excluded from the count."""
 
+CANDIDATE = "candidate"
+"""Label of a cell on which the cell finders disagree, until a person accepts or labels it."""
+
 LABEL_KEYS = {"0": UNIDENTIFIED, "9": NOT_CLASSED}
-LABEL_COLORS = {UNIDENTIFIED: "#ffffff", NOT_CLASSED: "#999999"}
-LABEL_SHORTS = {UNIDENTIFIED: "?", NOT_CLASSED: "x"}
+LABEL_COLORS = {UNIDENTIFIED: "#ffffff", NOT_CLASSED: "#999999", CANDIDATE: "#332288"}
+LABEL_SHORTS = {UNIDENTIFIED: "?", NOT_CLASSED: "x", CANDIDATE: "c?"}
 MAX_NAME_LENGTH = 60
 
 
@@ -123,10 +127,10 @@ class Taxonomy:
             # "n" and "N" are one key of the keyboard.
             keys.update(cell_class.key.upper())
             shorts[cell_class.short] += 1
-        if UNIDENTIFIED in claimed or NOT_CLASSED in claimed:
+        if reserved := LABEL_SHORTS.keys() & claimed.keys():
             raise WbcError(
-                f"Taxonomy {self.name!r} uses a reserved word as a class, {UNIDENTIFIED!r} or "
-                f"{NOT_CLASSED!r}; choose another name."
+                f"Taxonomy {self.name!r} uses a reserved word as a class, "
+                f"{', '.join(sorted(reserved))}; choose another name."
             )
         for what, values in (("covered class", claimed), ("key", keys), ("short form", shorts)):
             for value, times in values.most_common(1):
@@ -143,7 +147,7 @@ class Taxonomy:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Every label a cell may have: the class names, then the two labels beside them."""
+        """Every label a person may give: the class names, then the two labels beside them."""
         return (*self.names, UNIDENTIFIED, NOT_CLASSED)
 
     @property
@@ -153,12 +157,12 @@ class Taxonomy:
 
     @property
     def colors(self) -> dict[str, str]:
-        """Label to ``#rrggbb``, for every label."""
+        """Label to ``#rrggbb``, for every label, candidates last."""
         return {c.name: c.color for c in self.classes} | LABEL_COLORS
 
     @property
     def shorts(self) -> dict[str, str]:
-        """Label to its short form on the image, for every label."""
+        """Label to its short form on the image, for every label, candidates last."""
         return {c.name: c.short for c in self.classes} | LABEL_SHORTS
 
     def names_at(self, place: Place) -> tuple[str, ...]:

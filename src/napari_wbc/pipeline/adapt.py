@@ -255,7 +255,9 @@ def _evenly(located: Located) -> list[tuple[str, FieldOfView, list[Cell]]]:
     rows: list[tuple[str, FieldOfView, Cell]] = []
     for slide, table in located:
         for field in slide.fields:
-            rows += [(slide.name, field, cell) for cell in table.of_field(field.fov_id)]
+            # A candidate may be no cell.
+            cells = [cell for cell in table.of_field(field.fov_id) if not cell.candidate]
+            rows += [(slide.name, field, cell) for cell in cells]
     if len(rows) > MAX_CELLS:
         rows = [rows[i] for i in np.linspace(0, len(rows) - 1, MAX_CELLS).round().astype(int)]
     fields: dict[tuple[str, FieldOfView], list[Cell]] = {}

@@ -36,6 +36,9 @@ class SlideAnalysis:
     failures: tuple[Failure, ...] = ()
     blood_cells: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
     """Field to red cells and platelets, if the cell finder counted them."""
+    disagreements: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Field to how far its cell finders disagree, in words; fields on which they agree are left
+    out."""
     classified: bool = True
     """False if PyTorch was missing, so that cells are located only."""
     taxonomy: Taxonomy = EIGHT_CLASSES
@@ -136,10 +139,13 @@ class Analysis:
         rows = []
         for analysis in self.slides:
             for fov_id in analysis.listed_fields:
-                cells = len(analysis.table.of_field(fov_id))
+                cells = analysis.table.of_field(fov_id)
                 leukocytes = analysis.leukocytes_in(fov_id)
                 counts = analysis.blood_cells.get(fov_id)
-                rows.append((analysis.slide.name, fov_id, cells, leukocytes, counts))
+                candidates = sum(cell.candidate for cell in cells)
+                note = analysis.disagreements.get(fov_id, "")
+                place = analysis.slide.name, fov_id
+                rows.append((*place, len(cells), leukocytes, counts, candidates, note))
         return fields_frame(rows)
 
     @property

@@ -56,6 +56,7 @@ def analyze_slide_steps(
     failures: list[Failure] = []
     cells: list[Cell] = []
     blood_cells: dict[str, Mapping[str, int]] = {}
+    disagreements: dict[str, str] = {}
     for done, field in enumerate(slide.fields, start=offset + 1):
         note = ""
         try:
@@ -71,6 +72,9 @@ def analyze_slide_steps(
             cells += cells_of_field
             if located.counts is not None:
                 blood_cells[field.fov_id] = located.counts
+            if located.disagreement:
+                disagreements[field.fov_id] = located.disagreement
+                note = f"{field.fov_id}: {located.disagreement}"
         except ReadError as error:
             # One damaged file of hundreds must not cost the rest of the slide.
             note = str(error)
@@ -81,6 +85,7 @@ def analyze_slide_steps(
         CellTable(cells),
         tuple(failures),
         blood_cells,
+        disagreements,
         classified=classifier is not None,
         taxonomy=taxonomy,
         searched_by=searched_by,

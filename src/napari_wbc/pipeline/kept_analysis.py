@@ -1,4 +1,4 @@
-"""What a project keeps of the last analysis of a slide: failed files and blood cells.
+"""What a project keeps of the last analysis of a slide: failed files, blood cells, disagreements.
 
 It is a note of the project, by field, so that the analysis of one field replaces the entries of
 that field only. The functions are pure; their callers read and write the note.
@@ -14,6 +14,8 @@ from napari_wbc.model.slide import Slide
 
 FAILED = "failed"
 BLOOD_CELLS = "blood_cells"
+DISAGREEMENTS = "disagreements"
+PARTS = (FAILED, BLOOD_CELLS, DISAGREEMENTS)
 
 
 def note_key(slide: str) -> str:
@@ -28,7 +30,10 @@ def note_key(slide: str) -> str:
 
 
 def to_note(
-    slide: Slide, failures: Iterable[Failure], blood_cells: Mapping[str, Mapping[str, int]]
+    slide: Slide,
+    failures: Iterable[Failure],
+    blood_cells: Mapping[str, Mapping[str, int]],
+    disagreements: Mapping[str, str],
 ) -> dict[str, Any]:
     """An analysis as a note of JSON values.
 
@@ -38,6 +43,8 @@ def to_note(
         That was analyzed, or the part of it that was; failures of other files are left out.
     blood_cells : mapping of str to mapping
         Field to red cells and platelets, if they were counted.
+    disagreements : mapping of str to str
+        Field to how far its cell finders disagree; without fields on which they agree.
     """
     # By id and not by path, since the folder of a slide may move.
     fov_ids = {field.path: field.fov_id for field in slide.fields}
@@ -45,11 +52,14 @@ def to_note(
     for failure in failures:
         if failure.path in fov_ids:
             failed[fov_ids[failure.path]] = failure.message
-    return {FAILED: failed, BLOOD_CELLS: {key: dict(value) for key, value in blood_cells.items()}}
+    counted = {key: dict(value) for key, value in blood_cells.items()}
+    return {FAILED: failed, BLOOD_CELLS: counted, DISAGREEMENTS: dict(disagreements)}
 
 
-def from_note(value: object, slide: Slide) -> tuple[tuple[Failure, ...], dict[str, dict[str, int]]]:
-    """Failed files and blood cells of a note; entries that make no sense are left out.
+def from_note(
+    value: object, slide: Slide
+) -> tuple[tuple[Failure, ...], dict[str, dict[str, int]], dict[str, str]]:
+    """What :func:`to_note` was given of these fields; entries that make no sense are left out.
 
     Parameters
     ----------
@@ -61,12 +71,14 @@ def from_note(value: object, slide: Slide) -> tuple[tuple[Failure, ...], dict[st
     Examples
     --------
     >>> from_note("garbage", Slide("s", ()))
-    ((), {})
+    ((), {}, {})
     """
     failed = _by_field(value, FAILED)
     counted = _by_field(value, BLOOD_CELLS)
+    disagreed = _by_field(value, DISAGREEMENTS)
     failures = []
     blood_cells = {}
+    disagreements = {}
     # A project file may come from anywhere, and a damaged note must not keep its slides shut.
     for field in slide.fields:
         message = failed.get(field.fov_id)
@@ -75,7 +87,10 @@ def from_note(value: object, slide: Slide) -> tuple[tuple[Failure, ...], dict[st
             failures.append(Failure(field.path, message))
         if counts:
             blood_cells[field.fov_id] = counts
-    return tuple(failures), blood_cells
+        disagreement = disagreed.get(field.fov_id)
+        if isinstance(disagreement, str) and disagreement:
+            disagreements[field.fov_id] = disagreement
+    return tuple(failures), blood_cells, disagreements
 
 
 def merged_note(old: object, searched: Collection[str], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +106,7 @@ def merged_note(old: object, searched: Collection[str], new: Mapping[str, Any]) 
         Of :func:`to_note`, of these fields.
     """
     merged = {}
-    for part in (FAILED, BLOOD_CELLS):
+    for part in PARTS:
         entries = dict(_by_field(old, part))
         # An old failure of a field that was read now has no entry in the new note to replace it.
         for fov_id in searched:

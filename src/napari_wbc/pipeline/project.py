@@ -63,8 +63,8 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
         reviewed = []
         for slide in slides:
             table = workspace.table(slide.name, reading)
-            failures, blood_cells = from_note(workspace.get(note_key(slide.name)), slide)
-            reviewed.append(SlideAnalysis(slide, table, failures, blood_cells, taxonomy=taxonomy))
+            kept = from_note(workspace.get(note_key(slide.name)), slide)
+            reviewed.append(SlideAnalysis(slide, table, *kept, taxonomy=taxonomy))
     return analysis_of(reviewed)
 
 
@@ -158,7 +158,7 @@ def save_project(analysis: Analysis, path: str | Path) -> Path:
                 change = diff(CellTable(), result.table)
                 workspace.put_slide(slide)
                 workspace.write(slide.name, [Step(seq, "analyze", "model", change, when=now())])
-                note = to_note(slide, result.failures, result.blood_cells)
+                note = to_note(slide, result.failures, result.blood_cells, result.disagreements)
                 workspace.put(note_key(slide.name), note)
         finally:
             workspace.close()

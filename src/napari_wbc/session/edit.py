@@ -1,7 +1,7 @@
-"""Cells cut in two and cells made one.
+"""Cells cut in two, cells made one, and candidates accepted.
 
-Invariant: tables are never changed, and what comes out of an edit are new cells: a prediction of
-the old ones would be one of other pixels.
+Invariant: tables are never changed, and what comes out of a cut or a union are new cells: a
+prediction of the old ones would be one of other pixels.
 """
 
 from __future__ import annotations
@@ -29,6 +29,23 @@ CUTS = 65
 """Cuts that are compared along the middle half of a cell; odd, so that one is in the middle."""
 TILTS = (0, 5, -5, 10, -10, 15, -15, 20, -20, 25, -25, 30, -30)
 """Degrees by which a cut may lean, as it must between two cells of unequal size."""
+
+
+def accepted(table: CellTable, cell_ids: Iterable[str]) -> CellTable:
+    """Take candidates for cells, whose predictions count from now on; other cells stay as they are.
+
+    Raises
+    ------
+    WbcError
+        If one of the cells is not there.
+
+    Examples
+    --------
+    >>> table = CellTable([Cell.new("a.png", Detection(BBox(0, 0, 9, 9), candidate=True))])
+    >>> table.label_counts["candidate"], accepted(table, table).label_counts["candidate"]
+    (1, 0)
+    """
+    return table.with_cells(map(Cell.accepted, _cells(table, cell_ids).values()))
 
 
 def split(table: CellTable, cell_id: str, *, along: tuple[Point, Point] | None = None) -> CellTable:

@@ -18,7 +18,7 @@ class Order(StrEnum):
     """Which cells come first; cells that are alike keep the order of the table."""
 
     LEAST_CERTAIN = "least certain"
-    """By confidence, lowest first; a cell without a prediction before all others."""
+    """Candidates, cells without a prediction, and then by confidence, lowest first."""
     MOST_UNLIKE = "most unlike"
     """By distance from the training data, farthest first; where it is not known, last."""
     DISAGREEMENTS = "disagreements"
@@ -141,7 +141,8 @@ def _key(
 ) -> Callable[[Cell], tuple[float, ...]]:
     """What to sort cells by."""
     of_a_cell: dict[Order, Callable[[Cell], tuple[float, ...]]] = {
-        Order.LEAST_CERTAIN: lambda cell: (by_certainty(cell),),
+        # What may be no cell at all is the least certain of all.
+        Order.LEAST_CERTAIN: lambda cell: (not cell.candidate, by_certainty(cell)),
         Order.MOST_UNLIKE: lambda cell: (by_unlikeness(cell),),
         Order.DISAGREEMENTS: lambda cell: (-by_certainty(cell),),
         Order.RANDOM: lambda cell: (_chance(cell.cell_id),),

@@ -200,11 +200,11 @@ class ReviewQueue:
         self._stand(self.ids.index(cell_id))
 
     def accept(self, annotator: str) -> None:
-        """Annotate the current cell with the label it has, and go on.
+        """Annotate the current cell with the label it has, a candidate with its prediction's.
 
-        It raises WbcError if it is ``unidentified``, or as :meth:`give`.
+        It goes on then. It raises WbcError if that is ``unidentified``, or as :meth:`give`.
         """
-        label = self._cell().label
+        label = self._cell().accepted().label
         if label == UNIDENTIFIED:
             raise WbcError("The model is not sure of this cell; choose a class for it.")
         self.give(label, annotator)

@@ -30,6 +30,7 @@ def cell_row(cell: Cell) -> Row:
         "score": detection.score,
         "drawn": int(detection.drawn),
         "located_by": None if located_by is None else _located_by_text(located_by),
+        "candidate": int(detection.candidate),
     }
 
 
@@ -70,7 +71,10 @@ def cell_of(row: Mapping[str, Any]) -> Cell:
     if row["a_label"] is not None:
         annotation = Annotation(row["a_label"], row["a_annotator"], row["a_when"])
     located_by = None if row["located_by"] is None else _located_by(row["located_by"])
-    detection = Detection(box, outline, row["score"], bool(row["drawn"]), located_by)
+    # Files before version 3 have no candidates.
+    candidate = bool(row["candidate"])
+    drawn = bool(row["drawn"])
+    detection = Detection(box, outline, row["score"], drawn, located_by, candidate)
     return Cell(row["cell_id"], row["fov_id"], detection, prediction, annotation)
 
 
@@ -113,6 +117,8 @@ def _part(part: Detection | Prediction | Annotation) -> Row:
     parts |= {"score": part.score, "drawn": part.drawn}
     if part.located_by is not None:
         parts["located_by"] = _located_by_parts(part.located_by)
+    if part.candidate:
+        parts["candidate"] = True
     return parts
 
 
@@ -133,7 +139,10 @@ def _detection(part: Row) -> Detection:
     located_by = part.get("located_by")
     if located_by is not None:
         located_by = _located_by(json.dumps(located_by))
-    return Detection(BBox(*part["box"]), outline, part["score"], part["drawn"], located_by)
+    candidate = part.get("candidate", False)
+    return Detection(
+        BBox(*part["box"]), outline, part["score"], part["drawn"], located_by, candidate
+    )
 
 
 def _prediction(part: Row) -> Prediction:

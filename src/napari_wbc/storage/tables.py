@@ -49,6 +49,8 @@ FIELD_COLUMNS = (
     "red_cells",
     "platelets",
     "red_cells_per_leukocyte",
+    "candidates",
+    "note",
 )
 HEAT_COLUMNS = (*CELL_COLUMNS[1:], "method", "target", "against", "inside", "suspect")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -159,22 +161,23 @@ def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
 
 
 def fields_frame(
-    fields: Iterable[tuple[str, str, int, int, Mapping[str, int] | None]],
+    fields: Iterable[tuple[str, str, int, int, Mapping[str, int] | None, int, str]],
 ) -> pd.DataFrame:
-    """One row a field: slide, field, cells, leukocytes, counts.
+    """One row a field: slide, field, cells, leukocytes, counts, candidates, note.
 
     The cells are all that are located there, the leukocytes those of the differential. The counts
-    are of ``red cell`` and ``platelet``; None where they were not counted.
+    are of ``red cell`` and ``platelet``; None where they were not counted. The note says how far
+    the cell finders disagree; empty where they agree.
     """
     import pandas as pd
 
     rows: list[list[object]] = []
-    for slide, fov, cells, leukocytes, counts in fields:
+    for slide, fov, cells, leukocytes, counts, candidates, note in fields:
         # Not counted is not none: a count of 0 is a result.
         red = None if counts is None else counts.get("red cell", 0)
         platelets = None if counts is None else counts.get("platelet", 0)
         ratio = round(red / leukocytes, 1) if red is not None and leukocytes else None
-        rows.append([slide, fov, cells, leukocytes, red, platelets, ratio])
+        rows.append([slide, fov, cells, leukocytes, red, platelets, ratio, candidates, note])
     frame = pd.DataFrame(rows, columns=list(FIELD_COLUMNS))
     # pandas would make decimal numbers of counts with gaps between them.
     return frame.astype({"red_cells": "Int64", "platelets": "Int64"})

@@ -140,6 +140,7 @@ class Workbench(WorkbenchPanels):
             (review.split_chosen, actions.split),
             (review.join_chosen, actions.join),
             (review.delete_chosen, actions.delete),
+            (review.candidates_accepted, actions.accept_candidates),
             (review.keys.clicked, self._choose_keys),
             (review.gallery.clicked, self.docks.open_gallery),
             (self.queue_panel.accept_chosen, actions.accept),
@@ -171,6 +172,7 @@ class Workbench(WorkbenchPanels):
             ",": guarded(self.queue.back),
             "K": guarded(actions.split),
             "J": guarded(actions.join),
+            "Y": guarded(actions.accept_candidates),
             "Delete": guarded(actions.delete),
             "Backspace": guarded(actions.delete),
         }
@@ -318,6 +320,7 @@ class Workbench(WorkbenchPanels):
     def _on_opened(self, loaded: Loaded) -> None:
         """Go back to the place where the project was left."""
         self.thumbnails.clear()
+        self.fields.flag(self.analysis.disagreements)
         self.session.reader = loaded.reading or user_name()
         slide, n_cells = loaded.slide, len(loaded.table)
         if slide.fields:
@@ -356,6 +359,7 @@ class Workbench(WorkbenchPanels):
             )
 
     def _on_analyzed(self) -> None:
+        self.fields.flag(self.analysis.disagreements)
         self.follower.bind_cells(self.view.ensure_cells().layer)
         self._open_gallery_soon()
 

@@ -35,7 +35,9 @@ parameters = st.dictionaries(
 ).map(lambda values: tuple(values.items()))
 located_by = st.none() | st.builds(LocatedBy, st.text(max_size=5), parameters)
 detections = st.one_of(
-    st.builds(Detection, boxes, st.none(), st.floats(0, 1), st.booleans(), located_by),
+    st.builds(
+        Detection, boxes, st.none(), st.floats(0, 1), st.booleans(), located_by, st.booleans()
+    ),
     st.builds(
         lambda o, s, by: Detection(o.bbox, o, s, located_by=by),
         outlines,
@@ -101,6 +103,6 @@ def version_1(tmp_path):
 def version_2(tmp_path):
     """A project of version 2: analyzed, drawn, labelled, deleted, undone, read twice."""
     path = tmp_path / "projects" / "p.wbc"
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     shutil.copy(DATA / "version_2.wbc", path)
     return path

@@ -126,11 +126,15 @@ def test_a_project_of_version_2_opens_with_its_cells_labels_and_undo_steps(versi
     assert list(opened.stepped(table, 4, back=False)) == ["a"]
     assert opened.stepped(table, 3, back=True)["a"].annotation is None
     moved = table["b"].moved(Detection(BBox(1, 1, 10, 10), drawn=True))
-    opened.write("s", [step(7, table, table.with_cells([moved]))])
+    found = Cell("c", "s/1.png", Detection(BBox(20, 20, 30, 30), candidate=True))
+    opened.write("s", [step(7, table, table.with_cells([moved, found]))])
     opened.close()
     again = open_workspace(version_2)
+    assert not table["a"].candidate
     assert again.table("s")["b"] == moved
+    assert again.table("s")["c"] == found
     again.close()
+    assert pragma(version_2, "user_version") == (VERSION,)
 
 
 @pytest.mark.parametrize("by_another", [False, True])

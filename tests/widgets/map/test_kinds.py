@@ -46,3 +46,10 @@ def test_legends_tell_kinds_apart_without_colour():
     fields = kinds([f"{i}.png" for i in range(30)], "field", EIGHT_CLASSES)
     assert len({(kind.color, kind.mark) for kind in fields}) == 30
     assert kinds((), "label", EIGHT_CLASSES) == ()
+
+
+def test_candidates_have_a_colour_of_their_own():
+    candidate = Cell("a", "s/1.png", Detection(BBox(0, 0, 5, 5), candidate=True))
+    name = kind_of(candidate, "label", EIGHT_CLASSES)
+    (kind,) = kinds([name], "label", EIGHT_CLASSES)
+    assert (kind.name, kind.color) == ("candidate", EIGHT_CLASSES.colors["candidate"])

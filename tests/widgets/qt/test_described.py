@@ -49,3 +49,8 @@ def test_failures_are_counted_by_file():
     failures = (Failure(path, "empty"), Failure(path, "again"), Failure(Path("b.png"), "also"))
     assert failed_text(failures, "file") == "; 2 files failed: empty"
     assert failed_text(()) == ""
+
+
+def test_a_candidate_is_said_to_be_one():
+    found = Cell.new(FIELD.fov_id, Detection(BBox(1, 1, 9, 9), candidate=True))
+    assert "candidate<br>the cell finders disagree" in described(found, session())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +176,43 @@ def test_going_to_a_cell_enlarges_it(actions, session):
     assert (session.field.fov_id, session.selection) == ("s/1.png", ("3",))
     actions.go_to("nobody")
     assert session.selection == ("3",)
+
+
+def doubtful(session, *names):
+    """Make candidates of cells."""
+    cells = []
+    for name in names:
+        cell = session.table[name]
+        detection = replace(cell.detection, candidate=True)
+        cells.append(replace(cell, detection=detection))
+    session.commit(session.table.with_cells(cells), "analyze", "model")
+
+
+def test_without_a_selected_candidate_none_is_accepted_and_it_is_told(actions, session, told):
+    actions.accept_candidates()
+    session.select(["0"])
+    table = session.table
+    actions.accept_candidates()
+    assert session.table is table
+    assert "Select a cell" in told[0]
+    assert "No candidate" in told[1]
+
+
+def test_selected_candidates_are_accepted_in_one_step_without_a_label(actions, session, told):
+    doubtful(session, "0", "1")
+    session.select(["0", "1", "2"])
+    actions.accept_candidates()
+    assert "2 candidates accepted" in told[-1]
+    assert [session.table[name].label for name in ("0", "1")] == ["basophil", "monocyte"]
+    assert labels(session) == [None] * 4
+    actions.undo()
+    assert [session.table[name].label for name in ("0", "1")] == ["candidate"] * 2
+
+
+def test_accepting_the_label_of_candidates_gives_what_the_model_is_sure_of(actions, session, told):
+    doubtful(session, "0", "2")
+    session.select(["0", "2"])
+    actions.accept()
+    assert labels(session) == ["basophil", None, None, None]
+    assert session.table["2"].candidate
+    assert "1 unidentified" in told[-1]

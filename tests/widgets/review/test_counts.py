@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.widgets.red_fields import cell
 
-from napari_wbc.model.cell import Annotation
+from napari_wbc.model.cell import Annotation, Cell, Detection
+from napari_wbc.model.geometry import BBox
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.review.counts import CountsTable
 
@@ -57,3 +58,18 @@ def test_a_click_on_a_class_tells_its_label_and_on_the_sum_nothing(counts):
     assert "monocyte" in clicked
     assert "unidentified" in clicked
     assert "leukocytes" not in clicked
+
+
+def test_candidates_have_a_row_that_says_they_are_not_counted(counts, session):
+    label(session, "monocyte")
+    names = [counts.item(i, 0).text() for i in range(counts.rowCount())]
+    assert "candidate" not in names
+    box = Detection(BBox(40, 40, 50, 50), candidate=True)
+    found = [Cell(name, "f0", box) for name in ("a", "b", "c")]
+    session.commit(session.table.with_cells(found), "analyze")
+    assert row(counts, "candidate") == ["3", "", "not counted"]
+    assert row(counts, "leukocytes") == ["1", "100", ""]
+    clicked = []
+    counts.label_clicked.connect(clicked.append)
+    counts.cellClicked.emit(counts.rowCount() - 1, 0)
+    assert clicked == ["candidate"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox
 from tests.widgets.review.labels import labels
 
+from napari_wbc.detect.base import Located
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.session.opening import project_path
 from napari_wbc.widgets.analysis.analysis import SETTLED_MS
@@ -351,3 +353,55 @@ def test_undo_takes_a_drawn_cell_with_its_prediction_and_ends_no_redo(analyzed, 
     qtbot.wait(SETTLED_MS + 300)
     wait(bench)
     assert bench.session.redoable == "split"
+
+
+def doubtful_steps(detector, image, progress):
+    """One cell, and one on which the cell finders disagree."""
+    yield progress
+    sure, doubtful = detector.detect(image)
+    text = "cell finders disagree: 1 against 12" if image.mean() < 100 else ""
+    return Located((sure, replace(doubtful, candidate=True)), disagreement=text)
+
+
+def test_candidates_are_shown_accepted_by_a_key_and_kept(
+    bench, slide, wait, press, monkeypatch, make_napari_viewer
+):
+    monkeypatch.setattr("napari_wbc.pipeline.analyze.locate_steps", doubtful_steps)
+    bench.open_slide(slide)
+    wait(bench)
+    assert bench.review.candidates.isHidden()
+    bench.analysis.run.click()
+    wait(bench)
+    said = bench.status.text()
+    assert "6 cells in 3 fields, 3 of them only candidates (not counted)" in said
+    assert "cell finders disagree on 1 field" in said
+    assert not bench.review.candidates.isHidden()
+    assert "1 against 12" in bench.fields.item(0).toolTip()
+    assert bench.viewer.layers.selection.active.name == "cells"
+    sure, doubtful = bench.session.table.of_field(slide.fields[0].fov_id)
+    bench.session.select([doubtful.cell_id])
+    press(Qt.Key.Key_Y)
+    assert bench.session.table[doubtful.cell_id].label == "basophil"
+    assert bench.session.table.label_counts["candidate"] == 2
+    press(Qt.Key.Key_Delete)
+    bench.session.select([sure.cell_id])
+    bench = again(bench, make_napari_viewer, wait)
+    assert bench.session.table.label_counts["candidate"] == 2
+    assert doubtful.cell_id not in bench.session.table
+    assert "1 against 12" in bench.fields.item(0).toolTip()
+    assert bench.fields.item(1).toolTip() == ""
+    bench.release()
+    wait(bench)
+
+
+def test_only_candidates_are_queued_where_they_are_chosen(analyzed, wait):
+    bench = analyzed
+    (first, *_others) = bench.session.table.values()
+    detection = replace(first.detection, candidate=True)
+    table = bench.session.table.with_cells([replace(first, detection=detection)])
+    bench.session.commit(table, "analyze", "model")
+    bench.queue_panel.label.setCurrentText("candidate")
+    bench.queue_panel.start()
+    wait(bench)
+    assert bench.queue.ids == (first.cell_id,)
+    assert "candidate (not counted)" in bench.review._selection.text()

@@ -6,7 +6,7 @@ import pytest
 from tests.widgets.red_fields import cell
 
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.slide.fields import FieldList
+from napari_wbc.widgets.slide.fields import DISAGREED, FieldList
 
 
 @pytest.fixture
@@ -46,3 +46,21 @@ def test_released_it_follows_no_more(session, fields, slide):
     fields.release()
     session.show_field(slide.fields[1].fov_id)
     assert fields.currentRow() == 0
+
+
+def test_a_field_on_which_the_cell_finders_disagree_is_marked_and_says_how_far(
+    session, fields, slide
+):
+    fields.flag({})
+    assert fields.item(0).text() == "field-0.png"
+    text = "cell finders disagree: 1 against 12"
+    fields.flag({slide.fields[1].fov_id: text, "another": text})
+    assert [DISAGREED in fields.item(i).text() for i in range(3)] == [False, True, False]
+    assert [fields.item(i).toolTip() for i in range(3)] == ["", text, ""]
+    session.commit(session.table.with_cells([cell(slide.fields[1].fov_id)]), "draw 1 cell")
+    assert fields.item(1).text() == f"field-1.png   (1)   {DISAGREED}"
+    fields.flag({})
+    assert (fields.item(1).text(), fields.item(1).toolTip()) == ("field-1.png   (1)", "")
+    fields.flag({slide.fields[1].fov_id: text})
+    session.open(slide)
+    assert fields.item(1).toolTip() == ""

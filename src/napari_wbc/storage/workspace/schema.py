@@ -18,8 +18,9 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 2
-"""``user_version`` of a project file. Version 1 does not say what located a cell."""
+VERSION = 3
+"""``user_version`` of a project file. Version 1 does not say what located a cell, and version 2 not
+which cells are candidates."""
 
 metadata = MetaData()
 
@@ -64,9 +65,10 @@ cells = Table(
     Column("score", Float, nullable=False),
     Column("drawn", Integer, nullable=False),
     Column("located_by", Text),
+    Column("candidate", Integer),
 )
 """``located_by`` is the detector with its parameters as JSON; NULL where a person drew the cell or
-it is not known."""
+it is not known. ``candidate`` is NULL in rows of older versions, which had none."""
 
 predictions = Table(
     "predictions",
@@ -127,5 +129,6 @@ def upgrade(db: Connection) -> None:
     metadata.create_all(db)
     # Asked of the table itself, since the version that a file says may be older than its columns.
     columns = db.exec_driver_sql("SELECT name FROM pragma_table_info('cells')").scalars().all()
-    if "located_by" not in columns:
-        db.exec_driver_sql("ALTER TABLE cells ADD COLUMN located_by TEXT")
+    for column, kind in (("located_by", "TEXT"), ("candidate", "INTEGER")):
+        if column not in columns:
+            db.exec_driver_sql(f"ALTER TABLE cells ADD COLUMN {column} {kind}")

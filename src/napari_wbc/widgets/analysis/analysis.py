@@ -18,6 +18,7 @@ from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable, diff
+from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
 from napari_wbc.pipeline.analysis import Classified, SlideAnalysis, analysis_of
@@ -184,11 +185,9 @@ class AnalysisPanel(Panel, QWidget):
         table = self.session.table
         taxonomy = self.session.taxonomy
         slide = self.session.slide
-        failures, blood_cells = from_note(self._kept_note(), slide)
+        kept = from_note(self._kept_note(), slide)
         searched_by = self._analysis.searched_by if self._analysis else None
-        reviewed = SlideAnalysis(
-            slide, table, failures, blood_cells, taxonomy=taxonomy, searched_by=searched_by
-        )
+        reviewed = SlideAnalysis(slide, table, *kept, taxonomy=taxonomy, searched_by=searched_by)
         analysis = analysis_of([reviewed])
 
         def written(result: Written) -> None:
@@ -196,6 +195,11 @@ class AnalysisPanel(Panel, QWidget):
             self.said.emit(f"{counted(len(table))} written to {result.folder}{failed}")
 
         self.jobs.start(lambda: write_results(analysis, folder, read=self.view.read), written)
+
+    @property
+    def disagreements(self) -> dict[str, str]:
+        """Field to how far its cell finders disagreed when it was last analyzed."""
+        return from_note(self._kept_note(), self.session.slide)[2]
 
     def _kept_note(self) -> Any:
         """What the project keeps of the last analysis beside the cells."""
@@ -317,8 +321,10 @@ class AnalysisPanel(Panel, QWidget):
         self.said.emit(_summary(analysis, len(searched)))
 
     def _keep_note(self, analysis: SlideAnalysis) -> None:
-        """Keep failed files and blood cells in the project; other fields keep theirs."""
-        fresh = to_note(analysis.slide, analysis.failures, analysis.blood_cells)
+        """Keep what the project has beside the cells; other fields keep theirs."""
+        fresh = to_note(
+            analysis.slide, analysis.failures, analysis.blood_cells, analysis.disagreements
+        )
         searched = [field.fov_id for field in analysis.slide.fields]
         self._note = merged_note(self._kept_note(), searched, fresh)
         self.session.note(note_key(self.session.slide.name), self._note)
@@ -332,6 +338,11 @@ class AnalysisPanel(Panel, QWidget):
 def _summary(analysis: SlideAnalysis, searched: int) -> str:
     """One line on what an analysis found."""
     text = f"{counted(len(analysis.table))} in {counted(searched, 'field')}"
+    if candidates := analysis.table.label_counts[CANDIDATE]:
+        text += f", {candidates} of them only {'candidates' if candidates > 1 else 'a candidate'}"
+        text += " (not counted)"
+    if analysis.disagreements:
+        text += f"; cell finders disagree on {counted(len(analysis.disagreements), 'field')}"
     if not analysis.table and searched:
         text += "; try another cell finder or preset"
     text += failed_text(analysis.failures, "file")

@@ -100,10 +100,10 @@ def _field_kind(i: int, name: str, taxonomy: Taxonomy) -> Kind:
 
 def _class_kinds(taxonomy: Taxonomy) -> dict[str, Kind]:
     result = {}
-    for i, name in enumerate(taxonomy.labels):
-        # Labels that are no class (unidentified, not classed) are told apart by colour alone.
+    for i, (name, color) in enumerate(taxonomy.colors.items()):
+        # Labels that are no class (unidentified, not classed, candidate) are told apart by colour.
         mark = MARKS[i % len(MARKS)] if name in taxonomy.names else "circle"
-        result[name] = Kind(name, taxonomy.colors[name], mark)
+        result[name] = Kind(name, color, mark)
     return result
 
 

@@ -19,6 +19,8 @@ def described(cell: Cell, session: Session) -> str:
     lines = [cell.label]
     if cell.annotation is not None:
         lines.append(f"said by {cell.annotation.annotator or 'a person'}")
+    elif cell.candidate:
+        lines.append("the cell finders disagree, so it is not counted")
     elif cell.prediction is not None:
         lines.append("said by the model")
     if cell.prediction is not None:

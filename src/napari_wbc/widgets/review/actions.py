@@ -12,7 +12,7 @@ from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import UNIDENTIFIED
 from napari_wbc.model.words import counted
-from napari_wbc.session.edit import joined, split
+from napari_wbc.session.edit import accepted, joined, split
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Session
 
@@ -76,21 +76,35 @@ class ReviewActions:
             self._queue.accept(session.reader)
             return
         when = now()
-        accepted = []
+        labelled = []
         for cell_id in chosen:
             cell = session.table[cell_id]
+            # What the model says of a candidate is its label as soon as it is a cell.
+            label = cell.accepted().label
             # A person cannot agree with a model that has no answer.
-            if cell.label != UNIDENTIFIED:
-                accepted.append(cell.annotated(Annotation(cell.label, session.reader, when)))
-        if session.commit(session.table.with_cells(accepted), "accept"):
-            text = f"{counted(len(accepted))} accepted."
-            if len(accepted) < len(chosen):
-                text += f" {len(chosen) - len(accepted)} unidentified: choose a class for these."
+            if label != UNIDENTIFIED:
+                labelled.append(cell.annotated(Annotation(label, session.reader, when)))
+        if session.commit(session.table.with_cells(labelled), "accept"):
+            text = f"{counted(len(labelled))} accepted."
+            if len(labelled) < len(chosen):
+                text += f" {len(chosen) - len(labelled)} unidentified: choose a class for these."
             self._say(text)
         elif not chosen:
             self._say(NONE_SELECTED)
-        elif not accepted:
+        elif not labelled:
             self._say("The model is not sure of these cells; choose a class.")
+
+    def accept_candidates(self) -> None:
+        """Take the selected candidates for cells, which count as the model says."""
+        chosen = self._settled(None)
+        table = self._session.table
+        n = sum(table[cell_id].candidate for cell_id in chosen)
+        if not chosen:
+            self._say(NONE_SELECTED)
+        elif not n:
+            self._say("No candidate is selected: what is selected counts already.")
+        elif self._session.commit(accepted(table, chosen), "accept candidate"):
+            self._say(f"{counted(n, 'candidate')} accepted. {UNDO}")
 
     def delete(self) -> None:
         """Delete the selected cells."""

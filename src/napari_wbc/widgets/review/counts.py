@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtCore import Signal
 
 from napari_wbc.model.differential import differential, row_counts
+from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import swatch
 from napari_wbc.widgets.qt.panel import Panel
@@ -40,7 +41,7 @@ class CountsTable(Panel, TextTable):
             rows.append((s.name, str(s.count), *(numbers if result.total else ("", ""))))
         rows.append(("leukocytes", str(result.total), "100" if result.total else "", ""))
         for b in result.beside:
-            related = ""
+            related = "not counted" if b.name == CANDIDATE else ""
             if b.per_100_wbc is not None and result.total:
                 related = f"{b.per_100_wbc:.1f} per 100"
             rows.append((b.name, str(b.count), "", related))

@@ -12,8 +12,8 @@ from napari_wbc.model.taxonomy_dict import grown
 from napari_wbc.widgets.qt.layout import ok_cancel
 from napari_wbc.widgets.qt.settings import settings
 
-TAKEN = {"J", "K", "S"}
-"""Keys that join and split cells, and napari's key for the tool that selects."""
+TAKEN = {"J", "K", "S", "Y"}
+"""Keys that join, split and accept cells, and napari's key for the tool that selects."""
 
 
 def with_kept_keys(taxonomy: Taxonomy) -> Taxonomy:
@@ -39,7 +39,7 @@ def with_free_keys(taxonomy: Taxonomy) -> tuple[Taxonomy, str]:
     if not lost:
         return taxonomy, ""
     keys = " and ".join(f"{key.upper()} ({name})" for name, key in lost.items())
-    text = f"{keys}: this key splits, joins or selects cells and gives no label."
+    text = f"{keys}: this key splits, joins, accepts or selects cells."
     return taxonomy.with_keys(dict.fromkeys(lost, "")), text
 
 
@@ -71,7 +71,7 @@ class KeysDialog(QDialog):
         self.new.setPlaceholderText("name")
         self.new.setToolTip("Adds a class to the open project. Fine-tuning teaches it to a model.")
         form.addRow("New class", self.new)
-        hint = "Give each class one letter or digit, or none. 0, 9, J, K and S are taken."
+        hint = "Give each class one letter or digit, or none. 0, 9, J, K, S and Y are taken."
         self.wrong = QLabel(hint)
         self.wrong.setWordWrap(True)
         form.addRow(self.wrong)
@@ -82,7 +82,9 @@ class KeysDialog(QDialog):
         keys = {name: line.text().upper() for name, line in self.lines.items()}
         if taken := sorted(TAKEN & set(keys.values())):
             keys_taken = " and ".join(taken)
-            self.wrong.setText(f"{keys_taken} split, join or select cells; choose other keys.")
+            self.wrong.setText(
+                f"{keys_taken} split, join, accept or select cells; choose other keys."
+            )
             return
         name = self.new.text().strip()
         try:

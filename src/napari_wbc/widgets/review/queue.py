@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QProgressBar, QWidget
 
+from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.session.order import FIRST, RANKED, Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
@@ -29,7 +30,7 @@ class QueuePanel(Panel, QWidget):
         self._session = session
         self.queue = queue
         self._waits_for: Order | None = None
-        labels = (EVERY_CLASS, *session.taxonomy.labels)
+        labels = (EVERY_CLASS, *session.taxonomy.labels, CANDIDATE)
         fields = (EVERY_FIELD, "this field")
         # Narrower than the longest text, since four of them share the width of a dock.
         self.order = choice(Order, "Which cells come first", least=7)

@@ -7,6 +7,7 @@ from functools import partial
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
+from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import TextLines, button, column, row, swatch
@@ -29,6 +30,7 @@ class ReviewWidget(Panel, QWidget):
     split_chosen = Signal()
     join_chosen = Signal()
     delete_chosen = Signal()
+    candidates_accepted = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -46,10 +48,12 @@ class ReviewWidget(Panel, QWidget):
         split = button("Split K", "Split the selected cell at its waist", self.split_chosen.emit)
         join = button("Join J", "Join the selected cells to one", self.join_chosen.emit)
         delete = button("Delete", "Delete the selected cells", self.delete_chosen.emit)
+        tip = "Count the selected candidates by their predictions (Y). Delete dismisses them."
+        self.candidates = button("Accept candidate Y", tip, self.candidates_accepted.emit)
         self.gallery = button("Gallery", "Show thumbnails of all cells by class, below the image")
         shapes = row(self.draw, self.reshape, self.undo, self.redo, self.keys)
         cells = row(split, join, delete, self.gallery)
-        column(self, self._selection, self._label_grid(), shapes, cells)
+        column(self, self._selection, self._label_grid(), shapes, cells, self.candidates)
         self.listen(self._refresh, session.changed, session.slide_changed)
         self.listen(self._refresh, session.selection_changed)
         self._refresh()
@@ -82,6 +86,8 @@ class ReviewWidget(Panel, QWidget):
 
     def _refresh(self, *_what: object) -> None:
         self._selection.setText(self._describe_selection())
+        # Most slides have no candidates, and the panel is full.
+        self.candidates.setVisible(self._session.table.label_counts[CANDIDATE] > 0)
         steps = (self.undo, self._session.undoable), (self.redo, self._session.redoable)
         for push, what in steps:
             push.setEnabled(bool(what))
@@ -99,6 +105,8 @@ class ReviewWidget(Panel, QWidget):
             labels = sorted({cell.label for cell in cells})
             return f"{counted(len(cells))} selected: {', '.join(labels)}"
         text = cells[0].label
+        if cells[0].candidate:
+            text += " (not counted)"
         if annotation := cells[0].annotation:
             text += f", said by {annotation.annotator or 'a person'}"
         if prediction := cells[0].prediction:
