@@ -386,7 +386,8 @@ def notes(plan: Plan, limit: int | None) -> list[str]:
         "Candidates: detections that are shown but not counted until a person accepts them. They are in no "
         "other column but recall with candidates.",
         f"{whole}. Variants: {spread_over}; the drop is against the same fields as they are.",
-        "x0.5 to x2: the field resized. 2 x 2 mosaic: four fields beside each other in one image. Mosaic 8,000 px: "
+        "x0.5 to x2: the field resized. 2 x 2 mosaic: four fields beside each other in one image; their light and "
+        "stain may differ, which costs recall too. Mosaic 8,000 px: "
         f"{LARGE_IMAGES} images of a set, as many fields each as fit, over and over. Fields, false cells, candidates "
         "and milliseconds are those of the fields in a mosaic, not of mosaics; a cell counts each time it is shown.",
         f"Blur: Gaussian, sigma {BLUR:g} px. JPEG 40: encoded at quality {QUALITY}. White balance: red, green and blue "
