@@ -22,26 +22,53 @@ from napari_wbc.imaging.read import read_image
 from napari_wbc.measure.average_precision import Truth, average_precision
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
-from public_sets import DATA, MISPLACED_MASK, bccd_masks, cell_masks, table, voc_boxes
+from public_sets import (
+    BLOOD,
+    DATA,
+    MISPLACED_MASK,
+    bccd_masks,
+    bionet_boxes,
+    bionet_split,
+    cell_masks,
+    table,
+    txl_split,
+    voc_boxes,
+)
 
 UNBOXED = {f"BloodImage_{number}" for number in ("00133", "00135", "00171", "00178", "00228")}
 MATCH = 0.5
 """IoU from which a detection is that of a true cell."""
 STRAY = 0.1
 """IoU below which a detection has nothing to do with a true cell."""
+SLACK = 8.0
+"""Pixels that a box is grown by on each side before it is asked whether it holds a point."""
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Point = tuple[float, float]
+"""Row and column."""
 
 
 @dataclass
 class Labelled:
-    """One field with the boxes of its cells, and their masks where the set has them."""
+    """One field with the boxes of its cells, and their masks where the set has them.
+
+    A set without boxes has one point in each cell instead; ``slack`` is :data:`SLACK` at the
+    magnification of the field.
+    """
 
     name: str
     image: Image
     truths: list[BBox]
     masks: list[Mask] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
+    slack: float = SLACK
+
+    def matches(self, boxes: Sequence[BBox]) -> list[tuple[int, int]]:
+        """Index of a true cell and of the box that finds it, each used once."""
+        if self.points:
+            return holding(self.points, boxes, self.slack)
+        return [(i, j) for i, j, _ in pairs(self.truths, boxes)]
 
     def scaled(self, factor: float) -> Labelled:
         """The field at another magnification, without masks."""
@@ -53,7 +80,8 @@ class Labelled:
             BBox(b.top * down, b.left * across, b.bottom * down, b.right * across)
             for b in self.truths
         ]
-        return Labelled(self.name, image, truths)
+        points = [(row * down, col * across) for row, col in self.points]
+        return Labelled(self.name, image, truths, points=points, slack=self.slack * factor)
 
 
 def decoded(data: bytes, flag: int = cv2.IMREAD_COLOR) -> Image:
@@ -120,6 +148,39 @@ def raabin() -> Iterator[Labelled]:
     return boxed(folder, names, keep="0")
 
 
+def pbc_neighbourhoods(split: str | None = None) -> Iterator[Labelled]:
+    """The PBC part of TXL-PBC, without the image whose cell has no box."""
+    folder = DATA / "txl_pbc"
+    names = []
+    for row in table(folder / "index.csv"):
+        if row["source"] != "pbc" or row["n_wbc_boxes"] == "0":
+            continue
+        if split in (None, txl_split(row["overlap_group"])):
+            names.append(row["image"])
+    return boxed(folder, names, keep="0")
+
+
+def bionet(split: str | None = None) -> Iterator[Labelled]:
+    folder = DATA / "bionet"
+    boxes = bionet_boxes()
+    for row in table(folder / "scenes.csv"):
+        if split in (None, bionet_split(row["scene"])):
+            name = row["image"]
+            truths = [BBox(*edges) for label, edges in boxes[name] if label == BLOOD[0]]
+            yield Labelled(name, read_image(folder / "images" / name), truths)
+
+
+def lisc() -> Iterator[Labelled]:
+    """LISC, a point in each cell and no boxes; without three fields whose cell has no point."""
+    folder = DATA / "lisc"
+    points: dict[str, list[Point]] = {}
+    for row in table(folder / "cells.csv"):
+        if row["row"]:
+            points.setdefault(row["image"], []).append((float(row["row"]), float(row["col"])))
+    for name in sorted(points):
+        yield Labelled(name, read_image(folder / "images" / name), [], points=points[name])
+
+
 def pig() -> Iterator[Labelled]:
     folder = DATA / "pig_wbc"
     return boxed(folder, sorted(path.name for path in (folder / "images").iterdir()))
@@ -159,6 +220,27 @@ def pairs(
         i, j = map(int, np.unravel_index(int(overlaps.argmax()), overlaps.shape))
         overlaps[i, :] = overlaps[:, j] = 0
         found.append((i, j, best))
+    return found
+
+
+def holding(
+    points: Sequence[Point], boxes: Sequence[BBox], slack: float = SLACK
+) -> list[tuple[int, int]]:
+    """Index of a point, and of a box that holds it when grown by ``slack``: nearest centres first, each used once."""
+    found: list[tuple[int, int]] = []
+    if not points or not boxes:
+        return found
+    places = np.array(points)[:, None]
+    edges = np.array([box.edges for box in boxes])
+    top_left = edges[:, :2] - slack
+    bottom_right = edges[:, 2:] + slack
+    inside = ((places >= top_left) & (places <= bottom_right)).all(axis=-1)
+    distances = np.linalg.norm(places - (top_left + bottom_right) / 2, axis=-1)
+    distances[~inside] = np.inf
+    while np.isfinite(distances.min()):
+        i, j = map(int, np.unravel_index(int(distances.argmin()), distances.shape))
+        distances[i, :] = distances[:, j] = np.inf
+        found.append((i, j))
     return found
 
 
