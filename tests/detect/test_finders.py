@@ -11,21 +11,21 @@ from napari_wbc.detect.finders import (
     presets_of,
 )
 from napari_wbc.detect.hsv import PRESETS
-from napari_wbc.detect.mask_rcnn import MaskRcnnDetector
+from napari_wbc.detect.pair import PairDetector
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import LocatedBy
 
 
 def test_the_default_is_the_shipped_network():
     detector = make_detector(device="cpu")
-    assert isinstance(detector, MaskRcnnDetector)
-    assert detector.name.startswith("mask-rcnn/mask_rcnn 1")
+    assert isinstance(detector, PairDetector)
+    assert detector.name.startswith("auto/mask_rcnn 2")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("abacus",), "choose one of: mask-rcnn, hsv"),
+        (("abacus",), "choose one of: auto, mask-rcnn, hsv"),
         (("mask-rcnn", "nowhere.safetensors"), "No weights 'nowhere.safetensors'"),
         (("mask-rcnn", "cdnn"), "not of a Mask R-CNN"),
         (("mask-rcnn", None, {"luck": 1}), "no parameter luck; it has score, overlap"),

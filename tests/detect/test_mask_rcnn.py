@@ -253,27 +253,34 @@ def test_a_large_field_is_shrunk_to_its_longest_side(shape):
     assert min(work.shape[:2]) == max(1, round(min(shape) * scale))
 
 
-@pytest.mark.parametrize(
-    ("size", "longest", "low", "high"),
-    [(0.2, 128, 14, 25), (1.0, 96, 14, 25), (0.15, 96, 14, 16), (1.0, 640, 67, 67)],
-    ids=["enlarged", "shrunk less", "enlarged as far as may be", "as they are"],
-)
-def test_red_cells_are_shown_as_finely_as_asked(size, longest, low, high):
+@pytest.mark.parametrize("size", [0.3, 0.6, 1.0, 2.0])
+def test_red_cells_are_as_wide_as_asked_at_every_magnification(size):
     smear = synthetic_smear(0, n_leukocytes=0).image  # with red cells of 67 pixels
     field = cv2.resize(smear, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
-    work, scale = DetectorPreset(longest=longest, finest=14, largest=1.5).prepare(field)
+    work, scale = DetectorPreset(red_cell=30).prepare(field)
     assert work.shape[:2] == tuple(round(n * scale) for n in field.shape[:2])
-    assert scale <= 1.5
-    assert low <= 67 * size * scale <= high
+    assert 22 <= 67 * size * scale <= 40
+
+
+def test_a_field_is_enlarged_no_further_than_asked():
+    smear = synthetic_smear(0, n_leukocytes=0).image
+    field = cv2.resize(smear, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    assert DetectorPreset(largest=1.2).scales(field)[0] == 1.2
 
 
 def test_cells_lie_in_pixels_of_the_field_when_it_is_enlarged():
     field = synthetic_smear(0, shape=(96, 128), n_leukocytes=0, scale=0.2).image
     one = detector(Says(((30, 45, 60, 90), 1, 0.9)), longest=128)
-    _, scale = DetectorPreset(**one.card.preset).prepare(field)
+    scale = DetectorPreset.of(one.card).scales(field)[0]
     assert scale > 1.1
     (cell,) = one.detect(field)
     np.testing.assert_allclose(cell.bbox.corners() * scale, BBox(45, 30, 90, 60).corners())
+
+
+def test_the_scale_of_older_models_is_measured_too():
+    preset = {"longest": 512, "finest": 14.0, "largest": 1.5, "tile": 1280}
+    card = ModelCard("older", "1", "mask-rcnn/fake", (LEUKOCYTE,), preset)
+    assert DetectorPreset.of(card) == DetectorPreset(largest=1.5)
 
 
 def test_the_networks_input_is_about_zero_mean():

@@ -18,6 +18,7 @@ from napari_wbc.detect.finders import (
 )
 from napari_wbc.detect.hsv import HsvDetector
 from napari_wbc.detect.mask_rcnn import DetectorPreset
+from napari_wbc.detect.pair import PairDetector
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.progress import Progress, run
@@ -66,9 +67,10 @@ def test_a_preview_is_what_the_detector_finds():
 
 def test_a_large_field_can_be_cancelled_between_its_parts():
     detector = make_detector(device="cpu")
-    tile = DetectorPreset(**detector.card.preset).tile
+    tile = DetectorPreset.of(detector.network.card).tile
     large = np.full((40, 3 * tile, 3), 230, np.uint8)
-    unscaled = replace(detector, card=replace(detector.card, preset={"longest": 3 * tile}))
+    card = replace(detector.network.card, preset={"longest": 3 * tile})
+    unscaled = PairDetector(replace(detector.network, card=card))
     steps = locate_steps(unscaled, large, NOW)
     assert next(steps) is NOW
     steps.close()

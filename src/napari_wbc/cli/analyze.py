@@ -13,6 +13,7 @@ from rich.table import Table
 from typer import Option
 
 from napari_wbc.cli.options import (
+    DETECTOR,
     Detector,
     Device,
     Out,
@@ -38,11 +39,11 @@ def analyze(
     paths: Paths,
     *,
     out: Out,
-    detector: Detector = "mask-rcnn",
+    detector: Detector = DETECTOR,
     preset: Annotated[
         str | None,
         Option(
-            help="Of hsv: nucleus or youssef-2024; of mask-rcnn: its weights, by name or file.",
+            help="Of hsv: nucleus or youssef-2024; else weights of Mask R-CNN, by name or file.",
             show_default="the weights in use, nucleus",
         ),
     ] = None,
@@ -166,7 +167,7 @@ def adapt(
     out: Annotated[Path, Option(help="Folder for the new model.")],
     weights: Weights = None,
     name: Annotated[str, Option(help="Name of the new model.")] = "adapted",
-    detector: Detector = "mask-rcnn",
+    detector: Detector = DETECTOR,
     anyway: Annotated[
         bool, Option("--anyway", help="Adapt even if the model is sure of the cells already.")
     ] = False,

@@ -7,6 +7,7 @@ from typing import Annotated
 from typer import Option
 
 from napari_wbc.cli.options import (
+    DETECTOR,
     Detector,
     Device,
     Out,
@@ -33,7 +34,7 @@ def explain(
     ] = None,
     samples: Annotated[int, Option(min=2, help="Of LIME, a cell.")] = 200,
     seed: Annotated[int, Option(min=0, help="Of LIME.")] = 0,
-    detector: Detector = "mask-rcnn",
+    detector: Detector = DETECTOR,
     weights: Weights = None,
     device: Device = "auto",
     quiet: Quiet = False,

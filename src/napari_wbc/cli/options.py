@@ -15,7 +15,9 @@ from napari_wbc.weights.library import Library
 Paths = Annotated[list[Path], Argument(help="Image files, or folders of them.")]
 Project = Annotated[Path, Argument(help="Project file (.wbc).")]
 Out = Annotated[Path, Option(help="Folder for the results.")]
-Detector = Annotated[str, Option(help="Cell finder: mask-rcnn, or hsv (by colour).")]
+Detector = Annotated[str, Option(help="Cell finder: mask-rcnn, hsv (by colour), or auto: both.")]
+DETECTOR = "auto"
+"""The default cell finder; it stands here too, since to import its room takes a second."""
 Device = Annotated[str, Option(help="auto, cpu or cuda.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="No progress bar, less text.")]
 Split = Annotated[str, Option(help="train, val or test.")]
@@ -46,8 +48,8 @@ def check_csv(out: Path) -> None:
 
 
 def detector_in_use(detector: str, preset: str | None = None) -> str | None:
-    """The preset that was named, or the mask-rcnn weights in use; None of another cell finder."""
-    return in_use(preset, kind="detector") if detector == "mask-rcnn" else preset
+    """The preset that was named, or the Mask R-CNN weights in use; None of the search by colour."""
+    return in_use(preset, kind="detector") if detector != "hsv" else preset
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -73,8 +73,7 @@ class DetectorPreset:
     @classmethod
     def of(cls, card: ModelCard) -> DetectorPreset:
         """That of a model; what older models say of the scale is left out."""
-        names = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in card.preset.items() if name in names})
+        return cls(**{name: value for name, value in card.preset.items() if name != "finest"})
 
     def scales(self, image: RgbImage) -> tuple[float, ...]:
         """Working pixels a pixel of the field: one, or two where it is not sure.
@@ -325,6 +324,8 @@ def counts_of(cells: Mapping[str, Sequence[Detection]]) -> dict[str, int] | None
 
 def _judged(network: MaskRCNN, x: torch.Tensor, hints: Sequence[BBox]) -> dict[str, torch.Tensor]:
     """The network's output for one image, its heads judging ``hints`` beside its own proposals."""
+    if not hints:
+        return dict(network([x])[0])
     import torch
 
     images, _ = network.transform([x])
@@ -332,9 +333,8 @@ def _judged(network: MaskRCNN, x: torch.Tensor, hints: Sequence[BBox]) -> dict[s
     if isinstance(features, torch.Tensor):
         features = {"0": features}
     proposals, _ = network.rpn(images, features)
-    if hints:
-        places = [(box.left, box.top, box.right, box.bottom) for box in hints]
-        proposals = [torch.cat([proposals[0], proposals[0].new_tensor(places)])]
+    places = [(box.left, box.top, box.right, box.bottom) for box in hints]
+    proposals = [torch.cat([proposals[0], proposals[0].new_tensor(places)])]
     (output,), _ = network.roi_heads(features, proposals, images.image_sizes)
     return dict(output)
 

@@ -239,10 +239,10 @@ def analyze(
     paths : path or sequence of paths
         Image files, each a slide of one field, and folders, each one slide.
     detector : str
-        Name of the cell finder: ``mask-rcnn`` or ``hsv``.
+        Name of the cell finder: ``auto``, ``mask-rcnn`` or ``hsv``.
     preset : str, optional
-        ``nucleus`` or ``youssef-2024`` of ``hsv``; of ``mask-rcnn`` its weights, by name or as a
-        ``.safetensors`` file.
+        ``nucleus`` or ``youssef-2024`` of ``hsv``; of the others the weights of Mask R-CNN, by name
+        or as a ``.safetensors`` file.
     parameters : mapping, optional
         Values that differ from the preset's.
     weights : str or Path

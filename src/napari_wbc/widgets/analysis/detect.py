@@ -13,9 +13,13 @@ from napari_wbc.detect.finders import DETECTORS, parameters_of, presets_of
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import choice, column, row
 
-DETECTOR_TIP = "Cell finder. mask-rcnn: a trained network. hsv: by colour, without a network."
+DETECTOR_TIP = (
+    "Cell finder. auto: the next two, which judge each other. mask-rcnn: a trained network. "
+    "hsv: by colour, without a network."
+)
 PRESET_TIP = (
-    "mask-rcnn: its model. hsv: nucleus finds whole cells, youssef-2024 is the published recipe."
+    "auto and mask-rcnn: the model. hsv: nucleus finds whole cells, youssef-2024 is the published "
+    "recipe."
 )
 
 
@@ -82,7 +86,7 @@ class DetectorWidget(QWidget):
             As :func:`~napari_wbc.detect.finders.presets_of`.
         """
         chosen = self.value()
-        return chosen.preset if chosen.name == "mask-rcnn" else presets_of("mask-rcnn")[0]
+        return chosen.preset if chosen.name != "hsv" else presets_of("mask-rcnn")[0]
 
     def refresh(self) -> None:
         """List the presets anew, and keep what is chosen."""

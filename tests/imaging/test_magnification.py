@@ -1,0 +1,38 @@
+"""Width of red cells: the same at every size of a field, and alone or among others."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from napari_wbc.imaging.magnification import red_cell_diameters
+from napari_wbc.imaging.synthetic import synthetic_smear
+
+WIDTH = 67
+"""Of the red cells of a smear at scale 1, in pixels."""
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 900), (60, 80), (2000, 2000)])
+def test_a_field_without_red_cells_has_no_diameter(shape):
+    assert red_cell_diameters(np.full((*shape, 3), 230, np.uint8)) == ()
+
+
+@pytest.mark.parametrize("size", [0.3, 0.5, 1.0, 2.0, 4.0])
+def test_red_cells_are_measured_at_every_size(size):
+    smear = synthetic_smear(0, n_leukocytes=1).image
+    field = cv2.resize(smear, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
+    assert red_cell_diameters(field)[0] / size == pytest.approx(WIDTH, rel=0.3)
+
+
+def test_a_large_mosaic_measures_as_its_fields():
+    smear = synthetic_smear(0, n_leukocytes=1, scale=0.5).image
+    mosaic = np.tile(smear, (8, 6, 1))
+    assert red_cell_diameters(mosaic)[0] == pytest.approx(red_cell_diameters(smear)[0], rel=0.25)
+
+
+def test_the_field_is_left_alone():
+    smear = synthetic_smear(0).image
+    before = smear.copy()
+    red_cell_diameters(smear)
+    assert (smear == before).all()
