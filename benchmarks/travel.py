@@ -401,7 +401,9 @@ def left_out(text: str) -> tuple[str, str]:
     """LAB=FILE, parted."""
     laboratory, _, weights = text.partition("=")
     if laboratory not in LABORATORIES or not weights:
-        raise argparse.ArgumentTypeError(f"{text!r} is not LAB=FILE, LAB of {set(LABORATORIES)}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not LAB=FILE, LAB of {', '.join(LABORATORIES)}"
+        )
     return laboratory, weights
 
 
