@@ -85,7 +85,8 @@ def test_a_field_that_cannot_be_read_is_a_failure_and_the_rest_goes_on(slide, cl
 def test_an_analysis_has_tables_of_cells_and_classes(slide, weights):
     analysis = napari_wbc.analyze(str(slide), weights=weights, device="cpu")
     assert analysis.failures == ()
-    assert len(analysis.differential) == 10
+    # A candidate, where the cell finders disagree on a drawn cell, stands beside them.
+    assert sum(analysis.differential["class"] != "candidate") == 10
     assert set(analysis.cells["slide"]) <= {"slide"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -71,7 +71,7 @@ def finetune_detector_steps(
         **recipe,
         "backbone": card.architecture.removeprefix("mask-rcnn/"),
         "classes": card.classes,
-        "preset": card.preset,
+        "preset": asdict(DetectorPreset.of(card)),
         "start": str(find_weights(start)),
     }
     plan: DetectorRecipe = planned(DetectorRecipe, values, DetectorPreset)
