@@ -58,7 +58,7 @@ def test_an_unknown_backbone_is_said_with_the_known_ones(call, field_manifest, t
         "-q",
     )
     assert (code, out) == (2, "")
-    assert "No backbone 'alexnet'; choose one of: mobilenet_v3_large, resnet50" in err
+    assert "No backbone 'alexnet'; choose one of: efficientnet_lite0, mobilenet_v3_large" in err
     assert err.count("\n") == 1
 
 

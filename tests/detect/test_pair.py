@@ -29,7 +29,8 @@ def test_where_nothing_is_seen_nothing_is_located():
     [
         ([0.6], [], [False]),  # the network is sure
         ([0.3], [0.7], [False]),  # both believe in it
-        ([0.4], [], [True]),  # the network nearly does
+        ([0.4], [0.3], [True]),  # both see it, and neither is sure
+        ([0.4], [], []),
         ([0.3], [], []),
         ([0.1], [0.7], []),  # colour is not sure enough alone
         ([], [0.9], [True]),  # colour is sure of what the network denies

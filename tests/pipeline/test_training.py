@@ -43,7 +43,7 @@ def test_a_set_without_validation_cells_is_refused_before_its_images_are_read(tr
     ("wrong", "message"),
     [
         ({"epoch": 3}, "has no epoch; it has .*epochs"),
-        ({"preset": {"longer": 3}}, r"has no preset\.longer; it has preset\.longest"),
+        ({"preset": {"longer": 3}}, r"has no preset\.longer; it has preset\.red_cell"),
         ({"augmentation": {"tint": 3}}, r"has no augmentation\.tint"),
         ({"epochs": "3"}, "epochs like 20, not '3'"),
         ({"epochs": 2.5}, "epochs like 20, not 2.5"),

@@ -122,7 +122,7 @@ def judged(
     -------
     tuple of Detection
         A cell is what the network is sure of, or what both believe in. A candidate is what colour
-        alone is sure of, or what the network is nearly sure of and colour does not find.
+        alone is sure of, or what neither is sure of but both see.
     """
     overlaps = iou_matrix([cell.bbox for cell in seen], [cell.bbox for cell in nuclei])
     sure = np.array([cell.score >= _COLOUR_SCORE for cell in nuclei], bool)
@@ -134,7 +134,8 @@ def judged(
         if cell.score >= threshold or (agreed and cell.score >= _AGREED * threshold):
             detections.append(cell)
             claimed |= same
-        elif cell.score >= (1 + _AGREED) / 2 * threshold:
+        # On glass without any stain a network may imagine a pale cell; colour sees none.
+        elif same.any() and cell.score >= _AGREED * threshold:
             detections.append(replace(cell, candidate=True))
             claimed |= same
     for nucleus, taken in zip(nuclei, claimed, strict=True):
