@@ -43,6 +43,13 @@ def test_what_only_one_believes_in_is_a_candidate(network, colour, candidate):
     assert [c.candidate for c in judged(seen, nuclei, THRESHOLD)] == candidate
 
 
+def test_two_cells_that_colour_takes_for_one_stay_two():
+    both = BBox(100, 100, 140, 180)
+    seen = [cell(100, 0.9), Detection(BBox(100, 140, 140, 180), None, 0.8)]
+    seen.append(Detection(both, None, 0.4))
+    assert judged(seen, [Detection(both, None, 1.0)], THRESHOLD) == tuple(seen[:2])
+
+
 def test_the_surest_stand_first():
     cells = judged([cell(0, 0.6), cell(100, 0.9)], [cell(200, 0.85)], THRESHOLD)
     assert [c.score for c in cells] == [0.9, 0.85, 0.6]

@@ -112,7 +112,7 @@ def judged(
     Parameters
     ----------
     seen : sequence of Detection
-        What the network sees, also where it is not sure.
+        What the network sees, the surest first, also where it is not sure.
     nuclei : sequence of Detection
         What colour finds.
     threshold : float
@@ -127,21 +127,33 @@ def judged(
     overlaps = iou_matrix([cell.bbox for cell in seen], [cell.bbox for cell in nuclei])
     sure = np.array([cell.score >= _COLOUR_SCORE for cell in nuclei], bool)
     detections: list[Detection] = []
-    claimed = np.zeros(len(nuclei), bool)
     for cell, row in zip(seen, overlaps, strict=True):
         same = row >= _SAME
         agreed = bool((same & sure).any())
-        if cell.score >= threshold or (agreed and cell.score >= _AGREED * threshold):
+        if cell.score >= threshold:
             detections.append(cell)
-            claimed |= same
+        # Colour may take two cells that touch for one, which is then judged beside the two.
+        elif cell.score < _AGREED * threshold or _covers(cell, detections):
+            continue
+        elif agreed:
+            detections.append(cell)
         # On glass without any stain a network may imagine a pale cell; colour sees none.
-        elif same.any() and cell.score >= _AGREED * threshold:
+        elif same.any():
             detections.append(replace(cell, candidate=True))
-            claimed |= same
-    for nucleus, taken in zip(nuclei, claimed, strict=True):
-        if not taken and nucleus.score >= _SURE_COLOUR:
+    for nucleus in nuclei:
+        if nucleus.score >= _SURE_COLOUR and not _covers(nucleus, detections):
             detections.append(replace(nucleus, candidate=True))
     return tuple(sorted(detections, key=lambda detection: -detection.score))
+
+
+def _covers(cell: Detection, others: Sequence[Detection]) -> bool:
+    """Whether a cell shares half or more of itself, or of another, with one of the others."""
+    for other in others:
+        iou = cell.bbox.iou(other.bbox)
+        areas = (cell.bbox.area, other.bbox.area)
+        if iou * sum(areas) / (1 + iou) >= 0.5 * min(areas):
+            return True
+    return False
 
 
 def disagreement(network_count: int, colour_count: int) -> str:
