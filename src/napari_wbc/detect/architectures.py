@@ -38,7 +38,7 @@ BACKBONES = (
     "resnet50_frozen_bn",
     "vgg16",
 )
-"""Names of the backbones, the default first."""
+"""Names of the backbones."""
 _ANCHORS = ((24.0, 40.0), (64.0, 104.0), (168.0, 272.0))
 """Sides of the square anchors in working pixels, at strides 8, 16 and 32."""
 

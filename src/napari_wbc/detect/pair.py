@@ -191,11 +191,13 @@ def _placed(
 
 def _distinct(cells: Sequence[Detection]) -> list[Detection]:
     """Cells less those that a surer one shows too, from another tile or scale."""
-    kept: list[Detection] = []
-    for cell in sorted(cells, key=lambda cell: -cell.score):
-        if all(cell.bbox.iou(other.bbox) < _SAME for other in kept):
-            kept.append(cell)
-    return kept
+    import torch
+    from torchvision.ops import nms
+
+    edges = [(cell.bbox.left, cell.bbox.top, cell.bbox.right, cell.bbox.bottom) for cell in cells]
+    boxes = torch.tensor(edges, dtype=torch.float32).reshape(-1, 4)
+    scores = torch.tensor([cell.score for cell in cells], dtype=torch.float32)
+    return [cells[i] for i in nms(boxes, scores, _SAME).tolist()]
 
 
 def load_pair(

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
 from superqt.utils import signals_blocked
 
-from napari_wbc.detect.finders import DETECTORS, parameters_of, presets_of
+from napari_wbc.detect.finders import DETECTORS, NETWORKS, parameters_of, presets_of
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import choice, column, row
 
@@ -86,7 +86,7 @@ class DetectorWidget(QWidget):
             As :func:`~napari_wbc.detect.finders.presets_of`.
         """
         chosen = self.value()
-        return chosen.preset if chosen.name != "hsv" else presets_of("mask-rcnn")[0]
+        return chosen.preset if chosen.name in NETWORKS else presets_of("mask-rcnn")[0]
 
     def refresh(self) -> None:
         """List the presets anew, and keep what is chosen."""
