@@ -20,9 +20,14 @@ def field(*labels, scale=1.0):
     )
 
 
+def threshold(fields, detections):
+    by_class = [{LEUKOCYTE: cells} for cells in detections]
+    return score_threshold(fields, by_class, (LEUKOCYTE,), LEUKOCYTE)
+
+
 def test_no_field_and_no_detection_have_a_threshold():
-    assert 0.1 <= score_threshold([], [], (LEUKOCYTE,)) <= 0.95
-    assert 0.1 <= score_threshold([field(1)], [()], (LEUKOCYTE,)) <= 0.95
+    assert 0.05 <= threshold([], []) <= 0.999
+    assert 0.05 <= threshold([field(1)], [()]) <= 0.999
 
 
 def test_only_leukocytes_count_in_pixels_of_the_file():
@@ -35,4 +40,10 @@ def test_only_leukocytes_count_in_pixels_of_the_file():
 def test_a_cell_counts_for_one_detection():
     right = Detection(BBox(10, 10, 30, 30), score=0.92)
     twice = Detection(BBox(10, 11, 30, 31), score=0.62)
-    assert 0.62 < score_threshold([field(1)], [(right, twice)], (LEUKOCYTE,)) <= 0.92
+    assert 0.62 < threshold([field(1)], [(right, twice)]) <= 0.92
+
+
+def test_scores_that_crowd_near_one_are_told_apart():
+    right = Detection(BBox(10, 10, 30, 30), score=0.998)
+    wrong = [Detection(BBox(100 + i, 10, 130, 30), score=0.98) for i in range(9)]
+    assert 0.98 < threshold([field(1)], [(right, *wrong)]) <= 0.998

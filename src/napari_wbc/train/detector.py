@@ -7,6 +7,7 @@ and ends with a checkpoint, so a resumed run goes on as if never stopped.
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 MAX_GRADIENT_NORM = 5.0
 """Gradients are clipped to it."""
+THRESHOLD = 0.5
+"""Score from which a detection of any class is a cell, as trained weights give it."""
 VALIDATION_SCORE = 0.05
 """Low, since average precision looks at unsure detections too."""
 
@@ -106,12 +109,14 @@ def train_detector(
     _load_best(mean, checkpoint)
     detector = _detector(mean, recipe, device)
     scores, detections = yield from validate_steps(detector, val, done=total, total=total)
+    classes = recipe.classes
+    _centre(mean, [score_threshold(val, detections, classes, name) for name in classes])
     card = detector_card_of(
         mean,
         data,
         recipe,
         scores=scores,
-        threshold=score_threshold(val, detections, recipe.classes),
+        threshold=THRESHOLD,
         epochs=len(history),
         best_epoch=len(history) - _epochs_since_best(history),
         start=start,
@@ -209,6 +214,19 @@ def _load_best(mean: MaskRCNN, checkpoint: Checkpoint) -> None:
                 "Training diverged: its best weights are not finite; lower the learning rate."
             )
     mean.load_state_dict(weights)
+
+
+def _centre(mean: MaskRCNN, thresholds: Sequence[float]) -> None:
+    """Shift the scores of each class so that what was its threshold becomes :data:`THRESHOLD`.
+
+    One threshold then suits every class, and scores tell how sure a cell is instead of all being
+    near 1.
+    """
+    bias = mean.roi_heads.box_predictor.cls_score.bias.data
+    for label, threshold in enumerate(thresholds, start=1):
+        bias[label] -= math.log(threshold / (1 - threshold))
+    # As the file will hold it.
+    bias.copy_(_half(bias))
 
 
 def _half(tensor: torch.Tensor) -> torch.Tensor:

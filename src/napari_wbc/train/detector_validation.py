@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -18,23 +18,30 @@ if TYPE_CHECKING:
     from napari_wbc.train.fields import TrainingField
 
 T = TypeVar("T")
+ByClass = Mapping[str, Sequence[Detection]]
+"""What was found in a field, by class."""
 
 
-def leukocyte_boxes(field: TrainingField, classes: Sequence[str]) -> tuple[BBox, ...]:
-    """Boxes of the leukocytes of a field, in pixels of its file."""
+def boxes_of(field: TrainingField, classes: Sequence[str], name: str) -> tuple[BBox, ...]:
+    """Boxes of the cells of one class of a field, in pixels of its file."""
     # Label 0 is the background.
-    leukocyte = classes.index(LEUKOCYTE) + 1
+    wanted = classes.index(name) + 1
     boxes: list[BBox] = []
     for outline, label in zip(field.outlines, field.labels, strict=True):
-        if label == leukocyte:
+        if label == wanted:
             boxes.append(BBox.around(outline / field.scale))
     return tuple(boxes)
 
 
+def leukocyte_boxes(field: TrainingField, classes: Sequence[str]) -> tuple[BBox, ...]:
+    """Boxes of the leukocytes of a field, in pixels of its file."""
+    return boxes_of(field, classes, LEUKOCYTE)
+
+
 def validate_steps(
     detector: MaskRcnnDetector, val: Sequence[TrainingField], *, done: int, total: int
-) -> Steps[tuple[dict[str, float], list[tuple[Detection, ...]]]]:
-    """Find leukocytes on validation fields and measure their average precision.
+) -> Steps[tuple[dict[str, float], list[ByClass]]]:
+    """Find cells on validation fields and measure the average precision of leukocytes.
 
     Progress reports ``done`` and ``total`` unchanged: of training, of which validation is a part.
 
@@ -43,22 +50,22 @@ def validate_steps(
     scores : dict
         Average precision, 0 to 1: ``val_ap_SOURCE`` over the IoUs 0.5 to 0.95, ``val_ap50_SOURCE``
         at 0.5, and ``val_ap``, the mean of the sources, which chooses the epoch.
-    detections : list of tuple of Detection
-        One tuple for each field.
+    detections : list of dict
+        Of each field, what was found by class, the surest first.
     """
     progress = Progress("validating", done, total)
-    detections: list[tuple[Detection, ...]] = []
+    detections: list[ByClass] = []
     for field in val:
         looking = detector.look_steps(field.image, field.scale, field.shape)
         by_class = yield from _reported_as(progress, looking)
-        detections.append(by_class[LEUKOCYTE])
+        detections.append(by_class)
         yield progress
     scores: dict[str, float] = {}
     means: list[float] = []
     by_source: defaultdict[str, list[tuple[Truth, tuple[Detection, ...]]]] = defaultdict(list)
-    for field, cells in zip(val, detections, strict=True):
+    for field, by_class in zip(val, detections, strict=True):
         truth = Truth(field.shape, leukocyte_boxes(field, detector.classes))
-        by_source[field.source].append((truth, cells))
+        by_source[field.source].append((truth, by_class[LEUKOCYTE]))
     for source, pairs in sorted(by_source.items()):
         # A source without a leukocyte has no precision, and must not turn the mean into NaN.
         if any(truth.boxes for truth, _ in pairs):
@@ -80,30 +87,29 @@ def _reported_as(progress: Progress, steps: Steps[T]) -> Steps[T]:
 
 
 def score_threshold(
-    val: Sequence[TrainingField],
-    detections: Sequence[Sequence[Detection]],
-    classes: Sequence[str],
+    val: Sequence[TrainingField], detections: Sequence[ByClass], classes: Sequence[str], name: str
 ) -> float:
     """The lowest score whose F1 on validation fields, at IoU 0.5, is within 0.01 of the best.
 
     The lowest, because a false cell is dismissed by one key, and a missed one is not seen at all.
 
-    It is 0.1 to 0.95, in steps of 0.05. ``detections`` are the leukocytes of each field, the surest
-    first; ``classes`` are those of the cell finder.
+    It is 0.08 to 0.999, in even steps of its logit. ``detections`` are what was found in each
+    field; ``classes`` are those of the cell finder, and ``name`` is one of them.
     """
     scores: list[float] = []
     hits: list[bool] = []
     cells = 0
-    for field, cells_of_field in zip(val, detections, strict=True):
-        truth = leukocyte_boxes(field, classes)
+    for field, by_class in zip(val, detections, strict=True):
+        truth = boxes_of(field, classes, name)
         cells += len(truth)
-        scores += [detection.score for detection in cells_of_field]
-        hits += _matched(cells_of_field, truth)
-    grid = np.arange(0.1, 0.96, 0.05)
+        scores += [detection.score for detection in by_class[name]]
+        hits += _matched(by_class[name], truth)
+    # A sure network's scores crowd near 1, where steps of the score itself would be too coarse.
+    grid = 1 / (1 + np.exp(-np.arange(-2.5, 7.1, 0.25)))
     kept = np.array(scores)[:, None] >= grid
     right = (kept & np.array(hits, bool)[:, None]).sum(axis=0)
     f1 = 2 * right / np.maximum(kept.sum(axis=0) + cells, 1)
-    return round(float(grid[np.argmax(f1 >= f1.max() - 0.01)]), 2)
+    return float(grid[np.argmax(f1 >= f1.max() - 0.01)])
 
 
 def _matched(detections: Sequence[Detection], truth: Sequence[BBox]) -> list[bool]:
