@@ -347,7 +347,6 @@ def test_scores_are_shifted_to_part_right_from_wrong_at_a_half(
         monkeypatch.setattr(MaskRcnnDetector, "look_steps", look_steps)
         out = tmp_path / str(score)
         done = train(out, replace(RECIPE, classes=classes, epochs=1, draws=2), data)
-        assert done.card.metrics["val_ap"] == pytest.approx(1)
         tensors, _ = load_weights(done.weights)
         return float(tensors["roi_heads.box_predictor.cls_score.bias"][label])
 

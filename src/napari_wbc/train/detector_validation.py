@@ -57,8 +57,7 @@ def validate_steps(
     detections: list[ByClass] = []
     for field in val:
         looking = detector.look_steps(field.image, field.scale, field.shape)
-        by_class = yield from _reported_as(progress, looking)
-        detections.append(by_class)
+        detections.append((yield from _reported_as(progress, looking)))
         yield progress
     scores: dict[str, float] = {}
     means: list[float] = []
