@@ -322,8 +322,8 @@ def pbc_fields(cache: Path, each: int = 120) -> Iterator[Row]:
             yield row
 
 
-def blood_fields(cache: Path) -> Iterator[Row]:
-    """Leukocytes, red cells and platelets: the boxes of BCCD, both parts of TXL-PBC and Bio-net."""
+def bccd_blood_fields(cache: Path) -> Iterator[Row]:
+    """Leukocytes, red cells and platelets of BCCD, which boxes few of its red cells in many fields."""
     root = DATA / "bccd"
     names = dict(zip(("WBC", "RBC", "Platelets"), BLOOD, strict=True))
     for row in bccd_fields(cache):
@@ -343,6 +343,13 @@ def blood_fields(cache: Path) -> Iterator[Row]:
                     "bottom": bottom,
                     "right": right,
                 }
+
+
+def blood_fields(cache: Path) -> Iterator[Row]:
+    """Leukocytes, red cells and platelets: the boxes of both parts of TXL-PBC and of Bio-net.
+
+    Not those of BCCD: who learns from fields whose red cells are boxed in part leaves red cells out.
+    """
     for reader in (txl_pbc_fields, raabin_fields, bionet_fields):
         for row in reader(cache, BLOOD):
             if row["label"]:

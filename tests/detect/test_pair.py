@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_wbc.detect.finders import located_by, make_detector
-from napari_wbc.detect.pair import disagreement, judged
+from napari_wbc.detect.pair import alone, disagreement, judged
 from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
@@ -84,3 +84,10 @@ def test_the_order_of_images_changes_nothing():
     forwards = [first.detect(image) for image in images]
     backwards = [first.detect(image) for image in reversed(images)]
     assert forwards == backwards[::-1]
+
+
+def test_what_one_finder_alone_found_is_told_by_name():
+    both = alone([cell(100, 0.9), cell(300, 0.9)], [cell(104, 0.7), cell(500, 0.7)])
+    places = {name: [c.bbox.top for c in cells] for name, cells in both.items()}
+    assert places == {"Mask R-CNN": [300], "colour": [500]}
+    assert alone([], []) == {"Mask R-CNN": (), "colour": ()}

@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 from PIL import Image as PillowImage
 
+from napari_wbc.detect.base import Located
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.field import FieldView
@@ -58,7 +59,7 @@ def test_making_a_view_changes_nothing(viewer, view):
     assert len(viewer.layers) == 0
     view.pull()
     view.settle()
-    view.clear_preview()
+    view.preview(None)
     assert view.selected() == ()
     assert len(viewer.layers) == 0
 
@@ -223,22 +224,22 @@ def test_preview_is_above_the_cells_and_no_cell(viewer, view):
         view.use_layer(viewer.add_image(np.zeros((60, 60), np.uint8), name="one", scale=(2, 2)))
     )
     show(view)
-    view.preview((Detection(TRIANGLE.bbox, TRIANGLE), Detection(BBox(1, 1, 9, 9))))
+    view.preview(Located((Detection(TRIANGLE.bbox, TRIANGLE), Detection(BBox(1, 1, 9, 9)))))
     preview = viewer.layers["preview"]
     assert isinstance(preview, Shapes)
     assert viewer.layers.selection.active is viewer.layers["cells"]
     np.testing.assert_allclose(preview.data[0], TRIANGLE.array() - 0.5)
     assert tuple(preview.scale) == (2, 2)
-    view.preview((Detection(BBox(1, 1, 9, 9)),))
+    view.preview(Located((Detection(BBox(1, 1, 9, 9)),)))
     assert len(preview.data) == 1
-    view.preview(())
+    view.preview(Located(()))
     assert len(preview.data) == 0
     assert len(view.session.table) == 0
-    view.clear_preview()
+    view.preview(None)
     assert [layer.name for layer in viewer.layers] == ["one", "cells"]
-    view.preview(())
+    view.preview(Located(()))
     viewer.layers.remove("preview")
-    view.clear_preview()
+    view.preview(None)
     assert "preview" not in viewer.layers
 
 
@@ -247,7 +248,7 @@ def test_close_takes_the_last_edits_in_and_lets_go(viewer, view, folder):
     view.session.open(open_slide(folder))
     show(view)
     (cell,) = fill(view, BBox(5, 5, 15, 15))
-    view.preview(())
+    view.preview(Located(()))
     viewer.layers["cells"].features.loc[0, "label"] = "basophil"
     view.close()
     assert view.session.table[cell.cell_id].label == "basophil"

@@ -7,6 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 
+from napari_wbc.detect.base import Located
 from napari_wbc.layers.field import FieldView
 from napari_wbc.layers.heatmap import HeatmapLayer
 from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
@@ -38,7 +39,7 @@ def shown():
     view.show(session.field, view.read(session.field))
     cell = Cell.new("one", Detection(BBox(5, 10, 25, 30)))
     session.commit(session.table.with_cells([cell]), "fill")
-    view.preview((Detection(BBox(1, 1, 9, 9)),))
+    view.preview(Located((Detection(BBox(1, 1, 9, 9)),)))
     heat = HeatmapLayer(viewer)
     heat.show([Heat(cell, 5, 10, 20, np.eye(8, dtype=np.float32), "grad-cam", "monocyte")], image)
     return viewer, view, image, session

@@ -39,7 +39,9 @@ def without_torch(monkeypatch):
 
 def test_nothing_is_found_in_an_empty_field():
     for name in DETECTORS:
-        assert run(locate_steps(make_detector(name, device="cpu"), EMPTY, NOW)) == Located(())
+        located = run(locate_steps(make_detector(name, device="cpu"), EMPTY, NOW))
+        assert replace(located, alone=None) == Located(())
+        assert not any((located.alone or {}).values())
 
 
 def test_without_torch_cells_are_located_by_colour_with_a_notice(without_torch):
@@ -61,8 +63,9 @@ def test_without_torch_a_slide_is_located_and_not_classified(without_torch, tmp_
 
 def test_a_preview_is_what_the_detector_finds():
     image = synthetic_smear(1, n_leukocytes=3).image
-    found = run(preview_steps(image, "hsv", "nucleus", {}))
-    assert found == make_detector("hsv").detect(image)
+    located = run(preview_steps(image, "hsv", "nucleus", {}))
+    assert located.cells == make_detector("hsv").detect(image)
+    assert located.alone is None
 
 
 def test_a_large_field_can_be_cancelled_between_its_parts():

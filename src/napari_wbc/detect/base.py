@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from napari_wbc.model.cell import Detection
 
+FINDERS = ("Mask R-CNN", "colour")
+"""The two cell finders that judge each other, as a person is told of them."""
 RgbImage = npt.NDArray[np.uint8]
 """uint8 RGB image, shape (height, width, 3), 0 to 255."""
 
@@ -27,11 +29,15 @@ class Located:
         How many red cells and platelets; None where the cell finder does not count them.
     disagreement : str
         How far two cell finders differ, for a person; empty where they agree as usual.
+    alone : mapping, optional
+        What one of two cell finders is sure of and the other did not find, by the finder's name;
+        None where one finder worked alone.
     """
 
     cells: tuple[Detection, ...]
     counts: Mapping[str, int] | None = None
     disagreement: str = ""
+    alone: Mapping[str, tuple[Detection, ...]] | None = None
 
 
 @runtime_checkable

@@ -7,13 +7,14 @@ finds, beside its own proposals, and what only one of them believes in is shown 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_wbc.detect.base import Located, RgbImage
+from napari_wbc.detect.base import FINDERS, Located, RgbImage
 from napari_wbc.detect.hsv import HsvDetector, NucleusParameters
 from napari_wbc.detect.mask_rcnn import (
     LEUKOCYTE,
@@ -77,11 +78,11 @@ class PairDetector:
         image = checked_rgb(image)
         preset = DetectorPreset.of(self.network.card)
         unsure = replace(self.network, score=_DENIED * self.network.score)
-        by_colour: list[Detection] = []
+        coloured: list[Detection] = []
 
         def look(work: RgbImage, tile: Tile, shape: Sequence[int], scale: float) -> Look:
             cells = _COLOUR.detect(work)
-            by_colour.extend(_placed(cells, tile, shape, scale))
+            coloured.extend(_placed(cells, tile, shape, scale))
             return unsure.look(work, tile, shape, scale, [cell.bbox for cell in cells])
 
         looks: list[Look] = []
@@ -89,13 +90,14 @@ class PairDetector:
             looks += yield from tile_steps(image, scale, preset.tile, look)
         cells = unsure.merged(looks, image.shape[:2])
         seen = cells.pop(LEUKOCYTE)
-        nuclei = _distinct(by_colour)
-        network_count = sum(cell.score >= self.network.score for cell in seen)
-        colour_count = sum(cell.score >= _COLOUR_SCORE for cell in nuclei)
+        nuclei = _distinct(coloured)
+        by_network = [cell for cell in seen if cell.score >= self.network.score]
+        by_colour = [cell for cell in nuclei if cell.score >= _COLOUR_SCORE]
         return Located(
             judged(seen, nuclei, self.network.score),
             counts_of(cells),
-            disagreement(network_count, colour_count),
+            disagreement(len(by_network), len(by_colour)),
+            alone(by_network, by_colour),
         )
 
 
@@ -144,6 +146,27 @@ def judged(
         if nucleus.score >= _SURE_COLOUR and not _covers(nucleus, detections):
             detections.append(replace(nucleus, candidate=True))
     return tuple(sorted(detections, key=lambda detection: -detection.score))
+
+
+def alone(
+    by_network: Sequence[Detection], by_colour: Sequence[Detection]
+) -> dict[str, tuple[Detection, ...]]:
+    """What each of two cell finders found and the other did not, by the names in :data:`FINDERS`.
+
+    Examples
+    --------
+    >>> cell = Detection(BBox(0, 0, 9, 9))
+    >>> alone([cell], [])["Mask R-CNN"] == (cell,)
+    True
+    """
+    overlaps = iou_matrix([cell.bbox for cell in by_network], [cell.bbox for cell in by_colour])
+    network_alone = overlaps.max(axis=1, initial=0) < _SAME
+    colour_alone = overlaps.max(axis=0, initial=0) < _SAME
+    cells = (
+        tuple(itertools.compress(by_network, network_alone.tolist())),
+        tuple(itertools.compress(by_colour, colour_alone.tolist())),
+    )
+    return dict(zip(FINDERS, cells, strict=True))
 
 
 def _covers(cell: Detection, others: Sequence[Detection]) -> bool:

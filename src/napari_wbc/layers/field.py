@@ -5,7 +5,7 @@ Works on any :class:`napari.components.ViewerModel`, with or without a window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,16 @@ from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 from psygnal import Signal
 
+from napari_wbc.detect.base import Located
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.layers.binding import CellsBinding
 from napari_wbc.layers.candidates import CandidateOutlines
-from napari_wbc.layers.cells import HALF, make_layer, vertices
+from napari_wbc.layers.cells import HALF, make_layer
 from napari_wbc.layers.focus import camera_place, center_on, focus
 from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
 from napari_wbc.layers.pointing import Pointing, give_up
+from napari_wbc.layers.preview import make_preview, show_preview
 from napari_wbc.layers.slide_layer import (
     FIELDS_KEY,
     NAME_KEY,
@@ -29,13 +31,11 @@ from napari_wbc.layers.slide_layer import (
     LayerContent,
     content_of,
 )
-from napari_wbc.model.cell import Detection
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.session.session import Session
 
 KEPT_KEY = "napari-wbc kept"
 """Key of an image layer's metadata: the cells of a slide that no project keeps."""
-PREVIEW = "preview"
 OVER = ("cells", "candidates", "preview", "heat")
 """Kinds of layers that lie over the image of a field."""
 HIDING_OPACITY = 0.5
@@ -75,7 +75,7 @@ class FieldView:
         The layers stay in the viewer as a picture that cannot be edited, and :meth:`left_behind`
         finds them.
         """
-        self.clear_preview()
+        self.preview(None)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._end_following()
         self._candidates.close()
@@ -346,27 +346,17 @@ class FieldView:
         row, col = binding.layer.data_to_world(point)[-2:]
         return float(row), float(col)
 
-    def preview(self, detections: Sequence[Detection]) -> None:
-        """Show what a detector would find, as thin white outlines."""
-        if self._preview is None:
+    def preview(self, located: Located | None) -> None:
+        """Show what a cell finder would find; None takes the preview away."""
+        if located is not None and self._preview is None:
             active = self.viewer.layers.selection.active
-            self._preview = Shapes(
-                ndim=2, name=PREVIEW, edge_color="white", face_color="transparent", edge_width=1.5
-            )
-            marked(self._preview, "preview")
+            self._preview = make_preview()
             self.viewer.add_layer(self._preview)
             self.viewer.layers.selection.active = active
-        self._place(self._preview)
-        self._preview.data = []
-        if detections:
-            outlines = list(map(vertices, detections))
-            self._preview.add(
-                outlines, shape_type="polygon", edge_color="white", face_color="transparent"
-            )
-
-    def clear_preview(self) -> None:
-        """Take the preview away."""
-        if self._preview is not None:
+        if located is not None and self._preview is not None:
+            self._place(self._preview)
+            show_preview(self._preview, located)
+        elif self._preview is not None:
             self.viewer.layers.remove(self._preview)
 
     def _place(self, layer: Shapes) -> None:

@@ -14,7 +14,6 @@ from napari_wbc.detect.hsv import HsvDetector
 from napari_wbc.detect.mask_rcnn import MaskRcnnDetector
 from napari_wbc.detect.pair import PairDetector
 from napari_wbc.errors import TorchMissing
-from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
 
 
@@ -57,10 +56,9 @@ def locate_steps(
 
 def preview_steps(
     image: npt.NDArray[np.uint8], name: str, preset: str, parameters: Mapping[str, Any]
-) -> Steps[tuple[Detection, ...]]:
+) -> Steps[Located]:
     """What a cell finder locates on one field."""
     detector = yield from detector_steps(name, preset, parameters)
     progress = Progress("locating", 0, 1)
     yield progress
-    located = yield from locate_steps(detector, image, progress)
-    return located.cells
+    return (yield from locate_steps(detector, image, progress))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_wbc.train.fields import TrainingField
 
 T = TypeVar("T")
-ByClass = Mapping[str, Sequence[Detection]]
+ByClass = Mapping[str, tuple[Detection, ...]]
 """What was found in a field, by class."""
 
 

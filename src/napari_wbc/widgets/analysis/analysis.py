@@ -12,9 +12,10 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QWidget
 
+from napari_wbc.detect.base import Located
 from napari_wbc.errors import AlreadySure
 from napari_wbc.layers.field import FieldView
-from napari_wbc.model.cell import Detection
+from napari_wbc.layers.preview import preview_text
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable, diff
@@ -213,15 +214,15 @@ class AnalysisPanel(Panel, QWidget):
         field = self.session.field
         if not self.detector.preview.isChecked() or field is None:
             self.previewer.cancel()
-            self.view.clear_preview()
+            self.view.preview(None)
             return
         choice = self.detector.value()
         # The field is read in the thread too.
         self.previewer.request(lambda: preview_steps(self.view.read(field), *choice))
 
-    def _on_preview(self, detections: tuple[Detection, ...]) -> None:
-        self.view.preview(detections)
-        self.said.emit(f"Preview: {counted(len(detections))}")
+    def _on_preview(self, located: Located) -> None:
+        self.view.preview(located)
+        self.said.emit(preview_text(located))
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         """Classify a cell that was drawn or moved, where a classifier was used already."""
