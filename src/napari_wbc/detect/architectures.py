@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import mobilenet_v3_large, resnet50, vgg16
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -262,6 +263,20 @@ def build_mask_rcnn(backbone: str, n_classes: int, *, pretrained: bool = False) 
     network.transform.resize = _same_size
     network.transform.postprocess = _as_they_are
     return network
+
+
+def fuse_norms(network: nn.Module) -> None:
+    """Make each batch normalization a part of the convolution before it: less to compute.
+
+    The network, in evaluation mode, gives the same as before and cannot be trained any more.
+    """
+    for layer in network.modules():
+        if not isinstance(layer, Conv2dNormActivation) or len(layer) < 2:
+            continue
+        conv, norm = layer[0], layer[1]
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            layer[0] = fuse_conv_bn_eval(conv, norm)
+            layer[1] = nn.Identity()
 
 
 def _pool(plan: _Backbone, size: int) -> MultiScaleRoIAlign:

@@ -376,7 +376,7 @@ def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCar
     """Network and card of a file, cached: a preview asks again for each move of a slider."""
     import torch
 
-    from napari_wbc.detect.architectures import build_mask_rcnn
+    from napari_wbc.detect.architectures import build_mask_rcnn, fuse_norms
 
     tensors, card = load_weights(path)
     kind, _, backbone = card.architecture.partition("/")
@@ -398,5 +398,6 @@ def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCar
             f"{path}: the weights do not fit the network {card.architecture!r} of this version; "
             "use the version they were made for."
         ) from error
-    network.eval().to(device).to(memory_format=torch.channels_last)
+    fuse_norms(network.eval())
+    network.to(device).to(memory_format=torch.channels_last)
     return network, card
