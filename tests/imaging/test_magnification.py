@@ -25,6 +25,20 @@ def test_red_cells_are_measured_at_every_size(size):
     assert red_cell_diameters(field)[0] / size == pytest.approx(WIDTH, rel=0.3)
 
 
+def test_small_cells_that_touch_are_told_apart():
+    smear = synthetic_smear(3, n_leukocytes=1, shape=(1800, 1800)).image
+    small = cv2.resize(smear, None, fx=0.16, fy=0.16, interpolation=cv2.INTER_AREA)
+    field = np.tile(small, (2, 2, 1))
+    assert red_cell_diameters(field)[-1] / 0.16 == pytest.approx(WIDTH, rel=0.35)
+
+
+def test_grain_is_not_taken_for_red_cells():
+    smear = synthetic_smear(0, n_leukocytes=1).image
+    grain = np.random.default_rng(0).normal(0, 25, smear.shape)
+    noisy = np.clip(smear + grain, 0, 255).astype(np.uint8)
+    assert red_cell_diameters(noisy)[0] == pytest.approx(WIDTH, rel=0.3)
+
+
 def test_a_large_mosaic_measures_as_its_fields():
     smear = synthetic_smear(0, n_leukocytes=1, scale=0.5).image
     mosaic = np.tile(smear, (8, 6, 1))

@@ -13,18 +13,20 @@ import numpy as np
 from napari_wbc.imaging.red_cells import red_cells
 from napari_wbc.imaging.stain import Rgb, field_absorbance, nucleus_map, rescaled
 
-_NARROW = 13.0
-"""Diameters below this, in pixels of a window, are too narrow to measure ..."""
+_SCALES = (0.5, 0.25, 1.0, 0.125, 2.0, 0.0625, 0.03125)
+"""At which a field is looked at, the likelier ones first."""
+_NARROW = 8.0
+"""Diameters below this, in pixels of a window, are too narrow to measure, ..."""
+_CLEAR = 13.0
+"""... those from this on can be believed without a second look, ..."""
 _WIDE = 42.0
-"""... and those above it are broken up by what is seen inside a red cell."""
+"""... and those above this are broken up by what is seen inside a red cell."""
+_SAME = 1.25
+"""Most that a diameter differs between two scales, as a factor, if it is that of red cells."""
 _WINDOW = 320
 """Side of a window in its own pixels."""
 _MOST_WINDOWS = 4
 """Windows of a very large image."""
-_GROWTH = 1.35
-"""Seen twice as close, a red cell is at least so many times as wide; noise is not."""
-_CLOSEST = 2.0
-"""Most that a field is enlarged to measure its red cells."""
 
 
 def red_cell_diameters(image: Rgb) -> tuple[float, ...]:
@@ -38,30 +40,31 @@ def red_cell_diameters(image: Rgb) -> tuple[float, ...]:
     Returns
     -------
     tuple of float
-        In pixels of the image: one diameter; two, the likelier first, where grain of the camera may
-        have been taken for red cells; none where no red cells are seen.
+        In pixels of the image: one diameter; two, the larger first, where grain of the camera may
+        have been taken for red cells, or cells that touch for one; none where no red cells are
+        seen.
 
     Examples
     --------
     >>> red_cell_diameters(np.full((60, 80, 3), 230, np.uint8))
     ()
     """
-    scale = 0.5
-    width = _reading(image, scale)
-    # Coarser, while red cells are too wide or none is seen.
-    while (width > _WIDE or not width) and max(image.shape[:2]) * scale > _WINDOW / 4:
-        scale /= 2
-        width = _reading(image, scale)
-    coarse = 0.0
-    while 0 < width < _NARROW and scale < _CLOSEST:
-        closer = _reading(image, 2 * scale)
-        if closer < _GROWTH * width and not coarse:
-            # What is as narrow at twice the size may be grain, which is gone from farther away.
-            coarse = 2 * _reading(image, scale / 2) / scale
-        scale *= 2
-        width = closer
-    fine = width / scale
-    return tuple(diameter for diameter in (fine, coarse) if diameter)
+    # Only red cells are as wide from near as from far: grain is as many pixels at any scale, and
+    # cells that touch come apart.
+    widths: dict[float, float] = {}
+    for scale in _SCALES:
+        if scale < 0.5 and max(image.shape[:2]) * scale < _WINDOW / 4:
+            continue
+        widths[scale] = _reading(image, scale)
+        for far in (scale, scale / 2):
+            first, second = widths.get(far, 0.0), widths.get(2 * far, 0.0)
+            measured = first >= _NARROW and 0 < second < 1.5 * _WIDE
+            if measured and 2 / _SAME < second / first < 2 * _SAME:
+                return (second / (2 * far) if second <= _WIDE else first / far,)
+    believed = [width / scale for scale, width in widths.items() if _CLEAR <= width <= _WIDE]
+    if not believed:
+        return ()
+    return tuple(dict.fromkeys((max(believed), min(believed))))
 
 
 def _reading(image: Rgb, scale: float) -> float:
