@@ -121,3 +121,10 @@ def test_pixels_become_numbers_from_zero_to_one(step):
     crops = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), dtype=np.uint8)[:, ::step]
     expected = np.moveaxis(crops, 3, 1) / 255
     np.testing.assert_allclose(tensor_of(crops, "cpu").numpy(), expected, rtol=1e-6)
+
+
+def test_light_is_balanced_without_anchors_where_it_is_asked_for():
+    image = np.full((40, 40, 3), (200, 180, 160), np.uint8)
+    assert (Preset(anchors=0.0).field(image).image == image).all()
+    white = Preset(anchors=0.0, white=True).field(image).image
+    assert np.ptp(white.reshape(-1, 3).mean(axis=0)) < 2

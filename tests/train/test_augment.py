@@ -166,3 +166,28 @@ def test_shares_lie_around_the_preset_and_reach_both_ends():
 @pytest.mark.parametrize("middle", [0.0, 0.5, 1.0])
 def test_without_range_every_share_is_the_preset_s(middle):
     assert torch.equal(NOTHING.share(middle, 5, seeded()), torch.full((5,), middle))
+
+
+def test_channels_change_places_and_none_is_lost(crops):
+    changed = replace(NOTHING, permute=1.0).recolor(crops, seeded())
+    for before, after in zip(crops, changed, strict=True):
+        sums = sorted(before.sum((1, 2)).tolist())
+        assert sorted(after.sum((1, 2)).tolist()) == pytest.approx(sums, rel=1e-3)
+    assert not torch.allclose(changed, crops, atol=0.05)
+
+
+def test_a_lamp_changes_channels_and_not_their_pattern(crops):
+    changed = replace(NOTHING, lamp=0.3).recolor(crops * 0.5, seeded()).clamp(0, 1)
+    ratio = changed / (crops * 0.5).clamp(min=1e-3)
+    spread = ratio[:, :, 4:8, 4:8].flatten(2).std(2)
+    assert spread.max() < 0.05
+    assert ratio.mean((2, 3)).std() > 0.02
+
+
+def test_a_coarser_batch_keeps_its_size_and_its_mean():
+    fine = torch.zeros(2, 3, 32, 32)
+    fine[..., ::2] = 1
+    changed = replace(NOTHING, coarse=1.0).recolor(fine, seeded())
+    assert changed.shape == fine.shape
+    assert changed.mean() == pytest.approx(0.5, abs=0.02)
+    assert changed.std() < 0.3

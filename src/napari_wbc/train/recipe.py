@@ -30,6 +30,8 @@ class Recipe:
         Name of the network.
     mode : str
         One of :data:`~napari_wbc.classify.modes.MODES`.
+    pretrained : bool
+        Start from ImageNet's weights, which ``efficientnet_lite0`` alone has.
     start : str
         Weights to start from, of the same architecture, whose classes are among those to learn;
         empty for fresh ones.
@@ -66,6 +68,7 @@ class Recipe:
     version: str = "1"
     architecture: str = "cdnn"
     mode: str = "softmax"
+    pretrained: bool = False
     start: str = ""
     keep: float = 0.0
     freeze: bool = False
@@ -94,6 +97,11 @@ class Recipe:
         if not 0 <= self.keep <= (1 if self.start else 0):
             raise WbcError(
                 "keep is a share, 0 to 1, of the weights that training starts from; name these."
+            )
+        if self.pretrained and (self.start or self.architecture != "efficientnet_lite0"):
+            raise WbcError(
+                "Only efficientnet_lite0 has ImageNet's weights, and training starts from them or "
+                "from other weights, not from both."
             )
         if self.freeze and not self.start:
             raise WbcError("Features can be frozen where training starts from weights; name these.")

@@ -47,6 +47,8 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
         # This project, after He et al. 2016 and Wu and He 2018.
         "cdnn": Network("cdnn", "Cdnn"),
         "cdnn_batch_norm": Network("cdnn", "Cdnn", {"norm": "batch"}),
+        # Tan and Le 2019.
+        "efficientnet_lite0": Network("efficientnet", "EfficientNet"),
         # Youssef et al. 2024, Deep learning models for white blood cell image classification.
         "youssef_1": Network("youssef", "Youssef1"),
         "youssef_2": Network("youssef", "Youssef2"),
@@ -82,8 +84,13 @@ def check_network(architecture: str) -> None:
         raise WbcError(f"No network {architecture!r}; choose one of: {', '.join(NETWORKS)}.")
 
 
-def build_network(architecture: str, n_classes: int) -> FeatureNetwork:
+def build_network(architecture: str, n_classes: int, *, pretrained: bool = False) -> FeatureNetwork:
     """Build a network of :data:`NETWORKS` with fresh weights, in training mode.
+
+    Parameters
+    ----------
+    pretrained : bool
+        Start from ImageNet's weights, which ``efficientnet_lite0`` alone has.
 
     Raises
     ------
@@ -94,5 +101,6 @@ def build_network(architecture: str, n_classes: int) -> FeatureNetwork:
     plan = NETWORKS[architecture]
     # Loaded only when it is built: torchvision's models take a second, and timm may be missing.
     module = import_module(f"{__name__}.{plan.module}")
-    network: FeatureNetwork = getattr(module, plan.name)(n_classes, **plan.options)
+    options = {**plan.options, **({"pretrained": True} if pretrained else {})}
+    network: FeatureNetwork = getattr(module, plan.name)(n_classes, **options)
     return network
