@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from napari_wbc.detect.base import Located, RgbImage
 from napari_wbc.detect.outlines import mask_outline
+from napari_wbc.detect.shade import is_stained
 from napari_wbc.detect.tiled import OVERLAP, Tile, tiles_of
 from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.imaging.magnification import red_cell_diameters
@@ -226,11 +227,20 @@ class MaskRcnnDetector:
         sure = output["scores"] >= self.score
         names = ("boxes", "labels", "scores", "masks")
         boxes, labels, scores, masks = (output[name][sure].float().cpu().numpy() for name in names)
-        # From (left, top, right, bottom) of the tile to (top, left, bottom, right) of the image.
-        boxes = boxes[:, [1, 0, 3, 2]] + np.array([tile.top, tile.left] * 2)
+        # From (left, top, right, bottom) to (top, left, bottom, right).
+        boxes = boxes[:, [1, 0, 3, 2]]
+        # torchvision counts classes from 1: 0 is the background.
+        leukocytes = labels == self.classes.index(LEUKOCYTE) + 1
+        possible = ~leukocytes | is_stained(work, boxes)
+        boxes = boxes + np.array([tile.top, tile.left] * 2)
         # A cell cut by a tile's edge is whole in the neighbour, which overlaps by more than a cell.
-        uncut = tile.holds(boxes, shape)
-        return Look(boxes[uncut] / scale, labels[uncut].astype(int), scores[uncut], masks[uncut, 0])
+        possible &= tile.holds(boxes, shape)
+        return Look(
+            boxes[possible] / scale,
+            labels[possible].astype(int),
+            scores[possible],
+            masks[possible, 0],
+        )
 
     def merged(
         self, looks: Sequence[Look], shape: Sequence[int]
@@ -256,7 +266,6 @@ class MaskRcnnDetector:
             # The outline's bounds fit better than the network's box (decision record 5).
             outline = mask_outline(masks[i], BBox(top, left, bottom, right))
             detection = Detection(outline.bbox, outline, min(max(float(scores[i]), 0.0), 1.0))
-            # torchvision counts classes from 1: 0 is the background.
             detections[self.classes[labels[i] - 1]].append(detection)
         return {name: tuple(cells) for name, cells in detections.items()}
 

@@ -33,9 +33,9 @@ from napari_wbc.model.progress import Steps, run
 from napari_wbc.weights.registry import DEFAULT_DETECTOR
 
 # Chosen on the validation fields of all laboratories; see benchmarks/travel.py.
-_AGREED = 0.4
+_AGREED = 0.2
 """Share of the network's threshold from which it need not be sure of what colour also finds."""
-_DENIED = 0.1
+_DENIED = 0.04
 """Share of the network's threshold below which what it sees is not even a candidate."""
 _SURE_COLOUR = 0.8
 """Score from which colour is sure of what the network denies."""
