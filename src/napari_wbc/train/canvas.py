@@ -189,6 +189,10 @@ class CanvasMaker:
         """Box and mask of a cell in its window; None for one that hardly shows."""
         low = np.array([place[0].start, place[1].start])
         high = np.array([place[0].stop, place[1].stop])
+        first, last = ring.min(axis=0), ring.max(axis=0)
+        # Most red cells of a field are in no window of it, and to paint them takes time.
+        if (last <= low).any() or (first >= high).any():
+            return None
         mask = np.zeros((self.size, self.size), np.uint8)
         # OpenCV takes (x, y) with pixel centres at whole numbers, here in sixteenths of a pixel.
         cv2.fillPoly(mask, [np.rint((ring[:, ::-1] - 0.5) * 16).astype(np.int32)], 1, shift=4)
@@ -196,7 +200,6 @@ class CanvasMaker:
         shown[place] = mask[place]
         if shown.sum() < max(1.0, _MIN_VISIBLE_SHARE * cv2.contourArea(ring.astype(np.float32))):
             return None
-        first, last = ring.min(axis=0), ring.max(axis=0)
         # A cell that the window cuts has the box of the part that shows.
         if (first < low).any() or (last > high).any():
             pixels = np.argwhere(shown).astype(np.float64)
