@@ -19,7 +19,8 @@ import tifffile
 from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.imaging.read import as_rgb8, find_slides, open_slide, read_image
+from napari_wbc.imaging.read import find_slides, open_slide, read_image
+from napari_wbc.imaging.rgb import as_rgb8
 
 ROWS, COLS = np.mgrid[:40, :56]
 RGB = np.stack([ROWS * 6, COLS * 4, 255 - ROWS * 3], axis=-1).astype(np.uint8)

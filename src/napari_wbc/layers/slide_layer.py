@@ -12,7 +12,8 @@ import numpy.typing as npt
 from napari.layers import Image
 
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.read import as_rgb8, read_image
+from napari_wbc.imaging.read import read_image
+from napari_wbc.imaging.rgb import as_rgb8
 from napari_wbc.model.slide import FieldOfView, Slide
 
 # Keys of an image layer's metadata.
