@@ -84,6 +84,15 @@ def _has_late_exif(path: Path) -> bool:
         return max(found) > data.find(b"IDAT")
 
 
+def orientation_at(path: Path) -> int:
+    """Orientation of the field in an image file, 1 to 8; it raises what the libraries raise."""
+    if is_tiff(path):
+        with open_tiff(path) as tiff:
+            return tiff_field(tiff, path).orientation
+    with open_image(path) as image:
+        return orientation_of(image)
+
+
 def size_of(path: Path) -> tuple[int, int]:
     """Height and width of the field in an image file, in pixels, turned as the file says.
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -21,8 +21,15 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.image_header import KINDS, is_image, is_tiff, open_image, orientation_of
-from napari_wbc.imaging.rgb import Stored, depth_of, rgb8, stored
+from napari_wbc.files.image_header import (
+    KINDS,
+    is_image,
+    is_tiff,
+    open_image,
+    orientation_at,
+    orientation_of,
+)
+from napari_wbc.imaging.rgb import Stored, as_rgb8, depth_of, rgb8, stored, turned
 from napari_wbc.imaging.tiff import read_tiff
 from napari_wbc.model.slide import (
     IMAGE_SUFFIXES,
@@ -33,6 +40,8 @@ from napari_wbc.model.slide import (
 )
 from napari_wbc.model.words import listed
 
+Kind: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
+"""Shape and type of the colours of a field."""
 _COMPARED = 8
 """Fields of a folder that tell the depth of its camera."""
 
@@ -63,7 +72,8 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
     """
     path = Path(path)
     pixels = _read_stored(path, max_pixels)
-    depth = depth_beside(path, pixels) if pixels.deep and pixels.bits is None else 8
+    kind = pixels.colors.shape, pixels.colors.dtype
+    depth = _depth_beside(path, kind) if pixels.deep and pixels.bits is None else 8
     return np.ascontiguousarray(rgb8(pixels, depth=depth))
 
 
@@ -72,7 +82,39 @@ def read_field(field: FieldOfView) -> npt.NDArray[np.uint8]:
     return read_image(field.path)
 
 
-def depth_beside(path: Path, pixels: Stored) -> int:
+def as_file_shows(pixels: npt.NDArray[Any], path: Path) -> tuple[npt.NDArray[Any], int]:
+    """Pixels that another program read from a file, turned as the file says if it did not do so.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width) or (height, width, 3 or 4)
+    path : Path
+
+    Returns
+    -------
+    ndarray
+        The same object if nothing was to be turned.
+    int
+        Bits of the camera, for :func:`~napari_wbc.imaging.rgb.as_rgb8`.
+    """
+    try:
+        orientation = orientation_at(path)
+        if orientation != 1:
+            shown = read_image(path).astype(np.int16)
+            both = pixels, turned(pixels, orientation)
+            fits = [one for one in both if one.shape[:2] == shown.shape[:2]]
+            # By content, since a square or mirrored image has the same shape either way.
+            pixels = min(
+                fits, key=lambda one: np.abs(as_rgb8(one, "") - shown).mean(), default=pixels
+            )
+        known = _depth_at(path) if pixels.dtype.itemsize > 1 else None
+    # What this program cannot read, another may; its pixels are as they are then.
+    except Exception:  # noqa: BLE001
+        return pixels, 8
+    return pixels, 8 if known is None else max(known[1], _depth_beside(path, known[0]))
+
+
+def _depth_beside(path: Path, kind: Kind) -> int:
     """The bits of the camera, by fields in the folder of a file that are stored as its pixels are.
 
     They are the same ones whichever field is asked for, so that all are scaled alike, and a dark
@@ -80,9 +122,9 @@ def depth_beside(path: Path, pixels: Stored) -> int:
     """
     alike = [8]
     for file in _compared(path.parent, path.suffix):
-        kind = _kind_of(file)
-        if kind is not None and kind[:2] == (pixels.colors.shape, pixels.colors.dtype):
-            alike.append(kind[2])
+        known = _depth_at(file)
+        if known is not None and known[0] == kind:
+            alike.append(known[1])
     return max(alike)
 
 
@@ -98,28 +140,24 @@ def _compared(folder: Path, suffix: str) -> list[Path]:
     return [files[int(place)] for place in places]
 
 
-def _kind_of(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], int] | None:
-    """Shape, type and depth of the pixels of a file; None if it has no depth to be found."""
+def _depth_at(file: Path) -> tuple[Kind, int] | None:
+    """Kind and depth of the pixels of a file; None if they have 8 bits or cannot be read."""
     try:
         state = file.stat()
     except OSError:
         return None
-    return _kind_at(file, state.st_size, state.st_mtime_ns)
+    return _depth_then(file, state.st_size, state.st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _kind_at(
-    file: Path,
-    size: int,  # noqa: ARG001, of the file as it was when it was read
-    modified: int,  # noqa: ARG001
-) -> tuple[tuple[int, ...], np.dtype[Any], int] | None:
+def _depth_then(file: Path, _size: int, _modified: int) -> tuple[Kind, int] | None:
+    # Size and time make a file that was changed another one.
     try:
         pixels = _read_stored(file, MAX_PIXELS)
     except ReadError:
         return None
-    if not pixels.deep:
-        return None
-    return pixels.colors.shape, pixels.colors.dtype, depth_of(pixels)
+    kind = pixels.colors.shape, pixels.colors.dtype
+    return (kind, depth_of(pixels)) if pixels.deep else None
 
 
 def _read_stored(path: Path, max_pixels: int) -> Stored:
