@@ -34,6 +34,7 @@ from napari_wbc.imaging.tiff import read_tiff
 from napari_wbc.model.slide import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
+    NOTE_SUFFIXES,
     UNREAD_SUFFIXES,
     FieldOfView,
     Slide,
@@ -303,7 +304,7 @@ def _files_in(folder: Path) -> tuple[list[Path], list[str]]:
         for file in sorted(folder.iterdir(), key=_natural):
             suffix = file.suffix.lower()
             # macOS writes a hidden "._x.png", no image, beside each file of a foreign disk.
-            if file.name.startswith(".") or file.is_dir():
+            if file.name.startswith(".") or suffix in NOTE_SUFFIXES or file.is_dir():
                 continue
             if suffix in UNREAD_SUFFIXES or not file.is_file():
                 left_out.append(file.name)

@@ -10,11 +10,16 @@ from napari_wbc.model.words import listed
 _READ = ".bmp .gif .j2k .jfif .jp2 .jpe .jpeg .jpg .pgm .png .pnm .ppm .tif .tiff .webp"
 _MICROSCOPES = ".czi .dcm .ims .lif .mrxs .nd2 .ndpi .oib .oif .oir .scn .svs .vms .vsi .zvi"
 _CAMERAS = ".arw .avif .cr2 .cr3 .dng .heic .heif .jxl .jxr .nef .orf .psd .raf .raw .rw2 .wdp"
+_NOTES = (
+    ".csv .db .doc .docx .geojson .htm .html .ini .json .log .md .pdf .txt .wbc .xls .xlsx .xml"
+)
 
 IMAGE_SUFFIXES = frozenset(_READ.split())
 """Suffixes of the files that a folder's fields are read from, in lower case."""
 UNREAD_SUFFIXES = frozenset(f"{_MICROSCOPES} {_CAMERAS}".split())
 """Suffixes of images that are not read from a folder, also where they begin as a TIFF does."""
+NOTE_SUFFIXES = frozenset(_NOTES.split())
+"""Suffixes of files that lie beside images and are none."""
 MAX_PIXELS = 80_000_000
 """Largest field that is read whole; a camera frame has 20 million pixels at most."""
 
