@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -275,6 +276,13 @@ WHOLE = {
     "noise.tif": tiff(NOISE, photometric="rgb"),
     "lzw.tif": tiff(NOISE, photometric="rgb", compression="lzw", rowsperstrip=8),
     "jpeg.tif": tiff(NOISE, photometric="rgb", tile=(16, 16), **JPEG),
+    "noise.gif": pillow(NOISE, "GIF"),
+    "noise.webp": pillow(NOISE, "WEBP", lossless=True),
+    "noise.jp2": pillow(NOISE, "JPEG2000"),
+    "noise.ppm": pillow(NOISE, "PPM"),
+    "noise.ome.tif": tiff(
+        np.moveaxis(NOISE, 2, 0), photometric="minisblack", ome=True, metadata={"axes": "CYX"}
+    ),
 }
 
 
@@ -362,6 +370,9 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(name, put, capfd):
             assert str(error).startswith(f"{path}:")  # noqa: PT017, either outcome is right
         else:
             assert (image.dtype, image.ndim, image.shape[2]) == (np.uint8, 3, 3)
+            assert image_size(path) == image.shape[:2]
+        with suppress(ReadError):
+            image_size(path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -514,7 +525,7 @@ def test_what_cannot_be_read_is_left_out_by_name(tmp_path, field):
     assert slide.left_out == ("b.heic", "c.CZI", "d.nd2", "gone.png", "raw.dng")
     assert slide == open_slide(folder)
     assert slide.left_out_note == (
-        "slide: left out, as they cannot be read: b.heic, c.CZI, d.nd2, gone.png, raw.dng. "
+        "left out, as they cannot be read: b.heic, c.CZI, d.nd2, gone.png, raw.dng. "
         "Save them as PNG or TIFF."
     )
 

@@ -43,16 +43,16 @@ class Slide:
 
     @property
     def left_out_note(self) -> str:
-        """One line that names what is left out; empty if nothing is.
+        """What is left out, in words; empty if nothing is.
 
         Examples
         --------
         >>> Slide("s", (), ("a.heic", "b.nd2")).left_out_note
-        's: left out, as they cannot be read: a.heic, b.nd2. Save them as PNG or TIFF.'
+        'left out, as they cannot be read: a.heic, b.nd2. Save them as PNG or TIFF.'
         """
         if not self.left_out:
             return ""
         return (
-            f"{self.name}: left out, as they cannot be read: {listed(self.left_out)}. "
+            f"left out, as they cannot be read: {listed(self.left_out)}. "
             "Save them as PNG or TIFF."
         )

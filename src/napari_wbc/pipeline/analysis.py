@@ -32,7 +32,7 @@ def left_out_steps(slides: Iterable[Slide]) -> Steps[None]:
     """Name the files of the slides' folders that seem to be images and cannot be read."""
     for slide in slides:
         if slide.left_out:
-            yield Progress(slide.name, 0, 0, slide.left_out_note)
+            yield Progress(slide.name, 0, 0, f"{slide.name}: {slide.left_out_note}")
 
 
 @dataclass(frozen=True, slots=True)
