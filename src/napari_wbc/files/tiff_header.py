@@ -6,11 +6,11 @@ Invariant: no other file is opened, whatever the one given says of its siblings.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from defusedxml import DefusedXmlException, ElementTree
 
@@ -25,6 +25,7 @@ ORIENTATION = 274
 # tifffile logs what is odd about a file, which Python prints to stderr where nobody listens.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
+_BYTE_ORDERS: Mapping[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 _COLOR_NAMES = {"red": 0, "r": 0, "green": 1, "g": 1, "blue": 2, "b": 2}
 _PURE_COLORS = {0xFF0000: 0, 0x00FF00: 1, 0x0000FF: 2}
 
@@ -76,6 +77,7 @@ def tiff_field(tiff: tifffile.TiffFile, path: Path) -> TiffField:
     ReadError
         If there is none, or two of about one size, or it is a stack.
     """
+    _check_whole(tiff, path)
     series = _largest(tiff, path)
     ome = _ome_pixels(tiff)
     axes = zip(series.axes, series.shape, strict=True)
@@ -100,6 +102,17 @@ def tiff_field(tiff: tifffile.TiffFile, path: Path) -> TiffField:
         int(orientation) if orientation in range(1, 9) else 1,
         _said_bits(page, ome),
     )
+
+
+def _check_whole(tiff: tifffile.TiffFile, path: Path) -> None:
+    """Refuse a file that ends before its last page; tifffile reads those that are there."""
+    file = tiff.filehandle
+    place = tiff.pages.next_page_offset
+    if place is not None:
+        file.seek(place)
+        following = int.from_bytes(file.read(tiff.tiff.offsetsize), _BYTE_ORDERS[tiff.byteorder])
+        if following >= file.size:
+            raise ReadError(f"{path}: the TIFF is damaged or truncated; export or copy it again.")
 
 
 def _largest(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:

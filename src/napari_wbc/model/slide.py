@@ -53,6 +53,5 @@ class Slide:
         if not self.left_out:
             return ""
         return (
-            f"left out, as they cannot be read: {listed(self.left_out)}. "
-            "Save them as PNG or TIFF."
+            f"left out, as they cannot be read: {listed(self.left_out)}. Save them as PNG or TIFF."
         )
