@@ -7,6 +7,7 @@ import shutil
 import struct
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -212,3 +213,13 @@ def test_the_depth_of_a_copy_elsewhere_is_that_of_its_new_slide(tmp_path):
     np.testing.assert_array_equal(read_image(slide / "a.tif"), scaled(DARK, 10))
     shutil.copy2(slide / "a.tif", tmp_path)
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), scaled(DARK, 12))
+
+
+def test_formats_that_say_their_highest_value_need_no_guess(read):
+    grey = DARK[..., 0]
+    big_endian = grey.astype(">u2").tobytes()
+    for highest, bits in ((4095, 12), (0xFFFF, 16)):
+        image = read(b"P5 56 40 %d\n" % highest + big_endian)
+        np.testing.assert_array_equal(image[..., 0], scaled(grey, bits))
+    packed = imagecodecs.jpeg2k_encode(grey, level=0, bitspersample=12, codecformat="jp2")
+    assert np.abs(read(packed)[..., 0].astype(int) - scaled(grey, 12)).max() <= 1
