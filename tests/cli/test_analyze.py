@@ -38,6 +38,30 @@ def test_some_files_failed_is_exit_code_3(call, folder, weights):
     assert (folder / "out" / "cells.csv").is_file()
 
 
+def test_files_left_out_are_named_once(call, folder, weights):
+    (folder / "b.heic").write_bytes(b"something")
+    (folder / "c.png").symlink_to(folder / "moved.png")
+    code, _, err = call(
+        "analyze", ".", "--out", "out", "--weights", weights, "--device", "cpu", "--quiet"
+    )
+    line = f"{folder.name}: left out, as they cannot be read: b.heic, c.png. "
+    assert (code, err) == (0, line + "Save them as PNG or TIFF.\n")
+    code, _, err = call(
+        "classify", ".", "--out", "c.csv", "--weights", weights, "--device", "cpu", "--quiet"
+    )
+    assert (code, err.count(line)) == (0, 1)
+
+
+def test_a_suffix_is_no_reason_to_refuse_an_image(call, folder, weights):
+    (folder / "a.png").rename("a.dat")
+    arguments = "--out", "out", "--weights", weights, "--device", "cpu", "--quiet"
+    for path, name in (("a.dat", "a"), (".", folder.name)):
+        code, _, err = call("analyze", path, *arguments)
+        assert (code, err) == (0, "")
+        (one,) = json.loads((folder / "out" / "differential.json").read_text())
+        assert (one["slide"], one["fields"]) == (name, 1)
+
+
 def test_a_field_on_which_the_cell_finders_disagree_is_one_line(call, folder, weights, monkeypatch):
     def doubtful_steps(_detector, _image, progress):
         yield progress

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
 from npe2 import PluginManager, PluginManifest
 from PIL import Image
 
@@ -12,7 +13,7 @@ import napari_wbc
 from napari_wbc.contrib.reader import get_reader
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
-from napari_wbc.layers.slide_layer import FIELDS_KEY, PROJECT_KEY
+from napari_wbc.layers.slide_layer import FIELDS_KEY, LEFT_OUT_KEY, PROJECT_KEY, content_of
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.storage.workspace import create_workspace
 
@@ -42,6 +43,14 @@ def test_folder_is_one_slide(folder, as_list):
     assert data.max() == 50
     assert meta["name"] == "slide"
     assert [Path(path).name for path in meta["metadata"][FIELDS_KEY]] == ["0.png", "1.png", "2.png"]
+
+
+def test_files_that_are_left_out_are_named(folder):
+    (folder / "a.nd2").write_bytes(b"no image that we read")
+    data, meta, _kind = read(str(folder))
+    assert meta["metadata"][LEFT_OUT_KEY] == ["a.nd2"]
+    layer = ImageLayer(data, **meta)
+    assert content_of(layer).slide.left_out == ("a.nd2",)
 
 
 def test_what_is_no_slide_is_left_to_others(folder, tmp_path):

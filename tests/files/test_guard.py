@@ -92,7 +92,7 @@ def test_links_that_lead_out_of_a_set_are_refused(tmp_path):
         inside(root, "ring/a.png")
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "jp2", "ppm", "tif", "webp"])
 def test_the_size_of_an_image_is_in_its_header(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(np.zeros((3, 5, 3), np.uint8)).save(path)
@@ -102,8 +102,8 @@ def test_the_size_of_an_image_is_in_its_header(tmp_path, suffix):
 def test_other_images_are_refused(tmp_path, write, monkeypatch):
     with pytest.raises(ReadError, match="no such image"):
         image_size(tmp_path / "none.png")
-    Image.fromarray(np.zeros((3, 5, 3), np.uint8)).save(tmp_path / "a.gif")
-    for path in (write(b"II*\0"), write(b"no image"), tmp_path / "a.gif"):
+    Image.fromarray(np.zeros((3, 5, 3), np.uint8)).save(tmp_path / "a.ico")
+    for path in (write(b"II*\0"), write(b"no image"), tmp_path / "a.ico"):
         with pytest.raises(ReadError, match="not a readable PNG"):
             image_size(path)
     monkeypatch.setattr("napari_wbc.files.guard.MAX_PIXELS", 14)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,9 @@ import tifffile
 from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.imaging.read import as_rgb8, find_slides, open_slide, read_image
+from napari_wbc.files.guard import image_size
+from napari_wbc.imaging.read import find_slides, open_slide, read_image
+from napari_wbc.imaging.rgb import as_rgb8
 
 ROWS, COLS = np.mgrid[:40, :56]
 RGB = np.stack([ROWS * 6, COLS * 4, 255 - ROWS * 3], axis=-1).astype(np.uint8)
@@ -62,6 +65,15 @@ EXACT = {
     "grey.bmp": (pillow(GREY, "BMP"), GREY_RGB),
     "rgb.bmp": (pillow(RGB, "BMP"), RGB),
     "palette.bmp": palette("BMP"),
+    "palette.gif": palette("GIF"),
+    "grey.gif": (pillow(GREY, "GIF"), GREY_RGB),
+    "rgb.webp": (pillow(RGB, "WEBP", lossless=True), RGB),
+    "rgba.webp": (pillow(RGBA, "WEBP", lossless=True, exact=True), OVER_WHITE),
+    "rgb.jp2": (pillow(RGB, "JPEG2000"), RGB),
+    "grey.j2k": (pillow(GREY, "JPEG2000", no_jp2=True), GREY_RGB),
+    "grey16.jp2": (pillow(GREY.astype(np.uint16) * 257, "JPEG2000"), GREY_RGB),
+    "rgb.ppm": (pillow(RGB, "PPM"), RGB),
+    "grey.pgm": (pillow(GREY, "PPM"), GREY_RGB),
     "grey.tif": (tiff(GREY, photometric="minisblack"), GREY_RGB),
     "rgb.tif": (tiff(RGB, photometric="rgb"), RGB),
     "rgba.tif": (tiff(RGBA, photometric="rgb", extrasamples=["unassalpha"]), OVER_WHITE),
@@ -93,6 +105,8 @@ CLOSE = {
     "grey.jpg": (pillow(GREY, "JPEG", quality=95), GREY_RGB),
     "rgb.jpg": (pillow(RGB, "JPEG", quality=95), RGB),
     "progressive.jpg": (pillow(RGB, "JPEG", quality=95, progressive=True), RGB),
+    "rgb.jfif": (pillow(RGB, "JPEG", quality=95), RGB),
+    "rgb.webp": (pillow(RGB, "WEBP", quality=95), RGB),
     "cmyk.jpg": (pillow(RGB, "JPEG", "CMYK", quality=95), RGB),
     "jpeg.tif": (tiff(RGB, photometric="rgb", tile=(16, 16), **JPEG), RGB),
     "jpeg-grey.tif": (pillow(GREY, "TIFF", compression="jpeg", quality=95), GREY_RGB),
@@ -244,17 +258,12 @@ def test_a_stack_is_not_a_field(options, put, capfd):
     assert "stack" in refused(put("stack.tif", data), capfd)
 
 
-def test_cmyk_tiffs_are_refused(put, capfd):
-    data = tiff(np.zeros((9, 9, 4), np.uint8), photometric="separated")
-    assert "RGB" in refused(put("cmyk.tif", data), capfd)
-
-
 @pytest.mark.parametrize("name", ["text.png", "text.jpg", "text.bmp", "text.tif"])
 def test_text_with_the_name_of_an_image(name, put, capfd):
     assert "not a PNG" in refused(put(name, b"slide,count\n1,2\n" * 20), capfd)
 
 
-@pytest.mark.parametrize("form", ["GIF", "PPM", "WEBP", "EPS", "ICO"])
+@pytest.mark.parametrize("form", ["EPS", "ICO", "PCX", "TGA"])
 def test_other_formats_are_refused_whatever_their_name(form, put, capfd):
     assert "not a PNG" in refused(put("other.png", pillow(RGB, form)), capfd)
 
@@ -267,6 +276,13 @@ WHOLE = {
     "noise.tif": tiff(NOISE, photometric="rgb"),
     "lzw.tif": tiff(NOISE, photometric="rgb", compression="lzw", rowsperstrip=8),
     "jpeg.tif": tiff(NOISE, photometric="rgb", tile=(16, 16), **JPEG),
+    "noise.gif": pillow(NOISE, "GIF"),
+    "noise.webp": pillow(NOISE, "WEBP", lossless=True),
+    "noise.jp2": pillow(NOISE, "JPEG2000"),
+    "noise.ppm": pillow(NOISE, "PPM"),
+    "noise.ome.tif": tiff(
+        np.moveaxis(NOISE, 2, 0), photometric="minisblack", ome=True, metadata={"axes": "CYX"}
+    ),
 }
 
 
@@ -354,6 +370,9 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(name, put, capfd):
             assert str(error).startswith(f"{path}:")  # noqa: PT017, either outcome is right
         else:
             assert (image.dtype, image.ndim, image.shape[2]) == (np.uint8, 3, 3)
+            assert image_size(path) == image.shape[:2]
+        with suppress(ReadError):
+            image_size(path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -390,7 +409,7 @@ def test_no_path_is_no_slide():
 def test_a_folder_without_images_is_no_slide(tmp_path, field):
     fill(tmp_path, ["notes.txt", ".hidden.png"], field)
     fill(tmp_path / "inner", ["a.png"], field)
-    with pytest.raises(WbcError, match="no PNG, JPEG, BMP or TIFF"):
+    with pytest.raises(WbcError, match=r"no PNG, .* or TIFF file directly inside this folder; "):
         open_slide(tmp_path)
 
 
@@ -462,11 +481,66 @@ for path in sys.argv[1:]:
     assert (result.stdout, result.stderr) == ("", "")
 
 
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
+def test_an_animation_is_not_a_field(form, put, capfd):
+    frames = [Image.fromarray(NOISE), Image.fromarray(RGB)]
+    data = pillow(frames[0], form, save_all=True, append_images=frames[1:])
+    path = put("moving.x", data)
+    assert "an animation" in refused(path, capfd)
+    with pytest.raises(ReadError, match="an animation"):
+        image_size(path)
+
+
+def test_of_a_phone_s_two_pictures_the_first_is_read(put):
+    second = Image.fromarray(NOISE[:20, :28])
+    data = pillow(RGB, "MPO", save_all=True, append_images=[second], quality=95)
+    path = put("phone.jpg", data)
+    assert image_size(path) == (40, 56)
+    assert np.abs(read_image(path).astype(int) - RGB).mean() < 3
+
+
+@pytest.mark.parametrize("name", [*EXACT, *CLOSE])
+def test_the_size_in_the_header_is_that_of_the_pixels(name, put):
+    path = put(name, (EXACT | CLOSE)[name][0])
+    assert image_size(path) == read_image(path).shape[:2]
+
+
+def test_a_folder_s_images_are_read_whatever_their_suffix(tmp_path, field):
+    names = ["a.dat", "b.jfif", "c.jpe", "d", "e.png"]
+    slide = open_slide(fill(tmp_path / "slide", names, field))
+    assert [f.path.name for f in slide.fields] == names
+    assert slide.left_out == ()
+    for one in slide.fields:
+        np.testing.assert_array_equal(read_image(one.path), RGB)
+
+
+def test_what_cannot_be_read_is_left_out_by_name(tmp_path, field):
+    folder = fill(tmp_path / "slide", ["a.jpg"], field)
+    fill(folder, ["b.heic", "c.CZI", "d.nd2", "notes.txt", "weights.bin", ".e.nd2"], b"something")
+    fill(folder, ["raw.dng"], EXACT["rgb.tif"][0])
+    (folder / "gone.png").symlink_to(folder / "moved.png")
+    (folder / "inner.czi").mkdir()
+    slide = open_slide(folder)
+    assert [f.path.name for f in slide.fields] == ["a.jpg"]
+    assert slide.left_out == ("b.heic", "c.CZI", "d.nd2", "gone.png", "raw.dng")
+    assert slide == open_slide(folder)
+    assert slide.left_out_note == (
+        "left out, as they cannot be read: b.heic, c.CZI, d.nd2, gone.png, raw.dng. "
+        "Save them as PNG or TIFF."
+    )
+
+
+def test_a_folder_of_nothing_but_what_cannot_be_read_is_no_slide(tmp_path):
+    fill(tmp_path, ["a.heic", "b.nd2"], b"something")
+    with pytest.raises(WbcError, match=r"that can be read, only a\.heic, b\.nd2"):
+        open_slide(tmp_path)
+
+
 @pytest.mark.parametrize("opaque", [True, False])
 def test_a_png_of_16_bits_a_channel_keeps_its_depth(put, opaque):
     pixels = DEEP if opaque else np.dstack([DEEP, np.full(DEEP.shape[:2], 0xFFFF, np.uint16)])
     data = cv2.imencode(".png", pixels[..., [2, 1, 0] if opaque else [2, 1, 0, 3]])[1].tobytes()
-    wanted = DEEP * (255 / 4095) if opaque else DEEP * (255 / 0xFFFF)
+    wanted = DEEP * (255 / 4095)
     assert np.abs(read_image(put("deep.png", data)).astype(float) - wanted).max() <= 1
 
 

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
+from npe2 import PluginManager
 from PIL import Image as PillowImage
 
 from napari_wbc.detect.base import Located
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.imaging.read import open_slide
+from napari_wbc.imaging.read import open_slide, read_image
 from napari_wbc.layers.field import FieldView
 from napari_wbc.layers.slide_layer import FIELDS_KEY, slide_layer
 from napari_wbc.model.cell import Cell, Detection
@@ -100,6 +102,37 @@ def test_image_layer_is_a_slide_of_one_field_and_stays_as_it_is(viewer, view, pi
     show(view)
     assert layer.data is pixels
     assert [layer.name for layer in viewer.layers] == ["one", "cells"]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_photo_opened_by_napari_is_turned_as_its_file_says(viewer, view, tmp_path, mode):
+    PluginManager.instance().discover()
+    path = tmp_path / "photo.png"
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:10, :20] = 200
+    exif = PillowImage.Exif()
+    exif[274] = 6
+    PillowImage.fromarray(pixels).convert(mode).save(path, exif=exif)
+    (layer,) = viewer.open(str(path), plugin="napari")
+    # Opened again it is not turned again.
+    for _ in range(2):
+        view.session.open(view.use_layer(layer))
+        show(view)
+        assert layer.data.shape[:2] == (60, 40)
+        assert layer.data[:20, 30:].min() == layer.data.max() == 200
+        (field,) = view.session.slide.fields
+        np.testing.assert_array_equal(view.read(field), read_image(path))
+
+
+def test_a_layer_is_scaled_as_the_slide_that_its_file_is_of(viewer, view, tmp_path):
+    PluginManager.instance().discover()
+    for name, level in (("a.tif", 900), ("b.tif", 4000)):
+        tifffile.imwrite(tmp_path / name, np.full((40, 60), level, np.uint16))
+    (layer,) = viewer.open(str(tmp_path / "a.tif"), plugin="napari")
+    view.session.open(view.use_layer(layer))
+    (field,) = view.session.slide.fields
+    assert view.read(field).max() == round(900 / 4095 * 255)
+    np.testing.assert_array_equal(view.read(field), read_image(tmp_path / "a.tif"))
 
 
 @pytest.mark.parametrize(

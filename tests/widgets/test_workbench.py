@@ -7,10 +7,13 @@ import pandas as pd
 import pytest
 from napari.layers import Image
 from napari.utils._proxies import PublicOnlyProxy
+from PIL import Image as PillowImage
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
+from napari_wbc.contrib.reader import get_reader
 from napari_wbc.errors import WbcError
+from napari_wbc.imaging.read import open_slide
 from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox
@@ -52,6 +55,22 @@ def test_opening_changes_nothing(viewer, detector, wait):
     assert session.slide.fields == ()
     assert not bench.busy
     bench.close()
+
+
+@pytest.mark.parametrize("way", ["folder", "layer"])
+def test_files_that_are_left_out_are_named(bench, tmp_path, wait, way):
+    folder = tmp_path / "left"
+    folder.mkdir()
+    PillowImage.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(folder / "a.png")
+    (folder / "b.czi").write_bytes(b"something")
+    if way == "folder":
+        bench.open_slide(open_slide(folder))
+    else:
+        data, settings, _kind = get_reader(str(folder))(str(folder))[0]
+        bench.viewer.add_image(data, **settings)
+    wait(bench)
+    note = "left: 1 field; left out, as they cannot be read: b.czi. Save them as PNG or TIFF."
+    assert bench.status.text() == note
 
 
 def test_viewer_is_given_as_a_proxy(bench):

@@ -48,4 +48,4 @@ def _project_layer(path: Path) -> LayerData:
 
 
 def _layer(slide: Slide) -> LayerData:
-    return slide_layer(slide.name, [field.path for field in slide.fields])
+    return slide_layer(slide.name, [field.path for field in slide.fields], slide.left_out)

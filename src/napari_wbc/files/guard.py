@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections import Counter
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
-from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.image_header import KINDS, size_of
 from napari_wbc.model.slide import MAX_PIXELS
 
 MAX_BYTES = 256_000_000
 """Largest text that is read; 100,000 cells with outlines take 100 MB as COCO."""
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
@@ -138,34 +136,22 @@ def inside(root: Path, name: object) -> Path:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of a PNG, JPEG, BMP or TIFF of at most :data:`MAX_PIXELS`, in pixels."""
-    import tifffile
+    """Height and width of an image file of at most :data:`MAX_PIXELS`, in pixels.
 
+    They are those of what :func:`~napari_wbc.imaging.read.read_image` gives: turned as Exif says,
+    and of a TIFF those of the image in it that is no thumbnail.
+    """
     try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-        with warnings.catch_warnings():
-            # Pillow warns of large images, which are measured below.
-            warnings.simplefilter("ignore")
-            if magic in _TIFF:
-                with tifffile.TiffFile(path) as tiff:
-                    page = tiff.pages.first
-                    height = int(page.imagelength)
-                    width = int(page.imagewidth)
-            else:
-                # Only these: some other readers of Pillow run programs, or are rarely tested.
-                with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
-                    height = image.height
-                    width = image.width
+        height, width = size_of(path)
+    except ReadError:
+        raise
     except FileNotFoundError as error:
         raise ReadError(
             f"{path}: no such image; put it there, or take it out of the set."
         ) from error
     # Headers of damaged files raise some ten types.
     except Exception as error:
-        raise ReadError(
-            f"{path}: not a readable PNG, JPEG, BMP or TIFF image; export it again."
-        ) from error
+        raise ReadError(f"{path}: not a readable {KINDS} image; export it again.") from error
     if not 0 < height * width <= MAX_PIXELS:
         raise ReadError(
             f"{path}: {width} x {height} pixels is no size of a field; cut it into fields."

@@ -6,14 +6,14 @@ Invariant: whatever is wrong with a file, :func:`read_image` raises one
 
 from __future__ import annotations
 
-import logging
 import math
-import operator
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -21,27 +21,39 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.model.slide import IMAGE_SUFFIXES, MAX_PIXELS, FieldOfView, Slide
+from napari_wbc.files.image_header import (
+    KINDS,
+    is_image,
+    is_tiff,
+    open_image,
+    orientation_at,
+    orientation_of,
+)
+from napari_wbc.imaging.rgb import Stored, as_rgb8, depth_of, rgb8, stored, turned
+from napari_wbc.imaging.tiff import read_tiff
+from napari_wbc.model.slide import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    NOTE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    FieldOfView,
+    Slide,
+)
+from napari_wbc.model.words import listed
 
-if TYPE_CHECKING:
-    import tifffile
-
-_BIT_DEPTHS = (8, 10, 12, 14, 16)
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PILLOW_FORMATS = ("PNG", "JPEG", "BMP")
-_TIFF_COLORS = ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE")
-"""Photometric interpretations that are read, by tifffile's names."""
-
-# tifffile logs what is odd about a file, which Python prints to stderr where nobody listens.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+Kind: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
+"""Shape and type of the colours of a field."""
+_COMPARED = 8
+"""Fields of a folder that tell the depth of its camera."""
 
 
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """Read one field of view.
 
-    PNG, JPEG, BMP and TIFF, told apart by content; grey, RGB, RGBA (over white) and palette.
-    Images of more than 8 bits are scaled by the smallest usual camera depth (10, 12, 14, 16)
-    that holds them.
+    PNG, JPEG, BMP, GIF, WebP, JPEG 2000, PPM and TIFF, told apart by content; grey, RGB, RGBA
+    (over white), palette and CMYK, turned as Exif says. Images of more than 8 bits are scaled by
+    the depth that the file says, else by the smallest usual camera depth (10, 12, 14, 16) that
+    holds them and the fields beside them.
 
     Parameters
     ----------
@@ -57,26 +69,115 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
     Raises
     ------
     ReadError
-        If the file is missing, empty, truncated, too large or not an image.
+        If the file is missing, empty, truncated, too large, not an image or not one.
     """
     path = Path(path)
+    pixels = _read_stored(path, max_pixels)
+    kind = pixels.colors.shape, pixels.colors.dtype
+    depth = _depth_beside(path, kind) if pixels.deep and pixels.bits is None else 8
+    return np.ascontiguousarray(rgb8(pixels, depth=depth))
+
+
+def read_field(field: FieldOfView) -> npt.NDArray[np.uint8]:
+    """The pixels of a field from its file, see :func:`read_image`."""
+    return read_image(field.path)
+
+
+def as_file_shows(pixels: npt.NDArray[Any], path: Path) -> tuple[npt.NDArray[Any], int]:
+    """Pixels that another program read from a file, turned as the file says if it did not do so.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width) or (height, width, 3 or 4)
+    path : Path
+
+    Returns
+    -------
+    ndarray
+        The same object if nothing was to be turned.
+    int
+        Bits of the camera, for :func:`~napari_wbc.imaging.rgb.as_rgb8`.
+    """
+    try:
+        orientation = orientation_at(path)
+        if orientation != 1:
+            shown = read_image(path).astype(np.int16)
+            both = pixels, turned(pixels, orientation)
+            fits = [one for one in both if one.shape[:2] == shown.shape[:2]]
+            # By content, since a square or mirrored image has the same shape either way.
+            pixels = min(
+                fits, key=lambda one: np.abs(as_rgb8(one, "") - shown).mean(), default=pixels
+            )
+        known = _depth_at(path) if pixels.dtype.itemsize > 1 else None
+    # What this program cannot read, another may; its pixels are as they are then.
+    except Exception:  # noqa: BLE001
+        return pixels, 8
+    return pixels, 8 if known is None else max(known[1], _depth_beside(path, known[0]))
+
+
+def _depth_beside(path: Path, kind: Kind) -> int:
+    """The bits of the camera, by fields in the folder of a file that are stored as its pixels are.
+
+    They are the same ones whichever field is asked for, so that all are scaled alike, and a dark
+    field is not taken for one of fewer bits.
+    """
+    alike = [8]
+    for file in _compared(path.parent, path.suffix):
+        known = _depth_at(file)
+        if known is not None and known[0] == kind:
+            alike.append(known[1])
+    return max(alike)
+
+
+def _compared(folder: Path, suffix: str) -> list[Path]:
+    """Some files of one suffix in a folder, from its first to its last."""
+    try:
+        files = [file for file in folder.iterdir() if file.suffix.lower() == suffix.lower()]
+    # What lies beside a file that can be read is no reason to refuse it.
+    except OSError:
+        return []
+    files.sort(key=_natural)
+    places = np.linspace(0, len(files) - 1, min(_COMPARED, len(files))).round()
+    return [files[int(place)] for place in places]
+
+
+def _depth_at(file: Path) -> tuple[Kind, int] | None:
+    """Kind and depth of the pixels of a file; None if they have 8 bits or cannot be read."""
+    try:
+        state = file.stat()
+    except OSError:
+        return None
+    return _depth_then(file, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _depth_then(file: Path, _size: int, _modified: int) -> tuple[Kind, int] | None:
+    # Size and time make a file that was changed another one.
+    try:
+        pixels = _read_stored(file, MAX_PIXELS)
+    except ReadError:
+        return None
+    kind = pixels.colors.shape, pixels.colors.dtype
+    return (kind, depth_of(pixels)) if pixels.deep else None
+
+
+def _read_stored(path: Path, max_pixels: int) -> Stored:
     try:
         if not path.is_file():
             raise ReadError(f"{path}: no such image file; check the path.")
-        with path.open("rb") as file:
-            magic = file.read(4)
-        if not magic:
+        if not path.stat().st_size:
             raise ReadError(f"{path}: the file is empty; export or copy it again.")
-        read = _read_tiff if magic in _TIFF_MAGIC else _read_other
+        check_size = partial(_check_size, path, max_pixels)
         with warnings.catch_warnings():
             # What Pillow finds odd is either legible or an error below.
             warnings.simplefilter("ignore")
-            pixels = read(path, max_pixels)
-        return np.ascontiguousarray(as_rgb8(pixels, str(path)))
+            if is_tiff(path):
+                return read_tiff(path, check_size, max_pixels)
+            return _read_other(path, max_pixels)
     except ReadError:
         raise
     except UnidentifiedImageError:
-        raise ReadError(f"{path}: not a PNG, JPEG, BMP or TIFF image; convert it first.") from None
+        raise ReadError(f"{path}: not a {KINDS} image; convert it first.") from None
     # Decoders of damaged files raise some twenty types.
     except Exception as error:
         reason = " ".join(str(error).split())[:160] or "no reason given"
@@ -86,12 +187,7 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
         ) from error
 
 
-def read_field(field: FieldOfView) -> npt.NDArray[np.uint8]:
-    """The pixels of a field from its file, see :func:`read_image`."""
-    return read_image(field.path)
-
-
-def _check_size(path: Path, height: int, width: int, max_pixels: int) -> None:
+def _check_size(path: Path, max_pixels: int, height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise ReadError(f"{path}: the image has no pixels ({width} x {height}); export it again.")
     if height * width > max_pixels:
@@ -101,21 +197,20 @@ def _check_size(path: Path, height: int, width: int, max_pixels: int) -> None:
         )
 
 
-def _read_other(path: Path, max_pixels: int) -> npt.NDArray[Any]:
+def _read_other(path: Path, max_pixels: int) -> Stored:
     try:
-        with Image.open(path, formats=_PILLOW_FORMATS) as image:
-            _check_size(path, image.height, image.width, max_pixels)
+        with open_image(path) as image:
+            _check_size(path, max_pixels, image.height, image.width)
             # load() empties the list of tiles, so it is asked before.
             wide = any(";16B" in str(part) for part in image.tile)
             image.load()
-            # Of 16-bit colours Pillow keeps the upper byte alone.
-            if wide and image.mode in {"RGB", "RGBA"}:
-                return _wide_png(path)
-            if image.mode.startswith("I"):
-                return np.asarray(image)
-            if image.mode in {"P", "PA", "LA"} or "transparency" in image.info:
-                return np.asarray(image.convert("RGBA"))
-            return np.asarray(image if image.mode in {"RGB", "RGBA", "L"} else image.convert("RGB"))
+            orientation = orientation_of(image)
+            # These two fill all 16 bits, whatever the depth of the camera was.
+            bits = 16 if image.format in {"JPEG2000", "PPM"} else None
+            pixels = _wide_png(path) if wide else None
+            if pixels is None:
+                pixels = _pixels(image)
+            return replace(stored(pixels, str(path)), bits=bits).turned(orientation)
     except Image.DecompressionBombError:
         raise ReadError(
             f"{path}: larger than a field of view ({max_pixels:,} pixels); "
@@ -123,119 +218,25 @@ def _read_other(path: Path, max_pixels: int) -> npt.NDArray[Any]:
         ) from None
 
 
-def _wide_png(path: Path) -> npt.NDArray[np.uint16]:
+def _pixels(image: Image.Image) -> npt.NDArray[Any]:
+    """Grey, RGB or RGBA."""
+    if image.mode.startswith("I"):
+        return np.asarray(image)
+    if image.mode in {"P", "PA", "LA"} or "transparency" in image.info:
+        return np.asarray(image.convert("RGBA"))
+    return np.asarray(image if image.mode in {"RGB", "RGBA", "L"} else image.convert("RGB"))
+
+
+def _wide_png(path: Path) -> npt.NDArray[np.uint16] | None:
+    """Colours of 16 bits, of which Pillow keeps the upper byte alone; None if it has none."""
     # Not cv2.imread, which cannot open paths with umlauts on Windows.
     pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+    if pixels is None or pixels.dtype != np.uint16:
         raise ReadError(f"{path}: a 16-bit PNG that cannot be decoded; save it as TIFF.")
+    if pixels.ndim == 2:
+        return None
     order = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
     return np.asarray(cv2.cvtColor(pixels, order), dtype=np.uint16)
-
-
-def _read_tiff(path: Path, max_pixels: int) -> npt.NDArray[Any]:
-    import tifffile
-
-    with tifffile.TiffFile(path) as tiff:
-        if not tiff.series:
-            raise ReadError(f"{path}: the TIFF holds no image; export it again.")
-        # The first series is the image; others are usually its thumbnail or label.
-        series = tiff.series[0]
-        axes = zip(series.axes, series.shape, strict=True)
-        sizes = {axis: n for axis, n in axes if n > 1 or axis in "YX"}
-        _check_size(path, sizes.get("Y", 0), sizes.get("X", 0), max_pixels)
-        samples = [axis for axis in sizes if axis not in "YX"]
-        # tifffile names colours S (samples of a pixel) or C (channels, as in ImageJ and OME).
-        colors = len(samples) == 1 and samples[0] in "SC" and sizes[samples[0]] in {3, 4}
-        if samples and not colors:
-            raise ReadError(
-                f"{path}: a stack with axes {series.axes} {series.shape}, not one field; "
-                "save each field as a file of its own."
-            )
-        _check_segments(path, series, max_pixels)
-        pixels = series.asarray().reshape(tuple(sizes.values()))
-        # Planes that are stored apart come first.
-        if samples and next(iter(sizes)) == samples[0]:
-            pixels = np.moveaxis(pixels, 0, -1)
-        return _brightness(path, pixels, series.keyframe)
-
-
-def _check_segments(path: Path, series: tifffile.TiffPageSeries, max_pixels: int) -> None:
-    """Refuse strips and tiles that lie outside the file, or are larger than a field."""
-    size = path.stat().st_size
-    for page in series.pages:
-        if page is None:
-            continue
-        ends = map(operator.add, page.dataoffsets, page.databytecounts)
-        # Four samples a pixel at most; a damaged header may ask for a buffer of any size.
-        if math.prod(page.keyframe.chunks) > 4 * max_pixels or max(ends, default=0) > size:
-            raise ReadError(f"{path}: the TIFF is damaged or truncated; export or copy it again.")
-
-
-def _brightness(path: Path, pixels: npt.NDArray[Any], page: tifffile.TiffPage) -> npt.NDArray[Any]:
-    """Grey or RGB, bright where the page is bright, of what a TIFF page stores."""
-    import tifffile
-
-    color = page.photometric
-    bits = page.bitspersample
-    # tifffile turns YCbCr into RGB where JPEG stores it, and nowhere else.
-    jpeg = color == tifffile.PHOTOMETRIC.YCBCR and page.compression == tifffile.COMPRESSION.JPEG
-    if not (jpeg or getattr(color, "name", "") in _TIFF_COLORS):
-        raise ReadError(f"{path}: a TIFF with colours stored as {color!s}; save it as RGB.")
-    if color == tifffile.PHOTOMETRIC.PALETTE:
-        # Colour maps of TIFF have 16 bits an entry, whatever the depth of the pixels.
-        return np.asarray((np.moveaxis(page.colormap, 0, -1)[pixels] >> 8).astype(np.uint8))
-    if color == tifffile.PHOTOMETRIC.MINISWHITE:
-        pixels = ~pixels if pixels.dtype == bool else (1 << bits) - 1 - pixels
-    # Pixels of 2 or 4 bits come as bytes, of which the brightest is not 255.
-    if 1 < bits < 8:
-        pixels = pixels / ((1 << bits) - 1)
-    return pixels
-
-
-def as_rgb8(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
-    """Pixels of any depth as 8-bit RGB, as :func:`read_image` gives them.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (height, width) or (height, width, 3 or 4)
-        Boolean, integer, or floating point from 0 to 1.
-    name : str
-        File or layer, for the message.
-
-    Returns
-    -------
-    ndarray, shape (height, width, 3), uint8
-
-    Raises
-    ------
-    ReadError
-        If the values have no meaning as brightness.
-    """
-    kind = pixels.dtype.kind
-    if kind not in "biuf":
-        raise ReadError(f"{name}: pixels of the type {pixels.dtype}; save it with 8 or 16 bits.")
-    if kind == "b":
-        pixels = pixels.astype(np.uint8) * 255
-    elif kind == "f":
-        if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
-            raise ReadError(
-                f"{name}: floating-point pixels outside 0 to 1; save it with 8 or 16 bits."
-            )
-        pixels = np.round(pixels * 255).astype(np.uint8)
-    elif pixels.dtype != np.uint8:
-        low = int(pixels.min())
-        high = int(pixels.max())
-        if low < 0 or high > 0xFFFF:
-            raise ReadError(f"{name}: pixels from {low} to {high}; save it with 8 or 16 bits.")
-        # Cameras of 10 to 14 bits write files of 16, so the brightest pixel tells the depth.
-        depth = next(bits for bits in _BIT_DEPTHS if high < 1 << bits)
-        pixels = np.round(pixels * (255 / ((1 << depth) - 1))).astype(np.uint8)
-    if pixels.ndim == 2:
-        return np.repeat(pixels[..., None], 3, axis=2)
-    if pixels.shape[2] == 4:
-        alpha = pixels[..., 3:].astype(np.float32) / 255
-        return np.round(pixels[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return pixels
 
 
 def find_slides(paths: Sequence[str | Path], *, skip: Path | None = None) -> tuple[Slide, ...]:
@@ -279,30 +280,42 @@ def open_slide(path: str | Path, *, skip: Path | None = None) -> Slide:
     if path.is_dir():
         # "." and ".." have no name of their own.
         name = path.resolve().name
-        try:
-            files = sorted(filter(_is_image, path.iterdir()), key=_natural)
-        except OSError as error:
-            raise WbcError(
-                f"{path}: this folder cannot be read ({error.strerror or error}); "
-                "check its permissions."
-            ) from error
+        files, left_out = _files_in(path)
         if skip is not None:
             files = [file for file in files if skip.resolve() not in file.resolve().parents]
         if not files:
+            others = f" that can be read, only {listed(left_out)}" if left_out else ""
             raise WbcError(
-                f"{path}: no PNG, JPEG, BMP or TIFF file directly inside this folder; "
+                f"{path}: no {KINDS} file directly inside this folder{others}; "
                 "a folder is one slide, so give each slide's own folder."
             )
-        return Slide(name, tuple(FieldOfView(f"{name}/{file.name}", file) for file in files))
+        fields = tuple(FieldOfView(f"{name}/{file.name}", file) for file in files)
+        return Slide(name, fields, tuple(left_out))
     if not path.exists():
         raise WbcError(f"{path}: no such file or folder; check the path.")
     return Slide(path.stem, (FieldOfView(path.name, path),))
 
 
-def _is_image(file: Path) -> bool:
-    # macOS writes a hidden "._x.png", which is no image, beside each file of a foreign disk.
-    visible = not file.name.startswith(".")
-    return visible and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+def _files_in(folder: Path) -> tuple[list[Path], list[str]]:
+    """The image files in a folder, and names of what seems to be one but cannot be read."""
+    files: list[Path] = []
+    left_out: list[str] = []
+    try:
+        for file in sorted(folder.iterdir(), key=_natural):
+            suffix = file.suffix.lower()
+            # macOS writes a hidden "._x.png", no image, beside each file of a foreign disk.
+            if file.name.startswith(".") or suffix in NOTE_SUFFIXES or file.is_dir():
+                continue
+            if suffix in UNREAD_SUFFIXES or not file.is_file():
+                left_out.append(file.name)
+            elif suffix in IMAGE_SUFFIXES or is_image(file):
+                files.append(file)
+    except OSError as error:
+        raise WbcError(
+            f"{folder}: this folder cannot be read ({error.strerror or error}); "
+            "check its permissions."
+        ) from error
+    return files, left_out
 
 
 def _natural(path: Path) -> tuple[tuple[float, str], ...]:

@@ -201,6 +201,8 @@ class FieldView:
         """
         content = content or content_of(layer)
         self._pixels = dict(content.pixels)
+        if content.turned is not None:
+            layer.data = content.turned
         self.image_layer = layer
         self._shown = ""
         layer.visible = True

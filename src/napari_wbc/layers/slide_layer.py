@@ -12,7 +12,8 @@ import numpy.typing as npt
 from napari.layers import Image
 
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.read import as_rgb8, read_image
+from napari_wbc.imaging.read import as_file_shows, read_image
+from napari_wbc.imaging.rgb import as_rgb8
 from napari_wbc.model.slide import FieldOfView, Slide
 
 # Keys of an image layer's metadata.
@@ -20,6 +21,8 @@ FIELDS_KEY = "napari-wbc fields"
 """The paths of all fields of its slide."""
 NAME_KEY = "napari-wbc slide"
 """The name of its slide; napari may have renamed the layer."""
+LEFT_OUT_KEY = "napari-wbc left out"
+"""Names of files in its folder that seem to be images and cannot be read."""
 SAMPLE_KEY = "napari-wbc sample"
 """It is a slide of one field, and is opened as soon as the workbench sees it."""
 PROJECT_KEY = "napari-wbc project"
@@ -27,7 +30,7 @@ PROJECT_KEY = "napari-wbc project"
 
 
 def slide_layer(
-    name: str, paths: Sequence[Path]
+    name: str, paths: Sequence[Path], left_out: Sequence[str] = ()
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any], str]:
     """A slide as napari layer data: its first readable field, the others in the metadata.
 
@@ -41,6 +44,8 @@ def slide_layer(
             errors.append(error)
         else:
             metadata = {FIELDS_KEY: list(map(str, paths)), NAME_KEY: name}
+            if left_out:
+                metadata[LEFT_OUT_KEY] = list(left_out)
             return pixels, {"name": name, "rgb": True, "metadata": metadata}, "image"
     if errors:
         raise errors[0]
@@ -54,6 +59,8 @@ class LayerContent:
     slide: Slide
     pixels: Mapping[str, npt.NDArray[np.uint8]]
     """By ``fov_id``, shape (height, width, 3), where they are in no file."""
+    turned: npt.NDArray[Any] | None = None
+    """What the layer is to show, where its file says that it is to be turned."""
 
 
 def content_of(layer: Image) -> LayerContent:
@@ -66,14 +73,21 @@ def content_of(layer: Image) -> LayerContent:
     name = _slide_name(layer)
     if paths:
         fields = tuple(FieldOfView(f"{name}/{Path(path).name}", Path(path)) for path in paths)
-        return LayerContent(Slide(name, fields), {})
+        left_out = tuple(layer.metadata.get(LEFT_OUT_KEY, ()))
+        return LayerContent(Slide(name, fields, left_out), {})
     if layer.multiscale or data.ndim != (3 if layer.rgb else 2):
         raise WbcError(
             f"Layer {name!r} is not one field; "
             "choose a layer with one 2-D image, or open its folder."
         )
     field = FieldOfView(name, Path(layer.source.path or name))
-    return LayerContent(Slide(name, (field,)), {name: as_rgb8(np.asarray(data), name)})
+    pixels = stored = np.asarray(data)
+    depth = 8
+    # Cells are kept for the file, so they must lie where the file shows them.
+    if layer.source.path and field.path.is_file():
+        pixels, depth = as_file_shows(stored, field.path)
+    shown = {name: as_rgb8(pixels, name, depth=depth)}
+    return LayerContent(Slide(name, (field,)), shown, None if pixels is stored else pixels)
 
 
 def _slide_name(layer: Image) -> str:

@@ -25,7 +25,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.pipeline.analysis import SlideAnalysis
+from napari_wbc.pipeline.analysis import SlideAnalysis, left_out_steps
 from napari_wbc.pipeline.analyze import analyze_fields_steps, analyze_slide_steps
 from napari_wbc.pipeline.locate import detector_steps
 from napari_wbc.pipeline.models import counted_card
@@ -89,6 +89,7 @@ def adapt_steps(
         weights would take the place of those they start from.
     """
     slides = find_slides(paths)
+    yield from left_out_steps(slides)
     total = sum(len(slide.fields) for slide in slides)
     crop_preset = _checked(weights, out, name, device)
     finder = yield from detector_steps(detector, preset, device=device)

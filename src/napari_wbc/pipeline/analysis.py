@@ -15,6 +15,7 @@ import numpy.typing as npt
 from napari_wbc.model.cell import BY_HAND, NOT_KNOWN, Cell, LocatedBy
 from napari_wbc.model.differential import Differential, differential, leukocytes
 from napari_wbc.model.failure import Failure
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 ReadField: TypeAlias = Callable[[FieldOfView], npt.NDArray[np.uint8]]
 """Gives the pixels of a field: from its file, or as the window shows them."""
+
+
+def left_out_steps(slides: Iterable[Slide]) -> Steps[None]:
+    """Name the files of the slides' folders that seem to be images and cannot be read."""
+    for slide in slides:
+        if slide.left_out:
+            yield Progress(slide.name, 0, 0, f"{slide.name}: {slide.left_out_note}")
 
 
 @dataclass(frozen=True, slots=True)

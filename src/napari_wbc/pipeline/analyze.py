@@ -21,7 +21,13 @@ from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
-from napari_wbc.pipeline.analysis import Analysis, Classified, ReadField, SlideAnalysis
+from napari_wbc.pipeline.analysis import (
+    Analysis,
+    Classified,
+    ReadField,
+    SlideAnalysis,
+    left_out_steps,
+)
 from napari_wbc.pipeline.locate import detector_steps, locate_steps
 from napari_wbc.pipeline.models import counted_card
 from napari_wbc.weights.card import taxonomy_of
@@ -204,6 +210,7 @@ def analyze_steps(
     """The steps of :func:`analyze`; ``skip`` is a folder that holds results, not fields."""
     # Wrong paths are refused before any weights are loaded.
     slides = find_slides(paths, skip=skip)
+    yield from left_out_steps(slides)
     total = sum(len(slide.fields) for slide in slides)
     finder = yield from detector_steps(detector, preset, parameters, device=device)
     classifier = yield from _classifier_steps(total, weights, device, threshold=threshold)

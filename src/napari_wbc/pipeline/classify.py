@@ -17,6 +17,7 @@ from napari_wbc.imaging.read import open_slide, read_image
 from napari_wbc.model.cell import Prediction
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.pipeline.analysis import left_out_steps
 from napari_wbc.storage.tables import predictions_frame
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
@@ -44,9 +45,11 @@ def classify_steps(
     paths: Sequence[str | Path], *, weights: str | Path = DEFAULT_CLASSIFIER, device: str = "auto"
 ) -> Steps[Classification]:
     """The steps of :func:`classify_images`."""
+    slides = [open_slide(path) for path in paths]
+    yield from left_out_steps(slides)
     files: list[Path] = []
-    for path in paths:
-        files += (field.path for field in open_slide(path).fields)
+    for slide in slides:
+        files += (field.path for field in slide.fields)
     yield Progress("loading weights", 0, len(files))
     classifier = load_classifier(weights, device=device)
     preset = classifier.preset

@@ -327,7 +327,7 @@ class Workbench(WorkbenchPanels):
             text = f"{slide.name}: {counted(len(slide.fields), 'field')}"
             if n_cells:
                 text += f", {counted(n_cells)} as you left {'it' if n_cells == 1 else 'them'}"
-            self.say(text)
+            self.say(f"{text}; {slide.left_out_note}" if slide.left_out else text)
         else:
             self.say("No slide is open.")
         self._open_gallery_soon()
