@@ -305,3 +305,20 @@ def test_slide_layer_without_a_readable_field(folder, empty):
         path.write_bytes(b"")
     with pytest.raises(WbcError):
         slide_layer("slide", [] if empty else sorted(folder.iterdir()))
+
+
+def test_outlines_are_seen_however_small_the_field_is_shown(viewer, view, folder):
+    view.use_files()
+    view.session.open(open_slide(folder))
+    show(view)
+    fill(view, BBox(5, 5, 15, 15))
+    cells = viewer.layers["cells"]
+    viewer.scene.camera.zoom = 0.1
+    assert set(cells.edge_width) == {24}
+    fill(view, BBox(25, 5, 35, 15))
+    assert set(cells.edge_width) == {24}
+    viewer.scene.camera.zoom = 2
+    assert set(cells.edge_width) == {3}
+    view.close()
+    viewer.scene.camera.zoom = 0.1
+    assert set(cells.edge_width) == {3}

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari.components import ViewerModel
 from napari.layers import Shapes, Vectors
 
-from napari_wbc.layers.cells import EDGE_WIDTH, vertices
+from napari_wbc.layers.cells import vertices
 from napari_wbc.layers.placed import copy_transform, marked
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.taxonomy import CANDIDATE
@@ -105,7 +105,7 @@ class CandidateOutlines:
         layer = Vectors(
             ndim=2,
             name=NAME,
-            edge_width=EDGE_WIDTH,
+            edge_width=cells.current_edge_width,
             vector_style="line",
             opacity=1,
             visible=cells.visible,

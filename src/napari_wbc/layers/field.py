@@ -20,6 +20,7 @@ from napari_wbc.imaging.read import read_image
 from napari_wbc.layers.binding import CellsBinding
 from napari_wbc.layers.candidates import CandidateOutlines
 from napari_wbc.layers.cells import HALF, make_layer
+from napari_wbc.layers.edges import keep_visible
 from napari_wbc.layers.focus import camera_place, center_on, focus
 from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
 from napari_wbc.layers.pointing import Pointing, give_up
@@ -68,6 +69,7 @@ class FieldView:
         self._extent: tuple[int, ...] | None = None
         self._candidates = CandidateOutlines(viewer, session)
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.scene.camera.events.zoom.connect(self._on_zoom)
 
     def close(self, *, window_gone: bool = False) -> None:
         """Take the last edits in and let go; ``window_gone`` leaves no canvas to draw layers on.
@@ -77,6 +79,7 @@ class FieldView:
         """
         self.preview(None)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
         self._end_following()
         self._candidates.close()
         if self.binding is not None:
@@ -281,6 +284,7 @@ class FieldView:
             self._candidates.follow(layer)
             layer.mode = "select"
         self._place(self.binding.layer)
+        self._on_zoom()
         if self.ready:
             self.binding.extent = self._extent
         return self.binding
@@ -383,6 +387,13 @@ class FieldView:
         elif self.binding is not None and layer is self.binding.layer:
             self.binding.close()
             self.binding = None
+
+    def _on_zoom(self, _event: Any = None) -> None:
+        zoom = self.viewer.scene.camera.zoom
+        if self.binding is not None:
+            keep_visible(self.binding.layer, zoom)
+        if self._candidates.layer is not None:
+            keep_visible(self._candidates.layer, zoom)
 
     def _on_mode(self, event: Any) -> None:
         self.tool_changed.emit(str(event.source.mode))
