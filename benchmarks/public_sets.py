@@ -35,6 +35,11 @@ SMALLEST = 200
 PBC_NAMES = {"ig": "immature granulocyte"}
 BLOOD = ("leukocyte", "red cell", "platelet")
 CHULA_NAMES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
+JHU_NAMES = {name: name for name in (*CHULA_NAMES, "erythroblast", "platelet")} | {
+    "band": "neutrophil",
+    "lymphocyte_variant": "lymphocyte",
+    "ig": "immature granulocyte",
+}
 SEG_NAMES = {
     "1": "neutrophil",
     "2": "lymphocyte",
@@ -74,6 +79,20 @@ def pbc(cache: Path) -> Iterator[Row]:
                 "label": PBC_NAMES.get(label, label),
                 "split": split,
                 "source": "pbc",
+            }
+
+
+def jhu_apl(_cache: Path) -> Iterator[Row]:
+    """Johns Hopkins: single cells of leukaemia patients, of classes that ours have; never trained on."""
+    for row in table(DATA / "jhu_apl" / "cells.csv"):
+        label = JHU_NAMES.get(row["mapped"], "")
+        if label:
+            yield {
+                "path": DATA / "jhu_apl" / "images" / row["image"],
+                "label": label,
+                "split": "test",
+                "source": "jhu_apl",
+                "slide": row["patient"],
             }
 
 

@@ -1,6 +1,7 @@
-"""What travels: how well leukocytes are found in laboratories that training never saw.
+"""What travels: how well leukocytes are found, and classified, where training never was.
 
     python benchmarks/travel.py locate [--left-out LAB=FILE ...]
+    python benchmarks/travel.py classify [--left-out LAB=FILE ...]
 
 Each laboratory is searched with weights that were trained without it, as it is and changed: other
 magnifications, mosaics, blur, JPEG, another white. ``python benchmarks/public_sets.py`` writes the
@@ -23,6 +24,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+import travel_classify
 from fields import (
     Image,
     Labelled,
@@ -40,7 +42,7 @@ from napari_wbc.detect.finders import DETECTORS, make_detector
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
-from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
+from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import read_card
 from public_sets import DATA, LABORATORIES
 from record import RESULTS, record
@@ -427,6 +429,19 @@ def arguments() -> argparse.Namespace:
         "--variants", nargs="*", choices=VARIANTS, default=tuple(VARIANTS), help="only these"
     )
     locate.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    classify = tables.add_parser("classify", help="classify cells")
+    classify.add_argument("--weights", default=DEFAULT_CLASSIFIER, help="a name or a file")
+    classify.add_argument(
+        "--left-out",
+        nargs="+",
+        action="extend",
+        type=left_out,
+        default=[],
+        metavar="LAB=FILE",
+        help=f"weights trained without a laboratory: {', '.join(travel_classify.SOURCES)}",
+    )
+    classify.add_argument("--no-sizes", action="store_true", help="only images as they are")
+    classify.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     return parser.parse_args()
 
 
@@ -434,6 +449,10 @@ def main() -> None:
     chosen = arguments()
     if not DATA.is_dir():
         raise SystemExit(f"There is no folder {DATA}; let NAPARI_WBC_DATA name that of the images.")
+    if chosen.table == "classify":
+        without = dict(chosen.left_out)
+        travel_classify.main(chosen.weights, without, folder=chosen.out, sizes=not chosen.no_sizes)
+        return
     plan = Plan(chosen.detector, chosen.weights, dict(chosen.left_out))
     plan.check()
     visits = [plan.visit(place, chosen.variants, chosen.limit) for place in PLACES]
