@@ -56,10 +56,12 @@ class Cells:
         """The same at another size."""
         way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         image = np.asarray(cv2.resize(self.image, None, fx=factor, fy=factor, interpolation=way))
-        boxes: list[BBox | None] = []
-        for box in self.boxes:
-            boxes.append(None if box is None else BBox(*(edge * factor for edge in box.edges)))
-        return Cells(image, boxes, self.labels)
+        return Cells(image, [enlarged(box, factor) for box in self.boxes], self.labels)
+
+
+def enlarged(box: BBox | None, factor: float) -> BBox | None:
+    """A box in an image of another size."""
+    return None if box is None else BBox(*(edge * factor for edge in box.edges))
 
 
 @dataclass(frozen=True)
