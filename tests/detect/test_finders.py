@@ -19,7 +19,7 @@ from napari_wbc.model.cell import LocatedBy
 def test_the_default_is_the_shipped_network():
     detector = make_detector(device="cpu")
     assert isinstance(detector, PairDetector)
-    assert detector.name.startswith("auto/mask_rcnn 2")
+    assert detector.name.startswith("auto/mask_rcnn 3")
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,15 @@ def test_where_nothing_is_seen_nothing_is_located():
 @pytest.mark.parametrize(
     ("network", "colour", "candidate"),
     [
-        ([0.6], [], [False]),  # the network is sure
+        ([0.6], [], []),  # the network alone believes in it
+        ([0.92], [], [True]),  # the network alone is fairly sure
+        ([0.98], [], [False]),  # the network alone is very sure
+        ([0.6], [0.3], [False]),  # colour sees it too
         ([0.3], [0.7], [False]),  # both believe in it
         ([0.4], [0.3], [True]),  # both see it, and neither is sure
         ([0.4], [], []),
         ([0.3], [], []),
-        ([0.1], [0.7], []),  # colour is not sure enough alone
+        ([0.05], [0.7], []),  # colour is not sure enough alone
         ([], [0.9], [True]),  # colour is sure of what the network denies
         ([0.6], [0.9], [False]),
     ],
