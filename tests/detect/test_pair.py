@@ -54,8 +54,8 @@ def test_two_cells_that_colour_takes_for_one_stay_two():
 
 
 def test_the_surest_stand_first():
-    cells = judged([cell(0, 0.6), cell(100, 0.9)], [cell(200, 0.85)], THRESHOLD)
-    assert [c.score for c in cells] == [0.9, 0.85, 0.6]
+    cells = judged([cell(0, 0.97), cell(100, 0.99)], [cell(200, 0.98)], THRESHOLD)
+    assert [c.score for c in cells] == [0.99, 0.98, 0.97]
 
 
 @pytest.mark.parametrize(
