@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 from napari_wbc.errors import WbcError
@@ -17,6 +18,11 @@ KIND_NAMES = {
 }
 T = TypeVar("T")
 Record = dict[str, Any]
+
+
+def is_nan(value: object) -> bool:
+    """Whether a value is the NaN that some programs write for what was not measured."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def part(record: object, key: str, kind: type[T], default: T | None = None) -> T:
@@ -54,6 +60,7 @@ def numbers(values: object, what: str) -> list[float]:
     """A JSON list of numbers, none larger than any image."""
     if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
         raise WbcError(f"{what} is missing or not of numbers; correct it.")
-    if values and max(map(abs, values)) > MAX_NUMBER:
-        raise WbcError(f"{what} has a number that is too large; correct it.")
+    # A comparison with NaN is false.
+    if values and not all(abs(value) <= MAX_NUMBER for value in values):
+        raise WbcError(f"{what} has a number that is too large, or none; correct it.")
     return list(map(float, values))

@@ -1,6 +1,13 @@
-"""Numbers as people read them."""
+"""Numbers and names as people read them."""
 
 from __future__ import annotations
+
+import unicodedata
+
+CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories of control characters, halves of characters and line breaks."""
+OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that make a text look like another one, by turning the direction of writing."""
 
 
 def counted(n: int, what: str = "cell") -> str:
@@ -12,3 +19,21 @@ def counted(n: int, what: str = "cell") -> str:
     ('1 cell', '20 fields')
     """
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def is_line(text: str) -> bool:
+    r"""Whether a text is one line without control characters, as names of files and classes are.
+
+    Unlike ``str.isprintable`` it takes every kind of blank, soft hyphens and joiners, which people
+    have in names: macOS puts a narrow blank (U+202F) into those of its screenshots.
+
+    Examples
+    --------
+    >>> is_line("9.41\u202fAM"), is_line("a\nb")
+    (True, False)
+    """
+    if text.isprintable():
+        return True
+    return not any(
+        unicodedata.category(letter) in CONTROLS or letter in OVERRIDES for letter in text
+    )
