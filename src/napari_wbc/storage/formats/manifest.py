@@ -149,7 +149,11 @@ def read_manifest_steps(root: Path) -> Steps[Manifest]:
         for record in records:
             fields.append(_field(root, record))
             yield Progress("reading labels", len(fields), len(records))
-        return Manifest(whole_set(path, fields), classes, made, files)
+        whole = whole_set(path, fields)
+        # Of our own manifest two cells of one id are damage.
+        if whole != tuple(fields):
+            raise WbcError("the cells of two fields have one id; export the set again.")
+        return Manifest(whole, classes, made, files)
 
 
 def _data(path: Path) -> Record:
