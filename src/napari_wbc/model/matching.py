@@ -66,6 +66,14 @@ def same_places(cells: Sequence[Cell]) -> list[tuple[int, int]]:
     return [(first, copy) for copy, first in first_of.items()]
 
 
+def same_box(cell: Cell, other: Cell) -> bool:
+    """Whether two boxes are one, which a format may have rounded to pixels."""
+    edges = zip(cell.detection.bbox.edges, other.detection.bbox.edges, strict=True)
+    # Of a small box a pixel is more than the overlap allows.
+    rounded = all(abs(one - another) <= 0.5 + 1e-6 for one, another in edges)
+    return rounded or cell.detection.bbox.iou(other.detection.bbox) >= SAME
+
+
 def overlap_with(cell: Cell, others: Sequence[Cell]) -> float:
     """The highest IoU of a cell with one of others, 0 to 1."""
     boxes = [other.detection.bbox for other in others]

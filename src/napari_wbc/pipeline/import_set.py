@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,13 @@ from napari_wbc.files.unpack import unpacked
 from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.labels import is_no_leukocyte, plain_label, usual_name
-from napari_wbc.model.matching import counterparts
+from napari_wbc.model.matching import (
+    DOUBTFUL,
+    MAX_OVERLAP,
+    counterparts,
+    overlap_with,
+    same_box,
+)
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Step, now
@@ -66,6 +72,8 @@ class ImportedSet:
     """Cells that only a model labelled. They keep its prediction, whatever the mapping says."""
     failures: tuple[Failure, ...]
     """Fields whose image cannot be read."""
+    notes: tuple[str, ...] = ()
+    """What of the set was left out, and what a person should look at, a line each."""
 
     @property
     def summary(self) -> str:
@@ -137,10 +145,11 @@ def import_set_steps(
 ) -> Steps[ImportedSet]:
     """Import a training set into a project, which is created if it does not exist.
 
-    Cells that the project has (by id, or a box of IoU 0.9) get the label of the set; others are
-    added. The import of each slide can be undone. Images of a folder stay where they are; those of
-    a .zip are copied to a folder beside the project. The project keeps the split of each slide for
-    the next export. Fields of one slide in several splits become a slide each.
+    Cells that the project has, by id, or by a box of an IoU of 0.3 or more, get the label and the
+    place that the set says; others are added. Where it is not clear which of the two a cell is, a
+    note says so. The import of each slide can be undone. Images of a folder stay where they are;
+    those of a .zip are copied to a folder beside the project. The project keeps the split of each
+    slide for the next export. Fields of one slide in several splits become a slide each.
 
     Parameters
     ----------
@@ -190,7 +199,9 @@ def import_set_steps(
                     )
                 partly = _partly(fields, wanted, there, partly_labelled(workspace))
                 workspace.put(PARTLY_KEY, sorted(partly))
-                cells = yield from _write_steps(workspace, fields, wanted, there, content.name)
+                cells, doubts = yield from _write_steps(
+                    workspace, fields, wanted, there, content.name
+                )
         except BaseException as error:
             if workspace is not None:
                 workspace.close()
@@ -200,6 +211,24 @@ def import_set_steps(
                 raise WbcError(text) from error
             raise
         workspace.close()
+    left_out, unreviewed = _not_labelled(fields, wanted)
+    slides = tuple(sorted({field.slide for field in fields}))
+    note = _doubts_note(doubts)
+    yield Progress("writing labels", len(fields), len(fields), note)
+    notes = (*content.notes, *filter(None, [note]))
+    return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures, notes)
+
+
+def _doubts_note(doubts: Sequence[str]) -> str:
+    """One line about cells that may be the ones that a project has, or others; empty for none."""
+    if not doubts:
+        return ""
+    cells = "1 cell overlaps one" if len(doubts) == 1 else f"{len(doubts)} cells overlap ones"
+    return f"{cells} of the project by less than half, so look whether it is the same: {doubts[0]}."
+
+
+def _not_labelled(fields: Iterable[LabelledField], wanted: Mapping[str, str]) -> tuple[int, int]:
+    """How many cells are left out by their label, and how many only a model labelled."""
     left_out = 0
     unreviewed = 0
     for field in fields:
@@ -208,8 +237,7 @@ def import_set_steps(
                 left_out += 1
             else:
                 unreviewed += _by_model(cell)
-    slides = tuple(sorted({field.slide for field in fields}))
-    return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures)
+    return left_out, unreviewed
 
 
 def _partly(
@@ -247,10 +275,8 @@ def _unpacked(path: Path) -> Iterator[Path]:
     if not _is_zip(path):
         yield path
         return
-    with unpacked(path) as root:
-        # A Mac adds hidden files and a folder of its own to the one folder that was zipped.
-        inside = [item for item in root.iterdir() if not item.name.startswith((".", "__MACOSX"))]
-        yield inside[0] if len(inside) == 1 and inside[0].is_dir() else root
+    with unpacked(path) as folder:
+        yield folder
 
 
 def _read_steps(path: Path, folder: Path, written_as: str) -> Steps[SetContent]:
@@ -311,8 +337,9 @@ def _write_steps(
     wanted: Mapping[str, str],
     there: There,
     source: str,
-) -> Steps[int]:
-    """Put fields into a project, slide by slide; return how many cells they label."""
+) -> Steps[tuple[int, list[str]]]:
+    """Put fields into a project, slide by slide; how many cells they label, and those in doubt."""
+    doubts: list[str] = []
     slides = {slide.name: slide for slide in workspace.slides()}
     slide_of = {cell_id: slide for cell_id, (slide, _fov_id) in there.cells.items()}
     labelled = 0
@@ -339,7 +366,7 @@ def _write_steps(
                     is_own = slide_of.get(cell.cell_id, name) == name
                     cells.append(imported if is_own else _renamed(imported))
             labelled += len(cells)
-            merged += _merged(before, field.fov_id, cells)
+            merged += _merged(before, field.fov_id, cells, doubts)
         after = before.with_cells(merged)
         slide_of |= dict.fromkeys(after, name)
         # One step a slide, so that the import of a slide is undone at once.
@@ -347,7 +374,7 @@ def _write_steps(
             step = Step(workspace.last + 1, f"import {source}", "import", change, when=now())
             workspace.write(name, [step])
         workspace.put_image_facts(list(map(_facts, new)))
-    return labelled
+    return labelled, doubts
 
 
 def _facts(field: LabelledField) -> dict[str, Any]:
@@ -380,15 +407,30 @@ def _labelled(cell: Cell, fov_id: str, label: str, source: str) -> Cell:
     return replace(cell, fov_id=fov_id, annotation=annotation)
 
 
-def _merged(table: CellTable, fov_id: str, cells: list[Cell]) -> list[Cell]:
-    """The cells; of one that the project has already, its own cell with the new annotation."""
+def _merged(table: CellTable, fov_id: str, cells: list[Cell], doubts: list[str]) -> list[Cell]:
+    """The cells; of one that the project has already, its own cell as the set has it."""
     merged: list[Cell] = []
     existing = table.of_field(fov_id)
-    for cell, counterpart in zip(cells, counterparts(cells, existing), strict=True):
-        if counterpart is None:
+    low, high = DOUBTFUL
+    matches = counterparts(cells, existing, MAX_OVERLAP)
+    for cell, match in zip(cells, matches, strict=True):
+        if match is None:
+            if overlap_with(cell, existing) >= low:
+                doubts.append(f"{_place(cell)} was added")
             merged.append(_renamed(cell) if cell.cell_id in table else cell)
-        elif cell.annotation:
-            merged.append(counterpart.annotated(cell.annotation))
-        else:
-            merged.append(counterpart)
+            continue
+        overlap = overlap_with(cell, [match])
+        if overlap < high and cell.cell_id != match.cell_id:
+            doubts.append(f"{_place(cell)} was taken for that one")
+        result = match
+        # What only a model said corrects nothing.
+        if cell.annotation:
+            same = same_box(cell, match)
+            result = (match if same else match.moved(cell.detection)).annotated(cell.annotation)
+        merged.append(result)
     return merged
+
+
+def _place(cell: Cell) -> str:
+    edges = ", ".join(map("{:g}".format, cell.detection.bbox.edges))
+    return f"{cell.label} at ({edges}) of {cell.fov_id}"

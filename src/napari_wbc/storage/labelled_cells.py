@@ -19,6 +19,8 @@ from napari_wbc.storage.formats.csv_set import EDGES, box_and_outline, read_tabl
 from napari_wbc.storage.formats.image_folder import split_images
 from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.formats.reading import naming
+from napari_wbc.storage.formats.registry import sign_of
+from napari_wbc.storage.formats.splits import split_named
 from napari_wbc.storage.sets import newest_round, read_set_steps
 
 
@@ -51,8 +53,8 @@ def read_training_set_steps(path: str | Path) -> Steps[tuple[LabelledCell, ...]]
 def _from_table(path: Path) -> list[LabelledCell]:
     """The rows of a manifest, whose images may lie anywhere and are not looked at."""
     rows = read_table(path, ("path", "label", "split", "source", *EDGES))
-    wrong = sorted({row["split"] for row in rows} - set(SPLITS))
-    if wrong:
+    given = {row["split"] for row in rows}
+    if wrong := sorted(name for name in given if not split_named(name)):
         raise WbcError(f"{path}: unknown splits {wrong}; use {', '.join(SPLITS)}.")
     cells: list[LabelledCell] = []
     for line, row in enumerate(rows, start=2):
@@ -60,9 +62,9 @@ def _from_table(path: Path) -> list[LabelledCell]:
             box, outline = box_and_outline(row)
         cells.append(
             LabelledCell(
-                path.parent / row["path"],
+                _image(path.parent, row["path"]),
                 row["label"],
-                row["split"],
+                split_named(row["split"]),
                 row["source"],
                 box,
                 outline,
@@ -73,17 +75,20 @@ def _from_table(path: Path) -> list[LabelledCell]:
     return cells
 
 
+def _image(folder: Path, place: str) -> Path:
+    """The image of a row; a path of Windows leads to the same file anywhere."""
+    return folder / (place if (folder / place).exists() else place.replace("\\", "/"))
+
+
 def _from_folder(path: Path) -> list[LabelledCell]:
-    """The images of ``SPLIT/CLASS/image``; none where the folder has rounds or a manifest."""
-    if newest_round(path) or (path / MANIFEST).exists():
+    """The images of ``SPLIT/CLASS/image``; none where the folder is a set of another format."""
+    if newest_round(path) or (path / MANIFEST).exists() or sign_of(path):
         return []
     source = path.resolve().name
     cells: list[LabelledCell] = []
     for image, split in split_images(path).items():
-        folder = image.parent.name
-        # These are no classes but the folders of a YOLO set.
-        if folder not in ("images", "labels"):
-            cells.append(LabelledCell(image, folder.replace("_", " "), split, source))
+        label = image.parent.name.replace("_", " ")
+        cells.append(LabelledCell(image, label, split, source))
     return cells
 
 

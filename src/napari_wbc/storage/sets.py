@@ -13,8 +13,8 @@ import numpy as np
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.visible import visible
 from napari_wbc.model.cell import Annotation, Cell
-from napari_wbc.model.geometry import BBox, Outline
-from napari_wbc.model.matching import SAME, counterparts, same_places
+from napari_wbc.model.geometry import Outline
+from napari_wbc.model.matching import counterparts, same_box, same_places
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import counted
@@ -100,20 +100,16 @@ def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
     if not path.exists():
         raise ReadError(f"{path}: no such file or folder; check the path.")
     named = path if path.is_file() and path.name != MANIFEST else None
-    root = set_folder(path)
+    outer = set_folder(path)
+    root = outer if named else _deepest(outer)
     # Resolved, since the folder may be told as "." or through a link.
-    name = root.resolve().name
+    name = outer.resolve().name
     if named is None and (newest := newest_round(root)) is not None:
         root = newest
     elif _ROUND.fullmatch(name):
         name = root.resolve().parent.name
     manifest = (yield from read_manifest_steps(root)) if (root / MANIFEST).is_file() else None
-    if manifest is None and named is None:
-        root = _deepest(root)
-    kind = written_as or (
-        str(manifest.made.get("written_as", "wbc")) if manifest and not named else ""
-    )
-    kind = kind or format_of(root, path if named else root)
+    kind = written_as or _kind_of(path, root, manifest if named is None else None)
     if kind not in FORMATS:
         raise WbcError(f"{path}: no format {kind!r}; choose one of: {', '.join(FORMATS)}.")
     notes: list[str] = []
@@ -143,6 +139,13 @@ def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
     return SetContent(name, kind, fields, classes, manifest.made, tuple(notes))
 
 
+def _kind_of(path: Path, root: Path, manifest: Manifest | None) -> str:
+    """The format of a set, as its manifest says, or told from its files."""
+    if manifest:
+        return str(manifest.made.get("written_as", "wbc"))
+    return format_of(root, path if path.is_file() else root)
+
+
 def set_folder(path: Path) -> Path:
     """The folder that holds the set of which a folder or a file is told."""
     root = path if path.is_dir() else path.parent
@@ -154,8 +157,12 @@ def _deepest(root: Path) -> Path:
     """The folder of a set that lies alone in other folders, as in most archives."""
     folder = root
     for _ in range(MAX_DEPTH):
-        inner = [path for path in visible(folder, "*") if path.is_dir()]
-        if len(inner) != 1 or sign_of(folder) or split_named(inner[0].name):
+        if rounds_of(folder) or (folder / MANIFEST).is_file() or sign_of(folder):
+            break
+        inner = list(filter(Path.is_dir, visible(folder, "*")))
+        if len(inner) > 1:
+            inner = list(filter(sign_of, inner))
+        if len(inner) != 1 or split_named(inner[0].name):
             break
         # A folder without folders is a class with its images, or is what was asked for.
         if not any(map(Path.is_dir, visible(inner[0], "*"))) and not sign_of(inner[0]):
@@ -238,7 +245,7 @@ def _completed_cells(cells: Sequence[Cell], listed: Sequence[Cell]) -> tuple[Cel
         # No format but ours says what located a cell; a tool that moved it did not locate it.
         drawn = replace(cell.detection, located_by=match.detection.located_by)
         result = match
-        if not _same_box(cell.detection.bbox, match.detection.bbox):
+        if not same_box(cell, match):
             result = match.moved(drawn)
         elif not _same_outline(cell.detection.outline, match.detection.outline):
             result = replace(match, detection=drawn)
@@ -246,12 +253,6 @@ def _completed_cells(cells: Sequence[Cell], listed: Sequence[Cell]) -> tuple[Cel
             result = result.annotated(Annotation(cell.label))
         completed.append(result)
     return tuple(completed)
-
-
-def _same_box(read: BBox, listed: BBox) -> bool:
-    """Whether a box is the one that was written, which the format may have rounded to pixels."""
-    rounded = np.allclose(read.edges, listed.edges, rtol=0, atol=0.5 + 1e-6)
-    return bool(rounded) or read.iou(listed) >= SAME
 
 
 def _same_outline(read: Outline | None, listed: Outline | None) -> bool:

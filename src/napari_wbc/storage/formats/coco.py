@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -145,7 +145,7 @@ def read_coco_steps(root: Path, named: Path | None = None) -> Steps[tuple[Labell
     root = Path(root)
     left_out = LeftOut()
     found = Images(root)
-    files: list[tuple[Path, object, dict[Id, _Image]]] = []
+    files: list[_File] = []
     places: list[str] = []
     for path, data in _files(root, named, left_out).items():
         images: dict[Id, _Image] = {}
@@ -155,14 +155,14 @@ def read_coco_steps(root: Path, named: Path | None = None) -> Steps[tuple[Labell
                 if image.place:
                     places.append(image.place)
                 yield Progress("reading the set", 0, len(places))
-        files.append((path, data, images))
+        files.append(_File(path, data, images))
     # Names need the images of all files, so fields are made after all were read.
     names = plain_names(places)
     fields: list[LabelledField] = []
-    for path, data, images in files:
-        with naming(path):
-            made = yield from _fields_steps(root, path, data, images, names, left_out)
-            fields += whole_set(path, made)
+    for file in files:
+        with naming(file.path):
+            made = yield from _fields_steps(root, file, names, left_out)
+            fields += whole_set(file.path, made)
     left_out.check(fields)
     yield Progress("reading the set", len(fields), len(fields), left_out.note)
     return whole_set(root, fields)
@@ -177,6 +177,12 @@ class _Image:
     slide: str
     cells: list[Cell]
     complete: bool = True
+
+
+class _File(NamedTuple):
+    path: Path
+    data: object
+    images: dict[Id, _Image]
 
 
 def _files(root: Path, named: Path | None, left_out: LeftOut) -> dict[Path, object]:
@@ -223,13 +229,9 @@ def _images(
 
 
 def _fields_steps(
-    root: Path,
-    path: Path,
-    data: object,
-    images: dict[Id, _Image],
-    names: dict[str, str],
-    left_out: LeftOut,
+    root: Path, file: _File, names: dict[str, str], left_out: LeftOut
 ) -> Steps[list[LabelledField]]:
+    path, data, images = file
     categories = _categories(data)
     annotations = items(data, "annotations")
     check_count(annotations, MAX_CELLS, "annotations")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -148,21 +148,21 @@ def read_geojson_set_steps(
     root = Path(root)
     left_out = LeftOut()
     found = Images(root)
-    collections: list[tuple[Path, Record, str]] = []
+    collections: list[_Collection] = []
     for path in _files(root, named):
         data = read_json(inside(root, path.relative_to(root).as_posix()), any_number=True)
         with naming(path):
-            for collection in _collections(data):
+            for record in _collections(data):
                 with left_out.item(path):
-                    place = _image(found, path, collection).relative_to(root).as_posix()
-                    collections.append((path, collection, place))
+                    place = _image(found, path, record).relative_to(root).as_posix()
+                    collections.append(_Collection(path, record, place))
         yield Progress("reading the set", 0, len(collections))
     # Names need all images, so fields are made after all files were read.
-    names = plain_names([place for _path, _collection, place in collections])
+    names = plain_names([collection.place for collection in collections])
     fields: list[LabelledField] = []
-    for path, collection, place in collections:
-        with naming(path), left_out.item(path):
-            fields.append(_field(root, path, collection, place, names[place], left_out))
+    for collection in collections:
+        with left_out.item(collection.path):
+            fields.append(_field(root, collection, names[collection.place], left_out))
         yield Progress("reading the set", len(fields), len(collections))
     left_out.check(fields)
     yield Progress("reading the set", len(fields), len(fields), left_out.note)
@@ -202,9 +202,15 @@ def _image(found: Images, path: Path, collection: Record) -> Path:
     return found.find((path.parent.relative_to(found.root).as_posix(), ".", "images"), name)
 
 
-def _field(
-    root: Path, path: Path, collection: Record, place: str, name: str, left_out: LeftOut
-) -> LabelledField:
+class _Collection(NamedTuple):
+    path: Path
+    record: Record
+    place: str
+    """Of the image, relative to the set."""
+
+
+def _field(root: Path, file: _Collection, name: str, left_out: LeftOut) -> LabelledField:
+    path, collection, place = file
     size = image_size(root / place)
     check_told_size(collection, size)
     features = items(collection, "features")

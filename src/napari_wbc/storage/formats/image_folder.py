@@ -43,6 +43,8 @@ TABLE = "crops.csv"
 CROP_COLUMNS = (*COLUMNS, "field", "field_top", "field_left", "field_height", "field_width")
 MARGIN = 0.5
 """Room on each side of a box, in its longer sides."""
+NO_CLASSES = frozenset({"images", "labels", "jpegimages", "annotations", "data"})
+"""Folders of images in sets of other formats, in lower case."""
 _PORTS = (*map("com{}".format, range(10)), *map("lpt{}".format, range(10)))
 RESERVED = frozenset({"con", "prn", "aux", "nul", *_PORTS})
 """Names that Windows keeps for devices, with any suffix."""
@@ -229,7 +231,13 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _class_images(root: Path) -> list[Path]:
-    return visible_images(visible(root, "*/*"))
+    images = visible_images(visible(root, "*/*"))
+    return [image for image in images if image.parent.name.lower() not in NO_CLASSES]
+
+
+def has_images(root: Path) -> bool:
+    """Whether a folder holds images in folders of classes."""
+    return bool(_class_images(root) or split_images(root))
 
 
 def _one_cell(root: Path, image: Path, split: str) -> LabelledField:

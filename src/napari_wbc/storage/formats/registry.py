@@ -125,18 +125,23 @@ def format_of(root: Path, path: Path) -> str:
         raise ReadError(
             f"{path}: no training set; name its folder, or a JSON, GeoJSON, XML, CSV or YAML file."
         )
-    return sign_of(root) or CROPS
+    if kind := sign_of(root):
+        return kind
+    # Where nothing else is there, the reader of a damaged file says what is wrong with it.
+    return CROPS if image_folder.has_images(root) else sign_of(root, damaged=True) or CROPS
 
 
-def sign_of(root: Path) -> str:
-    """The format of which a folder has a file; empty where it has none, or only images."""
-    damaged = ""
+def sign_of(root: Path, *, damaged: bool = False) -> str:
+    """The format of which a folder has a file; empty where it has none, or only images.
+
+    ``damaged`` says whether a file that cannot be read counts.
+    """
     for kind, patterns, holds in _SIGNS:
-        for path in visible(root, *patterns):
+        for path in filter(Path.is_file, visible(root, *patterns)):
             try:
-                if path.is_file() and (holds is None or holds(path)):
+                if holds is None or holds(path):
                     return kind
             except ReadError:
-                damaged = damaged or kind
-    # Its reader says what is wrong with the file.
-    return damaged
+                if damaged:
+                    return kind
+    return ""

@@ -135,16 +135,24 @@ def read_yolo_steps(root: Path, named: Path | None = None) -> Steps[tuple[Labell
     with naming(root):
         path = named if named and named.suffix.lower() != ".txt" else head_file(root)
         head = read_head(root, path)
-        classes = classes_of(root, path, head)
+        classes = classes_of(head)
         ids = _ids(root)
-        splits = images_by_split(root, path, head, Images(root), left_out)
+        splits = images_by_split(head, Images(root), left_out)
         labels = {image: _label_file(root, image) for image in splits}
         _check_once([label.relative_to(root).as_posix() for label in labels.values()])
         _leave_out_orphans(root, set(labels.values()), left_out)
         for image, label in labels.items():
             listed = ids.get(image.relative_to(root).as_posix(), {})
             with left_out.item(image):
-                fields.append(_field(image, label, splits[image], classes, listed, left_out))
+                before = left_out.count
+                name = image.name
+                size = image_size(image)
+                cells = _cells(label, name, size, classes, listed=listed, left_out=left_out)
+                whole = left_out.count == before
+                split = splits[image]
+                fields.append(
+                    LabelledField(name, image, *size, split, cells, fov_id=name, complete=whole)
+                )
             yield Progress("reading the set", len(fields), len(labels))
     left_out.check(fields)
     yield Progress("reading the set", len(fields), len(fields), left_out.note)
@@ -182,23 +190,6 @@ def is_label_file(path: Path) -> bool:
     return len(words) > 4 and all(re.fullmatch(r"[-+.\deE]+", word) for word in words)
 
 
-def _field(
-    image: Path,
-    label: Path,
-    split: str,
-    classes: Sequence[str],
-    listed: Ids,
-    left_out: LeftOut,
-) -> LabelledField:
-    size = image_size(image)
-    before = left_out.count
-    cells = _cells(label, image.name, size, classes, listed, left_out)
-    complete = left_out.count == before
-    return LabelledField(
-        image.name, image, *size, split, cells, fov_id=image.name, complete=complete
-    )
-
-
 def _ids(root: Path) -> dict[str, Ids]:
     """Our ids by image; none if somebody else's ``cells.csv`` is there."""
     path = root / "cells.csv"
@@ -218,6 +209,7 @@ def _cells(
     fov: str,
     size: tuple[int, int],
     classes: Sequence[str],
+    *,
     listed: Ids,
     left_out: LeftOut,
 ) -> tuple[Cell, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from napari_wbc.errors import ReadError, WbcError
@@ -23,8 +24,6 @@ from napari_wbc.storage.formats.splits import split_named
 
 MAX_YAML = 1_000_000
 YAML = (".yaml", ".yml")
-Head = Mapping[object, object]
-"""What the file says, by its keys."""
 
 
 def head_file(root: Path) -> Path | None:
@@ -53,32 +52,52 @@ def _has_names(path: Path) -> bool:
     return isinstance(data, dict) and "names" in data
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the YAML or ``.data`` file of a set says.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    path : Path, optional
+        The file; None where there is none.
+    said : mapping
+        What it says, by its keys.
+    """
+
+    root: Path
+    path: Path | None
+    said: Mapping[object, object]
+
+
 def read_head(root: Path, path: Path | None) -> Head:
-    """What a YAML or ``.data`` file of a set says; nothing without one."""
+    """Read a YAML or ``.data`` file of a set; without one nothing is said."""
     if path is None:
-        return {}
+        return Head(root, None, {})
     inside(root, path.relative_to(root).as_posix())
     if path.suffix.lower() == ".data":
-        head: dict[object, object] = {}
+        said: dict[object, object] = {}
         for line in read_text(path, max_bytes=MAX_YAML, any_encoding=True).splitlines():
             key, equals, value = line.partition("=")
             if equals:
-                head[key.strip()] = value.strip()
-        return head
+                said[key.strip()] = value.strip()
+        return Head(root, path, said)
     data = read_yaml(path, max_bytes=MAX_YAML)
     if not isinstance(data, dict) or "names" not in data:
         raise ReadError(f"{path}: says no names of classes; add 'names'.")
-    return data
+    return Head(root, path, data)
 
 
-def classes_of(root: Path, path: Path | None, head: Head) -> tuple[str, ...]:
+def classes_of(head: Head) -> tuple[str, ...]:
     """The classes of a set, in order."""
+    root = head.root
     places = ["classes.txt", "labels/classes.txt", "obj.names"]
-    if path and path.suffix.lower() == ".data":
-        file = _found(root, path, head, str(head.get("names", "")))
+    if head.path and head.path.suffix.lower() == ".data":
+        file = _found(head, str(head.said.get("names", "")))
         places = [file.relative_to(root).as_posix()] if file else places
-    elif path:
-        return _names(head["names"])
+    elif head.path:
+        return _names(head.said["names"])
     for place in places:
         if (root / place).is_file():
             text = read_text(inside(root, place), max_bytes=MAX_YAML, any_encoding=True)
@@ -98,24 +117,22 @@ def _names(names: object) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
-def images_by_split(
-    root: Path, path: Path | None, head: Head, images: Images, left_out: LeftOut
-) -> dict[Path, str]:
+def images_by_split(head: Head, images: Images, left_out: LeftOut) -> dict[Path, str]:
     """The split of each image of a set.
 
     What is held out stays so: an image that two splits name is in the one farther from train,
     unless both name the same images, since some sets have their training images as validation too.
     """
     told: dict[str, object] = {}
-    for key, value in head.items():
+    for key, value in head.said.items():
         if (split := split_named(str(key))) and value:
             told[split] = value
     listed: dict[str, dict[Path, str]] = {}
     for split in SPLITS:
-        listed[split] = _told_images(root, path, head, told.get(split), images, left_out)
         # A name that is told and leads nowhere may be that of a folder on another computer.
-        if not listed[split]:
-            listed[split] = _usual_images(root, split, images, left_out)
+        listed[split] = _told_images(head, told.get(split), images, left_out) or _usual_images(
+            head.root, split, images, left_out
+        )
     if not any(listed.values()):
         if len({str(value) for value in told.values()}) > 1:
             says = ", ".join(f"{split}: {str(value)[:60]}" for split, value in told.items())
@@ -123,48 +140,48 @@ def images_by_split(
                 f"{says} are not in this set, so which of its images are held out is not known; "
                 "choose the folder that holds them, or correct these names."
             )
-        folder = "images" if (root / "images").is_dir() else "."
-        listed["train"] = _images_at(root, inside(root, folder), images, left_out)
+        folder = "images" if (head.root / "images").is_dir() else "."
+        listed["train"] = _images_at(head.root, inside(head.root, folder), images, left_out)
+    for split in told:
+        if not listed[split]:
+            said = f"{head.path}: {split}: {str(told[split])[:60]} is not in this set."
+            left_out.notes.append(said)
+    return _one_split_each(listed)
+
+
+def _one_split_each(listed: Mapping[str, Mapping[Path, str]]) -> dict[Path, str]:
     splits: dict[Path, str] = {}
     before: list[set[Path]] = []
     for split, found in listed.items():
-        if split in told and not found:
-            left_out.notes.append(f"{path}: {split}: {str(told[split])[:60]} is not in this set.")
-        if set(found) in before:
-            continue
+        if set(found) not in before:
+            for image, below in found.items():
+                splits[image] = farthest(split, below, splits.get(image, ""))
         before.append(set(found))
-        for image, below in found.items():
-            splits[image] = farthest(split, below, splits.get(image, ""))
     return splits
 
 
-def _told_images(
-    root: Path, path: Path | None, head: Head, value: object, images: Images, left_out: LeftOut
-) -> dict[Path, str]:
+def _told_images(head: Head, value: object, images: Images, left_out: LeftOut) -> dict[Path, str]:
     """The images that the file names for a split, each with the split of its folder, if any."""
     found: dict[Path, str] = {}
     for entry in value if isinstance(value, list) else [value]:
-        if path is None or not isinstance(entry, str):
-            continue
-        place = _found(root, path, head, entry)
-        if place is not None:
-            found |= _images_at(root, place, images, left_out)
+        if isinstance(entry, str) and (place := _found(head, entry)):
+            found |= _images_at(head.root, place, images, left_out)
     return found
 
 
-def _found(root: Path, path: Path, head: Head, entry: str) -> Path | None:
+def _found(head: Head, entry: str) -> Path | None:
     """The file or folder of a set that an entry means; None where it is not there."""
-    for place in _places(root, path, head, entry):
+    for place in _places(head, entry):
         # Out of the set, though another computer may have it there.
-        if not place.startswith(("/", "..")) and (root / place).exists():
-            return inside(root, place)
+        if not place.startswith(("/", "..")) and (head.root / place).exists():
+            return inside(head.root, place)
     return None
 
 
-def _places(root: Path, path: Path, head: Head, entry: str) -> Iterator[str]:
+def _places(head: Head, entry: str) -> Iterator[str]:
     """Where an entry may be, relative to the set, the likeliest first."""
-    beside = path.parent.relative_to(root).as_posix()
-    above = head.get("path")
+    beside = head.path.parent.relative_to(head.root).as_posix() if head.path else "."
+    above = head.said.get("path")
     base = _posix(above) if isinstance(above, str) else ""
     plain = _posix(entry)
     yield posixpath.normpath(posixpath.join(beside, base, plain))
