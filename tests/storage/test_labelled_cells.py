@@ -71,7 +71,7 @@ def test_a_manifest_tells_everything(manifest, tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a.png,basophil,training,lab,,,,", "unknown splits"),
+        ("a.png,basophil,holdout,lab,,,,", "unknown splits"),
         ("a.png,basophil,,lab,,,,", "unknown splits"),
         ("a.png,basophil,train,lab,5,5,5,9", "line 3.*empty"),
         ("a.png,basophil,train,lab,5,5,,9", "line 3.*finite"),

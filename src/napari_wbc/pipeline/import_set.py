@@ -8,24 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import missing_folders, remove_made
 from napari_wbc.files.unpack import unpacked
-from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.labels import is_no_leukocyte, plain_label, usual_name
-from napari_wbc.model.matching import (
-    DOUBTFUL,
-    MAX_OVERLAP,
-    counterparts,
-    overlap_with,
-    same_box,
-)
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.slide import FieldOfView, Slide
-from napari_wbc.model.step import Step, now
-from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import counted
@@ -37,14 +26,18 @@ from napari_wbc.pipeline.incoming import (
     partly_labelled,
     placed_steps,
 )
+from napari_wbc.pipeline.merge_set import (
+    LEFT_OUT,
+    by_model,
+    doubts_note,
+    merge_fields_steps,
+)
 from napari_wbc.pipeline.split_rule import SPLIT_KEY, has_splits, imported_splits, splits_of
 from napari_wbc.storage.sets import SetContent, read_set_steps
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
 ABBREVIATIONS = {"ig": "immature granulocyte"}
 """Data sets' names of classes that are no spelling of them."""
-LEFT_OUT = ""
-"""What a label becomes whose cells are not wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +175,7 @@ def import_set_steps(
         fields, failures = yield from placed_steps(content, there)
         yield from check_images_steps(Path(path), fields, there)
         # What is made on the way is removed if anything fails, so a new project is made last.
-        fresh: list[Path] = []
+        fresh = missing_folders(project.parent)
         workspace = _project(project, classes) if project.exists() else None
         try:
             if _is_zip(Path(path)):
@@ -191,7 +184,7 @@ def import_set_steps(
                 )
             if workspace is None:
                 workspace = _project(project, classes)
-                fresh.append(project)
+                fresh += [project, project.with_name(f".{project.name}.lock")]
             with workspace.together():
                 if has_splits(content):
                     workspace.put(
@@ -199,13 +192,13 @@ def import_set_steps(
                     )
                 partly = _partly(fields, wanted, there, partly_labelled(workspace))
                 workspace.put(PARTLY_KEY, sorted(partly))
-                cells, doubts = yield from _write_steps(
+                cells, doubts = yield from merge_fields_steps(
                     workspace, fields, wanted, there, content.name
                 )
         except BaseException as error:
             if workspace is not None:
                 workspace.close()
-            _remove(fresh)
+            remove_made(fresh)
             if isinstance(error, OSError):
                 text = f"{error.filename}: lost while it was imported; import again."
                 raise WbcError(text) from error
@@ -213,18 +206,11 @@ def import_set_steps(
         workspace.close()
     left_out, unreviewed = _not_labelled(fields, wanted)
     slides = tuple(sorted({field.slide for field in fields}))
-    note = _doubts_note(doubts)
-    yield Progress("writing labels", len(fields), len(fields), note)
+    note = doubts_note(doubts)
+    if note:
+        yield Progress("writing labels", len(fields), len(fields), note)
     notes = (*content.notes, *filter(None, [note]))
     return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures, notes)
-
-
-def _doubts_note(doubts: Sequence[str]) -> str:
-    """One line about cells that may be the ones that a project has, or others; empty for none."""
-    if not doubts:
-        return ""
-    cells = "1 cell overlaps one" if len(doubts) == 1 else f"{len(doubts)} cells overlap ones"
-    return f"{cells} of the project by less than half, so look whether it is the same: {doubts[0]}."
 
 
 def _not_labelled(fields: Iterable[LabelledField], wanted: Mapping[str, str]) -> tuple[int, int]:
@@ -236,7 +222,7 @@ def _not_labelled(fields: Iterable[LabelledField], wanted: Mapping[str, str]) ->
             if wanted[cell.label] == LEFT_OUT:
                 left_out += 1
             else:
-                unreviewed += _by_model(cell)
+                unreviewed += by_model(cell)
     return left_out, unreviewed
 
 
@@ -256,33 +242,37 @@ def _partly(
     return frozenset(partly)
 
 
-def _remove(fresh: Sequence[Path]) -> None:
-    """Remove what was made, in reverse order, so that a folder is empty when its turn comes."""
-    for path in reversed(fresh):
-        if path.is_dir():
-            path.rmdir()
-        else:
-            path.unlink(missing_ok=True)
-
-
 def _is_zip(path: Path) -> bool:
     return path.suffix.lower() == ".zip" and path.is_file()
 
 
 @contextmanager
 def _unpacked(path: Path) -> Iterator[Path]:
-    """The folder of a set; that of a .zip is temporary."""
+    """The folder of a set; that of a .zip is temporary, and errors name the .zip instead."""
     if not _is_zip(path):
         yield path
         return
     with unpacked(path) as folder:
-        yield folder
+        try:
+            yield folder
+        except WbcError as error:
+            raise type(error)(str(error).replace(str(folder), str(path))) from error
 
 
 def _read_steps(path: Path, folder: Path, written_as: str) -> Steps[SetContent]:
     """What a set holds; one of a .zip has the name of that, not of the temporary folder."""
-    content = yield from read_set_steps(folder, written_as)
-    return replace(content, name=path.stem) if _is_zip(path) else content
+    if not _is_zip(path):
+        return (yield from read_set_steps(folder, written_as))
+    content: list[SetContent] = []
+
+    # A `for` loop drops what a generator returns.
+    def caught() -> Steps[None]:
+        content.append((yield from read_set_steps(folder, written_as)))
+
+    for progress in caught():
+        yield replace(progress, note=progress.note.replace(str(folder), str(path)))
+    notes = tuple(note.replace(str(folder), str(path)) for note in content[0].notes)
+    return replace(content[0], name=path.stem, notes=notes)
 
 
 def _classes(project: Path, existing: Taxonomy | None, taxonomy: Taxonomy | None) -> Taxonomy:
@@ -329,108 +319,3 @@ def _mapped(
         names = ", ".join(sorted(wrong))
         raise WbcError(f"{path}: no class {names}; the classes are: {', '.join(taxonomy.names)}.")
     return classes
-
-
-def _write_steps(
-    workspace: Workspace,
-    fields: Sequence[LabelledField],
-    wanted: Mapping[str, str],
-    there: There,
-    source: str,
-) -> Steps[tuple[int, list[str]]]:
-    """Put fields into a project, slide by slide; how many cells they label, and those in doubt."""
-    doubts: list[str] = []
-    slides = {slide.name: slide for slide in workspace.slides()}
-    slide_of = {cell_id: slide for cell_id, (slide, _fov_id) in there.cells.items()}
-    labelled = 0
-    done = 0
-    groups: dict[str, list[LabelledField]] = {}
-    for field in fields:
-        groups.setdefault(field.slide, []).append(field)
-    for name, group in groups.items():
-        new = [field for field in group if field.fov_id not in there.fields]
-        fovs = list(slides[name].fields) if name in slides else []
-        fovs += [FieldOfView(field.fov_id, field.path) for field in new]
-        # A field that comes twice is one field of the slide.
-        workspace.put_slide(Slide(name, tuple(dict.fromkeys(fovs))))
-        before = workspace.table(name)
-        merged: list[Cell] = []
-        for field in group:
-            done += 1
-            yield Progress("writing labels", done, len(fields))
-            cells: list[Cell] = []
-            for cell in field.cells:
-                if wanted[cell.label] != LEFT_OUT:
-                    imported = _labelled(cell, field.fov_id, wanted[cell.label], source)
-                    # Ids are unique in a project, but two slides of a set may use the same.
-                    is_own = slide_of.get(cell.cell_id, name) == name
-                    cells.append(imported if is_own else _renamed(imported))
-            labelled += len(cells)
-            merged += _merged(before, field.fov_id, cells, doubts)
-        after = before.with_cells(merged)
-        slide_of |= dict.fromkeys(after, name)
-        # One step a slide, so that the import of a slide is undone at once.
-        if change := diff(before, after):
-            step = Step(workspace.last + 1, f"import {source}", "import", change, when=now())
-            workspace.write(name, [step])
-        workspace.put_image_facts(list(map(_facts, new)))
-    return labelled, doubts
-
-
-def _facts(field: LabelledField) -> dict[str, Any]:
-    stat = field.path.stat()
-    return {
-        "key": field.fov_id,
-        "size": stat.st_size,
-        "modified": stat.st_mtime_ns,
-        "sha256": field.sha256,
-    }
-
-
-def _renamed(cell: Cell) -> Cell:
-    """The cell with a new id, where another has its own."""
-    return replace(cell, cell_id=Cell.new(cell.fov_id, cell.detection).cell_id)
-
-
-def _by_model(cell: Cell) -> bool:
-    """Whether a model labelled the cell, and nobody has reviewed it."""
-    return cell.annotation is None and cell.prediction is not None
-
-
-def _labelled(cell: Cell, fov_id: str, label: str, source: str) -> Cell:
-    # What only a model said must not become a person's annotation.
-    if _by_model(cell):
-        return replace(cell, fov_id=fov_id)
-    by_set = cell.annotation or Annotation(cell.label)
-    annotator = by_set.annotator or f"import of {source}"
-    annotation = Annotation(label, annotator, by_set.when or now())
-    return replace(cell, fov_id=fov_id, annotation=annotation)
-
-
-def _merged(table: CellTable, fov_id: str, cells: list[Cell], doubts: list[str]) -> list[Cell]:
-    """The cells; of one that the project has already, its own cell as the set has it."""
-    merged: list[Cell] = []
-    existing = table.of_field(fov_id)
-    low, high = DOUBTFUL
-    matches = counterparts(cells, existing, MAX_OVERLAP)
-    for cell, match in zip(cells, matches, strict=True):
-        if match is None:
-            if overlap_with(cell, existing) >= low:
-                doubts.append(f"{_place(cell)} was added")
-            merged.append(_renamed(cell) if cell.cell_id in table else cell)
-            continue
-        overlap = overlap_with(cell, [match])
-        if overlap < high and cell.cell_id != match.cell_id:
-            doubts.append(f"{_place(cell)} was taken for that one")
-        result = match
-        # What only a model said corrects nothing.
-        if cell.annotation:
-            same = same_box(cell, match)
-            result = (match if same else match.moved(cell.detection)).annotated(cell.annotation)
-        merged.append(result)
-    return merged
-
-
-def _place(cell: Cell) -> str:
-    edges = ", ".join(map("{:g}".format, cell.detection.bbox.edges))
-    return f"{cell.label} at ({edges}) of {cell.fov_id}"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.atomic import copied, sha256_of
+from napari_wbc.files.atomic import copied, sha256_of, short_name
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
@@ -181,10 +181,10 @@ def kept_steps(
             folder.mkdir(parents=True)
             fresh.append(folder)
         for labelled in fields:
-            path = folder / labelled.name
+            path = folder / short_name(labelled.name)
             # Another import may have put another image of this name there.
             if path.exists() and sha256_of(path) != labelled.sha256:
-                path = folder / f"{labelled.sha256[:8]}-{labelled.name}"
+                path = folder / short_name(f"{labelled.sha256[:8]}-{labelled.name}")
             if not path.exists() or sha256_of(path) != labelled.sha256:
                 copied(labelled.path, path)
                 fresh.append(path)

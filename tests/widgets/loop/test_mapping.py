@@ -8,7 +8,8 @@ import pytest
 from qtpy.QtWidgets import QDialogButtonBox
 
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
+from napari_wbc.pipeline.import_set import Incoming
+from napari_wbc.pipeline.merge_set import LEFT_OUT
 from napari_wbc.storage.sets import SetContent
 from napari_wbc.widgets.loop.mapping import LEAVE_OUT, MappingDialog
 

@@ -6,7 +6,8 @@ from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QL
 
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
-from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
+from napari_wbc.pipeline.import_set import Incoming
+from napari_wbc.pipeline.merge_set import LEFT_OUT
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import column, ok_cancel, scrolled
 
