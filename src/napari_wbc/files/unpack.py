@@ -33,7 +33,9 @@ MAX_MEMBERS = 100_000
 MAX_DIRECTORY = 32_000_000
 """Bytes of the list of members, which is read whole."""
 MAX_DEPTH = 16
-MAX_NAME = 240
+MAX_NAME = 255
+"""Bytes of the name of a file or folder, as file systems have it."""
+MAX_PATH = 1000
 """Bytes of a name, folders included."""
 CHUNK = 1 << 20
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -137,7 +139,8 @@ def _fault_of_name(name: str) -> str:
     # Also "..", and the dots and blanks at the end that Windows cuts off.
     if any(not part or part != part.rstrip(". ") for part in parts):
         return "has a name that leads elsewhere"
-    if len(name.encode()) > MAX_NAME or len(parts) > MAX_DEPTH:
+    longest = max(len(part.encode()) for part in parts)
+    if longest > MAX_NAME or len(name.encode()) > MAX_PATH or len(parts) > MAX_DEPTH:
         return f"has a name of more than {MAX_NAME} bytes or {MAX_DEPTH} levels"
     return ""
 
