@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -357,9 +357,7 @@ def test_the_shell_exports_shows_and_imports(project, tmp_path):
         called("import", tmp_path / "set", "--project", tmp_path / "x.wbc", "--map", "basophil")
 
 
-@pytest.mark.parametrize(
-    "name", ["Screenshot 9.41\u202fAM", "Zell\u00a01", "neu\u00adtro", "細胞\u30001"]
-)
+@pytest.mark.parametrize("name", ["9.41\u202fAM", "Zell\u00a01", "neu\u00adtro", "細胞\u30001"])
 @pytest.mark.parametrize("kind", FORMATS)
 def test_reviewed_work_with_any_blank_in_a_name_is_exported(tmp_path, kind, name):
     """macOS has a narrow blank in the names of its screenshots."""
@@ -387,7 +385,7 @@ def test_voc_has_whole_pixels(project, tmp_path):
     done = export(project, tmp_path / "set", written_as="voc")
     values = []
     for file in (done.folder / "Annotations").glob("*.xml"):
-        tree = ElementTree.parse(file)
+        tree = ET.parse(file)
         values += [edge.text for box in tree.iter("bndbox") for edge in box]
     assert values
     assert all(value == str(int(value)) for value in values)

@@ -40,6 +40,12 @@ def part(record: object, key: str, kind: type[T], default: T | None = None) -> T
     return value
 
 
+def check_object(value: object) -> None:
+    """Refuse what is no JSON object."""
+    if not isinstance(value, dict):
+        raise WbcError(f"{str(value)[:40]!r} is no object; correct it.")
+
+
 def items(record: object, key: str) -> list[Record]:
     """A field of a JSON object that must be a list of objects."""
     values = part(record, key, list)

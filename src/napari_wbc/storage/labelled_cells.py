@@ -9,6 +9,8 @@ manifest, and rows without a box show one cell.
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from napari_wbc.errors import WbcError
@@ -17,6 +19,7 @@ from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.storage.formats.csv_set import EDGES, box_and_outline, read_table
 from napari_wbc.storage.formats.image_folder import split_images
+from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.formats.reading import naming
 from napari_wbc.storage.formats.registry import sign_of
@@ -57,12 +60,13 @@ def _from_table(path: Path) -> list[LabelledCell]:
     if wrong := sorted(name for name in given if not split_named(name)):
         raise WbcError(f"{path}: unknown splits {wrong}; use {', '.join(SPLITS)}.")
     cells: list[LabelledCell] = []
+    images = Images(path.parent)
     for line, row in enumerate(rows, start=2):
         with naming(f"{path}, line {line}"):
             box, outline = box_and_outline(row)
         cells.append(
             LabelledCell(
-                _image(path.parent, row["path"]),
+                _image(images, row["path"]),
                 row["label"],
                 split_named(row["split"]),
                 row["source"],
@@ -75,9 +79,13 @@ def _from_table(path: Path) -> list[LabelledCell]:
     return cells
 
 
-def _image(folder: Path, place: str) -> Path:
-    """The image of a row; a path of Windows leads to the same file anywhere."""
-    return folder / (place if (folder / place).exists() else place.replace("\\", "/"))
+def _image(images: Images, place: str) -> Path:
+    """The image of a row, which may lie anywhere; a path of Windows is looked up beside it."""
+    if not re.match(r"[A-Za-z]:|.*\\", place):
+        return images.root / place
+    with suppress(WbcError):
+        return images.find((".", "images"), place)
+    return images.root / place.replace("\\", "/")
 
 
 def _from_folder(path: Path) -> list[LabelledCell]:

@@ -18,6 +18,7 @@ from napari_wbc.model.matching import counterparts, same_box, same_places
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import counted
+from napari_wbc.storage.formats.image_folder import NO_CLASSES
 from napari_wbc.storage.formats.manifest import (
     MANIFEST,
     Manifest,
@@ -157,18 +158,24 @@ def _deepest(root: Path) -> Path:
     """The folder of a set that lies alone in other folders, as in most archives."""
     folder = root
     for _ in range(MAX_DEPTH):
-        if rounds_of(folder) or (folder / MANIFEST).is_file() or sign_of(folder):
+        if rounds_of(folder) or (folder / MANIFEST).is_file() or sign_of(folder, flat=True):
             break
         inner = list(filter(Path.is_dir, visible(folder, "*")))
-        if len(inner) > 1:
+        # Among several, the one that holds a set; unless they hold parts of one together.
+        if len(inner) > 1 and not sign_of(folder):
             inner = list(filter(sign_of, inner))
-        if len(inner) != 1 or split_named(inner[0].name):
+        if len(inner) != 1 or _is_part(inner[0].name):
             break
         # A folder without folders is a class with its images, or is what was asked for.
         if not any(map(Path.is_dir, visible(inner[0], "*"))) and not sign_of(inner[0]):
             break
         folder = inner[0]
     return folder
+
+
+def _is_part(name: str) -> bool:
+    """Whether a folder of this name holds a part of a set."""
+    return bool(split_named(name)) or (name.lower() in NO_CLASSES and name.lower() != "data")
 
 
 def _noted_steps(steps: Steps[T], notes: list[str]) -> Steps[T]:

@@ -313,3 +313,60 @@ def test_cells_of_coco_that_have_one_id_are_two(tmp_path):
     put(tmp_path, "a.json", coco(annotations=cells))
     (field,) = read_set(tmp_path).fields
     assert len({cell.cell_id for cell in field.cells} - {"x"}) == 2
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("suffix", [".txt", ".TXT"])
+def test_labels_of_yolo_and_lists_of_voc_are_found_in_either_composition(tmp_path, forms, suffix):
+    said, there = (unicodedata.normalize(form, "Zellé") for form in forms)
+    image(tmp_path, f"yolo/images/{there}.png")
+    put(tmp_path, f"yolo/labels/{said}{suffix}", LINE)
+    put(tmp_path, "yolo/data.yaml", NAMES)
+    content = read_set(tmp_path / "yolo")
+    assert (boxes(content.fields), content.notes) == ([BOX], ())
+    image(tmp_path, f"voc/JPEGImages/{there}.png")
+    put(tmp_path, f"voc/Annotations/{there}.xml", voc(f"<filename>{said}.png</filename>"))
+    put(tmp_path, "voc/ImageSets/Main/test.txt", f"{said}\n")
+    assert [field.split for field in read_set(tmp_path / "voc").fields] == ["test"]
+
+
+@pytest.mark.parametrize("folder", ["labels", "xmls", "Annotation"])
+def test_voc_and_coco_in_folders_of_other_names_are_read(tmp_path, folder):
+    for kind, name, text in (("voc", "a.xml", voc()), ("coco", "a.json", coco())):
+        image(tmp_path, f"{kind}/images/a.png")
+        put(tmp_path, f"{kind}/{folder}/{name}", text)
+        assert boxes(read_set(tmp_path / kind).fields) == [BOX]
+
+
+def test_a_yaml_in_a_folder_of_its_own_leads_to_the_images(tmp_path):
+    image(tmp_path, "data/images/train/a.png")
+    image(tmp_path, "data/images/val/b.png")
+    for place in ("train/a", "val/b"):
+        put(tmp_path, f"data/labels/{place}.txt", LINE)
+    text = f"path: ../data\ntrain: images/train\nval: images/val\n{NAMES}"
+    yaml = put(tmp_path, "config/set.yaml", text)
+    found = {field.name: field.split for field in read_set(tmp_path).fields}
+    assert found == {"a.png": "train", "b.png": "val"}
+    with pytest.raises(WbcError, match=r"are not in this set.*choose the folder that holds them"):
+        read_set(yaml)
+
+
+@pytest.mark.parametrize("bad", [None, 3, "x", []])
+def test_what_is_no_object_among_others_is_left_out(tmp_path, bad):
+    for kind in ("coco", "geojson"):
+        image(tmp_path / kind)
+    put(tmp_path, "coco/a.json", coco(annotations=[bad, cell()]))
+    features = {"type": "FeatureCollection", "features": [bad, feature(SQUARE)]}
+    put(tmp_path, "geojson/a.geojson", json.dumps(features))
+    for kind in ("coco", "geojson"):
+        content = read_set(tmp_path / kind)
+        assert boxes(content.fields) == [BOX]
+        assert "is no object" in content.notes[0]
+
+
+def test_a_table_for_training_finds_a_path_of_windows_by_its_name(tmp_path):
+    image(tmp_path, "images/a.png")
+    header = "path,label,split,source,top,left,bottom,right"
+    put(tmp_path, "m.csv", f"{header}\nD:\\data\\a.png,blast,train,lab,,,,\n")
+    (read,) = read_training_set(tmp_path / "m.csv")
+    assert read.path == tmp_path / "images" / "a.png"

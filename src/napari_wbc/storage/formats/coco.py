@@ -21,7 +21,7 @@ import shapely
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import image_size, inside
-from napari_wbc.files.json_fields import Record, is_nan, items, numbers, part
+from napari_wbc.files.json_fields import Record, check_object, is_nan, items, numbers, part
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
@@ -187,11 +187,15 @@ class _File(NamedTuple):
 
 def _files(root: Path, named: Path | None, left_out: LeftOut) -> dict[Path, object]:
     """The JSON files of COCO and what they hold."""
-    for folder in ("[Aa]nnotations", "*", "."):
-        paths = [path for path in visible(root, f"{folder}/*") if path.name != MANIFEST]
-        if folder == "*":
-            paths = [path for path in paths if split_named(path.parent.name)]
-        paths = with_suffix(paths, ".json")
+    inner = [path for path in visible(root, "*/*") if path.name != MANIFEST]
+    groups = (
+        [path for path in inner if path.parent.name.lower() == "annotations"],
+        [path for path in inner if split_named(path.parent.name)],
+        [path for path in visible(root, "*") if path.name != MANIFEST],
+        inner,
+    )
+    for group in groups:
+        paths = with_suffix(group, ".json")
         for path in paths:
             inside(root, path.relative_to(root).as_posix())
         # COCO's own folder also holds captions and keypoints of the same images.
@@ -233,14 +237,15 @@ def _fields_steps(
 ) -> Steps[list[LabelledField]]:
     path, data, images = file
     categories = _categories(data)
-    annotations = items(data, "annotations")
+    annotations = part(data, "annotations", list)
     check_count(annotations, MAX_CELLS, "annotations")
     for i, record in enumerate(annotations, start=1):
         yield Progress("reading the set", i, len(annotations))
-        # A crowd is a region of many cells, none of which can be told apart.
-        if record.get("iscrowd") == 1:
-            continue
         with left_out.item(f"{path}, annotation {i}"):
+            check_object(record)
+            # A crowd is a region of many cells, none of which can be told apart.
+            if record.get("iscrowd") == 1:
+                continue
             number = _id(record, "image_id")
             category = _id(record, "category_id")
             if number not in images or category not in categories:

@@ -20,7 +20,7 @@ import shapely
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import make_folder, within, write_text
 from napari_wbc.files.guard import image_size, inside, read_json
-from napari_wbc.files.json_fields import Record, is_nan, items, numbers, part, texts
+from napari_wbc.files.json_fields import Record, check_object, is_nan, numbers, part, texts
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
@@ -213,13 +213,14 @@ def _field(root: Path, file: _Collection, name: str, left_out: LeftOut) -> Label
     path, collection, place = file
     size = image_size(root / place)
     check_told_size(collection, size)
-    features = items(collection, "features")
+    features = part(collection, "features", list)
     check_count(features, MAX_CELLS, "features")
     fov = part(collection, "fov", str, name)
     cells: list[Cell] = []
     before = left_out.count
     for i, feature in enumerate(features, start=1):
         with left_out.item(f"{path}, feature {i}"):
+            check_object(feature)
             # GeoJSON allows null in place of the properties.
             absent = feature.get("properties") is None
             properties = {} if absent else part(feature, "properties", dict)

@@ -56,17 +56,17 @@ class Images:
                 path = inside(self.root, f"{folder}/{name}")
                 if path.is_file():
                     return path
-        wanted = _folded(re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/"))).split("/")
+        wanted = folded_name(re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/"))).split("/")
         suffix = PurePosixPath(wanted[-1]).suffix
         stem = wanted[-1].removesuffix(suffix) if suffix in IMAGE_SUFFIXES else wanted[-1]
         places = self._by_stem.get(stem, [])
-        exact = [place for place in places if _folded(place.name) == wanted[-1]]
+        exact = [place for place in places if folded_name(place.name) == wanted[-1]]
         places = exact or places
         if not places:
             # Of a name that leads elsewhere this says so.
             inside(self.root, name)
             raise WbcError(f"no such image {name[:80]!r}; put it beside the file or into 'images'.")
-        shared = [_shared(_folded(place.as_posix()).split("/"), wanted) for place in places]
+        shared = [_shared(folded_name(place.as_posix()).split("/"), wanted) for place in places]
         best = [place for place, n in zip(places, shared, strict=True) if n == max(shared)]
         near = [place for place in best if place.parent.as_posix() in folders]
         found = near or best
@@ -87,11 +87,11 @@ class Images:
             for name in sorted(names):
                 place = above / name
                 if place.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(name):
-                    places.setdefault(_folded(place.stem), []).append(place)
+                    places.setdefault(folded_name(place.stem), []).append(place)
         return places
 
 
-def _folded(name: str) -> str:
+def folded_name(name: str) -> str:
     """A name as the systems see it that know neither case nor composed letters."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 

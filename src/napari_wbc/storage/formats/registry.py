@@ -91,7 +91,11 @@ _SIGNS: tuple[_Sign, ...] = (
     ("geojson", ("*.geojson", "geojson/*.geojson"), None),
     ("yolo", ("*.yaml", "*.yml"), _is_yaml_of_classes),
     ("yolo", ("obj.data", "obj.names", "classes.txt", "labels/classes.txt"), None),
-    ("yolo", ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt"), yolo.is_label_file),
+    (
+        "yolo",
+        ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt", "*/labels/*/*.txt"),
+        yolo.is_label_file,
+    ),
     ("voc", ("*.xml", "*/*.xml", "*/*/*.xml"), _is_voc),
     ("coco", ("*.json", "*/*.json"), _is_json_of(COCO)),
     ("geojson", ("*.json",), _is_json_of(GEOJSON)),
@@ -131,13 +135,15 @@ def format_of(root: Path, path: Path) -> str:
     return CROPS if image_folder.has_images(root) else sign_of(root, damaged=True) or CROPS
 
 
-def sign_of(root: Path, *, damaged: bool = False) -> str:
+def sign_of(root: Path, *, damaged: bool = False, flat: bool = False) -> str:
     """The format of which a folder has a file; empty where it has none, or only images.
 
-    ``damaged`` says whether a file that cannot be read counts.
+    ``damaged`` says whether a file that cannot be read counts; ``flat``, whether only the files
+    count that are in no other folder.
     """
     for kind, patterns, holds in _SIGNS:
-        for path in filter(Path.is_file, visible(root, *patterns)):
+        wanted = [pattern for pattern in patterns if not flat or "/" not in pattern]
+        for path in filter(Path.is_file, visible(root, *wanted)):
             try:
                 if holds is None or holds(path):
                     return kind

@@ -25,7 +25,7 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats.images import Images
+from napari_wbc.storage.formats.images import Images, folded_name
 from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.reading import (
     check_count,
@@ -169,13 +169,9 @@ def _files(root: Path, named: Path | None) -> Iterator[tuple[Path, str]]:
         for file in with_suffix(visible(annotations, "**/*"), ".xml"):
             yield file, split_of_place(file.parent.relative_to(root).as_posix())
         return
-    for file in with_suffix(visible(root, "*"), ".xml"):
-        yield file, SPLITS[0]
-    for folder in filter(Path.is_dir, visible(root, "*")):
-        if split := split_named(folder.name):
-            # Some programs put the two kinds of files into folders of their own there too.
-            for file in with_suffix(visible(folder, "*", "*/*"), ".xml"):
-                yield file, split
+    # Beside their images, or in folders of other names.
+    for file in with_suffix(visible(root, "*", "*/*", "*/*/*"), ".xml"):
+        yield file, split_of_place(file.parent.relative_to(root).as_posix())
 
 
 def _lists(root: Path) -> dict[str, Path]:
@@ -197,6 +193,7 @@ def _lists(root: Path) -> dict[str, Path]:
 def _splits(lists: dict[str, Path], stems: set[str], left_out: LeftOut) -> dict[str, str]:
     """Split of each file that the lists name."""
     splits: dict[str, str] = {}
+    folded = {folded_name(stem): stem for stem in stems}
     for split in filter(lists.__contains__, SPLITS):
         file = lists[split]
         for line in read_text(file, any_encoding=True).splitlines():
@@ -204,6 +201,7 @@ def _splits(lists: dict[str, Path], stems: set[str], left_out: LeftOut) -> dict[
             plain = line.strip()
             usual = (line, plain, PurePosixPath(plain.replace("\\", "/")).stem)
             name = next(filter(stems.__contains__, usual), plain)
+            name = folded.get(folded_name(name), name)
             if not name:
                 continue
             if name not in stems:

@@ -24,7 +24,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.csv_set import read_table
-from napari_wbc.storage.formats.images import Images
+from napari_wbc.storage.formats.images import Images, folded_name
 from napari_wbc.storage.formats.left_out import LeftOut, WholeSetError
 from napari_wbc.storage.formats.reading import (
     check_count,
@@ -138,7 +138,8 @@ def read_yolo_steps(root: Path, named: Path | None = None) -> Steps[tuple[Labell
         classes = classes_of(head)
         ids = _ids(root)
         splits = images_by_split(head, Images(root), left_out)
-        labels = {image: _label_file(root, image) for image in splits}
+        found = _Labels(root)
+        labels = {image: found.of(image) for image in splits}
         _check_once([label.relative_to(root).as_posix() for label in labels.values()])
         _leave_out_orphans(root, set(labels.values()), left_out)
         for image, label in labels.items():
@@ -159,20 +160,37 @@ def read_yolo_steps(root: Path, named: Path | None = None) -> Steps[tuple[Labell
     return whole_set(root, fields)
 
 
-def _label_file(root: Path, image: Path) -> Path:
-    """The label file of an image, whether it is there or not.
+class _Labels:
+    """The label files of a set, looked up as a system does that knows no composed letters."""
 
-    It lies where the last ``images`` of the image's place is ``labels``, or beside the image.
-    """
-    parts = image.relative_to(root).with_suffix(".txt").parts
-    folders = [part.lower() for part in parts[:-1]]
-    if "images" in folders:
-        last = len(folders) - 1 - folders[::-1].index("images")
-        for name in ("labels", "Labels"):
-            place = PurePosixPath(*parts[:last], name, *parts[last + 1 :])
-            if (root / place).parent.is_dir():
-                return inside(root, place.as_posix())
-    return inside(root, PurePosixPath(*parts).as_posix())
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[Path, dict[str, Path]] = {}
+
+    def of(self, image: Path) -> Path:
+        """The label file of an image, whether it is there or not.
+
+        It lies where the last ``images`` of the image's place is ``labels``, or beside the image.
+        """
+        parts = image.relative_to(self.root).with_suffix(".txt").parts
+        folders = [part.lower() for part in parts[:-1]]
+        if "images" in folders:
+            last = len(folders) - 1 - folders[::-1].index("images")
+            for name in ("labels", "Labels"):
+                place = PurePosixPath(*parts[:last], name, *parts[last + 1 :])
+                if (self.root / place).parent.is_dir():
+                    return self._in_folder(place)
+        return self._in_folder(PurePosixPath(*parts))
+
+    def _in_folder(self, place: PurePosixPath) -> Path:
+        folder = (self.root / place).parent
+        if folder not in self._folders:
+            files = with_suffix(visible(folder, "*"), ".txt")
+            self._folders[folder] = {folded_name(file.name): file for file in files}
+        file = self.root / place
+        if not file.exists():
+            file = self._folders[folder].get(folded_name(place.name), file)
+        return inside(self.root, file.relative_to(self.root).as_posix())
 
 
 def _leave_out_orphans(root: Path, labels: set[Path], left_out: LeftOut) -> None:

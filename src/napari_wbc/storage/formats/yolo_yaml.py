@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -34,11 +34,19 @@ def head_file(root: Path) -> Path | None:
     WbcError
         If there are several, and none has the usual name.
     """
-    paths = with_suffix(visible(root, "*"), *YAML, ".data")
+    # In a folder of its own, "path" leads to that of the images.
+    for pattern in ("*", "*/*"):
+        if paths := with_suffix(visible(root, pattern), *YAML, ".data"):
+            return _likeliest(paths)
+    return None
+
+
+def _likeliest(paths: Sequence[Path]) -> Path | None:
+    """The file among some that tells of a YOLO set; None where none of them does."""
     usual = [path for path in paths if path.stem.lower() in ("data", "dataset")]
     # Other programs' settings may lie beside it.
     told = [path for path in paths if path.suffix.lower() == ".data" or _has_names(path)]
-    found = usual or told or paths
+    found = usual or told or [path for path in paths if path.suffix.lower() in YAML]
     if len(found) > 1 and not usual:
         raise WbcError(f"{len(found)} YAML files and no data.yaml; give one this name.")
     return found[0] if found else None
@@ -98,9 +106,10 @@ def classes_of(head: Head) -> tuple[str, ...]:
         places = [file.relative_to(root).as_posix()] if file else places
     elif head.path:
         return _names(head.said["names"])
-    for place in places:
-        if (root / place).is_file():
-            text = read_text(inside(root, place), max_bytes=MAX_YAML, any_encoding=True)
+    for file in (*map(root.joinpath, places), *visible(root, "*/classes.txt")):
+        if file.is_file():
+            inside(root, file.relative_to(root).as_posix())
+            text = read_text(file, max_bytes=MAX_YAML, any_encoding=True)
             return tuple(map(str.strip, text.rstrip().splitlines()))
     raise WbcError("neither data.yaml nor classes.txt; choose the folder that holds one.")
 
