@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -213,11 +213,16 @@ def _marked(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(MARKED) else value
 
 
-def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+def read_rows(path: Path, numeric: Collection[str] = ()) -> tuple[list[str], list[list[str]]]:
     """Names of columns, in lower case, and rows of a CSV file, as texts; 500,000 rows at most.
 
-    Columns may be parted by commas, semicolons or tabs, and numbers have decimal commas where no
-    one would take these for thousands; they come with a point.
+    Columns may be parted by commas, semicolons or tabs.
+
+    Parameters
+    ----------
+    numeric : collection of str
+        Names of columns in which a decimal comma comes as a point; one that may be of thousands
+        stays.
     """
     text = StringIO(read_text(path, any_encoding=True), newline="")
     try:
@@ -242,11 +247,14 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
         raise ReadError(f"{path}: the column {often[:60]!r} stands twice; remove one.")
     # In a table with commas between its columns, "1,000" is more likely a thousand.
     decimal = re.compile(r"\s*-?\d+,(?!\d{3}\s*$)\d+\s*" if comma == "," else r"\s*-?\d+,\d+\s*")
+    columns = [i for i, name in enumerate(header) if name in numeric]
     for row in rows:
         # Some programs leave out what is empty at the end of a row.
         row.extend([""] * (len(header) - len(row)))
-        for i, cell in enumerate(row):
-            row[i] = cell.replace(",", ".") if decimal.fullmatch(cell) else _unmarked(cell)
+        row[:] = map(_unmarked, row)
+        for i in columns:
+            if decimal.fullmatch(row[i]):
+                row[i] = row[i].replace(",", ".")
     return header, rows
 
 

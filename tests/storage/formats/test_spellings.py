@@ -158,6 +158,14 @@ def test_another_size_is_still_refused(tmp_path):
         read_set(tmp_path)
 
 
+@pytest.mark.parametrize("shape", [None, [], [[]]])
+def test_coco_needs_no_polygon_beside_a_box(tmp_path, shape):
+    image(tmp_path)
+    put(tmp_path, "x.json", coco(annotations=[cell(segmentation=shape)]))
+    content = read_set(tmp_path)
+    assert (boxes(content.fields), content.notes) == ([BOX], ())
+
+
 @pytest.mark.parametrize("box", [{}, {"bbox": []}, {"bbox": None}])
 def test_coco_needs_no_box_beside_a_polygon(tmp_path, box):
     image(tmp_path)
@@ -273,6 +281,12 @@ def test_tables_as_spreadsheets_save_them(tmp_path, table):
     image(tmp_path)
     put(tmp_path, "cells.csv", table)
     assert boxes(read_set(tmp_path).fields) == [BOX]
+
+
+def test_a_label_is_no_number(tmp_path):
+    image(tmp_path)
+    put(tmp_path, "cells.csv", 'path;label;top;left;bottom;right\na.png;"1,5";1;2;11;22\n')
+    assert read_set(tmp_path).classes == ("1,5",)
 
 
 def test_a_number_that_may_be_a_thousand_is_not_guessed(tmp_path):

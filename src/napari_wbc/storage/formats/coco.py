@@ -311,7 +311,8 @@ def _detection(record: Record, height: int, width: int) -> Detection:
 
 def _outline(shape: object, height: int, width: int) -> Outline | None:
     """Outline of a segmentation: polygons or a mask; None where there is none."""
-    if not shape:
+    # Some tools write one empty polygon where there is none.
+    if not shape or shape == [[]]:
         return None
     if isinstance(shape, dict):
         return outline_of([_mask_ring(shape, height, width)])

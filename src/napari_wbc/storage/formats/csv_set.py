@@ -52,6 +52,7 @@ ALIASES = {
     "xmax": "right",
 }
 """Other programs' names of columns."""
+NUMERIC = frozenset({*EDGES, "ymin", "xmin", "ymax", "xmax", "height", "width"})
 SOURCE = "project"
 """What our own sets give as the source of their cells."""
 Row = dict[str, str]
@@ -158,7 +159,7 @@ def _posix(place: str) -> str:
 
 def read_table(path: Path, needed: Sequence[str]) -> list[Row]:
     """Rows of a table as texts, by our names of the columns; the needed ones stand there once."""
-    header, rows = read_rows(path)
+    header, rows = read_rows(path, NUMERIC)
     names: list[str] = []
     for name in header:
         usual = ALIASES.get(name, name)

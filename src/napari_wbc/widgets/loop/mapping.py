@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QWidget
 
 from napari_wbc.model.taxonomy import Taxonomy
@@ -40,7 +41,11 @@ class MappingDialog(QDialog):
             form.addRow(QLabel(f"{label} ({n})"), combo)
             self.choices[label] = combo
         self.buttons = ok_cancel(self)
-        title = QLabel(f"{cells} of {fields} ({content.format}). Each label becomes:")
+        # What was left out of the set is known before it is imported.
+        said = [f"{cells} of {fields} ({content.format}).", *content.notes, "Each label becomes:"]
+        title = QLabel("\n".join(said))
+        title.setTextFormat(Qt.TextFormat.PlainText)
+        title.setWordWrap(True)
         column(self, title, scrolled(rows), self.buttons, margin=6)
         guard_inputs(self)
         self._check()
