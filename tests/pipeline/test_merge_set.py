@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 
 import pytest
 from tests.storage.formats.sets import cell, coco, image, put
 
 from napari_wbc.model.progress import run
+from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.pipeline.import_set import import_set_steps
 from napari_wbc.pipeline.project import project_analysis
 
@@ -101,3 +103,21 @@ def test_moved_boxes_of_a_zip_name_the_zip(tmp_path):
     shutil.make_archive(str(tmp_path / "theirs"), "zip", tmp_path / "set")
     done = run(import_set_steps(tmp_path / "theirs.zip", tmp_path / "p.wbc"))
     assert f"{tmp_path}/theirs.zip/x.json, annotation 2" in done.notes[0]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_set_that_comes_again_from_a_mac_brings_no_second_field(tmp_path, forms):
+    """Its file system takes the letters of names apart; so do the folders of classes there."""
+    classes = taxonomy_of_names("mine", ("géante", "blast"))
+    for form in forms:
+        name = unicodedata.normalize(form, "Zellé")
+        image(tmp_path / form / name, f"{unicodedata.normalize(form, 'é')}.png")
+        images = [{"id": 1, "file_name": unicodedata.normalize(form, "é.png")}]
+        categories = [{"id": 3, "name": unicodedata.normalize(form, "géante")}]
+        text = coco(images, annotations=[box(2, 2)], categories=categories)
+        put(tmp_path / form / name, "x.json", text)
+        steps = import_set_steps(tmp_path / form / name, tmp_path / "p.wbc", taxonomy=classes)
+        run(steps)
+    (slide,) = project_analysis(tmp_path / "p.wbc").slides
+    assert (len(slide.slide.fields), len(slide.table)) == (1, 1)
+    assert [one.label for one in slide.table.values()] == ["géante"]

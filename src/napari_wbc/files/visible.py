@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 SYSTEM_NAMES = frozenset(
@@ -31,11 +32,16 @@ def is_hidden(name: str) -> bool:
 
 
 def visible(folder: Path, *patterns: str) -> list[Path]:
-    """What matches a glob pattern in a folder, sorted, without a system's own."""
+    """What matches a glob pattern in a folder, sorted, without a system's own.
+
+    The last name of a pattern matches in capitals too, as suffixes come from Windows.
+    """
     found: set[Path] = set()
     for pattern in patterns:
-        for path in folder.glob(pattern):
-            if not any(map(is_hidden, path.relative_to(folder).parts)):
+        above, slash, last = pattern.rpartition("/")
+        for path in folder.glob(f"{above}{slash}*"):
+            hidden = any(map(is_hidden, path.relative_to(folder).parts))
+            if not hidden and fnmatchcase(path.name.lower(), last.lower()):
                 found.add(path)
     return sorted(found)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import normalize
 
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import missing_folders, remove_made
@@ -88,7 +89,9 @@ def suggested_class(label: str, taxonomy: Taxonomy) -> str | None:
     """
     plain = plain_label(label)
     spaced = re.sub(r"[\s_-]+", " ", label).strip().casefold()
-    for name in (label, spaced, plain, ABBREVIATIONS.get(plain, ""), usual_name(label)):
+    # Names of folders come from a Mac with their letters taken apart.
+    composed = normalize("NFC", label)
+    for name in (label, composed, spaced, plain, ABBREVIATIONS.get(plain, ""), usual_name(label)):
         if (class_name := taxonomy.class_of(name)) is not None:
             return class_name
     return None

@@ -384,3 +384,18 @@ def test_a_table_for_training_finds_a_path_of_windows_by_its_name(tmp_path):
     put(tmp_path, "m.csv", f"{header}\nD:\\data\\a.png,blast,train,lab,,,,\n")
     (read,) = read_training_set(tmp_path / "m.csv")
     assert read.path == tmp_path / "images" / "a.png"
+
+
+def test_suffixes_in_capitals_are_those_of_sets(tmp_path):
+    texts = {
+        "coco/A.JSON": coco(),
+        "voc/A.XML": voc(),
+        "geojson/A.GEOJSON": json.dumps([feature(SQUARE)]),
+    }
+    rows = "path,label,top,left,bottom,right\na.png,monocyte,1,2,11,22\n"
+    for place, text in (texts | {"csv/A.CSV": rows}).items():
+        put(tmp_path, place, text)
+        kind = place.partition("/")[0]
+        image(tmp_path, f"{kind}/a.png")
+        content = read_set(tmp_path / kind)
+        assert (content.format, boxes(content.fields)) == (kind, [BOX])
