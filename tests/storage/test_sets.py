@@ -219,6 +219,7 @@ def test_formats_are_told_by_content(tmp_path):
     others = {
         "config.yaml": "site: lab\n",
         "project.xml": "<project/>",
+        "annotations.xml": "<annotations><version>1.1</version></annotations>",
         "classes.csv": "id,colour\n1,red\n",
         "labels/notes.txt": "three slides of Monday",
     }

@@ -165,6 +165,17 @@ def test_a_damaged_crop_is_left_out(tmp_path):
     assert "b.png: not a readable" in content.notes[0]
 
 
+def test_a_bad_row_of_crops_is_left_out(tmp_path):
+    rows = ["path,label,split,top,left,bottom,right"]
+    for name, edges in (("a", "1,2,11,22"), ("b", "5,5,5,9")):
+        image(tmp_path, f"train/monocyte/{name}.png")
+        rows.append(f"train/monocyte/{name}.png,monocyte,train,{edges}")
+    put(tmp_path, "crops.csv", "\n".join(rows))
+    content = read_set(tmp_path)
+    assert (content.format, boxes(content.fields)) == ("image-folder", [BOX])
+    assert "crops.csv, line 3: " in content.notes[0]
+
+
 def test_a_root_category_named_like_its_class_is_that_class(tmp_path):
     """Roboflow writes one, which no annotation has."""
     image(tmp_path)

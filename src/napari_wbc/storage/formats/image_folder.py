@@ -190,6 +190,8 @@ def read_image_folder_steps(
         fields = yield from read_fields_table_steps(
             root, inside(root, table.relative_to(root).as_posix())
         )
+        # A crop whose row is bad is left out, as the note says.
+        fields = tuple(field for field in fields if field.cells or field.complete)
         for field in fields:
             if len(field.cells) != 1:
                 raise ReadError(

@@ -5,6 +5,7 @@ To add a format, put it in a file beside this one, and name it in the tables bel
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -72,8 +73,9 @@ def _is_yaml_of_classes(path: Path) -> bool:
 
 
 def _is_voc(path: Path) -> bool:
-    # Of a UTF-16 text every other byte is null.
-    return b"<annotation" in read_bytes(path, voc.MAX_BYTES).replace(b"\0", b"")
+    # Of a UTF-16 text every other byte is null; CVAT's own XML has <annotations>.
+    data = read_bytes(path, voc.MAX_BYTES).replace(b"\0", b"")
+    return re.search(rb"<annotation[\s>/]", data) is not None
 
 
 def _is_json_of(kind: str) -> Callable[[Path], bool]:
