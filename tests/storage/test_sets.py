@@ -23,6 +23,7 @@ from tests.storage.formats.sets import (
 )
 from tests.storage.test_rounds import CLASSES, fields, pixels, write
 
+from napari_wbc.errors import ReadError
 from napari_wbc.files.atomic import sha256_of
 from napari_wbc.model.cell import Cell, Detection, LocatedBy
 from napari_wbc.model.geometry import BBox
@@ -234,6 +235,13 @@ def test_formats_are_told_by_content(tmp_path):
     put(tmp_path, "crops/notes.json", "{")
     for kind, name in (("coco", "coco"), ("csv", "csv"), ("crops", "image-folder")):
         assert read_set(tmp_path / kind).format == name
+
+
+def test_a_table_without_a_column_says_which(tmp_path):
+    image(tmp_path)
+    put(tmp_path, "cells.csv", "path,label\na.png,blast\n")
+    with pytest.raises(ReadError, match="the column 'top' is missing"):
+        read_set(tmp_path)
 
 
 @pytest.mark.parametrize("above", ["data", "data/sub", "a/b/c"])

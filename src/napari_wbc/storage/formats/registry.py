@@ -78,6 +78,12 @@ def _is_voc(path: Path) -> bool:
     return re.search(rb"<annotation[\s>/]", data) is not None
 
 
+def _is_table_of_cells(path: Path) -> bool:
+    # One without the columns counts as damaged.
+    csv_set.read_table(path, csv_set.NEEDED)
+    return True
+
+
 def _is_json_of(kind: str) -> Callable[[Path], bool]:
     # Another program's JSON goes to the reader of COCO, which names that program.
     return lambda path: (
@@ -102,7 +108,7 @@ _SIGNS: tuple[_Sign, ...] = (
     ("coco", ("*.json", "*/*.json"), _is_json_of(COCO)),
     ("geojson", ("*.json",), _is_json_of(GEOJSON)),
     (CROPS, ("crops.csv",), None),
-    ("csv", ("*.csv", "*.tsv"), csv_set.is_table_of_cells),
+    ("csv", ("*.csv", "*.tsv"), _is_table_of_cells),
     ("geojson", ("**/*.geojson",), None),
 )
 _SUFFIXES = {
