@@ -117,8 +117,8 @@ NAMES = {
     "file that is a folder": (["a", "a/x"], "lies in what is a file"),
     "folder that is a file": (["a/x", "a"], "has the name of another"),
     "folder that is a file by case": (["a/", "A"], "has the name of another"),
-    "deep": (["a/" * 16 + "x"], "more than 240 bytes or 16 levels"),
-    "long": (["ä" * 121], "more than 240 bytes or 16 levels"),
+    "deep": (["a/" * 16 + "x"], "more than 255 bytes or 16 levels"),
+    "long": (["ä" * 128], "more than 255 bytes or 16 levels"),
 }
 
 

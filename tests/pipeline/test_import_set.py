@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import zipfile
 
 import pytest
@@ -12,6 +13,7 @@ from tests.pipeline.projects import (
     make_project,
     relabel,
 )
+from tests.storage.formats.sets import image
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import run
@@ -275,3 +277,63 @@ def test_labels_that_are_unclear_have_to_be_mapped(project, tmp_path):
 )
 def test_spellings_are_understood_where_they_are_clear(label, name):
     assert suggested_class(label, EIGHT_CLASSES) == name
+
+
+@pytest.mark.parametrize("above", ["", "outer/", "outer/inner/"])
+def test_a_set_in_the_folders_of_a_zip_is_found_beside_what_a_mac_adds(tmp_path, above):
+    image(tmp_path, "a.png")
+    with zipfile.ZipFile(tmp_path / "theirs.zip", "w") as packed:
+        packed.write(tmp_path / "a.png", f"{above}train/monocyte/a.png")
+        packed.write(tmp_path / "a.png", f"{above}test/basophil/b.png")
+        for name in ("__MACOSX/._theirs", ".DS_Store", f"{above}Thumbs.db", f"{above}Icon\r"):
+            packed.writestr(name, b"\0\5\26")
+        packed.writestr(f"{above}README.txt", "read me")
+    content = run(look_steps(tmp_path / "theirs.zip")).content
+    assert content.name == "theirs"
+    assert {f.split: [c.label for c in f.cells] for f in content.fields} == {
+        "train": ["monocyte"],
+        "test": ["basophil"],
+    }
+    assert content.notes == ()
+
+
+REFUSED = {
+    "upwards": {"../x.txt": b"x"},
+    "no set": {"readme.txt": b"x"},
+    "damaged": {"train/monocyte/a.png": b"no image"},
+    "hostile": {"a.json": b'{"images": [{"id": 1, "file_name": "../x.png"}], "annotations": []}'},
+    "unclear": {"train/wombat/a.png": None},
+    "full": {"train/monocyte/a.png": None},
+}
+
+
+@pytest.mark.parametrize("files", REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_leaves_nothing_behind(tmp_path, monkeypatch, files):
+    """No temporary folder, no folder of images, no lock, nor the folders above the project."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    png = image(tmp_path, "a.png").read_bytes()
+    with zipfile.ZipFile(tmp_path / "theirs.zip", "w") as packed:
+        for name, data in files.items():
+            packed.writestr(name, png if data is None else data)
+    before = sorted(tmp_path.rglob("*"))
+
+    def failing(*_arguments):
+        raise WbcError("the disk is full")
+
+    monkeypatch.setattr(Workspace, "write", failing)
+    with pytest.raises(WbcError) as error:
+        run(import_set_steps(tmp_path / "theirs.zip", tmp_path / "new" / "folder" / "p.wbc"))
+    assert sorted(tmp_path.rglob("*")) == before
+    assert str(place) not in str(error.value)
+
+
+def test_names_of_255_bytes_are_imported(tmp_path):
+    name = f"{'ü' * 125}a.png"
+    assert len(name.encode()) == 255
+    image(tmp_path, f"theirs/train/monocyte/{name}")
+    shutil.make_archive(str(tmp_path / "theirs"), "zip", tmp_path / "theirs")
+    done = run(import_set_steps(tmp_path / "theirs.zip", tmp_path / "new.wbc"))
+    (field,) = project_analysis(done.project).slides[0].slide.fields
+    assert field.path.is_file()

@@ -404,3 +404,19 @@ def test_a_covered_label_is_drawn_as_the_class_it_counts_as():
 def test_cells_over_the_edge_do_no_harm(box):
     overlay = draw_overlay(FIELD, [Cell("id", "a", Detection(box))], EIGHT_CLASSES)
     assert overlay.shape == FIELD.shape
+
+
+def test_a_name_of_255_bytes_has_an_overlay_and_outlines(tmp_path):
+    names = [f"{letter}{'ü' * 125}.png" for letter in "ab"]
+    fields = []
+    for name in names:
+        assert len(name.encode()) == 255
+        Image.fromarray(np.full((30, 30, 3), 200, np.uint8)).save(tmp_path / name)
+        fields.append(FieldOfView(f"s/{name}", tmp_path / name))
+    slide = SlideAnalysis(Slide("s", tuple(fields)), CellTable())
+    written = run(write_results(Analysis((slide,)), tmp_path / "out"))
+    assert written.failures == ()
+    for folder, suffix in (("overlays", ".png"), ("geojson", ".geojson")):
+        files = sorted((tmp_path / "out" / folder / "s").iterdir())
+        assert len(files) == 2
+        assert all(file.suffix == suffix and len(file.name.encode()) <= 255 for file in files)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from tests.pipeline.projects import (
     SAID,
@@ -353,3 +355,47 @@ def test_the_shell_exports_shows_and_imports(project, tmp_path):
     assert "0 train, 0 val, 4 test" in called("move", tmp_path / "one", "slide", "test")
     with pytest.raises(WbcError, match="write LABEL=CLASS"):
         called("import", tmp_path / "set", "--project", tmp_path / "x.wbc", "--map", "basophil")
+
+
+@pytest.mark.parametrize("name", ["9.41\u202fAM", "Zell\u00a01", "neu\u00adtro", "細胞\u30001"])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_reviewed_work_with_any_blank_in_a_name_is_exported(tmp_path, kind, name):
+    """macOS has a narrow blank in the names of its screenshots."""
+    project = make_project(tmp_path, name, {f"{name}.png": ["monocyte"]})
+    done = export(project, tmp_path / "set", written_as=kind)
+    assert labels_in(done.folder) == {"monocyte": 1}
+    (field,) = read_manifest(done.folder).fields
+    assert field.slide == name
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_yolo_names_no_folder_that_is_not_there(project, tmp_path, split):
+    done = export(project, tmp_path / "set", written_as="yolo", split=split)
+    head = yaml.safe_load((done.folder / "data.yaml").read_text())
+    folders = {key: head[key] for key in ("train", "val", "test") if key in head}
+    assert all((done.folder / folder).is_dir() for folder in folders.values())
+    # Ultralytics needs both; what is held out is never named as train.
+    expected = {"train": {"train": "images/train", "val": "images/train"}}
+    assert folders == expected.get(split, {split: f"images/{split}"})
+    (done.folder / "manifest.json").unlink()
+    assert {field.split for field in read_set(done.folder).fields} == {split}
+
+
+def test_voc_has_whole_pixels(project, tmp_path):
+    done = export(project, tmp_path / "set", written_as="voc")
+    values = []
+    for file in (done.folder / "Annotations").glob("*.xml"):
+        tree = ET.parse(file)
+        values += [edge.text for box in tree.iter("bndbox") for edge in box]
+    assert values
+    assert all(value == str(int(value)) for value in values)
+
+
+def test_an_export_that_is_refused_leaves_no_folder(project, tmp_path, monkeypatch):
+    def failing(*_arguments):
+        raise WbcError("the disk is full")
+
+    monkeypatch.setattr("napari_wbc.storage.rounds._take_image", failing)
+    with pytest.raises(WbcError, match="the disk is full"):
+        export(project, tmp_path / "new" / "set")
+    assert not (tmp_path / "new").exists()

@@ -71,7 +71,7 @@ def test_a_manifest_tells_everything(manifest, tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a.png,basophil,training,lab,,,,", "unknown splits"),
+        ("a.png,basophil,holdout,lab,,,,", "unknown splits"),
         ("a.png,basophil,,lab,,,,", "unknown splits"),
         ("a.png,basophil,train,lab,5,5,5,9", "line 3.*empty"),
         ("a.png,basophil,train,lab,5,5,,9", "line 3.*finite"),
@@ -133,6 +133,6 @@ def test_a_wrong_outline_is_said_with_its_place(manifest, outline, message):
 
 
 def test_a_manifest_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "cells.csv").write_bytes(b"\xff\xfe\x00\x01" * 50)
+    (tmp_path / "cells.csv").write_bytes(b"\xff\xfe\x00\xdc" * 50)
     with pytest.raises(WbcError, match="not text in UTF-8"):
         read_training_set(tmp_path / "cells.csv")

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import Counter
 from dataclasses import replace
 
 import pytest
+from tests.storage.formats.sets import (
+    BOX,
+    LINE,
+    SQUARE,
+    boxes,
+    cell,
+    coco,
+    feature,
+    image,
+    put,
+    voc,
+)
 from tests.storage.test_rounds import CLASSES, fields, pixels, write
 
+from napari_wbc.errors import ReadError
 from napari_wbc.files.atomic import sha256_of
-from napari_wbc.model.cell import LocatedBy
+from napari_wbc.model.cell import Cell, Detection, LocatedBy
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.matching import same_places
 from napari_wbc.storage.formats.registry import FORMATS
 from napari_wbc.storage.rounds import write_round_steps
 from napari_wbc.storage.sets import newest_round, read_set, read_set_steps
@@ -148,3 +164,126 @@ def test_fields_are_read_where_they_lie_now(tmp_path):
     done = write(tmp_path / "set", fields(tmp_path / "in"))
     moved = (tmp_path / "set").rename(tmp_path / "elsewhere") / done.name
     assert all(f.path.is_relative_to(moved) for f in read_set(moved).fields)
+
+
+def test_a_file_that_is_named_is_the_one_that_is_read(tmp_path):
+    """Of every format, with another file of the same kind beside it."""
+    for stem in "ab":
+        image(tmp_path, f"{stem}.png", ord(stem))
+        collection = {"type": "FeatureCollection", "features": [feature(SQUARE, stem)]}
+        put(tmp_path, f"{stem}.geojson", json.dumps(collection))
+        put(tmp_path, f"qupath-{stem}.json", json.dumps({**collection, "fov": f"{stem}.png"}))
+        images = [{"id": 1, "file_name": f"{stem}.png"}]
+        put(tmp_path, f"coco-{stem}.json", coco(images, categories=[{"id": 3, "name": stem}]))
+        put(tmp_path, f"{stem}.xml", voc(f"<filename>{stem}.png</filename>").replace("mono", stem))
+        rows = f"path,label,top,left,bottom,right\n{stem}.png,{stem},1,2,11,22\n"
+        put(tmp_path, f"{stem}.csv", rows)
+        put(tmp_path, f"{stem}.txt", LINE)
+        put(tmp_path, f"{stem}.yaml", f"train: list-{stem}.txt\nnames: [{stem}]\n")
+        put(tmp_path, f"list-{stem}.txt", f"{stem}.png\n")
+    kinds = {
+        "{}.geojson": "geojson",
+        "qupath-{}.json": "geojson",
+        "coco-{}.json": "coco",
+        "{}.csv": "csv",
+        "{}.xml": "voc",
+        "{}.yaml": "yolo",
+    }
+    for name, kind in kinds.items():
+        for stem in "ab":
+            content = read_set(tmp_path / name.format(stem))
+            assert (content.format, [field.name for field in content.fields]) == (
+                kind,
+                [f"{stem}.png"],
+            )
+            assert boxes(content.fields) == [BOX]
+
+
+def test_a_file_of_our_own_set_that_is_named_is_the_one_that_is_read(tmp_path):
+    done = write(tmp_path / "set", fields(tmp_path / "in"), "coco")
+    content = read_set(done / "annotations" / "val.json")
+    assert {field.split for field in content.fields} == {"val"}
+    assert {field.split for field in read_set(done / "manifest.json").fields} > {"val"}
+
+
+@pytest.mark.parametrize("beside", ['{"note": "no set"}', "[1, 2]", "{", "[]", '{"shapes": 1}'])
+def test_other_json_beside_coco_does_not_matter(tmp_path, beside):
+    image(tmp_path)
+    put(tmp_path, "a.json", coco())
+    put(tmp_path, "notes.json", beside)
+    content = read_set(tmp_path)
+    assert (content.format, boxes(content.fields)) == ("coco", [BOX])
+
+
+def test_formats_are_told_by_content(tmp_path):
+    """Settings, lists and tables of other programs lie beside most sets."""
+    others = {
+        "config.yaml": "site: lab\n",
+        "project.xml": "<project/>",
+        "annotations.xml": "<annotations><version>1.1</version></annotations>",
+        "classes.csv": "id,colour\n1,red\n",
+        "labels/notes.txt": "three slides of Monday",
+    }
+    for kind in ("coco", "csv", "crops"):
+        for name, text in others.items():
+            put(tmp_path / kind, name, text)
+    image(tmp_path, "coco/a.png")
+    put(tmp_path, "coco/a.json", coco())
+    image(tmp_path, "csv/a.png")
+    put(tmp_path, "csv/table.csv", "path,label,top,left,bottom,right\na.png,blast,1,2,11,22\n")
+    image(tmp_path, "crops/train/blast/a.png")
+    put(tmp_path, "crops/notes.json", "{")
+    for kind, name in (("coco", "coco"), ("csv", "csv"), ("crops", "image-folder")):
+        assert read_set(tmp_path / kind).format == name
+
+
+def test_a_table_without_a_column_says_which(tmp_path):
+    image(tmp_path)
+    put(tmp_path, "cells.csv", "path,label\na.png,blast\n")
+    with pytest.raises(ReadError, match="the column 'top' is missing"):
+        read_set(tmp_path)
+
+
+@pytest.mark.parametrize("above", ["data", "data/sub", "a/b/c"])
+@pytest.mark.parametrize("kind", ["coco", "crops", "rounds"])
+def test_a_set_alone_in_other_folders_is_found(tmp_path, above, kind):
+    root = tmp_path / "outer" / above
+    if kind == "coco":
+        image(root, "images/a.png")
+        put(root, "annotations/a.json", coco())
+    elif kind == "crops":
+        image(root, "train/blast/a.png")
+    else:
+        write(root, fields(tmp_path / "in"), "coco")
+    put(tmp_path, "outer/README.txt", "read me")
+    put(tmp_path, "outer/__MACOSX/._a.json", b"\0")
+    content = read_set(tmp_path / "outer")
+    assert content.name == "outer"
+    assert any(field.cells for field in content.fields)
+    assert content.format == {"crops": "image-folder"}.get(kind, "coco")
+
+
+@pytest.mark.parametrize("moved", [0, 0.4])
+def test_the_same_box_twice_is_one_cell(tmp_path, moved):
+    image(tmp_path)
+    copy = cell(2, bbox=[2 + moved, 1, 20, 10])
+    put(tmp_path, "a.json", coco(annotations=[cell(), copy, cell(3, bbox=[35, 1, 20, 10])]))
+    content = read_set(tmp_path)
+    assert boxes(content.fields) == [BOX, (1, 35, 11, 55)]
+    assert content.notes == ("1 cell left out that stood there twice",)
+
+
+def test_one_box_with_two_labels_is_said(tmp_path):
+    image(tmp_path)
+    categories = [{"id": 3, "name": "monocyte"}, {"id": 4, "name": "blast"}]
+    annotations = [cell(), cell(2, category_id=4)]
+    put(tmp_path, "a.json", coco(annotations=annotations, categories=categories))
+    content = read_set(tmp_path)
+    assert [c.label for field in content.fields for c in field.cells] == ["monocyte"]
+    assert "a.png has one box with two labels, monocyte and blast" in content.notes[0]
+
+
+def test_many_cells_are_compared_in_time_and_room():
+    """A table of all overlaps of 20,000 cells would take 20 GB."""
+    spread = [Cell.new("a.png", Detection(BBox(i, 2 * i, i + 9, 2 * i + 9))) for i in range(20_000)]
+    assert same_places([*spread, spread[7]]) == [(7, 20_000)]

@@ -10,11 +10,14 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_wbc.errors import WbcError
+
+MAX_NAME = 255
+"""Bytes of a file's name that most file systems take."""
 
 
 @contextmanager
@@ -64,13 +67,52 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
+def short_name(name: str) -> str:
+    """The name of a file, cut to the 255 bytes that file systems take, and told apart by a digest.
+
+    Examples
+    --------
+    >>> short_name("a.png"), len(short_name("a" * 300 + ".png"))
+    ('a.png', 255)
+    """
+    data = os.fsencode(name)
+    if len(data) <= MAX_NAME:
+        return name
+    suffix = os.fsencode(Path(name).suffix)[:20]
+    end = b"-" + hashlib.sha256(data).hexdigest()[:8].encode() + suffix
+    # A letter that is cut in the middle is left out.
+    return data[: MAX_NAME - len(end)].decode(errors="ignore") + os.fsdecode(end)
+
+
 def within(folder: Path, name: str) -> Path:
-    """A file in a folder; a :class:`WbcError` if its name leads out of it."""
+    """A file in a folder, by a name that is cut where it is too long.
+
+    Raises
+    ------
+    WbcError
+        If the name leads out of the folder.
+    """
     path = folder / name
+    path = path.with_name(short_name(path.name))
     # Resolved on both sides: the folder itself may be reached by a link.
     if not path.resolve().is_relative_to(folder.resolve()):
         raise WbcError(f"{name}: this name leads out of {folder}; rename the field.")
     return path
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """The folders that are made together with one, the outermost first; none if it is there."""
+    return [path for path in (*reversed(folder.parents), folder) if not path.exists()]
+
+
+def remove_made(paths: Sequence[Path]) -> None:
+    """Remove files and folders in the reverse of the order in which they were made.
+
+    A folder stays if something else was put into it meanwhile.
+    """
+    for path in reversed(paths):
+        with suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 def make_folder(path: Path) -> Path:

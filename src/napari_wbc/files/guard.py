@@ -6,8 +6,10 @@ A file that is missing or refused raises a :class:`~napari_wbc.errors.ReadError`
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
+import re
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -18,9 +20,16 @@ import yaml
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.image_header import KINDS, size_of
 from napari_wbc.model.slide import MAX_PIXELS
+from napari_wbc.model.words import is_line
 
 MAX_BYTES = 256_000_000
 """Largest text that is read; 100,000 cells with outlines take 100 MB as COCO."""
+_DECLARED = re.compile(
+    rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']((?:utf-?(?:8|16)|iso|latin|windows|cp\d|gb|big5"""
+    rb"""|shift|euc|koi|mac|us-|ascii)[\w.-]{0,40})""",
+    re.IGNORECASE,
+)
+"""An XML declaration that names an encoding of a language, and none of Python's others."""
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
@@ -39,23 +48,53 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     return data
 
 
-def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
-    """A text file as UTF-8, with or without a byte order mark."""
+def read_text(path: Path, *, max_bytes: int = MAX_BYTES, any_encoding: bool = False) -> str:
+    """A text file as UTF-8, or as UTF-16 where it begins as such.
+
+    Parameters
+    ----------
+    any_encoding : bool
+        Whether the text may also be in the encoding that its XML declaration names, in GB2312 or in
+        Windows-1252, as older programs write it.
+    """
     data = read_bytes(path, max_bytes)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ReadError(f"{path}: not text in UTF-8 ({error.reason}); save it as UTF-8.") from error
+    reason = ""
+    for encoding in _encodings(data, any_encoding=any_encoding):
+        try:
+            return data.decode(encoding)
+        # An XML declaration may name an encoding that is none.
+        except (UnicodeDecodeError, LookupError) as error:
+            reason = reason or getattr(error, "reason", str(error))
+    raise ReadError(f"{path}: not text in UTF-8 ({reason}); save it as UTF-8.")
 
 
-def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
-    """A JSON file, in which every number is finite and no field stands twice."""
+def _encodings(data: bytes, *, any_encoding: bool) -> tuple[str, ...]:
+    """The encodings that a text may be in, the likeliest first."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return ("utf-16",)
+    if not any_encoding:
+        return ("utf-8-sig",)
+    # Without a mark, every other byte of the first letters is null.
+    if 0 in data[:2]:
+        return ("utf-16-le",) if data[0] else ("utf-16-be",)
+    # GB2312 before Windows-1252: it takes pairs of high bytes only, which no European text has.
+    usual = ("utf-8-sig", "gb2312", "cp1252", "latin-1")
+    declared = _DECLARED.match(data)
+    if declared is None:
+        return usual
+    name = declared[1].decode().lower()
+    # GB 18030 has the letters of the two older ones, and those that programs write beside them.
+    return ("gb18030" if name in ("gb2312", "gbk") else name, *usual)
+
+
+def read_json(path: Path, *, max_bytes: int = MAX_BYTES, any_number: bool = False) -> Any:
+    """A JSON file, in which no field stands twice and, unless any may, every number is finite."""
     try:
         return json.loads(
             read_text(path, max_bytes=max_bytes),
             # Python reads NaN, Infinity and a second field of one name without a word.
-            parse_constant=_no_number,
-            parse_float=_finite,
+            parse_constant=float if any_number else _no_number,
+            parse_float=float if any_number else _finite,
             object_pairs_hook=_once,
         )
     except (ValueError, RecursionError) as error:
@@ -115,7 +154,7 @@ def inside(root: Path, name: object) -> Path:
         If it is no text, is absolute, has a drive letter or a backslash, or leads out, also through
         a link.
     """
-    if not isinstance(name, str) or not name or not name.isprintable():
+    if not isinstance(name, str) or not name or not is_line(name):
         raise WbcError(
             f"{root}: {str(name)[:80]!r} is no name of a file; give a path inside the set."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 from napari_wbc.errors import WbcError
@@ -19,6 +20,11 @@ T = TypeVar("T")
 Record = dict[str, Any]
 
 
+def is_nan(value: object) -> bool:
+    """Whether a value is the NaN that some programs write for what was not measured."""
+    return isinstance(value, float) and math.isnan(value)
+
+
 def part(record: object, key: str, kind: type[T], default: T | None = None) -> T:
     """A field of a JSON object, of the type that it must have.
 
@@ -32,6 +38,12 @@ def part(record: object, key: str, kind: type[T], default: T | None = None) -> T
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise WbcError(f"{key} is missing or no {KIND_NAMES[kind]}; correct it.")
     return value
+
+
+def check_object(value: object) -> None:
+    """Refuse what is no JSON object."""
+    if not isinstance(value, dict):
+        raise WbcError(f"{str(value)[:40]!r} is no object; correct it.")
 
 
 def items(record: object, key: str) -> list[Record]:
@@ -54,6 +66,7 @@ def numbers(values: object, what: str) -> list[float]:
     """A JSON list of numbers, none larger than any image."""
     if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
         raise WbcError(f"{what} is missing or not of numbers; correct it.")
-    if values and max(map(abs, values)) > MAX_NUMBER:
-        raise WbcError(f"{what} has a number that is too large; correct it.")
+    # A comparison with NaN is false.
+    if values and not all(abs(value) <= MAX_NUMBER for value in values):
+        raise WbcError(f"{what} has a number that is too large, or none; correct it.")
     return list(map(float, values))

@@ -21,6 +21,8 @@ from typing import BinaryIO, cast
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.guard import one_line
+from napari_wbc.files.visible import is_of_a_system
+from napari_wbc.model.words import is_line
 
 MAX_BYTES = 4_000_000_000
 """Of all members together, unpacked."""
@@ -31,7 +33,9 @@ MAX_MEMBERS = 100_000
 MAX_DIRECTORY = 32_000_000
 """Bytes of the list of members, which is read whole."""
 MAX_DEPTH = 16
-MAX_NAME = 240
+MAX_NAME = 255
+"""Bytes of the name of a file or folder, as file systems have it."""
+MAX_PATH = 1000
 """Bytes of a name, folders included."""
 CHUNK = 1 << 20
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -62,11 +66,11 @@ def unpacked(archive: Path) -> Iterator[Path]:
         folder = Path(name)
         try:
             with _Directory(archive) as file, zipfile.ZipFile(cast("BinaryIO", file)) as packed:
-                members = packed.infolist()
+                members = [item for item in packed.infolist() if not _of_a_system(item)]
                 _check_names(archive, members)
                 _check_sizes(archive, members)
                 _check_places(archive, packed, file)
-                _extract(archive, packed, folder)
+                _extract(archive, packed, members, folder)
         except DAMAGED as error:
             raise ReadError(
                 f"{archive}: cannot be unpacked ({one_line(error)}); pack or download it again as "
@@ -82,6 +86,11 @@ class _Directory(io.FileIO):
         if size is not None and size > MAX_DIRECTORY:
             raise ValueError(f"the list of members takes {size:,} bytes")
         return super().read(-1 if size is None else size)
+
+
+def _of_a_system(member: zipfile.ZipInfo) -> bool:
+    """Whether a Mac or Windows put a member there that is no part of what was zipped."""
+    return any(map(is_of_a_system, member.filename.split("/")))
 
 
 def _refused(archive: Path, member: str, fault: str) -> WbcError:
@@ -125,12 +134,13 @@ def _folded(path: str) -> str:
 def _fault_of_name(name: str) -> str:
     """What is wrong with the name of a member; empty if nothing is."""
     parts = name.removesuffix("/").split("/")
-    if not name.isprintable() or "\\" in name or ":" in name:
+    if not is_line(name) or "\\" in name or ":" in name:
         return "has a character in its name that no file should have"
     # Also "..", and the dots and blanks at the end that Windows cuts off.
     if any(not part or part != part.rstrip(". ") for part in parts):
         return "has a name that leads elsewhere"
-    if len(name.encode()) > MAX_NAME or len(parts) > MAX_DEPTH:
+    longest = max(len(part.encode()) for part in parts)
+    if longest > MAX_NAME or len(name.encode()) > MAX_PATH or len(parts) > MAX_DEPTH:
         return f"has a name of more than {MAX_NAME} bytes or {MAX_DEPTH} levels"
     return ""
 
@@ -185,9 +195,11 @@ def _check_places(archive: Path, packed: zipfile.ZipFile, file: io.FileIO) -> No
         raise _refused(archive, before, "overlaps the list of members")
 
 
-def _extract(archive: Path, packed: zipfile.ZipFile, folder: Path) -> None:
+def _extract(
+    archive: Path, packed: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder: Path
+) -> None:
     total = 0
-    for member in packed.infolist():
+    for member in members:
         target = folder / member.filename
         if member.is_dir():
             target.mkdir(parents=True, exist_ok=True)

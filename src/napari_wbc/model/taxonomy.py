@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 from napari_wbc.errors import WbcError
+from napari_wbc.model.words import is_line
 
 UNIDENTIFIED = "unidentified"
 """Label of a cell that the model is not sure of."""
@@ -77,7 +78,7 @@ class CellClass:
     def __post_init__(self) -> None:
         for name in (self.name, *self.covers):
             # A name is a column of files, a folder of an export and a label on a button.
-            printable = name and name == name.strip() and name.isprintable()
+            printable = name and name == name.strip() and is_line(name)
             if not printable or len(name) > MAX_NAME_LENGTH:
                 raise WbcError(
                     f"{name[:MAX_NAME_LENGTH]!r} is no name of a class; write one line of 1 to "

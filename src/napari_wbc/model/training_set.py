@@ -14,6 +14,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.split import SPLITS
+from napari_wbc.model.words import is_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class LabelledField:
 
     def __post_init__(self) -> None:
         # A set of a stranger must not name a file outside it.
-        odd = not self.name.isprintable() or set(self.name) & {*"/\\:"}
+        odd = not is_line(self.name) or set(self.name) & {*"/\\:"}
         if odd or self.name in ("", ".", ".."):
             raise WbcError(f"{self.name!r} is no plain file name; rename the image.")
         if self.height < 1 or self.width < 1:

@@ -1,8 +1,14 @@
-"""Numbers and lists as people read them."""
+"""Numbers, names and lists as people read them."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+
+CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories of control characters, halves of characters and line breaks."""
+OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that make a text look like another one, by turning the direction of writing."""
 
 
 def counted(n: int, what: str = "cell") -> str:
@@ -27,3 +33,21 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     line = ", ".join(names[:most])
     more = len(names) - most
     return f"{line} and {more} more" if more > 0 else line
+
+
+def is_line(text: str) -> bool:
+    r"""Whether a text is one line without control characters, as names of files and classes are.
+
+    Unlike ``str.isprintable`` it takes every kind of blank, soft hyphens and joiners, which people
+    have in names: macOS puts a narrow blank (U+202F) into those of its screenshots.
+
+    Examples
+    --------
+    >>> is_line("9.41\u202fAM"), is_line("a\nb")
+    (True, False)
+    """
+    if text.isprintable():
+        return True
+    return not any(
+        unicodedata.category(letter) in CONTROLS or letter in OVERRIDES for letter in text
+    )

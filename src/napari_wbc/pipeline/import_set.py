@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from unicodedata import normalize
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import missing_folders, remove_made
 from napari_wbc.files.unpack import unpacked
-from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.labels import is_no_leukocyte, plain_label, usual_name
-from napari_wbc.model.matching import counterparts
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.slide import FieldOfView, Slide
-from napari_wbc.model.step import Step, now
-from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import counted
@@ -31,14 +27,18 @@ from napari_wbc.pipeline.incoming import (
     partly_labelled,
     placed_steps,
 )
+from napari_wbc.pipeline.merge_set import (
+    LEFT_OUT,
+    by_model,
+    doubts_note,
+    merge_fields_steps,
+)
 from napari_wbc.pipeline.split_rule import SPLIT_KEY, has_splits, imported_splits, splits_of
 from napari_wbc.storage.sets import SetContent, read_set_steps
 from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
 
 ABBREVIATIONS = {"ig": "immature granulocyte"}
 """Data sets' names of classes that are no spelling of them."""
-LEFT_OUT = ""
-"""What a label becomes whose cells are not wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class ImportedSet:
     """Cells that only a model labelled. They keep its prediction, whatever the mapping says."""
     failures: tuple[Failure, ...]
     """Fields whose image cannot be read."""
+    notes: tuple[str, ...] = ()
+    """What of the set was left out, and what a person should look at, a line each."""
 
     @property
     def summary(self) -> str:
@@ -87,7 +89,9 @@ def suggested_class(label: str, taxonomy: Taxonomy) -> str | None:
     """
     plain = plain_label(label)
     spaced = re.sub(r"[\s_-]+", " ", label).strip().casefold()
-    for name in (label, spaced, plain, ABBREVIATIONS.get(plain, ""), usual_name(label)):
+    # Names of folders come from a Mac with their letters taken apart.
+    composed = normalize("NFC", label)
+    for name in (label, composed, spaced, plain, ABBREVIATIONS.get(plain, ""), usual_name(label)):
         if (class_name := taxonomy.class_of(name)) is not None:
             return class_name
     return None
@@ -137,10 +141,11 @@ def import_set_steps(
 ) -> Steps[ImportedSet]:
     """Import a training set into a project, which is created if it does not exist.
 
-    Cells that the project has (by id, or a box of IoU 0.9) get the label of the set; others are
-    added. The import of each slide can be undone. Images of a folder stay where they are; those of
-    a .zip are copied to a folder beside the project. The project keeps the split of each slide for
-    the next export. Fields of one slide in several splits become a slide each.
+    Cells that the project has, by id, or by a box of an IoU of 0.3 or more, get the label and the
+    place that the set says; others are added. Where it is not clear which of the two a cell is, a
+    note says so. The import of each slide can be undone. Images of a folder stay where they are;
+    those of a .zip are copied to a folder beside the project. The project keeps the split of each
+    slide for the next export. Fields of one slide in several splits become a slide each.
 
     Parameters
     ----------
@@ -173,7 +178,7 @@ def import_set_steps(
         fields, failures = yield from placed_steps(content, there)
         yield from check_images_steps(Path(path), fields, there)
         # What is made on the way is removed if anything fails, so a new project is made last.
-        fresh: list[Path] = []
+        fresh = missing_folders(project.parent)
         workspace = _project(project, classes) if project.exists() else None
         try:
             if _is_zip(Path(path)):
@@ -182,7 +187,7 @@ def import_set_steps(
                 )
             if workspace is None:
                 workspace = _project(project, classes)
-                fresh.append(project)
+                fresh += [project, project.with_name(f".{project.name}.lock")]
             with workspace.together():
                 if has_splits(content):
                     workspace.put(
@@ -190,16 +195,29 @@ def import_set_steps(
                     )
                 partly = _partly(fields, wanted, there, partly_labelled(workspace))
                 workspace.put(PARTLY_KEY, sorted(partly))
-                cells = yield from _write_steps(workspace, fields, wanted, there, content.name)
+                cells, doubts = yield from merge_fields_steps(
+                    workspace, fields, wanted, there, content.name
+                )
         except BaseException as error:
             if workspace is not None:
                 workspace.close()
-            _remove(fresh)
+            remove_made(fresh)
             if isinstance(error, OSError):
                 text = f"{error.filename}: lost while it was imported; import again."
                 raise WbcError(text) from error
             raise
         workspace.close()
+    left_out, unreviewed = _not_labelled(fields, wanted)
+    slides = tuple(sorted({field.slide for field in fields}))
+    note = doubts_note(doubts)
+    if note:
+        yield Progress("writing labels", len(fields), len(fields), note)
+    notes = (*content.notes, *filter(None, [note]))
+    return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures, notes)
+
+
+def _not_labelled(fields: Iterable[LabelledField], wanted: Mapping[str, str]) -> tuple[int, int]:
+    """How many cells are left out by their label, and how many only a model labelled."""
     left_out = 0
     unreviewed = 0
     for field in fields:
@@ -207,9 +225,8 @@ def import_set_steps(
             if wanted[cell.label] == LEFT_OUT:
                 left_out += 1
             else:
-                unreviewed += _by_model(cell)
-    slides = tuple(sorted({field.slide for field in fields}))
-    return ImportedSet(project, slides, cells - unreviewed, left_out, unreviewed, failures)
+                unreviewed += by_model(cell)
+    return left_out, unreviewed
 
 
 def _partly(
@@ -228,35 +245,37 @@ def _partly(
     return frozenset(partly)
 
 
-def _remove(fresh: Sequence[Path]) -> None:
-    """Remove what was made, in reverse order, so that a folder is empty when its turn comes."""
-    for path in reversed(fresh):
-        if path.is_dir():
-            path.rmdir()
-        else:
-            path.unlink(missing_ok=True)
-
-
 def _is_zip(path: Path) -> bool:
     return path.suffix.lower() == ".zip" and path.is_file()
 
 
 @contextmanager
 def _unpacked(path: Path) -> Iterator[Path]:
-    """The folder of a set; that of a .zip is temporary."""
+    """The folder of a set; that of a .zip is temporary, and errors name the .zip instead."""
     if not _is_zip(path):
         yield path
         return
-    with unpacked(path) as root:
-        # A Mac adds hidden files and a folder of its own to the one folder that was zipped.
-        inside = [item for item in root.iterdir() if not item.name.startswith((".", "__MACOSX"))]
-        yield inside[0] if len(inside) == 1 and inside[0].is_dir() else root
+    with unpacked(path) as folder:
+        try:
+            yield folder
+        except WbcError as error:
+            raise type(error)(str(error).replace(str(folder), str(path))) from error
 
 
 def _read_steps(path: Path, folder: Path, written_as: str) -> Steps[SetContent]:
     """What a set holds; one of a .zip has the name of that, not of the temporary folder."""
-    content = yield from read_set_steps(folder, written_as)
-    return replace(content, name=path.stem) if _is_zip(path) else content
+    if not _is_zip(path):
+        return (yield from read_set_steps(folder, written_as))
+    content: list[SetContent] = []
+
+    # A `for` loop drops what a generator returns.
+    def caught() -> Steps[None]:
+        content.append((yield from read_set_steps(folder, written_as)))
+
+    for progress in caught():
+        yield replace(progress, note=progress.note.replace(str(folder), str(path)))
+    notes = tuple(note.replace(str(folder), str(path)) for note in content[0].notes)
+    return replace(content[0], name=path.stem, notes=notes)
 
 
 def _classes(project: Path, existing: Taxonomy | None, taxonomy: Taxonomy | None) -> Taxonomy:
@@ -303,92 +322,3 @@ def _mapped(
         names = ", ".join(sorted(wrong))
         raise WbcError(f"{path}: no class {names}; the classes are: {', '.join(taxonomy.names)}.")
     return classes
-
-
-def _write_steps(
-    workspace: Workspace,
-    fields: Sequence[LabelledField],
-    wanted: Mapping[str, str],
-    there: There,
-    source: str,
-) -> Steps[int]:
-    """Put fields into a project, slide by slide; return how many cells they label."""
-    slides = {slide.name: slide for slide in workspace.slides()}
-    slide_of = {cell_id: slide for cell_id, (slide, _fov_id) in there.cells.items()}
-    labelled = 0
-    done = 0
-    groups: dict[str, list[LabelledField]] = {}
-    for field in fields:
-        groups.setdefault(field.slide, []).append(field)
-    for name, group in groups.items():
-        new = [field for field in group if field.fov_id not in there.fields]
-        fovs = list(slides[name].fields) if name in slides else []
-        fovs += [FieldOfView(field.fov_id, field.path) for field in new]
-        # A field that comes twice is one field of the slide.
-        workspace.put_slide(Slide(name, tuple(dict.fromkeys(fovs))))
-        before = workspace.table(name)
-        merged: list[Cell] = []
-        for field in group:
-            done += 1
-            yield Progress("writing labels", done, len(fields))
-            cells: list[Cell] = []
-            for cell in field.cells:
-                if wanted[cell.label] != LEFT_OUT:
-                    imported = _labelled(cell, field.fov_id, wanted[cell.label], source)
-                    # Ids are unique in a project, but two slides of a set may use the same.
-                    is_own = slide_of.get(cell.cell_id, name) == name
-                    cells.append(imported if is_own else _renamed(imported))
-            labelled += len(cells)
-            merged += _merged(before, field.fov_id, cells)
-        after = before.with_cells(merged)
-        slide_of |= dict.fromkeys(after, name)
-        # One step a slide, so that the import of a slide is undone at once.
-        if change := diff(before, after):
-            step = Step(workspace.last + 1, f"import {source}", "import", change, when=now())
-            workspace.write(name, [step])
-        workspace.put_image_facts(list(map(_facts, new)))
-    return labelled
-
-
-def _facts(field: LabelledField) -> dict[str, Any]:
-    stat = field.path.stat()
-    return {
-        "key": field.fov_id,
-        "size": stat.st_size,
-        "modified": stat.st_mtime_ns,
-        "sha256": field.sha256,
-    }
-
-
-def _renamed(cell: Cell) -> Cell:
-    """The cell with a new id, where another has its own."""
-    return replace(cell, cell_id=Cell.new(cell.fov_id, cell.detection).cell_id)
-
-
-def _by_model(cell: Cell) -> bool:
-    """Whether a model labelled the cell, and nobody has reviewed it."""
-    return cell.annotation is None and cell.prediction is not None
-
-
-def _labelled(cell: Cell, fov_id: str, label: str, source: str) -> Cell:
-    # What only a model said must not become a person's annotation.
-    if _by_model(cell):
-        return replace(cell, fov_id=fov_id)
-    by_set = cell.annotation or Annotation(cell.label)
-    annotator = by_set.annotator or f"import of {source}"
-    annotation = Annotation(label, annotator, by_set.when or now())
-    return replace(cell, fov_id=fov_id, annotation=annotation)
-
-
-def _merged(table: CellTable, fov_id: str, cells: list[Cell]) -> list[Cell]:
-    """The cells; of one that the project has already, its own cell with the new annotation."""
-    merged: list[Cell] = []
-    existing = table.of_field(fov_id)
-    for cell, counterpart in zip(cells, counterparts(cells, existing), strict=True):
-        if counterpart is None:
-            merged.append(_renamed(cell) if cell.cell_id in table else cell)
-        elif cell.annotation:
-            merged.append(counterpart.annotated(cell.annotation))
-        else:
-            merged.append(counterpart)
-    return merged

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.hsv import one_cell_box
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.atomic import copied, sha256_of
+from napari_wbc.files.atomic import copied, sha256_of, short_name
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
@@ -111,20 +112,28 @@ def _places(content: SetContent, there: There) -> list[tuple[str, str]]:
     for labelled in content.fields:
         splits.setdefault(labelled.slide or content.name, set()).add(labelled.split)
     meant = has_splits(content)
+    # A Mac takes the letters of names apart, and other systems keep them so.
+    slides = {normalize("NFC", name): name for name in there.slides}
+    fov_ids = {normalize("NFC", name): name for name in there.fields}
     places: list[tuple[str, str]] = []
     for labelled in content.fields:
         slide = labelled.slide or content.name
+        own = slide
+        slide = slides.get(normalize("NFC", slide), slide)
         # A name alone may be another set's too, and several crops have the id of one field.
-        unique = labelled.slide and ids[labelled.fov_id] == 1 and content.format != CROPS
-        fov_id = labelled.fov_id if unique else ""
-        existing, *_ = there.fields.get(fov_id or f"{slide}/{labelled.name}", ("",))
+        told = labelled.slide and labelled.fov_id
+        unique = told and ids[labelled.fov_id] == 1 and content.format != CROPS
+        fov_id = labelled.fov_id if unique else f"{slide}/{labelled.name}"
+        fov_id = fov_ids.get(normalize("NFC", fov_id), fov_id)
+        existing, *_ = there.fields.get(fov_id, ("",))
         split = ""
         if slide in there.slides:
             split = there.splits.get(slide) or split_of(slide)
         differs = meant and bool(split) and split != labelled.split
-        if existing != slide and (len(splits[slide]) > 1 or differs):
+        if existing != slide and (len(splits[own]) > 1 or differs):
             slide = f"{slide} ({labelled.split})"
-        places.append((slide, fov_id or f"{slide}/{labelled.name}"))
+            fov_id = fov_id if unique else f"{slide}/{labelled.name}"
+        places.append((slide, fov_id))
     return places
 
 
@@ -181,10 +190,10 @@ def kept_steps(
             folder.mkdir(parents=True)
             fresh.append(folder)
         for labelled in fields:
-            path = folder / labelled.name
+            path = folder / short_name(labelled.name)
             # Another import may have put another image of this name there.
             if path.exists() and sha256_of(path) != labelled.sha256:
-                path = folder / f"{labelled.sha256[:8]}-{labelled.name}"
+                path = folder / short_name(f"{labelled.sha256[:8]}-{labelled.name}")
             if not path.exists() or sha256_of(path) != labelled.sha256:
                 copied(labelled.path, path)
                 fresh.append(path)

@@ -7,10 +7,8 @@ from collections.abc import Collection, Iterable
 
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.geometry import BBox, iou_matrix
+from napari_wbc.model.matching import MAX_OVERLAP
 from napari_wbc.model.table import CellTable
-
-MAX_OVERLAP = 0.3
-"""Intersection over union above which a new cell is one that a person labelled, drew or moved."""
 
 
 def merged(

@@ -13,7 +13,9 @@ from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.storage.formats.csv_set import images_named
 from napari_wbc.storage.sets import newest_round, set_folder
 
-LABEL_FILES = frozenset({".csv", ".geojson", ".json", ".txt", ".xml", ".yaml", ".yml"})
+LABEL_FILES = frozenset(
+    {".csv", ".data", ".geojson", ".json", ".names", ".tsv", ".txt", ".xml", ".yaml", ".yml"}
+)
 """Suffixes of files that say what the images of a set show."""
 
 
@@ -45,7 +47,9 @@ def fingerprint_steps(path: Path) -> Steps[str]:
     elif suffix == ".csv":
         files = [path, *images_named(path)]
     else:
-        root = newest_round(set_folder(path)) or set_folder(path)
+        root = set_folder(path)
+        # A file that is named is read itself, whatever rounds lie beside it.
+        root = (newest_round(root) if path.is_dir() else None) or root
         files = yield from _files_steps(root)
     for done, file in enumerate(files, start=1):
         yield Progress("reading labels", done, len(files))

@@ -9,6 +9,8 @@ manifest, and rows without a box show one cell.
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from napari_wbc.errors import WbcError
@@ -17,8 +19,11 @@ from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.storage.formats.csv_set import EDGES, box_and_outline, read_table
 from napari_wbc.storage.formats.image_folder import split_images
+from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.formats.reading import naming
+from napari_wbc.storage.formats.registry import sign_of
+from napari_wbc.storage.formats.splits import split_named
 from napari_wbc.storage.sets import newest_round, read_set_steps
 
 
@@ -51,18 +56,19 @@ def read_training_set_steps(path: str | Path) -> Steps[tuple[LabelledCell, ...]]
 def _from_table(path: Path) -> list[LabelledCell]:
     """The rows of a manifest, whose images may lie anywhere and are not looked at."""
     rows = read_table(path, ("path", "label", "split", "source", *EDGES))
-    wrong = sorted({row["split"] for row in rows} - set(SPLITS))
-    if wrong:
+    given = {row["split"] for row in rows}
+    if wrong := sorted(name for name in given if not split_named(name)):
         raise WbcError(f"{path}: unknown splits {wrong}; use {', '.join(SPLITS)}.")
     cells: list[LabelledCell] = []
+    images = Images(path.parent)
     for line, row in enumerate(rows, start=2):
         with naming(f"{path}, line {line}"):
             box, outline = box_and_outline(row)
         cells.append(
             LabelledCell(
-                path.parent / row["path"],
+                _image(images, row["path"]),
                 row["label"],
-                row["split"],
+                split_named(row["split"]),
                 row["source"],
                 box,
                 outline,
@@ -73,17 +79,24 @@ def _from_table(path: Path) -> list[LabelledCell]:
     return cells
 
 
+def _image(images: Images, place: str) -> Path:
+    """The image of a row, which may lie anywhere; a path of Windows is looked up beside it."""
+    if not re.match(r"[A-Za-z]:|.*\\", place):
+        return images.root / place
+    with suppress(WbcError):
+        return images.find((".", "images"), place)
+    return images.root / place.replace("\\", "/")
+
+
 def _from_folder(path: Path) -> list[LabelledCell]:
-    """The images of ``SPLIT/CLASS/image``; none where the folder has rounds or a manifest."""
-    if newest_round(path) or (path / MANIFEST).exists():
+    """The images of ``SPLIT/CLASS/image``; none where the folder is a set of another format."""
+    if newest_round(path) or (path / MANIFEST).exists() or sign_of(path):
         return []
     source = path.resolve().name
     cells: list[LabelledCell] = []
     for image, split in split_images(path).items():
-        folder = image.parent.name
-        # These are no classes but the folders of a YOLO set.
-        if folder not in ("images", "labels"):
-            cells.append(LabelledCell(image, folder.replace("_", " "), split, source))
+        label = image.parent.name.replace("_", " ")
+        cells.append(LabelledCell(image, label, split, source))
     return cells
 
 

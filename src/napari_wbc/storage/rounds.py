@@ -20,7 +20,13 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.atomic import make_folder, sha256_of, sync
+from napari_wbc.files.atomic import (
+    make_folder,
+    missing_folders,
+    remove_made,
+    sha256_of,
+    sync,
+)
 from napari_wbc.files.guard import inside
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
@@ -64,6 +70,7 @@ def write_round_steps(
     """
     if written_as not in FORMATS:
         raise WbcError(f"No format {written_as!r}; choose one of: {', '.join(FORMATS)}.")
+    fresh = missing_folders(folder)
     make_folder(folder)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
@@ -100,6 +107,8 @@ def write_round_steps(
         # Also where the person cancels: the generator is closed then, and ends here.
         shutil.rmtree(part, ignore_errors=True)
         lock.release()
+        if fresh and newest_round(folder) is None:
+            remove_made([*fresh, folder / ".lock"])
 
 
 def _crops_steps(

@@ -7,8 +7,9 @@ A text cell that begins with ``=``, ``+``, ``-``, ``@``, tab or carriage return 
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -212,35 +213,71 @@ def _marked(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(MARKED) else value
 
 
-def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Names of columns, in lower case, and rows of a CSV file, as texts; 500,000 rows at most."""
-    text = StringIO(read_text(path), newline="")
+def read_rows(path: Path, numeric: Collection[str] = ()) -> tuple[list[str], list[list[str]]]:
+    """Names of columns, in lower case, and rows of a CSV file, as texts; 500,000 rows at most.
+
+    Columns may be parted by commas, semicolons or tabs.
+
+    Parameters
+    ----------
+    numeric : collection of str
+        Names of columns in which a decimal comma comes as a point; one that may be of thousands
+        stays.
+    """
+    text = StringIO(read_text(path, any_encoding=True), newline="")
     try:
+        comma = _delimiter(text)
+        reader = csv.reader(text, delimiter=comma, strict=True)
         # Two rows more than are allowed: the header, and one that tells of too many.
-        table = list(islice(filter(_is_filled, csv.reader(text, strict=True)), MAX_ROWS + 2))
-        if not table or max(map(len, table)) > len(table[0]):
-            raise csv.Error("a row is longer than the header, or there is none")
+        table = list(islice(filter(_is_filled, reader), MAX_ROWS + 2))
+        if not table:
+            raise csv.Error("there is no row")
+        first, *rows = map(_shortened, table)
+        if max(map(len, rows), default=0) > len(first):
+            raise csv.Error("a row is longer than the header")
     except csv.Error as error:
         raise ReadError(
             f"{path}: not a readable CSV table ({error}); save it as CSV again."
         ) from error
-    first, *rows = table
     if len(rows) > MAX_ROWS:
         raise ReadError(f"{path}: more than {MAX_ROWS:,} rows; part it into several sets.")
     header = [name.strip().lower() for name in first]
     ((often, times),) = Counter(header).most_common(1)
     if times > 1:
         raise ReadError(f"{path}: the column {often[:60]!r} stands twice; remove one.")
+    # In a table with commas between its columns, "1,000" is more likely a thousand.
+    decimal = re.compile(r"\s*-?\d+,(?!\d{3}\s*$)\d+\s*" if comma == "," else r"\s*-?\d+,\d+\s*")
+    columns = [i for i, name in enumerate(header) if name in numeric]
     for row in rows:
         # Some programs leave out what is empty at the end of a row.
         row.extend([""] * (len(header) - len(row)))
         row[:] = map(_unmarked, row)
+        for i in columns:
+            if decimal.fullmatch(row[i]):
+                row[i] = row[i].replace(",", ".")
     return header, rows
 
 
+def _delimiter(text: StringIO) -> str:
+    """What stands between the columns of a table: what its first line has most of."""
+    first = text.readline()
+    # Excel's own note of it.
+    if match := re.fullmatch(r"sep=([,;\t|])\s*", first):
+        return match[1]
+    text.seek(0)
+    return max(",;\t|", key=first.count)
+
+
 def _is_filled(row: list[str]) -> bool:
-    """Whether a line of a table has anything; some programs end a file with a blank line."""
-    return len(row) > 1 or bool("".join(row).strip())
+    """Whether a line of a table has anything; some programs end a file with an empty row."""
+    return any(map(str.strip, row))
+
+
+def _shortened(row: list[str]) -> list[str]:
+    """A row without the empty cells at its end, of which some programs write more than columns."""
+    while row and not row[-1].strip():
+        row.pop()
+    return row
 
 
 def _unmarked(text: str) -> str:

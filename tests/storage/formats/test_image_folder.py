@@ -218,7 +218,7 @@ def test_folders_of_others_are_read(tmp_path):
 
 ROW = "path,label,split,top,left,bottom,right,height,width\n"
 HOSTILE = {
-    "upwards": ("../a.png,WBC,train,0,0,5,5,,\n", "leads out"),
+    "upwards": ("../z.png,WBC,train,0,0,5,5,,\n", "leads out"),
     "absolute": ("/etc/passwd,WBC,train,0,0,5,5,,\n", "leads out"),
     "link": ("train/WBC/link.png,WBC,train,0,0,5,5,,\n", "by a link"),
     "no such crop": ("train/WBC/b.png,WBC,train,0,0,5,5,,\n", "no such image"),

@@ -25,7 +25,8 @@ def test_the_largest_ring_is_the_outline_closed_or_not():
         assert outline.vertices == ((0, 0), (0, 4), (4, 4), (4, 0))
     assert area_of(SQUARE + 1e9) == 16
     with pytest.raises(WbcError, match="fewer than 3 points"):
-        outline_of([SQUARE, SQUARE[:2]])
+        outline_of([SQUARE[:2]])
+    assert outline_of([SQUARE, SQUARE[:2]]).vertices == ((0, 0), (0, 4), (4, 4), (4, 0))
 
 
 @pytest.mark.parametrize("error", [WbcError("odd"), OSError("odd")])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from qtpy.QtWidgets import QDialogButtonBox
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDialogButtonBox, QLabel
 
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
-from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
+from napari_wbc.pipeline.import_set import Incoming
+from napari_wbc.pipeline.merge_set import LEFT_OUT
 from napari_wbc.storage.sets import SetContent
 from napari_wbc.widgets.loop.mapping import LEAVE_OUT, MappingDialog
 
@@ -29,3 +31,13 @@ def test_a_label_without_a_choice_holds_the_import_up(dialog):
     dialog.choices["dirt"].setCurrentText(LEAVE_OUT)
     assert dialog.value() == {"NEU": "neutrophil", "dirt": LEFT_OUT}
     assert ok.isEnabled()
+
+
+def test_what_was_left_out_is_said_as_plain_text(qtbot):
+    note = "1 item left out; the first: <b>a.json</b>, annotation 2: a box is empty."
+    content = SetContent("set", "coco", (), ("NEU",), {}, (note,))
+    shown = MappingDialog(Incoming(content, Counter(NEU=3), {"NEU": "neutrophil"}), EIGHT_CLASSES)
+    qtbot.addWidget(shown)
+    (title,) = [label for label in shown.findChildren(QLabel) if "Each label" in label.text()]
+    assert note in title.text()
+    assert title.textFormat() == Qt.TextFormat.PlainText

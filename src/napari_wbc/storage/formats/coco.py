@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,29 +20,32 @@ import shapely
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import write_text
-from napari_wbc.files.guard import image_size, inside, read_json
-from napari_wbc.files.json_fields import Record, items, numbers, part
+from napari_wbc.files.guard import image_size, inside
+from napari_wbc.files.json_fields import Record, check_object, is_nan, items, numbers, part
+from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
-from napari_wbc.model.geometry import BBox
+from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.formats.images import Images
+from napari_wbc.storage.formats.json_kinds import COCO, of_kind
+from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.formats.reading import (
     MAX_CELLS,
-    SPLIT_NAMES,
     area_of,
     check_count,
     check_fields,
-    check_size,
-    find_image,
+    check_told_size,
     labelled_cell,
     naming,
     outline_of,
     plain_names,
-    split_of_place,
     whole_set,
+    with_own_ids,
 )
+from napari_wbc.storage.formats.splits import split_named, split_of_place
 
 MAX_RUNS = 100_000
 """Of one mask; that of a cell has a few hundred, one of noise would take hours to outline."""
@@ -124,91 +127,125 @@ def _rle(polygon: list[float], height: int, width: int) -> tuple[Record, float]:
     return {"size": [height, width], "counts": rle["counts"].decode("ascii")}, float(mask.area(rle))
 
 
-def read_coco_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
+def read_coco_steps(root: Path, named: Path | None = None) -> Steps[tuple[LabelledField, ...]]:
     """Read a COCO set, ours or somebody else's.
 
     The JSON files lie in ``annotations``, or in ``train``, ``valid`` and ``test``, or in the folder
     itself; the split is told by the name of the file or of its folder, or is ``train``. Images lie
-    beside the JSON file, in the folder itself, or in ``images``, ``images/SPLIT`` or the likes of
-    ``train2017``. Of several polygons of one cell the largest is its outline; a mask becomes the
-    outline of its pixels; crowds are left out.
+    anywhere in the folder. Of several polygons of one cell the largest is its outline; a mask
+    becomes the outline of its pixels; crowds are left out.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    named : Path, optional
+        The one JSON file that is read; all of the set where None.
     """
     root = Path(root)
-    files: list[tuple[Path, object, dict[Id, _Image]]] = []
+    left_out = LeftOut()
+    found = Images(root)
+    files: list[_File] = []
     places: list[str] = []
-    for path in _files(root):
-        data = read_json(path)
+    for path, data in _files(root, named, left_out).items():
         images: dict[Id, _Image] = {}
         with naming(path):
-            for number, image in _images(root, path, data):
+            for number, image in _images(found, path, data, left_out):
                 images[number] = image
-                places.append(image.place)
+                if image.place:
+                    places.append(image.place)
                 yield Progress("reading the set", 0, len(places))
-        files.append((path, data, images))
+        files.append(_File(path, data, images))
     # Names need the images of all files, so fields are made after all were read.
     names = plain_names(places)
     fields: list[LabelledField] = []
-    for path, data, images in files:
-        with naming(path):
-            fields += whole_set(path, (yield from _fields_steps(root, path, data, images, names)))
+    for file in files:
+        with naming(file.path):
+            made = yield from _fields_steps(root, file, names, left_out)
+            fields += whole_set(file.path, made)
+    left_out.check(fields)
+    yield Progress("reading the set", len(fields), len(fields), left_out.note)
     return whole_set(root, fields)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Image:
     place: str
+    """Relative to the set; empty where the image is left out."""
     size: tuple[int, int]
     split: str
     slide: str
     cells: list[Cell]
+    complete: bool = True
 
 
-def _files(root: Path) -> list[Path]:
-    for folders in (["annotations"], [*SPLIT_NAMES], ["."]):
-        paths: list[Path] = []
-        for folder in folders:
-            paths += (root / folder).glob("[!.]*.json")
-        paths = [path for path in sorted(paths) if path.name != MANIFEST]
+class _File(NamedTuple):
+    path: Path
+    data: object
+    images: dict[Id, _Image]
+
+
+def _files(root: Path, named: Path | None, left_out: LeftOut) -> dict[Path, object]:
+    """The JSON files of COCO and what they hold."""
+    inner = [path for path in visible(root, "*/*") if path.name != MANIFEST]
+    groups = (
+        [path for path in inner if path.parent.name.lower() == "annotations"],
+        [path for path in inner if split_named(path.parent.name)],
+        [path for path in visible(root, "*") if path.name != MANIFEST],
+        inner,
+    )
+    for group in groups:
+        paths = with_suffix(group, ".json")
         for path in paths:
             inside(root, path.relative_to(root).as_posix())
         # COCO's own folder also holds captions and keypoints of the same images.
         instances = [path for path in paths if path.name.startswith("instances")]
-        if paths:
-            return instances or paths
+        if contents := of_kind(instances or paths, COCO, named, left_out):
+            return contents
     raise ReadError(f"{root}: no JSON file of COCO; choose the folder that holds 'annotations'.")
 
 
-def _images(root: Path, path: Path, data: object) -> Iterator[tuple[Id, _Image]]:
-    place = path.relative_to(root)
+def _images(
+    found: Images, path: Path, data: object, left_out: LeftOut
+) -> Iterator[tuple[Id, _Image]]:
+    place = path.relative_to(found.root)
     split = split_of_place(place.as_posix())
     # As "train2017" of "instances_train2017.json".
     suffix = path.stem.rpartition("_")[2]
     beside = place.parent.as_posix()
-    folders = (beside, ".", "images", f"images/{split}", suffix, f"images/{suffix}")
+    folders = (beside, ".", "images", f"images/{split}", suffix, f"images/{suffix}", "data")
     seen = set[Id]()
     for record in items(data, "images"):
         number = _id(record, "id")
         if number in seen:
             raise WbcError(f"the image id {number!r} stands twice; give each image its own.")
         seen.add(number)
-        name = part(record, "file_name", str)
-        with naming(f"{path}, {name[:80]}"):
-            image = find_image(root, folders, [name])
-            size = image_size(image)
-            check_size((part(record, "height", int), part(record, "width", int)), size)
-        slide = part(record, "slide", str, "")
-        yield number, _Image(image.relative_to(root).as_posix(), size, split, slide, [])
+        image = _Image("", (0, 0), split, "", [])
+        with left_out.item(path):
+            name = part(record, "file_name", str)
+            with naming(f"{path}, {name[:80]}"):
+                image_path = found.find(folders, name)
+                image.size = image_size(image_path)
+                check_told_size(record, image.size)
+                image.slide = part(record, "slide", str, "")
+            image.place = image_path.relative_to(found.root).as_posix()
+        yield number, image
 
 
 def _fields_steps(
-    root: Path, path: Path, data: object, images: dict[Id, _Image], names: dict[str, str]
+    root: Path, file: _File, names: dict[str, str], left_out: LeftOut
 ) -> Steps[list[LabelledField]]:
+    path, data, images = file
     categories = _categories(data)
-    annotations = items(data, "annotations")
+    annotations = part(data, "annotations", list)
     check_count(annotations, MAX_CELLS, "annotations")
     for i, record in enumerate(annotations, start=1):
         yield Progress("reading the set", i, len(annotations))
-        with naming(f"{path}, annotation {i}"):
+        with left_out.item(f"{path}, annotation {i}"):
+            check_object(record)
+            # A crowd is a region of many cells, none of which can be told apart.
+            if record.get("iscrowd") == 1:
+                continue
             number = _id(record, "image_id")
             category = _id(record, "category_id")
             if number not in images or category not in categories:
@@ -216,61 +253,80 @@ def _fields_steps(
                     f"there is no image {number!r} or no category {category!r}; correct the id."
                 )
             image = images[number]
-            if record.get("iscrowd", 0) not in (0, 1):
-                raise WbcError("iscrowd is neither 0 nor 1; correct it.")
-            # A crowd is a region of many cells, none of which can be told apart.
-            if record.get("iscrowd"):
+            # The cells of an image that is left out are left out with it.
+            if not image.place:
                 continue
+            complete, image.complete = image.complete, False
+            if record.get("iscrowd", 0) not in (0, None):
+                raise WbcError("iscrowd is neither 0 nor 1; correct it.")
             cell_id = part(record, "cell_id", str, "")
             detection = _detection(record, *image.size)
             name = names[image.place]
             label = categories[category]
             image.cells.append(labelled_cell(cell_id, name, label, detection, image.size))
+            image.complete = complete
     fields: list[LabelledField] = []
-    for image in images.values():
+    for image in filter(lambda image: image.place, images.values()):
         name = names[image.place]
-        path = root / image.place
-        cells = tuple(image.cells)
-        fields.append(LabelledField(name, path, *image.size, image.split, cells, image.slide, name))
+        fields.append(
+            LabelledField(
+                name,
+                root / image.place,
+                *image.size,
+                image.split,
+                with_own_ids(image.cells),
+                image.slide,
+                name,
+                complete=image.complete,
+            )
+        )
     return fields
 
 
 def _categories(data: object) -> dict[Id, str]:
+    """Names of the categories by id; Roboflow gives its root the name of a class."""
     categories: dict[Id, str] = {}
-    names = set[str]()
     for record in items(data, "categories"):
         number = _id(record, "id")
         name = part(record, "name", str)
-        if number in categories or name in names:
+        if categories.setdefault(number, name) != name:
             raise WbcError(f"the category {number!r}, {name[:60]!r}, stands twice; remove one.")
-        categories[number] = name
-        names.add(name)
     return categories
 
 
 def _detection(record: Record, height: int, width: int) -> Detection:
+    outline = _outline(record.get("segmentation"), height, width)
+    score = record.get("score")
+    # Some programs write null or NaN where nothing was measured.
+    score = 1.0 if score is None or is_nan(score) else numbers([score], "score")[0]
+    # Some tools write no box, or an empty list, beside a polygon.
+    if outline and not record.get("bbox"):
+        return Detection(outline.bbox, outline, score)
     box = numbers(record.get("bbox"), "bbox")
     if len(box) != 4:
         raise WbcError(f"bbox has {len(box)} numbers; give x, y, width and height.")
     left, top, wide, high = box
-    (score,) = numbers([record.get("score", 1.0)], "score")
-    shape = record.get("segmentation")
-    outline = None
-    if isinstance(shape, dict):
-        outline = outline_of([_mask_ring(shape, height, width)])
-    elif shape:
-        if not isinstance(shape, list):
-            raise WbcError("segmentation is neither a list of polygons nor a mask; correct it.")
-        rings: list[npt.NDArray[np.float64]] = []
-        for polygon in shape:
-            flat = numbers(polygon, "a polygon")
-            if len(flat) % 2:
-                raise WbcError(
-                    "a polygon has an odd number of coordinates; give x1, y1, x2, y2 and so on."
-                )
-            rings.append(np.reshape(flat, (-1, 2)))
-        outline = outline_of(rings)
     return Detection(BBox(top, left, top + high, left + wide), outline, score)
+
+
+def _outline(shape: object, height: int, width: int) -> Outline | None:
+    """Outline of a segmentation: polygons or a mask; None where there is none."""
+    # Some tools write one empty polygon where there is none.
+    if not shape or shape == [[]]:
+        return None
+    if isinstance(shape, dict):
+        return outline_of([_mask_ring(shape, height, width)])
+    if not isinstance(shape, list):
+        raise WbcError("segmentation is neither a list of polygons nor a mask; correct it.")
+    rings: list[npt.NDArray[np.float64]] = []
+    for polygon in shape:
+        flat = numbers(polygon, "a polygon")
+        if len(flat) % 2:
+            raise WbcError(
+                "a polygon has an odd number of coordinates; give x1, y1, x2, y2 and so on."
+            )
+        rings.append(np.reshape(flat, (-1, 2)))
+    return outline_of(rings)
 
 
 def _mask_ring(rle: Record, height: int, width: int) -> npt.NDArray[np.float64]:

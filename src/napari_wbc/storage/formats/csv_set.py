@@ -8,30 +8,36 @@ box.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.guard import image_size, inside
+from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.formats.images import Images
+from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.reading import (
-    SPLIT_NAMES,
     check_fields,
     check_size,
-    find_image,
     image_place,
     labelled_cell,
     naming,
     number,
     whole_set,
+    with_own_ids,
 )
+from napari_wbc.storage.formats.splits import split_named
 from napari_wbc.storage.tables import read_rows, write_rows
 
 EDGES = ("top", "left", "bottom", "right")
+NEEDED = ("path", "label", *EDGES)
+"""Columns that every table of cells has."""
 COLUMNS = (
     *("path", "label", "split", "source", *EDGES, "outline"),
     *("cell_id", "slide", "fov", "height", "width"),
@@ -46,6 +52,7 @@ ALIASES = {
     "xmax": "right",
 }
 """Other programs' names of columns."""
+NUMERIC = frozenset({*EDGES, "ymin", "xmin", "ymax", "xmax", "height", "width"})
 SOURCE = "project"
 """What our own sets give as the source of their cells."""
 Row = dict[str, str]
@@ -87,16 +94,25 @@ def _outline_text(outline: Outline) -> str:
     return f" {text}" if text.startswith("-") else text
 
 
-def read_csv_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
-    """Read ``cells.csv``, or the one CSV file of a folder, ours or somebody else's.
+def read_csv_set_steps(root: Path, named: Path | None = None) -> Steps[tuple[LabelledField, ...]]:
+    """Read ``cells.csv``, or the one table of cells of a folder, ours or somebody else's.
 
     It needs the columns ``path`` (or image, filename), ``label`` (or class) and ``top, left,
     bottom, right`` (or ymin, xmin, ymax, xmax), half open and from 0. Rows without a box show one
     cell.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    named : Path, optional
+        The table that is read.
     """
-    path = root / "cells.csv"
+    path = named or root / "cells.csv"
     if not path.is_file():
-        tables = sorted(root.glob("*.csv"))
+        tables = with_suffix(visible(root, "*"), ".csv", ".tsv")
+        # Other tables may lie beside that of the cells.
+        tables = list(filter(is_table_of_cells, tables)) or tables
         if len(tables) != 1:
             raise ReadError(
                 f"{root}: {len(tables)} CSV files and no cells.csv; give the table this name."
@@ -105,26 +121,45 @@ def read_csv_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
     return (yield from read_fields_table_steps(root, path))
 
 
+def is_table_of_cells(path: Path) -> bool:
+    """Whether a table has the columns of a training set."""
+    try:
+        read_table(path, NEEDED)
+    except ReadError:
+        return False
+    return True
+
+
 def read_fields_table_steps(root: Path, path: Path) -> Steps[tuple[LabelledField, ...]]:
     """The fields of a table with one row a cell; see :func:`read_csv_set_steps`."""
     groups: dict[str, list[tuple[int, Row]]] = {}
-    for line, row in enumerate(read_table(path, ("path", "label", *EDGES)), start=2):
+    for line, row in enumerate(read_table(path, NEEDED), start=2):
         groups.setdefault(row["path"], []).append((line, row))
-    alike = Counter(PurePosixPath(place).name.casefold() for place in groups)
+    alike = Counter(PurePosixPath(_posix(place)).name.casefold() for place in groups)
+    images = Images(root)
+    left_out = LeftOut()
     fields: list[LabelledField] = []
     for place, group in groups.items():
-        name = PurePosixPath(place).name
+        name = PurePosixPath(_posix(place)).name
         # Two folders may each hold an image of this name.
         if alike[name.casefold()] > 1:
-            name = place.replace("/", "_")
-        fields.append(_field(root, path, name, group))
+            name = _posix(place).replace("/", "_")
+        with left_out.item(path):
+            fields.append(_field(images, path, name, group, left_out))
         yield Progress("reading the set", len(fields), len(groups))
+    left_out.check(fields)
+    yield Progress("reading the set", len(fields), len(fields), left_out.note)
     return whole_set(path, fields)
+
+
+def _posix(place: str) -> str:
+    """A place with ``/``, and without a drive or the folders above."""
+    return re.sub(r"^([A-Za-z]:)?(\.\./)*", "", place.replace("\\", "/"))
 
 
 def read_table(path: Path, needed: Sequence[str]) -> list[Row]:
     """Rows of a table as texts, by our names of the columns; the needed ones stand there once."""
-    header, rows = read_rows(path)
+    header, rows = read_rows(path, NUMERIC)
     names: list[str] = []
     for name in header:
         usual = ALIASES.get(name, name)
@@ -166,17 +201,21 @@ def images_named(path: Path) -> list[Path]:
     return list(images)
 
 
-def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, Row]]) -> LabelledField:
+def _field(
+    images: Images, path: Path, name: str, group: Sequence[tuple[int, Row]], left_out: LeftOut
+) -> LabelledField:
     line, first = group[0]
     with naming(f"{path}, line {line}"):
-        image = find_image(root, (".", "images"), [first["path"]])
+        image = images.find((".", "images"), first["path"])
         size = image_size(image)
         fov = first.get("fov") or first.get("field") or name
         split = first.get("split") or "train"
-        if split not in SPLIT_NAMES:
+        if not split_named(split):
             raise WbcError(f"no split {split[:40]!r}; use train, val or test.")
     cells = []
+    before = left_out.count
     for line, row in group:
+        # The image would be in two splits, or its boxes those of another size.
         with naming(f"{path}, line {line}"):
             for key in ("split", "slide", "fov", "field"):
                 if row.get(key) != first.get(key):
@@ -185,12 +224,21 @@ def _field(root: Path, path: Path, name: str, group: Sequence[tuple[int, Row]]) 
                     )
             height = number(row.get("height") or str(size[0]))
             width = number(row.get("width") or str(size[1]))
-            check_size((height, width), size)
+            check_size((height or size[0], width or size[1]), size)
+        with left_out.item(f"{path}, line {line}"):
             if cell := _cell(row, fov, size):
                 cells.append(cell)
-    slide = first.get("slide", "")
     with naming(path):
-        return LabelledField(name, image, *size, SPLIT_NAMES[split], tuple(cells), slide, fov)
+        return LabelledField(
+            name,
+            image,
+            *size,
+            split_named(split),
+            with_own_ids(cells),
+            first.get("slide", ""),
+            fov,
+            complete=left_out.count == before,
+        )
 
 
 def _cell(row: Row, fov: str, size: tuple[int, int]) -> Cell | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,32 +20,34 @@ import shapely
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import make_folder, within, write_text
 from napari_wbc.files.guard import image_size, inside, read_json
-from napari_wbc.files.json_fields import Record, items, numbers, part, texts
+from napari_wbc.files.json_fields import Record, check_object, is_nan, numbers, part, texts
+from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.formats.images import Images
+from napari_wbc.storage.formats.json_kinds import GEOJSON, of_kind
+from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.reading import (
     MAX_CELLS,
     check_count,
     check_fields,
-    check_size,
-    find_image,
+    check_told_size,
     image_place,
     labelled_cell,
     naming,
     outline_of,
     plain_names,
-    split_of_place,
     whole_set,
+    with_own_ids,
 )
+from napari_wbc.storage.formats.splits import split_of_place
 
 DIGITS = 4
 """Of a coordinate; two would change the area of a platelet by more than a thousandth."""
 SCORE = "detection score"
-# In the order in which they are looked for.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 def feature_collection(fov_id: str, cells: Iterable[Cell], taxonomy: Taxonomy) -> dict[str, Any]:
@@ -127,35 +129,58 @@ def write_geojson_set_steps(
         write_geojson(within(root / "geojson", f"{field.name}.geojson"), [collection])
 
 
-def read_geojson_set_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
+def read_geojson_set_steps(
+    root: Path, named: Path | None = None
+) -> Steps[tuple[LabelledField, ...]]:
     """Read a set of GeoJSON files, ours or QuPath's.
 
     The files lie in ``geojson``, or anywhere in the folder. Each is a FeatureCollection, a Feature
     or an array of either. Its image is the one that it names (``image`` or ``fov``), or has its
-    stem, and lies beside it or in ``images``. Features without a class are left out; of several
-    polygons the largest is the outline.
+    stem. Features without a class are left out; of several polygons the largest is the outline.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    named : Path, optional
+        The one file that is read; all of the set where None.
     """
     root = Path(root)
-    folder = root / "geojson"
-    paths = sorted(folder.glob("*.geojson")) or sorted(root.rglob("*.geojson"))
-    if not paths and not folder.is_dir():
-        raise ReadError(f"{root}: no GeoJSON file; choose the folder that holds them.")
-    collections: list[tuple[Path, Record, str]] = []
-    for path in paths:
-        data = read_json(inside(root, path.relative_to(root).as_posix()))
+    left_out = LeftOut()
+    found = Images(root)
+    collections: list[_Collection] = []
+    for path in _files(root, named):
+        data = read_json(inside(root, path.relative_to(root).as_posix()), any_number=True)
         with naming(path):
-            for collection in _collections(data):
-                place = _image(root, path, collection).relative_to(root).as_posix()
-                collections.append((path, collection, place))
+            for record in _collections(data):
+                with left_out.item(path):
+                    place = _image(found, path, record).relative_to(root).as_posix()
+                    collections.append(_Collection(path, record, place))
         yield Progress("reading the set", 0, len(collections))
     # Names need all images, so fields are made after all files were read.
-    names = plain_names([place for _path, _collection, place in collections])
+    names = plain_names([collection.place for collection in collections])
     fields: list[LabelledField] = []
-    for path, collection, place in collections:
-        with naming(path):
-            fields.append(_field(root, path, collection, place, names[place]))
+    for collection in collections:
+        with left_out.item(collection.path):
+            fields.append(_field(root, collection, names[collection.place], left_out))
         yield Progress("reading the set", len(fields), len(collections))
+    left_out.check(fields)
+    yield Progress("reading the set", len(fields), len(fields), left_out.note)
     return whole_set(root, fields)
+
+
+def _files(root: Path, named: Path | None) -> list[Path]:
+    """The GeoJSON files of a set; those with the suffix .json where no other is there."""
+    if named is not None:
+        return [named]
+    folder = root / "geojson"
+    paths = visible(folder, "*.geojson") or visible(root, "**/*.geojson")
+    if not paths and not folder.is_dir():
+        jsons = with_suffix(visible(root, "*"), ".json")
+        paths = list(of_kind(jsons, GEOJSON, None, LeftOut()))
+    if not paths and not folder.is_dir():
+        raise ReadError(f"{root}: no GeoJSON file; choose the folder that holds them.")
+    return paths
 
 
 def _collections(data: object) -> list[Record]:
@@ -172,25 +197,30 @@ def _collections(data: object) -> list[Record]:
     )
 
 
-def _image(root: Path, path: Path, collection: Record) -> Path:
-    if "image" in collection:
-        return inside(root, collection["image"])
-    name = part(collection, "fov", str, path.stem)
-    folders = (path.parent.relative_to(root).as_posix(), "images")
-    suffixes = ("", *SUFFIXES, *map(str.upper, SUFFIXES))
-    return find_image(root, folders, [name + suffix for suffix in suffixes])
+def _image(found: Images, path: Path, collection: Record) -> Path:
+    name = part(collection, "image", str, "") or part(collection, "fov", str, path.stem)
+    return found.find((path.parent.relative_to(found.root).as_posix(), ".", "images"), name)
 
 
-def _field(root: Path, path: Path, collection: Record, place: str, name: str) -> LabelledField:
+class _Collection(NamedTuple):
+    path: Path
+    record: Record
+    place: str
+    """Of the image, relative to the set."""
+
+
+def _field(root: Path, file: _Collection, name: str, left_out: LeftOut) -> LabelledField:
+    path, collection, place = file
     size = image_size(root / place)
-    height = part(collection, "height", int, size[0])
-    check_size((height, part(collection, "width", int, size[1])), size)
-    features = items(collection, "features")
+    check_told_size(collection, size)
+    features = part(collection, "features", list)
     check_count(features, MAX_CELLS, "features")
     fov = part(collection, "fov", str, name)
     cells: list[Cell] = []
+    before = left_out.count
     for i, feature in enumerate(features, start=1):
-        with naming(f"{path}, feature {i}"):
+        with left_out.item(f"{path}, feature {i}"):
+            check_object(feature)
             # GeoJSON allows null in place of the properties.
             absent = feature.get("properties") is None
             properties = {} if absent else part(feature, "properties", dict)
@@ -200,9 +230,16 @@ def _field(root: Path, path: Path, collection: Record, place: str, name: str) ->
                 detection = _detection(feature, properties)
                 cells.append(labelled_cell(cell_id, fov, label, detection, size))
     folder = path.parent.relative_to(root).as_posix()
-    split = part(collection, "split", str, split_of_place(folder))
-    slide = part(collection, "slide", str, "")
-    return LabelledField(name, root / place, *size, split, tuple(cells), slide, fov)
+    return LabelledField(
+        name,
+        root / place,
+        *size,
+        part(collection, "split", str, split_of_place(folder)),
+        with_own_ids(cells),
+        part(collection, "slide", str, ""),
+        fov,
+        complete=left_out.count == before,
+    )
 
 
 def _label(properties: Record) -> str:
@@ -234,7 +271,9 @@ def _detection(feature: Record, properties: Record) -> Detection:
         outer.append(_ring(rings[0]))
     outline = outline_of(outer)
     measured = properties.get("measurements")
-    score = measured.get(SCORE, 1.0) if isinstance(measured, dict) else 1.0
+    score = measured.get(SCORE) if isinstance(measured, dict) else None
+    # QuPath writes NaN for what it could not measure.
+    score = 1.0 if score is None or is_nan(score) else score
     box = properties.get("shape") == "box"
     return Detection(outline.bbox, None if box else outline, numbers([score], SCORE)[0])
 

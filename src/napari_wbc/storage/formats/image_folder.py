@@ -20,26 +20,31 @@ from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.guard import image_size, inside
+from napari_wbc.files.visible import visible
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.model.words import is_line
 from napari_wbc.storage.formats.csv_set import COLUMNS, cell_row, read_fields_table_steps
+from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.reading import (
-    SPLIT_NAMES,
     check_fields,
     labelled_cell,
     naming,
     visible_images,
     whole_set,
 )
+from napari_wbc.storage.formats.splits import split_named
 from napari_wbc.storage.tables import write_rows
 
 TABLE = "crops.csv"
 CROP_COLUMNS = (*COLUMNS, "field", "field_top", "field_left", "field_height", "field_width")
 MARGIN = 0.5
 """Room on each side of a box, in its longer sides."""
+NO_CLASSES = frozenset({"images", "labels", "jpegimages", "annotations", "data"})
+"""Folders of images in sets of other formats, in lower case."""
 _PORTS = (*map("com{}".format, range(10)), *map("lpt{}".format, range(10)))
 RESERVED = frozenset({"con", "prn", "aux", "nul", *_PORTS})
 """Names that Windows keeps for devices, with any suffix."""
@@ -111,7 +116,7 @@ def _folder(label: str) -> str:
     """Folder of a class: its name, blanks as ``_``."""
     name = label.replace(" ", "_")
     # A name has at most 255 bytes on common disks.
-    odd = not name.isprintable() or set(name) & {*'/\\:*?"<>|'} or len(name.encode()) > 200
+    odd = not is_line(name) or set(name) & {*'/\\:*?"<>|'} or len(name.encode()) > 200
     if odd or not name or name != name.strip(".") or name.casefold().split(".")[0] in RESERVED:
         raise WbcError(f"The class {label!r} cannot be the name of a folder; rename it.")
     return name
@@ -164,16 +169,29 @@ def _save(path: Path, crop: npt.NDArray[np.uint8]) -> None:
         ) from error
 
 
-def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
+def read_image_folder_steps(
+    root: Path, named: Path | None = None
+) -> Steps[tuple[LabelledField, ...]]:
     """Read crops, ours or somebody else's ``SPLIT/CLASS/image`` or ``CLASS/image``.
 
     Each crop is a field with one cell in it. By ``crops.csv``, the cell has the box, the outline
     and the id that it says, and ``fov_id`` is the field that the crop is from. Without, the box is
     the whole image.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    named : Path, optional
+        The table of the crops.
     """
-    table = root / TABLE
+    table = named or root / TABLE
     if table.is_file():
-        fields = yield from read_fields_table_steps(root, inside(root, TABLE))
+        fields = yield from read_fields_table_steps(
+            root, inside(root, table.relative_to(root).as_posix())
+        )
+        # A crop whose row is bad is left out, as the note says.
+        fields = tuple(field for field in fields if field.cells or field.complete)
         for field in fields:
             if len(field.cells) != 1:
                 raise ReadError(
@@ -181,37 +199,52 @@ def read_image_folder_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
                 )
         return fields
     images = split_images(root)
-    if not any(map(Path.is_dir, map(root.joinpath, SPLIT_NAMES))):
+    if not any(split_named(folder.name) for folder in _folders(root)):
         images = dict.fromkeys(_class_images(root), SPLITS[0])
+    left_out = LeftOut()
     crops: list[LabelledField] = []
     for image, split in images.items():
         with naming(root):
             inside(root, image.relative_to(root).as_posix())
-        crops.append(_one_cell(root, image, split))
+        with left_out.item(image):
+            crops.append(_one_cell(root, image, split))
         yield Progress("reading the set", len(crops), len(images))
+    left_out.check(crops)
     if not crops:
         raise ReadError(
             f"{root}: no labelled image; expected train/CLASS/image.png or CLASS/image.png."
         )
+    yield Progress("reading the set", len(crops), len(crops), left_out.note)
     return whole_set(root, crops)
 
 
 def split_images(root: Path) -> dict[Path, str]:
     """The split of each image of the folders ``SPLIT/CLASS``, sorted by name."""
     images: dict[Path, str] = {}
-    for name, split in SPLIT_NAMES.items():
-        images |= dict.fromkeys(_class_images(root / name), split)
+    for split in SPLITS:
+        for folder in _folders(root):
+            if split_named(folder.name) == split:
+                images |= dict.fromkeys(_class_images(folder), split)
     return images
 
 
+def _folders(root: Path) -> list[Path]:
+    return list(filter(Path.is_dir, visible(root, "*")))
+
+
 def _class_images(root: Path) -> list[Path]:
-    return visible_images(root.glob("[!.]*/*"))
+    images = visible_images(visible(root, "*/*"))
+    return [image for image in images if image.parent.name.lower() not in NO_CLASSES]
+
+
+def has_images(root: Path) -> bool:
+    """Whether a folder holds images in folders of classes."""
+    return bool(_class_images(root) or split_images(root))
 
 
 def _one_cell(root: Path, image: Path, split: str) -> LabelledField:
-    with naming(image):
-        size = image_size(image)
-        name = "_".join(image.relative_to(root).parts)
-        label = image.parent.name.replace("_", " ")
-        cell = labelled_cell("", name, label, Detection(BBox(0, 0, *size)), size)
-        return LabelledField(name, image, *size, split, (cell,), fov_id=name)
+    size = image_size(image)
+    name = "_".join(image.relative_to(root).parts)
+    label = image.parent.name.replace("_", " ")
+    cell = labelled_cell("", name, label, Detection(BBox(0, 0, *size)), size)
+    return LabelledField(name, image, *size, split, (cell,), fov_id=name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.codec import parts_of, with_parts
+from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.reading import check_size, naming, whole_set
 
 MANIFEST = "manifest.json"
@@ -146,10 +148,15 @@ def read_manifest_steps(root: Path) -> Steps[Manifest]:
                 raise WbcError(f"the file {name[:80]!r} has no sha256; export the set again.")
         records = items(data, "fields")
         fields: list[LabelledField] = []
+        images = Images(root)
         for record in records:
-            fields.append(_field(root, record))
+            fields.append(_field(root, record, images))
             yield Progress("reading labels", len(fields), len(records))
-        return Manifest(whole_set(path, fields), classes, made, files)
+        whole = whole_set(path, fields)
+        # Of our own manifest two cells of one id are damage.
+        if whole != tuple(fields):
+            raise WbcError("the cells of two fields have one id; export the set again.")
+        return Manifest(whole, classes, made, files)
 
 
 def _data(path: Path) -> Record:
@@ -193,10 +200,14 @@ def _field_parts(record: Record) -> Record:
     return parts
 
 
-def _field(root: Path, record: Record) -> LabelledField:
+def _field(root: Path, record: Record, images: Images) -> LabelledField:
     name = part(record, "name", str)
     with naming(f"{root / MANIFEST}, {name[:80]}"):
         image = inside(root, record.get("image"))
+        # A system may have composed the letters of its name, or taken them apart.
+        if not image.is_file():
+            with suppress(WbcError):
+                image = images.find((image.parent.relative_to(root).as_posix(),), image.name)
         parts = _field_parts(record)
         if parts["sha256"] and not SHA256.fullmatch(parts["sha256"]):
             raise WbcError("the image's sha256 is none; export the set again.")

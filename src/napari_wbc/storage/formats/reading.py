@@ -6,26 +6,25 @@ Whatever is refused raises a :class:`~napari_wbc.errors.WbcError`; :func:`naming
 from __future__ import annotations
 
 import math
-import re
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.guard import inside
+from napari_wbc.files.json_fields import numbers
+from napari_wbc.files.visible import is_hidden
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import Outline
 from napari_wbc.model.slide import IMAGE_SUFFIXES
-from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.model.words import is_line
 
-SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Names of splits, ours and those of Roboflow and others, and the splits that they mean."""
 MAX_CELLS = 200_000
 """Of one file of a set; more is no set of blood films but an attack or a mistake."""
 
@@ -68,16 +67,17 @@ def check_size(given: tuple[float, float], size: tuple[int, int]) -> None:
         )
 
 
-def find_image(root: Path, folders: Iterable[str], names: Sequence[str]) -> Path:
-    """The first image with one of some names in the first folder of a set that has one."""
-    # In a folder, an absolute name or a drive letter would no longer be noticed.
-    inside(root, names[0])
-    for folder in folders:
-        for name in names:
-            path = inside(root, f"{folder}/{name}")
-            if path.is_file():
-                return path
-    raise WbcError(f"no such image {names[0][:80]!r}; put it beside the file or into 'images'.")
+def check_told_size(record: object, size: tuple[int, int]) -> None:
+    """Refuse the ``height`` and ``width`` of a JSON object if it tells other ones.
+
+    Some tools write null, 0 or 640.0.
+    """
+    told: list[float] = []
+    for key, length in zip(("height", "width"), size, strict=True):
+        value = record.get(key) if isinstance(record, dict) else None
+        (pixels,) = numbers([value], key) if value else [length]
+        told.append(int(pixels) if pixels == int(pixels) else pixels)
+    check_size((told[0], told[1]), size)
 
 
 def labelled_cell(
@@ -87,7 +87,7 @@ def labelled_cell(
 
     Without an id it gets a new one. It may reach out of the image, by less than the image is large.
     """
-    if not label.strip() or not label.isprintable() or not cell_id.isprintable():
+    if not label.strip() or not is_line(label) or not is_line(cell_id):
         raise WbcError(
             f"the label {label[:60]!r} or the id {cell_id[:60]!r} is no line of text; correct it."
         )
@@ -119,47 +119,48 @@ def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> Non
             texts += [cell.cell_id, cell.label]
         # Most formats write one cell a line, so that a line break would make two of one.
         for text in texts:
-            if not text.isprintable():
+            if not is_line(text):
                 raise WbcError(f"{field.name}: {text!r} is no line of text; rename it.")
 
 
 def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledField, ...]:
-    """The fields of a set, in which every name, whatever its case, and every id stands once."""
+    """The fields of a set, in which every name, whatever its case, and every id stands once.
+
+    An id that stands more than once, as QuPath's "PathAnnotationObject", tells of no cell which it
+    is; those cells get new ids.
+    """
     names = Counter[str]()
     ids = Counter[str]()
     for field in fields:
         names[field.name.casefold()] += 1
         ids.update(cell.cell_id for cell in field.cells)
-    for what, values in (("the image", names), ("the cell", ids)):
-        for value, times in values.most_common(1):
-            if times > 1:
-                raise ReadError(
-                    f"{place}: {what} {value[:80]!r} is in the set twice; rename or remove one."
-                )
-    return tuple(fields)
+    for value, times in names.most_common(1):
+        if times > 1:
+            raise ReadError(
+                f"{place}: the image {value[:80]!r} is in the set twice; rename or remove one."
+            )
+    if max(ids.values(), default=0) < 2:
+        return tuple(fields)
+    return tuple(replace(field, cells=_with_new_ids(field.cells, ids)) for field in fields)
 
 
-def split_of_place(place: str) -> str:
-    """The split that a file or one of its folders is named after, or else ``train``.
+def with_own_ids(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The cells of a field, those with new ids that have one together."""
+    return _with_new_ids(cells, Counter(cell.cell_id for cell in cells))
 
-    Examples
-    --------
-    >>> split_of_place("annotations/instances_val2017.json")
-    'val'
-    """
-    # The name of the file says more than that of a folder: "train/annotations/val.json".
-    for name in reversed(place.lower().split("/")):
-        for word in re.findall("[a-z]+", name):
-            if word in SPLIT_NAMES:
-                return SPLIT_NAMES[word]
-    return SPLITS[0]
+
+def _with_new_ids(cells: Iterable[Cell], ids: Counter[str]) -> tuple[Cell, ...]:
+    return tuple(
+        replace(cell, cell_id=str(uuid.uuid4())) if ids[cell.cell_id] > 1 else cell
+        for cell in cells
+    )
 
 
 def visible_images(paths: Iterable[Path]) -> list[Path]:
     """The image files among some paths, by name."""
-    images = [path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES]
     # Hidden ones are a system's own: ``._a.png`` is what macOS knows of ``a.png``.
-    return [image for image in images if not image.name.startswith(".")]
+    images = [path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES]
+    return [image for image in images if not is_hidden(image.name)]
 
 
 def plain_names(places: Sequence[str]) -> dict[str, str]:
@@ -181,9 +182,10 @@ def plain_names(places: Sequence[str]) -> dict[str, str]:
 
 def outline_of(rings: Sequence[npt.NDArray[np.float64]]) -> Outline:
     """The largest of some rings, each of shape (N, 2), (x, y), closed or not."""
-    if min(map(len, rings), default=0) < 3:
+    whole = [ring for ring in rings if len(ring) > 2]
+    if not whole:
         raise WbcError("a polygon has fewer than 3 points, or there is none; correct it.")
-    ring = max(rings, key=area_of)
+    ring = max(whole, key=area_of)
     # COCO's rings are open, GeoJSON's closed, and some tools' the other way about.
     closed = len(ring) > 3 and (ring[0] == ring[-1]).all()
     return Outline.from_array(ring[: len(ring) - closed, ::-1])

@@ -5,16 +5,27 @@ To add a format, put it in a file beside this one, and name it in the tables bel
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from napari_wbc.errors import ReadError
+from napari_wbc.files.guard import read_bytes, read_json, read_yaml
+from napari_wbc.files.visible import visible
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.storage.formats import coco, csv_set, geojson, image_folder, voc, yolo
+from napari_wbc.storage.formats import (
+    coco,
+    csv_set,
+    geojson,
+    image_folder,
+    voc,
+    yolo,
+    yolo_yaml,
+)
+from napari_wbc.storage.formats.json_kinds import ADVICE, COCO, GEOJSON, json_kind
 from napari_wbc.storage.formats.manifest import read_manifest_steps
 from napari_wbc.storage.formats.reading import image_place
 
@@ -28,14 +39,14 @@ class Format:
 
     place: Callable[[LabelledField], str]
     write: Callable[[Path, Sequence[LabelledField], Sequence[str]], Steps[None]]
-    read: Callable[[Path], Steps[tuple[LabelledField, ...]]]
+    read: Callable[[Path, Path | None], Steps[tuple[LabelledField, ...]]]
 
 
 def _nothing(_root: Path, _fields: Sequence[LabelledField], _classes: Sequence[str]) -> Steps[None]:
     yield from ()
 
 
-def _by_manifest(root: Path) -> Steps[tuple[LabelledField, ...]]:
+def _by_manifest(root: Path, _named: Path | None) -> Steps[tuple[LabelledField, ...]]:
     return (yield from read_manifest_steps(root)).fields
 
 
@@ -56,29 +67,95 @@ FORMATS: Mapping[str, Format] = {
 """By name; ``wbc`` is our own."""
 
 
-# The files that only one format has, the most telling first: a set of QuPath or YOLO may hold other
-# JSON and CSV files too.
-_SIGNS = (
-    ("geojson", "*.geojson geojson/*.geojson"),
-    ("yolo", "*.yaml *.yml classes.txt labels/*.txt labels/*/*.txt */labels/*.txt"),
-    ("voc", "*.xml */*.xml"),
-    ("coco", "*.json */*.json"),
-    (CROPS, "crops.csv"),
-    ("csv", "*.csv"),
+def _is_yaml_of_classes(path: Path) -> bool:
+    data = read_yaml(path, max_bytes=yolo_yaml.MAX_YAML)
+    return isinstance(data, dict) and "names" in data
+
+
+def _is_voc(path: Path) -> bool:
+    # Of a UTF-16 text every other byte is null; CVAT's own XML has <annotations>.
+    data = read_bytes(path, voc.MAX_BYTES).replace(b"\0", b"")
+    return re.search(rb"<annotation[\s>/]", data) is not None
+
+
+def _is_table_of_cells(path: Path) -> bool:
+    # One without the columns counts as damaged.
+    csv_set.read_table(path, csv_set.NEEDED)
+    return True
+
+
+def _is_json_of(kind: str) -> Callable[[Path], bool]:
+    # Another program's JSON goes to the reader of COCO, which names that program.
+    return lambda path: (
+        (json_kind(read_json(path, any_number=True)) or "other")
+        in ((GEOJSON,) if kind == GEOJSON else (COCO, *ADVICE))
+    )
+
+
+# What tells a format, the most telling first: a set of QuPath or YOLO may hold other JSON and CSV
+# files too. Each has patterns of files, and what one of these must hold, where that is to be asked.
+_Sign = tuple[str, tuple[str, ...], Callable[[Path], bool] | None]
+_SIGNS: tuple[_Sign, ...] = (
+    ("geojson", ("*.geojson", "geojson/*.geojson"), None),
+    ("yolo", ("*.yaml", "*.yml"), _is_yaml_of_classes),
+    ("yolo", ("obj.data", "obj.names", "classes.txt", "labels/classes.txt"), None),
+    (
+        "yolo",
+        ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt", "*/labels/*/*.txt"),
+        yolo.is_label_file,
+    ),
+    ("voc", ("*.xml", "*/*.xml", "*/*/*.xml"), _is_voc),
+    ("coco", ("*.json", "*/*.json"), _is_json_of(COCO)),
+    ("geojson", ("*.json",), _is_json_of(GEOJSON)),
+    (CROPS, ("crops.csv",), None),
+    ("csv", ("*.csv", "*.tsv"), _is_table_of_cells),
+    ("geojson", ("**/*.geojson",), None),
 )
+_SUFFIXES = {
+    ".geojson": "geojson",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".xml": "voc",
+    ".yaml": "yolo",
+    ".yml": "yolo",
+    ".data": "yolo",
+}
+"""Formats of files that a person names; of JSON there are several."""
 
 
 def format_of(root: Path, path: Path) -> str:
     """The format of a set without a manifest, by its file, or by the files that only it has."""
     if path.is_file():
-        for kind, patterns in _SIGNS:
-            # Of VOC a file is one field only.
-            if f"*{path.suffix.lower()}" in patterns.split() and kind != "voc":
-                return kind
-        raise ReadError(
-            f"{path}: no training set; name its folder, or a JSON, GeoJSON, CSV or YAML file."
-        )
-    for kind, patterns in _SIGNS:
-        if any(chain.from_iterable(map(root.glob, patterns.split()))):
+        if path.name == image_folder.TABLE:
+            return CROPS
+        if path.suffix.lower() == ".json":
+            return "geojson" if _is_json_of(GEOJSON)(path) else "coco"
+        if path.name.lower() == "classes.txt":
+            return "yolo"
+        if kind := _SUFFIXES.get(path.suffix.lower()):
             return kind
-    return CROPS
+        raise ReadError(
+            f"{path}: no training set; name its folder, or a JSON, GeoJSON, XML, CSV or YAML file."
+        )
+    if kind := sign_of(root):
+        return kind
+    # Where nothing else is there, the reader of a damaged file says what is wrong with it.
+    return CROPS if image_folder.has_images(root) else sign_of(root, damaged=True) or CROPS
+
+
+def sign_of(root: Path, *, damaged: bool = False, flat: bool = False) -> str:
+    """The format of which a folder has a file; empty where it has none, or only images.
+
+    ``damaged`` says whether a file that cannot be read counts; ``flat``, whether only the files
+    count that are in no other folder.
+    """
+    for kind, patterns, holds in _SIGNS:
+        wanted = [pattern for pattern in patterns if not flat or "/" not in pattern]
+        for path in filter(Path.is_file, visible(root, *wanted)):
+            try:
+                if holds is None or holds(path):
+                    return kind
+            except ReadError:
+                if damaged:
+                    return kind
+    return ""

@@ -13,27 +13,30 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as ET
 
 import defusedxml.ElementTree as SafeET
+import numpy as np
 from defusedxml import DefusedXmlException
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import image_size, inside, one_line, read_text
+from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.formats.images import Images, folded_name
+from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.reading import (
-    SPLIT_NAMES,
     check_count,
     check_fields,
     check_size,
-    find_image,
     labelled_cell,
-    naming,
     number,
     whole_set,
+    with_own_ids,
 )
+from napari_wbc.storage.formats.splits import split_named, split_of_place
 
 MAX_BYTES = 20_000_000
 MAX_OBJECTS = 20_000
@@ -85,12 +88,18 @@ def _xml(field: LabelledField) -> str:
         item = ET.SubElement(root, "object")
         _add(item, "name", cell.label)
         _add(item, "cell_id", cell.cell_id)
-        edges = {"xmin": box.left + 1, "ymin": box.top + 1, "xmax": box.right, "ymax": box.bottom}
+        # VOC has whole pixels, and many of its readers call int().
+        edges = {"xmin": round(box.left) + 1, "ymin": round(box.top) + 1}
+        edges["xmax"] = max(round(box.right), edges["xmin"])
+        edges["ymax"] = max(round(box.bottom), edges["ymin"])
         _add_all(ET.SubElement(item, "bndbox"), edges)
         if outline:
-            polygon = ET.SubElement(item, "polygon")
-            for i, (row, col) in enumerate(outline.vertices, start=1):
-                _add_all(polygon, {f"x{i}": col + 1, f"y{i}": row + 1})
+            vertices = np.rint(outline.array()).astype(int)
+            # An outline of less than a pixel would become a line.
+            if np.ptp(vertices, axis=0).all():
+                polygon = ET.SubElement(item, "polygon")
+                for i, (row, col) in enumerate(vertices.tolist(), start=1):
+                    _add_all(polygon, {f"x{i}": col + 1, f"y{i}": row + 1})
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"
 
@@ -99,88 +108,156 @@ def _add(parent: ET.Element, tag: str, text: str) -> None:
     ET.SubElement(parent, tag).text = text
 
 
-def _add_all(parent: ET.Element, values: dict[str, float]) -> None:
+def _add_all(parent: ET.Element, values: dict[str, int]) -> None:
     for tag, value in values.items():
-        # Whole numbers as VOC's own files have them: readers that call int() refuse "12.0".
-        _add(parent, tag, str(int(value)) if value == int(value) else repr(float(value)))
+        _add(parent, tag, str(value))
 
 
-def read_voc_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
+def read_voc_steps(root: Path, named: Path | None = None) -> Steps[tuple[LabelledField, ...]]:
     """Read a Pascal VOC set, ours or somebody else's.
 
-    The XML files lie in ``Annotations`` with images in ``JPEGImages`` or ``images``, or beside
-    their images, in one folder or in ``train``, ``valid`` and ``test``. The split is that of
-    ``ImageSets/Main``, or that of the folder, or else ``train``.
+    The XML files lie in ``Annotations`` with images anywhere in the set, or beside their images, in
+    one folder or in ``train``, ``valid`` and ``test``. The split is that of ``ImageSets/Main``, or
+    that of the folder, or else ``train``. An image is the one that has the name of its XML file, or
+    that ``filename`` says.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    named : Path, optional
+        The one XML file that is read; all of the set where None.
     """
-    files = list(_files(root))
-    splits = _splits(root, {file.stem for file, _, _ in files})
-    if not files and not splits and not (root / "ImageSets" / "Main").is_dir():
+    left_out = LeftOut()
+    files = list(_files(root, named))
+    lists = _lists(root)
+    splits = _splits(lists, {file.stem for file, _ in files}, left_out) if named is None else {}
+    if not files and not lists and not _folder(root, "Annotations"):
         raise ReadError(
             f"{root}: no XML file of Pascal VOC; choose the folder that holds Annotations."
         )
+    images = Images(root)
     fields = []
-    for file, places, split in files:
-        with naming(file):
+    for file, split in files:
+        with left_out.item(file):
             inside(root, file.relative_to(root).as_posix())
-            fields.append(_field(root, file, places, splits.get(file.stem, split)))
+            fields.append(_field(images, file, splits.get(file.stem, split), left_out))
         yield Progress("reading the set", len(fields), len(files))
+    left_out.check(fields)
+    yield Progress("reading the set", len(fields), len(fields), left_out.note)
     return whole_set(root, fields)
 
 
-def _files(root: Path) -> Iterator[tuple[Path, Sequence[str], str]]:
-    """XML files, the folders of their images, and their split."""
-    if (root / "Annotations").is_dir():
-        for file in sorted(root.glob("Annotations/[!.]*.xml")):
-            yield file, ("JPEGImages", "images"), "train"
+def _folder(root: Path, *names: str) -> Path | None:
+    """A folder in a folder, whatever the case of its name; None where there is none."""
+    folder = root
+    for name in names:
+        found = [path for path in visible(folder, "*") if path.name.lower() == name.lower()]
+        if not found or not found[0].is_dir():
+            return None
+        folder = found[0]
+    return folder
+
+
+def _files(root: Path, named: Path | None) -> Iterator[tuple[Path, str]]:
+    """XML files and their split."""
+    annotations = _folder(root, "Annotations")
+    if named is not None:
+        yield named, split_of_place(named.parent.relative_to(root).as_posix())
         return
-    for folder, split in {".": "train", **SPLIT_NAMES}.items():
-        for file in sorted((root / folder).glob("[!.]*.xml")):
-            yield file, [folder], split
+    if annotations:
+        for file in with_suffix(visible(annotations, "**/*"), ".xml"):
+            yield file, split_of_place(file.parent.relative_to(root).as_posix())
+        return
+    # Beside their images, or in folders of other names.
+    for file in with_suffix(visible(root, "*", "*/*", "*/*/*"), ".xml"):
+        yield file, split_of_place(file.parent.relative_to(root).as_posix())
 
 
-def _splits(root: Path, stems: set[str]) -> dict[str, str]:
-    """Split of each file that ImageSets/Main names."""
-    folder = root / "ImageSets" / "Main"
-    lists = dict(zip(SPLITS, SPLITS, strict=True))
-    # VOC's own trainval.txt is the two together; it counts where neither is there.
-    if not (folder / "train.txt").is_file() and not (folder / "val.txt").is_file():
-        lists["train"] = "trainval"
+def _lists(root: Path) -> dict[str, Path]:
+    """The lists of ImageSets/Main, by split."""
+    folder = _folder(root, "ImageSets", "Main") or _folder(root, "ImageSets")
+    found: dict[str, Path] = {}
+    for file in with_suffix(visible(folder, "*"), ".txt") if folder else ():
+        if split := split_named(file.stem):
+            found[split] = file
+        # VOC's own trainval.txt is the two together; it counts where neither is there.
+        elif file.stem.lower() == "trainval":
+            found["trainval"] = file
+    both = found.pop("trainval", None)
+    if both and "train" not in found and "val" not in found:
+        found["train"] = both
+    return found
+
+
+def _splits(lists: dict[str, Path], stems: set[str], left_out: LeftOut) -> dict[str, str]:
+    """Split of each file that the lists name."""
     splits: dict[str, str] = {}
-    for split, stem in lists.items():
-        file = folder / f"{stem}.txt"
-        if not file.is_file():
-            continue
-        for line in read_text(inside(root, file.relative_to(root).as_posix())).splitlines():
-            # A stem may begin or end with a blank.
-            name = line if line in stems else line.strip()
+    folded = {folded_name(stem): stem for stem in stems}
+    for split in filter(lists.__contains__, SPLITS):
+        file = lists[split]
+        for line in read_text(file, any_encoding=True).splitlines():
+            # A stem may begin or end with a blank; some tools write names with folder and suffix.
+            plain = line.strip()
+            usual = (line, plain, PurePosixPath(plain.replace("\\", "/")).stem)
+            name = next(filter(stems.__contains__, usual), plain)
+            name = folded.get(folded_name(name), name)
             if not name:
                 continue
             if name not in stems:
-                raise ReadError(
+                left_out.add(
                     f"{file}: {name[:80]!r} has no XML file; add it, or take out the line."
                 )
-            if splits.setdefault(name, split) != split:
+            elif splits.setdefault(name, split) != split:
                 raise ReadError(f"{file}: {name[:80]!r} is in another split too; keep it in one.")
     return splits
 
 
-def _field(root: Path, file: Path, places: Sequence[str], split: str) -> LabelledField:
+def _field(images: Images, file: Path, split: str, left_out: LeftOut) -> LabelledField:
+    text = read_text(file, max_bytes=MAX_BYTES, any_encoding=True)
     try:
-        tree = SafeET.fromstring(read_text(file, max_bytes=MAX_BYTES), forbid_dtd=True)
+        tree = SafeET.fromstring(text, forbid_dtd=True)
     except (ET.ParseError, DefusedXmlException, ValueError) as error:
         reason = one_line(error) or "it has a DTD"
         raise WbcError(f"not readable XML ({reason}); export it again.") from error
-    name = _text(tree, "filename")
-    if "/" in name:
-        raise WbcError(f"the image {name[:80]!r} is a path; write its plain name.")
-    image = find_image(root, places, [name])
+    if tree.tag != "annotation":
+        raise WbcError(f"this is no Pascal VOC but <{tree.tag[:40]}>; take it out of the set.")
+    image = _image(images, file, tree.findtext("filename") or "")
     size = image_size(image)
     if (given := tree.find("size")) is not None:
-        check_size((number(_text(given, "height")), number(_text(given, "width"))), size)
+        told = [given.findtext(key) or "0" for key in ("height", "width")]
+        height, width = map(number, told)
+        # Some programs do not look, and write 0.
+        check_size((height or size[0], width or size[1]), size)
     objects = tree.findall("object")
     check_count(objects, MAX_OBJECTS, "objects")
-    cells = tuple(_cell(item, name, size) for item in objects)
-    return LabelledField(name, image, *size, split, cells, fov_id=name)
+    cells: list[Cell] = []
+    before = left_out.count
+    for i, item in enumerate(objects, start=1):
+        with left_out.item(f"{file}, object {i}"):
+            cells.append(_cell(item, image.name, size))
+    complete = left_out.count == before
+    name = image.name
+    own = with_own_ids(cells)
+    return LabelledField(name, image, *size, split, own, fov_id=name, complete=complete)
+
+
+def _image(images: Images, file: Path, name: str) -> Path:
+    """The image of an XML file, which is named after it; or, failing that, what ``filename`` says.
+
+    A person who renamed or copied the two left the old ``filename`` in the XML file.
+    """
+    beside = file.parent.relative_to(images.root).as_posix()
+    folders = ("JPEGImages", "images", beside, ".")
+    said = PurePosixPath(name.replace("\\", "/"))
+    if file.stem in (said.stem, said.name):
+        return images.find(folders, name)
+    try:
+        return images.find(folders, file.stem)
+    except WbcError:
+        if not name:
+            raise
+        return images.find(folders, name)
 
 
 def _cell(item: ET.Element, fov: str, size: tuple[int, int]) -> Cell:

@@ -6,36 +6,45 @@ cells; ours stand in ``cells.csv`` and come back while lines and labels still ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import yaml
 
-from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import write_text
-from napari_wbc.files.guard import image_size, inside, read_text, read_yaml
+from napari_wbc.files.guard import image_size, inside, read_text
+from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.csv_set import read_table
+from napari_wbc.storage.formats.images import Images, folded_name
+from napari_wbc.storage.formats.left_out import LeftOut, WholeSetError
 from napari_wbc.storage.formats.reading import (
     check_count,
     check_fields,
     labelled_cell,
     naming,
     number,
-    visible_images,
     whole_set,
+    with_own_ids,
+)
+from napari_wbc.storage.formats.yolo_yaml import (
+    classes_of,
+    head_file,
+    images_by_split,
+    read_head,
 )
 from napari_wbc.storage.tables import write_rows
 
 ID_COLUMNS = ("image", "line", "cell_id", "label")
 MAX_BYTES = 20_000_000
-MAX_YAML = 1_000_000
 MAX_LINES = 20_000
 
 Ids = dict[str, tuple[str, str]]
@@ -63,10 +72,7 @@ def write_yolo_steps(
         label = PurePosixPath("labels", field.split, field.name).with_suffix(".txt")
         places.append(label.as_posix())
     _check_once(places)
-    # Ultralytics refuses a file without train or val; a test split is there only if it has fields.
-    head: dict[str, object] = {"train": "images/train", "val": "images/val"}
-    for field in fields:
-        head[field.split] = f"images/{field.split}"
+    head = _splits(fields)
     head |= {"nc": len(classes), "names": list(classes)}
     write_text(root / "data.yaml", yaml.safe_dump(head, sort_keys=False, allow_unicode=True))
     rows: list[list[object]] = []
@@ -78,6 +84,18 @@ def write_yolo_steps(
         write_text(root / place, text)
         yield Progress("writing labels", done, len(fields))
     write_rows(root / "cells.csv", ID_COLUMNS, rows)
+
+
+def _splits(fields: Sequence[LabelledField]) -> dict[str, object]:
+    """What ``data.yaml`` says of the splits; of a folder that is not there it says nothing."""
+    there = {field.split for field in fields}
+    head: dict[str, object] = {}
+    for split in filter(there.__contains__, SPLITS):
+        head[split] = f"images/{split}"
+    # Ultralytics refuses a file without val. What is held out never stands in for train, though.
+    if "train" in there:
+        head.setdefault("val", head["train"])
+    return head
 
 
 def _check_once(names: Sequence[str]) -> None:
@@ -97,123 +115,97 @@ def _position(field: LabelledField, cell: Cell) -> str:
     return " ".join(map("{:.12g}".format, values.ravel()))
 
 
-def read_yolo_steps(root: Path) -> Steps[tuple[LabelledField, ...]]:
+def read_yolo_steps(root: Path, named: Path | None = None) -> Steps[tuple[LabelledField, ...]]:
     """Read a YOLO set of boxes and segments, ours or somebody else's.
 
-    Classes are those of ``data.yaml``, of the only YAML file, or of ``classes.txt``. Images and
-    labels lie where the YAML says, if that is inside the set; or in ``images/SPLIT`` and
-    ``labels/SPLIT``; or in ``SPLIT/images`` and ``SPLIT/labels``; or in ``images`` and ``labels``
-    and folders of these; or side by side. An image without a label file shows no cell.
+    Classes and splits are those of ``data.yaml``, of the only YAML file, or of ``obj.data``; see
+    :mod:`~napari_wbc.storage.formats.yolo_yaml`. Else the classes are those of ``classes.txt``, and
+    the splits those of the folders. Labels lie in ``labels`` where the images lie in ``images``, or
+    beside the images. An image without a label file shows no cell.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the set.
+    named : Path, optional
+        The YAML file or ``obj.data`` that is read.
     """
-    fields = []
+    fields: list[LabelledField] = []
+    left_out = LeftOut()
     with naming(root):
-        head = _head(root)
-        classes = _classes(root, head)
+        path = named if named and named.suffix.lower() != ".txt" else head_file(root)
+        head = read_head(root, path)
+        classes = classes_of(head)
         ids = _ids(root)
-        for split, images, labels in _folders(root, head):
-            for image, label in _pairs(root, images, labels):
+        splits = images_by_split(head, Images(root), left_out)
+        found = _Labels(root)
+        labels = {image: found.of(image) for image in splits}
+        _check_once([label.relative_to(root).as_posix() for label in labels.values()])
+        _leave_out_orphans(root, set(labels.values()), left_out)
+        for image, label in labels.items():
+            listed = ids.get(image.relative_to(root).as_posix(), {})
+            with left_out.item(image):
+                before = left_out.count
                 name = image.name
                 size = image_size(image)
-                listed = ids.get(image.relative_to(root).as_posix(), {})
-                cells = _cells(label, name, size, classes, listed)
-                fields.append(LabelledField(name, image, *size, split, cells, fov_id=name))
-                yield Progress("reading the set", len(fields), 0)
+                cells = _cells(label, name, size, classes, listed=listed, left_out=left_out)
+                whole = left_out.count == before
+                split = splits[image]
+                fields.append(
+                    LabelledField(name, image, *size, split, cells, fov_id=name, complete=whole)
+                )
+            yield Progress("reading the set", len(fields), len(labels))
+    left_out.check(fields)
+    yield Progress("reading the set", len(fields), len(fields), left_out.note)
     return whole_set(root, fields)
 
 
-def _head(root: Path) -> dict[object, object]:
-    """What the YAML file says; nothing where there is none."""
-    paths = list(filter(Path.is_file, (root / "data.yaml", root / "dataset.yaml")))
-    if not paths:
-        paths = sorted((*root.glob("*.yaml"), *root.glob("*.yml")))
-        if not paths:
-            return {}
-        if len(paths) > 1:
-            raise WbcError(f"{len(paths)} YAML files and no data.yaml; give one this name.")
-    path = inside(root, paths[0].name)
-    head = read_yaml(path, max_bytes=MAX_YAML)
-    if not isinstance(head, dict) or "names" not in head:
-        raise ReadError(f"{path}: says no names of classes; add 'names'.")
-    return head
+class _Labels:
+    """The label files of a set, looked up as a system does that knows no composed letters."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[Path, dict[str, Path]] = {}
+
+    def of(self, image: Path) -> Path:
+        """The label file of an image, whether it is there or not.
+
+        It lies where the last ``images`` of the image's place is ``labels``, or beside the image.
+        """
+        parts = image.relative_to(self.root).with_suffix(".txt").parts
+        folders = [part.lower() for part in parts[:-1]]
+        if "images" in folders:
+            last = len(folders) - 1 - folders[::-1].index("images")
+            for name in ("labels", "Labels"):
+                place = PurePosixPath(*parts[:last], name, *parts[last + 1 :])
+                if (self.root / place).parent.is_dir():
+                    return self._in_folder(place)
+        return self._in_folder(PurePosixPath(*parts))
+
+    def _in_folder(self, place: PurePosixPath) -> Path:
+        folder = (self.root / place).parent
+        if folder not in self._folders:
+            files = with_suffix(visible(folder, "*"), ".txt")
+            self._folders[folder] = {folded_name(file.name): file for file in files}
+        file = self.root / place
+        if not file.exists():
+            file = self._folders[folder].get(folded_name(place.name), file)
+        return inside(self.root, file.relative_to(self.root).as_posix())
 
 
-def _classes(root: Path, head: dict[object, object]) -> tuple[str, ...]:
-    if not head:
-        for place in ("classes.txt", "labels/classes.txt"):
-            if (root / place).is_file():
-                return tuple(read_text(inside(root, place), max_bytes=MAX_YAML).splitlines())
-        raise WbcError("neither data.yaml nor classes.txt; choose the folder that holds one.")
-    names = head["names"]
-    if isinstance(names, dict):
-        # YAML reads the numbers of classes as numbers, or as texts where they are quoted.
-        by_index = dict(zip(map(str, names), names.values(), strict=True))
-        names = list(map(by_index.get, map(str, range(len(names)))))
-    if not isinstance(names, list) or not set(map(type, names)) <= {str, int}:
-        raise WbcError(
-            "the YAML's 'names' is no list of names, nor 0: name, 1: name and so on; correct it."
-        )
-    return tuple(map(str, names))
+def _leave_out_orphans(root: Path, labels: set[Path], left_out: LeftOut) -> None:
+    """Tell of label files of which no image is there."""
+    for folder in sorted({root / "labels", *(label.parent for label in labels)}):
+        for file in with_suffix(visible(folder, "*"), ".txt"):
+            # Lists, notes and names of classes may lie there too.
+            if file not in labels and is_label_file(file):
+                left_out.add(f"{file}: has no image; add it, or remove the file.")
 
 
-def _folders(root: Path, head: dict[object, object]) -> list[tuple[str, str, str]]:
-    """Splits with their folders of images and of labels."""
-    folders: dict[str, str] = {}
-    for split in SPLITS:
-        names = (split, "valid") if split == "val" else (split,)
-        places: list[str] = []
-        for name in names:
-            places += _folder_of_yaml(root, head.get(name))
-        for name in names:
-            places += [f"images/{name}", f"{name}/images", name]
-        for place in places:
-            if (root / place).is_dir():
-                # Some sets give the training images as validation too.
-                folders.setdefault(place, split)
-                break
-    if not folders:
-        folders["images" if (root / "images").is_dir() else "."] = "train"
-        for path in sorted(filter(Path.is_dir, root.glob("images/*"))):
-            folders[f"images/{path.name}"] = "train"
-    return [(split, place, _labels(root, place)) for place, split in folders.items()]
-
-
-def _folder_of_yaml(root: Path, place: object) -> list[str]:
-    """The folder that the YAML names, if it is inside the set."""
-    if not isinstance(place, str):
-        return []
-    # Roboflow's names are relative to a folder that is not there.
-    name = place.removeprefix("../").removeprefix("./").rstrip("/")
-    try:
-        inside(root, name)
-    except WbcError:
-        return []
-    return [name]
-
-
-def _labels(root: Path, images: str) -> str:
-    """Folder of labels: that of the images, its last ``images`` as ``labels``, if there is one."""
-    parts = images.split("/")
-    if "images" in parts:
-        last = len(parts) - 1 - parts[::-1].index("images")
-        place = "/".join([*parts[:last], "labels", *parts[last + 1 :]])
-        if (root / place).is_dir():
-            return place
-    return images
-
-
-def _pairs(root: Path, images: str, labels: str) -> Iterator[tuple[Path, Path]]:
-    pairs: dict[str, Path] = {}
-    for file in visible_images(inside(root, images).iterdir()):
-        pairs[file.name] = inside(root, f"{labels}/{file.stem}.txt")
-    _check_once([f"{labels}/{label.name}" for label in pairs.values()])
-    if labels != images:
-        # labelImg writes classes.txt among the labels.
-        expected = {*pairs.values(), root / labels / "classes.txt"}
-        for file in sorted(inside(root, labels).glob("*.txt")):
-            if file not in expected:
-                raise ReadError(f"{file}: has no image in {images}; add it, or remove the file.")
-    for name, label in pairs.items():
-        yield inside(root, f"{images}/{name}"), label
+def is_label_file(path: Path) -> bool:
+    """Whether the first line of a text file is one of numbers."""
+    words = read_text(path, max_bytes=MAX_BYTES, any_encoding=True)[:1000].split("\n")[0].split()
+    return len(words) > 4 and all(re.fullmatch(r"[-+.\deE]+", word) for word in words)
 
 
 def _ids(root: Path) -> dict[str, Ids]:
@@ -231,7 +223,13 @@ def _ids(root: Path) -> dict[str, Ids]:
 
 
 def _cells(
-    label: Path, fov: str, size: tuple[int, int], classes: Sequence[str], listed: Ids
+    label: Path,
+    fov: str,
+    size: tuple[int, int],
+    classes: Sequence[str],
+    *,
+    listed: Ids,
+    left_out: LeftOut,
 ) -> tuple[Cell, ...]:
     lines = read_text(label, max_bytes=MAX_BYTES).splitlines() if label.exists() else []
     with naming(label):
@@ -239,8 +237,8 @@ def _cells(
     cells: list[Cell] = []
     for line, values in enumerate(map(str.split, lines), start=1):
         if values:
-            with naming(f"{label}, line {line}"):
-                name = _class(values[0], classes)
+            name = _class(values[0], classes, f"{label}, line {line}")
+            with left_out.item(f"{label}, line {line}"):
                 cells.append(labelled_cell("", fov, name, _detection(values[1:], size), size))
     # Where another tool took out, added or sorted lines, a line's id would be another cell's.
     named: list[Cell] = []
@@ -249,16 +247,20 @@ def _cells(
         if name != cell.label or len(cells) != len(listed):
             return tuple(cells)
         named.append(replace(cell, cell_id=cell_id or cell.cell_id))
-    return tuple(named)
+    return with_own_ids(named)
 
 
-def _class(text: str, classes: Sequence[str]) -> str:
-    # Python takes digits of any script for a number.
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) < len(classes)):
-        raise WbcError(
-            f"{text[:40]!r} is no number of a class, 0 to {len(classes) - 1}; correct it."
+def _class(text: str, classes: Sequence[str], place: str) -> str:
+    """The class of a number; some tools write it as ``0.0`` or ``1.000e+00``."""
+    # Python takes digits of any script for a number, and "1_0" too.
+    plain = re.fullmatch(r"\d{1,9}(\.0*)?([eE][+-]?\d{1,2})?|\d\.\d{1,9}[eE]\+?\d{1,2}", text, re.A)
+    value = float(text) if plain else -1.0
+    if not value.is_integer() or not 0 <= value < len(classes):
+        # The list of classes is not that of this set, so that no label can be trusted.
+        raise WholeSetError(
+            f"{place}: {text[:40]!r} is no number of a class, 0 to {len(classes) - 1}; correct it."
         )
-    return classes[int(text)]
+    return classes[int(value)]
 
 
 def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:

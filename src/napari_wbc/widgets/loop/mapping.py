@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QWidget
 
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
-from napari_wbc.pipeline.import_set import LEFT_OUT, Incoming
+from napari_wbc.pipeline.import_set import Incoming
+from napari_wbc.pipeline.merge_set import LEFT_OUT
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import column, ok_cancel, scrolled
 
@@ -39,7 +41,11 @@ class MappingDialog(QDialog):
             form.addRow(QLabel(f"{label} ({n})"), combo)
             self.choices[label] = combo
         self.buttons = ok_cancel(self)
-        title = QLabel(f"{cells} of {fields} ({content.format}). Each label becomes:")
+        # What was left out of the set is known before it is imported.
+        said = [f"{cells} of {fields} ({content.format}).", *content.notes, "Each label becomes:"]
+        title = QLabel("\n".join(said))
+        title.setTextFormat(Qt.TextFormat.PlainText)
+        title.setWordWrap(True)
         column(self, title, scrolled(rows), self.buttons, margin=6)
         guard_inputs(self)
         self._check()

@@ -373,7 +373,8 @@ class TrainPanel(Panel, QWidget):
         self.jobs.start(work, self._on_imported)
 
     def _on_imported(self, imported: ImportedSet) -> None:
-        self.said.emit(f"{imported.summary}{failed_text(imported.failures)}")
+        text = f"{imported.summary}{failed_text(imported.failures)}"
+        self.said.emit("; ".join([text, *imported.notes]))
         self.project_wanted.emit(imported.project)
 
     def _on_tuned(self, start: str, result: tuple[Any, Model]) -> None:
