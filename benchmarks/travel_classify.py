@@ -23,6 +23,7 @@ import fields
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.finders import make_detector
 from napari_wbc.detect.hsv import one_cell_box
+from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.measure.metrics import score
 from napari_wbc.model.geometry import BBox
@@ -116,6 +117,7 @@ PLACES = (
     Place("LISC", of_lisc, folder="lisc"),
     Place("jhu_apl", lambda: of_rows(jhu_apl(CACHE)), folder="jhu_apl"),
 )
+HOMES = {f"{place.name}, at home": place.laboratory for place in PLACES if place.laboratory}
 AT_HOME = tuple(Place(f"{place.name}, at home", place.read) for place in PLACES[:3])
 
 
@@ -158,8 +160,8 @@ class Answers:
         truth = np.array([self.classes.index(label) for label in self.truth])
         right = self.guesses == truth
         recalls = [float(right[truth == label].mean()) for label in np.unique(truth)]
-        sure = chances.max(axis=1) >= self.threshold
         found = chances.any(axis=1)
+        sure = found & (chances.max(axis=1) >= self.threshold)
         error = score(truth[found], chances[found], self.classes).calibration_error
         return {
             "cells": len(truth),
@@ -190,7 +192,15 @@ def trained_on(weights: str, laboratory: str) -> bool:
 
 def main(weights: str, left_out: Mapping[str, str], *, folder: Path, sizes: bool = True) -> None:
     """Write the table of laboratories, and that of sizes."""
-    rows: list[dict[str, Any]] = []
+    for laboratory, file in left_out.items():
+        if laboratory not in SOURCES:
+            raise WbcError(
+                f"No classifier learns from {laboratory}; leave out {', '.join(SOURCES)}."
+            )
+        if trained_on(file, laboratory):
+            raise WbcError(f"{file} was trained on {laboratory}, which it is to leave out.")
+    seen: list[dict[str, Any]] = []
+    unseen: list[dict[str, Any]] = []
     sized: list[dict[str, Any]] = []
     for place in (*PLACES, *AT_HOME):
         chosen = left_out.get(place.laboratory, weights)
@@ -198,11 +208,14 @@ def main(weights: str, left_out: Mapping[str, str], *, folder: Path, sizes: bool
         cells = list(place.read())
         answers = answers_of(classifier, cells)
         title = Path(chosen).stem
+        laboratory = place.laboratory or HOMES.get(place.name, "")
+        saw = bool(laboratory) and trained_on(chosen, laboratory)
         if place.laboratory and place.laboratory not in left_out:
-            saw = "trained on it" if trained_on(chosen, place.laboratory) else "not trained on it"
-            title += f" (none without it given, {saw})"
-        rows.append({"set": place.name, "weights": title, **answers.columns()})
-        print(rows[-1], flush=True)
+            told = "trained on it" if saw else "not trained on it"
+            title += f" (none without it given, {told})"
+        row = {"set": place.name, "weights": title, **answers.columns()}
+        (seen if saw else unseen).append(row)
+        print(row, flush=True)
         if sizes and place not in AT_HOME:
             some = cells[:: max(1, len(cells) // SIZED)]
             own = answers_of(classifier, some).guesses
@@ -213,19 +226,12 @@ def main(weights: str, left_out: Mapping[str, str], *, folder: Path, sizes: bool
                 line[f"same at x{size:g}, %"] = round(100 * float(same.mean()), 1)
             sized.append(line)
             print(line, flush=True)
-    away = [
-        row
-        for row in rows
-        if "trained on it" not in row["weights"] or "not trained" in row["weights"]
-    ]
-    away = [row for row in away if "at home" not in row["set"]]
-    away.sort(key=lambda row: row["balanced %"])
-    rest = [row for row in rows if row not in away]
-    mean = np.mean([row["balanced %"] for row in away[:2]])
+    unseen.sort(key=lambda row: row["balanced %"])
+    mean = np.mean([row["balanced %"] for row in unseen[:2]])
     record(
         "travel_classify",
         "Cells classified in laboratories that training left out",
-        pd.DataFrame([*away, *rest]),
+        pd.DataFrame([*unseen, *seen]),
         tables={"The same answer at another size": pd.DataFrame(sized)} if sized else {},
         data=[DATA / place.folder for place in PLACES],
         notes=[

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from napari_wbc.detect.finders import located_by, make_detector
-from napari_wbc.detect.pair import alone, disagreement, judged
+from napari_wbc.detect.pair import PairDetector, alone, disagreement, judged
 from napari_wbc.imaging.synthetic import synthetic_smear
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
+from napari_wbc.model.progress import run
 
 THRESHOLD = 0.5
 
@@ -27,8 +28,7 @@ def test_where_nothing_is_seen_nothing_is_located():
 @pytest.mark.parametrize(
     ("network", "colour", "candidate"),
     [
-        ([0.6], [], []),  # the network alone believes in it
-        ([0.92], [], [True]),  # the network alone is fairly sure
+        ([0.6], [], [True]),  # the network alone believes in it
         ([0.98], [], [False]),  # the network alone is very sure
         ([0.6], [0.3], [False]),  # colour sees it too
         ([0.3], [0.7], [False]),  # both believe in it
@@ -90,7 +90,32 @@ def test_the_order_of_images_changes_nothing():
 
 
 def test_what_one_finder_alone_found_is_told_by_name():
-    both = alone([cell(100, 0.9), cell(300, 0.9)], [cell(104, 0.7), cell(500, 0.7)])
-    places = {name: [c.bbox.top for c in cells] for name, cells in both.items()}
+    seen = [cell(100, 0.3), cell(300, 0.99)]
+    nuclei = [cell(104, 0.7), cell(500, 0.9)]
+    single = alone(judged(seen, nuclei, THRESHOLD), seen, nuclei)
+    places = {name: [c.bbox.top for c in cells] for name, cells in single.items()}
     assert places == {"Mask R-CNN": [300], "colour": [500]}
-    assert alone([], []) == {"Mask R-CNN": (), "colour": ()}
+    assert alone([], [], []) == {"Mask R-CNN": (), "colour": ()}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "score", "candidate"),
+    [
+        (0.95, 0.96, [True]),  # weights of an earlier version, whose scores are all near 1
+        (0.95, 0.999, [False]),
+        (0.05, 0.4, [True]),  # the slider moved to either end
+        (0.05, 0.7, [False]),
+        (1.0, 0.99, []),
+        (0.0, 0.02, [True]),
+    ],
+)
+def test_how_sure_is_sure_follows_the_threshold(threshold, score, candidate):
+    assert [c.candidate for c in judged([cell(100, score)], [], threshold)] == candidate
+
+
+def test_red_cells_are_counted_from_the_same_score_as_by_the_network_alone():
+    network = make_detector("mask-rcnn", "blood_cells", device="cpu")
+    field = synthetic_smear(1).image
+    counts = run(network.locate_steps(field)).counts
+    assert counts is not None
+    assert run(PairDetector(network).locate_steps(field)).counts == counts

@@ -33,6 +33,14 @@ def test_a_cell_cut_by_the_edge_is_judged_by_what_shows():
     assert is_stained(work[15:, 15:], BOXES[:1] - 15).tolist() == [True]
 
 
+def test_a_dark_fold_does_not_make_a_cell_pale():
+    work = np.full((400, 400, 3), 250, np.uint8)
+    work[200:, 200:] = 10
+    work[::3] = np.minimum(work[::3], 180)
+    work[10:50, 10:50] = 110
+    assert is_stained(work, BOXES[:1]).tolist() == [True]
+
+
 def test_where_nothing_is_stained_or_nothing_was_found_there_is_nothing():
     white = np.full((40, 60, 3), 255, np.uint8)
     assert not is_stained(white, BOXES[:1]).any()

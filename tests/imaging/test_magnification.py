@@ -39,6 +39,14 @@ def test_grain_is_not_taken_for_red_cells():
     assert red_cell_diameters(noisy)[0] == pytest.approx(WIDTH, rel=0.3)
 
 
+def test_grain_that_was_enlarged_is_not_taken_for_red_cells_alone():
+    smear = synthetic_smear(0, n_leukocytes=1).image
+    grain = np.random.default_rng(0).normal(0, 25, smear.shape)
+    noisy = np.clip(smear + grain, 0, 255).astype(np.uint8)
+    enlarged = cv2.resize(noisy, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    assert red_cell_diameters(enlarged)[0] / 4 == pytest.approx(WIDTH, rel=0.3)
+
+
 def test_a_large_mosaic_measures_as_its_fields():
     smear = synthetic_smear(0, n_leukocytes=1, scale=0.5).image
     mosaic = np.tile(smear, (8, 6, 1))

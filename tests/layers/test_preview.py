@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from napari.utils.colormaps.standardize_color import transform_color
 
@@ -15,22 +13,21 @@ from napari_wbc.model.geometry import BBox
 SHARED = Detection(BBox(0, 0, 10, 10))
 NETWORK = Detection(BBox(20, 0, 30, 10))
 COLOUR = Detection(BBox(40, 0, 50, 10), candidate=True)
-DENIED = Detection(BBox(60, 0, 70, 10))
 
 
 def test_colours_tell_which_finder_found_a_cell():
-    alone = {"Mask R-CNN": (NETWORK,), "colour": (replace(COLOUR, candidate=False), DENIED)}
+    alone = {"Mask R-CNN": (NETWORK,), "colour": (COLOUR,)}
     located = Located((SHARED, NETWORK, COLOUR), alone=alone)
     layer = make_preview()
     show_preview(layer, located)
-    names = [BOTH, ALONE["Mask R-CNN"], ALONE["colour"], ALONE["colour"]]
+    names = [BOTH, ALONE["Mask R-CNN"], ALONE["colour"]]
     wanted = np.concatenate([transform_color(name) for name in names])
     np.testing.assert_allclose(layer.edge_color, wanted, atol=1e-6)
     tops = [float(points[:, 0].min()) + 0.5 for points in layer.data]
-    assert tops == [0, 20, 40, 60]
+    assert tops == [0, 20, 40]
     assert preview_text(located) == (
         "Preview: 2 cells, 1 candidate (white: both finders; blue: Mask R-CNN alone, 1; "
-        "orange: colour alone, 2)"
+        "orange: colour alone, 1)"
     )
 
 

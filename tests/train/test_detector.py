@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -350,11 +352,20 @@ def test_scores_are_shifted_to_part_right_from_wrong_at_a_half(
         tensors, _ = load_weights(done.weights)
         return float(tensors["roi_heads.box_predictor.cls_score.bias"][label])
 
-    # The lowest threshold above the wrong ones is taken, whatever the right one has ...
-    assert shift(0.9) == pytest.approx(shift(0.8), abs=0.01)
+    # Where 0.5 parts right from wrong, nothing is shifted; surer wrong ones lower all scores.
+    before = shift(0.9)
     wrong = [replace(detection, score=0.95) for detection in wrong]
-    # ... and surer wrong ones lower all scores.
-    assert shift(0.99) < shift(0.9) - 2
+    assert shift(0.99) < before - 2
+
+
+def test_what_was_the_threshold_scores_a_half_afterwards():
+    head = torch.nn.Linear(1, 3)
+    head.bias.data.copy_(torch.tensor([0.0, math.log(0.9 / 0.1), -9.0]))
+    predictor = SimpleNamespace(cls_score=head)
+    network = SimpleNamespace(roi_heads=SimpleNamespace(box_predictor=predictor))
+    detector._centre(network, [0.9, 0.5])
+    assert float(torch.softmax(head.bias, 0)[1]) == pytest.approx(0.5, abs=0.01)
+    assert float(head.bias[2]) == pytest.approx(-9, abs=0.01)
 
 
 def test_red_cells_and_platelets_are_found_beside_leukocytes(field_manifest, train, tmp_path):

@@ -26,8 +26,17 @@ def threshold(fields, detections):
 
 
 def test_no_field_and_no_detection_have_a_threshold():
-    assert 0.05 <= threshold([], []) <= 0.999
-    assert 0.05 <= threshold([field(1)], [()]) <= 0.999
+    assert threshold([], []) == 0.5
+    assert threshold([field(1)], [()]) == 0.5
+    wrong = Detection(BBox(100, 10, 130, 30), score=0.9)
+    assert threshold([field()], [(wrong,)]) == 0.5
+
+
+def test_a_few_clean_fields_are_no_reason_to_take_what_is_unsure():
+    right = Detection(BBox(10, 10, 30, 30), score=0.99)
+    assert threshold([field(1)], [(right,)]) == 0.5
+    unsure = Detection(BBox(10, 10, 30, 30), score=0.3)
+    assert threshold([field(1)], [(unsure,)]) < 0.3
 
 
 def test_only_leukocytes_count_in_pixels_of_the_file():

@@ -30,8 +30,8 @@ class Located:
     disagreement : str
         How far two cell finders differ, for a person; empty where they agree as usual.
     alone : mapping, optional
-        What one of two cell finders is sure of and the other did not find, by the finder's name;
-        None where one finder worked alone.
+        Those of the cells and candidates that one of two cell finders alone saw, by its name; None
+        where there was one finder.
     """
 
     cells: tuple[Detection, ...]

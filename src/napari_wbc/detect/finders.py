@@ -141,7 +141,7 @@ def parameters_of(detector: str, preset: str) -> tuple[Parameter, ...]:
         If there is no such cell finder or preset.
     """
     if detector in NETWORKS:
-        # Each network has a best threshold of its own, chosen in training and kept in its card.
+        # Networks of earlier versions have a threshold of their own; those of today have 0.5.
         score = read_card(find_weights(preset)).threshold
         overlap_help = "Of two boxes that overlap more, the surer is kept."
         return (

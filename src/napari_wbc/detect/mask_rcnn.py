@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+THRESHOLD = 0.5
+"""Score from which a detection is a cell; weights are trained so that it suits each class."""
 LEUKOCYTE = "leukocyte"
 PLATELET = "platelet"
 BLOOD_CLASSES = (LEUKOCYTE, "red cell", PLATELET)
@@ -91,7 +93,7 @@ class DetectorPreset:
         return tuple(dict.fromkeys(scales))
 
     def prepare(self, image: RgbImage) -> tuple[RgbImage, float]:
-        """Scale a field by the likelier of its :meth:`scales`, and balance its light and white.
+        """Scale a field by the first of its :meth:`scales`, and balance its light and white.
 
         Returns
         -------
@@ -133,7 +135,7 @@ class MaskRcnnDetector:
     network: MaskRCNN
     card: ModelCard
     device: str
-    score: float = 0.5
+    score: float = THRESHOLD
     overlap: float = 0.5
 
     def __post_init__(self) -> None:

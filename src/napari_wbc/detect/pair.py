@@ -32,15 +32,14 @@ from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.progress import Steps, run
 from napari_wbc.weights.registry import DEFAULT_DETECTOR
 
-# Chosen on Chula's validation fields, with a network that was trained without Chula.
+# The first three are for a network whose threshold is 0.5; see _beside. They were chosen on the
+# validation fields of laboratories, with networks that were trained without these.
 _SURE_NETWORK = 0.97
-"""Score from which the network is sure of what colour does not see at all ..."""
-_LIKELY_NETWORK = 0.9
-"""... and from which that is a candidate at least."""
-_AGREED = 0.2
-"""Share of the network's threshold from which it need not be sure of what colour also finds."""
-_DENIED = 0.04
-"""Share of the network's threshold below which what it sees is not even a candidate."""
+"""Score from which the network is sure of what colour does not see at all."""
+_AGREED = 0.1
+"""Score from which the network need not be sure of what colour also finds."""
+_DENIED = 0.02
+"""Score below which what the network sees is not even a candidate."""
 _SURE_COLOUR = 0.8
 """Score from which colour is sure of what the network denies."""
 _SAME = 0.3
@@ -58,7 +57,8 @@ class PairDetector:
     Parameters
     ----------
     network : MaskRcnnDetector
-        Its score is that from which it is sure of a cell.
+        What it and colour both see is a cell from the network's score on; what one of them alone
+        believes in must be surer, and what both are sure of may be less.
     """
 
     network: MaskRcnnDetector
@@ -81,7 +81,7 @@ class PairDetector:
         """:meth:`detect`, with a step between the tiles of a large field."""
         image = checked_rgb(image)
         preset = DetectorPreset.of(self.network.card)
-        unsure = replace(self.network, score=_DENIED * self.network.score)
+        unsure = replace(self.network, score=_beside(_DENIED, self.network.score))
         coloured: list[Detection] = []
 
         def look(work: RgbImage, tile: Tile, shape: Sequence[int], scale: float) -> Look:
@@ -95,13 +95,18 @@ class PairDetector:
         cells = unsure.merged(looks, image.shape[:2])
         seen = cells.pop(LEUKOCYTE)
         nuclei = _distinct(coloured)
+        # The network was asked for what it is unsure of, for the sake of leukocytes alone.
+        others: dict[str, list[Detection]] = {}
+        for name, detections in cells.items():
+            others[name] = [cell for cell in detections if cell.score >= self.network.score]
         by_network = [cell for cell in seen if cell.score >= self.network.score]
         by_colour = [cell for cell in nuclei if cell.score >= _COLOUR_SCORE]
+        judged_cells = judged(seen, nuclei, self.network.score)
         return Located(
-            judged(seen, nuclei, self.network.score),
-            counts_of(cells),
+            judged_cells,
+            counts_of(others),
             disagreement(len(by_network), len(by_colour)),
-            alone(by_network, by_colour),
+            alone(judged_cells, seen, nuclei),
         )
 
 
@@ -127,9 +132,12 @@ def judged(
     Returns
     -------
     tuple of Detection
-        A cell is what both believe in, or what the network is very sure of. A candidate is what one
-        of them alone believes in, or what neither is sure of but both see.
+        A cell is what both believe in, or what the network is very sure of. A candidate is what the
+        network alone believes in, what colour alone is sure of, or what neither is sure of but both
+        see.
     """
+    very_sure = _beside(_SURE_NETWORK, threshold)
+    agreeing = _beside(_AGREED, threshold)
     overlaps = iou_matrix([cell.bbox for cell in seen], [cell.bbox for cell in nuclei])
     sure = np.array([cell.score >= _COLOUR_SCORE for cell in nuclei], bool)
     detections: list[Detection] = []
@@ -137,14 +145,14 @@ def judged(
         same = row >= _SAME
         agreed = bool((same & sure).any())
         believed = cell.score >= threshold
-        if believed and (same.any() or cell.score >= _SURE_NETWORK):
+        if believed and (same.any() or cell.score >= very_sure):
             detections.append(cell)
         # Colour may take two cells that touch for one, which is then judged beside the two.
-        elif cell.score < _AGREED * threshold or _covers(cell, detections):
+        elif cell.score < agreeing or _covers(cell, detections):
             continue
         elif agreed:
             detections.append(cell)
-        elif same.any() or (believed and cell.score >= _LIKELY_NETWORK):
+        elif believed or same.any():
             detections.append(replace(cell, candidate=True))
     for nucleus in nuclei:
         if nucleus.score >= _SURE_COLOUR and not _covers(nucleus, detections):
@@ -152,25 +160,45 @@ def judged(
     return tuple(sorted(detections, key=lambda detection: -detection.score))
 
 
+def _beside(score: float, threshold: float) -> float:
+    """A score for a network whose threshold is 0.5, for one with another threshold.
+
+    Examples
+    --------
+    >>> round(_beside(0.97, 0.5), 2), round(_beside(0.97, 0.95), 3)
+    (0.97, 0.998)
+    """
+    odds = np.clip([score, threshold], 1e-3, 1 - 1e-3)
+    product = float(np.prod(odds / (1 - odds)))
+    return product / (1 + product)
+
+
 def alone(
-    by_network: Sequence[Detection], by_colour: Sequence[Detection]
+    cells: Sequence[Detection], seen: Sequence[Detection], nuclei: Sequence[Detection]
 ) -> dict[str, tuple[Detection, ...]]:
-    """What each of two cell finders found and the other did not, by the names in :data:`FINDERS`.
+    """Which cells and candidates only one of the finders saw, by the names in :data:`FINDERS`.
+
+    Parameters
+    ----------
+    cells : sequence of Detection
+        From :func:`judged`.
+    seen, nuclei : sequence of Detection
+        What the network and colour see, as given to it.
 
     Examples
     --------
     >>> cell = Detection(BBox(0, 0, 9, 9))
-    >>> alone([cell], [])["Mask R-CNN"] == (cell,)
+    >>> alone([cell], [cell], [])["Mask R-CNN"] == (cell,)
     True
     """
-    overlaps = iou_matrix([cell.bbox for cell in by_network], [cell.bbox for cell in by_colour])
-    network_alone = overlaps.max(axis=1, initial=0) < _SAME
-    colour_alone = overlaps.max(axis=0, initial=0) < _SAME
-    cells = (
-        tuple(itertools.compress(by_network, network_alone.tolist())),
-        tuple(itertools.compress(by_colour, colour_alone.tolist())),
+    places = [cell.bbox for cell in cells]
+    by_network = iou_matrix(places, [cell.bbox for cell in seen]).max(axis=1, initial=0) >= _SAME
+    by_colour = iou_matrix(places, [cell.bbox for cell in nuclei]).max(axis=1, initial=0) >= _SAME
+    single = (
+        tuple(itertools.compress(cells, (by_network & ~by_colour).tolist())),
+        tuple(itertools.compress(cells, (by_colour & ~by_network).tolist())),
     )
-    return dict(zip(FINDERS, cells, strict=True))
+    return dict(zip(FINDERS, single, strict=True))
 
 
 def _covers(cell: Detection, others: Sequence[Detection]) -> bool:

@@ -1,12 +1,12 @@
 """Magnification of a field: how wide its red cells are.
 
 Invariant: the answer depends on what the pixels show and not on how large the image is: windows of
-it are looked at, near its full resolution, until red cells are as wide as they can be measured.
+it are looked at, at several scales, until two of them agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -60,11 +60,21 @@ def red_cell_diameters(image: Rgb) -> tuple[float, ...]:
             first, second = widths.get(far, 0.0), widths.get(2 * far, 0.0)
             measured = first >= _NARROW and 0 < second < 1.5 * _WIDE
             if measured and 2 / _SAME < second / first < 2 * _SAME:
-                return (second / (2 * far) if second <= _WIDE else first / far,)
-    believed = [width / scale for scale, width in widths.items() if _CLEAR <= width <= _WIDE]
+                diameter = second / (2 * far) if second <= _WIDE else first / far
+                # Enlarged, grain grows as cells do: it confirms nothing that is wider from farther.
+                wider = [0.0]
+                if far >= 1:
+                    wider += _believed(widths)
+                return tuple(dict.fromkeys((max(diameter, *wider), diameter)))
+    believed = _believed(widths)
     if not believed:
         return ()
     return tuple(dict.fromkeys((max(believed), min(believed))))
+
+
+def _believed(widths: Mapping[float, float]) -> list[float]:
+    """Diameters in pixels of the image, of widths by scale that can be believed alone."""
+    return [width / scale for scale, width in widths.items() if _CLEAR <= width <= _WIDE]
 
 
 def _reading(image: Rgb, scale: float) -> float:

@@ -362,6 +362,7 @@ class FieldView:
         if located is not None and self._preview is not None:
             self._place(self._preview)
             show_preview(self._preview, located)
+            self._on_zoom()
         elif self._preview is not None:
             self.viewer.layers.remove(self._preview)
 
@@ -389,11 +390,10 @@ class FieldView:
             self.binding = None
 
     def _on_zoom(self, _event: Any = None) -> None:
-        zoom = self.viewer.scene.camera.zoom
-        if self.binding is not None:
-            keep_visible(self.binding.layer, zoom)
-        if self._candidates.layer is not None:
-            keep_visible(self._candidates.layer, zoom)
+        cells = None if self.binding is None else self.binding.layer
+        for layer in (cells, self._candidates.layer, self._preview):
+            if layer is not None:
+                keep_visible(layer, self.viewer.scene.camera.zoom)
 
     def _on_mode(self, event: Any) -> None:
         self.tool_changed.emit(str(event.source.mode))
@@ -405,6 +405,7 @@ class FieldView:
         for layer in self.viewer.layers:
             if kind_of(layer) in OVER:
                 copy_transform(self._image, layer)
+        self._on_zoom()
 
     def let_go(self, image: Image) -> None:
         """Remove the image of a slide that was closed; hide one that a person opened."""

@@ -27,21 +27,16 @@ def make_preview() -> Shapes:
 
 
 def show_preview(layer: Shapes, located: Located) -> None:
-    """Outline what was located, and what one of two finders alone is sure of."""
-    alone = located.alone or {}
-    # What was judged may have another outline than what was found, but not another box.
-    boxes = {cell.bbox for detections in alone.values() for cell in detections}
-    shown = [cell for cell in located.cells if cell.bbox not in boxes]
-    colours = [BOTH] * len(shown)
-    for name, detections in alone.items():
-        shown += detections
-        colours += [ALONE[name]] * len(detections)
+    """Outline what was located; the colour tells what one of two finders alone saw."""
+    colours = dict.fromkeys(map(id, located.cells), BOTH)
+    for name, cells in (located.alone or {}).items():
+        colours |= dict.fromkeys(map(id, cells), ALONE[name])
     layer.data = []
-    if shown:
+    if located.cells:
         layer.add(
-            list(map(vertices, shown)),
+            list(map(vertices, located.cells)),
             shape_type="polygon",
-            edge_color=colours,
+            edge_color=list(colours.values()),
             face_color="transparent",
         )
 

@@ -214,6 +214,8 @@ def _preprocessing(card: ModelCard) -> Section:
     rows = []
     for name, value in card.preset.items():
         text = _text(value)
+        if name == "white" and (not value or card.preset.get("anchors")):
+            continue
         # Cards of earlier weights say whether stain is anchored, those of today how far.
         if name == "anchors" and isinstance(value, int | float) and value:
             text = f"{float(value):.0%}"

@@ -84,6 +84,11 @@ class DetectorRecipe:
             raise WbcError(
                 "A detector needs batches of 1 or more, as many draws, and a canvas of 64 or more."
             )
+        if self.backbone == "efficientnet_lite0" and not (self.pretrained or self.start):
+            raise WbcError(
+                "efficientnet_lite0 learns from ImageNet's weights or from others only: its "
+                "normalization is theirs. Set pretrained, or name weights to start from."
+            )
         if self.epochs < 1 or min(self.patience, self.seed) < 0 or not self.learning_rate > 0:
             raise WbcError(
                 "A detector needs an epoch or more, patience and seed of 0 or more, and a learning "

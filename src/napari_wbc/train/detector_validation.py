@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from napari_wbc.detect.mask_rcnn import LEUKOCYTE, MaskRcnnDetector
+from napari_wbc.detect.mask_rcnn import LEUKOCYTE, THRESHOLD, MaskRcnnDetector
 from napari_wbc.measure.average_precision import Truth, average_precision
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox, iou_matrix
@@ -88,9 +88,11 @@ def _reported_as(progress: Progress, steps: Steps[T]) -> Steps[T]:
 def score_threshold(
     val: Sequence[TrainingField], detections: Sequence[ByClass], classes: Sequence[str], name: str
 ) -> float:
-    """The lowest score whose F1 on validation fields, at IoU 0.5, is within 0.01 of the best.
+    """The score from which detections of a class count.
 
-    The lowest, because a false cell is dismissed by one key, and a missed one is not seen at all.
+    It is the lowest whose F1 on validation fields, at IoU 0.5, is within 0.01 of the best: a false
+    cell is dismissed by one key, and a missed one is not seen at all. Where 0.5 is as good as that
+    lowest, and where no cell of the class was found, it is 0.5.
 
     It is 0.08 to 0.999, in even steps of its logit. ``detections`` are what was found in each
     field; ``classes`` are those of the cell finder, and ``name`` is one of them.
@@ -108,7 +110,13 @@ def score_threshold(
     kept = np.array(scores)[:, None] >= grid
     right = (kept & np.array(hits, bool)[:, None]).sum(axis=0)
     f1 = 2 * right / np.maximum(kept.sum(axis=0) + cells, 1)
-    return float(grid[np.argmax(f1 >= f1.max() - 0.01)])
+    good = f1 >= f1.max() - 0.01
+    lowest = int(np.argmax(good))
+    # A few clean fields leave a wide range, of which the bottom would be a guess.
+    middle = int(np.argmin(np.abs(grid - THRESHOLD)))
+    if not f1.max() or (lowest < middle and f1[lowest] <= f1[middle]):
+        return THRESHOLD
+    return float(grid[lowest])
 
 
 def _matched(detections: Sequence[Detection], truth: Sequence[BBox]) -> list[bool]:

@@ -103,6 +103,11 @@ class Recipe:
                 "Only efficientnet_lite0 has ImageNet's weights, and training starts from them or "
                 "from other weights, not from both."
             )
+        if self.architecture == "efficientnet_lite0" and not (self.pretrained or self.start):
+            raise WbcError(
+                "efficientnet_lite0 learns from ImageNet's weights or from others only: its "
+                "normalization is theirs. Set pretrained, or name weights to start from."
+            )
         if self.freeze and not self.start:
             raise WbcError("Features can be frozen where training starts from weights; name these.")
         if self.patience < 0:

@@ -98,6 +98,8 @@ def build_network(architecture: str, n_classes: int, *, pretrained: bool = False
         If there is no such architecture, or it needs timm and timm is not installed.
     """
     check_network(architecture)
+    if pretrained and architecture != "efficientnet_lite0":
+        raise WbcError(f"There are no ImageNet weights of {architecture}; train it without them.")
     plan = NETWORKS[architecture]
     # Loaded only when it is built: torchvision's models take a second, and timm may be missing.
     module = import_module(f"{__name__}.{plan.module}")
