@@ -247,7 +247,8 @@ NOTES = [
     f"{MASK_RCNN} was trained on the training fields of BCCD (masks), Chula, Bio-net and both parts of TXL-PBC "
     "(boxes, outlines drawn by weak supervision; Raabin is one of the parts) and on PBC's training images; its "
     "epoch and its score thresholds were chosen on their validation splits. seg_wbc_dataset2 and pig were never "
-    "trained on; see travel_locate for laboratories that were left out.",
+    "trained on, but were looked at while earlier versions were improved. See travel_locate for laboratories "
+    "that were left out.",
     f"BCCD and Chula: test fields, save the rows of all fields. Parameters of {NUCLEUS} were chosen on their "
     "training fields and on the PBC part of TXL-PBC.",
     f"Not untouched by {NUCLEUS}: the share of a nucleus' size that is left out around it when red cells are "

@@ -47,9 +47,9 @@ from napari_wbc.weights.store import read_card
 from public_sets import DATA, LABORATORIES
 from record import RESULTS, record
 
-LIMIT = 40
+LIMIT = 24
 """Fields of a set that are changed, evenly spaced."""
-LARGE, LARGE_IMAGES = 8000, 2
+LARGE, LARGE_IMAGES = 8000, 1
 """Longer side of a large mosaic in pixels, at most, and how many are made of a set."""
 BLUR, QUALITY = 1.5, 40
 GAINS = (1.1, 1.0, 0.85)

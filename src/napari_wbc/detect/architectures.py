@@ -139,8 +139,8 @@ def build_mask_rcnn(backbone: str, n_classes: int, *, pretrained: bool = False) 
     n_classes : int
         Classes without the background, which is class 0.
     pretrained : bool
-        Whether the backbone starts from torchvision's ImageNet weights, which are then downloaded
-        and checked by torch.
+        Whether the backbone starts from ImageNet weights: those of ``efficientnet_lite0`` are in a
+        package of their own, the others are downloaded and checked by torch.
 
     Returns
     -------
