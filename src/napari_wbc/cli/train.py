@@ -85,7 +85,7 @@ def train_detector(
     ] = None,
     pretrained: Annotated[
         bool | None,
-        Option("--pretrained", help="Start from ImageNet weights: a package of the extra train, or a download."),
+        Option("--pretrained", help="Start from ImageNet weights (see the page on training)."),
     ] = None,
     start: Annotated[Path | None, Option(help="Cell finder to start from.")] = None,
     blood_cells: Annotated[
