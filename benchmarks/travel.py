@@ -47,7 +47,7 @@ from napari_wbc.weights.store import read_card
 from public_sets import DATA, LABORATORIES
 from record import RESULTS, record
 
-LIMIT = 24
+LIMIT = 20
 """Fields of a set that are changed, evenly spaced."""
 LARGE, LARGE_IMAGES = 8000, 1
 """Longer side of a large mosaic in pixels, at most, and how many are made of a set."""

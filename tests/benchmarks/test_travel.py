@@ -131,7 +131,7 @@ def test_mosaics_hold_four_fields_or_as_many_as_fit(monkeypatch):
     assert [box.top for box in two.truths] == [4, 0, 21, 22]
     monkeypatch.setattr(travel, "LARGE", 100)
     sizes = [(count, one.image.shape) for count, one in travel.large(parts)]
-    assert sizes == [(9, (60, 90, 3))] * 2
+    assert sizes == [(9, (60, 90, 3))] * travel.LARGE_IMAGES
 
 
 @pytest.mark.parametrize("name", ["blur", "JPEG 40", "white balance"])

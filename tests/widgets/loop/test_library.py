@@ -75,8 +75,7 @@ def answer(monkeypatch, path, asks="getOpenFileName"):
 def test_an_empty_library_shows_the_shipped_models_and_writes_nothing(widget, library):
     widget.show()
     assert all(found(widget, name) for name in shipped_weights())
-    # Its parent is an older detector, which no longer ships.
-    assert found(widget, "blood_cells").parent() is None
+    assert found(widget, "blood_cells").parent() is found(widget, "mask_rcnn")
     assert row(widget, "cdnn")[1] == row(widget, "mask_rcnn")[1] == "in use"
     assert row(widget, "blood_cells")[1] == ""
     assert widget.value() is None
