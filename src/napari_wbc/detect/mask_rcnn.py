@@ -59,14 +59,15 @@ class DetectorPreset:
         Longer side of the working image of a field in which no red cells are seen, in pixels, 1 or
         more; a smaller field is not enlarged.
     tile : int
-        A working image longer than this is worked on in tiles of this side, in pixels, above
+        A working image longer than this is worked on in tiles of this side, in pixels, each under
+        its own light, since light and stain differ within a scanned film. It is above
         :data:`~napari_wbc.detect.tiled.OVERLAP`.
     """
 
     red_cell: float = 30.0
     largest: float = 2.0
     longest: int = 512
-    tile: int = 1280
+    tile: int = 640
 
     def __post_init__(self) -> None:
         positive = self.red_cell > 0 and self.largest > 0 and self.longest >= 1

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-OVERLAP = 320
-"""Working pixels that neighbouring tiles share, more than the longest cell that is trained on."""
+OVERLAP = 160
+"""Working pixels that neighbouring tiles share: five times the width of a red cell there, and more
+than the widest leukocyte."""
 
 _MARGIN = 2.0
 """Working pixels from an edge within which a box touches it."""
