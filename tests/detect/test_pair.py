@@ -28,7 +28,8 @@ def test_where_nothing_is_seen_nothing_is_located():
 @pytest.mark.parametrize(
     ("network", "colour", "candidate"),
     [
-        ([0.6], [], [True]),  # the network alone believes in it
+        ([0.6], [], []),  # the network alone believes in it
+        ([0.92], [], [True]),  # the network alone is fairly sure
         ([0.98], [], [False]),  # the network alone is very sure
         ([0.6], [0.3], [False]),  # colour sees it too
         ([0.3], [0.7], [False]),  # both believe in it
@@ -101,7 +102,8 @@ def test_what_one_finder_alone_found_is_told_by_name():
 @pytest.mark.parametrize(
     ("threshold", "score", "candidate"),
     [
-        (0.95, 0.96, [True]),  # weights of an earlier version, whose scores are all near 1
+        (0.95, 0.96, []),  # weights of an earlier version, whose scores are all near 1
+        (0.95, 0.996, [True]),
         (0.95, 0.999, [False]),
         (0.05, 0.4, [True]),  # the slider moved to either end
         (0.05, 0.7, [False]),

@@ -32,10 +32,12 @@ from napari_wbc.model.geometry import BBox, iou_matrix
 from napari_wbc.model.progress import Steps, run
 from napari_wbc.weights.registry import DEFAULT_DETECTOR
 
-# The first three are for a network whose threshold is 0.5; see _beside. They were chosen on the
+# The first four are for a network whose threshold is 0.5; see _beside. They were chosen on the
 # validation fields of laboratories, with networks that were trained without these.
 _SURE_NETWORK = 0.97
-"""Score from which the network is sure of what colour does not see at all."""
+"""Score from which the network is sure of what colour does not see at all ..."""
+_LIKELY_NETWORK = 0.9
+"""... and from which that is a candidate at least."""
 _AGREED = 0.1
 """Score from which the network need not be sure of what colour also finds."""
 _DENIED = 0.02
@@ -132,11 +134,11 @@ def judged(
     Returns
     -------
     tuple of Detection
-        A cell is what both believe in, or what the network is very sure of. A candidate is what the
-        network alone believes in, what colour alone is sure of, or what neither is sure of but both
-        see.
+        A cell is what both believe in, or what the network is very sure of. A candidate is what one
+        of them alone is fairly sure of, or what neither is sure of but both see.
     """
     very_sure = _beside(_SURE_NETWORK, threshold)
+    fairly_sure = _beside(_LIKELY_NETWORK, threshold)
     agreeing = _beside(_AGREED, threshold)
     overlaps = iou_matrix([cell.bbox for cell in seen], [cell.bbox for cell in nuclei])
     sure = np.array([cell.score >= _COLOUR_SCORE for cell in nuclei], bool)
@@ -152,7 +154,7 @@ def judged(
             continue
         elif agreed:
             detections.append(cell)
-        elif believed or same.any():
+        elif same.any() or cell.score >= fairly_sure:
             detections.append(replace(cell, candidate=True))
     for nucleus in nuclei:
         if nucleus.score >= _SURE_COLOUR and not _covers(nucleus, detections):
