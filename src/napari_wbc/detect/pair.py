@@ -44,6 +44,8 @@ _DENIED = 0.02
 """Score below which what the network sees is not even a candidate."""
 _SURE_COLOUR = 0.8
 """Score from which colour is sure of what the network denies."""
+_DOUBTED = 0.7
+"""Score of colour at most where the scale is in doubt."""
 _SAME = 0.3
 """IoU from which two boxes are of one cell."""
 _USUAL_DIFFERENCE = 2
@@ -86,13 +88,18 @@ class PairDetector:
         unsure = replace(self.network, score=_beside(_DENIED, self.network.score))
         coloured: list[Detection] = []
 
+        scales = preset.scales(image)
+
         def look(work: RgbImage, tile: Tile, shape: Sequence[int], scale: float) -> Look:
             cells = _COLOUR.detect(work)
+            # A second, finer look may be at grain, which has hundreds of dark specks.
+            if scale != scales[0]:
+                cells = tuple(replace(cell, score=min(cell.score, _DOUBTED)) for cell in cells)
             coloured.extend(_placed(cells, tile, shape, scale))
             return unsure.look(work, tile, shape, scale, [cell.bbox for cell in cells])
 
         looks: list[Look] = []
-        for scale in preset.scales(image):
+        for scale in scales:
             looks += yield from tile_steps(image, scale, preset.tile, look)
         cells = unsure.merged(looks, image.shape[:2])
         seen = cells.pop(LEUKOCYTE)
