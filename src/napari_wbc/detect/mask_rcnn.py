@@ -7,10 +7,10 @@ nowhere else. Training and inference see a field through the same :class:`Detect
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,13 @@ import numpy.typing as npt
 from napari_wbc.detect.base import Located, RgbImage
 from napari_wbc.detect.outlines import mask_outline
 from napari_wbc.detect.shade import is_stained
-from napari_wbc.detect.tiled import OVERLAP, Tile, tiles_of
+from napari_wbc.detect.tiled import OVERLAP, Tile, tile_steps, walk_steps
 from napari_wbc.errors import WbcError, WeightsError
 from napari_wbc.imaging.magnification import red_cell_diameters
-from napari_wbc.imaging.stain import checked_rgb, rescaled, resized, white_balanced
+from napari_wbc.imaging.stain import checked_rgb, rescaled, white_balanced
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
-from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.progress import Steps, run
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import load_weights
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from torchvision.models.detection import MaskRCNN
 
     from napari_wbc.weights.card import ModelCard
-
-T = TypeVar("T")
 
 THRESHOLD = 0.5
 """Score from which a detection is a cell; weights are trained so that it suits each class."""
@@ -171,8 +169,7 @@ class MaskRcnnDetector:
         preset = DetectorPreset.of(self.card)
         looks: list[Look] = []
         for scale in preset.scales(image):
-            steps = tile_steps(image, scale, preset.tile, self.look)
-            looks += yield from steps
+            looks += yield from tile_steps(image, scale, preset.tile, self.look)
         return self.merged(looks, image.shape[:2])
 
     def locate_steps(self, image: RgbImage) -> Steps[Located]:
@@ -194,13 +191,13 @@ class MaskRcnnDetector:
         shape : sequence of int
             Height and width of the field.
         """
-        looks: list[Look] = []
-        tiles = list(tiles_of(work.shape[:2], DetectorPreset.of(self.card).tile))
-        for done, tile in enumerate(tiles):
-            if done:
-                yield Progress("locating", done, len(tiles))
+
+        def look(tile: Tile) -> Look:
             part = np.ascontiguousarray(work[tile.rows, tile.cols])
-            looks.append(self.look(part, tile, work.shape, scale))
+            return self.look(part, tile, work.shape, scale)
+
+        side = DetectorPreset.of(self.card).tile
+        looks = yield from walk_steps(work.shape[:2], side, look)
         return self.merged(looks, shape)
 
     def look(
@@ -293,39 +290,6 @@ class Look:
     labels: npt.NDArray[np.int_]
     scores: npt.NDArray[np.float32]
     masks: npt.NDArray[np.float32]
-
-
-def tile_steps(
-    image: RgbImage,
-    scale: float,
-    side: int,
-    look: Callable[[RgbImage, Tile, Sequence[int], float], T],
-) -> Steps[list[T]]:
-    """Look at a field tile by tile, each scaled and white balanced on its own.
-
-    Parameters
-    ----------
-    image : ndarray, shape (height, width, 3), uint8
-        The field; a large one is never scaled as a whole.
-    scale : float
-        Working pixels a pixel of the field.
-    side : int
-        Longest side of a tile, in working pixels.
-    look : callable
-        Takes the working pixels of a tile, the tile, the shape of the working image and the scale.
-    """
-    shape = [max(1, round(length * scale)) for length in image.shape[:2]]
-    tiles = list(tiles_of(shape, side))
-    looks: list[T] = []
-    for done, tile in enumerate(tiles):
-        if done:
-            yield Progress("locating", done, len(tiles))
-        rows = slice(int(tile.top / scale), max(1, round(tile.bottom / scale)))
-        cols = slice(int(tile.left / scale), max(1, round(tile.right / scale)))
-        size = (tile.bottom - tile.top, tile.right - tile.left)
-        work = white_balanced(resized(image[rows, cols], size))
-        looks.append(look(work, tile, shape, scale))
-    return looks
 
 
 def counts_of(cells: Mapping[str, Sequence[Detection]]) -> dict[str, int] | None:

@@ -23,12 +23,11 @@ from napari_wbc.detect.mask_rcnn import (
     MaskRcnnDetector,
     counts_of,
     load_mask_rcnn,
-    tile_steps,
 )
-from napari_wbc.detect.tiled import Tile
+from napari_wbc.detect.tiled import Tile, tile_steps
 from napari_wbc.imaging.stain import checked_rgb
 from napari_wbc.model.cell import Detection
-from napari_wbc.model.geometry import BBox, iou_matrix
+from napari_wbc.model.geometry import BBox, Outline, iou_matrix
 from napari_wbc.model.progress import Steps, run
 from napari_wbc.weights.registry import DEFAULT_DETECTOR
 
@@ -87,7 +86,6 @@ class PairDetector:
         preset = DetectorPreset.of(self.network.card)
         unsure = replace(self.network, score=_beside(_DENIED, self.network.score))
         coloured: list[Detection] = []
-
         scales = preset.scales(image)
 
         def look(work: RgbImage, tile: Tile, shape: Sequence[int], scale: float) -> Look:
@@ -239,15 +237,14 @@ def _placed(
 ) -> list[Detection]:
     """Cells of a tile in pixels of the field, less those that the tile's edge cuts."""
     corner = np.array([tile.top, tile.left])
-    boxes = np.array([cell.bbox.corners().min(axis=0) for cell in cells]).reshape(-1, 2)
-    ends = np.array([cell.bbox.corners().max(axis=0) for cell in cells]).reshape(-1, 2)
-    uncut = tile.holds(np.hstack([boxes, ends]) + np.tile(corner, 2), shape)
+    boxes = np.array([cell.bbox.edges for cell in cells]).reshape(-1, 4)
+    uncut = tile.holds(boxes + np.tile(corner, 2), shape)
     placed: list[Detection] = []
     for cell, whole in zip(cells, uncut, strict=True):
         if whole:
             outline = None
             if cell.outline is not None:
-                outline = type(cell.outline).from_array((cell.outline.array() + corner) / scale)
+                outline = Outline.from_array((cell.outline.array() + corner) / scale)
             box = BBox.around((cell.bbox.corners() + corner) / scale)
             placed.append(replace(cell, bbox=box, outline=outline))
     return placed

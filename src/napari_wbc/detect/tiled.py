@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_wbc.detect.base import RgbImage
+from napari_wbc.imaging.stain import resized, white_balanced
+from napari_wbc.model.progress import Progress, Steps
+
+T = TypeVar("T")
 
 OVERLAP = 160
 """Working pixels that neighbouring tiles share: five times the width of a red cell there, and more
@@ -79,3 +86,45 @@ def _spans(length: int, side: int) -> Iterator[tuple[int, int]]:
     for i in range(count):
         start = round(i * (length - min(side, length)) / max(count - 1, 1))
         yield start, start + min(side, length)
+
+
+def walk_steps(shape: Sequence[int], side: int, look: Callable[[Tile], T]) -> Steps[list[T]]:
+    """Look at each of the :func:`tiles_of` an image, with a step between them."""
+    tiles = list(tiles_of(shape, side))
+    looks: list[T] = []
+    for done, tile in enumerate(tiles):
+        if done:
+            yield Progress("locating", done, len(tiles))
+        looks.append(look(tile))
+    return looks
+
+
+def tile_steps(
+    image: RgbImage,
+    scale: float,
+    side: int,
+    look: Callable[[RgbImage, Tile, Sequence[int], float], T],
+) -> Steps[list[T]]:
+    """Look at a field tile by tile, each scaled and white balanced on its own.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+        The field; a large one is never scaled as a whole.
+    scale : float
+        Working pixels a pixel of the field.
+    side : int
+        Longest side of a tile, in working pixels.
+    look : callable
+        Takes the working pixels of a tile, the tile, the shape of the working image and the scale.
+    """
+    shape = [max(1, round(length * scale)) for length in image.shape[:2]]
+
+    def look_at(tile: Tile) -> T:
+        rows = slice(int(tile.top / scale), max(1, round(tile.bottom / scale)))
+        cols = slice(int(tile.left / scale), max(1, round(tile.right / scale)))
+        size = (tile.bottom - tile.top, tile.right - tile.left)
+        work = white_balanced(resized(image[rows, cols], size))
+        return look(work, tile, shape, scale)
+
+    return (yield from walk_steps(shape, side, look_at))
