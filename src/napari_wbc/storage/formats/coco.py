@@ -38,6 +38,7 @@ from napari_wbc.storage.formats.reading import (
     check_count,
     check_fields,
     check_told_size,
+    finished_steps,
     labelled_cell,
     naming,
     outline_of,
@@ -163,9 +164,7 @@ def read_coco_steps(root: Path, named: Path | None = None) -> Steps[tuple[Labell
         with naming(file.path):
             made = yield from _fields_steps(root, file, names, left_out)
             fields += whole_set(file.path, made)
-    left_out.check(fields)
-    yield Progress("reading the set", len(fields), len(fields), left_out.note)
-    return whole_set(root, fields)
+    return (yield from finished_steps(root, fields, left_out))
 
 
 @dataclass(slots=True)

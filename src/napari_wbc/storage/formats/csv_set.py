@@ -25,11 +25,11 @@ from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.reading import (
     check_fields,
     check_size,
+    finished_steps,
     image_place,
     labelled_cell,
     naming,
     number,
-    whole_set,
     with_own_ids,
 )
 from napari_wbc.storage.formats.splits import split_named
@@ -147,9 +147,7 @@ def read_fields_table_steps(root: Path, path: Path) -> Steps[tuple[LabelledField
         with left_out.item(path):
             fields.append(_field(images, path, name, group, left_out))
         yield Progress("reading the set", len(fields), len(groups))
-    left_out.check(fields)
-    yield Progress("reading the set", len(fields), len(fields), left_out.note)
-    return whole_set(path, fields)
+    return (yield from finished_steps(path, fields, left_out))
 
 
 def _posix(place: str) -> str:

@@ -35,12 +35,12 @@ from napari_wbc.storage.formats.reading import (
     check_count,
     check_fields,
     check_told_size,
+    finished_steps,
     image_place,
     labelled_cell,
     naming,
     outline_of,
     plain_names,
-    whole_set,
     with_own_ids,
 )
 from napari_wbc.storage.formats.splits import split_of_place
@@ -164,9 +164,7 @@ def read_geojson_set_steps(
         with left_out.item(collection.path):
             fields.append(_field(root, collection, names[collection.place], left_out))
         yield Progress("reading the set", len(fields), len(collections))
-    left_out.check(fields)
-    yield Progress("reading the set", len(fields), len(fields), left_out.note)
-    return whole_set(root, fields)
+    return (yield from finished_steps(root, fields, left_out))
 
 
 def _files(root: Path, named: Path | None) -> list[Path]:

@@ -31,10 +31,10 @@ from napari_wbc.storage.formats.csv_set import COLUMNS, cell_row, read_fields_ta
 from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.reading import (
     check_fields,
+    finished_steps,
     labelled_cell,
     naming,
     visible_images,
-    whole_set,
 )
 from napari_wbc.storage.formats.splits import split_named
 from napari_wbc.storage.tables import write_rows
@@ -209,13 +209,11 @@ def read_image_folder_steps(
         with left_out.item(image):
             crops.append(_one_cell(root, image, split))
         yield Progress("reading the set", len(crops), len(images))
-    left_out.check(crops)
-    if not crops:
+    if not crops and not left_out.count:
         raise ReadError(
             f"{root}: no labelled image; expected train/CLASS/image.png or CLASS/image.png."
         )
-    yield Progress("reading the set", len(crops), len(crops), left_out.note)
-    return whole_set(root, crops)
+    return (yield from finished_steps(root, crops, left_out))
 
 
 def split_images(root: Path) -> dict[Path, str]:

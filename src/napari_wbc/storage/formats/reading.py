@@ -21,9 +21,11 @@ from napari_wbc.files.json_fields import numbers
 from napari_wbc.files.visible import is_hidden
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import Outline
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import is_line
+from napari_wbc.storage.formats.left_out import LeftOut
 
 MAX_CELLS = 200_000
 """Of one file of a set; more is no set of blood films but an attack or a mistake."""
@@ -142,6 +144,15 @@ def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledFie
     if max(ids.values(), default=0) < 2:
         return tuple(fields)
     return tuple(replace(field, cells=_with_new_ids(field.cells, ids)) for field in fields)
+
+
+def finished_steps(
+    place: Path, fields: Sequence[LabelledField], left_out: LeftOut
+) -> Steps[tuple[LabelledField, ...]]:
+    """The end of reading a set: its fields, with a note of what was left out."""
+    left_out.check(fields)
+    yield Progress("reading the set", len(fields), len(fields), left_out.note)
+    return whole_set(place, fields)
 
 
 def with_own_ids(cells: Sequence[Cell]) -> tuple[Cell, ...]:

@@ -31,9 +31,9 @@ from napari_wbc.storage.formats.reading import (
     check_count,
     check_fields,
     check_size,
+    finished_steps,
     labelled_cell,
     number,
-    whole_set,
     with_own_ids,
 )
 from napari_wbc.storage.formats.splits import split_named, split_of_place
@@ -143,9 +143,7 @@ def read_voc_steps(root: Path, named: Path | None = None) -> Steps[tuple[Labelle
             inside(root, file.relative_to(root).as_posix())
             fields.append(_field(images, file, splits.get(file.stem, split), left_out))
         yield Progress("reading the set", len(fields), len(files))
-    left_out.check(fields)
-    yield Progress("reading the set", len(fields), len(fields), left_out.note)
-    return whole_set(root, fields)
+    return (yield from finished_steps(root, fields, left_out))
 
 
 def _folder(root: Path, *names: str) -> Path | None:

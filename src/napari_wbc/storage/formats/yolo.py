@@ -29,10 +29,10 @@ from napari_wbc.storage.formats.left_out import LeftOut, WholeSetError
 from napari_wbc.storage.formats.reading import (
     check_count,
     check_fields,
+    finished_steps,
     labelled_cell,
     naming,
     number,
-    whole_set,
     with_own_ids,
 )
 from napari_wbc.storage.formats.yolo_yaml import (
@@ -155,9 +155,7 @@ def read_yolo_steps(root: Path, named: Path | None = None) -> Steps[tuple[Labell
                     LabelledField(name, image, *size, split, cells, fov_id=name, complete=whole)
                 )
             yield Progress("reading the set", len(fields), len(labels))
-    left_out.check(fields)
-    yield Progress("reading the set", len(fields), len(fields), left_out.note)
-    return whole_set(root, fields)
+    return (yield from finished_steps(root, fields, left_out))
 
 
 class _Labels:
