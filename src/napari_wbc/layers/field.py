@@ -354,17 +354,18 @@ class FieldView:
 
     def preview(self, located: Located | None) -> None:
         """Show what a cell finder would find; None takes the preview away."""
-        if located is not None and self._preview is None:
+        if located is None:
+            if self._preview is not None:
+                self.viewer.layers.remove(self._preview)
+            return
+        if self._preview is None:
             active = self.viewer.layers.selection.active
             self._preview = make_preview()
             self.viewer.add_layer(self._preview)
             self.viewer.layers.selection.active = active
-        if located is not None and self._preview is not None:
-            self._place(self._preview)
-            show_preview(self._preview, located)
-            self._on_zoom()
-        elif self._preview is not None:
-            self.viewer.layers.remove(self._preview)
+        self._place(self._preview)
+        show_preview(self._preview, located)
+        self._on_zoom()
 
     def _place(self, layer: Shapes) -> None:
         """Put shapes where the image is, and above it."""

@@ -15,13 +15,13 @@ from napari_wbc.model.words import counted
 PREVIEW = "preview"
 BOTH = "white"
 ALONE = dict(zip(FINDERS, ("#56b4e9", "#e69f00"), strict=True))
-"""Colour of what one finder alone is sure of; these two differ for colour-blind eyes too."""
+"""Colour of what one finder alone saw; these two differ for colour-blind eyes too."""
 COLOUR_NAMES = dict(zip(FINDERS, ("blue", "orange"), strict=True))
 
 
 def make_preview() -> Shapes:
     """A layer for a preview, still empty."""
-    layer = Shapes(ndim=2, name=PREVIEW, edge_color=BOTH, face_color="transparent", edge_width=1.5)
+    layer = Shapes(ndim=2, name=PREVIEW, edge_color=BOTH, face_color="transparent")
     marked(layer, "preview")
     return layer
 
