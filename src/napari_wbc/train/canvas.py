@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from napari_wbc.detect.base import RgbImage
 from napari_wbc.train.fields import TrainingField
-from napari_wbc.train.paste import Paster
+from napari_wbc.train.paste import Paster, painted
 
 _MIN_VISIBLE_SHARE = 0.25
 """Share of a cell's area that must be in a window for the cell to count."""
@@ -193,9 +193,7 @@ class CanvasMaker:
         # Most red cells of a field are in no window of it, and to paint them takes time.
         if (last <= low).any() or (first >= high).any():
             return None
-        mask = np.zeros((self.size, self.size), np.uint8)
-        # OpenCV takes (x, y) with pixel centres at whole numbers, here in sixteenths of a pixel.
-        cv2.fillPoly(mask, [np.rint((ring[:, ::-1] - 0.5) * 16).astype(np.int32)], 1, shift=4)
+        mask = painted(ring, (self.size, self.size))
         shown = np.zeros_like(mask)
         shown[place] = mask[place]
         if shown.sum() < max(1.0, _MIN_VISIBLE_SHARE * cv2.contourArea(ring.astype(np.float32))):

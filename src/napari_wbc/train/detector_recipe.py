@@ -8,7 +8,7 @@ from typing import Any
 from napari_wbc.detect.mask_rcnn import LEUKOCYTE, DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.run import check_run
+from napari_wbc.train.run import check_run, check_start
 from napari_wbc.weights.store import read_card
 
 
@@ -84,11 +84,7 @@ class DetectorRecipe:
             raise WbcError(
                 "A detector needs batches of 1 or more, as many draws, and a canvas of 64 or more."
             )
-        if self.backbone == "efficientnet_lite0" and not (self.pretrained or self.start):
-            raise WbcError(
-                "efficientnet_lite0 learns from ImageNet's weights or from others only: its "
-                "normalization is theirs. Set pretrained, or name weights to start from."
-            )
+        check_start(self.backbone, pretrained=self.pretrained, start=self.start)
         if self.epochs < 1 or min(self.patience, self.seed) < 0 or not self.learning_rate > 0:
             raise WbcError(
                 "A detector needs an epoch or more, patience and seed of 0 or more, and a learning "

@@ -132,6 +132,14 @@ class Paster:
         return None
 
 
+def painted(ring: Ring, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """1 inside an outline and 0 elsewhere, in an image of (height, width) ``shape``."""
+    mask = np.zeros(shape, np.uint8)
+    # OpenCV takes (x, y) with pixel centres at whole numbers, here in sixteenths of a pixel.
+    cv2.fillPoly(mask, [np.rint((ring[:, ::-1] - 0.5) * 16).astype(np.int32)], 1, shift=4)
+    return mask
+
+
 def _circle(ring: Ring) -> tuple[float, float, float]:
     """Row, column and radius of a circle about as large as an outline."""
     low, high = ring.min(axis=0), ring.max(axis=0)
@@ -190,8 +198,7 @@ def _blend(
     rng: np.random.Generator,
 ) -> None:
     """Put a piece into an image where its outline says, with a soft edge."""
-    mask = np.zeros(part.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.rint((ring[:, ::-1] - 0.5) * 16).astype(np.int32)], 255, shift=4)
+    mask = 255 * painted(ring, part.shape[:2])
     width = part.shape[0]
     soft = max(0.6, width * float(rng.uniform(0.01, 0.04)))
     # A little more than the cell, since outlines run through its rim.

@@ -15,7 +15,7 @@ from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES
 from napari_wbc.errors import WbcError
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.run import check_run
+from napari_wbc.train.run import check_run, check_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +103,7 @@ class Recipe:
                 "Only efficientnet_lite0 has ImageNet's weights, and training starts from them or "
                 "from other weights, not from both."
             )
-        if self.architecture == "efficientnet_lite0" and not (self.pretrained or self.start):
-            raise WbcError(
-                "efficientnet_lite0 learns from ImageNet's weights or from others only: its "
-                "normalization is theirs. Set pretrained, or name weights to start from."
-            )
+        check_start(self.architecture, pretrained=self.pretrained, start=self.start)
         if self.freeze and not self.start:
             raise WbcError("Features can be frozen where training starts from weights; name these.")
         if self.patience < 0:

@@ -36,6 +36,15 @@ def check_run(name: str, precision: str) -> None:
         raise WbcError(f"{name!r} cannot name weights; give a plain file name.")
 
 
+def check_start(network: str, *, pretrained: bool, start: str) -> None:
+    """Refuse to train a network from nothing that cannot learn so."""
+    if network == "efficientnet_lite0" and not (pretrained or start):
+        raise WbcError(
+            "efficientnet_lite0 learns from ImageNet's weights or from others only: its "
+            "normalization is theirs. Set pretrained, or name weights to start from."
+        )
+
+
 def epoch_seed(seed: int, epoch: int) -> int:
     """Seed of the random numbers of one epoch.
 

@@ -103,6 +103,8 @@ def build_network(architecture: str, n_classes: int, *, pretrained: bool = False
     plan = NETWORKS[architecture]
     # Loaded only when it is built: torchvision's models take a second, and timm may be missing.
     module = import_module(f"{__name__}.{plan.module}")
-    options = {**plan.options, **({"pretrained": True} if pretrained else {})}
+    options = dict(plan.options)
+    if pretrained:
+        options["pretrained"] = True
     network: FeatureNetwork = getattr(module, plan.name)(n_classes, **options)
     return network
