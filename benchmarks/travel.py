@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
@@ -350,8 +350,7 @@ class Plan:
 
 def trained_on(weights: str, laboratory: str) -> bool:
     """Whether a detector's card names a laboratory among its data."""
-    data = read_card(find_weights(weights)).provenance.get("data", {})
-    return any(key.split()[0] in SOURCES[laboratory] for key in data)
+    return travel_classify.names_source(weights, "data", SOURCES[laboratory])
 
 
 def worst_two(visits: Sequence[Visit], detector: str) -> str:
@@ -409,39 +408,34 @@ def left_out(text: str) -> tuple[str, str]:
     return laboratory, weights
 
 
+def add_weights(parser: argparse.ArgumentParser, default: str, laboratories: Iterable[str]) -> None:
+    """Add what both tables take: weights, those without a laboratory, and where to write."""
+    parser.add_argument("--weights", default=default, help="a name or a file")
+    parser.add_argument(
+        "--left-out",
+        nargs="+",
+        action="extend",
+        type=left_out,
+        default=[],
+        metavar="LAB=FILE",
+        help=f"weights trained without a laboratory: {', '.join(laboratories)}",
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     tables = parser.add_subparsers(dest="table", required=True)
     locate = tables.add_parser("locate", help="find leukocytes")
+    add_weights(locate, DEFAULT_DETECTOR, LABORATORIES)
     locate.add_argument("--detector", nargs="+", choices=DETECTORS, default=DETECTORS)
-    locate.add_argument("--weights", default=DEFAULT_DETECTOR, help="a name or a file")
-    locate.add_argument(
-        "--left-out",
-        nargs="+",
-        action="extend",
-        type=left_out,
-        default=[],
-        metavar="LAB=FILE",
-        help=f"weights trained without a laboratory: {', '.join(LABORATORIES)}",
-    )
     locate.add_argument("--limit", type=int, help="so many fields a set, also as they are")
     locate.add_argument(
         "--variants", nargs="*", choices=VARIANTS, default=tuple(VARIANTS), help="only these"
     )
-    locate.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     classify = tables.add_parser("classify", help="classify cells")
-    classify.add_argument("--weights", default=DEFAULT_CLASSIFIER, help="a name or a file")
-    classify.add_argument(
-        "--left-out",
-        nargs="+",
-        action="extend",
-        type=left_out,
-        default=[],
-        metavar="LAB=FILE",
-        help=f"weights trained without a laboratory: {', '.join(travel_classify.SOURCES)}",
-    )
+    add_weights(classify, DEFAULT_CLASSIFIER, travel_classify.SOURCES)
     classify.add_argument("--no-sizes", action="store_true", help="only images as they are")
-    classify.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     return parser.parse_args()
 
 

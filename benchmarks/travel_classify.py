@@ -9,7 +9,7 @@ cell finder draws around these, and a cell that it misses is classified wrongly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,8 @@ SIZED = 200
 """Cells of a set whose images are resized, evenly spaced."""
 FACTOR = 1.35
 """Side of the crop around a cell that is alone in its image, as a multiple of the cell's box."""
-SOURCES = {"pbc": ("pbc",), "chula": ("chula",), "bccd": ("bccd",)}
-"""A laboratory's sources in the card of a classifier."""
+SOURCES = ("pbc", "chula", "bccd")
+"""Laboratories that a classifier learns from, as its card names them."""
 
 Image = npt.NDArray[np.uint8]
 
@@ -117,8 +117,7 @@ PLACES = (
     Place("LISC", of_lisc, folder="lisc"),
     Place("jhu_apl", lambda: of_rows(jhu_apl(CACHE)), folder="jhu_apl"),
 )
-HOMES = {f"{place.name}, at home": place.laboratory for place in PLACES if place.laboratory}
-AT_HOME = tuple(Place(f"{place.name}, at home", place.read) for place in PLACES[:3])
+AT_HOME = tuple(replace(place, name=f"{place.name}, at home") for place in PLACES[:3])
 
 
 @dataclass
@@ -184,10 +183,15 @@ def answers_of(classifier: Classifier, cells: Iterator[Cells] | Sequence[Cells])
     return answers
 
 
+def names_source(weights: str, entry: str, sources: Sequence[str]) -> bool:
+    """Whether an entry of the provenance in a card, such as ``bccd train cells: 180``, names a source."""
+    counts = read_card(find_weights(weights)).provenance.get(entry, {})
+    return any(key.split()[0] in sources for key in counts)
+
+
 def trained_on(weights: str, laboratory: str) -> bool:
     """Whether a classifier's card names a laboratory among its data."""
-    counts = read_card(find_weights(weights)).provenance.get("cells", {})
-    return any(key.split()[0] in SOURCES[laboratory] for key in counts)
+    return names_source(weights, "cells", [laboratory])
 
 
 def main(weights: str, left_out: Mapping[str, str], *, folder: Path, sizes: bool = True) -> None:
@@ -203,14 +207,13 @@ def main(weights: str, left_out: Mapping[str, str], *, folder: Path, sizes: bool
     unseen: list[dict[str, Any]] = []
     sized: list[dict[str, Any]] = []
     for place in (*PLACES, *AT_HOME):
-        chosen = left_out.get(place.laboratory, weights)
+        chosen = weights if place in AT_HOME else left_out.get(place.laboratory, weights)
         classifier = load_classifier(chosen, device="cpu")
         cells = list(place.read())
         answers = answers_of(classifier, cells)
         title = Path(chosen).stem
-        laboratory = place.laboratory or HOMES.get(place.name, "")
-        saw = bool(laboratory) and trained_on(chosen, laboratory)
-        if place.laboratory and place.laboratory not in left_out:
+        saw = bool(place.laboratory) and trained_on(chosen, place.laboratory)
+        if place.laboratory and place not in AT_HOME and place.laboratory not in left_out:
             told = "trained on it" if saw else "not trained on it"
             title += f" (none without it given, {told})"
         row = {"set": place.name, "weights": title, **answers.columns()}
