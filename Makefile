@@ -26,7 +26,8 @@ demo: env ## a whole analysis, real where there is data and synthetic elsewhere
 	NAPARI_WBC_DATA="$${NAPARI_WBC_DATA:-../shared/data}" $(BIN)/napari-wbc demo --out demo-output
 
 test: display lint ## everything that must pass before a commit
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/window
+	$(BIN)/pytest tests/window
 
 lint: env
 	$(BIN)/ruff check

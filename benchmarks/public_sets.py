@@ -375,7 +375,53 @@ def blood_fields(cache: Path) -> Iterator[Row]:
                 yield row
 
 
+def other_cells(cache: Path, each: int = 2) -> Iterator[Row]:
+    """What is no leukocyte, for the training of a classifier: platelets, red cells and background.
+
+    Every platelet and ``each`` red cells a field of Bio-net and Raabin, which teach no class of
+    leukocyte; as many places of Chula's and BCCD's fields that touch no leukocyte.
+    """
+    for reader in (raabin_fields, bionet_fields):
+        red: Counter[Path] = Counter()
+        for row in reader(cache, BLOOD[1:]):
+            red[row["path"]] += row["label"] == "red cell"
+            wanted = row["label"] == "platelet" or red[row["path"]] <= each
+            if row["label"] and row["split"] == "train" and wanted:
+                yield row
+    rng = np.random.default_rng(0)
+    for reader in (chula, bccd):
+        by_image: dict[Path, list[Row]] = defaultdict(list)
+        for row in reader(cache):
+            if row["split"] == "train":
+                by_image[row["path"]].append(row)
+        for path, cells in by_image.items():
+            for place in places_beside(path, cells, each, rng):
+                yield {"path": path, "label": "background", "split": "train", **place} | {
+                    "source": cells[0]["source"],
+                    "slide": cells[0].get("slide", ""),
+                }
+
+
+def places_beside(
+    path: Path, cells: list[Row], count: int, rng: np.random.Generator
+) -> Iterator[dict[str, float]]:
+    """Edges of squares of a field that touch none of its cells, 0.4 to 1.2 times as large."""
+    height, width = cv2.imread(str(path)).shape[:2]
+    boxes = np.array([[row[edge] for edge in ("top", "left", "bottom", "right")] for row in cells])
+    side = np.median(boxes[:, 2:] - boxes[:, :2])
+    for _ in range(count * 20):
+        size = side * rng.uniform(0.4, 1.2)
+        top = rng.uniform(0, height - size)
+        left = rng.uniform(0, width - size)
+        square = np.array([top, left, top + size, left + size])
+        apart = (boxes[:, :2] > square[2:]).any(1) | (boxes[:, 2:] < square[:2]).any(1)
+        if apart.all() and count > 0:
+            count -= 1
+            yield dict(zip(("top", "left", "bottom", "right"), square.tolist(), strict=True))
+
+
 SETS = {
+    "other_cells": other_cells,
     "pbc": pbc,
     "chula": chula,
     "bccd": bccd,
@@ -426,7 +472,7 @@ def write_without(laboratory: str, cache: Path) -> Path:
 
 if __name__ == "__main__":
     CACHE = Path(__file__).parents[1] / ".cache"
-    print(write_manifest(CACHE / "training.csv", ("pbc", "chula", "bccd"), CACHE))
+    print(write_manifest(CACHE / "training.csv", ("pbc", "chula", "bccd", "other_cells"), CACHE))
     print(write_manifest(CACHE / "elsewhere.csv", ("seg_wbc_dataset2",), CACHE))
     print(write_manifest(CACHE / "fields.csv", FIELDS, CACHE))
     for LABORATORY in LABORATORIES:

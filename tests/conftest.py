@@ -22,11 +22,11 @@ os.environ.setdefault(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start a virtual display where Linux has none; xdist's workers inherit it."""
-    headless = sys.platform.startswith("linux") and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
-    if not headless or not shutil.which("Xvfb"):
+    """Start a virtual display where Linux has none, and one for each process of xdist."""
+    shown = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    # Processes that share a display share its mouse and its focus.
+    wanted = hasattr(config, "workerinput") or not shown
+    if not (wanted and sys.platform.startswith("linux") and shutil.which("Xvfb")):
         return
     reader, writer = os.pipe()
     command = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import napari_wbc
@@ -30,7 +31,7 @@ from napari_wbc.pipeline.analyze import (
     analyze_steps,
     classify_table_steps,
 )
-from napari_wbc.pipeline.report import write_results
+from napari_wbc.pipeline.report import differential_json, write_results
 from napari_wbc.weights.store import read_model, write_model
 
 BOXES = (BBox(5, 5, 25, 25), BBox(30, 40, 50, 60))
@@ -268,3 +269,23 @@ def test_candidates_are_classified_and_a_field_that_is_disagreed_on_is_told(
     fields = Analysis((one,)).fields
     assert fields["candidates"].tolist() == [1, 1]
     assert fields["note"].tolist() == ["", "cell finders disagree: 1 against 12"]
+
+
+class Foreign:
+    """A familiarity to which every cell is unlike."""
+
+    def unlikeness(self, features):
+        return torch.full((len(features),), 3.0)
+
+
+def test_on_a_stain_that_the_model_does_not_know_it_takes_more_to_be_identified(slide, classifier):
+    foreign = dataclasses.replace(classifier, familiarity=Foreign(), foreign_threshold=0.99)
+    steps = list(analyze_slide_steps(open_slide(slide), TwoCells(), foreign))
+    assert "(by the first 4 cells)" in steps[-1].note
+    analysis = run(analyze_slide_steps(open_slide(slide), TwoCells(), foreign))
+    assert {cell.prediction.threshold for cell in analysis.table.values()} == {0.99}
+    assert {cell.label for cell in analysis.table.values()} == {UNIDENTIFIED}
+    assert "first 4 cells" in differential_json(Analysis((analysis,)))[0]["stain_alarm"]
+    home = run(analyze_slide_steps(open_slide(slide), TwoCells(), classifier))
+    assert not home.stain_alarm
+    assert UNIDENTIFIED not in {cell.label for cell in home.table.values()}

@@ -187,10 +187,8 @@ def test_a_wrong_recipe_of_a_classifier_is_refused_before_anything_is_read(
 def test_a_classifier_is_trained_on_the_classes_of_a_taxonomy(cells, tmp_path):
     done = train_tiny([cells], tmp_path / "out", taxonomy=TWO_CLASSES, mode="one-vs-rest")
     assert done.card.classes == TWO_CLASSES.names
-    assert done.card.provenance["cells"] == {
-        "lab train": 3,
-        "lab val": 2,
-    }  # the platelet is left out
+    # The platelet is learnt as no class.
+    assert done.card.provenance["cells"] == {"lab train": 4, "lab val": 2}
     classifier = load_classifier(done.weights, device="cpu")
     assert (classifier.preset.size, classifier.card.mode) == (32, "one-vs-rest")
 
@@ -205,3 +203,21 @@ def test_an_image_that_any_set_holds_for_testing_is_trained_on_by_none(tmp_path)
             )
     cells, *_ = run(learnable_steps([tmp_path / "one", tmp_path / "two"]))
     assert [cell.path.name for cell in cells] == ["train-10.png"]
+
+
+def test_red_cells_teach_a_classifier_that_they_are_no_class(tmp_path):
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for label in ("monocyte", "lymphocyte", "red cell", "spaceship"):
+            folder = tmp_path / "set" / split / label
+            folder.mkdir(parents=True)
+            for i in range(2):
+                pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    recipe = {"name": "small", "epochs": 1, "batch_size": 4, "preset": {"size": 16}}
+    steps = train_steps([tmp_path / "set"], tmp_path / "out", device="cpu", **recipe)
+    notes = " ".join(step.note for step in steps)
+    assert "Left out, no class of the taxonomy: spaceship (4)." in notes
+    assert "Learnt as no class: red cell (2)." in notes
+    card = load_classifier(tmp_path / "out" / "small.safetensors", device="cpu").card
+    assert sorted(card.provenance["cells"].values()) == [4, 6]

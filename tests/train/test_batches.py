@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 
 from napari_wbc.classify.preset import Preset
 from napari_wbc.train.batches import ROOM, batches, steps_of
-from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.dataset import NO_CLASS, CropSet
 from napari_wbc.train.recipe import Recipe
 
 RECIPE = Recipe(name="tiny", epochs=2, batch_size=20, draws=40, ema=0.5, preset=Preset(size=16))
@@ -45,3 +45,12 @@ def test_balance_draws_crops_or_groups_evenly():
         shares[balance] = torch.cat([targets for _, targets in drawn]).mean(0)[1].item()
     assert shares[0.0] == pytest.approx(0.5, abs=0.06)
     assert shares[1.0] == pytest.approx(np.mean(rare.labels), abs=0.04)
+
+
+def test_what_is_no_class_is_every_class_alike():
+    data = replace(plain(40), labels=np.resize([0, 1, NO_CLASS], 40))
+    recipe = replace(RECIPE, label_smoothing=0.2)
+    drawn = batches(data, recipe, 0, 2, Fabric(accelerator="cpu", devices=1))
+    targets = torch.cat([targets for _, targets in drawn])
+    rows = {tuple(row) for row in targets.double().numpy().round(6).tolist()}
+    assert rows == {(0.9, 0.1), (0.1, 0.9), (0.5, 0.5)}

@@ -18,7 +18,7 @@ from napari_wbc.model.progress import run
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.classifier import train_classifier
-from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.dataset import NO_CLASS, CropSet
 from napari_wbc.train.recipe import Recipe
 from napari_wbc.train.scoring import scores_steps
 from napari_wbc.weights.card import taxonomy_of
@@ -247,3 +247,43 @@ def test_a_class_without_a_cell_is_not_unlearnt_where_training_goes_on(tmp_path)
     moved = (new - old).abs()
     assert moved[:2].min() > 0
     assert moved[2] < 0.2 * moved[:2].max()  # weight decay is all that moves it
+
+
+def test_it_learns_what_a_teacher_says_whatever_the_labels(trained, tmp_path):
+    data = blobs()
+    wrong = replace(data, labels=np.where(data.splits == "train", 1 - data.labels, data.labels))
+    recipe = replace(RECIPE, teacher=str(trained.weights), epochs=8, draws=80)
+    learner = train(tmp_path, recipe, wrong)
+    assert learner.history[-1]["val_accuracy"] > 0.9
+
+
+def test_a_teacher_of_other_colours_is_refused(trained, tmp_path):
+    recipe = replace(RECIPE, teacher=str(trained.weights), preset=Preset(size=16, anchors=0.0))
+    with pytest.raises(WbcError, match="choose another, or the same preset"):
+        train(tmp_path, recipe)
+
+
+def test_weights_in_16_bits_are_those_that_were_measured(tmp_path):
+    whole = train(tmp_path / "whole")
+    half = train(tmp_path / "half", replace(RECIPE, half=True))
+    assert half.weights.stat().st_size < whole.weights.stat().st_size
+    tensors = parted(load_weights(half.weights)[0])[0]
+    rounded = parted(load_weights(whole.weights)[0])[0]
+    for name, tensor in tensors.items():
+        torch.testing.assert_close(tensor, rounded[name].half(), rtol=0, atol=0)
+
+
+def test_what_is_no_class_lowers_confidence_and_has_no_mean_of_its_own(tmp_path):
+    data = blobs(80)
+    blank = (data.splits == "train") & (np.arange(80) % 3 == 0)
+    data.crops[blank] = 235
+    labels = np.where(blank, NO_CLASS, data.labels)
+    recipe = replace(RECIPE, epochs=12, draws=80)
+    learner = train(tmp_path, recipe, replace(data, labels=labels))
+    classifier = load_classifier(learner.weights, device="cpu")
+    empty = np.full((1, 16, 16, 3), 235, np.uint8)
+    val = data.where(data.splits == "val")
+    cells = classifier.predict(val.centers(16), val.red)
+    confidence = classifier.predict(empty, data.red[1:2])[0].confidence
+    assert confidence < np.mean([cell.confidence for cell in cells])
+    assert len(classifier.familiarity.means) == 2

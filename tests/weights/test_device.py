@@ -51,13 +51,14 @@ def test_triton_is_kept_out_for_good_where_another_llvm_is_loaded(loaded, tmp_pa
     maps = tmp_path / "maps"
     maps.write_text("7f00 r-xp libLLVM-15.so.1\n" if loaded else "7f00 r-xp libc.so.6\n")
     monkeypatch.setattr("napari_wbc.weights.device.Path", lambda _path: maps)
-    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    # Set first, so that what was there is put back whatever comes after it.
+    monkeypatch.setitem(sys.modules, "triton", None)
+    del sys.modules["triton"]
     keep_triton_out()
     assert ("triton" in sys.modules) is loaded
     if loaded:
         assert sys.modules["triton"] is None
         assert find_spec("triton") is None
-    monkeypatch.delitem(sys.modules, "triton", raising=False)
 
 
 def test_so_many_threads_are_used_as_were_asked_for(monkeypatch):

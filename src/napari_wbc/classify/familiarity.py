@@ -8,7 +8,7 @@ whatever they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +19,12 @@ PREFIX = "familiarity."
 
 _RIDGE = 1e-3
 """Share of the mean variance that is added to each, for features that hardly vary."""
-_BEYOND = 0.01
+_BEYOND = 0.02
 """Part of the validation cells that counts as unlike."""
+_COMPONENTS = 160
+"""Directions that are kept of features with more."""
 _FIELDS = ("means", "precision", "limit")
+_BASIS = "basis"
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,28 @@ class Familiarity:
 
     Parameters
     ----------
-    means : Tensor, shape (classes, features), float32
-        Of the classes that occur.
-    precision : Tensor, shape (features, features), float32
+    means : Tensor, shape (classes, K), float32
+        Of the classes that occur, in the space of the basis.
+    precision : Tensor, shape (K, K), float32
         Inverse of the covariance within classes.
     limit : Tensor, shape (), float32
-        Distance that one in a hundred validation cells exceeds.
+        Distance that two in a hundred validation cells exceed.
+    basis : Tensor, shape (features, K), float32, optional
+        Directions in which features vary most; None where all K features are kept.
     """
 
     means: torch.Tensor
     precision: torch.Tensor
     limit: torch.Tensor
+    basis: torch.Tensor | None = None
 
     @classmethod
     def of(
-        cls, features: torch.Tensor, labels: torch.Tensor, held_out: torch.Tensor
+        cls,
+        features: torch.Tensor,
+        labels: torch.Tensor,
+        held_out: torch.Tensor,
+        weight: torch.Tensor | None = None,
     ) -> Familiarity:
         """Measure training cells.
 
@@ -56,9 +66,14 @@ class Familiarity:
             Their classes.
         held_out : Tensor, shape (M, features)
             Of validation cells: training cells lie nearer to their own means than any other.
+        weight : Tensor, shape (M,), optional
+            How much each of these counts, for instance so that laboratories count alike.
         """
         import torch
 
+        basis = _directions(features)
+        if basis is not None:
+            features = features @ basis
         present = torch.unique(labels)
         means = torch.stack([features[labels == label].double().mean(0) for label in present])
         residuals = features.double() - means[torch.searchsorted(present, labels)]
@@ -67,13 +82,18 @@ class Familiarity:
         spread = covariance.diagonal().mean().clamp(min=1e-12)
         eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
         precision = torch.linalg.inv(covariance + _RIDGE * spread * eye)
-        unscaled = cls(means.float(), precision.float(), torch.tensor(1.0))
-        limit = unscaled.distance(held_out).quantile(1 - _BEYOND).cpu()
-        return cls(unscaled.means, unscaled.precision, limit)
+        unscaled = cls(means.float(), precision.float(), torch.tensor(1.0), basis)
+        distances, order = unscaled.distance(held_out).cpu().sort()
+        weight = torch.ones(len(order)) if weight is None else weight[order]
+        within = int((weight.cumsum(0) <= (1 - _BEYOND) * weight.sum()).sum())
+        return replace(unscaled, limit=distances[min(within, len(distances) - 1)])
 
     def distance(self, features: torch.Tensor) -> torch.Tensor:
         """Mahalanobis distance to the nearest class, shape (N,), of features, shape (N, F)."""
-        apart = features.float()[:, None] - self.means
+        features = features.float()
+        if self.basis is not None:
+            features = features @ self.basis
+        apart = features[:, None] - self.means
         squares = ((apart @ self.precision) * apart).sum(2)
         return squares.clamp(min=0).amin(1).sqrt()
 
@@ -83,11 +103,30 @@ class Familiarity:
 
     def to(self, device: str) -> Familiarity:
         """The same on a device."""
-        return Familiarity(self.means.to(device), self.precision.to(device), self.limit)
+        basis = None if self.basis is None else self.basis.to(device)
+        return Familiarity(self.means.to(device), self.precision.to(device), self.limit, basis)
+
+    @property
+    def width(self) -> int:
+        """How many features it takes."""
+        return self.means.shape[1] if self.basis is None else self.basis.shape[0]
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """As it stands in a weights file."""
-        return {f"{PREFIX}{name}": getattr(self, name).contiguous() for name in _FIELDS}
+        names = _FIELDS if self.basis is None else (*_FIELDS, _BASIS)
+        return {f"{PREFIX}{name}": getattr(self, name).contiguous() for name in names}
+
+
+def _directions(features: torch.Tensor) -> torch.Tensor | None:
+    """The directions in which many features vary most, shape (features, K); None for few."""
+    import torch
+
+    if features.shape[1] <= _COMPONENTS:
+        return None
+    centred = features.double() - features.double().mean(0)
+    # Eigenvalues come in rising order.
+    vectors: torch.Tensor = torch.linalg.eigh(centred.mT @ centred)[1]
+    return vectors[:, -_COMPONENTS:].float().contiguous()
 
 
 def parted(
@@ -105,10 +144,15 @@ def parted(
         return network, None
     parts = [tensors[f"{PREFIX}{name}"] for name in _FIELDS]
     means, precision, limit = parts
+    basis = tensors.get(f"{PREFIX}{_BASIS}")
     width = means.shape[-1]
     shapes = (means.ndim, tuple(precision.shape), limit.ndim)
+    whole = shapes == (2, (width, width), 0) and len(means) > 0
+    if basis is not None:
+        whole = whole and basis.ndim == 2 and basis.shape[1] == width
+        parts.append(basis)
     # A file may come from anywhere, so its numbers are not taken on trust.
     numbers = all(part.is_floating_point() and part.isfinite().all() for part in parts)
-    if shapes != (2, (width, width), 0) or not len(means) or not numbers:
+    if not whole or not numbers:
         raise ValueError("the familiarity is damaged")
-    return network, Familiarity(means, precision, limit)
+    return network, Familiarity(means, precision, limit, basis)

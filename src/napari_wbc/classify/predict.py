@@ -45,6 +45,8 @@ class Classifier:
         ``cpu`` or ``cuda``.
     threshold : float
         Confidence below which a cell is unidentified, 0 to 1.
+    foreign_threshold : float
+        The same on a slide whose stain the model does not know.
     familiarity : Familiarity, optional
         Where the training cells' features lie.
     """
@@ -53,6 +55,7 @@ class Classifier:
     card: ModelCard
     device: str
     threshold: float
+    foreign_threshold: float = 0.0
     familiarity: Familiarity | None = None
 
     @property
@@ -227,7 +230,7 @@ def load_classifier(
         network.load_state_dict(tensors)
         Preset(**card.preset)
         check_mode(card.mode)
-        if familiarity is not None and familiarity.means.shape[1] != network.head.in_features:
+        if familiarity is not None and familiarity.width != network.head.in_features:
             raise ValueError("the familiarity is of another network")
     except (RuntimeError, TypeError, KeyError, ValueError, WbcError) as error:
         raise WeightsError(
@@ -237,10 +240,12 @@ def load_classifier(
     import torch
 
     network = network.eval().to(device).to(memory_format=torch.channels_last)
+    # A threshold that a person chose is the same on all slides.
     return Classifier(
         network,
         card,
         device,
         card.threshold if threshold is None else threshold,
+        max(card.threshold, card.foreign_threshold) if threshold is None else threshold,
         None if familiarity is None else familiarity.to(device),
     )

@@ -104,7 +104,8 @@ class Attributor:
     mode : str
         One of :data:`~napari_wbc.classify.modes.MODES`.
     layers : tuple of str
-        Of Grad-CAM; the last of each side up to a quarter of the crop's where empty.
+        Of Grad-CAM; where empty, those of the network, or the last of each side up to a quarter of
+        the crop's.
     sure : float
         Crops whose highest probability is below this, 0 to 1, are asked about in all orientations,
         as :func:`~napari_wbc.classify.looks.looked_at` classifies them: their heat is the mean,
@@ -135,7 +136,7 @@ class Attributor:
         self.size = size
         self.mode = mode
         self.sure = sure
-        self.layers = layers or deep_layers(existing, DEEP * size)
+        self.layers = layers or network.heat_layers or deep_layers(existing, DEEP * size)
 
     def check(self, question: Question) -> None:
         """Raise WbcError if a question is of square maps and the network has none."""

@@ -17,6 +17,7 @@ from napari_wbc.model.differential import Differential, differential, leukocytes
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.stain_alarm import stain_alarm
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.storage.tables import cells_frame, differential_frame, fields_frame
@@ -99,6 +100,11 @@ class SlideAnalysis:
         """Settings of the cell finder; empty if several located the cells."""
         detectors = set(self.detectors) - {BY_HAND}
         return dict(detectors.pop().parameters) if len(detectors) == 1 else {}
+
+    @property
+    def stain_alarm(self) -> str:
+        """A warning where the model does not know the stain, else empty."""
+        return stain_alarm(self.table.values())
 
     @property
     def differential(self) -> Differential:

@@ -19,6 +19,7 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import Slide
+from napari_wbc.model.stain_alarm import stain_alarm
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.analysis import (
@@ -86,6 +87,10 @@ def analyze_slide_steps(
             note = str(error)
             failures.append(Failure(field.path, note))
         yield Progress(slide.name, done, total, note)
+    if alarm := stain_alarm(cells):
+        yield Progress(slide.name, offset + len(slide.fields), total, f"{slide.name}: {alarm}")
+    if alarm and classifier:
+        cells = [_surer(cell, classifier.foreign_threshold) for cell in cells]
     return SlideAnalysis(
         slide,
         CellTable(cells),
@@ -104,6 +109,14 @@ def _classified(
     """Cells of one field with their predictions."""
     predictions = classifier.classify(image, [cell.detection.bbox for cell in cells])
     return list(map(Cell.predicted, cells, predictions))
+
+
+def _surer(cell: Cell, threshold: float) -> Cell:
+    """A cell that takes at least this confidence to be identified."""
+    prediction = cell.prediction
+    if prediction is None or prediction.threshold >= threshold:
+        return cell
+    return cell.predicted(replace(prediction, threshold=threshold))
 
 
 def _classifier_steps(

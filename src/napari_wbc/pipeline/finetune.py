@@ -133,16 +133,21 @@ def finetune_steps(
 
 def _plan(card: ModelCard, start: str | Path, recipe: Mapping[str, Any], *, freeze: bool) -> Recipe:
     """The recipe: defaults, then what the caller asks for, then what the weights dictate."""
+    trained = _recipe(card)
     values = {
         **CLASSIFIER,
+        # Where AdamW alone has trained the weights, Muon would tear them apart.
+        **({"matrix_rate": 0.0} if trained.get("matrix_rate") == 0 else {}),
         "name": f"{card.name}-tuned",
         "keep": KEEP,
         "precision": "bf16-mixed",
+        "half": trained.get("half") is True,
+        "foreign_threshold": card.foreign_threshold,
         **recipe,
         "architecture": card.architecture,
         "mode": card.mode,
         "preset": card.preset,
-        "augmentation": _augmentation(card),
+        "augmentation": _augmentation(trained),
         "start": str(start),
         "freeze": freeze,
     }
@@ -150,11 +155,16 @@ def _plan(card: ModelCard, start: str | Path, recipe: Mapping[str, Any], *, free
     return plan
 
 
-def _augmentation(card: ModelCard) -> dict[str, Any]:
-    """The augmentation that the weights were trained with, as far as the card tells."""
+def _recipe(card: ModelCard) -> dict[str, Any]:
+    """The recipe that the weights were trained by, as far as the card tells."""
     # A card may be anybody's: none of its values need be of the type that ours have.
     recipe = card.provenance.get("recipe") if isinstance(card.provenance, dict) else None
-    values = recipe.get("augmentation") if isinstance(recipe, dict) else None
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def _augmentation(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The augmentation of a recipe."""
+    values = recipe.get("augmentation")
     if not isinstance(values, dict):
         return {}
     return {f.name: values[f.name] for f in fields(Augmentation) if f.name in values}

@@ -78,6 +78,7 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
         "model": analysis.model_id,
         "taxonomy": slide.taxonomy.name,
         "threshold": analysis.threshold,
+        "stain_alarm": slide.stain_alarm,
         "confidence_level": counted.confidence_level,
         "leukocytes": counted.total,
         "classes": classes,

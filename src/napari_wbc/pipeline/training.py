@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.mask_rcnn import DetectorPreset
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
+from napari_wbc.model.labels import is_no_leukocyte
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
+from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, Taxonomy
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.pipeline.held_out import counts_text, has_split, learnable_steps, relabelled
 from napari_wbc.train.batches import ROOM
@@ -43,7 +46,9 @@ def train_steps(
         Folder of the weights, the card, the curves and the checkpoint; an interrupted run is
         resumed.
     taxonomy : Taxonomy
-        Classes to learn; cells whose label counts as none of them are left out.
+        Classes to learn. Of cells whose label counts as none of them, those that are no leukocyte,
+        such as red cells and artefacts, teach the classifier to be sure of no class; the others are
+        left out.
     device : {"auto", "cpu", "cuda"}
     **recipe
         Of :class:`~napari_wbc.train.recipe.Recipe`; ``preset`` and ``augmentation`` as mappings.
@@ -58,10 +63,14 @@ def train_steps(
     # A wrong device or folder is refused before the labels are read.
     device = resolve_device(device)
     make_folder(Path(out))
-    cells, *_ = yield from learnable_steps(paths)
-    cells, left_out = relabelled(cells, taxonomy)
+    labelled, *_ = yield from learnable_steps(paths)
+    cells, left_out = relabelled(labelled, taxonomy)
     _check_splits(cells)
     notes: list[str] = []
+    if others := _of_no_class(labelled, taxonomy):
+        notes.append(f"Learnt as no class: {counts_text(Counter(cell.label for cell in others))}.")
+        cells += [replace(cell, label=NOT_CLASSED) for cell in others]
+        left_out = {label: n for label, n in left_out.items() if not is_no_leukocyte(label)}
     if left_out:
         notes.append(f"Left out, no class of the taxonomy: {counts_text(left_out)}.")
     learnt = {cell.label for cell in cells if cell.split == "train"}
@@ -72,6 +81,16 @@ def train_steps(
     # Crops are cut with room around them, so that augmentation can turn and shift them.
     data = yield from cut_training_crops(cells, taxonomy.names, plan.preset, room=ROOM)
     return (yield from train_classifier(data, taxonomy, plan, out, device=device))
+
+
+def _of_no_class(cells: Sequence[LabelledCell], taxonomy: Taxonomy) -> list[LabelledCell]:
+    """Training cells, as they are labelled, that are no leukocyte and of none of the classes."""
+    none: list[LabelledCell] = []
+    for cell in cells:
+        other = is_no_leukocyte(cell.label) and taxonomy.class_of(cell.label) is None
+        if other and cell.split == "train":
+            none.append(cell)
+    return none
 
 
 def train_detector_steps(

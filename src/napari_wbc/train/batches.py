@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.dataset import NO_CLASS, CropSet
 from napari_wbc.train.run import epoch_seed
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def batches(
     """Crops, shape (batch, 3, size, size), and targets, shape (batch, classes), of one epoch.
 
     ``train`` is cut with ``room=ROOM``; ``epoch``, from 0, seeds what is drawn. Each process of
-    ``fabric`` gets its share of every batch.
+    ``fabric`` gets its share of every batch. The target of what is no class is every class alike,
+    so that a network is sure of none (outlier exposure, Hendrycks et al. 2019).
     """
     import torch
     from torch.nn import functional
@@ -55,8 +56,9 @@ def batches(
         red = torch.from_numpy(train.red[chosen]).to(device)
         x = augmented(crops, red, recipe.preset, recipe.augmentation, rng)
         labels = torch.from_numpy(train.labels[chosen]).to(device)
-        targets = functional.one_hot(labels, n_classes).float()
-        targets = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / n_classes
+        targets = functional.one_hot(labels.clamp(min=0), n_classes).float()
+        targets = targets.lerp(torch.full_like(targets, 1 / n_classes), recipe.label_smoothing)
+        targets[labels == NO_CLASS] = 1 / n_classes
         if recipe.mixup:
             # The batch is drawn at random, so its reverse is as good as another draw.
             share = float(torch.rand(1, generator=rng)) * recipe.mixup

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_wbc.classify.calibrate import confidence_threshold, temperature
 from napari_wbc.measure.metrics import by_source, measure
 from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.scoring import weights_by_source
 from napari_wbc.weights.card import RESEARCH_USE, ModelCard
 
 if TYPE_CHECKING:
@@ -58,9 +59,7 @@ def card_of(
     import torch
 
     val = data.where(data.splits == "val")
-    # Laboratories count alike in the calibration, however many cells they gave.
-    _, source, sizes = np.unique(val.sources, return_inverse=True, return_counts=True)
-    weight = 1 / sizes[source]
+    weight = weights_by_source(val.sources)
     heat = temperature(scores, val.labels, weight=weight)
     confidence = torch.softmax(torch.from_numpy(scores / heat), 1).amax(1).numpy()
     threshold = confidence_threshold(confidence, scores.argmax(1) == val.labels, weight=weight)
@@ -93,6 +92,7 @@ def card_of(
         taxonomy=taxonomy.to_dict(),
         temperature=round(heat, 4),
         threshold=threshold,
+        foreign_threshold=recipe.foreign_threshold,
         parameters=sum(p.numel() for p in network.parameters()),
         provenance={
             "cells": counts,

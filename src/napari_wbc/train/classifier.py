@@ -19,6 +19,7 @@ import numpy as np
 from napari_wbc.classify.familiarity import Familiarity, parted
 from napari_wbc.classify.modes import loss_of, scores
 from napari_wbc.classify.networks import build_network
+from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import WbcError
 from napari_wbc.measure.metrics import by_source, measure
 from napari_wbc.model.progress import Progress, Steps
@@ -27,7 +28,7 @@ from napari_wbc.train.batches import batches, steps_of
 from napari_wbc.train.card import card_of
 from napari_wbc.train.checkpoint import Checkpoint
 from napari_wbc.train.curves import write_curves
-from napari_wbc.train.dataset import CropSet
+from napari_wbc.train.dataset import NO_CLASS, CropSet
 from napari_wbc.train.recipe import Recipe
 from napari_wbc.train.run import Trained, epoch_progress, epoch_seed, set_rate, update_mean
 from napari_wbc.train.scoring import familiarity_steps, scores_steps
@@ -62,8 +63,9 @@ def train_classifier(
     Parameters
     ----------
     data : CropSet
-        Cut with ``room=ROOM``; its ``train`` split is learnt, its ``val`` split chooses the
-        epoch, the temperature and the threshold, its ``test`` split is not looked at.
+        Cut with ``room=ROOM``; its ``train`` split is learnt, its ``val`` split, where all are of a
+        class, chooses the epoch, the temperature and the threshold, its ``test`` split is not
+        looked at.
     taxonomy : Taxonomy
         Its classes are those of the labels, in their order.
     out : str or Path
@@ -87,16 +89,17 @@ def train_classifier(
             "Training needs cells in the splits train and val; add them to the training set."
         )
     state, start = _prepared(recipe, taxonomy, device)
-    model, mean, optimizer, fabric = state
+    model, mean, optimizer, fabric, teacher = state
     old = copy.deepcopy(mean.state_dict())
     checkpoint = Checkpoint(
         out,
         {
             # Weights to start from are told by their content, since their file may move.
-            "recipe": {**asdict(recipe), "start": ""},
+            "recipe": {**asdict(recipe), "start": "", "teacher": ""},
             "data_sha256": data.sha256,
             "taxonomy": taxonomy.to_dict(),
             "start_sha256": start.sha256 if start else "",
+            "teacher_sha256": teacher.card.sha256 if teacher else "",
         },
     )
     history, best = checkpoint.load(model.module, mean, optimizer)
@@ -122,6 +125,9 @@ def train_classifier(
         yield epoch_progress(history[-1], steps, recipe.epochs)
     fresh = [i for i, name in enumerate(taxonomy.names) if start and name not in start.classes]
     mean.load_state_dict(_mixed(checkpoint.best(), old, recipe.keep, fresh))
+    if recipe.half:
+        # Rounded before anything is measured: what is measured is what is kept.
+        mean.half().float()
     val_scores = yield from scores_steps(mean, val, recipe.preset, mode=recipe.mode)
     card = card_of(
         mean,
@@ -133,21 +139,24 @@ def train_classifier(
         start=start,
         provenance=provenance,
     )
-    familiarity = yield from _familiarity(mean, train, val, recipe)
+    cells = train.where(train.labels != NO_CLASS)
+    familiarity = yield from _familiarity(mean, cells, val, recipe)
     path = out / f"{recipe.name}.safetensors"
     if fabric.is_global_zero:
+        kept = mean.half() if recipe.half else mean
         extra = familiarity.tensors() if familiarity else {}
-        card = save_weights(path, {**mean.state_dict(), **extra}, card)
+        card = save_weights(path, {**kept.state_dict(), **extra}, card)
     return Trained(path, card, tuple(history))
 
 
 class _State(NamedTuple):
-    """What the steps of training change: the network, the mean of its weights and the optimizer."""
+    """What the steps of training use: the network, the mean of its weights, the optimizer."""
 
     model: Any
     mean: FeatureNetwork
     optimizer: torch.optim.Optimizer
     fabric: Fabric
+    teacher: Classifier | None
 
 
 def _prepared(recipe: Recipe, taxonomy: Taxonomy, device: str) -> tuple[_State, ModelCard | None]:
@@ -175,7 +184,33 @@ def _prepared(recipe: Recipe, taxonomy: Taxonomy, device: str) -> tuple[_State, 
     )
     mean = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
     model, optimizer = fabric.setup(network, optimizer)
-    return _State(model, mean, optimizer, fabric), start
+    teacher = _teacher(recipe, taxonomy.names, device) if recipe.teacher else None
+    return _State(model, mean, optimizer, fabric, teacher), start
+
+
+def _teacher(recipe: Recipe, classes: tuple[str, ...], device: str) -> Classifier:
+    """The classifier that a recipe learns from."""
+    teacher = load_classifier(find_weights(recipe.teacher), device=device)
+    same = (recipe.preset.white, recipe.preset.anchors, recipe.preset.factor)
+    preset = teacher.preset
+    if teacher.card.classes != classes or (preset.white, preset.anchors, preset.factor) != same:
+        raise WbcError(
+            f"{recipe.teacher}: a teacher has the classes, the colours and the crop factor of "
+            "what it teaches; choose another, or the same preset."
+        )
+    return teacher
+
+
+def _taught(teacher: Classifier, batch: torch.Tensor) -> torch.Tensor:
+    """What a teacher says of a batch of the learner's inputs: probabilities, shape (N, classes)."""
+    import torch
+
+    from napari_wbc.classify.networks.base import resized
+
+    size = teacher.preset.size
+    with torch.no_grad():
+        outputs = teacher.network(resized(batch, size, size)).float()
+    return torch.softmax(scores(outputs, teacher.card.mode), dim=1)
 
 
 def _epoch(
@@ -196,7 +231,8 @@ def _epoch(
         set_rate(state.optimizer, recipe.learning_rate, now, steps, recipe.epochs)
         state.optimizer.zero_grad()
         outputs = state.model(batch).float()[:, learnable]
-        wanted = targets[:, learnable]
+        wanted = targets if state.teacher is None else _taught(state.teacher, batch)
+        wanted = wanted[:, learnable]
         # Without the columns of other classes, smoothed labels no longer sum to 1.
         wanted = wanted / wanted.sum(1, keepdim=True)
         loss = loss_of(outputs, wanted, recipe.mode)
@@ -206,8 +242,9 @@ def _epoch(
         state.optimizer.step()
         update_mean(state.mean, state.model.module, recipe.ema, now)
         losses.append(loss.item())
-        predicted = scores(outputs, recipe.mode).argmax(1)
-        hits.append((predicted == wanted.argmax(1)).float().mean().item())
+        right = scores(outputs, recipe.mode).argmax(1) == wanted.argmax(1)
+        of_class = wanted.amax(1) > wanted.amin(1)
+        hits += right[of_class].tolist()
         yield Progress("training", now + 1, recipe.epochs * steps)
     return {"loss": float(np.mean(losses)), "train_accuracy": float(np.mean(hits))}
 
@@ -216,7 +253,7 @@ def _learnable_classes(train: CropSet, recipe: Recipe, n_classes: int) -> list[i
     """Indices of the classes that a batch decides between."""
     # Where training goes on from weights, a class without a cell is left out of the loss: else it
     # would be unlearnt, since every cell says that it is another class.
-    present: list[int] = np.unique(train.labels).tolist()
+    present: list[int] = np.unique(train.labels[train.labels != NO_CLASS]).tolist()
     if recipe.start and recipe.mode != "two-stage" and len(present) > 1:
         return present
     return list(range(n_classes))

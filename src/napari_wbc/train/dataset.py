@@ -17,7 +17,11 @@ from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.taxonomy import NOT_CLASSED
 from napari_wbc.model.training_set import LabelledCell
+
+NO_CLASS = -1
+"""In place of the index of a class: a red cell, an artefact, bare glass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ class CropSet:
     red: npt.NDArray[np.float32]
     """Absorbance of red cells in the field of each crop, shape (N, 3); NaN where there are none."""
     labels: npt.NDArray[np.int64]
-    """Indices of classes, shape (N,); sources and splits are of the same shape."""
+    """Indices of classes, shape (N,), :data:`NO_CLASS` for what is none of them; sources and splits
+    are of the same shape."""
     sources: npt.NDArray[np.str_]
     splits: npt.NDArray[np.str_]
     sha256: str
@@ -66,7 +71,7 @@ def cut_training_crops(
         In any order, which is that of the crops. One without a box is alone in its image, and is
         located there.
     classes : sequence of str
-        Class names; their order gives the label indices.
+        Class names; their order gives the label indices. ``not classed`` is none of them.
     preset : Preset
         Says how fields are prepared, and the size and factor of the crops.
     room : float
@@ -78,7 +83,7 @@ def cut_training_crops(
     WbcError
         If a label is not among the classes, or an image cannot be read.
     """
-    unknown = sorted({cell.label for cell in cells} - set(classes))
+    unknown = sorted({cell.label for cell in cells} - {*classes, NOT_CLASSED})
     if unknown:
         raise WbcError(
             f"Labels {unknown} are not among the classes {list(classes)}; rename or map them."
@@ -106,11 +111,11 @@ def cut_training_crops(
         crops[rows], red[rows] = preset.cut(image, boxes, room=room)
         digest.update(crops[rows].tobytes())
         yield Progress("cutting crops", len(detections), len(cells))
-    index = list(classes).index
+    index = {NOT_CLASSED: NO_CLASS} | {name: i for i, name in enumerate(classes)}
     return CropSet(
         crops,
         red,
-        np.array([index(cell.label) for cell in cells], dtype=np.int64),
+        np.array([index[cell.label] for cell in cells], dtype=np.int64),
         np.array([cell.source for cell in cells], dtype=np.str_),
         np.array([cell.split for cell in cells], dtype=np.str_),
         digest.hexdigest(),

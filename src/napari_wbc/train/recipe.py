@@ -35,6 +35,9 @@ class Recipe:
     start : str
         Weights to start from, of the same architecture, whose classes are among those to learn;
         empty for fresh ones.
+    teacher : str
+        Weights whose probabilities of each augmented crop are learnt in place of its label, of a
+        classifier of the same classes and colours (Hinton et al. 2015; Beyer et al. 2022).
     keep : float
         Share of those weights in the result, 0 to 1: the mean of old and new weights forgets less
         and holds better elsewhere than either (Wortsman et al. 2022, WiSE-FT).
@@ -62,6 +65,11 @@ class Recipe:
         up by augmentation as published.
     precision : str
         Of Lightning Fabric: ``32-true`` or ``bf16-mixed``.
+    half : bool
+        Whether the weights are kept in 16 bits.
+    foreign_threshold : float
+        Of the card: the confidence, 0 to 1, below which a cell of a stain that the model does not
+        know is unidentified. Measured by leaving laboratories out.
     """
 
     name: str = "cdnn"
@@ -70,6 +78,7 @@ class Recipe:
     mode: str = "softmax"
     pretrained: bool = False
     start: str = ""
+    teacher: str = ""
     keep: float = 0.0
     freeze: bool = False
     patience: int = 0
@@ -84,6 +93,8 @@ class Recipe:
     ema: float = 0.995
     balance: float = 0.5
     precision: str = "32-true"
+    half: bool = False
+    foreign_threshold: float = 0.0
     seed: int = 0
     preset: Preset = field(default_factory=Preset)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -158,8 +169,8 @@ def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
 def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
     """Read a TOML file that says how to train: the paths of training sets, and the recipe.
 
-    ``data`` lists training sets and ``start`` may name weights, both relative to the file; the rest
-    is the recipe.
+    ``data`` lists training sets, ``start`` and ``teacher`` may name weights, all relative to the
+    file; the rest is the recipe.
 
     Raises
     ------
@@ -180,6 +191,7 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
     data = recipe.pop("data", [])
     if not _is_texts(data):
         raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")
-    if isinstance(recipe.get("start"), str) and recipe["start"]:
-        recipe["start"] = str(path.parent / recipe["start"])
+    for weights in ("start", "teacher"):
+        if isinstance(recipe.get(weights), str) and recipe[weights]:
+            recipe[weights] = str(path.parent / recipe[weights])
     return list(map(path.parent.joinpath, data)), recipe

@@ -90,4 +90,13 @@ def familiarity_steps(
     picked = train.where(chosen)
     trained = yield from seen_steps(network, picked, preset, MEASURING, network.features)
     held_out = yield from seen_steps(network, val, preset, MEASURING, network.features)
-    return Familiarity.of(torch.cat(trained), torch.from_numpy(picked.labels), torch.cat(held_out))
+    weight = torch.from_numpy(weights_by_source(val.sources))
+    labels = torch.from_numpy(picked.labels)
+    return Familiarity.of(torch.cat(trained), labels, torch.cat(held_out), weight)
+
+
+def weights_by_source(sources: npt.NDArray[np.str_]) -> npt.NDArray[np.float64]:
+    """A weight for each cell, shape (N,), by which laboratories count alike, however many cells."""
+    _, source, sizes = np.unique(sources, return_inverse=True, return_counts=True)
+    weights: npt.NDArray[np.float64] = 1 / sizes[source]
+    return weights

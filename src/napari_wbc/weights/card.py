@@ -34,6 +34,9 @@ class ModelCard:
         Divides the logits, so that probabilities are calibrated.
     threshold : float
         Confidence below which a cell is unidentified, 0 to 1.
+    foreign_threshold : float
+        The same on slides whose stain the model does not know
+        (:mod:`napari_wbc.model.stain_alarm`), where it is higher.
     parameters : int
         Number of trained numbers.
     sha256 : str
@@ -56,6 +59,7 @@ class ModelCard:
     preset: dict[str, Any]
     temperature: float = 1.0
     threshold: float = 0.5
+    foreign_threshold: float = 0.0
     parameters: int = 0
     sha256: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -74,10 +78,12 @@ class ModelCard:
                 "A model card's name, version, architecture, sha256 and mode are texts; use the "
                 "card saved with the weights."
             )
-        if not 0 < self.temperature < float("inf") or not 0 <= self.threshold <= 1:
+        thresholds = 0 <= self.threshold <= 1 and 0 <= self.foreign_threshold <= 1
+        if not 0 < self.temperature < float("inf") or not thresholds:
             raise WeightsError(
-                f"Model card {self.name!r} has temperature {self.temperature} and threshold "
-                f"{self.threshold}; expected one above 0, and one from 0 to 1."
+                f"Model card {self.name!r} has temperature {self.temperature} and thresholds "
+                f"{self.threshold} and {self.foreign_threshold}; expected one above 0, and two "
+                "from 0 to 1."
             )
         if self.taxonomy is not None and taxonomy_of(self).names != self.classes:
             raise WeightsError(

@@ -8,6 +8,9 @@ import numpy as np
 from napari.layers import Image
 
 from napari_wbc.imaging.read import open_slide
+from napari_wbc.model.cell import Cell, Detection, Prediction
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.table import CellTable
 
 
 def shown(viewer):
@@ -214,3 +217,17 @@ def test_a_file_keeps_its_project_whatever_napari_calls_its_layer(bench, viewer,
     bench._use_image.click()
     wait(bench)
     assert bench.session.slide.name == "field-0"
+
+
+def test_a_stain_that_the_model_does_not_know_is_said(bench, slide, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    assert bench.header.stain.isHidden()
+    prediction = Prediction(("monocyte",), (1.0,), unlikeness=3.0)
+    cells = []
+    for column in range(3):
+        detection = Detection(BBox(5, 15 * column, 15, 15 * column + 10))
+        cells.append(Cell.new(slide.fields[0].fov_id, detection).predicted(prediction))
+    bench.session.commit(CellTable(cells), "analyze", "model")
+    assert "(by the first 3 cells)" in bench.header.stain.text()
+    assert not bench.header.stain.isHidden()

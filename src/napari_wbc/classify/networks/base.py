@@ -16,6 +16,9 @@ class FeatureNetwork(nn.Module):
         Inputs and outputs of the head.
     """
 
+    heat_layers: tuple[str, ...] = ()
+    """Layers that Grad-CAM looks at unasked; empty for a choice by size."""
+
     def __init__(self, n_features: int, n_classes: int) -> None:
         super().__init__()
         self.head = nn.Linear(n_features, n_classes)

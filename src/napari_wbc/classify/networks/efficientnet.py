@@ -27,6 +27,9 @@ class EfficientNet(FeatureNetwork):
         If their package is missing.
     """
 
+    # Shallower maps mark points, and a product with them marks little else.
+    heat_layers = ("stages.5", "stages")
+
     def __init__(self, n_classes: int, pretrained: bool = False) -> None:
         super().__init__(WIDTH, n_classes)
         self.stages = lite0(pretrained, last=True)

@@ -1,4 +1,4 @@
-"""Names of the slide and of the field in view, above the panels."""
+"""Names of the slide and of the field in view, and warnings about them, above the panels."""
 
 from __future__ import annotations
 
@@ -8,32 +8,43 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_wbc.layers.field import FieldView
+from napari_wbc.model.stain_alarm import stain_alarm
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import column
 from napari_wbc.widgets.qt.panel import Panel
 
 
 class SlideHeader(Panel, QWidget):
-    """Name of the slide and of the field in view; a warning where another image hides them."""
+    """Name of the slide and of the field in view, and warnings.
+
+    One where the model does not know the slide's stain, one where another image hides the field.
+    """
 
     def __init__(self, session: Session, view: FieldView) -> None:
         super().__init__()
         self._session = session
         self._view = view
         self.name = QLabel()
+        self.stain = QLabel()
         self.warning = QLabel()
         self.name.setStyleSheet("font-weight: bold")
-        self.warning.setWordWrap(True)
-        self.warning.setStyleSheet("color: #ffb000")
-        for label in (self.name, self.warning):
+        for warning in (self.stain, self.warning):
+            warning.setWordWrap(True)
+            warning.setStyleSheet("color: #ffb000")
+        for label in (self.name, self.stain, self.warning):
             label.setTextFormat(Qt.TextFormat.PlainText)
             # A long name is cut; it does not widen the window.
             label.setMinimumWidth(1)
-        column(self, self.name, self.warning, spacing=1).setContentsMargins(6, 2, 6, 2)
+        column(self, self.name, self.stain, self.warning, spacing=1).setContentsMargins(6, 2, 6, 2)
         layers = view.viewer.layers.events
         self.listen(self.refresh, session.slide_changed, session.field_changed)
+        self.listen(self._refresh_stain, session.slide_changed, session.changed)
         self.listen(self.refresh, layers.inserted, layers.removed, layers.reordered)
         self.refresh()
+        self._refresh_stain()
+
+    def _refresh_stain(self, *_what: object) -> None:
+        self._warn(self.stain, stain_alarm(self._session.table.values()))
 
     def refresh(self, *_what: object) -> None:
         """Show the names; the clock calls it too, as napari has no one signal for hidden layers."""
@@ -45,9 +56,11 @@ class SlideHeader(Panel, QWidget):
             text = f"{slide.name}  ·  {field.path.name}  ({number} of {len(slide.fields)})"
             self._show(self.name, text)
         self.name.setToolTip(str(field.path) if field else "")
-        unseen = self._view.unseen
-        self._show(self.warning, unseen)
-        self.warning.setVisible(bool(unseen))
+        self._warn(self.warning, self._view.unseen)
+
+    def _warn(self, label: QLabel, text: str) -> None:
+        self._show(label, text)
+        label.setVisible(bool(text))
 
     @staticmethod
     def _show(label: Any, text: str) -> None:
