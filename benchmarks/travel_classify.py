@@ -8,6 +8,7 @@ cell finder draws around these, and a cell that it misses is classified wrongly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -36,6 +37,8 @@ from record import record
 CACHE = Path(__file__).parents[1] / ".cache"
 SIZES = (0.4, 0.7, 1.5, 2.5)
 """Of each image, beside its own."""
+MOST = 800
+"""Images of a set, evenly spaced where it has more."""
 SIZED = 40
 """Cells of a set whose images are resized, evenly spaced."""
 DRAWS = 500
@@ -87,7 +90,9 @@ class Place:
 def of_rows(rows: Iterator[Mapping[str, Any]], split: str = "") -> Iterator[Cells]:
     """The cells of a set by image, of one split."""
     chosen = (row for row in rows if row["split"] == split or not split)
-    for path, cells in groupby(chosen, key=lambda row: row["path"]):
+    images = [list(cells) for _path, cells in groupby(chosen, key=lambda row: row["path"])]
+    for cells in images[:: math.ceil(len(images) / MOST)]:
+        path = cells[0]["path"]
         image = read_image(path)
         boxes: list[BBox | None] = []
         labels: list[str] = []
@@ -287,6 +292,7 @@ def main(weights: str, left_out: Mapping[str, str], *, folder: Path, sizes: bool
             "LISC: boxes of the default cell finder around its points; a cell that it misses is wrong. jhu_apl: "
             "single cells of leukaemia patients; bands count as neutrophils, variant lymphocytes as lymphocytes; "
             "blasts, plasma cells, smudge cells and artefacts are left out.",
+            f"At most {MOST} images of a set, evenly spaced.",
             f"Sizes: {SIZED} images of a set, evenly spaced, resized; the share of cells with the same answer.",
         ],
         folder=folder,

@@ -56,16 +56,16 @@ def lines(text, name):
 @pytest.mark.parametrize("arguments", [(), ("list",)])
 def test_an_empty_library_lists_the_shipped_models(call, library, arguments):
     shown = call(*arguments)
-    assert "yes" in lines(shown, "cdnn")[0]
+    assert "yes" in lines(shown, "large")[0]
     assert "detector" in lines(shown, "blood_cells")[0]
     assert not library.folder.exists()
-    assert "cdnn" not in call("history")
+    assert "large" not in call("history")
 
 
 def test_the_tree_and_what_is_in_use(call, child):
     call("adopt", "child", "--why", "better [on] basophils")
     shown = call("list")
-    assert "yes" not in lines(shown, "cdnn")[0]
+    assert "yes" not in lines(shown, "large")[0]
     row = lines(shown, "  child")[0]
     for text in ("yes", "8", "87.5 %", "[b]child 1"):
         assert text in row
@@ -76,7 +76,7 @@ def test_roll_back(call, child, library):
     call("adopt", "tiny")
     call("adopt", "child")
     assert call("rollback") == "tiny is the classifier in use again.\n"
-    assert call("rollback") == "cdnn is the classifier in use again.\n"
+    assert call("rollback") == "large is the classifier in use again.\n"
     with pytest.raises(WeightsError, match="No classifier was adopted"):
         call("rollback")
     with pytest.raises(WeightsError, match="Unknown kind"):
@@ -90,7 +90,7 @@ def test_a_file_is_adopted_at_once(call, library, weights, tmp_path):
 
 
 def test_commands_take_the_weights_in_use(child, call, capsys):
-    assert in_use(None) == "cdnn"
+    assert in_use(None) == "large"
     assert in_use("tiny") == "tiny"
     assert not capsys.readouterr().err
     call("adopt", "child")
@@ -133,5 +133,5 @@ def test_remove(call, child, library):
 def test_commands_tell_that_the_adopted_model_is_missing(child, call, capsys):
     call("adopt", "child")
     child[1].path.unlink()
-    assert in_use(None) == "cdnn"
+    assert in_use(None) == "large"
     assert "was adopted but is missing" in capsys.readouterr().err

@@ -88,7 +88,7 @@ def test_adopt_and_roll_back_all_the_way(library, make):
     assert adopted_classifier() == str(c.path)
     assert library.roll_back("classifier") == library.adopted("classifier") == b
     library.adopt(c)
-    assert [library.roll_back("classifier").name for _ in range(3)] == ["b", "a", "cdnn"]
+    assert [library.roll_back("classifier").name for _ in range(3)] == ["b", "a", "large"]
     with pytest.raises(WeightsError, match="No classifier"):
         library.roll_back("classifier")
     history = library.history("classifier")
@@ -100,7 +100,7 @@ def test_adopt_and_roll_back_all_the_way(library, make):
         "c",
         "b",
         "a",
-        "cdnn",
+        "large",
     ]
     assert [one.why for one in history[:4]] == ["for a", "for b", "for c", "rolled back"]
     assert history[0].sha256 == a.card.sha256
@@ -110,13 +110,13 @@ def test_adopt_and_roll_back_all_the_way(library, make):
 
 
 def test_what_is_in_use_is_not_adopted_again(library, make):
-    library.adopt(library.find("cdnn"))
+    library.adopt(library.find("large"))
     assert library.history("classifier") == ()
     library.adopt(make("a"))
     library.adopt(library.find("a"), "again")
     assert len(library.history("classifier")) == 1
-    library.adopt(library.find("cdnn"))
-    assert library.adopted("classifier").name == "cdnn"
+    library.adopt(library.find("large"))
+    assert library.adopted("classifier").name == "large"
     assert library.roll_back("classifier").name == "a"
 
 
@@ -134,9 +134,9 @@ def test_a_model_in_use_that_has_gone_is_told(library, make):
     library.adopt(a)
     library.adopt(b)
     b.path.unlink()
-    assert library.adopted("classifier").name == "cdnn"
+    assert library.adopted("classifier").name == "large"
     assert b.card.model_id in library.note("classifier")
-    assert "the shipped cdnn stands in" in library.note("classifier")
+    assert "the shipped large stands in" in library.note("classifier")
     assert library.roll_back("classifier") == a
     assert library.note("classifier") == ""
 
@@ -146,7 +146,7 @@ def test_rolling_back_passes_over_what_has_gone(library, make):
         library.adopt(make(name))
     (library.folder / "b.safetensors").write_bytes(b"?")
     assert library.roll_back("classifier").name == "a"
-    assert library.roll_back("classifier").name == "cdnn"
+    assert library.roll_back("classifier").name == "large"
 
 
 def test_models_of_the_same_weights_are_told_apart_by_their_file(library, make):

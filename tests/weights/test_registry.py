@@ -20,7 +20,12 @@ def shipped(tmp_path, monkeypatch):
 
 def test_the_shipped_models_are_sound_and_keep_the_ids_that_results_name():
     ids = [load_weights(find_weights(name))[1].model_id for name in shipped_weights()]
-    assert ids == ["blood_cells 2 (75295601)", "cdnn 3 (f12d36c1)", "mask_rcnn 3 (c26ddf5a)"]
+    assert ids == [
+        "blood_cells 2 (75295601)",
+        "cdnn 3 (f12d36c1)",
+        "large 1 (4fe9414c)",
+        "mask_rcnn 3 (c26ddf5a)",
+    ]
 
 
 @pytest.mark.parametrize("name", ["", "none", "none.safetensors", "../data"])

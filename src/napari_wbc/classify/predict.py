@@ -45,18 +45,18 @@ class Classifier:
         ``cpu`` or ``cuda``.
     threshold : float
         Confidence below which a cell is unidentified, 0 to 1.
-    foreign_threshold : float
-        The same on a slide whose stain the model does not know.
     familiarity : Familiarity, optional
         Where the training cells' features lie.
+    foreign_threshold : float
+        The threshold on a slide whose stain the model does not know.
     """
 
     network: FeatureNetwork
     card: ModelCard
     device: str
     threshold: float
-    foreign_threshold: float = 0.0
     familiarity: Familiarity | None = None
+    foreign_threshold: float = 0.0
 
     @property
     def preset(self) -> Preset:
@@ -246,6 +246,6 @@ def load_classifier(
         card,
         device,
         card.threshold if threshold is None else threshold,
-        max(card.threshold, card.foreign_threshold) if threshold is None else threshold,
         None if familiarity is None else familiarity.to(device),
+        max(card.threshold, card.foreign_threshold) if threshold is None else threshold,
     )

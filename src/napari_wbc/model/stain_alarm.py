@@ -17,10 +17,10 @@ FIRST = 30
 """Cells of a slide that are asked, in the order in which they were located."""
 AT_HOME = 0.65
 """Mean doubt in the laboratory that a model learnt from and is the least sure of."""
-SPREAD = 0.25
+SPREAD = 0.24
 """Standard deviation of doubt there."""
-ONE_IN_A_HUNDRED = 2.33
-"""Deviations of a mean that one slide in a hundred exceeds by chance."""
+ONE_IN_TWENTY = 1.645
+"""Deviations of a mean that one slide in twenty exceeds by chance."""
 
 
 def doubt(prediction: Prediction) -> float | None:
@@ -41,7 +41,7 @@ def is_alarm(doubts: Sequence[float]) -> bool:
     # One cell is no slide, however odd it is.
     if len(doubts) < 2:
         return False
-    limit = AT_HOME + ONE_IN_A_HUNDRED * SPREAD / math.sqrt(len(doubts))
+    limit = AT_HOME + ONE_IN_TWENTY * SPREAD / math.sqrt(len(doubts))
     return sum(doubts) / len(doubts) > limit
 
 

@@ -261,6 +261,8 @@ def _learnable_classes(train: CropSet, recipe: Recipe, n_classes: int) -> list[i
 
 def _network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[FeatureNetwork, ModelCard | None]:
     """The network that training begins with, and the card of the weights that it starts from."""
+    if recipe.architecture == "duet" and not recipe.start:
+        raise WbcError("duet is joined from two trained networks; name weights to start from.")
     network = build_network(recipe.architecture, len(classes), pretrained=recipe.pretrained)
     if not recipe.start:
         return network, None

@@ -34,9 +34,6 @@ class ModelCard:
         Divides the logits, so that probabilities are calibrated.
     threshold : float
         Confidence below which a cell is unidentified, 0 to 1.
-    foreign_threshold : float
-        The same on slides whose stain the model does not know
-        (:mod:`napari_wbc.model.stain_alarm`), where it is higher.
     parameters : int
         Number of trained numbers.
     sha256 : str
@@ -50,6 +47,9 @@ class ModelCard:
         :func:`taxonomy_of`.
     mode : str
         What the outputs mean, see :mod:`napari_wbc.classify.modes`.
+    foreign_threshold : float
+        The threshold on slides whose stain the model does not know
+        (:mod:`napari_wbc.model.stain_alarm`), where it is higher.
     """
 
     name: str
@@ -59,13 +59,13 @@ class ModelCard:
     preset: dict[str, Any]
     temperature: float = 1.0
     threshold: float = 0.5
-    foreign_threshold: float = 0.0
     parameters: int = 0
     sha256: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     taxonomy: dict[str, Any] | None = None
     mode: str = "softmax"
+    foreign_threshold: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.classes or not all(isinstance(name, str) for name in self.classes):

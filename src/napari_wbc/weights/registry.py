@@ -9,7 +9,7 @@ from platformdirs import user_data_path
 
 from napari_wbc.errors import WeightsError
 
-DEFAULT_CLASSIFIER = "cdnn"
+DEFAULT_CLASSIFIER = "large"
 DEFAULT_DETECTOR = "mask_rcnn"
 _DATA = Path(__file__).parent / "data"
 

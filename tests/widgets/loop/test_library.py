@@ -76,7 +76,7 @@ def test_an_empty_library_shows_the_shipped_models_and_writes_nothing(widget, li
     widget.show()
     assert all(found(widget, name) for name in shipped_weights())
     assert found(widget, "blood_cells").parent() is found(widget, "mask_rcnn")
-    assert row(widget, "cdnn")[1] == row(widget, "mask_rcnn")[1] == "in use"
+    assert row(widget, "large")[1] == row(widget, "mask_rcnn")[1] == "in use"
     assert row(widget, "blood_cells")[1] == ""
     assert widget.value() is None
     buttons = widget.use, widget.card, widget.export, widget.remove
@@ -112,11 +112,11 @@ def test_use_and_roll_back(filled, widget, press, library):
         assert widget.value() == model
         assert not widget.use.isEnabled()
         assert not widget.remove.isEnabled()
-    assert row(widget, "cdnn")[1] == row(widget, "tiny")[1] == ""
+    assert row(widget, "large")[1] == row(widget, "tiny")[1] == ""
     press(widget.back)
     press(widget.back)
-    assert row(widget, "cdnn")[1] == "in use"
-    assert widget.wanted == [str(filled[0].path), str(filled[1].path), str(filled[0].path), "cdnn"]
+    assert row(widget, "large")[1] == "in use"
+    assert widget.wanted == [str(filled[0].path), str(filled[1].path), str(filled[0].path), "large"]
     assert [one.why for one in library.history("classifier")[:2]] == ["try tiny", "try child"]
     assert widget.why.text() == ""
     press(widget.back)
@@ -165,12 +165,12 @@ def test_a_model_in_use_that_has_gone_and_a_damaged_record_are_noted(
     filled[1].path.unlink()
     widget.refresh()
     assert "stands in" in widget.note.text()
-    assert row(widget, "cdnn")[1] == "in use"
+    assert row(widget, "large")[1] == "in use"
     (library.folder / "adopted.json").write_text("{")
     widget.hide()
     widget.show()
     assert "adopted.json" in widget.note.text()
-    assert row(widget, "cdnn")[1] == ""
+    assert row(widget, "large")[1] == ""
 
 
 def test_the_card_is_shown(filled, widget, press):

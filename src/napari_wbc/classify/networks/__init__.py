@@ -49,6 +49,8 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
         "cdnn_batch_norm": Network("cdnn", "Cdnn", {"norm": "batch"}),
         # Tan and Le 2019.
         "efficientnet_lite0": Network("efficientnet", "EfficientNet"),
+        # This project: the mean of both.
+        "duet": Network("duet", "Duet"),
         # Youssef et al. 2024, Deep learning models for white blood cell image classification.
         "youssef_1": Network("youssef", "Youssef1"),
         "youssef_2": Network("youssef", "Youssef2"),
