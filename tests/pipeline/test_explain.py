@@ -89,7 +89,7 @@ def test_cells_are_explained_for_the_class_that_was_said_or_asked(slide):
     assert [heat.cell_id for heat in found.heats] == [cell.cell_id for cell in cells]
     assert {(heat.target, heat.against) for heat in found.heats} == {("monocyte", "lymphocyte")}
     own = run(explain_cells_steps(slide, cells, Question()))
-    assert all(len(heat.values) == 72 and not heat.against for heat in own.heats)
+    assert all(len(heat.values) == 96 and not heat.against for heat in own.heats)
 
 
 @pytest.mark.parametrize(
