@@ -31,6 +31,7 @@ RECIPE = Recipe(
     name="large",
     version="1",
     architecture="duet",
+    start="large_base",
     epochs=0,
     matrix_rate=0.0,
     half=True,
@@ -55,8 +56,8 @@ def join(shapes: str, colours: str, data: CropSet, out: Path) -> Path:
     if names != {EIGHT_CLASSES.names}:
         raise WbcError("Both classifiers must have the eight classes.")
     network = Duet(len(EIGHT_CLASSES.names))
-    heats = (parts[0].card.temperature, parts[1].card.temperature)
-    network.join(parts[0].network, parts[1].network, heats)
+    temperatures = (parts[0].card.temperature, parts[1].card.temperature)
+    network.join(parts[0].network, parts[1].network, temperatures)
     # Rounded before anything is measured: what is measured is what is kept.
     network = network.half().float().eval()
     val = data.where(data.splits == "val")
@@ -67,7 +68,11 @@ def join(shapes: str, colours: str, data: CropSet, out: Path) -> Path:
         taxonomy=EIGHT_CLASSES,
         recipe=RECIPE,
         epochs=0,
-        provenance={"joined": [part.card.model_id for part in parts]},
+        provenance={
+            # What the parts have learnt from; the cells here only calibrate.
+            "cells": parts[0].card.provenance["cells"],
+            "joined": {part.card.model_id: part.card.provenance for part in parts},
+        },
     )
     train = data.where(data.splits == "train")
     familiarity = run(familiarity_steps(network, train, val, RECIPE.preset))

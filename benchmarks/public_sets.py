@@ -378,8 +378,8 @@ def blood_fields(cache: Path) -> Iterator[Row]:
 def other_cells(cache: Path, each: int = 2) -> Iterator[Row]:
     """What is no leukocyte, for the training of a classifier: platelets, red cells and background.
 
-    Every platelet and ``each`` red cells a field of Bio-net and Raabin, which teach no class of
-    leukocyte; as many places of Chula's and BCCD's fields that touch no leukocyte.
+    Every platelet of Bio-net and Raabin, of the class platelet, and ``each`` red cells a field, of
+    no class; as many places of Chula's and BCCD's fields that touch no leukocyte.
     """
     for reader in (raabin_fields, bionet_fields):
         red: Counter[Path] = Counter()
@@ -408,15 +408,16 @@ def places_beside(
     """Edges of squares of a field that touch none of its cells, 0.4 to 1.2 times as large."""
     height, width = cv2.imread(str(path)).shape[:2]
     boxes = np.array([[row[edge] for edge in ("top", "left", "bottom", "right")] for row in cells])
-    side = np.median(boxes[:, 2:] - boxes[:, :2])
+    side = min(np.median(boxes[:, 2:] - boxes[:, :2]), height / 1.2, width / 1.2)
+    found = 0
     for _ in range(count * 20):
         size = side * rng.uniform(0.4, 1.2)
         top = rng.uniform(0, height - size)
         left = rng.uniform(0, width - size)
         square = np.array([top, left, top + size, left + size])
         apart = (boxes[:, :2] > square[2:]).any(1) | (boxes[:, 2:] < square[:2]).any(1)
-        if apart.all() and count > 0:
-            count -= 1
+        if apart.all() and found < count:
+            found += 1
             yield dict(zip(("top", "left", "bottom", "right"), square.tolist(), strict=True))
 
 

@@ -285,7 +285,13 @@ def test_on_a_stain_that_the_model_does_not_know_it_takes_more_to_be_identified(
     analysis = run(analyze_slide_steps(open_slide(slide), TwoCells(), foreign))
     assert {cell.prediction.threshold for cell in analysis.table.values()} == {0.99}
     assert {cell.label for cell in analysis.table.values()} == {UNIDENTIFIED}
-    assert "first 4 cells" in differential_json(Analysis((analysis,)))[0]["stain_alarm"]
+    written = differential_json(Analysis((analysis,), threshold=0.5))[0]
+    assert "first 4 cells" in written["stain_alarm"]
+    assert written["threshold"] == 0.99
+    # Of one more field, too, and of cells that a person drew.
+    one_field = Slide("slide", open_slide(slide).fields[:1])
+    again = run(analyze_slide_steps(one_field, TwoCells(), foreign, before=analysis.table.values()))
+    assert {cell.prediction.threshold for cell in again.table.values()} == {0.99}
     home = run(analyze_slide_steps(open_slide(slide), TwoCells(), classifier))
     assert not home.stain_alarm
     assert UNIDENTIFIED not in {cell.label for cell in home.table.values()}

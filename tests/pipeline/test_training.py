@@ -217,7 +217,7 @@ def test_red_cells_teach_a_classifier_that_they_are_no_class(tmp_path):
     recipe = {"name": "small", "epochs": 1, "batch_size": 4, "preset": {"size": 16}}
     steps = train_steps([tmp_path / "set"], tmp_path / "out", device="cpu", **recipe)
     notes = " ".join(step.note for step in steps)
-    assert "Left out, no class of the taxonomy: spaceship (4)." in notes
+    assert "Left out, no class of the taxonomy: red cell (2), spaceship (4)." in notes
     assert "Learnt as no class: red cell (2)." in notes
     card = load_classifier(tmp_path / "out" / "small.safetensors", device="cpu").card
     assert sorted(card.provenance["cells"].values()) == [4, 6]

@@ -249,20 +249,6 @@ def test_a_class_without_a_cell_is_not_unlearnt_where_training_goes_on(tmp_path)
     assert moved[2] < 0.2 * moved[:2].max()  # weight decay is all that moves it
 
 
-def test_it_learns_what_a_teacher_says_whatever_the_labels(trained, tmp_path):
-    data = blobs()
-    wrong = replace(data, labels=np.where(data.splits == "train", 1 - data.labels, data.labels))
-    recipe = replace(RECIPE, teacher=str(trained.weights), epochs=8, draws=80)
-    learner = train(tmp_path, recipe, wrong)
-    assert learner.history[-1]["val_accuracy"] > 0.9
-
-
-def test_a_teacher_of_other_colours_is_refused(trained, tmp_path):
-    recipe = replace(RECIPE, teacher=str(trained.weights), preset=Preset(size=16, anchors=0.0))
-    with pytest.raises(WbcError, match="choose another, or the same preset"):
-        train(tmp_path, recipe)
-
-
 def test_weights_in_16_bits_are_those_that_were_measured(tmp_path):
     whole = train(tmp_path / "whole")
     half = train(tmp_path / "half", replace(RECIPE, half=True))
@@ -287,3 +273,5 @@ def test_what_is_no_class_lowers_confidence_and_has_no_mean_of_its_own(tmp_path)
     confidence = classifier.predict(empty, data.red[1:2])[0].confidence
     assert confidence < np.mean([cell.confidence for cell in cells])
     assert len(classifier.familiarity.means) == 2
+    with pytest.raises(WbcError, match="out of the split val"):
+        train(tmp_path / "val", RECIPE, replace(data, labels=np.full(80, NO_CLASS)))

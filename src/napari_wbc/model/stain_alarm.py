@@ -2,13 +2,14 @@
 
 One odd cell may be just that. Of a film that the model does not know, the first cells are all a
 little less alike and a little less sure: their mean is compared with that of the laboratories that
-a model learnt from, by a z-test (benchmarks/results/travel_classify.md).
+a model learnt from, by a z-test. The numbers were measured with the model ``large``
+(benchmarks/results/travel_classify.md).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from napari_wbc.model.cell import Cell, Prediction
@@ -30,6 +31,14 @@ def doubt(prediction: Prediction) -> float | None:
     return prediction.unlikeness + 1 - prediction.confidence
 
 
+def _doubts(cells: Iterable[Cell]) -> Iterator[float]:
+    for cell in cells:
+        if cell.prediction is not None and not cell.candidate:
+            value = doubt(cell.prediction)
+            if value is not None:
+                yield value
+
+
 def is_alarm(doubts: Sequence[float]) -> bool:
     """Whether the doubts of the first cells are too large for chance.
 
@@ -48,10 +57,9 @@ def is_alarm(doubts: Sequence[float]) -> bool:
 def stain_alarm(cells: Iterable[Cell]) -> str:
     """A warning if a model does not know the stain of a slide, else empty.
 
-    Cells without a prediction, and predictions without unlikeness, are passed over.
+    Candidates, cells without a prediction and predictions without unlikeness are passed over.
     """
-    doubts = (doubt(cell.prediction) for cell in cells if cell.prediction is not None)
-    first = list(islice((value for value in doubts if value is not None), FIRST))
+    first = list(islice(_doubts(cells), FIRST))
     if not is_alarm(first):
         return ""
     return (

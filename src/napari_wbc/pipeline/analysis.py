@@ -102,6 +102,12 @@ class SlideAnalysis:
         return dict(detectors.pop().parameters) if len(detectors) == 1 else {}
 
     @property
+    def threshold(self) -> float | None:
+        """The highest confidence below which a cell is unidentified; None without predictions."""
+        predictions = (cell.prediction for cell in self.table.values())
+        return max((p.threshold for p in predictions if p is not None), default=None)
+
+    @property
     def stain_alarm(self) -> str:
         """A warning where the model does not know the stain, else empty."""
         return stain_alarm(self.table.values())

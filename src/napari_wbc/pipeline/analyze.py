@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def analyze_slide_steps(
     *,
     read: ReadField = read_field,
     taxonomy: Taxonomy = EIGHT_CLASSES,
+    before: Iterable[Cell] = (),
     offset: int = 0,
     total: int = 0,
 ) -> Steps[SlideAnalysis]:
@@ -54,6 +56,8 @@ def analyze_slide_steps(
     taxonomy : Taxonomy
         What the cells are counted by; other classes of the classifier stand beside the
         differential.
+    before : iterable of Cell
+        Cells of other fields of the slide, which the stain alarm asks first.
     offset, total : int
         Fields done before and of all, for the progress over several slides.
     """
@@ -87,9 +91,8 @@ def analyze_slide_steps(
             note = str(error)
             failures.append(Failure(field.path, note))
         yield Progress(slide.name, done, total, note)
-    if alarm := stain_alarm(cells):
+    if classifier and (alarm := stain_alarm(chain(before, cells))):
         yield Progress(slide.name, offset + len(slide.fields), total, f"{slide.name}: {alarm}")
-    if alarm and classifier:
         cells = [_surer(cell, classifier.foreign_threshold) for cell in cells]
     return SlideAnalysis(
         slide,
@@ -151,6 +154,7 @@ def analyze_fields_steps(
     device: str = "auto",
     read: ReadField = read_field,
     taxonomy: Taxonomy = EIGHT_CLASSES,
+    before: Iterable[Cell] = (),
 ) -> Steps[SlideAnalysis]:
     """Locate and classify the cells of one slide.
 
@@ -158,7 +162,7 @@ def analyze_fields_steps(
     ----------
     detector, preset, parameters, weights, device
         As in :func:`analyze`.
-    taxonomy : Taxonomy
+    taxonomy, before
         As in :func:`analyze_slide_steps`.
 
     Raises
@@ -169,7 +173,10 @@ def analyze_fields_steps(
     finder = yield from detector_steps(detector, preset, parameters, device=device)
     total = len(slide.fields)
     classifier = yield from _classifier_steps(total, weights, device, taxonomy=taxonomy)
-    return (yield from analyze_slide_steps(slide, finder, classifier, read=read, taxonomy=taxonomy))
+    steps = analyze_slide_steps(
+        slide, finder, classifier, read=read, taxonomy=taxonomy, before=before
+    )
+    return (yield from steps)
 
 
 def classify_table_steps(
@@ -206,6 +213,8 @@ def classify_table_steps(
             note = str(error)
             failures.append(Failure(field.path, note))
         yield Progress("classifying", done, len(fields), note)
+    if stain_alarm(table.with_cells(classified).values()):
+        classified = [_surer(cell, classifier.foreign_threshold) for cell in classified]
     return Classified(tuple(classified), tuple(failures))
 
 

@@ -28,7 +28,7 @@ from napari_wbc.train.classifier import train_classifier
 from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.train.recipe import Recipe, planned
 from napari_wbc.train.run import Trained
-from napari_wbc.weights.card import ModelCard, taxonomy_of, training_images
+from napari_wbc.weights.card import ModelCard, recipe_of, taxonomy_of, training_images
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import read_card
@@ -133,7 +133,7 @@ def finetune_steps(
 
 def _plan(card: ModelCard, start: str | Path, recipe: Mapping[str, Any], *, freeze: bool) -> Recipe:
     """The recipe: defaults, then what the caller asks for, then what the weights dictate."""
-    trained = _recipe(card)
+    trained = recipe_of(card)
     values = {
         **CLASSIFIER,
         # Where AdamW alone has trained the weights, Muon would tear them apart.
@@ -153,13 +153,6 @@ def _plan(card: ModelCard, start: str | Path, recipe: Mapping[str, Any], *, free
     }
     plan: Recipe = planned(Recipe, values, Preset)
     return plan
-
-
-def _recipe(card: ModelCard) -> dict[str, Any]:
-    """The recipe that the weights were trained by, as far as the card tells."""
-    # A card may be anybody's: none of its values need be of the type that ours have.
-    recipe = card.provenance.get("recipe") if isinstance(card.provenance, dict) else None
-    return recipe if isinstance(recipe, dict) else {}
 
 
 def _augmentation(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -206,8 +206,12 @@ def _confidence(card: ModelCard) -> Section:
         how = f"{_text(t)}: the network was too unsure of itself, so its confidences are raised"
     else:
         how = f"{_text(t)}: the network was too sure of itself, so its confidences are lowered"
-    rows = (("Threshold", f"{limit} is called unidentified"), ("Temperature", how))
-    return Section("Confidence", rows)
+    rows = [("Threshold", f"{limit} is called unidentified")]
+    if card.foreign_threshold > low:
+        on_foreign = f"below {_text(card.foreign_threshold)}"
+        rows.append(("On stains unlike the training data", on_foreign))
+    rows.append(("Temperature", how))
+    return Section("Confidence", tuple(rows))
 
 
 def _preprocessing(card: ModelCard) -> Section:

@@ -77,7 +77,7 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
         "located_by": located_by,
         "model": analysis.model_id,
         "taxonomy": slide.taxonomy.name,
-        "threshold": analysis.threshold,
+        "threshold": analysis.threshold if slide.threshold is None else slide.threshold,
         "stain_alarm": slide.stain_alarm,
         "confidence_level": counted.confidence_level,
         "leukocytes": counted.total,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,12 @@ def train_steps(
     cells, left_out = relabelled(labelled, taxonomy)
     _check_splits(cells)
     notes: list[str] = []
-    if others := _of_no_class(labelled, taxonomy):
-        notes.append(f"Learnt as no class: {counts_text(Counter(cell.label for cell in others))}.")
-        cells += [replace(cell, label=NOT_CLASSED) for cell in others]
-        left_out = {label: n for label, n in left_out.items() if not is_no_leukocyte(label)}
+    others = [cell for cell in labelled if _is_of_no_class(cell, left_out)]
+    cells += [replace(cell, label=NOT_CLASSED) for cell in others]
+    learnt_as_none = Counter(cell.label for cell in others)
+    if others:
+        notes.append(f"Learnt as no class: {counts_text(learnt_as_none)}.")
+    left_out = Counter(left_out) - learnt_as_none
     if left_out:
         notes.append(f"Left out, no class of the taxonomy: {counts_text(left_out)}.")
     learnt = {cell.label for cell in cells if cell.split == "train"}
@@ -83,14 +85,9 @@ def train_steps(
     return (yield from train_classifier(data, taxonomy, plan, out, device=device))
 
 
-def _of_no_class(cells: Sequence[LabelledCell], taxonomy: Taxonomy) -> list[LabelledCell]:
-    """Training cells, as they are labelled, that are no leukocyte and of none of the classes."""
-    none: list[LabelledCell] = []
-    for cell in cells:
-        other = is_no_leukocyte(cell.label) and taxonomy.class_of(cell.label) is None
-        if other and cell.split == "train":
-            none.append(cell)
-    return none
+def _is_of_no_class(cell: LabelledCell, left_out: Mapping[str, int]) -> bool:
+    """Whether a cell, of a label that is no class, teaches what is no leukocyte."""
+    return cell.split == "train" and cell.label in left_out and is_no_leukocyte(cell.label)
 
 
 def train_detector_steps(

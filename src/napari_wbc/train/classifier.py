@@ -19,7 +19,6 @@ import numpy as np
 from napari_wbc.classify.familiarity import Familiarity, parted
 from napari_wbc.classify.modes import loss_of, scores
 from napari_wbc.classify.networks import build_network
-from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.errors import WbcError
 from napari_wbc.measure.metrics import by_source, measure
 from napari_wbc.model.progress import Progress, Steps
@@ -88,18 +87,19 @@ def train_classifier(
         raise WbcError(
             "Training needs cells in the splits train and val; add them to the training set."
         )
+    if (val.labels == NO_CLASS).any():
+        raise WbcError("Cells of no class are learnt from only; leave them out of the split val.")
     state, start = _prepared(recipe, taxonomy, device)
-    model, mean, optimizer, fabric, teacher = state
+    model, mean, optimizer, fabric = state
     old = copy.deepcopy(mean.state_dict())
     checkpoint = Checkpoint(
         out,
         {
             # Weights to start from are told by their content, since their file may move.
-            "recipe": {**asdict(recipe), "start": "", "teacher": ""},
+            "recipe": {**asdict(recipe), "start": ""},
             "data_sha256": data.sha256,
             "taxonomy": taxonomy.to_dict(),
             "start_sha256": start.sha256 if start else "",
-            "teacher_sha256": teacher.card.sha256 if teacher else "",
         },
     )
     history, best = checkpoint.load(model.module, mean, optimizer)
@@ -150,13 +150,12 @@ def train_classifier(
 
 
 class _State(NamedTuple):
-    """What the steps of training use: the network, the mean of its weights, the optimizer."""
+    """What the steps of training change: the network, the mean of its weights and the optimizer."""
 
     model: Any
     mean: FeatureNetwork
     optimizer: torch.optim.Optimizer
     fabric: Fabric
-    teacher: Classifier | None
 
 
 def _prepared(recipe: Recipe, taxonomy: Taxonomy, device: str) -> tuple[_State, ModelCard | None]:
@@ -184,33 +183,7 @@ def _prepared(recipe: Recipe, taxonomy: Taxonomy, device: str) -> tuple[_State, 
     )
     mean = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
     model, optimizer = fabric.setup(network, optimizer)
-    teacher = _teacher(recipe, taxonomy.names, device) if recipe.teacher else None
-    return _State(model, mean, optimizer, fabric, teacher), start
-
-
-def _teacher(recipe: Recipe, classes: tuple[str, ...], device: str) -> Classifier:
-    """The classifier that a recipe learns from."""
-    teacher = load_classifier(find_weights(recipe.teacher), device=device)
-    same = (recipe.preset.white, recipe.preset.anchors, recipe.preset.factor)
-    preset = teacher.preset
-    if teacher.card.classes != classes or (preset.white, preset.anchors, preset.factor) != same:
-        raise WbcError(
-            f"{recipe.teacher}: a teacher has the classes, the colours and the crop factor of "
-            "what it teaches; choose another, or the same preset."
-        )
-    return teacher
-
-
-def _taught(teacher: Classifier, batch: torch.Tensor) -> torch.Tensor:
-    """What a teacher says of a batch of the learner's inputs: probabilities, shape (N, classes)."""
-    import torch
-
-    from napari_wbc.classify.networks.base import resized
-
-    size = teacher.preset.size
-    with torch.no_grad():
-        outputs = teacher.network(resized(batch, size, size)).float()
-    return torch.softmax(scores(outputs, teacher.card.mode), dim=1)
+    return _State(model, mean, optimizer, fabric), start
 
 
 def _epoch(
@@ -231,8 +204,7 @@ def _epoch(
         set_rate(state.optimizer, recipe.learning_rate, now, steps, recipe.epochs)
         state.optimizer.zero_grad()
         outputs = state.model(batch).float()[:, learnable]
-        wanted = targets if state.teacher is None else _taught(state.teacher, batch)
-        wanted = wanted[:, learnable]
+        wanted = targets[:, learnable]
         # Without the columns of other classes, smoothed labels no longer sum to 1.
         wanted = wanted / wanted.sum(1, keepdim=True)
         loss = loss_of(outputs, wanted, recipe.mode)
@@ -261,8 +233,6 @@ def _learnable_classes(train: CropSet, recipe: Recipe, n_classes: int) -> list[i
 
 def _network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[FeatureNetwork, ModelCard | None]:
     """The network that training begins with, and the card of the weights that it starts from."""
-    if recipe.architecture == "duet" and not recipe.start:
-        raise WbcError("duet is joined from two trained networks; name weights to start from.")
     network = build_network(recipe.architecture, len(classes), pretrained=recipe.pretrained)
     if not recipe.start:
         return network, None

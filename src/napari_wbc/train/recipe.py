@@ -35,9 +35,6 @@ class Recipe:
     start : str
         Weights to start from, of the same architecture, whose classes are among those to learn;
         empty for fresh ones.
-    teacher : str
-        Weights whose probabilities of each augmented crop are learnt in place of its label, of a
-        classifier of the same classes and colours (Hinton et al. 2015; Beyer et al. 2022).
     keep : float
         Share of those weights in the result, 0 to 1: the mean of old and new weights forgets less
         and holds better elsewhere than either (Wortsman et al. 2022, WiSE-FT).
@@ -78,7 +75,6 @@ class Recipe:
     mode: str = "softmax"
     pretrained: bool = False
     start: str = ""
-    teacher: str = ""
     keep: float = 0.0
     freeze: bool = False
     patience: int = 0
@@ -114,6 +110,10 @@ class Recipe:
                 "Only efficientnet_lite0 has ImageNet's weights, and training starts from them or "
                 "from other weights, not from both."
             )
+        if self.architecture == "duet" and self.mode != "softmax":
+            raise WbcError("duet gives probabilities of all classes; its mode is softmax.")
+        if not 0 <= self.foreign_threshold <= 1:
+            raise WbcError(f"The foreign threshold is from 0 to 1, not {self.foreign_threshold}.")
         check_start(self.architecture, pretrained=self.pretrained, start=self.start)
         if self.freeze and not self.start:
             raise WbcError("Features can be frozen where training starts from weights; name these.")
@@ -169,8 +169,8 @@ def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
 def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
     """Read a TOML file that says how to train: the paths of training sets, and the recipe.
 
-    ``data`` lists training sets, ``start`` and ``teacher`` may name weights, all relative to the
-    file; the rest is the recipe.
+    ``data`` lists training sets and ``start`` may name weights, both relative to the file; the rest
+    is the recipe.
 
     Raises
     ------
@@ -191,7 +191,6 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
     data = recipe.pop("data", [])
     if not _is_texts(data):
         raise WbcError(f"{path}: data must be a list of paths, such as data = ['fields.csv'].")
-    for weights in ("start", "teacher"):
-        if isinstance(recipe.get(weights), str) and recipe[weights]:
-            recipe[weights] = str(path.parent / recipe[weights])
+    if isinstance(recipe.get("start"), str) and recipe["start"]:
+        recipe["start"] = str(path.parent / recipe["start"])
     return list(map(path.parent.joinpath, data)), recipe

@@ -38,6 +38,8 @@ def check_run(name: str, precision: str) -> None:
 
 def check_start(network: str, *, pretrained: bool, start: str) -> None:
     """Refuse to train a network from nothing that cannot learn so."""
+    if network == "duet" and not start:
+        raise WbcError("duet is joined from two trained networks; name weights to start from.")
     if network == "efficientnet_lite0" and not (pretrained or start):
         raise WbcError(
             "efficientnet_lite0 learns from ImageNet's weights or from others only: its "

@@ -145,6 +145,15 @@ def taxonomy_of(card: ModelCard) -> Taxonomy:
         raise WeightsError(f"Model card {card.name!r}: {error}") from error
 
 
+def recipe_of(card: ModelCard) -> dict[str, Any]:
+    """The recipe that a model was trained by, as far as its card tells.
+
+    A card may be anybody's: none of its values need be of the type that ours have.
+    """
+    recipe = _provenance(card).get("recipe")
+    return recipe if isinstance(recipe, dict) else {}
+
+
 def parent_of(card: ModelCard) -> str:
     """The sha256 of the model that this one was made from, or the first of it; '' for none.
 

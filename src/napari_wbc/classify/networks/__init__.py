@@ -1,4 +1,4 @@
-"""Networks by name: the shipped one, and those of the published systems for comparison.
+"""Networks by name: the shipped ones, and those of the published systems for comparison.
 
 Every network takes crops of shape (N, 3, S, S), float, of any side S from 32 pixels on, and gives
 logits of shape (N, n_classes). ``features`` gives what its last layer, ``head``, takes: shape (N,

@@ -20,7 +20,9 @@ COLOUR_SIZE = 72
 
 
 class MeanHead(nn.Linear):
-    """The last layers of two networks; its outputs are logarithms of the mean of their chances.
+    """The last layers of two networks, whose probabilities are averaged.
+
+    Its outputs are the logarithms of their mean, but for a constant.
 
     Parameters
     ----------
@@ -61,16 +63,16 @@ class Duet(FeatureNetwork):
         colours = self.colours.features(resized(x, COLOUR_SIZE, COLOUR_SIZE))
         return torch.cat([self.shapes.features(x), colours, torch.ones_like(colours[:, :1])], 1)
 
-    def join(self, shapes: EfficientNet, colours: Cdnn, heats: tuple[float, float]) -> None:
+    def join(self, shapes: EfficientNet, colours: Cdnn, temperatures: tuple[float, float]) -> None:
         """Take over the weights of two trained networks, their logits divided by temperatures."""
         last = shapes.head, colours.head
         self.shapes.load_state_dict(_body(shapes))
         self.colours.load_state_dict(_body(colours))
         with torch.no_grad():
-            rows = [last[0].weight / heats[0], last[1].weight / heats[1]]
-            rows.append(last[1].bias[:, None] / heats[1])
+            rows = [last[0].weight / temperatures[0], last[1].weight / temperatures[1]]
+            rows.append(last[1].bias[:, None] / temperatures[1])
             self.head.weight.copy_(torch.cat(rows, 1))
-            self.head.bias.copy_(last[0].bias / heats[0])
+            self.head.bias.copy_(last[0].bias / temperatures[0])
 
 
 def _body(network: FeatureNetwork) -> dict[str, torch.Tensor]:

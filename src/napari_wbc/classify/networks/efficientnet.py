@@ -1,4 +1,4 @@
-"""The large classifier: EfficientNet-Lite0 with ImageNet's weights (Tan and Le 2019).
+"""The network of shapes: EfficientNet-Lite0 with ImageNet's weights (Tan and Le 2019).
 
 Its shapes are learnt from a million photographs, so that colours can be drawn at random in training
 and shape still tells the cells apart.

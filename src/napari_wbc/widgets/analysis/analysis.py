@@ -123,6 +123,8 @@ class AnalysisPanel(Panel, QWidget):
     def analyze(self, fields: tuple[FieldOfView, ...]) -> None:
         """Locate and classify the cells of fields of the open slide."""
         slide = Slide(self.session.slide.name, fields)
+        searched = {field.fov_id for field in fields}
+        others = [c for c in self.session.table.values() if c.fov_id not in searched]
         steps = partial(
             analyze_fields_steps,
             slide,
@@ -130,6 +132,7 @@ class AnalysisPanel(Panel, QWidget):
             weights=self.model.value(),
             taxonomy=self.session.taxonomy,
             read=self.view.read,
+            before=others,
         )
         self.jobs.start(steps, partial(self._on_analyzed, self.session.slide))
 
