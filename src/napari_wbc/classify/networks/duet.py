@@ -45,7 +45,8 @@ class MeanHead(nn.Linear):
 class Duet(FeatureNetwork):
     """EfficientNet-Lite0 and CDNN on the same crops, 3.8 million parameters with eight classes."""
 
-    heat_layers = ("shapes.stages.5", "shapes.stages")
+    # The maps of the CDNN: those of the other network are of 6 x 6 and 3 x 3 elements.
+    heat_layers = ("colours.stages.1", "colours.stages.2", "colours.stages")
 
     def __init__(self, n_classes: int) -> None:
         shapes = EfficientNet(n_classes)
