@@ -410,6 +410,7 @@ def places_beside(
     boxes = np.array([[row[edge] for edge in ("top", "left", "bottom", "right")] for row in cells])
     side = min(np.median(boxes[:, 2:] - boxes[:, :2]), height / 1.2, width / 1.2)
     found = 0
+    # As many draws a field whatever is found, so that the next field's do not depend on it.
     for _ in range(count * 20):
         size = side * rng.uniform(0.4, 1.2)
         top = rng.uniform(0, height - size)

@@ -28,7 +28,13 @@ from napari_wbc.train.classifier import train_classifier
 from napari_wbc.train.dataset import cut_training_crops
 from napari_wbc.train.recipe import Recipe, planned
 from napari_wbc.train.run import Trained
-from napari_wbc.weights.card import ModelCard, recipe_of, taxonomy_of, training_images
+from napari_wbc.weights.card import (
+    ModelCard,
+    matrix_rate_of,
+    recipe_of,
+    taxonomy_of,
+    training_images,
+)
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import read_card
@@ -136,8 +142,7 @@ def _plan(card: ModelCard, start: str | Path, recipe: Mapping[str, Any], *, free
     trained = recipe_of(card)
     values = {
         **CLASSIFIER,
-        # Where AdamW alone has trained the weights, Muon would tear them apart.
-        **({"matrix_rate": 0.0} if trained.get("matrix_rate") == 0 else {}),
+        "matrix_rate": matrix_rate_of(card, CLASSIFIER["matrix_rate"]),
         "name": f"{card.name}-tuned",
         "keep": KEEP,
         "precision": "bf16-mixed",

@@ -27,7 +27,7 @@ from napari_wbc.train.batches import augmented
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.run import check_run, epoch_seed, set_rate, update_mean
 from napari_wbc.train.scoring import seen_steps
-from napari_wbc.weights.card import recipe_of
+from napari_wbc.weights.card import matrix_rate_of, recipe_of
 from napari_wbc.weights.store import save_weights
 
 if TYPE_CHECKING:
@@ -118,9 +118,7 @@ def adapt_classifier(
     card, preset = start.card, start.preset
     teacher = copy.deepcopy(start.network).requires_grad_(False)
     student = start.network.requires_grad_(True)
-    trained = recipe_of(card)
-    # Where AdamW alone has trained the weights, Muon would tear them apart.
-    matrix_rate = 0.0 if trained.get("matrix_rate") == 0 else plan.matrix_rate
+    matrix_rate = matrix_rate_of(card, plan.matrix_rate)
     optimizer = MuonAdamW(student, lr=plan.learning_rate, matrix_lr=matrix_rate, weight_decay=0.0)
     steps = max(1, plan.draws // plan.batch_size)
     for epoch in range(plan.epochs):
@@ -170,7 +168,7 @@ def adapt_classifier(
     provenance["adapted"] = [*(earlier if isinstance(earlier, list) else [earlier]), entry]
     new = replace(card, name=plan.name, provenance=provenance, metrics={}, sha256="")
     path = Path(out) / f"{plan.name}.safetensors"
-    kept = teacher.half() if trained.get("half") is True else teacher
+    kept = teacher.half() if recipe_of(card).get("half") is True else teacher
     save_weights(path, kept.state_dict(), new)
     return path
 

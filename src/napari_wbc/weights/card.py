@@ -154,6 +154,14 @@ def recipe_of(card: ModelCard) -> dict[str, Any]:
     return recipe if isinstance(recipe, dict) else {}
 
 
+def matrix_rate_of(card: ModelCard, usual: float) -> float:
+    """The rate at which Muon may go on with a model: the usual, or 0 where AdamW alone trained it.
+
+    Muon would tear such weights apart.
+    """
+    return 0.0 if recipe_of(card).get("matrix_rate") == 0 else usual
+
+
 def parent_of(card: ModelCard) -> str:
     """The sha256 of the model that this one was made from, or the first of it; '' for none.
 

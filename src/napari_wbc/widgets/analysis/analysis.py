@@ -124,7 +124,7 @@ class AnalysisPanel(Panel, QWidget):
         """Locate and classify the cells of fields of the open slide."""
         slide = Slide(self.session.slide.name, fields)
         searched = {field.fov_id for field in fields}
-        others = [c for c in self.session.table.values() if c.fov_id not in searched]
+        others = [cell for cell in self.session.table.values() if cell.fov_id not in searched]
         steps = partial(
             analyze_fields_steps,
             slide,
