@@ -30,7 +30,7 @@ from napari_wbc.train.recipe import Recipe, planned
 from napari_wbc.train.run import Trained
 from napari_wbc.weights.card import (
     ModelCard,
-    matrix_rate_of,
+    is_without_muon,
     recipe_of,
     taxonomy_of,
     training_images,
@@ -142,7 +142,7 @@ def _plan(card: ModelCard, start: str | Path, recipe: Mapping[str, Any], *, free
     trained = recipe_of(card)
     values = {
         **CLASSIFIER,
-        "matrix_rate": matrix_rate_of(card, CLASSIFIER["matrix_rate"]),
+        **({"matrix_rate": 0.0} if is_without_muon(card) else {}),
         "name": f"{card.name}-tuned",
         "keep": KEEP,
         "precision": "bf16-mixed",

@@ -27,7 +27,7 @@ from napari_wbc.train.batches import augmented
 from napari_wbc.train.dataset import CropSet
 from napari_wbc.train.run import check_run, epoch_seed, set_rate, update_mean
 from napari_wbc.train.scoring import seen_steps
-from napari_wbc.weights.card import matrix_rate_of, recipe_of
+from napari_wbc.weights.card import is_without_muon, recipe_of
 from napari_wbc.weights.store import save_weights
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def adapt_classifier(
     card, preset = start.card, start.preset
     teacher = copy.deepcopy(start.network).requires_grad_(False)
     student = start.network.requires_grad_(True)
-    matrix_rate = matrix_rate_of(card, plan.matrix_rate)
+    matrix_rate = 0.0 if is_without_muon(card) else plan.matrix_rate
     optimizer = MuonAdamW(student, lr=plan.learning_rate, matrix_lr=matrix_rate, weight_decay=0.0)
     steps = max(1, plan.draws // plan.batch_size)
     for epoch in range(plan.epochs):

@@ -154,12 +154,9 @@ def recipe_of(card: ModelCard) -> dict[str, Any]:
     return recipe if isinstance(recipe, dict) else {}
 
 
-def matrix_rate_of(card: ModelCard, usual: float) -> float:
-    """The rate at which Muon may go on with a model: the usual, or 0 where AdamW alone trained it.
-
-    Muon would tear such weights apart.
-    """
-    return 0.0 if recipe_of(card).get("matrix_rate") == 0 else usual
+def is_without_muon(card: ModelCard) -> bool:
+    """Whether AdamW alone trained a model: Muon would tear such weights apart."""
+    return recipe_of(card).get("matrix_rate") == 0
 
 
 def parent_of(card: ModelCard) -> str:
