@@ -181,8 +181,8 @@ class Answers:
     def alarms(self) -> float:
         """Share of draws of as many cells as the alarm asks, 0 to 1, that raise it."""
         rng = np.random.default_rng(0)
-        doubts = np.array(self.unlikeness) + 1 - np.max(self.chances, axis=1)
-        drawn = rng.choice(doubts[np.isfinite(doubts)], (DRAWS, FIRST))
+        unlikeness = np.array(self.unlikeness)
+        drawn = rng.choice(unlikeness[np.isfinite(unlikeness)], (DRAWS, FIRST))
         return float(np.mean([is_alarm(row.tolist()) for row in drawn]))
 
     def columns(self) -> dict[str, Any]:

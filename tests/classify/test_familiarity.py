@@ -21,7 +21,7 @@ def familiarity() -> Familiarity:
     return Familiarity.of(drawn(), LABELS, drawn())
 
 
-def test_distance_is_mahalanobis_to_the_nearest_class(familiarity: Familiarity) -> None:
+def test_distance_is_mahalanobis_to_the_nearest_group(familiarity: Familiarity) -> None:
     away = CENTRES + torch.tensor([0, 0, 3.0, 4.0])
     torch.testing.assert_close(familiarity.distance(away), torch.full((3,), 5.0), rtol=0.1, atol=0)
 
@@ -31,7 +31,7 @@ def test_two_validation_cells_in_a_hundred_are_unlike(familiarity: Familiarity) 
     assert (familiarity.unlikeness(CENTRES + 20) > 1).all()
 
 
-def test_a_class_that_does_not_occur_has_no_mean() -> None:
+def test_a_group_that_does_not_occur_has_no_mean() -> None:
     features = drawn()
     assert len(Familiarity.of(features, LABELS * 2, features).means) == 3
 
@@ -78,7 +78,7 @@ def test_of_many_features_the_directions_that_vary_are_kept() -> None:
     wide[:, 4:] = 1e-3 * torch.randn((1200, 396), generator=RNG)
     familiarity = Familiarity.of(wide, LABELS, wide)
     assert familiarity.width == 400
-    assert familiarity.precision.shape == (160, 160)
+    assert familiarity.precision.shape == (60, 60)
     away = torch.zeros(1, 400)
     away[0, 2] = 30
     assert familiarity.unlikeness(away) > 1

@@ -191,3 +191,46 @@ def test_a_coarser_batch_keeps_its_size_and_its_mean():
     assert changed.shape == fine.shape
     assert changed.mean() == pytest.approx(0.5, abs=0.02)
     assert changed.std() < 0.3
+
+
+def test_a_bulge_changes_the_middle_and_leaves_the_edge():
+    rings = target(64).expand(8, 3, 64, 64)
+    plain = NOTHING.move(rings, 64, seeded())
+    bulged = replace(NOTHING, bulge=0.45).move(rings, 64, seeded())
+    assert (bulged - plain)[:, :, 20:44, 20:44].abs().max() > 0.2
+    # Corners lie outside the disk.
+    torch.testing.assert_close(bulged[:, :, :8, :8], plain[:, :, :8, :8])
+
+
+def test_bending_shifts_points_by_little_and_each_crop_in_its_own_way():
+    ramp = torch.linspace(0, 1, 64).expand(8, 3, 64, 64)
+    plain = NOTHING.move(ramp, 64, seeded())
+    bent = replace(NOTHING, bend=0.05).move(ramp, 64, seeded())
+    apart = (bent - plain)[:, 0].flatten(1).std(1)
+    assert (apart > 0).all()
+    assert apart.max() < 0.15
+    assert len(set(apart.tolist())) == 8
+
+
+def test_glare_pales_what_is_dark_and_leaves_glass():
+    crops = torch.cat([torch.zeros(50, 3, 8, 4), torch.ones(50, 3, 8, 4)], 3)
+    pale = replace(NOTHING, glare=0.6).photographed(crops, seeded())
+    assert (pale[..., 4:] == 1).all()
+    assert 0.3 < pale[..., :4].max() <= 0.6
+    assert pale[..., :4].min() < 0.05
+
+
+def test_a_fringe_moves_red_and_blue_apart(crops):
+    augmentation = replace(NOTHING, fringe=1.0)
+    fringed = augmentation.photographed(crops, seeded(1))
+    assert torch.equal(fringed[:, 1], crops[:, 1])
+    assert not torch.equal(fringed[:, 0], crops[:, 0])
+    torch.testing.assert_close(fringed.sum((2, 3)), crops.sum((2, 3)))
+
+
+def test_grain_stays_in_range_and_where_nothing_is_asked_a_photograph_stays(crops):
+    grainy = replace(NOTHING, grain=0.2).photographed(crops, seeded())
+    assert grainy.min() >= 0
+    assert grainy.max() <= 1
+    assert not torch.equal(grainy, crops)
+    assert torch.equal(NOTHING.photographed(crops, seeded()), crops)

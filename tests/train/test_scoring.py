@@ -12,7 +12,7 @@ from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.model.progress import run
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.scoring import scores_steps
+from napari_wbc.train.scoring import MIN_CELLS_OF_GROUP, groups_of, scores_steps
 
 SIDE = round(16 * ROOM)
 
@@ -41,3 +41,16 @@ def test_scores_are_those_of_the_middle_of_each_crop(mode):
         x = preset.prepare(tensor_of(middle, "cpu"), torch.from_numpy(data.red))
         expected = scores(network.eval()(x), mode).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_group_is_a_class_of_a_laboratory_that_has_enough_cells_of_it():
+    data = noise(40)
+    sources = np.repeat(["a", "b", "c", "d"], [20, 14, 3, 3])
+    labels = np.where(sources == "b", np.arange(40) % 2, 0)
+    groups = groups_of(CropSet(data.crops, data.red, labels, sources, sources, "sha"))
+    assert MIN_CELLS_OF_GROUP == 8
+    # Laboratory b has seven cells of either class.
+    expected = {"a 0": set(groups[:20]), "0": set(groups[20:34:2]), "1": set(groups[21:34:2])}
+    assert [len(numbers) for numbers in expected.values()] == [1, 1, 1]
+    assert set.union(*expected.values()) == set(groups)
+    assert set(groups[34:]) == expected["0"]

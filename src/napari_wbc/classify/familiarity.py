@@ -1,6 +1,8 @@
 """Unlikeness: how far the features of a cell are from those of the nearest class in training.
 
-Mahalanobis distance with one covariance for all classes (Lee et al. 2018). It rises for red cells,
+Mahalanobis distance with one covariance for all classes (Lee et al. 2018), to the nearest class of
+the nearest laboratory: measured to classes alone, a laboratory of many cells makes the others look
+as unlike as those that training never saw. It rises for red cells,
 debris, smears, other species' cells and blurred fields, which a softmax calls with confidence
 whatever they are.
 """
@@ -21,7 +23,7 @@ _RIDGE = 1e-3
 """Share of the mean variance that is added to each, for features that hardly vary."""
 _BEYOND = 0.02
 """Part of the validation cells that counts as unlike."""
-_COMPONENTS = 160
+_COMPONENTS = 60
 """Directions that are kept of features with more."""
 _FIELDS = ("means", "precision", "limit")
 _BASIS = "basis"
@@ -33,10 +35,10 @@ class Familiarity:
 
     Parameters
     ----------
-    means : Tensor, shape (classes, K), float32
-        Of the classes that occur, in the space of the basis.
+    means : Tensor, shape (groups, K), float32
+        Of the groups that occur, in the space of the basis.
     precision : Tensor, shape (K, K), float32
-        Inverse of the covariance within classes.
+        Inverse of the covariance within groups.
     limit : Tensor, shape (), float32
         Distance that two in a hundred validation cells exceed.
     basis : Tensor, shape (features, K), float32, optional
@@ -52,7 +54,7 @@ class Familiarity:
     def of(
         cls,
         features: torch.Tensor,
-        labels: torch.Tensor,
+        groups: torch.Tensor,
         held_out: torch.Tensor,
         weight: torch.Tensor | None = None,
     ) -> Familiarity:
@@ -62,8 +64,8 @@ class Familiarity:
         ----------
         features : Tensor, shape (N, features)
             Of training cells.
-        labels : Tensor, shape (N,), int
-            Their classes.
+        groups : Tensor, shape (N,), int
+            Which class of which laboratory they are of.
         held_out : Tensor, shape (M, features)
             Of validation cells: training cells lie nearer to their own means than any other.
         weight : Tensor, shape (M,), optional
@@ -74,10 +76,11 @@ class Familiarity:
         basis = _directions(features)
         if basis is not None:
             features = features @ basis
-        present = torch.unique(labels)
-        means = torch.stack([features[labels == label].double().mean(0) for label in present])
-        residuals = features.double() - means[torch.searchsorted(present, labels)]
-        # One covariance for all classes (Lee et al. 2018): rare ones have too few cells for theirs.
+        present, group = torch.unique(groups, return_inverse=True)
+        rows = [features[group == i].double().mean(0) for i in range(len(present))]
+        means = torch.stack(rows)
+        residuals = features.double() - means[group]
+        # One covariance for all: rare classes have too few cells for their own.
         covariance = residuals.mT @ residuals / max(1, len(residuals))
         spread = covariance.diagonal().mean().clamp(min=1e-12)
         eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
@@ -89,7 +92,7 @@ class Familiarity:
         return replace(unscaled, limit=distances[min(within, len(distances) - 1)])
 
     def distance(self, features: torch.Tensor) -> torch.Tensor:
-        """Mahalanobis distance to the nearest class, shape (N,), of features, shape (N, F)."""
+        """Mahalanobis distance to the nearest group, shape (N,), of features, shape (N, F)."""
         features = features.float()
         if self.basis is not None:
             features = features @ self.basis

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 BATCH = 64
 """Crops that are measured at once."""
 MEASURING = "measuring the training cells"
-MAX_FAMILIARITY_CELLS = 4000
-"""Training cells that familiarity is measured on, evenly picked from all."""
+MAX_CELLS_OF_GROUP = 150
+"""Training cells of a class of a laboratory that familiarity is measured on, evenly picked."""
+MIN_CELLS_OF_GROUP = 8
+"""Below, the cells of a class count as those of one laboratory."""
 
 
 def scores_steps(
@@ -83,16 +85,34 @@ def familiarity_steps(
     """Where the features of training cells lie, with the limit that validation cells set."""
     import torch
 
-    n = len(train.labels)
-    chosen = np.zeros(n, bool)
-    # Evenly from all, since sets stand one behind the other.
-    chosen[np.linspace(0, n - 1, min(n, MAX_FAMILIARITY_CELLS)).round().astype(int)] = True
-    picked = train.where(chosen)
+    groups = groups_of(train)
+    chosen = np.concatenate([_evenly(groups == group) for group in np.unique(groups)])
+    picked = train.where(np.isin(np.arange(len(groups)), chosen))
     trained = yield from seen_steps(network, picked, preset, MEASURING, network.features)
     held_out = yield from seen_steps(network, val, preset, MEASURING, network.features)
     weight = torch.from_numpy(weights_by_source(val.sources))
-    labels = torch.from_numpy(picked.labels)
-    return Familiarity.of(torch.cat(trained), labels, torch.cat(held_out), weight)
+    means = torch.from_numpy(groups_of(picked))
+    return Familiarity.of(torch.cat(trained), means, torch.cat(held_out), weight)
+
+
+def groups_of(data: CropSet) -> npt.NDArray[np.int64]:
+    """Which class of which laboratory each crop is of, shape (N,).
+
+    Laboratories that have few cells of a class share a group of it.
+    """
+    names = np.char.add(np.char.add(data.labels.astype(str), " "), data.sources)
+    _, group, sizes = np.unique(names, return_inverse=True, return_counts=True)
+    few = sizes[group] < MIN_CELLS_OF_GROUP
+    names = np.where(few, data.labels.astype(str), names)
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def _evenly(members: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Places of at most :data:`MAX_CELLS_OF_GROUP` members, evenly picked from all."""
+    places = np.flatnonzero(members)
+    n = min(len(places), MAX_CELLS_OF_GROUP)
+    picked: npt.NDArray[np.int64] = places[np.linspace(0, len(places) - 1, n).round().astype(int)]
+    return picked
 
 
 def weights_by_source(sources: npt.NDArray[np.str_]) -> npt.NDArray[np.float64]:
