@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from napari_wbc.classify.predict import load_classifier
 from napari_wbc.model.progress import run
 from napari_wbc.pipeline import classify
 from napari_wbc.pipeline.classify import classify_images, classify_steps
@@ -35,3 +39,20 @@ def test_batches_change_no_prediction(folder, weights, monkeypatch):
     alone = run(classify_steps([folder], weights=weights, device="cpu")).cells
     assert alone["prediction"].tolist() == together["prediction"].tolist()
     np.testing.assert_allclose(alone["confidence"], together["confidence"], atol=1e-5)
+
+
+class Foreign:
+    """A familiarity to which every cell is unlike."""
+
+    def unlikeness(self, features):
+        return torch.full((len(features),), 3.0)
+
+
+def test_a_stain_that_the_model_does_not_know_raises_the_alarm(folder, weights, monkeypatch):
+    known = load_classifier(weights, device="cpu")
+    foreign = dataclasses.replace(known, familiarity=Foreign(), foreign_threshold=0.99)
+    monkeypatch.setattr(classify, "load_classifier", lambda *_args, **_kwargs: foreign)
+    steps = list(classify_steps([folder], weights=weights))
+    assert "(by the first 2 cells)" in steps[-1].note
+    predictions = classify_images(folder, weights=weights).predictions
+    assert {prediction.threshold for _path, prediction in predictions} == {0.99}

@@ -210,27 +210,3 @@ def test_bending_shifts_points_by_little_and_each_crop_in_its_own_way():
     assert (apart > 0).all()
     assert apart.max() < 0.15
     assert len(set(apart.tolist())) == 8
-
-
-def test_glare_pales_what_is_dark_and_leaves_glass():
-    crops = torch.cat([torch.zeros(50, 3, 8, 4), torch.ones(50, 3, 8, 4)], 3)
-    pale = replace(NOTHING, glare=0.6).photographed(crops, seeded())
-    assert (pale[..., 4:] == 1).all()
-    assert 0.3 < pale[..., :4].max() <= 0.6
-    assert pale[..., :4].min() < 0.05
-
-
-def test_a_fringe_moves_red_and_blue_apart(crops):
-    augmentation = replace(NOTHING, fringe=1.0)
-    fringed = augmentation.photographed(crops, seeded(1))
-    assert torch.equal(fringed[:, 1], crops[:, 1])
-    assert not torch.equal(fringed[:, 0], crops[:, 0])
-    torch.testing.assert_close(fringed.sum((2, 3)), crops.sum((2, 3)))
-
-
-def test_grain_stays_in_range_and_where_nothing_is_asked_a_photograph_stays(crops):
-    grainy = replace(NOTHING, grain=0.2).photographed(crops, seeded())
-    assert grainy.min() >= 0
-    assert grainy.max() <= 1
-    assert not torch.equal(grainy, crops)
-    assert torch.equal(NOTHING.photographed(crops, seeded()), crops)

@@ -8,10 +8,11 @@ learnt from, by a z-test. One is the unlikeness that 2 in 100 validation cells e
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 
-from napari_wbc.model.cell import Cell
+from napari_wbc.model.cell import Cell, Prediction
 
 FIRST = 30
 """Cells of a slide that are asked, in the order in which they were located."""
@@ -21,14 +22,6 @@ SPREAD = 0.22
 """Standard deviation of unlikeness there."""
 ONE_IN_TWENTY = 1.645
 """Deviations of a mean that one slide in twenty exceeds by chance."""
-
-
-def _unlikeness(cells: Iterable[Cell]) -> Iterator[float]:
-    for cell in cells:
-        if cell.prediction is not None and not cell.candidate:
-            value = cell.prediction.unlikeness
-            if value is not None:
-                yield value
 
 
 def is_alarm(unlikeness: Sequence[float]) -> bool:
@@ -51,7 +44,13 @@ def stain_alarm(cells: Iterable[Cell]) -> str:
 
     Candidates, cells without a prediction and predictions without unlikeness are passed over.
     """
-    first = list(islice(_unlikeness(cells), FIRST))
+    return alarm_of(c.prediction for c in cells if c.prediction is not None and not c.candidate)
+
+
+def alarm_of(predictions: Iterable[Prediction]) -> str:
+    """The warning of :func:`stain_alarm`, of the predictions of cells in their order."""
+    unlikeness = (p.unlikeness for p in predictions if p.unlikeness is not None)
+    first = list(islice(unlikeness, FIRST))
     if not is_alarm(first):
         return ""
     return (
@@ -59,3 +58,10 @@ def stain_alarm(cells: Iterable[Cell]) -> str:
         f"{len(first)} cells): labels are suggestions. Review them, or label 25 cells and "
         "fine-tune."
     )
+
+
+def surer(prediction: Prediction, threshold: float) -> Prediction:
+    """A prediction that takes at least this confidence to be identified."""
+    if prediction.threshold >= threshold:
+        return prediction
+    return replace(prediction, threshold=threshold)

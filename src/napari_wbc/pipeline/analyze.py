@@ -20,7 +20,7 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.slide import Slide
-from napari_wbc.model.stain_alarm import stain_alarm
+from napari_wbc.model.stain_alarm import stain_alarm, surer
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.pipeline.analysis import (
@@ -116,10 +116,7 @@ def _classified(
 
 def _surer(cell: Cell, threshold: float) -> Cell:
     """A cell that takes at least this confidence to be identified."""
-    prediction = cell.prediction
-    if prediction is None or prediction.threshold >= threshold:
-        return cell
-    return cell.predicted(replace(prediction, threshold=threshold))
+    return cell if cell.prediction is None else cell.predicted(surer(cell.prediction, threshold))
 
 
 def _classifier_steps(

@@ -17,6 +17,7 @@ from napari_wbc.imaging.read import open_slide, read_image
 from napari_wbc.model.cell import Prediction
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
+from napari_wbc.model.stain_alarm import alarm_of, surer
 from napari_wbc.pipeline.analysis import left_out_steps
 from napari_wbc.storage.tables import predictions_frame
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
@@ -78,6 +79,11 @@ def classify_steps(
             np.concatenate(crops[rows]), np.concatenate(anchors[rows])
         )
         yield Progress("classifying", min(start + BATCH_SIZE, len(crops)), len(crops))
+    if alarm := alarm_of(predictions):
+        yield Progress("classifying", len(crops), len(crops), alarm)
+        predictions = [
+            surer(prediction, classifier.foreign_threshold) for prediction in predictions
+        ]
     return Classification(tuple(zip(paths_read, predictions, strict=True)), tuple(failures))
 
 

@@ -35,12 +35,6 @@ class Augmentation:
     bend : float
         Deviation of a smooth random shift of every point, as a part of the crop's side: cells of
         other outlines.
-    glare : float
-        Largest share of stray light, which pales all that is dark: of an open condenser, of dust.
-    fringe : float
-        Share of the batches with coloured edges: red and blue are a pixel apart.
-    grain : float
-        Largest deviation of the noise of the camera, which anchoring a pale stain enlarges.
     mix : float
         Deviation of the entries of a random 3x3 colour matrix around the identity.
     gamma : float
@@ -85,9 +79,6 @@ class Augmentation:
     shear: float = 0.1
     bulge: float = 0.0
     bend: float = 0.0
-    glare: float = 0.0
-    fringe: float = 0.0
-    grain: float = 0.0
     mix: float = 0.1
     gamma: float = 0.4
     saturation: float = 0.5
@@ -155,28 +146,6 @@ class Augmentation:
         moved = points * inside * bulge + smooth.permute(0, 2, 3, 1)
         bent: torch.Tensor = moved.to(theta.device) @ theta[:, None, :, :2].transpose(2, 3)
         return bent
-
-    def photographed(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """A batch (N, 3, height, width), 0 to 1, through other optics, on another camera.
-
-        For crops as they were cut, before their stain is anchored.
-        """
-        import torch
-
-        n = len(x)
-        if self.glare:
-            light = torch.rand(n, 1, 1, 1, generator=rng) ** 2 * self.glare
-            x = x.lerp(torch.ones_like(x), light.to(x.device))
-        if self.fringe and float(torch.rand(1, generator=rng)) < self.fringe:
-            down, across = (int(i) - 1 for i in torch.randint(0, 3, (2,), generator=rng))
-            red, green, blue = x.unbind(1)
-            red, blue = red.roll((down, across), (1, 2)), blue.roll((-down, -across), (1, 2))
-            x = torch.stack([red, green, blue], 1)
-        if self.grain:
-            noise = torch.randn(x.shape, generator=rng)
-            noise *= torch.rand(n, 1, 1, 1, generator=rng) ** 2 * self.grain
-            x = (x + noise.to(x.device)).clamp(0, 1)
-        return x
 
     def share(self, middle: float, n: int, rng: torch.Generator) -> torch.Tensor:
         """How far each of n crops goes to the stain of the reference film, shape (n,), 0 to 1.

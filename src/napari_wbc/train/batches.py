@@ -80,7 +80,6 @@ def augmented(
     0 to 1; ``red`` is the absorbance of their red cells, shape (N, 3); ``rng`` is on the CPU.
     """
     x = augmentation.move(crops, preset.size, rng)
-    x = augmentation.photographed(x, rng)
     if preset.anchors:
         from napari_wbc.classify.stain_anchors import anchored, density_of, nuclei_of, transmitted
 
