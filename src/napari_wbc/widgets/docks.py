@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import napari
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.session.heats import Heats
@@ -59,6 +59,9 @@ class Docks(Panel, QObject):
         self.gallery: GalleryPanel | None = None
         self.map: FeatureMapPanel | None = None
         self._docks: dict[str, Any] = {}
+        # The docks below the image end where the workbench begins, which keeps its whole height.
+        window = viewer.window._qt_window
+        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         self.at_release(self._close)
 
     @property

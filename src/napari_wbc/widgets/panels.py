@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import napari
-from qtpy.QtWidgets import QTabWidget, QWidget
 
 from napari_wbc.layers.field import FieldView
 from napari_wbc.session.heats import Heats
@@ -18,10 +17,10 @@ from napari_wbc.widgets.analysis.explain import ExplainPanel
 from napari_wbc.widgets.docks import Docks
 from napari_wbc.widgets.loop.train import TrainPanel
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import TextLines, button, column, group, row, scrolled
+from napari_wbc.widgets.qt.layout import TextLines, button, column, group, primary, row
 from napari_wbc.widgets.qt.panel import DockPanel, guarded
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
-from napari_wbc.widgets.review.counts import CountsTable
+from napari_wbc.widgets.review.counts import Differential
 from napari_wbc.widgets.review.queue import QueuePanel
 from napari_wbc.widgets.review.ranking import Ranking
 from napari_wbc.widgets.review.readers import ReadersPanel
@@ -32,6 +31,15 @@ from napari_wbc.widgets.slide.follow import Follower
 from napari_wbc.widgets.slide.header import SlideHeader
 from napari_wbc.widgets.slide.place import PlaceKeeper
 from napari_wbc.widgets.slide.project import ProjectPanel
+from napari_wbc.widgets.steps import StepTabs
+
+START = (
+    "A folder is one slide, its images are the fields. Open a folder, drop images into napari, or "
+    "try the sample."
+)
+
+
+EXPORT_TIP = "Write cells, outlines, differential and overlays to a folder"
 
 
 class WorkbenchPanels(DockPanel):
@@ -71,10 +79,12 @@ class WorkbenchPanels(DockPanel):
     def _make_panels(self) -> None:
         session = self.session
         tip = "A folder is one slide, its images are the fields"
-        self._open_folder = button("Open folder…", tip)
+        self._open_folder = primary(button("Open folder…", tip))
         self._use_image = button("Use open image", "Take the selected image layer as a slide")
+        self._sample = button("Open sample", "A drawn blood film, to try everything on")
+        self.start = TextLines(3)
+        self.start.setText(START)
         self.fields = self.own(FieldList(session))
-        self.fields.setMaximumHeight(90)
         self.analysis = self.own(AnalysisPanel(session, self.view))
         self.detector = self.analysis.detector
         self.model = self.analysis.model
@@ -86,34 +96,59 @@ class WorkbenchPanels(DockPanel):
         weights = self.model.value
         read = self.view.read
         self.ranking = self.own(Ranking(session, self.queue, weights, read, self))
-        self.references = self.own(ReferencePanel(session, self.thumbnails, self.heats))
+        fields = self.follower.field_of
+        self.references = self.own(
+            ReferencePanel(session, self.thumbnails, self.heats, read=read, fields=fields)
+        )
         self.explain = self.own(ExplainPanel(session, self.view, self.heats, weights))
         self.readers = self.own(ReadersPanel(session))
         detector = self.detector.weights
         self.train = self.own(TrainPanel(session, lambda: self.project.path, weights, detector))
-        self.counts = self.own(CountsTable(session))
-        self.counts.setMinimumHeight(120)
-        tip = "Write cells, outlines, differential and overlays to a folder"
-        self.export = button("Export…", tip)
+        self.differential = self.own(Differential(session))
+        self.counts = self.differential.counts
+        self.export = primary(button("Export…", EXPORT_TIP))
         self.docks = self.own(
             Docks(self.viewer, session, self.thumbnails, self.heats, weights=weights, read=read)
         )
         self.header = self.own(SlideHeader(session, self.view))
-        self.status = TextLines(3)
+        self.status = TextLines(2)
 
     def _lay_out(self) -> None:
-        self.tabs = QTabWidget()
-        self.tabs.addTab(self.analysis, "Locate and classify")
-        self.tabs.addTab(group("", self.queue_panel, self.references, self.review), "Review")
-        self.tabs.addTab(self.explain, "Explain")
-        self.tabs.addTab(self.readers, "Two readers")
-        self.tabs.addTab(self.train, "Train")
-        inside = QWidget()
-        opened = row(self._open_folder, self._use_image)
-        slide = group("Slide", self.project, opened, self.fields)
-        counts = group("Differential", self.counts, self.export)
-        column(inside, slide, self.tabs, counts, stretch=counts, margin=9, spacing=6)
-        column(self, self.header, scrolled(inside), self.status, spacing=6)
+        self.tabs = StepTabs()
+        opened = row(self._open_folder, self._use_image, self._sample)
+        self.tabs.add_step(
+            "1 Slide",
+            "Open a slide or a project, and choose who reads",
+            self.start,
+            opened,
+            self.project,
+            self.fields,
+            stretch=self.fields,
+        )
+        self.tabs.add_step("2 Find", "Locate and classify the cells", self.analysis)
+        self.references.put_below(self.review.grid)
+        self.tabs.add_step(
+            "3 Review",
+            "Check cells one after the other, and correct them",
+            self.queue_panel,
+            self.references,
+            self.review,
+            self.queue_panel.only,
+        )
+        self.tabs.add_step(
+            "4 Report",
+            "Export the slide, and compare two readers",
+            self.export,
+            group("Two readers", self.readers),
+        )
+        self.improve = StepTabs()
+        self.improve.add_step("Explain", "Why a cell is called what it is", self.explain)
+        self.improve.add_step("Train", "Train, compare and adopt models", self.train)
+        self.tabs.addTab(self.improve, "Improve")
+        self.tabs.setTabToolTip(self.tabs.count() - 1, "Explain the model, and make it better")
+        top = row(self.header, self.project.state, stretch=self.header)
+        layout = column(self, top, self.tabs, self.differential, self.status, spacing=4)
+        layout.setContentsMargins(2, 0, 6, 0)
 
     def release(self, *, window_gone: bool = False) -> None:
         """Stop work, take the last edits in, write them, unbind keys; the second call does nothing.
@@ -139,6 +174,7 @@ class WorkbenchPanels(DockPanel):
             or self.ranking.running
             or self.docks.busy
             or self.thumbnails.running
+            or self.references.busy
         )
 
     def _guarded(self, action: Callable[..., Any]) -> Callable[..., None]:

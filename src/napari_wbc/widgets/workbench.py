@@ -101,6 +101,7 @@ class Workbench(WorkbenchPanels):
         guarded = self._guarded
         self._open_folder.clicked.connect(guarded(self._ask_folder))
         self._use_image.clicked.connect(guarded(self._open_active))
+        self._sample.clicked.connect(guarded(self._open_sample))
         self.project.opened.connect(self._on_opened)
         self.project.has_others.connect(self._on_others)
         self.project.wanted.connect(guarded(lambda wanted: self.open_project(*wanted)))
@@ -173,6 +174,7 @@ class Workbench(WorkbenchPanels):
             "K": guarded(actions.split),
             "J": guarded(actions.join),
             "Y": guarded(actions.accept_candidates),
+            "H": guarded(self.references.show_heat),
             "Delete": guarded(actions.delete),
             "Backspace": guarded(actions.delete),
         }
@@ -291,6 +293,10 @@ class Workbench(WorkbenchPanels):
             raise WbcError("No image is open; open a folder or drop an image into the window.")
         return self.open_layer(next((layer for layer in images if layer == active), images[-1]))
 
+    def _open_sample(self) -> None:
+        # The new layer is opened as a slide by _on_layer.
+        self.viewer.open_sample("napari-wbc", "synthetic_smear")
+
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a slide: a folder of fields")
         if folder:
@@ -323,6 +329,7 @@ class Workbench(WorkbenchPanels):
         self.fields.flag(self.analysis.disagreements)
         self.session.reader = loaded.reading or user_name()
         slide, n_cells = loaded.slide, len(loaded.table)
+        self.start.setVisible(not slide.fields)
         if slide.fields:
             text = f"{slide.name}: {counted(len(slide.fields), 'field')}"
             if n_cells:
@@ -333,7 +340,7 @@ class Workbench(WorkbenchPanels):
         self._open_gallery_soon()
         self.place.restore(loaded)
         if self.queue.current:
-            self.tabs.setCurrentIndex(1)
+            self.tabs.bring(self.queue_panel)
         agreed, self._consensus = self._consensus, {}
         if agreed and loaded.reading == CONSENSUS:
             self._write_consensus(agreed)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QWidget
 
@@ -33,7 +34,7 @@ from napari_wbc.weights.registry import models_folder
 from napari_wbc.widgets.analysis.detect import DetectorWidget
 from napari_wbc.widgets.analysis.model import ModelWidget
 from napari_wbc.widgets.qt.described import failed_text
-from napari_wbc.widgets.qt.layout import button, column, plain, row
+from napari_wbc.widgets.qt.layout import allow, button, column, primary, row
 from napari_wbc.widgets.qt.panel import Panel, single_shot
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.worker import LatestJob
@@ -65,6 +66,7 @@ class AnalysisPanel(Panel, QWidget):
         self._analysis: SlideAnalysis | None = None
         self._note: Any = None
         """What the project keeps of the last analysis beside the cells; None before it is read."""
+        self._running = False
         self._waiting: set[str] = set()
         """Ids of the drawn cells that wait to be classified."""
         self._drawn_in = 0
@@ -85,25 +87,27 @@ class AnalysisPanel(Panel, QWidget):
         self.detector.changed.connect(self.preview)
         self.detector.preview_toggled.connect(self.preview)
         self.listen(self._on_changed, session.changed)
+        layers = view.viewer.layers.events
+        self.listen(self._show_possible, session.slide_changed, layers.inserted, layers.removed)
+        self._show_possible()
         self.at_release(self.previewer.cancel)
         self.at_release(self.forget)
 
     def _build(self) -> None:
         self.detector = DetectorWidget()
         self.model = ModelWidget(self.session.taxonomy)
-        self.adapt = button("Adapt to this slide", plain(ADAPT_TIP))
-        self.run = button("Analyze slide", RUN_TIP)
-        self.run_field = button("This field", "Locate and classify the cells of the field in view")
-        self.classify = button("Classify drawn", "Classify the cells that were drawn or moved")
+        self.adapt = button("Adapt to this slide")
+        self.run = primary(button("Analyze slide"))
+        self.run_field = button("This field")
+        self.classify = button("Classify drawn")
         self.at_once = QCheckBox("Classify drawn cells at once")
         self.at_once.setChecked(True)
         self.at_once.setToolTip(
             "Classify each cell that you draw, move or split, if the slide has predictions"
         )
         self.jobs = JobBar()
-        runs = row(self.run, self.run_field, self.classify)
-        model = row(self.model, self.adapt)
-        column(self, self.detector, model, runs, self.at_once, self.jobs).addStretch()
+        others = row(self.run_field, self.classify, self.adapt)
+        column(self, self.detector, self.model, self.run, others, self.at_once, self.jobs)
 
     @property
     def busy(self) -> bool:
@@ -334,9 +338,27 @@ class AnalysisPanel(Panel, QWidget):
         self.session.note(note_key(self.session.slide.name), self._note)
 
     def _set_running(self, running: bool) -> None:
-        for run in (self.run, self.run_field, self.classify, self.adapt):
-            run.setEnabled(not running)
+        self._running = running
+        self._show_possible()
         self.running_changed.emit(running)
+
+    def _images(self) -> list[Image]:
+        return [layer for layer in self.view.viewer.layers if isinstance(layer, Image)]
+
+    def _show_possible(self, *_what: object) -> None:
+        """Enable what can be done now; a disabled button says why in its tooltip."""
+        reason = ""
+        if self._running:
+            reason = "An analysis is running. Wait for it, or cancel it."
+        elif not self.session.slide.fields and not self._images():
+            reason = "No slide is open. Open one on the page Slide."
+        for push, tip in (
+            (self.run, RUN_TIP),
+            (self.run_field, "Locate and classify the cells of the field in view"),
+            (self.classify, "Classify the cells that were drawn or moved"),
+            (self.adapt, ADAPT_TIP),
+        ):
+            allow(push, tip, reason)
 
 
 def _summary(analysis: SlideAnalysis, searched: int) -> str:

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
-from superqt import QCollapsible, QLabeledDoubleSlider
+from superqt import QLabeledDoubleSlider
 from superqt.utils import signals_blocked
 
 from napari_wbc.detect.finders import DETECTORS, NETWORKS, parameters_of, presets_of
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import choice, column, row
+from napari_wbc.widgets.qt.layout import choice, column, folded, row
 
 DETECTOR_TIP = (
     "Cell finder. auto: the next two, which judge each other. mask-rcnn: a trained network. "
@@ -49,10 +49,7 @@ class DetectorWidget(QWidget):
         self._form = QFormLayout(sliders)
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setVerticalSpacing(1)
-        tuning = QCollapsible("Tuning")
-        tuning.layout().setContentsMargins(0, 0, 0, 0)
-        tuning.addWidget(sliders)
-        tuning.expand(animate=False)
+        tuning = folded("Tuning", sliders)
         finder = row(self._detector, self._preset, stretch=self._preset)
         column(self, finder, tuning, self.preview, spacing=2)
         self._detector.currentTextChanged.connect(self._choose)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtWidgets import QPushButton
 
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.order import Filter
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.gallery import Gallery
 from napari_wbc.widgets.gallery.tiles import CELL, HEAT, OVERLAY
-from napari_wbc.widgets.qt.layout import button, choice, column, row
+from napari_wbc.widgets.qt.layout import TextLines, button, choice, column, row
 from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
@@ -31,16 +31,19 @@ class GalleryPanel(DockPanel):
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()
         self.gallery = self.own(Gallery(session, thumbnails, heats))
-        self.parts = choice(PARTS, "Pictures of each cell. The tab Explain computes heat.")
+        self.parts = choice(
+            PARTS, "Pictures of each cell. The page Improve computes heat.", least=7
+        )
         self.parts.currentTextChanged.connect(lambda name: self.gallery.show_parts(PARTS[name]))
-        self.order = choice(ORDERS)
+        self.order = choice(ORDERS, least=9)
         self.order.currentTextChanged.connect(lambda name: self.gallery.set_order(ORDERS[name]))
-        self.which = choice(REVIEWED)
+        self.which = choice(REVIEWED, least=7)
         self.which.currentTextChanged.connect(self._on_which)
         larger = self._zoom_button("+", "Larger thumbnails (Ctrl and wheel)", 1)
         smaller = self._zoom_button("\N{MINUS SIGN}", "Smaller thumbnails (Ctrl and wheel)", -1)
-        hint = QLabel("Select cells, then press the key of a class or drag them to it.")
-        controls = row(self.order, self.which, self.parts, larger, smaller, hint)
+        hint = TextLines(1)
+        hint.setText("Select cells, then press the key of a class or drag them to it.")
+        controls = row(self.order, self.which, self.parts, larger, smaller, hint, stretch=hint)
         column(self, controls, self.gallery, stretch=self.gallery, margin=2, spacing=2)
 
     def _zoom_button(self, text: str, tip: str, steps: int) -> QPushButton:

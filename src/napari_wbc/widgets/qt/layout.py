@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QCollapsible
 
 
 class TextLines(QWidget):
@@ -95,6 +96,20 @@ def button(text: str, tip: str = "", action: Callable[[], object] | None = None)
     return made
 
 
+def primary(push: QPushButton) -> QPushButton:
+    """The one button of a page that goes on with the work, made to be seen first."""
+    push.setStyleSheet(
+        "QPushButton:enabled { background: #2467c9; color: white; font-weight: 600 }"
+    )
+    return push
+
+
+def allow(push: QPushButton, tip: str, reason: str = "") -> None:
+    """Enable a button, or else disable it with the reason in place of its tooltip."""
+    push.setEnabled(not reason)
+    push.setToolTip(plain(reason or tip))
+
+
 def choice(texts: Iterable[str], tip: str = "", *, least: int = 0) -> QComboBox:
     """A combo box; with ``least`` it may be as narrow as so many letters, whatever its texts."""
     box = QComboBox()
@@ -140,6 +155,17 @@ def group(title: str, *widgets: QWidget) -> QGroupBox:
     box = QGroupBox(title)
     column(box, *widgets, margin=6)
     return box
+
+
+def folded(title: str, *widgets: QWidget) -> QCollapsible:
+    """Widgets one below the other, hidden until a person clicks the title."""
+    fold = QCollapsible(title)
+    fold.layout().setContentsMargins(0, 0, 0, 0)
+    # Napari colours a switch that is on, as if it were the button to press.
+    fold.toggleButton().setStyleSheet("text-align: left; border: none; background: none")
+    for widget in widgets:
+        fold.addWidget(widget)
+    return fold
 
 
 def ok_cancel(dialog: QDialog) -> QDialogButtonBox:

@@ -91,8 +91,9 @@ class _FieldBatch:
 class _Cutter:
     """Reads fields and cuts cells out of them; used by one thread at a time."""
 
-    def __init__(self, read: Callable[[FieldOfView], Pixels]) -> None:
+    def __init__(self, read: Callable[[FieldOfView], Pixels], side: int) -> None:
         self._read = read
+        self._side = side
         self._fields: Latest[FieldOfView, tuple[Pixels | None]] = Latest(MAX_FIELDS)
 
     def cut(self, batch: Sequence[_FieldBatch]) -> Steps[list[tuple[Cell, Pixels | None]]]:
@@ -105,7 +106,7 @@ class _Cutter:
                 cut += [(cell, None) for cell in part.cells]
             else:
                 boxes = [cell.detection.bbox for cell in part.cells]
-                crops = cut_crops(image, boxes, size=SIDE, factor=FACTOR)
+                crops = cut_crops(image, boxes, size=self._side, factor=FACTOR)
                 cut += zip(part.cells, crops, strict=True)
             yield Progress("thumbnails", len(cut), 0)
             if time.monotonic() > end:
@@ -133,6 +134,8 @@ class Thumbnails(QObject):
         The pixels of a field, shape (height, width, 3), uint8 RGB; called in a thread.
     fields : callable
         From the id of a field to the field, None where the slide has no such field.
+    side : int
+        Of a thumbnail, in pixels.
     capacity : int
         Thumbnails in memory.
     """
@@ -146,12 +149,14 @@ class Thumbnails(QObject):
         fields: Callable[[str], FieldOfView | None],
         parent: QObject | None = None,
         *,
+        side: int = SIDE,
         capacity: int = CAPACITY,
     ) -> None:
         super().__init__(parent)
         self._read = read
         self._fields = fields
-        self._cutter = _Cutter(read)
+        self._side = side
+        self._cutter = _Cutter(read, side)
         self._made: Latest[str, tuple[Detection, QPixmap]] = Latest(capacity)
         self._wanted: dict[str, Cell] = {}
         self._batch: tuple[_FieldBatch, ...] = ()
@@ -169,7 +174,7 @@ class Thumbnails(QObject):
         return self._job.running
 
     def get(self, cell: Cell) -> QPixmap | None:
-        """The thumbnail of a cell, :data:`SIDE` pixels wide and high; None until it is made."""
+        """The square thumbnail of a cell; None until it is made."""
         made = self._made.get(cell.cell_id)
         if made is not None and made[0] == cell.detection:
             return made[1]
@@ -190,7 +195,7 @@ class Thumbnails(QObject):
         self.cancel()
         self._made.clear()
         # A new one, since a thread that still runs uses the old one.
-        self._cutter = _Cutter(self._read)
+        self._cutter = _Cutter(self._read, self._side)
 
     def cancel(self) -> None:
         """Drop all requests; a thread that is under way ends with the field it is at."""
@@ -234,7 +239,7 @@ class Thumbnails(QObject):
 
     def _unreadable(self) -> QPixmap:
         if self._blank is None:
-            self._blank = QPixmap(SIDE, SIDE)
+            self._blank = QPixmap(self._side, self._side)
             self._blank.fill(QColor(UNREADABLE))
         return self._blank
 

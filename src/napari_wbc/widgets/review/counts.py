@@ -1,20 +1,90 @@
-"""The differential as a table that follows the labels."""
+"""The differential, always in view: a table that follows the labels, with limits as bars."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QPainter
+from qtpy.QtWidgets import QSizePolicy, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
-from napari_wbc.model.differential import differential, row_counts
+from napari_wbc.model.differential import differential, leukocytes, row_counts
 from napari_wbc.model.taxonomy import CANDIDATE
+from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.qt.layout import swatch
+from napari_wbc.widgets.qt.layout import TextLines, column, swatch
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.table import TextTable
 
-ROW_HEIGHT = 20
+ROW_HEIGHT = 18
+LEAST_ROWS = 5
+"""Rows that stay in view in the smallest window."""
 COLUMNS = ("class", "n", "%", "95 % limits")
+LIMITS = 3
+"""Column of the limits."""
+SCALE = 70
+"""Length of 100 % on the scale beside the limits, in pixels."""
+SPAN = Qt.ItemDataRole.UserRole
+"""Of a cell of the table: its limits and percentage, 0 to 100, and the colour of the class."""
+
+
+class Differential(Panel, QWidget):
+    """The table, under a line that says how many cells are counted and reviewed."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self.summary = TextLines(1)
+        self.counts = self.own(CountsTable(session))
+        column(self, self.summary, self.counts, stretch=self.counts, spacing=1)
+        self.listen(self._refresh, session.changed)
+        self._refresh()
+
+    def _refresh(self, *_tables: object) -> None:
+        table = self._session.table
+        reviewed = sum(cell.annotation is not None for cell in table.values())
+        total = leukocytes(table.label_counts, self._session.taxonomy)
+        text = f"Differential of {counted(total, 'leukocyte')}"
+        if table:
+            text += f"  ·  {reviewed} of {counted(len(table))} reviewed"
+        self.summary.setText(text)
+        # No taller than its rows need, so that a page gets the rest of the window.
+        self.setMaximumHeight(self.summary.sizeHint().height() + self.counts.maximumHeight() + 8)
+
+
+class LimitBars(QStyledItemDelegate):
+    """Draws the limits of a share as a bar on a scale of 0 to 100 %, at the right of their text."""
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        """Draw the text, the bar, and a line at the share itself."""
+        span = index.data(SPAN)
+        area: QRect = option.rect
+        # The row has the colour of a selection up to its end.
+        text = QStyleOptionViewItem(option)
+        text.rect = area.adjusted(0, 0, -SCALE - 4, 0)
+        super().paint(painter, text, index)
+        if span is None:
+            return
+        low, percent, high, color = span
+        left, top, height = area.right() - SCALE, area.top() + 5, area.height() - 10
+        painter.fillRect(QRect(left, area.center().y(), SCALE, 1), QColor("#80808080"))
+        width = max(2, round((high - low) * SCALE / 100))
+        bar = QColor(color)
+        bar.setAlpha(150)
+        painter.fillRect(QRect(left + round(low * SCALE / 100), top, width, height), bar)
+        share = left + round(percent * SCALE / 100) - 1
+        painter.fillRect(QRect(share, top - 2, 2, height + 4), QColor(color))
+
+    def sizeHint(  # noqa: N802 (Qt's name)
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> QSize:
+        """Room for the text and the scale."""
+        return super().sizeHint(option, index) + QSize(SCALE + 4, 0)
 
 
 class CountsTable(Panel, TextTable):
@@ -26,10 +96,21 @@ class CountsTable(Panel, TextTable):
     def __init__(self, session: Session) -> None:
         super().__init__(COLUMNS, ROW_HEIGHT)
         self._session = session
+        self.setItemDelegateForColumn(LIMITS, LimitBars(self))
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumHeight(self._height(LEAST_ROWS))
         self.setToolTip("Click a row to select its cells. Limits: Clopper-Pearson.")
         self.cellClicked.connect(self._on_clicked)
         self.listen(self._refresh, session.changed)
         self._refresh()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
+        """Room for the first rows; more where the window has it."""
+        return QSize(super().sizeHint().width(), self._height(LEAST_ROWS))
+
+    def _height(self, rows: int) -> int:
+        header = self.horizontalHeader().sizeHint().height()
+        return int(header + rows * ROW_HEIGHT + 2 * self.frameWidth())
 
     def _refresh(self, *_tables: object) -> None:
         session = self._session
@@ -46,7 +127,13 @@ class CountsTable(Panel, TextTable):
                 related = f"{b.per_100_wbc:.1f} per 100"
             rows.append((b.name, str(b.count), "", related))
         self.fill(rows)
+        self.setMaximumHeight(self._height(len(rows)))
         colors = session.taxonomy.colors
+        for i, s in enumerate(result.shares):
+            span = (s.low, s.percent, s.high, colors[s.name]) if result.total else None
+            limits: Any = self.item(i, LIMITS)
+            if limits.data(SPAN) != span:
+                limits.setData(SPAN, span)
         for i, (name, *_numbers) in enumerate(rows):
             item: Any = self.item(i, 0)
             if name in colors and item.icon().isNull():

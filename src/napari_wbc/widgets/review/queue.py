@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QProgressBar, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QProgressBar, QWidget
 
 from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.session.order import FIRST, RANKED, Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.qt.layout import TextLines, button, choice, column, row, show_progress
+from napari_wbc.widgets.qt.layout import (
+    TextLines,
+    button,
+    choice,
+    column,
+    folded,
+    primary,
+    row,
+    show_progress,
+)
 from napari_wbc.widgets.qt.panel import Panel
 
 EVERY_CLASS, EVERY_FIELD = "every class", "every field"
@@ -32,14 +41,15 @@ class QueuePanel(Panel, QWidget):
         self._waits_for: Order | None = None
         labels = (EVERY_CLASS, *session.taxonomy.labels, CANDIDATE)
         fields = (EVERY_FIELD, "this field")
-        # Narrower than the longest text, since four of them share the width of a dock.
+        # Narrower than the longest text, since they share the width of a dock.
         self.order = choice(Order, "Which cells come first", least=7)
         self.label = choice(labels, "Cells of one class only", least=7)
         self.field = choice(fields, "Cells of the field you see only", least=7)
         self.which = choice(REVIEWED, "Cells still to review, all, or reviewed cells", least=7)
         self.lowest = _confidence(0.0)
         self.highest = _confidence(1.0)
-        self.start_button = button("Start", "Queue the cells and show the first", self.start)
+        tip = "Queue the cells and show the first"
+        self.start_button = primary(button("Start", tip, self.start))
         self.accept = button("Accept ↵", "Accept the label (Return)", self.accept_chosen.emit)
         self.skip = button("Skip .", "Move the cell to the end of the queue (.)", queue.skip)
         self.back = button("Back ,", "Go to the previous cell (,)", queue.back)
@@ -47,8 +57,10 @@ class QueuePanel(Panel, QWidget):
         self.bar.setFormat("%v of %m reviewed")
         self.text = TextLines(2)
         first = row(self.order, self.which, self.start_button)
-        second = row(self.label, self.field, self.lowest, self.highest)
-        column(self, first, second, row(self.accept, self.skip, self.back), self.bar, self.text)
+        answers = row(self.accept, self.skip, self.back)
+        between = row(QLabel("confidence"), self.lowest, QLabel("to"), self.highest)
+        self.only = folded("Only some cells", row(self.label, self.field), between)
+        column(self, first, answers, self.bar, self.text)
         self.listen(self._refresh, queue.current_changed, session.changed)
         self.listen(self._on_ranks, queue.ranks_changed)
         self.listen(self.stop_waiting, session.slide_changed)

@@ -51,7 +51,7 @@ class ReadersPanel(Panel, QWidget):
         self.second = choice(())
         compare = button("Compare", "Compare cells that both readers labelled", self.start)
         self.result = QLabel(
-            "For a second reader, choose New blind reading… at the top. "
+            "For a second reader, choose New blind reading… on the page Slide. "
             "Then compare the two readings here."
         )
         self.result.setWordWrap(True)
@@ -64,8 +64,9 @@ class ReadersPanel(Panel, QWidget):
         settle.clicked.connect(lambda: self.settle(label.currentText()))
         tip = "Keep the common and the settled labels as a third reading"
         write = button("Write consensus", tip, guarded(self.said.emit, self.write_consensus))
-        answers = row(first, second, settle, label)
-        column(self, row(self.first, self.second, compare), self.result, self.table, answers, write)
+        readings = row(self.first, self.second, compare)
+        answers = row(first, second), row(settle, label)
+        column(self, readings, self.result, self.table, *answers, write)
         self.table.currentCellChanged.connect(self._on_row)
         self.jobs.returned.connect(self._on_compared)
         self.jobs.failed.connect(self.said)

@@ -13,7 +13,7 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import TextLines, button, column, row, swatch
 from napari_wbc.widgets.qt.panel import Panel
 
-LABELS_A_ROW = 5
+LABELS_A_ROW = 3
 
 
 class ReviewWidget(Panel, QWidget):
@@ -53,7 +53,8 @@ class ReviewWidget(Panel, QWidget):
         self.gallery = button("Gallery", "Show thumbnails of all cells by class, below the image")
         shapes = row(self.draw, self.reshape, self.undo, self.redo, self.keys)
         cells = row(split, join, delete, self.gallery)
-        column(self, self._selection, self._label_grid(), shapes, cells, self.candidates)
+        self.grid = self._label_grid()
+        column(self, self._selection, shapes, cells, self.candidates)
         self.listen(self._refresh, session.changed, session.slide_changed)
         self.listen(self._refresh, session.selection_changed)
         self._refresh()

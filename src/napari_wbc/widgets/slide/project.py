@@ -75,8 +75,7 @@ class ProjectPanel(Panel, QWidget):
         self.slides.hide()
         tip = "A second reader reviews blind: without the first reader's labels"
         self.reading = choice((FIRST, BLIND), tip)
-        top = row(self.state, self.reading, self.open)
-        column(self, top, row(self.slides, self.images))
+        column(self, row(self.open, self.reading), row(self.slides, self.images))
         self.slides.activated.connect(self._on_slide_chosen)
         self.reading.activated.connect(self._on_reading_chosen)
         self.jobs.failed.connect(self._on_failed)
