@@ -82,7 +82,7 @@ def lasso(scatter) -> None:
 
 def explain(bench, slide, shoot) -> None:
     """Heat over a field and in the gallery, and the map of features."""
-    bench.tabs.setCurrentWidget(bench.explain)
+    bench.tabs.bring(bench.explain)
     bench.explain.ask_slide()
     wait_for(bench)
     gallery = bench.docks.gallery
@@ -123,7 +123,7 @@ def train_and_compare(bench, homes: Path, shoot, out: Path) -> None:
     said = [cell.annotated(Annotation(cell.label, "me")) for cell in session.table.values()]
     session.commit(session.table.with_cells(said), "accept all")
     bench.docks.gallery.parent().close()
-    bench.tabs.setCurrentWidget(panel)
+    bench.tabs.bring(panel)
     panel.folder.setText(str(homes / "set"))
     panel.split.setCurrentText("train")
     for button in (panel.export, panel.tune):
@@ -163,8 +163,10 @@ def take(slide, out: Path) -> None:
         QTest.qWait(200)
         viewer.window.screenshot(str(out / f"{name}.png"), canvas_only=False, flash=False)
 
+    shoot("start")
     bench.open_slide(slide)
     wait_for(bench)
+    bench.tabs.bring(bench.analysis)
     bench.detector.preview.setChecked(True)
     wait_for(bench)
     shoot("preview")
@@ -179,7 +181,7 @@ def take(slide, out: Path) -> None:
     QTest.keyClick(canvas, Qt.Key.Key_3)
     wait_for(bench)
     shoot("relabelled")
-    bench.tabs.setCurrentIndex(1)
+    bench.tabs.bring(bench.queue_panel)
     bench.queue_panel.order.setCurrentText("class by class")
     bench.queue_panel.start()
     for _ in range(5):

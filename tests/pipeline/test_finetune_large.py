@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.pipeline.test_finetune import SMALL, cell_set
 
 from napari_wbc.model.progress import run
 from napari_wbc.pipeline.finetune import finetune_steps
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import load_weights
-from tests.pipeline.test_finetune import SMALL, cell_set
 
 LABELS = ("lymphocyte", "monocyte")
 

@@ -51,8 +51,11 @@ def place_of(widget: QWidget, point: QPoint | None = None) -> tuple[int, int]:
 
 def seen(widget: QWidget) -> QWidget:
     """Scroll a widget into view, as a person does before pressing it."""
-    parent = widget.parentWidget()
-    while parent is not None:
+    parents = [widget.parentWidget()]
+    while parents[-1] is not None:
+        parents.append(parents[-1].parentWidget())
+    # Outermost first: the tabs of a page can be clicked once the page is in view.
+    for parent in reversed(parents[:-1]):
         if isinstance(parent, QTabWidget):
             for i in range(parent.count()):
                 if parent.widget(i).isAncestorOf(widget) and parent.currentIndex() != i:
@@ -60,7 +63,6 @@ def seen(widget: QWidget) -> QWidget:
                     click_at(*place_of(bar, bar.tabRect(i).center()))
         if hasattr(parent, "ensureWidgetVisible"):
             parent.ensureWidgetVisible(widget)
-        parent = parent.parentWidget()
     wait(0.1)
     assert widget.isVisible(), f"{widget} is not to be seen"
     return widget

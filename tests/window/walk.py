@@ -28,7 +28,6 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QScrollBar,
     QSlider,
-    QTabWidget,
     QWidget,
 )
 from tests.window import desk
@@ -238,7 +237,7 @@ class Walk:
     def turns_the_wheel_over_everything(self) -> None:
         table = self.table
         desk.click_at(*self.at(self.cell()))
-        tabs = self.bench.findChild(QTabWidget)
+        tabs = self.bench.tabs
         for i in range(tabs.count()):
             desk.click_at(*desk.place_of(tabs.tabBar(), tabs.tabBar().tabRect(i).center()))
             before = self.values()
@@ -247,12 +246,12 @@ class Walk:
             desk.wheel(tabs.tabBar())
             assert self.values() == before, f"the wheel changed something on {tabs.tabText(i)}"
             assert self.table is table
-        desk.click_at(*desk.place_of(tabs.tabBar(), tabs.tabBar().tabRect(1).center()))
+        desk.click_at(*desk.place_of(tabs.tabBar(), tabs.tabBar().tabRect(2).center()))
 
     def types_where_keys_are_not_for_cells(self) -> None:
         table, mode = self.table, self.viewer.layers["cells"].mode
         desk.click_at(*self.at(self.cell()))
-        tabs = self.bench.findChild(QTabWidget)
+        tabs = self.bench.tabs
         for i in range(tabs.count()):
             desk.click_at(*desk.place_of(tabs.tabBar(), tabs.tabBar().tabRect(i).center()))
             before = self.values()

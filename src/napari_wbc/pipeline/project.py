@@ -120,8 +120,8 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
             if len(names) != 1:
                 if not names:
                     raise WbcError(
-                        f"{path}: only one reader so far; a blind reading begins in the tab "
-                        "Two readers."
+                        f"{path}: only one reader so far; a blind reading begins in the list "
+                        "of readers on the page Slide."
                     )
                 choice = ", ".join(sorted(names))
                 raise WbcError(f"{path}: say which reading to compare with; there are: {choice}.")

@@ -174,7 +174,7 @@ class Workbench(WorkbenchPanels):
             "K": guarded(actions.split),
             "J": guarded(actions.join),
             "Y": guarded(actions.accept_candidates),
-            "H": guarded(self.references.show_heat),
+            "F2": guarded(self.references.show_heat),
             "Delete": guarded(actions.delete),
             "Backspace": guarded(actions.delete),
         }

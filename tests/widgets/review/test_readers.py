@@ -29,7 +29,7 @@ def test_a_second_reader_is_blind_and_the_two_are_compared(analyzed, wait):
     bench.project.read_as("")
     wait(bench)
     assert labels(bench)[2] == "basophil"
-    bench.tabs.setCurrentWidget(bench.readers)
+    bench.tabs.bring(bench.readers)
     bench.readers._offer()
     bench.readers.start()
     wait(bench)

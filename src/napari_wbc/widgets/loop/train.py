@@ -390,7 +390,7 @@ class TrainPanel(Panel, QWidget):
         precision = 100 * trained.card.metrics["val_ap"]
         self.said.emit(
             f"{model.name} is ready: average precision {precision:.1f} % on validation fields. "
-            "Choose it in Locate and classify to try it, and adopt it in Models…"
+            "Choose it on the page Find to try it, and adopt it in Models…"
         )
         self.detectors_changed.emit()
 

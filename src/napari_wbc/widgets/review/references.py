@@ -103,7 +103,7 @@ class ReferencePanel(Panel, QWidget):
         self._rows: list[LikelyClass] | None = []
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "The cell under review: Ctrl and wheel zooms, H shows its heat. At the right its "
+            "The cell under review: Ctrl and wheel zooms, F2 shows its heat. At the right its "
             "likely classes, each with the most certain cells reviewed as this class."
         )
         for pictures in (thumbnails, self._large):
