@@ -62,10 +62,23 @@ def texts(record: object, key: str) -> tuple[str, ...]:
     return tuple(values)
 
 
+def number(text: str) -> float:
+    """A finite number from a text; else a :class:`WbcError`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    # Python alone takes "1_000" for a number.
+    if not math.isfinite(value) or "_" in text:
+        raise WbcError(f"{text[:40]!r} is no finite number; write one with a decimal point.")
+    return value
+
+
 def numbers(values: object, what: str) -> list[float]:
-    """A JSON list of numbers, none larger than any image."""
-    if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
+    """A JSON list of numbers, none larger than any image; some tools write them as texts."""
+    if not isinstance(values, list) or not set(map(type, values)) <= {int, float, str}:
         raise WbcError(f"{what} is missing or not of numbers; correct it.")
+    values = [number(value) if isinstance(value, str) else value for value in values]
     # A comparison with NaN is false.
     if values and not all(abs(value) <= MAX_NUMBER for value in values):
         raise WbcError(f"{what} has a number that is too large, or none; correct it.")

@@ -44,8 +44,8 @@ def one_cell(root, said):
         (cell(2, bbox=[2, 1, float("nan"), 10]), "too large, or none"),
         (cell(2, bbox=[200, 1, 20, 10]), "outside the image of 60 x 40"),
         (cell(2, segmentation=[[1, 2, 3, 4]]), "fewer than 3 points"),
-        (cell(2, image_id=9), "no image 9"),
-        (cell(2, category_id=9), "no category 9"),
+        (cell(2, image_id=9), "no image '9'"),
+        (cell(2, category_id=9), "no category '9'"),
     ],
 )
 def test_a_bad_annotation_of_coco_is_left_out(tmp_path, bad, said):

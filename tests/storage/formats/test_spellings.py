@@ -307,8 +307,6 @@ def test_a_table_for_training_may_name_its_splits_and_places_in_other_ways(tmp_p
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"version": "5.4", "shapes": [], "imagePath": "a.png"}, "the JSON of labelme"),
-        ([{"id": 1, "data": {"image": "a"}, "annotations": []}], "the JSON of Label Studio"),
         ({"_via_img_metadata": {}}, "the JSON of VGG Image Annotator"),
         ([{"image": "a.png", "annotations": []}], "the JSON of CreateML"),
     ],

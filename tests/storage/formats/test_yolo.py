@@ -211,7 +211,7 @@ LINES = {
     "class name": ("WBC 0.5 0.5 0.1 0.1", "'WBC' is no number of a class"),
     "no box": ("0", "0 numbers are neither"),
     "two numbers": ("0 0.5 0.5", "2 numbers are neither"),
-    "with confidence": ("0 0.5 0.5 0.1 0.1 0.9", "5 numbers are neither"),
+    "with an odd confidence": ("0 0.5 0.5 0.1 0.1 1.2", "score 1.2 is outside 0 to 1"),
     "odd outline": ("0 0 0 0.5 0 0.25 0.25 1", "7 numbers are neither"),
     "second line": ("\n0 0.5", "line 2: 1 numbers"),
     "NaN": ("0 nan 0.5 0.1 0.1", "'nan' is no finite number"),

@@ -17,6 +17,7 @@ import yaml
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import image_size, inside, read_text
+from napari_wbc.files.json_fields import number
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
@@ -32,7 +33,6 @@ from napari_wbc.storage.formats.reading import (
     finished_steps,
     labelled_cell,
     naming,
-    number,
     with_own_ids,
 )
 from napari_wbc.storage.formats.yolo_yaml import (
@@ -262,21 +262,24 @@ def _class(text: str, classes: Sequence[str], place: str) -> str:
 
 
 def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
-    """From ``cx cy width height`` or from ``x y`` of each vertex, in parts of the image's size."""
+    """From ``cx cy width height [score]`` or ``x y`` of each vertex, in parts of the image."""
     values = list(map(number, texts))
+    # A program that found the cells writes how sure it is behind the box.
+    score = values.pop() if len(values) == 5 else 1.0
     # A cell at the edge may reach over it.
     if values and not -0.5 <= min(values) <= max(values) <= 1.5:
         raise WbcError("a number is not within -0.5 to 1.5; write parts of the image's size.")
     if len(values) < 4 or len(values) % 2:
         raise WbcError(
-            f"{len(values)} numbers are neither a box (4) nor an outline (6, 8, ...); correct it."
+            f"{len(values)} numbers are neither a box (4, or 5 with its confidence) nor an outline "
+            "(6, 8, ...); correct it."
         )
     height, width = size
     if len(values) == 4:
         x, y, w, h = values
         top = (y - h / 2) * height
         left = (x - w / 2) * width
-        return Detection(BBox(top, left, (y + h / 2) * height, (x + w / 2) * width))
+        return Detection(BBox(top, left, (y + h / 2) * height, (x + w / 2) * width), score=score)
     vertices = np.reshape(values, (-1, 2))[:, ::-1] * size
     outline = Outline.from_array(vertices)
     return Detection(outline.bbox, outline)
