@@ -150,8 +150,15 @@ def _kind_of(path: Path, root: Path, manifest: Manifest | None) -> str:
 def set_folder(path: Path) -> Path:
     """The folder that holds the set of which a folder or a file is told."""
     root = path if path.is_dir() else path.parent
-    inner = path.is_file() and root.name.lower() in ("annotations", "geojson")
-    return root.parent if inner else root
+    inner = root.name.lower() in ("annotations", "geojson") or _beside_other_splits(root)
+    return root.parent if path.is_file() and inner else root
+
+
+def _beside_other_splits(folder: Path) -> bool:
+    """Whether a folder is a split of a set that has others: ``valid`` beside ``train``."""
+    split = split_named(folder.name)
+    beside = filter(Path.is_dir, visible(folder.parent, "*")) if split else ()
+    return any(split_named(other.name) not in ("", split) for other in beside)
 
 
 def _deepest(root: Path) -> Path:

@@ -116,3 +116,16 @@ def boxes(fields) -> list[tuple[float, ...]]:
     for field in sorted(fields, key=lambda field: field.name):
         found += [tuple(round(edge, 3) for edge in c.detection.bbox.edges) for c in field.cells]
     return found
+
+
+def litter(root):
+    """What systems and people leave beside a set."""
+    for folder in [root, *filter(lambda path: path.is_dir(), root.rglob("*"))]:
+        for name in ("._a.txt", "._a.json", "._a.xml", "._a.png", "._a.geojson", "._data.yaml"):
+            put(folder, name, b"\0\5\26\7")
+        for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+            put(folder, name, b"\0\1\xff")
+        put(folder, "README.txt", "Read me.\nThis is no label 1 2 3.\n")
+    put(root, "__MACOSX/._x.json", b"\0\5\26\7")
+    put(root, "notes.json", '{"note": "not a set"}')
+    put(root, "LICENSE.md", "# free\n")

@@ -327,5 +327,5 @@ def test_there_may_be_a_table_for_each_split(tmp_path, places):
 def test_tables_of_one_split_are_not_guessed(tmp_path):
     for name in ("one.csv", "two.csv"):
         (tmp_path / name).write_text(f"{HEAD}a.png,WBC,1,2,11,22\n")
-    with pytest.raises(ReadError, match="2 CSV files and no cells.csv.*the name of its split"):
+    with pytest.raises(ReadError, match=r"2 CSV files and no cells\.csv.*the name of its split"):
         read_csv_set(tmp_path)

@@ -15,6 +15,7 @@ from tests.storage.formats.sets import (
     coco,
     feature,
     image,
+    litter,
     put,
     voc,
 )
@@ -106,19 +107,6 @@ def test_a_name_is_found_in_either_composition(tmp_path, kind, forms):
     image(tmp_path / kind, there)
     (field,) = read_set(tmp_path / kind).fields
     assert (field.path.name, boxes([field])) == (there, [BOX])
-
-
-def litter(root):
-    """What systems and people leave beside a set."""
-    for folder in [root, *filter(lambda path: path.is_dir(), root.rglob("*"))]:
-        for name in ("._a.txt", "._a.json", "._a.xml", "._a.png", "._a.geojson", "._data.yaml"):
-            put(folder, name, b"\0\5\26\7")
-        for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
-            put(folder, name, b"\0\1\xff")
-        put(folder, "README.txt", "Read me.\nThis is no label 1 2 3.\n")
-    put(root, "__MACOSX/._x.json", b"\0\5\26\7")
-    put(root, "notes.json", '{"note": "not a set"}')
-    put(root, "LICENSE.md", "# free\n")
 
 
 @pytest.mark.parametrize("kind", ["coco", "csv", "voc", "geojson", "yolo", "crops"])

@@ -266,7 +266,7 @@ YAML = {
     ),
     "two documents": ("names: [a]\n---\nnames: [b]", "not readable YAML"),
     "deep": ("[" * 5000, "not readable YAML"),
-    "no UTF-8": (b"names: [\xff]", "not text in UTF-8"),
+    "no text": (b"\xff\xfen", "not text in UTF-8"),
     "large": ("#" * 1_000_001, "larger than 1 MB"),
     "control": ("names: ['\x01']", "not readable YAML"),
 }

@@ -128,7 +128,8 @@ def read_geojson_set_steps(
 
     The files lie in ``geojson``, or anywhere in the folder. Each is a FeatureCollection, a Feature
     or an array of either. Its image is the one that it names (``image`` or ``fov``), or has its
-    stem. Features without a class are left out; of several polygons the largest is the outline.
+    stem. Features without a class are left out, with a note; of several polygons the largest is the
+    outline.
 
     Parameters
     ----------
@@ -143,7 +144,7 @@ def read_geojson_set_steps(
     drawings: list[Drawing] = []
     for path in _files(root, named):
         with left_out.item(path):
-            data = read_json(inside(root, path.relative_to(root).as_posix()), any_number=True)
+            data = read_json(inside(root, path.relative_to(root).as_posix()), foreign=True)
             for record in _collections(data):
                 with left_out.item(path):
                     drawings.append(_drawing(images, path, record))
@@ -195,13 +196,13 @@ def _drawing(images: Images, path: Path, collection: Record) -> Drawing:
     )
 
 
-def _shape(feature: Record, _size: tuple[int, int]) -> Shape | None:
+def _shape(feature: Record, _size: tuple[int, int]) -> Shape:
     # GeoJSON allows null in place of the properties.
     absent = feature.get("properties") is None
     properties = {} if absent else part(feature, "properties", dict)
     label = _label(properties)
     if not label:
-        return None
+        raise WbcError("it has no class; give it one in QuPath, or take it out.")
     # An id may be a number in GeoJSON; such a one is not ours.
     cell_id = feature["id"] if isinstance(feature.get("id"), str) else ""
     return label, _detection(feature, properties), cell_id

@@ -69,7 +69,7 @@ def of_kind(
     others: list[str] = []
     for path in paths if named is None else [named]:
         try:
-            data = read_json(path, any_number=True)
+            data = read_json(path, foreign=True)
         except ReadError as error:
             if named is not None:
                 raise

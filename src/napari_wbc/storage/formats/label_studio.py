@@ -67,7 +67,7 @@ def read_label_studio_steps(
                 annotations = _annotations(task)
                 several += len(annotations) > 1
                 image = _image(images, path, task)
-                regions = _regions(annotations[-1])
+                regions = _cells(_regions(annotations[-1]))
                 # The size stands in each region, and is looked at there.
                 drawings.append(Drawing(path, image, place, regions, (None, None)))
             yield Progress("reading the set", 0, len(drawings))
@@ -109,6 +109,28 @@ def _regions(annotation: Record) -> list[Any]:
     return regions
 
 
+def _cells(regions: list[Any]) -> list[Any]:
+    """The regions less those whose class stands in another one of the same id.
+
+    Where shapes and classes are two lists, each region is there twice, and once more with a choice.
+    """
+    classed = {_id(region) for region in regions if _class_key(region)} - {""}
+    return [one for one in regions if _class_key(one) or _id(one) not in classed]
+
+
+def _id(region: object) -> str:
+    cell_id = region.get("id") if isinstance(region, dict) else None
+    return cell_id if isinstance(cell_id, str) else ""
+
+
+def _class_key(region: object) -> str:
+    """Which field of a region's value has its class; empty where none has."""
+    value = region.get("value") if isinstance(region, dict) else None
+    # "rectanglelabels", "polygonlabels" and so on, and "labels" where there is one list of all.
+    keys = [key for key in value if key.endswith("labels")] if isinstance(value, dict) else []
+    return keys[0] if keys else ""
+
+
 def _image(images: Images, path: Path, task: Record) -> Path:
     data = part(task, "data", dict, task)
     folders = (path.parent.relative_to(images.root).as_posix(), ".", "images")
@@ -130,25 +152,19 @@ def _name(address: str) -> str:
 
 
 def _shape(region: Record, size: tuple[int, int]) -> Shape | None:
-    value = region.get("value")
-    label = _label(value) if isinstance(value, dict) else ""
-    # A box without a class, a choice or a comment.
-    if not label:
+    value = part(region, "value", dict)
+    key = _class_key(region)
+    # Of several classes the names together, as QuPath's are.
+    label = ": ".join(texts(value, key)) if key else ""
+    # A choice or a comment for the whole image.
+    if not label and not value.keys() & {"points", "radiusX", "height"}:
         return None
+    if not label:
+        raise WbcError("it has no class; give it one in Label Studio, or take it out.")
     if region.get("image_rotation"):
         raise WbcError("its image was turned in Label Studio; turn it back there, and export it.")
     check_told_size((region.get("original_height"), region.get("original_width")), size)
-    cell_id = region["id"] if isinstance(region.get("id"), str) else ""
-    return label, _detection(part(region, "value", dict), size), cell_id
-
-
-def _label(value: Record) -> str:
-    """The class of a region; of several their names together, as QuPath's are."""
-    for key in value:
-        # "rectanglelabels", "polygonlabels" and so on, and "labels" where there is one list of all.
-        if key.endswith("labels"):
-            return ": ".join(texts(value, key))
-    return ""
+    return label, _detection(value, size), _id(region)
 
 
 def _detection(value: Record, size: tuple[int, int]) -> Detection:

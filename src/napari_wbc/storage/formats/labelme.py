@@ -50,7 +50,7 @@ def read_labelme_steps(root: Path, named: Path | None = None) -> Steps[tuple[Lab
     drawings: list[Drawing] = []
     for path in [named] if named else with_suffix(visible(root, "**/*"), ".json"):
         with left_out.item(path):
-            data = read_json(inside(root, path.relative_to(root).as_posix()), any_number=True)
+            data = read_json(inside(root, path.relative_to(root).as_posix()), foreign=True)
             # The image that labelme puts into the file, too, is not kept: many would fill memory.
             if json_kind(data) == LABELME:
                 drawings.append(_drawing(images, path, data))

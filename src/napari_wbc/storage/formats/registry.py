@@ -86,7 +86,7 @@ READERS: Mapping[str, Reader] = {
 
 
 def _is_yaml_of_classes(path: Path) -> bool:
-    data = read_yaml(path, max_bytes=yolo_yaml.MAX_YAML)
+    data = read_yaml(path, max_bytes=yolo_yaml.MAX_YAML, any_encoding=True)
     return isinstance(data, dict) and "names" in data
 
 
@@ -103,13 +103,13 @@ def _is_table_of_cells(path: Path) -> bool:
 
 
 def _json_format(path: Path) -> str:
-    kind = json_kind(read_json(path, any_number=True))
+    kind = json_kind(read_json(path, foreign=True))
     return kind if kind in (COCO, GEOJSON, LABELME, LABEL_STUDIO) else ""
 
 
 def _is_of_another_program(path: Path) -> bool:
     # The reader of COCO names that program.
-    return json_kind(read_json(path, any_number=True)) in ADVICE
+    return json_kind(read_json(path, foreign=True)) in ADVICE
 
 
 # What tells a format, the most telling first: a set of QuPath or YOLO may hold other JSON and CSV
