@@ -174,8 +174,8 @@ def read_fields_tables_steps(
         with left_out.item(one.table):
             fields.append(_field(root, one, names, left_out))
         yield Progress("reading the set", len(fields), len(groups))
-    place = tables[0] if len(tables) == 1 else root
-    return (yield from finished_steps(place, fields, left_out))
+    whole = tables[0] if len(tables) == 1 else root
+    return (yield from finished_steps(whole, fields, left_out))
 
 
 def read_table(path: Path, needed: Sequence[str]) -> list[Row]:

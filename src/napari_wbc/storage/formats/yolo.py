@@ -1,7 +1,9 @@
 """Training sets as YOLO: one text file an image, one line a cell, in parts of the image's size.
 
-A box is ``class cx cy width height``, an outline ``class x1 y1 x2 y2 ...``. YOLO has no ids of
-cells; ours stand in ``cells.csv`` and come back while lines and labels still agree with it.
+A box is ``class cx cy width height``, an outline ``class x1 y1 x2 y2 ...``. Beside an outline a box
+is written as its four corners, since Ultralytics takes every line of such a file for an outline.
+YOLO has no ids of cells; ours stand in ``cells.csv`` and come back while lines and labels still
+agree with it.
 """
 
 from __future__ import annotations
@@ -78,8 +80,9 @@ def write_yolo_steps(
     rows: list[list[object]] = []
     for done, (field, place) in enumerate(zip(fields, places, strict=True), start=1):
         text = ""
+        outlined = any(cell.detection.outline for cell in field.cells)
         for line, cell in enumerate(field.cells, start=1):
-            text += f"{classes.index(cell.label)} {_position(field, cell)}\n"
+            text += f"{classes.index(cell.label)} {_position(field, cell, outlined)}\n"
             rows.append([image_place(field), line, cell.cell_id, cell.label])
         write_text(root / place, text)
         yield Progress("writing labels", done, len(fields))
@@ -106,11 +109,16 @@ def _check_once(names: Sequence[str]) -> None:
         seen.add(name.casefold())
 
 
-def _position(field: LabelledField, cell: Cell) -> str:
-    box = cell.detection.bbox
+def _position(field: LabelledField, cell: Cell, outlined: bool) -> str:
     outline = cell.detection.outline
+    points = outline.array() if outline else cell.detection.bbox.corners()
+    # Ultralytics leaves out an image of which a cell reaches over the edge.
+    inner = np.clip(points, 0, (field.height, field.width))
+    pairs = inner if np.ptp(inner, axis=0).all() else points
     # Pairs of x and y: vertices, or the centre and the size.
-    pairs = np.array([box.center, (box.height, box.width)]) if outline is None else outline.array()
+    if not outlined:
+        box = BBox.around(pairs)
+        pairs = np.array([box.center, (box.height, box.width)])
     values = pairs[:, ::-1] / (field.width, field.height)
     return " ".join(map("{:.12g}".format, values.ravel()))
 
@@ -282,4 +290,8 @@ def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
         return Detection(BBox(top, left, (y + h / 2) * height, (x + w / 2) * width), score=score)
     vertices = np.reshape(values, (-1, 2))[:, ::-1] * size
     outline = Outline.from_array(vertices)
+    corners = {*map(tuple, outline.bbox.corners().tolist())}
+    # The four corners of a box are that box, as it is written beside outlines.
+    if len(outline.vertices) == 4 and corners == {*outline.vertices}:
+        return Detection(outline.bbox)
     return Detection(outline.bbox, outline)
