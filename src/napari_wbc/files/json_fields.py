@@ -26,14 +26,15 @@ def is_nan(value: object) -> bool:
 
 
 def part(record: object, key: str, kind: type[T], default: T | None = None) -> T:
-    """A field of a JSON object, of the type that it must have.
+    """A field of a JSON object, of the type that it must have; null counts as missing.
 
     Raises
     ------
     WbcError
         If it is missing without a default, or of another type.
     """
-    value = record.get(key, default) if isinstance(record, dict) else None
+    value = record.get(key) if isinstance(record, dict) else None
+    value = default if value is None and isinstance(record, dict) else value
     # A bool is an int to Python, but true is no number of pixels.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise WbcError(f"{key} is missing or no {KIND_NAMES[kind]}; correct it.")

@@ -397,6 +397,7 @@ KINDS = (
         "class that the set does not list",
         with_item(Item(30, 5, 40, 9, listed=False), ("coco", "yolo")),
     ),
+    Kind("blanks around a class", simple(Picture(items=(Item(label=" monocyte "),)))),
     Kind("the same box twice", with_item(Item())),
     Kind(
         "confidence beside the box",
@@ -434,6 +435,7 @@ def outcome(kind: Kind, reader: str) -> str:
     expected = [(0, 0, HEIGHT, WIDTH) for _ in kind.boxes] if reader == CROPS else [*kind.boxes]
     assert content.format == reader, content.format
     assert boxes(content.fields) == expected, boxes(content.fields)
+    assert all(label == label.strip() for label in content.classes)
     if content.notes:
         return LEFT_OUT
     assert sorted(field.split for field in content.fields) == sorted(kind.splits)

@@ -361,7 +361,6 @@ HOSTILE = {
     "box of a huge number": content(**annotation(bbox=[1, 2, 10**400, 4])),
     "iscrowd is a text": content(**annotation(iscrowd="no")),
     "score above one": content(**annotation(score=7)),
-    "cell id is a number": content(**annotation(cell_id=7)),
     "polygon is a number": content(**annotation(segmentation=[1, 2, 3, 4, 5, 6])),
     "polygon is a text": content(**annotation(segmentation="1 2 3")),
     "polygon of odd length": content(**annotation(segmentation=[[1, 2, 3, 4, 5, 6, 7]])),

@@ -385,3 +385,9 @@ def test_suffixes_in_capitals_are_those_of_sets(tmp_path):
         image(tmp_path, f"{kind}/a.png")
         content = read_set(tmp_path / kind)
         assert (content.format, boxes(content.fields)) == (kind, [BOX])
+
+
+def test_a_class_on_a_line_of_its_own_in_xml_is_read(tmp_path):
+    image(tmp_path)
+    put(tmp_path, "a.xml", voc().replace("monocyte", "\n    monocyte\n  "))
+    assert read_set(tmp_path).classes == ("monocyte",)

@@ -309,7 +309,7 @@ LINES = {
     "outside": ("0 1.4 0.5 0.1 0.1", "outside the image of 60 x 40"),
     "flat outline": ("0 0 0 0.5 0 0.25 0", "is empty"),
     "NUL": (LINE + "\0", r"a\.txt, line 2"),
-    "no UTF-8": (b"0 0.5 0.5 0.1 0.1 \xff", "not text in UTF-8"),
+    "no number": (b"0 0.5 0.5 0.1 0.1 \xff", "'ÿ' is no finite number"),
 }
 
 

@@ -21,7 +21,7 @@ import shapely
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import image_size, inside
-from napari_wbc.files.json_fields import Record, check_object, is_nan, items, numbers, part
+from napari_wbc.files.json_fields import Record, check_object, is_nan, numbers, part
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
@@ -30,7 +30,7 @@ from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.json_kinds import COCO, of_kind
-from napari_wbc.storage.formats.left_out import LeftOut
+from napari_wbc.storage.formats.left_out import LeftOut, WholeSetError
 from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.formats.reading import (
     MAX_CELLS,
@@ -43,6 +43,7 @@ from napari_wbc.storage.formats.reading import (
     naming,
     outline_of,
     plain_names,
+    told_id,
     whole_set,
     with_own_ids,
 )
@@ -213,13 +214,17 @@ def _images(
     beside = place.parent.as_posix()
     folders = (beside, ".", "images", f"images/{split}", suffix, f"images/{suffix}", "data")
     seen = set[str]()
-    for record in items(data, "images"):
-        number = _id(record, "id")
-        if number in seen:
-            raise WbcError(f"the image id {number[:40]!r} stands twice; give each image its own.")
-        seen.add(number)
+    for record in part(data, "images", list):
+        number = ""
         image = _Image("", (0, 0), split, "", [])
         with left_out.item(path):
+            check_object(record)
+            number = _id(record, "id")
+            if number in seen:
+                raise WholeSetError(
+                    f"{path}: the image id {number[:40]!r} stands twice; give each image its own."
+                )
+            seen.add(number)
             name = part(record, "file_name", str)
             with naming(f"{path}, {name[:80]}"):
                 image_path = found.find(folders, name)
@@ -227,14 +232,15 @@ def _images(
                 check_told_size((record.get("height"), record.get("width")), image.size)
                 image.slide = part(record, "slide", str, "")
             image.place = image_path.relative_to(found.root).as_posix()
-        yield number, image
+        if number:
+            yield number, image
 
 
 def _fields_steps(
     root: Path, file: _File, names: dict[str, str], left_out: LeftOut
 ) -> Steps[list[LabelledField]]:
     path, data, images = file
-    categories = _categories(data)
+    categories = _categories(path, data, left_out)
     annotations = part(data, "annotations", list)
     check_count(annotations, MAX_CELLS, "annotations")
     for i, record in enumerate(annotations, start=1):
@@ -259,11 +265,12 @@ def _fields_steps(
             complete, image.complete = image.complete, False
             if crowd != "0":
                 raise WbcError("iscrowd is neither 0 nor 1; correct it.")
-            cell_id = part(record, "cell_id", str, "")
             detection = _detection(record, *image.size)
             name = names[image.place]
             label = categories[category]
-            image.cells.append(labelled_cell(cell_id, name, label, detection, image.size))
+            image.cells.append(
+                labelled_cell(told_id(record, "cell_id"), name, label, detection, image.size)
+            )
             image.complete = complete
     fields: list[LabelledField] = []
     for image in filter(lambda image: image.place, images.values()):
@@ -283,16 +290,19 @@ def _fields_steps(
     return fields
 
 
-def _categories(data: object) -> dict[str, str]:
+def _categories(path: Path, data: object, left_out: LeftOut) -> dict[str, str]:
     """Names of the categories by id; Roboflow gives its root the name of a class."""
     categories: dict[str, str] = {}
-    for record in items(data, "categories"):
-        number = _id(record, "id")
-        name = part(record, "name", str)
-        if categories.setdefault(number, name) != name:
-            raise WbcError(
-                f"the category {number[:40]!r}, {name[:60]!r}, stands twice; remove one."
-            )
+    for i, record in enumerate(part(data, "categories", list), start=1):
+        with left_out.item(f"{path}, category {i}"):
+            check_object(record)
+            number = _id(record, "id")
+            name = part(record, "name", str)
+            if categories.setdefault(number, name) != name:
+                raise WholeSetError(
+                    f"{path}: the category {number[:40]!r}, {name[:60]!r}, stands twice; "
+                    "remove one."
+                )
     return categories
 
 

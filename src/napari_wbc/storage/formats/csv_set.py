@@ -165,7 +165,9 @@ def read_fields_tables_steps(
         folders = (table.parent.relative_to(root).as_posix(), ".", "images")
         for place, group in rows.items():
             with left_out.item(f"{table}, line {group[0][0]}"):
-                groups.append(_Group(table, images.find(folders, place), group))
+                groups.append(
+                    _Group(table, images.find_first(folders, (place, place.strip())), group)
+                )
             yield Progress("reading the set", 0, len(groups))
     # Names need the images of all tables, so fields are made after all were read.
     names = plain_names([group.image.relative_to(root).as_posix() for group in groups])

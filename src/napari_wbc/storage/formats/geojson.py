@@ -35,6 +35,7 @@ from napari_wbc.storage.formats.reading import (
     check_fields,
     image_place,
     outline_of,
+    told_id,
 )
 
 DIGITS = 4
@@ -203,9 +204,7 @@ def _shape(feature: Record, _size: tuple[int, int]) -> Shape:
     label = _label(properties)
     if not label:
         raise WbcError("it has no class; give it one in QuPath, or take it out.")
-    # An id may be a number in GeoJSON; such a one is not ours.
-    cell_id = feature["id"] if isinstance(feature.get("id"), str) else ""
-    return label, _detection(feature, properties), cell_id
+    return label, _detection(feature, properties), told_id(feature)
 
 
 def _label(properties: Record) -> str:
@@ -225,9 +224,9 @@ def _label(properties: Record) -> str:
 def _detection(feature: Record, properties: Record) -> Detection:
     geometry = part(feature, "geometry", dict)
     kind = part(geometry, "type", str)
-    polygons = part(geometry, "coordinates", list)
     if kind not in ("Polygon", "MultiPolygon"):
         raise WbcError(f"its geometry is a {kind[:40]}; make it a polygon, or take its class away.")
+    polygons = part(geometry, "coordinates", list)
     polygons = [polygons] if kind == "Polygon" else polygons
     outer: list[npt.NDArray[np.float64]] = []
     for rings in polygons:

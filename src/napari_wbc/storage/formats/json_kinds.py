@@ -17,7 +17,9 @@ _KEYS = (
     (COCO, {"images", "annotations"}),
     (GEOJSON, {"type", "features"}),
     (LABELME, {"shapes", "imagePath"}),
+    (LABELME, {"shapes", "version"}),
     (LABEL_STUDIO, {"data", "annotations"}),
+    (LABEL_STUDIO, {"data", "completions"}),
     # JSON-MIN
     (LABEL_STUDIO, {"annotator", "lead_time"}),
     ("VGG Image Annotator", {"_via_img_metadata"}),

@@ -30,6 +30,7 @@ from napari_wbc.storage.formats.reading import (
     check_told_size,
     ellipse_ring,
     outline_of,
+    told_id,
     turned,
 )
 
@@ -83,10 +84,12 @@ def read_label_studio_steps(
 
 def _annotations(task: Record) -> list[Record]:
     """What people drew on an image, that which counts last."""
+    # Older versions' word
+    key = "completions" if "completions" in task else "annotations"
     # In JSON-MIN the task is the annotation.
-    if "annotations" not in task:
+    if key not in task:
         return [task]
-    annotations = part(task, "annotations", list)
+    annotations = part(task, key, list)
     drawn = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
     if not drawn:
         raise WbcError("nobody annotated it; do so in Label Studio, or take it out of the export.")
@@ -114,13 +117,8 @@ def _cells(regions: list[Any]) -> list[Any]:
 
     Where shapes and classes are two lists, each region is there twice, and once more with a choice.
     """
-    classed = {_id(region) for region in regions if _class_key(region)} - {""}
-    return [one for one in regions if _class_key(one) or _id(one) not in classed]
-
-
-def _id(region: object) -> str:
-    cell_id = region.get("id") if isinstance(region, dict) else None
-    return cell_id if isinstance(cell_id, str) else ""
+    classed = {told_id(region) for region in regions if _class_key(region)} - {""}
+    return [one for one in regions if _class_key(one) or told_id(one) not in classed]
 
 
 def _class_key(region: object) -> str:
@@ -164,7 +162,7 @@ def _shape(region: Record, size: tuple[int, int]) -> Shape | None:
     if region.get("image_rotation"):
         raise WbcError("its image was turned in Label Studio; turn it back there, and export it.")
     check_told_size((region.get("original_height"), region.get("original_width")), size)
-    return label, _detection(value, size), _id(region)
+    return label, _detection(value, size), told_id(region)
 
 
 def _detection(value: Record, size: tuple[int, int]) -> Detection:

@@ -71,6 +71,12 @@ def check_told_size(told: tuple[object, object], size: tuple[int, int]) -> None:
     check_size((numbers([height or 0], "height")[0], numbers([width or 0], "width")[0]), size)
 
 
+def told_id(record: object, key: str = "id") -> str:
+    """The id of a cell, if it is a text as ours are; else empty."""
+    value = record.get(key) if isinstance(record, dict) else None
+    return value if isinstance(value, str) else ""
+
+
 def labelled_cell(
     cell_id: str, fov: str, label: str, detection: Detection, size: tuple[int, int]
 ) -> Cell:
@@ -78,7 +84,9 @@ def labelled_cell(
 
     Without an id it gets a new one. It may reach out of the image, by less than the image is large.
     """
-    if not label.strip() or not is_line(label) or not is_line(cell_id):
+    # Some XML has the text of an element on a line of its own.
+    label = label.strip()
+    if not label or not is_line(label) or not is_line(cell_id):
         raise WbcError(
             f"the label {label[:60]!r} or the id {cell_id[:60]!r} is no line of text; correct it."
         )

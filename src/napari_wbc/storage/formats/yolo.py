@@ -237,7 +237,8 @@ def _cells(
     listed: Ids,
     left_out: LeftOut,
 ) -> tuple[Cell, ...]:
-    lines = read_text(label, max_bytes=MAX_BYTES).splitlines() if label.exists() else []
+    text = read_text(label, max_bytes=MAX_BYTES, any_encoding=True) if label.exists() else ""
+    lines = text.splitlines()
     with naming(label):
         check_count(lines, MAX_LINES, "lines")
     cells: list[Cell] = []
