@@ -56,6 +56,8 @@ def test_a_class_may_stand_apart_from_the_shape(tmp_path):
         region(None, "rectangle", id="x"),
         region("monocyte", "labels", id="x"),
         region("good", "choices", id="x"),
+        {"type": "choices", "value": {"choices": ["sharp"]}},
+        {"type": "relation", "from_id": "x", "to_id": "y", "direction": "right"},
     )
     assert (cell.label, cell.detection.bbox.edges) == ("monocyte", pytest.approx(BOX))
 

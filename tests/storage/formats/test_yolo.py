@@ -308,7 +308,6 @@ LINES = {
     "negative height": ("0 0.5 0.5 0.1 -0.1", "is empty"),
     "outside": ("0 1.4 0.5 0.1 0.1", "outside the image of 60 x 40"),
     "flat outline": ("0 0 0 0.5 0 0.25 0", "is empty"),
-    "NUL": (LINE + "\0", r"a\.txt, line 2"),
     "no number": (b"0 0.5 0.5 0.1 0.1 \xff", "'ÿ' is no finite number"),
 }
 
@@ -458,3 +457,12 @@ def test_a_damaged_set_is_read_or_refused(data):
 def test_public_sets_are_read(real_data, name):
     fields = read_yolo(real_data / name)
     assert sum(len(field.cells) for field in fields) > 100
+
+
+@pytest.mark.parametrize("line", ["# three cells", "WBC 0.5 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1"])
+def test_a_line_without_a_number_of_a_class_is_left_out(tmp_path, line):
+    field_of(tmp_path)
+    put(tmp_path, "data.yaml", NAMES)
+    put(tmp_path, "labels/train/a.txt", f"{line}\n{LINE}")
+    (field,) = read_yolo(tmp_path)
+    assert ([cell.label for cell in field.cells], field.complete) == (["WBC"], False)

@@ -150,11 +150,12 @@ def _name(address: str) -> str:
 
 
 def _shape(region: Record, size: tuple[int, int]) -> Shape | None:
-    value = part(region, "value", dict)
+    # A relation of two regions has none.
+    value = part(region, "value", dict, {})
     key = _class_key(region)
     # Of several classes the names together, as QuPath's are.
     label = ": ".join(texts(value, key)) if key else ""
-    # A choice or a comment for the whole image.
+    # A choice or a comment for the whole image
     if not label and not value.keys() & {"points", "radiusX", "height"}:
         return None
     if not label:

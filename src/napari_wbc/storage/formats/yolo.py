@@ -244,8 +244,8 @@ def _cells(
     cells: list[Cell] = []
     for line, values in enumerate(map(str.split, lines), start=1):
         if values:
-            name = _class(values[0], classes, f"{label}, line {line}")
             with left_out.item(f"{label}, line {line}"):
+                name = _class(values[0], classes, f"{label}, line {line}")
                 cells.append(labelled_cell("", fov, name, _detection(values[1:], size), size))
     # Where another tool took out, added or sorted lines, a line's id would be another cell's.
     named: list[Cell] = []
@@ -261,12 +261,13 @@ def _class(text: str, classes: Sequence[str], place: str) -> str:
     """The class of a number; some tools write it as ``0.0`` or ``1.000e+00``."""
     # Python takes digits of any script for a number, and "1_0" too.
     plain = re.fullmatch(r"\d{1,9}(\.0*)?([eE][+-]?\d{1,2})?|\d\.\d{1,9}[eE]\+?\d{1,2}", text, re.A)
-    value = float(text) if plain else -1.0
-    if not value.is_integer() or not 0 <= value < len(classes):
+    fault = f"{text[:40]!r} is no number of a class, 0 to {len(classes) - 1}; correct it."
+    value = float(text) if plain else 0.5
+    if not value.is_integer():
+        raise WbcError(fault)
+    if value >= len(classes):
         # The list of classes is not that of this set, so that no label can be trusted.
-        raise WholeSetError(
-            f"{place}: {text[:40]!r} is no number of a class, 0 to {len(classes) - 1}; correct it."
-        )
+        raise WholeSetError(f"{place}: {fault}")
     return classes[int(value)]
 
 
