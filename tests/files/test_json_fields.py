@@ -34,9 +34,16 @@ def test_lists_of_other_things_are_refused(read, kind):
 def test_numbers_come_back_as_floats():
     assert numbers([], "box") == []
     assert numbers([1, 2.5, -MAX_NUMBER], "box") == [1.0, 2.5, -1e9]
+    assert numbers([1, "2.5"], "box") == [1.0, 2.5]
 
 
-@pytest.mark.parametrize("values", [None, "12", [1, "2"], [True], [None], [[1]]])
+@pytest.mark.parametrize("text", ["", "x", "nan", "1_0", "1e999"])
+def test_a_text_that_is_no_number_is_refused(text):
+    with pytest.raises(WbcError, match="is no finite number"):
+        numbers([1, text], "box")
+
+
+@pytest.mark.parametrize("values", [None, "12", [True], [None], [[1]]])
 def test_what_is_no_list_of_numbers_is_refused(values):
     with pytest.raises(WbcError, match="box is missing or not of numbers"):
         numbers(values, "box")

@@ -26,7 +26,8 @@ Format = Annotated[
     str,
     Option(
         "--format",
-        help="wbc, coco, coco-rle, voc, yolo, geojson, csv or image-folder.",
+        help="wbc, coco, coco-rle, voc, yolo, geojson, csv or image-folder; labelme and "
+        "label-studio are only read.",
         show_default=False,
     ),
 ]

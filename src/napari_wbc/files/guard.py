@@ -87,14 +87,21 @@ def _encodings(data: bytes, *, any_encoding: bool) -> tuple[str, ...]:
     return ("gb18030" if name in ("gb2312", "gbk") else name, *usual)
 
 
-def read_json(path: Path, *, max_bytes: int = MAX_BYTES, any_number: bool = False) -> Any:
-    """A JSON file, in which no field stands twice and, unless any may, every number is finite."""
+def read_json(path: Path, *, max_bytes: int = MAX_BYTES, foreign: bool = False) -> Any:
+    """A JSON file, in which no field stands twice and every number is finite.
+
+    Parameters
+    ----------
+    foreign : bool
+        Whether it may be another program's, in any encoding, and with NaN for what is not known.
+    """
+    text = read_text(path, max_bytes=max_bytes, any_encoding=foreign)
     try:
         return json.loads(
-            read_text(path, max_bytes=max_bytes),
+            text,
             # Python reads NaN, Infinity and a second field of one name without a word.
-            parse_constant=float if any_number else _no_number,
-            parse_float=float if any_number else _finite,
+            parse_constant=float if foreign else _no_number,
+            parse_float=float if foreign else _finite,
             object_pairs_hook=_once,
         )
     except (ValueError, RecursionError) as error:
@@ -103,9 +110,9 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES, any_number: bool = Fals
         ) from error
 
 
-def read_yaml(path: Path, *, max_bytes: int) -> Any:
+def read_yaml(path: Path, *, max_bytes: int, any_encoding: bool = False) -> Any:
     """A YAML file, in which no alias stands and no field stands twice."""
-    text = read_text(path, max_bytes=max_bytes)
+    text = read_text(path, max_bytes=max_bytes, any_encoding=any_encoding)
     try:
         # Before it is built: aliases could make a small file fill the memory.
         _check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))

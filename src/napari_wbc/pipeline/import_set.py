@@ -109,7 +109,7 @@ def look_steps(
     taxonomy : Taxonomy
         Classes of the project.
     written_as : str
-        One of :data:`~napari_wbc.storage.formats.registry.FORMATS`; recognized by its files
+        One of :data:`~napari_wbc.storage.formats.registry.READERS`; recognized by its files
         where empty.
 
     Raises

@@ -25,7 +25,7 @@ from napari_wbc.storage.formats.manifest import (
     check_files_steps,
     read_manifest_steps,
 )
-from napari_wbc.storage.formats.registry import CROPS, FORMATS, format_of, sign_of
+from napari_wbc.storage.formats.registry import CROPS, READERS, format_of, sign_of
 from napari_wbc.storage.formats.splits import split_named
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class SetContent:
     Parameters
     ----------
     format : str
-        One of :data:`FORMATS`.
+        One of :data:`READERS`.
     classes : tuple of str
         Labels in the order of the set, or of the alphabet where it has none.
     made : mapping
@@ -91,7 +91,7 @@ def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
         Folder of a set (its newest round is read), of a round, or of another tool, or one with such
         a folder in it; or a file of a set, which is then the only one that is read.
     written_as : str
-        One of :data:`FORMATS`; told from the files where empty.
+        One of :data:`READERS`; told from the files where empty.
 
     Raises
     ------
@@ -111,8 +111,8 @@ def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
         name = root.resolve().parent.name
     manifest = (yield from read_manifest_steps(root)) if (root / MANIFEST).is_file() else None
     kind = written_as or _kind_of(path, root, manifest if named is None else None)
-    if kind not in FORMATS:
-        raise WbcError(f"{path}: no format {kind!r}; choose one of: {', '.join(FORMATS)}.")
+    if kind not in READERS:
+        raise WbcError(f"{path}: no format {kind!r}; choose one of: {', '.join(READERS)}.")
     notes: list[str] = []
     # The manifest of crops describes the fields that they were cut from, not the crops themselves.
     unchanged = False
@@ -121,7 +121,7 @@ def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
     if manifest and unchanged:
         fields = manifest.fields
     else:
-        fields = yield from _noted_steps(FORMATS[kind].read(root, named), notes)
+        fields = yield from _noted_steps(READERS[kind](root, named), notes)
         fields, note = _without_copies(fields)
         notes += filter(None, [note])
         yield Progress("reading the set", len(fields), len(fields), note)
@@ -150,8 +150,15 @@ def _kind_of(path: Path, root: Path, manifest: Manifest | None) -> str:
 def set_folder(path: Path) -> Path:
     """The folder that holds the set of which a folder or a file is told."""
     root = path if path.is_dir() else path.parent
-    inner = path.is_file() and root.name.lower() in ("annotations", "geojson")
-    return root.parent if inner else root
+    inner = root.name.lower() in ("annotations", "geojson") or _beside_other_splits(root)
+    return root.parent if path.is_file() and inner else root
+
+
+def _beside_other_splits(folder: Path) -> bool:
+    """Whether a folder is a split of a set that has others: ``valid`` beside ``train``."""
+    split = split_named(folder.name)
+    beside = filter(Path.is_dir, visible(folder.parent, "*")) if split else ()
+    return any(split_named(other.name) not in ("", split) for other in beside)
 
 
 def _deepest(root: Path) -> Path:

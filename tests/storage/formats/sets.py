@@ -75,6 +75,38 @@ def feature(points, label: str | None = "monocyte", kind: str = "Polygon", **mor
     }
 
 
+def labelme(shapes=None, image_path="a.png", **more: object) -> str:
+    """A file of labelme of one image with one cell, but for what is given."""
+    shapes = [shape()] if shapes is None else shapes
+    size = {"imageHeight": HEIGHT, "imageWidth": WIDTH}
+    content = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image_path}
+    return json.dumps(content | {"imageData": None} | size | more)
+
+
+def shape(points=((2, 1), (22, 11)), kind="rectangle", label="monocyte", **more: object):
+    """A shape of labelme."""
+    usual = {"label": label, "points": points, "group_id": None, "shape_type": kind, "flags": {}}
+    return usual | more
+
+
+def label_studio(regions=None, image="/data/upload/4/3f2a1b9c-a.png") -> str:
+    """An export of Label Studio of one image with one cell, but for what is given."""
+    regions = [region()] if regions is None else regions
+    annotation = {"id": 7, "was_cancelled": False, "ground_truth": False, "result": regions}
+    return json.dumps([{"id": 1, "data": {"image": image}, "annotations": [annotation]}])
+
+
+def region(label: str | None = "monocyte", kind="rectanglelabels", **more: object):
+    """A region of Label Studio: the box from (1, 2) to (11, 22), in percent, and more."""
+    box = {"x": 100 * 2 / WIDTH, "y": 2.5, "width": 100 * 20 / WIDTH, "height": 25, "rotation": 0}
+    value = more.pop("value", box)
+    if label:
+        value = {**value, kind: [label]}
+    size = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0}
+    names = {"from_name": "label", "to_name": "image", "type": kind, "origin": "manual"}
+    return {**size, **names, "value": value, **more}
+
+
 SQUARE = [[2, 1], [22, 1], [22, 11], [2, 11], [2, 1]]
 
 
@@ -84,3 +116,16 @@ def boxes(fields) -> list[tuple[float, ...]]:
     for field in sorted(fields, key=lambda field: field.name):
         found += [tuple(round(edge, 3) for edge in c.detection.bbox.edges) for c in field.cells]
     return found
+
+
+def litter(root):
+    """What systems and people leave beside a set."""
+    for folder in [root, *filter(lambda path: path.is_dir(), root.rglob("*"))]:
+        for name in ("._a.txt", "._a.json", "._a.xml", "._a.png", "._a.geojson", "._data.yaml"):
+            put(folder, name, b"\0\5\26\7")
+        for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+            put(folder, name, b"\0\1\xff")
+        put(folder, "README.txt", "Read me.\nThis is no label 1 2 3.\n")
+    put(root, "__MACOSX/._x.json", b"\0\5\26\7")
+    put(root, "notes.json", '{"note": "not a set"}')
+    put(root, "LICENSE.md", "# free\n")

@@ -44,8 +44,8 @@ def one_cell(root, said):
         (cell(2, bbox=[2, 1, float("nan"), 10]), "too large, or none"),
         (cell(2, bbox=[200, 1, 20, 10]), "outside the image of 60 x 40"),
         (cell(2, segmentation=[[1, 2, 3, 4]]), "fewer than 3 points"),
-        (cell(2, image_id=9), "no image 9"),
-        (cell(2, category_id=9), "no category 9"),
+        (cell(2, image_id=9), "no image '9'"),
+        (cell(2, category_id=9), "no category '9'"),
     ],
 )
 def test_a_bad_annotation_of_coco_is_left_out(tmp_path, bad, said):
@@ -56,6 +56,39 @@ def test_a_bad_annotation_of_coco_is_left_out(tmp_path, bad, said):
     (note,) = content.notes
     assert note.startswith(f"1 item left out; the first: {tmp_path}/a.json, annotation 2: ")
     assert said in note
+
+
+@pytest.mark.parametrize(
+    ("key", "bad", "said"),
+    [
+        ("images", None, "is no object"),
+        ("images", {"file_name": "b.png"}, "id is missing"),
+        ("images", {"id": 5}, "file_name is missing"),
+        ("categories", None, "category 2: 'None' is no object"),
+        ("categories", {"id": 5}, "category 2: name is missing"),
+        ("categories", {"name": "blast"}, "category 2: id is missing"),
+    ],
+)
+def test_a_bad_image_or_category_of_coco_is_left_out(tmp_path, key, bad, said):
+    image(tmp_path)
+    content = json.loads(coco())
+    content[key].append(bad)
+    put(tmp_path, "a.json", json.dumps(content))
+    content = read_set(tmp_path)
+    assert boxes(content.fields) == [BOX]
+    assert said in content.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("image_id", "category"), [("1", "3"), (1.0, 3.0), (1, "3"), ("1", 3)], ids=str
+)
+def test_ids_of_coco_may_be_texts_in_one_place_and_numbers_in_another(tmp_path, image_id, category):
+    image(tmp_path)
+    crowd = cell(2, bbox=[30, 1, 5, 5], iscrowd="1")
+    good = cell(image_id=image_id, category_id=category, iscrowd="0", cell_id=5, score="0.5")
+    put(tmp_path, "a.json", coco(annotations=[good, crowd]))
+    content = read_set(tmp_path)
+    assert (boxes(content.fields), content.notes) == ([BOX], ())
 
 
 def test_one_box_without_width_among_500_is_counted(tmp_path):

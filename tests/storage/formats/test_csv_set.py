@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.model.cell import Annotation, Cell, Detection
@@ -21,6 +22,7 @@ from napari_wbc.storage import tables
 from napari_wbc.storage.formats.csv_set import read_csv_set_steps, write_csv_set_steps
 from napari_wbc.storage.formats.reading import image_place
 from napari_wbc.storage.labelled_cells import read_training_set
+from napari_wbc.storage.sets import read_set
 
 from .strategies import at_once, labelled_fields, with_images
 
@@ -127,7 +129,8 @@ ODD = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=6) |
 @settings(max_examples=EXAMPLES)
 @given(ODD.filter(str.isprintable), ODD.filter(str.isprintable), ODD.filter(str.isprintable))
 def test_any_text_comes_back_exactly_and_is_no_formula(label, cell_id, slide):
-    label = label if label.strip() else "=1"
+    # No class begins or ends with a blank.
+    label = label.strip() or "=1"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         field = field_of(root, cell_of(label, cell_id=cell_id or "-"), slide=slide)
@@ -183,7 +186,7 @@ def test_a_row_without_a_box_is_one_cell_and_images_of_one_name_get_their_own(tm
         with_images(tmp_path, [field_of(tmp_path)], place)
     (tmp_path / "cells.csv").write_text(HEAD + "a/a.png,WBC,,,,\nb/a.png,RBC,,,,\n")
     read = read_csv_set(tmp_path)
-    assert [field.name for field in read] == ["a_a.png", "b_a.png"]
+    assert [field.name for field in read] == ["a__a.png", "b__a.png"]
     assert read[0].cells[0].detection.bbox == BBox(0, 0, 40, 60)
 
 
@@ -231,7 +234,7 @@ HOSTILE = {
     ),
     "other size": (
         b"width," + HEAD.encode() + b"61,images/a.png,WBC,1,2,3,4\n",
-        "its size is 61.0 x 40.0, that of the image is 60",
+        "its size is 61 x 40, that of the image is 60",
     ),
     "outline of two": (
         b"outline," + HEAD.encode() + b'"1,2 3,4",images/a.png,WBC,1,2,3,4\n',
@@ -296,3 +299,34 @@ def test_a_damaged_table_is_read_or_refused(data):
         except ReadError as error:
             said = str(error)
         assert str(root) in said
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("train/_annotations.csv", "valid/_annotations.csv", "TEST/_annotations.csv"),
+        ("train_labels.csv", "val_labels.csv", "test_labels.csv"),
+    ],
+)
+def test_there_may_be_a_table_for_each_split(tmp_path, places):
+    """Roboflow's, in the folders of the images, and TensorFlow's, beside them."""
+    for i, place in enumerate(places):
+        table = tmp_path / place
+        table.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (60, 40), (i, 0, 0)).save(table.with_name(f"{i}.png"))
+        rows = "filename,width,height,class,xmin,ymin,xmax,ymax"
+        table.write_text(f"{rows}\n{i}.png,60,40,WBC,2,1,22,11\n")
+    content = read_set(tmp_path)
+    assert content.format == "csv"
+    found = {field.name: field.split for field in content.fields}
+    assert found == {"0.png": "train", "1.png": "val", "2.png": "test"}
+    assert {cell.detection.bbox for f in content.fields for cell in f.cells} == {BBox(1, 2, 11, 22)}
+    (field,) = read_set(tmp_path / places[1]).fields
+    assert (field.name, field.split) == ("1.png", "val")
+
+
+def test_tables_of_one_split_are_not_guessed(tmp_path):
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text(f"{HEAD}a.png,WBC,1,2,11,22\n")
+    with pytest.raises(ReadError, match=r"2 CSV files and no cells\.csv.*the name of its split"):
+        read_csv_set(tmp_path)

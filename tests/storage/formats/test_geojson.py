@@ -264,14 +264,18 @@ def test_several_fields_in_one_array(tmp_path):
         ({"classification": "blast"}, ["blast"]),
         ({"name": "blast"}, ["blast"]),
         ({"classification": {"names": ["blast", "large"]}}, ["blast: large"]),
-        ({"classification": None}, []),
-        ({}, []),
-        (None, []),
     ],
 )
 def test_where_the_class_stands(tmp_path, properties, labels):
     put(tmp_path, "a.geojson", feature(properties=properties))
     assert [cell.label for one in read_geojson_set(tmp_path) for cell in one.cells] == labels
+
+
+@pytest.mark.parametrize("properties", [{"classification": None}, {}, None])
+def test_a_feature_without_a_class_is_left_out_with_a_note(tmp_path, properties):
+    put(tmp_path, "a.geojson", feature(properties=properties))
+    with pytest.raises(ReadError, match="feature 1: it has no class; give it one in QuPath"):
+        read_geojson_set(tmp_path)
 
 
 def test_of_a_multipolygon_the_largest_is_the_outline_and_holes_are_filled(tmp_path):

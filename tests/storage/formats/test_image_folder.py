@@ -224,7 +224,7 @@ HOSTILE = {
     "no such crop": ("train/WBC/b.png,WBC,train,0,0,5,5,,\n", "no such image"),
     "no cell": ("train/WBC/a.png,,train,,,,,,\n", "shows 0 cells"),
     "two cells": ("train/WBC/a.png,WBC,train,0,0,5,5,,\n" * 2, "shows 2 cells"),
-    "other size": ("train/WBC/a.png,WBC,train,0,0,5,5,8,9\n", "its size is 9.0 x 8.0"),
+    "other size": ("train/WBC/a.png,WBC,train,0,0,5,5,8,9\n", "its size is 9 x 8"),
     "outside": ("train/WBC/a.png,WBC,train,8,0,9,5,,\n", "outside the image"),
     "NaN": ("train/WBC/a.png,WBC,train,0,0,nan,5,,\n", "no finite number"),
     "bad split": ("train/WBC/a.png,WBC,all,0,0,5,5,,\n", "no split"),

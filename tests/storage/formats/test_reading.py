@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.storage.formats.reading import area_of, naming, number, outline_of
+from napari_wbc.files.json_fields import number
+from napari_wbc.storage.formats.reading import area_of, naming, outline_of
 
 SQUARE = np.array([[0.0, 0], [4, 0], [4, 4], [0, 4]])
 

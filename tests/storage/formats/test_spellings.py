@@ -15,6 +15,7 @@ from tests.storage.formats.sets import (
     coco,
     feature,
     image,
+    litter,
     put,
     voc,
 )
@@ -106,19 +107,6 @@ def test_a_name_is_found_in_either_composition(tmp_path, kind, forms):
     image(tmp_path / kind, there)
     (field,) = read_set(tmp_path / kind).fields
     assert (field.path.name, boxes([field])) == (there, [BOX])
-
-
-def litter(root):
-    """What systems and people leave beside a set."""
-    for folder in [root, *filter(lambda path: path.is_dir(), root.rglob("*"))]:
-        for name in ("._a.txt", "._a.json", "._a.xml", "._a.png", "._a.geojson", "._data.yaml"):
-            put(folder, name, b"\0\5\26\7")
-        for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
-            put(folder, name, b"\0\1\xff")
-        put(folder, "README.txt", "Read me.\nThis is no label 1 2 3.\n")
-    put(root, "__MACOSX/._x.json", b"\0\5\26\7")
-    put(root, "notes.json", '{"note": "not a set"}')
-    put(root, "LICENSE.md", "# free\n")
 
 
 @pytest.mark.parametrize("kind", ["coco", "csv", "voc", "geojson", "yolo", "crops"])
@@ -307,8 +295,6 @@ def test_a_table_for_training_may_name_its_splits_and_places_in_other_ways(tmp_p
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"version": "5.4", "shapes": [], "imagePath": "a.png"}, "the JSON of labelme"),
-        ([{"id": 1, "data": {"image": "a"}, "annotations": []}], "the JSON of Label Studio"),
         ({"_via_img_metadata": {}}, "the JSON of VGG Image Annotator"),
         ([{"image": "a.png", "annotations": []}], "the JSON of CreateML"),
     ],
@@ -399,3 +385,9 @@ def test_suffixes_in_capitals_are_those_of_sets(tmp_path):
         image(tmp_path, f"{kind}/a.png")
         content = read_set(tmp_path / kind)
         assert (content.format, boxes(content.fields)) == (kind, [BOX])
+
+
+def test_a_class_on_a_line_of_its_own_in_xml_is_read(tmp_path):
+    image(tmp_path)
+    put(tmp_path, "a.xml", voc().replace("monocyte", "\n    monocyte\n  "))
+    assert read_set(tmp_path).classes == ("monocyte",)

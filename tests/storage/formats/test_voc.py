@@ -219,7 +219,7 @@ HOSTILE = {
     "far out": (xml(one(xmax="1e300")), "outside the image of 60 x 40"),
     "other size": (
         xml(one(), size="<width>40</width><height>60</height>"),
-        "its size is 40.0 x 60.0",
+        "its size is 40 x 60",
     ),
     "no name": (xml(one(name="")), "<object> has no name"),
     "empty name": (xml(one(name="<name/>")), "<object> has no name"),

@@ -64,11 +64,39 @@ def test_no_field_and_no_cell(tmp_path):
 
 def test_a_box_has_four_numbers_and_an_outline_two_a_vertex(tmp_path):
     outline = Outline.from_array([(0, 0), (0, 30), (10, 15)])
-    write_yolo(
-        tmp_path, [field_of(tmp_path, cell_of(), cell_of("a", "2", outline))], ["a", "neutrophil"]
-    )
-    lines = (tmp_path / "labels" / "train" / "a.txt").read_text().splitlines()
-    assert lines == ["1 0.2 0.15 0.333333333333 0.25", "0 0 0 0.5 0 0.25 0.25"]
+    fields = [
+        field_of(tmp_path, cell_of()),
+        field_of(tmp_path, cell_of("a", "2", outline), name="b.png"),
+    ]
+    write_yolo(tmp_path, fields, ["a", "neutrophil"])
+    labels = tmp_path / "labels" / "train"
+    assert (labels / "a.txt").read_text() == "1 0.2 0.15 0.333333333333 0.25\n"
+    assert (labels / "b.txt").read_text() == "0 0 0 0.5 0 0.25 0.25\n"
+
+
+def test_beside_an_outline_a_box_is_its_four_corners_and_comes_back_as_a_box(tmp_path):
+    """Ultralytics reads every line of such a file as an outline: a box as one of two points."""
+    outline = Outline.from_array([(0, 0), (0, 30), (10, 15)])
+    fields = [field_of(tmp_path, cell_of(), cell_of("a", "2", outline))]
+    write_yolo(tmp_path, fields, ["a", "neutrophil"])
+    box, outlined = (tmp_path / "labels" / "train" / "a.txt").read_text().splitlines()
+    assert (len(box.split()), len(outlined.split())) == (9, 7)
+    assert_same(read_yolo(tmp_path), fields)
+
+
+@pytest.mark.parametrize(
+    "points", [[(-5, -9), (-5, 6), (8, 6), (8, -9)], [(-5, 3), (9, 9), (9, 1)]]
+)
+@pytest.mark.parametrize("outlined", [True, False])
+def test_what_reaches_over_the_edge_is_cut_there(tmp_path, points, outlined):
+    outline = Outline.from_array(points)
+    cell = cell_of(outline=outline)
+    if not outlined:
+        cell = replace(cell, detection=Detection(outline.bbox))
+    write_yolo(tmp_path, [field_of(tmp_path, cell)], ["neutrophil"])
+    (read,) = read_yolo(tmp_path)[0].cells
+    expected = outline.bbox.clipped(40, 60).corners()
+    assert read.detection.bbox.corners() == pytest.approx(expected, abs=1e-6)
 
 
 @settings(max_examples=EXAMPLES)
@@ -105,6 +133,62 @@ def test_supervision_reads_the_same_boxes_and_classes(fields):
             ours = np.array([(b.left, b.top, b.right, b.bottom) for b in boxes]).reshape(-1, 4)
             assert found.xyxy == pytest.approx(ours, abs=1e-3)  # of float32
             assert (found.mask is not None) == any(cell.detection.outline for cell in field.cells)
+
+
+def opened_as_ultralytics(root, split):
+    """The cells of each image by the rules of Ultralytics' documentation and loader.
+
+    ``path``, or else the folder of the YAML file, is where the splits begin; ``train``, ``val`` and
+    ``names`` must be there, and ``nc`` agree; the labels of an image are where the last folder
+    ``images`` of its path is ``labels``; a file with an outline has nothing else; all numbers are
+    parts of the image. What breaks a rule is an AssertionError.
+    """
+    head = yaml.safe_load((root / "data.yaml").read_text(encoding="utf-8"))
+    assert {"train", "val", "names"} <= head.keys()
+    names = head["names"]
+    assert head.get("nc", len(names)) == len(names)
+    folder = (root / head.get("path", "") / head[split]).resolve()
+    assert folder.is_dir()
+    cells = {}
+    for image in sorted(folder.rglob("*.png")):
+        above, _, below = image.as_posix().rpartition("/images/")
+        file = Path(above, "labels", below).with_suffix(".txt")
+        rows = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+        outlined = any(len(row) > 6 for row in rows)
+        cells[image.name] = []
+        for number, *texts in rows:
+            values = np.array(texts, dtype=float)
+            assert values.min() >= 0
+            assert values.max() <= 1
+            assert len(values) >= 6 if outlined else len(values) == 4
+            points = values.reshape(-1, 2)
+            low, high = points.min(axis=0), points.max(axis=0)
+            if not outlined:
+                low, high = points[0] - points[1] / 2, points[0] + points[1] / 2
+            cells[image.name].append((names[int(number)], *low, *high))
+    return cells
+
+
+@settings(max_examples=EXAMPLES)
+@given(labelled_fields(min_fields=1))
+def test_ultralytics_rules_hold_and_it_sees_the_same_cells(fields):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        fields = with_images(root, fields, image_place)
+        write_yolo(root, fields, EIGHT_CLASSES.names)
+        there = {field.split for field in fields}
+        # Without a field to learn from it is no set for Ultralytics.
+        for split in there if "train" in there else ():
+            found = opened_as_ultralytics(root, split)
+            chosen = [field for field in fields if field.split == split]
+            assert set(found) == {field.name for field in chosen}
+            for field in chosen:
+                scale = field.width, field.height
+                for told, cell in zip(found[field.name], field.cells, strict=True):
+                    box = cell.detection.bbox
+                    ours = np.array([(box.left, box.top), (box.right, box.bottom)]) / scale
+                    assert told[0] == cell.label
+                    assert told[1:] == pytest.approx(ours.ravel(), abs=1e-9)
 
 
 def test_two_images_of_one_stem_and_a_label_that_is_no_class_are_not_written(tmp_path):
@@ -211,7 +295,7 @@ LINES = {
     "class name": ("WBC 0.5 0.5 0.1 0.1", "'WBC' is no number of a class"),
     "no box": ("0", "0 numbers are neither"),
     "two numbers": ("0 0.5 0.5", "2 numbers are neither"),
-    "with confidence": ("0 0.5 0.5 0.1 0.1 0.9", "5 numbers are neither"),
+    "with an odd confidence": ("0 0.5 0.5 0.1 0.1 1.2", "score 1.2 is outside 0 to 1"),
     "odd outline": ("0 0 0 0.5 0 0.25 0.25 1", "7 numbers are neither"),
     "second line": ("\n0 0.5", "line 2: 1 numbers"),
     "NaN": ("0 nan 0.5 0.1 0.1", "'nan' is no finite number"),
@@ -224,8 +308,7 @@ LINES = {
     "negative height": ("0 0.5 0.5 0.1 -0.1", "is empty"),
     "outside": ("0 1.4 0.5 0.1 0.1", "outside the image of 60 x 40"),
     "flat outline": ("0 0 0 0.5 0 0.25 0", "is empty"),
-    "NUL": (LINE + "\0", r"a\.txt, line 2"),
-    "no UTF-8": (b"0 0.5 0.5 0.1 0.1 \xff", "not text in UTF-8"),
+    "no number": (b"0 0.5 0.5 0.1 0.1 \xff", "'ÿ' is no finite number"),
 }
 
 
@@ -266,7 +349,7 @@ YAML = {
     ),
     "two documents": ("names: [a]\n---\nnames: [b]", "not readable YAML"),
     "deep": ("[" * 5000, "not readable YAML"),
-    "no UTF-8": (b"names: [\xff]", "not text in UTF-8"),
+    "no text": (b"\xff\xfen", "not text in UTF-8"),
     "large": ("#" * 1_000_001, "larger than 1 MB"),
     "control": ("names: ['\x01']", "not readable YAML"),
 }
@@ -374,3 +457,12 @@ def test_a_damaged_set_is_read_or_refused(data):
 def test_public_sets_are_read(real_data, name):
     fields = read_yolo(real_data / name)
     assert sum(len(field.cells) for field in fields) > 100
+
+
+@pytest.mark.parametrize("line", ["# three cells", "WBC 0.5 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1"])
+def test_a_line_without_a_number_of_a_class_is_left_out(tmp_path, line):
+    field_of(tmp_path)
+    put(tmp_path, "data.yaml", NAMES)
+    put(tmp_path, "labels/train/a.txt", f"{line}\n{LINE}")
+    (field,) = read_yolo(tmp_path)
+    assert ([cell.label for cell in field.cells], field.complete) == (["WBC"], False)

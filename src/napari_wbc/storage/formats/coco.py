@@ -21,7 +21,7 @@ import shapely
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import image_size, inside
-from napari_wbc.files.json_fields import Record, check_object, is_nan, items, numbers, part
+from napari_wbc.files.json_fields import Record, check_object, is_nan, numbers, part
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
@@ -30,7 +30,7 @@ from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.json_kinds import COCO, of_kind
-from napari_wbc.storage.formats.left_out import LeftOut
+from napari_wbc.storage.formats.left_out import LeftOut, WholeSetError
 from napari_wbc.storage.formats.manifest import MANIFEST
 from napari_wbc.storage.formats.reading import (
     MAX_CELLS,
@@ -43,6 +43,7 @@ from napari_wbc.storage.formats.reading import (
     naming,
     outline_of,
     plain_names,
+    told_id,
     whole_set,
     with_own_ids,
 )
@@ -50,7 +51,6 @@ from napari_wbc.storage.formats.splits import split_named, split_of_place
 
 MAX_RUNS = 100_000
 """Of one mask; that of a cell has a few hundred, one of noise would take hours to outline."""
-Id = int | str
 
 
 def write_coco_steps(
@@ -149,7 +149,7 @@ def read_coco_steps(root: Path, named: Path | None = None) -> Steps[tuple[Labell
     files: list[_File] = []
     places: list[str] = []
     for path, data in _files(root, named, left_out).items():
-        images: dict[Id, _Image] = {}
+        images: dict[str, _Image] = {}
         with naming(path):
             for number, image in _images(found, path, data, left_out):
                 images[number] = image
@@ -181,7 +181,7 @@ class _Image:
 class _File(NamedTuple):
     path: Path
     data: object
-    images: dict[Id, _Image]
+    images: dict[str, _Image]
 
 
 def _files(root: Path, named: Path | None, left_out: LeftOut) -> dict[Path, object]:
@@ -206,63 +206,71 @@ def _files(root: Path, named: Path | None, left_out: LeftOut) -> dict[Path, obje
 
 def _images(
     found: Images, path: Path, data: object, left_out: LeftOut
-) -> Iterator[tuple[Id, _Image]]:
+) -> Iterator[tuple[str, _Image]]:
     place = path.relative_to(found.root)
     split = split_of_place(place.as_posix())
     # As "train2017" of "instances_train2017.json".
     suffix = path.stem.rpartition("_")[2]
     beside = place.parent.as_posix()
     folders = (beside, ".", "images", f"images/{split}", suffix, f"images/{suffix}", "data")
-    seen = set[Id]()
-    for record in items(data, "images"):
-        number = _id(record, "id")
-        if number in seen:
-            raise WbcError(f"the image id {number!r} stands twice; give each image its own.")
-        seen.add(number)
+    seen = set[str]()
+    for record in part(data, "images", list):
+        number = ""
         image = _Image("", (0, 0), split, "", [])
         with left_out.item(path):
+            check_object(record)
+            number = _id(record, "id")
+            if number in seen:
+                raise WholeSetError(
+                    f"{path}: the image id {number[:40]!r} stands twice; give each image its own."
+                )
+            seen.add(number)
             name = part(record, "file_name", str)
             with naming(f"{path}, {name[:80]}"):
                 image_path = found.find(folders, name)
                 image.size = image_size(image_path)
-                check_told_size(record, image.size)
+                check_told_size((record.get("height"), record.get("width")), image.size)
                 image.slide = part(record, "slide", str, "")
             image.place = image_path.relative_to(found.root).as_posix()
-        yield number, image
+        if number:
+            yield number, image
 
 
 def _fields_steps(
     root: Path, file: _File, names: dict[str, str], left_out: LeftOut
 ) -> Steps[list[LabelledField]]:
     path, data, images = file
-    categories = _categories(data)
+    categories = _categories(path, data, left_out)
     annotations = part(data, "annotations", list)
     check_count(annotations, MAX_CELLS, "annotations")
     for i, record in enumerate(annotations, start=1):
         yield Progress("reading the set", i, len(annotations))
         with left_out.item(f"{path}, annotation {i}"):
             check_object(record)
+            crowd = str(record.get("iscrowd") or 0)
             # A crowd is a region of many cells, none of which can be told apart.
-            if record.get("iscrowd") == 1:
+            if crowd == "1":
                 continue
             number = _id(record, "image_id")
             category = _id(record, "category_id")
             if number not in images or category not in categories:
                 raise WbcError(
-                    f"there is no image {number!r} or no category {category!r}; correct the id."
+                    f"there is no image {number[:40]!r} or no category {category[:40]!r}; "
+                    "correct the id."
                 )
             image = images[number]
             # The cells of an image that is left out are left out with it.
             if not image.place:
                 continue
             complete, image.complete = image.complete, False
-            if record.get("iscrowd", 0) not in (0, None):
+            if crowd != "0":
                 raise WbcError("iscrowd is neither 0 nor 1; correct it.")
-            cell_id = part(record, "cell_id", str, "")
             detection = _detection(record, *image.size)
             name = names[image.place]
             label = categories[category]
-            image.cells.append(labelled_cell(cell_id, name, label, detection, image.size))
+            image.cells.append(
+                labelled_cell(told_id(record, "cell_id"), name, label, detection, image.size)
+            )
             image.complete = complete
     fields: list[LabelledField] = []
     for image in filter(lambda image: image.place, images.values()):
@@ -282,14 +290,19 @@ def _fields_steps(
     return fields
 
 
-def _categories(data: object) -> dict[Id, str]:
+def _categories(path: Path, data: object, left_out: LeftOut) -> dict[str, str]:
     """Names of the categories by id; Roboflow gives its root the name of a class."""
-    categories: dict[Id, str] = {}
-    for record in items(data, "categories"):
-        number = _id(record, "id")
-        name = part(record, "name", str)
-        if categories.setdefault(number, name) != name:
-            raise WbcError(f"the category {number!r}, {name[:60]!r}, stands twice; remove one.")
+    categories: dict[str, str] = {}
+    for i, record in enumerate(part(data, "categories", list), start=1):
+        with left_out.item(f"{path}, category {i}"):
+            check_object(record)
+            number = _id(record, "id")
+            name = part(record, "name", str)
+            if categories.setdefault(number, name) != name:
+                raise WholeSetError(
+                    f"{path}: the category {number[:40]!r}, {name[:60]!r}, stands twice; "
+                    "remove one."
+                )
     return categories
 
 
@@ -383,9 +396,10 @@ def _decoded(text: str) -> list[int]:
     return counts
 
 
-def _id(record: Record, key: str) -> Id:
+def _id(record: Record, key: str) -> str:
+    """An id as a text; some tools write 1 here and "1" or 1.0 there."""
     value = record.get(key)
     # True is an int in Python.
-    if not isinstance(value, int | str) or isinstance(value, bool):
+    if not isinstance(value, int | float | str) or isinstance(value, bool):
         raise WbcError(f"{key} is missing or neither a number nor a text; correct it.")
-    return value
+    return f"{value:.17g}" if isinstance(value, float) else str(value)

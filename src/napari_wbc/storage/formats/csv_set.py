@@ -8,13 +8,13 @@ box.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.guard import image_size, inside
+from napari_wbc.files.json_fields import number
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
@@ -29,10 +29,10 @@ from napari_wbc.storage.formats.reading import (
     image_place,
     labelled_cell,
     naming,
-    number,
+    plain_names,
     with_own_ids,
 )
-from napari_wbc.storage.formats.splits import split_named
+from napari_wbc.storage.formats.splits import split_named, split_of_place
 from napari_wbc.storage.tables import read_rows, write_rows
 
 EDGES = ("top", "left", "bottom", "right")
@@ -95,11 +95,12 @@ def _outline_text(outline: Outline) -> str:
 
 
 def read_csv_set_steps(root: Path, named: Path | None = None) -> Steps[tuple[LabelledField, ...]]:
-    """Read ``cells.csv``, or the one table of cells of a folder, ours or somebody else's.
+    """Read ``cells.csv``, or the tables of cells of a folder, ours or somebody else's.
 
-    It needs the columns ``path`` (or image, filename), ``label`` (or class) and ``top, left,
+    They need the columns ``path`` (or image, filename), ``label`` (or class) and ``top, left,
     bottom, right`` (or ymin, xmin, ymax, xmax), half open and from 0. Rows without a box show one
-    cell.
+    cell. There is one table, or one a split, which its name or its folder then says:
+    ``test_labels.csv``, ``train/_annotations.csv``.
 
     Parameters
     ----------
@@ -108,17 +109,28 @@ def read_csv_set_steps(root: Path, named: Path | None = None) -> Steps[tuple[Lab
     named : Path, optional
         The table that is read.
     """
-    path = named or root / "cells.csv"
-    if not path.is_file():
-        tables = with_suffix(visible(root, "*"), ".csv", ".tsv")
-        # Other tables may lie beside that of the cells.
-        tables = list(filter(is_table_of_cells, tables)) or tables
-        if len(tables) != 1:
-            raise ReadError(
-                f"{root}: {len(tables)} CSV files and no cells.csv; give the table this name."
-            )
-        path = inside(root, tables[0].name)
-    return (yield from read_fields_table_steps(root, path))
+    return (yield from read_fields_tables_steps(root, [named] if named else _tables(root)))
+
+
+def _tables(root: Path) -> list[Path]:
+    """The tables of cells of a set: in its folder, or else in the folders in it."""
+    tables = visible(root, "cells.csv")
+    damaged: list[Path] = []
+    for pattern in () if tables else ("*", "*/*"):
+        found = with_suffix(visible(root, pattern), ".csv", ".tsv")
+        # Other tables may lie beside those of the cells.
+        if tables := list(filter(is_table_of_cells, found)):
+            break
+        damaged = damaged or found
+    # Of a damaged table the reader says what is wrong with it.
+    tables = tables or damaged
+    places = [table.relative_to(root).as_posix() for table in tables]
+    if not tables or len(set(map(split_of_place, places))) < len(tables):
+        raise ReadError(
+            f"{root}: {len(tables)} CSV files and no cells.csv; give the table this name, or each "
+            "the name of its split."
+        )
+    return [inside(root, place) for place in places]
 
 
 def is_table_of_cells(path: Path) -> bool:
@@ -130,29 +142,42 @@ def is_table_of_cells(path: Path) -> bool:
     return True
 
 
-def read_fields_table_steps(root: Path, path: Path) -> Steps[tuple[LabelledField, ...]]:
-    """The fields of a table with one row a cell; see :func:`read_csv_set_steps`."""
-    groups: dict[str, list[tuple[int, Row]]] = {}
-    for line, row in enumerate(read_table(path, NEEDED), start=2):
-        groups.setdefault(row["path"], []).append((line, row))
-    alike = Counter(PurePosixPath(_posix(place)).name.casefold() for place in groups)
+class _Group(NamedTuple):
+    """The rows of one image, with their lines."""
+
+    table: Path
+    image: Path
+    rows: Sequence[tuple[int, Row]]
+
+
+def read_fields_tables_steps(
+    root: Path, tables: Sequence[Path]
+) -> Steps[tuple[LabelledField, ...]]:
+    """The fields of tables with one row a cell; see :func:`read_csv_set_steps`."""
     images = Images(root)
     left_out = LeftOut()
+    groups: list[_Group] = []
+    for table in tables:
+        rows: dict[str, list[tuple[int, Row]]] = {}
+        with left_out.item(table):
+            for line, row in enumerate(read_table(table, NEEDED), start=2):
+                rows.setdefault(row["path"], []).append((line, row))
+        folders = (table.parent.relative_to(root).as_posix(), ".", "images")
+        for place, group in rows.items():
+            with left_out.item(f"{table}, line {group[0][0]}"):
+                groups.append(
+                    _Group(table, images.find_first(folders, (place, place.strip())), group)
+                )
+            yield Progress("reading the set", 0, len(groups))
+    # Names need the images of all tables, so fields are made after all were read.
+    names = plain_names([group.image.relative_to(root).as_posix() for group in groups])
     fields: list[LabelledField] = []
-    for place, group in groups.items():
-        name = PurePosixPath(_posix(place)).name
-        # Two folders may each hold an image of this name.
-        if alike[name.casefold()] > 1:
-            name = _posix(place).replace("/", "_")
-        with left_out.item(path):
-            fields.append(_field(images, path, name, group, left_out))
+    for one in groups:
+        with left_out.item(one.table):
+            fields.append(_field(root, one, names, left_out))
         yield Progress("reading the set", len(fields), len(groups))
-    return (yield from finished_steps(path, fields, left_out))
-
-
-def _posix(place: str) -> str:
-    """A place with ``/``, and without a drive or the folders above."""
-    return re.sub(r"^([A-Za-z]:)?(\.\./)*", "", place.replace("\\", "/"))
+    whole = tables[0] if len(tables) == 1 else root
+    return (yield from finished_steps(whole, fields, left_out))
 
 
 def read_table(path: Path, needed: Sequence[str]) -> list[Row]:
@@ -199,20 +224,19 @@ def images_named(path: Path) -> list[Path]:
     return list(images)
 
 
-def _field(
-    images: Images, path: Path, name: str, group: Sequence[tuple[int, Row]], left_out: LeftOut
-) -> LabelledField:
-    line, first = group[0]
+def _field(root: Path, group: _Group, names: Mapping[str, str], left_out: LeftOut) -> LabelledField:
+    path, image, rows = group
+    name = names[image.relative_to(root).as_posix()]
+    line, first = rows[0]
     with naming(f"{path}, line {line}"):
-        image = images.find((".", "images"), first["path"])
         size = image_size(image)
         fov = first.get("fov") or first.get("field") or name
-        split = first.get("split") or "train"
+        split = first.get("split") or split_of_place(path.relative_to(root).as_posix())
         if not split_named(split):
             raise WbcError(f"no split {split[:40]!r}; use train, val or test.")
     cells = []
     before = left_out.count
-    for line, row in group:
+    for line, row in rows:
         # The image would be in two splits, or its boxes those of another size.
         with naming(f"{path}, line {line}"):
             for key in ("split", "slide", "fov", "field"):
@@ -220,9 +244,8 @@ def _field(
                     raise WbcError(
                         f"another {key} than in the first row of this image; make them one."
                     )
-            height = number(row.get("height") or str(size[0]))
-            width = number(row.get("width") or str(size[1]))
-            check_size((height or size[0], width or size[1]), size)
+            height, width = (number(row.get(key) or "0") for key in ("height", "width"))
+            check_size((height, width), size)
         with left_out.item(f"{path}, line {line}"):
             if cell := _cell(row, fov, size):
                 cells.append(cell)

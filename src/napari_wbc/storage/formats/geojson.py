@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,31 +19,24 @@ import shapely
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import make_folder, within, write_text
-from napari_wbc.files.guard import image_size, inside, read_json
-from napari_wbc.files.json_fields import Record, check_object, is_nan, numbers, part, texts
+from napari_wbc.files.guard import inside, read_json
+from napari_wbc.files.json_fields import Record, is_nan, numbers, part, texts
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_of_names
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.storage.formats.drawn import Drawing, Shape, drawn_fields_steps
 from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.json_kinds import GEOJSON, of_kind
 from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.reading import (
-    MAX_CELLS,
-    check_count,
     check_fields,
-    check_told_size,
-    finished_steps,
     image_place,
-    labelled_cell,
-    naming,
     outline_of,
-    plain_names,
-    with_own_ids,
+    told_id,
 )
-from napari_wbc.storage.formats.splits import split_of_place
 
 DIGITS = 4
 """Of a coordinate; two would change the area of a platelet by more than a thousandth."""
@@ -136,7 +129,8 @@ def read_geojson_set_steps(
 
     The files lie in ``geojson``, or anywhere in the folder. Each is a FeatureCollection, a Feature
     or an array of either. Its image is the one that it names (``image`` or ``fov``), or has its
-    stem. Features without a class are left out; of several polygons the largest is the outline.
+    stem. Features without a class are left out, with a note; of several polygons the largest is the
+    outline.
 
     Parameters
     ----------
@@ -147,24 +141,16 @@ def read_geojson_set_steps(
     """
     root = Path(root)
     left_out = LeftOut()
-    found = Images(root)
-    collections: list[_Collection] = []
+    images = Images(root)
+    drawings: list[Drawing] = []
     for path in _files(root, named):
-        data = read_json(inside(root, path.relative_to(root).as_posix()), any_number=True)
-        with naming(path):
+        with left_out.item(path):
+            data = read_json(inside(root, path.relative_to(root).as_posix()), foreign=True)
             for record in _collections(data):
                 with left_out.item(path):
-                    place = _image(found, path, record).relative_to(root).as_posix()
-                    collections.append(_Collection(path, record, place))
-        yield Progress("reading the set", 0, len(collections))
-    # Names need all images, so fields are made after all files were read.
-    names = plain_names([collection.place for collection in collections])
-    fields: list[LabelledField] = []
-    for collection in collections:
-        with left_out.item(collection.path):
-            fields.append(_field(root, collection, names[collection.place], left_out))
-        yield Progress("reading the set", len(fields), len(collections))
-    return (yield from finished_steps(root, fields, left_out))
+                    drawings.append(_drawing(images, path, record))
+        yield Progress("reading the set", 0, len(drawings))
+    return (yield from drawn_fields_steps(root, drawings, _shape, left_out, what="feature"))
 
 
 def _files(root: Path, named: Path | None) -> list[Path]:
@@ -174,7 +160,7 @@ def _files(root: Path, named: Path | None) -> list[Path]:
     folder = root / "geojson"
     paths = visible(folder, "*.geojson") or visible(root, "**/*.geojson")
     if not paths and not folder.is_dir():
-        jsons = with_suffix(visible(root, "*"), ".json")
+        jsons = with_suffix(visible(root, "*", "*/*"), ".json")
         paths = list(of_kind(jsons, GEOJSON, None, LeftOut()))
     if not paths and not folder.is_dir():
         raise ReadError(f"{root}: no GeoJSON file; choose the folder that holds them.")
@@ -195,49 +181,30 @@ def _collections(data: object) -> list[Record]:
     )
 
 
-def _image(found: Images, path: Path, collection: Record) -> Path:
-    name = part(collection, "image", str, "") or part(collection, "fov", str, path.stem)
-    return found.find((path.parent.relative_to(found.root).as_posix(), ".", "images"), name)
-
-
-class _Collection(NamedTuple):
-    path: Path
-    record: Record
-    place: str
-    """Of the image, relative to the set."""
-
-
-def _field(root: Path, file: _Collection, name: str, left_out: LeftOut) -> LabelledField:
-    path, collection, place = file
-    size = image_size(root / place)
-    check_told_size(collection, size)
-    features = part(collection, "features", list)
-    check_count(features, MAX_CELLS, "features")
-    fov = part(collection, "fov", str, name)
-    cells: list[Cell] = []
-    before = left_out.count
-    for i, feature in enumerate(features, start=1):
-        with left_out.item(f"{path}, feature {i}"):
-            check_object(feature)
-            # GeoJSON allows null in place of the properties.
-            absent = feature.get("properties") is None
-            properties = {} if absent else part(feature, "properties", dict)
-            if label := _label(properties):
-                # An id may be a number in GeoJSON; such a one is not ours.
-                cell_id = feature["id"] if isinstance(feature.get("id"), str) else ""
-                detection = _detection(feature, properties)
-                cells.append(labelled_cell(cell_id, fov, label, detection, size))
-    folder = path.parent.relative_to(root).as_posix()
-    return LabelledField(
-        name,
-        root / place,
-        *size,
-        part(collection, "split", str, split_of_place(folder)),
-        with_own_ids(cells),
+def _drawing(images: Images, path: Path, collection: Record) -> Drawing:
+    fov = part(collection, "fov", str, "")
+    name = part(collection, "image", str, "") or fov or path.stem
+    folders = (path.parent.relative_to(images.root).as_posix(), ".", "images")
+    return Drawing(
+        path,
+        images.find(folders, name),
+        str(path),
+        part(collection, "features", list),
+        (collection.get("height"), collection.get("width")),
+        part(collection, "split", str, ""),
         part(collection, "slide", str, ""),
         fov,
-        complete=left_out.count == before,
     )
+
+
+def _shape(feature: Record, _size: tuple[int, int]) -> Shape:
+    # GeoJSON allows null in place of the properties.
+    absent = feature.get("properties") is None
+    properties = {} if absent else part(feature, "properties", dict)
+    label = _label(properties)
+    if not label:
+        raise WbcError("it has no class; give it one in QuPath, or take it out.")
+    return label, _detection(feature, properties), told_id(feature)
 
 
 def _label(properties: Record) -> str:
@@ -257,9 +224,9 @@ def _label(properties: Record) -> str:
 def _detection(feature: Record, properties: Record) -> Detection:
     geometry = part(feature, "geometry", dict)
     kind = part(geometry, "type", str)
-    polygons = part(geometry, "coordinates", list)
     if kind not in ("Polygon", "MultiPolygon"):
         raise WbcError(f"its geometry is a {kind[:40]}; make it a polygon, or take its class away.")
+    polygons = part(geometry, "coordinates", list)
     polygons = [polygons] if kind == "Polygon" else polygons
     outer: list[npt.NDArray[np.float64]] = []
     for rings in polygons:

@@ -27,7 +27,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import is_line
-from napari_wbc.storage.formats.csv_set import COLUMNS, cell_row, read_fields_table_steps
+from napari_wbc.storage.formats.csv_set import COLUMNS, cell_row, read_fields_tables_steps
 from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.reading import (
     check_fields,
@@ -187,8 +187,8 @@ def read_image_folder_steps(
     """
     table = named or root / TABLE
     if table.is_file():
-        fields = yield from read_fields_table_steps(
-            root, inside(root, table.relative_to(root).as_posix())
+        fields = yield from read_fields_tables_steps(
+            root, [inside(root, table.relative_to(root).as_posix())]
         )
         # A crop whose row is bad is left out, as the note says.
         fields = tuple(field for field in fields if field.cells or field.complete)

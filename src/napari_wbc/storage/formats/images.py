@@ -9,6 +9,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -76,6 +77,24 @@ class Images:
                 "among them; write the folder of the one that is meant, or rename them."
             )
         return inside(self.root, found[0].as_posix())
+
+    def find_first(self, folders: Iterable[str], names: Sequence[str]) -> Path:
+        """The first of some names that is found; the error is that of the last."""
+        folders = tuple(folders)
+        *others, last = names
+        for name in others:
+            with suppress(WbcError):
+                return self.find(folders, name)
+        return self.find(folders, last)
+
+    def find_of(self, folders: Iterable[str], file: Path, name: str) -> Path:
+        """The image of a file of labels, which is named after it, or else as the file says.
+
+        A person who renamed or copied the two left the old name in the file.
+        """
+        said = PurePosixPath(name.replace("\\", "/"))
+        after = [] if file.stem in (said.stem, said.name) else [file.stem]
+        return self.find_first(folders, [*after, name] if name else after)
 
     @cached_property
     def _by_stem(self) -> dict[str, list[PurePosixPath]]:

@@ -11,24 +11,26 @@ from napari_wbc.storage.formats.left_out import LeftOut
 
 COCO = "coco"
 GEOJSON = "geojson"
-_KEYS = {
-    COCO: {"images", "annotations"},
-    GEOJSON: {"type", "features"},
-    "labelme": {"shapes", "imagePath"},
-    "VGG Image Annotator": {"_via_img_metadata"},
-    "CreateML": {"image", "annotations"},
-    "Label Studio": {"data", "annotations"},
-    "Label Studio (JSON-MIN)": {"annotator", "lead_time"},
-}
-"""Fields of the object that a file holds, or of those in its list, by kind, the plainest first."""
+LABELME = "labelme"
+LABEL_STUDIO = "label-studio"
+_KEYS = (
+    (COCO, {"images", "annotations"}),
+    (GEOJSON, {"type", "features"}),
+    (LABELME, {"shapes", "imagePath"}),
+    (LABELME, {"shapes", "version"}),
+    (LABEL_STUDIO, {"data", "annotations"}),
+    (LABEL_STUDIO, {"data", "completions"}),
+    # JSON-MIN
+    (LABEL_STUDIO, {"annotator", "lead_time"}),
+    ("VGG Image Annotator", {"_via_img_metadata"}),
+    ("CreateML", {"image", "annotations"}),
+)
+"""Kinds, and fields of the object that a file holds, or of those in its list."""
 ADVICE = {
-    "labelme": "convert it to COCO or VOC (labelme's examples/instance_segmentation/labelme2coco.py"
-    " does it, or Roboflow), and import that",
-    "Label Studio": "export the project as COCO, YOLO or Pascal VOC there, and import that",
-    "Label Studio (JSON-MIN)": "export it as COCO, YOLO or Pascal VOC there, and import that",
     "VGG Image Annotator": "export the annotations as COCO there, and import that",
     "CreateML": "convert it to COCO or YOLO, in Roboflow for example, and import that",
 }
+"""What to do with the files of programs that are not read."""
 
 
 def json_kind(data: object) -> str:
@@ -44,8 +46,8 @@ def json_kind(data: object) -> str:
         return ""
     if record.get("type") in ("Feature", "FeatureCollection"):
         return GEOJSON
-    for kind, keys in _KEYS.items():
-        # Only these two are one object a file.
+    for kind, keys in _KEYS:
+        # A list of COCO's objects is none of its files.
         if keys <= record.keys() and (kind != COCO or isinstance(data, dict)):
             return kind
     return ""
@@ -69,7 +71,7 @@ def of_kind(
     others: list[str] = []
     for path in paths if named is None else [named]:
         try:
-            data = read_json(path, any_number=True)
+            data = read_json(path, foreign=True)
         except ReadError as error:
             if named is not None:
                 raise

@@ -222,8 +222,9 @@ def _cell(record: Record) -> Cell:
     if len(box) != 4:
         raise WbcError(f"a box has {len(box)} numbers; give top, left, bottom and right.")
     outline = record.get("outline")
-    for vertex in [] if outline is None else part(record, "outline", list):
-        if len(numbers(vertex, "a vertex")) != 2:
+    if outline is not None:
+        outline = [numbers(vertex, "a vertex") for vertex in part(record, "outline", list)]
+        if not set(map(len, outline)) <= {2}:
             raise WbcError("an outline has a vertex that is no row and column; correct it.")
     annotation = None
     label = part(record, "label", str)

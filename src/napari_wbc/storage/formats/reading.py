@@ -42,44 +42,39 @@ def naming(place: object) -> Iterator[None]:
         raise ReadError(f"{place}: {error}") from error
 
 
-def number(text: str) -> float:
-    """A finite number from a text; else a :class:`WbcError`."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    # Python alone takes "1_000" for a number.
-    if not math.isfinite(value) or "_" in text:
-        raise WbcError(f"{text[:40]!r} is no finite number; write one with a decimal point.")
-    return value
-
-
 def check_count(rows: Sized, limit: int, what: str) -> None:
     """Refuse more rows than a limit."""
     if len(rows) > limit:
         raise WbcError(f"{len(rows):,} {what}, more than {limit:,}; part it into smaller ones.")
 
 
-def check_size(given: tuple[float, float], size: tuple[int, int]) -> None:
-    """Refuse a height and width, in pixels, that are not those of the image."""
-    if given != size:
+def check_size(told: tuple[float, float], size: tuple[int, int]) -> None:
+    """Refuse a height and width, in pixels, that are not those of the image; 0 is not known."""
+    height, width = (one or true for one, true in zip(told, size, strict=True))
+    if (height, width) != size:
         raise WbcError(
-            f"its size is {given[1]} x {given[0]}, that of the image is "
+            f"its size is {_plain(width)} x {_plain(height)}, that of the image is "
             f"{size[1]} x {size[0]}; correct it."
         )
 
 
-def check_told_size(record: object, size: tuple[int, int]) -> None:
-    """Refuse the ``height`` and ``width`` of a JSON object if it tells other ones.
+def _plain(pixels: float) -> str:
+    return str(pixels).removesuffix(".0")[:20]
+
+
+def check_told_size(told: tuple[object, object], size: tuple[int, int]) -> None:
+    """Refuse a height and width that a JSON file tells if they are not those of the image.
 
     Some tools write null, 0 or 640.0.
     """
-    told: list[float] = []
-    for key, length in zip(("height", "width"), size, strict=True):
-        value = record.get(key) if isinstance(record, dict) else None
-        (pixels,) = numbers([value], key) if value else [length]
-        told.append(int(pixels) if pixels == int(pixels) else pixels)
-    check_size((told[0], told[1]), size)
+    height, width = told
+    check_size((numbers([height or 0], "height")[0], numbers([width or 0], "width")[0]), size)
+
+
+def told_id(record: object, key: str = "id") -> str:
+    """The id of a cell, if it is a text as ours are; else empty."""
+    value = record.get(key) if isinstance(record, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def labelled_cell(
@@ -89,7 +84,9 @@ def labelled_cell(
 
     Without an id it gets a new one. It may reach out of the image, by less than the image is large.
     """
-    if not label.strip() or not is_line(label) or not is_line(cell_id):
+    # Some XML has the text of an element on a line of its own.
+    label = label.strip()
+    if not label or not is_line(label) or not is_line(cell_id):
         raise WbcError(
             f"the label {label[:60]!r} or the id {cell_id[:60]!r} is no line of text; correct it."
         )
@@ -207,6 +204,29 @@ def area_of(ring: npt.NDArray[np.float64]) -> float:
     # The shoelace formula, from the first vertex, so that large coordinates lose no digits.
     x, y = (ring - ring[0]).T
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def ellipse_ring(
+    center: tuple[float, float], radii: tuple[float, float], degrees: float = 0
+) -> npt.NDArray[np.float64]:
+    """Points around an ellipse that is turned clockwise, shape (N, 2), (x, y).
+
+    Examples
+    --------
+    >>> ellipse_ring((5, 5), (2, 1), 90)[0].round(6).tolist()
+    [5.0, 7.0]
+    """
+    angles = np.linspace(0, 2 * np.pi, 36, endpoint=False)
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii
+    return turned(points, degrees) + center
+
+
+def turned(points: npt.NDArray[np.float64], degrees: float) -> npt.NDArray[np.float64]:
+    """Points of shape (N, 2), (x, y), turned clockwise around (0, 0), as y points down."""
+    cos = math.cos(math.radians(degrees))
+    sin = math.sin(math.radians(degrees))
+    result: npt.NDArray[np.float64] = points @ np.array([[cos, sin], [-sin, cos]])
+    return result
 
 
 def image_place(field: LabelledField) -> str:

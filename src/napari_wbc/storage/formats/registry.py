@@ -21,16 +21,28 @@ from napari_wbc.storage.formats import (
     csv_set,
     geojson,
     image_folder,
+    label_studio,
+    labelme,
     voc,
     yolo,
     yolo_yaml,
 )
-from napari_wbc.storage.formats.json_kinds import ADVICE, COCO, GEOJSON, json_kind
+from napari_wbc.storage.formats.json_kinds import (
+    ADVICE,
+    COCO,
+    GEOJSON,
+    LABEL_STUDIO,
+    LABELME,
+    json_kind,
+)
 from napari_wbc.storage.formats.manifest import read_manifest_steps
 from napari_wbc.storage.formats.reading import image_place
 
 CROPS = "image-folder"
 """The format that holds crops and no fields."""
+
+
+Reader = Callable[[Path, Path | None], Steps[tuple[LabelledField, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,7 @@ class Format:
 
     place: Callable[[LabelledField], str]
     write: Callable[[Path, Sequence[LabelledField], Sequence[str]], Steps[None]]
-    read: Callable[[Path, Path | None], Steps[tuple[LabelledField, ...]]]
+    read: Reader
 
 
 def _nothing(_root: Path, _fields: Sequence[LabelledField], _classes: Sequence[str]) -> Steps[None]:
@@ -64,11 +76,17 @@ FORMATS: Mapping[str, Format] = {
     # Crops are cut while the round is filled, when the pixels of a field are at hand.
     CROPS: Format(image_folder.image_place, _nothing, image_folder.read_image_folder_steps),
 }
-"""By name; ``wbc`` is our own."""
+"""Those that are written and read, by name; ``wbc`` is our own."""
+READERS: Mapping[str, Reader] = {
+    **{name: written.read for name, written in FORMATS.items()},
+    LABELME: labelme.read_labelme_steps,
+    LABEL_STUDIO: label_studio.read_label_studio_steps,
+}
+"""Of all formats, by name."""
 
 
 def _is_yaml_of_classes(path: Path) -> bool:
-    data = read_yaml(path, max_bytes=yolo_yaml.MAX_YAML)
+    data = read_yaml(path, max_bytes=yolo_yaml.MAX_YAML, any_encoding=True)
     return isinstance(data, dict) and "names" in data
 
 
@@ -84,17 +102,20 @@ def _is_table_of_cells(path: Path) -> bool:
     return True
 
 
-def _is_json_of(kind: str) -> Callable[[Path], bool]:
-    # Another program's JSON goes to the reader of COCO, which names that program.
-    return lambda path: (
-        (json_kind(read_json(path, any_number=True)) or "other")
-        in ((GEOJSON,) if kind == GEOJSON else (COCO, *ADVICE))
-    )
+def _json_format(path: Path) -> str:
+    kind = json_kind(read_json(path, foreign=True))
+    return kind if kind in (COCO, GEOJSON, LABELME, LABEL_STUDIO) else ""
+
+
+def _is_of_another_program(path: Path) -> bool:
+    # The reader of COCO names that program.
+    return json_kind(read_json(path, foreign=True)) in ADVICE
 
 
 # What tells a format, the most telling first: a set of QuPath or YOLO may hold other JSON and CSV
-# files too. Each has patterns of files, and what one of these must hold, where that is to be asked.
-_Sign = tuple[str, tuple[str, ...], Callable[[Path], bool] | None]
+# files too. Each has patterns of files, and what one of these must hold, where that is to be asked;
+# the answer may be the name of the format.
+_Sign = tuple[str, tuple[str, ...], Callable[[Path], bool | str] | None]
 _SIGNS: tuple[_Sign, ...] = (
     ("geojson", ("*.geojson", "geojson/*.geojson"), None),
     ("yolo", ("*.yaml", "*.yml"), _is_yaml_of_classes),
@@ -105,11 +126,11 @@ _SIGNS: tuple[_Sign, ...] = (
         yolo.is_label_file,
     ),
     ("voc", ("*.xml", "*/*.xml", "*/*/*.xml"), _is_voc),
-    ("coco", ("*.json", "*/*.json"), _is_json_of(COCO)),
-    ("geojson", ("*.json",), _is_json_of(GEOJSON)),
+    ("coco", ("*.json", "*/*.json"), _json_format),
     (CROPS, ("crops.csv",), None),
-    ("csv", ("*.csv", "*.tsv"), _is_table_of_cells),
+    ("csv", ("*.csv", "*.tsv", "*/*.csv", "*/*.tsv"), _is_table_of_cells),
     ("geojson", ("**/*.geojson",), None),
+    ("coco", ("*.json", "*/*.json"), _is_of_another_program),
 )
 _SUFFIXES = {
     ".geojson": "geojson",
@@ -129,7 +150,7 @@ def format_of(root: Path, path: Path) -> str:
         if path.name == image_folder.TABLE:
             return CROPS
         if path.suffix.lower() == ".json":
-            return "geojson" if _is_json_of(GEOJSON)(path) else "coco"
+            return _json_format(path) or "coco"
         if path.name.lower() == "classes.txt":
             return "yolo"
         if kind := _SUFFIXES.get(path.suffix.lower()):
@@ -153,8 +174,9 @@ def sign_of(root: Path, *, damaged: bool = False, flat: bool = False) -> str:
         wanted = [pattern for pattern in patterns if not flat or "/" not in pattern]
         for path in filter(Path.is_file, visible(root, *wanted)):
             try:
-                if holds is None or holds(path):
-                    return kind
+                found = holds is None or holds(path)
+                if found:
+                    return found if isinstance(found, str) else kind
             except ReadError:
                 if damaged:
                     return kind

@@ -19,6 +19,7 @@ from defusedxml import DefusedXmlException
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import image_size, inside, one_line, read_text
+from napari_wbc.files.json_fields import number
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
@@ -33,7 +34,6 @@ from napari_wbc.storage.formats.reading import (
     check_size,
     finished_steps,
     labelled_cell,
-    number,
     with_own_ids,
 )
 from napari_wbc.storage.formats.splits import split_named, split_of_place
@@ -220,13 +220,14 @@ def _field(images: Images, file: Path, split: str, left_out: LeftOut) -> Labelle
         raise WbcError(f"not readable XML ({reason}); export it again.") from error
     if tree.tag != "annotation":
         raise WbcError(f"this is no Pascal VOC but <{tree.tag[:40]}>; take it out of the set.")
-    image = _image(images, file, tree.findtext("filename") or "")
+    beside = file.parent.relative_to(images.root).as_posix()
+    folders = ("JPEGImages", "images", beside, ".")
+    image = images.find_of(folders, file, tree.findtext("filename") or "")
     size = image_size(image)
     if (given := tree.find("size")) is not None:
-        told = [given.findtext(key) or "0" for key in ("height", "width")]
-        height, width = map(number, told)
         # Some programs do not look, and write 0.
-        check_size((height or size[0], width or size[1]), size)
+        height, width = (number(given.findtext(key) or "0") for key in ("height", "width"))
+        check_size((height, width), size)
     objects = tree.findall("object")
     check_count(objects, MAX_OBJECTS, "objects")
     cells: list[Cell] = []
@@ -238,24 +239,6 @@ def _field(images: Images, file: Path, split: str, left_out: LeftOut) -> Labelle
     name = image.name
     own = with_own_ids(cells)
     return LabelledField(name, image, *size, split, own, fov_id=name, complete=complete)
-
-
-def _image(images: Images, file: Path, name: str) -> Path:
-    """The image of an XML file, which is named after it; or, failing that, what ``filename`` says.
-
-    A person who renamed or copied the two left the old ``filename`` in the XML file.
-    """
-    beside = file.parent.relative_to(images.root).as_posix()
-    folders = ("JPEGImages", "images", beside, ".")
-    said = PurePosixPath(name.replace("\\", "/"))
-    if file.stem in (said.stem, said.name):
-        return images.find(folders, name)
-    try:
-        return images.find(folders, file.stem)
-    except WbcError:
-        if not name:
-            raise
-        return images.find(folders, name)
 
 
 def _cell(item: ET.Element, fov: str, size: tuple[int, int]) -> Cell:

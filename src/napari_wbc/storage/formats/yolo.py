@@ -1,7 +1,9 @@
 """Training sets as YOLO: one text file an image, one line a cell, in parts of the image's size.
 
-A box is ``class cx cy width height``, an outline ``class x1 y1 x2 y2 ...``. YOLO has no ids of
-cells; ours stand in ``cells.csv`` and come back while lines and labels still agree with it.
+A box is ``class cx cy width height``, an outline ``class x1 y1 x2 y2 ...``. Beside an outline a box
+is written as its four corners, since Ultralytics takes every line of such a file for an outline.
+YOLO has no ids of cells; ours stand in ``cells.csv`` and come back while lines and labels still
+agree with it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import yaml
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import image_size, inside, read_text
+from napari_wbc.files.json_fields import number
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
@@ -32,7 +35,6 @@ from napari_wbc.storage.formats.reading import (
     finished_steps,
     labelled_cell,
     naming,
-    number,
     with_own_ids,
 )
 from napari_wbc.storage.formats.yolo_yaml import (
@@ -78,8 +80,9 @@ def write_yolo_steps(
     rows: list[list[object]] = []
     for done, (field, place) in enumerate(zip(fields, places, strict=True), start=1):
         text = ""
+        outlined = any(cell.detection.outline for cell in field.cells)
         for line, cell in enumerate(field.cells, start=1):
-            text += f"{classes.index(cell.label)} {_position(field, cell)}\n"
+            text += f"{classes.index(cell.label)} {_position(field, cell, outlined)}\n"
             rows.append([image_place(field), line, cell.cell_id, cell.label])
         write_text(root / place, text)
         yield Progress("writing labels", done, len(fields))
@@ -106,11 +109,16 @@ def _check_once(names: Sequence[str]) -> None:
         seen.add(name.casefold())
 
 
-def _position(field: LabelledField, cell: Cell) -> str:
-    box = cell.detection.bbox
+def _position(field: LabelledField, cell: Cell, outlined: bool) -> str:
     outline = cell.detection.outline
+    points = outline.array() if outline else cell.detection.bbox.corners()
+    # Ultralytics leaves out an image of which a cell reaches over the edge.
+    inner = np.clip(points, 0, (field.height, field.width))
+    pairs = inner if np.ptp(inner, axis=0).all() else points
     # Pairs of x and y: vertices, or the centre and the size.
-    pairs = np.array([box.center, (box.height, box.width)]) if outline is None else outline.array()
+    if not outlined:
+        box = BBox.around(pairs)
+        pairs = np.array([box.center, (box.height, box.width)])
     values = pairs[:, ::-1] / (field.width, field.height)
     return " ".join(map("{:.12g}".format, values.ravel()))
 
@@ -229,14 +237,15 @@ def _cells(
     listed: Ids,
     left_out: LeftOut,
 ) -> tuple[Cell, ...]:
-    lines = read_text(label, max_bytes=MAX_BYTES).splitlines() if label.exists() else []
+    text = read_text(label, max_bytes=MAX_BYTES, any_encoding=True) if label.exists() else ""
+    lines = text.splitlines()
     with naming(label):
         check_count(lines, MAX_LINES, "lines")
     cells: list[Cell] = []
     for line, values in enumerate(map(str.split, lines), start=1):
         if values:
-            name = _class(values[0], classes, f"{label}, line {line}")
             with left_out.item(f"{label}, line {line}"):
+                name = _class(values[0], classes, f"{label}, line {line}")
                 cells.append(labelled_cell("", fov, name, _detection(values[1:], size), size))
     # Where another tool took out, added or sorted lines, a line's id would be another cell's.
     named: list[Cell] = []
@@ -252,31 +261,39 @@ def _class(text: str, classes: Sequence[str], place: str) -> str:
     """The class of a number; some tools write it as ``0.0`` or ``1.000e+00``."""
     # Python takes digits of any script for a number, and "1_0" too.
     plain = re.fullmatch(r"\d{1,9}(\.0*)?([eE][+-]?\d{1,2})?|\d\.\d{1,9}[eE]\+?\d{1,2}", text, re.A)
-    value = float(text) if plain else -1.0
-    if not value.is_integer() or not 0 <= value < len(classes):
+    fault = f"{text[:40]!r} is no number of a class, 0 to {len(classes) - 1}; correct it."
+    value = float(text) if plain else 0.5
+    if not value.is_integer():
+        raise WbcError(fault)
+    if value >= len(classes):
         # The list of classes is not that of this set, so that no label can be trusted.
-        raise WholeSetError(
-            f"{place}: {text[:40]!r} is no number of a class, 0 to {len(classes) - 1}; correct it."
-        )
+        raise WholeSetError(f"{place}: {fault}")
     return classes[int(value)]
 
 
 def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
-    """From ``cx cy width height`` or from ``x y`` of each vertex, in parts of the image's size."""
+    """From ``cx cy width height [score]`` or ``x y`` of each vertex, in parts of the image."""
     values = list(map(number, texts))
+    # A program that found the cells writes how sure it is behind the box.
+    score = values.pop() if len(values) == 5 else 1.0
     # A cell at the edge may reach over it.
     if values and not -0.5 <= min(values) <= max(values) <= 1.5:
         raise WbcError("a number is not within -0.5 to 1.5; write parts of the image's size.")
     if len(values) < 4 or len(values) % 2:
         raise WbcError(
-            f"{len(values)} numbers are neither a box (4) nor an outline (6, 8, ...); correct it."
+            f"{len(values)} numbers are neither a box (4, or 5 with its confidence) nor an outline "
+            "(6, 8, ...); correct it."
         )
     height, width = size
     if len(values) == 4:
         x, y, w, h = values
         top = (y - h / 2) * height
         left = (x - w / 2) * width
-        return Detection(BBox(top, left, (y + h / 2) * height, (x + w / 2) * width))
+        return Detection(BBox(top, left, (y + h / 2) * height, (x + w / 2) * width), score=score)
     vertices = np.reshape(values, (-1, 2))[:, ::-1] * size
     outline = Outline.from_array(vertices)
+    corners = {*map(tuple, outline.bbox.corners().tolist())}
+    # The four corners of a box are that box, as it is written beside outlines.
+    if len(outline.vertices) == 4 and corners == {*outline.vertices}:
+        return Detection(outline.bbox)
     return Detection(outline.bbox, outline)

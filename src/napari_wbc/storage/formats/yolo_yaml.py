@@ -54,7 +54,7 @@ def _likeliest(paths: Sequence[Path]) -> Path | None:
 
 def _has_names(path: Path) -> bool:
     try:
-        data = read_yaml(path, max_bytes=MAX_YAML)
+        data = read_yaml(path, max_bytes=MAX_YAML, any_encoding=True)
     except ReadError:
         return False
     return isinstance(data, dict) and "names" in data
@@ -91,7 +91,7 @@ def read_head(root: Path, path: Path | None) -> Head:
             if equals:
                 said[key.strip()] = value.strip()
         return Head(root, path, said)
-    data = read_yaml(path, max_bytes=MAX_YAML)
+    data = read_yaml(path, max_bytes=MAX_YAML, any_encoding=True)
     if not isinstance(data, dict) or "names" not in data:
         raise ReadError(f"{path}: says no names of classes; add 'names'.")
     return Head(root, path, data)

@@ -446,7 +446,9 @@ class TrainPanel(Panel, QWidget):
             self.old.addItem(folder)
 
     def _ask_import(self) -> None:
-        kinds = "Training sets (*.zip *.json *.geojson *.csv *.yaml *.yml *.xml);;All files (*)"
+        kinds = (
+            "Training sets (*.zip *.json *.geojson *.csv *.tsv *.yaml *.yml *.xml);;All files (*)"
+        )
         title = "Import a training set: any file of it, or its .zip"
         name, _ = QFileDialog.getOpenFileName(self, title, "", kinds)
         if name:
