@@ -48,9 +48,10 @@ def replace_file(path: Path, data: bytes) -> None:
             file.flush()
             # Else a power cut after the rename can leave an empty file under the new name.
             os.fsync(file.fileno())
-        if not path.exists():
-            made.append(path)
+        new = not path.exists()
         part.replace(path)
+        if new:
+            made.append(path)
         sync(path.parent)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -36,6 +37,21 @@ def locked(path: Path, wait: float = 0) -> BaseFileLock:
             remove_made([path])
         raise
     return lock
+
+
+@contextmanager
+def held(path: Path, wait: float = 0) -> Iterator[None]:
+    """Hold a lock as :func:`locked` takes it; if what is done fails, a new file of it is gone."""
+    new = not path.exists()
+    lock = locked(path, wait)
+    try:
+        yield
+    except BaseException:
+        if new:
+            remove_made([path])
+        raise
+    finally:
+        unlocked(lock)
 
 
 def unlocked(lock: BaseFileLock) -> None:

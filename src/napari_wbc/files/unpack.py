@@ -62,7 +62,14 @@ def unpacked(archive: Path) -> Iterator[Path]:
     >>> with unpacked(Path("set.zip")) as folder:  # doctest: +SKIP
     ...     content = read_set(folder)
     """
-    with tempfile.TemporaryDirectory(prefix="napari-wbc-") as name:
+    try:
+        place = tempfile.TemporaryDirectory(prefix="napari-wbc-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ReadError(
+            f"{archive}: cannot be unpacked in {tempfile.gettempdir()} "
+            f"({error.strerror or error}); make room there."
+        ) from error
+    with place as name:
         folder = Path(name)
         try:
             with _Directory(archive) as file, zipfile.ZipFile(cast("BinaryIO", file)) as packed:

@@ -9,6 +9,7 @@ from napari_wbc.storage.workspace.images import ImageFault, check_images_steps, 
 from napari_wbc.storage.workspace.opening import (
     SUFFIX,
     create_workspace,
+    lock_of,
     open_workspace,
     restore_backup,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "backup_of",
     "check_images_steps",
     "create_workspace",
+    "lock_of",
     "open_workspace",
     "pointed_to",
     "restore_backup",

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from napari_wbc.errors import WorkspaceError
+from napari_wbc.files.guard import one_line
 from napari_wbc.storage.workspace import schema
 from napari_wbc.storage.workspace.seal import as_sql, know_seals, seal_of
 
@@ -47,6 +48,11 @@ def unusable(path: Path, what: str) -> WorkspaceError:
     return WorkspaceError(
         f"{text}; {backup.name} beside it is a backup of {when}: open that.", backup
     )
+
+
+def told(error: Exception) -> str:
+    """What went wrong, in one line, without the statement that SQLAlchemy has in its message."""
+    return one_line(getattr(error, "orig", None) or error)
 
 
 def stranger_in(file: sqlite3.Connection) -> str:

@@ -31,6 +31,7 @@ from napari_wbc.storage.workspace.damage import (
     fault_of,
     fault_of_rows,
     stranger_in,
+    told,
     unusable,
 )
 from napari_wbc.storage.workspace.seal import know_seals, seal_of, seal_writes
@@ -68,11 +69,13 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
                     new.put("taxonomy", taxonomy.to_dict())
                 _put_in_place(part, path)
                 made.append(path)
-            return _opened(path, read_only=False, back_up=False)
+            opened = _opened(path, read_only=False, back_up=False)
+            if opened.read_only:
+                opened.close()
+                raise _not_made(path, opened.read_only)
+            return opened
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
-        raise WbcError(
-            f"{path}: a project cannot be made here ({error}); choose another place."
-        ) from error
+        raise _not_made(path, told(error)) from error
 
 
 def restore_backup(path: str | Path) -> Path:
@@ -171,7 +174,7 @@ def _bring_up_to_date(path: Path, version: int, *, back_up: bool) -> None:
         raise unusable(
             path,
             "this file was made by an older version and cannot be brought up to date "
-            f"({error}); make room on the disk",
+            f"({told(error)}); make room on the disk",
         ) from error
 
 
@@ -192,7 +195,7 @@ def _opened_copy(path: Path, why: str) -> Workspace:
         raise unusable(
             path,
             "this file was made by an older version, and no copy of it can be brought up to date "
-            f"in {tempfile.gettempdir()} ({error}); make room there",
+            f"in {tempfile.gettempdir()} ({told(error)}); make room there",
         ) from error
 
 
@@ -205,6 +208,10 @@ def _taken(path: Path) -> WbcError:
     return WbcError(
         f"{path}: there is a file of this name already; open it, or choose another name."
     )
+
+
+def _not_made(path: Path, why: str) -> WbcError:
+    return WbcError(f"{path}: a project cannot be made here ({why}); choose another place.")
 
 
 def _put_in_place(part: Path, path: Path) -> None:

@@ -27,7 +27,7 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
 from napari_wbc.storage import codec
 from napari_wbc.storage.workspace import schema
-from napari_wbc.storage.workspace.damage import unusable
+from napari_wbc.storage.workspace.damage import told, unusable
 
 Row = Mapping[str, Any]
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -370,11 +370,9 @@ class Workspace:
                 with nullcontext(self._within) if self._within else self._engine.begin() as db:
                     yield db
             except (SQLAlchemyError, sqlite3.Error, UnicodeError) as error:
-                # SQLAlchemy's own message has the whole statement with its values.
-                cause = getattr(error, "orig", None) or error
                 raise WbcError(
                     f"{self.path}: the project cannot be {'written' if write else 'read'} "
-                    f"({cause}); check the disk, then try again."
+                    f"({told(error)}); check the disk, then try again."
                 ) from error
 
 
