@@ -3,8 +3,8 @@
     python benchmarks/faults.py [--most 1000]
 
 Every open, write, fsync, rename, lock, close and new folder of a work, by Python or SQLite, fails once
-with each of ENOSPC, EIO and EACCES: of an analysis kept as a project, an edit, imports into a new and
-an old project, exports, models and results. ``tests/faults.py`` does it.
+with each of ENOSPC, EIO and EACCES (of a lock ENOLCK, as EACCES may say that another holds it): of an
+analysis kept as a project, an edit, imports, exports, models and results. ``tests/faults.py`` does it.
 """
 
 from __future__ import annotations

@@ -89,7 +89,9 @@ class Disk:
             return
         if database:
             raise sqlite3.OperationalError(SQLITE[self.code])
-        raise OSError(self.code, os.strerror(self.code), name)
+        # With EACCES some systems say that another program holds a lock, which is no fault.
+        code = errno.ENOLCK if (kind, self.code) == ("lock", errno.EACCES) else self.code
+        raise OSError(code, os.strerror(code), name)
 
 
 class File:

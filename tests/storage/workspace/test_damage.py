@@ -221,27 +221,49 @@ def test_tables_of_another_form_are_damage(project, statement):
         open_workspace(project)
 
 
-def test_a_project_without_seals_gets_them_and_a_damaged_one_keeps_its_backup(project):
-    expected = content(project)
+@pytest.fixture
+def unsealed(project):
+    """The project as version 3 had it, with a sound backup."""
     for table in schema.metadata.tables:
         change(project, f"ALTER TABLE {table} DROP COLUMN seal", sealed=False)
     change(project, "PRAGMA user_version = 3", sealed=False)
-    older = project.with_name("older.wbc")
-    shutil.copy(project, older)
-    assert content(project) == expected
-    open_workspace(project).close()
-    assert content(project) == expected
-    open_workspace(older, read_only=True).close()
-    good = backup_of(older)
-    shutil.copy(older, good)
-    kept = good.read_bytes()
-    change(older, "UPDATE annotations SET label = x'ff'", sealed=False)
-    before = older.read_bytes()
-    for read_only in (True, False):
-        with pytest.raises(WorkspaceError, match="damaged"):
-            open_workspace(older, read_only=read_only)
-    assert good.read_bytes() == kept
-    assert older.read_bytes() == before
+    shutil.copy(project, backup_of(project))
+    return project
+
+
+def test_rows_of_an_older_version_are_sealed(unsealed):
+    expected = content(unsealed)
+    open_workspace(unsealed).close()
+    assert content(unsealed) == expected
+    change(unsealed, "UPDATE cells SET score = 0.5", sealed=False)
+    with pytest.raises(WorkspaceError, match="damaged"):
+        open_workspace(unsealed)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE annotations SET label = x'ff'",
+        "UPDATE annotations SET label = CAST(x'ff' AS TEXT)",
+        "UPDATE cells SET outline = '[[1, 2], [3]]'",
+        "UPDATE notes SET value = '{' WHERE key = 'taxonomy'",
+        "UPDATE steps SET cause = 'undo'",
+    ],
+)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_damaged_file_of_an_older_version_is_left_and_keeps_its_backup(
+    unsealed, statement, read_only
+):
+    change(unsealed, statement, sealed=False)
+    before = unsealed.read_bytes()
+    kept = backup_of(unsealed).read_bytes()
+    with pytest.raises(WorkspaceError) as caught:
+        open_workspace(unsealed, read_only=read_only)
+    assert "\n" not in str(caught.value)
+    assert caught.value.backup == backup_of(unsealed)
+    assert backup_of(unsealed).read_bytes() == kept
+    assert unsealed.read_bytes() == before
+    assert not list(unsealed.parent.glob(".*.part"))
 
 
 def test_a_label_that_no_class_has_is_shown_and_counted_as_itself(project):

@@ -105,6 +105,14 @@ class Workspace:
         with self._begin(write=True) as db:
             db.execute(_upsert(schema.notes, "value"), [row])
 
+    def check(self) -> None:
+        """Read all classes and cells, which raises a WorkspaceError where they make no sense."""
+        _ = self.taxonomy
+        for slide in self.slides():
+            for reading in ("", *self.readings(slide.name)):
+                self.table(slide.name, reading)
+                self.history(slide.name, reading)
+
     def slides(self) -> tuple[Slide, ...]:
         """The slides with their fields, whose paths lead to where the files are now, if found.
 
