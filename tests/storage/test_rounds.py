@@ -124,7 +124,7 @@ def test_a_lock_that_belongs_to_somebody_else_is_said(tmp_path, monkeypatch):
     def refuse(_lock):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("napari_wbc.storage.rounds.FileLock.acquire", refuse)
+    monkeypatch.setattr("napari_wbc.files.locks.FileLock.acquire", refuse)
     steps = write_round_steps(tmp_path, [], [], written_as="wbc", made={}, pixels=None)
     with pytest.raises(WbcError, match="cannot be written"):
         run(steps)

@@ -29,7 +29,8 @@ def beside(path: Path) -> Iterator[Path]:
     try:
         yield part
     finally:
-        part.unlink(missing_ok=True)
+        # Of two errors, the one that stopped the work is the one to tell.
+        remove_made([part])
 
 
 def copied(source: Path, target: Path) -> None:
@@ -41,21 +42,26 @@ def copied(source: Path, target: Path) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write through a temporary file beside the target, synced before it takes its place."""
-    with beside(path) as part:
+    with all_or_nothing() as made, beside(path) as part:
         with part.open("wb") as file:
             file.write(data)
             file.flush()
             # Else a power cut after the rename can leave an empty file under the new name.
             os.fsync(file.fileno())
+        new = not path.exists()
         part.replace(path)
+        if new:
+            made.append(path)
         sync(path.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file as :func:`replace_file` does, in a folder that is made where it is missing."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, data)
+        with all_or_nothing() as made:
+            made.extend(missing_folders(path.parent))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, data)
     except OSError as error:
         raise WbcError(
             f"{path}: cannot be written ({error.strerror or error}); choose another place."
@@ -115,10 +121,23 @@ def remove_made(paths: Sequence[Path]) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
+@contextmanager
+def all_or_nothing() -> Iterator[list[Path]]:
+    """A list for the paths that are made; what is in it is removed if not all is done."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        remove_made(made)
+        raise
+
+
 def make_folder(path: Path) -> Path:
     """Make a folder for results, before the work that leads to them."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        with all_or_nothing() as made:
+            made.extend(missing_folders(path))
+            path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WbcError(
             f"{path}: cannot be a folder ({error.strerror}); choose another place."

@@ -7,6 +7,7 @@ small, no more is written than :data:`MAX_BYTES`, and a name is refused, never c
 from __future__ import annotations
 
 import io
+import shutil
 import stat
 import struct
 import tempfile
@@ -62,8 +63,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
     >>> with unpacked(Path("set.zip")) as folder:  # doctest: +SKIP
     ...     content = read_set(folder)
     """
-    with tempfile.TemporaryDirectory(prefix="napari-wbc-") as name:
-        folder = Path(name)
+    with _temporary(archive) as folder:
         try:
             with _Directory(archive) as file, zipfile.ZipFile(cast("BinaryIO", file)) as packed:
                 members = [item for item in packed.infolist() if not _of_a_system(item)]
@@ -77,6 +77,23 @@ def unpacked(archive: Path) -> Iterator[Path]:
                 "a plain zip."
             ) from error
         yield folder
+
+
+@contextmanager
+def _temporary(archive: Path) -> Iterator[Path]:
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="napari-wbc-"))
+    except OSError as error:
+        raise ReadError(
+            f"{archive}: cannot be unpacked in {tempfile.gettempdir()} "
+            f"({error.strerror or error}); make room there."
+        ) from error
+    try:
+        yield folder
+    finally:
+        # Scanners hold new files open for a moment, so what is left is tried once more.
+        for _ in range(2):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Directory(io.FileIO):

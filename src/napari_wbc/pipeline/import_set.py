@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
 from napari_wbc.errors import WbcError
-from napari_wbc.files.atomic import missing_folders, remove_made
+from napari_wbc.files.atomic import all_or_nothing, missing_folders
 from napari_wbc.files.unpack import unpacked
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.labels import is_no_leukocyte, plain_label, usual_name
@@ -35,7 +35,7 @@ from napari_wbc.pipeline.merge_set import (
 )
 from napari_wbc.pipeline.split_rule import SPLIT_KEY, has_splits, imported_splits, splits_of
 from napari_wbc.storage.sets import SetContent, read_set_steps
-from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
+from napari_wbc.storage.workspace import Workspace, create_workspace, lock_of, open_workspace
 
 ABBREVIATIONS = {"ig": "immature granulocyte"}
 """Data sets' names of classes that are no spelling of them."""
@@ -177,36 +177,32 @@ def import_set_steps(
         wanted = _mapped(_incoming(content, classes), mapping or {}, classes, path)
         fields, failures = yield from placed_steps(content, there)
         yield from check_images_steps(Path(path), fields, there)
-        # What is made on the way is removed if anything fails, so a new project is made last.
-        fresh = missing_folders(project.parent)
-        workspace = _project(project, classes) if project.exists() else None
         try:
-            if _is_zip(Path(path)):
-                fields = yield from kept_steps(
-                    fields, project.with_name(f"{project.stem}-images"), fresh
-                )
-            if workspace is None:
-                workspace = _project(project, classes)
-                fresh += [project, project.with_name(f".{project.name}.lock")]
-            with workspace.together():
-                if has_splits(content):
-                    workspace.put(
-                        SPLIT_KEY, imported_splits(fields, content.made, splits_of(workspace))
+            # What is made on the way is removed if anything fails, so a new project comes last.
+            with all_or_nothing() as fresh, ExitStack() as opened:
+                fresh.extend(missing_folders(project.parent))
+                workspace = None
+                if project.exists():
+                    workspace = opened.enter_context(_opened(project, classes))
+                if _is_zip(Path(path)):
+                    images = project.with_name(f"{project.stem}-images")
+                    fields = yield from kept_steps(fields, images, fresh)
+                if workspace is None:
+                    workspace = opened.enter_context(_opened(project, classes))
+                with workspace.together():
+                    if has_splits(content):
+                        splits = imported_splits(fields, content.made, splits_of(workspace))
+                        workspace.put(SPLIT_KEY, splits)
+                    partly = _partly(fields, wanted, there, partly_labelled(workspace))
+                    workspace.put(PARTLY_KEY, sorted(partly))
+                    cells, doubts = yield from merge_fields_steps(
+                        workspace, fields, wanted, there, content.name
                     )
-                partly = _partly(fields, wanted, there, partly_labelled(workspace))
-                workspace.put(PARTLY_KEY, sorted(partly))
-                cells, doubts = yield from merge_fields_steps(
-                    workspace, fields, wanted, there, content.name
-                )
-        except BaseException as error:
-            if workspace is not None:
-                workspace.close()
-            remove_made(fresh)
-            if isinstance(error, OSError):
-                text = f"{error.filename}: lost while it was imported; import again."
-                raise WbcError(text) from error
-            raise
-        workspace.close()
+        except OSError as error:
+            why = error.strerror or error
+            raise WbcError(
+                f"{error.filename or path}: lost while it was imported ({why}); import again."
+            ) from error
     left_out, unreviewed = _not_labelled(fields, wanted)
     slides = tuple(sorted({field.slide for field in fields}))
     note = doubts_note(doubts)
@@ -259,6 +255,8 @@ def _unpacked(path: Path) -> Iterator[Path]:
         try:
             yield folder
         except WbcError as error:
+            if str(folder) not in str(error):
+                raise
             raise type(error)(str(error).replace(str(folder), str(path))) from error
 
 
@@ -287,13 +285,20 @@ def _classes(project: Path, existing: Taxonomy | None, taxonomy: Taxonomy | None
     return classes
 
 
-def _project(path: Path, taxonomy: Taxonomy) -> Workspace:
-    workspace = open_workspace(path) if path.exists() else create_workspace(path, taxonomy)
-    if workspace.read_only:
-        why = workspace.read_only
-        workspace.close()
-        raise WbcError(f"{path}: nothing can be imported, since {why}; close it elsewhere first.")
-    return workspace
+@contextmanager
+def _opened(path: Path, taxonomy: Taxonomy) -> Iterator[Workspace]:
+    """The project, made if it is missing; what of it is new is gone if the import fails."""
+    with all_or_nothing() as fresh:
+        new = [one for one in (path, lock_of(path)) if not one.exists()]
+        opened = create_workspace(path, taxonomy) if path in new else open_workspace(path)
+        with closing(opened) as workspace:
+            if workspace.read_only:
+                raise WbcError(
+                    f"{path}: nothing can be imported, since {workspace.read_only}; close it "
+                    "elsewhere first."
+                )
+            fresh.extend(new)
+            yield workspace
 
 
 def _mapped(

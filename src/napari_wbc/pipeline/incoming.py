@@ -68,7 +68,8 @@ class There:
 
 def partly_labelled(workspace: Workspace) -> frozenset[str]:
     """Fields of a project that came with cells that nobody had reviewed, or that were left out."""
-    return frozenset(map(str, workspace.get(PARTLY_KEY) or ()))
+    value = workspace.get(PARTLY_KEY)
+    return frozenset(map(str, value)) if isinstance(value, list) else frozenset()
 
 
 def placed_steps(

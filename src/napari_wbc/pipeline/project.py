@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.atomic import beside
+from napari_wbc.files.atomic import all_or_nothing, beside, missing_folders, remove_made
 from napari_wbc.imaging.read import read_field
 from napari_wbc.measure.agreement import CONSENSUS, Agreement, agreement, annotations_of
 from napari_wbc.model.failure import Failure
@@ -17,7 +17,7 @@ from napari_wbc.model.table import CellTable, diff
 from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.kept_analysis import from_note, note_key, to_note
 from napari_wbc.pipeline.report import write_results
-from napari_wbc.storage.workspace import Workspace, create_workspace, open_workspace
+from napari_wbc.storage.workspace import Workspace, create_workspace, lock_of, open_workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,23 +149,35 @@ def save_project(analysis: Analysis, path: str | Path) -> Path:
     if path.exists():
         raise WbcError(f"{path}: this project is there already; name another file.")
     # Written beside and renamed at the end: a failure half-way leaves no project that looks whole.
-    with beside(path) as part:
-        workspace = create_workspace(part, analysis.taxonomy)
+    with all_or_nothing() as made, beside(path) as part:
+        made.extend(missing_folders(path.parent))
         try:
-            for seq, result in enumerate(analysis.slides, start=1):
-                slide = result.slide
-                # The cells are one step, so that undo in the workbench can take them back.
-                change = diff(CellTable(), result.table)
-                workspace.put_slide(slide)
-                workspace.write(slide.name, [Step(seq, "analyze", "model", change, when=now())])
-                note = to_note(slide, result.failures, result.blood_cells, result.disagreements)
-                workspace.put(note_key(slide.name), note)
+            with closing(create_workspace(part, analysis.taxonomy)) as workspace:
+                _keep(analysis, workspace)
+            part.replace(path)
+        except OSError as error:
+            raise WbcError(
+                f"{path}: the project cannot be put there ({error.strerror or error}); choose "
+                "another place."
+            ) from error
+        except WbcError as error:
+            raise WbcError(str(error).replace(str(part), str(path))) from error
         finally:
-            workspace.close()
             # The lock is named after the file, so it would outlive the renamed one.
-            part.with_name(f".{part.name}.lock").unlink(missing_ok=True)
-        part.replace(path)
+            remove_made([lock_of(part)])
     return path
+
+
+def _keep(analysis: Analysis, workspace: Workspace) -> None:
+    """Put the slides of an analysis into a new project."""
+    for seq, result in enumerate(analysis.slides, start=1):
+        slide = result.slide
+        # The cells are one step, so that undo in the workbench can take them back.
+        change = diff(CellTable(), result.table)
+        workspace.put_slide(slide)
+        workspace.write(slide.name, [Step(seq, "analyze", "model", change, when=now())])
+        note = to_note(slide, result.failures, result.blood_cells, result.disagreements)
+        workspace.put(note_key(slide.name), note)
 
 
 def _readings(workspace: Workspace) -> set[str]:

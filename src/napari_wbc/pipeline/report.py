@@ -16,7 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import ReadError
-from napari_wbc.files.atomic import within, write_bytes, write_text
+from napari_wbc.files.atomic import (
+    all_or_nothing,
+    missing_folders,
+    within,
+    write_bytes,
+    write_text,
+)
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
@@ -27,6 +33,9 @@ from napari_wbc.pipeline.analysis import Analysis, ReadField, SlideAnalysis
 from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
 from napari_wbc.storage.tables import write_csv
 from napari_wbc.weights.card import RESEARCH_USE
+
+TABLES = ("cells.csv", "differential.csv", "fields.csv", "differential.json", "cells.geojson")
+"""Files of a folder of results that are new together, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +130,18 @@ def write_results(
     """
     out = Path(out)
     taxonomy = analysis.taxonomy
-    # Tables come first: they need no image, so a cancelled or failing overlay costs none of them.
-    write_csv(out / "cells.csv", analysis.cells)
-    write_csv(out / "differential.csv", analysis.differential)
-    write_csv(out / "fields.csv", analysis.fields)
-    _write_json(analysis, out)
     fields = _fields(analysis)
     collections = [feature_collection(field.fov_id, field.cells, taxonomy) for field in fields]
-    write_geojson(out / "cells.geojson", collections)
+    # Tables come first: they need no image, so a cancelled or failing overlay costs none of them.
+    with all_or_nothing() as made:
+        tables = [out / name for name in TABLES]
+        made.extend(missing_folders(out))
+        made.extend(path for path in tables if not path.exists())
+        write_csv(out / "cells.csv", analysis.cells)
+        write_csv(out / "differential.csv", analysis.differential)
+        write_csv(out / "fields.csv", analysis.fields)
+        _write_json(analysis, out)
+        write_geojson(out / "cells.geojson", collections)
     failed: dict[str, list[Failure]] = {}
     for done, (field, collection) in enumerate(zip(fields, collections, strict=True), start=1):
         note = ""

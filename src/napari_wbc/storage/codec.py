@@ -6,15 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.json_fields import check_object, numbers, part, texts
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.words import is_line
 
 Row = dict[str, Any]
 EDGES = ("top", "left", "bottom", "right")
 PARTS = ("detection", "prediction", "annotation")
+SAID = ("probabilities", "threshold", "model_id", "unlikeness", "weights")
+"""Fields of a prediction beside its names."""
 
 
 def cell_row(cell: Cell) -> Row:
@@ -57,19 +62,14 @@ def cell_of(row: Mapping[str, Any]) -> Cell:
     Their columns start with ``p_`` and ``a_``.
     """
     outline = None if row["outline"] is None else _outline(json.loads(row["outline"]))
-    box = BBox(row["top"], row["left"], row["bottom"], row["right"])
+    box = _box([row[edge] for edge in EDGES])
     prediction = annotation = None
     if row["p_names"] is not None:
-        prediction = Prediction(
-            _names(row["p_names"]),
-            tuple(json.loads(row["p_probabilities"])),
-            row["p_threshold"],
-            row["p_model_id"],
-            row["p_unlikeness"],
-            row["p_weights"],
-        )
+        said = {name: row[f"p_{name}"] for name in SAID}
+        said["probabilities"] = json.loads(row["p_probabilities"])
+        prediction = _said(said, _names(row["p_names"]))
     if row["a_label"] is not None:
-        annotation = Annotation(row["a_label"], row["a_annotator"], row["a_when"])
+        annotation = _labelled(row["a_label"], row["a_annotator"], row["a_when"])
     located_by = None if row["located_by"] is None else _located_by(row["located_by"])
     # Files before version 3 have no candidates.
     candidate = bool(row["candidate"])
@@ -83,9 +83,9 @@ def parts_of(cell: Cell, other: Cell | None = None) -> str:
     # The journal grows for as long as the project lives, so it has no part that stayed the same.
     parts: Row = {} if other is not None else {"fov_id": cell.fov_id}
     for name in PARTS:
-        part = getattr(cell, name)
-        if other is None or part != getattr(other, name):
-            parts[name] = None if part is None else _part(part)
+        kept = getattr(cell, name)
+        if other is None or kept != getattr(other, name):
+            parts[name] = None if kept is None else _part(kept)
     return json.dumps(parts)
 
 
@@ -97,27 +97,30 @@ def is_whole(text: str) -> bool:
 def with_parts(cell_id: str, cell: Cell | None, text: str) -> Cell:
     """A cell with the parts that :func:`parts_of` wrote; a new one where there was none."""
     parts = json.loads(text)
-    fov_id = parts["fov_id"] if cell is None else cell.fov_id
+    check_object(parts)
+    fov_id = part(parts, "fov_id", str) if cell is None else cell.fov_id
     values: Row = {}
     for name in PARTS:
         if name in parts:
-            values[name] = parts[name] and _READERS[name](parts[name])
+            # A cell may have no prediction and no annotation, but it has a place.
+            absent = parts[name] is None and name != "detection"
+            values[name] = None if absent else _READERS[name](parts[name])
         elif cell is not None:
             values[name] = getattr(cell, name)
     return Cell(cell_id, fov_id, **values)
 
 
-def _part(part: Detection | Prediction | Annotation) -> Row:
-    if isinstance(part, Annotation):
-        return asdict(part)
-    if isinstance(part, Prediction):
-        return _prediction_parts(part)
-    outline = None if part.outline is None else part.outline.vertices
-    parts: Row = {"box": part.bbox.edges, "outline": outline}
-    parts |= {"score": part.score, "drawn": part.drawn}
-    if part.located_by is not None:
-        parts["located_by"] = _located_by_parts(part.located_by)
-    if part.candidate:
+def _part(kept: Detection | Prediction | Annotation) -> Row:
+    if isinstance(kept, Annotation):
+        return asdict(kept)
+    if isinstance(kept, Prediction):
+        return _prediction_parts(kept)
+    outline = None if kept.outline is None else kept.outline.vertices
+    parts: Row = {"box": kept.bbox.edges, "outline": outline}
+    parts |= {"score": kept.score, "drawn": kept.drawn}
+    if kept.located_by is not None:
+        parts["located_by"] = _located_by_parts(kept.located_by)
+    if kept.candidate:
         parts["candidate"] = True
     return parts
 
@@ -133,33 +136,60 @@ def _prediction_parts(prediction: Prediction) -> Row:
     }
 
 
-def _detection(part: Row) -> Detection:
-    outline = None if part["outline"] is None else _outline(part["outline"])
+def _detection(found: Row) -> Detection:
+    outline = None if found["outline"] is None else _outline(found["outline"])
     # Files of the first version do not say what located a cell.
-    located_by = part.get("located_by")
+    located_by = found.get("located_by")
     if located_by is not None:
         located_by = _located_by(json.dumps(located_by))
-    candidate = part.get("candidate", False)
-    return Detection(
-        BBox(*part["box"]), outline, part["score"], part["drawn"], located_by, candidate
-    )
+    (score,) = numbers([found["score"]], "score")
+    drawn = part(found, "drawn", bool)
+    candidate = part(found, "candidate", bool, False)
+    return Detection(_box(found["box"]), outline, score, drawn, located_by, candidate)
 
 
-def _prediction(part: Row) -> Prediction:
-    return Prediction(
-        **part | {"names": tuple(part["names"]), "probabilities": tuple(part["probabilities"])}
-    )
+def _prediction(said: Row) -> Prediction:
+    return _said(said, _names(json.dumps(said["names"])))
 
 
-def _annotation(part: Row) -> Annotation:
-    return Annotation(**part)
+def _said(said: Row, names: tuple[str, ...]) -> Prediction:
+    threshold = said["threshold"]
+    unlikeness = said["unlikeness"]
+    told = [threshold] if unlikeness is None else [threshold, unlikeness]
+    if min(numbers(told, "threshold or unlikeness")) < 0 or threshold > 1:
+        raise WbcError(f"A threshold of {threshold} or an unlikeness of {unlikeness} cannot be.")
+    shares = tuple(numbers(said["probabilities"], "probabilities"))
+    model_id, weights = (part(said, name, str) for name in ("model_id", "weights"))
+    return Prediction(names, shares, threshold, model_id, unlikeness, weights)
+
+
+def _annotation(said: Row) -> Annotation:
+    return _labelled(*(part(said, name, str) for name in ("label", "annotator", "when")))
+
+
+def _box(edges: list[float]) -> BBox:
+    return BBox(*numbers(edges, "box"))
+
+
+def _labelled(label: str, annotator: str, when: str) -> Annotation:
+    _check_label(label)
+    return Annotation(label, annotator, when)
+
+
+def _check_label(label: str) -> None:
+    # A label that no class has is shown as it is; one that cannot be seen would count as nothing.
+    if not label or not is_line(label):
+        raise WbcError(f"{label[:40]!r} is no label.")
 
 
 _READERS = {"detection": _detection, "prediction": _prediction, "annotation": _annotation}
 
 
 def _outline(vertices: list[list[float]]) -> Outline:
-    return Outline(tuple((row, col) for row, col in vertices))
+    if set(map(len, vertices)) != {2}:
+        raise WbcError("A vertex of the outline is not two numbers.")
+    flat = numbers(list(chain.from_iterable(vertices)), "outline")
+    return Outline(tuple(zip(flat[::2], flat[1::2], strict=True)))
 
 
 def _located_by_parts(located_by: LocatedBy) -> Row:
@@ -192,4 +222,7 @@ def _names_text(names: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=64)
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
+    names = texts({"names": json.loads(text)}, "names")
+    for name in names:
+        _check_label(name)
+    return names

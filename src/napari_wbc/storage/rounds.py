@@ -17,17 +17,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import (
+    all_or_nothing,
     make_folder,
     missing_folders,
-    remove_made,
     sha256_of,
     sync,
 )
 from napari_wbc.files.guard import inside
+from napari_wbc.files.locks import held
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
@@ -70,25 +71,43 @@ def write_round_steps(
     """
     if written_as not in FORMATS:
         raise WbcError(f"No format {written_as!r}; choose one of: {', '.join(FORMATS)}.")
-    fresh = missing_folders(folder)
-    make_folder(folder)
-    lock = FileLock(folder / ".lock", timeout=0)
     try:
-        lock.acquire()
+        with all_or_nothing() as fresh:
+            fresh.extend(missing_folders(folder))
+            make_folder(folder)
+            with held(folder / ".lock"):
+                return (
+                    yield from _round_steps(
+                        folder, fields, classes, written_as=written_as, made=made, pixels=pixels
+                    )
+                )
     except Timeout as error:
         raise WbcError(
             f"{folder}: another export into this set is running; wait for it."
         ) from error
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise WbcError(
+            f"{folder}: cannot be written ({error.strerror or error}); choose another place."
+        ) from error
+
+
+def _round_steps(
+    folder: Path,
+    fields: Sequence[LabelledField],
+    classes: Sequence[str],
+    *,
+    written_as: str,
+    made: Mapping[str, Any],
+    pixels: Pixels,
+) -> Steps[Path]:
     part = folder / _PART
+    # Of an export that was interrupted.
+    shutil.rmtree(part, ignore_errors=True)
+    before = newest_round(folder)
+    number = int(before.name.removeprefix("round-")) + 1 if before else 1
+    place = FORMATS[written_as].place
     try:
-        # Of an export that was interrupted.
-        shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
-        before = newest_round(folder)
-        number = int(before.name.removeprefix("round-")) + 1 if before else 1
-        place = FORMATS[written_as].place
         if written_as == CROPS:
             yield from _crops_steps(part, before, fields, pixels)
         else:
@@ -99,16 +118,15 @@ def write_round_steps(
         yield from _sync_steps(part)
         done = folder / f"round-{number}"
         part.rename(done)
-        sync(folder)
+        try:
+            sync(folder)
+        except OSError:
+            done.rename(part)
+            raise
         return done
-    except OSError as error:
-        raise _unwritable(folder, error) from error
     finally:
         # Also where the person cancels: the generator is closed then, and ends here.
         shutil.rmtree(part, ignore_errors=True)
-        lock.release()
-        if fresh and newest_round(folder) is None:
-            remove_made([*fresh, folder / ".lock"])
 
 
 def _crops_steps(
@@ -196,9 +214,3 @@ def _sync_steps(root: Path) -> Steps[None]:
             sync(Path(folder, name))
             yield Progress("writing labels", 0, 0)
         sync(Path(folder))
-
-
-def _unwritable(folder: Path, error: OSError) -> WbcError:
-    return WbcError(
-        f"{folder}: cannot be written ({error.strerror or error}); choose another place."
-    )

@@ -89,7 +89,11 @@ def _load(record: Path) -> dict[str, Any]:
     except FileNotFoundError:
         # Before the first adoption there is no record.
         return {}
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except OSError as error:
+        raise WeightsError(
+            f"{record}: cannot be read ({error.strerror or error}); check the disk, then try again."
+        ) from error
+    except (ValueError, AttributeError, RecursionError) as error:
         raise _damaged(record) from error
     if not all(isinstance(entries, list) for entries in lists):
         raise _damaged(record)

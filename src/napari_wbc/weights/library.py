@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from napari_wbc.errors import WeightsError
+from napari_wbc.files.atomic import all_or_nothing, missing_folders
+from napari_wbc.files.locks import held
 from napari_wbc.model.step import now
 from napari_wbc.weights.adopted import Adoption, append_adoption, read_history, standing
 from napari_wbc.weights.model import KINDS, Model, default_model, model_at, parent_in
@@ -161,15 +163,25 @@ class Library:
                 raise WeightsError(
                     f"{names} descend from {model.name}; keep it, or remove it by force."
                 )
-            folder = self.folder / "removed"
+            return self._moved_out(model)
+
+    def _moved_out(self, model: Model) -> Path:
+        """Only under the lock."""
+        folder = self.folder / "removed"
+        with all_or_nothing() as made:
+            made.extend(missing_folders(folder))
             folder.mkdir(exist_ok=True)
             taken = {path.stem.casefold() for path in folder.iterdir()}
             new = folder / f"{_free(model.name, taken)}.safetensors"
             model.path.rename(new)
             # An older version wrote the card beside the weights; a model may be called "adopted".
             card = model.path.with_suffix(".json")
-            if card.is_file() and card != self._record:
-                card.rename(new.with_suffix(".json"))
+            try:
+                if card.is_file() and card != self._record:
+                    card.rename(new.with_suffix(".json"))
+            except OSError:
+                new.rename(model.path)
+                raise
         return new
 
     @property
@@ -198,9 +210,11 @@ class Library:
     def _locked(self) -> Iterator[None]:
         """Let no other program change the folder meanwhile."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / f".{RECORD}.lock", timeout=MAX_WAIT):
-                yield
+            with all_or_nothing() as made:
+                made.extend(missing_folders(self.folder))
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with held(self.folder / f".{RECORD}.lock", MAX_WAIT):
+                    yield
         except Timeout as error:
             raise WeightsError(
                 f"{self.folder}: another program is changing it; try again."

@@ -59,9 +59,6 @@ class Docks(Panel, QObject):
         self.gallery: GalleryPanel | None = None
         self.map: FeatureMapPanel | None = None
         self._docks: dict[str, Any] = {}
-        # The docks below the image end where the workbench begins, which keeps its whole height.
-        window = viewer.window._qt_window
-        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         self.at_release(self._close)
 
     @property
@@ -93,6 +90,8 @@ class Docks(Panel, QObject):
     def _dock(self, panel: GalleryPanel | FeatureMapPanel, name: str) -> None:
         guard_inputs(panel)
         dock = self._viewer.window.add_dock_widget(panel, name=name, area="bottom")
+        # A dock below the image ends where the workbench begins, which keeps its whole height.
+        dock.parent().setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         dock.setMinimumHeight(MIN_HEIGHTS[name])
         dock.destroyed.connect(lambda _dock=None: self._forget(name))
         self._docks[name] = dock

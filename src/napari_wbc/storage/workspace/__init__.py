@@ -4,11 +4,12 @@ Invariant: a step is written whole or not at all, journal and state together, an
 never changed afterwards. A file that cannot be understood is never written to.
 """
 
+from napari_wbc.storage.workspace.damage import backup_of
 from napari_wbc.storage.workspace.images import ImageFault, check_images_steps, pointed_to
 from napari_wbc.storage.workspace.opening import (
     SUFFIX,
-    backup_of,
     create_workspace,
+    lock_of,
     open_workspace,
     restore_backup,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "backup_of",
     "check_images_steps",
     "create_workspace",
+    "lock_of",
     "open_workspace",
     "pointed_to",
     "restore_backup",

@@ -9,20 +9,32 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from filelock import FileLock, Timeout
-from sqlalchemy import Engine, create_engine, event
+from filelock import Timeout
+from sqlalchemy import Engine, create_engine, event, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from napari_wbc.errors import WbcError, WorkspaceError
-from napari_wbc.files.atomic import beside
+from napari_wbc.files.atomic import all_or_nothing, beside, missing_folders, remove_made
+from napari_wbc.files.guard import one_line
+from napari_wbc.files.locks import locked, unlocked
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.storage.workspace import schema
+from napari_wbc.storage.workspace.damage import (
+    backup_of,
+    fault_of,
+    fault_of_rows,
+    stranger_in,
+    told,
+    unusable,
+)
+from napari_wbc.storage.workspace.seal import know_seals, seal_of, seal_writes
 from napari_wbc.storage.workspace.workspace import Workspace
 
 SUFFIX = ".wbc"
@@ -46,20 +58,24 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
             backup_of(path),
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside(path) as part:
-            with closing(sqlite3.connect(part)) as file:
-                file.execute(f"PRAGMA application_id = {APPLICATION}")
-            _upgrade(part)
-            engine = _engine(part, write=True)
-            Workspace(path, engine).put("taxonomy", taxonomy.to_dict())
-            engine.dispose()
-            _put_in_place(part, path)
+        with all_or_nothing() as made:
+            made.extend(missing_folders(path.parent))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with beside(path) as part:
+                with closing(sqlite3.connect(part)) as file:
+                    file.execute(f"PRAGMA application_id = {APPLICATION}")
+                _upgrade(part)
+                with closing(Workspace(path, _engine(part, write=True))) as new:
+                    new.put("taxonomy", taxonomy.to_dict())
+                _put_in_place(part, path)
+                made.append(path)
+            opened = _opened(path, read_only=False, back_up=False)
+            if opened.read_only:
+                opened.close()
+                raise _not_made(path, opened.read_only)
+            return opened
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
-        raise WbcError(
-            f"{path}: a project cannot be made here ({error}); choose another place."
-        ) from error
-    return _opened(path, read_only=False, back_up=False)
+        raise _not_made(path, told(error)) from error
 
 
 def restore_backup(path: str | Path) -> Path:
@@ -120,27 +136,46 @@ def open_workspace(path: str | Path, *, read_only: bool = False) -> Workspace:
 def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
     version = _checked(path)
     why = "it was opened to be read only" if read_only else _unwritable(path)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    lock = None
+    new_lock = not lock_of(path).exists()
     if not why:
         try:
-            lock.acquire()
+            lock = locked(lock_of(path))
         except Timeout:
             why = "another program has it open"
         except OSError as error:
             why = f"it cannot be locked: {error.strerror}"
-    if why:
+    if lock is None:
         if version < schema.VERSION:
             return _opened_copy(path, why)
         return Workspace(path, _engine(path, write=False), read_only=why)
-    # Before an upgrade, so that the backup is the file as it was.
-    if back_up:
-        _back_up(path)
-    if version < schema.VERSION:
+    try:
+        _bring_up_to_date(path, version, back_up=back_up)
+        return Workspace(path, _engine(path, write=True), lock=lock)
+    except BaseException:
+        if new_lock:
+            remove_made([lock_of(path)])
+        unlocked(lock)
+        raise
+
+
+def _bring_up_to_date(path: Path, version: int, *, back_up: bool) -> None:
+    """Back a file up and bring it to the newest version; the file must be locked."""
+    try:
         with beside(path) as part:
-            _copy(path, part)
-            _upgrade(part)
-            part.replace(path)
-    return Workspace(path, _engine(path, write=True), lock=lock)
+            if version < schema.VERSION:
+                _copy_upgraded(path, part)
+            # Only of a file that was found sound, and as it was.
+            if back_up:
+                _back_up(path)
+            if version < schema.VERSION:
+                part.replace(path)
+    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+        raise unusable(
+            path,
+            "this file was made by an older version and cannot be brought up to date "
+            f"({told(error)}); make room on the disk",
+        ) from error
 
 
 def _opened_copy(path: Path, why: str) -> Workspace:
@@ -150,29 +185,33 @@ def _opened_copy(path: Path, why: str) -> Workspace:
         # The program may not write beside the project, so not there.
         folder = tempfile.TemporaryDirectory(prefix="napari-wbc-", ignore_cleanup_errors=True)
         copy = Path(folder.name) / "copy.wbc"
-        _copy(path, copy)
-        _upgrade(copy)
+        _copy_upgraded(path, copy)
         return Workspace(path, _engine(copy, write=False), read_only=why, closed=folder.cleanup)
-    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+    except (OSError, sqlite3.Error, SQLAlchemyError, WbcError) as error:
         if folder is not None:
             folder.cleanup()
-        raise _unusable(
+        if isinstance(error, WbcError):
+            raise
+        raise unusable(
             path,
             "this file was made by an older version, and no copy of it can be brought up to date "
-            f"in {tempfile.gettempdir()} ({error}); make room there",
+            f"in {tempfile.gettempdir()} ({told(error)}); make room there",
         ) from error
 
 
-def backup_of(path: str | Path) -> Path:
-    """Where the backup of a project is kept: the state when it was last opened."""
-    path = Path(path).resolve()
-    return path.with_name(f"{path.stem}.backup{path.suffix}")
+def lock_of(path: Path) -> Path:
+    """The file that is locked while a project is open."""
+    return path.with_name(f".{path.name}.lock")
 
 
 def _taken(path: Path) -> WbcError:
     return WbcError(
         f"{path}: there is a file of this name already; open it, or choose another name."
     )
+
+
+def _not_made(path: Path, why: str) -> WbcError:
+    return WbcError(f"{path}: a project cannot be made here ({why}); choose another place.")
 
 
 def _put_in_place(part: Path, path: Path) -> None:
@@ -198,42 +237,58 @@ def _checked(path: Path) -> int:
         with path.open("rb") as file:
             start = file.read(_HEADER)
     except OSError as error:
-        raise _unusable(path, f"it cannot be read ({error.strerror})") from error
+        raise unusable(path, f"it cannot be read ({error.strerror})") from error
     if not start:
-        raise _unusable(path, "this file is empty (0 bytes)")
+        raise unusable(path, "this file is empty (0 bytes)")
     if not start.startswith(_MAGIC):
-        raise _unusable(path, "this is no project of napari-wbc")
+        raise unusable(path, "this is no project of napari-wbc")
     # As SQLite's file format has them. SQLite itself is not asked: it would roll back a journal
     # first, and so write to a file that may be another program's.
     version = int.from_bytes(start[60:64], "big")
     application = int.from_bytes(start[68:72], "big")
     if application != APPLICATION:
-        raise _unusable(path, "this is no project of napari-wbc but another program's database")
+        raise unusable(path, "this is no project of napari-wbc but another program's database")
     if version > schema.VERSION:
-        raise _unusable(
+        raise unusable(
             path, "this file was made by a newer version of napari-wbc; install that one"
         )
-    try:
-        with closing(_connect(path, write=not _unwritable(path))) as file:
-            (check,) = file.execute("PRAGMA quick_check(1)").fetchone()
-            orphan = file.execute("PRAGMA foreign_key_check").fetchone()
-    except sqlite3.Error as error:
-        raise _unusable(path, f"this file is damaged ({error})") from error
-    if check != "ok" or orphan:
-        fault = "rows that belong to nothing" if check == "ok" else check
-        raise _unusable(path, f"this file is damaged ({fault})")
+    with _damage_told(path), closing(_connect(path, write=not _unwritable(path))) as file:
+        if stranger := stranger_in(file):
+            raise unusable(path, f"this file has the {stranger}, which no project has")
+        fault = fault_of(file)
+        # An older version has no seals; its rows are checked after the upgrade.
+        if not fault and version == schema.VERSION:
+            fault = fault_of_rows(file)
+    _refuse(path, fault)
     return version
 
 
-def _unusable(path: Path, what: str) -> WorkspaceError:
-    backup = backup_of(path)
-    text = f"{path}: {what}. It was left as it is"
-    if not backup.is_file():
-        return WorkspaceError(f"{text}; there is no backup beside it, choose another file.", None)
-    when = datetime.fromtimestamp(backup.stat().st_mtime).isoformat(" ", "minutes")
-    return WorkspaceError(
-        f"{text}; {backup.name} beside it is a backup of {when}: open that.", backup
-    )
+def _copy_upgraded(path: Path, copy: Path) -> None:
+    """Copy a file of an older version, bring the copy to the newest one, and read all of it.
+
+    Its rows had no seals, and get theirs here; so this is the last time to find damage in them.
+    """
+    _copy(path, copy)
+    _upgrade(copy)
+    with _damage_told(path), closing(_connect(copy, write=False)) as file:
+        _refuse(path, fault_of_rows(file))
+    with closing(Workspace(path, _engine(copy, write=False))) as upgraded:
+        upgraded.check()
+
+
+def _refuse(path: Path, fault: str) -> None:
+    if fault:
+        raise unusable(path, f"this file is damaged ({fault})")
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Tell what SQLite finds damaged in a file as the damage of that project."""
+    try:
+        yield
+    # SQLite's own message may repeat a name that is damaged.
+    except (sqlite3.Error, UnicodeError) as error:
+        raise unusable(path, f"this file is damaged ({one_line(error)})") from error
 
 
 def _unwritable(path: Path) -> str:
@@ -255,17 +310,20 @@ def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
     )
 
 
-def _engine(path: Path, *, write: bool) -> Engine:
+def _engine(path: Path, *, write: bool, seal: bool = True) -> Engine:
     """One connection, on which transactions begin with a lock and are on the disk when they end."""
 
     def connect() -> sqlite3.Connection:
         connection = _connect(path, write=write)
         connection.execute("PRAGMA foreign_keys = ON")
+        know_seals(connection)
         if write:
             # WAL of SQLite before 3.51.3 can corrupt a file; a rollback journal works everywhere.
             connection.execute("PRAGMA journal_mode = DELETE")
             # EXTRA, since FULL does not sync the folder after the journal is gone.
             connection.execute("PRAGMA synchronous = EXTRA")
+        if write and seal:
+            seal_writes(connection)
         return connection
 
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
@@ -276,11 +334,17 @@ def _engine(path: Path, *, write: bool) -> Engine:
 
 def _upgrade(path: Path) -> None:
     """Bring a file to the newest version, in place; only ever done to a copy."""
-    engine = _engine(path, write=True)
-    with engine.begin() as db:
-        schema.upgrade(db)
-        db.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
-    engine.dispose()
+    # It has no tables yet whose rows could be sealed as they are written.
+    engine = _engine(path, write=True, seal=False)
+    try:
+        with engine.begin() as db:
+            schema.upgrade(db)
+            for table in schema.metadata.sorted_tables:
+                unsealed = update(table).where(table.c.seal.is_(None))
+                db.execute(unsealed.values(seal=seal_of(table)))
+            db.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
+    finally:
+        engine.dispose()
 
 
 def _back_up(path: Path) -> None:

@@ -18,9 +18,9 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 3
-"""``user_version`` of a project file. Version 1 does not say what located a cell, and version 2 not
-which cells are candidates."""
+VERSION = 4
+"""``user_version`` of a project file. Version 1 does not say what located a cell, version 2 not
+which cells are candidates, and version 3 has no seals."""
 
 metadata = MetaData()
 
@@ -124,11 +124,20 @@ changes = Table(
 """The parts of a cell that a step changed, before and after, as JSON; NULL where it was absent."""
 
 
+for _table in metadata.tables.values():
+    # Of the other columns, as the module seal computes it.
+    _table.append_column(Column("seal", Integer))
+
+
 def upgrade(db: Connection) -> None:
     """Give a file the tables and columns that it lacks; one that has them all stays as it is."""
     metadata.create_all(db)
-    # Asked of the table itself, since the version that a file says may be older than its columns.
-    columns = db.exec_driver_sql("SELECT name FROM pragma_table_info('cells')").scalars().all()
-    for column, kind in (("located_by", "TEXT"), ("candidate", "INTEGER")):
-        if column not in columns:
-            db.exec_driver_sql(f"ALTER TABLE cells ADD COLUMN {column} {kind}")
+    for table in metadata.sorted_tables:
+        # Asked of the table itself, since the version that a file says may be older than its
+        # columns.
+        query = "SELECT name FROM pragma_table_info(?)"
+        existing = db.exec_driver_sql(query, (table.name,)).scalars().all()
+        for column in table.columns:
+            if column.name not in existing:
+                kind = column.type.compile(db.dialect)
+                db.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")

@@ -17,6 +17,8 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.guard import one_line
+from napari_wbc.files.locks import unlocked
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.step import Step, StepHead
@@ -25,8 +27,11 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
 from napari_wbc.storage import codec
 from napari_wbc.storage.workspace import schema
+from napari_wbc.storage.workspace.damage import told, unusable
 
 Row = Mapping[str, Any]
+NONSENSE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What reading values of another form than ours ends in."""
 
 
 class Workspace:
@@ -74,7 +79,7 @@ class Workspace:
             self._engine.dispose()
             if self._lock is not None:
                 # The lock file stays: a program that waits for it would lock the one that is gone.
-                self._lock.release()
+                unlocked(self._lock)
                 self._lock = None
             if self._on_closed is not None:
                 self._on_closed()
@@ -83,19 +88,30 @@ class Workspace:
     @property
     def taxonomy(self) -> Taxonomy:
         """The classes of the project's cells."""
-        return taxonomy_from_dict(self.get("taxonomy"))
+        value = self.get("taxonomy")
+        with self._understood("its classes"):
+            return taxonomy_from_dict(value)
 
     def get(self, key: str) -> Any:
         """A note, None where there is none."""
         with self._begin() as db:
             value = db.scalar(select(schema.notes.c.value).where(schema.notes.c.key == key))
-        return None if value is None else json.loads(value)
+        with self._understood(f"the note {key!r}"):
+            return None if value is None else json.loads(value)
 
     def put(self, key: str, value: Any) -> None:
         """Keep a note: anything that JSON can say."""
         row = {"key": key, "value": json.dumps(value)}
         with self._begin(write=True) as db:
             db.execute(_upsert(schema.notes, "value"), [row])
+
+    def check(self) -> None:
+        """Read all classes and cells, which raises a WorkspaceError where they make no sense."""
+        _ = self.taxonomy
+        for slide in self.slides():
+            for reading in ("", *self.readings(slide.name)):
+                self.table(slide.name, reading)
+                self.history(slide.name, reading)
 
     def slides(self) -> tuple[Slide, ...]:
         """The slides with their fields, whose paths lead to where the files are now, if found.
@@ -112,6 +128,8 @@ class Workspace:
             rows = db.execute(query).mappings().all()
         # After the transaction, since a disk of the network may take long to say what is there.
         for row in rows:
+            with self._understood("the name of a field"):
+                _check_names(row["fov_id"], row["path"], row["relative"] or "")
             fields[row["slide"]].append(FieldOfView(row["fov_id"], self._present_path(row)))
         return tuple(Slide(name, tuple(each)) for name, each in fields.items())
 
@@ -172,7 +190,12 @@ class Workspace:
             .order_by(cells.c.position)
         )
         with self._begin() as db:
-            return CellTable(codec.cell_of(dict(row)) for row in db.execute(query).mappings())
+            rows = db.execute(query).mappings().all()
+        cells_read: list[Cell] = []
+        for row in rows:
+            with self._understood(row["cell_id"]):
+                cells_read.append(codec.cell_of(dict(row)))
+        return CellTable(cells_read)
 
     def annotated_elsewhere(self, slide: str, reading: str) -> frozenset[str]:
         """Ids of the cells that other readings of a slide have annotated."""
@@ -206,14 +229,15 @@ class Workspace:
         with self._begin() as db:
             rows = db.execute(query).all()
         # The two stacks are played again from the journal, so that they cannot contradict it.
-        for seq, what, cause, of in rows:
-            if cause == "undo":
-                future.append(past.pop())
-            elif cause == "redo":
-                past.append(future.pop())
-            else:
-                past.append(StepHead(seq, what, cause, of))
-                future.clear()
+        with self._understood("the order of its steps"):
+            for seq, what, cause, of in rows:
+                if cause == "undo":
+                    future.append(past.pop())
+                elif cause == "redo":
+                    past.append(future.pop())
+                else:
+                    past.append(StepHead(seq, what, cause, of))
+                    future.clear()
         return past, future
 
     def removed(self, seqs: Iterable[int]) -> tuple[Cell, ...]:
@@ -226,7 +250,8 @@ class Workspace:
         )
         with self._begin() as db:
             rows = db.execute(query).all()
-        return tuple(codec.with_parts(cell_id, None, was) for cell_id, was in rows)
+        with self._understood("a cell that was taken out"):
+            return tuple(codec.with_parts(cell_id, None, was) for cell_id, was in rows)
 
     @property
     def last(self) -> int:
@@ -250,9 +275,11 @@ class Workspace:
             cell = table.get(cell_id)
             if text is None:
                 gone.append(cell_id)
-            # Where another reading has taken the cell out, there is nothing to change.
-            elif cell is not None or codec.is_whole(text):
-                fresh.append(codec.with_parts(cell_id, cell, text))
+                continue
+            with self._understood(f"step {seq}"):
+                # Where another reading has taken the cell out, there is nothing to change.
+                if cell is not None or codec.is_whole(text):
+                    fresh.append(codec.with_parts(cell_id, cell, text))
         return table.without(gone).with_cells(fresh) if gone else table.with_cells(fresh)
 
     def write(self, slide: str, steps: Sequence[Step], reading: str = "") -> None:
@@ -313,10 +340,21 @@ class Workspace:
 
     def _present_path(self, row: Any) -> Path:
         path = Path(row["path"])
-        if not path.exists() and row["relative"] is not None:
+        # Unlike those of pathlib, it takes a path that is too long for one that is not there.
+        exists = os.path.exists
+        if not exists(path) and row["relative"] is not None:
             beside = self.path.absolute().parent / row["relative"]
-            return beside.resolve() if beside.exists() else path
+            return beside.resolve() if exists(beside) else path
         return path
+
+    @contextmanager
+    def _understood(self, what: str) -> Iterator[None]:
+        """Tell what makes no sense in the file as its damage."""
+        try:
+            yield
+        except (WbcError, *NONSENSE) as error:
+            fault = f"{what} cannot be read: {one_line(error)}"
+            raise unusable(self.path, f"this file is damaged ({fault})") from error
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -340,12 +378,16 @@ class Workspace:
                 with nullcontext(self._within) if self._within else self._engine.begin() as db:
                     yield db
             except (SQLAlchemyError, sqlite3.Error, UnicodeError) as error:
-                # SQLAlchemy's own message has the whole statement with its values.
-                cause = getattr(error, "orig", None) or error
                 raise WbcError(
                     f"{self.path}: the project cannot be {'written' if write else 'read'} "
-                    f"({cause}); check the disk, then try again."
+                    f"({told(error)}); check the disk, then try again."
                 ) from error
+
+
+def _check_names(*names: str) -> None:
+    """Refuse names that no file can have."""
+    if any("\0" in name for name in names):
+        raise WbcError("a null character is in it")
 
 
 def _cells_with_new(change: TableDiff, part: str) -> list[Cell]:

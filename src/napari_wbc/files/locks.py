@@ -1,0 +1,61 @@
+"""Locks that keep other programs out; a lock that fails leaves no file behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from napari_wbc.files.atomic import remove_made
+
+
+def locked(path: Path, wait: float = 0) -> BaseFileLock:
+    """A lock that is held, on a file that is made where it is missing.
+
+    Parameters
+    ----------
+    wait : float
+        Seconds that another program may take to let go of it.
+
+    Raises
+    ------
+    Timeout
+        If another program still holds it.
+    OSError
+        If it cannot be locked; a file that was not there is gone then.
+    """
+    new = not path.exists()
+    lock = FileLock(path, timeout=wait)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise
+    except OSError:
+        if new:
+            remove_made([path])
+        raise
+    return lock
+
+
+@contextmanager
+def held(path: Path, wait: float = 0) -> Iterator[None]:
+    """Hold a lock as :func:`locked` takes it; if what is done fails, a new file of it is gone."""
+    new = not path.exists()
+    lock = locked(path, wait)
+    try:
+        yield
+    except BaseException:
+        if new:
+            remove_made([path])
+        raise
+    finally:
+        unlocked(lock)
+
+
+def unlocked(lock: BaseFileLock) -> None:
+    """Let go of a lock."""
+    # The system lets go of it at the latest when the program ends.
+    with suppress(OSError):
+        lock.release()
