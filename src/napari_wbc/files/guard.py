@@ -22,8 +22,14 @@ from napari_wbc.files.image_header import KINDS, size_of
 from napari_wbc.model.slide import MAX_PIXELS
 from napari_wbc.model.words import is_line
 
-MAX_BYTES = 256_000_000
-"""Largest text that is read; 100,000 cells with outlines take 100 MB as COCO."""
+MAX_BYTES = 100_000_000
+"""Largest text that is read; 100,000 cells with outlines take as much as COCO."""
+MAX_YAML = 100_000
+"""Largest YAML that is read, which is slow; 1,200 classes take 30,000."""
+MAX_MEMORY = 700_000_000
+"""Bytes that the values of a JSON text may take in memory, as :data:`_COSTS` reckons."""
+_COSTS = {",": 40, ":": 150, "[": 80, "{": 240}
+"""Most bytes of memory that a number, a field, a list and an object take, by their marks."""
 _DECLARED = re.compile(
     rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']((?:utf-?(?:8|16)|iso|latin|windows|cp\d|gb|big5"""
     rb"""|shift|euc|koi|mac|us-|ascii)[\w.-]{0,40})""",
@@ -34,9 +40,10 @@ _DECLARED = re.compile(
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """All bytes of a file, which must not be more than a limit."""
+    check_plain(path)
     try:
         with path.open("rb") as file:
-            # One byte more than allowed: the size on the disk may change, or be that of a pipe.
+            # One byte more than allowed: the size on the disk may change.
             data = file.read(max_bytes + 1)
     except (OSError, ValueError) as error:
         raise ReadError(f"{path}: the file cannot be read; check the path.") from error
@@ -46,6 +53,12 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
             "or split it."
         )
     return data
+
+
+def check_plain(path: Path) -> None:
+    """Refuse a pipe or a device, which may wait for ever or never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ReadError(f"{path}: this is no file but a pipe or a device; choose a file.")
 
 
 def read_text(path: Path, *, max_bytes: int = MAX_BYTES, any_encoding: bool = False) -> str:
@@ -89,9 +102,13 @@ def _encodings(data: bytes, *, any_encoding: bool) -> tuple[str, ...]:
 
 def read_json(path: Path, *, max_bytes: int = MAX_BYTES, any_number: bool = False) -> Any:
     """A JSON file, in which no field stands twice and, unless any may, every number is finite."""
+    text = read_text(path, max_bytes=max_bytes)
+    # Before it is parsed: a list takes thirty times the two characters that it is written in.
+    if sum(bytes_each * text.count(mark) for mark, bytes_each in _COSTS.items()) > MAX_MEMORY:
+        raise ReadError(f"{path}: holds too much to be read at once; part it into smaller files.")
     try:
         return json.loads(
-            read_text(path, max_bytes=max_bytes),
+            text,
             # Python reads NaN, Infinity and a second field of one name without a word.
             parse_constant=float if any_number else _no_number,
             parse_float=float if any_number else _finite,
@@ -103,13 +120,14 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES, any_number: bool = Fals
         ) from error
 
 
-def read_yaml(path: Path, *, max_bytes: int) -> Any:
+def read_yaml(path: Path) -> Any:
     """A YAML file, in which no alias stands and no field stands twice."""
-    text = read_text(path, max_bytes=max_bytes)
     try:
+        loader = yaml.SafeLoader(read_text(path, max_bytes=MAX_YAML))
+        root = loader.get_single_node()
         # Before it is built: aliases could make a small file fill the memory.
-        _check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
-        return yaml.safe_load(text)
+        _check_yaml(root)
+        return None if root is None else loader.construct_document(root)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ReadError(f"{path}: not readable YAML ({one_line(error)}); correct it.") from error
 
@@ -180,6 +198,7 @@ def image_size(path: Path) -> tuple[int, int]:
     They are those of what :func:`~napari_wbc.imaging.read.read_image` gives: turned as Exif says,
     and of a TIFF those of the image in it that is no thumbnail.
     """
+    check_plain(path)
     try:
         height, width = size_of(path)
     except ReadError:

@@ -22,7 +22,13 @@ from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.codec import parts_of, with_parts
 from napari_wbc.storage.formats.images import Images
-from napari_wbc.storage.formats.reading import check_size, naming, whole_set
+from napari_wbc.storage.formats.reading import (
+    check_lines,
+    check_place,
+    check_size,
+    naming,
+    whole_set,
+)
 
 MANIFEST = "manifest.json"
 FORMAT = "napari-wbc training set"
@@ -142,6 +148,7 @@ def read_manifest_steps(root: Path) -> Steps[Manifest]:
         files = part(data, "files", dict)
         if "" in classes or len(set(classes)) < len(classes):
             raise WbcError("a class has no name, or stands twice; correct the classes.")
+        check_lines(*classes)
         for name, sha256 in files.items():
             inside(root, name)
             if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
@@ -214,6 +221,8 @@ def _field(root: Path, record: Record, images: Images) -> LabelledField:
         if image.is_file():
             check_size((parts["height"], parts["width"]), image_size(image))
         cells = tuple(map(_cell, items(record, "cells")))
+        for cell in cells:
+            check_place(cell.detection, (parts["height"], parts["width"]))
         return LabelledField(name, image, cells=cells, **parts)
 
 

@@ -23,7 +23,6 @@ from napari_wbc.storage.formats import (
     image_folder,
     voc,
     yolo,
-    yolo_yaml,
 )
 from napari_wbc.storage.formats.json_kinds import ADVICE, COCO, GEOJSON, json_kind
 from napari_wbc.storage.formats.manifest import read_manifest_steps
@@ -68,7 +67,7 @@ FORMATS: Mapping[str, Format] = {
 
 
 def _is_yaml_of_classes(path: Path) -> bool:
-    data = read_yaml(path, max_bytes=yolo_yaml.MAX_YAML)
+    data = read_yaml(path)
     return isinstance(data, dict) and "names" in data
 
 

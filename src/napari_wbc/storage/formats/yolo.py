@@ -19,7 +19,7 @@ from napari_wbc.files.atomic import write_text
 from napari_wbc.files.guard import image_size, inside, read_text
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
-from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.geometry import MAX_VERTICES, BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
@@ -263,6 +263,8 @@ def _class(text: str, classes: Sequence[str], place: str) -> str:
 
 def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
     """From ``cx cy width height`` or from ``x y`` of each vertex, in parts of the image's size."""
+    if len(texts) > 2 * MAX_VERTICES:
+        raise WbcError(f"an outline of more than {MAX_VERTICES:,} points; simplify it.")
     values = list(map(number, texts))
     # A cell at the edge may reach over it.
     if values and not -0.5 <= min(values) <= max(values) <= 1.5:

@@ -1,0 +1,110 @@
+"""What is too large is refused at once, before it fills the memory or takes minutes."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from tests.storage.formats.sets import cell, image, put
+from tests.storage.formats.sets import coco as coco_text
+
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files import guard
+from napari_wbc.files.guard import image_size, read_bytes, read_json
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.geometry import MAX_VERTICES, BBox, Outline
+from napari_wbc.model.matching import counterparts
+from napari_wbc.storage import tables
+from napari_wbc.storage.formats import coco
+from napari_wbc.storage.formats.coco import read_coco_steps
+from napari_wbc.storage.formats.reading import MAX_CROSSING, MAX_TEXT, outline_of
+from napari_wbc.storage.formats.taxonomy import read_taxonomy
+from napari_wbc.storage.sets import read_set
+
+
+def test_an_outline_has_so_many_vertices():
+    turns = np.linspace(0, 6, MAX_VERTICES + 1)
+    ring = np.c_[np.sin(turns), np.cos(turns)]
+    Outline.from_array(ring[1:])
+    with pytest.raises(WbcError, match=r"5,001 vertices has more than 5,000"):
+        Outline.from_array(ring)
+
+
+def test_a_long_outline_that_crosses_itself_is_refused(tmp_path):
+    ring = np.random.default_rng(0).random((MAX_CROSSING + 1, 2)) * 20
+    with pytest.raises(WbcError, match="crosses itself"):
+        outline_of([ring])
+
+
+@pytest.mark.parametrize("text", ["[" * 200 + "{}," * 200, '{"a": [1.5, 2]}' * 100])
+def test_what_would_fill_the_memory_is_not_parsed(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(guard, "MAX_MEMORY", 10_000)
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(ReadError, match=r"a\.json: holds too much"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("read", [read_bytes, image_size, read_taxonomy, read_set])
+def test_a_pipe_is_no_file(tmp_path, read):
+    path = tmp_path / "pipe.json"
+    os.mkfifo(path)
+    with pytest.raises(ReadError, match=r"pipe\.json: this is no file but a pipe"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "text", "said"),
+    [
+        ("MAX_LINE", 100, "path,label\n" + "a" * 101, "a line has more than 100 characters"),
+        ("MAX_LINE", 100, "a," * 51, "a line has more than 100 characters"),
+        ("MAX_COLUMNS", 2, "a,b,c\n", "more than 2 columns"),
+        ("MAX_ROWS", 2, "a,b\n\n\n\n\n1,2\n", "more than 4 lines"),
+        ("MAX_FIELDS", 4, "a,b\n1,2\n3,4\n5,6\n", "more than 2 rows"),
+        ("MAX_ROWS", 2, "a,b\n1,2\n3,4\n5,6\n", "more than 2 rows"),
+    ],
+)
+def test_a_table_has_so_many_fields(tmp_path, monkeypatch, name, limit, text, said):
+    monkeypatch.setattr(tables, name, limit)
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(ReadError, match=said):
+        tables.read_rows(path)
+
+
+def mask_set(folder, counts, n=1):
+    image(folder)
+    rle = {"size": [40, 60], "counts": counts}
+    masks = [cell(i, bbox=[], segmentation=rle) for i in range(n)]
+    put(folder, "a.json", coco_text(annotations=masks))
+    return folder
+
+
+@pytest.mark.parametrize("counts", [[1] * 5001, "1" * 35_001, "1" * 5001])
+def test_a_mask_has_so_many_runs(tmp_path, counts):
+    with pytest.raises(ReadError, match="more than 5,000 runs"):
+        list(read_coco_steps(mask_set(tmp_path, counts)))
+
+
+def test_a_file_has_so_many_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(coco, "MAX_RUNS_OF_FILE", 8)
+    with pytest.raises(ReadError, match="more than 8 runs"):
+        list(read_coco_steps(mask_set(tmp_path, [41, 3, 2356], n=3)))
+
+
+def test_cells_on_one_spot_are_refused_before_all_are_compared():
+    box = Detection(BBox(0, 0, 9, 9))
+    cells = [Cell(f"{i}", "a", box) for i in range(1500)]
+    others = [Cell(f"x{i}", "a", box) for i in range(1500)]
+    with pytest.raises(WbcError, match=r"a: too many of its 1,500 cells lie on one another"):
+        counterparts(cells, others)
+
+
+@pytest.mark.parametrize("label", ["x" * (MAX_TEXT + 1), "a\x1b[2Jb", "a\u202eb"])
+def test_a_label_is_a_line_that_people_can_read(tmp_path, label):
+    image(tmp_path)
+    put(tmp_path, "a.json", coco_text(categories=[{"id": 3, "name": label}]))
+    with pytest.raises(ReadError, match="is no line of text") as caught:
+        list(read_coco_steps(tmp_path))
+    assert len(str(caught.value)) < 400
