@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -12,15 +13,21 @@ from tests.storage.formats.sets import coco as coco_text
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files import guard
 from napari_wbc.files.guard import image_size, read_bytes, read_json
-from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import MAX_VERTICES, BBox, Outline
 from napari_wbc.model.matching import counterparts
+from napari_wbc.model.progress import run
+from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage import tables
 from napari_wbc.storage.formats import coco
 from napari_wbc.storage.formats.coco import read_coco_steps
+from napari_wbc.storage.formats.manifest import write_manifest_steps
 from napari_wbc.storage.formats.reading import MAX_CROSSING, MAX_TEXT, outline_of
 from napari_wbc.storage.formats.taxonomy import read_taxonomy
+from napari_wbc.storage.labelled_cells import read_training_set
 from napari_wbc.storage.sets import read_set
+
+BOX = Detection(BBox(1, 2, 11, 22))
 
 
 def test_an_outline_has_so_many_vertices():
@@ -73,6 +80,17 @@ def test_a_table_has_so_many_fields(tmp_path, monkeypatch, name, limit, text, sa
         tables.read_rows(path)
 
 
+def damaged(folder, change):
+    """A set with a manifest that was changed."""
+    path = image(folder)
+    cell = Cell("1", "a.png", BOX, annotation=Annotation("WBC"))
+    one = LabelledField("a.png", path, 40, 60, "train", (cell,), "s", "a.png")
+    run(write_manifest_steps(folder, [one], ["WBC"], place=lambda _field: "a.png", made={}))
+    data = json.loads((folder / "manifest.json").read_text())
+    change(data)
+    (folder / "manifest.json").write_text(json.dumps(data))
+
+
 def mask_set(folder, counts, n=1):
     image(folder)
     rle = {"size": [40, 60], "counts": counts}
@@ -108,3 +126,46 @@ def test_a_label_is_a_line_that_people_can_read(tmp_path, label):
     with pytest.raises(ReadError, match="is no line of text") as caught:
         list(read_coco_steps(tmp_path))
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"box": [0, 0, 30_000, 30_000]}, "outside the image"),
+        ({"box": [1, 2, 4, 5], "outline": [[30, 30], [30, 36], [38, 36]]}, "far from the box"),
+        ({"label": "x" * 1_000_000}, "is no line of text"),
+        ({"label": "a\x1b[2J"}, "is no line of text"),
+        ({"cell_id": "a\nb"}, "is no line of text"),
+    ],
+    ids=["huge box", "far outline", "long label", "escape code", "two lines"],
+)
+def test_a_manifest_is_checked_as_every_format_is(tmp_path, change, said):
+    damaged(tmp_path, lambda data: data["fields"][0]["cells"][0].update(change))
+    with pytest.raises(ReadError, match=said) as caught:
+        read_set(tmp_path)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["x" * 1_000_000, "a\x1b[2J", "a\nb"], ids=["long", "esc", "lf"])
+@pytest.mark.parametrize("key", ["name", "slide", "fov_id"])
+def test_names_of_a_manifest_are_lines(tmp_path, key, name):
+    damaged(tmp_path, lambda data: data["fields"][0].update({key: name}))
+    with pytest.raises(ReadError, match=r"is no (line of text|plain file name)") as caught:
+        read_set(tmp_path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("place", ["../secret.png", "{folder}/secret.png"])
+def test_only_a_table_that_a_person_names_leads_outside(tmp_path, place):
+    image(tmp_path, "secret.png")
+    place = place.format(folder=tmp_path)
+    put(tmp_path, "set/a.png")
+    row = f"path,label,split,source,top,left,bottom,right\n{place},WBC,train,x,1,2,10,20\n"
+    put(tmp_path, "set/cells.csv", row)
+    for read in (read_set, read_training_set):
+        with pytest.raises(ReadError, match="leads out of the set"):
+            read(tmp_path / "set")
+    with pytest.raises(ReadError, match="leads out of the set"):
+        read_set(tmp_path / "set/cells.csv")
+    (cell,) = read_training_set(tmp_path / "set/cells.csv")
+    assert cell.path.samefile(tmp_path / "secret.png")

@@ -226,7 +226,7 @@ def _images(
         image = _Image("", (0, 0), split, "", [])
         with left_out.item(path):
             name = part(record, "file_name", str)
-            with naming(f"{path}, {name[:80]}"):
+            with naming(f"{path}, {name[:80]!r}"):
                 image_path = found.find(folders, name)
                 image.size = image_size(image_path)
                 check_told_size(record, image.size)

@@ -209,7 +209,7 @@ def _field_parts(record: Record) -> Record:
 
 def _field(root: Path, record: Record, images: Images) -> LabelledField:
     name = part(record, "name", str)
-    with naming(f"{root / MANIFEST}, {name[:80]}"):
+    with naming(f"{root / MANIFEST}, {name[:80]!r}"):
         image = inside(root, record.get("image"))
         # A system may have composed the letters of its name, or taken them apart.
         if not image.is_file():
