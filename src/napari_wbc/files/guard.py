@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import os
 import re
 from collections import Counter
 from itertools import chain
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import MAX_NAME
 from napari_wbc.files.image_header import KINDS, size_of
 from napari_wbc.model.slide import MAX_PIXELS
 from napari_wbc.model.words import is_line
@@ -26,6 +29,8 @@ MAX_BYTES = 100_000_000
 """Largest text that is read; 100,000 cells with outlines take as much as COCO."""
 MAX_YAML = 100_000
 """Largest YAML that is read, which is slow; 1,200 classes take 30,000."""
+MAX_DEPTH = 50
+"""Of brackets in a YAML text."""
 MAX_MEMORY = 700_000_000
 """Bytes that the values of a JSON text may take in memory, as :data:`_COSTS` reckons."""
 _COSTS = {",": 40, ":": 150, "[": 80, "{": 240}
@@ -123,7 +128,9 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES, any_number: bool = Fals
 def read_yaml(path: Path) -> Any:
     """A YAML file, in which no alias stands and no field stands twice."""
     try:
-        loader = yaml.SafeLoader(read_text(path, max_bytes=MAX_YAML))
+        text = read_text(path, max_bytes=MAX_YAML)
+        _check_depth(text)
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         # Before it is built: aliases could make a small file fill the memory.
         _check_yaml(root)
@@ -179,6 +186,8 @@ def inside(root: Path, name: object) -> Path:
     place = f"{root}: the name {name[:80]!r}"
     # A backslash and a drive letter lead elsewhere on Windows, where the same set must be safe.
     parts = name.split("/")
+    if len(name) > 1000 or max(len(os.fsencode(part)) for part in parts) > MAX_NAME:
+        raise WbcError(f"{place} and so on is too long for the name of a file; correct it.")
     if name.startswith("/") or "\\" in name or ":" in parts[0] or ".." in parts:
         raise WbcError(f"{place} leads out of the set; give a path inside it.")
     path = root / name
@@ -207,14 +216,30 @@ def image_size(path: Path) -> tuple[int, int]:
         raise ReadError(
             f"{path}: no such image; put it there, or take it out of the set."
         ) from error
+    except Image.DecompressionBombError as error:
+        raise ReadError(
+            f"{path}: larger than a field of view ({MAX_PIXELS:,} pixels); cut it into fields."
+        ) from error
     # Headers of damaged files raise some ten types.
     except Exception as error:
         raise ReadError(f"{path}: not a readable {KINDS} image; export it again.") from error
-    if not 0 < height * width <= MAX_PIXELS:
+    if height * width > MAX_PIXELS:
         raise ReadError(
-            f"{path}: {width} x {height} pixels is no size of a field; cut it into fields."
+            f"{path}: {width} x {height} pixels is more than a field of view "
+            f"({MAX_PIXELS:,} pixels); cut it into fields."
         )
+    if not height * width:
+        raise ReadError(f"{path}: the image has no pixels; export it again.")
     return height, width
+
+
+def _check_depth(text: str) -> None:
+    """Refuse brackets in brackets in brackets, for each of which YAML takes longer."""
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it has more than {MAX_DEPTH} brackets in one another")
 
 
 def _check_yaml(root: yaml.Node | None) -> None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import shapely
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.guard import one_line
 from napari_wbc.files.json_fields import numbers
 from napari_wbc.files.visible import is_hidden
 from napari_wbc.model.cell import Annotation, Cell, Detection
@@ -44,8 +45,10 @@ def naming(place: object) -> Iterator[None]:
         yield
     except ReadError:
         raise
-    except (WbcError, OSError) as error:
+    except WbcError as error:
         raise ReadError(f"{place}: {error}") from error
+    except OSError as error:
+        raise ReadError(f"{place}: {one_line(error)}; correct it.") from error
 
 
 def number(text: str) -> float:
