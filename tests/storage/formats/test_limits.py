@@ -12,7 +12,7 @@ from tests.storage.formats.sets import coco as coco_text
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files import guard
-from napari_wbc.files.guard import image_size, read_bytes, read_json
+from napari_wbc.files.guard import image_size, inside, read_bytes, read_json
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import MAX_VERTICES, BBox, Outline
 from napari_wbc.model.matching import counterparts
@@ -21,7 +21,11 @@ from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage import tables
 from napari_wbc.storage.formats import coco
 from napari_wbc.storage.formats.coco import read_coco_steps
-from napari_wbc.storage.formats.manifest import write_manifest_steps
+from napari_wbc.storage.formats.manifest import (
+    check_files_steps,
+    read_manifest,
+    write_manifest_steps,
+)
 from napari_wbc.storage.formats.reading import MAX_CROSSING, MAX_TEXT, outline_of
 from napari_wbc.storage.formats.taxonomy import read_taxonomy
 from napari_wbc.storage.labelled_cells import read_training_set
@@ -169,3 +173,23 @@ def test_only_a_table_that_a_person_names_leads_outside(tmp_path, place):
         read_set(tmp_path / "set/cells.csv")
     (cell,) = read_training_set(tmp_path / "set/cells.csv")
     assert cell.path.samefile(tmp_path / "secret.png")
+
+
+def test_a_pipe_in_place_of_a_file_of_a_manifest_counts_as_changed(tmp_path):
+    damaged(tmp_path, lambda data: data["files"].update({"note.txt": "0" * 64}))
+    os.mkfifo(tmp_path / "note.txt")
+    assert run(check_files_steps(tmp_path, read_manifest(tmp_path))) == ["note.txt"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "x/" * 600 + "a.png"])
+def test_a_name_that_no_file_can_have_is_refused_in_a_short_line(tmp_path, name):
+    with pytest.raises(WbcError, match="too long for the name of a file") as caught:
+        inside(tmp_path, name)
+    assert len(str(caught.value)) < 400
+
+
+def test_brackets_in_brackets_are_no_taxonomy(tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text("name: " + "[" * 51 + "]" * 51)
+    with pytest.raises(WbcError, match="more than 50 brackets in one another"):
+        read_taxonomy(path)
