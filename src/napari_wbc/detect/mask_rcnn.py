@@ -376,7 +376,9 @@ def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCar
         network = build_mask_rcnn(backbone, len(card.classes))
         # Files hold 16 bits a number; networks work with 32.
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except (RuntimeError, TypeError, WbcError) as error:
+    except WbcError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    except (RuntimeError, TypeError) as error:
         raise WeightsError(
             f"{path}: the weights do not fit the network {card.architecture!r} of this version; "
             "use the version they were made for."

@@ -16,7 +16,7 @@ from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES
 from napari_wbc.errors import WbcError
 from napari_wbc.files.guard import one_line, read_text
 from napari_wbc.model.ranges import Ranges, check_ranges
-from napari_wbc.model.words import is_line, listed
+from napari_wbc.model.words import is_line, listed, printable
 from napari_wbc.train.augment import Augmentation
 from napari_wbc.train.run import RUN_RANGES, check_run, check_start
 
@@ -170,7 +170,7 @@ def _shown(value: object) -> str:
 def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
     """A dataclass of a kind from values whose names and types are checked first."""
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-    unknown = [_shown(prefix + name) for name in values if name not in defaults]
+    unknown = [printable(prefix + name)[:60] for name in values if name not in defaults]
     if unknown:
         names = ", ".join(prefix + name for name in defaults)
         raise WbcError(f"A recipe has no {listed(unknown)}; it has {names}.")
