@@ -43,6 +43,7 @@ bench: env ## on an idle machine; half an hour
 	$(BIN)/python benchmarks/classification.py noise
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/relabel.py
+	$(BIN)/python benchmarks/fuzz.py
 
 classifier: env ## the shipped classifiers, trained anew in .cache: two hours on a CPU
 	$(BIN)/python -m pip install --quiet ".[train]"

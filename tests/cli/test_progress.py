@@ -57,3 +57,8 @@ def test_files_that_failed_are_exit_code_3(failures, total, line, capsys):
 def test_without_failures_a_command_goes_on(capsys):
     end(0, "so it is")
     assert capsys.readouterr() == ("", "")
+
+
+def test_escape_codes_of_a_name_do_not_reach_the_terminal(capsys):
+    note("a\x1b[2J.png: not an image")
+    assert capsys.readouterr().err == "a\\x1b[2J.png: not an image\n"

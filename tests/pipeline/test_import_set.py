@@ -13,6 +13,7 @@ from tests.pipeline.projects import (
     make_project,
     relabel,
 )
+from tests.storage.formats import sets
 from tests.storage.formats.sets import image
 
 from napari_wbc.errors import WbcError
@@ -337,3 +338,26 @@ def test_names_of_255_bytes_are_imported(tmp_path):
     done = run(import_set_steps(tmp_path / "theirs.zip", tmp_path / "new.wbc"))
     (field,) = project_analysis(done.project).slides[0].slide.fields
     assert field.path.is_file()
+
+
+def test_failures_of_a_zip_name_the_zip_and_no_temporary_folder(tmp_path):
+    image(tmp_path / "theirs", "a.png")
+    image(tmp_path / "theirs", "b.png")
+    data = (tmp_path / "theirs/b.png").read_bytes()
+    (tmp_path / "theirs/b.png").write_bytes(data[: len(data) * 2 // 3])
+    both = [{"id": i, "file_name": name} for i, name in enumerate(("a.png", "b.png"), start=1)]
+    cells = [sets.cell(1), sets.cell(2, image_id=2)]
+    sets.put(tmp_path / "theirs", "a.json", sets.coco(images=both, annotations=cells))
+    shutil.make_archive(str(tmp_path / "theirs"), "zip", tmp_path / "theirs")
+    steps = import_set_steps(tmp_path / "theirs.zip", tmp_path / "new.wbc")
+    notes: list[str] = []
+    while True:
+        try:
+            notes.append(next(steps).note)
+        except StopIteration as stop:
+            done = stop.value
+            break
+    (failure,) = done.failures
+    assert failure.path == tmp_path / "theirs.zip/b.png"
+    assert failure.message.startswith(f"{failure.path}: ")
+    assert failure.message in notes

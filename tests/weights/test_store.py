@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -249,3 +250,11 @@ def test_weights_in_an_odd_form_are_not_written(tmp_path):
     odd = weights.replace(b"[0,12]", b"[0 ,12]").replace(b"  ", b" ", 1)
     with pytest.raises(WeightsError, match="not in the usual form"):
         write_model(tmp_path / "odd.safetensors", odd, CARD.to_json())
+
+
+@pytest.mark.parametrize("read", [read_card, load_weights])
+def test_a_pipe_is_no_model(tmp_path, read):
+    path = tmp_path / "m.safetensors"
+    os.mkfifo(path)
+    with pytest.raises(WeightsError, match=r"m\.safetensors: this is no file but a pipe"):
+        read(path)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc.errors import WbcError
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.imaging.light import BalancedField, balanced
 from napari_wbc.model.geometry import BBox
+from napari_wbc.model.ranges import Ranges, check_ranges
 
 if TYPE_CHECKING:
     import torch
+
+
+_RANGES: Ranges = {"size": (16, 1024), "factor": (1, 20), "anchors": (0, 1), "sure": (0, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Preset:
     Parameters
     ----------
     size : int
-        Side of the network's input in pixels, 16 or more.
+        Side of the network's input in pixels, 16 to 1024.
     factor : float
         Side of the crop as a multiple of the longer side of the cell's box, 1 or more.
     anchors : float
@@ -46,11 +49,7 @@ class Preset:
     white: bool = False
 
     def __post_init__(self) -> None:
-        shares = 0 <= self.anchors <= 1 and 0 <= self.sure <= 1
-        if self.size < 16 or not self.factor >= 1 or not shares:
-            raise WbcError(
-                f"{self} is impossible; size >= 16, factor >= 1, anchors and sure from 0 to 1."
-            )
+        check_ranges(self, _RANGES)
 
     @property
     def is_balanced(self) -> bool:

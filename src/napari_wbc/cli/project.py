@@ -36,7 +36,10 @@ def export(
         print(f"{cells} of {counted(len(analysis.slides), 'slide')} written to {out}")
     if exported.failures:
         images = f"{len(exported.failures)} of {counted(analysis.n_fields, 'image')}"
-        note(f"{images} cannot be read; all but their overlays was written to {out}")
+        note(
+            f"{images} cannot be read; all but their overlays was written to {out}. If their "
+            f"folder was renamed or moved, open {project} in napari and choose Images moved…"
+        )
         raise typer.Exit(SOME_FILES_FAILED)
 
 

@@ -25,6 +25,7 @@ from napari_wbc.imaging.stain import checked_rgb, rescaled, white_balanced
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Steps, run
+from napari_wbc.model.ranges import Ranges, check_ranges
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import DEFAULT_DETECTOR, find_weights
 from napari_wbc.weights.store import load_weights
@@ -41,6 +42,14 @@ LEUKOCYTE = "leukocyte"
 PLATELET = "platelet"
 BLOOD_CLASSES = (LEUKOCYTE, "red cell", PLATELET)
 """Classes of a detector that also finds red cells and platelets."""
+
+
+_RANGES: Ranges = {
+    "red_cell": (1, 1000),
+    "largest": (0.01, 100),
+    "longest": (1, 10_000),
+    "tile": (OVERLAP + 1, 10_000),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +77,7 @@ class DetectorPreset:
     tile: int = 640
 
     def __post_init__(self) -> None:
-        positive = self.red_cell > 0 and self.largest > 0 and self.longest >= 1
-        if not positive or self.tile <= OVERLAP:
-            raise WbcError(f"{self} is impossible; all exceed 0, and the tile {OVERLAP}.")
+        check_ranges(self, _RANGES)
 
     @classmethod
     def of(cls, card: ModelCard) -> DetectorPreset:
@@ -369,6 +376,8 @@ def _network(path: Path, _changed: int, device: str) -> tuple[MaskRCNN, ModelCar
         network = build_mask_rcnn(backbone, len(card.classes))
         # Files hold 16 bits a number; networks work with 32.
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except WbcError as error:
+        raise WeightsError(f"{path}: {error}") from error
     except (RuntimeError, TypeError) as error:
         raise WeightsError(
             f"{path}: the weights do not fit the network {card.architecture!r} of this version; "

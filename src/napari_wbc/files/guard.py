@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import os
 import re
 from collections import Counter
 from itertools import chain
@@ -16,14 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import MAX_NAME
 from napari_wbc.files.image_header import KINDS, size_of
 from napari_wbc.model.slide import MAX_PIXELS
 from napari_wbc.model.words import is_line
 
-MAX_BYTES = 256_000_000
-"""Largest text that is read; 100,000 cells with outlines take 100 MB as COCO."""
+MAX_BYTES = 100_000_000
+"""Largest text that is read; 100,000 cells with outlines take as much as COCO."""
+MAX_YAML = 100_000
+"""Largest YAML that is read, which is slow; 1,200 classes take 30,000."""
+MAX_DEPTH = 50
+"""Of brackets in a YAML text."""
+MAX_MEMORY = 700_000_000
+"""Bytes that the values of a JSON text may take in memory, as :data:`_COSTS` reckons."""
+_COSTS = {",": 40, ":": 150, "[": 80, "{": 240}
+"""Most bytes of memory that a number, a field, a list and an object take, by their marks."""
 _DECLARED = re.compile(
     rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']((?:utf-?(?:8|16)|iso|latin|windows|cp\d|gb|big5"""
     rb"""|shift|euc|koi|mac|us-|ascii)[\w.-]{0,40})""",
@@ -34,9 +45,10 @@ _DECLARED = re.compile(
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """All bytes of a file, which must not be more than a limit."""
+    check_plain(path)
     try:
         with path.open("rb") as file:
-            # One byte more than allowed: the size on the disk may change, or be that of a pipe.
+            # One byte more than allowed: the size on the disk may change.
             data = file.read(max_bytes + 1)
     except (OSError, ValueError) as error:
         raise ReadError(f"{path}: the file cannot be read; check the path.") from error
@@ -46,6 +58,12 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
             "or split it."
         )
     return data
+
+
+def check_plain(path: Path) -> None:
+    """Refuse a pipe or a device, which may wait for ever or never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ReadError(f"{path}: this is no file but a pipe or a device; choose a file.")
 
 
 def read_text(path: Path, *, max_bytes: int = MAX_BYTES, any_encoding: bool = False) -> str:
@@ -96,6 +114,9 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES, foreign: bool = False) 
         Whether it may be another program's, in any encoding, and with NaN for what is not known.
     """
     text = read_text(path, max_bytes=max_bytes, any_encoding=foreign)
+    # Before it is parsed: a list takes thirty times the two characters that it is written in.
+    if sum(bytes_each * text.count(mark) for mark, bytes_each in _COSTS.items()) > MAX_MEMORY:
+        raise ReadError(f"{path}: holds too much to be read at once; part it into smaller files.")
     try:
         return json.loads(
             text,
@@ -110,13 +131,16 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES, foreign: bool = False) 
         ) from error
 
 
-def read_yaml(path: Path, *, max_bytes: int, any_encoding: bool = False) -> Any:
+def read_yaml(path: Path, *, any_encoding: bool = False) -> Any:
     """A YAML file, in which no alias stands and no field stands twice."""
-    text = read_text(path, max_bytes=max_bytes, any_encoding=any_encoding)
     try:
+        text = read_text(path, max_bytes=MAX_YAML, any_encoding=any_encoding)
+        _check_depth(text)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
         # Before it is built: aliases could make a small file fill the memory.
-        _check_yaml(yaml.compose(text, Loader=yaml.SafeLoader))
-        return yaml.safe_load(text)
+        _check_yaml(root)
+        return None if root is None else loader.construct_document(root)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ReadError(f"{path}: not readable YAML ({one_line(error)}); correct it.") from error
 
@@ -168,6 +192,8 @@ def inside(root: Path, name: object) -> Path:
     place = f"{root}: the name {name[:80]!r}"
     # A backslash and a drive letter lead elsewhere on Windows, where the same set must be safe.
     parts = name.split("/")
+    if len(name) > 1000 or max(len(os.fsencode(part)) for part in parts) > MAX_NAME:
+        raise WbcError(f"{place} and so on is too long for the name of a file; correct it.")
     if name.startswith("/") or "\\" in name or ":" in parts[0] or ".." in parts:
         raise WbcError(f"{place} leads out of the set; give a path inside it.")
     path = root / name
@@ -187,6 +213,7 @@ def image_size(path: Path) -> tuple[int, int]:
     They are those of what :func:`~napari_wbc.imaging.read.read_image` gives: turned as Exif says,
     and of a TIFF those of the image in it that is no thumbnail.
     """
+    check_plain(path)
     try:
         height, width = size_of(path)
     except ReadError:
@@ -195,14 +222,30 @@ def image_size(path: Path) -> tuple[int, int]:
         raise ReadError(
             f"{path}: no such image; put it there, or take it out of the set."
         ) from error
+    except Image.DecompressionBombError as error:
+        raise ReadError(
+            f"{path}: larger than a field of view ({MAX_PIXELS:,} pixels); cut it into fields."
+        ) from error
     # Headers of damaged files raise some ten types.
     except Exception as error:
         raise ReadError(f"{path}: not a readable {KINDS} image; export it again.") from error
-    if not 0 < height * width <= MAX_PIXELS:
+    if height * width > MAX_PIXELS:
         raise ReadError(
-            f"{path}: {width} x {height} pixels is no size of a field; cut it into fields."
+            f"{path}: {width} x {height} pixels is more than a field of view "
+            f"({MAX_PIXELS:,} pixels); cut it into fields."
         )
+    if not height * width:
+        raise ReadError(f"{path}: the image has no pixels; export it again.")
     return height, width
+
+
+def _check_depth(text: str) -> None:
+    """Refuse brackets in brackets in brackets, for each of which YAML takes longer."""
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it has more than {MAX_DEPTH} brackets in one another")
 
 
 def _check_yaml(root: yaml.Node | None) -> None:

@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 
+MAX_VERTICES = 5000
+"""Of an outline; one that follows every pixel of a cell has a few hundred."""
+
 
 @dataclass(frozen=True, slots=True)
 class BBox:
@@ -112,7 +115,8 @@ class BBox:
 class Outline:
     """A closed polygon around a cell, its last vertex joined to its first.
 
-    It has three vertices at least, (row, col) in pixels, in the coordinates of :class:`BBox`.
+    It has 3 to :data:`MAX_VERTICES` vertices, (row, col) in pixels, in the coordinates of
+    :class:`BBox`.
     """
 
     vertices: tuple[tuple[float, float], ...]
@@ -121,6 +125,11 @@ class Outline:
     def __post_init__(self) -> None:
         if len(self.vertices) < 3:
             raise WbcError(f"An outline needs at least 3 vertices, not {len(self.vertices)}.")
+        if len(self.vertices) > MAX_VERTICES:
+            raise WbcError(
+                f"An outline of {len(self.vertices):,} vertices has more than {MAX_VERTICES:,}; "
+                "simplify it."
+            )
         rows, cols = zip(*self.vertices, strict=True)
         # min and max look past NaN, a sum does not.
         if not math.isfinite(sum(rows) + sum(cols)):

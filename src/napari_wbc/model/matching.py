@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.geometry import iou_matrix
 
@@ -15,7 +16,10 @@ MAX_OVERLAP = 0.3
 """IoU above which a cell that is found again, or was moved by hand, is the one that is there."""
 MANY = 2000
 """Cells of a field among which copies are looked for by whole pixels alone, to be done in time."""
-PART = 256
+AT_ONCE = 4_000_000
+"""Pairs of boxes that are compared at once."""
+MAX_PAIRS = 1_000_000
+"""Pairs of cells of a field that overlap; cells that touch have a few each."""
 DOUBTFUL = 0.1, 0.5
 """IoU between which it is not clear whether two boxes are of one cell, or of two that touch."""
 
@@ -87,9 +91,15 @@ def _pairs(
     boxes = [other.detection.bbox for other in others]
     pairs: list[tuple[float, int, int]] = []
     # In parts, since the overlaps of all with all could fill the memory.
-    for start in range(0, len(cells), PART):
-        part = [cell.detection.bbox for cell in cells[start : start + PART]]
+    step = max(1, AT_ONCE // max(1, len(others)))
+    for start in range(0, len(cells), step):
+        part = [cell.detection.bbox for cell in cells[start : start + step]]
         overlaps = iou_matrix(part, boxes)
+        if len(pairs) + np.count_nonzero(overlaps >= least) > MAX_PAIRS:
+            raise WbcError(
+                f"{cells[0].fov_id[:80]}: too many of its {len(cells):,} cells lie on one another "
+                "to be told apart; check them."
+            )
         for row, column in np.argwhere(overlaps >= least).tolist():
             pairs.append((float(overlaps[row, column]), start + row, column))
     return pairs

@@ -11,6 +11,11 @@ OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that make a text look like another one, by turning the direction of writing."""
 
 
+_PORTS = (*map("com{}".format, range(10)), *map("lpt{}".format, range(10)))
+RESERVED = frozenset({"con", "prn", "aux", "nul", *_PORTS})
+"""Names that Windows keeps for devices, with any suffix, in lower case."""
+
+
 def counted(n: int, what: str = "cell") -> str:
     """A number with its noun.
 
@@ -51,3 +56,29 @@ def is_line(text: str) -> bool:
     return not any(
         unicodedata.category(letter) in CONTROLS or letter in OVERRIDES for letter in text
     )
+
+
+def printable(text: str) -> str:
+    r"""A text whose control characters, but for line breaks, are codes.
+
+    Examples
+    --------
+    >>> printable("a\x1b[2J")
+    'a\\x1b[2J'
+    """
+    if is_line(text):
+        return text
+    return "".join(c if c == "\n" or is_line(c) else repr(c)[1:-1] for c in text)
+
+
+def is_file_name(text: str) -> bool:
+    r"""Whether any system takes a text for the name of a file or folder, with room for a suffix.
+
+    Examples
+    --------
+    >>> is_file_name("cdnn 3"), is_file_name("a/b"), is_file_name("CON"), is_file_name("a\0")
+    (True, False, False, False)
+    """
+    odd = not is_line(text) or set(text) & {*'/\\:*?"<>|'} or len(text.encode()) > 200
+    reserved = text.casefold().split(".")[0] in RESERVED
+    return bool(text) and not odd and not reserved and text == text.strip(". ")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 from unicodedata import normalize
 
 from napari_wbc.errors import WbcError
@@ -39,6 +40,7 @@ from napari_wbc.storage.workspace import Workspace, create_workspace, lock_of, o
 
 ABBREVIATIONS = {"ig": "immature granulocyte"}
 """Data sets' names of classes that are no spelling of them."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,9 @@ def import_set_steps(
         there = There.read(project)
         classes = _classes(project, there.taxonomy, taxonomy)
         wanted = _mapped(_incoming(content, classes), mapping or {}, classes, path)
-        fields, failures = yield from placed_steps(content, there)
+        placed = placed_steps(content, there)
+        fields, failed = yield from _told_steps(placed, Path(path), folder)
+        failures = tuple(_told(failure, Path(path), folder) for failure in failed)
         yield from check_images_steps(Path(path), fields, there)
         try:
             # What is made on the way is removed if anything fails, so a new project comes last.
@@ -262,18 +266,30 @@ def _unpacked(path: Path) -> Iterator[Path]:
 
 def _read_steps(path: Path, folder: Path, written_as: str) -> Steps[SetContent]:
     """What a set holds; one of a .zip has the name of that, not of the temporary folder."""
+    content = yield from _told_steps(read_set_steps(folder, written_as), path, folder)
     if not _is_zip(path):
-        return (yield from read_set_steps(folder, written_as))
-    content: list[SetContent] = []
+        return content
+    notes = tuple(note.replace(str(folder), str(path)) for note in content.notes)
+    return replace(content, name=path.stem, notes=notes)
+
+
+def _told_steps(steps: Steps[T], path: Path, folder: Path) -> Steps[T]:
+    """The same steps, whose notes name a .zip instead of the folder that it is unpacked into."""
+    result: list[T] = []
 
     # A `for` loop drops what a generator returns.
     def caught() -> Steps[None]:
-        content.append((yield from read_set_steps(folder, written_as)))
+        result.append((yield from steps))
 
     for progress in caught():
         yield replace(progress, note=progress.note.replace(str(folder), str(path)))
-    notes = tuple(note.replace(str(folder), str(path)) for note in content[0].notes)
-    return replace(content[0], name=path.stem, notes=notes)
+    return result[0]
+
+
+def _told(failure: Failure, path: Path, folder: Path) -> Failure:
+    """A failure whose file is named in a .zip instead of where that is unpacked."""
+    texts = [text.replace(str(folder), str(path)) for text in (str(failure.path), failure.message)]
+    return Failure(Path(texts[0]), texts[1])
 
 
 def _classes(project: Path, existing: Taxonomy | None, taxonomy: Taxonomy | None) -> Taxonomy:

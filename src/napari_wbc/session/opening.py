@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from platformdirs import user_data_path
 
 from napari_wbc.errors import WbcError, WorkspaceError
+from napari_wbc.files.atomic import sha256_of
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import Taxonomy
@@ -72,6 +75,61 @@ def open_project_steps(
     except BaseException:
         workspace.close()
         raise
+
+
+class Renamed(NamedTuple):
+    """A project that has the images of a slide, which lay in another folder then."""
+
+    path: Path
+    slide: str
+    """As the project names it."""
+    was: Path
+    now: Path
+    """Folders of the images."""
+
+
+def renamed_steps(path: Path, slide: Slide) -> Steps[Renamed | None]:
+    """The project of a slide whose folder was renamed or moved, where its own is not there.
+
+    It has an image of the same name, size and sha256, and none of its images is where it was.
+    """
+    from napari_wbc.storage.workspace import backup_of, open_workspace
+
+    if path.exists() or backup_of(path).exists():
+        return None
+    now = slide.fields[0].path.parent
+    projects = sorted(projects_folder().glob("*.wbc"))
+    for done, project in enumerate(projects, start=1):
+        yield Progress("looking for its project", done, len(projects), project.name)
+        # A file that is damaged, or a backup of another, is no reason to stop.
+        with suppress(WbcError), closing(open_workspace(project, read_only=True)) as workspace:
+            for kept in workspace.slides():
+                if _lies_in(kept, workspace.image_facts(kept.name), now):
+                    return Renamed(project, kept.name, kept.fields[0].path.parent, now)
+    return None
+
+
+def _lies_in(kept: Slide, facts: Mapping[str, tuple[Any, ...]], now: Path) -> bool:
+    """Whether an image of a slide, by size and sha256, is in a folder, and none where it was."""
+    if any(field.path.exists() for field in kept.fields):
+        return False
+    for field in kept.fields:
+        there = now / field.path.name
+        size, _time, sha256 = facts.get(field.fov_id, (None, None, None))
+        with suppress(OSError):
+            if there.stat().st_size == size and sha256_of(there) == sha256:
+                return True
+    return False
+
+
+def point_to(found: Renamed) -> None:
+    """Tell a project where the images of its slide are now."""
+    from napari_wbc.storage.workspace import open_workspace, pointed_to
+
+    with closing(open_workspace(found.path)) as workspace:
+        for kept in workspace.slides():
+            if kept.name == found.slide:
+                pointed_to(workspace, kept, found.now)
 
 
 class OtherClasses(NamedTuple):

@@ -21,7 +21,7 @@ from napari_wbc.storage.formats.csv_set import EDGES, box_and_outline, read_tabl
 from napari_wbc.storage.formats.image_folder import split_images
 from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.manifest import MANIFEST
-from napari_wbc.storage.formats.reading import naming
+from napari_wbc.storage.formats.reading import check_lines, naming
 from napari_wbc.storage.formats.registry import sign_of
 from napari_wbc.storage.formats.splits import split_named
 from napari_wbc.storage.sets import newest_round, read_set_steps
@@ -64,6 +64,7 @@ def _from_table(path: Path) -> list[LabelledCell]:
     for line, row in enumerate(rows, start=2):
         with naming(f"{path}, line {line}"):
             box, outline = box_and_outline(row)
+            check_lines(row["label"], row["source"], row.get("cell_id", ""), row.get("slide", ""))
         cells.append(
             LabelledCell(
                 _image(images, row["path"]),

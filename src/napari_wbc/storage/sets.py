@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.guard import check_plain
 from napari_wbc.files.visible import visible
 from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.geometry import Outline
@@ -100,6 +101,7 @@ def read_set_steps(path: Path, written_as: str = "") -> Steps[SetContent]:
     """
     if not path.exists():
         raise ReadError(f"{path}: no such file or folder; check the path.")
+    check_plain(path)
     named = path if path.is_file() and path.name != MANIFEST else None
     outer = set_folder(path)
     root = outer if named else _deepest(outer)

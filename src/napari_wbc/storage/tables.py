@@ -9,9 +9,8 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from io import StringIO
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +57,11 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKED = (*FORMULA, "'")
 MAX_ROWS = 500_000
 """Of a table that is read."""
+MAX_COLUMNS = 1000
+MAX_FIELDS = 8_000_000
+"""Of rows times columns."""
+MAX_LINE = 1_000_000
+"""Characters; the outlines of cells take up to 100,000."""
 
 
 def _p_columns(names: Iterable[str]) -> list[str]:
@@ -227,20 +231,11 @@ def read_rows(path: Path, numeric: Collection[str] = ()) -> tuple[list[str], lis
     text = StringIO(read_text(path, any_encoding=True), newline="")
     try:
         comma = _delimiter(text)
-        reader = csv.reader(text, delimiter=comma, strict=True)
-        # Two rows more than are allowed: the header, and one that tells of too many.
-        table = list(islice(filter(_is_filled, reader), MAX_ROWS + 2))
-        if not table:
-            raise csv.Error("there is no row")
-        first, *rows = map(_shortened, table)
-        if max(map(len, rows), default=0) > len(first):
-            raise csv.Error("a row is longer than the header")
+        first, rows = _filled(csv.reader(_lines(text), delimiter=comma, strict=True))
     except csv.Error as error:
         raise ReadError(
             f"{path}: not a readable CSV table ({error}); save it as CSV again."
         ) from error
-    if len(rows) > MAX_ROWS:
-        raise ReadError(f"{path}: more than {MAX_ROWS:,} rows; part it into several sets.")
     header = [name.strip().lower() for name in first]
     ((often, times),) = Counter(header).most_common(1)
     if times > 1:
@@ -258,14 +253,47 @@ def read_rows(path: Path, numeric: Collection[str] = ()) -> tuple[list[str], lis
     return header, rows
 
 
+def _filled(reader: Iterable[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """The first row of a table and the others, without empty ones and empty ends."""
+    filled = map(_shortened, filter(_is_filled, reader))
+    first = next(filled, None)
+    if first is None:
+        raise csv.Error("there is no row")
+    if len(first) > MAX_COLUMNS:
+        raise csv.Error(f"more than {MAX_COLUMNS:,} columns")
+    most = min(MAX_ROWS, MAX_FIELDS // len(first))
+    rows: list[list[str]] = []
+    for row in filled:
+        if len(row) > len(first):
+            raise csv.Error("a row is longer than the header")
+        if len(rows) == most:
+            raise csv.Error(f"more than {most:,} rows; part it into several sets")
+        rows.append(row)
+    return first, rows
+
+
 def _delimiter(text: StringIO) -> str:
     """What stands between the columns of a table: what its first line has most of."""
-    first = text.readline()
+    first = text.readline(MAX_LINE)
     # Excel's own note of it.
     if match := re.fullmatch(r"sep=([,;\t|])\s*", first):
         return match[1]
     text.seek(0)
     return max(",;\t|", key=first.count)
+
+
+def _lines(text: StringIO) -> Iterator[str]:
+    """The lines of a text, none longer than :data:`MAX_LINE`."""
+    # Rows may be empty, or go over two lines.
+    for _ in range(2 * MAX_ROWS):
+        line = text.readline(MAX_LINE + 1)
+        if not line:
+            return
+        if len(line) > MAX_LINE:
+            raise csv.Error(f"a line has more than {MAX_LINE:,} characters")
+        yield line
+    if text.readline(1):
+        raise csv.Error(f"more than {2 * MAX_ROWS:,} lines")
 
 
 def _is_filled(row: list[str]) -> bool:

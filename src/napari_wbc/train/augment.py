@@ -7,11 +7,20 @@ runs on whole batches on the device of the network.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+
+from napari_wbc.model.ranges import Ranges, check_ranges
 
 if TYPE_CHECKING:
     import torch
+
+
+_SHARES: Ranges = {
+    "bulge": (0, 0.49),
+    **dict.fromkeys(("glare", "fringe", "grey", "permute", "coarse", "anchors"), (0, 1)),
+}
+"""What is not from 0 to 10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,9 @@ class Augmentation:
     red_hue: float = 0.13
     nucleus_level: float = 0.15
     nucleus_hue: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {**dict.fromkeys(asdict(self), (0, 10)), **_SHARES})
 
     def move(self, crops: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
         """Turn, mirror, shear, scale and shift RGB crops, shape (N, 3, S, S).

@@ -7,9 +7,23 @@ from typing import Any
 
 from napari_wbc.detect.mask_rcnn import LEUKOCYTE, DetectorPreset
 from napari_wbc.errors import WbcError
+from napari_wbc.model.ranges import Ranges, check_ranges
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.run import check_run, check_start
+from napari_wbc.train.run import RUN_RANGES, check_run, check_start
 from napari_wbc.weights.store import read_card
+
+_RANGES: Ranges = {
+    **RUN_RANGES,
+    "canvas": (64, 2048),
+    "smallest": (1, 10_000),
+    "largest": (1, 10_000),
+    "typical": (0, 10_000),
+    "mosaic": (0, 1),
+    "paste": (0, 100),
+    "lamp": (0, 1),
+    "degrade": (0, 1),
+    "drawn": (0, 10_000),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +94,13 @@ class DetectorRecipe:
             raise WbcError(
                 f"A detector finds leukocytes; add {LEUKOCYTE!r} to the classes {self.classes}."
             )
-        if self.batch_size < 1 or self.draws < self.batch_size or self.canvas < 64:
-            raise WbcError(
-                "A detector needs batches of 1 or more, as many draws, and a canvas of 64 or more."
-            )
+        check_ranges(self, _RANGES)
+        if self.draws < self.batch_size:
+            raise WbcError("A detector needs as many draws as a batch has, or more.")
         check_start(self.backbone, pretrained=self.pretrained, start=self.start)
-        if self.epochs < 1 or min(self.patience, self.seed) < 0 or not self.learning_rate > 0:
+        if self.smallest > self.largest:
             raise WbcError(
-                "A detector needs an epoch or more, patience and seed of 0 or more, and a learning "
-                "rate."
-            )
-        if not 0 < self.smallest <= self.largest or not 0 <= self.mosaic <= 1:
-            raise WbcError(
-                f"Cells of {self.smallest} to {self.largest} pixels and mosaics of {self.mosaic} "
-                "are impossible; the smallest is above 0, the largest no smaller, mosaic 0 to 1."
+                f"Cells of {self.smallest} to {self.largest} pixels are impossible; swap the two."
             )
 
     def identity(self) -> dict[str, Any]:

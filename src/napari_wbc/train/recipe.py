@@ -14,8 +14,24 @@ from napari_wbc.classify.networks import check_network
 from napari_wbc.classify.preset import Preset
 from napari_wbc.detect.mask_rcnn import BLOOD_CLASSES
 from napari_wbc.errors import WbcError
+from napari_wbc.files.guard import one_line, read_text
+from napari_wbc.model.ranges import Ranges, check_ranges
+from napari_wbc.model.words import is_line, listed, printable
 from napari_wbc.train.augment import Augmentation
-from napari_wbc.train.run import check_run, check_start
+from napari_wbc.train.run import RUN_RANGES, check_run, check_start
+
+_RANGES: Ranges = {
+    **RUN_RANGES,
+    "matrix_rate": (0, 10),
+    "label_smoothing": (0, 1),
+    "mixup": (0, 0.5),
+    "balance": (0, 1),
+    "foreign_threshold": (0, 1),
+}
+MAX_BYTES = 1_000_000
+"""Of a file that says how to train."""
+MAX_PATH = 1000
+"""Characters of a text in a recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +115,7 @@ class Recipe:
         check_run(self.name, self.precision)
         check_mode(self.mode)
         check_network(self.architecture)
-        if not (self.learning_rate > 0 and self.matrix_rate >= 0):
-            raise WbcError("The learning rate must be above 0, and that of matrices 0 or more.")
+        check_ranges(self, _RANGES)
         if not 0 <= self.keep <= (1 if self.start else 0):
             raise WbcError(
                 "keep is a share, 0 to 1, of the weights that training starts from; name these."
@@ -112,13 +127,9 @@ class Recipe:
             )
         if self.architecture == "duet" and self.mode != "softmax":
             raise WbcError("duet gives probabilities of all classes; its mode is softmax.")
-        if not 0 <= self.foreign_threshold <= 1:
-            raise WbcError(f"The foreign threshold is from 0 to 1, not {self.foreign_threshold}.")
         check_start(self.architecture, pretrained=self.pretrained, start=self.start)
         if self.freeze and not self.start:
             raise WbcError("Features can be frozen where training starts from weights; name these.")
-        if self.patience < 0:
-            raise WbcError(f"Patience is 0 epochs or more, not {self.patience}.")
 
 
 def planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:
@@ -133,27 +144,36 @@ def planned(kind: Any, values: Mapping[str, Any], preset: Any) -> Any:
     for name, part_kind in (("preset", preset), ("augmentation", Augmentation)):
         part = plan.get(name, {})
         if not isinstance(part, Mapping):
-            raise WbcError(f"A recipe takes {name} as a table of values, not {part!r}.")
+            raise WbcError(f"A recipe takes {name} as a table of values, not {_shown(part)}.")
         plan[name] = _filled(part_kind, part, f"{name}.")
     if "classes" in plan:
         classes = plan["classes"]
         if not _is_texts(classes):
-            raise WbcError(f"A recipe takes classes like {BLOOD_CLASSES}, not {classes!r}.")
+            raise WbcError(f"A recipe takes classes like {BLOOD_CLASSES}, not {_shown(classes)}.")
         plan["classes"] = tuple(classes)
     return _filled(kind, plan, "")
 
 
 def _is_texts(value: object) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+    return isinstance(value, (list, tuple)) and all(map(_is_text, value))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and is_line(value) and len(value) <= MAX_PATH
+
+
+def _shown(value: object) -> str:
+    """A value in a message; what a file says may be long."""
+    return repr(value)[:60]
 
 
 def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
     """A dataclass of a kind from values whose names and types are checked first."""
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-    unknown = [prefix + name for name in values if name not in defaults]
+    unknown = [printable(prefix + name)[:60] for name in values if name not in defaults]
     if unknown:
         names = ", ".join(prefix + name for name in defaults)
-        raise WbcError(f"A recipe has no {', '.join(unknown)}; it has {names}.")
+        raise WbcError(f"A recipe has no {listed(unknown)}; it has {names}.")
     for name, value in values.items():
         default = defaults[name]
         # Fields without a plain default are checked by whoever fills them.
@@ -161,8 +181,10 @@ def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
             continue
         # TOML writes 1 for 1.0, and Python counts True as an int.
         fits = isinstance(value, (int, float) if isinstance(default, float) else type(default))
-        if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
-            raise WbcError(f"A recipe takes {prefix}{name} like {default!r}, not {value!r}.")
+        if isinstance(value, bool) and not isinstance(default, bool):
+            fits = False
+        if not fits or (isinstance(value, str) and not _is_text(value)):
+            raise WbcError(f"A recipe takes {prefix}{name} like {default!r}, not {_shown(value)}.")
     return kind(**values)
 
 
@@ -179,9 +201,11 @@ def read_config(path: str | Path) -> tuple[list[Path], dict[str, Any]]:
     """
     path = Path(path)
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WbcError(f"{path}: not a readable TOML file ({error}).") from error
+        recipe = tomllib.loads(read_text(path, max_bytes=MAX_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise WbcError(
+            f"{path}: not a readable TOML file ({one_line(error)}); correct it."
+        ) from error
     # The caller passes these beside the recipe, so a file with them would set them twice.
     misplaced = [name for name in ("paths", "out", "device", "taxonomy") if name in recipe]
     if misplaced:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress
+from napari_wbc.model.ranges import Ranges
+from napari_wbc.model.words import is_file_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
     from napari_wbc.weights.card import ModelCard
 
 PRECISIONS = ("32-true", "bf16-mixed")
+RUN_RANGES: Ranges = {
+    "epochs": (1, 100_000),
+    "batch_size": (1, 4096),
+    "draws": (0, 10_000_000),
+    "patience": (0, 100_000),
+    "learning_rate": (1e-9, 10),
+    "weight_decay": (0, 10),
+    "ema": (0, 1),
+    "seed": (0, 2**31 - 1),
+}
+"""Of every recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +44,9 @@ class Trained:
 def check_run(name: str, precision: str) -> None:
     """Refuse a name that is no file name, and a precision that is not offered."""
     if precision not in PRECISIONS:
-        raise WbcError(f"No precision {precision!r}; choose one of: {', '.join(PRECISIONS)}.")
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise WbcError(f"{name!r} cannot name weights; give a plain file name.")
+        raise WbcError(f"No precision {precision[:40]!r}; choose one of: {', '.join(PRECISIONS)}.")
+    if not is_file_name(name):
+        raise WbcError(f"{name[:60]!r} cannot name weights; give a plain file name.")
 
 
 def check_start(network: str, *, pretrained: bool, start: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_wbc.errors import ReadError, WbcError, WeightsError
 from napari_wbc.files.atomic import write_bytes
-from napari_wbc.files.guard import read_bytes
+from napari_wbc.files.guard import check_plain, read_bytes
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.container import (
     MAX_MODEL_BYTES,
@@ -75,7 +75,10 @@ def read_card(path: str | Path) -> ModelCard:
     if path.suffix == ".json":
         path = path.with_suffix(".safetensors")
     try:
+        check_plain(path)
         text = split_card(read_header(path))[1]
+    except ReadError as error:
+        raise WeightsError(str(error)) from error
     except OSError:
         # Of a pair whose weights are gone, the card can still be read.
         text = None

@@ -198,7 +198,9 @@ def test_a_mask_becomes_the_edge_of_its_pixels(mask, compressed):
         counts = np.diff([0, *changes]).tolist()
         if flat[-2] == 0 and sum(counts) < mask.size:
             counts.append(mask.size - sum(counts))
-    with foreign({"segmentation": {"size": [height, width], "counts": counts}}, mask.shape) as root:
+    with foreign(
+        {"bbox": [], "segmentation": {"size": [height, width], "counts": counts}}, mask.shape
+    ) as root:
         ((found,),) = ([c.detection.outline for c in one.cells] for one in read_coco(root))
     pixels = [shapely.box(col, row, col + 1, row + 1) for row, col in np.argwhere(mask)]
     largest = max(shapely.area(shapely.get_parts(shapely.union_all(pixels))))
@@ -295,7 +297,7 @@ def test_a_box_that_reaches_out_stays_and_a_crowd_is_left_out():
 
 def test_of_several_polygons_the_largest_is_the_outline():
     small, large = [1, 1, 2, 1, 2, 2], [3, 3, 9, 3, 9, 9, 3, 9, 3, 3]
-    with foreign({"segmentation": [small, large]}) as root:
+    with foreign({"bbox": [], "segmentation": [small, large]}) as root:
         assert read_coco(root)[0].cells[0].detection.outline == Outline(
             ((3, 3), (3, 9), (9, 9), (9, 3))
         )

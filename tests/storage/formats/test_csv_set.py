@@ -152,7 +152,7 @@ def test_an_outline_that_begins_above_the_image_is_no_formula_and_can_be_read(tm
 def test_a_label_that_is_no_class_and_a_text_of_two_lines_are_not_written(tmp_path):
     with pytest.raises(WbcError, match=r"a\.png: the label 'neutrophil' is not among the classes"):
         write_csv_set(tmp_path, [field_of(tmp_path, cell_of())], ["blast"])
-    with pytest.raises(WbcError, match=r"a\.png: 'x\\ny' is no line of text"):
+    with pytest.raises(WbcError, match=r"a\.png': 'x\\ny' is no line of text"):
         write_csv_set(tmp_path, [field_of(tmp_path, slide="x\ny")], [])
     assert not (tmp_path / "cells.csv").exists()
 
@@ -223,7 +223,7 @@ HOSTILE = {
     "far out": (HEAD.encode() + b"images/a.png,WBC,1,2,1e300,4\n", "outside the image of 60 x 40"),
     "box without a label": (
         HEAD.encode() + b"images/a.png,,1,2,3,4\n",
-        "the label '' .* is no line",
+        "the label is empty",
     ),
     "bad split": (b"split," + HEAD.encode() + b"all,images/a.png,WBC,1,2,3,4\n", "no split 'all'"),
     "two splits": (

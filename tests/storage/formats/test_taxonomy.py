@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.guard import MAX_YAML
 from napari_wbc.model.taxonomy import TAXONOMIES, Place, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
-from napari_wbc.storage.formats.taxonomy import MAX_BYTES, read_taxonomy, write_taxonomy
+from napari_wbc.storage.formats.taxonomy import read_taxonomy, write_taxonomy
 
 MINE = """\
 name: my laboratory
@@ -115,8 +116,8 @@ def test_bad_files_are_told_by_name_and_entry(tmp_path, text, message):
 
 
 def test_a_large_file_is_not_read(tmp_path):
-    with pytest.raises(WbcError, match="larger than 1 MB"):
-        of_text(tmp_path, MINE + "#" * MAX_BYTES)
+    with pytest.raises(WbcError, match=r"larger than 0\.1 MB"):
+        of_text(tmp_path, MINE + "#" * MAX_YAML)
 
 
 NAME = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60).filter(

@@ -350,7 +350,7 @@ YAML = {
     "two documents": ("names: [a]\n---\nnames: [b]", "not readable YAML"),
     "deep": ("[" * 5000, "not readable YAML"),
     "no text": (b"\xff\xfen", "not text in UTF-8"),
-    "large": ("#" * 1_000_001, "larger than 1 MB"),
+    "large": ("#" * 100_001, r"larger than 0\.1 MB"),
     "control": ("names: ['\x01']", "not readable YAML"),
 }
 

@@ -405,3 +405,28 @@ def test_only_candidates_are_queued_where_they_are_chosen(analyzed, wait):
     wait(bench)
     assert bench.queue.ids == (first.cell_id,)
     assert "candidate (not counted)" in bench.review._selection.text()
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_the_project_of_a_renamed_folder_is_found_and_asked_for(
+    analyzed, make_napari_viewer, wait, tmp_path, monkeypatch, goes_on
+):
+    bench = analyzed
+    path, folder = project_path(bench.session.slide), bench.session.slide.fields[0].path.parent
+    table = bench.session.table
+    bench.release()
+    wait(bench)
+    folder = shutil.move(folder, tmp_path / "another name")
+    asked = []
+    answer = QMessageBox.StandardButton.Yes if goes_on else QMessageBox.StandardButton.No
+    monkeypatch.setattr(QMessageBox, "question", lambda *args: asked.append(args[2]) or answer)
+    new = Workbench(make_napari_viewer())
+    new.open_slide(open_slide(folder))
+    wait(new)
+    (question,) = asked
+    assert "another name have a project, from when they were in" in question
+    assert (new.project.path == path) == goes_on
+    assert (new.session.table == table) == goes_on
+    assert new.view.read(new.session.field).shape == (48, 64, 3)
+    new.release()
+    wait(new)

@@ -49,8 +49,12 @@ from napari_wbc.storage.formats.reading import (
 )
 from napari_wbc.storage.formats.splits import split_named, split_of_place
 
-MAX_RUNS = 100_000
-"""Of one mask; that of a cell has a few hundred, one of noise would take hours to outline."""
+MAX_RUNS = 5000
+"""Of one mask; that of a cell has a few hundred, one of noise takes long to outline."""
+MAX_COLUMNS = 100_000
+"""That one mask goes over."""
+MAX_RUNS_OF_FILE = 5_000_000
+"""Of all masks together."""
 
 
 def write_coco_steps(
@@ -226,7 +230,7 @@ def _images(
                 )
             seen.add(number)
             name = part(record, "file_name", str)
-            with naming(f"{path}, {name[:80]}"):
+            with naming(f"{path}, {name[:80]!r}"):
                 image_path = found.find(folders, name)
                 image.size = image_size(image_path)
                 check_told_size((record.get("height"), record.get("width")), image.size)
@@ -243,6 +247,7 @@ def _fields_steps(
     categories = _categories(path, data, left_out)
     annotations = part(data, "annotations", list)
     check_count(annotations, MAX_CELLS, "annotations")
+    runs = 0
     for i, record in enumerate(annotations, start=1):
         yield Progress("reading the set", i, len(annotations))
         with left_out.item(f"{path}, annotation {i}"):
@@ -263,6 +268,15 @@ def _fields_steps(
             if not image.place:
                 continue
             complete, image.complete = image.complete, False
+            segmentation = record.get("segmentation")
+            if isinstance(segmentation, dict):
+                segmentation["counts"] = counts = _counts(segmentation.get("counts"))
+                runs += len(counts)
+            if runs > MAX_RUNS_OF_FILE:
+                raise WholeSetError(
+                    f"{path}: its masks have more than {MAX_RUNS_OF_FILE:,} runs; part it into "
+                    "smaller files, or export polygons."
+                )
             if crowd != "0":
                 raise WbcError("iscrowd is neither 0 nor 1; correct it.")
             detection = _detection(record, *image.size)
@@ -345,19 +359,17 @@ def _mask_ring(rle: Record, height: int, width: int) -> npt.NDArray[np.float64]:
     """Pixel edges around the largest part of a mask, shape (N, 2), (x, y)."""
     if rle.get("size") != [height, width]:
         raise WbcError("the size of a mask is not that of its image; export it again.")
-    counts = rle.get("counts")
-    counts = _decoded(counts) if isinstance(counts, str) else counts
-    if not isinstance(counts, list) or not set(map(type, counts)) <= {int}:
-        raise WbcError(
-            "the counts of a mask are neither a text nor whole numbers; export it again."
-        )
-    # A mask is cut at every column, so that the number of these counts too.
-    fits = sum(counts) == height * width and max(len(counts), width) <= MAX_RUNS
-    if not fits or min(counts) < 0:
+    counts = rle["counts"]
+    if sum(counts) != height * width or min(counts) < 0:
         raise WbcError(f"a mask of {len(counts)} runs does not fit its image; export it again.")
     ends = np.cumsum(counts, dtype=np.int64)
-    # Runs go on in the next column, so they are cut where a column ends.
-    cuts = np.union1d(np.r_[0, ends], np.arange(0, height * width, height))
+    # Runs go on in the next column, so they are cut where a column ends, from the first run of the
+    # mask to the last.
+    last = ends[len(ends) - 1 - len(ends) % 2]
+    columns = np.arange(ends[0] // height, -(-last // height))
+    if len(columns) > MAX_COLUMNS:
+        raise WbcError(f"a mask goes over {len(columns):,} columns; export a polygon.")
+    cuts = np.union1d(np.r_[0, ends], columns * height)
     start = cuts[:-1]
     # Every second run, from the second on, is of the mask.
     filled = np.searchsorted(ends, start, side="right") % 2 == 1
@@ -370,6 +382,22 @@ def _mask_ring(rle: Record, height: int, width: int) -> npt.NDArray[np.float64]:
         max(parts, key=shapely.area).simplify(0).exterior
     )
     return ring
+
+
+def _counts(counts: object) -> list[int]:
+    """The lengths of the runs of a mask, as a list or in COCO's text."""
+    # A number takes up to seven characters.
+    too_many = isinstance(counts, list | str) and len(counts) > MAX_RUNS
+    if isinstance(counts, str) and len(counts) <= 7 * MAX_RUNS:
+        counts = _decoded(counts)
+        too_many = len(counts) > MAX_RUNS
+    if too_many:
+        raise WbcError(f"a mask has more than {MAX_RUNS:,} runs; export a polygon.")
+    if not isinstance(counts, list) or not set(map(type, counts)) <= {int}:
+        raise WbcError(
+            "the counts of a mask are neither a text nor whole numbers; export it again."
+        )
+    return counts
 
 
 def _decoded(text: str) -> list[int]:

@@ -91,9 +91,9 @@ def _polygon(detection: Detection) -> shapely.Polygon:
     polygon = shapely.Polygon(detection.outline.array()[:, ::-1].round(DIGITS))
     if polygon.is_valid:
         return polygon
-    # Twice: a collection of parts may hold one that has parts itself.
-    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(polygon)))
-    polygons = [part for part in parts if part.geom_type == "Polygon"]
+    # The other method takes minutes for some hundred vertices.
+    valid = shapely.make_valid(polygon, method="structure", keep_collapsed=False)
+    polygons = [part for part in shapely.get_parts(valid) if part.area]
     return max(polygons, key=shapely.area, default=box)
 
 

@@ -26,7 +26,7 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
-from napari_wbc.model.words import is_line
+from napari_wbc.model.words import RESERVED, is_file_name
 from napari_wbc.storage.formats.csv_set import COLUMNS, cell_row, read_fields_tables_steps
 from napari_wbc.storage.formats.left_out import LeftOut
 from napari_wbc.storage.formats.reading import (
@@ -45,9 +45,6 @@ MARGIN = 0.5
 """Room on each side of a box, in its longer sides."""
 NO_CLASSES = frozenset({"images", "labels", "jpegimages", "annotations", "data"})
 """Folders of images in sets of other formats, in lower case."""
-_PORTS = (*map("com{}".format, range(10)), *map("lpt{}".format, range(10)))
-RESERVED = frozenset({"con", "prn", "aux", "nul", *_PORTS})
-"""Names that Windows keeps for devices, with any suffix."""
 
 
 def image_place(field: LabelledField) -> str:
@@ -115,9 +112,7 @@ def _place(field: LabelledField, cell: Cell) -> str:
 def _folder(label: str) -> str:
     """Folder of a class: its name, blanks as ``_``."""
     name = label.replace(" ", "_")
-    # A name has at most 255 bytes on common disks.
-    odd = not is_line(name) or set(name) & {*'/\\:*?"<>|'} or len(name.encode()) > 200
-    if odd or not name or name != name.strip(".") or name.casefold().split(".")[0] in RESERVED:
+    if not is_file_name(name):
         raise WbcError(f"The class {label!r} cannot be the name of a folder; rename it.")
     return name
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.guard import one_line
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import counted
 
@@ -44,8 +45,10 @@ class LeftOut:
         except ReadError as error:
             # It names the file itself.
             self.add(str(error))
-        except (WbcError, OSError) as error:
+        except WbcError as error:
             self.add(f"{place}: {error}")
+        except OSError as error:
+            self.add(f"{place}: {one_line(error)}")
 
     def add(self, fault: str) -> None:
         """Count an item, and keep what is wrong with it if it is the first."""

@@ -22,7 +22,13 @@ from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.codec import parts_of, with_parts
 from napari_wbc.storage.formats.images import Images
-from napari_wbc.storage.formats.reading import check_size, naming, whole_set
+from napari_wbc.storage.formats.reading import (
+    check_lines,
+    check_place,
+    check_size,
+    naming,
+    whole_set,
+)
 
 MANIFEST = "manifest.json"
 FORMAT = "napari-wbc training set"
@@ -142,6 +148,7 @@ def read_manifest_steps(root: Path) -> Steps[Manifest]:
         files = part(data, "files", dict)
         if "" in classes or len(set(classes)) < len(classes):
             raise WbcError("a class has no name, or stands twice; correct the classes.")
+        check_lines(*classes)
         for name, sha256 in files.items():
             inside(root, name)
             if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
@@ -202,7 +209,7 @@ def _field_parts(record: Record) -> Record:
 
 def _field(root: Path, record: Record, images: Images) -> LabelledField:
     name = part(record, "name", str)
-    with naming(f"{root / MANIFEST}, {name[:80]}"):
+    with naming(f"{root / MANIFEST}, {name[:80]!r}"):
         image = inside(root, record.get("image"))
         # A system may have composed the letters of its name, or taken them apart.
         if not image.is_file():
@@ -214,6 +221,8 @@ def _field(root: Path, record: Record, images: Images) -> LabelledField:
         if image.is_file():
             check_size((parts["height"], parts["width"]), image_size(image))
         cells = tuple(map(_cell, items(record, "cells")))
+        for cell in cells:
+            check_place(cell.detection, (parts["height"], parts["width"]))
         return LabelledField(name, image, cells=cells, **parts)
 
 
@@ -271,7 +280,8 @@ def check_files_steps(root: Path, manifest: Manifest) -> Steps[list[str]]:
     for done, (name, sha256) in enumerate(manifest.files.items(), start=1):
         path = inside(root, name)
         try:
-            same = sha256_of(path) == sha256
+            # A pipe in its place would be waited for.
+            same = path.is_file() and sha256_of(path) == sha256
         except OSError:
             same = False
         if not same:

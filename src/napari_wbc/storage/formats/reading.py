@@ -15,12 +15,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.guard import one_line
 from napari_wbc.files.json_fields import numbers
 from napari_wbc.files.visible import is_hidden
 from napari_wbc.model.cell import Annotation, Cell, Detection
-from napari_wbc.model.geometry import Outline
+from napari_wbc.model.geometry import MAX_VERTICES, BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import IMAGE_SUFFIXES
 from napari_wbc.model.training_set import LabelledField
@@ -29,6 +31,11 @@ from napari_wbc.storage.formats.left_out import LeftOut
 
 MAX_CELLS = 200_000
 """Of one file of a set; more is no set of blood films but an attack or a mistake."""
+MAX_CELLS_OF_FIELD = 20_000
+MAX_TEXT = 300
+"""Characters of a label, an id, or the name of a slide or field."""
+MAX_CROSSING = 300
+"""Vertices of an outline that crosses itself; the time to untangle it grows with their square."""
 
 
 @contextmanager
@@ -38,8 +45,10 @@ def naming(place: object) -> Iterator[None]:
         yield
     except ReadError:
         raise
-    except (WbcError, OSError) as error:
+    except WbcError as error:
         raise ReadError(f"{place}: {error}") from error
+    except OSError as error:
+        raise ReadError(f"{place}: {one_line(error)}; correct it.") from error
 
 
 def check_count(rows: Sized, limit: int, what: str) -> None:
@@ -86,12 +95,31 @@ def labelled_cell(
     """
     # Some XML has the text of an element on a line of its own.
     label = label.strip()
-    if not label or not is_line(label) or not is_line(cell_id):
-        raise WbcError(
-            f"the label {label[:60]!r} or the id {cell_id[:60]!r} is no line of text; correct it."
-        )
+    if not label:
+        raise WbcError("the label is empty; write a class.")
+    check_lines(label, cell_id)
+    check_place(detection, size)
+    return Cell(cell_id or str(uuid.uuid4()), fov, detection, annotation=Annotation(label))
+
+
+def check_lines(*texts: str) -> None:
+    """Refuse a name, label or id that is no line, or longer than :data:`MAX_TEXT`."""
+    for text in texts:
+        # Most formats write one cell a line, so that a line break would make two of one.
+        if not is_line(text) or len(text) > MAX_TEXT:
+            raise WbcError(
+                f"{text[:60]!r} is no line of text of up to {MAX_TEXT} characters; rename it."
+            )
+
+
+def check_place(detection: Detection, size: tuple[int, int]) -> None:
+    """Refuse a cell that is not in an image of a height and width, or not where its outline is."""
     height, width = size
     outline = detection.outline
+    if outline and _gap(outline.bbox, detection.bbox) > max(
+        detection.bbox.height, detection.bbox.width
+    ):
+        raise WbcError("the outline lies far from the box; correct one of them.")
     for box in (detection.bbox, outline.bbox if outline else detection.bbox):
         # A cell at the edge may reach over it, but not by more than the image is large.
         apart = box.bottom <= 0 or box.right <= 0 or box.top >= height or box.left >= width
@@ -102,24 +130,35 @@ def labelled_cell(
             raise WbcError(
                 f"the cell at ({edges}) is outside the image of {width} x {height}; correct it."
             )
-    return Cell(cell_id or str(uuid.uuid4()), fov, detection, annotation=Annotation(label))
+
+
+def _gap(one: BBox, other: BBox) -> float:
+    """Rows or columns between two boxes, whichever are more; below 0 where they overlap."""
+    rows = max(one.top, other.top) - min(one.bottom, other.bottom)
+    cols = max(one.left, other.left) - min(one.right, other.right)
+    return max(rows, cols)
 
 
 def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> None:
-    """Refuse labels that are no class, and ids, slides and fields that are no line of text."""
+    """Refuse labels that are no class, and names and ids that are no line of text."""
     allowed = set(classes)
     for field in fields:
-        texts = [field.slide, field.fov_id]
+        _check_names(field)
         for cell in field.cells:
             if cell.label not in allowed:
                 raise WbcError(
                     f"{field.name}: the label {cell.label!r} is not among the classes; add it."
                 )
-            texts += [cell.cell_id, cell.label]
-        # Most formats write one cell a line, so that a line break would make two of one.
-        for text in texts:
-            if not is_line(text):
-                raise WbcError(f"{field.name}: {text!r} is no line of text; rename it.")
+
+
+def _check_names(field: LabelledField) -> None:
+    """Refuse a field of which a name, an id or a label is no line of text."""
+    try:
+        check_lines(field.name, field.slide, field.fov_id)
+        for cell in field.cells:
+            check_lines(cell.cell_id, cell.label)
+    except WbcError as error:
+        raise WbcError(f"{field.name[:80]!r}: {error}") from error
 
 
 def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledField, ...]:
@@ -131,6 +170,9 @@ def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledFie
     names = Counter[str]()
     ids = Counter[str]()
     for field in fields:
+        with naming(place):
+            _check_names(field)
+            check_count(field.cells, MAX_CELLS_OF_FIELD, f"cells in {field.name}")
         names[field.name.casefold()] += 1
         ids.update(cell.cell_id for cell in field.cells)
     for value, times in names.most_common(1):
@@ -194,6 +236,9 @@ def outline_of(rings: Sequence[npt.NDArray[np.float64]]) -> Outline:
     if not whole:
         raise WbcError("a polygon has fewer than 3 points, or there is none; correct it.")
     ring = max(whole, key=area_of)
+    # Of too many vertices the outline says so itself, and to look at them would take minutes.
+    if MAX_CROSSING < len(ring) <= MAX_VERTICES and not shapely.is_valid(shapely.Polygon(ring)):
+        raise WbcError(f"a polygon of {len(ring):,} points crosses itself; draw it again.")
     # COCO's rings are open, GeoJSON's closed, and some tools' the other way about.
     closed = len(ring) > 3 and (ring[0] == ring[-1]).all()
     return Outline.from_array(ring[: len(ring) - closed, ::-1])

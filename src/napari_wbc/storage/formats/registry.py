@@ -25,7 +25,6 @@ from napari_wbc.storage.formats import (
     labelme,
     voc,
     yolo,
-    yolo_yaml,
 )
 from napari_wbc.storage.formats.json_kinds import (
     ADVICE,
@@ -86,7 +85,7 @@ READERS: Mapping[str, Reader] = {
 
 
 def _is_yaml_of_classes(path: Path) -> bool:
-    data = read_yaml(path, max_bytes=yolo_yaml.MAX_YAML, any_encoding=True)
+    data = read_yaml(path, any_encoding=True)
     return isinstance(data, dict) and "names" in data
 
 

@@ -17,8 +17,6 @@ from napari_wbc.model.taxonomy import TAXONOMIES, Taxonomy
 from napari_wbc.model.taxonomy_dict import taxonomy_from_dict
 from napari_wbc.storage.formats.reading import naming
 
-MAX_BYTES = 1_000_000
-
 
 def read_taxonomy(name_or_path: str | Path) -> Taxonomy:
     """A built-in taxonomy, or one from a YAML file.
@@ -41,13 +39,12 @@ def read_taxonomy(name_or_path: str | Path) -> Taxonomy:
     if str(name_or_path) in TAXONOMIES:
         return TAXONOMIES[str(name_or_path)]
     path = Path(name_or_path)
-    # A pipe is no file, yet can be read.
     if not path.exists() or path.is_dir():
         raise WbcError(
             f"{path}: neither a built-in taxonomy ({', '.join(TAXONOMIES)}) nor a file; check the "
             "name."
         )
-    data = read_yaml(path, max_bytes=MAX_BYTES)
+    data = read_yaml(path)
     with naming(path):
         return taxonomy_from_dict(data)
 

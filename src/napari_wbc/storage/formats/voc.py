@@ -194,7 +194,7 @@ def _splits(lists: dict[str, Path], stems: set[str], left_out: LeftOut) -> dict[
     folded = {folded_name(stem): stem for stem in stems}
     for split in filter(lists.__contains__, SPLITS):
         file = lists[split]
-        for line in read_text(file, any_encoding=True).splitlines():
+        for line in read_text(file, max_bytes=MAX_BYTES, any_encoding=True).splitlines():
             # A stem may begin or end with a blank; some tools write names with folder and suffix.
             plain = line.strip()
             usual = (line, plain, PurePosixPath(plain.replace("\\", "/")).stem)

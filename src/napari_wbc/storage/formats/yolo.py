@@ -22,7 +22,7 @@ from napari_wbc.files.guard import image_size, inside, read_text
 from napari_wbc.files.json_fields import number
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.cell import Cell, Detection
-from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.geometry import MAX_VERTICES, BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
@@ -273,6 +273,8 @@ def _class(text: str, classes: Sequence[str], place: str) -> str:
 
 def _detection(texts: Sequence[str], size: tuple[int, int]) -> Detection:
     """From ``cx cy width height [score]`` or ``x y`` of each vertex, in parts of the image."""
+    if len(texts) > 2 * MAX_VERTICES:
+        raise WbcError(f"an outline of more than {MAX_VERTICES:,} points; simplify it.")
     values = list(map(number, texts))
     # A program that found the cells writes how sure it is behind the box.
     score = values.pop() if len(values) == 5 else 1.0

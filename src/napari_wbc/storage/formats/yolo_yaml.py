@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.guard import inside, read_text, read_yaml
+from napari_wbc.files.guard import MAX_YAML, inside, read_text, read_yaml
 from napari_wbc.files.visible import visible, with_suffix
 from napari_wbc.model.split import SPLITS, farthest
 from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.left_out import LeftOut
-from napari_wbc.storage.formats.reading import visible_images
+from napari_wbc.storage.formats.reading import check_count, naming, visible_images
 from napari_wbc.storage.formats.splits import split_named
 
-MAX_YAML = 1_000_000
+MAX_LISTED = 100_000
+"""Images of a list."""
 YAML = (".yaml", ".yml")
 
 
@@ -54,7 +55,7 @@ def _likeliest(paths: Sequence[Path]) -> Path | None:
 
 def _has_names(path: Path) -> bool:
     try:
-        data = read_yaml(path, max_bytes=MAX_YAML, any_encoding=True)
+        data = read_yaml(path, any_encoding=True)
     except ReadError:
         return False
     return isinstance(data, dict) and "names" in data
@@ -91,7 +92,7 @@ def read_head(root: Path, path: Path | None) -> Head:
             if equals:
                 said[key.strip()] = value.strip()
         return Head(root, path, said)
-    data = read_yaml(path, max_bytes=MAX_YAML, any_encoding=True)
+    data = read_yaml(path, any_encoding=True)
     if not isinstance(data, dict) or "names" not in data:
         raise ReadError(f"{path}: says no names of classes; add 'names'.")
     return Head(root, path, data)
@@ -222,12 +223,19 @@ def _images_at(root: Path, place: Path, images: Images, left_out: LeftOut) -> di
         return {}
     listed: dict[Path, str] = {}
     beside = place.parent.relative_to(root).as_posix()
-    for i, line in enumerate(read_text(place, any_encoding=True).splitlines(), start=1):
+    for i, line in enumerate(_lines(place), start=1):
         if name := line.strip():
             with left_out.item(f"{place}, line {i}"):
                 image = images.find((beside, ".", "images"), name.removeprefix("./"))
                 listed[image] = ""
     return listed
+
+
+def _lines(place: Path) -> list[str]:
+    lines = read_text(place, any_encoding=True).splitlines()
+    with naming(place):
+        check_count(lines, MAX_LISTED, "images")
+    return lines
 
 
 def _in_folder(root: Path, folder: str) -> list[Path]:

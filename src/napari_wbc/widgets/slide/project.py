@@ -17,9 +17,12 @@ from napari_wbc.model.progress import Steps
 from napari_wbc.model.slide import Slide
 from napari_wbc.session.opening import (
     OtherClasses,
+    Renamed,
     open_project_steps,
+    point_to,
     project_path,
     projects_folder,
+    renamed_steps,
 )
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.qt.described import FIRST
@@ -64,6 +67,8 @@ class ProjectPanel(Panel, QWidget):
         self._before: tuple[Path, str, str] | None = None
         """File, slide and reading of the project before the one that is being opened."""
         self._failed: Callable[[str], None] = self.said.emit
+        self._anew: Callable[[], Steps[Loaded | OtherClasses]]
+        """Makes a new project for the slide that is being opened."""
         self.state = QLabel()
         self.state.setToolTip("Every change is written to the project file at once")
         tip = "A project file (.wbc) keeps cells, labels, undo and your place"
@@ -116,7 +121,14 @@ class ProjectPanel(Panel, QWidget):
             self._resume(Loaded(slide))
             self.said.emit(f"{text} Until then nothing is saved.")
 
-        self._start(lambda: open_project_steps(path, slide, "", taxonomy, make=True), failed)
+        def opened() -> Steps[Loaded | OtherClasses | Renamed]:
+            found = yield from renamed_steps(path, slide)
+            if found is not None:
+                return found
+            return (yield from open_project_steps(path, slide, "", taxonomy, make=True))
+
+        self._anew = partial(open_project_steps, path, slide, "", taxonomy, make=True)
+        self._start(opened, failed)
 
     def open_project(self, path: Path, slide: str = "", reading: str = "") -> None:
         """Open a project file, at its first slide where none is named."""
@@ -153,7 +165,9 @@ class ProjectPanel(Panel, QWidget):
         return confirmed(self, "Open another slide", text)
 
     def _start(
-        self, steps: Callable[[], Steps[Loaded | OtherClasses]], failed: Callable[[str], None]
+        self,
+        steps: Callable[[], Steps[Loaded | OtherClasses | Renamed]],
+        failed: Callable[[str], None],
     ) -> None:
         """Load in a thread, after the open project is closed, since it may be the same file."""
         if self._workspace is not None:
@@ -182,7 +196,10 @@ class ProjectPanel(Panel, QWidget):
             text = "Your last changes could not be saved; see the log, and make room on the disk."
             show_error(text)
 
-    def _on_loaded(self, loaded: Loaded | OtherClasses) -> None:
+    def _on_loaded(self, loaded: Loaded | OtherClasses | Renamed) -> None:
+        if isinstance(loaded, Renamed):
+            self._ask_renamed(loaded)
+            return
         if isinstance(loaded, OtherClasses):
             self.has_others.emit(loaded)
             return
@@ -193,6 +210,19 @@ class ProjectPanel(Panel, QWidget):
         workspace = loaded.workspace
         assert workspace is not None
         self._checks.request(lambda: check_images_steps(workspace, loaded.slide))
+
+    def _ask_renamed(self, found: Renamed) -> None:
+        """Ask whether to go on with the project of a folder that has another name now."""
+        question = (
+            f"The images of {found.now} have a project, from when they were in {found.was}. Go on "
+            "with it? If not, a new project begins."
+        )
+        if not confirmed(self, "Renamed folder", question):
+            self.jobs.request(self._anew)
+            return
+        self.opening = False
+        guarded(self._on_failed_project, point_to)(found)
+        self.wanted.emit((found.path, found.slide, ""))
 
     def _resume(self, loaded: Loaded) -> None:
         self._workspace, self.opening = loaded.workspace, False
