@@ -156,9 +156,9 @@ def _said(said: Row, names: tuple[str, ...]) -> Prediction:
     threshold = said["threshold"]
     unlikeness = said["unlikeness"]
     told = [threshold] if unlikeness is None else [threshold, unlikeness]
-    if min(numbers(told, "threshold or unlikeness")) < 0 or threshold > 1:
+    if min(_numbers(told, "threshold or unlikeness")) < 0 or threshold > 1:
         raise WbcError(f"A threshold of {threshold} or an unlikeness of {unlikeness} cannot be.")
-    shares = tuple(numbers(said["probabilities"], "probabilities"))
+    shares = tuple(_numbers(said["probabilities"], "probabilities"))
     model_id, weights = (part(said, name, str) for name in ("model_id", "weights"))
     return Prediction(names, shares, threshold, model_id, unlikeness, weights)
 
@@ -167,8 +167,15 @@ def _annotation(said: Row) -> Annotation:
     return _labelled(*(part(said, name, str) for name in ("label", "annotator", "when")))
 
 
+def _numbers(values: list[Any], what: str) -> list[float]:
+    # Other programs write numbers as texts, ours does not: such a row is damaged.
+    if any(isinstance(value, str) for value in values):
+        raise WbcError(f"{what} is not of numbers.")
+    return numbers(values, what)
+
+
 def _box(edges: list[float]) -> BBox:
-    return BBox(*numbers(edges, "box"))
+    return BBox(*_numbers(edges, "box"))
 
 
 def _labelled(label: str, annotator: str, when: str) -> Annotation:
@@ -188,7 +195,7 @@ _READERS = {"detection": _detection, "prediction": _prediction, "annotation": _a
 def _outline(vertices: list[list[float]]) -> Outline:
     if set(map(len, vertices)) != {2}:
         raise WbcError("A vertex of the outline is not two numbers.")
-    flat = numbers(list(chain.from_iterable(vertices)), "outline")
+    flat = _numbers(list(chain.from_iterable(vertices)), "outline")
     return Outline(tuple(zip(flat[::2], flat[1::2], strict=True)))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SHARES: Ranges = {
     "bulge": (0, 0.49),
-    **dict.fromkeys(("glare", "fringe", "grey", "permute", "coarse", "anchors"), (0, 1)),
+    **dict.fromkeys(("grey", "permute", "coarse", "anchors"), (0, 1)),
 }
 """What is not from 0 to 10."""
 

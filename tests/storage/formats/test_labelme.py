@@ -84,7 +84,7 @@ def test_shapes_of_one_group_and_label_are_one_cell(tmp_path):
         (shape([]), "its shape is a rectangle of 0 points"),
         (shape("x"), "points is missing or no list"),
         (shape(label=None), "label is missing or no text"),
-        (shape(label=" "), "is no line of text"),
+        (shape(label=" "), "the label is empty"),
         (shape([[200, 4], [210, 9]]), "outside the image of 60 x 40"),
         (None, "holds something that is no object"),
     ],

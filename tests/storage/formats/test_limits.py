@@ -68,8 +68,8 @@ def test_a_pipe_is_no_file(tmp_path, read):
 @pytest.mark.parametrize(
     ("name", "limit", "text", "said"),
     [
-        ("MAX_LINE", 100, "path,label\n" + "a" * 101, "a line has more than 100 characters"),
-        ("MAX_LINE", 100, "a," * 51, "a line has more than 100 characters"),
+        ("MAX_LINE", 100, "path,label\n" + "a" * 101, "a line of more than 100 characters"),
+        ("MAX_LINE", 100, "a," * 51, "a line of more than 100 characters"),
         ("MAX_COLUMNS", 2, "a,b,c\n", "more than 2 columns"),
         ("MAX_ROWS", 2, "a,b\n\n\n\n\n1,2\n", "more than 4 lines"),
         ("MAX_FIELDS", 4, "a,b\n1,2\n3,4\n5,6\n", "more than 2 rows"),
@@ -138,7 +138,7 @@ def test_a_label_is_a_line_that_people_can_read(tmp_path, label):
         ({"box": [0, 0, 30_000, 30_000]}, "outside the image"),
         ({"box": [1, 2, 4, 5], "outline": [[30, 30], [30, 36], [38, 36]]}, "far from the box"),
         ({"label": "x" * 1_000_000}, "is no line of text"),
-        ({"label": "a\x1b[2J"}, "is no line of text"),
+        ({"label": "a\x1b[2J"}, "is no label"),
         ({"cell_id": "a\nb"}, "is no line of text"),
     ],
     ids=["huge box", "far outline", "long label", "escape code", "two lines"],
