@@ -136,8 +136,12 @@ def _differential_table(differential: Differential) -> Table:
     table.add_section()
     for row in differential.beside:
         rate = row.per_100_wbc
-        related = "" if rate is None or math.isnan(rate) else f"{rate:.1f} per 100 WBC"
-        table.add_row(row.name, str(row.count), "", related)
+        related = limits = ""
+        if rate is not None and not math.isnan(rate):
+            related = f"{rate:.1f} per 100"
+            limits = f"{row.low:.1f} – {row.high:.1f}"
+        # A label may come from a file of anybody's; rich takes [b] for markup.
+        table.add_row(escape(row.name), str(row.count), related, limits)
     return table
 
 
