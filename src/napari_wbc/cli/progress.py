@@ -18,7 +18,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from napari_wbc.model.progress import Steps
-from napari_wbc.model.words import counted
+from napari_wbc.model.words import counted, printable
 
 SOME_FILES_FAILED = 3
 """Exit code where some files failed and the rest was written."""
@@ -36,7 +36,8 @@ class _Rate(ProgressColumn):
 def note(text: str, console: Console | None = None) -> None:
     """Print a line as it is, on standard error by default: no markup in brackets, no wrapping."""
     console = console or Console(stderr=True)
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    # Names of files and slides may hold codes that a terminal obeys.
+    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def end(failures: int, outcome: str, *, total: int | None = None) -> None:

@@ -51,3 +51,21 @@ def is_line(text: str) -> bool:
     return not any(
         unicodedata.category(letter) in CONTROLS or letter in OVERRIDES for letter in text
     )
+
+
+def printable(text: str) -> str:
+    r"""A text whose control characters are written out, so that it cannot steer what shows it.
+
+    Examples
+    --------
+    >>> printable("slide \x1b[2J1"), printable("two\nlines")
+    ('slide \\x1b[2J1', 'two\nlines')
+    """
+    if text.isprintable():
+        return text
+    letters: list[str] = []
+    for letter in text:
+        steers = unicodedata.category(letter) in CONTROLS or letter in OVERRIDES
+        harmless = letter == "\n" or not steers
+        letters.append(letter if harmless else letter.encode("unicode_escape").decode())
+    return "".join(letters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.reference import (
@@ -15,6 +16,7 @@ from napari_wbc.model.reference import (
     Finding,
     Interval,
 )
+from napari_wbc.pipeline.lab_report.content import Settings
 from napari_wbc.storage.tables import read_rows
 
 DATA = Path(__file__).parent / "data"
@@ -101,6 +103,30 @@ def read_findings(path: str | Path = FINDINGS) -> tuple[Finding, ...]:
             Finding(row["finding"].strip(), labels, unit, at_least, row["source"].strip())
         )
     return tuple(findings)
+
+
+def settings_of(
+    intervals: str | Path | None = None, findings: str | Path | None = None, **options: Any
+) -> Settings:
+    """Settings of a report with the tables of a laboratory, or the shipped ones.
+
+    Parameters
+    ----------
+    intervals, findings : str or Path, optional
+        CSV tables for :func:`read_intervals` and :func:`read_findings`.
+    **options
+        All others of :class:`~napari_wbc.pipeline.lab_report.content.Settings`.
+
+    Raises
+    ------
+    WbcError
+        If a table cannot be read, or an option makes no sense.
+    """
+    return Settings(
+        intervals=read_intervals(intervals or INTERVALS),
+        findings=read_findings(findings or FINDINGS),
+        **options,
+    )
 
 
 def _rows(
