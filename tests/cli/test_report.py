@@ -44,3 +44,21 @@ def test_a_slide_that_nobody_reviewed_is_marked(call, folder):
     assert code == 0
     page = (out / "report" / "report.html").read_text()
     assert "Not reviewed" in page or "a person labelled all 0 cells" in page
+
+
+def test_a_report_is_audited_and_signed(call, tmp_path):
+    project = make_project(tmp_path, labels={"1.png": ["neutrophil", "lymphocyte"]})
+    drawn = tmp_path / "audit.csv"
+    code, printed, _ = call("audit", project, "--out", drawn, "--n", "2", "--seed", "1")
+    assert code == 0
+    assert "2 cells to review" in printed
+    assert len(drawn.read_text().splitlines()) == 3
+    out = tmp_path / "out"
+    code, _, told = call("report", project, "--out", out, "--sign", "A", "-q")
+    assert code == 2
+    assert "slide: cannot be signed yet: 2 leukocytes of 100 counted." in told
+    code, _, _ = call("report", project, "--out", out, "--sign", "A", "--target", "2", "-q")
+    assert code == 0
+    code, _, told = call("report", project, "--out", out, "-q")
+    assert code == 0
+    assert "slide: Since A signed version 1, the settings are others." in told

@@ -26,7 +26,7 @@ from napari_wbc.cli.options import (
     in_use,
 )
 from napari_wbc.cli.progress import drive, end, note
-from napari_wbc.cli.report import write_reports
+from napari_wbc.cli.report import tell
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.words import counted, printable
@@ -82,6 +82,8 @@ def analyze(
     cells.geojson, fields.csv, differential.csv, differential.json and overlays/.
     """
     from napari_wbc.pipeline.analyze import analyze_steps
+    from napari_wbc.pipeline.lab_report.reference import settings_of
+    from napari_wbc.pipeline.lab_report.write import report_steps
     from napari_wbc.pipeline.project import save_project
 
     # What cannot be written is refused now, not after minutes of work.
@@ -107,7 +109,7 @@ def analyze(
     if project is not None:
         save_project(analysis, project)
     if report:
-        write_reports(analysis, out / "report", quiet=quiet)
+        tell(drive(report_steps(analysis, out / "report", settings_of()), quiet=quiet), quiet=quiet)
     _write(analysis, out, quiet=quiet)
     if analysis.cells.empty and not quiet:
         note("No cell was found; try another --detector or --preset.")

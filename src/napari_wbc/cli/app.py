@@ -22,7 +22,7 @@ from napari_wbc.cli.explain import explain
 from napari_wbc.cli.models import models_app
 from napari_wbc.cli.progress import note
 from napari_wbc.cli.project import agreement, export
-from napari_wbc.cli.report import report
+from napari_wbc.cli.report import audit, report
 from napari_wbc.cli.sets import set_app
 from napari_wbc.cli.train import finetune, train_app
 from napari_wbc.errors import WbcError
@@ -43,6 +43,7 @@ for command in (analyze, classify, explain, adapt, demo):
     app.command()(computing(command))
 # These run no network, so they take no --threads.
 app.command()(export)
+app.command()(audit)
 app.command()(report)
 app.command()(agreement)
 for command in (choose, doubts, finetune, evaluate, compare):

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from napari_wbc.cli.options import Out, Project, Quiet
+from napari_wbc.cli.options import Out, Project, Quiet, check_csv
 from napari_wbc.cli.progress import drive, note
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.words import counted, printable
 
 if TYPE_CHECKING:
-    from napari_wbc.pipeline.analysis import Analysis
-    from napari_wbc.pipeline.lab_report.content import Settings
+    from napari_wbc.pipeline.lab_report.write import Reported
 
 Wbc = Annotated[float | None, Option(help="WBC count of the same blood, 10^9/L.")]
 Corrected = Annotated[
@@ -56,14 +55,19 @@ def report(
         Path | None, Option(help="CSV table of critical findings.", show_default="the shipped one")
     ] = None,
     target: Annotated[int, Option(help="Leukocytes to be counted.")] = 100,
+    sign: Annotated[str, Option(help="Name of the person who signs.", show_default=False)] = "",
     quiet: Quiet = False,
 ) -> None:
-    """Write the report of each slide of a project: HTML to print, JSON, CSV and FHIR."""
+    """Write the report of each slide of a project: HTML to print, JSON, CSV and FHIR.
+
+    A signed report is locked: a change of labels or settings breaks the signature visibly, and
+    signing again makes a new version. A second person may sign too.
+    """
     from napari_wbc.model.blood_count import WbcCount
     from napari_wbc.model.policy import Policy
     from napari_wbc.model.reference import Subject
+    from napari_wbc.pipeline.lab_report.project import project_report_steps
     from napari_wbc.pipeline.lab_report.reference import settings_of
-    from napari_wbc.pipeline.project import project_analysis
 
     settings = settings_of(
         intervals,
@@ -75,22 +79,38 @@ def report(
         masked=masked,
         target=target,
     )
-    analysis = project_analysis(project, reading=reading)
-    write_reports(analysis, out, settings, quiet=quiet)
-
-
-def write_reports(
-    analysis: Analysis, out: Path, settings: Settings | None = None, *, quiet: bool = False
-) -> None:
-    """Write the reports of an analysis, and say what a person must not overlook."""
-    from napari_wbc.pipeline.lab_report.reference import settings_of
-    from napari_wbc.pipeline.lab_report.write import report_steps
-
     make_folder(out)
-    reports = drive(report_steps(analysis, out, settings or settings_of()), quiet=quiet)
+    steps = project_report_steps(project, out, settings, reading=reading, sign=sign)
+    tell(drive(steps, quiet=quiet), quiet=quiet)
+
+
+def tell(reports: tuple[Reported, ...], *, quiet: bool) -> None:
+    """Say on standard error what a person must not overlook, and where the reports are."""
     for each in reports:
         for found in each.report.critical:
             cells = counted(found.count)
             note(f"{each.report.slide}: critical: {found.finding.name}, {cells}")
+        if each.broken:
+            note(f"{each.report.slide}: {each.broken}")
         if not quiet:
             print(printable(str(each.folder / "report.html")))
+
+
+def audit(
+    project: Project,
+    out: Annotated[Path, Option(help="CSV file for the cells to review.")],
+    n: Annotated[int, Option(help="Cells of each slide.")] = 50,
+    seed: Annotated[int | None, Option(help="Of the draw.", show_default="by chance")] = None,
+) -> None:
+    """Draw a random sample of each slide, to be reviewed for the report.
+
+    The project keeps it. Once all of it is reviewed, the report tells each class with limits that
+    have the model's errors in them.
+    """
+    from napari_wbc.pipeline.lab_report.project import draw_audit
+    from napari_wbc.storage.tables import write_csv
+
+    check_csv(out)
+    drawn = draw_audit(project, n, seed)
+    write_csv(out, drawn)
+    print(f"{counted(len(drawn))} to review written to {printable(str(out))}")

@@ -55,16 +55,21 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
         If the project cannot be read, has no slide, or no slide has such a reading.
     """
     with closing(open_workspace(path, read_only=True)) as workspace:
-        slides = workspace.slides()
-        if not slides:
-            raise WbcError(f"{path}: no slide in this project; choose another.")
-        _check_reading(workspace, reading, path)
-        taxonomy = workspace.taxonomy
-        reviewed = []
-        for slide in slides:
-            table = workspace.table(slide.name, reading)
-            kept = from_note(workspace.get(note_key(slide.name)), slide)
-            reviewed.append(SlideAnalysis(slide, table, *kept, taxonomy=taxonomy))
+        return workspace_analysis(workspace, reading=reading)
+
+
+def workspace_analysis(workspace: Workspace, *, reading: str = "") -> Analysis:
+    """The slides of an open project, as :func:`project_analysis`."""
+    slides = workspace.slides()
+    if not slides:
+        raise WbcError(f"{workspace.path}: no slide in this project; choose another.")
+    _check_reading(workspace, reading, workspace.path)
+    taxonomy = workspace.taxonomy
+    reviewed = []
+    for slide in slides:
+        table = workspace.table(slide.name, reading)
+        kept = from_note(workspace.get(note_key(slide.name)), slide)
+        reviewed.append(SlideAnalysis(slide, table, *kept, taxonomy=taxonomy))
     return analysis_of(reviewed)
 
 

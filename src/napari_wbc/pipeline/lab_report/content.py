@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 
 from napari_wbc.errors import WbcError
+from napari_wbc.model.audit import Audit, Audited, audited, sample
 from napari_wbc.model.blood_count import (
     Indices,
     WbcCount,
@@ -151,7 +151,9 @@ class LabReport:
     detector: str
     taxonomy: str
     cells_sha256: str
+    settings_sha256: str
     settings: Settings = field(repr=False)
+    audit: Audited | None = None
 
     @property
     def reviewed(self) -> str:
@@ -170,7 +172,7 @@ class LabReport:
 
 
 def content(
-    analysis: SlideAnalysis, settings: Settings, made: str, *, audited: Collection[str] = ()
+    analysis: SlideAnalysis, settings: Settings, made: str, *, audit: Audit | None = None
 ) -> LabReport:
     """What the report of a slide says.
 
@@ -178,8 +180,8 @@ def content(
     ----------
     made : str
         When the report is made, ISO 8601 with zone.
-    audited : collection of str
-        Ids of the cells of the slide's audit.
+    audit : Audit, optional
+        The slide's audit, if one was drawn.
 
     Raises
     ------
@@ -190,7 +192,9 @@ def content(
     taxonomy = policy.taxonomy_of(analysis.taxonomy)
     table = analysis.table
     name = MASKED if settings.masked else analysis.slide.name
-    counted = differential(name, table, taxonomy, policy, audited=audited)
+    drawn = sample(table, audit) if audit else {}
+    ids = [cell_id for each in drawn.values() for cell_id in each]
+    counted = differential(name, table, taxonomy, policy, audited=ids)
     wbc = settings.wbc
     absolute = absolute_counts(wbc, counted, policy) if wbc else {}
     lines: list[Line] = []
@@ -229,19 +233,25 @@ def content(
         _models(table),
         analysis.detector,
         analysis.taxonomy.name,
-        cells_sha256(table, settings),
+        cells_sha256(table, audit),
+        settings_sha256(settings),
         settings,
+        audited(table, taxonomy, policy, audit) if audit else None,
     )
 
 
-def cells_sha256(table: CellTable, settings: Settings) -> str:
-    """Of all cells with everything that is known of them, and of the laboratory's settings.
+def settings_sha256(settings: Settings) -> str:
+    """Of all that the laboratory has set, its tables too."""
+    rules = json.dumps(asdict(settings), sort_keys=True)
+    return hashlib.sha256(rules.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def cells_sha256(table: CellTable, audit: Audit | None = None) -> str:
+    """Of all cells with everything that is known of them, and of which are the audit.
 
     The order of the cells does not count; a box, a label, who gave it and when do.
     """
-    digest = hashlib.sha256()
-    rules = json.dumps(asdict(settings), sort_keys=True, default=str)
-    digest.update(rules.encode("utf-8", "surrogatepass"))
+    digest = hashlib.sha256(repr(audit).encode())
     for cell_id in sorted(table):
         line = f"\n{cell_id}\t{parts_of(table[cell_id])}"
         digest.update(line.encode("utf-8", "surrogatepass"))

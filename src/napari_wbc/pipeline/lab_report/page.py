@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from napari_wbc import __version__
+from napari_wbc.model.audit import Audited
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.policy import Policy
 from napari_wbc.model.reference import Found
@@ -33,13 +34,17 @@ TICKS = (0, 5, 20, 50, 100)
 NOTHING = "–"
 
 
-def page(report: LabReport, pictures: Pictures, signatures: Sequence[str] = ()) -> str:
+def page(
+    report: LabReport, pictures: Pictures, signatures: Sequence[str] = (), *, broken: str = ""
+) -> str:
     """The report as HTML.
 
     Parameters
     ----------
     signatures : sequence of str
         Who signed it and when, in words; lines to sign on paper where there are none.
+    broken : str
+        Why the signatures are not of this report, in words; empty if they are.
     """
     # StrictUndefined: a name that the page does not get is a fault, not an empty cell.
     environment = Environment(
@@ -58,7 +63,7 @@ def page(report: LabReport, pictures: Pictures, signatures: Sequence[str] = ()) 
         style=Markup((DATA / "report.css").read_text(encoding="utf-8")),  # noqa: S704
         report=report,
         use=RESEARCH_USE,
-        made=_time(report.made),
+        made=readable_time(report.made),
         state=report.reviewed,
         alert=report.counted.reviewed < report.counted.located,
         subject=", ".join(filter(None, (subject.sex, age))),
@@ -83,11 +88,12 @@ def page(report: LabReport, pictures: Pictures, signatures: Sequence[str] = ()) 
             for row in report.beside
         ],
         figures=_figures(report),
-        audit=None,
+        audit=_audit(report.audit),
         sources=[row for row in report.counted.rows if row.count],
         readers=[_reader(reader) for reader in report.readers],
         pictures=pictures,
         signatures=signatures,
+        broken=broken,
         origin=_origin(report),
     )
 
@@ -199,6 +205,30 @@ def _worst(report: LabReport, policy: Policy) -> str:
     )
 
 
+def _audit(audit: Audited | None) -> dict[str, Any] | None:
+    """The audit in words, and what it says of each class."""
+    if audit is None:
+        return None
+    seed = audit.audit.seed
+    drawn = f"{words(audit.drawn)} drawn at random within each predicted class (seed {seed})"
+    if not audit.is_complete:
+        text = f"{drawn}; {audit.reviewed} reviewed. No estimate until all of them are."
+    else:
+        text = f"{drawn}, all reviewed. The limits have the model's errors in them."
+        if audit.more:
+            text += f" About {audit.more} more would halve the widest."
+    rows = [
+        {
+            "name": name,
+            "percent": _percent(value),
+            "limits": f"{low:.1f} – {high:.1f}" if math.isfinite(value) else "",
+            "cells": audit.counts.get(name, 0),
+        }
+        for name, (value, low, high) in audit.shares.items()
+    ]
+    return {"text": text, "rows": rows}
+
+
 FIGURES = {
     "immature": ("Immature granulocytes, %", "not told by these classes"),
     "nlr": ("Neutrophils per lymphocyte", "not told by these classes"),
@@ -218,15 +248,15 @@ def _figures(report: LabReport) -> list[dict[str, str]]:
 
 
 def _reader(reader: Reader) -> str:
-    first = _time(reader.first)
-    last = _time(reader.last)
+    first = readable_time(reader.first)
+    last = readable_time(reader.last)
     when = f", {first}" if first else ""
     if last != first:
         when += f" to {last}"
     return f"{reader.name}: {words(reader.cells)}{when}"
 
 
-def _time(text: str) -> str:
+def readable_time(text: str) -> str:
     """A time of ours as people read it; another text as it is."""
     try:
         when = datetime.fromisoformat(text)
@@ -241,5 +271,6 @@ def _origin(report: LabReport) -> list[tuple[str, str]]:
         rows.append(("Model", f"{name}, sha256 {sha256}" if sha256 else name))
     rows.append(("Cell finder", report.detector or "none"))
     rows.append(("Cells", f"sha256 {report.cells_sha256}"))
+    rows.append(("Settings", f"sha256 {report.settings_sha256}"))
     rows += (("Source", source) for source in report.sources)
     return rows

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from napari_wbc import __version__
+from napari_wbc.model.audit import Audited
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.policy import Policy
 from napari_wbc.pipeline.lab_report.content import LabReport, Value
@@ -90,7 +91,28 @@ def report_json(report: LabReport) -> dict[str, Any]:
         "taxonomy": report.taxonomy,
         "sources": list(report.sources),
         "cells_sha256": report.cells_sha256,
-        "audit": None,
+        "settings_sha256": report.settings_sha256,
+        "audit": _audit(report.audit),
+    }
+
+
+def _audit(audit: Audited | None) -> dict[str, Any] | None:
+    if audit is None:
+        return None
+    classes = [
+        {
+            "class": name,
+            "percent": _estimate(estimate),
+            "audited": audit.counts.get(name, 0),
+        }
+        for name, estimate in audit.shares.items()
+    ]
+    return {
+        "seed": audit.audit.seed,
+        "drawn": audit.drawn,
+        "reviewed": audit.reviewed,
+        "more": audit.more,
+        "classes": classes,
     }
 
 
