@@ -163,7 +163,10 @@ class LabReport:
             return "Not reviewed: every label is the model's."
         if done == self.counted.located:
             return f"Reviewed: a person labelled all {words(done)}."
-        return f"Partly reviewed: a person labelled {done} of {words(self.counted.located)}."
+        text = f"Partly reviewed: a person labelled {done} of {words(self.counted.located)}"
+        if self.audit is not None and self.audit.is_complete:
+            return f"{text}, {self.audit.drawn} of them a random audit."
+        return f"{text}."
 
     @property
     def beside(self) -> tuple[Beside, ...]:

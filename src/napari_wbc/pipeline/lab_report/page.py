@@ -16,7 +16,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from napari_wbc import __version__
-from napari_wbc.model.audit import Audited
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.policy import Policy
 from napari_wbc.model.reference import Found
@@ -88,7 +87,7 @@ def page(
             for row in report.beside
         ],
         figures=_figures(report),
-        audit=_audit(report.audit),
+        audit=_audit(report),
         sources=[row for row in report.counted.rows if row.count],
         readers=[_reader(reader) for reader in report.readers],
         pictures=pictures,
@@ -205,9 +204,11 @@ def _worst(report: LabReport, policy: Policy) -> str:
     )
 
 
-def _audit(audit: Audited | None) -> dict[str, Any] | None:
+def _audit(report: LabReport) -> dict[str, Any] | None:
     """The audit in words, and what it says of each class."""
-    if audit is None:
+    audit = report.audit
+    # Once every cell is reviewed, the audit says the same as the differential.
+    if audit is None or report.counted.reviewed == report.counted.located:
         return None
     seed = audit.audit.seed
     drawn = f"{words(audit.drawn)} drawn at random within each predicted class (seed {seed})"
@@ -222,7 +223,6 @@ def _audit(audit: Audited | None) -> dict[str, Any] | None:
             "name": name,
             "percent": _percent(value),
             "limits": f"{low:.1f} – {high:.1f}" if math.isfinite(value) else "",
-            "cells": audit.counts.get(name, 0),
         }
         for name, (value, low, high) in audit.shares.items()
     ]
