@@ -55,6 +55,10 @@ def report(
         Path | None, Option(help="CSV table of critical findings.", show_default="the shipped one")
     ] = None,
     target: Annotated[int, Option(help="Leukocytes to be counted.")] = 100,
+    within: Annotated[
+        float | None,
+        Option(help="Points to each side that the limits of each class may have, to be signed."),
+    ] = None,
     sign: Annotated[str, Option(help="Name of the person who signs.", show_default=False)] = "",
     quiet: Quiet = False,
 ) -> None:
@@ -66,6 +70,7 @@ def report(
     from napari_wbc.model.blood_count import WbcCount
     from napari_wbc.model.policy import Policy
     from napari_wbc.model.reference import Subject
+    from napari_wbc.model.target import Target
     from napari_wbc.pipeline.lab_report.project import project_report_steps
     from napari_wbc.pipeline.lab_report.reference import settings_of
 
@@ -77,7 +82,7 @@ def report(
         specimen=specimen,
         subject=Subject(sex, age),
         masked=masked,
-        target=target,
+        target=Target(target, within),
     )
     make_folder(out)
     steps = project_report_steps(project, out, settings, reading=reading, sign=sign)

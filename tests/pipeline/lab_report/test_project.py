@@ -18,6 +18,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.audit import Audit
 from napari_wbc.model.blood_count import WbcCount
 from napari_wbc.model.progress import run
+from napari_wbc.model.target import Target
 from napari_wbc.pipeline.lab_report.project import (
     audit_key,
     draw_audit,
@@ -28,19 +29,20 @@ from napari_wbc.pipeline.lab_report.sign import note_key
 from napari_wbc.storage.workspace import open_workspace
 
 REVIEWED = {"1.png": ["neutrophil"] * 4, "2.png": ["lymphocyte", "monocyte"]}
-FEW = settings(target=3)
+FEW = settings(target=Target(3))
 KILLED = """
 import os, signal, sys
 from napari_wbc.model.progress import run
 from napari_wbc.pipeline.lab_report.project import project_report_steps
 from napari_wbc.pipeline.lab_report.reference import settings_of
 from napari_wbc.storage.workspace import Workspace
+from napari_wbc.model.target import Target
 put = Workspace.put
 def killed(self, key, value):
     put(self, key, value)
     os.kill(os.getpid(), signal.SIGKILL)
 Workspace.put = killed
-run(project_report_steps(sys.argv[1], sys.argv[2], settings_of(target=3), sign="A"))
+run(project_report_steps(sys.argv[1], sys.argv[2], settings_of(target=Target(3)), sign="A"))
 """
 
 
@@ -102,11 +104,11 @@ def test_a_change_breaks_the_signature_and_signing_again_amends(project, tmp_pat
 
 def test_other_settings_are_not_what_was_signed(project, tmp_path):
     report(project, tmp_path / "out", sign="A")
-    rules = settings(target=3, wbc=WbcCount(9))
+    rules = settings(target=Target(3), wbc=WbcCount(9))
     each, _, _ = report(project, tmp_path / "out", rules=rules)
     assert "the settings are others" in each.broken
     # A masked report has no signed one beside it that names the slide.
-    report(project, tmp_path / "masked", rules=settings(target=3, masked=True))
+    report(project, tmp_path / "masked", rules=settings(target=Target(3), masked=True))
     assert not list((tmp_path / "masked").glob("signed-*"))
 
 
@@ -120,7 +122,7 @@ def test_other_settings_are_not_what_was_signed(project, tmp_path):
 def test_a_report_that_is_not_ready_is_not_signed(labels, target, message, tmp_path):
     project = make_project(tmp_path, labels=labels)
     with pytest.raises(WbcError, match=message):
-        report(project, tmp_path / "out", sign="A", rules=settings(target=target))
+        report(project, tmp_path / "out", sign="A", rules=settings(target=Target(target)))
     with closing(open_workspace(project, read_only=True)) as workspace:
         assert workspace.get(note_key("slide")) is None
 
@@ -132,14 +134,14 @@ def test_a_name_that_is_none_signs_nothing(name, project, tmp_path):
 
 
 def test_an_audit_is_kept_and_reported_once_it_is_reviewed(tmp_path):
-    project = make_project(tmp_path, labels={"1.png": [None] * 3, "2.png": ["neutrophil"]})
+    project = make_project(tmp_path, labels={"1.png": [None] * 3, "2.png": [None] * 4})
     frame = draw_audit(project, 2, seed=4)
     # Each predicted class has five cells, or all that there are.
-    assert len(frame) == 4
+    assert len(frame) == 5
     with closing(open_workspace(project, read_only=True)) as workspace:
         assert kept_audit(workspace.get(audit_key("slide"))) == Audit(2, 4)
     _, values, page = report(project, tmp_path / "out")
-    assert (values["audit"]["drawn"], values["audit"]["reviewed"]) == (4, 1)
+    assert (values["audit"]["drawn"], values["audit"]["reviewed"]) == (5, 0)
     assert "No estimate until all of them are" in page
     for cell_id in frame["cell_id"]:
         relabel(project, cell_id, "neutrophil")

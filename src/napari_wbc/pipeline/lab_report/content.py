@@ -33,6 +33,7 @@ from napari_wbc.model.reference import (
     interval_of,
 )
 from napari_wbc.model.table import CellTable
+from napari_wbc.model.target import Target
 from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted as words
 from napari_wbc.model.words import is_line
@@ -45,8 +46,7 @@ MAX_TEXT = 200
 """Characters of a specimen's name."""
 MANY_UNIDENTIFIED = 5.0
 """Percent of unidentified cells from which on a report names them."""
-FEWEST = 100
-"""Leukocytes below which a report says that the count is small (CLSI H20: 200 by each reader)."""
+USUAL = Target()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,13 @@ class Settings:
         Whether slide and specimen stay unnamed.
     intervals, findings : tuple
         The laboratory's tables.
-    target : int
-        Leukocytes to be counted before a report is signed.
+    target : Target
+        What is to be counted before a report is signed.
 
     Raises
     ------
     WbcError
-        If the specimen's name is none, or the target is below 1.
+        If the specimen's name is none.
     """
 
     policy: Policy = DEFAULT
@@ -82,7 +82,7 @@ class Settings:
     masked: bool = False
     intervals: tuple[Interval, ...] = ()
     findings: tuple[Finding, ...] = ()
-    target: int = FEWEST
+    target: Target = USUAL
 
     def __post_init__(self) -> None:
         if len(self.specimen) > MAX_TEXT or not is_line(self.specimen):
@@ -90,8 +90,6 @@ class Settings:
                 f"{self.specimen[:40]!r} is no name of a specimen; write one line of up to "
                 f"{MAX_TEXT} characters."
             )
-        if self.target < 1:
-            raise WbcError(f"{self.target} cells are no target; give 1 or more.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,9 +293,8 @@ def _values(lines: list[Line], wbc: Value | None) -> list[Value]:
 def _quality(analysis: SlideAnalysis, counted: Differential, settings: Settings) -> tuple[str, ...]:
     notes: list[str] = []
     total = words(len(analysis.slide.fields), "field")
-    if counted.total < settings.target:
-        leukocytes = words(counted.total, "leukocyte")
-        notes.append(f"Only {leukocytes} counted; the target is {settings.target}.")
+    if missing := settings.target.missing(counted):
+        notes.append(f"Target not reached: {missing}.")
     if analysis.failures:
         notes.append(f"{len(analysis.failures)} of {total} could not be read.")
     candidates = sum(row.count for row in counted.beside if row.name == CANDIDATE)

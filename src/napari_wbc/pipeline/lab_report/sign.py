@@ -115,9 +115,8 @@ def open_points(report: LabReport, unsettled: int = 0) -> tuple[str, ...]:
     audit_done = report.audit is not None and report.audit.is_complete
     if to_review and not audit_done:
         points.append(f"{counted(to_review)} not reviewed, and no complete audit")
-    if report.counted.total < report.settings.target:
-        leukocytes = counted(report.counted.total, "leukocyte")
-        points.append(f"{leukocytes} of {report.settings.target} counted")
+    if missing := report.settings.target.missing(report.counted):
+        points.append(missing)
     candidates = sum(row.count for row in rows if row.name == CANDIDATE)
     if candidates:
         points.append(f"{counted(candidates, 'candidate')} not decided")
