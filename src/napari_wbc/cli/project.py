@@ -13,7 +13,7 @@ from typer import Argument, Option
 from napari_wbc.cli.options import Out, Project, Quiet
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
 from napari_wbc.files.atomic import make_folder
-from napari_wbc.model.words import counted
+from napari_wbc.model.words import counted, printable
 
 
 def export(
@@ -50,15 +50,19 @@ def agreement(
     """Compare two readers of a project: agreement and Cohen's kappa."""
     from napari_wbc.pipeline.project import project_agreement
 
-    table = Table("slide", "cells of both", "alike", "%", "kappa", "95 % limits")
+    table = Table("slide", "cells of both", "alike", "%", "95 % limits", "kappa", "95 % limits")
     for slide in project_agreement(project, first, second):
         agreement = slide.agreement
-        percent = "" if agreement.percent is None else f"{agreement.percent:.1f}"
+        percent = exact = ""
+        if agreement.percent is not None:
+            percent = f"{agreement.percent:.1f}"
+            _, low, high = agreement.percent_limits
+            exact = f"{low:.1f} to {high:.1f}"
         kappa = limits = ""
         # Two readers who give every cell one class have no kappa.
         if agreement.kappa is not None:
             kappa = f"{agreement.kappa:.3f}"
             limits = f"{agreement.kappa_low:.3f} to {agreement.kappa_high:.3f}"
         counts = str(agreement.n), str(agreement.agreed)
-        table.add_row(escape(slide.slide), *counts, percent, kappa, limits)
+        table.add_row(escape(printable(slide.slide)), *counts, percent, exact, kappa, limits)
     Console().print(table)

@@ -37,6 +37,9 @@ def report(
     age: Annotated[
         float | None, Option(help="In years, for the reference intervals.", show_default="adult")
     ] = None,
+    pool: Annotated[
+        bool, Option("--pool", help="The slides are of one specimen, and counted as one.")
+    ] = False,
     masked: Annotated[bool, Option("--masked", help="Name neither slide nor specimen.")] = False,
     bands_apart: Annotated[
         bool, Option("--bands-apart", help="Band neutrophils have a row of their own.")
@@ -85,7 +88,7 @@ def report(
         target=Target(target, within),
     )
     make_folder(out)
-    steps = project_report_steps(project, out, settings, reading=reading, sign=sign)
+    steps = project_report_steps(project, out, settings, reading=reading, sign=sign, pool=pool)
     tell(drive(steps, quiet=quiet), quiet=quiet)
 
 

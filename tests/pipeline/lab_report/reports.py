@@ -25,7 +25,7 @@ def cell(i, label, fov, *, reviewed=True):
     return Cell(f"{label} {i:06d}", fov, box, Prediction((label,), (0.9,), 0.5, "tiny 1 (0)"))
 
 
-def slide(folder, counts, *, name="s", reviewed=True, fields=2):
+def slide(folder, counts, *, name="s", reviewed=True, fields=2, first=0):
     (folder / "images").mkdir(exist_ok=True, parents=True)
     places = []
     for k in range(fields):
@@ -36,7 +36,8 @@ def slide(folder, counts, *, name="s", reviewed=True, fields=2):
         places.append(FieldOfView(f"{name}/{k}.png", path))
     cells = []
     for label, n in counts.items():
-        cells += [cell(i, label, places[i % fields].fov_id, reviewed=reviewed) for i in range(n)]
+        ids = range(first, first + n)
+        cells += [cell(i, label, places[i % fields].fov_id, reviewed=reviewed) for i in ids]
     return SlideAnalysis(Slide(name, tuple(places)), CellTable(cells))
 
 

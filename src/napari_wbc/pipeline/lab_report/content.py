@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from napari_wbc.errors import WbcError
@@ -38,6 +39,7 @@ from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted as words
 from napari_wbc.model.words import is_line
 from napari_wbc.pipeline.analysis import SlideAnalysis
+from napari_wbc.pipeline.lab_report.pool import unevenness
 from napari_wbc.storage.codec import parts_of
 
 MASKED = "masked"
@@ -173,7 +175,12 @@ class LabReport:
 
 
 def content(
-    analysis: SlideAnalysis, settings: Settings, made: str, *, audit: Audit | None = None
+    analysis: SlideAnalysis,
+    settings: Settings,
+    made: str,
+    *,
+    audit: Audit | None = None,
+    parts: Mapping[str, str] | None = None,
 ) -> LabReport:
     """What the report of a slide says.
 
@@ -183,6 +190,8 @@ def content(
         When the report is made, ISO 8601 with zone.
     audit : Audit, optional
         The slide's audit, if one was drawn.
+    parts : mapping of str to str, optional
+        Of each field the slide that it is of, where several are counted as one.
 
     Raises
     ------
@@ -213,6 +222,13 @@ def content(
         _value(corrected_wbc(wbc, counted, policy), PER_LITRE, "WBC", settings) if wbc else None
     )
     found = critical(settings.findings, table, counted)
+    names = field_names(analysis, settings)
+    if parts and settings.masked:
+        slides = {
+            each: f"slide {i}" for i, each in enumerate(dict.fromkeys(parts.values()), start=1)
+        }
+        parts = {fov_id: slides[each] for fov_id, each in parts.items()}
+    uneven = unevenness(table, taxonomy, parts or names, "slides" if parts else "fields")
     cited = [value.interval.source for value in _values(lines, corrected) if value.interval]
     cited += (each.finding.source for each in found)
     return LabReport(
@@ -227,7 +243,7 @@ def content(
         wbc is not None and is_corrected(wbc, counted, policy) and counted.erythroblasts > 0,
         indices(table, counted, analysis.taxonomy, policy),
         found,
-        _quality(analysis, counted, settings),
+        (*_quality(analysis, counted, settings), *uneven),
         _policies(counted, settings),
         tuple(dict.fromkeys(filter(None, cited))),
         _readers(table),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from napari_wbc.imaging.read import read_field
 from napari_wbc.model.audit import Audit, sample
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.step import now
-from napari_wbc.pipeline.analysis import ReadField, SlideAnalysis
+from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.pipeline.lab_report.content import Settings, content
+from napari_wbc.pipeline.lab_report.pool import pooled
 from napari_wbc.pipeline.lab_report.sign import (
     Signature,
     note_key,
@@ -94,6 +96,7 @@ def project_report_steps(
     *,
     reading: str = "",
     sign: str = "",
+    pool: bool = False,
     read: ReadField = read_field,
 ) -> Steps[tuple[Reported, ...]]:
     """Write the report of each slide of a project, and sign them all before if a name is given.
@@ -104,6 +107,8 @@ def project_report_steps(
         Name of a blind reading, or the consensus; the first reader's labels if empty.
     sign : str
         Who signs. All slides are signed or none, also if the program is killed meanwhile.
+    pool : bool
+        Whether the slides are of one blood, and counted as one.
 
     Raises
     ------
@@ -114,17 +119,24 @@ def project_report_steps(
     reported: list[Reported] = []
     with closing(open_workspace(path, read_only=not sign)) as workspace:
         analysis = workspace_analysis(workspace, reading=reading)
+        open_cells = {
+            each.slide.name: unsettled(workspace, each.slide.name) for each in analysis.slides
+        }
+        parts: dict[str, str] | None = None
+        if pool:
+            analysis, parts = pooled(analysis)
+            open_cells = {analysis.slides[0].slide.name: sum(open_cells.values())}
         for place, slide in enumerate(analysis.slides):
             name = slide.slide.name
             yield Progress("counting", place, len(analysis.slides))
             audit = kept_audit(workspace.get(audit_key(name)))
-            report = content(slide, settings, made, audit=audit)
+            report = content(slide, settings, made, audit=audit, parts=parts)
             versions = signed_versions(workspace.get(note_key(name)))
             folder = folder_of(analysis, place, out, settings)
             reported.append(Reported(report, folder, versions))
         if sign:
             signature = Signature(sign, made)
-            reported = _signed(workspace, analysis.slides, reported, signature)
+            reported = _signed(workspace, open_cells, reported, signature)
     for place, (slide, each) in enumerate(zip(analysis.slides, reported, strict=True)):
         yield Progress("writing reports", place, len(reported))
         write_report(each, slide, read=read)
@@ -134,15 +146,15 @@ def project_report_steps(
 
 def _signed(
     workspace: Workspace,
-    slides: tuple[SlideAnalysis, ...],
+    open_cells: Mapping[str, int],
     reported: list[Reported],
     signature: Signature,
 ) -> list[Reported]:
+    """Sign all reports, or none; ``open_cells`` are the unsettled ones of each slide, in order."""
     signed: list[Reported] = []
     notes: dict[str, list[dict[str, Any]]] = {}
-    for slide, each in zip(slides, reported, strict=True):
-        name = slide.slide.name
-        points = open_points(each.report, unsettled(workspace, name))
+    for (name, unsettled_cells), each in zip(open_cells.items(), reported, strict=True):
+        points = open_points(each.report, unsettled_cells)
         if points:
             raise WbcError(f"{name}: cannot be signed yet: {'; '.join(points)}.")
         versions = with_signature(each.versions, each.report, signature)
