@@ -36,6 +36,17 @@ class Flag(StrEnum):
     ABOVE = "above"
     ABOVE_SURELY = "above, surely"
 
+    @property
+    def unsure(self) -> Flag:
+        """The same flag, not called sure.
+
+        Examples
+        --------
+        >>> Flag.ABOVE_SURELY.unsure
+        <Flag.ABOVE: 'above'>
+        """
+        return Flag(self.removesuffix(", surely"))
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import jsonschema
@@ -12,7 +13,9 @@ import pytest
 from tests.pipeline.lab_report.reports import ORDINARY, analysis, settings, slide
 
 from napari_wbc.errors import WbcError
+from napari_wbc.model.audit import Audit, sample
 from napari_wbc.model.blood_count import WbcCount
+from napari_wbc.model.cell import Annotation
 from napari_wbc.model.policy import Policy
 from napari_wbc.model.progress import run
 from napari_wbc.model.reference import Flag, Subject
@@ -119,6 +122,7 @@ def test_a_slide_that_nobody_has_reviewed_says_so(tmp_path):
     values, page, _ = of(folder)
     assert values["reviewed"] == 0
     assert "Not reviewed: every label is the model's." in page.words
+    assert "not the model's errors" in page.words
     assert "tiny 1 (0)" in page.words
 
 
@@ -167,6 +171,25 @@ def test_the_hash_is_of_the_cells_and_the_settings_and_not_of_their_order(tmp_pa
     assert content(other, settings(), "now").cells_sha256 == first
     fewer = slide(tmp_path, {**ORDINARY, "basophil": 0})
     assert content(fewer, settings(), "now").cells_sha256 != first
+
+
+def test_nothing_is_sure_by_labels_that_only_the_model_gave(tmp_path):
+    counts = {"neutrophil": 40, "lymphocyte": 20, "monocyte": 40}
+    for reviewed, flag in ((True, Flag.ABOVE_SURELY), (False, Flag.ABOVE)):
+        one = slide(tmp_path, counts, reviewed=reviewed)
+        report = content(one, settings(wbc=WbcCount(10)), "now")
+        (line,) = [line for line in report.lines if line.row.name == "monocyte"]
+        assert (line.percent.flag, line.absolute.flag) == (flag, flag)
+        assert report.is_of_the_model is not reviewed
+    # A complete audit may say so.
+    guessed = slide(tmp_path, counts, reviewed=False)
+    ids = [i for each in sample(guessed.table, Audit(60)).values() for i in each]
+    said = [guessed.table[i].annotated(Annotation(guessed.table[i].label)) for i in ids]
+    audited = replace(guessed, table=guessed.table.with_cells(said))
+    report = content(audited, settings(), "now", audit=Audit(60))
+    (line,) = [line for line in report.lines if line.row.name == "monocyte"]
+    assert line.percent.flag is Flag.ABOVE_SURELY
+    assert not report.is_of_the_model
 
 
 def test_bands_apart_are_not_flagged_by_the_interval_of_all_neutrophils(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.audit import Audit, Audited, audited, sample
@@ -169,6 +169,12 @@ class LabReport:
         return f"{text}."
 
     @property
+    def is_of_the_model(self) -> bool:
+        """Whether the percentages rest on labels that no person has checked, by review or audit."""
+        checked = self.audit is not None and self.audit.is_complete
+        return not checked and any(row.predicted for row in self.counted.shares)
+
+    @property
     def beside(self) -> tuple[Beside, ...]:
         """Rows beside the differential; those that are always there, and those with cells."""
         return tuple(row for row in self.counted.beside if row.count or row.low is not None)
@@ -207,6 +213,9 @@ def content(
     counted = differential(name, table, taxonomy, policy, audited=ids)
     wbc = settings.wbc
     absolute = absolute_counts(wbc, counted, policy) if wbc else {}
+    check = audited(table, taxonomy, policy, audit) if audit else None
+    # Limits of the model's labels leave out its errors, so nothing is sure by them.
+    to_review = sum(row.predicted for row in counted.rows if row.name != CANDIDATE)
     lines: list[Line] = []
     for row in counted.shares:
         shown = Estimate(row.percent, row.low, row.high)
@@ -217,6 +226,9 @@ def content(
         count = None
         if row.name in absolute:
             count = _value(absolute[row.name], PER_LITRE, measure, settings)
+        if to_review:
+            percent = _unsure(percent, check.shares.get(row.name) if check else None)
+            count = count and _unsure(count)
         lines.append(Line(row, percent, count))
     corrected = (
         _value(corrected_wbc(wbc, counted, policy), PER_LITRE, "WBC", settings) if wbc else None
@@ -253,7 +265,7 @@ def content(
         cells_sha256(table, audit),
         settings_sha256(settings),
         settings,
-        audited(table, taxonomy, policy, audit) if audit else None,
+        check,
     )
 
 
@@ -298,6 +310,14 @@ def measure_of(name: str, policy: Policy) -> str:
 def _value(estimate: Estimate, unit: str, measure: str, settings: Settings) -> Value:
     interval = interval_of(settings.intervals, measure, unit, settings.subject)
     return Value(estimate, unit, interval, flag_of(estimate, interval))
+
+
+def _unsure(value: Value, audit: Estimate | None = None) -> Value:
+    """A value of the model's labels: what is sure of it is so by the limits of an audit."""
+    flag = value.flag.unsure
+    if audit is not None and flag_of(audit, value.interval).unsure is flag:
+        flag = flag_of(audit, value.interval)
+    return replace(value, flag=flag)
 
 
 def _values(lines: list[Line], wbc: Value | None) -> list[Value]:
