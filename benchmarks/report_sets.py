@@ -38,7 +38,8 @@ def truth(name: str) -> Truth:
     if name == "lisc":
         with (DATA / "lisc" / "cells.csv").open(newline="") as file:
             for row in csv.DictReader(file):
-                place = row["class"], float(row["row"]), float(row["col"])
+                # A cell whose place is not noted is true, and never located.
+                place = row["class"], float(row["row"] or "nan"), float(row["col"] or "nan")
                 cells.setdefault(DATA / "lisc" / "images" / row["image"], []).append(place)
         return cells
     with TemporaryDirectory() as cache:

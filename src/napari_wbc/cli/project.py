@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
-from napari_wbc.cli.options import Out, Project, Quiet
+from napari_wbc.cli.options import Out, Project, Quiet, check_csv
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
 from napari_wbc.files.atomic import make_folder
-from napari_wbc.model.words import counted, printable
+from napari_wbc.model.words import counted, listed, printable
 
 
 def export(
@@ -66,3 +68,40 @@ def agreement(
         counts = str(agreement.n), str(agreement.agreed)
         table.add_row(escape(printable(slide.slide)), *counts, percent, exact, kappa, limits)
     Console().print(table)
+
+
+def verify(
+    project: Project,
+    against: Annotated[Path, Option(help="CSV table with the columns slide, class, percent.")],
+    out: Annotated[Path, Option(help="CSV file for the classes of each slide.")],
+    reading: Annotated[str, Option(help="A blind reading, or consensus.")] = "",
+) -> None:
+    """Compare a project with an analyser's or a manual count of the same blood.
+
+    Each class: on how many slides the other percentage lies in our 95 % limits, the mean
+    difference, the limits of agreement, and Deming's line.
+    """
+    from napari_wbc.pipeline.against import against as compared
+    from napari_wbc.pipeline.project import project_analysis
+    from napari_wbc.storage.tables import write_csv
+
+    check_csv(out)
+    result = compared(project_analysis(project, reading=reading), against)
+    write_csv(out, result.frame)
+    table = Table("class", "slides", "within", "bias", "95 % limits", "agreement", "slope", "r")
+    for each in result.methods:
+        within = f"{each.within} of {each.slides}"
+        limits = _between(each.bias.low, each.bias.high)
+        agreement = _between(each.low, each.high)
+        slope = "–" if math.isnan(each.slope.value) else f"{each.slope.value:.2f}"
+        r = "–" if math.isnan(each.correlation) else f"{each.correlation:.2f}"
+        bias = f"{each.bias.value:+.1f}"
+        row = (each.label, str(each.slides), within, bias, limits, agreement, slope, r)
+        table.add_row(*(escape(printable(text)) for text in row))
+    Console().print(table)
+    if result.unknown:
+        note(f"{against}: not in the project, left out: {listed(result.unknown)}")
+
+
+def _between(low: float, high: float) -> str:
+    return "–" if math.isnan(low) else f"{low:.1f} to {high:.1f}"
