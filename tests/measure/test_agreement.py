@@ -10,8 +10,8 @@ from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from napari_wbc.errors import WbcError
 from napari_wbc.measure.agreement import agreement, consensus
-from napari_wbc.model.limits import share
 from napari_wbc.model.cell import Annotation
+from napari_wbc.model.limits import share
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, TWO_CLASSES, UNIDENTIFIED
 
 
