@@ -6,6 +6,7 @@ import csv
 import json
 import time
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import jsonschema
@@ -19,7 +20,7 @@ from napari_wbc.model.cell import Annotation
 from napari_wbc.model.policy import Policy
 from napari_wbc.model.progress import run
 from napari_wbc.model.reference import Flag, Subject
-from napari_wbc.pipeline.lab_report.content import content
+from napari_wbc.pipeline.lab_report.content import Settings, content
 from napari_wbc.pipeline.lab_report.reference import DATA
 from napari_wbc.pipeline.lab_report.write import FILES, report_steps
 
@@ -167,6 +168,10 @@ def test_the_hash_is_of_the_cells_and_the_settings_and_not_of_their_order(tmp_pa
     assert content(one, settings(), "later").cells_sha256 == first
     given = content(one, settings(wbc=WbcCount(5)), "now").settings_sha256
     assert given != content(one, settings(), "now").settings_sha256
+    bands = content(one, settings(policy=Policy(bands_apart=True)), "now").settings_sha256
+    assert bands not in (given, content(one, settings(), "now").settings_sha256)
+    # A setting that is as usual is not in the hash.
+    assert content(one, Settings(), "now").settings_sha256 == sha256(b"{}").hexdigest()
     other = slide(tmp_path, dict(reversed(ORDINARY.items())))
     assert content(other, settings(), "now").cells_sha256 == first
     fewer = slide(tmp_path, {**ORDINARY, "basophil": 0})

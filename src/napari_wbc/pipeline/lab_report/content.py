@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.audit import Audit, Audited, audited, sample
@@ -270,9 +271,26 @@ def content(
 
 
 def settings_sha256(settings: Settings) -> str:
-    """Of all that the laboratory has set, its tables too."""
-    rules = json.dumps(asdict(settings), sort_keys=True)
+    """Of all that the laboratory has set, its tables too.
+
+    What is as usual does not count, so that a setting that a later version of the program brings
+    breaks no signature.
+    """
+    rules = json.dumps(_unusual(asdict(settings), asdict(Settings())), sort_keys=True)
     return hashlib.sha256(rules.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _unusual(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """The entries that differ from the usual ones, also inside of entries."""
+    unusual: dict[str, Any] = {}
+    for name, value in values.items():
+        before = usual.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            value = _unusual(value, before)  # noqa: PLW2901, the same entry, shortened
+            before = {}
+        if value != before:
+            unusual[name] = value
+    return unusual
 
 
 def cells_sha256(table: CellTable, audit: Audit | None = None) -> str:
