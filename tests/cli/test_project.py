@@ -103,3 +103,9 @@ def test_a_project_is_verified_against_an_analyser(call, tmp_path):
     assert "0 of 1" in printed
     assert "left out: [b]x" in told
     assert len((tmp_path / "v.csv").read_text().splitlines()) == 3
+
+
+def test_films_are_counted_by_two_examiners(call, tmp_path):
+    code, _, told = call("h20", make_project(tmp_path), "--out", tmp_path / "h20.csv")
+    assert code == 2
+    assert "only one reader so far" in told

@@ -21,7 +21,7 @@ from napari_wbc.cli.compare import compare, evaluate
 from napari_wbc.cli.explain import explain
 from napari_wbc.cli.models import models_app
 from napari_wbc.cli.progress import note
-from napari_wbc.cli.project import agreement, export, verify
+from napari_wbc.cli.project import agreement, export, h20, verify
 from napari_wbc.cli.report import audit, report
 from napari_wbc.cli.sets import set_app
 from napari_wbc.cli.train import finetune, train_app
@@ -46,6 +46,7 @@ app.command()(export)
 app.command()(audit)
 app.command()(report)
 app.command()(agreement)
+app.command()(h20)
 app.command()(verify)
 for command in (choose, doubts, finetune, evaluate, compare):
     app.command()(computing(command))

@@ -70,6 +70,43 @@ def agreement(
     Console().print(table)
 
 
+def h20(
+    project: Project,
+    out: Annotated[Path, Option(help="CSV file for the counts.")],
+    second: Annotated[
+        str, Argument(help="The blind reading; needed where there are several.")
+    ] = "",
+) -> None:
+    """Count films of one blood by two examiners, as CLSI H20-Ed3 has it.
+
+    The slides of the project are the films; the examiners are the first reader and a blind
+    reading.
+    """
+    from napari_wbc.pipeline.h20 import h20 as counts
+    from napari_wbc.storage.tables import write_csv
+
+    check_csv(out)
+    result = counts(project, second)
+    write_csv(out, result.frame)
+    table = Table("examiner", "film", "class", "count", "%", "95 % limits")
+    for film, examiner, counted_there in result.films:
+        for row in counted_there.shares:
+            if row.count:
+                limits = _between(row.low, row.high)
+                texts = (examiner, film, row.name, str(row.count), f"{row.percent:.1f}", limits)
+                table.add_row(*(escape(printable(text)) for text in texts))
+    Console().print(table)
+    compared = result.compared
+    if compared.n:
+        share, low, high = compared.percent_limits
+        kappa = "" if compared.kappa is None else f"; kappa {compared.kappa:.3f}"
+        print(
+            f"{counted(compared.n)} of both: {share:.1f} % ({low:.1f} to {high:.1f}) alike{kappa}"
+        )
+    for line in result.notes:
+        note(line)
+
+
 def verify(
     project: Project,
     against: Annotated[Path, Option(help="CSV table with the columns slide, class, percent.")],
