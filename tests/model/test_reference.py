@@ -16,7 +16,7 @@ from napari_wbc.model.reference import (
     Flag,
     Interval,
     Subject,
-    critical,
+    critical_findings,
     flag_of,
     interval_of,
 )
@@ -83,9 +83,12 @@ def test_any_blast_is_critical_and_immature_granulocytes_from_a_share_on():
         Finding("Immature", ("immature granulocyte", "myelocyte"), "%", 2),
     )
     table = cells(neutrophil=98, myelocyte=1, Blasts=1)
-    (blasts,) = critical(findings, table, differential("s", table, EIGHT_CLASSES))
+    (blasts,) = critical_findings(findings, table, differential("s", table, EIGHT_CLASSES))
     assert (blasts.finding.name, blasts.count) == ("Blasts", 1)
     table = cells(neutrophil=98, myelocyte=2)
-    (immature,) = critical(findings, table, differential("s", table, EIGHT_CLASSES))
+    (immature,) = critical_findings(findings, table, differential("s", table, EIGHT_CLASSES))
     assert (immature.count, immature.number) == (2, 2.0)
-    assert critical(findings, CellTable(), differential("s", CellTable(), EIGHT_CLASSES)) == ()
+    assert (
+        critical_findings(findings, CellTable(), differential("s", CellTable(), EIGHT_CLASSES))
+        == ()
+    )

@@ -95,9 +95,9 @@ def report(
 def tell(reports: tuple[Reported, ...], *, quiet: bool) -> None:
     """Say on standard error what a person must not overlook, and where the reports are."""
     for each in reports:
-        for found in each.report.critical:
-            cells = counted(found.count)
-            note(f"{each.report.slide}: critical: {found.finding.name}, {cells}")
+        for alarm in each.report.critical:
+            cells = counted(alarm.count)
+            note(f"{each.report.slide}: critical: {alarm.finding.name}, {cells}")
         if each.broken:
             note(f"{each.report.slide}: {each.broken}")
         if not quiet:

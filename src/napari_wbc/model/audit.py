@@ -171,20 +171,20 @@ def stratified(
     tuple of K Estimate
         0 to 1.
     """
-    known = counts.astype(np.float64)
+    seen = counts.astype(np.float64)
     weights = sizes / sizes.sum()
-    sampled = known.sum(axis=1)
+    sampled = seen.sum(axis=1)
     unseen = 1 - sampled / sizes
-    outside = known[:, -1]
+    outside = seen[:, -1]
     leukocytes = sampled - outside
-    rates = np.divide(known, sampled[:, None], out=np.zeros_like(known), where=sampled[:, None] > 0)
+    rates = np.divide(seen, sampled[:, None], out=np.zeros_like(seen), where=sampled[:, None] > 0)
     by_class: Floats = weights @ rates
     of = float(by_class[:-1].sum())
     if not of:
         return tuple(UNDEFINED for _ in range(counts.shape[1] - 1))
     estimates: list[Estimate] = []
     for k in range(counts.shape[1] - 1):
-        own = known[:, k]
+        own = seen[:, k]
         other = leukocytes - own
         low = _limit(own, other + weights, outside, sizes, unseen, quantile=(1 - level) / 2)
         high = _limit(own + weights, other, outside, sizes, unseen, quantile=(1 + level) / 2)

@@ -136,7 +136,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Critical:
     """A critical finding on a slide."""
 
     finding: Finding
@@ -182,14 +182,14 @@ def flag_of(estimate: Estimate, interval: Interval | None) -> Flag:
     return Flag.NONE
 
 
-def critical(
+def critical_findings(
     findings: Sequence[Finding], table: CellTable, counted: Differential
-) -> tuple[Found, ...]:
+) -> tuple[Critical, ...]:
     """The critical findings of a slide, in the order of the laboratory's list.
 
     They are of labels, not of rows: a blast is critical also where the classes do not have it.
     """
-    found: list[Found] = []
+    met: list[Critical] = []
     for finding in findings:
         names = set(map(plain_label, finding.labels))
         count = sum(n for label, n in table.label_counts.items() if plain_label(label) in names)
@@ -197,5 +197,5 @@ def critical(
         if finding.unit != CELLS:
             number = 100 * count / counted.total if counted.total else math.nan
         if count and number >= finding.at_least:
-            found.append(Found(finding, count, number))
-    return tuple(found)
+            met.append(Critical(finding, count, number))
+    return tuple(met)

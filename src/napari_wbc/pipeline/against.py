@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ def against(analysis: Analysis, path: str | Path) -> Against:
         percents[slide, name] = _percent(path, number, text)
     ours = [differential(name, each.table, taxonomy) for name, each in slides.items()]
     pairs: list[Pair] = []
-    for counted in (each for each in ours if each.total):
+    for counted in filter(attrgetter("total"), ours):
         for each in counted.shares:
             other = percents.get((counted.slide, each.name))
             if other is not None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from napari_wbc.errors import WbcError
@@ -25,12 +26,12 @@ from napari_wbc.model.policy import Policy, is_band
 from napari_wbc.model.reference import (
     PER_LITRE,
     PERCENT,
+    Critical,
     Finding,
     Flag,
-    Found,
     Interval,
     Subject,
-    critical,
+    critical_findings,
     flag_of,
     interval_of,
 )
@@ -140,7 +141,7 @@ class LabReport:
     wbc_given: WbcCount | None
     wbc_corrected: bool
     indices: Indices
-    critical: tuple[Found, ...]
+    critical: tuple[Critical, ...]
     quality: tuple[str, ...]
     """What is doubtful about the slide, in words."""
     policies: tuple[str, ...]
@@ -210,7 +211,7 @@ def content(
     table = analysis.table
     name = MASKED if settings.masked else analysis.slide.name
     drawn = sample(table, audit) if audit else {}
-    ids = [cell_id for each in drawn.values() for cell_id in each]
+    ids = tuple(chain.from_iterable(drawn.values()))
     counted = differential(name, table, taxonomy, policy, audited=ids)
     wbc = settings.wbc
     absolute = absolute_counts(wbc, counted, policy) if wbc else {}
@@ -234,7 +235,7 @@ def content(
     corrected = (
         _value(corrected_wbc(wbc, counted, policy), PER_LITRE, "WBC", settings) if wbc else None
     )
-    found = critical(settings.findings, table, counted)
+    alarms = critical_findings(settings.findings, table, counted)
     names = field_names(analysis, settings)
     if parts and settings.masked:
         slides = {
@@ -243,7 +244,7 @@ def content(
         parts = {fov_id: slides[each] for fov_id, each in parts.items()}
     uneven = unevenness(table, taxonomy, parts or names, "slides" if parts else "fields")
     cited = [value.interval.source for value in _values(lines, corrected) if value.interval]
-    cited += (each.finding.source for each in found)
+    cited += (each.finding.source for each in alarms)
     return LabReport(
         name,
         MASKED if settings.masked and settings.specimen else settings.specimen,
@@ -255,7 +256,7 @@ def content(
         wbc,
         wbc is not None and is_corrected(wbc, counted, policy) and counted.erythroblasts > 0,
         indices(table, counted, analysis.taxonomy, policy),
-        found,
+        alarms,
         (*_quality(analysis, counted, settings), *uneven),
         _policies(counted, settings),
         tuple(dict.fromkeys(filter(None, cited))),

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from napari_wbc import __version__
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.policy import Policy
-from napari_wbc.model.reference import Found
+from napari_wbc.model.reference import Critical
 from napari_wbc.model.words import counted as words
 from napari_wbc.model.words import printable
 from napari_wbc.pipeline.lab_report.content import LabReport, Reader, Value
@@ -66,7 +66,7 @@ def page(
         state=report.reviewed,
         alert=report.counted.reviewed < report.counted.located,
         subject=", ".join(filter(None, (subject.sex, age))),
-        critical=[_critical(found) for found in report.critical],
+        critical=[_critical(alarm) for alarm in report.critical],
         level=f"{100 * policy.level:g} %",
         width=WIDTH,
         ticks=[(round(_x(tick), 1), tick) for tick in TICKS],
@@ -168,10 +168,10 @@ def _number_cells(value: Value | None) -> dict[str, str]:
     }
 
 
-def _critical(found: Found) -> str:
-    unit = found.finding.unit
-    share = "" if unit == "cells" else f" ({_number(found.number)} {unit})"
-    return f"{found.finding.name}: {words(found.count)}{share}"
+def _critical(alarm: Critical) -> str:
+    unit = alarm.finding.unit
+    share = "" if unit == "cells" else f" ({_number(alarm.number)} {unit})"
+    return f"{alarm.finding.name}: {words(alarm.count)}{share}"
 
 
 def _wbc_note(report: LabReport) -> str:

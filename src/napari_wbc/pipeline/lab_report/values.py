@@ -77,12 +77,12 @@ def report_json(report: LabReport) -> dict[str, Any]:
         "figures": figures,
         "critical": [
             {
-                "finding": found.finding.name,
-                "count": found.count,
-                "number": round(found.number, 3),
-                "unit": found.finding.unit,
+                "finding": alarm.finding.name,
+                "count": alarm.count,
+                "number": round(alarm.number, 3),
+                "unit": alarm.finding.unit,
             }
-            for found in report.critical
+            for alarm in report.critical
         ],
         "quality": list(report.quality),
         "readers": [asdict(reader) for reader in report.readers],

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,12 +112,12 @@ def write_report(each: Reported, slide: SlideAnalysis, *, read: ReadField = read
             _write_json(folder / f"signed-{version.version}.json", note)
 
 
-def _signatures(each: Reported) -> list[str]:
+def _signatures(reported: Reported) -> list[str]:
     """Who signed, in words; of an amended report also the versions before."""
-    last = each.versions[-1]
-    lines = [f"{one.name}, {readable_time(one.when)}" for one in last.signatures]
-    for before in each.versions[:-1]:
-        names = ", ".join(one.name for one in before.signatures)
+    last = reported.versions[-1]
+    lines = [f"{each.name}, {readable_time(each.when)}" for each in last.signatures]
+    for before in reported.versions[:-1]:
+        names = ", ".join(each.name for each in before.signatures)
         when = readable_time(before.signatures[0].when)
         lines.append(f"Amends version {before.version}, signed by {names}, {when}")
     return lines
@@ -128,7 +129,7 @@ def _signed_json(each: Reported) -> dict[str, Any] | None:
     last = each.versions[-1]
     return {
         "version": last.version,
-        "signatures": [asdict(one) for one in last.signatures],
+        "signatures": [asdict(signature) for signature in last.signatures],
         "intact": not each.broken,
         "broken": each.broken,
     }
@@ -147,6 +148,6 @@ def _frame(report: LabReport, slide: SlideAnalysis, names: Mapping[str, str]) ->
     frame["annotator"] = [each.annotator if each else "" for each in annotations]
     frame["when"] = [each.when if each else "" for each in annotations]
     drawn = sample(slide.table, report.audit.audit) if report.audit else {}
-    sampled = {cell_id for ids in drawn.values() for cell_id in ids}
+    sampled = set(chain.from_iterable(drawn.values()))
     frame["audited"] = [cell_id in sampled for cell_id in slide.table]
     return frame
