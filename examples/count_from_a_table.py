@@ -13,7 +13,8 @@ import sys
 
 import pandas as pd
 
-from napari_wbc.model.differential import confidence_limits, leukocytes, row_counts
+from napari_wbc.model.differential import leukocytes, row_counts
+from napari_wbc.model.limits import confidence_limits
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Place
 
 EXAMPLE = "label\n" + "\n".join(

@@ -8,6 +8,7 @@ import shutil
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.pipeline.projects import make_project
 from typer.testing import CliRunner
 
 from napari_wbc.cli.app import app
@@ -88,3 +89,23 @@ def test_two_readers_are_compared(project):
     compared = call("agreement", project)
     assert compared.exit_code == 0
     assert "0.500" in compared.stdout
+
+
+def test_a_project_is_verified_against_an_analyser(call, tmp_path):
+    project = make_project(tmp_path)
+    theirs = tmp_path / "analyser.csv"
+    theirs.write_text(
+        "slide,class,percent\nslide,neutrophil,50\nslide,monocyte,99\n[b]x,monocyte,4\n"
+    )
+    code, printed, told = call("verify", project, "--against", theirs, "--out", tmp_path / "v.csv")
+    assert code == 0
+    assert "1 of 1" in printed
+    assert "0 of 1" in printed
+    assert "left out: [b]x" in told
+    assert len((tmp_path / "v.csv").read_text().splitlines()) == 3
+
+
+def test_films_are_counted_by_two_examiners(call, tmp_path):
+    code, _, told = call("h20", make_project(tmp_path), "--out", tmp_path / "h20.csv")
+    assert code == 2
+    assert "only one reader so far" in told

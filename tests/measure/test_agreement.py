@@ -11,6 +11,7 @@ from sklearn.metrics import cohen_kappa_score, confusion_matrix
 from napari_wbc.errors import WbcError
 from napari_wbc.measure.agreement import agreement, consensus
 from napari_wbc.model.cell import Annotation
+from napari_wbc.model.limits import share
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, NOT_CLASSED, TWO_CLASSES, UNIDENTIFIED
 
 
@@ -49,7 +50,12 @@ def test_full_agreement_has_a_kappa_of_one():
     labels = ["monocyte", "basophil", "monocyte", "lymphocyte"]
     full = compared(labels, labels)
     assert (full.percent, full.disagreements) == (100, ())
-    assert limits(full) == pytest.approx((1, 1, 1))
+    # Of four cells that all agree, 39.8 % may be all; chance is 6 of 16.
+    low = share(4, 4).low
+    assert limits(full) == pytest.approx((1, (low - 0.375) / 0.625, 1))
+    assert full.percent_limits == pytest.approx((100, 100 * low, 100))
+    many = compared(labels * 50, labels * 50)
+    assert many.kappa_low > 0.96
 
 
 def test_one_cell_with_two_labels_has_a_kappa_of_zero():

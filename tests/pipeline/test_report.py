@@ -21,6 +21,7 @@ from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Predic
 from napari_wbc.model.differential import differential
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.geometry import BBox, Outline
+from napari_wbc.model.policy import Policy
 from napari_wbc.model.progress import run
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
@@ -66,7 +67,7 @@ def test_no_cells_have_no_percentages():
     st.sampled_from([0.9, 0.95]),
 )
 def test_limits_are_clopper_and_pearsons(counts, level):
-    result = counted(counts, confidence_level=level)
+    result = counted(counts, policy=Policy(level=level))
     total = sum(n for label, n in counts.items() if label not in OUTSIDE)
     assert result.total == total
     assert [s.name for s in result.shares] == [

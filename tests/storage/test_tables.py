@@ -133,9 +133,9 @@ def test_predictions_have_a_column_a_class():
 def test_a_differential_is_a_row_a_class():
     nan = math.nan
     one = Differential(
-        "s", (Share("a", 1, 100 / 3, 0.84404, 90.57),), (Beside("e", 2, 200 / 3), Beside("p", 4))
+        "s", (Share("a", 1, 100 / 3, 0.84404, 90.57),), (Beside("e", 2, 200 / 3), Beside("p", 4)), 7
     )
-    none = Differential("t", (Share("a", 0, nan, nan, nan),), (Beside("e", 0, nan),))
+    none = Differential("t", (Share("a", 0, nan, nan, nan),), (Beside("e", 0, nan),), 0)
     frame = differential_frame([one, none])
     assert list(frame) == [
         "slide",

@@ -26,9 +26,10 @@ from napari_wbc.cli.options import (
     in_use,
 )
 from napari_wbc.cli.progress import drive, end, note
+from napari_wbc.cli.report import tell
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
-from napari_wbc.model.words import counted
+from napari_wbc.model.words import counted, printable
 
 if TYPE_CHECKING:
     from napari_wbc.model.differential import Differential
@@ -70,6 +71,9 @@ def analyze(
     project: Annotated[
         Path | None, Option(help="Also keep it as a new project (.wbc), to be reviewed.")
     ] = None,
+    report: Annotated[
+        bool, Option("--report", help="Also write a report of each slide, marked not reviewed.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Locate, classify and count the leukocytes of slides.
@@ -78,6 +82,8 @@ def analyze(
     cells.geojson, fields.csv, differential.csv, differential.json and overlays/.
     """
     from napari_wbc.pipeline.analyze import analyze_steps
+    from napari_wbc.pipeline.lab_report.reference import settings_of
+    from napari_wbc.pipeline.lab_report.write import report_steps
     from napari_wbc.pipeline.project import save_project
 
     # What cannot be written is refused now, not after minutes of work.
@@ -102,6 +108,8 @@ def analyze(
     # The project comes first, since `_write` ends the command if an image fails.
     if project is not None:
         save_project(analysis, project)
+    if report:
+        tell(drive(report_steps(analysis, out / "report", settings_of()), quiet=quiet), quiet=quiet)
     _write(analysis, out, quiet=quiet)
     if analysis.cells.empty and not quiet:
         note("No cell was found; try another --detector or --preset.")
@@ -122,7 +130,7 @@ def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
 
 def _differential_table(differential: Differential) -> Table:
     # rich takes a slide that is named [b] for markup.
-    title = escape(f"{differential.slide}: {counted(differential.total, 'leukocyte')}")
+    title = escape(printable(f"{differential.slide}: {counted(differential.total, 'leukocyte')}"))
     table = Table(title=title, title_justify="left", caption="Research use only")
     table.add_column("class")
     for name in ("count", "%", "95 % limits"):
@@ -136,8 +144,12 @@ def _differential_table(differential: Differential) -> Table:
     table.add_section()
     for row in differential.beside:
         rate = row.per_100_wbc
-        related = "" if rate is None or math.isnan(rate) else f"{rate:.1f} per 100 WBC"
-        table.add_row(row.name, str(row.count), "", related)
+        related = limits = ""
+        if rate is not None and not math.isnan(rate):
+            related = f"{rate:.1f} per 100"
+            limits = f"{row.low:.1f} – {row.high:.1f}"
+        # A label may come from a file of anybody's; rich takes [b] for markup.
+        table.add_row(escape(printable(row.name)), str(row.count), related, limits)
     return table
 
 

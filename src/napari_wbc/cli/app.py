@@ -21,7 +21,8 @@ from napari_wbc.cli.compare import compare, evaluate
 from napari_wbc.cli.explain import explain
 from napari_wbc.cli.models import models_app
 from napari_wbc.cli.progress import note
-from napari_wbc.cli.project import agreement, export
+from napari_wbc.cli.project import agreement, export, h20, verify
+from napari_wbc.cli.report import audit, report
 from napari_wbc.cli.sets import set_app
 from napari_wbc.cli.train import finetune, train_app
 from napari_wbc.errors import WbcError
@@ -40,9 +41,13 @@ command: Callable[..., Any]
 # In the order of a laboratory's day, which is that of the help.
 for command in (analyze, classify, explain, adapt, demo):
     app.command()(computing(command))
-# These two run no network, so they take no --threads.
+# These run no network, so they take no --threads.
 app.command()(export)
+app.command()(audit)
+app.command()(report)
 app.command()(agreement)
+app.command()(h20)
+app.command()(verify)
 for command in (choose, doubts, finetune, evaluate, compare):
     app.command()(computing(command))
 app.add_typer(train_app, name="train")

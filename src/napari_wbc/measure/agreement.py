@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation
+from napari_wbc.model.limits import Estimate, confidence_limits, share
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
@@ -35,8 +36,8 @@ class Agreement:
         Cohen's kappa, -1 to 1: agreement beyond that of chance. None without cells, and where both
         readers gave all cells one and the same label, since chance then explains everything.
     kappa_low, kappa_high : float, optional
-        Its 95 % confidence limits, -1 to 1; None as kappa. They are those of large samples, and of
-        no width where all cells agree.
+        Its 95 % confidence limits, -1 to 1; None as kappa. They are those of large samples; where
+        all cells agree, these have no width, and the lower one is that of the percentage's.
     disagreements : tuple of (cell id, first label, second label)
         In the order of the taxonomy, then of the ids.
     labels : tuple of L str
@@ -55,6 +56,11 @@ class Agreement:
     labels: tuple[str, ...]
     confusion: npt.NDArray[np.int64]
 
+    @property
+    def percent_limits(self) -> Estimate:
+        """The part that agrees with its exact 95 % limits, 0 to 100."""
+        return share(self.agreed, self.n).times(100)
+
 
 def annotations_of(table: CellTable) -> dict[str, Annotation]:
     """The annotations of a table, by cell id."""
@@ -67,7 +73,8 @@ def agreement(
     """Compare the annotations of two readers, by cell id.
 
     Kappa is Cohen's (Educ. Psychol. Meas. 1960), its limits are those of Fleiss, Cohen and Everitt
-    (Psychol. Bull. 1969).
+    (Psychol. Bull. 1969), but for full agreement: there the lower limit of the percentage (Clopper
+    and Pearson) takes the place of the percentage in kappa.
 
     Raises
     ------
@@ -179,4 +186,8 @@ def _kappa(confusion: npt.NDArray[np.int64]) -> tuple[float | None, float | None
     variance = (spread - (kappa - chance * (1 - kappa)) ** 2) / (1 - chance) ** 2 / n
     # Rounding can leave a variance of nothing a hair below zero.
     reach = 1.959964 * max(float(variance), 0.0) ** 0.5
+    if confusion.trace() == n:
+        # Full agreement of a few cells is no proof of more than its exact limit.
+        low, _ = confidence_limits(int(n), int(n))
+        reach = float((1 - low) / (1 - chance))
     return kappa, max(kappa - reach, -1.0), min(kappa + reach, 1.0)

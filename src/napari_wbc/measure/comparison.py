@@ -18,13 +18,12 @@ from napari_wbc.measure.metrics import score
 from napari_wbc.measure.verdict import (
     MIN_SLIDES,
     SIGNIFICANCE,
-    Estimate,
     Side,
     Standing,
     Verdict,
     judged,
 )
-from napari_wbc.model.differential import confidence_limits
+from napari_wbc.model.limits import Estimate, share
 
 if TYPE_CHECKING:
     from napari_wbc.model.taxonomy import Taxonomy
@@ -260,11 +259,6 @@ def _spread(value: float, draws: Floats) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def _share(hits: int, n: int) -> Estimate:
-    """A share with its limits by Clopper and Pearson."""
-    return Estimate(hits / n, *confidence_limits(hits, n))
-
-
 def _side(
     truth: Ints, answers: Answers, chosen: Bools, classes: tuple[str, ...], balanced: Estimate
 ) -> Side:
@@ -273,7 +267,7 @@ def _side(
     sure = answers.sure[chosen]
     right = answers.predicted[chosen] == truth[chosen]
     return Side(
-        _share(int(right.sum()), scores.n),
+        share(int(right.sum()), scores.n),
         balanced,
         scores.calibration_error,
         scores.negative_log_likelihood,
@@ -323,8 +317,8 @@ def _by_class(truth: Ints, right: Bools, classes: tuple[str, ...]) -> tuple[Clas
     for k, name in enumerate(classes):
         old, new = right[:, truth == k]
         if n := len(old):
-            before = _share(int(old.sum()), n)
-            after = _share(int(new.sum()), n)
+            before = share(int(old.sum()), n)
+            after = share(int(new.sum()), n)
             fixed = int((new & ~old).sum())
             broken = int((old & ~new).sum())
             rows.append(ClassRow(name, n, before, after, fixed, broken))

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from napari_wbc.measure.comparison import ClassRow, Comparison, Outcome
 from napari_wbc.measure.metrics import measure, reliability
 from napari_wbc.measure.plots import png_of, shade_matrix
-from napari_wbc.measure.verdict import Estimate, Standing, Verdict
+from napari_wbc.measure.verdict import Standing, Verdict
+from napari_wbc.model.limits import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

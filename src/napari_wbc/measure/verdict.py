@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, sqrt
-from typing import NamedTuple
 
+from napari_wbc.model.limits import Estimate
 from napari_wbc.model.words import counted
 
 MIN_CHANGED_CELLS = 6
@@ -27,14 +27,6 @@ class Verdict(StrEnum):
     KEEP = "keep"
     """The old one."""
     UNDECIDED = "undecided"
-
-
-class Estimate(NamedTuple):
-    """A value and its 95 % limits."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,13 @@ SPELLINGS = {
     ),
 }
 """Other names of what has a name of its own here."""
+SMUDGES = (
+    *("smudge", "smudge cell", "smudged cell", "smear cell", "basket cell", "gumprecht shadow"),
+)
+"""Names of leukocytes that burst when the film was made; counted per 100 others (ICSH 2015)."""
 OTHERS = (
     # What is left of a cell
-    *("smudge", "smudge cell", "smudged cell", "smear cell", "basket cell", "gumprecht shadow"),
+    *SMUDGES,
     *("shadow cell", "ghost", "ghost cell", "naked nucleus", "bare nucleus", "ruptured cell"),
     *("lysed cell",),
     # What never was one
@@ -60,6 +64,7 @@ _USUAL: dict[str, str] = {}
 for _name, _spellings in SPELLINGS.items():
     _USUAL |= dict.fromkeys(map(plain_label, (_name, *_spellings)), _name)
 _OTHERS = frozenset(map(plain_label, OTHERS))
+_SMUDGES = frozenset(map(plain_label, SMUDGES))
 
 
 def usual_name(label: str) -> str:
@@ -85,3 +90,14 @@ def is_no_leukocyte(label: str) -> bool:
     [True, True, False, False]
     """
     return plain_label(label) in _OTHERS or usual_name(label) in ("red cell", "platelet")
+
+
+def is_smudge(label: str) -> bool:
+    """Whether a label is a name of smudge cells.
+
+    Examples
+    --------
+    >>> is_smudge("Smudge cells"), is_smudge("lymphocyte")
+    (True, False)
+    """
+    return plain_label(label) in _SMUDGES

@@ -55,16 +55,21 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
         If the project cannot be read, has no slide, or no slide has such a reading.
     """
     with closing(open_workspace(path, read_only=True)) as workspace:
-        slides = workspace.slides()
-        if not slides:
-            raise WbcError(f"{path}: no slide in this project; choose another.")
-        _check_reading(workspace, reading, path)
-        taxonomy = workspace.taxonomy
-        reviewed = []
-        for slide in slides:
-            table = workspace.table(slide.name, reading)
-            kept = from_note(workspace.get(note_key(slide.name)), slide)
-            reviewed.append(SlideAnalysis(slide, table, *kept, taxonomy=taxonomy))
+        return workspace_analysis(workspace, reading=reading)
+
+
+def workspace_analysis(workspace: Workspace, *, reading: str = "") -> Analysis:
+    """The slides of an open project, as :func:`project_analysis`."""
+    slides = workspace.slides()
+    if not slides:
+        raise WbcError(f"{workspace.path}: no slide in this project; choose another.")
+    _check_reading(workspace, reading, workspace.path)
+    taxonomy = workspace.taxonomy
+    reviewed = []
+    for slide in slides:
+        table = workspace.table(slide.name, reading)
+        kept = from_note(workspace.get(note_key(slide.name)), slide)
+        reviewed.append(SlideAnalysis(slide, table, *kept, taxonomy=taxonomy))
     return analysis_of(reviewed)
 
 
@@ -114,20 +119,8 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
         If the project cannot be read or has no such reading.
     """
     with closing(open_workspace(path, read_only=True)) as workspace:
-        if not second:
-            # The consensus is made of the readings, so it is no second opinion.
-            names = _readings(workspace) - {CONSENSUS}
-            if len(names) != 1:
-                if not names:
-                    raise WbcError(
-                        f"{path}: only one reader so far; a blind reading begins in the list "
-                        "of readers on the page Slide."
-                    )
-                choice = ", ".join(sorted(names))
-                raise WbcError(f"{path}: say which reading to compare with; there are: {choice}.")
-            (second,) = names
+        second = second_reading(workspace, second)
         _check_reading(workspace, first, path)
-        _check_reading(workspace, second, path)
         readers = []
         for slide in workspace.slides():
             ours = annotations_of(workspace.table(slide.name, first))
@@ -135,6 +128,31 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
             compared = agreement(ours, theirs, workspace.taxonomy)
             readers.append(Readers(slide.name, first, second, compared))
     return tuple(readers)
+
+
+def second_reading(workspace: Workspace, name: str = "") -> str:
+    """A blind reading of a project by its name, or the only one where none is given.
+
+    Raises
+    ------
+    WbcError
+        If there is no such reading, or there are several to choose from.
+    """
+    path = workspace.path
+    if not name:
+        # The consensus is made of the readings, so it is no second opinion.
+        names = _readings(workspace) - {CONSENSUS}
+        if not names:
+            raise WbcError(
+                f"{path}: only one reader so far; a blind reading begins in the list of "
+                "readers on the page Slide."
+            )
+        if len(names) > 1:
+            choice = ", ".join(sorted(names))
+            raise WbcError(f"{path}: say which reading to compare with; there are: {choice}.")
+        (name,) = names
+    _check_reading(workspace, name, path)
+    return name
 
 
 def save_project(analysis: Analysis, path: str | Path) -> Path:

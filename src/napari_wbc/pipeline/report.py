@@ -75,8 +75,9 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
         classes.append({**entry, "low": low, "high": high})
     beside = []
     for row in counted.beside:
-        rate = _number(row.per_100_wbc)
-        beside.append({"class": row.name, "count": row.count, "per_100_wbc": rate})
+        rate, low, high = map(_number, (row.per_100_wbc, row.low, row.high))
+        entry = {"class": row.name, "count": row.count, "per_100_wbc": rate}
+        beside.append({**entry, "low": low, "high": high})
     return {
         "slide": slide.slide.name,
         "fields": len(slide.slide.fields),

@@ -18,7 +18,7 @@ from psygnal import Signal
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Annotation, Cell
-from napari_wbc.model.differential import confidence_limits
+from napari_wbc.model.limits import confidence_limits
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import now
 from napari_wbc.model.table import CellTable

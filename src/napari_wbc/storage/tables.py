@@ -150,7 +150,10 @@ def heat_frame(heats: Iterable[Heat]) -> pd.DataFrame:
 
 
 def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
-    """One row a slide and class; counts beside the differential have no percentage."""
+    """One row a slide and class; counts beside the differential have no percentage.
+
+    The limits are those of the percentage, or of ``per_100_wbc``.
+    """
     import pandas as pd
 
     rows: list[list[object]] = []
@@ -160,8 +163,9 @@ def differential_frame(differentials: Iterable[Differential]) -> pd.DataFrame:
             limits = round(share.percent, 2), round(share.low, 2), round(share.high, 2)
             rows.append([slide, share.name, "leukocyte", share.count, *limits, None])
         for beside in differential.beside:
-            ratio = None if beside.per_100_wbc is None else round(beside.per_100_wbc, 2)
-            rows.append([slide, beside.name, "beside", beside.count, None, None, None, ratio])
+            rates = (beside.low, beside.high, beside.per_100_wbc)
+            rounded = [None if rate is None else round(rate, 2) for rate in rates]
+            rows.append([slide, beside.name, "beside", beside.count, None, *rounded])
     return pd.DataFrame(rows, columns=list(DIFFERENTIAL_COLUMNS))
 
 

@@ -1,0 +1,124 @@
+"""``napari-wbc report``: the report of a project, as a laboratory signs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from napari_wbc.cli.options import Out, Project, Quiet, check_csv
+from napari_wbc.cli.progress import drive, note
+from napari_wbc.files.atomic import make_folder
+from napari_wbc.model.words import counted, printable
+
+if TYPE_CHECKING:
+    from napari_wbc.pipeline.lab_report.write import Reported
+
+Wbc = Annotated[float | None, Option(help="WBC count of the same blood, 10^9/L.")]
+Corrected = Annotated[
+    bool, Option("--wbc-corrected", help="The analyser corrected it for nucleated red cells.")
+]
+Specimen = Annotated[str, Option(help="Number of the specimen.")]
+Intervals = Annotated[
+    Path | None, Option(help="CSV table of reference intervals.", show_default="the shipped one")
+]
+
+
+def report(
+    project: Project,
+    *,
+    out: Out,
+    reading: Annotated[str, Option(help="A blind reading, or consensus.")] = "",
+    wbc: Wbc = None,
+    wbc_corrected: Corrected = False,
+    specimen: Specimen = "",
+    sex: Annotated[str, Option(help="female or male, for the reference intervals.")] = "",
+    age: Annotated[
+        float | None, Option(help="In years, for the reference intervals.", show_default="adult")
+    ] = None,
+    pool: Annotated[
+        bool, Option("--pool", help="The slides are of one specimen, and counted as one.")
+    ] = False,
+    masked: Annotated[bool, Option("--masked", help="Name neither slide nor specimen.")] = False,
+    bands_apart: Annotated[
+        bool, Option("--bands-apart", help="Band neutrophils have a row of their own.")
+    ] = False,
+    unidentified_counted: Annotated[
+        bool, Option("--unidentified-counted", help="Unidentified cells are in the denominator.")
+    ] = False,
+    correct_from: Annotated[
+        float, Option(help="Erythroblasts per 100 WBC from which on the WBC count is corrected.")
+    ] = 0.0,
+    simultaneous: Annotated[
+        bool, Option("--simultaneous", help="Show limits that hold for all classes at once.")
+    ] = False,
+    intervals: Intervals = None,
+    findings: Annotated[
+        Path | None, Option(help="CSV table of critical findings.", show_default="the shipped one")
+    ] = None,
+    target: Annotated[int, Option(help="Leukocytes to be counted.")] = 100,
+    within: Annotated[
+        float | None,
+        Option(help="Points to each side that the limits of each class may have, to be signed."),
+    ] = None,
+    sign: Annotated[str, Option(help="Name of the person who signs.", show_default=False)] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Write the report of each slide of a project: HTML to print, JSON, CSV and FHIR.
+
+    A signed report is locked: a change of labels or settings breaks the signature visibly, and
+    signing again makes a new version. A second person may sign too.
+    """
+    from napari_wbc.model.blood_count import WbcCount
+    from napari_wbc.model.policy import Policy
+    from napari_wbc.model.reference import Subject
+    from napari_wbc.model.target import Target
+    from napari_wbc.pipeline.lab_report.project import project_report_steps
+    from napari_wbc.pipeline.lab_report.reference import settings_of
+
+    settings = settings_of(
+        intervals,
+        findings,
+        policy=Policy(bands_apart, unidentified_counted, correct_from, simultaneous),
+        wbc=None if wbc is None else WbcCount(wbc, wbc_corrected),
+        specimen=specimen,
+        subject=Subject(sex, age),
+        masked=masked,
+        target=Target(target, within),
+    )
+    make_folder(out)
+    steps = project_report_steps(project, out, settings, reading=reading, sign=sign, pool=pool)
+    tell(drive(steps, quiet=quiet), quiet=quiet)
+
+
+def tell(reports: tuple[Reported, ...], *, quiet: bool) -> None:
+    """Say on standard error what a person must not overlook, and where the reports are."""
+    for each in reports:
+        for alarm in each.report.critical:
+            cells = counted(alarm.count)
+            note(f"{each.report.slide}: critical: {alarm.finding.name}, {cells}")
+        if each.broken:
+            note(f"{each.report.slide}: {each.broken}")
+        if not quiet:
+            print(printable(str(each.folder / "report.html")))
+
+
+def audit(
+    project: Project,
+    out: Annotated[Path, Option(help="CSV file for the cells to review.")],
+    n: Annotated[int, Option(help="Cells of each slide.")] = 50,
+    seed: Annotated[int | None, Option(help="Of the draw.", show_default="by chance")] = None,
+) -> None:
+    """Draw a random sample of each slide, to be reviewed for the report.
+
+    The project keeps it. Once all of it is reviewed, the report tells each class with limits that
+    have the model's errors in them.
+    """
+    from napari_wbc.pipeline.lab_report.project import draw_audit
+    from napari_wbc.storage.tables import write_csv
+
+    check_csv(out)
+    drawn = draw_audit(project, n, seed)
+    write_csv(out, drawn)
+    print(f"{counted(len(drawn))} to review written to {printable(str(out))}")

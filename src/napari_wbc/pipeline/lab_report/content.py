@@ -1,0 +1,418 @@
+"""What a report of a slide says: every number and sentence, before it becomes a page or a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
+from typing import Any
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.audit import Audit, Audited, audited, sample
+from napari_wbc.model.blood_count import (
+    Indices,
+    WbcCount,
+    absolute_counts,
+    corrected_wbc,
+    indices,
+    is_corrected,
+)
+from napari_wbc.model.cell import Prediction
+from napari_wbc.model.differential import DEFAULT, Beside, Differential, Share, differential
+from napari_wbc.model.limits import Estimate
+from napari_wbc.model.policy import Policy, is_band
+from napari_wbc.model.reference import (
+    PER_LITRE,
+    PERCENT,
+    Critical,
+    Finding,
+    Flag,
+    Interval,
+    Subject,
+    critical_findings,
+    flag_of,
+    interval_of,
+)
+from napari_wbc.model.table import CellTable
+from napari_wbc.model.target import Target
+from napari_wbc.model.taxonomy import CANDIDATE
+from napari_wbc.model.words import counted as words
+from napari_wbc.model.words import is_line
+from napari_wbc.pipeline.analysis import SlideAnalysis
+from napari_wbc.pipeline.lab_report.pool import unevenness
+from napari_wbc.storage.codec import parts_of
+
+MASKED = "masked"
+NOT_GIVEN = Subject()
+MAX_TEXT = 200
+"""Characters of a specimen's name."""
+MANY_UNIDENTIFIED = 5.0
+"""Percent of unidentified cells from which on a report names them."""
+USUAL = Target()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a laboratory sets for its reports.
+
+    Parameters
+    ----------
+    policy : Policy
+    wbc : WbcCount, optional
+        The WBC count of the same blood.
+    specimen : str
+        Its number in the laboratory.
+    subject : Subject
+        Whose blood it is, for the reference intervals.
+    masked : bool
+        Whether slide and specimen stay unnamed.
+    intervals, findings : tuple
+        The laboratory's tables.
+    target : Target
+        What is to be counted before a report is signed.
+
+    Raises
+    ------
+    WbcError
+        If the specimen's name is none.
+    """
+
+    policy: Policy = DEFAULT
+    wbc: WbcCount | None = None
+    specimen: str = ""
+    subject: Subject = NOT_GIVEN
+    masked: bool = False
+    intervals: tuple[Interval, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    target: Target = USUAL
+
+    def __post_init__(self) -> None:
+        if len(self.specimen) > MAX_TEXT or not is_line(self.specimen):
+            raise WbcError(
+                f"{self.specimen[:40]!r} is no name of a specimen; write one line of up to "
+                f"{MAX_TEXT} characters."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number of a report with its limits, interval and flag."""
+
+    estimate: Estimate
+    unit: str
+    interval: Interval | None = None
+    flag: Flag = Flag.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A class in the denominator."""
+
+    row: Share
+    percent: Value
+    absolute: Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A person who labelled cells of the slide."""
+
+    name: str
+    cells: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabReport:
+    """All that a report of one slide says."""
+
+    slide: str
+    specimen: str
+    made: str
+    """When, ISO 8601 with zone."""
+    fields: int
+    counted: Differential
+    lines: tuple[Line, ...]
+    wbc: Value | None
+    """As given, or corrected for erythroblasts."""
+    wbc_given: WbcCount | None
+    wbc_corrected: bool
+    indices: Indices
+    critical: tuple[Critical, ...]
+    quality: tuple[str, ...]
+    """What is doubtful about the slide, in words."""
+    policies: tuple[str, ...]
+    """What the laboratory decided, in words."""
+    sources: tuple[str, ...]
+    readers: tuple[Reader, ...]
+    models: tuple[tuple[str, str], ...]
+    """Name and sha256 of the weights."""
+    detector: str
+    taxonomy: str
+    cells_sha256: str
+    settings_sha256: str
+    settings: Settings = field(repr=False)
+    audit: Audited | None = None
+
+    @property
+    def reviewed(self) -> str:
+        """How far a person has reviewed the cells, in words."""
+        done = self.counted.reviewed
+        if not done:
+            return "Not reviewed: every label is the model's."
+        if done == self.counted.located:
+            return f"Reviewed: a person labelled all {words(done)}."
+        text = f"Partly reviewed: a person labelled {done} of {words(self.counted.located)}"
+        if self.audit is not None and self.audit.is_complete:
+            return f"{text}, {self.audit.drawn} of them a random audit."
+        return f"{text}."
+
+    @property
+    def is_of_the_model(self) -> bool:
+        """Whether the percentages rest on labels that no person has checked, by review or audit."""
+        checked = self.audit is not None and self.audit.is_complete
+        return not checked and any(row.predicted for row in self.counted.shares)
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """Rows beside the differential; those that are always there, and those with cells."""
+        return tuple(row for row in self.counted.beside if row.count or row.low is not None)
+
+
+def content(
+    analysis: SlideAnalysis,
+    settings: Settings,
+    made: str,
+    *,
+    audit: Audit | None = None,
+    parts: Mapping[str, str] | None = None,
+) -> LabReport:
+    """What the report of a slide says.
+
+    Parameters
+    ----------
+    made : str
+        When the report is made, ISO 8601 with zone.
+    audit : Audit, optional
+        The slide's audit, if one was drawn.
+    parts : mapping of str to str, optional
+        Of each field the slide that it is of, where several are counted as one.
+
+    Raises
+    ------
+    WbcError
+        If the rows do not add up to the cells.
+    """
+    policy = settings.policy
+    taxonomy = policy.taxonomy_of(analysis.taxonomy)
+    table = analysis.table
+    name = MASKED if settings.masked else analysis.slide.name
+    drawn = sample(table, audit) if audit else {}
+    ids = tuple(chain.from_iterable(drawn.values()))
+    counted = differential(name, table, taxonomy, policy, audited=ids)
+    wbc = settings.wbc
+    absolute = absolute_counts(wbc, counted, policy) if wbc else {}
+    check = audited(table, taxonomy, policy, audit) if audit else None
+    # Limits of the model's labels leave out its errors, so nothing is sure by them.
+    to_review = sum(row.predicted for row in counted.rows if row.name != CANDIDATE)
+    lines: list[Line] = []
+    for row in counted.shares:
+        shown = Estimate(row.percent, row.low, row.high)
+        if policy.simultaneous:
+            shown = Estimate(row.percent, row.together_low, row.together_high)
+        measure = measure_of(row.name, policy)
+        percent = _value(shown, PERCENT, measure, settings)
+        count = None
+        if row.name in absolute:
+            count = _value(absolute[row.name], PER_LITRE, measure, settings)
+        if to_review:
+            percent = _unsure(percent, check.shares.get(row.name) if check else None)
+            count = count and _unsure(count)
+        lines.append(Line(row, percent, count))
+    corrected = (
+        _value(corrected_wbc(wbc, counted, policy), PER_LITRE, "WBC", settings) if wbc else None
+    )
+    alarms = critical_findings(settings.findings, table, counted)
+    names = field_names(analysis, settings)
+    if parts and settings.masked:
+        slides = {
+            each: f"slide {i}" for i, each in enumerate(dict.fromkeys(parts.values()), start=1)
+        }
+        parts = {fov_id: slides[each] for fov_id, each in parts.items()}
+    uneven = unevenness(table, taxonomy, parts or names, "slides" if parts else "fields")
+    cited = [value.interval.source for value in _values(lines, corrected) if value.interval]
+    cited += (each.finding.source for each in alarms)
+    return LabReport(
+        name,
+        MASKED if settings.masked and settings.specimen else settings.specimen,
+        made,
+        len(analysis.slide.fields),
+        counted,
+        tuple(lines),
+        corrected,
+        wbc,
+        wbc is not None and is_corrected(wbc, counted, policy) and counted.erythroblasts > 0,
+        indices(table, counted, analysis.taxonomy, policy),
+        alarms,
+        (*_quality(analysis, counted, settings), *uneven),
+        _policies(counted, settings),
+        tuple(dict.fromkeys(filter(None, cited))),
+        _readers(table),
+        _models(table),
+        analysis.detector,
+        analysis.taxonomy.name,
+        cells_sha256(table, audit),
+        settings_sha256(settings),
+        settings,
+        check,
+    )
+
+
+def settings_sha256(settings: Settings) -> str:
+    """Of all that the laboratory has set, its tables too.
+
+    What is as usual does not count, so that a setting that a later version of the program brings
+    breaks no signature.
+    """
+    rules = json.dumps(_unusual(asdict(settings), asdict(Settings())), sort_keys=True)
+    return hashlib.sha256(rules.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _unusual(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """The entries that differ from the usual ones, also inside of entries."""
+    unusual: dict[str, Any] = {}
+    for name, value in values.items():
+        before = usual.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            value = _unusual(value, before)  # noqa: PLW2901, the same entry, shortened
+            before = {}
+        if value != before:
+            unusual[name] = value
+    return unusual
+
+
+def cells_sha256(table: CellTable, audit: Audit | None = None) -> str:
+    """Of all cells with everything that is known of them, and of which are the audit.
+
+    The order of the cells does not count; a box, a label, who gave it and when do.
+    """
+    digest = hashlib.sha256(repr(audit).encode())
+    for cell_id in sorted(table):
+        line = f"\n{cell_id}\t{parts_of(table[cell_id])}"
+        digest.update(line.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def field_names(analysis: SlideAnalysis, settings: Settings) -> dict[str, str]:
+    """What a report calls the fields: their ids, or their numbers where the slide is masked."""
+    names: dict[str, str] = {}
+    for number, fov_id in enumerate(analysis.listed_fields, start=1):
+        # An id has the name of the slide's folder in it.
+        names[fov_id] = f"field {number}" if settings.masked else fov_id
+    return names
+
+
+def measure_of(name: str, policy: Policy) -> str:
+    """What the laboratory's tables call a row; without its bands, that of neutrophils is another.
+
+    Examples
+    --------
+    >>> measure_of("neutrophil", Policy()), measure_of("neutrophil", Policy(bands_apart=True))
+    ('neutrophil', 'segmented neutrophil')
+    """
+    return "segmented neutrophil" if policy.bands_apart and name == "neutrophil" else name
+
+
+def _value(estimate: Estimate, unit: str, measure: str, settings: Settings) -> Value:
+    interval = interval_of(settings.intervals, measure, unit, settings.subject)
+    return Value(estimate, unit, interval, flag_of(estimate, interval))
+
+
+def _unsure(value: Value, audit: Estimate | None = None) -> Value:
+    """A value of the model's labels: what is sure of it is so by the limits of an audit."""
+    flag = value.flag.unsure
+    if audit is not None and flag_of(audit, value.interval).unsure is flag:
+        flag = flag_of(audit, value.interval)
+    return replace(value, flag=flag)
+
+
+def _values(lines: list[Line], wbc: Value | None) -> list[Value]:
+    values = [line.percent for line in lines]
+    values += (line.absolute for line in lines if line.absolute)
+    return [*values, wbc] if wbc else values
+
+
+def _quality(analysis: SlideAnalysis, counted: Differential, settings: Settings) -> tuple[str, ...]:
+    notes: list[str] = []
+    total = words(len(analysis.slide.fields), "field")
+    if missing := settings.target.missing(counted):
+        notes.append(f"Target not reached: {missing}.")
+    if analysis.failures:
+        notes.append(f"{len(analysis.failures)} of {total} could not be read.")
+    candidates = sum(row.count for row in counted.beside if row.name == CANDIDATE)
+    if candidates:
+        notes.append(f"{words(candidates, 'candidate')} not decided, and not counted.")
+    if analysis.stain_alarm:
+        notes.append(analysis.stain_alarm)
+    if analysis.disagreements:
+        notes.append(f"The cell finders disagree on {len(analysis.disagreements)} of {total}.")
+    everyone = counted.total + (0 if settings.policy.unidentified_counted else counted.unidentified)
+    percent = 100 * counted.unidentified / everyone if everyone else 0.0
+    if percent >= MANY_UNIDENTIFIED:
+        notes.append(f"{percent:.0f} % of the cells are unidentified.")
+    return tuple(notes)
+
+
+def _policies(counted: Differential, settings: Settings) -> tuple[str, ...]:
+    policy = settings.policy
+    names = [row.name for row in counted.shares]
+    level = f"{100 * policy.level:g} %"
+    lines = [
+        f"Limits: {level}, Clopper-Pearson, "
+        + (
+            "of all classes at once (Bonferroni)."
+            if policy.simultaneous
+            else "each class by itself."
+        ),
+    ]
+    if policy.bands_apart:
+        lines.append("Band neutrophils are counted apart.")
+    elif "neutrophil" in names or any(map(is_band, names)):
+        lines.append("Band neutrophils are counted as neutrophils (ICSH 2015).")
+    if policy.unidentified_counted:
+        lines.append("Unidentified cells are in the denominator (LOINC 44095-8).")
+    else:
+        lines.append("Unidentified cells are outside the denominator.")
+    if settings.wbc and settings.wbc.corrected:
+        lines.append("The analyser corrected the WBC count; it is taken as given.")
+    elif settings.wbc:
+        start = f"from {policy.correct_from:g} per 100 WBC on" if policy.correct_from else "always"
+        lines.append(f"The WBC count is corrected for erythroblasts {start}.")
+    if settings.intervals and settings.subject.age is None:
+        lines.append("Reference intervals are those of adults; no age was given.")
+    return tuple(lines)
+
+
+def _readers(table: CellTable) -> tuple[Reader, ...]:
+    times: dict[str, list[str]] = {}
+    for cell in table.values():
+        if cell.annotation is not None:
+            times.setdefault(cell.annotation.annotator, []).append(cell.annotation.when)
+    readers: list[Reader] = []
+    for name, when in sorted(times.items()):
+        dated = list(filter(None, when))
+        first = min(dated, default="")
+        readers.append(Reader(name or "not named", len(when), first, max(dated, default="")))
+    return tuple(readers)
+
+
+def _models(table: CellTable) -> tuple[tuple[str, str], ...]:
+    models: set[tuple[str, str]] = set()
+    for cell in table.values():
+        prediction: Prediction | None = cell.prediction
+        if prediction is not None:
+            models.add((prediction.model_id or "not named", prediction.weights))
+    return tuple(sorted(models))

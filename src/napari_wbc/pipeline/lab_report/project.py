@@ -1,0 +1,166 @@
+"""Reports of a project: with its audits and signatures, which the project keeps."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wbc.errors import WbcError
+from napari_wbc.imaging.read import read_field
+from napari_wbc.model.audit import Audit, sample
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.step import now
+from napari_wbc.pipeline.analysis import ReadField
+from napari_wbc.pipeline.lab_report.content import Settings, content
+from napari_wbc.pipeline.lab_report.pool import pooled
+from napari_wbc.pipeline.lab_report.sign import (
+    Signature,
+    note_key,
+    open_points,
+    signed_versions,
+    to_note,
+    unsettled,
+    with_signature,
+)
+from napari_wbc.pipeline.lab_report.write import Reported, folder_of, write_report
+from napari_wbc.pipeline.project import workspace_analysis
+from napari_wbc.storage.tables import CELL_COLUMNS, cells_frame
+from napari_wbc.storage.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def audit_key(slide: str) -> str:
+    """The key of a project's note with the audit of a slide."""
+    return f"audit/{slide}"
+
+
+def kept_audit(value: object) -> Audit | None:
+    """The audit of a note; None where there is none, or it makes no sense.
+
+    Examples
+    --------
+    >>> kept_audit({"n": 50, "seed": 7}), kept_audit("garbage")
+    (Audit(n=50, seed=7), None)
+    """
+    match value:
+        case {"n": int(n), "seed": int(seed)}:
+            return Audit(n, seed)
+    return None
+
+
+def draw_audit(path: str | Path, n: int = 50, seed: int | None = None) -> pd.DataFrame:
+    """Draw an audit of each slide of a project, keep it there, and list its cells to review.
+
+    Parameters
+    ----------
+    n : int
+        Cells of each slide.
+    seed : int, optional
+        By chance where it is not given; the project keeps it.
+
+    Returns
+    -------
+    DataFrame
+        A row a cell, the columns of ``cells.csv`` without probabilities, by predicted class. The
+        prediction is in it: review the cells without looking at it.
+
+    Raises
+    ------
+    WbcError
+        If the project cannot be written, or has no slide.
+    """
+    audit = Audit(n, secrets.randbelow(2**31) if seed is None else seed)
+    with closing(open_workspace(path)) as workspace:
+        analysis = workspace_analysis(workspace)
+        with workspace.together():
+            for slide in analysis.slides:
+                note = {"n": audit.n, "seed": audit.seed, "when": now()}
+                workspace.put(audit_key(slide.slide.name), note)
+    frame = cells_frame([(each.slide.name, each.table) for each in analysis.slides], ())
+    drawn: list[str] = []
+    for slide in analysis.slides:
+        for ids in sample(slide.table, audit).values():
+            drawn += ids
+    return frame[frame["cell_id"].isin(drawn)][list(CELL_COLUMNS)]
+
+
+def project_report_steps(
+    path: str | Path,
+    out: str | Path,
+    settings: Settings,
+    *,
+    reading: str = "",
+    sign: str = "",
+    pool: bool = False,
+    read: ReadField = read_field,
+) -> Steps[tuple[Reported, ...]]:
+    """Write the report of each slide of a project, and sign them all before if a name is given.
+
+    Parameters
+    ----------
+    reading : str
+        Name of a blind reading, or the consensus; the first reader's labels if empty.
+    sign : str
+        Who signs. All slides are signed or none, also if the program is killed meanwhile.
+    pool : bool
+        Whether the slides are of one blood, and counted as one.
+
+    Raises
+    ------
+    WbcError
+        If the project cannot be read, or a slide may not be signed yet.
+    """
+    made = now()
+    reported: list[Reported] = []
+    with closing(open_workspace(path, read_only=not sign)) as workspace:
+        analysis = workspace_analysis(workspace, reading=reading)
+        open_cells = {
+            each.slide.name: unsettled(workspace, each.slide.name) for each in analysis.slides
+        }
+        parts: dict[str, str] | None = None
+        if pool:
+            analysis, parts = pooled(analysis)
+            open_cells = {analysis.slides[0].slide.name: sum(open_cells.values())}
+        for place, slide in enumerate(analysis.slides):
+            name = slide.slide.name
+            yield Progress("counting", place, len(analysis.slides))
+            audit = kept_audit(workspace.get(audit_key(name)))
+            report = content(slide, settings, made, audit=audit, parts=parts)
+            versions = signed_versions(workspace.get(note_key(name)))
+            folder = folder_of(analysis, place, out, settings)
+            reported.append(Reported(report, folder, versions))
+        if sign:
+            signature = Signature(sign, made)
+            reported = _signed(workspace, open_cells, reported, signature)
+    for place, (slide, each) in enumerate(zip(analysis.slides, reported, strict=True)):
+        yield Progress("writing reports", place, len(reported))
+        write_report(each, slide, read=read)
+    yield Progress("writing reports", len(reported), len(reported))
+    return tuple(reported)
+
+
+def _signed(
+    workspace: Workspace,
+    open_cells: Mapping[str, int],
+    reported: list[Reported],
+    signature: Signature,
+) -> list[Reported]:
+    """Sign all reports, or none; ``open_cells`` are the unsettled ones of each slide, in order."""
+    signed: list[Reported] = []
+    notes: dict[str, list[dict[str, Any]]] = {}
+    for (name, unsettled_cells), each in zip(open_cells.items(), reported, strict=True):
+        points = open_points(each.report, unsettled_cells)
+        if points:
+            raise WbcError(f"{name}: cannot be signed yet: {'; '.join(points)}.")
+        versions = with_signature(each.versions, each.report, signature)
+        notes[note_key(name)] = to_note(versions)
+        signed.append(Reported(each.report, each.folder, versions))
+    with workspace.together():
+        for key, note in notes.items():
+            workspace.put(key, note)
+    return signed

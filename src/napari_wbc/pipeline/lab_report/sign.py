@@ -1,0 +1,176 @@
+"""Signing a report: what must be done before, who signed, and whether it still holds.
+
+Invariant: what was signed is kept as it was and never changed. A signature holds for the cells and
+the settings that it was given for; whoever signs after a change makes a new version beside the old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from napari_wbc.errors import WbcError
+from napari_wbc.measure.agreement import CONSENSUS, agreement, annotations_of
+from napari_wbc.model.taxonomy import CANDIDATE
+from napari_wbc.model.words import counted, is_line
+from napari_wbc.pipeline.lab_report.content import LabReport
+from napari_wbc.pipeline.lab_report.values import report_json
+from napari_wbc.storage.workspace import Workspace
+
+MAX_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who signed, and when, ISO 8601 with zone."""
+
+    name: str
+    when: str
+
+    def __post_init__(self) -> None:
+        name = self.name
+        if not name.strip() or len(name) > MAX_NAME or not is_line(name):
+            raise WbcError(
+                f"{name[:40]!r} is no name to sign with; write one line of 1 to {MAX_NAME} "
+                "characters."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A version of a report that was signed.
+
+    Parameters
+    ----------
+    version : int
+        1, or more if it amends others.
+    cells_sha256, settings_sha256 : str
+        Of what was signed.
+    report : mapping
+        The report as JSON values, as it was.
+    """
+
+    version: int
+    signatures: tuple[Signature, ...]
+    cells_sha256: str
+    settings_sha256: str
+    report: Mapping[str, Any]
+
+    def broken(self, report: LabReport) -> str:
+        """Why the signatures are not of a report, in words; empty if they are."""
+        last = self.signatures[-1]
+        what: list[str] = []
+        if self.cells_sha256 != report.cells_sha256:
+            what.append("cells or labels have changed")
+        if self.settings_sha256 != report.settings_sha256:
+            what.append("the settings are others")
+        if not what:
+            return ""
+        return (
+            f"Since {last.name} signed version {self.version}, {' and '.join(what)}. This is not "
+            "the signed report; it is kept in the project. Sign again to amend it."
+        )
+
+
+def note_key(slide: str) -> str:
+    """The key of a project's note with the signed versions of a slide's report."""
+    return f"signed/{slide}"
+
+
+def signed_versions(value: object) -> tuple[Signed, ...]:
+    """Versions of a note, the newest last.
+
+    Raises
+    ------
+    WbcError
+        If the note is damaged: a signature is not passed over as if there were none.
+    """
+    try:
+        entries: Any = value or []
+        versions: list[Signed] = []
+        for entry in entries:
+            signatures = tuple(Signature(**each) for each in entry["signatures"])
+            versions.append(Signed(**{**entry, "signatures": signatures}))
+            if not signatures:
+                raise KeyError("signatures")
+    except (TypeError, KeyError) as error:
+        raise WbcError(
+            "The signatures of this project are damaged; open a backup of it."
+        ) from error
+    return tuple(versions)
+
+
+def open_points(report: LabReport, unsettled: int = 0) -> tuple[str, ...]:
+    """What is to be done before a report may be signed, in words.
+
+    Parameters
+    ----------
+    unsettled : int
+        Cells on which two readers differ, without a consensus.
+    """
+    rows = report.counted.rows
+    points: list[str] = []
+    to_review = sum(row.predicted for row in rows if row.name != CANDIDATE)
+    audit_done = report.audit is not None and report.audit.is_complete
+    if to_review and not audit_done:
+        points.append(f"{counted(to_review)} not reviewed, and no complete audit")
+    if missing := report.settings.target.missing(report.counted):
+        points.append(missing)
+    candidates = sum(row.count for row in rows if row.name == CANDIDATE)
+    if candidates:
+        points.append(f"{counted(candidates, 'candidate')} not decided")
+    if unsettled:
+        points.append(f"{counted(unsettled, 'disagreement')} of two readers not settled")
+    return tuple(points)
+
+
+def unsettled(workspace: Workspace, slide: str) -> int:
+    """Cells on which readers of a slide differ and that have no consensus."""
+    readings = [name for name in workspace.readings(slide) if name != CONSENSUS]
+    settled = annotations_of(workspace.table(slide, CONSENSUS))
+    first = annotations_of(workspace.table(slide, ""))
+    open_cells: set[str] = set()
+    for name in readings:
+        if name:
+            second = annotations_of(workspace.table(slide, name))
+            compared = agreement(first, second, workspace.taxonomy)
+            open_cells |= {cell_id for cell_id, _, _ in compared.disagreements}
+    return len(open_cells - settled.keys())
+
+
+def with_signature(
+    versions: Sequence[Signed], report: LabReport, signature: Signature
+) -> tuple[Signed, ...]:
+    """The versions after one more person signed a report.
+
+    An unchanged report gets a second signature, a changed one a new version.
+
+    Raises
+    ------
+    WbcError
+        If this person has signed this version already.
+    """
+    last = versions[-1] if versions else None
+    if last is None or last.broken(report):
+        version = Signed(
+            len(versions) + 1,
+            (signature,),
+            report.cells_sha256,
+            report.settings_sha256,
+            report_json(report),
+        )
+        return (*versions, version)
+    if signature.name in [each.name for each in last.signatures]:
+        raise WbcError(
+            f"{signature.name} has signed version {last.version} already; a second signature is "
+            "another person's."
+        )
+    signatures = (*last.signatures, signature)
+    again = Signed(last.version, signatures, last.cells_sha256, last.settings_sha256, last.report)
+    return (*versions[:-1], again)
+
+
+def to_note(versions: Sequence[Signed]) -> list[dict[str, Any]]:
+    """Versions as JSON values, for a note of a project."""
+    return [asdict(version) for version in versions]

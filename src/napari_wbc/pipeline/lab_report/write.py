@@ -1,0 +1,153 @@
+"""The files of a report: a page, JSON, CSV and FHIR."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wbc.files.atomic import make_folder, write_text
+from napari_wbc.imaging.read import read_field
+from napari_wbc.model.audit import sample
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.step import now
+from napari_wbc.pipeline.analysis import Analysis, ReadField, SlideAnalysis
+from napari_wbc.pipeline.lab_report.content import LabReport, Settings, content, field_names
+from napari_wbc.pipeline.lab_report.fhir import fhir_bundle
+from napari_wbc.pipeline.lab_report.page import page, readable_time
+from napari_wbc.pipeline.lab_report.pictures import pictures
+from napari_wbc.pipeline.lab_report.sign import Signed, to_note
+from napari_wbc.pipeline.lab_report.values import report_json
+from napari_wbc.storage.tables import CELL_COLUMNS, cells_frame, write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILES = ("report.html", "report.json", "report.csv", "fhir.json")
+_PLAIN = re.compile(r"[^0-9A-Za-z_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A report on the disk, with the versions of it that were signed."""
+
+    report: LabReport
+    folder: Path
+    versions: tuple[Signed, ...] = ()
+
+    @property
+    def broken(self) -> str:
+        """Why the last signatures are not of this report; empty if they are, or there are none."""
+        return self.versions[-1].broken(self.report) if self.versions else ""
+
+
+def report_steps(
+    analysis: Analysis, out: str | Path, settings: Settings, *, read: ReadField = read_field
+) -> Steps[tuple[Reported, ...]]:
+    """Write the report of each slide of an analysis that is in no project.
+
+    A single slide's files lie in ``out``, those of several in a folder each: ``report.html`` (one
+    page that needs no other file), ``report.json``, ``report.csv`` (every cell with who labelled it
+    and when) and ``fhir.json`` (HL7 FHIR R4).
+
+    Raises
+    ------
+    WbcError
+        If something cannot be written.
+    """
+    reported: list[Reported] = []
+    total = len(analysis.slides)
+    for place, slide in enumerate(analysis.slides):
+        yield Progress("writing reports", place, total)
+        folder = folder_of(analysis, place, out, settings)
+        each = Reported(content(slide, settings, now()), folder)
+        write_report(each, slide, read=read)
+        reported.append(each)
+    yield Progress("writing reports", total, total)
+    return tuple(reported)
+
+
+def folder_of(analysis: Analysis, place: int, out: str | Path, settings: Settings) -> Path:
+    """The folder of the report of one slide."""
+    if len(analysis.slides) == 1:
+        return Path(out)
+    name = analysis.slides[place].slide.name
+    return Path(out) / folder_name(name, place + 1, masked=settings.masked)
+
+
+def folder_name(slide: str, number: int, *, masked: bool = False) -> str:
+    """A safe name of a folder for a slide, whatever the slide is called.
+
+    Examples
+    --------
+    >>> folder_name('../"x"', 3)
+    '03-x'
+    """
+    plain = "" if masked else _PLAIN.sub("-", slide).strip("-")[:60]
+    return f"{number:02d}-{plain}" if plain else f"{number:02d}"
+
+
+def write_report(each: Reported, slide: SlideAnalysis, *, read: ReadField = read_field) -> None:
+    """Write the four files of a report, and every version that was signed as it was."""
+    report = each.report
+    folder = make_folder(each.folder)
+    taxonomy = report.settings.policy.taxonomy_of(slide.taxonomy)
+    names = field_names(slide, report.settings)
+    shown = pictures(slide, taxonomy, names, read)
+    broken = each.broken
+    signed = bool(each.versions) and not broken
+    signatures = _signatures(each) if signed else ()
+    write_text(folder / FILES[0], page(report, shown, signatures, broken=broken))
+    _write_json(folder / FILES[1], {**report_json(report), "signed": _signed_json(each)})
+    write_csv(folder / FILES[2], _frame(report, slide, names))
+    amended = len(each.versions) > 1
+    _write_json(folder / FILES[3], fhir_bundle(report, signed=signed, amended=amended))
+    for version, note in zip(each.versions, to_note(each.versions), strict=True):
+        # A masked report beside one that names the slide would be masked no more.
+        if version.report["slide"] == report.slide:
+            _write_json(folder / f"signed-{version.version}.json", note)
+
+
+def _signatures(reported: Reported) -> list[str]:
+    """Who signed, in words; of an amended report also the versions before."""
+    last = reported.versions[-1]
+    lines = [f"{each.name}, {readable_time(each.when)}" for each in last.signatures]
+    for before in reported.versions[:-1]:
+        names = ", ".join(each.name for each in before.signatures)
+        when = readable_time(before.signatures[0].when)
+        lines.append(f"Amends version {before.version}, signed by {names}, {when}")
+    return lines
+
+
+def _signed_json(each: Reported) -> dict[str, Any] | None:
+    if not each.versions:
+        return None
+    last = each.versions[-1]
+    return {
+        "version": last.version,
+        "signatures": [asdict(signature) for signature in last.signatures],
+        "intact": not each.broken,
+        "broken": each.broken,
+    }
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, f"{text}\n")
+
+
+def _frame(report: LabReport, slide: SlideAnalysis, names: Mapping[str, str]) -> pd.DataFrame:
+    """A row a cell: as in ``cells.csv``, then who labelled it and when."""
+    frame = cells_frame([(report.slide, slide.table)], ())[list(CELL_COLUMNS)].copy()
+    frame["fov"] = frame["fov"].map(names)
+    annotations = [cell.annotation for cell in slide.table.values()]
+    frame["annotator"] = [each.annotator if each else "" for each in annotations]
+    frame["when"] = [each.when if each else "" for each in annotations]
+    drawn = sample(slide.table, report.audit.audit) if report.audit else {}
+    sampled = set(chain.from_iterable(drawn.values()))
+    frame["audited"] = [cell_id in sampled for cell_id in slide.table]
+    return frame

@@ -1,0 +1,64 @@
+"""``napari-wbc report`` and ``analyze --report``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.pipeline.projects import make_project
+
+
+def test_a_project_becomes_a_report(call, tmp_path):
+    project = make_project(tmp_path)
+    out = tmp_path / "out"
+    code, printed, _ = call("report", project, "--out", out, "--wbc", "17.4", "-q")
+    assert (code, printed) == (0, "")
+    values = json.loads((out / "report.json").read_text())
+    assert (values["located"], values["wbc_given"]["value"]) == (8, 17.4)
+    code, printed, _ = call("report", project, "--out", out, "--specimen", "H-1")
+    assert code == 0
+    assert printed.strip().endswith("report.html")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--wbc", "0"], "no WBC count"),
+        (["--sex", "x"], "give female or male"),
+        (["--age", "-1"], "Age -1"),
+        (["--correct-from", "-1"], "give 0 or more"),
+        (["--target", "0"], "no target"),
+        (["--reading", "none"], "no reading"),
+    ],
+)
+def test_what_makes_no_sense_is_told_in_one_line(options, message, call, tmp_path):
+    code, _, told = call("report", make_project(tmp_path), "--out", tmp_path / "out", *options)
+    assert code == 2
+    assert message in told
+    assert len(told.strip().splitlines()) == 1
+
+
+def test_a_slide_that_nobody_reviewed_is_marked(call, folder):
+    out = folder / "out"
+    code, _, _ = call("analyze", "a.png", "--out", out, "--detector", "hsv", "--report", "-q")
+    assert code == 0
+    page = (out / "report" / "report.html").read_text()
+    assert "Not reviewed" in page or "a person labelled all 0 cells" in page
+
+
+def test_a_report_is_audited_and_signed(call, tmp_path):
+    project = make_project(tmp_path, labels={"1.png": ["neutrophil", "lymphocyte"]})
+    drawn = tmp_path / "audit.csv"
+    code, printed, _ = call("audit", project, "--out", drawn, "--n", "2", "--seed", "1")
+    assert code == 0
+    assert "2 cells to review" in printed
+    assert len(drawn.read_text().splitlines()) == 3
+    out = tmp_path / "out"
+    code, _, told = call("report", project, "--out", out, "--sign", "A", "-q")
+    assert code == 2
+    assert "slide: cannot be signed yet: 2 leukocytes of 100 counted." in told
+    code, _, _ = call("report", project, "--out", out, "--sign", "A", "--target", "2", "-q")
+    assert code == 0
+    code, _, told = call("report", project, "--out", out, "-q")
+    assert code == 0
+    assert "slide: Since A signed version 1, the settings are others." in told

@@ -1,0 +1,173 @@
+"""Reports of a project: audits that it keeps, and signatures that hold, break and are amended."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import closing
+
+import jsonschema
+import pytest
+from tests.pipeline.lab_report.reports import settings
+from tests.pipeline.lab_report.test_write import SCHEMA
+from tests.pipeline.projects import make_project, relabel
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.audit import Audit
+from napari_wbc.model.blood_count import WbcCount
+from napari_wbc.model.progress import run
+from napari_wbc.model.target import Target
+from napari_wbc.pipeline.lab_report.project import (
+    audit_key,
+    draw_audit,
+    kept_audit,
+    project_report_steps,
+)
+from napari_wbc.pipeline.lab_report.sign import note_key
+from napari_wbc.storage.workspace import open_workspace
+
+REVIEWED = {"1.png": ["neutrophil"] * 4, "2.png": ["lymphocyte", "monocyte"]}
+FEW = settings(target=Target(3))
+KILLED = """
+import os, signal, sys
+from napari_wbc.model.progress import run
+from napari_wbc.pipeline.lab_report.project import project_report_steps
+from napari_wbc.pipeline.lab_report.reference import settings_of
+from napari_wbc.storage.workspace import Workspace
+from napari_wbc.model.target import Target
+put = Workspace.put
+def killed(self, key, value):
+    put(self, key, value)
+    os.kill(os.getpid(), signal.SIGKILL)
+Workspace.put = killed
+run(project_report_steps(sys.argv[1], sys.argv[2], settings_of(target=Target(3)), sign="A"))
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    return make_project(tmp_path, labels=REVIEWED)
+
+
+def report(project, out, sign="", rules=FEW):
+    (each,) = run(project_report_steps(project, out, rules, sign=sign))
+    values = json.loads((out / "report.json").read_text())
+    jsonschema.validate(values, SCHEMA)
+    return each, values, (out / "report.html").read_text()
+
+
+def status(out):
+    bundle = json.loads((out / "fhir.json").read_text())
+    return bundle["entry"][0]["resource"]["status"]
+
+
+def test_a_report_that_nobody_signed(project, tmp_path):
+    each, values, page = report(project, tmp_path / "out")
+    assert (each.versions, values["signed"], each.broken) == ((), None, "")
+    assert '<p class="line">Name</p>' in page
+
+
+def test_a_report_is_signed_once_by_each_and_then_holds(project, tmp_path):
+    out = tmp_path / "out"
+    _, values, page = report(project, out, sign="Dr <b>A")
+    assert values["signed"]["intact"]
+    assert "Dr &lt;b&gt;A, 20" in page
+    assert status(out) == "final"
+    with pytest.raises(WbcError, match="has signed version 1 already"):
+        report(project, out, sign="Dr <b>A")
+    _, values, page = report(project, out, sign="B")
+    assert [each["name"] for each in values["signed"]["signatures"]] == ["Dr <b>A", "B"]
+    assert values["signed"]["version"] == 1
+    _, values, _ = report(project, out)
+    assert values["signed"]["intact"]
+
+
+def test_a_change_breaks_the_signature_and_signing_again_amends(project, tmp_path):
+    out = tmp_path / "out"
+    report(project, out, sign="A")
+    first = json.loads((out / "signed-1.json").read_text())
+    relabel(project, "slide-1.png-0", "basophil")
+    each, values, page = report(project, out)
+    assert not values["signed"]["intact"]
+    assert "Signature broken" in page
+    assert "cells or labels have changed" in each.broken
+    assert status(out) == "preliminary"
+    _, values, page = report(project, out, sign="B")
+    assert (values["signed"]["version"], values["signed"]["intact"]) == (2, True)
+    assert "Amends version 1, signed by A" in page
+    assert "Signature broken" not in page
+    assert status(out) == "amended"
+    assert json.loads((out / "signed-1.json").read_text()) == first
+
+
+def test_other_settings_are_not_what_was_signed(project, tmp_path):
+    report(project, tmp_path / "out", sign="A")
+    rules = settings(target=Target(3), wbc=WbcCount(9))
+    each, _, _ = report(project, tmp_path / "out", rules=rules)
+    assert "the settings are others" in each.broken
+    # A masked report has no signed one beside it that names the slide.
+    report(project, tmp_path / "masked", rules=settings(target=Target(3), masked=True))
+    assert not list((tmp_path / "masked").glob("signed-*"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "target", "message"),
+    [
+        ({"1.png": ["neutrophil", None]}, 1, "1 cell not reviewed, and no complete audit"),
+        ({"1.png": ["neutrophil"]}, 2, "1 leukocyte of 2 counted"),
+    ],
+)
+def test_a_report_that_is_not_ready_is_not_signed(labels, target, message, tmp_path):
+    project = make_project(tmp_path, labels=labels)
+    with pytest.raises(WbcError, match=message):
+        report(project, tmp_path / "out", sign="A", rules=settings(target=Target(target)))
+    with closing(open_workspace(project, read_only=True)) as workspace:
+        assert workspace.get(note_key("slide")) is None
+
+
+@pytest.mark.parametrize("name", [" ", "two\nlines", "x" * 101, "\x1b[2J"])
+def test_a_name_that_is_none_signs_nothing(name, project, tmp_path):
+    with pytest.raises(WbcError, match="no name to sign with"):
+        report(project, tmp_path / "out", sign=name)
+
+
+def test_an_audit_is_kept_and_reported_once_it_is_reviewed(tmp_path):
+    project = make_project(tmp_path, labels={"1.png": [None] * 3, "2.png": [None] * 4})
+    frame = draw_audit(project, 2, seed=4)
+    # Each predicted class has five cells, or all that there are.
+    assert len(frame) == 5
+    with closing(open_workspace(project, read_only=True)) as workspace:
+        assert kept_audit(workspace.get(audit_key("slide"))) == Audit(2, 4)
+    _, values, page = report(project, tmp_path / "out")
+    assert (values["audit"]["drawn"], values["audit"]["reviewed"]) == (5, 0)
+    assert "No estimate until all of them are" in page
+    for cell_id in frame["cell_id"]:
+        relabel(project, cell_id, "neutrophil")
+    _, values, page = report(project, tmp_path / "out", sign="A")
+    assert values["audit"]["classes"][0]["percent"]["value"] == 100
+    assert "all reviewed" in page
+
+
+def test_a_seed_is_drawn_and_kept_where_none_is_given(project):
+    draw_audit(project)
+    with closing(open_workspace(project, read_only=True)) as workspace:
+        assert kept_audit(workspace.get(audit_key("slide"))).n == 50
+
+
+@pytest.mark.parametrize("note", [[{}], [{"signatures": []}], 5, ["x"]])
+def test_signatures_that_are_damaged_are_not_passed_over(note, project, tmp_path):
+    with closing(open_workspace(project)) as workspace:
+        workspace.put(note_key("slide"), note)
+    with pytest.raises(WbcError, match="signatures of this project are damaged"):
+        report(project, tmp_path / "out")
+
+
+def test_a_program_that_is_killed_while_it_signs_has_signed_nothing(project, tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, project, tmp_path / "out"], check=False)
+    assert done.returncode == -signal.SIGKILL
+    _, values, _ = report(project, tmp_path / "out")
+    assert values["signed"] is None
+    _, values, _ = report(project, tmp_path / "out", sign="A")
+    assert values["signed"]["version"] == 1

@@ -1,0 +1,229 @@
+"""The four files of a report: what they say, of hostile names, and of very few or many cells."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from dataclasses import replace
+from hashlib import sha256
+from html.parser import HTMLParser
+
+import jsonschema
+import pytest
+from tests.pipeline.lab_report.reports import ORDINARY, analysis, settings, slide
+
+from napari_wbc.errors import WbcError
+from napari_wbc.model.audit import Audit, sample
+from napari_wbc.model.blood_count import WbcCount
+from napari_wbc.model.cell import Annotation
+from napari_wbc.model.policy import Policy
+from napari_wbc.model.progress import run
+from napari_wbc.model.reference import Flag, Subject
+from napari_wbc.pipeline.lab_report.content import Settings, content
+from napari_wbc.pipeline.lab_report.reference import DATA
+from napari_wbc.pipeline.lab_report.write import FILES, report_steps
+
+SCHEMA = json.loads((DATA / "report.schema.json").read_text())
+NASTY = '../"x"\x1b[2J<b>=1+1'
+
+
+class Tags(HTMLParser):
+    """Names of tags in order, and all text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+        self.names = []
+        self.words = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.names.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words += data
+
+
+def read(page):
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    return tags
+
+
+def written(folder, *slides, **options):
+    reports = run(report_steps(analysis(*slides), folder / "out", settings(**options)))
+    return [each.folder for each in reports]
+
+
+def of(folder):
+    values = json.loads((folder / "report.json").read_text())
+    jsonschema.validate(values, SCHEMA)
+    page = (folder / "report.html").read_text()
+    return values, read(page), page
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{}, {"neutrophil": 1}, {"lymphocyte": 7}, {"erythroblast": 3}, {"unidentified": 2}, ORDINARY],
+    ids=["none", "one", "one class", "no leukocyte", "unidentified", "ordinary"],
+)
+@pytest.mark.parametrize("wbc", [None, WbcCount(17.4)])
+def test_every_slide_has_a_report(counts, wbc, tmp_path):
+    (folder,) = written(tmp_path, slide(tmp_path, counts), wbc=wbc)
+    assert folder == tmp_path / "out"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    values, page, _ = of(folder)
+    assert values["located"] == sum(counts.values())
+    assert "Research use only" in page.words
+    assert "nan" not in page.words.lower()
+
+
+def test_a_report_of_a_reviewed_slide(tmp_path):
+    counts = {**ORDINARY, "monocyte": 26, "erythroblast": 8, "unidentified": 4}
+    options = {"wbc": WbcCount(17.4), "specimen": "H-1", "subject": Subject("female", 43)}
+    (folder,) = written(tmp_path, slide(tmp_path, counts), **options)
+    values, page, text = of(folder)
+    by_class = {row["class"]: row for row in values["classes"]}
+    assert by_class["monocyte"]["flag"] == "above, surely"
+    assert by_class["neutrophil"]["flag"] == ""
+    assert values["wbc_corrected"]
+    assert values["critical"] == [
+        {"finding": "Erythroblasts", "count": 8, "number": 8.0, "unit": "cells"}
+    ]
+    for part in ("above, surely", "Erythroblasts: 8 cells", "H-1", "A. Reader", "female, 43 years"):
+        assert part in page.words
+    assert "4 unidentified cells (3.2 %)" in page.words
+    # A page that needs no other file, and runs nothing.
+    assert "script" not in page.names
+    assert not {"link", "iframe", "object"} & set(page.names)
+    assert "http" not in text.replace("labdxtest.com", "")
+
+
+def test_worked_figures_stand_in_the_report(tmp_path):
+    counts = {"neutrophil": 60, "lymphocyte": 31, "basophil": 9, "erythroblast": 8}
+    (folder,) = written(tmp_path, slide(tmp_path, counts), wbc=WbcCount(17.4))
+    values, page, _ = of(folder)
+    assert "16.11 (14.95 – 16.83)" in page.words
+    assert "4.2 – 16.4" in page.words
+    (beside,) = [row for row in values["beside"] if row["class"] == "erythroblast"]
+    assert [round(x, 1) for x in beside["per_100_wbc"].values()] == [8.0, 3.4, 16.4]
+
+
+def test_a_slide_that_nobody_has_reviewed_says_so(tmp_path):
+    (folder,) = written(tmp_path, slide(tmp_path, ORDINARY, reviewed=False))
+    values, page, _ = of(folder)
+    assert values["reviewed"] == 0
+    assert "Not reviewed: every label is the model's." in page.words
+    assert "not the model's errors" in page.words
+    assert "tiny 1 (0)" in page.words
+
+
+def test_hostile_names_do_no_harm(tmp_path):
+    nasty = slide(tmp_path, {NASTY: 2, "=1+1": 1, "neutrophil": 1}, name=NASTY)
+    other = slide(tmp_path, {}, name="..")
+    folders = written(tmp_path, nasty, other, specimen='"><script>alert(1)</script>')
+    assert [folder.name for folder in folders] == ["01-x-2J-b-1-1", "02"]
+    assert all(folder.parent == tmp_path / "out" for folder in folders)
+    _values, page, text = of(folders[0])
+    assert "<b>=1+1" not in text
+    assert "script" not in page.names
+    assert "\x1b" not in text
+    assert '../"x"\\x1b[2J<b>=1+1' in page.words
+    with (folders[0] / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert not any(value.startswith(("=", "+", "-", "@")) for row in rows for value in row.values())
+    assert "\x1b" not in (folders[0] / "fhir.json").read_text()
+
+
+def test_a_masked_report_names_neither_slide_nor_specimen(tmp_path):
+    secret = slide(tmp_path, ORDINARY, name="Mueller")
+    (folder,) = written(tmp_path, secret, specimen="H-1", masked=True)
+    for file in FILES:
+        text = (folder / file).read_text()
+        assert "Mueller" not in text
+        assert "H-1" not in text
+
+
+def test_every_cell_is_in_the_table_with_who_and_when(tmp_path):
+    (folder,) = written(tmp_path, slide(tmp_path, ORDINARY))
+    with (folder / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 100
+    assert {row["annotator"] for row in rows} == {"A. Reader"}
+    assert all(row["when"].startswith("2026-11-30T09") for row in rows)
+
+
+def test_the_hash_is_of_the_cells_and_the_settings_and_not_of_their_order(tmp_path):
+    one = slide(tmp_path, ORDINARY)
+    first = content(one, settings(), "now").cells_sha256
+    assert content(one, settings(), "later").cells_sha256 == first
+    given = content(one, settings(wbc=WbcCount(5)), "now").settings_sha256
+    assert given != content(one, settings(), "now").settings_sha256
+    bands = content(one, settings(policy=Policy(bands_apart=True)), "now").settings_sha256
+    assert bands not in (given, content(one, settings(), "now").settings_sha256)
+    # A setting that is as usual is not in the hash.
+    assert content(one, Settings(), "now").settings_sha256 == sha256(b"{}").hexdigest()
+    other = slide(tmp_path, dict(reversed(ORDINARY.items())))
+    assert content(other, settings(), "now").cells_sha256 == first
+    fewer = slide(tmp_path, {**ORDINARY, "basophil": 0})
+    assert content(fewer, settings(), "now").cells_sha256 != first
+
+
+def test_nothing_is_sure_by_labels_that_only_the_model_gave(tmp_path):
+    counts = {"neutrophil": 40, "lymphocyte": 20, "monocyte": 40}
+    for reviewed, flag in ((True, Flag.ABOVE_SURELY), (False, Flag.ABOVE)):
+        one = slide(tmp_path, counts, reviewed=reviewed)
+        report = content(one, settings(wbc=WbcCount(10)), "now")
+        (line,) = [line for line in report.lines if line.row.name == "monocyte"]
+        assert (line.percent.flag, line.absolute.flag) == (flag, flag)
+        assert report.is_of_the_model is not reviewed
+    # A complete audit may say so.
+    guessed = slide(tmp_path, counts, reviewed=False)
+    ids = [i for each in sample(guessed.table, Audit(60)).values() for i in each]
+    said = [guessed.table[i].annotated(Annotation(guessed.table[i].label)) for i in ids]
+    audited = replace(guessed, table=guessed.table.with_cells(said))
+    report = content(audited, settings(), "now", audit=Audit(60))
+    (line,) = [line for line in report.lines if line.row.name == "monocyte"]
+    assert line.percent.flag is Flag.ABOVE_SURELY
+    assert not report.is_of_the_model
+
+
+def test_bands_apart_are_not_flagged_by_the_interval_of_all_neutrophils(tmp_path):
+    counts = {"neutrophil": 10, "band neutrophil": 50, "lymphocyte": 40}
+    one = slide(tmp_path, counts)
+    merged = content(one, settings(), "now").lines[0]
+    assert (merged.row.count, merged.percent.flag) == (60, Flag.NONE)
+    apart = content(one, settings(policy=Policy(bands_apart=True)), "now").lines
+    assert [line.row.count for line in apart[:2]] == [10, 50]
+    assert apart[0].percent.interval is None
+    assert content(one, settings(), "now").indices.left_shift.value == pytest.approx(250 / 3)
+
+
+def test_an_image_that_is_gone_leaves_a_report(tmp_path):
+    one = slide(tmp_path, ORDINARY)
+    (tmp_path / "images" / "0.png").unlink()
+    (folder,) = written(tmp_path, one)
+    assert "1 more cannot be read" in of(folder)[1].words
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "x" * 201])
+def test_a_specimen_that_is_none_is_refused(name):
+    with pytest.raises(WbcError, match="no name of a specimen"):
+        settings(specimen=name)
+
+
+def test_a_thousand_cells_take_no_three_seconds(tmp_path):
+    many = slide(tmp_path, {name: 10 * n for name, n in ORDINARY.items()}, fields=60)
+    written(tmp_path / "first", slide(tmp_path, {}))
+    start = time.process_time()
+    written(tmp_path, many)
+    assert time.process_time() - start < 3
