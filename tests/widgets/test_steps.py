@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
 from napari_wbc.widgets.steps import TALLEST, StepTabs
@@ -45,11 +46,14 @@ def test_a_tall_page_asks_for_no_more_than_a_small_screen_has(steps):
 
 def test_at_1366_by_768_the_cell_and_all_classes_are_in_view(analyzed, qtbot):
     bench = analyzed
-    bench.resize(520, 690)
-    bench.show()
+    window = bench.window()
+    window.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+    window.resize(1366, 768)
+    window.show()
     bench.tabs.bring(bench.queue_panel)
     bench.queue_panel.start()
     qtbot.waitUntil(lambda: not bench.busy)
+    qtbot.wait(200)
     page = bench.tabs.currentWidget()
     for push in bench.review.labels.values():
         assert push.visibleRegion().boundingRect().height() == push.height()

@@ -240,7 +240,7 @@ def read_rows(path: Path, numeric: Collection[str] = ()) -> tuple[list[str], lis
         raise ReadError(
             f"{path}: not a readable CSV table ({error}); save it as CSV again."
         ) from error
-    except _TooLarge as error:
+    except _TooLargeError as error:
         raise ReadError(f"{path}: {error}; part it into smaller files.") from error
     header = [name.strip().lower() for name in first]
     ((often, times),) = Counter(header).most_common(1)
@@ -259,7 +259,7 @@ def read_rows(path: Path, numeric: Collection[str] = ()) -> tuple[list[str], lis
     return header, rows
 
 
-class _TooLarge(Exception):
+class _TooLargeError(Exception):
     """More than a table may have."""
 
 
@@ -270,14 +270,14 @@ def _filled(reader: Iterable[list[str]]) -> tuple[list[str], list[list[str]]]:
     if first is None:
         raise csv.Error("there is no row")
     if len(first) > MAX_COLUMNS:
-        raise _TooLarge(f"more than {MAX_COLUMNS:,} columns")
+        raise _TooLargeError(f"more than {MAX_COLUMNS:,} columns")
     most = min(MAX_ROWS, MAX_FIELDS // len(first))
     rows: list[list[str]] = []
     for row in filled:
         if len(row) > len(first):
             raise csv.Error("a row is longer than the header")
         if len(rows) == most:
-            raise _TooLarge(f"more than {most:,} rows")
+            raise _TooLargeError(f"more than {most:,} rows")
         rows.append(row)
     return first, rows
 
@@ -300,10 +300,10 @@ def _lines(text: StringIO) -> Iterator[str]:
         if not line:
             return
         if len(line) > MAX_LINE:
-            raise _TooLarge(f"a line of more than {MAX_LINE:,} characters")
+            raise _TooLargeError(f"a line of more than {MAX_LINE:,} characters")
         yield line
     if text.readline(1):
-        raise _TooLarge(f"more than {2 * MAX_ROWS:,} lines")
+        raise _TooLargeError(f"more than {2 * MAX_ROWS:,} lines")
 
 
 def _is_filled(row: list[str]) -> bool:
