@@ -20,6 +20,7 @@ from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import TextLines, button, column, group, primary, row
 from napari_wbc.widgets.qt.panel import DockPanel, guarded
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
+from napari_wbc.widgets.report.report import ReportPanel
 from napari_wbc.widgets.review.counts import Differential
 from napari_wbc.widgets.review.queue import QueuePanel
 from napari_wbc.widgets.review.ranking import Ranking
@@ -106,7 +107,8 @@ class WorkbenchPanels(DockPanel):
         self.train = self.own(TrainPanel(session, lambda: self.project.path, weights, detector))
         self.differential = self.own(Differential(session))
         self.counts = self.differential.counts
-        self.export = primary(button("Export…", EXPORT_TIP))
+        self.report = self.own(ReportPanel(session, self.view))
+        self.export = button("Export…", EXPORT_TIP)
         self.docks = self.own(
             Docks(self.viewer, session, self.thumbnails, self.heats, weights=weights, read=read)
         )
@@ -137,7 +139,8 @@ class WorkbenchPanels(DockPanel):
         )
         self.tabs.add_step(
             "4 Report",
-            "Export the slide, and compare two readers",
+            "Report and export the slide, and compare two readers",
+            group("Report", self.report),
             self.export,
             group("Two readers", self.readers),
         )
@@ -169,6 +172,7 @@ class WorkbenchPanels(DockPanel):
             or self.analysis.busy
             or self.project.busy
             or self.readers.jobs.running
+            or self.report.jobs.running
             or self.explain.jobs.running
             or self.train.busy
             or self.ranking.running

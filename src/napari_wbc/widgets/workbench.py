@@ -111,7 +111,14 @@ class Workbench(WorkbenchPanels):
         self.follower.field_shown.connect(self.analysis.preview)
         self.listen(self._on_layer, self.viewer.layers.events.inserted)
         self.listen(self.say, self.session.refused, self.view.edited)
-        panels = self.analysis, self.project, self.readers, self.explain, self.train
+        panels = (
+            self.analysis,
+            self.project,
+            self.report,
+            self.readers,
+            self.explain,
+            self.train,
+        )
         for panel in (*panels, self.follower, self.ranking, self.docks):
             panel.said.connect(self.say)
 

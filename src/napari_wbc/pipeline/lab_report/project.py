@@ -115,28 +115,45 @@ def project_report_steps(
     WbcError
         If the project cannot be read, or a slide may not be signed yet.
     """
+    with closing(open_workspace(path, read_only=not sign)) as workspace:
+        steps = workspace_report_steps(
+            workspace, out, settings, reading=reading, sign=sign, pool=pool, read=read
+        )
+        return (yield from steps)
+
+
+def workspace_report_steps(
+    workspace: Workspace,
+    out: str | Path,
+    settings: Settings,
+    *,
+    reading: str = "",
+    sign: str = "",
+    pool: bool = False,
+    read: ReadField = read_field,
+) -> Steps[tuple[Reported, ...]]:
+    """The steps of :func:`project_report_steps`, of a project that is open."""
     made = now()
     reported: list[Reported] = []
-    with closing(open_workspace(path, read_only=not sign)) as workspace:
-        analysis = workspace_analysis(workspace, reading=reading)
-        open_cells = {
-            each.slide.name: unsettled(workspace, each.slide.name) for each in analysis.slides
-        }
-        parts: dict[str, str] | None = None
-        if pool:
-            analysis, parts = pooled(analysis)
-            open_cells = {analysis.slides[0].slide.name: sum(open_cells.values())}
-        for place, slide in enumerate(analysis.slides):
-            name = slide.slide.name
-            yield Progress("counting", place, len(analysis.slides))
-            audit = kept_audit(workspace.get(audit_key(name)))
-            report = content(slide, settings, made, audit=audit, parts=parts)
-            versions = signed_versions(workspace.get(note_key(name)))
-            folder = folder_of(analysis, place, out, settings)
-            reported.append(Reported(report, folder, versions))
-        if sign:
-            signature = Signature(sign, made)
-            reported = _signed(workspace, open_cells, reported, signature)
+    analysis = workspace_analysis(workspace, reading=reading)
+    open_cells = {
+        each.slide.name: unsettled(workspace, each.slide.name) for each in analysis.slides
+    }
+    parts: dict[str, str] | None = None
+    if pool:
+        analysis, parts = pooled(analysis)
+        open_cells = {analysis.slides[0].slide.name: sum(open_cells.values())}
+    for place, slide in enumerate(analysis.slides):
+        name = slide.slide.name
+        yield Progress("counting", place, len(analysis.slides))
+        audit = kept_audit(workspace.get(audit_key(name)))
+        report = content(slide, settings, made, audit=audit, parts=parts)
+        versions = signed_versions(workspace.get(note_key(name)))
+        folder = folder_of(analysis, place, out, settings)
+        reported.append(Reported(report, folder, versions))
+    if sign:
+        signature = Signature(sign, made)
+        reported = _signed(workspace, open_cells, reported, signature)
     for place, (slide, each) in enumerate(zip(analysis.slides, reported, strict=True)):
         yield Progress("writing reports", place, len(reported))
         write_report(each, slide, read=read)

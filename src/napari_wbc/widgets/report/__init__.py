@@ -1,0 +1,1 @@
+"""The report of a slide, written and signed."""

@@ -1,0 +1,71 @@
+"""The page Report: written, shown, signed, and refused with the reason."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QFileDialog, QInputDialog
+
+
+@pytest.fixture
+def shown(monkeypatch, tmp_path):
+    """The pages that are shown; the dialog answers with a folder, the other with a name."""
+    pages = []
+    folder = str(tmp_path / "report")
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: pages.append(url.toLocalFile()))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: folder)
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_args, **_more: ("A. Reader", True))
+    return pages
+
+
+@pytest.fixture
+def analyzed(bench, slide, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    bench.analysis.run.click()
+    wait(bench)
+    return bench
+
+
+def test_the_report_is_written_and_shown(analyzed, wait, shown, tmp_path):
+    panel = analyzed.report
+    panel.wbc.value = 17.4
+    panel.specimen.value = "H26-1"
+    panel.write.click()
+    wait(analyzed)
+    assert shown == [str(tmp_path / "report" / "report.html")], analyzed.status.text()
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "H26-1" in page
+    written = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert written
+    assert "The report is written" in analyzed.status.text()
+
+
+def test_a_slide_that_nobody_has_reviewed_is_not_signed(analyzed, wait, shown):
+    analyzed.report.sign.click()
+    wait(analyzed)
+    assert "cannot be signed yet" in analyzed.status.text()
+    assert not shown
+
+
+def test_a_reviewed_slide_is_signed_in_the_open_project(analyzed, wait, shown, tmp_path):
+    ids = list(analyzed.session.table)
+    analyzed.actions.label("lymphocyte", ids)
+    analyzed.report.target.value = len(ids)
+    analyzed.report.sign.click()
+    wait(analyzed)
+    assert shown, analyzed.status.text()
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "A. Reader" in page
+    # A label that changes afterwards breaks the signature.
+    analyzed.actions.label("monocyte", ids[:1])
+    analyzed.report.write.click()
+    wait(analyzed)
+    assert "broken" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8").lower()
+
+
+def test_without_a_slide_the_buttons_say_why(bench):
+    assert not bench.report.write.isEnabled()
+    assert "No slide is open" in bench.report.sign.toolTip()
