@@ -32,7 +32,6 @@ RECIPE = Recipe(
     version="1",
     architecture="duet",
     start="large_base",
-    epochs=0,
     matrix_rate=0.0,
     half=True,
     foreign_threshold=0.95,

@@ -191,22 +191,3 @@ def test_a_coarser_batch_keeps_its_size_and_its_mean():
     assert changed.shape == fine.shape
     assert changed.mean() == pytest.approx(0.5, abs=0.02)
     assert changed.std() < 0.3
-
-
-def test_a_bulge_changes_the_middle_and_leaves_the_edge():
-    rings = target(64).expand(8, 3, 64, 64)
-    plain = NOTHING.move(rings, 64, seeded())
-    bulged = replace(NOTHING, bulge=0.45).move(rings, 64, seeded())
-    assert (bulged - plain)[:, :, 20:44, 20:44].abs().max() > 0.2
-    # Corners lie outside the disk.
-    torch.testing.assert_close(bulged[:, :, :8, :8], plain[:, :, :8, :8])
-
-
-def test_bending_shifts_points_by_little_and_each_crop_in_its_own_way():
-    ramp = torch.linspace(0, 1, 64).expand(8, 3, 64, 64)
-    plain = NOTHING.move(ramp, 64, seeded())
-    bent = replace(NOTHING, bend=0.05).move(ramp, 64, seeded())
-    apart = (bent - plain)[:, 0].flatten(1).std(1)
-    assert (apart > 0).all()
-    assert apart.max() < 0.15
-    assert len(set(apart.tolist())) == 8

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from qtpy.QtCore import QSettings
+from qtpy.QtWidgets import QMessageBox
 from tests.widgets.red_fields import FIELDS, Reader
 
 from napari_wbc.classify.preset import Preset
@@ -64,6 +65,16 @@ def projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where projects go that nobody chose a place for; not into the person's own."""
     monkeypatch.setattr("napari_wbc.session.opening.projects_folder", lambda: tmp_path / "projects")
     return tmp_path / "projects"
+
+
+@pytest.fixture(autouse=True)
+def no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that a test does not answer fails, where it would wait for ever."""
+
+    def asked(_parent: Any, title: str, text: str) -> None:
+        raise AssertionError(f"{title}: {text}")
+
+    monkeypatch.setattr(QMessageBox, "question", asked)
 
 
 @pytest.fixture

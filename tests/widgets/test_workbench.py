@@ -172,7 +172,9 @@ def test_folder_chosen_by_button(bench, folder, wait, monkeypatch):
 
 
 def test_analyze_without_an_image(bench):
-    bench.analysis.run.click()
+    assert not bench.analysis.run.isEnabled()
+    assert "No slide is open" in bench.analysis.run.toolTip()
+    bench._use_image.click()
     assert "No image is open" in bench.status.text()
     assert not bench.busy
 

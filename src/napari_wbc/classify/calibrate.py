@@ -47,7 +47,7 @@ def confidence_threshold(
     correct: npt.NDArray[np.bool_],
     *,
     weight: npt.NDArray[np.floating] | None = None,
-    error_rate: float = 0.02,
+    error_rate: float = 0.01,
     lowest: float = 0.5,
     highest: float = 0.95,
 ) -> float:

@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 
-_SHARES: Ranges = {
-    "bulge": (0, 0.49),
-    **dict.fromkeys(("grey", "permute", "coarse", "anchors"), (0, 1)),
-}
-"""What is not from 0 to 10."""
+_SHARES: Ranges = dict.fromkeys(("grey", "permute", "coarse", "anchors"), (0, 1))
+"""All others are from 0 to 10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +35,6 @@ class Augmentation:
         Largest shift, as a part of the crop's side.
     shear : float
         Largest shear, as a part of the crop's side.
-    bulge : float
-        Largest relative change of scale in the middle, while the edge stays: more or less cytoplasm
-        around the nucleus. Below 0.5, where the image would fold.
-    bend : float
-        Deviation of a smooth random shift of every point, as a part of the crop's side: cells of
-        other outlines.
     mix : float
         Deviation of the entries of a random 3x3 colour matrix around the identity.
     gamma : float
@@ -86,8 +77,6 @@ class Augmentation:
     zoom: float = 0.3
     shift: float = 0.06
     shear: float = 0.1
-    bulge: float = 0.0
-    bend: float = 0.0
     mix: float = 0.1
     gamma: float = 0.4
     saturation: float = 0.5
@@ -137,27 +126,7 @@ class Augmentation:
         down = torch.stack([sin * flip, sin * shear + cos, uniform(2 * self.shift) * scale], 1)
         theta = torch.stack([across, down], 1).to(crops.device)
         grid = functional.affine_grid(theta, [n, 3, size, size], align_corners=False)
-        if self.bulge or self.bend:
-            grid = grid + self._bent(theta, size, rng)
         return functional.grid_sample(crops, grid, padding_mode="border", align_corners=False)
-
-    def _bent(self, theta: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
-        """What bulging and bending add to the grids of affine maps, shape (N, size, size, 2)."""
-        import torch
-        from torch.nn import functional
-
-        n = len(theta)
-        identity = torch.eye(2, 3).expand(n, 2, 3)
-        points = functional.affine_grid(identity, [n, 3, size, size], align_corners=False)
-        inside = (1 - points.square().sum(3, keepdim=True)).clamp(min=0)
-        bulge = (torch.rand(n, 1, 1, 1, generator=rng) * 2 - 1) * self.bulge
-        # A coarse grid of shifts, made smooth; the span of the grid is 2 sides.
-        strength = torch.rand(n, 1, 1, 1, generator=rng)
-        shifts = torch.randn(n, 2, 4, 4, generator=rng) * strength * 2 * self.bend
-        smooth = functional.interpolate(shifts, (size, size), mode="bicubic", align_corners=True)
-        moved = points * inside * bulge + smooth.permute(0, 2, 3, 1)
-        bent: torch.Tensor = moved.to(theta.device) @ theta[:, None, :, :2].transpose(2, 3)
-        return bent
 
     def share(self, middle: float, n: int, rng: torch.Generator) -> torch.Tensor:
         """How far each of n crops goes to the stain of the reference film, shape (n,), 0 to 1.
