@@ -40,6 +40,8 @@ class Order(StrEnum):
     """
     DOUBTED = "doubted labels"
     """Only cells whose label :mod:`napari_wbc.pipeline.choose` doubts, the most doubted first."""
+    AUDIT = "audit"
+    """Only cells of the slide's audit (:mod:`napari_wbc.model.audit`), by chance."""
 
 
 SAMPLES = (Order.FIELD_BY_FIELD, Order.RANDOM)
@@ -51,11 +53,12 @@ FIRST = {
     Order.CLASS_BY_CLASS: "class by class",
     Order.MOST_GAIN: "most gain first",
     Order.DOUBTED: "doubted labels only",
+    Order.AUDIT: "audit only",
 }
 """Of each order that chooses: how, in words."""
 
-RANKED = (Order.MOST_GAIN, Order.DOUBTED)
-"""Orders that need ranks, which take a while to find."""
+RANKED = (Order.MOST_GAIN, Order.DOUBTED, Order.AUDIT)
+"""Orders that need ranks, which take a while to find or are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def queue_of(
     ranks = ranks or {}
     if order == Order.DISAGREEMENTS:
         cells = [cell for cell in cells if disagreed(cell, taxonomy)]
-    elif order == Order.DOUBTED:
+    elif order in (Order.DOUBTED, Order.AUDIT):
         cells = [cell for cell in cells if cell.cell_id in ranks]
     cells.sort(key=_key(order, table, taxonomy, ranks))
     return tuple(cell.cell_id for cell in cells)
@@ -156,7 +159,7 @@ def _key(
             fields = {fov: i for i, fov in enumerate(names)}
             # By chance: a cell finder may list its surest cells first.
             return lambda cell: (fields[cell.fov_id], _chance(cell.cell_id))
-        case Order.MOST_GAIN | Order.DOUBTED:
+        case Order.MOST_GAIN | Order.DOUBTED | Order.AUDIT:
             return lambda cell: (ranks.get(cell.cell_id, math.inf), by_certainty(cell))
         case _:
             return of_a_cell[order]

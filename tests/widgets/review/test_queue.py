@@ -86,3 +86,21 @@ def test_it_says_how_far_the_review_is(analyzed, wait):
         analyzed.queue.accept("ann")
     assert panel.text.text().startswith("Queue of 6 done")
     assert "95 % limits" in panel.text.text()
+
+
+def test_an_audit_is_drawn_once_and_reviewed_by_chance(analyzed):
+    bench = analyzed
+    panel = bench.queue_panel
+    panel.order.setCurrentText("audit")
+    panel.start()
+    first = bench.queue.ids
+    assert set(first) == set(bench.session.table)
+    assert "Audit: 6 cells" in bench.status.text()
+    bench.actions.label("basophil", first[:1])
+    panel.which.setCurrentText("all")
+    panel.start()
+    # The project keeps the draw.
+    assert bench.queue.ids == first
+    panel.which.setCurrentText("to review")
+    panel.start()
+    assert bench.queue.ids == first[1:]

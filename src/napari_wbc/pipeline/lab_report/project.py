@@ -53,6 +53,16 @@ def kept_audit(value: object) -> Audit | None:
     return None
 
 
+def audit_note(audit: Audit) -> dict[str, Any]:
+    """An audit as the note of a project."""
+    return {"n": audit.n, "seed": audit.seed, "when": now()}
+
+
+def new_audit(n: int = 50, seed: int | None = None) -> Audit:
+    """An audit of ``n`` cells of a slide, with a seed by chance where none is given."""
+    return Audit(n, secrets.randbelow(2**31) if seed is None else seed)
+
+
 def draw_audit(path: str | Path, n: int = 50, seed: int | None = None) -> pd.DataFrame:
     """Draw an audit of each slide of a project, keep it there, and list its cells to review.
 
@@ -74,13 +84,12 @@ def draw_audit(path: str | Path, n: int = 50, seed: int | None = None) -> pd.Dat
     WbcError
         If the project cannot be written, or has no slide.
     """
-    audit = Audit(n, secrets.randbelow(2**31) if seed is None else seed)
+    audit = new_audit(n, seed)
     with closing(open_workspace(path)) as workspace:
         analysis = workspace_analysis(workspace)
         with workspace.together():
             for slide in analysis.slides:
-                note = {"n": audit.n, "seed": audit.seed, "when": now()}
-                workspace.put(audit_key(slide.slide.name), note)
+                workspace.put(audit_key(slide.slide.name), audit_note(audit))
     frame = cells_frame([(each.slide.name, each.table) for each in analysis.slides], ())
     drawn: list[str] = []
     for slide in analysis.slides:

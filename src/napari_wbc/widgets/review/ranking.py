@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_wbc.model.audit import sample
 from napari_wbc.model.progress import Progress
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analysis import ReadField
 from napari_wbc.pipeline.choose import Choice, Doubted, choose_steps, doubt_steps
+from napari_wbc.pipeline.lab_report.project import audit_key, audit_note, kept_audit, new_audit
 from napari_wbc.session.order import Order
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Session
@@ -65,6 +69,9 @@ class Ranking(Panel, QObject):
 
     def find(self, order: Order) -> None:
         """Rank the cells as they are now; an earlier request is dropped."""
+        if order == Order.AUDIT:
+            self._draw()
+            return
         # Ranks are of this table; after a change they have to be computed anew.
         self._asked = order, self._session.table
         located = [(self._session.slide, self._session.table)]
@@ -73,6 +80,23 @@ class Ranking(Panel, QObject):
             self._job.request(partial(doubt_steps, located, weights, read=self._read))
         else:
             self._job.request(partial(choose_steps, located, weights, MAX_RANKED, read=self._read))
+
+    def _draw(self) -> None:
+        """Rank the cells of the audit that the project keeps, or of a new one, by chance."""
+        session = self._session
+        key = audit_key(session.slide.name)
+        audit = kept_audit(session.workspace.get(key)) if session.workspace else None
+        if audit is None:
+            audit = new_audit()
+            session.note(key, audit_note(audit))
+            # The next start reads it from the project.
+            session.flush()
+        drawn = list(chain.from_iterable(sample(session.table, audit).values()))
+        # Class by class, the place in the queue would tell what the model says.
+        places = np.random.default_rng(audit.seed).permutation(len(drawn))
+        self._queue.rank(Order.AUDIT, [drawn[place] for place in places])
+        self.said.emit(f"Audit: {counted(len(drawn))}, by chance within each predicted class")
+        self.ended.emit()
 
     def _on_progress(self, progress: Progress) -> None:
         self.said.emit(progress.note or f"{self._asked[0].capitalize()}: {progress.step}")
