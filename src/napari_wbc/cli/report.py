@@ -29,6 +29,7 @@ def report(
     project: Project,
     *,
     out: Out,
+    slide: Annotated[str, Option(help="Name of the one slide to report.")] = "",
     reading: Annotated[str, Option(help="A blind reading, or consensus.")] = "",
     wbc: Wbc = None,
     wbc_corrected: Corrected = False,
@@ -38,9 +39,11 @@ def report(
         float | None, Option(help="In years, for the reference intervals.", show_default="adult")
     ] = None,
     pool: Annotated[
-        bool, Option("--pool", help="The slides are of one specimen, and counted as one.")
+        bool, Option("--pool", help="The slides are films of one specimen, and counted as one.")
     ] = False,
-    masked: Annotated[bool, Option("--masked", help="Name neither slide nor specimen.")] = False,
+    masked: Annotated[
+        bool, Option("--masked", help="Anonymise: name neither slide nor specimen.")
+    ] = False,
     bands_apart: Annotated[
         bool, Option("--bands-apart", help="Band neutrophils have a row of their own.")
     ] = False,
@@ -57,10 +60,12 @@ def report(
     findings: Annotated[
         Path | None, Option(help="CSV table of critical findings.", show_default="the shipped one")
     ] = None,
-    target: Annotated[int, Option(help="Leukocytes to be counted.")] = 100,
+    target: Annotated[
+        int, Option(help="Leukocytes to be counted before a report may be signed.")
+    ] = 100,
     within: Annotated[
         float | None,
-        Option(help="Points to each side that the limits of each class may have, to be signed."),
+        Option(help="Largest half-width of the limits of a class, in points, to be signed."),
     ] = None,
     sign: Annotated[str, Option(help="Name of the person who signs.", show_default=False)] = "",
     quiet: Quiet = False,
@@ -88,7 +93,9 @@ def report(
         target=Target(target, within),
     )
     make_folder(out)
-    steps = project_report_steps(project, out, settings, reading=reading, sign=sign, pool=pool)
+    steps = project_report_steps(
+        project, out, settings, slide=slide, reading=reading, sign=sign, pool=pool
+    )
     tell(drive(steps, quiet=quiet), quiet=quiet)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.files.atomic import MAX_NAME
 from napari_wbc.files.guard import one_line
 from napari_wbc.files.visible import is_of_a_system
 from napari_wbc.model.words import is_line
@@ -34,8 +35,6 @@ MAX_MEMBERS = 100_000
 MAX_DIRECTORY = 32_000_000
 """Bytes of the list of members, which is read whole."""
 MAX_DEPTH = 16
-MAX_NAME = 255
-"""Bytes of the name of a file or folder, as file systems have it."""
 MAX_PATH = 1000
 """Bytes of a name, folders included."""
 CHUNK = 1 << 20

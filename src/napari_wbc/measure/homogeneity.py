@@ -11,6 +11,8 @@ import numpy.typing as npt
 from scipy.stats import random_table
 
 DRAWS = 2000
+PARTS = 20
+DRAWN_AT_ONCE = DRAWS // PARTS
 """Tables of the same sums that a table is compared with."""
 SIGNIFICANCE = 0.05
 STANDS_OUT = 3.0
@@ -88,7 +90,9 @@ def homogeneity(
     expected = used.sum(axis=1, keepdims=True) * used.sum(axis=0) / used.sum()
     statistic = _chi_square(used, expected)
     draws = random_table(used.sum(axis=1), used.sum(axis=0), seed=np.random.default_rng(seed))
-    random = _chi_square(draws.rvs(size=DRAWS), expected)
+    # A part at a time, since the tables of thousands of fields would fill the memory.
+    drawn = [_chi_square(draws.rvs(size=DRAWN_AT_ONCE), expected) for _ in range(PARTS)]
+    random = np.concatenate(drawn)
     # Rounding must not make a table less uneven than itself.
     p = (1 + int((random >= statistic * (1 - 1e-9)).sum())) / (DRAWS + 1)
     result = Homogeneity(float(statistic), p, ())

@@ -91,14 +91,17 @@ class Renamed(NamedTuple):
 def renamed_steps(path: Path, slide: Slide) -> Steps[Renamed | None]:
     """The project of a slide whose folder was renamed or moved, where its own is not there.
 
-    It has an image of the same name, size and sha256, and none of its images is where it was.
+    It has an image of the same name, size and sha256, and none of its images is where it was. Or
+    its images lie in the folder already, because a person went on with it after the renaming.
     """
     from napari_wbc.storage.workspace import backup_of, open_workspace
 
     if path.exists() or backup_of(path).exists():
         return None
     now = slide.fields[0].path.parent
-    projects = sorted(projects_folder().glob("*.wbc"))
+    files = sorted(projects_folder().glob("*.wbc"))
+    # A backup lacks what was done last.
+    projects = [file for file in files if not {".backup", ".damaged"} & _suffixes(file)]
     for done, project in enumerate(projects, start=1):
         yield Progress("looking for its project", done, len(projects), project.name)
         # A file that is damaged, or a backup of another, is no reason to stop.
@@ -109,8 +112,14 @@ def renamed_steps(path: Path, slide: Slide) -> Steps[Renamed | None]:
     return None
 
 
+def _suffixes(path: Path) -> set[str]:
+    return {suffix.split("-")[0] for suffix in path.suffixes}
+
+
 def _lies_in(kept: Slide, facts: Mapping[str, tuple[Any, ...]], now: Path) -> bool:
     """Whether an image of a slide, by size and sha256, is in a folder, and none where it was."""
+    if kept.fields and kept.fields[0].path.parent == now:
+        return True
     if any(field.path.exists() for field in kept.fields):
         return False
     for field in kept.fields:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QInputDialog
+
+from napari_wbc.imaging.read import open_slide
 
 
 @pytest.fixture
@@ -69,3 +73,27 @@ def test_a_reviewed_slide_is_signed_in_the_open_project(analyzed, wait, shown, t
 def test_without_a_slide_the_buttons_say_why(bench):
     assert not bench.report.write.isEnabled()
     assert "No slide is open" in bench.report.sign.toolTip()
+
+
+def test_what_was_said_of_a_slide_is_kept_and_not_taken_for_another(analyzed, wait, shown, folder):
+    panel = analyzed.report
+    panel.specimen.value, panel.wbc.value, panel.sex.value = "H26-1", 17.4, "female"
+    panel.write.click()
+    wait(analyzed)
+    first = analyzed.session.slide
+    other = folder.parent / "other"
+    other.mkdir()
+    Image.fromarray(np.full((48, 64, 3), 200, np.uint8)).save(other / "a.png")
+    analyzed.open_slide(open_slide(other))
+    wait(analyzed)
+    assert (panel.specimen.value, panel.wbc.value, panel.sex.value) == ("", 0, "not said")
+    analyzed.open_slide(first)
+    wait(analyzed)
+    assert (panel.specimen.value, panel.wbc.value, panel.sex.value) == ("H26-1", 17.4, "female")
+
+
+def test_what_is_not_saved_is_not_reported(analyzed, wait, shown, monkeypatch):
+    monkeypatch.setattr(analyzed.session, "flush", lambda: False)
+    analyzed.report.write.click()
+    wait(analyzed)
+    assert not shown

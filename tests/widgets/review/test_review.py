@@ -17,6 +17,7 @@ from tests.widgets.review.labels import labels
 from napari_wbc.detect.base import Located
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.session.opening import project_path
+from napari_wbc.storage.workspace import backup_of
 from napari_wbc.widgets.analysis.analysis import SETTLED_MS
 from napari_wbc.widgets.workbench import Workbench
 
@@ -430,3 +431,35 @@ def test_the_project_of_a_renamed_folder_is_found_and_asked_for(
     assert new.view.read(new.session.field).shape == (48, 64, 3)
     new.release()
     wait(new)
+
+
+def test_a_renamed_folder_stays_with_its_project_and_never_with_the_backup(
+    analyzed, make_napari_viewer, wait, tmp_path, monkeypatch
+):
+    bench = analyzed
+    slide = bench.session.slide
+    path, folder = project_path(slide), slide.fields[0].path.parent
+    bench.release()
+    wait(bench)
+    yes = QMessageBox.StandardButton.Yes
+    asked = []
+    monkeypatch.setattr(QMessageBox, "question", lambda *args: asked.append(args[2]) or yes)
+    # The second opening makes a backup, which lacks the label that is given after it.
+    again = Workbench(make_napari_viewer())
+    again.open_slide(slide)
+    wait(again)
+    again.actions.label("basophil", list(again.session.table)[:1])
+    table = again.session.table
+    again.release()
+    wait(again)
+    assert backup_of(path).exists()
+    folder = shutil.move(folder, tmp_path / "another name")
+    for _ in range(2):
+        new = Workbench(make_napari_viewer())
+        new.open_slide(open_slide(folder))
+        wait(new)
+        assert new.project.path == path
+        assert new.session.table == table
+        new.release()
+        wait(new)
+    assert len(asked) == 1

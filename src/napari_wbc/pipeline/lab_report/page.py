@@ -199,7 +199,7 @@ def _worst(report: LabReport, policy: Policy) -> str:
     ]
     share = 100 * unsure / (report.counted.total + unsure)
     return (
-        f"{words(unsure, 'unidentified cell')} ({share:.1f} %). Limits whatever they are, in "
+        f"{words(unsure, 'unidentified cell')} ({share:.1f} %). Worst-case limits, in "
         f"percent: {'; '.join(parts)}."
     )
 

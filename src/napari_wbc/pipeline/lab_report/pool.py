@@ -79,5 +79,9 @@ def unevenness(
         f"{counted(cause.count, cause.label)} in {cause.part}, {cause.expected:.1f} expected"
         for cause in result.causes[:MOST_CAUSES]
     ]
-    text = f"The {what} differ more than chance explains (chi-square, p = {result.p:.3f})"
+    text = f"The {what} differ more than chance explains (chi-square, {_p_text(result.p)})"
     return (f"{text}: {'; '.join(causes)}." if causes else f"{text}.",)
+
+
+def _p_text(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from napari_wbc.imaging.read import read_field
 from napari_wbc.model.audit import Audit, sample
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.step import now
-from napari_wbc.pipeline.analysis import ReadField
+from napari_wbc.pipeline.analysis import ReadField, analysis_of
 from napari_wbc.pipeline.lab_report.content import Settings, content
 from napari_wbc.pipeline.lab_report.pool import pooled
 from napari_wbc.pipeline.lab_report.sign import (
@@ -49,7 +49,8 @@ def kept_audit(value: object) -> Audit | None:
     """
     match value:
         case {"n": int(n), "seed": int(seed)}:
-            return Audit(n, seed)
+            with suppress(WbcError):
+                return Audit(n, seed)
     return None
 
 
@@ -71,7 +72,7 @@ def draw_audit(path: str | Path, n: int = 50, seed: int | None = None) -> pd.Dat
     n : int
         Cells of each slide.
     seed : int, optional
-        By chance where it is not given; the project keeps it.
+        Where it is not given, the audit that the project has stays, or one is drawn by chance.
 
     Returns
     -------
@@ -85,15 +86,19 @@ def draw_audit(path: str | Path, n: int = 50, seed: int | None = None) -> pd.Dat
         If the project cannot be written, or has no slide.
     """
     audit = new_audit(n, seed)
+    audits: list[Audit] = []
     with closing(open_workspace(path)) as workspace:
         analysis = workspace_analysis(workspace)
         with workspace.together():
             for slide in analysis.slides:
-                workspace.put(audit_key(slide.slide.name), audit_note(audit))
+                key = audit_key(slide.slide.name)
+                kept = kept_audit(workspace.get(key)) if seed is None else None
+                audits.append(kept or audit)
+                workspace.put(key, audit_note(audits[-1]))
     frame = cells_frame([(each.slide.name, each.table) for each in analysis.slides], ())
     drawn: list[str] = []
-    for slide in analysis.slides:
-        for ids in sample(slide.table, audit).values():
+    for slide, chosen in zip(analysis.slides, audits, strict=True):
+        for ids in sample(slide.table, chosen).values():
             drawn += ids
     return frame[frame["cell_id"].isin(drawn)][list(CELL_COLUMNS)]
 
@@ -103,6 +108,7 @@ def project_report_steps(
     out: str | Path,
     settings: Settings,
     *,
+    slide: str = "",
     reading: str = "",
     sign: str = "",
     pool: bool = False,
@@ -112,6 +118,8 @@ def project_report_steps(
 
     Parameters
     ----------
+    slide : str
+        Name of the one slide to report; every slide where empty.
     reading : str
         Name of a blind reading, or the consensus; the first reader's labels if empty.
     sign : str
@@ -126,7 +134,14 @@ def project_report_steps(
     """
     with closing(open_workspace(path, read_only=not sign)) as workspace:
         steps = workspace_report_steps(
-            workspace, out, settings, reading=reading, sign=sign, pool=pool, read=read
+            workspace,
+            out,
+            settings,
+            slide=slide,
+            reading=reading,
+            sign=sign,
+            pool=pool,
+            read=read,
         )
         return (yield from steps)
 
@@ -136,6 +151,7 @@ def workspace_report_steps(
     out: str | Path,
     settings: Settings,
     *,
+    slide: str = "",
     reading: str = "",
     sign: str = "",
     pool: bool = False,
@@ -145,27 +161,35 @@ def workspace_report_steps(
     made = now()
     reported: list[Reported] = []
     analysis = workspace_analysis(workspace, reading=reading)
-    open_cells = {
-        each.slide.name: unsettled(workspace, each.slide.name) for each in analysis.slides
-    }
+    if slide:
+        analysis = analysis_of([each for each in analysis.slides if each.slide.name == slide])
+        if not analysis.slides:
+            raise WbcError(f"{workspace.path}: no slide {slide!r} in this project; choose another.")
+    if len(analysis.slides) > 1 and not pool and (settings.specimen or settings.wbc):
+        raise WbcError(
+            f"{workspace.path}: has several slides. A specimen or a WBC count is of one blood: "
+            "name the slide, or pool films of one blood."
+        )
+    names = [analyzed.slide.name for analyzed in analysis.slides]
+    open_cells = {name: unsettled(workspace, name, reading) for name in names}
     parts: dict[str, str] | None = None
     if pool:
         analysis, parts = pooled(analysis)
         open_cells = {analysis.slides[0].slide.name: sum(open_cells.values())}
-    for place, slide in enumerate(analysis.slides):
-        name = slide.slide.name
+    for place, analyzed in enumerate(analysis.slides):
+        name = analyzed.slide.name
         yield Progress("counting", place, len(analysis.slides))
         audit = kept_audit(workspace.get(audit_key(name)))
-        report = content(slide, settings, made, audit=audit, parts=parts)
-        versions = signed_versions(workspace.get(note_key(name)))
+        report = content(analyzed, settings, made, audit=audit, parts=parts)
+        versions = signed_versions(workspace.get(note_key(name, reading)))
         folder = folder_of(analysis, place, out, settings)
         reported.append(Reported(report, folder, versions))
     if sign:
         signature = Signature(sign, made)
-        reported = _signed(workspace, open_cells, reported, signature)
-    for place, (slide, each) in enumerate(zip(analysis.slides, reported, strict=True)):
+        reported = _signed(workspace, open_cells, reported, signature, reading)
+    for place, (analyzed, each) in enumerate(zip(analysis.slides, reported, strict=True)):
         yield Progress("writing reports", place, len(reported))
-        write_report(each, slide, read=read)
+        write_report(each, analyzed, read=read)
     yield Progress("writing reports", len(reported), len(reported))
     return tuple(reported)
 
@@ -175,6 +199,7 @@ def _signed(
     open_cells: Mapping[str, int],
     reported: list[Reported],
     signature: Signature,
+    reading: str,
 ) -> list[Reported]:
     """Sign all reports, or none; ``open_cells`` are the unsettled ones of each slide, in order."""
     signed: list[Reported] = []
@@ -184,7 +209,7 @@ def _signed(
         if points:
             raise WbcError(f"{name}: cannot be signed yet: {'; '.join(points)}.")
         versions = with_signature(each.versions, each.report, signature)
-        notes[note_key(name)] = to_note(versions)
+        notes[note_key(name, reading)] = to_note(versions)
         signed.append(Reported(each.report, each.folder, versions))
     with workspace.together():
         for key, note in notes.items():

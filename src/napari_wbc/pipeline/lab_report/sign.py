@@ -6,8 +6,9 @@ the settings that it was given for; whoever signs after a change makes a new ver
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, combinations
 from typing import Any
 
 from napari_wbc.errors import WbcError
@@ -18,7 +19,7 @@ from napari_wbc.pipeline.lab_report.content import LabReport
 from napari_wbc.pipeline.lab_report.values import report_json
 from napari_wbc.storage.workspace import Workspace
 
-MAX_NAME = 100
+MAX_SIGNER = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,9 @@ class Signature:
 
     def __post_init__(self) -> None:
         name = self.name
-        if not name.strip() or len(name) > MAX_NAME or not is_line(name):
+        if not name.strip() or len(name) > MAX_SIGNER or not is_line(name):
             raise WbcError(
-                f"{name[:40]!r} is no name to sign with; write one line of 1 to {MAX_NAME} "
+                f"{name[:40]!r} is no name to sign with; write one line of 1 to {MAX_SIGNER} "
                 "characters."
             )
 
@@ -73,9 +74,12 @@ class Signed:
         )
 
 
-def note_key(slide: str) -> str:
-    """The key of a project's note with the signed versions of a slide's report."""
-    return f"signed/{slide}"
+def note_key(slide: str, reading: str = "") -> str:
+    """The key of a project's note with the signed versions of a slide's report.
+
+    Each reader signs a report of one's own; the first reader's ``reading`` is empty.
+    """
+    return f"signed/{slide}/{reading}" if reading else f"signed/{slide}"
 
 
 def signed_versions(value: object) -> tuple[Signed, ...]:
@@ -91,14 +95,23 @@ def signed_versions(value: object) -> tuple[Signed, ...]:
         versions: list[Signed] = []
         for entry in entries:
             signatures = tuple(Signature(**each) for each in entry["signatures"])
-            versions.append(Signed(**{**entry, "signatures": signatures}))
-            if not signatures:
+            version = Signed(**{**entry, "signatures": signatures})
+            versions.append(version)
+            names: list[Any] = [version.report["slide"], version.cells_sha256]
+            names += [version.settings_sha256]
+            names += chain.from_iterable((each.name, each.when) for each in signatures)
+            # Its number becomes part of a file's name.
+            if not signatures or version.version != len(versions) or not _are_texts(names):
                 raise KeyError("signatures")
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise WbcError(
             "The signatures of this project are damaged; open a backup of it."
         ) from error
     return tuple(versions)
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def open_points(report: LabReport, unsettled: int = 0) -> tuple[str, ...]:
@@ -121,22 +134,27 @@ def open_points(report: LabReport, unsettled: int = 0) -> tuple[str, ...]:
     if candidates:
         points.append(f"{counted(candidates, 'candidate')} not decided")
     if unsettled:
-        points.append(f"{counted(unsettled, 'disagreement')} of two readers not settled")
+        points.append(
+            f"{counted(unsettled, 'disagreement')} of two readers not settled: settle them, and "
+            "sign the consensus"
+        )
     return tuple(points)
 
 
-def unsettled(workspace: Workspace, slide: str) -> int:
-    """Cells on which readers of a slide differ and that have no consensus."""
-    readings = [name for name in workspace.readings(slide) if name != CONSENSUS]
-    settled = annotations_of(workspace.table(slide, CONSENSUS))
-    first = annotations_of(workspace.table(slide, ""))
+def unsettled(workspace: Workspace, slide: str, reading: str = "") -> int:
+    """Cells on which any two readers of a slide differ, and that ``reading`` does not settle.
+
+    Only the consensus settles any.
+    """
+    names = {"", *workspace.readings(slide)} - {CONSENSUS}
+    readings = [annotations_of(workspace.table(slide, name)) for name in sorted(names)]
     open_cells: set[str] = set()
-    for name in readings:
-        if name:
-            second = annotations_of(workspace.table(slide, name))
-            compared = agreement(first, second, workspace.taxonomy)
-            open_cells |= {cell_id for cell_id, _, _ in compared.disagreements}
-    return len(open_cells - settled.keys())
+    for first, second in combinations(readings, 2):
+        compared = agreement(first, second, workspace.taxonomy)
+        open_cells |= {cell_id for cell_id, _, _ in compared.disagreements}
+    if reading == CONSENSUS:
+        open_cells -= annotations_of(workspace.table(slide, CONSENSUS)).keys()
+    return len(open_cells)
 
 
 def with_signature(

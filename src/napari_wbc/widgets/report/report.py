@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, SpinBox
 from qtpy.QtCore import QUrl, Signal
@@ -60,16 +61,16 @@ class ReportPanel(Panel, QWidget):
             value=100,
             tooltip="100, 200, 400 or your own",
         )
-        self.form = Container(
-            widgets=(
-                self.specimen,
-                self.wbc,
-                self.corrected,
-                self.sex,
-                self.age,
-                self.target,
-            )
-        )
+        self._fields: dict[str, Any] = {
+            "specimen": self.specimen,
+            "wbc": self.wbc,
+            "corrected": self.corrected,
+            "sex": self.sex,
+            "age": self.age,
+            "target": self.target,
+        }
+        self._start = self._values()
+        self.form = Container(widgets=tuple(self._fields.values()))
         self.form.margins = (0, 0, 0, 0)
         act = partial(guarded, self.said.emit)
         self.write = primary(button("Report…", "", act(self.write_report)))
@@ -79,6 +80,7 @@ class ReportPanel(Panel, QWidget):
         self.jobs.running_changed.connect(self._show_possible)
         column(self, self.form.native, row(self.write, self.sign), self.jobs)
         self.listen(self._show_possible, session.slide_changed)
+        self.listen(self._show_kept, session.slide_changed)
         self.at_release(self.jobs.cancel)
         self._show_possible()
 
@@ -110,13 +112,16 @@ class ReportPanel(Panel, QWidget):
         if not folder:
             return
         self._view.settle()
+        session.note(self._key, self._values())
         # The report reads the project in a thread, so the last labels have to be in it.
-        session.flush()
+        if not session.flush():
+            raise WbcError(session.saved.sentence)
         steps = partial(
             workspace_report_steps,
             session.workspace,
             Path(folder),
             settings,
+            slide=session.slide.name,
             reading=session.reading,
             sign=sign,
             read=self._view.read,
@@ -128,6 +133,26 @@ class ReportPanel(Panel, QWidget):
         name, ok = QInputDialog.getText(self, "Sign", "Name:", text=self._session.reader)
         if ok and name.strip():
             self.write_report(name.strip())
+
+    @property
+    def _key(self) -> str:
+        """Of the note of what the form says of the open slide."""
+        return f"report/{self._session.slide.name}"
+
+    def _values(self) -> dict[str, object]:
+        return {name: self._fields[name].value for name in self._fields}
+
+    def _show_kept(self, *_slide: object) -> None:
+        """Show what was said of this slide: what was said of another is of another patient."""
+        workspace = self._session.workspace
+        kept = workspace.get(self._key) if workspace is not None else None
+        for name, field in self._fields.items():
+            value = kept.get(name, self._start[name]) if isinstance(kept, dict) else None
+            try:
+                field.value = self._start[name] if value is None else value
+            # A project may be anybody's.
+            except (ValueError, TypeError):
+                field.value = self._start[name]
 
     def _on_written(self, reports: tuple[Reported, ...]) -> None:
         lines: list[str] = []

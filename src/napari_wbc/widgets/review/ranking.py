@@ -90,7 +90,10 @@ class Ranking(Panel, QObject):
             audit = new_audit()
             session.note(key, audit_note(audit))
             # The next start reads it from the project.
-            session.flush()
+            if not session.flush():
+                self.said.emit(f"The audit is not kept: {session.saved.sentence}")
+                self.ended.emit()
+                return
         drawn = list(chain.from_iterable(sample(session.table, audit).values()))
         # Class by class, the place in the queue would tell what the model says.
         places = np.random.default_rng(audit.seed).permutation(len(drawn))

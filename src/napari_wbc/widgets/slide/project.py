@@ -123,6 +123,8 @@ class ProjectPanel(Panel, QWidget):
 
         def opened() -> Steps[Loaded | OtherClasses | Renamed]:
             found = yield from renamed_steps(path, slide)
+            if found is not None and found.was == found.now:
+                return (yield from open_project_steps(found.path, found.slide, "", taxonomy))
             if found is not None:
                 return found
             return (yield from open_project_steps(path, slide, "", taxonomy, make=True))
@@ -220,9 +222,14 @@ class ProjectPanel(Panel, QWidget):
         if not confirmed(self, "Renamed folder", question):
             self.jobs.request(self._anew)
             return
-        self.opening = False
-        guarded(self._on_failed_project, point_to)(found)
-        self.wanted.emit((found.path, found.slide, ""))
+        taxonomy = self.session.taxonomy
+
+        def pointed() -> Steps[Loaded | OtherClasses]:
+            # It reads all images, so in a thread.
+            point_to(found)
+            return (yield from open_project_steps(found.path, found.slide, "", taxonomy))
+
+        self.jobs.request(pointed)
 
     def _resume(self, loaded: Loaded) -> None:
         self._workspace, self.opening = loaded.workspace, False
