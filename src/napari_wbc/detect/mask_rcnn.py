@@ -263,7 +263,8 @@ class MaskRcnnDetector:
         labels = np.concatenate([look.labels for look in looks])
         scores = np.concatenate([look.scores for look in looks])
         masks = np.concatenate([look.masks for look in looks])
-        detections: dict[str, list[Detection]] = {name: [] for name in self.classes}
+        cells: list[Detection] = []
+        kinds: list[int] = []
         tensors = (torch.from_numpy(boxes).float(), torch.from_numpy(scores).float())
         for i in batched_nms(*tensors, torch.from_numpy(labels), self.overlap).tolist():
             top, left, bottom, right = np.clip(boxes[i], 0, [*shape, *shape]).tolist()
@@ -273,8 +274,16 @@ class MaskRcnnDetector:
             # The outline's bounds fit better than the network's box (decision record 5).
             outline = mask_outline(masks[i], BBox(top, left, bottom, right))
             detection = Detection(outline.bbox, outline, min(max(float(scores[i]), 0.0), 1.0))
-            detections[self.classes[labels[i] - 1]].append(detection)
-        return {name: tuple(cells) for name, cells in detections.items()}
+            cells.append(detection)
+            kinds.append(int(labels[i]))
+        detections: dict[str, list[Detection]] = {name: [] for name in self.classes}
+        if cells:
+            # Two boxes of one cell may overlap by less than their outlines' bounds do.
+            edges = torch.tensor([detection.bbox.edges for detection in cells]).float()
+            sure = torch.tensor([detection.score for detection in cells])
+            for i in batched_nms(edges, sure, torch.tensor(kinds), self.overlap).tolist():
+                detections[self.classes[kinds[i] - 1]].append(cells[i])
+        return {name: tuple(kept) for name, kept in detections.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 GALLERY, MAP = "WBC gallery", "WBC feature map"
-MIN_HEIGHTS = {GALLERY: 220, MAP: 320}
+MIN_HEIGHTS = {GALLERY: 220, MAP: 220}
 """Least height of a dock in pixels."""
 
 

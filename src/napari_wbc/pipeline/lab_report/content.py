@@ -370,7 +370,11 @@ def _policies(counted: Differential, settings: Settings) -> tuple[str, ...]:
     policy = settings.policy
     names = [row.name for row in counted.shares]
     level = f"{100 * policy.level:g} %"
+    target = words(settings.target.cells, "leukocyte")
+    if settings.target.points is not None:
+        target += f", limits within {settings.target.points:g} points"
     lines = [
+        f"Counting target: {target}.",
         f"Limits: {level}, Clopper-Pearson, "
         + (
             "of all classes at once (Bonferroni)."

@@ -46,14 +46,20 @@ class ReportPanel(Panel, QWidget):
             min=0,
             max=1000,
             step=0.1,
-            tooltip="White cell count of the same blood, for absolute counts; 0 if there is none",
+            tooltip="White cell count of the same blood, for absolute counts",
         )
         self.corrected = CheckBox(
             text="WBC is corrected for nucleated red cells",
             tooltip="The analyser corrected it already; it is never corrected twice",
         )
         self.sex = ComboBox(label="Sex", choices=(ANYBODY, "female", "male"))
-        self.age = SpinBox(label="Age, years", min=-1, max=130, value=-1, tooltip="-1: not said")
+        self.age = SpinBox(
+            label="Age, years",
+            min=-1,
+            max=130,
+            value=-1,
+            tooltip="Of the patient, for the reference intervals",
+        )
         self.target = SpinBox(
             label="Cells to count",
             min=1,
@@ -61,6 +67,9 @@ class ReportPanel(Panel, QWidget):
             value=100,
             tooltip="100, 200, 400 or your own",
         )
+        # The lowest value stands for none.
+        self.wbc.native.setSpecialValueText("not given")
+        self.age.native.setSpecialValueText(ANYBODY)
         self._fields: dict[str, Any] = {
             "specimen": self.specimen,
             "wbc": self.wbc,

@@ -13,6 +13,7 @@ from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import (
     TextLines,
+    allow,
     button,
     choice,
     column,
@@ -23,6 +24,8 @@ from napari_wbc.widgets.qt.layout import (
 )
 from napari_wbc.widgets.qt.panel import Panel
 
+START_TIP = "Queue the cells and show the first"
+NO_CELLS = "No cells yet. Find them on the page Find, or draw them."
 EVERY_CLASS, EVERY_FIELD = "every class", "every field"
 REVIEWED: dict[str, bool | None] = {"to review": False, "all": None, "reviewed": True}
 
@@ -48,13 +51,11 @@ class QueuePanel(Panel, QWidget):
         self.which = choice(REVIEWED, "Cells still to review, all, or reviewed cells", least=7)
         self.lowest = _confidence(0.0)
         self.highest = _confidence(1.0)
-        tip = "Queue the cells and show the first"
-        self.start_button = primary(button("Start", tip, self.start))
+        self.start_button = primary(button("Start", "", self.start))
         self.accept = button("Accept ↵", "Accept the label (Return)", self.accept_chosen.emit)
         self.skip = button("Skip .", "Move the cell to the end of the queue (.)", queue.skip)
         self.back = button("Back ,", "Go to the previous cell (,)", queue.back)
         self.bar = QProgressBar()
-        self.bar.setFormat("%v of %m reviewed")
         self.text = TextLines(2)
         first = row(self.order, self.which, self.start_button)
         answers = row(self.accept, self.skip, self.back)
@@ -113,6 +114,8 @@ class QueuePanel(Panel, QWidget):
         progress = self.queue.progress()
         # A maximum of 0 would make the bar run to and fro, as if work was going on.
         show_progress(self.bar, progress.reviewed, max(1, progress.total))
+        self.bar.setFormat("%v of %m reviewed" if progress.total else "no cells yet")
+        allow(self.start_button, START_TIP, "" if progress.total else NO_CELLS)
         at, n = self.queue.position
         self.accept.setEnabled(bool(self.queue.current))
         self.skip.setEnabled(bool(self.queue.current))
@@ -126,7 +129,11 @@ class QueuePanel(Panel, QWidget):
 def _summary(progress: Progressed, at: int, n: int, shorts: Mapping[str, str]) -> str:
     """Place in the queue, time per cell, and counts with their limits where there are any."""
     place = f"Cell {at + 1} of {n}" if at < n else f"Queue of {n} done"
-    parts = [place if n else "No queue yet"]
+    if not n:
+        place = "No queue yet"
+        if progress.total and progress.reviewed == progress.total:
+            place = "All cells are reviewed. Choose 'all' to see them again."
+    parts = [place]
     if progress.seconds_per_cell is not None:
         parts.append(f"{progress.seconds_per_cell:.1f} s a cell")
     if progress.widest is not None:

@@ -134,9 +134,11 @@ class ReferencePanel(Panel, QWidget):
         Raises
         ------
         WbcError
-            If no heat of the cell was computed yet.
+            If no cell is under review, or no heat of it was computed yet.
         """
-        if not self._shows_heat and (self._cell is None or self._heat() is None):
+        if self._cell is None:
+            raise WbcError("No cell is under review. Start a queue, or click a cell.")
+        if not self._shows_heat and self._heat() is None:
             raise WbcError("This cell has no heat yet. Explain it on the page Improve.")
         self._shows_heat = not self._shows_heat
         self.update()
