@@ -57,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         take(open_slide(arguments.slide or draw_slide(Path(folder))), arguments.out)
     if arguments.readme:
-        write_small(arguments.out / "workbench.png", Path(__file__).parent / "workbench.png")
+        write_small(arguments.out / "review.png", Path(__file__).parent / "workbench.png")
 
 
 def write_small(picture: Path, path: Path, *, width: int = 1200, colors: int = 128) -> None:

@@ -17,7 +17,7 @@ def cells(*distances):
 
 @pytest.mark.parametrize(
     ("unlikeness", "alarm"),
-    [([], False), ([9.0], False), ([0.85] * 2, False), ([1.0] * 2, True), ([0.8] * 30, True)],
+    [([], False), ([9.0], False), ([0.75] * 2, False), ([1.0] * 2, True), ([0.8] * 30, True)],
 )
 def test_few_cells_need_to_be_more_unlike(unlikeness, alarm):
     assert is_alarm(unlikeness) is alarm
