@@ -222,7 +222,7 @@ def _field(root: Path, record: Record, images: Images) -> LabelledField:
             check_size((parts["height"], parts["width"]), image_size(image))
         cells = tuple(map(_cell, items(record, "cells")))
         for cell in cells:
-            check_place(cell.detection, (parts["height"], parts["width"]))
+            check_place(cell.detection, (parts["height"], parts["width"]), beside=True)
         return LabelledField(name, image, cells=cells, **parts)
 
 

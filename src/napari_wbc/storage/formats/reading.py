@@ -112,8 +112,12 @@ def check_lines(*texts: str) -> None:
             )
 
 
-def check_place(detection: Detection, size: tuple[int, int]) -> None:
-    """Refuse a cell that is not in an image of a height and width, or not where its outline is."""
+def check_place(detection: Detection, size: tuple[int, int], *, beside: bool = False) -> None:
+    """Refuse a cell that is not in an image of a height and width, or not where its outline is.
+
+    ``beside`` takes a cell beside the image too, where a person may have drawn it: a set of ours
+    with such a cell is to be read again.
+    """
     height, width = size
     outline = detection.outline
     if outline and _gap(outline.bbox, detection.bbox) > max(
@@ -125,7 +129,7 @@ def check_place(detection: Detection, size: tuple[int, int]) -> None:
         apart = box.bottom <= 0 or box.right <= 0 or box.top >= height or box.left >= width
         above = min(box.top + height, box.left + width)
         below = min(2 * height - box.bottom, 2 * width - box.right)
-        if apart or min(above, below) < 0:
+        if (apart and not beside) or min(above, below) < 0:
             edges = ", ".join(map("{:g}".format, box.edges))
             raise WbcError(
                 f"the cell at ({edges}) is outside the image of {width} x {height}; correct it."
