@@ -119,16 +119,18 @@ def check_place(detection: Detection, size: tuple[int, int], *, beside: bool = F
     with such a cell is to be read again.
     """
     height, width = size
+    reach = 10 if beside else 1
     outline = detection.outline
     if outline and _gap(outline.bbox, detection.bbox) > max(
         detection.bbox.height, detection.bbox.width
     ):
         raise WbcError("the outline lies far from the box; correct one of them.")
     for box in (detection.bbox, outline.bbox if outline else detection.bbox):
-        # A cell at the edge may reach over it, but not by more than the image is large.
+        # A cell at the edge may reach over it, but not by more than the image is large; one that a
+        # person drew lies somewhere beside it.
         apart = box.bottom <= 0 or box.right <= 0 or box.top >= height or box.left >= width
-        above = min(box.top + height, box.left + width)
-        below = min(2 * height - box.bottom, 2 * width - box.right)
+        above = min(box.top + reach * height, box.left + reach * width)
+        below = min((1 + reach) * height - box.bottom, (1 + reach) * width - box.right)
         if (apart and not beside) or min(above, below) < 0:
             edges = ", ".join(map("{:g}".format, box.edges))
             raise WbcError(
