@@ -92,7 +92,7 @@ def renamed_steps(path: Path, slide: Slide) -> Steps[Renamed | None]:
     """The project of a slide whose folder was renamed or moved, where its own is not there.
 
     It has an image of the same name, size and sha256, and none of its images is where it was. Or
-    its images lie in the folder already, because a person went on with it after the renaming.
+    its images are those of the slide, because a person went on with it after the renaming.
     """
     from napari_wbc.storage.workspace import backup_of, open_workspace
 
@@ -107,7 +107,9 @@ def renamed_steps(path: Path, slide: Slide) -> Steps[Renamed | None]:
         # A file that is damaged, or a backup of another, is no reason to stop.
         with suppress(WbcError), closing(open_workspace(project, read_only=True)) as workspace:
             for kept in workspace.slides():
-                if _lies_in(kept, workspace.image_facts(kept.name), now):
+                if _has_images(kept, slide) or _lies_in(
+                    kept, workspace.image_facts(kept.name), now
+                ):
                     return Renamed(project, kept.name, kept.fields[0].path.parent, now)
     return None
 
@@ -116,10 +118,14 @@ def _suffixes(path: Path) -> set[str]:
     return {suffix.split("-")[0] for suffix in path.suffixes}
 
 
+def _has_images(kept: Slide, slide: Slide) -> bool:
+    # One image of a folder is a slide of its own, and so is the folder.
+    paths = {field.path for field in kept.fields}
+    return bool(paths) and paths == {field.path for field in slide.fields}
+
+
 def _lies_in(kept: Slide, facts: Mapping[str, tuple[Any, ...]], now: Path) -> bool:
     """Whether an image of a slide, by size and sha256, is in a folder, and none where it was."""
-    if kept.fields and kept.fields[0].path.parent == now:
-        return True
     if any(field.path.exists() for field in kept.fields):
         return False
     for field in kept.fields:

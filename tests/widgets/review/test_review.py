@@ -463,3 +463,14 @@ def test_a_renamed_folder_stays_with_its_project_and_never_with_the_backup(
         new.release()
         wait(new)
     assert len(asked) == 1
+
+
+def test_the_project_of_one_image_is_not_that_of_its_folder(bench, slide, folder, wait):
+    bench.open_slide(open_slide(folder / "field-0.png"))
+    wait(bench)
+    bench.analysis.run.click()
+    wait(bench)
+    bench.open_slide(slide)
+    wait(bench)
+    assert bench.session.slide.name == "slide"
+    assert not bench.session.table
