@@ -147,3 +147,13 @@ def thumbnails(reader, qtbot):
     yield thumbnails
     thumbnails.cancel()
     qtbot.waitUntil(lambda: not thumbnails.running)
+
+
+@pytest.fixture
+def analyzed(bench: Workbench, slide: Slide, wait: Callable[[Workbench], None]) -> Workbench:
+    """The workbench with a slide of three fields, two cells each."""
+    bench.open_slide(slide)
+    wait(bench)
+    bench.analysis.run.click()
+    wait(bench)
+    return bench

@@ -16,15 +16,6 @@ def steps(qtbot):
     return steps
 
 
-@pytest.fixture
-def analyzed(bench, slide, wait):
-    bench.open_slide(slide)
-    wait(bench)
-    bench.analysis.run.click()
-    wait(bench)
-    return bench
-
-
 def test_a_page_is_shown_for_what_is_on_it(steps):
     first, second, inner = QLabel("first"), QLabel("second"), StepTabs()
     steps.add_step("1", "", first)

@@ -24,15 +24,6 @@ def shown(monkeypatch, tmp_path):
     return pages
 
 
-@pytest.fixture
-def analyzed(bench, slide, wait):
-    bench.open_slide(slide)
-    wait(bench)
-    bench.analysis.run.click()
-    wait(bench)
-    return bench
-
-
 def test_the_report_is_written_and_shown(analyzed, wait, shown, tmp_path):
     panel = analyzed.report
     panel.wbc.value = 17.4

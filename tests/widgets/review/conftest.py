@@ -7,16 +7,6 @@ from qtpy.QtTest import QTest
 
 
 @pytest.fixture
-def analyzed(bench, slide, wait):
-    """The workbench with a slide of three fields, two cells each."""
-    bench.open_slide(slide)
-    wait(bench)
-    bench.analysis.run.click()
-    wait(bench)
-    return bench
-
-
-@pytest.fixture
 def press(viewer):
     """A key on the image."""
 

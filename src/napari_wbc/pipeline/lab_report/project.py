@@ -104,7 +104,21 @@ def draw_audit(path: str | Path, n: int = 50, seed: int | None = None) -> pd.Dat
 
 
 def project_report_steps(
-    path: str | Path,
+    path: str | Path, out: str | Path, settings: Settings, *, sign: str = "", **options: Any
+) -> Steps[tuple[Reported, ...]]:
+    """The steps of :func:`workspace_report_steps`, of a project by its file.
+
+    Raises
+    ------
+    WbcError
+        If the project cannot be read, or as :func:`workspace_report_steps`.
+    """
+    with closing(open_workspace(path, read_only=not sign)) as workspace:
+        return (yield from workspace_report_steps(workspace, out, settings, sign=sign, **options))
+
+
+def workspace_report_steps(
+    workspace: Workspace,
     out: str | Path,
     settings: Settings,
     *,
@@ -130,34 +144,8 @@ def project_report_steps(
     Raises
     ------
     WbcError
-        If the project cannot be read, or a slide may not be signed yet.
+        If a slide may not be signed yet, or one specimen is named for several slides.
     """
-    with closing(open_workspace(path, read_only=not sign)) as workspace:
-        steps = workspace_report_steps(
-            workspace,
-            out,
-            settings,
-            slide=slide,
-            reading=reading,
-            sign=sign,
-            pool=pool,
-            read=read,
-        )
-        return (yield from steps)
-
-
-def workspace_report_steps(
-    workspace: Workspace,
-    out: str | Path,
-    settings: Settings,
-    *,
-    slide: str = "",
-    reading: str = "",
-    sign: str = "",
-    pool: bool = False,
-    read: ReadField = read_field,
-) -> Steps[tuple[Reported, ...]]:
-    """The steps of :func:`project_report_steps`, of a project that is open."""
     made = now()
     reported: list[Reported] = []
     analysis = workspace_analysis(workspace, reading=reading)
