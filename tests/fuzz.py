@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.storage.formats.sets import HEIGHT, WIDTH, label_studio, labelme
 
 from napari_wbc.classify.preset import Preset
 from napari_wbc.errors import WbcError
@@ -44,6 +45,12 @@ from napari_wbc.model.step import Step, now
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.pipeline.lab_report.reference import (
+    FINDINGS,
+    INTERVALS,
+    read_findings,
+    read_intervals,
+)
 from napari_wbc.storage.formats.image_folder import write_crops, write_table
 from napari_wbc.storage.formats.manifest import write_manifest_steps
 from napari_wbc.storage.formats.registry import CROPS, FORMATS
@@ -51,6 +58,7 @@ from napari_wbc.storage.formats.taxonomy import read_taxonomy, write_taxonomy
 from napari_wbc.storage.sets import read_set
 from napari_wbc.storage.workspace import create_workspace, open_workspace
 from napari_wbc.train.recipe import Recipe, planned, read_config
+from napari_wbc.weights.adopted import Adoption, append_adoption, read_history
 
 LIMIT_S = 5
 LIMIT_BYTES = 2_000_000_000
@@ -62,7 +70,6 @@ ODD = (
     *(b"null", b'""', b"[]", b"{}", b"true", b'"\\u0000"', b"../../x", b"/etc/passwd", b"\x1b[2J"),
     *(b"\xff\xfe", b"\x00", b"\xe2\x80\xae", b"=1+1", b"[" * 3000, b"9" * 5000, b"x" * 100_000),
 )
-HEIGHT, WIDTH = 48, 64
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,29 @@ def _set(kind: str, folder: Path) -> None:
 
 def _of_format(kind: str, file: str) -> Target:
     return Target(file, partial(_set, kind), partial(read_set, written_as=kind))
+
+
+def _drawn(file: str, content: str) -> Target:
+    """A set that others draw, in the format that its content tells."""
+
+    def make(folder: Path) -> None:
+        _image(folder / "a.png")
+        (folder / file).write_text(content)
+
+    return Target(file, make, read_set)
+
+
+def _copied(source: Path, read: Callable[[Path], Any]) -> Target:
+    """A table that ships, of which a laboratory makes its own."""
+
+    def make(folder: Path) -> None:
+        (folder / source.name).write_bytes(source.read_bytes())
+
+    return Target(source.name, make, lambda folder: read(folder / source.name))
+
+
+def _adoptions(folder: Path) -> None:
+    append_adoption(folder / "used.json", "classifier", Adoption("2026", "ab", "m 1", "m.st"))
 
 
 def _recipe(folder: Path) -> None:
@@ -196,6 +226,8 @@ TEXTS = {
     "yolo": _of_format("yolo", "labels/train/a.txt"),
     "yolo data": _of_format("yolo", "data.yaml"),
     "geojson": _of_format("geojson", "geojson/a.png.geojson"),
+    "labelme": _drawn("a.json", labelme()),
+    "label-studio": _drawn("export.json", label_studio()),
     "csv": _of_format("csv", "cells.csv"),
     "crops": _of_format(CROPS, "crops.csv"),
     "taxonomy": Target(
@@ -204,6 +236,11 @@ TEXTS = {
         lambda folder: read_taxonomy(folder / "t.yaml"),
     ),
     "recipe": Target("r.toml", _recipe, _read_recipe),
+    "intervals": _copied(INTERVALS, read_intervals),
+    "findings": _copied(FINDINGS, read_findings),
+    "adoptions": Target(
+        "used.json", _adoptions, lambda folder: read_history(folder / "used.json", "classifier")
+    ),
 }
 OTHERS = {
     "project": Target("p.wbc", _project, _read_project, text=False),

@@ -71,7 +71,9 @@ def against(analysis: Analysis, path: str | Path) -> Against:
         slide, label, text = (row[place].strip() for place in places)
         name = taxonomy.row_of(label.lower().removesuffix("s"))
         if (slide, name) in percents:
-            raise WbcError(f"{path}: row {number} has {label!r} of {slide!r} again; remove one.")
+            raise WbcError(
+                f"{path}: row {number} has {label[:60]!r} of {slide[:60]!r} again; remove one."
+            )
         percents[slide, name] = _percent(path, number, text)
     ours = [differential(name, each.table, taxonomy) for name, each in slides.items()]
     pairs: list[Pair] = []

@@ -16,12 +16,15 @@ from napari_wbc.model.reference import (
     Finding,
     Interval,
 )
+from napari_wbc.model.words import is_line
 from napari_wbc.pipeline.lab_report.content import Settings
 from napari_wbc.storage.tables import read_rows
 
 DATA = Path(__file__).parent / "data"
 INTERVALS = DATA / "reference_intervals.csv"
 FINDINGS = DATA / "critical_findings.csv"
+MAX_FIELD = 400
+"""Characters of a text in a table; more is a mistake."""
 _INTERVAL_COLUMNS = ("measure", "unit", "sex", "age_from", "age_to", "low", "high", "source")
 _FINDING_COLUMNS = ("finding", "labels", "unit", "at_least", "source")
 
@@ -136,9 +139,17 @@ def _rows(
     header, rows = read_rows(path, numeric)
     if missing := [name for name in columns if name not in header]:
         raise WbcError(f"{path}: without the column {missing[0]!r}; copy the shipped table.")
-    return [
-        (number, dict(zip(header, row, strict=True))) for number, row in enumerate(rows, start=2)
-    ]
+    numbered: list[tuple[int, dict[str, str]]] = []
+    for number, row in enumerate(rows, start=2):
+        fields = dict(zip(header, row, strict=True))
+        for name in columns:
+            if len(fields[name]) > MAX_FIELD or not is_line(fields[name]):
+                raise WbcError(
+                    f"{path}: row {number}: {name} is no line of up to {MAX_FIELD} characters; "
+                    "correct it."
+                )
+        numbered.append((number, fields))
+    return numbered
 
 
 def _number(path: str | Path, row: int, text: str, empty: float) -> float:
