@@ -86,11 +86,11 @@ class CellClass:
                 )
         fault = ""
         if not 1 <= len(self.short) <= 3 or not self.short.isprintable():
-            fault = f"short form {self.short!r}; use 1 to 3 letters"
+            fault = f"short form {self.short[:20]!r}; use 1 to 3 letters"
         elif not re.fullmatch("[0-9A-Za-z]?", self.key):
-            fault = f"key {self.key!r}; use one letter or digit, or none"
+            fault = f"key {self.key[:20]!r}; use one letter or digit, or none"
         elif not re.fullmatch("#[0-9A-Fa-f]{6}", self.color):
-            fault = f"colour {self.color!r}; write it like '#56b4e9'"
+            fault = f"colour {self.color[:20]!r}; write it like '#56b4e9'"
         if fault:
             raise WbcError(f"Class {self.name!r} has the {fault}.")
 
@@ -117,10 +117,10 @@ class Taxonomy:
     classes: tuple[CellClass, ...]
 
     def __post_init__(self) -> None:
-        names = self.names
-        if len(set(names)) != len(names):
-            raise WbcError(f"Taxonomy {self.name!r} names a class twice: {names}.")
-        claimed = Counter(names)
+        claimed = Counter(self.names)
+        for name, times in claimed.most_common(1):
+            if times > 1:
+                raise WbcError(f"Taxonomy {self.name!r} names a class twice: {name!r}; remove one.")
         keys = Counter(LABEL_KEYS.keys())
         shorts = Counter(LABEL_SHORTS.values())
         for cell_class in self.classes:
