@@ -8,6 +8,7 @@ import torch
 from napari_wbc.classify.familiarity import PREFIX, Familiarity, parted
 
 RNG = torch.Generator().manual_seed(0)
+NO_STAINS = torch.empty(0, 6)
 LABELS = torch.arange(3).repeat(400)
 CENTRES = torch.tensor([[0.0, 0, 0, 0], [8.0, 0, 0, 0], [0, 8.0, 0, 0]])
 
@@ -27,8 +28,8 @@ def test_distance_is_mahalanobis_to_the_nearest_group(familiarity: Familiarity) 
 
 
 def test_two_validation_cells_in_a_hundred_are_unlike(familiarity: Familiarity) -> None:
-    assert 0.01 < (familiarity.unlikeness(drawn()) > 1).float().mean() < 0.035
-    assert (familiarity.unlikeness(CENTRES + 20) > 1).all()
+    assert 0.01 < (familiarity.unlikeness(drawn(), NO_STAINS) > 1).float().mean() < 0.035
+    assert (familiarity.unlikeness(CENTRES + 20, NO_STAINS) > 1).all()
 
 
 def test_a_group_that_does_not_occur_has_no_mean() -> None:
@@ -81,10 +82,10 @@ def test_of_many_features_the_directions_that_vary_are_kept() -> None:
     assert familiarity.precision.shape == (60, 60)
     away = torch.zeros(1, 400)
     away[0, 2] = 30
-    assert familiarity.unlikeness(away) > 1
+    assert familiarity.unlikeness(away, NO_STAINS) > 1
     back = parted(familiarity.tensors())[1]
     assert back is not None
-    assert torch.equal(back.unlikeness(wide), familiarity.unlikeness(wide))
+    assert torch.equal(back.unlikeness(wide, NO_STAINS), familiarity.unlikeness(wide, NO_STAINS))
 
 
 def test_laboratories_of_few_cells_count_as_others() -> None:
@@ -92,5 +93,5 @@ def test_laboratories_of_few_cells_count_as_others() -> None:
     weight = torch.cat([torch.full((990,), 1 / 990), torch.full((10,), 1 / 10)])
     pooled = Familiarity.of(drawn(), LABELS, held_out)
     alike = Familiarity.of(drawn(), LABELS, held_out, weight)
-    assert (pooled.unlikeness(held_out[-10:]) > 1).all()
-    assert (alike.unlikeness(held_out[-10:]) <= 1).all()
+    assert (pooled.unlikeness(held_out[-10:], NO_STAINS) > 1).all()
+    assert (alike.unlikeness(held_out[-10:], NO_STAINS) <= 1).all()

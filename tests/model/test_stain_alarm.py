@@ -17,9 +17,16 @@ def cells(*distances):
 
 @pytest.mark.parametrize(
     ("unlikeness", "alarm"),
-    [([], False), ([9.0], False), ([0.75] * 2, False), ([1.0] * 2, True), ([0.8] * 30, True)],
+    [
+        ([], False),
+        ([9.0], False),
+        ([0.7] * 30, False),
+        ([0.9] * 2, True),
+        ([0.5] * 20 + [9.0] * 10, False),
+        ([0.5] * 10 + [1.1] * 20, True),
+    ],
 )
-def test_few_cells_need_to_be_more_unlike(unlikeness, alarm):
+def test_most_cells_have_to_be_unlike(unlikeness, alarm):
     assert is_alarm(unlikeness) is alarm
 
 

@@ -274,7 +274,7 @@ def test_candidates_are_classified_and_a_field_that_is_disagreed_on_is_told(
 class Foreign:
     """A familiarity to which every cell is unlike."""
 
-    def unlikeness(self, features):
+    def unlikeness(self, features, _stains):
         return torch.full((len(features),), 3.0)
 
 

@@ -44,7 +44,7 @@ def test_batches_change_no_prediction(folder, weights, monkeypatch):
 class Foreign:
     """A familiarity to which every cell is unlike."""
 
-    def unlikeness(self, features):
+    def unlikeness(self, features, _stains):
         return torch.full((len(features),), 3.0)
 
 

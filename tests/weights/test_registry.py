@@ -23,7 +23,7 @@ def test_the_shipped_models_are_sound_and_keep_the_ids_that_results_name():
     assert ids == [
         "blood_cells 2 (75295601)",
         "cdnn 3 (f12d36c1)",
-        "large 1 (40fe6c2a)",
+        "large 1 (201055ed)",
         "mask_rcnn 3 (c26ddf5a)",
     ]
 

@@ -4,7 +4,8 @@ Mahalanobis distance with one covariance for all classes (Lee et al. 2018), to t
 the nearest laboratory: measured to classes alone, a laboratory of many cells makes the others look
 as unlike as those that training never saw. It rises for red cells,
 debris, smears, other species' cells and blurred fields, which a softmax calls with confidence
-whatever they are.
+whatever they are. Of a film whose stain is beyond those of training
+(:mod:`napari_wbc.classify.known_stains`), all cells are unlike.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from napari_wbc.classify.known_stains import FIELDS as STAIN_FIELDS
+from napari_wbc.classify.known_stains import WIDTH, KnownStains, limit_of
 
 if TYPE_CHECKING:
     import torch
@@ -21,12 +25,11 @@ PREFIX = "familiarity."
 
 _RIDGE = 1e-3
 """Share of the mean variance that is added to each, for features that hardly vary."""
-_BEYOND = 0.02
-"""Part of the validation cells that counts as unlike."""
 _COMPONENTS = 60
 """Directions that are kept of features with more."""
 _FIELDS = ("means", "precision", "limit")
 _BASIS = "basis"
+_STAIN = "stain_"
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,15 @@ class Familiarity:
         Distance that two in a hundred validation cells exceed.
     basis : Tensor, shape (features, K), float32, optional
         Directions in which features vary most; None where all K features are kept.
+    stains : KnownStains, optional
+        None where colours are not balanced before they are seen, and in files of older versions.
     """
 
     means: torch.Tensor
     precision: torch.Tensor
     limit: torch.Tensor
     basis: torch.Tensor | None = None
+    stains: KnownStains | None = None
 
     @classmethod
     def of(
@@ -86,10 +92,17 @@ class Familiarity:
         eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
         precision = torch.linalg.inv(covariance + _RIDGE * spread * eye)
         unscaled = cls(means.float(), precision.float(), torch.tensor(1.0), basis)
-        distances, order = unscaled.distance(held_out).cpu().sort()
-        weight = torch.ones(len(order)) if weight is None else weight[order]
-        within = int((weight.cumsum(0) <= (1 - _BEYOND) * weight.sum()).sum())
-        return replace(unscaled, limit=distances[min(within, len(distances) - 1)])
+        return replace(unscaled, limit=limit_of(unscaled.distance(held_out), weight))
+
+    def extended(self, features: torch.Tensor, groups: torch.Tensor) -> Familiarity:
+        """With the means of more groups of training cells, given as to :meth:`of`."""
+        import torch
+
+        if self.basis is not None:
+            features = features @ self.basis
+        present, group = torch.unique(groups, return_inverse=True)
+        rows = [features[group == i].mean(0) for i in range(len(present))]
+        return replace(self, means=torch.cat([self.means, torch.stack(rows)]))
 
     def distance(self, features: torch.Tensor) -> torch.Tensor:
         """Mahalanobis distance to the nearest group, shape (N,), of features, shape (N, F)."""
@@ -100,14 +113,21 @@ class Familiarity:
         squares = ((apart @ self.precision) * apart).sum(2)
         return squares.clamp(min=0).amin(1).sqrt()
 
-    def unlikeness(self, features: torch.Tensor) -> torch.Tensor:
-        """Distance in units of the limit, shape (N,); above 1 a cell is unlike training data."""
-        return self.distance(features) / self.limit.to(features.device).clamp(min=1e-6)
+    def unlikeness(self, features: torch.Tensor, stains: torch.Tensor) -> torch.Tensor:
+        """How unlike the training data cells are, shape (N,); above 1 they are unlike it.
+
+        It is the distance of features, shape (N, F), in units of the limit. What stains, shape
+        (N, 6), are beyond their own limit is added.
+        """
+        apart = self.distance(features) / self.limit.to(features.device).clamp(min=1e-6)
+        return apart if self.stains is None else apart + self.stains.excess(stains)
 
     def to(self, device: str) -> Familiarity:
         """The same on a device."""
         basis = None if self.basis is None else self.basis.to(device)
-        return Familiarity(self.means.to(device), self.precision.to(device), self.limit, basis)
+        stains = None if self.stains is None else self.stains.to(device)
+        means, precision = self.means.to(device), self.precision.to(device)
+        return Familiarity(means, precision, self.limit, basis, stains)
 
     @property
     def width(self) -> int:
@@ -117,7 +137,11 @@ class Familiarity:
     def tensors(self) -> dict[str, torch.Tensor]:
         """As it stands in a weights file."""
         names = _FIELDS if self.basis is None else (*_FIELDS, _BASIS)
-        return {f"{PREFIX}{name}": getattr(self, name).contiguous() for name in names}
+        tensors = {f"{PREFIX}{name}": getattr(self, name).contiguous() for name in names}
+        if self.stains is not None:
+            for name in STAIN_FIELDS:
+                tensors[f"{PREFIX}{_STAIN}{name}"] = getattr(self.stains, name).contiguous()
+        return tensors
 
 
 def _directions(features: torch.Tensor) -> torch.Tensor | None:
@@ -154,8 +178,16 @@ def parted(
     if basis is not None:
         whole = whole and basis.ndim == 2 and basis.shape[1] == width
         parts.append(basis)
+    stains = None
+    if f"{PREFIX}{_STAIN}{_FIELDS[0]}" in tensors:
+        told = [tensors[f"{PREFIX}{_STAIN}{name}"] for name in STAIN_FIELDS]
+        stains = KnownStains(*told)
+        n = len(stains.means) if stains.means.ndim else 0
+        fit = [tuple(part.shape) for part in told] == [(n, WIDTH), (n, WIDTH, WIDTH), ()]
+        whole = whole and n > 0 and fit
+        parts += told
     # A file may come from anywhere, so its numbers are not taken on trust.
     numbers = all(part.is_floating_point() and part.isfinite().all() for part in parts)
     if not whole or not numbers:
         raise ValueError("the familiarity is damaged")
-    return network, Familiarity(means, precision, limit, basis)
+    return network, Familiarity(means, precision, limit, basis, stains)

@@ -78,7 +78,7 @@ class Classifier:
             Crops on the device at once; where None, 256 on a GPU, and 32 on a CPU, whose cache
             holds no more.
         """
-        return self._predictions(self.prepared(field, boxes, batch_size=batch_size))
+        return self._predictions(self._cut(field, boxes, batch_size))
 
     def prepared(
         self, field: npt.NDArray[np.uint8], boxes: Sequence[BBox], *, batch_size: int | None = None
@@ -92,6 +92,18 @@ class Classifier:
         """
         import torch
 
+        for crops, red in self._cut(field, boxes, batch_size):
+            # Not around the yield, which would leave the mode on in the caller.
+            with torch.inference_mode():
+                x = self.preset.prepare(crops, red)
+            yield x
+
+    def _cut(
+        self, field: npt.NDArray[np.uint8], boxes: Sequence[BBox], batch_size: int | None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of crops of one field and its red cells, as :meth:`Preset.prepare` takes them."""
+        import torch
+
         if not boxes:
             return
         preset = self.preset
@@ -102,11 +114,9 @@ class Classifier:
         pixels = torch.from_numpy(np.array(light.image, order="C")).to(self.device).permute(2, 0, 1)
         red = torch.from_numpy(light.red).to(self.device)
         for batch in self._batches(len(edges), batch_size):
-            # Not around the yield, which would leave the mode on in the caller.
             with torch.inference_mode():
                 crops = cut(pixels, edges[batch], size=preset.size, factor=preset.factor, fill=fill)
-                x = preset.prepare(crops, red.expand(len(crops), 3))
-            yield x
+            yield crops, red.expand(len(crops), 3)
 
     def iter_features(
         self, field: npt.NDArray[np.uint8], boxes: Sequence[BBox]
@@ -145,12 +155,11 @@ class Classifier:
         """
         import torch
 
-        def prepared(batch: slice) -> torch.Tensor:
-            with torch.inference_mode():
-                anchors = torch.from_numpy(red[batch]).to(self.device)
-                return self.preset.prepare(tensor_of(crops[batch], self.device), anchors)
-
-        return self._predictions(prepared(batch) for batch in self._batches(len(crops), batch_size))
+        batches = self._batches(len(crops), batch_size)
+        return self._predictions(
+            (tensor_of(crops[batch], self.device), torch.from_numpy(red[batch]).to(self.device))
+            for batch in batches
+        )
 
     def _autocast(self) -> torch.autocast:
         """Half the bits on a GPU, around the network only: crops are prepared as in training."""
@@ -162,22 +171,29 @@ class Classifier:
         size = batch_size or (32 if self.device == "cpu" else 256)
         return (slice(start, start + size) for start in range(0, n, size))
 
-    def _predictions(self, batches: Iterable[torch.Tensor]) -> tuple[Prediction, ...]:
-        """Predictions of batches that :meth:`prepared` gives."""
+    def _predictions(
+        self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]
+    ) -> tuple[Prediction, ...]:
+        """Predictions of batches of crops and of the red cells in their fields."""
         import torch
 
+        from napari_wbc.classify.stain_anchors import stains_of
+
         card = self.card
+        preset = self.preset
         probabilities: list[torch.Tensor] = []
         unlikeness: list[torch.Tensor] = []
         with torch.inference_mode():
-            for x in batches:
+            for crops, red in batches:
+                x = preset.prepare(crops, red)
                 with self._autocast():
-                    scores, features = looked_at(self.network, x, card.mode, self.preset.sure)
+                    scores, features = looked_at(self.network, x, card.mode, preset.sure)
                 # In double precision, so that the probabilities of a cell add up to 1.
                 p = torch.softmax(scores.double() / card.temperature, dim=1).clamp(0, 1)
                 probabilities.append(p)
                 if self.familiarity is not None:
-                    unlikeness.append(self.familiarity.unlikeness(features.float()))
+                    stains = stains_of(crops, red, preset.factor)
+                    unlikeness.append(self.familiarity.unlikeness(features.float(), stains))
         # Only now from the device, which works on while the next batch is prepared.
         rows = list(map(tuple, _listed(probabilities)))
         distances = _listed(unlikeness) or [None] * len(rows)

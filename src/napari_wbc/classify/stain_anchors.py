@@ -63,6 +63,25 @@ def nuclei_of(density: torch.Tensor, factor: float) -> torch.Tensor:
     return pixels.gather(2, darkest[:, None].expand(-1, 3, -1)).median(dim=2).values
 
 
+def stains_of(crops: torch.Tensor, red: torch.Tensor, factor: float) -> torch.Tensor:
+    """What tells the stain and camera of crops: absorbances of red cells and of the nucleus.
+
+    Parameters
+    ----------
+    crops : Tensor, shape (N, 3, size, size)
+        RGB, 0 to 1, of a field whose glass is white.
+    red : Tensor, shape (N, 3)
+        Absorbance of red cells in the field of each crop; NaN where there are none.
+    factor : float
+        Side of a crop as a multiple of that of the cell's box, 1 or more.
+
+    Returns
+    -------
+    Tensor, shape (N, 6)
+    """
+    return torch.cat([red, nuclei_of(density_of(crops), factor)], dim=1)
+
+
 @lru_cache(maxsize=16)
 def _disc(size: int, factor: float, device: torch.device) -> torch.Tensor:
     """Flat indices of pixels of the disc that the cell's box encloses."""

@@ -30,7 +30,7 @@ from napari_wbc.train.curves import write_curves
 from napari_wbc.train.dataset import NO_CLASS, CropSet
 from napari_wbc.train.recipe import Recipe
 from napari_wbc.train.run import Trained, epoch_progress, epoch_seed, set_rate, update_mean
-from napari_wbc.train.scoring import familiarity_steps, scores_steps
+from napari_wbc.train.scoring import extended_steps, familiarity_steps, scores_steps
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.registry import find_weights
@@ -262,7 +262,10 @@ def _familiarity(
     if recipe.start and len(train.labels) < MIN_FAMILIARITY_CELLS:
         # Frozen features are those of the start, and so is what was measured of them.
         if recipe.freeze:
-            return parted(load_weights(find_weights(recipe.start))[0])[1]
+            start = parted(load_weights(find_weights(recipe.start))[0])[1]
+            if start is None:
+                return None
+            return (yield from extended_steps(network, start, train, recipe.preset))
         note = (
             f"Of fewer than {MIN_FAMILIARITY_CELLS} training cells the weights learn no "
             "unlikeness; add old training sets."

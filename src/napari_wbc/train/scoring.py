@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.classify.familiarity import Familiarity
+from napari_wbc.classify.known_stains import WIDTH, KnownStains
 from napari_wbc.classify.looks import looked_at
 from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.model.progress import Progress, Steps
@@ -82,7 +84,10 @@ def inputs(data: CropSet, preset: Preset, device: torch.device) -> Iterator[torc
 def familiarity_steps(
     network: FeatureNetwork, train: CropSet, val: CropSet, preset: Preset
 ) -> Steps[Familiarity]:
-    """Where the features of training cells lie, with the limit that validation cells set."""
+    """Where the features of training cells lie, with the limit that validation cells set.
+
+    Their stains are measured too, where the preset balances colours.
+    """
     import torch
 
     groups = groups_of(train)
@@ -91,8 +96,67 @@ def familiarity_steps(
     trained = yield from seen_steps(network, picked, preset, MEASURING, network.features)
     held_out = yield from seen_steps(network, val, preset, MEASURING, network.features)
     weight = torch.from_numpy(weights_by_source(val.sources))
-    means = torch.from_numpy(groups_of(picked))
-    return Familiarity.of(torch.cat(trained), means, torch.cat(held_out), weight)
+    group = torch.from_numpy(groups_of(picked))
+    measured = Familiarity.of(torch.cat(trained), group, torch.cat(held_out), weight)
+    if not preset.is_balanced:
+        return measured
+    several = _of_several_classes(picked)
+    if not several.any():
+        return measured
+    stained = picked.where(several)
+    _, laboratories = np.unique(stained.sources, return_inverse=True)
+    stains = KnownStains.of(
+        _stains(stained, preset),
+        torch.from_numpy(stained.labels),
+        torch.from_numpy(laboratories),
+        _stains(val, preset),
+        weight,
+    )
+    return replace(measured, stains=stains)
+
+
+def extended_steps(
+    network: FeatureNetwork, start: Familiarity, train: CropSet, preset: Preset
+) -> Steps[Familiarity]:
+    """What frozen features are familiar with, and these few training cells too."""
+    import torch
+
+    trained = yield from seen_steps(network, train, preset, MEASURING, network.features)
+    _, laboratories = np.unique(train.sources, return_inverse=True)
+    labels = torch.from_numpy(train.labels)
+    extended = start.extended(torch.cat(trained), labels)
+    if start.stains is None:
+        return extended
+    stains = _stains(train, preset)
+    more = start.stains.extended(stains, labels, torch.from_numpy(laboratories))
+    return replace(extended, stains=more)
+
+
+def _of_several_classes(data: CropSet) -> npt.NDArray[np.bool_]:
+    """Cells of laboratories that showed several classes, shape (N,).
+
+    Of one that showed its platelets alone, the stain of leukocytes is not known.
+    """
+    several = np.zeros(len(data.labels), np.bool_)
+    for source in np.unique(data.sources):
+        of_source = data.sources == source
+        several[of_source] = len(np.unique(data.labels[of_source])) > 1
+    return several
+
+
+def _stains(data: CropSet, preset: Preset) -> torch.Tensor:
+    """Stains of crops, shape (N, 6)."""
+    import torch
+
+    from napari_wbc.classify.stain_anchors import stains_of
+
+    crops = data.centers(preset.size)
+    parts = [torch.empty(0, WIDTH)]
+    for start in range(0, len(crops), BATCH):
+        rows = slice(start, start + BATCH)
+        red = torch.from_numpy(data.red[rows])
+        parts.append(stains_of(tensor_of(crops[rows], "cpu"), red, preset.factor))
+    return torch.cat(parts)
 
 
 def groups_of(data: CropSet) -> npt.NDArray[np.int64]:
