@@ -22,7 +22,7 @@ def test_the_shipped_models_are_sound_and_keep_the_ids_that_results_name():
     ids = [load_weights(find_weights(name))[1].model_id for name in shipped_weights()]
     assert ids == [
         "blood_cells 2 (75295601)",
-        "cdnn 3 (f12d36c1)",
+        "cdnn 3 (07d07df8)",
         "large 1 (201055ed)",
         "mask_rcnn 3 (c26ddf5a)",
     ]
