@@ -9,7 +9,6 @@ from typer import Option
 
 from napari_wbc.cli.options import Out, Project, Quiet, check_csv
 from napari_wbc.cli.progress import drive, note
-from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.words import counted, printable
 
 if TYPE_CHECKING:
@@ -92,7 +91,6 @@ def report(
         masked=masked,
         target=Target(target, within),
     )
-    make_folder(out)
     steps = project_report_steps(
         project, out, settings, slide=slide, reading=reading, sign=sign, pool=pool
     )

@@ -26,24 +26,41 @@ from napari_wbc.pipeline.lab_report.project import (
     project_report_steps,
 )
 from napari_wbc.pipeline.lab_report.sign import note_key
-from napari_wbc.storage.workspace import open_workspace
+from napari_wbc.storage.workspace import Workspace, open_workspace
 
 REVIEWED = {"1.png": ["neutrophil"] * 4, "2.png": ["lymphocyte", "monocyte"]}
 FEW = settings(target=Target(3))
+# Kills itself at the n-th call of a function.
 KILLED = """
-import os, signal, sys
+import importlib, os, signal, sys
+from pathlib import Path
 from napari_wbc.model.progress import run
 from napari_wbc.pipeline.lab_report.project import project_report_steps
 from napari_wbc.pipeline.lab_report.reference import settings_of
-from napari_wbc.storage.workspace import Workspace
 from napari_wbc.model.target import Target
-put = Workspace.put
-def killed(self, key, value):
-    put(self, key, value)
-    os.kill(os.getpid(), signal.SIGKILL)
-Workspace.put = killed
-run(project_report_steps(sys.argv[1], sys.argv[2], settings_of(target=Target(3)), sign="A"))
+project, out, module, owner, name, n = sys.argv[1:]
+place = importlib.import_module(module)
+place = getattr(place, owner) if owner else place
+work = getattr(place, name)
+calls = []
+def killed(*args, **options):
+    result = work(*args, **options)
+    calls.append(name)
+    if len(calls) == int(n):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+setattr(place, name, killed)
+run(project_report_steps(project, out, settings_of(target=Target(3)), sign="B"))
 """
+WRITE = "napari_wbc.pipeline.lab_report.write"
+PLACES = {
+    "a file is written": (WRITE, "", "write_text", 1),
+    "the signature is put": ("napari_wbc.storage.workspace.workspace", "Workspace", "put", 1),
+    "the signature is kept": ("napari_wbc.pipeline.lab_report.project", "", "_keep", 1),
+    # Five old files move away, then six new ones into place.
+    "an old file is away": ("pathlib", "Path", "replace", 9),
+    "a new file is in place": ("pathlib", "Path", "replace", 14),
+}
 
 
 @pytest.fixture
@@ -164,10 +181,70 @@ def test_signatures_that_are_damaged_are_not_passed_over(note, project, tmp_path
         report(project, tmp_path / "out")
 
 
-def test_a_program_that_is_killed_while_it_signs_has_signed_nothing(project, tmp_path):
-    done = subprocess.run([sys.executable, "-c", KILLED, project, tmp_path / "out"], check=False)
+def ages(out):
+    """Versions that the files of a report were written for."""
+    values = [json.loads(path.read_text()) for path in out.glob("*.json")]
+    said = {value["signed"]["version"] for value in values if "signed" in value}
+    statuses = {"final": 1, "amended": 2}
+    bundles = [value for value in values if value.get("resourceType") == "Bundle"]
+    said |= {statuses[value["entry"][0]["resource"]["status"]] for value in bundles}
+    pages = [path.read_text() for path in out.glob("*.html")]
+    return said | {2 if "Amends version 1" in page else 1 for page in pages}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_a_program_that_is_killed_while_it_signs_has_signed_or_not(place, project, tmp_path):
+    out = tmp_path / "out"
+    report(project, out, sign="A")
+    relabel(project, "slide-1.png-0", "basophil")
+    command = [sys.executable, "-c", KILLED, project, out, *map(str, place)]
+    done = subprocess.run(command, check=False)
     assert done.returncode == -signal.SIGKILL
-    _, values, _ = report(project, tmp_path / "out")
-    assert values["signed"] is None
-    _, values, _ = report(project, tmp_path / "out", sign="A")
-    assert values["signed"]["version"] == 1
+    # The files that are there are of one age.
+    assert len(ages(out)) <= 1
+    each, values, page = report(project, out)
+    signed = PLACES["the signature is put"]
+    later = list(PLACES.values()).index(place) > list(PLACES.values()).index(signed)
+    assert len(each.versions) == (2 if later else 1)
+    assert values["signed"]["intact"] is later
+    assert ("Signature broken" in page) is not later
+    names = {"report.html", "report.json", "report.csv", "fhir.json", "signed-1.json"}
+    assert {path.name for path in out.iterdir()} == (names | {"signed-2.json"} if later else names)
+
+
+def test_files_that_cannot_be_placed_leave_the_old_ones_and_say_what_is_signed(project, tmp_path):
+    out = tmp_path / "out"
+    report(project, out)
+    (out / "notes.txt").write_text("ours")
+    # No file can take the place of a folder.
+    (out / "signed-1.json").mkdir()
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with pytest.raises(WbcError, match=r"as they were.* The report is signed in the project"):
+        report(project, out, sign="A")
+    after = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert after == before
+    (out / "signed-1.json").rmdir()
+    _, values, _ = report(project, out)
+    assert values["signed"]["intact"]
+    assert (out / "notes.txt").read_text() == "ours"
+
+
+def test_a_project_that_cannot_be_written_leaves_no_signed_report(project, tmp_path, monkeypatch):
+    def full(*_arguments):
+        raise WbcError("the disk is full")
+
+    monkeypatch.setattr(Workspace, "put", full)
+    with pytest.raises(WbcError, match="the disk is full"):
+        report(project, tmp_path / "out", sign="A")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_that_fails_half_way_leaves_the_report_before_it(tmp_path, monkeypatch):
+    slides = [make_project(tmp_path, name, labels=REVIEWED) for name in ("a", "b")]
+    out = tmp_path / "out"
+    report(slides[0], out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setattr("napari_wbc.pipeline.lab_report.write.fhir_bundle", lambda *_a, **_k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        report(slides[1], out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before

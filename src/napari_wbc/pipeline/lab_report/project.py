@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,15 @@ from napari_wbc.pipeline.lab_report.sign import (
     unsettled,
     with_signature,
 )
-from napari_wbc.pipeline.lab_report.write import Reported, folder_of, write_report
+from napari_wbc.pipeline.lab_report.write import Reported, folder_of, write_steps
 from napari_wbc.pipeline.project import workspace_analysis
 from napari_wbc.storage.tables import CELL_COLUMNS, cells_frame
 from napari_wbc.storage.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SIGNED = "The report is signed in the project; write it again without signing."
 
 
 def audit_key(slide: str) -> str:
@@ -172,34 +175,38 @@ def workspace_report_steps(
         versions = signed_versions(workspace.get(note_key(name, reading)))
         folder = folder_of(analysis, place, out, settings)
         reported.append(Reported(report, folder, versions))
+    notes: dict[str, Any] = {}
     if sign:
-        signature = Signature(sign, made)
-        reported = _signed(workspace, open_cells, reported, signature, reading)
-    for place, (analyzed, each) in enumerate(zip(analysis.slides, reported, strict=True)):
-        yield Progress("writing reports", place, len(reported))
-        write_report(each, analyzed, read=read)
-    yield Progress("writing reports", len(reported), len(reported))
+        reported = _signed(open_cells, reported, Signature(sign, made))
+        for name, each in zip(open_cells, reported, strict=True):
+            notes[note_key(name, reading)] = to_note(each.versions)
+    yield from write_steps(
+        reported,
+        analysis.slides,
+        read=read,
+        commit=partial(_keep, workspace, notes),
+        committed=SIGNED if sign else "",
+    )
     return tuple(reported)
 
 
+def _keep(workspace: Workspace, notes: Mapping[str, Any]) -> None:
+    """Keep all notes in a project, or none."""
+    if notes:
+        with workspace.together():
+            for key, note in notes.items():
+                workspace.put(key, note)
+
+
 def _signed(
-    workspace: Workspace,
-    open_cells: Mapping[str, int],
-    reported: list[Reported],
-    signature: Signature,
-    reading: str,
+    open_cells: Mapping[str, int], reported: list[Reported], signature: Signature
 ) -> list[Reported]:
-    """Sign all reports, or none; ``open_cells`` are the unsettled ones of each slide, in order."""
+    """The reports, all of them signed; ``open_cells`` are the unsettled ones of each, in order."""
     signed: list[Reported] = []
-    notes: dict[str, list[dict[str, Any]]] = {}
     for (name, unsettled_cells), each in zip(open_cells.items(), reported, strict=True):
         points = open_points(each.report, unsettled_cells)
         if points:
             raise WbcError(f"{name}: cannot be signed yet: {'; '.join(points)}.")
         versions = with_signature(each.versions, each.report, signature)
-        notes[note_key(name, reading)] = to_note(versions)
         signed.append(Reported(each.report, each.folder, versions))
-    with workspace.together():
-        for key, note in notes.items():
-            workspace.put(key, note)
     return signed

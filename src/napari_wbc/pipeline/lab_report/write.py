@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wbc.files.atomic import make_folder, write_text
+from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import write_text
+from napari_wbc.files.staged import part_of, staged
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.audit import sample
 from napari_wbc.model.progress import Progress, Steps
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILES = ("report.html", "report.json", "report.csv", "fhir.json")
+_SIGNED = re.compile(r"signed-\d+\.json")
 _PLAIN = re.compile(r"[^0-9A-Za-z_-]+")
 
 
@@ -60,15 +63,52 @@ def report_steps(
         If something cannot be written.
     """
     reported: list[Reported] = []
-    total = len(analysis.slides)
     for place, slide in enumerate(analysis.slides):
-        yield Progress("writing reports", place, total)
+        yield Progress("counting", place, len(analysis.slides))
         folder = folder_of(analysis, place, out, settings)
-        each = Reported(content(slide, settings, now()), folder)
-        write_report(each, slide, read=read)
-        reported.append(each)
-    yield Progress("writing reports", total, total)
+        reported.append(Reported(content(slide, settings, now()), folder))
+    yield from write_steps(reported, analysis.slides, read=read)
     return tuple(reported)
+
+
+def write_steps(
+    reported: Sequence[Reported],
+    slides: Sequence[SlideAnalysis],
+    *,
+    read: ReadField = read_field,
+    commit: Callable[[], None] | None = None,
+    committed: str = "",
+) -> Steps[None]:
+    """Write the files of all reports, or none: beside first, then they take their places together.
+
+    Parameters
+    ----------
+    commit : callable, optional
+        What belongs to the files and is kept elsewhere; called once all of them are written, before
+        they take their places.
+    committed : str
+        What is true after ``commit``, in words, for the error if the files cannot be placed.
+
+    Raises
+    ------
+    WbcError
+        If something cannot be written; the files that were there are then as they were.
+    """
+    with staged([each.folder for each in reported], _is_ours) as place:
+        for done, (each, slide) in enumerate(zip(reported, slides, strict=True)):
+            yield Progress("writing reports", done, len(reported))
+            write_report(each, slide, part_of(each.folder), read=read)
+        yield Progress("writing reports", len(reported), len(reported))
+        if commit is not None:
+            commit()
+        try:
+            place()
+        except WbcError as error:
+            raise WbcError(" ".join(filter(None, (str(error), committed)))) from error
+
+
+def _is_ours(name: str) -> bool:
+    return name in FILES or _SIGNED.fullmatch(name) is not None
 
 
 def folder_of(analysis: Analysis, place: int, out: str | Path, settings: Settings) -> Path:
@@ -91,10 +131,11 @@ def folder_name(slide: str, number: int, *, masked: bool = False) -> str:
     return f"{number:02d}-{plain}" if plain else f"{number:02d}"
 
 
-def write_report(each: Reported, slide: SlideAnalysis, *, read: ReadField = read_field) -> None:
+def write_report(
+    each: Reported, slide: SlideAnalysis, folder: Path, *, read: ReadField = read_field
+) -> None:
     """Write the four files of a report, and every version that was signed as it was."""
     report = each.report
-    folder = make_folder(each.folder)
     taxonomy = report.settings.policy.taxonomy_of(slide.taxonomy)
     names = field_names(slide, report.settings)
     shown = pictures(slide, taxonomy, names, read)
