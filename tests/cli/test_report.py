@@ -61,4 +61,4 @@ def test_a_report_is_audited_and_signed(call, tmp_path):
     assert code == 0
     code, _, told = call("report", project, "--out", out, "-q")
     assert code == 0
-    assert "slide: Since A signed version 1, the settings are others." in told
+    assert "slide: Since A signed version 1, the settings or the classes are others." in told

@@ -25,6 +25,7 @@ from napari_wbc.pipeline.lab_report.project import (
     kept_audit,
     project_report_steps,
 )
+from napari_wbc.pipeline.lab_report.reference import INTERVALS
 from napari_wbc.pipeline.lab_report.sign import note_key
 from napari_wbc.storage.workspace import Workspace, open_workspace
 
@@ -123,10 +124,40 @@ def test_other_settings_are_not_what_was_signed(project, tmp_path):
     report(project, tmp_path / "out", sign="A")
     rules = settings(target=Target(3), wbc=WbcCount(9))
     each, _, _ = report(project, tmp_path / "out", rules=rules)
-    assert "the settings are others" in each.broken
+    assert "the settings or the classes are others" in each.broken
     # A masked report has no signed one beside it that names the slide.
     report(project, tmp_path / "masked", rules=settings(target=Target(3), masked=True))
     assert not list((tmp_path / "masked").glob("signed-*"))
+
+
+def test_an_update_of_the_shipped_tables_changes_no_signed_report(project, tmp_path, monkeypatch):
+    def flags(values):
+        return {row["class"]: row["interval"] for row in values["classes"]}
+
+    _, signed, _ = report(project, tmp_path / "out", sign="A", rules=settings(target=Target(3)))
+    wide = tmp_path / "wide.csv"
+    shipped = INTERVALS.read_text(encoding="utf-8")
+    wide.write_text(shipped.replace("neutrophil,%,,11,,40,75", "neutrophil,%,,11,,41,70"))
+    assert wide.read_text() != shipped
+    monkeypatch.setattr("napari_wbc.pipeline.lab_report.reference.INTERVALS", wide)
+    rules = settings(target=Target(3))
+    each, values, _ = report(project, tmp_path / "out", rules=rules)
+    assert not each.broken
+    assert flags(values) == flags(signed)
+    # A second person signs the same version, not another.
+    _, values, _ = report(project, tmp_path / "out", sign="B", rules=rules)
+    assert values["signed"]["version"] == 1
+    # What is signed after a change is made with the tables of today.
+    relabel(project, "slide-1.png-0", "basophil")
+    _, values, _ = report(project, tmp_path / "out", sign="A", rules=rules)
+    assert values["signed"]["version"] == 2
+    assert flags(values)["neutrophil"]["low"] == 41
+    record = json.loads((tmp_path / "out" / "signed-1.json").read_text())
+    assert "findings" in record["tables"]
+    # A table that the laboratory chose is another.
+    own = settings(intervals=INTERVALS, target=Target(3))
+    each, _, _ = report(project, tmp_path / "out", rules=own)
+    assert "the settings or the classes are others" in each.broken
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import csv
 import json
 import time
 from dataclasses import replace
-from hashlib import sha256
 from html.parser import HTMLParser
 
 import jsonschema
@@ -20,8 +19,10 @@ from napari_wbc.model.cell import Annotation
 from napari_wbc.model.policy import Policy
 from napari_wbc.model.progress import run
 from napari_wbc.model.reference import Flag, Subject
-from napari_wbc.pipeline.lab_report.content import Settings, content
+from napari_wbc.model.taxonomy import Place
+from napari_wbc.pipeline.lab_report.content import content
 from napari_wbc.pipeline.lab_report.reference import DATA
+from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.write import FILES, report_steps
 
 SCHEMA = json.loads((DATA / "report.schema.json").read_text())
@@ -170,8 +171,17 @@ def test_the_hash_is_of_the_cells_and_the_settings_and_not_of_their_order(tmp_pa
     assert given != content(one, settings(), "now").settings_sha256
     bands = content(one, settings(policy=Policy(bands_apart=True)), "now").settings_sha256
     assert bands not in (given, content(one, settings(), "now").settings_sha256)
-    # A setting that is as usual is not in the hash.
-    assert content(one, Settings(), "now").settings_sha256 == sha256(b"{}").hexdigest()
+    # What nobody has chosen is not in the hash: a shipped table.
+    assert (
+        content(one, Settings(), "now").settings_sha256
+        == content(one, settings(), "now").settings_sha256
+    )
+    # Nor are colours of classes; their names and places are.
+    classes = one.taxonomy.classes
+    for change, is_same in (({"color": "#000001"}, True), ({"place": Place.BESIDE}, False)):
+        other = replace(one.taxonomy, classes=(replace(classes[0], **change), *classes[1:]))
+        hashed = content(replace(one, taxonomy=other), settings(), "now").settings_sha256
+        assert (hashed == content(one, settings(), "now").settings_sha256) is is_same
     other = slide(tmp_path, dict(reversed(ORDINARY.items())))
     assert content(other, settings(), "now").cells_sha256 == first
     fewer = slide(tmp_path, {**ORDINARY, "basophil": 0})

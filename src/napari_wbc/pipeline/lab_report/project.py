@@ -15,10 +15,12 @@ from napari_wbc.model.audit import Audit, sample
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.step import now
 from napari_wbc.pipeline.analysis import ReadField, analysis_of
-from napari_wbc.pipeline.lab_report.content import Settings, content
+from napari_wbc.pipeline.lab_report.content import content
 from napari_wbc.pipeline.lab_report.pool import pooled
+from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.sign import (
     Signature,
+    as_signed,
     note_key,
     open_points,
     signed_versions,
@@ -171,8 +173,9 @@ def workspace_report_steps(
         name = analyzed.slide.name
         yield Progress("counting", place, len(analysis.slides))
         audit = kept_audit(workspace.get(audit_key(name)))
-        report = content(analyzed, settings, made, audit=audit, parts=parts)
         versions = signed_versions(workspace.get(note_key(name, reading)))
+        make = partial(content, analyzed, made=made, audit=audit, parts=parts)
+        report = as_signed(make, settings, versions)
         folder = folder_of(analysis, place, out, settings)
         reported.append(Reported(report, folder, versions))
     notes: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from napari_wbc.model.reference import (
     Interval,
 )
 from napari_wbc.model.words import is_line
-from napari_wbc.pipeline.lab_report.content import Settings
+from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.storage.tables import read_rows
 
 DATA = Path(__file__).parent / "data"
@@ -118,16 +118,18 @@ def settings_of(
     intervals, findings : str or Path, optional
         CSV tables for :func:`read_intervals` and :func:`read_findings`.
     **options
-        All others of :class:`~napari_wbc.pipeline.lab_report.content.Settings`.
+        All others of :class:`~napari_wbc.pipeline.lab_report.settings.Settings`.
 
     Raises
     ------
     WbcError
         If a table cannot be read, or an option makes no sense.
     """
+    own = {"intervals": intervals, "findings": findings}
     return Settings(
         intervals=read_intervals(intervals or INTERVALS),
         findings=read_findings(findings or FINDINGS),
+        shipped=tuple(name for name, path in own.items() if path is None),
         **options,
     )
 

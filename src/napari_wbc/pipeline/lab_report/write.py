@@ -18,10 +18,11 @@ from napari_wbc.model.audit import sample
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.step import now
 from napari_wbc.pipeline.analysis import Analysis, ReadField, SlideAnalysis
-from napari_wbc.pipeline.lab_report.content import LabReport, Settings, content, field_names
+from napari_wbc.pipeline.lab_report.content import LabReport, content, field_names
 from napari_wbc.pipeline.lab_report.fhir import fhir_bundle
 from napari_wbc.pipeline.lab_report.page import page, readable_time
 from napari_wbc.pipeline.lab_report.pictures import pictures
+from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.sign import Signed, to_note
 from napari_wbc.pipeline.lab_report.values import report_json
 from napari_wbc.storage.tables import CELL_COLUMNS, cells_frame, write_csv

@@ -17,9 +17,9 @@ from napari_wbc.model.blood_count import WbcCount
 from napari_wbc.model.policy import Policy
 from napari_wbc.model.reference import Subject
 from napari_wbc.model.target import Target
-from napari_wbc.pipeline.lab_report.content import Settings
 from napari_wbc.pipeline.lab_report.project import workspace_report_steps
 from napari_wbc.pipeline.lab_report.reference import settings_of
+from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.write import Reported
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import allow, button, column, primary, row
