@@ -38,6 +38,13 @@ def test_what_makes_no_sense_is_told_in_one_line(options, message, call, tmp_pat
     assert len(told.strip().splitlines()) == 1
 
 
+def test_critical_findings_say_who_called_them_so(call, tmp_path):
+    labels = {"1.png": ["neutrophil", "blast"]}
+    project = make_project(tmp_path, labels=labels)
+    _, _, told = call("report", project, "--out", tmp_path / "out", "-q")
+    assert "slide: critical: Blasts: 1 cell\n" in told
+
+
 def test_a_slide_that_nobody_reviewed_is_marked(call, folder):
     out = folder / "out"
     code, _, _ = call("analyze", "a.png", "--out", out, "--detector", "hsv", "--report", "-q")

@@ -101,8 +101,7 @@ def tell(reports: tuple[Reported, ...], *, quiet: bool) -> None:
     """Say on standard error what a person must not overlook, and where the reports are."""
     for each in reports:
         for alarm in each.report.critical:
-            cells = counted(alarm.count)
-            note(f"{each.report.slide}: critical: {alarm.finding.name}, {cells}")
+            note(f"{each.report.slide}: critical: {alarm.text}")
         if each.broken:
             note(f"{each.report.slide}: {each.broken}")
         if not quiet:

@@ -97,9 +97,8 @@ def test_a_report_of_a_reviewed_slide(tmp_path):
     assert by_class["monocyte"]["flag"] == "above, surely"
     assert by_class["neutrophil"]["flag"] == ""
     assert values["wbc_corrected"]
-    assert values["critical"] == [
-        {"finding": "Erythroblasts", "count": 8, "number": 8.0, "unit": "cells"}
-    ]
+    (critical,) = values["critical"]
+    assert (critical["finding"], critical["count"], critical["reviewed"]) == ("Erythroblasts", 8, 8)
     for part in ("above, surely", "Erythroblasts: 8 cells", "H-1", "A. Reader", "female, 43 years"):
         assert part in page.words
     assert "4 unidentified cells (3.2 %)" in page.words
@@ -205,6 +204,30 @@ def test_nothing_is_sure_by_labels_that_only_the_model_gave(tmp_path):
     (line,) = [line for line in report.lines if line.row.name == "monocyte"]
     assert line.percent.flag is Flag.ABOVE_SURELY
     assert not report.is_of_the_model
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "doubt"),
+    [
+        (0, ", by the model only, not reviewed"),
+        (2, ", 1 of 3 by the model only, not reviewed"),
+        (3, ""),
+    ],
+)
+def test_critical_cells_that_nobody_reviewed_are_named_so(reviewed, doubt, tmp_path):
+    one = slide(tmp_path, {"neutrophil": 20, "blast": 3}, reviewed=False)
+    ids = [i for i in one.table if i.startswith("blast")][:reviewed]
+    said = [one.table[i].annotated(Annotation("blast")) for i in ids]
+    (folder,) = written(tmp_path, replace(one, table=one.table.with_cells(said)))
+    values, page, _ = of(folder)
+    (critical,) = values["critical"]
+    assert (critical["reviewed"], critical["predicted"]) == (reviewed, 3 - reviewed)
+    text = f"Blasts: 3 cells{doubt}"
+    assert critical["text"] == text
+    assert text in page.words
+    assert ("by the model only, not reviewed" in page.words) is (reviewed < 3)
+    bundle = json.loads((folder / "fhir.json").read_text())
+    assert f"Critical: {text}." in bundle["entry"][0]["resource"]["conclusion"]
 
 
 def test_bands_apart_are_not_flagged_by_the_interval_of_all_neutrophils(tmp_path):

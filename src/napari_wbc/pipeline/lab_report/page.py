@@ -18,7 +18,6 @@ from markupsafe import Markup
 from napari_wbc import __version__
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.policy import Policy
-from napari_wbc.model.reference import Critical
 from napari_wbc.model.words import counted as words
 from napari_wbc.model.words import printable
 from napari_wbc.pipeline.lab_report.content import LabReport, Reader, Value
@@ -66,7 +65,6 @@ def page(
         state=report.reviewed,
         alert=report.counted.reviewed < report.counted.located,
         subject=", ".join(filter(None, (subject.sex, age))),
-        critical=[_critical(alarm) for alarm in report.critical],
         level=f"{100 * policy.level:g} %",
         width=WIDTH,
         ticks=[(round(_x(tick), 1), tick) for tick in TICKS],
@@ -166,12 +164,6 @@ def _number_cells(value: Value | None) -> dict[str, str]:
         "interval": _interval(value),
         "flag": str(value.flag),
     }
-
-
-def _critical(alarm: Critical) -> str:
-    unit = alarm.finding.unit
-    share = "" if unit == "cells" else f" ({_number(alarm.number)} {unit})"
-    return f"{alarm.finding.name}: {words(alarm.count)}{share}"
 
 
 def _wbc_note(report: LabReport) -> str:

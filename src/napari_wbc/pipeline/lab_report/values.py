@@ -81,6 +81,9 @@ def report_json(report: LabReport) -> dict[str, Any]:
                 "count": alarm.count,
                 "number": round(alarm.number, 3),
                 "unit": alarm.finding.unit,
+                "reviewed": alarm.reviewed,
+                "predicted": alarm.predicted,
+                "text": alarm.text,
             }
             for alarm in report.critical
         ],

@@ -166,9 +166,9 @@ class ReportPanel(Panel, QWidget):
     def _on_written(self, reports: tuple[Reported, ...]) -> None:
         lines: list[str] = []
         for each in reports:
-            critical = [alarm.finding.name for alarm in each.report.critical]
+            critical = "; ".join(alarm.text for alarm in each.report.critical)
             if critical:
-                lines.append(f"{each.report.slide}: critical: {', '.join(critical)}.")
+                lines.append(f"{each.report.slide}: critical: {critical}.")
             if each.broken:
                 lines.append(f"{each.report.slide}: {each.broken}")
         page = reports[0].folder / "report.html"
