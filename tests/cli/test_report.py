@@ -67,5 +67,15 @@ def test_a_report_is_audited_and_signed(call, tmp_path):
     code, _, _ = call("report", project, "--out", out, "--sign", "A", "--target", "2", "-q")
     assert code == 0
     code, _, told = call("report", project, "--out", out, "-q")
+    assert (code, told) == (0, "slide: as chosen before: target 2 cells.\n")
+    code, _, told = call("report", project, "--out", out, "--target", "3", "-q")
     assert code == 0
     assert "slide: Since A signed version 1, the settings or the classes are others." in told
+
+
+@pytest.mark.parametrize("sex", ["F", "f", "Female", "FEMALE"])
+def test_a_sex_is_written_as_people_write_it(sex, call, tmp_path):
+    out = tmp_path / "out"
+    code, _, _ = call("report", make_project(tmp_path), "--out", out, "--sex", sex, "-q")
+    assert code == 0
+    assert "female" in (out / "report.html").read_text()

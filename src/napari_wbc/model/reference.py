@@ -27,6 +27,19 @@ PER_100_WBC = "/100 WBC"
 CELLS = "cells"
 
 
+def sex_of(text: str) -> str:
+    """``female`` or ``male`` for how people write them; another text as it is.
+
+    Examples
+    --------
+    >>> sex_of("F"), sex_of("Male"), sex_of("")
+    ('female', 'male', '')
+    """
+    plain = text.strip().lower()
+    fitting = [sex for sex in SEXES if plain in (sex, sex[0])]
+    return fitting[0] if fitting else text.strip()
+
+
 class Flag(StrEnum):
     """Where a value lies against its reference interval."""
 

@@ -10,15 +10,13 @@ from contextlib import closing
 
 import jsonschema
 import pytest
-from tests.pipeline.lab_report.reports import settings
 from tests.pipeline.lab_report.test_write import SCHEMA
 from tests.pipeline.projects import make_project, relabel
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.audit import Audit
-from napari_wbc.model.blood_count import WbcCount
 from napari_wbc.model.progress import run
-from napari_wbc.model.target import Target
+from napari_wbc.pipeline.lab_report.choice import Choice, choice_key
 from napari_wbc.pipeline.lab_report.project import (
     audit_key,
     draw_audit,
@@ -30,15 +28,15 @@ from napari_wbc.pipeline.lab_report.sign import note_key
 from napari_wbc.storage.workspace import Workspace, open_workspace
 
 REVIEWED = {"1.png": ["neutrophil"] * 4, "2.png": ["lymphocyte", "monocyte"]}
-FEW = settings(target=Target(3))
+FEW = Choice(target=3)
+USUAL = Choice()
 # Kills itself at the n-th call of a function.
 KILLED = """
 import importlib, os, signal, sys
 from pathlib import Path
 from napari_wbc.model.progress import run
 from napari_wbc.pipeline.lab_report.project import project_report_steps
-from napari_wbc.pipeline.lab_report.reference import settings_of
-from napari_wbc.model.target import Target
+from napari_wbc.pipeline.lab_report.choice import Choice
 project, out, module, owner, name, n = sys.argv[1:]
 place = importlib.import_module(module)
 place = getattr(place, owner) if owner else place
@@ -51,7 +49,7 @@ def killed(*args, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 setattr(place, name, killed)
-run(project_report_steps(project, out, settings_of(target=Target(3)), sign="B"))
+run(project_report_steps(project, out, Choice(target=3), sign="B"))
 """
 WRITE = "napari_wbc.pipeline.lab_report.write"
 PLACES = {
@@ -69,8 +67,8 @@ def project(tmp_path):
     return make_project(tmp_path, labels=REVIEWED)
 
 
-def report(project, out, sign="", rules=FEW):
-    (each,) = run(project_report_steps(project, out, rules, sign=sign))
+def report(project, out, sign="", rules=FEW, **options):
+    (each,) = run(project_report_steps(project, out, rules, sign=sign, **options))
     values = json.loads((out / "report.json").read_text())
     jsonschema.validate(values, SCHEMA)
     return each, values, (out / "report.html").read_text()
@@ -122,11 +120,11 @@ def test_a_change_breaks_the_signature_and_signing_again_amends(project, tmp_pat
 
 def test_other_settings_are_not_what_was_signed(project, tmp_path):
     report(project, tmp_path / "out", sign="A")
-    rules = settings(target=Target(3), wbc=WbcCount(9))
+    rules = Choice(target=3, wbc=9.0)
     each, _, _ = report(project, tmp_path / "out", rules=rules)
     assert "the settings or the classes are others" in each.broken
     # A masked report has no signed one beside it that names the slide.
-    report(project, tmp_path / "masked", rules=settings(target=Target(3), masked=True))
+    report(project, tmp_path / "masked", masked=True)
     assert not list((tmp_path / "masked").glob("signed-*"))
 
 
@@ -134,30 +132,85 @@ def test_an_update_of_the_shipped_tables_changes_no_signed_report(project, tmp_p
     def flags(values):
         return {row["class"]: row["interval"] for row in values["classes"]}
 
-    _, signed, _ = report(project, tmp_path / "out", sign="A", rules=settings(target=Target(3)))
+    _, signed, _ = report(project, tmp_path / "out", sign="A", rules=FEW)
     wide = tmp_path / "wide.csv"
     shipped = INTERVALS.read_text(encoding="utf-8")
     wide.write_text(shipped.replace("neutrophil,%,,11,,40,75", "neutrophil,%,,11,,41,70"))
     assert wide.read_text() != shipped
     monkeypatch.setattr("napari_wbc.pipeline.lab_report.reference.INTERVALS", wide)
-    rules = settings(target=Target(3))
-    each, values, _ = report(project, tmp_path / "out", rules=rules)
+    each, values, _ = report(project, tmp_path / "out")
     assert not each.broken
     assert flags(values) == flags(signed)
     # A second person signs the same version, not another.
-    _, values, _ = report(project, tmp_path / "out", sign="B", rules=rules)
+    _, values, _ = report(project, tmp_path / "out", sign="B")
     assert values["signed"]["version"] == 1
     # What is signed after a change is made with the tables of today.
     relabel(project, "slide-1.png-0", "basophil")
-    _, values, _ = report(project, tmp_path / "out", sign="A", rules=rules)
+    _, values, _ = report(project, tmp_path / "out", sign="A")
     assert values["signed"]["version"] == 2
     assert flags(values)["neutrophil"]["low"] == 41
     record = json.loads((tmp_path / "out" / "signed-1.json").read_text())
     assert "findings" in record["tables"]
     # A table that the laboratory chose is another.
-    own = settings(intervals=INTERVALS, target=Target(3))
+    own = Choice(intervals=str(INTERVALS), target=3)
     each, _, _ = report(project, tmp_path / "out", rules=own)
     assert "the settings or the classes are others" in each.broken
+
+
+def told(project, out, choice=USUAL, **options):
+    """What is told while a report is written, and its JSON."""
+    steps = project_report_steps(project, out, choice, **options)
+    notes = [progress.note for progress in steps if progress.note]
+    return notes, json.loads((out / "report.json").read_text())
+
+
+def kept(project):
+    with closing(open_workspace(project, read_only=True)) as workspace:
+        return workspace.get(choice_key("slide"))
+
+
+def test_what_was_chosen_for_a_slide_is_kept_for_the_next_report(project, tmp_path):
+    out = tmp_path / "out"
+    notes, _ = told(project, out, Choice(specimen="H-1", wbc=17.4, bands_apart=True))
+    assert notes == []
+    assert kept(project) == {"specimen": "H-1", "wbc": 17.4, "bands_apart": True}
+    notes, values = told(project, out)
+    assert notes == ["slide: as chosen before: specimen H-1, WBC 17.4 x 10^9/L, bands apart."]
+    assert (values["specimen"], values["wbc_given"]["value"]) == ("H-1", 17.4)
+    assert values["policy"]["bands_apart"]
+    notes, values = told(project, out, Choice(wbc=9.0))
+    assert notes == [
+        "slide: WBC 9 x 10^9/L instead of WBC 17.4 x 10^9/L, as the project had it.",
+        "slide: as chosen before: specimen H-1, bands apart.",
+    ]
+    assert (values["specimen"], values["wbc_given"]["value"]) == ("H-1", 9)
+    assert kept(project)["wbc"] == 9
+    notes, values = told(project, out, anew=True)
+    assert (notes, values["specimen"], values["wbc_given"]) == ([], "", None)
+    assert kept(project) == {}
+
+
+def test_what_was_chosen_is_not_kept_of_a_report_that_failed(project, tmp_path):
+    with pytest.raises(WbcError, match="cannot be signed"):
+        told(project, tmp_path / "out", Choice(target=300), sign="A")
+    assert kept(project) is None
+    with pytest.raises(WbcError, match="no WBC count"):
+        told(project, tmp_path / "out", Choice(wbc=0.0))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_project_that_is_open_elsewhere_is_reported_and_keeps_no_choice(project, tmp_path):
+    with closing(open_workspace(project)):
+        notes, values = told(project, tmp_path / "out", Choice(specimen="H-1"))
+    assert notes == ["Not kept in the project for the next report: another program has it open."]
+    assert values["specimen"] == "H-1"
+    assert kept(project) is None
+
+
+def test_a_signed_report_holds_without_saying_again_what_was_chosen(project, tmp_path):
+    report(project, tmp_path / "out", sign="A", rules=Choice(target=3, wbc=17.4))
+    each, _, _ = report(project, tmp_path / "out", rules=Choice())
+    assert not each.broken
 
 
 @pytest.mark.parametrize(
@@ -170,7 +223,7 @@ def test_an_update_of_the_shipped_tables_changes_no_signed_report(project, tmp_p
 def test_a_report_that_is_not_ready_is_not_signed(labels, target, message, tmp_path):
     project = make_project(tmp_path, labels=labels)
     with pytest.raises(WbcError, match=message):
-        report(project, tmp_path / "out", sign="A", rules=settings(target=Target(target)))
+        report(project, tmp_path / "out", sign="A", rules=Choice(target=target))
     with closing(open_workspace(project, read_only=True)) as workspace:
         assert workspace.get(note_key("slide")) is None
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,10 @@ from napari_wbc.imaging.read import read_field
 from napari_wbc.model.audit import Audit, sample
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.step import now
-from napari_wbc.pipeline.analysis import ReadField, analysis_of
+from napari_wbc.pipeline.analysis import Analysis, ReadField, analysis_of
+from napari_wbc.pipeline.lab_report.choice import Choice, choice_key, difference, kept_choice
 from napari_wbc.pipeline.lab_report.content import content
 from napari_wbc.pipeline.lab_report.pool import pooled
-from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.sign import (
     Signature,
     as_signed,
@@ -109,7 +110,7 @@ def draw_audit(path: str | Path, n: int = 50, seed: int | None = None) -> pd.Dat
 
 
 def project_report_steps(
-    path: str | Path, out: str | Path, settings: Settings, *, sign: str = "", **options: Any
+    path: str | Path, out: str | Path, choice: Choice, *, sign: str = "", **options: Any
 ) -> Steps[tuple[Reported, ...]]:
     """The steps of :func:`workspace_report_steps`, of a project by its file.
 
@@ -118,15 +119,19 @@ def project_report_steps(
     WbcError
         If the project cannot be read, or as :func:`workspace_report_steps`.
     """
-    with closing(open_workspace(path, read_only=not sign)) as workspace:
-        return (yield from workspace_report_steps(workspace, out, settings, sign=sign, **options))
+    # What is to be kept there is a choice or a signature.
+    read_only = not (sign or choice.given or options.get("anew"))
+    with closing(open_workspace(path, read_only=read_only)) as workspace:
+        return (yield from workspace_report_steps(workspace, out, choice, sign=sign, **options))
 
 
 def workspace_report_steps(
     workspace: Workspace,
     out: str | Path,
-    settings: Settings,
+    choice: Choice,
     *,
+    anew: bool = False,
+    masked: bool = False,
     slide: str = "",
     reading: str = "",
     sign: str = "",
@@ -137,6 +142,12 @@ def workspace_report_steps(
 
     Parameters
     ----------
+    choice : Choice
+        Overrides what was chosen before for a slide, which the project keeps; so does this choice.
+    anew : bool
+        Whether nothing counts that was chosen before.
+    masked : bool
+        Whether slide and specimen stay unnamed.
     slide : str
         Name of the one slide to report; every slide where empty.
     reading : str
@@ -149,36 +160,37 @@ def workspace_report_steps(
     Raises
     ------
     WbcError
-        If a slide may not be signed yet, or one specimen is named for several slides.
+        If a slide may not be signed yet, or one specimen is chosen for several slides.
     """
     made = now()
+    # A value that makes no sense is told before anything is read.
+    choice.settings()
+    analysis, open_cells, parts = _to_report(
+        workspace, choice, slide=slide, reading=reading, pool=pool
+    )
+    notes: dict[str, Any] = {}
     reported: list[Reported] = []
-    analysis = workspace_analysis(workspace, reading=reading)
-    if slide:
-        analysis = analysis_of([each for each in analysis.slides if each.slide.name == slide])
-        if not analysis.slides:
-            raise WbcError(f"{workspace.path}: no slide {slide!r} in this project; choose another.")
-    if len(analysis.slides) > 1 and not pool and (settings.specimen or settings.wbc):
-        raise WbcError(
-            f"{workspace.path}: has several slides. A specimen or a WBC count is of one blood: "
-            "name the slide, or pool films of one blood."
-        )
-    names = [analyzed.slide.name for analyzed in analysis.slides]
-    open_cells = {name: unsettled(workspace, name, reading) for name in names}
-    parts: dict[str, str] | None = None
-    if pool:
-        analysis, parts = pooled(analysis)
-        open_cells = {analysis.slides[0].slide.name: sum(open_cells.values())}
     for place, analyzed in enumerate(analysis.slides):
         name = analyzed.slide.name
+        before = kept_choice(workspace.get(choice_key(name)))
+        kept = Choice() if anew else before
+        chosen = choice.over(kept)
+        for line in _said(name, choice, kept):
+            yield Progress("counting", place, len(analysis.slides), line)
         yield Progress("counting", place, len(analysis.slides))
+        if chosen != before:
+            notes[choice_key(name)] = chosen.given
         audit = kept_audit(workspace.get(audit_key(name)))
         versions = signed_versions(workspace.get(note_key(name, reading)))
         make = partial(content, analyzed, made=made, audit=audit, parts=parts)
-        report = as_signed(make, settings, versions)
-        folder = folder_of(analysis, place, out, settings)
+        report = as_signed(make, chosen.settings(masked=masked), versions)
+        folder = folder_of(analysis, place, out, masked=masked)
         reported.append(Reported(report, folder, versions))
-    notes: dict[str, Any] = {}
+    if workspace.read_only and not sign:
+        if notes:
+            line = f"Not kept in the project for the next report: {workspace.read_only}."
+            yield Progress("counting", 0, 0, line)
+        notes = {}
     if sign:
         reported = _signed(open_cells, reported, Signature(sign, made))
         for name, each in zip(open_cells, reported, strict=True):
@@ -191,6 +203,43 @@ def workspace_report_steps(
         committed=SIGNED if sign else "",
     )
     return tuple(reported)
+
+
+def _to_report(
+    workspace: Workspace, choice: Choice, *, slide: str, reading: str, pool: bool
+) -> tuple[Analysis, dict[str, int], dict[str, str] | None]:
+    """The slides to report, the unsettled cells of each, and where several films are one its parts.
+
+    Raises
+    ------
+    WbcError
+        If there is no such slide, or one specimen is chosen for several.
+    """
+    analysis = workspace_analysis(workspace, reading=reading)
+    if slide:
+        analysis = analysis_of([each for each in analysis.slides if each.slide.name == slide])
+        if not analysis.slides:
+            raise WbcError(f"{workspace.path}: no slide {slide!r} in this project; choose another.")
+    if len(analysis.slides) > 1 and not pool and (choice.specimen or choice.wbc):
+        raise WbcError(
+            f"{workspace.path}: has several slides. A specimen or a WBC count is of one blood: "
+            "name the slide, or pool films of one blood."
+        )
+    names = [analyzed.slide.name for analyzed in analysis.slides]
+    open_cells = {name: unsettled(workspace, name, reading) for name in names}
+    if not pool:
+        return analysis, open_cells, None
+    analysis, parts = pooled(analysis)
+    return analysis, {analysis.slides[0].slide.name: sum(open_cells.values())}, parts
+
+
+def _said(slide: str, choice: Choice, kept: Choice) -> Iterator[str]:
+    """What a person must know of a choice that was kept: where it counts, and where it does not."""
+    if overridden := difference(choice, kept):
+        yield f"{slide}: {overridden}, as the project had it."
+    used = replace(kept, **dict.fromkeys(choice.given))
+    if used.given:
+        yield f"{slide}: as chosen before: {used.text}."
 
 
 def _keep(workspace: Workspace, notes: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from napari_wbc.model.reference import (
     SEXES,
     Finding,
     Interval,
+    sex_of,
 )
 from napari_wbc.model.words import is_line
 from napari_wbc.pipeline.lab_report.settings import Settings
@@ -50,7 +51,7 @@ def read_intervals(path: str | Path = INTERVALS) -> tuple[Interval, ...]:
     """
     intervals: list[Interval] = []
     for number, row in _rows(Path(path), _INTERVAL_COLUMNS, ("age_from", "age_to", "low", "high")):
-        sex = row["sex"].strip().lower()
+        sex = sex_of(row["sex"])
         interval = Interval(
             row["measure"].strip(),
             row["unit"].strip(),

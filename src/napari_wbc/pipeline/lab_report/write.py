@@ -66,7 +66,7 @@ def report_steps(
     reported: list[Reported] = []
     for place, slide in enumerate(analysis.slides):
         yield Progress("counting", place, len(analysis.slides))
-        folder = folder_of(analysis, place, out, settings)
+        folder = folder_of(analysis, place, out, masked=settings.masked)
         reported.append(Reported(content(slide, settings, now()), folder))
     yield from write_steps(reported, analysis.slides, read=read)
     return tuple(reported)
@@ -112,12 +112,12 @@ def _is_ours(name: str) -> bool:
     return name in FILES or _SIGNED.fullmatch(name) is not None
 
 
-def folder_of(analysis: Analysis, place: int, out: str | Path, settings: Settings) -> Path:
+def folder_of(analysis: Analysis, place: int, out: str | Path, *, masked: bool = False) -> Path:
     """The folder of the report of one slide."""
     if len(analysis.slides) == 1:
         return Path(out)
     name = analysis.slides[place].slide.name
-    return Path(out) / folder_name(name, place + 1, masked=settings.masked)
+    return Path(out) / folder_name(name, place + 1, masked=masked)
 
 
 def folder_name(slide: str, number: int, *, masked: bool = False) -> str:
