@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import pearsonr
+from scipy.stats import norm, pearsonr
 from scipy.stats import t as student
 
 from napari_wbc.model.limits import UNDEFINED, Estimate, share
@@ -16,6 +16,8 @@ from napari_wbc.model.limits import UNDEFINED, Estimate, share
 Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.95
+TENTH = 0.1
+"""Of a value: the error that verifications allow a total or a common class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,54 @@ class Pair:
         """Whether the chance of counting alone explains the difference."""
         return self.ours.low <= self.other <= self.ours.high
 
+    @property
+    def expected(self) -> float:
+        """Cells of the class among ours, if the other method is right."""
+        return self.other * self.total / 100
+
+    @property
+    def error(self) -> float:
+        """Our percent less the other's, as a share of the other's; NaN where that is 0."""
+        return (self.ours.value - self.other) / self.other if self.other else math.nan
+
+    @property
+    def may_be_asked_a_tenth(self) -> bool:
+        """Whether "within 10 %" can be asked: counting without a mistake keeps it in 95 of 100.
+
+        Examples
+        --------
+        >>> Pair("s", "monocyte", 24, 400, 6).may_be_asked_a_tenth
+        False
+        >>> Pair("s", "neutrophil", 240, 400, 60).may_be_asked_a_tenth
+        True
+        """
+        if self.other <= 0:
+            return False
+        return counting_error(self.other, self.total) <= TENTH
+
+    @property
+    def is_within_a_tenth(self) -> bool:
+        """Whether our percent is within 10 % of the other's."""
+        return abs(self.error) <= TENTH
+
+
+def counting_error(percent: float, total: int) -> float:
+    """Error that counting alone brings in 5 of 100 counts, as a share of the value.
+
+    Parameters
+    ----------
+    percent : float
+        Of the class, above 0 and up to 100.
+    total : int
+        Cells counted.
+
+    Examples
+    --------
+    >>> round(counting_error(6, 400), 2)
+    0.39
+    """
+    return float(norm.ppf((1 + LEVEL) / 2) * math.sqrt((100 - percent) / (percent * total)))
+
 
 @dataclass(frozen=True, slots=True)
 class Methods:
@@ -61,6 +111,9 @@ class Methods:
         Limits of agreement: between them lie 95 % of the differences.
     slope, intercept : Estimate
         Of Deming's line, ours against the other's; undefined of less than three slides.
+    robust_slope, robust_intercept : Estimate
+        Of Passing and Bablok's line, ours against the other's; undefined as Deming's, and without
+        limits of a few slides.
     correlation : float
         Pearson's; NaN where a method gives all slides one percent.
     """
@@ -73,7 +126,11 @@ class Methods:
     high: float
     slope: Estimate
     intercept: Estimate
+    robust_slope: Estimate
+    robust_intercept: Estimate
     correlation: float
+    total: Pair
+    """All slides as one, whose large counts may be asked for a smaller error."""
 
 
 def methods(pairs: Sequence[Pair]) -> tuple[Methods, ...]:
@@ -81,6 +138,7 @@ def methods(pairs: Sequence[Pair]) -> tuple[Methods, ...]:
 
     Bias and limits of agreement are Bland and Altman's (Lancet 327:307, 1986). Deming's line takes
     both methods to err alike; its limits are a jackknife's (Linnet, Clin. Chem. 39:424, 1993).
+    Passing and Bablok's (J. Clin. Chem. Clin. Biochem. 21:709, 1983) does not heed outliers.
 
     Examples
     --------
@@ -108,9 +166,18 @@ def _compared(label: str, pairs: Sequence[Pair]) -> Methods:
         low, high = mean - 1.959964 * spread, mean + 1.959964 * spread
     varied = n > 1 and np.ptp(ours) > 0 and np.ptp(other) > 0
     correlation = float(pearsonr(other, ours).statistic) if varied else math.nan
-    slope, intercept = _deming(other, ours) if n > 2 and varied else (UNDEFINED, UNDEFINED)
+    lines = (UNDEFINED,) * 4
+    if n > 2 and varied:
+        lines = (*_deming(other, ours), *passing_bablok(other, ours))
     within = sum(pair.is_within for pair in pairs)
-    return Methods(label, n, within, bias, low, high, slope, intercept, correlation)
+    return Methods(label, n, within, bias, low, high, *lines, correlation, _together(pairs))
+
+
+def _together(pairs: Sequence[Pair]) -> Pair:
+    total = sum(pair.total for pair in pairs)
+    count = sum(pair.count for pair in pairs)
+    expected = sum(pair.expected for pair in pairs)
+    return Pair("all slides", pairs[0].label, count, total, 100 * expected / total)
 
 
 def _line(x: Floats, y: Floats) -> tuple[float, float]:
@@ -134,3 +201,54 @@ def _deming(x: Floats, y: Floats) -> tuple[Estimate, Estimate]:
         Estimate(float(whole[i]), float(low[i]), float(high[i])) for i in range(len(whole))
     )
     return slope, intercept
+
+
+def passing_bablok(x: Floats, y: Floats) -> tuple[Estimate, Estimate]:
+    """Slope and intercept of Passing and Bablok's line with 95 % limits.
+
+    The slope is the median of those of all pairs of points, less as many as lie below -1, so that
+    it does not matter which method is x (J. Clin. Chem. Clin. Biochem. 21:709, 1983). Written here
+    since no kept Python library has it.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (N,), float64
+        What both methods say of N samples.
+
+    Returns
+    -------
+    tuple of two Estimate
+        Undefined if no two samples differ; limits are NaN where there are too few samples for any.
+
+    Examples
+    --------
+    >>> slope, intercept = passing_bablok(np.arange(9.0), 2 * np.arange(9.0) + 1)
+    >>> slope.value, intercept.value
+    (2.0, 1.0)
+    """
+    n = len(x)
+    first, second = np.triu_indices(n, 1)
+    run = x[second] - x[first]
+    rise = y[second] - y[first]
+    differ = (run != 0) | (rise != 0)
+    # One above the other: an infinite slope, with the sign of the rise.
+    with np.errstate(divide="ignore"):
+        slopes = np.abs(rise[differ]) / np.abs(run[differ])
+    slopes = np.where(rise[differ] * np.where(run[differ] < 0, -1, 1) < 0, -slopes, slopes)
+    # Differences of decimal numbers are not exact.
+    slopes = np.sort(slopes[~np.isclose(slopes, -1, rtol=1e-9)])
+    count = len(slopes)
+    below = int((slopes < -1).sum())
+    if not count or count + below > 2 * count - 1:
+        return UNDEFINED, UNDEFINED
+    # Both are the middle one where the number of slopes is odd.
+    middle = slopes[[(count - 1) // 2 + below, min(count // 2 + below, count - 1)]]
+    reach = norm.ppf((1 + LEVEL) / 2) * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    rank = round((count - reach) / 2)
+    low, high = (
+        float(slopes[place - 1 + below]) if 1 <= place + below <= count else math.nan
+        for place in (rank, count - rank + 1)
+    )
+    slope = Estimate(float(middle.mean()), low, high)
+    value, lower, upper = (float(np.median(y - each * x)) for each in (slope.value, high, low))
+    return slope, Estimate(value, lower, upper)
