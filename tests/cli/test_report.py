@@ -38,6 +38,42 @@ def test_what_makes_no_sense_is_told_in_one_line(options, message, call, tmp_pat
     assert len(told.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report", "--out", "a/b"),
+        ("export", "--out", "a/b"),
+        ("audit", "--out", "a/b.csv"),
+        ("h20", "--out", "a/b.csv"),
+        ("verify", "--against", "t.csv", "--out", "a/b.csv"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_project_that_is_not_there_is_named_and_leaves_no_folder(command, call, folder):
+    name, *options = command
+    code, _, told = call(name, "nope.wbc", *options)
+    assert code == 2
+    assert told.endswith("nope.wbc: there is no such file; choose another.\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png"]
+
+
+def test_a_report_that_is_refused_leaves_no_folder(call, folder):
+    project = make_project(folder, labels={"1.png": ["neutrophil"]})
+    for options in (("--sign", "A"), ("--sex", "x"), ("--slide", "none")):
+        code, _, told = call("report", project, "--out", "a/b", "-q", *options)
+        assert (code, len(told.splitlines())) == (2, 1)
+    assert not (folder / "a").exists()
+
+
+@pytest.mark.parametrize("out", ["x" * 300, "a.png", "a.png/b"])
+def test_a_folder_that_cannot_be_is_told_in_one_line(out, call, folder):
+    project = make_project(folder, labels={"1.png": ["neutrophil"]})
+    code, _, told = call("report", project, "--out", out, "-q")
+    assert code == 2
+    assert len(told.splitlines()) == 1
+    assert "choose another place" in told
+
+
 def test_critical_findings_say_who_called_them_so(call, tmp_path):
     labels = {"1.png": ["neutrophil", "blast"]}
     project = make_project(tmp_path, labels=labels)

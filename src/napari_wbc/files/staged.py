@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from napari_wbc.errors import WbcError
-from napari_wbc.files.atomic import all_or_nothing, make_folder, missing_folders, remove_made, sync
+from napari_wbc.files.atomic import new_folder, remove_made, sync
 from napari_wbc.files.locks import held
 
 _PART = ".wbc-part"
@@ -45,10 +45,9 @@ def staged(folders: Sequence[Path], is_ours: Callable[[str], bool]) -> Iterator[
         If a folder cannot be made, another program writes to it, or the files cannot take their
         places; the folders are then as they were.
     """
-    with all_or_nothing() as made, ExitStack() as stack:
+    with ExitStack() as stack:
         for folder in folders:
-            made.extend(missing_folders(folder))
-            make_folder(folder)
+            stack.enter_context(new_folder(folder))
             stack.enter_context(_alone(folder))
         yield lambda: _place(folders, is_ours)
 
@@ -73,6 +72,9 @@ def _alone(folder: Path) -> Iterator[None]:
         raise WbcError(
             f"{folder}: another program writes to this folder; wait for it, or choose another."
         ) from error
+    except WbcError as error:
+        # Nobody knows that folder.
+        raise WbcError(str(error).replace(str(part), str(folder))) from error
     except OSError as error:
         raise WbcError(
             f"{folder}: cannot be written to ({error.strerror or error}); choose another place."
