@@ -151,6 +151,9 @@ def audit(
     out: Annotated[Path, Option(help="CSV file for the cells to review.")],
     n: Annotated[int, Option(help="Cells of each slide.")] = 50,
     seed: Annotated[int | None, Option(help="Of the draw.", show_default="by chance")] = None,
+    pool: Annotated[
+        bool, Option("--pool", help="One sample of all slides, for the report that pools them.")
+    ] = False,
 ) -> None:
     """Draw a random sample of each slide, to be reviewed for the report.
 
@@ -161,6 +164,6 @@ def audit(
     from napari_wbc.storage.tables import write_csv
 
     check_csv(out)
-    drawn = draw_audit(project, n, seed)
+    drawn = draw_audit(project, n, seed, pool=pool)
     write_csv(out, drawn)
     print(f"{counted(len(drawn))} to review written to {printable(str(out))}")

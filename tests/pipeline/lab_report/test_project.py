@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +12,13 @@ from contextlib import closing
 import jsonschema
 import pytest
 from tests.pipeline.lab_report.test_write import SCHEMA
-from tests.pipeline.projects import make_project, relabel
+from tests.pipeline.projects import SAID, make_project, relabel
 
 from napari_wbc.errors import WbcError
+from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.audit import Audit
+from napari_wbc.model.cell import Annotation, Cell, Detection
+from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.pipeline.lab_report.choice import Choice, choice_key
 from napari_wbc.pipeline.lab_report.project import (
@@ -25,6 +29,7 @@ from napari_wbc.pipeline.lab_report.project import (
 )
 from napari_wbc.pipeline.lab_report.reference import INTERVALS
 from napari_wbc.pipeline.lab_report.sign import note_key
+from napari_wbc.session.session import Session
 from napari_wbc.storage.workspace import Workspace, open_workspace
 
 REVIEWED = {"1.png": ["neutrophil"] * 4, "2.png": ["lymphocyte", "monocyte"]}
@@ -249,6 +254,48 @@ def test_an_audit_is_kept_and_reported_once_it_is_reviewed(tmp_path):
     _, values, page = report(project, tmp_path / "out", sign="A")
     assert values["audit"]["classes"][0]["percent"]["value"] == 100
     assert "all reviewed" in page
+
+
+@pytest.fixture
+def films(tmp_path):
+    """A project of two films, of which only the model has said anything."""
+    labels = {"1.png": [None] * 3, "2.png": [None] * 4}
+    path = make_project(tmp_path, "a", labels=labels)
+    place = tmp_path / "b"
+    place.mkdir()
+    shutil.copy(tmp_path / "a" / "1.png", place / "1.png")
+    with closing(open_workspace(path)) as workspace:
+        session = Session()
+        session.open(open_slide(place), workspace)
+        made = [
+            Cell(f"b-{i}", "b/1.png", Detection(BBox(5, 20 * i, 15, 20 * i + 12)), SAID)
+            for i in range(3)
+        ]
+        session.commit(session.table.with_cells(made), "draw")
+        session.close()
+    return path
+
+
+def test_an_audit_of_pooled_films_is_drawn_from_all_of_them(films, tmp_path):
+    draw_audit(films, 2, seed=4)
+    notes, values = told(films, tmp_path / "out", pool=True)
+    assert values["audit"] is None
+    assert any("not of all pooled ones, and is left out" in note for note in notes)
+    frame = draw_audit(films, 10, seed=4, pool=True)
+    assert set(frame["cell_id"].str[0]) == {"a", "b"}
+    notes, values = told(films, tmp_path / "out", pool=True)
+    assert notes == []
+    assert (values["audit"]["drawn"], values["slide"]) == (10, "a + b")
+    with closing(open_workspace(films)) as workspace:
+        for slide in workspace.slides():
+            session = Session()
+            session.open(slide, workspace)
+            said = [cell.annotated(Annotation("neutrophil")) for cell in session.table.values()]
+            session.commit(session.table.with_cells(said), "label")
+            session.close()
+    notes, values = told(films, tmp_path / "out", Choice(target=3), pool=True, sign="A")
+    assert values["audit"]["reviewed"] == 10
+    assert values["signed"]["intact"]
 
 
 def test_a_seed_is_drawn_and_kept_where_none_is_given(project):

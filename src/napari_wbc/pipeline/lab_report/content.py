@@ -34,7 +34,7 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted as words
 from napari_wbc.pipeline.analysis import SlideAnalysis
-from napari_wbc.pipeline.lab_report.pool import unevenness
+from napari_wbc.pipeline.lab_report.pool import stain_alarms, unevenness
 from napari_wbc.pipeline.lab_report.settings import Settings, settings_sha256
 from napari_wbc.storage.codec import parts_of
 
@@ -204,7 +204,7 @@ def content(
         wbc is not None and is_corrected(wbc, counted, policy) and counted.erythroblasts > 0,
         indices(table, counted, analysis.taxonomy, policy),
         alarms,
-        (*_quality(analysis, counted, settings), *uneven),
+        (*_quality(analysis, counted, settings, parts), *uneven),
         _policies(counted, settings),
         tuple(dict.fromkeys(filter(None, cited))),
         _readers(table),
@@ -269,7 +269,12 @@ def _values(lines: list[Line], wbc: Value | None) -> list[Value]:
     return [*values, wbc] if wbc else values
 
 
-def _quality(analysis: SlideAnalysis, counted: Differential, settings: Settings) -> tuple[str, ...]:
+def _quality(
+    analysis: SlideAnalysis,
+    counted: Differential,
+    settings: Settings,
+    parts: Mapping[str, str] | None,
+) -> tuple[str, ...]:
     notes: list[str] = []
     total = words(len(analysis.slide.fields), "field")
     if missing := settings.target.missing(counted):
@@ -279,8 +284,7 @@ def _quality(analysis: SlideAnalysis, counted: Differential, settings: Settings)
     candidates = sum(row.count for row in counted.beside if row.name == CANDIDATE)
     if candidates:
         notes.append(f"{words(candidates, 'candidate')} not decided, and not counted.")
-    if analysis.stain_alarm:
-        notes.append(analysis.stain_alarm)
+    notes += stain_alarms(analysis.table, parts) if parts else filter(None, [analysis.stain_alarm])
     if analysis.disagreements:
         notes.append(f"The cell finders disagree on {len(analysis.disagreements)} of {total}.")
     everyone = counted.total + (0 if settings.policy.unidentified_counted else counted.unidentified)

@@ -15,6 +15,7 @@ from napari_wbc.imaging.read import read_field
 from napari_wbc.model.audit import Audit, sample
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.step import now
+from napari_wbc.model.words import listed
 from napari_wbc.pipeline.analysis import Analysis, ReadField, analysis_of
 from napari_wbc.pipeline.lab_report.choice import Choice, choice_key, difference, kept_choice
 from napari_wbc.pipeline.lab_report.content import content
@@ -70,13 +71,18 @@ def new_audit(n: int = 50, seed: int | None = None) -> Audit:
     return Audit(n, secrets.randbelow(2**31) if seed is None else seed)
 
 
-def draw_audit(path: str | Path, n: int = 50, seed: int | None = None) -> pd.DataFrame:
+def draw_audit(
+    path: str | Path, n: int = 50, seed: int | None = None, *, pool: bool = False
+) -> pd.DataFrame:
     """Draw an audit of each slide of a project, keep it there, and list its cells to review.
 
     Parameters
     ----------
     n : int
         Cells of each slide.
+    pool : bool
+        Whether the slides are of one blood: then one audit is drawn of all their cells, for the
+        report that pools them.
     seed : int, optional
         Where it is not given, the audit that the project has stays, or one is drawn by chance.
 
@@ -95,6 +101,8 @@ def draw_audit(path: str | Path, n: int = 50, seed: int | None = None) -> pd.Dat
     audits: list[Audit] = []
     with closing(open_workspace(path)) as workspace:
         analysis = workspace_analysis(workspace)
+        if pool:
+            analysis, _parts = pooled(analysis)
         with workspace.together():
             for slide in analysis.slides:
                 key = audit_key(slide.slide.name)
@@ -168,6 +176,8 @@ def workspace_report_steps(
     analysis, open_cells, parts = _to_report(
         workspace, choice, slide=slide, reading=reading, pool=pool
     )
+    if pool and (line := _audits_of_films(workspace, analysis, parts)):
+        yield Progress("counting", 0, 0, line)
     notes: dict[str, Any] = {}
     reported: list[Reported] = []
     for place, analyzed in enumerate(analysis.slides):
@@ -231,6 +241,21 @@ def _to_report(
         return analysis, open_cells, None
     analysis, parts = pooled(analysis)
     return analysis, {analysis.slides[0].slide.name: sum(open_cells.values())}, parts
+
+
+def _audits_of_films(
+    workspace: Workspace, analysis: Analysis, parts: Mapping[str, str] | None
+) -> str:
+    """Why the audits of single films are not one of their pool, in words; empty without any."""
+    pool = analysis.slides[0].slide.name
+    films = dict.fromkeys((parts or {}).values())
+    audited = [name for name in films if kept_audit(workspace.get(audit_key(name)))]
+    if not audited or kept_audit(workspace.get(audit_key(pool))):
+        return ""
+    return (
+        f"The audit of {listed(audited)} is a random sample of that slide, not of all pooled ones, "
+        "and is left out. Draw one of the pool: napari-wbc audit --pool."
+    )
 
 
 def _said(slide: str, choice: Choice, kept: Choice) -> Iterator[str]:
