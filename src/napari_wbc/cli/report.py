@@ -89,6 +89,9 @@ def report(
         float | None,
         Option(help="Largest half-width of the limits of a class, in points, to be signed."),
     ] = None,
+    heat: Annotated[
+        bool, Option("--heat", help="Show where the model looks in the cells shown, by Grad-CAM.")
+    ] = False,
     anew: Annotated[
         bool, Option("--anew", help="Take nothing that was chosen for the slide before.")
     ] = False,
@@ -126,6 +129,7 @@ def report(
         out,
         choice,
         anew=anew,
+        heat=heat,
         masked=masked,
         slide=slide,
         reading=reading,

@@ -21,6 +21,7 @@ from napari_wbc.model.policy import Policy
 from napari_wbc.model.words import counted as words
 from napari_wbc.model.words import printable
 from napari_wbc.pipeline.lab_report.content import LabReport, Reader, Value
+from napari_wbc.pipeline.lab_report.models import UsedModel
 from napari_wbc.pipeline.lab_report.pictures import Pictures
 from napari_wbc.pipeline.lab_report.reference import DATA
 from napari_wbc.weights.card import RESEARCH_USE
@@ -33,7 +34,12 @@ NOTHING = "–"
 
 
 def page(
-    report: LabReport, pictures: Pictures, signatures: Sequence[str] = (), *, broken: str = ""
+    report: LabReport,
+    pictures: Pictures,
+    signatures: Sequence[str] = (),
+    *,
+    broken: str = "",
+    models: Sequence[UsedModel] = (),
 ) -> str:
     """The report as HTML.
 
@@ -43,6 +49,8 @@ def page(
         Who signed it and when, in words; lines to sign on paper where there are none.
     broken : str
         Why the signatures are not of this report, in words; empty if they are.
+    models : sequence of UsedModel
+        Whose cards the page shows.
     """
     # StrictUndefined: a name that the page does not get is a fault, not an empty cell.
     environment = Environment(
@@ -91,6 +99,7 @@ def page(
         pictures=pictures,
         signatures=signatures,
         broken=broken,
+        models=models,
         origin=_origin(report),
     )
 

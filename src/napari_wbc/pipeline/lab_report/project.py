@@ -144,6 +144,7 @@ def workspace_report_steps(
     reading: str = "",
     sign: str = "",
     pool: bool = False,
+    heat: bool = False,
     read: ReadField = read_field,
 ) -> Steps[tuple[Reported, ...]]:
     """Write the report of each slide of a project, and sign them all before if a name is given.
@@ -164,6 +165,8 @@ def workspace_report_steps(
         Who signs. All slides are signed or none, also if the program is killed meanwhile.
     pool : bool
         Whether the slides are of one blood, and counted as one.
+    heat : bool
+        Whether the page shows where the model looks in the cells of the gallery.
 
     Raises
     ------
@@ -208,6 +211,7 @@ def workspace_report_steps(
     yield from write_steps(
         reported,
         analysis.slides,
+        heat=heat,
         read=read,
         commit=partial(_keep, workspace, notes),
         committed=SIGNED if sign else "",

@@ -15,13 +15,15 @@ from napari_wbc.files.atomic import write_text
 from napari_wbc.files.staged import part_of, staged
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.audit import sample
+from napari_wbc.model.heat import Heat
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.step import now
 from napari_wbc.pipeline.analysis import Analysis, ReadField, SlideAnalysis
 from napari_wbc.pipeline.lab_report.content import LabReport, content, field_names
 from napari_wbc.pipeline.lab_report.fhir import fhir_bundle
+from napari_wbc.pipeline.lab_report.models import heat_steps, used_models
 from napari_wbc.pipeline.lab_report.page import page, readable_time
-from napari_wbc.pipeline.lab_report.pictures import pictures
+from napari_wbc.pipeline.lab_report.pictures import NO_HEAT, gallery_cells, pictures
 from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.sign import Signed, to_note
 from napari_wbc.pipeline.lab_report.values import report_json
@@ -50,13 +52,23 @@ class Reported:
 
 
 def report_steps(
-    analysis: Analysis, out: str | Path, settings: Settings, *, read: ReadField = read_field
+    analysis: Analysis,
+    out: str | Path,
+    settings: Settings,
+    *,
+    heat: bool = False,
+    read: ReadField = read_field,
 ) -> Steps[tuple[Reported, ...]]:
     """Write the report of each slide of an analysis that is in no project.
 
     A single slide's files lie in ``out``, those of several in a folder each: ``report.html`` (one
     page that needs no other file), ``report.json``, ``report.csv`` (every cell with who labelled it
     and when) and ``fhir.json`` (HL7 FHIR R4).
+
+    Parameters
+    ----------
+    heat : bool
+        Whether the page shows where the model looks in the cells of the gallery.
 
     Raises
     ------
@@ -68,7 +80,7 @@ def report_steps(
         yield Progress("counting", place, len(analysis.slides))
         folder = folder_of(analysis, place, out, masked=settings.masked)
         reported.append(Reported(content(slide, settings, now()), folder))
-    yield from write_steps(reported, analysis.slides, read=read)
+    yield from write_steps(reported, analysis.slides, heat=heat, read=read)
     return tuple(reported)
 
 
@@ -76,6 +88,7 @@ def write_steps(
     reported: Sequence[Reported],
     slides: Sequence[SlideAnalysis],
     *,
+    heat: bool = False,
     read: ReadField = read_field,
     commit: Callable[[], None] | None = None,
     committed: str = "",
@@ -98,7 +111,7 @@ def write_steps(
     with staged([each.folder for each in reported], _is_ours) as place:
         for done, (each, slide) in enumerate(zip(reported, slides, strict=True)):
             yield Progress("writing reports", done, len(reported))
-            write_report(each, slide, part_of(each.folder), read=read)
+            yield from _write_report_steps(each, slide, part_of(each.folder), heat=heat, read=read)
         yield Progress("writing reports", len(reported), len(reported))
         if commit is not None:
             commit()
@@ -132,18 +145,23 @@ def folder_name(slide: str, number: int, *, masked: bool = False) -> str:
     return f"{number:02d}-{plain}" if plain else f"{number:02d}"
 
 
-def write_report(
-    each: Reported, slide: SlideAnalysis, folder: Path, *, read: ReadField = read_field
-) -> None:
+def _write_report_steps(
+    each: Reported, slide: SlideAnalysis, folder: Path, *, heat: bool, read: ReadField
+) -> Steps[None]:
     """Write the four files of a report, and every version that was signed as it was."""
     report = each.report
     taxonomy = report.settings.policy.taxonomy_of(slide.taxonomy)
     names = field_names(slide, report.settings)
-    shown = pictures(slide, taxonomy, names, read)
+    models = used_models(report.models)
+    heats: Mapping[str, Heat] = NO_HEAT
+    if heat:
+        heats = yield from heat_steps(slide, gallery_cells(slide, taxonomy), models, read)
+    shown = pictures(slide, taxonomy, names, read, heats)
     broken = each.broken
     signed = bool(each.versions) and not broken
     signatures = _signatures(each) if signed else ()
-    write_text(folder / FILES[0], page(report, shown, signatures, broken=broken))
+    text = page(report, shown, signatures, broken=broken, models=models)
+    write_text(folder / FILES[0], text)
     _write_json(folder / FILES[1], {**report_json(report), "signed": _signed_json(each)})
     write_csv(folder / FILES[2], _frame(report, slide, names))
     amended = len(each.versions) > 1

@@ -72,6 +72,10 @@ class ReportPanel(Panel, QWidget):
             text="Anonymise",
             tooltip="Name neither slide nor specimen in this report",
         )
+        self.heat = CheckBox(
+            text="Heat",
+            tooltip="Show where the model looks in the cells shown (Grad-CAM)",
+        )
         self.rules = CountingRules()
         # The lowest value stands for none.
         self.wbc.native.setSpecialValueText("not given")
@@ -89,7 +93,7 @@ class ReportPanel(Panel, QWidget):
         }
         self._start = self._values()
         own = [field for name, field in self._fields.items() if name not in self.rules.fields]
-        self.form = Container(widgets=(*own, self.masked))
+        self.form = Container(widgets=(*own, self.masked, self.heat))
         self.form.margins = (0, 0, 0, 0)
         act = partial(guarded, self.said.emit)
         self.write = primary(button("Report…", "", act(self.write_report)))
@@ -133,6 +137,7 @@ class ReportPanel(Panel, QWidget):
             # The form shows all that was chosen before.
             anew=True,
             masked=self.masked.value,
+            heat=self.heat.value,
             slide=session.slide.name,
             reading=session.reading,
             sign=sign,
