@@ -13,6 +13,7 @@ import pytest
 from tests.pipeline.lab_report.reports import ORDINARY, analysis, settings, slide
 
 from napari_wbc.errors import WbcError
+from napari_wbc.imaging.read import read_field
 from napari_wbc.model.audit import Audit, sample
 from napari_wbc.model.blood_count import WbcCount
 from napari_wbc.model.cell import Annotation
@@ -21,6 +22,7 @@ from napari_wbc.model.progress import run
 from napari_wbc.model.reference import Flag, Subject
 from napari_wbc.model.taxonomy import Place
 from napari_wbc.pipeline.lab_report.content import content
+from napari_wbc.pipeline.lab_report.pictures import pictures
 from napari_wbc.pipeline.lab_report.reference import DATA
 from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.write import FILES, report_steps
@@ -125,6 +127,38 @@ def test_a_slide_that_nobody_has_reviewed_says_so(tmp_path):
     assert "Not reviewed: every label is the model's." in page.words
     assert "not the model's errors" in page.words
     assert "tiny 1 (0)" in page.words
+
+
+@pytest.mark.parametrize(
+    ("cells", "state"),
+    [
+        (0, "No cell was located."),
+        (1, "Reviewed: a person labelled the cell."),
+        (2, "Reviewed: a person labelled all 2 cells."),
+    ],
+)
+def test_how_far_few_cells_are_reviewed(cells, state, tmp_path):
+    (folder,) = written(tmp_path, slide(tmp_path, {"monocyte": cells}))
+    assert state in of(folder)[1].words
+
+
+def test_labels_that_no_class_counts_are_named(tmp_path):
+    counts = {"neutrophil": 9, "blast": 2, "smudge cell": 1, "NRBC": 1, "artefact": 1}
+    one = slide(tmp_path, {**counts, "not classed": 1, "unidentified": 1, "platelet": 1})
+    lines = [line for line in content(one, settings(), "now").quality if "no class" in line]
+    assert lines == [
+        "Outside the percentages, since no class counts them: blast. Choose classes that have them "
+        "if they are leukocytes."
+    ]
+    usual = content(slide(tmp_path, ORDINARY), settings(), "now").quality
+    assert not any("no class" in line for line in usual)
+
+
+def test_a_mark_lies_around_its_cell(tmp_path):
+    one = slide(tmp_path, {"monocyte": 1}, fields=1)
+    (overview,) = pictures(one, one.taxonomy, {}, read_field).overview
+    # A box of 20 pixels in a field 90 wide, which is shown 300 wide.
+    assert overview.places[0][2] == pytest.approx(0.55 * 20 * 300 / 90, abs=0.1)
 
 
 def test_hostile_names_do_no_harm(tmp_path):

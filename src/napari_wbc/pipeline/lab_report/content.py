@@ -18,6 +18,7 @@ from napari_wbc.model.blood_count import (
 )
 from napari_wbc.model.cell import Prediction
 from napari_wbc.model.differential import Beside, Differential, Share, differential
+from napari_wbc.model.labels import is_no_leukocyte, usual_name
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.policy import Policy, is_band
 from napari_wbc.model.reference import (
@@ -33,6 +34,7 @@ from napari_wbc.model.reference import (
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted as words
+from napari_wbc.model.words import listed
 from napari_wbc.pipeline.analysis import SlideAnalysis
 from napari_wbc.pipeline.lab_report.pool import stain_alarms, unevenness
 from napari_wbc.pipeline.lab_report.settings import Settings, settings_sha256
@@ -108,8 +110,12 @@ class LabReport:
     def reviewed(self) -> str:
         """How far a person has reviewed the cells, in words."""
         done = self.counted.reviewed
+        if not self.counted.located:
+            return "No cell was located."
         if not done:
             return "Not reviewed: every label is the model's."
+        if done == self.counted.located == 1:
+            return "Reviewed: a person labelled the cell."
         if done == self.counted.located:
             return f"Reviewed: a person labelled all {words(done)}."
         text = f"Partly reviewed: a person labelled {done} of {words(self.counted.located)}"
@@ -285,6 +291,12 @@ def _quality(
     if candidates:
         notes.append(f"{words(candidates, 'candidate')} not decided, and not counted.")
     notes += stain_alarms(analysis.table, parts) if parts else filter(None, [analysis.stain_alarm])
+    outside = [row.name for row in counted.beside if row.count and _is_of_no_class(row, analysis)]
+    if outside:
+        notes.append(
+            f"Outside the percentages, since no class counts them: {listed(outside)}. Choose "
+            "classes that have them if they are leukocytes."
+        )
     if analysis.disagreements:
         notes.append(f"The cell finders disagree on {len(analysis.disagreements)} of {total}.")
     everyone = counted.total + (0 if settings.policy.unidentified_counted else counted.unidentified)
@@ -292,6 +304,13 @@ def _quality(
     if percent >= MANY_UNIDENTIFIED:
         notes.append(f"{percent:.0f} % of the cells are unidentified.")
     return tuple(notes)
+
+
+def _is_of_no_class(row: Beside, analysis: SlideAnalysis) -> bool:
+    """Whether a row beside the differential may be one of leukocytes that its classes lack."""
+    if row.name in (*analysis.taxonomy.labels, CANDIDATE) or is_no_leukocyte(row.name):
+        return False
+    return usual_name(row.name) != "erythroblast"
 
 
 def _policies(counted: Differential, settings: Settings) -> tuple[str, ...]:

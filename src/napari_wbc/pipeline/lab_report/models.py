@@ -122,5 +122,6 @@ def _rows(card: ModelCard, weights: str) -> tuple[tuple[str, str], ...]:
 
 def _line(names: Sequence[str], row: Sequence[str]) -> str:
     """A row of a table as text: what it is of, then each number with its name."""
-    parts = [f"{name} {text}" for name, text in zip(names[1:], row[1:], strict=False) if text]
+    named = zip(names[1:], row[1:], strict=False)
+    parts = [f"{name} {text}" for name, text in named if text not in ("", "–")]
     return f"{row[0]} ({', '.join(parts)})" if parts else row[0]

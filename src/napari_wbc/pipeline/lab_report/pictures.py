@@ -29,6 +29,8 @@ FACTOR = 1.5
 """Of the cell's longer side."""
 WIDTH = 300
 """Pixels of a field in the overview."""
+LEAST_RADIUS = 5.0
+"""Pixels of a mark in the overview."""
 NO_HEAT: Mapping[str, Heat] = {}
 
 
@@ -60,8 +62,8 @@ class Overview:
     name: str
     width: int
     height: int
-    places: tuple[tuple[float, float, str], ...]
-    """x and y in pixels of the picture, and the label."""
+    places: tuple[tuple[float, float, float, str], ...]
+    """x, y and radius in pixels of the picture, and the label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +186,14 @@ def _overview(name: str, image: npt.NDArray[np.uint8], cells: Iterable[Cell]) ->
     shrink = WIDTH / width
     size = (WIDTH, max(1, round(height * shrink)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    places: list[tuple[float, float, str]] = []
+    places: list[tuple[float, float, float, str]] = []
     for cell in cells:
-        row, column = cell.detection.bbox.center
-        places.append((round(column * shrink, 1), round(row * shrink, 1), cell.label))
+        box = cell.detection.bbox
+        row, column = box.center
+        # Around the cell, not on it.
+        radius = max(LEAST_RADIUS, 0.55 * max(box.height, box.width) * shrink)
+        place = (round(number * shrink, 1) for number in (column, row))
+        places.append((*place, round(radius, 1), cell.label))
     return Overview(_jpeg(small), name, *size, tuple(places))
 
 
