@@ -99,6 +99,7 @@ def test_a_report_of_a_reviewed_slide(tmp_path):
     assert by_class["monocyte"]["flag"] == "above, surely"
     assert by_class["neutrophil"]["flag"] == ""
     assert values["wbc_corrected"]
+    assert (values["subject"], values["target"]["cells"]) == ({"sex": "female", "age": 43}, 100)
     (critical,) = values["critical"]
     assert (critical["finding"], critical["count"], critical["reviewed"]) == ("Erythroblasts", 8, 8)
     for part in ("above, surely", "Erythroblasts: 8 cells", "H-1", "A. Reader", "female, 43 years"):
