@@ -151,3 +151,37 @@ def test_within_a_tenth_is_asked_of_large_counts_only():
     assert one.total.is_within_a_tenth
     assert one.total.error == pytest.approx(0)
     assert math.isnan(Pair("s", "basophil", 1, 200, 0.0).error)
+
+
+@pytest.mark.parametrize("label", range(3))
+def test_against_an_analyser_demings_line_holds_where_passing_and_babloks_is_too_steep(label):
+    rng = np.random.default_rng(label)
+    held = robust = 0
+    slopes = []
+    for _ in range(150):
+        truth = rng.dirichlet([30, 14, 3, 2], size=40)[:, label]
+        counts = rng.binomial(200, truth)
+        theirs = 100 * rng.binomial(8000, truth) / 8000
+        pairs = [
+            Pair(f"s{i}", "x", int(k), 200, float(p), 8000)
+            for i, (k, p) in enumerate(zip(counts, theirs, strict=True))
+        ]
+        (one,) = methods(pairs)
+        assert one.error_ratio == pytest.approx(40)
+        assert one.line == (one.slope, one.intercept)
+        slopes.append(one.slope.value)
+        held += one.slope.low <= 1 <= one.slope.high
+        robust += one.robust_slope.low <= 1 <= one.robust_slope.high
+    assert np.median(slopes) == pytest.approx(1, abs=0.02)
+    assert held >= 0.88 * 150
+    assert robust < 0.88 * 150
+
+
+def test_methods_that_count_as_many_cells_have_passing_and_babloks_line():
+    pairs = [Pair(f"s{i}", "x", 10 + i, 200, 6.0 + i / 2, 200) for i in range(9)]
+    (one,) = methods(pairs)
+    assert one.is_robust
+    assert one.line == (one.robust_slope, one.robust_intercept)
+    (unknown,) = methods(pairs_of([10, 20, 30], [6, 9, 14]))
+    assert math.isnan(unknown.error_ratio)
+    assert unknown.is_robust

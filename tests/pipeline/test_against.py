@@ -52,6 +52,21 @@ def test_classes_that_are_none_of_ours_are_told(tmp_path):
     assert math.isnan(row["passing_bablok_slope"])
 
 
+def test_how_many_cells_the_other_method_counted_may_be_said(tmp_path):
+    ours = analysis(slide(tmp_path, ORDINARY, name="s"), slide(tmp_path, ORDINARY, name="t"))
+    path = tmp_path / "cells.csv"
+    path.write_text("slide,class,percent,cells\ns,monocyte,6,8000\ns,lymphocyte,30,\nt,mono,5,\n")
+    result = against(ours, path)
+    assert [pair.other_total for pair in result.pairs] == [8000, 8000, 0]
+    # Known of some slides only is not known.
+    ratios = {each.label: each.error_ratio for each in result.methods}
+    assert ratios["lymphocyte"] == pytest.approx(80)
+    assert math.isnan(ratios["monocyte"])
+    path.write_text("slide,class,percent,cells\ns,monocyte,6,none\n")
+    with pytest.raises(WbcError, match="how many leukocytes were counted"):
+        against(ours, path)
+
+
 def test_classes_of_an_own_taxonomy_are_met_by_their_names(tmp_path):
     own = taxonomy_of_names("own", ["Segs", "Hairy Cells", "LY-large"])
     ours = replace(slide(tmp_path, {"Segs": 6, "Hairy Cells": 3, "LY-large": 1}), taxonomy=own)

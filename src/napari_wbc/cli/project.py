@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.words import counted, listed, printable
+
+if TYPE_CHECKING:
+    from napari_wbc.measure.methods import Methods
 
 
 def export(
@@ -113,15 +116,18 @@ def h20(
 
 def verify(
     project: Project,
-    against: Annotated[Path, Option(help="CSV table with the columns slide, class, percent.")],
+    against: Annotated[
+        Path, Option(help="CSV table with the columns slide, class, percent, and if known cells.")
+    ],
     out: Annotated[Path, Option(help="CSV file for the classes of each slide.")],
     reading: Annotated[str, Option(help="A blind reading, or consensus.")] = "",
 ) -> None:
     """Compare a project with an analyser's or a manual count of the same blood.
 
     Each class: on how many slides the other percentage lies in our 95 % limits, the mean
-    difference, the limits of agreement, and Passing and Bablok's line. Beside the CSV file stand
-    one of the classes, with Deming's line too, and a picture of the errors against the counts.
+    difference, the limits of agreement, and a line: Passing and Bablok's, or Deming's where the
+    column cells says that the other method counted many more or fewer cells. Beside the CSV file
+    stand one of the classes, with both lines, and a picture of the errors against the counts.
     """
     from napari_wbc.measure.methods_plots import draw_methods
     from napari_wbc.measure.plots import write_figure
@@ -134,19 +140,27 @@ def verify(
     write_csv(out, result.frame)
     write_csv(out.with_name(f"{out.stem}-classes.csv"), result.classes)
     write_figure(out.with_suffix(".png"), draw_methods(result.pairs, result.methods))
-    table = Table("class", "within", "bias", "limits of agreement", "slope", "intercept", "r")
+    table = Table(
+        "class", "within", "bias", "limits of agreement", "line", "slope", "intercept", "r"
+    )
     for each in result.methods:
         row = (
             each.label,
             f"{each.within} of {each.slides}",
             _limited(each.bias, "+.1f"),
             _between(each.low, each.high),
-            _limited(each.robust_slope, ".2f"),
-            _limited(each.robust_intercept, ".1f"),
+            _line(each),
+            _limited(each.line[0], ".2f"),
+            _limited(each.line[1], ".1f"),
             "–" if math.isnan(each.correlation) else f"{each.correlation:.2f}",
         )
         table.add_row(*(escape(printable(text)) for text in row))
     Console().print(table)
+    if any(math.isnan(each.error_ratio) for each in result.methods):
+        note(
+            f"{against}: no column cells, so both methods are taken to err alike. Against an "
+            "analyser, which counts thousands of cells, such a line is too steep: add the column."
+        )
     for each in result.methods:
         if each.total.may_be_asked_a_tenth:
             verdict = "within" if each.total.is_within_a_tenth else "not within"
@@ -160,6 +174,12 @@ def verify(
         )
     if result.unknown:
         note(f"{against}: not in the project, left out: {listed(result.unknown)}")
+
+
+def _line(compared: Methods) -> str:
+    if math.isnan(compared.line[0].value):
+        return "–"
+    return "Passing-Bablok" if compared.is_robust else "Deming"
 
 
 def _limited(estimate: Estimate, form: str) -> str:

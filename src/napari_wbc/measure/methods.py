@@ -16,6 +16,8 @@ from napari_wbc.model.limits import UNDEFINED, Estimate, share
 Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.95
+ALIKE = 2.0
+"""Ratio of error variances up to which two methods err alike, as Passing and Bablok have it."""
 TENTH = 0.1
 """Of a value: the error that verifications allow a total or a common class."""
 
@@ -30,6 +32,8 @@ class Pair:
         Cells of the class and all leukocytes that we counted; total is above 0.
     other : float
         Percent by the other method, 0 to 100.
+    other_total : int
+        Leukocytes that the other method counted; 0 where that is not known.
     """
 
     slide: str
@@ -37,6 +41,7 @@ class Pair:
     count: int
     total: int
     other: float
+    other_total: int = 0
 
     @property
     def ours(self) -> Estimate:
@@ -109,8 +114,11 @@ class Methods:
         Mean difference, ours less the other's, percentage points, with its confidence limits.
     low, high : float
         Limits of agreement: between them lie 95 % of the differences.
+    error_ratio : float
+        Variance of our counting error over the other's; NaN where the other's is not known.
     slope, intercept : Estimate
-        Of Deming's line, ours against the other's; undefined of less than three slides.
+        Of Deming's line, ours against the other's, by that ratio, or by 1 where it is not known;
+        undefined of less than three slides.
     robust_slope, robust_intercept : Estimate
         Of Passing and Bablok's line, ours against the other's; undefined as Deming's, and without
         limits of a few slides.
@@ -124,6 +132,7 @@ class Methods:
     bias: Estimate
     low: float
     high: float
+    error_ratio: float
     slope: Estimate
     intercept: Estimate
     robust_slope: Estimate
@@ -132,13 +141,29 @@ class Methods:
     total: Pair
     """All slides as one, whose large counts may be asked for a smaller error."""
 
+    @property
+    def is_robust(self) -> bool:
+        """Whether Passing and Bablok's line may be used: both methods err alike, or may do so.
+
+        Against a method that counts many more cells it is too steep, and Deming's takes its place.
+        """
+        return not (self.error_ratio > ALIKE or self.error_ratio < 1 / ALIKE)
+
+    @property
+    def line(self) -> tuple[Estimate, Estimate]:
+        """Slope and intercept of the line to use."""
+        if self.is_robust:
+            return self.robust_slope, self.robust_intercept
+        return self.slope, self.intercept
+
 
 def methods(pairs: Sequence[Pair]) -> tuple[Methods, ...]:
     """Compare two methods class by class, in the order in which the classes come.
 
-    Bias and limits of agreement are Bland and Altman's (Lancet 327:307, 1986). Deming's line takes
-    both methods to err alike; its limits are a jackknife's (Linnet, Clin. Chem. 39:424, 1993).
-    Passing and Bablok's (J. Clin. Chem. Clin. Biochem. 21:709, 1983) does not heed outliers.
+    Bias and limits of agreement are Bland and Altman's (Lancet 327:307, 1986). Deming's line knows
+    how much each method errs by counting; its limits are a jackknife's (Linnet, Clin. Chem. 39:424,
+    1993). Passing and Bablok's (J. Clin. Chem. Clin. Biochem. 21:709, 1983) does not heed outliers,
+    and takes both methods to err alike.
 
     Examples
     --------
@@ -166,11 +191,13 @@ def _compared(label: str, pairs: Sequence[Pair]) -> Methods:
         low, high = mean - 1.959964 * spread, mean + 1.959964 * spread
     varied = n > 1 and np.ptp(ours) > 0 and np.ptp(other) > 0
     correlation = float(pearsonr(other, ours).statistic) if varied else math.nan
+    ratio = _error_ratio(pairs)
     lines = (UNDEFINED,) * 4
     if n > 2 and varied:
-        lines = (*_deming(other, ours), *passing_bablok(other, ours))
+        deming = _deming(other, ours, 1.0 if math.isnan(ratio) else ratio)
+        lines = (*deming, *passing_bablok(other, ours))
     within = sum(pair.is_within for pair in pairs)
-    return Methods(label, n, within, bias, low, high, *lines, correlation, _together(pairs))
+    return Methods(label, n, within, bias, low, high, ratio, *lines, correlation, _together(pairs))
 
 
 def _together(pairs: Sequence[Pair]) -> Pair:
@@ -180,19 +207,34 @@ def _together(pairs: Sequence[Pair]) -> Pair:
     return Pair("all slides", pairs[0].label, count, total, 100 * expected / total)
 
 
-def _line(x: Floats, y: Floats) -> tuple[float, float]:
-    """Slope and intercept of Deming's line, of equal errors."""
+def _error_ratio(pairs: Sequence[Pair]) -> float:
+    """Variance of our counting error over the other's; both are binomial."""
+    if not all(pair.other_total for pair in pairs):
+        return math.nan
+    ours = theirs = 0.0
+    for pair in pairs:
+        cells = pair.total + pair.other_total
+        # Of both counts together, since the share is the same if the methods agree.
+        percent = (100 * pair.count + pair.other * pair.other_total) / cells
+        ours += percent * (100 - percent) / pair.total
+        theirs += percent * (100 - percent) / pair.other_total
+    return ours / theirs if theirs else math.nan
+
+
+def _line(x: Floats, y: Floats, ratio: float) -> tuple[float, float]:
+    """Slope and intercept of Deming's line by the ratio of the error variances, y's over x's."""
     (xx, xy), (_, yy) = np.cov(x, y)
     if not xy:
         return math.nan, math.nan
-    slope = (yy - xx + math.sqrt((yy - xx) ** 2 + 4 * xy**2)) / (2 * xy)
+    more = yy - ratio * xx
+    slope = (more + math.sqrt(more**2 + 4 * ratio * xy**2)) / (2 * xy)
     return slope, float(y.mean() - slope * x.mean())
 
 
-def _deming(x: Floats, y: Floats) -> tuple[Estimate, Estimate]:
+def _deming(x: Floats, y: Floats, ratio: float) -> tuple[Estimate, Estimate]:
     n = len(x)
-    whole = np.array(_line(x, y))
-    without = np.array([_line(np.delete(x, i), np.delete(y, i)) for i in range(n)])
+    whole = np.array(_line(x, y, ratio))
+    without = np.array([_line(np.delete(x, i), np.delete(y, i), ratio) for i in range(n)])
     values = n * whole - (n - 1) * without
     reach = float(student.ppf((1 + LEVEL) / 2, n - 1)) * values.std(axis=0, ddof=1) / math.sqrt(n)
     low = whole - reach
@@ -250,5 +292,9 @@ def passing_bablok(x: Floats, y: Floats) -> tuple[Estimate, Estimate]:
         for place in (rank, count - rank + 1)
     )
     slope = Estimate(float(middle.mean()), low, high)
-    value, lower, upper = (float(np.median(y - each * x)) for each in (slope.value, high, low))
+    value, lower, upper = (_intercept(x, y, each) for each in (slope.value, high, low))
     return slope, Estimate(value, lower, upper)
+
+
+def _intercept(x: Floats, y: Floats, slope: float) -> float:
+    return float(np.median(y - slope * x)) if math.isfinite(slope) else math.nan

@@ -101,10 +101,12 @@ def _draw_class(axis: Axes, pairs: Sequence[Pair], compared: Methods, color: str
         )
     most = max(float(other.max()), float(value.max())) * 1.1 or 1.0
     axis.plot([0, most], [0, most], color="#6b7a8f", linewidth=0.8)
-    if math.isfinite(compared.robust_slope.value):
+    slope, intercept = compared.line
+    if math.isfinite(slope.value):
         ends = np.array([0.0, most])
-        line = compared.robust_slope.value * ends + compared.robust_intercept.value
-        axis.plot(ends, line, color="#1d3557", linestyle="--", label="Passing and Bablok")
+        line = slope.value * ends + intercept.value
+        name = "Passing and Bablok" if compared.is_robust else "Deming"
+        axis.plot(ends, line, color="#1d3557", linestyle="--", label=name)
         axis.legend(fontsize=7, loc="upper left")
     axis.set_xlim(0, most)
     axis.set_ylim(0, max(most, min(100.0, float(high.max()) * 1.02)))

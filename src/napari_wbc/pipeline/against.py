@@ -34,6 +34,7 @@ SPELLINGS = {
     "segmented neutrophil": ("seg", "segmented"),
 }
 """What analysers call classes, as :func:`~napari_wbc.model.labels.plain_label` has it."""
+MOST_CELLS = 10_000_000
 MOST = 101.0
 """Percent that the classes of a slide add up to at most, for rounding."""
 
@@ -76,6 +77,7 @@ class Against:
                 "agreement_low": each.low,
                 "agreement_high": each.high,
                 "correlation": each.correlation,
+                "error_ratio": each.error_ratio,
                 "total_count": each.total.count,
                 "total_error": each.total.error,
                 "total_within_tenth": None,
@@ -102,9 +104,11 @@ def against(analysis: Analysis, path: str | Path) -> Against:
     Parameters
     ----------
     path : str or Path
-        With the columns ``slide, class, percent``; percent of the leukocytes, 0 to 100. Classes
-        are called as the project, its taxonomy or analysers call them. Those that are one class
-        here, such as bands and segmented neutrophils, are added up; so leave out totals of them.
+        With the columns ``slide, class, percent``; percent of the leukocytes, 0 to 100. A column
+        ``cells`` may say how many leukocytes the other method counted, by which the lines know its
+        error. Classes are called as the project, its taxonomy or analysers call them. Those that
+        are one class here, such as bands and segmented neutrophils, are added up; so leave out
+        totals of them.
 
     Raises
     ------
@@ -113,7 +117,7 @@ def against(analysis: Analysis, path: str | Path) -> Against:
         or the classes of a slide add up to more than all leukocytes.
     """
     path = Path(path)
-    header, rows = read_rows(path, ("percent",))
+    header, rows = read_rows(path, ("percent", "cells"))
     if missing := [name for name in COLUMNS if name not in header]:
         raise WbcError(f"{path}: without the column {missing[0]!r}; give {', '.join(COLUMNS)}.")
     taxonomy = Policy().taxonomy_of(analysis.taxonomy)
@@ -122,11 +126,14 @@ def against(analysis: Analysis, path: str | Path) -> Against:
     percents: dict[tuple[str, str], float] = {}
     seen: set[tuple[str, str]] = set()
     others: dict[str, list[float]] = {}
+    cells: dict[str, int] = {}
     places = [header.index(name) for name in COLUMNS]
     for number, row in enumerate(rows, start=2):
         slide, label, text = (row[place].strip() for place in places)
         percent = _percent(path, number, text)
         plain = _plain(label)
+        if "cells" in header and (text := row[header.index("cells")].strip()):
+            cells[slide] = _cells(path, number, text)
         if (slide, plain) in seen:
             raise WbcError(
                 f"{path}: row {number} has {label[:60]!r} of {slide[:60]!r} again; remove one."
@@ -144,7 +151,8 @@ def against(analysis: Analysis, path: str | Path) -> Against:
         for each in counted.shares:
             other = percents.get((counted.slide, each.name))
             if other is not None:
-                pairs.append(Pair(counted.slide, each.name, each.count, counted.total, other))
+                many = cells.get(counted.slide, 0)
+                pairs.append(Pair(counted.slide, each.name, each.count, counted.total, other, many))
     if not pairs:
         raise WbcError(
             f"{path}: none of the slides and classes of the project ({listed(list(slides))}); "
@@ -194,3 +202,16 @@ def _percent(path: Path, row: int, text: str) -> float:
     if not 0 <= percent <= 100:
         raise WbcError(f"{path}: row {row} has {text[:40]!r}; write a percentage, 0 to 100.")
     return percent
+
+
+def _cells(path: Path, row: int, text: str) -> int:
+    try:
+        cells = float(text)
+    except ValueError:
+        cells = math.nan
+    if not 1 <= cells <= MOST_CELLS:
+        raise WbcError(
+            f"{path}: row {row} has {text[:40]!r}; write how many leukocytes were counted, 1 to "
+            f"{MOST_CELLS:,}."
+        )
+    return round(cells)
