@@ -131,3 +131,26 @@ def test_what_is_not_saved_is_not_reported(analyzed, wait, shown, monkeypatch):
     analyzed.report.write.click()
     wait(analyzed)
     assert not shown
+
+
+def test_two_people_sign_and_a_change_is_amended(analyzed, wait, shown, tmp_path, monkeypatch):
+    ids = list(analyzed.session.table)
+    analyzed.actions.label("lymphocyte", ids)
+    analyzed.report.target.value = len(ids)
+
+    def sign(name):
+        monkeypatch.setattr(QInputDialog, "getText", lambda *_args, **_more: (name, True))
+        analyzed.report.sign.click()
+        wait(analyzed)
+        report = (tmp_path / "report" / "report.json").read_text(encoding="utf-8")
+        signed = json.loads(report)["signed"]
+        return signed["version"], [each["name"] for each in signed["signatures"]]
+
+    assert sign("A") == (1, ["A"])
+    assert sign("B") == (1, ["A", "B"])
+    # The same person twice is no second opinion.
+    assert sign("B") == (1, ["A", "B"])
+    assert "has signed version 1 already" in analyzed.status.text()
+    analyzed.actions.label("monocyte", ids[:1])
+    assert sign("A") == (2, ["A"])
+    assert (tmp_path / "report" / "signed-1.json").exists()
