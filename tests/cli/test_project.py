@@ -95,14 +95,17 @@ def test_a_project_is_verified_against_an_analyser(call, tmp_path):
     project = make_project(tmp_path)
     theirs = tmp_path / "analyser.csv"
     theirs.write_text(
-        "slide,class,percent\nslide,neutrophil,50\nslide,monocyte,99\n[b]x,monocyte,4\n"
+        "slide,class,percent\nslide,NEUT%,13\nslide,monocyte,80\nslide,LUC,2\n[b]x,monocyte,4\n"
     )
     code, printed, told = call("verify", project, "--against", theirs, "--out", tmp_path / "v.csv")
     assert code == 0
     assert "1 of 1" in printed
     assert "0 of 1" in printed
     assert "left out: [b]x" in told
+    assert "LUC (2.0 % on average)" in told
     assert len((tmp_path / "v.csv").read_text().splitlines()) == 3
+    assert (tmp_path / "v-classes.csv").read_text().startswith("class,slides,within")
+    assert (tmp_path / "v.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_films_are_counted_by_two_examiners(call, tmp_path):

@@ -38,12 +38,55 @@ def test_what_makes_no_sense_is_told_in_one_line(options, message, call, tmp_pat
     assert len(told.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report", "--out", "a/b"),
+        ("export", "--out", "a/b"),
+        ("audit", "--out", "a/b.csv"),
+        ("h20", "--out", "a/b.csv"),
+        ("verify", "--against", "t.csv", "--out", "a/b.csv"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_project_that_is_not_there_is_named_and_leaves_no_folder(command, call, folder):
+    name, *options = command
+    code, _, told = call(name, "nope.wbc", *options)
+    assert code == 2
+    assert told.endswith("nope.wbc: there is no such file; choose another.\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png"]
+
+
+def test_a_report_that_is_refused_leaves_no_folder(call, folder):
+    project = make_project(folder, labels={"1.png": ["neutrophil"]})
+    for options in (("--sign", "A"), ("--sex", "x"), ("--slide", "none")):
+        code, _, told = call("report", project, "--out", "a/b", "-q", *options)
+        assert (code, len(told.splitlines())) == (2, 1)
+    assert not (folder / "a").exists()
+
+
+@pytest.mark.parametrize("out", ["x" * 300, "a.png", "a.png/b"])
+def test_a_folder_that_cannot_be_is_told_in_one_line(out, call, folder):
+    project = make_project(folder, labels={"1.png": ["neutrophil"]})
+    code, _, told = call("report", project, "--out", out, "-q")
+    assert code == 2
+    assert len(told.splitlines()) == 1
+    assert "choose another place" in told
+
+
+def test_critical_findings_say_who_called_them_so(call, tmp_path):
+    labels = {"1.png": ["neutrophil", "blast"]}
+    project = make_project(tmp_path, labels=labels)
+    _, _, told = call("report", project, "--out", tmp_path / "out", "-q")
+    assert "slide: critical: Blasts: 1 cell\n" in told
+
+
 def test_a_slide_that_nobody_reviewed_is_marked(call, folder):
     out = folder / "out"
     code, _, _ = call("analyze", "a.png", "--out", out, "--detector", "hsv", "--report", "-q")
     assert code == 0
     page = (out / "report" / "report.html").read_text()
-    assert "Not reviewed" in page or "a person labelled all 0 cells" in page
+    assert "No cell was located." in page
 
 
 def test_a_report_is_audited_and_signed(call, tmp_path):
@@ -60,5 +103,15 @@ def test_a_report_is_audited_and_signed(call, tmp_path):
     code, _, _ = call("report", project, "--out", out, "--sign", "A", "--target", "2", "-q")
     assert code == 0
     code, _, told = call("report", project, "--out", out, "-q")
+    assert (code, told) == (0, "slide: as chosen before: target 2 cells.\n")
+    code, _, told = call("report", project, "--out", out, "--target", "3", "-q")
     assert code == 0
-    assert "slide: Since A signed version 1, the settings are others." in told
+    assert "slide: Since A signed version 1, the settings or the classes are others." in told
+
+
+@pytest.mark.parametrize("sex", ["F", "f", "Female", "FEMALE"])
+def test_a_sex_is_written_as_people_write_it(sex, call, tmp_path):
+    out = tmp_path / "out"
+    code, _, _ = call("report", make_project(tmp_path), "--out", out, "--sex", sex, "-q")
+    assert code == 0
+    assert "female" in (out / "report.html").read_text()

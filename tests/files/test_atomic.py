@@ -8,7 +8,7 @@ import os
 import pytest
 
 from napari_wbc.errors import WbcError
-from napari_wbc.files.atomic import write_bytes, write_text
+from napari_wbc.files.atomic import new_folder, no_empty_folder, write_bytes, write_text
 
 
 def test_nothing_can_be_written(tmp_path):
@@ -73,3 +73,39 @@ def test_a_file_where_a_folder_should_be_is_said(tmp_path):
 def test_names_that_are_no_text_are_escaped(tmp_path):
     write_text(tmp_path / "table.csv", os.fsdecode(b"\xff.png"))
     assert (tmp_path / "table.csv").read_text() == "\\udcff.png"
+
+
+def failed(context, before):
+    """Make a file or folder in a context, which then fails."""
+    with context as entered:
+        before(entered)
+        raise WbcError("no")
+
+
+def test_a_folder_for_results_goes_if_the_work_fails_and_stays_with_what_is_in_it(tmp_path):
+    folder = tmp_path / "a" / "b"
+    with pytest.raises(WbcError):
+        failed(new_folder(folder), lambda _: None)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(WbcError):
+        failed(new_folder(folder), lambda made: (made / "kept").touch())
+    assert (folder / "kept").exists()
+
+
+def test_a_name_that_is_too_long_is_no_folder(tmp_path):
+    with pytest.raises(WbcError, match="cannot be a folder"), new_folder(tmp_path / ("x" * 300)):
+        pass
+
+
+def test_a_refused_command_leaves_no_empty_folder(tmp_path):
+    folder = tmp_path / "a" / "b"
+    with pytest.raises(WbcError):
+        failed(no_empty_folder(folder), lambda _: folder.mkdir(parents=True))
+    assert not (tmp_path / "a").exists()
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    with pytest.raises(WbcError):
+        failed(no_empty_folder(kept), lambda _: None)
+    with pytest.raises(WbcError):
+        failed(no_empty_folder(tmp_path / "new.csv"), lambda _: (tmp_path / "new.csv").touch())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "new.csv"]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_wbc.measure.methods import Pair, methods
+from napari_wbc.measure.methods import Pair, counting_error, methods, passing_bablok
+
+DATA = Path(__file__).parent / "data"
 
 
 def pairs_of(ours, other, total=200):
@@ -62,3 +66,122 @@ def test_perfect_counting_lies_within_our_limits():
     counts = rng.binomial(200, 0.06, 500)
     (one,) = methods(pairs_of(counts, [6.0] * 500))
     assert one.within / one.slides >= 0.94
+
+
+def exactly(x, y):
+    """Passing and Bablok's line of whole numbers in exact arithmetic, as their paper has it."""
+    slopes = []
+    for i in range(len(x)):
+        for j in range(i + 1, len(x)):
+            run, rise = x[i] - x[j], y[i] - y[j]
+            if run:
+                slopes.append(Fraction(rise, run))
+            elif rise:
+                slopes.append(math.copysign(math.inf, rise))
+    slopes = sorted(slope for slope in slopes if slope != -1)
+    below = sum(slope < -1 for slope in slopes)
+    n = len(slopes)
+    middle = slopes[(n - 1) // 2 + below], slopes[n // 2 + below]
+    slope = sum(middle) / 2
+    reach = 1.959963984540054 * math.sqrt(len(x) * (len(x) - 1) * (2 * len(x) + 5) / 18)
+    rank = round((n - reach) / 2)
+    low, high = slopes[rank + below - 1], slopes[n - rank + below]
+    intercepts = [
+        np.median([float(b - each * a) for a, b in zip(x, y, strict=True)])
+        for each in (slope, high, low)
+    ]
+    return (float(slope), float(low), float(high)), tuple(intercepts)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_passing_and_babloks_line_is_that_of_exact_arithmetic(seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, 60, 25 + seed)
+    x = (truth + rng.integers(-3, 4, len(truth))).tolist()
+    y = (truth + rng.integers(-4, 6, len(truth))).tolist()
+    slope, intercept = passing_bablok(np.array(x, float), np.array(y, float))
+    assert (slope, intercept) == (pytest.approx(exactly(x, y)[0]), pytest.approx(exactly(x, y)[1]))
+
+
+def test_passing_and_babloks_line_is_the_published_one():
+    # Creatinine of 108 patients in serum and plasma, mg/dl, and what the R package mcr prints for
+    # it (analytical limits): -0.1172 (-0.2001 to -0.0200) and 1.0880 (1.0000 to 1.1730).
+    serum, plasma = np.loadtxt(DATA / "creatinine.csv", delimiter=",", skiprows=1).T
+    slope, intercept = passing_bablok(serum, plasma)
+    assert slope == pytest.approx((1.0880, 1.0, 1.1730), abs=2e-4)
+    assert intercept == pytest.approx((-0.1172, -0.2001, -0.02), abs=2e-4)
+
+
+def test_it_does_not_matter_which_method_is_x():
+    rng = np.random.default_rng(5)
+    truth = rng.uniform(2, 60, 41)
+    x, y = truth + rng.normal(0, 2, 41), 1.2 * truth + rng.normal(0, 2, 41)
+    there, back = passing_bablok(x, y)[0], passing_bablok(y, x)[0]
+    assert there.value == pytest.approx(1 / back.value, rel=1e-3)
+    assert there.low == pytest.approx(1 / back.high)
+
+
+def test_passing_and_babloks_limits_hold():
+    rng = np.random.default_rng(7)
+    held = 0
+    for _ in range(400):
+        truth = rng.uniform(2, 60, 40)
+        slope, _ = passing_bablok(truth + rng.normal(0, 2, 40), truth + rng.normal(0, 2, 40))
+        held += slope.low <= 1 <= slope.high
+    assert held >= 0.93 * 400
+
+
+def test_slides_that_do_not_differ_have_no_line():
+    same = np.full(5, 3.0)
+    assert math.isnan(passing_bablok(same, same)[0].value)
+    falling = passing_bablok(np.arange(5.0), -3 * np.arange(5.0))
+    assert math.isnan(falling[0].value) or falling[0].value < 0
+
+
+def test_within_a_tenth_is_asked_of_large_counts_only():
+    # Counting 400 cells without a mistake puts 38 % of counts of 7 % monocytes within 10 %.
+    rng = np.random.default_rng(2)
+    counts = rng.binomial(400, 0.07, 20_000)
+    assert np.mean(np.abs(counts / 28 - 1) <= 0.1) == pytest.approx(0.38, abs=0.02)
+    assert counting_error(7, 400) > 0.1
+    (one,) = methods(pairs_of([12] * 100, [6.0] * 100))
+    assert not Pair("s", "monocyte", 12, 200, 6.0).may_be_asked_a_tenth
+    assert one.total.total == 20_000
+    assert one.total.may_be_asked_a_tenth
+    assert one.total.is_within_a_tenth
+    assert one.total.error == pytest.approx(0)
+    assert math.isnan(Pair("s", "basophil", 1, 200, 0.0).error)
+
+
+@pytest.mark.parametrize("label", range(3))
+def test_against_an_analyser_demings_line_holds_where_passing_and_babloks_is_too_steep(label):
+    rng = np.random.default_rng(label)
+    held = robust = 0
+    slopes = []
+    for _ in range(150):
+        truth = rng.dirichlet([30, 14, 3, 2], size=40)[:, label]
+        counts = rng.binomial(200, truth)
+        theirs = 100 * rng.binomial(8000, truth) / 8000
+        pairs = [
+            Pair(f"s{i}", "x", int(k), 200, float(p), 8000)
+            for i, (k, p) in enumerate(zip(counts, theirs, strict=True))
+        ]
+        (one,) = methods(pairs)
+        assert one.error_ratio == pytest.approx(40)
+        assert one.line == (one.slope, one.intercept)
+        slopes.append(one.slope.value)
+        held += one.slope.low <= 1 <= one.slope.high
+        robust += one.robust_slope.low <= 1 <= one.robust_slope.high
+    assert np.median(slopes) == pytest.approx(1, abs=0.02)
+    assert held >= 0.88 * 150
+    assert robust < 0.88 * 150
+
+
+def test_methods_that_count_as_many_cells_have_passing_and_babloks_line():
+    pairs = [Pair(f"s{i}", "x", 10 + i, 200, 6.0 + i / 2, 200) for i in range(9)]
+    (one,) = methods(pairs)
+    assert one.is_robust
+    assert one.line == (one.robust_slope, one.robust_intercept)
+    (unknown,) = methods(pairs_of([10, 20, 30], [6, 9, 14]))
+    assert math.isnan(unknown.error_ratio)
+    assert unknown.is_robust

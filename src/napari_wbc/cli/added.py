@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from typer import Option
 
+from napari_wbc.files.atomic import no_empty_folder
 from napari_wbc.weights.device import limit_threads
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,6 +22,19 @@ Threads = Annotated[
         show_default="one for each core",
     ),
 ]
+
+
+def tidy(command: F) -> F:
+    """Have a command leave no empty folder behind where it is refused."""
+
+    @functools.wraps(command)
+    def run(*args: Any, out: Path | None = None, **kwargs: Any) -> Any:
+        if out is None:
+            return command(*args, **kwargs)
+        with no_empty_folder(out):
+            return command(*args, out=out, **kwargs)
+
+    return _with_options(run, command, {})
 
 
 def computing(command: F) -> F:

@@ -14,7 +14,7 @@ import typer
 from typer import Option
 
 from napari_wbc import __version__
-from napari_wbc.cli.added import computing
+from napari_wbc.cli.added import computing, tidy
 from napari_wbc.cli.analyze import adapt, analyze, classify, demo
 from napari_wbc.cli.choose import choose, doubts
 from napari_wbc.cli.compare import compare, evaluate
@@ -40,16 +40,12 @@ app = typer.Typer(
 command: Callable[..., Any]
 # In the order of a laboratory's day, which is that of the help.
 for command in (analyze, classify, explain, adapt, demo):
-    app.command()(computing(command))
+    app.command()(computing(tidy(command)))
 # These run no network, so they take no --threads.
-app.command()(export)
-app.command()(audit)
-app.command()(report)
-app.command()(agreement)
-app.command()(h20)
-app.command()(verify)
+for command in (export, audit, report, agreement, h20, verify):
+    app.command()(tidy(command))
 for command in (choose, doubts, finetune, evaluate, compare):
-    app.command()(computing(command))
+    app.command()(computing(tidy(command)))
 app.add_typer(train_app, name="train")
 app.add_typer(set_app, name="set")
 app.add_typer(models_app, name="models")

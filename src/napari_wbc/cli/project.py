@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,7 +15,11 @@ from typer import Argument, Option
 from napari_wbc.cli.options import Out, Project, Quiet, check_csv
 from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
 from napari_wbc.files.atomic import make_folder
+from napari_wbc.model.limits import Estimate
 from napari_wbc.model.words import counted, listed, printable
+
+if TYPE_CHECKING:
+    from napari_wbc.measure.methods import Methods
 
 
 def export(
@@ -112,15 +116,21 @@ def h20(
 
 def verify(
     project: Project,
-    against: Annotated[Path, Option(help="CSV table with the columns slide, class, percent.")],
+    against: Annotated[
+        Path, Option(help="CSV table with the columns slide, class, percent, and if known cells.")
+    ],
     out: Annotated[Path, Option(help="CSV file for the classes of each slide.")],
     reading: Annotated[str, Option(help="A blind reading, or consensus.")] = "",
 ) -> None:
     """Compare a project with an analyser's or a manual count of the same blood.
 
     Each class: on how many slides the other percentage lies in our 95 % limits, the mean
-    difference, the limits of agreement, and Deming's line.
+    difference, the limits of agreement, and a line: Passing and Bablok's, or Deming's where the
+    column cells says that the other method counted many more or fewer cells. Beside the CSV file
+    stand one of the classes, with both lines, and a picture of the errors against the counts.
     """
+    from napari_wbc.measure.methods_plots import draw_methods
+    from napari_wbc.measure.plots import write_figure
     from napari_wbc.pipeline.against import against as compared
     from napari_wbc.pipeline.project import project_analysis
     from napari_wbc.storage.tables import write_csv
@@ -128,19 +138,56 @@ def verify(
     check_csv(out)
     result = compared(project_analysis(project, reading=reading), against)
     write_csv(out, result.frame)
-    table = Table("class", "slides", "within", "bias", "95 % limits", "agreement", "slope", "r")
+    write_csv(out.with_name(f"{out.stem}-classes.csv"), result.classes)
+    write_figure(out.with_suffix(".png"), draw_methods(result.pairs, result.methods))
+    table = Table(
+        "class", "within", "bias", "limits of agreement", "line", "slope", "intercept", "r"
+    )
     for each in result.methods:
-        within = f"{each.within} of {each.slides}"
-        limits = _between(each.bias.low, each.bias.high)
-        agreement = _between(each.low, each.high)
-        slope = "–" if math.isnan(each.slope.value) else f"{each.slope.value:.2f}"
-        r = "–" if math.isnan(each.correlation) else f"{each.correlation:.2f}"
-        bias = f"{each.bias.value:+.1f}"
-        row = (each.label, str(each.slides), within, bias, limits, agreement, slope, r)
+        row = (
+            each.label,
+            f"{each.within} of {each.slides}",
+            _limited(each.bias, "+.1f"),
+            _between(each.low, each.high),
+            _line(each),
+            _limited(each.line[0], ".2f"),
+            _limited(each.line[1], ".1f"),
+            "–" if math.isnan(each.correlation) else f"{each.correlation:.2f}",
+        )
         table.add_row(*(escape(printable(text)) for text in row))
     Console().print(table)
+    if any(math.isnan(each.error_ratio) for each in result.methods):
+        note(
+            f"{against}: no column cells, so both methods are taken to err alike. Against an "
+            "analyser, which counts thousands of cells, such a line is too steep: add the column."
+        )
+    for each in result.methods:
+        if each.total.may_be_asked_a_tenth:
+            verdict = "within" if each.total.is_within_a_tenth else "not within"
+            error = f"{100 * each.total.error:+.1f} %"
+            print(printable(f"{each.label}, all slides together: {error}, {verdict} 10 %"))
+    if result.left_out:
+        shares = [f"{name} ({mean:.1f} % on average)" for name, mean in result.left_out.items()]
+        note(
+            f"{against}: no class of the project, left out: {listed(shares)}. The other "
+            "percentages are of all its leukocytes, these too."
+        )
     if result.unknown:
         note(f"{against}: not in the project, left out: {listed(result.unknown)}")
+
+
+def _line(compared: Methods) -> str:
+    if math.isnan(compared.line[0].value):
+        return "–"
+    return "Passing-Bablok" if compared.is_robust else "Deming"
+
+
+def _limited(estimate: Estimate, form: str) -> str:
+    if math.isnan(estimate.value):
+        return "–"
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return f"{estimate.value:{form}}"
+    return f"{estimate.value:{form}} ({estimate.low:{form}} to {estimate.high:{form}})"
 
 
 def _between(low: float, high: float) -> str:

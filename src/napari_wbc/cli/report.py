@@ -9,20 +9,10 @@ from typer import Option
 
 from napari_wbc.cli.options import Out, Project, Quiet, check_csv
 from napari_wbc.cli.progress import drive, note
-from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.words import counted, printable
 
 if TYPE_CHECKING:
     from napari_wbc.pipeline.lab_report.write import Reported
-
-Wbc = Annotated[float | None, Option(help="WBC count of the same blood, 10^9/L.")]
-Corrected = Annotated[
-    bool, Option("--wbc-corrected", help="The analyser corrected it for nucleated red cells.")
-]
-Specimen = Annotated[str, Option(help="Number of the specimen.")]
-Intervals = Annotated[
-    Path | None, Option(help="CSV table of reference intervals.", show_default="the shipped one")
-]
 
 
 def report(
@@ -31,10 +21,19 @@ def report(
     out: Out,
     slide: Annotated[str, Option(help="Name of the one slide to report.")] = "",
     reading: Annotated[str, Option(help="A blind reading, or consensus.")] = "",
-    wbc: Wbc = None,
-    wbc_corrected: Corrected = False,
-    specimen: Specimen = "",
-    sex: Annotated[str, Option(help="female or male, for the reference intervals.")] = "",
+    wbc: Annotated[float | None, Option(help="WBC count of the same blood, 10^9/L.")] = None,
+    wbc_corrected: Annotated[
+        bool | None,
+        Option(
+            "--wbc-corrected/--wbc-not-corrected",
+            help="The analyser corrected it for nucleated red cells.",
+            show_default="not corrected",
+        ),
+    ] = None,
+    specimen: Annotated[str | None, Option(help="Number of the specimen.")] = None,
+    sex: Annotated[
+        str | None, Option(help="female or male (f or m), for the reference intervals.")
+    ] = None,
     age: Annotated[
         float | None, Option(help="In years, for the reference intervals.", show_default="adult")
     ] = None,
@@ -45,56 +44,97 @@ def report(
         bool, Option("--masked", help="Anonymise: name neither slide nor specimen.")
     ] = False,
     bands_apart: Annotated[
-        bool, Option("--bands-apart", help="Band neutrophils have a row of their own.")
-    ] = False,
+        bool | None,
+        Option(
+            "--bands-apart/--bands-merged",
+            help="Band neutrophils have a row of their own.",
+            show_default="merged",
+        ),
+    ] = None,
     unidentified_counted: Annotated[
-        bool, Option("--unidentified-counted", help="Unidentified cells are in the denominator.")
-    ] = False,
+        bool | None,
+        Option(
+            "--unidentified-counted/--unidentified-outside",
+            help="Unidentified cells are in the denominator.",
+            show_default="outside",
+        ),
+    ] = None,
     correct_from: Annotated[
-        float, Option(help="Erythroblasts per 100 WBC from which on the WBC count is corrected.")
-    ] = 0.0,
+        float | None,
+        Option(
+            help="Erythroblasts per 100 WBC from which on the WBC count is corrected.",
+            show_default="0",
+        ),
+    ] = None,
     simultaneous: Annotated[
-        bool, Option("--simultaneous", help="Show limits that hold for all classes at once.")
-    ] = False,
-    intervals: Intervals = None,
+        bool | None,
+        Option(
+            "--simultaneous/--each",
+            help="Show limits that hold for all classes at once.",
+            show_default="of each class",
+        ),
+    ] = None,
+    intervals: Annotated[
+        Path | None,
+        Option(help="CSV table of reference intervals.", show_default="the shipped one"),
+    ] = None,
     findings: Annotated[
         Path | None, Option(help="CSV table of critical findings.", show_default="the shipped one")
     ] = None,
     target: Annotated[
-        int, Option(help="Leukocytes to be counted before a report may be signed.")
-    ] = 100,
+        int | None,
+        Option(help="Leukocytes to be counted before a report may be signed.", show_default="100"),
+    ] = None,
     within: Annotated[
         float | None,
         Option(help="Largest half-width of the limits of a class, in points, to be signed."),
     ] = None,
+    heat: Annotated[
+        bool, Option("--heat", help="Show where the model looks in the cells shown, by Grad-CAM.")
+    ] = False,
+    anew: Annotated[
+        bool, Option("--anew", help="Take nothing that was chosen for the slide before.")
+    ] = False,
     sign: Annotated[str, Option(help="Name of the person who signs.", show_default=False)] = "",
     quiet: Quiet = False,
 ) -> None:
     """Write the report of each slide of a project: HTML to print, JSON, CSV and FHIR.
 
+    The project keeps what is chosen for a slide, here or in the window; options override it.
+
     A signed report is locked: a change of labels or settings breaks the signature visibly, and
     signing again makes a new version. A second person may sign too.
     """
-    from napari_wbc.model.blood_count import WbcCount
-    from napari_wbc.model.policy import Policy
-    from napari_wbc.model.reference import Subject
-    from napari_wbc.model.target import Target
+    from napari_wbc.model.reference import sex_of
+    from napari_wbc.pipeline.lab_report.choice import Choice, absolute
     from napari_wbc.pipeline.lab_report.project import project_report_steps
-    from napari_wbc.pipeline.lab_report.reference import settings_of
 
-    settings = settings_of(
-        intervals,
-        findings,
-        policy=Policy(bands_apart, unidentified_counted, correct_from, simultaneous),
-        wbc=None if wbc is None else WbcCount(wbc, wbc_corrected),
-        specimen=specimen,
-        subject=Subject(sex, age),
-        masked=masked,
-        target=Target(target, within),
+    choice = Choice(
+        specimen,
+        wbc,
+        wbc_corrected,
+        None if sex is None else sex_of(sex),
+        age,
+        target,
+        within,
+        bands_apart,
+        unidentified_counted,
+        correct_from,
+        simultaneous,
+        absolute(intervals),
+        absolute(findings),
     )
-    make_folder(out)
     steps = project_report_steps(
-        project, out, settings, slide=slide, reading=reading, sign=sign, pool=pool
+        project,
+        out,
+        choice,
+        anew=anew,
+        heat=heat,
+        masked=masked,
+        slide=slide,
+        reading=reading,
+        sign=sign,
+        pool=pool,
     )
     tell(drive(steps, quiet=quiet), quiet=quiet)
 
@@ -103,8 +143,7 @@ def tell(reports: tuple[Reported, ...], *, quiet: bool) -> None:
     """Say on standard error what a person must not overlook, and where the reports are."""
     for each in reports:
         for alarm in each.report.critical:
-            cells = counted(alarm.count)
-            note(f"{each.report.slide}: critical: {alarm.finding.name}, {cells}")
+            note(f"{each.report.slide}: critical: {alarm.text}")
         if each.broken:
             note(f"{each.report.slide}: {each.broken}")
         if not quiet:
@@ -116,6 +155,9 @@ def audit(
     out: Annotated[Path, Option(help="CSV file for the cells to review.")],
     n: Annotated[int, Option(help="Cells of each slide.")] = 50,
     seed: Annotated[int | None, Option(help="Of the draw.", show_default="by chance")] = None,
+    pool: Annotated[
+        bool, Option("--pool", help="One sample of all slides, for the report that pools them.")
+    ] = False,
 ) -> None:
     """Draw a random sample of each slide, to be reviewed for the report.
 
@@ -126,6 +168,6 @@ def audit(
     from napari_wbc.storage.tables import write_csv
 
     check_csv(out)
-    drawn = draw_audit(project, n, seed)
+    drawn = draw_audit(project, n, seed, pool=pool)
     write_csv(out, drawn)
     print(f"{counted(len(drawn))} to review written to {printable(str(out))}")

@@ -134,6 +134,34 @@ def all_or_nothing() -> Iterator[list[Path]]:
 
 def make_folder(path: Path) -> Path:
     """Make a folder for results, before the work that leads to them."""
+    _made_folders(path)
+    return path
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a folder for results, which is gone again if the work fails, unless it has something."""
+    with all_or_nothing() as made:
+        made.extend(_made_folders(path))
+        yield path
+
+
+@contextmanager
+def no_empty_folder(path: Path) -> Iterator[None]:
+    """Remove the folders on the way to a path that a command made before it was refused."""
+    missing: list[Path] = []
+    # A path that cannot be is told by what makes it.
+    with suppress(OSError):
+        missing = missing_folders(path)
+    try:
+        yield
+    except WbcError:
+        remove_made([each for each in missing if each.is_dir()])
+        raise
+
+
+def _made_folders(path: Path) -> list[Path]:
+    """Make a folder and those on the way to it, which are returned."""
     try:
         with all_or_nothing() as made:
             made.extend(missing_folders(path))
@@ -145,7 +173,7 @@ def make_folder(path: Path) -> Path:
     # Known before hours of work, not when its results are to be written.
     if not os.access(path, os.W_OK):
         raise WbcError(f"{path}: this folder cannot be written to; choose another place.")
-    return path
+    return made
 
 
 def sync(path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import pearsonr
+from scipy.stats import norm, pearsonr
 from scipy.stats import t as student
 
 from napari_wbc.model.limits import UNDEFINED, Estimate, share
@@ -16,6 +16,10 @@ from napari_wbc.model.limits import UNDEFINED, Estimate, share
 Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.95
+ALIKE = 2.0
+"""Ratio of error variances up to which two methods err alike, as Passing and Bablok have it."""
+TENTH = 0.1
+"""Of a value: the error that verifications allow a total or a common class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Pair:
         Cells of the class and all leukocytes that we counted; total is above 0.
     other : float
         Percent by the other method, 0 to 100.
+    other_total : int
+        Leukocytes that the other method counted; 0 where that is not known.
     """
 
     slide: str
@@ -35,6 +41,7 @@ class Pair:
     count: int
     total: int
     other: float
+    other_total: int = 0
 
     @property
     def ours(self) -> Estimate:
@@ -45,6 +52,54 @@ class Pair:
     def is_within(self) -> bool:
         """Whether the chance of counting alone explains the difference."""
         return self.ours.low <= self.other <= self.ours.high
+
+    @property
+    def expected(self) -> float:
+        """Cells of the class among ours, if the other method is right."""
+        return self.other * self.total / 100
+
+    @property
+    def error(self) -> float:
+        """Our percent less the other's, as a share of the other's; NaN where that is 0."""
+        return (self.ours.value - self.other) / self.other if self.other else math.nan
+
+    @property
+    def may_be_asked_a_tenth(self) -> bool:
+        """Whether "within 10 %" can be asked: counting without a mistake keeps it in 95 of 100.
+
+        Examples
+        --------
+        >>> Pair("s", "monocyte", 24, 400, 6).may_be_asked_a_tenth
+        False
+        >>> Pair("s", "neutrophil", 240, 400, 60).may_be_asked_a_tenth
+        True
+        """
+        if self.other <= 0:
+            return False
+        return counting_error(self.other, self.total) <= TENTH
+
+    @property
+    def is_within_a_tenth(self) -> bool:
+        """Whether our percent is within 10 % of the other's."""
+        return abs(self.error) <= TENTH
+
+
+def counting_error(percent: float, total: int) -> float:
+    """Error that counting alone brings in 5 of 100 counts, as a share of the value.
+
+    Parameters
+    ----------
+    percent : float
+        Of the class, above 0 and up to 100.
+    total : int
+        Cells counted.
+
+    Examples
+    --------
+    >>> round(counting_error(6, 400), 2)
+    0.39
+    """
+    return float(norm.ppf((1 + LEVEL) / 2) * math.sqrt((100 - percent) / (percent * total)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +114,14 @@ class Methods:
         Mean difference, ours less the other's, percentage points, with its confidence limits.
     low, high : float
         Limits of agreement: between them lie 95 % of the differences.
+    error_ratio : float
+        Variance of our counting error over the other's; NaN where the other's is not known.
     slope, intercept : Estimate
-        Of Deming's line, ours against the other's; undefined of less than three slides.
+        Of Deming's line, ours against the other's, by that ratio, or by 1 where it is not known;
+        undefined of less than three slides.
+    robust_slope, robust_intercept : Estimate
+        Of Passing and Bablok's line, ours against the other's; undefined as Deming's, and without
+        limits of a few slides.
     correlation : float
         Pearson's; NaN where a method gives all slides one percent.
     """
@@ -71,16 +132,38 @@ class Methods:
     bias: Estimate
     low: float
     high: float
+    error_ratio: float
     slope: Estimate
     intercept: Estimate
+    robust_slope: Estimate
+    robust_intercept: Estimate
     correlation: float
+    total: Pair
+    """All slides as one, whose large counts may be asked for a smaller error."""
+
+    @property
+    def is_robust(self) -> bool:
+        """Whether Passing and Bablok's line may be used: both methods err alike, or may do so.
+
+        Against a method that counts many more cells it is too steep, and Deming's takes its place.
+        """
+        return not (self.error_ratio > ALIKE or self.error_ratio < 1 / ALIKE)
+
+    @property
+    def line(self) -> tuple[Estimate, Estimate]:
+        """Slope and intercept of the line to use."""
+        if self.is_robust:
+            return self.robust_slope, self.robust_intercept
+        return self.slope, self.intercept
 
 
 def methods(pairs: Sequence[Pair]) -> tuple[Methods, ...]:
     """Compare two methods class by class, in the order in which the classes come.
 
-    Bias and limits of agreement are Bland and Altman's (Lancet 327:307, 1986). Deming's line takes
-    both methods to err alike; its limits are a jackknife's (Linnet, Clin. Chem. 39:424, 1993).
+    Bias and limits of agreement are Bland and Altman's (Lancet 327:307, 1986). Deming's line knows
+    how much each method errs by counting; its limits are a jackknife's (Linnet, Clin. Chem. 39:424,
+    1993). Passing and Bablok's (J. Clin. Chem. Clin. Biochem. 21:709, 1983) does not heed outliers,
+    and takes both methods to err alike.
 
     Examples
     --------
@@ -108,24 +191,50 @@ def _compared(label: str, pairs: Sequence[Pair]) -> Methods:
         low, high = mean - 1.959964 * spread, mean + 1.959964 * spread
     varied = n > 1 and np.ptp(ours) > 0 and np.ptp(other) > 0
     correlation = float(pearsonr(other, ours).statistic) if varied else math.nan
-    slope, intercept = _deming(other, ours) if n > 2 and varied else (UNDEFINED, UNDEFINED)
+    ratio = _error_ratio(pairs)
+    lines = (UNDEFINED,) * 4
+    if n > 2 and varied:
+        deming = _deming(other, ours, 1.0 if math.isnan(ratio) else ratio)
+        lines = (*deming, *passing_bablok(other, ours))
     within = sum(pair.is_within for pair in pairs)
-    return Methods(label, n, within, bias, low, high, slope, intercept, correlation)
+    return Methods(label, n, within, bias, low, high, ratio, *lines, correlation, _together(pairs))
 
 
-def _line(x: Floats, y: Floats) -> tuple[float, float]:
-    """Slope and intercept of Deming's line, of equal errors."""
+def _together(pairs: Sequence[Pair]) -> Pair:
+    total = sum(pair.total for pair in pairs)
+    count = sum(pair.count for pair in pairs)
+    expected = sum(pair.expected for pair in pairs)
+    return Pair("all slides", pairs[0].label, count, total, 100 * expected / total)
+
+
+def _error_ratio(pairs: Sequence[Pair]) -> float:
+    """Variance of our counting error over the other's; both are binomial."""
+    if not all(pair.other_total for pair in pairs):
+        return math.nan
+    ours = theirs = 0.0
+    for pair in pairs:
+        cells = pair.total + pair.other_total
+        # Of both counts together, since the share is the same if the methods agree.
+        percent = (100 * pair.count + pair.other * pair.other_total) / cells
+        ours += percent * (100 - percent) / pair.total
+        theirs += percent * (100 - percent) / pair.other_total
+    return ours / theirs if theirs else math.nan
+
+
+def _line(x: Floats, y: Floats, ratio: float) -> tuple[float, float]:
+    """Slope and intercept of Deming's line by the ratio of the error variances, y's over x's."""
     (xx, xy), (_, yy) = np.cov(x, y)
     if not xy:
         return math.nan, math.nan
-    slope = (yy - xx + math.sqrt((yy - xx) ** 2 + 4 * xy**2)) / (2 * xy)
+    more = yy - ratio * xx
+    slope = (more + math.sqrt(more**2 + 4 * ratio * xy**2)) / (2 * xy)
     return slope, float(y.mean() - slope * x.mean())
 
 
-def _deming(x: Floats, y: Floats) -> tuple[Estimate, Estimate]:
+def _deming(x: Floats, y: Floats, ratio: float) -> tuple[Estimate, Estimate]:
     n = len(x)
-    whole = np.array(_line(x, y))
-    without = np.array([_line(np.delete(x, i), np.delete(y, i)) for i in range(n)])
+    whole = np.array(_line(x, y, ratio))
+    without = np.array([_line(np.delete(x, i), np.delete(y, i), ratio) for i in range(n)])
     values = n * whole - (n - 1) * without
     reach = float(student.ppf((1 + LEVEL) / 2, n - 1)) * values.std(axis=0, ddof=1) / math.sqrt(n)
     low = whole - reach
@@ -134,3 +243,58 @@ def _deming(x: Floats, y: Floats) -> tuple[Estimate, Estimate]:
         Estimate(float(whole[i]), float(low[i]), float(high[i])) for i in range(len(whole))
     )
     return slope, intercept
+
+
+def passing_bablok(x: Floats, y: Floats) -> tuple[Estimate, Estimate]:
+    """Slope and intercept of Passing and Bablok's line with 95 % limits.
+
+    The slope is the median of those of all pairs of points, less as many as lie below -1, so that
+    it does not matter which method is x (J. Clin. Chem. Clin. Biochem. 21:709, 1983). Written here
+    since no kept Python library has it.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (N,), float64
+        What both methods say of N samples.
+
+    Returns
+    -------
+    tuple of two Estimate
+        Undefined if no two samples differ; limits are NaN where there are too few samples for any.
+
+    Examples
+    --------
+    >>> slope, intercept = passing_bablok(np.arange(9.0), 2 * np.arange(9.0) + 1)
+    >>> slope.value, intercept.value
+    (2.0, 1.0)
+    """
+    n = len(x)
+    first, second = np.triu_indices(n, 1)
+    run = x[second] - x[first]
+    rise = y[second] - y[first]
+    differ = (run != 0) | (rise != 0)
+    # One above the other: an infinite slope, with the sign of the rise.
+    with np.errstate(divide="ignore"):
+        slopes = np.abs(rise[differ]) / np.abs(run[differ])
+    slopes = np.where(rise[differ] * np.where(run[differ] < 0, -1, 1) < 0, -slopes, slopes)
+    # Differences of decimal numbers are not exact.
+    slopes = np.sort(slopes[~np.isclose(slopes, -1, rtol=1e-9)])
+    count = len(slopes)
+    below = int((slopes < -1).sum())
+    if not count or count + below > 2 * count - 1:
+        return UNDEFINED, UNDEFINED
+    # Both are the middle one where the number of slopes is odd.
+    middle = slopes[[(count - 1) // 2 + below, min(count // 2 + below, count - 1)]]
+    reach = norm.ppf((1 + LEVEL) / 2) * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    rank = round((count - reach) / 2)
+    low, high = (
+        float(slopes[place - 1 + below]) if 1 <= place + below <= count else math.nan
+        for place in (rank, count - rank + 1)
+    )
+    slope = Estimate(float(middle.mean()), low, high)
+    value, lower, upper = (_intercept(x, y, each) for each in (slope.value, high, low))
+    return slope, Estimate(value, lower, upper)
+
+
+def _intercept(x: Floats, y: Floats, slope: float) -> float:
+    return float(np.median(y - slope * x)) if math.isfinite(slope) else math.nan

@@ -7,7 +7,7 @@ whose limits reach inside, may be chance.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from napari_wbc.model.differential import Differential
 from napari_wbc.model.labels import plain_label
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.table import CellTable
+from napari_wbc.model.words import counted as words
 
 ADULT = 18.0
 """Age, in years, of a person whose age is not given."""
@@ -24,6 +25,19 @@ PERCENT = "%"
 PER_LITRE = "10*9/L"
 PER_100_WBC = "/100 WBC"
 CELLS = "cells"
+
+
+def sex_of(text: str) -> str:
+    """``female`` or ``male`` for how people write them; another text as it is.
+
+    Examples
+    --------
+    >>> sex_of("F"), sex_of("Male"), sex_of("")
+    ('female', 'male', '')
+    """
+    plain = text.strip().lower()
+    fitting = [sex for sex in SEXES if plain in (sex, sex[0])]
+    return fitting[0] if fitting else text.strip()
 
 
 class Flag(StrEnum):
@@ -143,6 +157,41 @@ class Critical:
     count: int
     number: float
     """In the unit of the finding."""
+    reviewed: int = 0
+    """Cells that a person called so."""
+
+    @property
+    def predicted(self) -> int:
+        """Cells that only the model calls so."""
+        return self.count - self.reviewed
+
+    @property
+    def doubt(self) -> str:
+        """That nobody has checked the cells, in words; empty if a person has labelled all.
+
+        Examples
+        --------
+        >>> finding = Finding("Blasts", ("blast",), CELLS, 1)
+        >>> Critical(finding, 3, 3).doubt, Critical(finding, 3, 3, reviewed=2).doubt
+        ('by the model only, not reviewed', '1 of 3 by the model only, not reviewed')
+        """
+        if not self.predicted:
+            return ""
+        part = f"{self.predicted} of {self.count} " if self.reviewed else ""
+        return f"{part}by the model only, not reviewed"
+
+    @property
+    def text(self) -> str:
+        """The finding in words, with how many cells it is of and who called them so.
+
+        Examples
+        --------
+        >>> Critical(Finding("Blasts", ("blast",), CELLS, 1), 3, 3, reviewed=3).text
+        'Blasts: 3 cells'
+        """
+        share = "" if self.finding.unit == CELLS else f" ({self.number:.1f} {self.finding.unit})"
+        text = f"{self.finding.name}: {words(self.count)}{share}"
+        return ", ".join(filter(None, (text, self.doubt)))
 
 
 def interval_of(
@@ -192,10 +241,16 @@ def critical_findings(
     met: list[Critical] = []
     for finding in findings:
         names = set(map(plain_label, finding.labels))
-        count = sum(n for label, n in table.label_counts.items() if plain_label(label) in names)
+        count = _of_labels(table.label_counts, names)
         number = float(count)
         if finding.unit != CELLS:
             number = 100 * count / counted.total if counted.total else math.nan
         if count and number >= finding.at_least:
-            met.append(Critical(finding, count, number))
+            reviewed = _of_labels(table.annotated_counts, names)
+            met.append(Critical(finding, count, number, reviewed))
     return tuple(met)
+
+
+def _of_labels(counts: Mapping[str, int], names: Collection[str]) -> int:
+    """Cells of labels, however they are spelled."""
+    return sum(n for label, n in counts.items() if plain_label(label) in names)

@@ -11,6 +11,8 @@ from napari_wbc.model.blood_count import WbcCount
 from napari_wbc.model.policy import Policy
 from napari_wbc.pipeline.lab_report.content import content
 from napari_wbc.pipeline.lab_report.fhir import fhir_bundle
+from napari_wbc.pipeline.lab_report.reference import DATA
+from napari_wbc.storage.tables import read_rows
 
 MADE = "2026-11-30T09:00:00.000+00:00"
 
@@ -81,3 +83,15 @@ def test_without_a_leukocyte_there_is_a_reason_and_no_number(tmp_path):
     (first, *_) = resources(bundle(tmp_path, {}), "Observation")
     assert "valueQuantity" not in first
     assert first["dataAbsentReason"]["text"]
+
+
+def test_each_code_is_one_of_loinc_by_its_check_digit_and_says_how_it_was_checked():
+    _header, rows = read_rows(DATA / "loinc.csv")
+    assert rows
+    for _measure, _unit, code, _display, status in rows:
+        number, digit = code.split("-")
+        # Modulus 10, as LOINC's users' guide has it: every second digit from the right is doubled.
+        doubled = "".join(str(2 * int(each)) for each in number[::-1][::2])
+        total = sum(map(int, doubled + number[::-1][1::2]))
+        assert int(digit) == -total % 10, code
+        assert status.startswith(("active; read", "named so in other public code", "check at"))

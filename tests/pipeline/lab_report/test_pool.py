@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.pipeline.lab_report.reports import ORDINARY, analysis, settings, slide
 
 from napari_wbc.errors import WbcError
+from napari_wbc.model.table import CellTable
 from napari_wbc.pipeline.analysis import Analysis
 from napari_wbc.pipeline.lab_report.content import content
 from napari_wbc.pipeline.lab_report.pool import pooled
@@ -38,6 +40,24 @@ def test_films_are_counted_as_one_and_their_difference_is_named(tmp_path):
     assert "60 monocytes in two" in uneven
     masked = content(whole.slides[0], settings(masked=True), "now", parts=parts)
     assert "60 monocytes in slide 2" in json.dumps(report_json(masked))
+
+
+def test_the_stain_alarm_of_the_second_film_is_told(tmp_path):
+    def odd(one, unlikeness):
+        cells = [
+            replace(cell, prediction=replace(cell.prediction, unlikeness=unlikeness))
+            for cell in one.table.values()
+        ]
+        return replace(one, table=CellTable(cells))
+
+    usual = odd(slide(tmp_path, ORDINARY, name="one"), 0.3)
+    foreign = odd(slide(tmp_path, ORDINARY, name="two", first=1000), 0.95)
+    whole, parts = pooled(analysis(usual, foreign))
+    report = content(whole.slides[0], settings(), "now", parts=parts)
+    (alarm,) = [line for line in report.quality if "stain" in line]
+    assert alarm.startswith("two: The stain or camera of this slide is unlike")
+    masked = content(whole.slides[0], settings(masked=True), "now", parts=parts)
+    assert any(line.startswith("slide 2: The stain") for line in masked.quality)
 
 
 def test_fields_of_one_blood_are_not_named(tmp_path):

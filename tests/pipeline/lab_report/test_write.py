@@ -6,7 +6,6 @@ import csv
 import json
 import time
 from dataclasses import replace
-from hashlib import sha256
 from html.parser import HTMLParser
 
 import jsonschema
@@ -14,14 +13,18 @@ import pytest
 from tests.pipeline.lab_report.reports import ORDINARY, analysis, settings, slide
 
 from napari_wbc.errors import WbcError
+from napari_wbc.imaging.read import read_field
 from napari_wbc.model.audit import Audit, sample
 from napari_wbc.model.blood_count import WbcCount
 from napari_wbc.model.cell import Annotation
 from napari_wbc.model.policy import Policy
 from napari_wbc.model.progress import run
 from napari_wbc.model.reference import Flag, Subject
-from napari_wbc.pipeline.lab_report.content import Settings, content
+from napari_wbc.model.taxonomy import Place
+from napari_wbc.pipeline.lab_report.content import content
+from napari_wbc.pipeline.lab_report.pictures import pictures
 from napari_wbc.pipeline.lab_report.reference import DATA
+from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.write import FILES, report_steps
 
 SCHEMA = json.loads((DATA / "report.schema.json").read_text())
@@ -96,9 +99,9 @@ def test_a_report_of_a_reviewed_slide(tmp_path):
     assert by_class["monocyte"]["flag"] == "above, surely"
     assert by_class["neutrophil"]["flag"] == ""
     assert values["wbc_corrected"]
-    assert values["critical"] == [
-        {"finding": "Erythroblasts", "count": 8, "number": 8.0, "unit": "cells"}
-    ]
+    assert (values["subject"], values["target"]["cells"]) == ({"sex": "female", "age": 43}, 100)
+    (critical,) = values["critical"]
+    assert (critical["finding"], critical["count"], critical["reviewed"]) == ("Erythroblasts", 8, 8)
     for part in ("above, surely", "Erythroblasts: 8 cells", "H-1", "A. Reader", "female, 43 years"):
         assert part in page.words
     assert "4 unidentified cells (3.2 %)" in page.words
@@ -125,6 +128,38 @@ def test_a_slide_that_nobody_has_reviewed_says_so(tmp_path):
     assert "Not reviewed: every label is the model's." in page.words
     assert "not the model's errors" in page.words
     assert "tiny 1 (0)" in page.words
+
+
+@pytest.mark.parametrize(
+    ("cells", "state"),
+    [
+        (0, "No cell was located."),
+        (1, "Reviewed: a person labelled the cell."),
+        (2, "Reviewed: a person labelled all 2 cells."),
+    ],
+)
+def test_how_far_few_cells_are_reviewed(cells, state, tmp_path):
+    (folder,) = written(tmp_path, slide(tmp_path, {"monocyte": cells}))
+    assert state in of(folder)[1].words
+
+
+def test_labels_that_no_class_counts_are_named(tmp_path):
+    counts = {"neutrophil": 9, "blast": 2, "smudge cell": 1, "NRBC": 1, "artefact": 1}
+    one = slide(tmp_path, {**counts, "not classed": 1, "unidentified": 1, "platelet": 1})
+    lines = [line for line in content(one, settings(), "now").quality if "no class" in line]
+    assert lines == [
+        "Outside the percentages, since no class counts them: blast. Choose classes that have them "
+        "if they are leukocytes."
+    ]
+    usual = content(slide(tmp_path, ORDINARY), settings(), "now").quality
+    assert not any("no class" in line for line in usual)
+
+
+def test_a_mark_lies_around_its_cell(tmp_path):
+    one = slide(tmp_path, {"monocyte": 1}, fields=1)
+    (overview,) = pictures(one, one.taxonomy, {}, read_field).overview
+    # A box of 20 pixels in a field 90 wide, which is shown 300 wide.
+    assert overview.places[0][2] == pytest.approx(0.55 * 20 * 300 / 90, abs=0.1)
 
 
 def test_hostile_names_do_no_harm(tmp_path):
@@ -170,8 +205,17 @@ def test_the_hash_is_of_the_cells_and_the_settings_and_not_of_their_order(tmp_pa
     assert given != content(one, settings(), "now").settings_sha256
     bands = content(one, settings(policy=Policy(bands_apart=True)), "now").settings_sha256
     assert bands not in (given, content(one, settings(), "now").settings_sha256)
-    # A setting that is as usual is not in the hash.
-    assert content(one, Settings(), "now").settings_sha256 == sha256(b"{}").hexdigest()
+    # What nobody has chosen is not in the hash: a shipped table.
+    assert (
+        content(one, Settings(), "now").settings_sha256
+        == content(one, settings(), "now").settings_sha256
+    )
+    # Nor are colours of classes; their names and places are.
+    classes = one.taxonomy.classes
+    for change, is_same in (({"color": "#000001"}, True), ({"place": Place.BESIDE}, False)):
+        other = replace(one.taxonomy, classes=(replace(classes[0], **change), *classes[1:]))
+        hashed = content(replace(one, taxonomy=other), settings(), "now").settings_sha256
+        assert (hashed == content(one, settings(), "now").settings_sha256) is is_same
     other = slide(tmp_path, dict(reversed(ORDINARY.items())))
     assert content(other, settings(), "now").cells_sha256 == first
     fewer = slide(tmp_path, {**ORDINARY, "basophil": 0})
@@ -195,6 +239,30 @@ def test_nothing_is_sure_by_labels_that_only_the_model_gave(tmp_path):
     (line,) = [line for line in report.lines if line.row.name == "monocyte"]
     assert line.percent.flag is Flag.ABOVE_SURELY
     assert not report.is_of_the_model
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "doubt"),
+    [
+        (0, ", by the model only, not reviewed"),
+        (2, ", 1 of 3 by the model only, not reviewed"),
+        (3, ""),
+    ],
+)
+def test_critical_cells_that_nobody_reviewed_are_named_so(reviewed, doubt, tmp_path):
+    one = slide(tmp_path, {"neutrophil": 20, "blast": 3}, reviewed=False)
+    ids = [i for i in one.table if i.startswith("blast")][:reviewed]
+    said = [one.table[i].annotated(Annotation("blast")) for i in ids]
+    (folder,) = written(tmp_path, replace(one, table=one.table.with_cells(said)))
+    values, page, _ = of(folder)
+    (critical,) = values["critical"]
+    assert (critical["reviewed"], critical["predicted"]) == (reviewed, 3 - reviewed)
+    text = f"Blasts: 3 cells{doubt}"
+    assert critical["text"] == text
+    assert text in page.words
+    assert ("by the model only, not reviewed" in page.words) is (reviewed < 3)
+    bundle = json.loads((folder / "fhir.json").read_text())
+    assert f"Critical: {text}." in bundle["entry"][0]["resource"]["conclusion"]
 
 
 def test_bands_apart_are_not_flagged_by_the_interval_of_all_neutrophils(tmp_path):

@@ -247,9 +247,14 @@ def test_without_a_backup_none_is_offered(tmp_path):
     assert caught.value.backup is None
 
 
-def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(WorkspaceError, match="cannot be read"):
+def test_a_missing_file_is_named_and_its_backup_where_there_is_one(tmp_path):
+    with pytest.raises(WorkspaceError, match="no such file; choose another") as caught:
         open_workspace(tmp_path / "p.wbc")
+    assert caught.value.backup is None
+    (tmp_path / "p.backup.wbc").touch()
+    with pytest.raises(WorkspaceError, match=r"no such file; p\.backup\.wbc beside it") as caught:
+        open_workspace(tmp_path / "p.wbc")
+    assert caught.value.backup == tmp_path / "p.backup.wbc"
 
 
 def test_a_second_program_reads_only_and_is_told(workspace, path):

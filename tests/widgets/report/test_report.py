@@ -11,6 +11,8 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_wbc.imaging.read import open_slide
+from napari_wbc.pipeline.lab_report.choice import Choice, choice_key
+from napari_wbc.pipeline.lab_report.reference import INTERVALS
 
 
 @pytest.fixture
@@ -83,8 +85,72 @@ def test_what_was_said_of_a_slide_is_kept_and_not_taken_for_another(analyzed, wa
     assert (panel.specimen.value, panel.wbc.value, panel.sex.value) == ("H26-1", 17.4, "female")
 
 
+def test_the_shell_takes_what_was_chosen_in_the_window_and_the_window_what_in_the_shell(
+    analyzed, wait, shown, tmp_path
+):
+    panel = analyzed.report
+    panel.specimen.value, panel.age.value = "H26-1", 0.5
+    panel.rules.fields["bands_apart"].value = True
+    panel.write.click()
+    wait(analyzed)
+    workspace = analyzed.session.workspace
+    key = choice_key(analyzed.session.slide.name)
+    assert workspace.get(key) == {"specimen": "H26-1", "age": 0.5, "bands_apart": True}
+    # As the shell keeps it.
+    chosen = Choice(specimen="H26-2", wbc=17.456, within=5.0, correct_from=3.0)
+    workspace.put(key, chosen.given)
+    panel._show_kept()
+    assert panel.choice == chosen
+    assert panel.age.value == -1
+    # What the form cannot show is as usual.
+    workspace.put(key, {"wbc": "x", "target": 5})
+    panel._show_kept()
+    assert panel.choice == Choice(target=5)
+
+
+def test_counting_rules_and_masking_are_in_the_report(analyzed, wait, shown, tmp_path):
+    panel = analyzed.report
+    own = tmp_path / "own.csv"
+    own.write_text(INTERVALS.read_text(encoding="utf-8"), encoding="utf-8")
+    values = {"unidentified_counted": True, "simultaneous": True, "intervals": own}
+    for name, value in values.items():
+        panel.rules.fields[name].value = value
+    panel.masked.value = True
+    panel.write.click()
+    wait(analyzed)
+    assert shown, analyzed.status.text()
+    report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["policy"]["unidentified_counted"]
+    assert report["policy"]["simultaneous"]
+    assert report["slide"] == "masked"
+    assert panel.choice.intervals == str(own)
+
+
 def test_what_is_not_saved_is_not_reported(analyzed, wait, shown, monkeypatch):
     monkeypatch.setattr(analyzed.session, "flush", lambda: False)
     analyzed.report.write.click()
     wait(analyzed)
     assert not shown
+
+
+def test_two_people_sign_and_a_change_is_amended(analyzed, wait, shown, tmp_path, monkeypatch):
+    ids = list(analyzed.session.table)
+    analyzed.actions.label("lymphocyte", ids)
+    analyzed.report.target.value = len(ids)
+
+    def sign(name):
+        monkeypatch.setattr(QInputDialog, "getText", lambda *_args, **_more: (name, True))
+        analyzed.report.sign.click()
+        wait(analyzed)
+        report = (tmp_path / "report" / "report.json").read_text(encoding="utf-8")
+        signed = json.loads(report)["signed"]
+        return signed["version"], [each["name"] for each in signed["signatures"]]
+
+    assert sign("A") == (1, ["A"])
+    assert sign("B") == (1, ["A", "B"])
+    # The same person twice is no second opinion.
+    assert sign("B") == (1, ["A", "B"])
+    assert "has signed version 1 already" in analyzed.status.text()
+    analyzed.actions.label("monocyte", ids[:1])
+    assert sign("A") == (2, ["A"])
+    assert (tmp_path / "report" / "signed-1.json").exists()

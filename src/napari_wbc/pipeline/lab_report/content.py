@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
 
-from napari_wbc.errors import WbcError
 from napari_wbc.model.audit import Audit, Audited, audited, sample
 from napari_wbc.model.blood_count import (
     Indices,
@@ -20,80 +17,32 @@ from napari_wbc.model.blood_count import (
     is_corrected,
 )
 from napari_wbc.model.cell import Prediction
-from napari_wbc.model.differential import DEFAULT, Beside, Differential, Share, differential
+from napari_wbc.model.differential import Beside, Differential, Share, differential
+from napari_wbc.model.labels import is_no_leukocyte, usual_name
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.policy import Policy, is_band
 from napari_wbc.model.reference import (
     PER_LITRE,
     PERCENT,
     Critical,
-    Finding,
     Flag,
     Interval,
-    Subject,
     critical_findings,
     flag_of,
     interval_of,
 )
 from napari_wbc.model.table import CellTable
-from napari_wbc.model.target import Target
 from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted as words
-from napari_wbc.model.words import is_line
+from napari_wbc.model.words import listed
 from napari_wbc.pipeline.analysis import SlideAnalysis
-from napari_wbc.pipeline.lab_report.pool import unevenness
+from napari_wbc.pipeline.lab_report.pool import stain_alarms, unevenness
+from napari_wbc.pipeline.lab_report.settings import Settings, settings_sha256
 from napari_wbc.storage.codec import parts_of
 
 MASKED = "masked"
-NOT_GIVEN = Subject()
-MAX_TEXT = 200
-"""Characters of a specimen's name."""
 MANY_UNIDENTIFIED = 5.0
 """Percent of unidentified cells from which on a report names them."""
-USUAL = Target()
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a laboratory sets for its reports.
-
-    Parameters
-    ----------
-    policy : Policy
-    wbc : WbcCount, optional
-        The WBC count of the same blood.
-    specimen : str
-        Its number in the laboratory.
-    subject : Subject
-        Whose blood it is, for the reference intervals.
-    masked : bool
-        Whether slide and specimen stay unnamed.
-    intervals, findings : tuple
-        The laboratory's tables.
-    target : Target
-        What is to be counted before a report is signed.
-
-    Raises
-    ------
-    WbcError
-        If the specimen's name is none.
-    """
-
-    policy: Policy = DEFAULT
-    wbc: WbcCount | None = None
-    specimen: str = ""
-    subject: Subject = NOT_GIVEN
-    masked: bool = False
-    intervals: tuple[Interval, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    target: Target = USUAL
-
-    def __post_init__(self) -> None:
-        if len(self.specimen) > MAX_TEXT or not is_line(self.specimen):
-            raise WbcError(
-                f"{self.specimen[:40]!r} is no name of a specimen; write one line of up to "
-                f"{MAX_TEXT} characters."
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +110,12 @@ class LabReport:
     def reviewed(self) -> str:
         """How far a person has reviewed the cells, in words."""
         done = self.counted.reviewed
+        if not self.counted.located:
+            return "No cell was located."
         if not done:
             return "Not reviewed: every label is the model's."
+        if done == self.counted.located == 1:
+            return "Reviewed: a person labelled the cell."
         if done == self.counted.located:
             return f"Reviewed: a person labelled all {words(done)}."
         text = f"Partly reviewed: a person labelled {done} of {words(self.counted.located)}"
@@ -257,7 +210,7 @@ def content(
         wbc is not None and is_corrected(wbc, counted, policy) and counted.erythroblasts > 0,
         indices(table, counted, analysis.taxonomy, policy),
         alarms,
-        (*_quality(analysis, counted, settings), *uneven),
+        (*_quality(analysis, counted, settings, parts), *uneven),
         _policies(counted, settings),
         tuple(dict.fromkeys(filter(None, cited))),
         _readers(table),
@@ -265,33 +218,10 @@ def content(
         analysis.detector,
         analysis.taxonomy.name,
         cells_sha256(table, audit),
-        settings_sha256(settings),
+        settings_sha256(settings, analysis.taxonomy),
         settings,
         check,
     )
-
-
-def settings_sha256(settings: Settings) -> str:
-    """Of all that the laboratory has set, its tables too.
-
-    What is as usual does not count, so that a setting that a later version of the program brings
-    breaks no signature.
-    """
-    rules = json.dumps(_unusual(asdict(settings), asdict(Settings())), sort_keys=True)
-    return hashlib.sha256(rules.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _unusual(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
-    """The entries that differ from the usual ones, also inside of entries."""
-    unusual: dict[str, Any] = {}
-    for name, value in values.items():
-        before = usual.get(name)
-        if isinstance(value, dict) and isinstance(before, dict):
-            value = _unusual(value, before)  # noqa: PLW2901, the same entry, shortened
-            before = {}
-        if value != before:
-            unusual[name] = value
-    return unusual
 
 
 def cells_sha256(table: CellTable, audit: Audit | None = None) -> str:
@@ -299,7 +229,7 @@ def cells_sha256(table: CellTable, audit: Audit | None = None) -> str:
 
     The order of the cells does not count; a box, a label, who gave it and when do.
     """
-    digest = hashlib.sha256(repr(audit).encode())
+    digest = hashlib.sha256(f"{audit.n} {audit.seed}".encode() if audit else b"")
     for cell_id in sorted(table):
         line = f"\n{cell_id}\t{parts_of(table[cell_id])}"
         digest.update(line.encode("utf-8", "surrogatepass"))
@@ -345,7 +275,12 @@ def _values(lines: list[Line], wbc: Value | None) -> list[Value]:
     return [*values, wbc] if wbc else values
 
 
-def _quality(analysis: SlideAnalysis, counted: Differential, settings: Settings) -> tuple[str, ...]:
+def _quality(
+    analysis: SlideAnalysis,
+    counted: Differential,
+    settings: Settings,
+    parts: Mapping[str, str] | None,
+) -> tuple[str, ...]:
     notes: list[str] = []
     total = words(len(analysis.slide.fields), "field")
     if missing := settings.target.missing(counted):
@@ -355,8 +290,13 @@ def _quality(analysis: SlideAnalysis, counted: Differential, settings: Settings)
     candidates = sum(row.count for row in counted.beside if row.name == CANDIDATE)
     if candidates:
         notes.append(f"{words(candidates, 'candidate')} not decided, and not counted.")
-    if analysis.stain_alarm:
-        notes.append(analysis.stain_alarm)
+    notes += stain_alarms(analysis.table, parts) if parts else filter(None, [analysis.stain_alarm])
+    outside = [row.name for row in counted.beside if row.count and _is_of_no_class(row, analysis)]
+    if outside:
+        notes.append(
+            f"Outside the percentages, since no class counts them: {listed(outside)}. Choose "
+            "classes that have them if they are leukocytes."
+        )
     if analysis.disagreements:
         notes.append(f"The cell finders disagree on {len(analysis.disagreements)} of {total}.")
     everyone = counted.total + (0 if settings.policy.unidentified_counted else counted.unidentified)
@@ -364,6 +304,13 @@ def _quality(analysis: SlideAnalysis, counted: Differential, settings: Settings)
     if percent >= MANY_UNIDENTIFIED:
         notes.append(f"{percent:.0f} % of the cells are unidentified.")
     return tuple(notes)
+
+
+def _is_of_no_class(row: Beside, analysis: SlideAnalysis) -> bool:
+    """Whether a row beside the differential may be one of leukocytes that its classes lack."""
+    if row.name in (*analysis.taxonomy.labels, CANDIDATE) or is_no_leukocyte(row.name):
+        return False
+    return usual_name(row.name) != "erythroblast"
 
 
 def _policies(counted: Differential, settings: Settings) -> tuple[str, ...]:

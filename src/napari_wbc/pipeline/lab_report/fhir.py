@@ -131,7 +131,7 @@ def _observation(measure: str, unit: str, value: Value, text: str) -> dict[str, 
 
 def _conclusion(report: LabReport) -> list[str]:
     lines = [RESEARCH_USE, report.reviewed]
-    lines += (f"Critical: {alarm.finding.name}." for alarm in report.critical)
+    lines += (f"Critical: {alarm.text}." for alarm in report.critical)
     return [*lines, *report.quality]
 
 

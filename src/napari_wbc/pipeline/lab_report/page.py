@@ -18,10 +18,10 @@ from markupsafe import Markup
 from napari_wbc import __version__
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.policy import Policy
-from napari_wbc.model.reference import Critical
 from napari_wbc.model.words import counted as words
 from napari_wbc.model.words import printable
 from napari_wbc.pipeline.lab_report.content import LabReport, Reader, Value
+from napari_wbc.pipeline.lab_report.models import UsedModel
 from napari_wbc.pipeline.lab_report.pictures import Pictures
 from napari_wbc.pipeline.lab_report.reference import DATA
 from napari_wbc.weights.card import RESEARCH_USE
@@ -34,7 +34,12 @@ NOTHING = "–"
 
 
 def page(
-    report: LabReport, pictures: Pictures, signatures: Sequence[str] = (), *, broken: str = ""
+    report: LabReport,
+    pictures: Pictures,
+    signatures: Sequence[str] = (),
+    *,
+    broken: str = "",
+    models: Sequence[UsedModel] = (),
 ) -> str:
     """The report as HTML.
 
@@ -44,6 +49,8 @@ def page(
         Who signed it and when, in words; lines to sign on paper where there are none.
     broken : str
         Why the signatures are not of this report, in words; empty if they are.
+    models : sequence of UsedModel
+        Whose cards the page shows.
     """
     # StrictUndefined: a name that the page does not get is a fault, not an empty cell.
     environment = Environment(
@@ -66,7 +73,6 @@ def page(
         state=report.reviewed,
         alert=report.counted.reviewed < report.counted.located,
         subject=", ".join(filter(None, (subject.sex, age))),
-        critical=[_critical(alarm) for alarm in report.critical],
         level=f"{100 * policy.level:g} %",
         width=WIDTH,
         ticks=[(round(_x(tick), 1), tick) for tick in TICKS],
@@ -93,6 +99,7 @@ def page(
         pictures=pictures,
         signatures=signatures,
         broken=broken,
+        models=models,
         origin=_origin(report),
     )
 
@@ -166,12 +173,6 @@ def _number_cells(value: Value | None) -> dict[str, str]:
         "interval": _interval(value),
         "flag": str(value.flag),
     }
-
-
-def _critical(alarm: Critical) -> str:
-    unit = alarm.finding.unit
-    share = "" if unit == "cells" else f" ({_number(alarm.number)} {unit})"
-    return f"{alarm.finding.name}: {words(alarm.count)}{share}"
 
 
 def _wbc_note(report: LabReport) -> str:

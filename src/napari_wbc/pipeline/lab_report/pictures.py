@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.errors import ReadError
+from napari_wbc.explain.canvas import overlay, painted
 from napari_wbc.imaging.crop import cut_crops
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.heat import Heat
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.analysis import ReadField, SlideAnalysis
 
@@ -26,6 +29,9 @@ FACTOR = 1.5
 """Of the cell's longer side."""
 WIDTH = 300
 """Pixels of a field in the overview."""
+LEAST_RADIUS = 5.0
+"""Pixels of a mark in the overview."""
+NO_HEAT: Mapping[str, Heat] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class Picture:
     data: str
     title: str
     reviewed: bool
+    heat: str = ""
+    """The same with heat over it, where it was asked for and there is any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,8 @@ class Overview:
     name: str
     width: int
     height: int
-    places: tuple[tuple[float, float, str], ...]
-    """x and y in pixels of the picture, and the label."""
+    places: tuple[tuple[float, float, float, str], ...]
+    """x, y and radius in pixels of the picture, and the label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +75,28 @@ class Pictures:
     missing: int = 0
     """Fields whose image could not be read."""
 
+    @property
+    def heated(self) -> bool:
+        """Whether a cell of the gallery has heat."""
+        return any(picture.heat for row in self.gallery for picture in row.pictures)
+
+    @property
+    def guessed(self) -> bool:
+        """Whether a cell of the gallery is labelled by the model only."""
+        return any(not picture.reviewed for row in self.gallery for picture in row.pictures)
+
+
+def gallery_cells(analysis: SlideAnalysis, taxonomy: Taxonomy) -> tuple[Cell, ...]:
+    """The cells that the gallery of a report shows."""
+    return tuple(chain.from_iterable(_chosen(analysis.table.values(), taxonomy).values()))
+
 
 def pictures(
-    analysis: SlideAnalysis, taxonomy: Taxonomy, names: Mapping[str, str], read: ReadField
+    analysis: SlideAnalysis,
+    taxonomy: Taxonomy,
+    names: Mapping[str, str],
+    read: ReadField,
+    heats: Mapping[str, Heat] = NO_HEAT,
 ) -> Pictures:
     """Cut the gallery and shrink the overview of a slide, reading each field once.
 
@@ -80,6 +107,8 @@ def pictures(
     ----------
     names : mapping of str to str
         What the report calls each field.
+    heats : mapping of str to Heat
+        Of the cells of the gallery, by id.
     """
     chosen = _chosen(analysis.table.values(), taxonomy)
     by_field: dict[str, list[Cell]] = {}
@@ -88,6 +117,7 @@ def pictures(
             by_field.setdefault(cell.fov_id, []).append(cell)
     shown = _fullest(analysis)
     crops: dict[str, str] = {}
+    hot: dict[str, str] = {}
     overview: list[Overview] = []
     missing = 0
     for field in analysis.slide.fields:
@@ -99,10 +129,11 @@ def pictures(
             missing += 1
             continue
         cells = by_field.get(field.fov_id, [])
-        boxes = [cell.detection.bbox for cell in cells]
-        cut = cut_crops(image, boxes, size=SIDE, factor=FACTOR)
-        for cell, crop in zip(cells, cut, strict=True):
-            crops[cell.cell_id] = _jpeg(crop)
+        crops |= _crops(image, cells)
+        warm = [cell for cell in cells if cell.cell_id in heats]
+        if warm:
+            canvas = painted([heats[cell.cell_id] for cell in warm], image.shape[:2])
+            hot |= _crops(overlay(image, canvas), warm)
         if field.fov_id in shown:
             name = names.get(field.fov_id, field.fov_id)
             overview.append(_overview(name, image, analysis.table.of_field(field.fov_id)))
@@ -112,12 +143,24 @@ def pictures(
     gallery: list[Row] = []
     for name, cells in chosen.items():
         there = tuple(
-            Picture(crops[cell.cell_id], cell.label, cell.annotation is not None)
+            Picture(
+                crops[cell.cell_id],
+                cell.label,
+                cell.annotation is not None,
+                hot.get(cell.cell_id, ""),
+            )
             for cell in cells
             if cell.cell_id in crops
         )
         gallery.append(Row(name, counts[name], there))
     return Pictures(tuple(gallery), tuple(overview), missing)
+
+
+def _crops(image: npt.NDArray[np.uint8], cells: Sequence[Cell]) -> dict[str, str]:
+    """JPEGs of cells by id."""
+    boxes = [cell.detection.bbox for cell in cells]
+    cut = cut_crops(image, boxes, size=SIDE, factor=FACTOR)
+    return {cell.cell_id: _jpeg(crop) for cell, crop in zip(cells, cut, strict=True)}
 
 
 def _chosen(cells: Iterable[Cell], taxonomy: Taxonomy) -> Mapping[str, list[Cell]]:
@@ -143,10 +186,14 @@ def _overview(name: str, image: npt.NDArray[np.uint8], cells: Iterable[Cell]) ->
     shrink = WIDTH / width
     size = (WIDTH, max(1, round(height * shrink)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    places: list[tuple[float, float, str]] = []
+    places: list[tuple[float, float, float, str]] = []
     for cell in cells:
-        row, column = cell.detection.bbox.center
-        places.append((round(column * shrink, 1), round(row * shrink, 1), cell.label))
+        box = cell.detection.bbox
+        row, column = box.center
+        # Around the cell, not on it.
+        radius = max(LEAST_RADIUS, 0.55 * max(box.height, box.width) * shrink)
+        place = (round(number * shrink, 1) for number in (column, row))
+        places.append((*place, round(radius, 1), cell.label))
     return Overview(_jpeg(small), name, *size, tuple(places))
 
 

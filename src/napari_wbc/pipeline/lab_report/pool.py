@@ -10,6 +10,7 @@ from napari_wbc.measure.homogeneity import homogeneity
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.differential import row_counts
 from napari_wbc.model.slide import Slide
+from napari_wbc.model.stain_alarm import stain_alarm
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Place, Taxonomy
 from napari_wbc.model.words import counted
@@ -53,6 +54,21 @@ def pooled(analysis: Analysis) -> tuple[Analysis, dict[str, str]]:
         taxonomy=slides[0].taxonomy,
     )
     return analysis_of([whole]), parts
+
+
+def stain_alarms(table: CellTable, parts: Mapping[str, str]) -> tuple[str, ...]:
+    """The stain alarm of each film that raises it: one film's stain tells nothing of another's.
+
+    Parameters
+    ----------
+    parts : mapping of str to str
+        Of each field its slide.
+    """
+    films: dict[str, list[Cell]] = {}
+    for cell in table.values():
+        films.setdefault(parts.get(cell.fov_id, cell.fov_id), []).append(cell)
+    alarms = {name: stain_alarm(cells) for name, cells in films.items()}
+    return tuple(f"{name}: {alarm}" for name, alarm in alarms.items() if alarm)
 
 
 def unevenness(

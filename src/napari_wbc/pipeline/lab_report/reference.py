@@ -15,9 +15,10 @@ from napari_wbc.model.reference import (
     SEXES,
     Finding,
     Interval,
+    sex_of,
 )
 from napari_wbc.model.words import is_line
-from napari_wbc.pipeline.lab_report.content import Settings
+from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.storage.tables import read_rows
 
 DATA = Path(__file__).parent / "data"
@@ -50,7 +51,7 @@ def read_intervals(path: str | Path = INTERVALS) -> tuple[Interval, ...]:
     """
     intervals: list[Interval] = []
     for number, row in _rows(Path(path), _INTERVAL_COLUMNS, ("age_from", "age_to", "low", "high")):
-        sex = row["sex"].strip().lower()
+        sex = sex_of(row["sex"])
         interval = Interval(
             row["measure"].strip(),
             row["unit"].strip(),
@@ -118,16 +119,18 @@ def settings_of(
     intervals, findings : str or Path, optional
         CSV tables for :func:`read_intervals` and :func:`read_findings`.
     **options
-        All others of :class:`~napari_wbc.pipeline.lab_report.content.Settings`.
+        All others of :class:`~napari_wbc.pipeline.lab_report.settings.Settings`.
 
     Raises
     ------
     WbcError
         If a table cannot be read, or an option makes no sense.
     """
+    own = {"intervals": intervals, "findings": findings}
     return Settings(
         intervals=read_intervals(intervals or INTERVALS),
         findings=read_findings(findings or FINDINGS),
+        shipped=tuple(name for name, path in own.items() if path is None),
         **options,
     )
 

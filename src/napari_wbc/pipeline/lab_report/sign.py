@@ -6,8 +6,8 @@ the settings that it was given for; whoever signs after a change makes a new ver
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, combinations
 from typing import Any
 
@@ -16,6 +16,7 @@ from napari_wbc.measure.agreement import CONSENSUS, agreement, annotations_of
 from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted, is_line
 from napari_wbc.pipeline.lab_report.content import LabReport
+from napari_wbc.pipeline.lab_report.settings import TABLES, Settings
 from napari_wbc.pipeline.lab_report.values import report_json
 from napari_wbc.storage.workspace import Workspace
 
@@ -50,6 +51,8 @@ class Signed:
         Of what was signed.
     report : mapping
         The report as JSON values, as it was.
+    tables : mapping
+        The reference intervals and critical findings that it was made with.
     """
 
     version: int
@@ -57,6 +60,7 @@ class Signed:
     cells_sha256: str
     settings_sha256: str
     report: Mapping[str, Any]
+    tables: Mapping[str, Any]
 
     def broken(self, report: LabReport) -> str:
         """Why the signatures are not of a report, in words; empty if they are."""
@@ -65,7 +69,7 @@ class Signed:
         if self.cells_sha256 != report.cells_sha256:
             what.append("cells or labels have changed")
         if self.settings_sha256 != report.settings_sha256:
-            what.append("the settings are others")
+            what.append("the settings or the classes are others")
         if not what:
             return ""
         return (
@@ -97,13 +101,14 @@ def signed_versions(value: object) -> tuple[Signed, ...]:
             signatures = tuple(Signature(**each) for each in entry["signatures"])
             version = Signed(**{**entry, "signatures": signatures})
             versions.append(version)
+            Settings(shipped=tuple(TABLES)).with_kept(version.tables)
             names: list[Any] = [version.report["slide"], version.cells_sha256]
             names += [version.settings_sha256]
             names += chain.from_iterable((each.name, each.when) for each in signatures)
             # Its number becomes part of a file's name.
             if not signatures or version.version != len(versions) or not _are_texts(names):
                 raise KeyError("signatures")
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise WbcError(
             "The signatures of this project are damaged; open a backup of it."
         ) from error
@@ -157,6 +162,23 @@ def unsettled(workspace: Workspace, slide: str, reading: str = "") -> int:
     return len(open_cells)
 
 
+def as_signed(
+    make: Callable[[Settings], LabReport], settings: Settings, versions: Sequence[Signed]
+) -> LabReport:
+    """A report; one that was signed has the shipped tables that it was signed with.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the report by settings.
+    """
+    report = make(settings)
+    if not versions or versions[-1].broken(report):
+        return report
+    kept = settings.with_kept(versions[-1].tables)
+    return report if kept == settings else make(kept)
+
+
 def with_signature(
     versions: Sequence[Signed], report: LabReport, signature: Signature
 ) -> tuple[Signed, ...]:
@@ -177,6 +199,7 @@ def with_signature(
             report.cells_sha256,
             report.settings_sha256,
             report_json(report),
+            report.settings.tables,
         )
         return (*versions, version)
     if signature.name in [each.name for each in last.signatures]:
@@ -185,8 +208,7 @@ def with_signature(
             "another person's."
         )
     signatures = (*last.signatures, signature)
-    again = Signed(last.version, signatures, last.cells_sha256, last.settings_sha256, last.report)
-    return (*versions[:-1], again)
+    return (*versions[:-1], replace(last, signatures=signatures))
 
 
 def to_note(versions: Sequence[Signed]) -> list[dict[str, Any]]:

@@ -69,6 +69,8 @@ def report_json(report: LabReport) -> dict[str, Any]:
         "denominator": report.counted.total,
         "reviewed": report.counted.reviewed,
         "policy": asdict(policy),
+        "target": asdict(report.settings.target),
+        "subject": asdict(report.settings.subject),
         "classes": classes,
         "beside": beside,
         "wbc": _value(report.wbc),
@@ -81,6 +83,9 @@ def report_json(report: LabReport) -> dict[str, Any]:
                 "count": alarm.count,
                 "number": round(alarm.number, 3),
                 "unit": alarm.finding.unit,
+                "reviewed": alarm.reviewed,
+                "predicted": alarm.predicted,
+                "text": alarm.text,
             }
             for alarm in report.critical
         ],

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wbc.files.atomic import make_folder, write_text
+from napari_wbc.errors import WbcError
+from napari_wbc.files.atomic import write_text
+from napari_wbc.files.staged import part_of, staged
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.audit import sample
+from napari_wbc.model.heat import Heat
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.step import now
 from napari_wbc.pipeline.analysis import Analysis, ReadField, SlideAnalysis
-from napari_wbc.pipeline.lab_report.content import LabReport, Settings, content, field_names
+from napari_wbc.pipeline.lab_report.content import LabReport, content, field_names
 from napari_wbc.pipeline.lab_report.fhir import fhir_bundle
+from napari_wbc.pipeline.lab_report.models import heat_steps, used_models
 from napari_wbc.pipeline.lab_report.page import page, readable_time
-from napari_wbc.pipeline.lab_report.pictures import pictures
+from napari_wbc.pipeline.lab_report.pictures import NO_HEAT, gallery_cells, pictures
+from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.sign import Signed, to_note
 from napari_wbc.pipeline.lab_report.values import report_json
 from napari_wbc.storage.tables import CELL_COLUMNS, cells_frame, write_csv
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILES = ("report.html", "report.json", "report.csv", "fhir.json")
+_SIGNED = re.compile(r"signed-\d+\.json")
 _PLAIN = re.compile(r"[^0-9A-Za-z_-]+")
 
 
@@ -46,7 +52,12 @@ class Reported:
 
 
 def report_steps(
-    analysis: Analysis, out: str | Path, settings: Settings, *, read: ReadField = read_field
+    analysis: Analysis,
+    out: str | Path,
+    settings: Settings,
+    *,
+    heat: bool = False,
+    read: ReadField = read_field,
 ) -> Steps[tuple[Reported, ...]]:
     """Write the report of each slide of an analysis that is in no project.
 
@@ -54,29 +65,72 @@ def report_steps(
     page that needs no other file), ``report.json``, ``report.csv`` (every cell with who labelled it
     and when) and ``fhir.json`` (HL7 FHIR R4).
 
+    Parameters
+    ----------
+    heat : bool
+        Whether the page shows where the model looks in the cells of the gallery.
+
     Raises
     ------
     WbcError
         If something cannot be written.
     """
     reported: list[Reported] = []
-    total = len(analysis.slides)
     for place, slide in enumerate(analysis.slides):
-        yield Progress("writing reports", place, total)
-        folder = folder_of(analysis, place, out, settings)
-        each = Reported(content(slide, settings, now()), folder)
-        write_report(each, slide, read=read)
-        reported.append(each)
-    yield Progress("writing reports", total, total)
+        yield Progress("counting", place, len(analysis.slides))
+        folder = folder_of(analysis, place, out, masked=settings.masked)
+        reported.append(Reported(content(slide, settings, now()), folder))
+    yield from write_steps(reported, analysis.slides, heat=heat, read=read)
     return tuple(reported)
 
 
-def folder_of(analysis: Analysis, place: int, out: str | Path, settings: Settings) -> Path:
+def write_steps(
+    reported: Sequence[Reported],
+    slides: Sequence[SlideAnalysis],
+    *,
+    heat: bool = False,
+    read: ReadField = read_field,
+    commit: Callable[[], None] | None = None,
+    committed: str = "",
+) -> Steps[None]:
+    """Write the files of all reports, or none: beside first, then they take their places together.
+
+    Parameters
+    ----------
+    commit : callable, optional
+        What belongs to the files and is kept elsewhere; called once all of them are written, before
+        they take their places.
+    committed : str
+        What is true after ``commit``, in words, for the error if the files cannot be placed.
+
+    Raises
+    ------
+    WbcError
+        If something cannot be written; the files that were there are then as they were.
+    """
+    with staged([each.folder for each in reported], _is_ours) as place:
+        for done, (each, slide) in enumerate(zip(reported, slides, strict=True)):
+            yield Progress("writing reports", done, len(reported))
+            yield from _write_report_steps(each, slide, part_of(each.folder), heat=heat, read=read)
+        yield Progress("writing reports", len(reported), len(reported))
+        if commit is not None:
+            commit()
+        try:
+            place()
+        except WbcError as error:
+            raise WbcError(" ".join(filter(None, (str(error), committed)))) from error
+
+
+def _is_ours(name: str) -> bool:
+    return name in FILES or _SIGNED.fullmatch(name) is not None
+
+
+def folder_of(analysis: Analysis, place: int, out: str | Path, *, masked: bool = False) -> Path:
     """The folder of the report of one slide."""
     if len(analysis.slides) == 1:
         return Path(out)
     name = analysis.slides[place].slide.name
-    return Path(out) / folder_name(name, place + 1, masked=settings.masked)
+    return Path(out) / folder_name(name, place + 1, masked=masked)
 
 
 def folder_name(slide: str, number: int, *, masked: bool = False) -> str:
@@ -91,17 +145,23 @@ def folder_name(slide: str, number: int, *, masked: bool = False) -> str:
     return f"{number:02d}-{plain}" if plain else f"{number:02d}"
 
 
-def write_report(each: Reported, slide: SlideAnalysis, *, read: ReadField = read_field) -> None:
+def _write_report_steps(
+    each: Reported, slide: SlideAnalysis, folder: Path, *, heat: bool, read: ReadField
+) -> Steps[None]:
     """Write the four files of a report, and every version that was signed as it was."""
     report = each.report
-    folder = make_folder(each.folder)
     taxonomy = report.settings.policy.taxonomy_of(slide.taxonomy)
     names = field_names(slide, report.settings)
-    shown = pictures(slide, taxonomy, names, read)
+    models = used_models(report.models)
+    heats: Mapping[str, Heat] = NO_HEAT
+    if heat:
+        heats = yield from heat_steps(slide, gallery_cells(slide, taxonomy), models, read)
+    shown = pictures(slide, taxonomy, names, read, heats)
     broken = each.broken
     signed = bool(each.versions) and not broken
     signatures = _signatures(each) if signed else ()
-    write_text(folder / FILES[0], page(report, shown, signatures, broken=broken))
+    text = page(report, shown, signatures, broken=broken, models=models)
+    write_text(folder / FILES[0], text)
     _write_json(folder / FILES[1], {**report_json(report), "signed": _signed_json(each)})
     write_csv(folder / FILES[2], _frame(report, slide, names))
     amended = len(each.versions) > 1

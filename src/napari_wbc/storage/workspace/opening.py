@@ -236,6 +236,13 @@ def _checked(path: Path) -> int:
     try:
         with path.open("rb") as file:
             start = file.read(_HEADER)
+    except FileNotFoundError as error:
+        backup = backup_of(path)
+        there = f"; {backup.name} beside it is a backup of it" if backup.is_file() else ""
+        raise WorkspaceError(
+            f"{path}: there is no such file{there}; choose another.",
+            backup if there else None,
+        ) from error
     except OSError as error:
         raise unusable(path, f"it cannot be read ({error.strerror})") from error
     if not start:

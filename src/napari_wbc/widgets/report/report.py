@@ -13,18 +13,18 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.layers.field import FieldView
-from napari_wbc.model.blood_count import WbcCount
-from napari_wbc.model.policy import Policy
-from napari_wbc.model.reference import Subject
-from napari_wbc.model.target import Target
-from napari_wbc.pipeline.lab_report.content import Settings
+from napari_wbc.model.audit import MAX_CELLS
+from napari_wbc.model.blood_count import MAX_WBC
+from napari_wbc.model.reference import SEXES
+from napari_wbc.pipeline.lab_report.choice import Choice, choice_key, kept_choice
 from napari_wbc.pipeline.lab_report.project import workspace_report_steps
-from napari_wbc.pipeline.lab_report.reference import settings_of
+from napari_wbc.pipeline.lab_report.settings import USUAL
 from napari_wbc.pipeline.lab_report.write import Reported
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.qt.layout import allow, button, column, primary, row
+from napari_wbc.widgets.qt.layout import allow, button, column, folded, primary, row
 from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.progress import JobBar
+from napari_wbc.widgets.report.rules import CountingRules
 
 WRITE_TIP = "Write the report to a folder (HTML to print, JSON, CSV, FHIR), and show it"
 SIGN_TIP = "Sign the report: a later change of a label or a setting breaks the signature visibly"
@@ -44,7 +44,7 @@ class ReportPanel(Panel, QWidget):
         self.wbc = FloatSpinBox(
             label="WBC, 10⁹/L",
             min=0,
-            max=1000,
+            max=MAX_WBC,
             step=0.1,
             tooltip="White cell count of the same blood, for absolute counts",
         )
@@ -52,34 +52,48 @@ class ReportPanel(Panel, QWidget):
             text="WBC is corrected for nucleated red cells",
             tooltip="The analyser corrected it already; it is never corrected twice",
         )
-        self.sex = ComboBox(label="Sex", choices=(ANYBODY, "female", "male"))
-        self.age = SpinBox(
+        self.sex = ComboBox(label="Sex", choices=(ANYBODY, *SEXES))
+        self.age = FloatSpinBox(
             label="Age, years",
             min=-1,
-            max=130,
+            max=149,
             value=-1,
+            step=1,
             tooltip="Of the patient, for the reference intervals",
         )
         self.target = SpinBox(
             label="Cells to count",
             min=1,
-            max=10_000,
-            value=100,
+            max=MAX_CELLS,
+            value=USUAL.cells,
             tooltip="100, 200, 400 or your own",
         )
+        self.masked = CheckBox(
+            text="Anonymise",
+            tooltip="Name neither slide nor specimen in this report",
+        )
+        self.heat = CheckBox(
+            text="Heat",
+            tooltip="Show where the model looks in the cells shown (Grad-CAM)",
+        )
+        self.rules = CountingRules()
         # The lowest value stands for none.
         self.wbc.native.setSpecialValueText("not given")
         self.age.native.setSpecialValueText(ANYBODY)
+        # As exact as what the shell takes.
+        self.wbc.native.setDecimals(3)
         self._fields: dict[str, Any] = {
             "specimen": self.specimen,
             "wbc": self.wbc,
-            "corrected": self.corrected,
+            "wbc_corrected": self.corrected,
             "sex": self.sex,
             "age": self.age,
             "target": self.target,
+            **self.rules.fields,
         }
         self._start = self._values()
-        self.form = Container(widgets=tuple(self._fields.values()))
+        own = [field for name, field in self._fields.items() if name not in self.rules.fields]
+        self.form = Container(widgets=(*own, self.masked, self.heat))
         self.form.margins = (0, 0, 0, 0)
         act = partial(guarded, self.said.emit)
         self.write = primary(button("Report…", "", act(self.write_report)))
@@ -87,41 +101,31 @@ class ReportPanel(Panel, QWidget):
         self.jobs = JobBar()
         self.jobs.said.connect(self.said)
         self.jobs.running_changed.connect(self._show_possible)
-        column(self, self.form.native, row(self.write, self.sign), self.jobs)
+        folds = folded("Counting rules", self.rules.form.native)
+        column(self, self.form.native, folds, row(self.write, self.sign), self.jobs)
         self.listen(self._show_possible, session.slide_changed)
         self.listen(self._show_kept, session.slide_changed)
         self.at_release(self.jobs.cancel)
         self._show_possible()
 
-    def settings(self) -> Settings:
-        """What the form says.
-
-        Raises
-        ------
-        WbcError
-            If a value makes no sense.
-        """
-        wbc = self.wbc.value
-        sex = "" if self.sex.value == ANYBODY else self.sex.value
-        age = None if self.age.value < 0 else float(self.age.value)
-        return settings_of(
-            policy=Policy(),
-            wbc=WbcCount(wbc, self.corrected.value) if wbc else None,
-            specimen=self.specimen.value,
-            subject=Subject(sex, age),
-            target=Target(self.target.value, None),
-        )
+    @property
+    def choice(self) -> Choice:
+        """What the form says; nothing where it is as usual."""
+        given: dict[str, Any] = {}
+        for name, value in self._values().items():
+            if value != self._start[name]:
+                given[name] = str(value) if isinstance(value, Path) else value
+        return Choice(**given)
 
     def write_report(self, sign: str = "") -> None:
         """Ask for a folder, write the report there, and show it."""
-        session, settings = self._session, self.settings()
+        session = self._session
         if session.workspace is None:
             raise WbcError("A report needs a project. An image that is not from a file has none.")
         folder = QFileDialog.getExistingDirectory(self, "Write the report to a folder")
         if not folder:
             return
         self._view.settle()
-        session.note(self._key, self._values())
         # The report reads the project in a thread, so the last labels have to be in it.
         if not session.flush():
             raise WbcError(session.saved.sentence)
@@ -129,7 +133,11 @@ class ReportPanel(Panel, QWidget):
             workspace_report_steps,
             session.workspace,
             Path(folder),
-            settings,
+            self.choice,
+            # The form shows all that was chosen before.
+            anew=True,
+            masked=self.masked.value,
+            heat=self.heat.value,
             slide=session.slide.name,
             reading=session.reading,
             sign=sign,
@@ -143,32 +151,28 @@ class ReportPanel(Panel, QWidget):
         if ok and name.strip():
             self.write_report(name.strip())
 
-    @property
-    def _key(self) -> str:
-        """Of the note of what the form says of the open slide."""
-        return f"report/{self._session.slide.name}"
-
     def _values(self) -> dict[str, object]:
-        return {name: self._fields[name].value for name in self._fields}
+        return {name: field.value for name, field in self._fields.items()}
 
     def _show_kept(self, *_slide: object) -> None:
-        """Show what was said of this slide: what was said of another is of another patient."""
-        workspace = self._session.workspace
-        kept = workspace.get(self._key) if workspace is not None else None
+        """Show what was chosen for this slide: what was for another is of another patient."""
+        session = self._session
+        note = session.workspace.get(choice_key(session.slide.name)) if session.workspace else None
+        given = kept_choice(note).given
         for name, field in self._fields.items():
-            value = kept.get(name, self._start[name]) if isinstance(kept, dict) else None
             try:
-                field.value = self._start[name] if value is None else value
-            # A project may be anybody's.
-            except (ValueError, TypeError):
+                field.value = given.get(name, self._start[name])
+            # The shell takes numbers that this form has no room for.
+            except ValueError:
                 field.value = self._start[name]
+        self.masked.value = False
 
     def _on_written(self, reports: tuple[Reported, ...]) -> None:
         lines: list[str] = []
         for each in reports:
-            critical = [alarm.finding.name for alarm in each.report.critical]
+            critical = "; ".join(alarm.text for alarm in each.report.critical)
             if critical:
-                lines.append(f"{each.report.slide}: critical: {', '.join(critical)}.")
+                lines.append(f"{each.report.slide}: critical: {critical}.")
             if each.broken:
                 lines.append(f"{each.report.slide}: {each.broken}")
         page = reports[0].folder / "report.html"
