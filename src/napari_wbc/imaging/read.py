@@ -29,6 +29,7 @@ from napari_wbc.files.image_header import (
     orientation_at,
     orientation_of,
 )
+from napari_wbc.imaging.intact import check_jpeg, check_png
 from napari_wbc.imaging.rgb import Stored, as_rgb8, depth_of, rgb8, stored, turned
 from napari_wbc.imaging.tiff import read_tiff
 from napari_wbc.model.slide import (
@@ -203,6 +204,10 @@ def _read_other(path: Path, max_pixels: int) -> Stored:
             _check_size(path, max_pixels, image.height, image.width)
             # load() empties the list of tiles, so it is asked before.
             wide = any(";16B" in str(part) for part in image.tile)
+            if image.format in {"JPEG", "MPO"}:
+                check_jpeg(path.read_bytes())
+            elif image.format == "PNG":
+                check_png(path)
             image.load()
             orientation = orientation_of(image)
             # These two fill all 16 bits, whatever the depth of the camera was.

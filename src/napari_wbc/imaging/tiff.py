@@ -14,6 +14,7 @@ from PIL import Image
 
 from napari_wbc.errors import ReadError
 from napari_wbc.files.tiff_header import TiffField, open_tiff, tiff_field
+from napari_wbc.imaging.intact import check_jpeg
 from napari_wbc.imaging.rgb import Stored, depth_of, stored
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def read_tiff(path: Path, check_size: Callable[[int, int], None], max_pixels: in
         field = tiff_field(tiff, path)
         check_size(field.height, field.width)
         _check_segments(path, field.series, max_pixels)
+        _check_jpegs(tiff, field.series)
         pixels = _unsigned(tiff, _planes(field))
         return _bright(path, pixels, field).turned(field.orientation)
 
@@ -65,6 +67,23 @@ def _check_segments(path: Path, series: tifffile.TiffPageSeries, max_pixels: int
         # Four samples a pixel at most; a damaged header may ask for a buffer of any size.
         if math.prod(page.keyframe.chunks) > 4 * max_pixels or max(ends, default=0) > size:
             raise ReadError(f"{path}: the TIFF is damaged or truncated; export or copy it again.")
+
+
+def _check_jpegs(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """Refuse damaged JPEGs, of which the strips or tiles of a TIFF may be made."""
+    import tifffile
+
+    page = series.keyframe
+    # Others than 8 bits are of a kind of JPEG that has checks of its own, or none.
+    if page.compression != tifffile.COMPRESSION.JPEG or page.bitspersample != 8:
+        return
+    # The tables that all have in common stand once, between a start and an end of their own.
+    tables = page.jpegtables[:-2] if page.jpegtables else b""
+    for each in filter(None, series.pages):
+        offsets = each.dataoffsets, each.databytecounts
+        for data, _index in tiff.filehandle.read_segments(*offsets):
+            if data:
+                check_jpeg(tables + data[2:] if tables else data)
 
 
 def _unsigned(tiff: tifffile.TiffFile, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
