@@ -4,7 +4,7 @@ Invariant: a step is written whole or not at all, journal and state together, an
 never changed afterwards. A file that cannot be understood is never written to.
 """
 
-from napari_wbc.storage.workspace.damage import backup_of
+from napari_wbc.storage.workspace.damage import backup_of, backups_of
 from napari_wbc.storage.workspace.images import ImageFault, check_images_steps, pointed_to
 from napari_wbc.storage.workspace.opening import (
     SUFFIX,
@@ -20,6 +20,7 @@ __all__ = [
     "ImageFault",
     "Workspace",
     "backup_of",
+    "backups_of",
     "check_images_steps",
     "create_workspace",
     "lock_of",
