@@ -105,17 +105,19 @@ def analyze(
         skip=out / "overlays",
     )
     analysis = drive(steps, quiet=quiet)
-    # The project comes first, since `_write` ends the command if an image fails.
+    # The results come first, so that a project or a report that cannot be written costs none.
+    failed = _written(analysis, out, quiet=quiet)
     if project is not None:
         save_project(analysis, project)
     if report:
         tell(drive(report_steps(analysis, out / "report", settings_of()), quiet=quiet), quiet=quiet)
-    _write(analysis, out, quiet=quiet)
     if analysis.cells.empty and not quiet:
         note("No cell was found; try another --detector or --preset.")
+    end(failed, f"the rest was written to {out}", total=analysis.n_fields)
 
 
-def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
+def _written(analysis: Analysis, out: Path, *, quiet: bool) -> int:
+    """Write results, and return how many files failed."""
     from napari_wbc.pipeline.report import write_results
 
     written = drive(write_results(analysis, out), quiet=quiet)
@@ -124,8 +126,7 @@ def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
             Console().print(_differential_table(slide.differential))
         print(f"{counted(len(analysis.cells))} written to {out}")
     # A file may fail in the analysis and again for its overlay; it is counted once.
-    failed = {failure.path for failure in (*analysis.failures, *written.failures)}
-    end(len(failed), f"the rest was written to {out}", total=analysis.n_fields)
+    return len({failure.path for failure in (*analysis.failures, *written.failures)})
 
 
 def _differential_table(differential: Differential) -> Table:
@@ -221,7 +222,8 @@ def demo(
     make_folder(out)
     result = drive(demo_steps(out, device=device), quiet=quiet)
     print(f"Demo on {result.origin}.")
-    _write(result.analysis, out, quiet=quiet)
+    failed = _written(result.analysis, out, quiet=quiet)
     if result.leukocytes is not None:
         print(f"{counted(result.leukocytes, 'leukocyte')} drawn.")
     print(f"Look at {out / 'overlays'}, {out / 'differential.csv'} and {out / 'cells.csv'}.")
+    end(failed, f"the rest was written to {out}", total=result.analysis.n_fields)
