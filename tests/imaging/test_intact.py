@@ -91,12 +91,13 @@ def test_every_flipped_bit_of_a_png_is_told_or_changes_nothing(tmp_path):
     path.write_bytes(data)
     whole = read_image(path)
     rng = random.Random(0)
+    told = 0
     for _ in range(60):
         place = rng.randrange(len(data))
-        path.write_bytes(
-            data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :]
-        )
+        flipped = data[place] ^ 1 << rng.randrange(8)
+        path.write_bytes(data[:place] + bytes([flipped]) + data[place + 1 :])
         try:
             assert (read_image(path) == whole).all()
-        except ReadError as error:
-            assert "a.png" in str(error)
+        except ReadError:
+            told += 1
+    assert told > 50

@@ -159,9 +159,9 @@ def all_or_nothing() -> Iterator[list[Path]]:
 def put_together(folder: Path, names: Sequence[str], gone: Sequence[str] = ()) -> Iterator[Path]:
     """A new folder for files that take their places in another one together.
 
-    What had their names before, and what is ``gone``, is out of the way first. So whenever a program
-    is killed, the folder never holds files of two times: they are old, or new, or for the moment of
-    the renames some of one of these. If anything fails, all are as they were.
+    What had their names before, and what is ``gone``, is out of the way first. So whenever a
+    program is killed, the folder never holds files of two times: they are old, or new, or for the
+    moment of the renames some of one of these. If anything fails, all are as they were.
 
     Parameters
     ----------

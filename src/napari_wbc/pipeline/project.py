@@ -17,7 +17,13 @@ from napari_wbc.model.table import CellTable, diff
 from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.kept_analysis import from_note, note_key, to_note
 from napari_wbc.pipeline.report import write_results
-from napari_wbc.storage.workspace import Workspace, create_workspace, lock_of, open_workspace
+from napari_wbc.storage.workspace import (
+    Workspace,
+    check_journal,
+    create_workspace,
+    lock_of,
+    open_workspace,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,11 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
     Raises
     ------
     WbcError
-        If the project cannot be read, has no slide, or no slide has such a reading.
+        If the project cannot be read, its cells are not those of its journal, it has no slide, or
+        no slide has such a reading.
     """
     with closing(open_workspace(path, read_only=True)) as workspace:
+        check_journal(workspace)
         return workspace_analysis(workspace, reading=reading)
 
 

@@ -30,7 +30,7 @@ from napari_wbc.pipeline.incoming import partly_labelled
 from napari_wbc.pipeline.round_before import RoundBefore, round_before_steps
 from napari_wbc.pipeline.split_rule import exported_splits, sided, splits_of
 from napari_wbc.storage.rounds import write_round_steps
-from napari_wbc.storage.workspace import open_workspace
+from napari_wbc.storage.workspace import check_journal, open_workspace
 from napari_wbc.weights.card import RESEARCH_USE
 
 
@@ -205,6 +205,7 @@ class _Project:
 def _opened(path: str | Path, slides: Sequence[str], reading: str) -> _Project:
     """Read a project, which is not changed."""
     with closing(open_workspace(path, read_only=True)) as workspace:
+        check_journal(workspace)
         every = workspace.slides()
         tables = []
         readings: list[str] = []

@@ -6,6 +6,11 @@ never changed afterwards. A file that cannot be understood is never written to.
 
 from napari_wbc.storage.workspace.damage import backup_of, backups_of
 from napari_wbc.storage.workspace.images import ImageFault, check_images_steps, pointed_to
+from napari_wbc.storage.workspace.journal import (
+    check_journal,
+    check_journal_steps,
+    not_of_journal,
+)
 from napari_wbc.storage.workspace.opening import (
     SUFFIX,
     create_workspace,
@@ -22,8 +27,11 @@ __all__ = [
     "backup_of",
     "backups_of",
     "check_images_steps",
+    "check_journal",
+    "check_journal_steps",
     "create_workspace",
     "lock_of",
+    "not_of_journal",
     "open_workspace",
     "pointed_to",
     "restore_backup",
