@@ -57,6 +57,13 @@ def export_set(
     unreviewed: Annotated[
         bool, Option("--unreviewed", help="Also cells that only the model labelled.")
     ] = False,
+    keep_metadata: Annotated[
+        bool,
+        Option(
+            "--keep-metadata",
+            help="Keep Exif and comments of images, where patients may be named, and annotators.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the reviewed cells of projects as the next round of a training set.
@@ -73,6 +80,7 @@ def export_set(
         slides=slide or (),
         split=split,
         reviewed=not unreviewed,
+        keep_metadata=keep_metadata,
     )
     exported = drive(steps, quiet=quiet)
     if not quiet:

@@ -88,7 +88,7 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
     return {
         "slide": slide.slide.name,
         "fields": len(slide.slide.fields),
-        "failed": [{"path": str(f.path), "error": f.message} for f in slide.failures],
+        "failed": list(map(_failed, slide.failures)),
         "detector": slide.detector,
         "detector_parameters": slide.detector_parameters,
         "located_by": located_by,
@@ -103,6 +103,12 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
         **_blood_cells(slide),
         "use": RESEARCH_USE,
     }
+
+
+def _failed(failure: Failure) -> dict[str, str]:
+    # Without its folder, which may be named after the patient.
+    name = failure.path.name
+    return {"path": name, "error": failure.message.replace(str(failure.path), name)}
 
 
 def _number(value: float | None) -> float | None:
