@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 """Values of ExtraSamples that say alpha: colours times it, or as they are."""
+_MAX_BYTES = 8
+"""A pixel of the largest field: RGB with alpha, of 16 bits each."""
 _SCANR = "National Instruments IMAQ"
 """What ScanR writes as its software; Bio-Formats knows it by this too."""
 
@@ -39,6 +41,7 @@ def read_tiff(path: Path, check_size: Callable[[int, int], None], max_pixels: in
     with open_tiff(path) as tiff:
         field = tiff_field(tiff, path)
         check_size(field.height, field.width)
+        _check_bytes(path, field.series, max_pixels)
         _check_segments(path, field.series, max_pixels)
         _check_jpegs(tiff, field.series)
         pixels = _unsigned(tiff, _planes(field))
@@ -55,6 +58,15 @@ def _planes(field: TiffField) -> npt.NDArray[Any]:
     if field.samples and axes.index(field.samples) < axes.index("Y"):
         pixels = np.moveaxis(pixels, 0, -1)
     return np.asarray(pixels[..., list(field.rgb)] if field.rgb else pixels)
+
+
+def _check_bytes(path: Path, series: tifffile.TiffPageSeries, max_pixels: int) -> None:
+    """Refuse more bytes than RGB of 16 bits may have, as 64-bit pixels of a large field do."""
+    if series.nbytes > _MAX_BYTES * max_pixels:
+        raise ReadError(
+            f"{path}: {series.nbytes / 1e9:.1f} GB of pixels of the type {series.dtype}; save it with "
+            "8 or 16 bits."
+        )
 
 
 def _check_segments(path: Path, series: tifffile.TiffPageSeries, max_pixels: int) -> None:
