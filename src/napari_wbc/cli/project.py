@@ -8,14 +8,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
 from napari_wbc.cli.options import Out, Project, Quiet, check_csv
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note, say, shown
 from napari_wbc.files.atomic import make_folder
-from napari_wbc.model.words import counted, listed, printable
+from napari_wbc.model.words import counted, listed
 
 
 def export(
@@ -35,7 +34,7 @@ def export(
     analysis = exported.analysis
     if not quiet:
         cells = counted(len(analysis.cells))
-        print(f"{cells} of {counted(len(analysis.slides), 'slide')} written to {out}")
+        say(f"{cells} of {counted(len(analysis.slides), 'slide')} written to {out}")
     if exported.failures:
         images = f"{len(exported.failures)} of {counted(analysis.n_fields, 'image')}"
         note(
@@ -69,7 +68,7 @@ def agreement(
             kappa = f"{agreement.kappa:.3f}"
             limits = f"{agreement.kappa_low:.3f} to {agreement.kappa_high:.3f}"
         counts = str(agreement.n), str(agreement.agreed)
-        table.add_row(escape(printable(slide.slide)), *counts, percent, exact, kappa, limits)
+        table.add_row(shown(slide.slide), *counts, percent, exact, kappa, limits)
     Console().print(table)
 
 
@@ -97,15 +96,13 @@ def h20(
             if row.count:
                 limits = _between(row.low, row.high)
                 texts = (examiner, film, row.name, str(row.count), f"{row.percent:.1f}", limits)
-                table.add_row(*(escape(printable(text)) for text in texts))
+                table.add_row(*(shown(text) for text in texts))
     Console().print(table)
     compared = result.compared
     if compared.n:
         share, low, high = compared.percent_limits
         kappa = "" if compared.kappa is None else f"; kappa {compared.kappa:.3f}"
-        print(
-            f"{counted(compared.n)} of both: {share:.1f} % ({low:.1f} to {high:.1f}) alike{kappa}"
-        )
+        say(f"{counted(compared.n)} of both: {share:.1f} % ({low:.1f} to {high:.1f}) alike{kappa}")
     for line in result.notes:
         note(line)
 
@@ -137,7 +134,7 @@ def verify(
         r = "–" if math.isnan(each.correlation) else f"{each.correlation:.2f}"
         bias = f"{each.bias.value:+.1f}"
         row = (each.label, str(each.slides), within, bias, limits, agreement, slope, r)
-        table.add_row(*(escape(printable(text)) for text in row))
+        table.add_row(*(shown(text) for text in row))
     Console().print(table)
     if result.unknown:
         note(f"{against}: not in the project, left out: {listed(result.unknown)}")

@@ -64,8 +64,8 @@ def _check_bytes(path: Path, series: tifffile.TiffPageSeries, max_pixels: int) -
     """Refuse more bytes than RGB of 16 bits may have, as 64-bit pixels of a large field do."""
     if series.nbytes > _MAX_BYTES * max_pixels:
         raise ReadError(
-            f"{path}: {series.nbytes / 1e9:.1f} GB of pixels of the type {series.dtype}; save it with "
-            "8 or 16 bits."
+            f"{path}: {series.nbytes / 1e9:.1f} GB of pixels of the type {series.dtype}; "
+            "save it with 8 or 16 bits."
         )
 
 
