@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_wbc.detect.base import Located
+from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.train.adapt import Adaptation
@@ -178,3 +179,14 @@ def test_an_adaptation_without_some_files_is_exit_code_3(adapt, field_of_noise, 
     assert "1 file failed" in err
     assert (field_of_noise / "new" / "adapted.safetensors").is_file()
     assert "--weights new/adapted.safetensors" in out
+
+
+def test_a_project_that_cannot_be_kept_costs_no_results(call, folder, weights, monkeypatch):
+    def failing(_analysis, path):
+        raise WbcError(f"{path}: this project is there already; name another file.")
+
+    monkeypatch.setattr("napari_wbc.pipeline.project.save_project", failing)
+    arguments = "--weights", weights, "--device", "cpu", "--quiet"
+    code, _, err = call("analyze", ".", "--out", "out", "--project", "p.wbc", *arguments)
+    assert (code, "already" in err) == (2, True)
+    assert (folder / "out" / "cells.csv").is_file()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 import typer
+from rich.console import Console
 
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, end, note
+from napari_wbc import cli
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, end, note, say, shown
 from napari_wbc.model.progress import Progress
 
 
@@ -62,3 +67,30 @@ def test_without_failures_a_command_goes_on(capsys):
 def test_escape_codes_of_a_name_do_not_reach_the_terminal(capsys):
     note("a\x1b[2J.png: not an image")
     assert capsys.readouterr().err == "a\\x1b[2J.png: not an image\n"
+
+
+ODD = "a\x1b[2J\x1b]0;title\x07b"
+
+
+def test_escape_codes_of_a_stranger_do_not_reach_the_terminal(capsys):
+    def steps():
+        yield Progress(ODD, 1, 2, ODD)
+
+    note(ODD)
+    say(ODD)
+    drive(steps())
+    Console().print(shown(ODD))
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert "\x1b[2J" not in text
+        assert "\x1b]" not in text
+        assert "a\\x1b[2J" in text
+
+
+def test_commands_print_only_through_what_cleans_texts():
+    for file in Path(cli.__file__).parent.glob("*.py"):
+        if file.name != "progress.py":
+            calls = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]
+            names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+            # The command report cleans each text by itself.
+            assert not names & {"print", "escape"} or file.name == "report.py", file.name

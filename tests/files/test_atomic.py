@@ -8,7 +8,14 @@ import os
 import pytest
 
 from napari_wbc.errors import WbcError
-from napari_wbc.files.atomic import new_folder, no_empty_folder, write_bytes, write_text
+from napari_wbc.files import atomic
+from napari_wbc.files.atomic import (
+    new_folder,
+    no_empty_folder,
+    put_new,
+    write_bytes,
+    write_text,
+)
 
 
 def test_nothing_can_be_written(tmp_path):
@@ -109,3 +116,96 @@ def test_a_refused_command_leaves_no_empty_folder(tmp_path):
     with pytest.raises(WbcError):
         failed(no_empty_folder(tmp_path / "new.csv"), lambda _: (tmp_path / "new.csv").touch())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "new.csv"]
+
+
+def test_a_new_file_takes_no_name_that_another_has(tmp_path, monkeypatch):
+    for links in (True, False):
+        part = tmp_path / "part"
+        part.write_bytes(b"new")
+        path = tmp_path / f"a-{links}"
+        with monkeypatch.context() as patched:
+            if not links:
+                patched.setattr(os, "link", no_links)
+            put_new(part, path)
+            assert path.read_bytes() == b"new"
+            part.unlink(missing_ok=True)
+            part.write_bytes(b"other")
+            with pytest.raises(FileExistsError):
+                put_new(part, path)
+        assert path.read_bytes() == b"new"
+        part.unlink()
+
+
+def no_links(*_):
+    raise OSError(errno.EPERM, "no links here")
+
+
+def test_a_copy_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(atomic, "sync", lambda path: synced.append(path.name))
+    (tmp_path / "a").write_bytes(b"a")
+    atomic.copied(tmp_path / "a", tmp_path / "b")
+    assert [name.endswith(".part") for name in synced] == [True, False]
+    assert (tmp_path / "b").read_bytes() == b"a"
+
+
+def read_all(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+def fill(folder, texts):
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+OLD = {"a": "old", "b": "old", "sub/gone": "old", "mine": "mine"}
+
+
+def test_files_are_put_together_and_what_is_gone_goes(tmp_path):
+    fill(tmp_path, OLD)
+    with atomic.put_together(tmp_path, ["a", "b"], ["sub/gone"]) as new:
+        fill(new, {"a": "new", "b": "new"})
+        assert read_all(tmp_path).items() >= OLD.items()
+    assert read_all(tmp_path) == {"a": "new", "b": "new", "mine": "mine"}
+    assert not (tmp_path / "sub").exists()
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_files_that_cannot_be_put_together_are_as_they_were(tmp_path, monkeypatch, at):
+    fill(tmp_path, OLD)
+    move = atomic._move
+    calls = []
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) - 1 == at:
+            raise OSError(errno.EIO, "broken")
+        move(*arguments)
+
+    monkeypatch.setattr(atomic, "_move", failing)
+    with (
+        pytest.raises(OSError, match="broken"),
+        atomic.put_together(tmp_path, ["a", "b"], ["sub/gone"]) as new,
+    ):
+        fill(new, {"a": "new", "b": "new"})
+    assert read_all(tmp_path) == OLD
+
+
+def test_at_no_rename_a_folder_holds_files_of_two_times(tmp_path, monkeypatch):
+    fill(tmp_path, OLD)
+    move = atomic._move
+    seen = []
+
+    def moved(*arguments):
+        move(*arguments)
+        # What a program that is killed here leaves, as a person sees it.
+        visible = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+        seen.append({visible[name] for name in ("a", "b") if name in visible})
+
+    monkeypatch.setattr(atomic, "_move", moved)
+    with atomic.put_together(tmp_path, ["a", "b"], ["sub/gone"]) as new:
+        fill(new, {"a": "new", "b": "new"})
+    assert all(len(times) < 2 for times in seen)
+    assert len(seen) == 5

@@ -100,6 +100,25 @@ def test_a_cancelled_import_leaves_nothing(project, tmp_path):
         assert not (tmp_path / "new-images").exists()
 
 
+def test_a_second_import_into_a_project_is_refused_and_takes_nothing_from_the_first(
+    project, tmp_path
+):
+    export(project, tmp_path / "set")
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "set" / "round-1")
+    new = tmp_path / "new" / "p.wbc"
+    first = import_set_steps(packed, new)
+    # As far as its last image that was copied.
+    for progress in first:
+        if progress.step == "copying images" and progress.done == progress.total:
+            break
+    with pytest.raises(WbcError, match="another program is importing"):
+        run(import_set_steps(packed, new))
+    run(first)
+    (slide,) = project_analysis(new).slides
+    assert all(field.path.is_file() for field in slide.slide.fields)
+    assert not list(new.parent.glob(".*import*"))
+
+
 def test_a_field_is_partly_labelled_until_its_last_cell_is_labelled(project, tmp_path):
     done = export(project, tmp_path / "set")
     run(import_set_steps(done.folder, project))

@@ -17,6 +17,7 @@ from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import run
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.pipeline import project as pipeline_project
 from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis
 from napari_wbc.pipeline.kept_analysis import note_key
 from napari_wbc.pipeline.project import (
@@ -178,3 +179,21 @@ def test_cells_drawn_by_hand_are_said_to_be(project, tmp_path):
     run(export_project_steps(project, tmp_path / "out"))
     (told,) = json.loads((tmp_path / "out" / "differential.json").read_text())
     assert told["located_by"] == [{"detector": "not known", "parameters": {}, "cells": 4}]
+
+
+def test_a_project_that_another_program_made_meanwhile_is_not_replaced(
+    project, tmp_path, monkeypatch
+):
+    new = tmp_path / "new.wbc"
+    analysis = project_analysis(project)
+    keep = pipeline_project._keep
+
+    def late(*arguments):
+        keep(*arguments)
+        new.write_bytes(b"theirs")
+
+    monkeypatch.setattr(pipeline_project, "_keep", late)
+    with pytest.raises(WbcError, match="is there already"):
+        save_project(analysis, new)
+    assert new.read_bytes() == b"theirs"
+    assert not list(tmp_path.glob(".*.part*"))

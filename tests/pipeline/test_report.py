@@ -17,6 +17,7 @@ from PIL import Image
 from statsmodels.stats.proportion import proportion_confint
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.locks import held
 from napari_wbc.model.cell import Annotation, Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.differential import differential
 from napari_wbc.model.failure import Failure
@@ -32,6 +33,7 @@ from napari_wbc.model.taxonomy import (
     TAXONOMIES,
     UNIDENTIFIED,
 )
+from napari_wbc.pipeline import report
 from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis
 from napari_wbc.pipeline.report import Written, differential_json, draw_overlay, write_results
 
@@ -177,6 +179,30 @@ def test_of_a_field_that_vanished_all_but_the_overlay_is_written(analysis, tmp_p
     ]
     (one,) = json.loads((out / "differential.json").read_text())
     assert [Path(failure["path"]).name for failure in one["failed"]] == ["broken.png", "a.png"]
+
+
+def test_overlays_and_outlines_of_an_earlier_run_go_and_other_files_stay(analysis, tmp_path):
+    out = tmp_path / "out"
+    run(write_results(analysis, out))
+    (out / "overlays" / "mine.png").write_bytes(b"mine")
+    (one,) = analysis.slides
+    fewer = dataclasses.replace(one, slide=Slide("s", one.slide.fields[:1]), failures=())
+    run(write_results(Analysis((fewer,)), out))
+    drawn = sorted(path.name for path in out.rglob("*.png"))
+    assert drawn == ["a.png.png", "mine.png"]
+    assert not (out / "geojson").exists()
+
+
+def test_results_are_not_written_while_another_program_writes_there(
+    analysis, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    run(write_results(analysis, out))
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    monkeypatch.setattr(report, "MAX_WAIT", 0)
+    with held(out / ".lock"), pytest.raises(WbcError, match="another program is writing"):
+        run(write_results(Analysis(()), out))
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_cells_of_a_failed_field_or_of_none_are_in_all_tables(analysis, tmp_path):

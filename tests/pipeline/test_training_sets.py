@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import Counter
 from xml.etree import ElementTree as ET
@@ -89,8 +90,13 @@ def test_the_manifest_tells_who_said_what_of_which_image(project, tmp_path):
     assert manifest.made["projects"] == ["slide.wbc"]
     assert manifest.made["program"].startswith("napari-wbc")
     cell = next(c for f in manifest.fields for c in f.cells if c.label == "basophil")
-    assert (cell.annotation.annotator, cell.prediction) == ("ann", SAID)
+    # Not the name itself, unless it is asked for.
+    code = f"reader-{hashlib.sha256(b'ann').hexdigest()[:6]}"
+    assert (cell.annotation.annotator, cell.prediction) == (code, SAID)
     assert all(len(f.sha256) == 64 for f in manifest.fields)
+    named = export(project, tmp_path / "named", keep_metadata=True).folder
+    said = {c.annotation.annotator for f in read_manifest(named).fields for c in f.cells}
+    assert said == {"ann"}
 
 
 @pytest.mark.parametrize("side", ["val", "test"])
@@ -392,7 +398,7 @@ def test_voc_has_whole_pixels(project, tmp_path):
 
 
 def test_an_export_that_is_refused_leaves_no_folder(project, tmp_path, monkeypatch):
-    def failing(*_arguments):
+    def failing(*_arguments, **_options):
         raise WbcError("the disk is full")
 
     monkeypatch.setattr("napari_wbc.storage.rounds._take_image", failing)

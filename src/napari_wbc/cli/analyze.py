@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Option
 
@@ -25,11 +24,11 @@ from napari_wbc.cli.options import (
     given,
     in_use,
 )
-from napari_wbc.cli.progress import drive, end, note
+from napari_wbc.cli.progress import drive, end, note, say, shown
 from napari_wbc.cli.report import tell
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
-from napari_wbc.model.words import counted, printable
+from napari_wbc.model.words import counted
 
 if TYPE_CHECKING:
     from napari_wbc.model.differential import Differential
@@ -105,32 +104,33 @@ def analyze(
         skip=out / "overlays",
     )
     analysis = drive(steps, quiet=quiet)
-    # The project comes first, since `_write` ends the command if an image fails.
+    # The results come first, so that a project or a report that cannot be written costs none.
+    failed = _written(analysis, out, quiet=quiet)
     if project is not None:
         save_project(analysis, project)
     if report:
         tell(drive(report_steps(analysis, out / "report", settings_of()), quiet=quiet), quiet=quiet)
-    _write(analysis, out, quiet=quiet)
     if analysis.cells.empty and not quiet:
         note("No cell was found; try another --detector or --preset.")
+    end(failed, f"the rest was written to {out}", total=analysis.n_fields)
 
 
-def _write(analysis: Analysis, out: Path, *, quiet: bool) -> None:
+def _written(analysis: Analysis, out: Path, *, quiet: bool) -> int:
+    """Write results, and return how many files failed."""
     from napari_wbc.pipeline.report import write_results
 
     written = drive(write_results(analysis, out), quiet=quiet)
     if not quiet:
         for slide in analysis.slides:
             Console().print(_differential_table(slide.differential))
-        print(f"{counted(len(analysis.cells))} written to {out}")
+        say(f"{counted(len(analysis.cells))} written to {out}")
     # A file may fail in the analysis and again for its overlay; it is counted once.
-    failed = {failure.path for failure in (*analysis.failures, *written.failures)}
-    end(len(failed), f"the rest was written to {out}", total=analysis.n_fields)
+    return len({failure.path for failure in (*analysis.failures, *written.failures)})
 
 
 def _differential_table(differential: Differential) -> Table:
     # rich takes a slide that is named [b] for markup.
-    title = escape(printable(f"{differential.slide}: {counted(differential.total, 'leukocyte')}"))
+    title = shown(f"{differential.slide}: {counted(differential.total, 'leukocyte')}")
     table = Table(title=title, title_justify="left", caption="Research use only")
     table.add_column("class")
     for name in ("count", "%", "95 % limits"):
@@ -149,7 +149,7 @@ def _differential_table(differential: Differential) -> Table:
             related = f"{rate:.1f} per 100"
             limits = f"{row.low:.1f} – {row.high:.1f}"
         # A label may come from a file of anybody's; rich takes [b] for markup.
-        table.add_row(escape(printable(row.name)), str(row.count), related, limits)
+        table.add_row(shown(row.name), str(row.count), related, limits)
     return table
 
 
@@ -169,7 +169,7 @@ def classify(
     result = drive(steps, quiet=quiet)
     write_csv(out, result.cells)
     if not quiet:
-        print(f"{counted(len(result.predictions), 'prediction')} written to {out}")
+        say(f"{counted(len(result.predictions), 'prediction')} written to {out}")
     end(len(result.failures), f"the rest was written to {out}")
 
 
@@ -204,9 +204,9 @@ def adapt(
         device=device,
     )
     adapted = drive(steps, quiet=quiet)
-    print(f"Model adapted to {counted(adapted.cells)} written to {adapted.weights}")
+    say(f"Model adapted to {counted(adapted.cells)} written to {adapted.weights}")
     # Quoted, so that a path with a space can be copied into the shell.
-    print(f"Use it: napari-wbc analyze ... --weights {shlex.quote(str(adapted.weights))}")
+    say(f"Use it: napari-wbc analyze ... --weights {shlex.quote(str(adapted.weights))}")
     end(len(adapted.failures), "the rest was used")
 
 
@@ -220,8 +220,9 @@ def demo(
 
     make_folder(out)
     result = drive(demo_steps(out, device=device), quiet=quiet)
-    print(f"Demo on {result.origin}.")
-    _write(result.analysis, out, quiet=quiet)
+    say(f"Demo on {result.origin}.")
+    failed = _written(result.analysis, out, quiet=quiet)
     if result.leukocytes is not None:
-        print(f"{counted(result.leukocytes, 'leukocyte')} drawn.")
-    print(f"Look at {out / 'overlays'}, {out / 'differential.csv'} and {out / 'cells.csv'}.")
+        say(f"{counted(result.leukocytes, 'leukocyte')} drawn.")
+    say(f"Look at {out / 'overlays'}, {out / 'differential.csv'} and {out / 'cells.csv'}.")
+    end(failed, f"the rest was written to {out}", total=result.analysis.n_fields)

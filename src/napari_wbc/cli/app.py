@@ -20,7 +20,7 @@ from napari_wbc.cli.choose import choose, doubts
 from napari_wbc.cli.compare import compare, evaluate
 from napari_wbc.cli.explain import explain
 from napari_wbc.cli.models import models_app
-from napari_wbc.cli.progress import note
+from napari_wbc.cli.progress import note, say
 from napari_wbc.cli.project import agreement, export, h20, verify
 from napari_wbc.cli.report import audit, report
 from napari_wbc.cli.sets import set_app
@@ -66,7 +66,7 @@ def main() -> None:
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"napari-wbc {__version__}")
+        say(f"napari-wbc {__version__}")
         raise typer.Exit
 
 

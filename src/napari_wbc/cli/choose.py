@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
 from napari_wbc.cli.options import Device, Project, Quiet, Weights, check_csv, in_use
-from napari_wbc.cli.progress import drive, end
+from napari_wbc.cli.progress import drive, end, say, shown
 from napari_wbc.model.words import counted
 
 SHOWN = 5
@@ -53,9 +52,9 @@ def choose(
         if choice.fields:
             table = Table("fields worth opening first", "gain")
             for _slide, fov, gain in choice.fields[:SHOWN]:
-                table.add_row(escape(fov), f"{gain:.1f}")
+                table.add_row(shown(fov), f"{gain:.1f}")
             Console().print(table)
-        print(f"{counted(len(rows))} written to {out}")
+        say(f"{counted(len(rows))} written to {out}")
     end(len(choice.failures), "the rest was looked at")
 
 
@@ -91,8 +90,8 @@ def doubts(
         if rows:
             table = Table("field", "label", "looks like", "doubt", title="Doubted most")
             for cell in doubted.doubts[:SHOWN]:
-                texts = map(escape, (cell.fov, cell.label, cell.suggested))
+                texts = map(shown, (cell.fov, cell.label, cell.suggested))
                 table.add_row(*texts, f"{cell.doubt:.2f}")
             Console().print(table)
-        print(f"Doubted: {len(rows)} of {counted(doubted.judged, 'label')}; written to {out}")
+        say(f"Doubted: {len(rows)} of {counted(doubted.judged, 'label')}; written to {out}")
     end(len(doubted.failures), "the rest was looked at")

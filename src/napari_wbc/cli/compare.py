@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Option
 
 from napari_wbc.cli.options import Device, Quiet, Split, Taxonomy, Weights, in_use
-from napari_wbc.cli.progress import drive, note
+from napari_wbc.cli.progress import drive, note, say, shown
 from napari_wbc.files.atomic import make_folder
 
 Sets = Annotated[list[Path], Option(help="Training set; may be repeated.")]
@@ -49,7 +48,7 @@ def evaluate(
         inside = sum(shares) / len(shares) if len(shares) else math.nan
         values = [scores.accuracy, scores.balanced_accuracy, scores.macro_f1]
         values += [scores.macro_auc, scores.calibration_error, inside]
-        table.add_row(escape(source), str(scores.n), *(f"{100 * value:.1f}" for value in values))
+        table.add_row(shown(source), str(scores.n), *(f"{100 * value:.1f}" for value in values))
     Console().print(table)
     if evaluation.left_out:
         note(f"Left out, no class of the taxonomy: {counts_text(evaluation.left_out)}")
@@ -57,7 +56,7 @@ def evaluate(
         note(evaluation.warning)
     if out is not None:
         write_evaluation(evaluation, out)
-        print(f"Tables and pictures written to {out}")
+        say(f"Tables and pictures written to {out}")
 
 
 def compare(
@@ -100,7 +99,7 @@ def compare(
     measures = comparison.measures
     note(f"{SIGNS[measures.verdict][0]}. {measures.why}", console)
     if not quiet:
-        print(f"Research use only. Report written to {out / 'report.html'}")
+        say(f"Research use only. Report written to {out / 'report.html'}")
 
 
 def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -109,5 +108,5 @@ def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> T
     for i, name in enumerate(names):
         table.add_column(name, justify="right" if i else "left")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(shown, row))
     return table

@@ -17,7 +17,7 @@ from napari_wbc.cli.options import (
     detector_in_use,
     in_use,
 )
-from napari_wbc.cli.progress import drive, end
+from napari_wbc.cli.progress import drive, end, say
 
 
 def explain(
@@ -53,6 +53,6 @@ def explain(
     )
     explained = drive(steps, quiet=quiet)
     if not quiet:
-        print(f"{explained.summary}.")
-        print(f"Heat, overlays and heat.csv written to {out}")
+        say(f"{explained.summary}.")
+        say(f"Heat, overlays and heat.csv written to {out}")
     end(len(explained.failures), f"the rest was written to {out}")

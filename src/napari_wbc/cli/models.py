@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
-from napari_wbc.cli.progress import note
+from napari_wbc.cli.progress import note, say, shown
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
 from napari_wbc.weights.library import Library
@@ -41,8 +40,8 @@ def models_list() -> None:
     for column in (table.columns[0], table.columns[-1]):
         column.overflow = "fold"
     for branch in branches(library.models(), in_use(library)):
-        table.add_row(*map(escape, _row(branch)))
-    table.caption = escape(f"Your own are in {library.folder}")
+        table.add_row(*map(shown, _row(branch)))
+    table.caption = shown(f"Your own are in {library.folder}")
     Console().print(table)
     for message in filter(None, map(library.note, KINDS)):
         note(message)
@@ -62,7 +61,7 @@ def _row(branch: Branch) -> tuple[str, ...]:
 @models_app.command()
 def card(name: Name) -> None:
     """Print the model card."""
-    print(model_summary(name), end="")
+    say(str(model_summary(name)), end="")
 
 
 @models_app.command()
@@ -77,13 +76,13 @@ def adopt(
     library = Library()
     model = library.add(name) if Path(name).suffix in SUFFIXES else library.find(name)
     library.adopt(model, why)
-    print(f"{model.name} is the {model.kind} in use.")
+    say(f"{model.name} is the {model.kind} in use.")
 
 
 @models_app.command()
 def rollback(kind: Annotated[str, Option(help="classifier or detector.")] = "classifier") -> None:
     """Return to the model that was in use before."""
-    print(f"{Library().roll_back(kind).name} is the {kind} in use again.")
+    say(f"{Library().roll_back(kind).name} is the {kind} in use again.")
 
 
 @models_app.command()
@@ -93,14 +92,14 @@ def history() -> None:
     for kind in KINDS:
         for adoption in Library().history(kind):
             row = (adoption.when, kind, adoption.model_id, adoption.why)
-            table.add_row(*map(escape, row))
+            table.add_row(*map(shown, row))
     Console().print(table)
 
 
 @models_app.command()
 def export(name: Name, out: Annotated[Path, Option(help="File to write (.wbcmodel).")]) -> None:
     """Write a model with its card as one file."""
-    print(f"{name} written to {export_model(Library().find(name).path, out)}")
+    say(f"{name} written to {export_model(Library().find(name).path, out)}")
 
 
 @models_app.command("import")
@@ -108,7 +107,7 @@ def import_model(file: Annotated[Path, Argument(help="A .wbcmodel or .safetensor
     """Copy a model into your library."""
     library = Library()
     model = library.add(file)
-    print(f"{model.name} is in {library.folder}; use it: --weights {shlex.quote(model.name)}")
+    say(f"{model.name} is in {library.folder}; use it: --weights {shlex.quote(model.name)}")
 
 
 @models_app.command()
@@ -118,4 +117,4 @@ def remove(
 ) -> None:
     """Move a model out of your library, to the folder removed in it."""
     library = Library()
-    print(f"Moved to {library.remove(library.find(name), force=force)}")
+    say(f"Moved to {library.remove(library.find(name), force=force)}")

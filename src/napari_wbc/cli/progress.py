@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -42,6 +43,16 @@ def note(text: str, console: Console | None = None) -> None:
     console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
+def say(text: str, end: str = "\n") -> None:
+    """Print a line of results on standard output, as :func:`note` shows it."""
+    print(printable(text), end=end)
+
+
+def shown(text: str) -> str:
+    """A text for a table of rich: no markup in brackets, and control characters as codes."""
+    return escape(printable(text))
+
+
 def end(failures: int, outcome: str, *, total: int | None = None) -> None:
     """End with exit code 3 if files failed; the note says how many, and what became of the rest."""
     if failures:
@@ -76,13 +87,15 @@ def drive(steps: Steps[T], *, quiet: bool = False, interrupted: str = "") -> T:
             for progress in caught():
                 if progress.note:
                     note(progress.note, console)
-                task = bar.task_ids[0] if bar.task_ids else bar.add_task(progress.step)
-                if bar.tasks[0].description != progress.step:
+                # It may name a slide, as a stranger called it.
+                step = printable(progress.step)
+                task = bar.task_ids[0] if bar.task_ids else bar.add_task(step)
+                if bar.tasks[0].description != step:
                     # A new step has a rate of its own.
                     bar.reset(task)
                 # Of an unknown total rich shows a moving bar.
                 total = progress.total or None
-                bar.update(task, description=progress.step, completed=progress.done, total=total)
+                bar.update(task, description=step, completed=progress.done, total=total)
     except KeyboardInterrupt:
         if interrupted:
             note(interrupted, console)

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
 from napari_wbc.cli.options import Out, Project, Quiet, check_csv
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note, say, shown
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.limits import Estimate
-from napari_wbc.model.words import counted, listed, printable
+from napari_wbc.model.words import counted, listed
 
 if TYPE_CHECKING:
     from napari_wbc.measure.methods import Methods
@@ -39,7 +38,7 @@ def export(
     analysis = exported.analysis
     if not quiet:
         cells = counted(len(analysis.cells))
-        print(f"{cells} of {counted(len(analysis.slides), 'slide')} written to {out}")
+        say(f"{cells} of {counted(len(analysis.slides), 'slide')} written to {out}")
     if exported.failures:
         images = f"{len(exported.failures)} of {counted(analysis.n_fields, 'image')}"
         note(
@@ -73,7 +72,7 @@ def agreement(
             kappa = f"{agreement.kappa:.3f}"
             limits = f"{agreement.kappa_low:.3f} to {agreement.kappa_high:.3f}"
         counts = str(agreement.n), str(agreement.agreed)
-        table.add_row(escape(printable(slide.slide)), *counts, percent, exact, kappa, limits)
+        table.add_row(shown(slide.slide), *counts, percent, exact, kappa, limits)
     Console().print(table)
 
 
@@ -101,15 +100,13 @@ def h20(
             if row.count:
                 limits = _between(row.low, row.high)
                 texts = (examiner, film, row.name, str(row.count), f"{row.percent:.1f}", limits)
-                table.add_row(*(escape(printable(text)) for text in texts))
+                table.add_row(*(shown(text) for text in texts))
     Console().print(table)
     compared = result.compared
     if compared.n:
         share, low, high = compared.percent_limits
         kappa = "" if compared.kappa is None else f"; kappa {compared.kappa:.3f}"
-        print(
-            f"{counted(compared.n)} of both: {share:.1f} % ({low:.1f} to {high:.1f}) alike{kappa}"
-        )
+        say(f"{counted(compared.n)} of both: {share:.1f} % ({low:.1f} to {high:.1f}) alike{kappa}")
     for line in result.notes:
         note(line)
 
@@ -154,7 +151,7 @@ def verify(
             _limited(each.line[1], ".1f"),
             "–" if math.isnan(each.correlation) else f"{each.correlation:.2f}",
         )
-        table.add_row(*(escape(printable(text)) for text in row))
+        table.add_row(*(shown(text) for text in row))
     Console().print(table)
     if any(math.isnan(each.error_ratio) for each in result.methods):
         note(
@@ -165,7 +162,7 @@ def verify(
         if each.total.may_be_asked_a_tenth:
             verdict = "within" if each.total.is_within_a_tenth else "not within"
             error = f"{100 * each.total.error:+.1f} %"
-            print(printable(f"{each.label}, all slides together: {error}, {verdict} 10 %"))
+            say(f"{each.label}, all slides together: {error}, {verdict} 10 %")
     if result.left_out:
         shares = [f"{name} ({mean:.1f} % on average)" for name, mean in result.left_out.items()]
         note(

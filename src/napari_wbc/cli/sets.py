@@ -9,12 +9,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
 from napari_wbc.cli.options import Quiet
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note, say, shown
 from napari_wbc.errors import WbcError
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.words import counted
@@ -57,6 +56,13 @@ def export_set(
     unreviewed: Annotated[
         bool, Option("--unreviewed", help="Also cells that only the model labelled.")
     ] = False,
+    keep_metadata: Annotated[
+        bool,
+        Option(
+            "--keep-metadata",
+            help="Keep Exif and comments of images, where patients may be named, and annotators.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the reviewed cells of projects as the next round of a training set.
@@ -73,18 +79,19 @@ def export_set(
         slides=slide or (),
         split=split,
         reviewed=not unreviewed,
+        keep_metadata=keep_metadata,
     )
     exported = drive(steps, quiet=quiet)
     if not quiet:
         Console().print(_counts(exported.cells))
         for line in exported.left_out:
-            print(f"left out: {line}")
-        print(
+            say(f"left out: {line}")
+        say(
             f"Since the last round: {counted(exported.added)} new, "
             f"{exported.relabelled} relabelled, {exported.removed} removed"
         )
     written = f"{counted(sum(exported.cells.values()))} of {counted(exported.fields, 'field')}"
-    print(f"{written} written to {exported.folder}")
+    say(f"{written} written to {exported.folder}")
     _end(exported.failures)
 
 
@@ -98,13 +105,13 @@ def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -
     incoming = drive(steps, quiet=True)
     content = incoming.content
     table = Table(
-        "label", "cells", "would become", title=escape(f"{content.name} ({content.format})")
+        "label", "cells", "would become", title=shown(f"{content.name} ({content.format})")
     )
     for label, n in incoming.counts.items():
         name = incoming.suggested[label]
-        table.add_row(escape(label), str(n), "say which: --map" if name is None else escape(name))
+        table.add_row(shown(label), str(n), "say which: --map" if name is None else shown(name))
     Console().print(table)
-    print(f"{counted(incoming.counts.total())} of {counted(len(content.fields), 'field')}")
+    say(f"{counted(incoming.counts.total())} of {counted(len(content.fields), 'field')}")
 
 
 @set_app.command("import")
@@ -139,7 +146,7 @@ def import_set(
         path, project, mapping=mapping, taxonomy=classes, written_as=written_as
     )
     imported = drive(steps, quiet=quiet)
-    print(imported.summary)
+    say(imported.summary)
     _end(imported.failures)
 
 
@@ -156,7 +163,7 @@ def move(
     from napari_wbc.pipeline.set_summary import set_summary
 
     written = drive(move_slide_steps(path, slide, split), quiet=quiet)
-    print(f"{slide} moved to {split} in {written.folder}; {set_summary(path).line}")
+    say(f"{slide} moved to {split} in {written.folder}; {set_summary(path).line}")
 
 
 def _counts(cells: dict[tuple[str, str], int]) -> Table:
@@ -168,7 +175,7 @@ def _counts(cells: dict[tuple[str, str], int]) -> Table:
     splits = sorted(set().union(*rows.values()), key=("train", "val", "test").index)
     table = Table("class", *splits)
     for label, counts in rows.items():
-        table.add_row(escape(label), *(str(counts[split]) for split in splits))
+        table.add_row(shown(label), *(str(counts[split]) for split in splits))
     return table
 
 

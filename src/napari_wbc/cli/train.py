@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from napari_wbc.cli.added import computing, training
 from napari_wbc.cli.options import Device, Quiet, given, in_use
-from napari_wbc.cli.progress import RESUMED, drive
+from napari_wbc.cli.progress import RESUMED, drive, say
 from napari_wbc.errors import WbcError
 
 train_app = typer.Typer(help="Train networks on labelled cells.", no_args_is_help=True)
@@ -130,7 +130,7 @@ def _train(
             "Say what to train on: --data TRAINING_SET, or --config FILE.toml that names it."
         )
     trained = drive(verb(data, out, **fixed, **recipe), quiet=quiet, interrupted=RESUMED)
-    print(f"Model written to {trained.weights}, its curves beside it.")
+    say(f"Model written to {trained.weights}, its curves beside it.")
 
 
 def finetune(
@@ -177,7 +177,7 @@ def finetune(
     verb: Any = finetune_detector_steps if detector else finetune_steps
     steps = verb(sets, out, start=start, old=old or (), device=device, **recipe)
     trained = drive(steps, quiet=quiet, interrupted=RESUMED)
-    print(f"Model written to {trained.weights}, its curves beside it.")
+    say(f"Model written to {trained.weights}, its curves beside it.")
     if not detector:
         models = f"--old {shlex.quote(start)} --new {shlex.quote(str(trained.weights))}"
-        print(f"Compare: napari-wbc compare --data HELD_OUT {models} --out DIR")
+        say(f"Compare: napari-wbc compare --data HELD_OUT {models} --out DIR")

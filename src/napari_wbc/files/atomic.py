@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_wbc.errors import WbcError
+from napari_wbc.files.leftovers import part_name, sweep_once
 
 MAX_NAME = 255
 """Bytes of a file's name that most file systems take."""
@@ -23,9 +23,10 @@ MAX_NAME = 255
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """A temporary file to be made beside another, whose place it may take; else it is deleted."""
+    sweep_once(path.parent)
     # In the same folder, since a rename is atomic within one file system only. The name is short
     # and its own: a long name plus a suffix can pass the 255 bytes that most file systems allow.
-    part = path.with_name(f".{uuid.uuid4().hex[:12]}.part")
+    part = path.with_name(part_name())
     try:
         yield part
     finally:
@@ -34,25 +35,47 @@ def beside(path: Path) -> Iterator[Path]:
 
 
 def copied(source: Path, target: Path) -> None:
-    """Copy a file; the target is whole whenever it is there."""
-    with beside(target) as part:
+    """Copy a file; the target is whole whenever it is there, and on the disk."""
+    with all_or_nothing() as made, beside(target) as part:
         shutil.copyfile(source, part)
-        part.replace(target)
+        _put_synced(part, target, made)
 
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write through a temporary file beside the target, synced before it takes its place."""
     with all_or_nothing() as made, beside(path) as part:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            # Else a power cut after the rename can leave an empty file under the new name.
-            os.fsync(file.fileno())
-        new = not path.exists()
-        part.replace(path)
-        if new:
+        part.write_bytes(data)
+        _put_synced(part, path, made)
+
+
+def _put_synced(part: Path, path: Path, made: list[Path]) -> None:
+    # Else a power cut after the rename can leave an empty file under the new name.
+    sync(part)
+    new = not path.exists()
+    part.replace(path)
+    if new:
+        made.append(path)
+    sync(path.parent)
+
+
+def put_new(part: Path, path: Path) -> None:
+    """Give a whole file a name that no file has; of two programs one does.
+
+    Raises
+    ------
+    FileExistsError
+        If the name is taken.
+    """
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A disk without links: the name is taken by an empty file first, which one program can.
+        with all_or_nothing() as made:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
             made.append(path)
-        sync(path.parent)
+            part.replace(path)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -132,6 +155,62 @@ def all_or_nothing() -> Iterator[list[Path]]:
         raise
 
 
+@contextmanager
+def put_together(folder: Path, names: Sequence[str], gone: Sequence[str] = ()) -> Iterator[Path]:
+    """A new folder for files that take their places in another one together.
+
+    What had their names before, and what is ``gone``, is out of the way first. So whenever a
+    program is killed, the folder never holds files of two times: they are old, or new, or for the
+    moment of the renames some of one of these. If anything fails, all are as they were.
+
+    Parameters
+    ----------
+    names, gone : sequence of str
+        Files, relative to the folder.
+    """
+    sweep_once(folder)
+    new = folder / part_name()
+    old = folder / part_name()
+    moved: list[tuple[Path, Path]] = []
+    try:
+        new.mkdir()
+        yield new
+        for name in names:
+            sync(new / name)
+        old.mkdir()
+        with _put_back(moved):
+            for name in (*names, *gone):
+                if (folder / name).exists():
+                    _move(folder / name, old / name, moved)
+            for name in names:
+                _move(new / name, folder / name, moved)
+            sync(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    # The folders of what is gone too, where nothing else is in them.
+    folders = {above for name in gone for above in Path(name).parents} - {Path()}
+    remove_made(sorted(map(folder.joinpath, folders)))
+
+
+def _move(source: Path, target: Path, moved: list[tuple[Path, Path]]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+    moved.append((source, target))
+
+
+@contextmanager
+def _put_back(moved: Sequence[tuple[Path, Path]]) -> Iterator[None]:
+    """Undo renames, the last one first, if not all can be made."""
+    try:
+        yield
+    except BaseException:
+        for source, target in reversed(moved):
+            with suppress(OSError):
+                target.replace(source)
+        raise
+
+
 def make_folder(path: Path) -> Path:
     """Make a folder for results, before the work that leads to them."""
     _made_folders(path)
@@ -178,9 +257,10 @@ def _made_folders(path: Path) -> list[Path]:
 
 def sync(path: Path) -> None:
     """Have the disk keep a file, or a folder with the renames in it, through a power cut."""
+    folder = path.is_dir()
     # Windows cannot open folders, and keeps their renames without.
-    if os.name == "posix":
-        file = os.open(path, os.O_RDONLY)
+    if os.name == "posix" or not folder:
+        file = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
         try:
             os.fsync(file)
         finally:

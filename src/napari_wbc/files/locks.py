@@ -40,10 +40,17 @@ def locked(path: Path, wait: float = 0) -> BaseFileLock:
 
 
 @contextmanager
-def held(path: Path, wait: float = 0) -> Iterator[None]:
-    """Hold a lock as :func:`locked` takes it; if what is done fails, a new file of it is gone."""
+def held(path: Path, wait: float = 0, *, passing: bool = False) -> Iterator[None]:
+    """Hold a lock as :func:`locked` takes it; if what is done fails, a new file of it is gone.
+
+    With ``passing`` the file is gone in any case, so that none is left among a person's results.
+    """
     new = not path.exists()
     lock = locked(path, wait)
+    while passing and not path.exists():
+        # The program that held it before has removed the file that this one waited for.
+        unlocked(lock)
+        lock = locked(path, wait)
     try:
         yield
     except BaseException:
@@ -51,6 +58,8 @@ def held(path: Path, wait: float = 0) -> Iterator[None]:
             remove_made([path])
         raise
     finally:
+        if passing:
+            remove_made([path])
         unlocked(lock)
 
 

@@ -23,6 +23,7 @@ from typing import BinaryIO, cast
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import MAX_NAME
 from napari_wbc.files.guard import one_line
+from napari_wbc.files.leftovers import folder_prefix, sweep_folders
 from napari_wbc.files.visible import is_of_a_system
 from napari_wbc.model.words import is_line
 
@@ -81,7 +82,8 @@ def unpacked(archive: Path) -> Iterator[Path]:
 @contextmanager
 def _temporary(archive: Path) -> Iterator[Path]:
     try:
-        folder = Path(tempfile.mkdtemp(prefix="napari-wbc-"))
+        sweep_folders()
+        folder = Path(tempfile.mkdtemp(prefix=folder_prefix()))
     except OSError as error:
         raise ReadError(
             f"{archive}: cannot be unpacked in {tempfile.gettempdir()} "

@@ -29,6 +29,7 @@ from napari_wbc.files.image_header import (
     orientation_at,
     orientation_of,
 )
+from napari_wbc.imaging.intact import check_jpeg, check_png
 from napari_wbc.imaging.rgb import Stored, as_rgb8, depth_of, rgb8, stored, turned
 from napari_wbc.imaging.tiff import read_tiff
 from napari_wbc.model.slide import (
@@ -123,7 +124,8 @@ def _depth_beside(path: Path, kind: Kind) -> int:
     """
     alike = [8]
     for file in _compared(path.parent, path.suffix):
-        known = _depth_at(file)
+        # Its own depth is known to whoever asks, who has its pixels.
+        known = None if file == path else _depth_at(file)
         if known is not None and known[0] == kind:
             alike.append(known[1])
     return max(alike)
@@ -203,13 +205,18 @@ def _read_other(path: Path, max_pixels: int) -> Stored:
             _check_size(path, max_pixels, image.height, image.width)
             # load() empties the list of tiles, so it is asked before.
             wide = any(";16B" in str(part) for part in image.tile)
-            image.load()
-            orientation = orientation_of(image)
+            if image.format in {"JPEG", "MPO"}:
+                check_jpeg(path.read_bytes())
+            elif image.format == "PNG":
+                check_png(path)
             # These two fill all 16 bits, whatever the depth of the camera was.
             bits = 16 if image.format in {"JPEG2000", "PPM"} else None
             pixels = _wide_png(path) if wide else None
+            # Not both, since a large field may take half a gigabyte.
             if pixels is None:
+                image.load()
                 pixels = _pixels(image)
+            orientation = orientation_of(image)
             return replace(stored(pixels, str(path)), bits=bits).turned(orientation)
     except Image.DecompressionBombError:
         raise ReadError(
@@ -222,7 +229,7 @@ def _pixels(image: Image.Image) -> npt.NDArray[Any]:
     """Grey, RGB or RGBA."""
     if image.mode.startswith("I"):
         return np.asarray(image)
-    if image.mode in {"P", "PA", "LA"} or "transparency" in image.info:
+    if image.mode in {"PA", "LA"} or "transparency" in image.info:
         return np.asarray(image.convert("RGBA"))
     return np.asarray(image if image.mode in {"RGB", "RGBA", "L"} else image.convert("RGB"))
 
@@ -235,8 +242,10 @@ def _wide_png(path: Path) -> npt.NDArray[np.uint16] | None:
         raise ReadError(f"{path}: a 16-bit PNG that cannot be decoded; save it as TIFF.")
     if pixels.ndim == 2:
         return None
-    order = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return np.asarray(cv2.cvtColor(pixels, order), dtype=np.uint16)
+    # Not by cvtColor, which copies a large field.
+    if pixels.shape[2] == 4:
+        return np.asarray(pixels[..., [2, 1, 0, 3]], dtype=np.uint16)
+    return np.asarray(pixels[..., ::-1], dtype=np.uint16)
 
 
 def find_slides(paths: Sequence[str | Path], *, skip: Path | None = None) -> tuple[Slide, ...]:

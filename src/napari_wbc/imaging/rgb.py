@@ -6,6 +6,7 @@ viewer heeds, or one dark field leave the brightness of the others as it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from napari_wbc.errors import ReadError
 
 _DEPTHS = (8, 10, 12, 14, 16)
 """Bits of usual cameras."""
+_BAND = 1 << 20
+"""Values that are worked on at once."""
 _SIGN = 1 << 15
 """What ScanR, and ImageJ for signed pixels, add to each of 16 bits."""
 
@@ -143,9 +146,22 @@ def rgb8(pixels: Stored, *, depth: int = 8) -> npt.NDArray[np.uint8]:
         return colors
     if alpha.dtype.kind in "iu" and alpha.dtype != np.uint8 and int(alpha.max()) >= 1 << depth:
         depth = 16
-    opaque = _bytes(alpha, depth)[..., None].astype(np.float32) / 255
-    over = colors if pixels.premultiplied else colors * opaque
-    return np.clip(np.round(over + 255 * (1 - opaque)), 0, 255).astype(np.uint8)
+    opaque = _bytes(alpha, depth)
+    if opaque.min() == 255:
+        return colors
+    result = np.empty_like(colors)
+    for rows in _bands(colors):
+        part = opaque[rows, :, None].astype(np.float32) / 255
+        over = colors[rows] if pixels.premultiplied else colors[rows] * part
+        result[rows] = np.clip(np.round(over + 255 * (1 - part)), 0, 255)
+    return result
+
+
+def _bands(pixels: npt.NDArray[Any]) -> Iterator[slice]:
+    """Rows of about a million values, so that sums take little memory beside a large field."""
+    height = max(1, _BAND // max(1, pixels[:1].size))
+    for start in range(0, len(pixels), height):
+        yield slice(start, start + height)
 
 
 def _bytes(pixels: npt.NDArray[Any], depth: int) -> npt.NDArray[np.uint8]:
@@ -154,11 +170,17 @@ def _bytes(pixels: npt.NDArray[Any], depth: int) -> npt.NDArray[np.uint8]:
         return pixels
     if pixels.dtype.kind == "b":
         return pixels.astype(np.uint8) * np.uint8(255)
+    result = np.empty(pixels.shape, np.uint8)
     if pixels.dtype.kind == "f":
-        return np.round(pixels * 255).astype(np.uint8)
+        for rows in _bands(pixels):
+            result[rows] = np.round(pixels[rows] * 255)
+        return result
     # By a table, which takes a quarter of the memory of arithmetic on a large field.
     table = np.minimum(np.round(np.arange(1 << 16) * (255 / ((1 << depth) - 1))), 255)
-    return np.asarray(table.astype(np.uint8)[pixels])
+    table = table.astype(np.uint8)
+    for rows in _bands(pixels):
+        result[rows] = table[pixels[rows]]
+    return result
 
 
 def as_rgb8(pixels: npt.NDArray[Any], name: str, *, depth: int = 8) -> npt.NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from napari_wbc.errors import ReadError
 from napari_wbc.files.tiff_header import TiffField, open_tiff, tiff_field
+from napari_wbc.imaging.intact import check_jpeg
 from napari_wbc.imaging.rgb import Stored, depth_of, stored
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 """Values of ExtraSamples that say alpha: colours times it, or as they are."""
+_MAX_BYTES = 8
+"""A pixel of the largest field: RGB with alpha, of 16 bits each."""
 _SCANR = "National Instruments IMAQ"
 """What ScanR writes as its software; Bio-Formats knows it by this too."""
 
@@ -38,7 +41,9 @@ def read_tiff(path: Path, check_size: Callable[[int, int], None], max_pixels: in
     with open_tiff(path) as tiff:
         field = tiff_field(tiff, path)
         check_size(field.height, field.width)
+        _check_bytes(path, field.series, max_pixels)
         _check_segments(path, field.series, max_pixels)
+        _check_jpegs(tiff, field.series)
         pixels = _unsigned(tiff, _planes(field))
         return _bright(path, pixels, field).turned(field.orientation)
 
@@ -55,6 +60,15 @@ def _planes(field: TiffField) -> npt.NDArray[Any]:
     return np.asarray(pixels[..., list(field.rgb)] if field.rgb else pixels)
 
 
+def _check_bytes(path: Path, series: tifffile.TiffPageSeries, max_pixels: int) -> None:
+    """Refuse more bytes than RGB of 16 bits may have, as 64-bit pixels of a large field do."""
+    if series.nbytes > _MAX_BYTES * max_pixels:
+        raise ReadError(
+            f"{path}: {series.nbytes / 1e9:.1f} GB of pixels of the type {series.dtype}; "
+            "save it with 8 or 16 bits."
+        )
+
+
 def _check_segments(path: Path, series: tifffile.TiffPageSeries, max_pixels: int) -> None:
     """Refuse strips and tiles that lie outside the file, or are larger than a field."""
     size = path.stat().st_size
@@ -65,6 +79,23 @@ def _check_segments(path: Path, series: tifffile.TiffPageSeries, max_pixels: int
         # Four samples a pixel at most; a damaged header may ask for a buffer of any size.
         if math.prod(page.keyframe.chunks) > 4 * max_pixels or max(ends, default=0) > size:
             raise ReadError(f"{path}: the TIFF is damaged or truncated; export or copy it again.")
+
+
+def _check_jpegs(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """Refuse damaged JPEGs, of which the strips or tiles of a TIFF may be made."""
+    import tifffile
+
+    page = series.keyframe
+    # Others than 8 bits are of a kind of JPEG that has checks of its own, or none.
+    if page.compression != tifffile.COMPRESSION.JPEG or page.bitspersample != 8:
+        return
+    # The tables that all have in common stand once, between a start and an end of their own.
+    tables = page.jpegtables[:-2] if page.jpegtables else b""
+    for each in filter(None, series.pages):
+        offsets = each.dataoffsets, each.databytecounts
+        for data, _index in tiff.filehandle.read_segments(*offsets):
+            if data:
+                check_jpeg(tables + data[2:] if tables else data)
 
 
 def _unsigned(tiff: tifffile.TiffFile, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -19,7 +19,7 @@ from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable
-from napari_wbc.pipeline.held_out import read_training_sets_steps, relabelled
+from napari_wbc.pipeline.held_out import read_training_sets_steps, relabelled, short_names
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER, find_weights
 from napari_wbc.weights.store import read_card
@@ -206,7 +206,10 @@ def doubt_set_steps(
     network = classifier.network
     batches = yield from seen_steps(network, data, classifier.preset, "features", network.features)
     features = torch.cat(batches).float().numpy()
-    rows = [(cell.slide or cell.source, str(cell.path), cell.cell_id, cell.label) for cell in cells]
+    shown = short_names(cell.path for cell in cells)
+    rows = [
+        (cell.slide or cell.source, shown[cell.path], cell.cell_id, cell.label) for cell in cells
+    ]
     doubted = yield from _doubted_steps(classifier, rows, features)
     return Doubted(doubted, len(rows))
 

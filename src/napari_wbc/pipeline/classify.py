@@ -19,6 +19,7 @@ from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
 from napari_wbc.model.stain_alarm import alarm_of, surer
 from napari_wbc.pipeline.analysis import left_out_steps
+from napari_wbc.pipeline.held_out import short_names
 from napari_wbc.storage.tables import predictions_frame
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
@@ -39,7 +40,8 @@ class Classification:
     @property
     def cells(self) -> pd.DataFrame:
         """One row an image, the columns of ``crops.csv``."""
-        return predictions_frame(self.predictions)
+        shown = short_names(path for path, _prediction in self.predictions)
+        return predictions_frame((Path(shown[path]), said) for path, said in self.predictions)
 
 
 def classify_steps(

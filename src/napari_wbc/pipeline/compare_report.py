@@ -24,6 +24,7 @@ from napari_wbc.measure.comparison_plots import (
     table_rows,
 )
 from napari_wbc.model.taxonomy import UNIDENTIFIED
+from napari_wbc.pipeline.held_out import short_names
 from napari_wbc.storage.tables import write_csv
 from napari_wbc.weights.card import RESEARCH_USE
 
@@ -98,7 +99,8 @@ def _cells_frame(comparison: Comparison) -> pd.DataFrame:
     import pandas as pd
 
     names = np.array(comparison.taxonomy.names)
-    rows = [(str(cell.path), cell.cell_id, cell.slide, cell.source) for cell in comparison.cells]
+    shown = short_names(cell.path for cell in comparison.cells)
+    rows = [(shown[cell.path], cell.cell_id, cell.slide, cell.source) for cell in comparison.cells]
     frame = pd.DataFrame(rows, columns=["path", "cell_id", "slide", "source"])
     frame["truth"] = names[comparison.truth]
     for side, answers in zip(SIDES, (comparison.old, comparison.new), strict=True):

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import chain, compress
@@ -116,13 +116,17 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{label} ({n})" for label, n in counts.items())
 
 
-def _short_names(paths: Set[Path]) -> dict[Path, str]:
-    """A name for each image: its file name, or where two share one, its path below all of them."""
-    if len({path.name for path in paths}) == len(paths):
-        return {path: path.name for path in paths}
+def short_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """A name for each image: its file name, or where two share one, its path below all of them.
+
+    Folders above may be named after a patient, and results are handed on.
+    """
+    unique = set(paths)
+    if len({path.name for path in unique}) == len(unique):
+        return {path: path.name for path in unique}
     # Two folders may both hold an image 1.png; below the common folder their paths differ.
-    root = os.path.commonpath([path.parent for path in paths])
-    return {path: path.relative_to(root).as_posix() for path in paths}
+    root = os.path.commonpath([path.absolute().parent for path in unique])
+    return {path: path.absolute().relative_to(root).as_posix() for path in unique}
 
 
 def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[LabelledCell]:
@@ -133,7 +137,7 @@ def with_val(cells: Sequence[LabelledCell], *, by_image: bool = False) -> list[L
     """
     if has_split(cells, "val"):
         return list(cells)
-    names = _short_names({cell.path for cell in cells})
+    names = short_names(cell.path for cell in cells)
     by_image = by_image or len(names) >= VAL_IMAGES
     keys: list[str] = []
     labels: dict[str, set[str]] = {}

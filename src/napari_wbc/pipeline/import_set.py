@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TypeVar
 from unicodedata import normalize
 
+from filelock import Timeout
+
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import all_or_nothing, missing_folders
+from napari_wbc.files.locks import held
 from napari_wbc.files.unpack import unpacked
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.labels import is_no_leukocyte, plain_label, usual_name
@@ -168,45 +171,65 @@ def import_set_steps(
     WbcError
         If a label has no class, a class is not in the project, the set is damaged or unsafe to
         read, the project cannot be written or has other classes, or one of its fields has another
-        image. The project is then as it was.
+        image, or another program is importing into it. The project is then as it was.
     """
     project = Path(project)
+    steps = _import_steps(Path(path), project, mapping or {}, taxonomy, written_as)
+    try:
+        with all_or_nothing() as fresh:
+            fresh.extend(missing_folders(project.parent))
+            project.parent.mkdir(parents=True, exist_ok=True)
+            # The project itself, which may not be there yet, is locked only when it is written to.
+            with held(project.with_name(f".{project.name}.import.lock"), passing=True):
+                return (yield from steps)
+    except Timeout as error:
+        raise WbcError(
+            f"{project}: another program is importing into it; wait for it, then import again."
+        ) from error
+    except OSError as error:
+        raise WbcError(
+            f"{error.filename or path}: lost while it was imported ({error.strerror or error}); "
+            "import again."
+        ) from error
+
+
+def _import_steps(
+    path: Path,
+    project: Path,
+    mapping: Mapping[str, str],
+    taxonomy: Taxonomy | None,
+    written_as: str,
+) -> Steps[ImportedSet]:
+    """:func:`import_set_steps`, while no other program imports into the project."""
     yield Progress("reading the set", 0, 0)
-    with _unpacked(Path(path)) as folder:
-        content = yield from _read_steps(Path(path), folder, written_as)
+    with _unpacked(path) as folder:
+        content = yield from _read_steps(path, folder, written_as)
         there = There.read(project)
         classes = _classes(project, there.taxonomy, taxonomy)
-        wanted = _mapped(_incoming(content, classes), mapping or {}, classes, path)
+        wanted = _mapped(_incoming(content, classes), mapping, classes, path)
         placed = placed_steps(content, there)
-        fields, failed = yield from _told_steps(placed, Path(path), folder)
-        failures = tuple(_told(failure, Path(path), folder) for failure in failed)
-        yield from check_images_steps(Path(path), fields, there)
-        try:
-            # What is made on the way is removed if anything fails, so a new project comes last.
-            with all_or_nothing() as fresh, ExitStack() as opened:
-                fresh.extend(missing_folders(project.parent))
-                workspace = None
-                if project.exists():
-                    workspace = opened.enter_context(_opened(project, classes))
-                if _is_zip(Path(path)):
-                    images = project.with_name(f"{project.stem}-images")
-                    fields = yield from kept_steps(fields, images, fresh)
-                if workspace is None:
-                    workspace = opened.enter_context(_opened(project, classes))
-                with workspace.together():
-                    if has_splits(content):
-                        splits = imported_splits(fields, content.made, splits_of(workspace))
-                        workspace.put(SPLIT_KEY, splits)
-                    partly = _partly(fields, wanted, there, partly_labelled(workspace))
-                    workspace.put(PARTLY_KEY, sorted(partly))
-                    cells, doubts = yield from merge_fields_steps(
-                        workspace, fields, wanted, there, content.name
-                    )
-        except OSError as error:
-            why = error.strerror or error
-            raise WbcError(
-                f"{error.filename or path}: lost while it was imported ({why}); import again."
-            ) from error
+        fields, failed = yield from _told_steps(placed, path, folder)
+        failures = tuple(_told(failure, path, folder) for failure in failed)
+        yield from check_images_steps(path, fields, there)
+        # What is made on the way is removed if anything fails, so a new project comes last.
+        with all_or_nothing() as fresh, ExitStack() as opened:
+            workspace = None
+            if project.exists():
+                workspace = opened.enter_context(_opened(project, classes))
+            if _is_zip(path):
+                images = project.with_name(f"{project.stem}-images")
+                fields = yield from kept_steps(fields, images, fresh)
+            if workspace is None:
+                workspace = opened.enter_context(_opened(project, classes))
+            with workspace.together():
+                if has_splits(content):
+                    splits = imported_splits(fields, content.made, splits_of(workspace))
+                    workspace.put(SPLIT_KEY, splits)
+                partly = _partly(fields, wanted, there, partly_labelled(workspace))
+                workspace.put(PARTLY_KEY, sorted(partly))
+                cells, doubts = yield from merge_fields_steps(
+                    workspace, fields, wanted, there, content.name
+                )
     left_out, unreviewed = _not_labelled(fields, wanted)
     slides = tuple(sorted({field.slide for field in fields}))
     note = doubts_note(doubts)

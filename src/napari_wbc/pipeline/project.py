@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_wbc.errors import ReadError, WbcError
-from napari_wbc.files.atomic import all_or_nothing, beside, missing_folders, remove_made
+from napari_wbc.files.atomic import all_or_nothing, beside, missing_folders, put_new, remove_made
 from napari_wbc.imaging.read import read_field
 from napari_wbc.measure.agreement import CONSENSUS, Agreement, agreement, annotations_of
 from napari_wbc.model.failure import Failure
@@ -17,7 +17,13 @@ from napari_wbc.model.table import CellTable, diff
 from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.kept_analysis import from_note, note_key, to_note
 from napari_wbc.pipeline.report import write_results
-from napari_wbc.storage.workspace import Workspace, create_workspace, lock_of, open_workspace
+from napari_wbc.storage.workspace import (
+    Workspace,
+    check_journal,
+    create_workspace,
+    lock_of,
+    open_workspace,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,11 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
     Raises
     ------
     WbcError
-        If the project cannot be read, has no slide, or no slide has such a reading.
+        If the project cannot be read, its cells are not those of its journal, it has no slide, or
+        no slide has such a reading.
     """
     with closing(open_workspace(path, read_only=True)) as workspace:
+        check_journal(workspace)
         return workspace_analysis(workspace, reading=reading)
 
 
@@ -165,14 +173,16 @@ def save_project(analysis: Analysis, path: str | Path) -> Path:
     """
     path = Path(path).resolve()
     if path.exists():
-        raise WbcError(f"{path}: this project is there already; name another file.")
+        raise _taken(path)
     # Written beside and renamed at the end: a failure half-way leaves no project that looks whole.
     with all_or_nothing() as made, beside(path) as part:
         made.extend(missing_folders(path.parent))
         try:
             with closing(create_workspace(part, analysis.taxonomy)) as workspace:
                 _keep(analysis, workspace)
-            part.replace(path)
+            put_new(part, path)
+        except FileExistsError as error:
+            raise _taken(path) from error
         except OSError as error:
             raise WbcError(
                 f"{path}: the project cannot be put there ({error.strerror or error}); choose "
@@ -184,6 +194,10 @@ def save_project(analysis: Analysis, path: str | Path) -> Path:
             # The lock is named after the file, so it would outlive the renamed one.
             remove_made([lock_of(part)])
     return path
+
+
+def _taken(path: Path) -> WbcError:
+    return WbcError(f"{path}: this project is there already; name another file.")
 
 
 def _keep(analysis: Analysis, workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -14,15 +15,19 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from filelock import Timeout
 
-from napari_wbc.errors import ReadError
+from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import (
     all_or_nothing,
+    make_folder,
     missing_folders,
+    put_together,
     within,
     write_bytes,
     write_text,
 )
+from napari_wbc.files.locks import held
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
@@ -31,11 +36,13 @@ from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.analysis import Analysis, ReadField, SlideAnalysis
 from napari_wbc.storage.formats.geojson import feature_collection, write_geojson
-from napari_wbc.storage.tables import write_csv
+from napari_wbc.storage.tables import read_rows, write_csv
 from napari_wbc.weights.card import RESEARCH_USE
 
 TABLES = ("cells.csv", "differential.csv", "fields.csv", "differential.json", "cells.geojson")
 """Files of a folder of results that are new together, or not at all."""
+MAX_WAIT = 60
+"""Seconds that another program may take to write its results there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
     return {
         "slide": slide.slide.name,
         "fields": len(slide.slide.fields),
-        "failed": [{"path": str(f.path), "error": f.message} for f in slide.failures],
+        "failed": list(map(_failed, slide.failures)),
         "detector": slide.detector,
         "detector_parameters": slide.detector_parameters,
         "located_by": located_by,
@@ -96,6 +103,12 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
         **_blood_cells(slide),
         "use": RESEARCH_USE,
     }
+
+
+def _failed(failure: Failure) -> dict[str, str]:
+    # Without its folder, which may be named after the patient.
+    name = failure.path.name
+    return {"path": name, "error": failure.message.replace(str(failure.path), name)}
 
 
 def _number(value: float | None) -> float | None:
@@ -121,44 +134,81 @@ def write_results(
 ) -> Steps[Written]:
     """Write cells, fields, outlines, differentials and overlays to a folder.
 
-    The folder is made if it is missing, and files of the same names are replaced. If an image
-    cannot be read, its cells are in all files but an overlay, and ``differential.json`` names it.
+    The folder is made if it is missing. The tables of an earlier run are replaced together, and its
+    overlays and outlines by field go with them. If an image cannot be read, its cells are in all
+    files but an overlay, and ``differential.json`` names it.
 
     Raises
     ------
     WbcError
-        If something cannot be written.
+        If something cannot be written, or another program goes on writing results there.
     """
     out = Path(out)
+    try:
+        with all_or_nothing() as made:
+            made.extend(missing_folders(out))
+            make_folder(out)
+            with held(out / ".lock", MAX_WAIT, passing=True):
+                return (yield from _results_steps(analysis, out, read))
+    except Timeout as error:
+        raise WbcError(
+            f"{out}: another program is writing results there; choose another folder."
+        ) from error
+    except OSError as error:
+        raise WbcError(
+            f"{out}: cannot be written ({error.strerror or error}); choose another place."
+        ) from error
+
+
+def _results_steps(analysis: Analysis, out: Path, read: ReadField) -> Steps[Written]:
     taxonomy = analysis.taxonomy
     fields = _fields(analysis)
+    places = [_places(out, field.fov_id) for field in fields]
     collections = [feature_collection(field.fov_id, field.cells, taxonomy) for field in fields]
     # Tables come first: they need no image, so a cancelled or failing overlay costs none of them.
-    with all_or_nothing() as made:
-        tables = [out / name for name in TABLES]
-        made.extend(missing_folders(out))
-        made.extend(path for path in tables if not path.exists())
-        write_csv(out / "cells.csv", analysis.cells)
-        write_csv(out / "differential.csv", analysis.differential)
-        write_csv(out / "fields.csv", analysis.fields)
-        _write_json(analysis, out)
-        write_geojson(out / "cells.geojson", collections)
+    with put_together(out, TABLES, _earlier(out)) as new:
+        write_csv(new / "cells.csv", analysis.cells)
+        write_csv(new / "differential.csv", analysis.differential)
+        write_csv(new / "fields.csv", analysis.fields)
+        _write_json(analysis, new)
+        write_geojson(new / "cells.geojson", collections)
     failed: dict[str, list[Failure]] = {}
-    for done, (field, collection) in enumerate(zip(fields, collections, strict=True), start=1):
+    for done, (field, place, collection) in enumerate(
+        zip(fields, places, collections, strict=True), start=1
+    ):
         note = ""
+        overlay, outlines = place
         try:
-            _write_overlay(field, read, taxonomy, out / "overlays")
+            _write_overlay(field, read, taxonomy, overlay)
         except ReadError as error:
             note = str(error)
             path = field.image.path if field.image else Path(field.fov_id)
             failed.setdefault(field.slide, []).append(Failure(path, note))
         # QuPath opens the outlines of one image; of a single field cells.geojson is that file.
         if len(fields) > 1:
-            write_geojson(within(out / "geojson", f"{field.fov_id}.geojson"), [collection])
+            write_geojson(outlines, [collection])
         yield Progress("drawing overlays", done, len(fields), note)
     if failed:
         _write_json(_with_failures(analysis, failed), out)
     return Written(out, tuple(chain.from_iterable(failed.values())))
+
+
+def _places(out: Path, fov_id: str) -> tuple[Path, Path]:
+    """Where the overlay and the outlines of a field are."""
+    return within(out / "overlays", f"{fov_id}.png"), within(out / "geojson", f"{fov_id}.geojson")
+
+
+def _earlier(out: Path) -> list[str]:
+    """Overlays and outlines of the run whose tables are in a folder, relative to it."""
+    # Only what that run listed: a person may keep other files beside them.
+    places: list[Path] = []
+    with suppress(ReadError, WbcError, ValueError):
+        header, rows = read_rows(out / "fields.csv")
+        column = header.index("fov")
+        for row in rows:
+            places += _places(out, row[column])
+    existing = filter(Path.is_file, dict.fromkeys(places))
+    return [path.relative_to(out).as_posix() for path in existing]
 
 
 def _fields(analysis: Analysis) -> list[_Field]:
@@ -187,17 +237,10 @@ def _with_failures(analysis: Analysis, failed: Mapping[str, Sequence[Failure]]) 
     return replace(analysis, slides=tuple(slides))
 
 
-def _write_overlay(field: _Field, read: ReadField, taxonomy: Taxonomy, folder: Path) -> None:
-    path = within(folder, f"{field.fov_id}.png")
-    try:
-        if field.image is None:
-            raise ReadError(f"{field.fov_id}: the slide has no such image any more; put it back.")
-        image = read(field.image)
-    except ReadError:
-        # The overlay of an earlier run would show cells that the new tables do not have.
-        path.unlink(missing_ok=True)
-        raise
-    write_png(path, draw_overlay(image, field.cells, taxonomy))
+def _write_overlay(field: _Field, read: ReadField, taxonomy: Taxonomy, path: Path) -> None:
+    if field.image is None:
+        raise ReadError(f"{field.fov_id}: the slide has no such image any more; put it back.")
+    write_png(path, draw_overlay(read(field.image), field.cells, taxonomy))
 
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:

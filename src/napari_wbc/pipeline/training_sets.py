@@ -15,6 +15,7 @@ from napari_wbc import __version__
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import sha256_of
 from napari_wbc.files.guard import image_size
+from napari_wbc.files.metadata import is_strippable
 from napari_wbc.imaging.read import read_image
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
@@ -30,8 +31,10 @@ from napari_wbc.pipeline.incoming import partly_labelled
 from napari_wbc.pipeline.round_before import RoundBefore, round_before_steps
 from napari_wbc.pipeline.split_rule import exported_splits, sided, splits_of
 from napari_wbc.storage.rounds import write_round_steps
-from napari_wbc.storage.workspace import open_workspace
+from napari_wbc.storage.workspace import check_journal, open_workspace
 from napari_wbc.weights.card import RESEARCH_USE
+
+_CODE = re.compile("reader-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ def export_set_steps(
     slides: Sequence[str] = (),
     split: str = BY_SLIDE,
     reviewed: bool = True,
+    keep_metadata: bool = False,
 ) -> Steps[ExportedSet]:
     """Write the reviewed cells of projects as the next round of a training set.
 
@@ -86,6 +90,10 @@ def export_set_steps(
         from a set with splits keeps its own in either case.
     reviewed : bool
         Whether only cells that a person labelled are taken, or the model's labels too.
+    keep_metadata : bool
+        Whether images are copied with what their files say of who made them, and who labelled the
+        cells is named. Else see :func:`~napari_wbc.storage.rounds.write_round_steps`, and there is
+        a code in the place of each annotator.
 
     Raises
     ------
@@ -114,7 +122,7 @@ def export_set_steps(
                 f"No {what} {', '.join(unknown)} in these projects; they have: "
                 f"{', '.join(existing) or 'none'}."
             )
-    taken = yield from _taken_steps(opened, reviewed=reviewed)
+    taken = yield from _taken_steps(opened, reviewed=reviewed, keep_metadata=keep_metadata)
     splits = exported_splits(before, [project.imported for project in opened], taken.fields, split)
     new = sided(taken.fields, splits, before.images)
     again = len(taken.fields) - len(new)
@@ -144,7 +152,9 @@ def export_set_steps(
         "use": RESEARCH_USE,
     }
     classes = _classes(opened, before, staying)
-    exported = yield from write_fields_steps(out, fields, classes, written_as, made)
+    exported = yield from write_fields_steps(
+        out, fields, classes, written_as, made, keep_metadata=keep_metadata
+    )
     old_labels = _labels(before.fields)
     new_labels = _labels(fields)
     added = len(new_labels.keys() - old_labels.keys())
@@ -170,6 +180,8 @@ def write_fields_steps(
     classes: Sequence[str],
     written_as: str,
     made: Mapping[str, Any],
+    *,
+    keep_metadata: bool = False,
 ) -> Steps[ExportedSet]:
     """Write fields as the next round of a set; the rounds before stay as they are."""
     folder = yield from write_round_steps(
@@ -179,6 +191,7 @@ def write_fields_steps(
         written_as=written_as,
         made=made,
         pixels=lambda labelled: read_image(labelled.path),
+        keep_metadata=keep_metadata,
     )
     cells = Counter[tuple[str, str]]()
     for labelled in fields:
@@ -205,6 +218,7 @@ class _Project:
 def _opened(path: str | Path, slides: Sequence[str], reading: str) -> _Project:
     """Read a project, which is not changed."""
     with closing(open_workspace(path, read_only=True)) as workspace:
+        check_journal(workspace)
         every = workspace.slides()
         tables = []
         readings: list[str] = []
@@ -237,7 +251,9 @@ class _Taken:
     """How many are left out, by what they are and why."""
 
 
-def _taken_steps(opened: Sequence[_Project], *, reviewed: bool) -> Steps[_Taken]:
+def _taken_steps(
+    opened: Sequence[_Project], *, reviewed: bool, keep_metadata: bool
+) -> Steps[_Taken]:
     """Look at the fields of all slides."""
     taken = _Taken()
     for project in opened:
@@ -254,6 +270,8 @@ def _taken_steps(opened: Sequence[_Project], *, reviewed: bool) -> Steps[_Taken]
                     labelled = _labelled(
                         slide, fov, cells, complete=complete, reviewed=hashes.get(fov.fov_id)
                     )
+                    if not keep_metadata:
+                        labelled = _nameless(labelled)
                 except (ReadError, OSError) as error:
                     taken.failures.append(Failure(fov.path, str(error)))
                     taken.places.remove((slide.name, fov.fov_id))
@@ -310,6 +328,24 @@ def _labelled(
         sha256,
         complete,
     )
+
+
+def _nameless(labelled: LabelledField) -> LabelledField:
+    """A field as it goes into a set without names of people."""
+    with labelled.path.open("rb") as file:
+        kept = is_strippable(file.read(16))
+    # Kinds whose metadata cannot be left out become PNG, see storage.rounds.
+    name = labelled.name if kept else f"{labelled.name}.png"
+    return replace(labelled, name=name, cells=tuple(map(_with_code, labelled.cells)))
+
+
+def _with_code(cell: Cell) -> Cell:
+    """A cell with a code for its annotator, which tells the same person from others."""
+    said = cell.annotation
+    if said is None or not said.annotator or _CODE.fullmatch(said.annotator):
+        return cell
+    digest = hashlib.sha256(said.annotator.encode("utf-8", "surrogatepass")).hexdigest()
+    return cell.annotated(replace(said, annotator=f"reader-{digest[:6]}"))
 
 
 def _places(before: RoundBefore, opened: Iterable[_Project]) -> dict[str, str]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.step import Step
+from napari_wbc.session.rescue import keep_steps
 
 if TYPE_CHECKING:
     from napari_wbc.storage.workspace import Workspace
@@ -93,6 +95,12 @@ class Autosave:
             self._turn.wait_for(lambda: not self._busy or bool(self._failed), timeout)
             return not self._busy
 
+    def rescue(self) -> Path | None:
+        """Keep the steps that could not be written elsewhere; None where that fails, too."""
+        with self._turn:
+            waiting = list(self._waiting)
+        return keep_steps(self._workspace.path, self._slide, self._reading, waiting)
+
     def close(self) -> bool:
         """Write what waits, and end the thread; returns whether all steps are on the disk."""
         self.flush()
@@ -105,6 +113,12 @@ class Autosave:
             # Once more: the disk may have room by now.
             self._write(list(self._waiting), dict(self._notes))
         return not self._busy
+
+    @property
+    def lacks_steps(self) -> bool:
+        """Whether a step, and not only a note, is not on the disk."""
+        with self._turn:
+            return bool(self._waiting)
 
     def _run(self) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -104,6 +105,8 @@ class Session:
         """Ids of the selected cells of the slide, the one under review first; some may be gone."""
         self.last_step = 0
         """Number of the newest step, 0 before the first."""
+        self.rescued: Path | None = None
+        """Where the steps are that could not be written when the slide was closed."""
         self._table = CellTable()
         self._past: list[StepHead] = []
         self._future: list[StepHead] = []
@@ -176,13 +179,19 @@ class Session:
     def close(self) -> bool:
         """Write what is not on the disk yet and close the project; whether all is on the disk.
 
-        Nothing can be changed until a slide is opened.
+        Nothing can be changed until a slide is opened. Steps that could not be written wait in
+        :attr:`rescued`, and are offered when the project is opened again.
         """
         self._closed = self._closed or self._autosave is not None
         autosave = self._autosave
         self._autosave = None
         self.workspace = None
-        return autosave is None or autosave.close()
+        self.rescued = None
+        if autosave is None or autosave.close():
+            return True
+        if autosave.lacks_steps:
+            self.rescued = autosave.rescue()
+        return False
 
     def in_memory(self) -> Loaded | None:
         """A slide without a project, for :meth:`resume`; None if nothing would be lost."""

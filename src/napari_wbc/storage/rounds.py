@@ -7,17 +7,21 @@ they were.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from filelock import Timeout
+from PIL import Image
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import (
@@ -27,8 +31,9 @@ from napari_wbc.files.atomic import (
     sha256_of,
     sync,
 )
-from napari_wbc.files.guard import inside
+from napari_wbc.files.guard import inside, one_line
 from napari_wbc.files.locks import held
+from napari_wbc.files.metadata import is_strippable, without_metadata
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
@@ -49,6 +54,7 @@ def write_round_steps(
     written_as: str,
     made: Mapping[str, Any],
     pixels: Pixels,
+    keep_metadata: bool = False,
 ) -> Steps[Path]:
     """Write the next round into the folder of a set, and return its own folder.
 
@@ -61,7 +67,12 @@ def write_round_steps(
     made : mapping
         Provenance, as JSON values.
     pixels : callable
-        Pixels of a field, for a format that holds crops.
+        Pixels of a field, for a format that holds crops, and for images of kinds whose metadata
+        cannot be left out otherwise.
+    keep_metadata : bool
+        Whether images are copied as they are. Else Exif, comments and texts are left out, in which
+        names of patients may be, and kinds other than JPEG and PNG become PNG, 8-bit RGB as they
+        are read; their fields have names that end in ``.png``. Images of the round before stay.
 
     Raises
     ------
@@ -78,7 +89,13 @@ def write_round_steps(
             with held(folder / ".lock"):
                 return (
                     yield from _round_steps(
-                        folder, fields, classes, written_as=written_as, made=made, pixels=pixels
+                        folder,
+                        fields,
+                        classes,
+                        written_as=written_as,
+                        made=made,
+                        pixels=pixels,
+                        keep_metadata=keep_metadata,
                     )
                 )
     except Timeout as error:
@@ -99,6 +116,7 @@ def _round_steps(
     written_as: str,
     made: Mapping[str, Any],
     pixels: Pixels,
+    keep_metadata: bool,
 ) -> Steps[Path]:
     part = folder / _PART
     # Of an export that was interrupted.
@@ -111,7 +129,8 @@ def _round_steps(
         if written_as == CROPS:
             yield from _crops_steps(part, before, fields, pixels)
         else:
-            yield from _images_steps(part, before, fields, place)
+            taken = partial(_take_image, pixels=None if keep_metadata else pixels)
+            yield from _images_steps(part, before, fields, place, taken)
         yield from FORMATS[written_as].write(part, fields, classes)
         made = {**made, "written_as": written_as}
         yield from write_manifest_steps(part, fields, classes, place=place, made=made)
@@ -165,37 +184,58 @@ def _images_steps(
     before: Path | None,
     fields: Sequence[LabelledField],
     place: Callable[[LabelledField], str],
+    take: Callable[[LabelledField, Path], None],
 ) -> Steps[None]:
-    # Images of the round before by sha256: an unchanged one takes no room twice.
+    # Images of the round before: an unchanged one takes no room twice.
     earlier: dict[str, Path] = {}
     # A person may have deleted what is not needed of it; the images are copied then.
     with suppress(WbcError):
         if before is not None:
-            for name, sha256 in read_manifest(before).files.items():
-                earlier[sha256] = before / name
+            manifest = read_manifest(before)
+            for field in manifest.fields:
+                written = manifest.files.get(field.path.relative_to(before).as_posix())
+                if field.path.is_file() and sha256_of(field.path) == written:
+                    earlier[field.sha256] = field.path
     for done, field in enumerate(fields, start=1):
         yield Progress("copying images", done, len(fields))
         target = part / place(field)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _take_image(earlier.get(field.sha256), field, target)
+        former = earlier.get(field.sha256)
+        # One that was taken with its metadata, or without, stays as it is.
+        if former is not None and former.suffix == target.suffix:
+            _link(former, target)
+        else:
+            take(field, target)
 
 
-def _take_image(earlier: Path | None, field: LabelledField, target: Path) -> None:
-    """The image of a field: a link to that of the round before, if it is unchanged, or a copy."""
+def _take_image(field: LabelledField, target: Path, *, pixels: Pixels | None) -> None:
+    """Write the image of a field; with ``pixels``, without its metadata."""
     try:
-        if earlier is not None and earlier.is_file() and sha256_of(earlier) == field.sha256:
-            _link(earlier, target)
-            return
-        shutil.copyfile(field.path, target)
-        if field.sha256 and sha256_of(target) != field.sha256:
+        data = field.path.read_bytes()
+        if field.sha256 and sha256(data).hexdigest() != field.sha256:
             raise ReadError(
                 f"{field.path}: not the image that was labelled any more; put that back."
             )
+        target.write_bytes(data if pixels is None else _plain_image(field, data, pixels))
     except OSError as error:
         if os.access(field.path, os.R_OK):
             raise  # the disk is full, for instance
         raise ReadError(
             f"{field.path}: the image cannot be copied ({error.strerror or error})."
+        ) from error
+
+
+def _plain_image(field: LabelledField, data: bytes, pixels: Pixels) -> bytes:
+    """The file of an image without its metadata."""
+    if not is_strippable(data):
+        file = io.BytesIO()
+        Image.fromarray(pixels(field)).save(file, "PNG")
+        return file.getvalue()
+    try:
+        return without_metadata(data)
+    except (ValueError, OSError, SyntaxError) as error:
+        raise ReadError(
+            f"{field.path}: its metadata cannot be left out ({one_line(error)}); save it again."
         ) from error
 
 

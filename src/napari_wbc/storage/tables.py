@@ -232,7 +232,11 @@ def read_rows(path: Path, numeric: Collection[str] = ()) -> tuple[list[str], lis
         Names of columns in which a decimal comma comes as a point; one that may be of thousands
         stays.
     """
-    text = StringIO(read_text(path, any_encoding=True), newline="")
+    content = read_text(path, any_encoding=True)
+    # Before a row is read, which takes seconds of so many.
+    if content.count("\n") > 2 * MAX_ROWS:
+        raise ReadError(f"{path}: more than {2 * MAX_ROWS:,} lines; part it into smaller files.")
+    text = StringIO(content, newline="")
     try:
         comma = _delimiter(text)
         first, rows = _filled(csv.reader(_lines(text), delimiter=comma, strict=True))

@@ -97,7 +97,8 @@ def card_of(
         provenance={
             "cells": counts,
             "data_sha256": data.sha256,
-            "recipe": asdict(recipe),
+            # By its model id: the path of its file may name people, and leads nowhere elsewhere.
+            "recipe": {**asdict(recipe), "start": start.model_id if start else ""},
             "epochs_run": epochs,
             **_origin(start),
             **calibration,

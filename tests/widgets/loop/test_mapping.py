@@ -41,3 +41,12 @@ def test_what_was_left_out_is_said_as_plain_text(qtbot):
     (title,) = [label for label in shown.findChildren(QLabel) if "Each label" in label.text()]
     assert note in title.text()
     assert title.textFormat() == Qt.TextFormat.PlainText
+
+
+def test_a_label_of_a_stranger_is_no_markup(qtbot):
+    label = "<img src=x>"
+    content = SetContent("set", "coco", (), (label,), {})
+    shown = MappingDialog(Incoming(content, Counter({label: 3}), {label: None}), EIGHT_CLASSES)
+    qtbot.addWidget(shown)
+    (text,) = [text for text in shown.findChildren(QLabel) if label in text.text()]
+    assert text.textFormat() == Qt.TextFormat.PlainText

@@ -87,3 +87,14 @@ def test_ok_and_cancel_close_the_dialog(qtbot):
     ):
         buttons.button(buttons.StandardButton[name]).click()
         assert dialog.result() == result
+
+
+def test_markup_in_a_question_is_shown_as_it_is(monkeypatch):
+    asked = []
+    no = QMessageBox.StandardButton.No
+    monkeypatch.setattr(QMessageBox, "question", lambda *args: asked.append(args[2]) or no)
+    for question in ("Open slide 1?", "Open <b>slide</b>\n1?"):
+        assert not confirmed(None, "Title", question)
+    label = QLabel(asked[1])
+    assert asked[0] == "Open slide 1?"
+    assert "&lt;b&gt;slide" in label.text()

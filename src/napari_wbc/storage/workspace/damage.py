@@ -32,10 +32,57 @@ _KNOWN = (*schema.metadata.tables, "alembic_version")
 _KINDS = {Integer: "integer", Float: "real", Text: "text"}
 
 
+EARLIER = 5
+"""How many backups of earlier days are kept."""
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+_DISK = (
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN),
+    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM),
+)
+"""What SQLite calls a disk that is full or fails, or a file that may not be used: no damage."""
+
+
 def backup_of(path: str | Path) -> Path:
     """Where the backup of a project is kept: the state when it was last opened."""
     path = Path(path).resolve()
     return path.with_name(f"{path.stem}.backup{path.suffix}")
+
+
+def backups_of(path: str | Path) -> tuple[Path, ...]:
+    """The backups of a project, the newest first: the last, and the last of some earlier days."""
+    path = Path(path).resolve()
+    newest = backup_of(path)
+    earlier: list[Path] = []
+    for file in path.parent.iterdir():
+        # Not by a pattern, in which the name of a project may have a meaning.
+        day = file.name.removeprefix(f"{path.stem}.backup-").removesuffix(path.suffix)
+        if file.name == earlier_backup(path, day).name and day.isdecimal():
+            earlier.append(file)
+    return (*filter(Path.is_file, [newest]), *sorted(earlier, reverse=True))
+
+
+def earlier_backup(path: Path, day: str) -> Path:
+    """Where the last backup of an earlier day is kept, such as of ``20261130``."""
+    return path.with_name(f"{path.stem}.backup-{day}{path.suffix}")
+
+
+def not_damaged(path: Path, error: Exception) -> WorkspaceError | None:
+    """What to say of an error of SQLite that tells of no damage; None where it may."""
+    # The lowest byte is the kind, the others say more of it.
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in _IN_USE:
+        return WorkspaceError(
+            f"{path}: another program is writing to it ({told(error)}); wait for it, then try "
+            "again.",
+            None,
+        )
+    if code in _DISK:
+        return WorkspaceError(
+            f"{path}: it cannot be read now ({told(error)}); make room on the disk and check that "
+            "you may use the file, then try again.",
+            None,
+        )
+    return None
 
 
 def unusable(path: Path, what: str) -> WorkspaceError:
@@ -52,7 +99,8 @@ def unusable(path: Path, what: str) -> WorkspaceError:
 
 def told(error: Exception) -> str:
     """What went wrong, in one line, without the statement that SQLAlchemy has in its message."""
-    return one_line(getattr(error, "orig", None) or error)
+    error = getattr(error, "orig", None) or error
+    return getattr(error, "strerror", None) or one_line(error)
 
 
 def stranger_in(file: sqlite3.Connection) -> str:

@@ -7,29 +7,42 @@ it.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from urllib.parse import quote
 
-from filelock import Timeout
+from filelock import BaseFileLock, Timeout
 from sqlalchemy import Engine, create_engine, event, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from napari_wbc.errors import WbcError, WorkspaceError
-from napari_wbc.files.atomic import all_or_nothing, beside, missing_folders, remove_made
+from napari_wbc.files.atomic import (
+    all_or_nothing,
+    beside,
+    missing_folders,
+    put_new,
+    remove_made,
+)
 from napari_wbc.files.guard import one_line
-from napari_wbc.files.locks import locked, unlocked
+from napari_wbc.files.leftovers import folder_prefix, sweep, sweep_folders
+from napari_wbc.files.locks import held, locked, unlocked
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.storage.workspace import schema
 from napari_wbc.storage.workspace.damage import (
+    EARLIER,
     backup_of,
+    backups_of,
+    earlier_backup,
     fault_of,
     fault_of_rows,
+    not_damaged,
     stranger_in,
     told,
     unusable,
@@ -62,6 +75,7 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
             made.extend(missing_folders(path.parent))
             path.parent.mkdir(parents=True, exist_ok=True)
             with beside(path) as part:
+                _make_private(part)
                 with closing(sqlite3.connect(part)) as file:
                     file.execute(f"PRAGMA application_id = {APPLICATION}")
                 _upgrade(part)
@@ -79,7 +93,9 @@ def create_workspace(path: str | Path, taxonomy: Taxonomy) -> Workspace:
 
 
 def restore_backup(path: str | Path) -> Path:
-    """Put the backup of a project in its place; what stands there is kept under another name.
+    """Put the newest backup of a project that is whole in its place.
+
+    What stands there is kept under another name, and nothing is done while a program has it open.
 
     Returns
     -------
@@ -87,26 +103,59 @@ def restore_backup(path: str | Path) -> Path:
         Where the damaged file is now; ``path`` itself where there was none.
     """
     path = Path(path).resolve()
-    backup = backup_of(path)
-    aside = path
-    journal = path.with_name(f"{path.name}-journal")
-    _checked(backup)
     try:
-        with beside(path) as part:
-            _copy(backup, part)
-            if path.exists():
-                aside = path.with_name(
-                    f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}"
-                )
-                path.replace(aside)
-            # The journal of the damaged file would be rolled back into this one.
-            if journal.exists():
-                journal.replace(aside.with_name(f"{aside.name}-journal.old"))
-            _put_in_place(part, path)
+        with held(lock_of(path)):
+            return _restored(path, _whole_backup(path))
+    except Timeout as error:
+        raise WorkspaceError(
+            f"{path}: another program has this project open; close it there, then restore its "
+            "backup.",
+            None,
+        ) from error
     except (OSError, sqlite3.Error) as error:
         raise WbcError(
-            f"{backup}: the backup cannot be put in place ({error}); copy it by hand."
+            f"{path}: the backup cannot be put in place ({one_line(error)}); copy it by hand."
         ) from error
+
+
+def _whole_backup(path: Path) -> Path:
+    """The newest backup that is a whole project; the error is that of the newest."""
+    newest, *earlier = backups_of(path) or (backup_of(path),)
+    try:
+        _checked(newest)
+    except WorkspaceError:
+        for backup in earlier:
+            with suppress(WorkspaceError):
+                _checked(backup)
+                return backup
+        raise
+    return newest
+
+
+def _restored(path: Path, backup: Path) -> Path:
+    """Under the lock, put a backup in place, and return where the damaged file is now."""
+    aside = path
+    journal = path.with_name(f"{path.name}-journal")
+    with beside(path) as part:
+        _copy(backup, part)
+        if path.exists():
+            aside = _aside(path)
+            path.replace(aside)
+        # The journal of the damaged file would be rolled back into this one.
+        if journal.exists():
+            journal.replace(aside.with_name(f"{aside.name}-journal.old"))
+        _put_in_place(part, path)
+    return aside
+
+
+def _aside(path: Path) -> Path:
+    """A new name for a damaged file."""
+    stem = f"{path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}"
+    # Two may be restored in one second.
+    for end in chain([""], map("-{}".format, count(2))):
+        aside = path.with_name(f"{stem}{end}{path.suffix}")
+        if not aside.exists():
+            break
     return aside
 
 
@@ -134,6 +183,8 @@ def open_workspace(path: str | Path, *, read_only: bool = False) -> Workspace:
 
 
 def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
+    # A program that was killed may have left a second name of the file.
+    sweep(path.parent)
     version = _checked(path)
     why = "it was opened to be read only" if read_only else _unwritable(path)
     lock = None
@@ -145,22 +196,34 @@ def _opened(path: Path, *, read_only: bool, back_up: bool) -> Workspace:
             why = "another program has it open"
         except OSError as error:
             why = f"it cannot be locked: {error.strerror}"
-    if lock is None:
-        if version < schema.VERSION:
-            return _opened_copy(path, why)
-        return Workspace(path, _engine(path, write=False), read_only=why)
-    try:
-        _bring_up_to_date(path, version, back_up=back_up)
-        return Workspace(path, _engine(path, write=True), lock=lock)
-    except BaseException:
-        if new_lock:
-            remove_made([lock_of(path)])
-        unlocked(lock)
-        raise
+    if lock is not None:
+        try:
+            why = _bring_up_to_date(path, version, back_up=back_up)
+            if not why:
+                return Workspace(path, _engine(path, write=True), lock=lock)
+        except BaseException:
+            _let_go(path, lock, new=new_lock)
+            raise
+        _let_go(path, lock, new=new_lock)
+    if version < schema.VERSION:
+        return _opened_copy(path, why)
+    return Workspace(path, _engine(path, write=False), read_only=why)
 
 
-def _bring_up_to_date(path: Path, version: int, *, back_up: bool) -> None:
-    """Back a file up and bring it to the newest version; the file must be locked."""
+def _let_go(path: Path, lock: BaseFileLock, *, new: bool) -> None:
+    if new:
+        remove_made([lock_of(path)])
+    unlocked(lock)
+
+
+def _bring_up_to_date(path: Path, version: int, *, back_up: bool) -> str:
+    """Back a file up and bring it to the newest version; the file must be locked.
+
+    Returns
+    -------
+    str
+        Why it can only be read; empty where all was done.
+    """
     try:
         with beside(path) as part:
             if version < schema.VERSION:
@@ -171,11 +234,9 @@ def _bring_up_to_date(path: Path, version: int, *, back_up: bool) -> None:
             if version < schema.VERSION:
                 part.replace(path)
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
-        raise unusable(
-            path,
-            "this file was made by an older version and cannot be brought up to date "
-            f"({told(error)}); make room on the disk",
-        ) from error
+        what = "brought up to date" if version < schema.VERSION else "backed up"
+        return f"it cannot be {what} ({told(error)}); make room on the disk, then open it again"
+    return ""
 
 
 def _opened_copy(path: Path, why: str) -> Workspace:
@@ -183,7 +244,8 @@ def _opened_copy(path: Path, why: str) -> Workspace:
     folder = None
     try:
         # The program may not write beside the project, so not there.
-        folder = tempfile.TemporaryDirectory(prefix="napari-wbc-", ignore_cleanup_errors=True)
+        sweep_folders()
+        folder = tempfile.TemporaryDirectory(prefix=folder_prefix(), ignore_cleanup_errors=True)
         copy = Path(folder.name) / "copy.wbc"
         _copy_upgraded(path, copy)
         return Workspace(path, _engine(copy, write=False), read_only=why, closed=folder.cleanup)
@@ -217,14 +279,14 @@ def _not_made(path: Path, why: str) -> WbcError:
 def _put_in_place(part: Path, path: Path) -> None:
     """Give a new file its name, unless another program was quicker."""
     try:
-        os.link(part, path)
+        put_new(part, path)
     except FileExistsError as error:
         raise _taken(path) from error
-    except OSError:
-        # A disk without links; a program that is as quick as this one is not noticed there.
-        if path.exists():
-            raise _taken(path) from None
-        part.replace(path)
+
+
+def _make_private(path: Path) -> None:
+    """Make an empty file that its owner alone may read: names of patients may come into it."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _checked(path: Path) -> int:
@@ -295,14 +357,20 @@ def _damage_told(path: Path) -> Iterator[None]:
         yield
     # SQLite's own message may repeat a name that is damaged.
     except (sqlite3.Error, UnicodeError) as error:
-        raise unusable(path, f"this file is damaged ({one_line(error)})") from error
+        fault = unusable(path, f"this file is damaged ({one_line(error)})")
+        raise not_damaged(path, error) or fault from error
 
 
 def _unwritable(path: Path) -> str:
     if not os.access(path, os.W_OK):
         return "the file may not be written to"
     # SQLite keeps its own journal beside the file.
-    return "" if os.access(path.parent, os.W_OK) else "its folder may not be written to"
+    if not os.access(path.parent, os.W_OK):
+        return "its folder may not be written to"
+    # Locks and journals go by the name, so that a program could write to it by the other one.
+    if path.stat().st_nlink > 1:
+        return "the file has a second name (a hard link); open a copy of it"
+    return ""
 
 
 def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -355,17 +423,21 @@ def _upgrade(path: Path) -> None:
 
 
 def _back_up(path: Path) -> None:
-    try:
-        with beside(backup_of(path)) as part:
-            _copy(path, part)
-            part.replace(backup_of(path))
-    except (OSError, sqlite3.Error) as error:
-        raise WbcError(
-            f"{path}: no backup can be written beside it ({error}); make room on the disk, then "
-            "try again."
-        ) from error
+    """Keep the state of a file, and that of earlier days."""
+    newest = backup_of(path)
+    with beside(newest) as part:
+        _copy(path, part)
+        if newest.is_file():
+            day = f"{datetime.fromtimestamp(newest.stat().st_mtime):%Y%m%d}"
+            if day != f"{datetime.now():%Y%m%d}":
+                newest.replace(earlier_backup(path, day))
+        part.replace(newest)
+    remove_made(backups_of(path)[1 + EARLIER :])
 
 
 def _copy(source: Path, target: Path) -> None:
+    _make_private(target)
     with closing(_connect(source, write=False)) as file, closing(sqlite3.connect(target)) as copy:
         file.backup(copy)
+    # A laboratory may have opened its project to others.
+    shutil.copymode(source, target)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import BaseFileLock
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
@@ -32,6 +32,16 @@ from napari_wbc.storage.workspace.damage import told, unusable
 Row = Mapping[str, Any]
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """What reading values of another form than ours ends in."""
+
+
+class Change(NamedTuple):
+    """What a step did to one cell, as JSON; ``was`` and ``now`` are None where it was not there."""
+
+    slide: str
+    reading: str
+    cell_id: str
+    was: str | None
+    now: str | None
 
 
 class Workspace:
@@ -281,6 +291,19 @@ class Workspace:
                 if cell is not None or codec.is_whole(text):
                     fresh.append(codec.with_parts(cell_id, cell, text))
         return table.without(gone).with_cells(fresh) if gone else table.with_cells(fresh)
+
+    def changes(self, after: int, to: int) -> list[Change]:
+        """What the steps of a range did, in their order, without the first number of the two."""
+        c = schema.changes.c
+        s = schema.steps.c
+        query = (
+            select(s.slide, s.reading, c.cell_id, c.was, c.now)
+            .join(schema.steps, s.seq == c.seq)
+            .where(c.seq > after, c.seq <= to)
+            .order_by(c.seq, c.change)
+        )
+        with self._begin() as db:
+            return [Change(*row) for row in db.execute(query)]
 
     def write(self, slide: str, steps: Sequence[Step], reading: str = "") -> None:
         """Write steps: journal and state in one transaction."""

@@ -38,7 +38,10 @@ class MappingDialog(QDialog):
             combo.addItem(LEAVE_OUT, LEFT_OUT)
             combo.setCurrentIndex(max(0, combo.findData(incoming.suggested[label])))
             combo.currentIndexChanged.connect(self._check)
-            form.addRow(QLabel(f"{label} ({n})"), combo)
+            # A label of a stranger's set is no markup.
+            text = QLabel(f"{label} ({n})")
+            text.setTextFormat(Qt.TextFormat.PlainText)
+            form.addRow(text, combo)
             self.choices[label] = combo
         self.buttons = ok_cancel(self)
         # What was left out of the set is known before it is imported.

@@ -179,7 +179,9 @@ def ok_cancel(dialog: QDialog) -> QDialogButtonBox:
 
 def confirmed(parent: QWidget, title: str, question: str) -> bool:
     """Whether a person answers a question with yes."""
-    answer = QMessageBox.question(parent, title, question)
+    # A name of a file or a slide in it may look like markup.
+    text = plain(question) if Qt.mightBeRichText(question) else question
+    answer = QMessageBox.question(parent, title, text)
     return bool(answer == QMessageBox.StandardButton.Yes)
 
 

@@ -13,8 +13,9 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QWidget
 
 from napari_wbc.errors import WbcError, WorkspaceError
-from napari_wbc.model.progress import Steps
+from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import Slide
+from napari_wbc.model.words import counted
 from napari_wbc.session.opening import (
     OtherClasses,
     Renamed,
@@ -24,14 +25,15 @@ from napari_wbc.session.opening import (
     projects_folder,
     renamed_steps,
 )
-from napari_wbc.session.session import Loaded, Session
+from napari_wbc.session.rescue import forget, put_back, rescued_of
+from napari_wbc.session.session import Loaded, Session, load
 from napari_wbc.widgets.qt.described import FIRST
 from napari_wbc.widgets.qt.layout import button, choice, column, confirmed, row
 from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.worker import LatestJob
 
 if TYPE_CHECKING:
-    from napari_wbc.storage.workspace import ImageFault
+    from napari_wbc.storage.workspace import ImageFault, Workspace
 
 STATE_EVERY_MS = 150
 """Time between two looks at whether everything is saved."""
@@ -195,7 +197,10 @@ class ProjectPanel(Panel, QWidget):
 
     def _leave_for_good(self) -> None:
         if not self._leave():
-            text = "Your last changes could not be saved; see the log, and make room on the disk."
+            where = self.session.rescued
+            text = "Your last changes could not be saved; make room on the disk."
+            if where is not None:
+                text += f" They wait in {where}, and are offered when you open this project again."
             show_error(text)
 
     def _on_loaded(self, loaded: Loaded | OtherClasses | Renamed) -> None:
@@ -205,13 +210,44 @@ class ProjectPanel(Panel, QWidget):
         if isinstance(loaded, OtherClasses):
             self.has_others.emit(loaded)
             return
-        self._resume(loaded)
-        from napari_wbc.storage.workspace import check_images_steps
-
-        # Work starts before this check, which reads each image of another size or time in full.
         workspace = loaded.workspace
         assert workspace is not None
-        self._checks.request(lambda: check_images_steps(workspace, loaded.slide))
+        if not workspace.read_only and self._puts_back(loaded, workspace):
+            return
+        self._resume(loaded)
+        from napari_wbc.storage.workspace import check_images_steps, check_journal_steps
+
+        def checks() -> Steps[tuple[tuple[ImageFault, ...], tuple[str, ...]]]:
+            differ = yield from check_journal_steps(workspace)
+            return (yield from check_images_steps(workspace, loaded.slide)), differ
+
+        # Work starts before these checks, which read each image of another size or time in full.
+        self._checks.request(checks)
+
+    def _puts_back(self, loaded: Loaded, workspace: Workspace) -> bool:
+        """Offer the steps that could not be written when the project was closed."""
+        rescued = rescued_of(workspace.path)
+        if rescued is None:
+            return False
+        question = (
+            f"{counted(len(rescued.steps), 'change')} of slide {rescued.slide} could not be saved "
+            "when this project was closed. Put them back? If not, they are dropped."
+        )
+        if not confirmed(self, "Changes that were not saved", question):
+            forget(rescued)
+            return False
+
+        def put() -> Steps[Loaded]:
+            yield Progress("putting changes back", 0, 1)
+            try:
+                put_back(workspace, rescued)
+                return load(loaded.slide, workspace, loaded.reading)
+            except BaseException:
+                workspace.close()
+                raise
+
+        self.jobs.request(put)
+        return True
 
     def _ask_renamed(self, found: Renamed) -> None:
         """Ask whether to go on with the project of a folder that has another name now."""
@@ -252,7 +288,12 @@ class ProjectPanel(Panel, QWidget):
         self.reading.addItems([FIRST, *blind, BLIND])
         self.reading.setCurrentIndex(blind.index(now) + 1 if now else 0)
 
-    def _on_checked(self, faults: tuple[ImageFault, ...]) -> None:
+    def _on_checked(self, found: tuple[tuple[ImageFault, ...], tuple[str, ...]]) -> None:
+        faults, differ = found
+        if differ and self._workspace is not None:
+            from napari_wbc.storage.workspace import not_of_journal
+
+            self.said.emit(str(not_of_journal(self._workspace, differ)))
         if not faults:
             return
         self.images.show()
