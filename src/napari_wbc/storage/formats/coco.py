@@ -28,6 +28,7 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.model.words import counted
 from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.json_kinds import COCO, of_kind
 from napari_wbc.storage.formats.left_out import LeftOut, WholeSetError
@@ -247,6 +248,7 @@ def _fields_steps(
     categories = _categories(path, data, left_out)
     annotations = part(data, "annotations", list)
     check_count(annotations, MAX_CELLS, "annotations")
+    boxes: dict[str, set[object]] = {}
     runs = 0
     for i, record in enumerate(annotations, start=1):
         yield Progress("reading the set", i, len(annotations))
@@ -286,6 +288,15 @@ def _fields_steps(
                 labelled_cell(told_id(record, "cell_id"), name, label, detection, image.size)
             )
             image.complete = complete
+            if record.get("id") is not None:
+                place = (number, detection.bbox)
+                boxes.setdefault(str(record["id"])[:40], set()).add(place)
+    if twice := [name for name, places in boxes.items() if len(places) > 1]:
+        # A program may have joined files whose numbers begin anew, or kept a box that was moved.
+        left_out.notes.append(
+            f"{path.name}: {counted(len(twice), 'annotation id')} with several boxes, {twice[0]} the "
+            "first; each box is a cell."
+        )
     fields: list[LabelledField] = []
     for image in filter(lambda image: image.place, images.values()):
         name = names[image.place]
