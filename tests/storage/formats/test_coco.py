@@ -430,8 +430,7 @@ def test_an_annotation_id_with_two_boxes_is_told(tmp_path, other, told):
     Image.new("RGB", (60, 60)).save(tmp_path / "a.png")
     boxes = [1, 1, 10, 10], other
     annotations = [
-        {"id": 7, "image_id": 1, "category_id": 1, "bbox": box, "segmentation": []}
-        for box in boxes
+        {"id": 7, "image_id": 1, "category_id": 1, "bbox": box, "segmentation": []} for box in boxes
     ]
     content = {
         "images": [{"id": 1, "file_name": "a.png"}],
