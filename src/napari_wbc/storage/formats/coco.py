@@ -248,7 +248,7 @@ def _fields_steps(
     categories = _categories(path, data, left_out)
     annotations = part(data, "annotations", list)
     check_count(annotations, MAX_CELLS, "annotations")
-    boxes: dict[str, set[object]] = {}
+    boxes: dict[str, set[tuple[str, BBox]]] = {}
     runs = 0
     for i, record in enumerate(annotations, start=1):
         yield Progress("reading the set", i, len(annotations))
@@ -288,15 +288,8 @@ def _fields_steps(
                 labelled_cell(told_id(record, "cell_id"), name, label, detection, image.size)
             )
             image.complete = complete
-            if record.get("id") is not None:
-                place = (number, detection.bbox)
-                boxes.setdefault(str(record["id"])[:40], set()).add(place)
-    if twice := [name for name, places in boxes.items() if len(places) > 1]:
-        # A program may have joined files whose numbers begin anew, or kept a box that was moved.
-        left_out.notes.append(
-            f"{path.name}: {counted(len(twice), 'annotation id')} with several boxes, {twice[0]} the "
-            "first; each box is a cell."
-        )
+            boxes.setdefault(_record_id(record), set()).add((number, detection.bbox))
+    left_out.notes += _ids_of_several(path, boxes)
     fields: list[LabelledField] = []
     for image in filter(lambda image: image.place, images.values()):
         name = names[image.place]
@@ -313,6 +306,24 @@ def _fields_steps(
             )
         )
     return fields
+
+
+def _record_id(record: Record) -> str:
+    """The number of an annotation, which need not have one."""
+    number = record.get("id")
+    return "" if number is None else str(number)[:40]
+
+
+def _ids_of_several(path: Path, boxes: dict[str, set[tuple[str, BBox]]]) -> list[str]:
+    """A note of ids that stand for several boxes, if there are any."""
+    several = [number for number, places in boxes.items() if number and len(places) > 1]
+    if not several:
+        return []
+    # A program may have joined files whose numbers begin anew, or kept a box that was moved.
+    return [
+        f"{path.name}: {counted(len(several), 'annotation id')} with several boxes, {several[0]} "
+        "the first; each box is a cell."
+    ]
 
 
 def _categories(path: Path, data: object, left_out: LeftOut) -> dict[str, str]:
