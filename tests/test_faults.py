@@ -9,7 +9,7 @@ from tests.faults import WORKS, faults, prepared
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for open files")
 SAMPLE = 4
-"""Cases of each work; benchmarks/faults.py has all of them."""
+"""Cases of each work; benchmarks/reliability has all of them."""
 
 
 @pytest.fixture(scope="module")

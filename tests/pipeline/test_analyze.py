@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,7 @@ from napari_wbc.pipeline.analyze import (
     analyze_steps,
     classify_table_steps,
 )
+from napari_wbc.pipeline.held_out import UUID
 from napari_wbc.pipeline.report import differential_json, write_results
 from napari_wbc.weights.store import read_model, write_model
 
@@ -295,3 +297,26 @@ def test_on_a_stain_that_the_model_does_not_know_it_takes_more_to_be_identified(
     home = run(analyze_slide_steps(open_slide(slide), TwoCells(), classifier))
     assert not home.stain_alarm
     assert UNIDENTIFIED not in {cell.label for cell in home.table.values()}
+
+
+def test_cells_of_two_runs_have_the_same_ids_whatever_the_folder_is_called(
+    slide, weights, tmp_path, monkeypatch
+):
+    found = BOXES[0], BOXES[0], BOXES[1]
+    cells = tuple(Detection(box, score=0.5) for box in found)
+
+    def locate_steps(*_arguments):
+        yield from ()
+        return Located(cells, None)
+
+    monkeypatch.setattr("napari_wbc.pipeline.analyze.locate_steps", locate_steps)
+    shutil.copy(slide / "f1.png", slide / "f3.png")
+    again = shutil.copytree(slide, tmp_path / "again")
+    ids = []
+    for folder in (slide, again, slide):
+        steps = analyze_steps([folder], "hsv", weights=weights, device="cpu")
+        ids.append(list(run(steps).slides[0].table))
+    assert ids[0] == ids[1] == ids[2]
+    # The same box twice, and the same image twice, are cells of their own.
+    assert len(set(ids[0])) == 3 * len(found)
+    assert all(UUID.fullmatch(cell_id) for cell_id in ids[0])

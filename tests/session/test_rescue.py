@@ -13,7 +13,7 @@ from napari_wbc.model.cell import Annotation
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.session import autosave, rescue
-from napari_wbc.session.rescue import forget, put_back, rescued_of
+from napari_wbc.session.rescue import put_back, rescued_of, set_aside
 from napari_wbc.session.session import Session
 from napari_wbc.storage.workspace import check_journal, create_workspace, open_workspace
 
@@ -82,8 +82,8 @@ def test_a_project_that_went_on_is_not_overwritten(path, monkeypatch):
         with pytest.raises(WbcError, match="was changed since"):
             put_back(workspace, waiting)
         assert workspace.table(SLIDE.name) == before
-    assert waiting.file.exists()
-    forget(waiting)
+    kept = set_aside(waiting)
+    assert kept.exists()
     assert rescued_of(path) is None
 
 

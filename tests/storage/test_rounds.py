@@ -109,7 +109,7 @@ def test_two_exports_into_one_set_do_not_mix(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="kills with SIGKILL")
 def test_killed_exports_leave_whole_rounds_only():
-    """Once a format here; benchmarks/interruptions.py does it a hundred times."""
+    """Once a format here; benchmarks/reliability does it a hundred times."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.storage.kill", "--times=8"],
         cwd=ROOT,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -15,6 +18,7 @@ from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
 from napari_wbc.detect.finders import DEFAULT, located_by
 from napari_wbc.errors import ReadError, TorchMissing
+from napari_wbc.files.atomic import sha256_of
 from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
@@ -34,6 +38,9 @@ from napari_wbc.pipeline.locate import detector_steps, locate_steps
 from napari_wbc.pipeline.models import counted_card
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
+
+CELLS = uuid.UUID("6f6e6c39-5d0b-4a67-9a5e-1f4c8a2b7d10")
+"""Names the ids that follow from image and box; never to be changed."""
 
 
 def analyze_slide_steps(
@@ -235,17 +242,43 @@ def analyze_steps(
     classifier = yield from _classifier_steps(total, weights, device, threshold=threshold)
     taxonomy = taxonomy_of(classifier.card) if classifier else EIGHT_CLASSES
     results: list[SlideAnalysis] = []
+    occurrences: Counter[str] = Counter()
     offset = 0
     for slide in slides:
         result = yield from analyze_slide_steps(
             slide, finder, classifier, taxonomy=taxonomy, offset=offset, total=total
         )
-        results.append(result)
+        results.append(replace(result, table=_with_lasting_ids(result, occurrences)))
         offset += len(slide.fields)
     # The model is named even if no cell was found for it to predict.
     if classifier is None:
         return Analysis(tuple(results))
     return Analysis(tuple(results), classifier.card.model_id, classifier.threshold)
+
+
+def _with_lasting_ids(result: SlideAnalysis, occurrences: Counter[str]) -> CellTable:
+    """The cells with ids that follow from image and box, so that two runs compare row by row.
+
+    Only here, where nobody has reviewed a cell: in a project an id is made once, and a box that is
+    found again where a person moved a cell from would else have the id of that cell.
+    """
+    paths = {field.fov_id: field.path for field in result.slide.fields}
+    hashes: dict[str, str] = {}
+    for fov_id in {cell.fov_id for cell in result.table.values()}:
+        # Of an image that is gone by now, the cells keep the ids that they have.
+        with suppress(OSError):
+            hashes[fov_id] = sha256_of(paths[fov_id])
+    cells: list[Cell] = []
+    for cell in result.table.values():
+        if cell.fov_id not in hashes:
+            cells.append(cell)
+            continue
+        key = f"{hashes[cell.fov_id]} {cell.detection.bbox.edges}"
+        # An image may be in an analysis twice, and a box in an image.
+        occurrences[key] += 1
+        name = f"{key} {occurrences[key]}"
+        cells.append(replace(cell, cell_id=str(uuid.uuid5(CELLS, name))))
+    return CellTable(cells)
 
 
 def analyze(

@@ -89,6 +89,11 @@ def rescued_of(project: Path) -> Rescued | None:
     return waiting[min(waiting)] if waiting else None
 
 
+def fits(workspace: Workspace, rescued: Rescued) -> bool:
+    """Whether a project is as it was when the steps were made."""
+    return workspace.last == rescued.first - 1
+
+
 def put_back(workspace: Workspace, rescued: Rescued) -> None:
     """Write the steps into their project, and remove their file.
 
@@ -97,7 +102,7 @@ def put_back(workspace: Workspace, rescued: Rescued) -> None:
     WbcError
         If the project has gone on since, or cannot be written; the file stays then.
     """
-    if workspace.last != rescued.first - 1:
+    if not fits(workspace, rescued):
         raise WbcError(
             f"{rescued.file}: the project was changed since these steps were made; they stay there."
         )
@@ -127,6 +132,11 @@ def put_back(workspace: Workspace, rescued: Rescued) -> None:
 def forget(rescued: Rescued) -> None:
     """Remove the file of steps that nobody wants any more."""
     rescued.file.unlink(missing_ok=True)
+
+
+def set_aside(rescued: Rescued) -> Path:
+    """Give the file of steps that do not fit any more a name by which they are not offered."""
+    return rescued.file.rename(rescued.file.with_suffix(".kept"))
 
 
 def _folders() -> tuple[Path, Path]:

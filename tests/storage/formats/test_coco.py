@@ -423,3 +423,20 @@ def test_a_folder_without_coco_is_refused(tmp_path):
 def test_anything_in_an_annotation_is_read_or_refused(value, key):
     with foreign({key: value}) as root, contextlib.suppress(ReadError):
         read_coco(root)
+
+
+@pytest.mark.parametrize(("other", "told"), [([30, 30, 10, 10], True), ([1, 1, 10, 10], False)])
+def test_an_annotation_id_with_two_boxes_is_told(tmp_path, other, told):
+    Image.new("RGB", (60, 60)).save(tmp_path / "a.png")
+    boxes = [1, 1, 10, 10], other
+    annotations = [
+        {"id": 7, "image_id": 1, "category_id": 1, "bbox": box, "segmentation": []} for box in boxes
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "monocyte"}],
+        "annotations": annotations,
+    }
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    notes = [progress.note for progress in read_coco_steps(tmp_path)]
+    assert any("1 annotation id with several boxes, 7 the first" in note for note in notes) == told

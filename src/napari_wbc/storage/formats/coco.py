@@ -28,6 +28,7 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
+from napari_wbc.model.words import counted
 from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.json_kinds import COCO, of_kind
 from napari_wbc.storage.formats.left_out import LeftOut, WholeSetError
@@ -247,6 +248,7 @@ def _fields_steps(
     categories = _categories(path, data, left_out)
     annotations = part(data, "annotations", list)
     check_count(annotations, MAX_CELLS, "annotations")
+    boxes: dict[str, set[tuple[str, BBox]]] = {}
     runs = 0
     for i, record in enumerate(annotations, start=1):
         yield Progress("reading the set", i, len(annotations))
@@ -286,6 +288,8 @@ def _fields_steps(
                 labelled_cell(told_id(record, "cell_id"), name, label, detection, image.size)
             )
             image.complete = complete
+            boxes.setdefault(_record_id(record), set()).add((number, detection.bbox))
+    left_out.notes += _ids_of_several(path, boxes)
     fields: list[LabelledField] = []
     for image in filter(lambda image: image.place, images.values()):
         name = names[image.place]
@@ -302,6 +306,24 @@ def _fields_steps(
             )
         )
     return fields
+
+
+def _record_id(record: Record) -> str:
+    """The number of an annotation, which need not have one."""
+    number = record.get("id")
+    return "" if number is None else str(number)[:40]
+
+
+def _ids_of_several(path: Path, boxes: dict[str, set[tuple[str, BBox]]]) -> list[str]:
+    """A note of ids that stand for several boxes, if there are any."""
+    several = [number for number, places in boxes.items() if number and len(places) > 1]
+    if not several:
+        return []
+    # A program may have joined files whose numbers begin anew, or kept a box that was moved.
+    return [
+        f"{path.name}: {counted(len(several), 'annotation id')} with several boxes, {several[0]} "
+        "the first; each box is a cell."
+    ]
 
 
 def _categories(path: Path, data: object, left_out: LeftOut) -> dict[str, str]:

@@ -25,7 +25,7 @@ from napari_wbc.session.opening import (
     projects_folder,
     renamed_steps,
 )
-from napari_wbc.session.rescue import forget, put_back, rescued_of
+from napari_wbc.session.rescue import fits, forget, put_back, rescued_of, set_aside
 from napari_wbc.session.session import Loaded, Session, load
 from napari_wbc.widgets.qt.described import FIRST
 from napari_wbc.widgets.qt.layout import button, choice, column, confirmed, row
@@ -228,6 +228,12 @@ class ProjectPanel(Panel, QWidget):
         """Offer the steps that could not be written when the project was closed."""
         rescued = rescued_of(workspace.path)
         if rescued is None:
+            return False
+        if not fits(workspace, rescued):
+            self.said.emit(
+                "Changes that could not be saved before do not fit this project any more; they are "
+                f"kept in {set_aside(rescued)}."
+            )
             return False
         question = (
             f"{counted(len(rescued.steps), 'change')} of slide {rescued.slide} could not be saved "
