@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer import Option
 
+from napari_wbc.cli.film import KEPT, Cells, Region, Seed, Tiles, Workers, film_options, forget
 from napari_wbc.cli.options import (
     DETECTOR,
     Detector,
@@ -74,12 +75,18 @@ def analyze(
     report: Annotated[
         bool, Option("--report", help="Also write a report of each slide, marked not reviewed.")
     ] = False,
+    region: Region = None,
+    tiles: Tiles = "meander",
+    seed: Seed = 0,
+    cells: Cells = None,
+    workers: Workers = 1,
     quiet: Quiet = False,
 ) -> None:
     """Locate, classify and count the leukocytes of slides.
 
-    A folder is one slide, an image file a slide of one field. Writes cells.csv,
-    cells.geojson, fields.csv, differential.csv, differential.json and overlays/.
+    A folder is one slide, an image file a slide of one field; a scanned film is worked on tile by
+    tile, and a run that was ended goes on where it was. Writes cells.csv, cells.geojson,
+    fields.csv, differential.csv, differential.json and overlays/.
     """
     from napari_wbc.pipeline.analyze import analyze_steps
     from napari_wbc.pipeline.lab_report.reference import settings_of
@@ -93,6 +100,7 @@ def analyze(
     if len(paths) > 1 and (out / "cells.csv").is_file():
         # The shell's slides/* names the results of the last run too.
         paths = [path for path in paths if path.resolve() != out.resolve()]
+    film = film_options(out, region=region, tiles=tiles, seed=seed, cells=cells, workers=workers)
     steps = analyze_steps(
         paths,
         detector,
@@ -103,14 +111,16 @@ def analyze(
         weights=in_use(weights),
         threshold=threshold,
         skip=out / "overlays",
+        film=film,
     )
-    analysis = drive(steps, quiet=quiet)
+    analysis = drive(steps, quiet=quiet, interrupted=KEPT)
     # The project comes first, since `_write` ends the command if an image fails.
     if project is not None:
         save_project(analysis, project)
     if report:
         tell(drive(report_steps(analysis, out / "report", settings_of()), quiet=quiet), quiet=quiet)
     _write(analysis, out, quiet=quiet)
+    forget(film)
     if analysis.cells.empty and not quiet:
         note("No cell was found; try another --detector or --preset.")
 

@@ -23,9 +23,12 @@ from napari_wbc.files.atomic import (
     write_bytes,
     write_text,
 )
+from napari_wbc.imaging.pyramid.opening import is_whole_slide, open_pyramid
+from napari_wbc.imaging.pyramid.overview import overview
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
+from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.taxonomy import Taxonomy
@@ -36,6 +39,8 @@ from napari_wbc.weights.card import RESEARCH_USE
 
 TABLES = ("cells.csv", "differential.csv", "fields.csv", "differential.json", "cells.geojson")
 """Files of a folder of results that are new together, or not at all."""
+_OVERVIEW = 4096
+"""Longer side, in pixels, of the picture of a whole slide with its cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +197,30 @@ def _write_overlay(field: _Field, read: ReadField, taxonomy: Taxonomy, folder: P
     try:
         if field.image is None:
             raise ReadError(f"{field.fov_id}: the slide has no such image any more; put it back.")
-        image = read(field.image)
+        cells: Sequence[Cell] = field.cells
+        labels = not is_whole_slide(field.image.path)
+        if not labels:
+            image, cells = _shrunken(field.image.path, cells)
+        else:
+            image = read(field.image)
     except ReadError:
         # The overlay of an earlier run would show cells that the new tables do not have.
         path.unlink(missing_ok=True)
         raise
-    write_png(path, draw_overlay(image, field.cells, taxonomy))
+    # Of the thousands of cells of a whole slide, letters would cover each other and the slide.
+    write_png(path, draw_overlay(image, cells, taxonomy, labels=labels))
+
+
+def _shrunken(path: Path, cells: Sequence[Cell]) -> tuple[npt.NDArray[np.uint8], list[Cell]]:
+    """A whole slide as a picture, and its cells there."""
+    picture = overview(path, _OVERVIEW)
+    with open_pyramid(path) as pyramid:
+        share = picture.shape[1] / pyramid.levels[0].width
+    placed: list[Cell] = []
+    for cell in cells:
+        box = BBox.around(cell.detection.bbox.corners() * share)
+        placed.append(replace(cell, detection=replace(cell.detection, bbox=box, outline=None)))
+    return picture, placed
 
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
@@ -207,11 +230,15 @@ def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
 
 
 def draw_overlay(
-    image: npt.NDArray[np.uint8], cells: Iterable[Cell], taxonomy: Taxonomy
+    image: npt.NDArray[np.uint8],
+    cells: Iterable[Cell],
+    taxonomy: Taxonomy,
+    *,
+    labels: bool = True,
 ) -> npt.NDArray[np.uint8]:
     """A copy of a field with its cells outlined in the colour of the class that they count as.
 
-    Both images are RGB of shape (height, width, 3).
+    Both images are RGB of shape (height, width, 3); ``labels`` are short names and confidences.
     """
     picture = np.ascontiguousarray(image.copy())
     # Lines and letters grow with the field, so that they are seen when it is shown as a whole.
@@ -227,7 +254,7 @@ def draw_overlay(
         cv2.polylines(picture, [points], True, (0, 0, 0), thick + 2, cv2.LINE_AA)
         cv2.polylines(picture, [points], True, _rgb(cell, taxonomy), thick, cv2.LINE_AA)
     # Labels come last: no outline of a neighbour crosses them.
-    for cell in cells:
+    for cell in cells if labels else ():
         _write_label(picture, cell, taxonomy, size, thick)
     return picture
 
