@@ -84,3 +84,18 @@ def test_a_run_that_was_killed_goes_on(film, tmp_path, weights):
     command[command.index(str(out))] = str(whole)
     assert subprocess.run(command, check=False, timeout=400).returncode == 0
     assert sorted(columns(out)) == sorted(columns(whole))
+
+
+def test_a_batch_is_one_table(call, film, tmp_path, weights):
+    from PIL import Image
+
+    Image.new("RGB", (200, 200), (235, 235, 235)).save(tmp_path / "empty.png")
+    (tmp_path / "bad.svs").write_bytes(b"no slide")
+    options = ("--detector", "hsv", "--weights", weights, "--device", "cpu")
+    slides = (tmp_path / "empty.png", tmp_path / "bad.svs", film)
+    out = tmp_path / "out"
+    code, text, errors = call("batch", *slides, "--out", out, *options)
+    assert code == 3
+    assert "bad.svs" in errors
+    assert "3 slides written" in text
+    assert pd.read_csv(out / "slides.csv")["state"].tolist() == ["done", "failed", "done"]

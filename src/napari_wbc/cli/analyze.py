@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer import Option
 
-from napari_wbc.cli.film import KEPT, Cells, Region, Seed, Tiles, Workers, film_options, forget
+from napari_wbc.cli.film import KEPT, Cells, Region, Seed, Tiles, Workers, film_options
 from napari_wbc.cli.options import (
     DETECTOR,
     Detector,
@@ -89,6 +89,7 @@ def analyze(
     fields.csv, differential.csv, differential.json and overlays/.
     """
     from napari_wbc.pipeline.analyze import analyze_steps
+    from napari_wbc.pipeline.film.kept import forget
     from napari_wbc.pipeline.lab_report.reference import settings_of
     from napari_wbc.pipeline.lab_report.write import report_steps
     from napari_wbc.pipeline.project import save_project
@@ -120,7 +121,7 @@ def analyze(
     if report:
         tell(drive(report_steps(analysis, out / "report", settings_of()), quiet=quiet), quiet=quiet)
     _write(analysis, out, quiet=quiet)
-    forget(film)
+    forget(film.keep)
     if analysis.cells.empty and not quiet:
         note("No cell was found; try another --detector or --preset.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,9 +44,3 @@ def film_options(
         workers=workers,
         keep=out / ".tiles",
     )
-
-
-def forget(film: FilmOptions) -> None:
-    """Remove what was kept of tiles, now that all results are written."""
-    if film.keep is not None:
-        shutil.rmtree(film.keep, ignore_errors=True)

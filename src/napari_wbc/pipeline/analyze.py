@@ -149,7 +149,7 @@ def _surer(cell: Cell, threshold: float) -> Cell:
     return cell if cell.prediction is None else cell.predicted(surer(cell.prediction, threshold))
 
 
-def _classifier_steps(
+def classifier_steps(
     total: int,
     weights: str | Path,
     device: str,
@@ -199,7 +199,7 @@ def analyze_fields_steps(
     """
     finder = yield from detector_steps(detector, preset, parameters, device=device)
     total = len(slide.fields)
-    classifier = yield from _classifier_steps(total, weights, device, taxonomy=taxonomy)
+    classifier = yield from classifier_steps(total, weights, device, taxonomy=taxonomy)
     steps = analyze_slide_steps(
         slide, finder, classifier, read=read, taxonomy=taxonomy, before=before
     )
@@ -227,7 +227,7 @@ def classify_table_steps(
         if cells:
             fields.append((field, cells))
     yield Progress("loading weights", 0, len(fields))
-    # Not by `_classifier_steps`: to classify is all that was asked for, so no PyTorch is an error.
+    # Not by `classifier_steps`: to classify is all that was asked for, so no PyTorch is an error.
     classifier = load_classifier(weights)
     counted_card(weights, taxonomy)
     classified: list[Cell] = []
@@ -266,7 +266,7 @@ def analyze_steps(
     yield from left_out_steps(slides)
     total = sum(len(slide.fields) for slide in slides)
     finder = yield from detector_steps(detector, preset, parameters, device=device)
-    classifier = yield from _classifier_steps(total, weights, device, threshold=threshold)
+    classifier = yield from classifier_steps(total, weights, device, threshold=threshold)
     taxonomy = taxonomy_of(classifier.card) if classifier else EIGHT_CLASSES
     results: list[SlideAnalysis] = []
     offset = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,6 +92,12 @@ class Kept:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **arrays)
             write_bytes(path, buffer.getvalue())
+
+
+def forget(folder: Path | None) -> None:
+    """Remove what is kept of a run, once its results are written."""
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def key_of(*parts: Any) -> str:
