@@ -14,6 +14,7 @@ from tests.slides import synthetic_scene, write_pages
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.pyramid import opening
 from napari_wbc.imaging.pyramid.tiff import TiffPyramid
+from napari_wbc.imaging.read import read_field
 from napari_wbc.model.geometry import iou_matrix
 from napari_wbc.model.progress import run
 from napari_wbc.pipeline.analyze import analyze_steps
@@ -21,6 +22,7 @@ from napari_wbc.pipeline.film import crew as crew_module
 from napari_wbc.pipeline.film import tasks
 from napari_wbc.pipeline.film.analyze import FilmOptions
 from napari_wbc.pipeline.film.crew import Crew
+from napari_wbc.pipeline.lab_report.pictures import pictures
 from napari_wbc.pipeline.project import export_project_steps, project_analysis, save_project
 from napari_wbc.pipeline.report import write_results
 
@@ -297,6 +299,17 @@ def test_results_and_project_of_a_slide(slide, analyzed, tmp_path):
     assert said(project_analysis(path)) == said(analysis)
     exported = run(export_project_steps(path, tmp_path / "again"))
     assert not exported.failures
+
+
+def test_the_report_shows_the_cells_of_a_slide(slide, analyzed):
+    (result,) = run(analyzed(slide)).slides
+    shown = pictures(result, result.taxonomy, {}, read_field)
+    assert shown.missing == 0
+    assert sum(len(row.pictures) for row in shown.gallery) >= min(10, len(result.table))
+    (whole,) = shown.overview
+    assert (whole.width, whole.height) == (300, 300)
+    row, col = next(iter(result.table.values())).detection.bbox.center
+    assert whole.places[0][:2] == pytest.approx((col / 4, row / 4), abs=0.2)
 
 
 def test_no_text_of_a_file_gets_into_results(scene, analyzed, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,7 +12,12 @@ import numpy.typing as npt
 
 from napari_wbc.errors import ReadError
 from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.imaging.pyramid.opening import is_whole_slide, open_pyramid
+from napari_wbc.imaging.pyramid.overview import overview as slide_overview
+from napari_wbc.imaging.pyramid.slide_crops import slide_crops
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.analysis import ReadField, SlideAnalysis
 
@@ -26,6 +31,8 @@ FACTOR = 1.5
 """Of the cell's longer side."""
 WIDTH = 300
 """Pixels of a field in the overview."""
+_SLIDE = 2 * WIDTH
+"""Longer side, in pixels, of a whole slide before it is shrunk to :data:`WIDTH`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +100,19 @@ def pictures(
     for field in analysis.slide.fields:
         if field.fov_id not in by_field and field.fov_id not in shown:
             continue
+        cells = by_field.get(field.fov_id, [])
+        boxes = [cell.detection.bbox for cell in cells]
         try:
-            image = read(field)
+            image, cut, shrunk = _cut(field, boxes, read)
         except ReadError:
             missing += 1
             continue
-        cells = by_field.get(field.fov_id, [])
-        boxes = [cell.detection.bbox for cell in cells]
-        cut = cut_crops(image, boxes, size=SIDE, factor=FACTOR)
         for cell, crop in zip(cells, cut, strict=True):
             crops[cell.cell_id] = _jpeg(crop)
         if field.fov_id in shown:
             name = names.get(field.fov_id, field.fov_id)
-            overview.append(_overview(name, image, analysis.table.of_field(field.fov_id)))
+            here = analysis.table.of_field(field.fov_id)
+            overview.append(_overview(name, image, here, shrunk))
     counts: dict[str, int] = {}
     for label, n in analysis.table.label_counts.items():
         counts[taxonomy.row_of(label)] = counts.get(taxonomy.row_of(label), 0) + n
@@ -118,6 +125,19 @@ def pictures(
         )
         gallery.append(Row(name, counts[name], there))
     return Pictures(tuple(gallery), tuple(overview), missing)
+
+
+def _cut(
+    field: FieldOfView, boxes: Sequence[BBox], read: ReadField
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], float]:
+    """The image of a field, crops of its cells, and by how much the image is shrunk already."""
+    if not is_whole_slide(field.path):
+        image = read(field)
+        return image, cut_crops(image, boxes, size=SIDE, factor=FACTOR), 1.0
+    picture = slide_overview(field.path, _SLIDE)
+    with open_pyramid(field.path) as pyramid:
+        shrunk = picture.shape[1] / pyramid.levels[0].width
+    return picture, slide_crops(field.path, boxes, size=SIDE, factor=FACTOR), shrunk
 
 
 def _chosen(cells: Iterable[Cell], taxonomy: Taxonomy) -> Mapping[str, list[Cell]]:
@@ -138,7 +158,9 @@ def _fullest(analysis: SlideAnalysis) -> frozenset[str]:
     return frozenset(fields[:FIELDS])
 
 
-def _overview(name: str, image: npt.NDArray[np.uint8], cells: Iterable[Cell]) -> Overview:
+def _overview(
+    name: str, image: npt.NDArray[np.uint8], cells: Iterable[Cell], shrunk: float
+) -> Overview:
     height, width = image.shape[:2]
     shrink = WIDTH / width
     size = (WIDTH, max(1, round(height * shrink)))
@@ -146,7 +168,8 @@ def _overview(name: str, image: npt.NDArray[np.uint8], cells: Iterable[Cell]) ->
     places: list[tuple[float, float, str]] = []
     for cell in cells:
         row, column = cell.detection.bbox.center
-        places.append((round(column * shrink, 1), round(row * shrink, 1), cell.label))
+        x, y = column * shrunk * shrink, row * shrunk * shrink
+        places.append((round(x, 1), round(y, 1), cell.label))
     return Overview(_jpeg(small), name, *size, tuple(places))
 
 
