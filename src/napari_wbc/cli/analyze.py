@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer import Option
 
-from napari_wbc.cli.film import KEPT, Cells, Region, Seed, Tiles, Workers, film_options
+from napari_wbc.cli.film import KEPT, Cells, Region, Seed, Tiles, Where, Workers, film_options
 from napari_wbc.cli.options import (
     DETECTOR,
     Detector,
@@ -75,6 +75,7 @@ def analyze(
     report: Annotated[
         bool, Option("--report", help="Also write a report of each slide, marked not reviewed.")
     ] = False,
+    where: Where = "everywhere",
     region: Region = None,
     tiles: Tiles = "meander",
     seed: Seed = 0,
@@ -101,7 +102,9 @@ def analyze(
     if len(paths) > 1 and (out / "cells.csv").is_file():
         # The shell's slides/* names the results of the last run too.
         paths = [path for path in paths if path.resolve() != out.resolve()]
-    film = film_options(out, region=region, tiles=tiles, seed=seed, cells=cells, workers=workers)
+    film = film_options(
+        out, where=where, region=region, tiles=tiles, seed=seed, cells=cells, workers=workers
+    )
     steps = analyze_steps(
         paths,
         detector,

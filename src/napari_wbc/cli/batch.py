@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer import Argument
 
-from napari_wbc.cli.film import KEPT, Cells, Region, Seed, Tiles, Workers, film_options
+from napari_wbc.cli.film import KEPT, Cells, Region, Seed, Tiles, Where, Workers, film_options
 from napari_wbc.cli.options import (
     DETECTOR,
     Detector,
@@ -36,6 +36,7 @@ def batch(
     detector: Detector = DETECTOR,
     weights: Weights = None,
     device: Device = "auto",
+    where: Where = "everywhere",
     region: Region = None,
     tiles: Tiles = "meander",
     seed: Seed = 0,
@@ -51,7 +52,9 @@ def batch(
     from napari_wbc.pipeline.batch import batch_steps
 
     make_folder(out)
-    film = film_options(out, region=region, tiles=tiles, seed=seed, cells=cells, workers=workers)
+    film = film_options(
+        out, where=where, region=region, tiles=tiles, seed=seed, cells=cells, workers=workers
+    )
     steps = batch_steps(
         slides,
         out,

@@ -16,6 +16,9 @@ Region = Annotated[
     Path | None,
     Option(help="GeoJSON of polygons outside which no cell counts.", rich_help_panel=PANEL),
 ]
+Where = Annotated[
+    str, Option(help="Where cells count: everywhere, or monolayer.", rich_help_panel=PANEL)
+]
 Tiles = Annotated[str, Option(help="Order of tiles: meander, or random.", rich_help_panel=PANEL)]
 Seed = Annotated[int, Option(help="Of the random order.", rich_help_panel=PANEL)]
 Cells = Annotated[
@@ -30,7 +33,14 @@ Workers = Annotated[int, Option(help="Processes that work on tiles.", rich_help_
 
 
 def film_options(
-    out: Path, *, region: Path | None, tiles: str, seed: int, cells: int | None, workers: int
+    out: Path,
+    *,
+    where: str,
+    region: Path | None,
+    tiles: str,
+    seed: int,
+    cells: int | None,
+    workers: int,
 ) -> FilmOptions:
     """Where and how scanned films are looked at, and a folder for what is done of them."""
     from napari_wbc.pipeline.film.analyze import FilmOptions
@@ -40,6 +50,7 @@ def film_options(
         order=tiles,  # type: ignore[arg-type]
         seed=seed,
         most=cells,
+        where=where,  # type: ignore[arg-type]
         area=None if region is None else read_area(region),
         workers=workers,
         keep=out / ".tiles",

@@ -207,7 +207,7 @@ class _SlideWork:
             model = [card.sha256, card.model_id, self.classifier.threshold]
         film = self.film
         area = None if film.area is None else shapely.to_wkb(film.area, hex=True)
-        where = [film.side, film.order, film.seed, film.most, area]
+        where = [film.side, film.order, film.seed, film.most, film.where, area]
         return key_of("slide", marks, by.detector, by.parameters, model, where)
 
     def _state(self, key: str) -> SlideState | None:

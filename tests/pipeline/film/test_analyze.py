@@ -14,6 +14,7 @@ from tests.slides import synthetic_scene, write_pages
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.pyramid import opening
 from napari_wbc.imaging.pyramid.tiff import TiffPyramid
+from napari_wbc.imaging.pyramid.zones import Zones
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.geometry import iou_matrix
 from napari_wbc.model.progress import run
@@ -271,6 +272,18 @@ def test_no_cell_counts_outside_a_region(slide, analyzed, whole):
     assert [box for box, _ in cells] == [box for box, _ in expected]
 
 
+def test_in_the_monolayer_alone(slide, analyzed, whole, monkeypatch):
+    cells = said(run(analyzed(slide, where="monolayer")))
+    # All of the drawn smear is one.
+    assert [box for box, _ in cells] == [box for box, _ in whole]
+    area = shapely.box(0, 0, 600, 1200)
+    monkeypatch.setattr(Zones, "area", lambda self, zone: area)
+    cells = said(run(analyzed(slide, where="monolayer", area=shapely.box(0, 600, 1200, 1200))))
+    expected = [box for box, _ in whole if (box[1] + box[3]) / 2 < 600 < (box[0] + box[2]) / 2]
+    assert expected
+    assert [box for box, _ in cells] == expected
+
+
 def test_a_finder_of_one_cell_an_image_is_refused(slide, weights):
     steps = analyze_steps([slide], "hsv", "youssef-2024", weights=weights, device="cpu")
     with pytest.raises(WbcError, match="not for whole slides"):
@@ -330,7 +343,7 @@ def test_no_text_of_a_file_gets_into_results(scene, analyzed, tmp_path):
         assert b"Lovelace" not in file.read_bytes()
 
 
-@pytest.mark.parametrize("wrong", [{"workers": 0}, {"most": 0}, {"seed": -1}])
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"most": 0}, {"seed": -1}, {"where": "edge"}])
 def test_impossible_numbers_are_refused(wrong):
-    with pytest.raises(WbcError, match="choose other numbers"):
+    with pytest.raises(WbcError, match="choose"):
         FilmOptions(**wrong)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import shapely
@@ -17,6 +17,7 @@ from napari_wbc.detect.look import Seen
 from napari_wbc.detect.tiled import Tile
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.pyramid.opening import fingerprint, open_pyramid
+from napari_wbc.imaging.pyramid.zones import zones_steps
 from napari_wbc.model.cell import Detection, Prediction
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
@@ -25,6 +26,10 @@ from napari_wbc.pipeline.film.crew import Crew
 from napari_wbc.pipeline.film.kept import Kept, key_of
 from napari_wbc.pipeline.film.ordered import in_order_steps, named
 from napari_wbc.pipeline.film.tasks import Classify, Locate, checked_finder
+
+Where: TypeAlias = Literal["everywhere", "monolayer"]
+PLACES: tuple[Where, ...] = ("everywhere", "monolayer")
+"""Where cells of a film count."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class FilmOptions:
         Of the random order.
     most : int, optional
         Cells after which no more tiles are looked at; None looks at all.
+    where : {'everywhere', 'monolayer'}
+        Whether only the monolayer counts, which a coarse pass finds.
     area : shapely.Geometry, optional
         Region in (x, y) pixels of the slide outside which no cell counts.
     workers : int
@@ -54,11 +61,14 @@ class FilmOptions:
     order: Order = "meander"
     seed: int = 0
     most: int | None = None
+    where: Where = "everywhere"
     area: shapely.Geometry | None = field(default=None, compare=False)
     workers: int = 1
     keep: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.where not in PLACES:
+            raise WbcError(f"No place {self.where!r} of a film; choose {' or '.join(PLACES)}.")
         if self.workers < 1 or self.seed < 0 or (self.most is not None and self.most < 1):
             raise WbcError(
                 "Workers and cells are 1 or more, and a seed is 0 or more; choose other numbers."
@@ -96,7 +106,16 @@ def analyze_film_steps(path: Path, name: str, crew: Crew, options: FilmOptions) 
     """
     finder = checked_finder(crew.finder)
     with open_pyramid(path) as pyramid:
-        plan = yield from plan_steps(pyramid, preset_of(finder))
+        preset = preset_of(finder)
+        plan = yield from plan_steps(pyramid, preset)
+        notes: list[str] = []
+        if options.where == "monolayer":
+            zones = yield from zones_steps(pyramid, preset.red_cell / plan.scale)
+            area = zones.area("monolayer")
+            if options.area is not None:
+                area = shapely.intersection(area, options.area)
+            options = replace(options, area=area)
+            notes.append(f"{name}: {zones.share('monolayer'):.0%} of the film is a monolayer.")
     film = _Film(path, name, finder, crew, options, plan, fingerprint(path))
     blocks = plan.blocks(options.side, area=options.area, order=options.order, seed=options.seed)
     looked = yield from film.locate_steps(blocks)
@@ -104,15 +123,16 @@ def analyze_film_steps(path: Path, name: str, crew: Crew, options: FilmOptions) 
     located = yield from film.classify_steps(blocks[: looked.tiles], cells)
     # A tile that cannot be read fails in both, for one reason.
     errors = list(dict.fromkeys([*looked.errors, *located.errors]))
-    note = ""
     if looked.tiles < len(blocks):
-        note = f"{name}: {looked.tiles} of {counted(len(blocks), 'tile')} were looked at."
+        tiles = counted(len(blocks), "tile")
+        notes.append(f"{name}: {looked.tiles} of {tiles} were looked at.")
     failures: tuple[Failure, ...] = ()
     if errors:
         tiles = counted(len(errors), "tile")
-        note = f"{path}: {tiles} could not be worked on, all others were: {listed(errors)}."
-        failures = (Failure(path, note),)
-    return FilmCells(tuple(located.results), failures, note)
+        message = f"{path}: {tiles} could not be worked on, all others were: {listed(errors)}."
+        failures = (Failure(path, message),)
+        notes.append(message)
+    return FilmCells(tuple(located.results), failures, " ".join(notes))
 
 
 @dataclass
