@@ -61,9 +61,9 @@ def test_wrong_options_are_one_line(call, film, tmp_path, wrong, weights):
 def test_a_run_that_was_killed_goes_on(film, tmp_path, weights):
     out = tmp_path / "out"
     program = (
-        "import functools\n"
-        "from napari_wbc.pipeline.film import analyze\n"
-        "analyze.FilmOptions.__init__.__defaults__ = (256, 'meander', 0, None, None, 1, None)\n"
+        "from napari_wbc.pipeline.film.analyze import FilmOptions\n"
+        "init = FilmOptions.__init__\n"
+        "init.__defaults__ = (256, *init.__defaults__[1:])\n"
         "from napari_wbc.cli import main\n"
         "main()\n"
     )

@@ -11,25 +11,23 @@ if TYPE_CHECKING:
     from napari_wbc.pipeline.film.analyze import FilmOptions
 
 KEPT = "Interrupted; run the same command again to go on with the next tile of a scanned film."
-PANEL = "Scanned films"
 Region = Annotated[
     Path | None,
-    Option(help="GeoJSON of polygons outside which no cell counts.", rich_help_panel=PANEL),
+    Option(help="GeoJSON of polygons on a scanned film outside which no cell counts."),
 ]
 Where = Annotated[
-    str, Option(help="Where cells count: everywhere, or monolayer.", rich_help_panel=PANEL)
+    str, Option(help="Where cells of a scanned film count: everywhere, or monolayer.")
 ]
-Tiles = Annotated[str, Option(help="Order of tiles: meander, or random.", rich_help_panel=PANEL)]
-Seed = Annotated[int, Option(help="Of the random order.", rich_help_panel=PANEL)]
+Tiles = Annotated[str, Option(help="Order of the tiles of a scanned film: meander, or random.")]
+Seed = Annotated[int, Option(help="Of the random order of tiles.")]
 Cells = Annotated[
     int | None,
     Option(
-        help="Stop after the tile with which there are so many.",
+        help="Stop after the tile of a scanned film with which there are so many.",
         show_default="the whole film",
-        rich_help_panel=PANEL,
     ),
 ]
-Workers = Annotated[int, Option(help="Processes that work on tiles.", rich_help_panel=PANEL)]
+Workers = Annotated[int, Option(help="Processes that work on the tiles of a scanned film.")]
 
 
 def film_options(
