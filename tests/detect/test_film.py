@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from tests.slides import Scene, synthetic_scene, write_pages
+from tests.slides import Scene, real_scene, synthetic_scene, write_pages
 
 from napari_wbc.detect.film import WindowFinder, gather, preset_of, see_block_steps
 from napari_wbc.detect.film_plan import FilmPlan, has_contrast, plan_steps
@@ -81,6 +81,22 @@ def test_a_slide_in_tiles_is_the_field_as_a_whole(name, tmp_path):
     assert len(whole) >= 10
     assert [cell.bbox for cell in tiled] == [cell.bbox for cell in whole]
     assert [cell.candidate for cell in tiled] == [cell.candidate for cell in whole]
+
+
+@pytest.mark.real
+def test_real_cells_on_a_film_are_those_of_the_fields_alone(real_data, tmp_path):
+    scene = real_scene(2000, real_data, n_fields=6)
+    path = write_pages(tmp_path / "real.tif", scene, levels=1)
+    finder = make_detector("auto", device="cpu")
+    cells = locate(finder, path, planned(finder, path), 512)
+    truth = scene.cells()
+    assert len(truth) >= 4
+    found = iou_matrix(truth, [cell.bbox for cell in cells]).max(axis=1) >= 0.5
+    alone = []
+    for boxes, image in zip(scene.boxes, scene.fields, strict=True):
+        seen = [cell.bbox for cell in finder.detect(image)]
+        alone += (iou_matrix(boxes, seen).max(axis=1, initial=0) >= 0.5).tolist()
+    assert found.mean() >= np.mean(alone) - 0.01
 
 
 class Specks:
