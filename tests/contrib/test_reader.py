@@ -113,3 +113,11 @@ def test_the_command_palette_offers_no_command_that_needs_a_path():
     readers = {reader.command for reader in manifest.contributions.readers}
     assert readers
     assert readers.isdisjoint(shown)
+
+
+def test_an_ome_zarr_is_left_to_other_plugins(tmp_path):
+    folder = tmp_path / "film.zarr"
+    folder.mkdir()
+    (folder / "zarr.json").write_text("{}")
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / "a.png")
+    assert get_reader(str(folder)) is None

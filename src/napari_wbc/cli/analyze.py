@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from typer import Option
 
+from napari_wbc.cli.film import KEPT, Cells, Region, Seed, Tiles, Where, Workers, film_options
 from napari_wbc.cli.options import (
     DETECTOR,
     Detector,
@@ -73,14 +74,22 @@ def analyze(
     report: Annotated[
         bool, Option("--report", help="Also write a report of each slide, marked not reviewed.")
     ] = False,
+    where: Where = "everywhere",
+    region: Region = None,
+    tiles: Tiles = "meander",
+    seed: Seed = 0,
+    cells: Cells = None,
+    workers: Workers = 1,
     quiet: Quiet = False,
 ) -> None:
     """Locate, classify and count the leukocytes of slides.
 
-    A folder is one slide, an image file a slide of one field. Writes cells.csv,
-    cells.geojson, fields.csv, differential.csv, differential.json and overlays/.
+    A folder is one slide, an image file a slide of one field; a scanned film is worked on tile by
+    tile, and a run that was ended goes on where it was. Writes cells.csv, cells.geojson,
+    fields.csv, differential.csv, differential.json and overlays/.
     """
     from napari_wbc.pipeline.analyze import analyze_steps
+    from napari_wbc.pipeline.film.kept import forget
     from napari_wbc.pipeline.lab_report.reference import settings_of
     from napari_wbc.pipeline.lab_report.write import report_steps
     from napari_wbc.pipeline.project import save_project
@@ -92,6 +101,9 @@ def analyze(
     if len(paths) > 1 and (out / "cells.csv").is_file():
         # The shell's slides/* names the results of the last run too.
         paths = [path for path in paths if path.resolve() != out.resolve()]
+    film = film_options(
+        out, where=where, region=region, tiles=tiles, seed=seed, cells=cells, workers=workers
+    )
     steps = analyze_steps(
         paths,
         detector,
@@ -102,14 +114,16 @@ def analyze(
         weights=in_use(weights),
         threshold=threshold,
         skip=out / "overlays",
+        film=film,
     )
-    analysis = drive(steps, quiet=quiet)
+    analysis = drive(steps, quiet=quiet, interrupted=KEPT)
     # The results come first, so that a project or a report that cannot be written costs none.
     failed = _written(analysis, out, quiet=quiet)
     if project is not None:
         save_project(analysis, project)
     if report:
         tell(drive(report_steps(analysis, out / "report", settings_of()), quiet=quiet), quiet=quiet)
+    forget(film.keep)
     if analysis.cells.empty and not quiet:
         note("No cell was found; try another --detector or --preset.")
     end(failed, f"the rest was written to {out}", total=analysis.n_fields)

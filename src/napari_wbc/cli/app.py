@@ -16,6 +16,7 @@ from typer import Option
 from napari_wbc import __version__
 from napari_wbc.cli.added import computing, tidy
 from napari_wbc.cli.analyze import adapt, analyze, classify, demo
+from napari_wbc.cli.batch import batch
 from napari_wbc.cli.choose import choose, doubts
 from napari_wbc.cli.compare import compare, evaluate
 from napari_wbc.cli.explain import explain
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 command: Callable[..., Any]
 # In the order of a laboratory's day, which is that of the help.
-for command in (analyze, classify, explain, adapt, demo):
+for command in (analyze, batch, classify, explain, adapt, demo):
     app.command()(computing(tidy(command)))
 # These run no network, so they take no --threads.
 for command in (export, audit, report, agreement, h20, verify):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wbc.errors import WbcError
+from napari_wbc.imaging.pyramid.opening import is_whole_slide
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.slide_layer import PROJECT_KEY, slide_layer
 from napari_wbc.model.slide import Slide
@@ -25,7 +26,8 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
         return get_reader(path[0]) if len(path) == 1 else None
     if Path(path).suffix.lower() == SUFFIX:
         return lambda _path: [_project_layer(Path(path))]
-    if not Path(path).is_dir():
+    # An OME-Zarr is a folder that other plugins show; the window has no whole slides yet.
+    if not Path(path).is_dir() or is_whole_slide(Path(path)):
         return None
     # A folder without an image may be for another plugin's reader.
     try:

@@ -19,10 +19,12 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
-from napari_wbc.detect.base import Detector, RgbImage
+from napari_wbc.detect.base import Detector, Located, RgbImage
+from napari_wbc.detect.look import Look, Seen
 from napari_wbc.detect.nuclei import Pixels, StainedField, find_nuclei, stained_field
 from napari_wbc.detect.outlines import traced
 from napari_wbc.detect.rings import draw_rings, halves_joined, score_of
+from napari_wbc.detect.tiled import Tile, distinct, placed
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.crop import whole_image_box
 from napari_wbc.imaging.stain import Float64, checked_rgb
@@ -31,6 +33,8 @@ from napari_wbc.model.geometry import BBox, Outline
 
 _HALVES = 5.0
 """Longest cell that two outlines may be halves of, in red cell diameters."""
+_SAME = 0.3
+"""IoU above which two boxes in overlapping windows are of one cell."""
 
 
 def _slider(default: float, low: float, high: float, step: float, text: str) -> Any:
@@ -236,6 +240,14 @@ class HsvDetector:
     def name(self) -> str:
         """Name and preset, as written in reports."""
         return f"hsv/{self.preset}"
+
+    def see(self, work: RgbImage, tile: Tile, shape: Sequence[int], scale: float) -> Seen:
+        """See :meth:`~napari_wbc.detect.film.WindowFinder.see`."""
+        return Seen(Look.nothing(), placed(self.detect(work), tile, shape, scale))
+
+    def gather(self, seen: Sequence[Seen], shape: Sequence[int]) -> Located:  # noqa: ARG002
+        """See :meth:`~napari_wbc.detect.film.WindowFinder.gather`."""
+        return Located(tuple(distinct(Seen.joined(seen).coloured, _SAME)))
 
     def detect(self, image: RgbImage) -> tuple[Detection, ...]:
         """Locate the leukocytes of one field; see :meth:`Detector.detect`.

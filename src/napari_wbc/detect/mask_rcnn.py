@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_wbc.detect.base import Located, RgbImage
+from napari_wbc.detect.look import Look, Seen
 from napari_wbc.detect.outlines import mask_outline
 from napari_wbc.detect.shade import is_stained
 from napari_wbc.detect.tiled import OVERLAP, Tile, tile_steps, walk_steps
@@ -159,6 +159,16 @@ class MaskRcnnDetector:
         """Names of what it finds: ``leukocyte``, and others that it was trained for."""
         return self.card.classes
 
+    @property
+    def preset(self) -> DetectorPreset:
+        """How it sees a field."""
+        return DetectorPreset.of(self.card)
+
+    @property
+    def least(self) -> float:
+        """Lowest score of what can be a cell."""
+        return self.score
+
     def detect(self, image: RgbImage) -> tuple[Detection, ...]:
         """Locate the leukocytes of one field; see :meth:`Detector.detect`.
 
@@ -173,7 +183,7 @@ class MaskRcnnDetector:
     def survey_steps(self, image: RgbImage) -> Steps[dict[str, tuple[Detection, ...]]]:
         """:meth:`survey`, with a step between the tiles of a large field."""
         image = checked_rgb(image)
-        preset = DetectorPreset.of(self.card)
+        preset = self.preset
         looks: list[Look] = []
         for scale in preset.scales(image):
             looks += yield from tile_steps(image, scale, preset.tile, self.look)
@@ -182,6 +192,15 @@ class MaskRcnnDetector:
     def locate_steps(self, image: RgbImage) -> Steps[Located]:
         """Leukocytes as cells, and how many of all else that it was trained to find."""
         cells = yield from self.survey_steps(image)
+        return Located(cells.pop(LEUKOCYTE), counts_of(cells))
+
+    def see(self, work: RgbImage, tile: Tile, shape: Sequence[int], scale: float) -> Seen:
+        """See :meth:`~napari_wbc.detect.film.WindowFinder.see`."""
+        return Seen(self.look(work, tile, shape, scale))
+
+    def gather(self, seen: Sequence[Seen], shape: Sequence[int]) -> Located:
+        """See :meth:`~napari_wbc.detect.film.WindowFinder.gather`."""
+        cells = self.merged([one.look for one in seen], shape)
         return Located(cells.pop(LEUKOCYTE), counts_of(cells))
 
     def look_steps(
@@ -203,7 +222,7 @@ class MaskRcnnDetector:
             part = np.ascontiguousarray(work[tile.rows, tile.cols])
             return self.look(part, tile, work.shape, scale)
 
-        side = DetectorPreset.of(self.card).tile
+        side = self.preset.tile
         looks = yield from walk_steps(work.shape[:2], side, look)
         return self.merged(looks, shape)
 
@@ -259,10 +278,11 @@ class MaskRcnnDetector:
         import torch
         from torchvision.ops import batched_nms
 
-        boxes = np.concatenate([look.boxes for look in looks])
-        labels = np.concatenate([look.labels for look in looks])
-        scores = np.concatenate([look.scores for look in looks])
-        masks = np.concatenate([look.masks for look in looks])
+        every = Look.joined(looks)
+        boxes = every.boxes
+        labels = every.labels
+        scores = every.scores
+        masks = every.masks
         cells: list[Detection] = []
         kinds: list[int] = []
         tensors = (torch.from_numpy(boxes).float(), torch.from_numpy(scores).float())
@@ -284,28 +304,6 @@ class MaskRcnnDetector:
             for i in batched_nms(edges, sure, torch.tensor(kinds), self.overlap).tolist():
                 detections[self.classes[kinds[i] - 1]].append(cells[i])
         return {name: tuple(kept) for name, kept in detections.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a network sees in one tile at one scale.
-
-    Parameters
-    ----------
-    boxes : ndarray, shape (N, 4), float64
-        (top, left, bottom, right) in pixels of the field.
-    labels : ndarray, shape (N,), int
-        From 1.
-    scores : ndarray, shape (N,), float32
-        0 to 1.
-    masks : ndarray, shape (N, 28, 28), float32
-        Probability of each place of a box.
-    """
-
-    boxes: npt.NDArray[np.float64]
-    labels: npt.NDArray[np.int_]
-    scores: npt.NDArray[np.float32]
-    masks: npt.NDArray[np.float32]
 
 
 def counts_of(cells: Mapping[str, Sequence[Detection]]) -> dict[str, int] | None:

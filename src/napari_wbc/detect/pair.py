@@ -7,6 +7,7 @@ finds, beside its own proposals, and what only one of them believes in is shown 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,18 +17,18 @@ import numpy as np
 
 from napari_wbc.detect.base import FINDERS, Located, RgbImage
 from napari_wbc.detect.hsv import HsvDetector, NucleusParameters
+from napari_wbc.detect.look import Seen
 from napari_wbc.detect.mask_rcnn import (
     LEUKOCYTE,
     DetectorPreset,
-    Look,
     MaskRcnnDetector,
     counts_of,
     load_mask_rcnn,
 )
-from napari_wbc.detect.tiled import Tile, tile_steps
+from napari_wbc.detect.tiled import Tile, distinct, placed, tile_steps
 from napari_wbc.imaging.stain import checked_rgb
 from napari_wbc.model.cell import Detection
-from napari_wbc.model.geometry import BBox, Outline, iou_matrix
+from napari_wbc.model.geometry import iou_matrix
 from napari_wbc.model.progress import Steps, run
 from napari_wbc.weights.registry import DEFAULT_DETECTOR
 
@@ -83,38 +84,62 @@ class PairDetector:
     def locate_steps(self, image: RgbImage) -> Steps[Located]:
         """:meth:`detect`, with a step between the tiles of a large field."""
         image = checked_rgb(image)
-        preset = DetectorPreset.of(self.network.card)
-        unsure = replace(self.network, score=_beside(_DENIED, self.network.score))
-        coloured: list[Detection] = []
-        scales = preset.scales(image)
-
-        def look(work: RgbImage, tile: Tile, shape: Sequence[int], scale: float) -> Look:
-            cells = _COLOUR.detect(work)
-            # A second, finer look may be at grain, which has hundreds of dark specks.
-            if scale != scales[0]:
-                cells = tuple(replace(cell, score=min(cell.score, _DOUBTED)) for cell in cells)
-            coloured.extend(_placed(cells, tile, shape, scale))
-            return unsure.look(work, tile, shape, scale, [cell.bbox for cell in cells])
-
-        looks: list[Look] = []
+        scales = self.preset.scales(image)
+        seen: list[Seen] = []
         for scale in scales:
-            looks += yield from tile_steps(image, scale, preset.tile, look)
-        cells = unsure.merged(looks, image.shape[:2])
-        seen = cells.pop(LEUKOCYTE)
-        nuclei = _distinct(coloured)
+            # A second, finer look may be at grain, which has hundreds of dark specks.
+            look = functools.partial(self.see, sure=scale == scales[0])
+            seen += yield from tile_steps(image, scale, self.preset.tile, look)
+        return self.gather(seen, image.shape[:2])
+
+    def see(
+        self,
+        work: RgbImage,
+        tile: Tile,
+        shape: Sequence[int],
+        scale: float,
+        *,
+        sure: bool = True,
+    ) -> Seen:
+        """See :meth:`~napari_wbc.detect.film.WindowFinder.see`; ``sure`` is of the scale."""
+        cells = _COLOUR.detect(work)
+        if not sure:
+            cells = tuple(replace(cell, score=min(cell.score, _DOUBTED)) for cell in cells)
+        look = self._unsure.look(work, tile, shape, scale, [cell.bbox for cell in cells])
+        return Seen(look, placed(cells, tile, shape, scale))
+
+    def gather(self, seen: Sequence[Seen], shape: Sequence[int]) -> Located:
+        """See :meth:`~napari_wbc.detect.film.WindowFinder.gather`."""
+        cells = self._unsure.merged([one.look for one in seen], shape)
+        leukocytes = cells.pop(LEUKOCYTE)
+        nuclei = distinct(Seen.joined(seen).coloured, _SAME)
         # The network was asked for what it is unsure of, for the sake of leukocytes alone.
         others: dict[str, list[Detection]] = {}
         for name, detections in cells.items():
             others[name] = [cell for cell in detections if cell.score >= self.network.score]
-        by_network = [cell for cell in seen if cell.score >= self.network.score]
+        by_network = [cell for cell in leukocytes if cell.score >= self.network.score]
         by_colour = [cell for cell in nuclei if cell.score >= _COLOUR_SCORE]
-        judged_cells = judged(seen, nuclei, self.network.score)
+        judged_cells = judged(leukocytes, nuclei, self.network.score)
         return Located(
             judged_cells,
             counts_of(others),
             disagreement(len(by_network), len(by_colour)),
-            alone(judged_cells, seen, nuclei),
+            alone(judged_cells, leukocytes, nuclei),
         )
+
+    @property
+    def preset(self) -> DetectorPreset:
+        """How the network sees a field."""
+        return self.network.preset
+
+    @property
+    def least(self) -> float:
+        """Score below which nothing that the network sees is a cell or a candidate."""
+        return _beside(_AGREED, self.network.score)
+
+    @property
+    def _unsure(self) -> MaskRcnnDetector:
+        return replace(self.network, score=_beside(_DENIED, self.network.score))
 
 
 _COLOUR_SCORE = NucleusParameters().score
@@ -194,6 +219,7 @@ def alone(
 
     Examples
     --------
+    >>> from napari_wbc.model.geometry import BBox
     >>> cell = Detection(BBox(0, 0, 9, 9))
     >>> alone([cell], [cell], [])["Mask R-CNN"] == (cell,)
     True
@@ -230,35 +256,6 @@ def disagreement(network_count: int, colour_count: int) -> str:
     if more - fewer <= _USUAL_DIFFERENCE or fewer >= _USUAL_SHARE * more:
         return ""
     return f"cell finders disagree: {network_count} against {colour_count}"
-
-
-def _placed(
-    cells: Sequence[Detection], tile: Tile, shape: Sequence[int], scale: float
-) -> list[Detection]:
-    """Cells of a tile in pixels of the field, less those that the tile's edge cuts."""
-    corner = np.array([tile.top, tile.left])
-    boxes = np.array([cell.bbox.edges for cell in cells]).reshape(-1, 4)
-    uncut = tile.holds(boxes + np.tile(corner, 2), shape)
-    placed: list[Detection] = []
-    for cell, whole in zip(cells, uncut, strict=True):
-        if whole:
-            outline = None
-            if cell.outline is not None:
-                outline = Outline.from_array((cell.outline.array() + corner) / scale)
-            box = BBox.around((cell.bbox.corners() + corner) / scale)
-            placed.append(replace(cell, bbox=box, outline=outline))
-    return placed
-
-
-def _distinct(cells: Sequence[Detection]) -> list[Detection]:
-    """Cells less those that a surer one shows too, from another tile or scale."""
-    import torch
-    from torchvision.ops import nms
-
-    edges = [(cell.bbox.left, cell.bbox.top, cell.bbox.right, cell.bbox.bottom) for cell in cells]
-    boxes = torch.tensor(edges, dtype=torch.float32).reshape(-1, 4)
-    scores = torch.tensor([cell.score for cell in cells], dtype=torch.float32)
-    return [cells[i] for i in nms(boxes, scores, _SAME).tolist()]
 
 
 def load_pair(

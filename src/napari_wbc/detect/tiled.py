@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.detect.base import RgbImage
 from napari_wbc.imaging.stain import resized, white_balanced
+from napari_wbc.model.cell import Detection
+from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 
 T = TypeVar("T")
@@ -43,6 +46,20 @@ class Tile:
         ends = zip((self.bottom, self.right), shape[:2], strict=True)
         high = np.array([np.inf if end == length else end for end, length in ends]) - _MARGIN
         return np.asarray(((boxes[:, :2] >= low) & (boxes[:, 2:] <= high)).all(axis=1))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.bottom - self.top, self.right - self.left
+
+    def source(self, scale: float, shape: Sequence[int]) -> Tile:
+        """What a tile of a working image shows of the field, in pixels of the field.
+
+        ``scale`` is in working pixels a pixel of the field, ``shape`` the field's (height, width).
+        """
+        bottom = min(max(1, round(self.bottom / scale)), shape[0])
+        right = min(max(1, round(self.right / scale)), shape[1])
+        return Tile(int(self.top / scale), int(self.left / scale), bottom, right)
 
     @property
     def rows(self) -> slice:
@@ -118,13 +135,45 @@ def tile_steps(
     look : callable
         Takes the working pixels of a tile, the tile, the shape of the working image and the scale.
     """
-    shape = [max(1, round(length * scale)) for length in image.shape[:2]]
+    shape = working_shape(image.shape, scale)
 
     def look_at(tile: Tile) -> T:
-        rows = slice(int(tile.top / scale), max(1, round(tile.bottom / scale)))
-        cols = slice(int(tile.left / scale), max(1, round(tile.right / scale)))
-        size = (tile.bottom - tile.top, tile.right - tile.left)
-        work = white_balanced(resized(image[rows, cols], size))
+        part = tile.source(scale, image.shape)
+        work = white_balanced(resized(image[part.rows, part.cols], tile.size))
         return look(work, tile, shape, scale)
 
     return (yield from walk_steps(shape, side, look_at))
+
+
+def working_shape(shape: Sequence[int], scale: float) -> tuple[int, int]:
+    """Height and width of the working image of a field of (height, width) ``shape``."""
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def placed(
+    cells: Sequence[Detection], tile: Tile, shape: Sequence[int], scale: float
+) -> tuple[Detection, ...]:
+    """Cells of a tile in pixels of the field, less those that the tile's edge cuts.
+
+    ``shape`` is that of the working image, and ``scale`` working pixels a pixel of the field.
+    """
+    corner = np.array([tile.top, tile.left])
+    boxes = np.array([cell.bbox.edges for cell in cells]).reshape(-1, 4)
+    uncut = tile.holds(boxes + np.tile(corner, 2), shape)
+    moved: list[Detection] = []
+    for cell, whole in zip(cells, uncut, strict=True):
+        if whole:
+            outline = None
+            if cell.outline is not None:
+                outline = Outline.from_array((cell.outline.array() + corner) / scale)
+            box = BBox.around((cell.bbox.corners() + corner) / scale)
+            moved.append(replace(cell, bbox=box, outline=outline))
+    return tuple(moved)
+
+
+def distinct(cells: Sequence[Detection], overlap: float) -> list[Detection]:
+    """Cells, the surest first, less those that share an IoU above ``overlap`` with a surer one."""
+    # OpenCV's boxes are (x, y, width, height); the search by colour works without PyTorch.
+    boxes = [(cell.bbox.left, cell.bbox.top, cell.bbox.width, cell.bbox.height) for cell in cells]
+    kept = cv2.dnn.NMSBoxes(boxes, [cell.score for cell in cells], 0.0, overlap)
+    return [cells[int(i)] for i in kept]

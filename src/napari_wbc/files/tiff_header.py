@@ -79,7 +79,7 @@ def tiff_field(tiff: tifffile.TiffFile, path: Path) -> TiffField:
     """
     _check_whole(tiff, path)
     series = _largest(tiff, path)
-    ome = _ome_pixels(tiff)
+    ome = ome_pixels(tiff)
     axes = zip(series.axes, series.shape, strict=True)
     sizes = {axis: n for axis, n in axes if n > 1 or axis in "YX"}
     samples = "".join(axis for axis in sizes if axis not in "YX")
@@ -148,7 +148,7 @@ def _area(series: tifffile.TiffPageSeries) -> int:
     return _side(series, "Y") * _side(series, "X")
 
 
-def _ome_pixels(tiff: tifffile.TiffFile) -> Any:
+def ome_pixels(tiff: tifffile.TiffFile) -> Any:
     """What the XML of an OME-TIFF says of its first image, or None."""
     try:
         text = tiff.ome_metadata

@@ -30,6 +30,7 @@ from napari_wbc.files.image_header import (
     orientation_of,
 )
 from napari_wbc.imaging.intact import check_jpeg, check_png
+from napari_wbc.imaging.pyramid.opening import is_whole_slide, open_pyramid
 from napari_wbc.imaging.rgb import Stored, as_rgb8, depth_of, rgb8, stored, turned
 from napari_wbc.imaging.tiff import read_tiff
 from napari_wbc.model.slide import (
@@ -82,6 +83,20 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
 def read_field(field: FieldOfView) -> npt.NDArray[np.uint8]:
     """The pixels of a field from its file, see :func:`read_image`."""
     return read_image(field.path)
+
+
+def check_readable(field: FieldOfView) -> None:
+    """Read a field, or open a whole slide, and let go of it again.
+
+    Raises
+    ------
+    ReadError
+        If it cannot be read.
+    """
+    if is_whole_slide(field.path):
+        with open_pyramid(field.path):
+            return
+    read_field(field)
 
 
 def as_file_shows(pixels: npt.NDArray[Any], path: Path) -> tuple[npt.NDArray[Any], int]:
@@ -286,7 +301,7 @@ def find_slides(paths: Sequence[str | Path], *, skip: Path | None = None) -> tup
 def open_slide(path: str | Path, *, skip: Path | None = None) -> Slide:
     """One image file or folder as a slide; see :func:`find_slides`."""
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and not is_whole_slide(path):
         # "." and ".." have no name of their own.
         name = path.resolve().name
         files, left_out = _files_in(path)

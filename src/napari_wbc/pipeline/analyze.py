@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from napari_wbc.detect.base import Detector
 from napari_wbc.detect.finders import DEFAULT, located_by
 from napari_wbc.errors import ReadError, TorchMissing
 from napari_wbc.files.atomic import sha256_of
+from napari_wbc.imaging.pyramid.opening import is_whole_slide
 from napari_wbc.imaging.read import find_slides, read_field
-from napari_wbc.model.cell import Cell
+from napari_wbc.model.cell import Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps, run
-from napari_wbc.model.slide import Slide
+from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.stain_alarm import stain_alarm, surer
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
@@ -34,6 +35,9 @@ from napari_wbc.pipeline.analysis import (
     SlideAnalysis,
     left_out_steps,
 )
+from napari_wbc.pipeline.film.analyze import FilmOptions, analyze_film_steps
+from napari_wbc.pipeline.film.crew import Crew
+from napari_wbc.pipeline.film.tasks import Models
 from napari_wbc.pipeline.locate import detector_steps, locate_steps
 from napari_wbc.pipeline.models import counted_card
 from napari_wbc.weights.card import taxonomy_of
@@ -53,6 +57,8 @@ def analyze_slide_steps(
     before: Iterable[Cell] = (),
     offset: int = 0,
     total: int = 0,
+    film: FilmOptions | None = None,
+    crew: Crew | None = None,
 ) -> Steps[SlideAnalysis]:
     """Locate and classify the cells of one slide, field by field.
 
@@ -67,6 +73,10 @@ def analyze_slide_steps(
         Cells of other fields of the slide, which the stain alarm asks first.
     offset, total : int
         Fields done before and of all, for the progress over several slides.
+    film : FilmOptions, optional
+        Where and how whole slides are looked at.
+    crew : Crew, optional
+        Whoever works on their tiles, with the same models; this process where None.
     """
     total = total or len(slide.fields)
     # One object for all cells, so that a large table keeps the settings once.
@@ -75,24 +85,27 @@ def analyze_slide_steps(
     cells: list[Cell] = []
     blood_cells: dict[str, Mapping[str, int]] = {}
     disagreements: dict[str, str] = {}
+    crew = crew or Crew(detector, classifier)
     for done, field in enumerate(slide.fields, start=offset + 1):
         note = ""
         try:
-            image = read(field)
-            progress = Progress(slide.name, done - 1, total)
-            located = yield from locate_steps(detector, image, progress)
-            cells_of_field = []
-            for detection in located.cells:
-                signed = replace(detection, located_by=searched_by)
-                cells_of_field.append(Cell.new(field.fov_id, signed))
-            if classifier:
-                cells_of_field = _classified(image, cells_of_field, classifier)
-            cells += cells_of_field
-            if located.counts is not None:
-                blood_cells[field.fov_id] = located.counts
-            if located.disagreement:
-                disagreements[field.fov_id] = located.disagreement
-                note = f"{field.fov_id}: {located.disagreement}"
+            if is_whole_slide(field.path):
+                options = film or FilmOptions()
+                found = yield from analyze_film_steps(field.path, slide.name, crew, options)
+                cells += _signed(field, found.cells, searched_by)
+                failures += found.failures
+                note = found.note
+            else:
+                image = read(field)
+                progress = Progress(slide.name, done - 1, total)
+                located = yield from locate_steps(detector, image, progress)
+                boxes = [detection.bbox for detection in located.cells]
+                predictions = classifier.classify(image, boxes) if classifier else _NONE
+                cells += _signed(field, zip(located.cells, predictions, strict=False), searched_by)
+                blood_cells |= {} if located.counts is None else {field.fov_id: located.counts}
+                if located.disagreement:
+                    disagreements[field.fov_id] = located.disagreement
+                    note = f"{field.fov_id}: {located.disagreement}"
         except ReadError as error:
             # One damaged file of hundreds must not cost the rest of the slide.
             note = str(error)
@@ -113,6 +126,23 @@ def analyze_slide_steps(
     )
 
 
+_NONE: Iterator[None] = repeat(None)
+"""Predictions of cells that are located only."""
+
+
+def _signed(
+    field: FieldOfView,
+    cells: Iterable[tuple[Detection, Prediction | None]],
+    searched_by: LocatedBy,
+) -> list[Cell]:
+    """New cells of a field, with what located them."""
+    signed = []
+    for detection, prediction in cells:
+        cell = Cell.new(field.fov_id, replace(detection, located_by=searched_by))
+        signed.append(cell.predicted(prediction))
+    return signed
+
+
 def _classified(
     image: npt.NDArray[np.uint8], cells: Sequence[Cell], classifier: Classifier
 ) -> list[Cell]:
@@ -126,7 +156,7 @@ def _surer(cell: Cell, threshold: float) -> Cell:
     return cell if cell.prediction is None else cell.predicted(surer(cell.prediction, threshold))
 
 
-def _classifier_steps(
+def classifier_steps(
     total: int,
     weights: str | Path,
     device: str,
@@ -176,7 +206,7 @@ def analyze_fields_steps(
     """
     finder = yield from detector_steps(detector, preset, parameters, device=device)
     total = len(slide.fields)
-    classifier = yield from _classifier_steps(total, weights, device, taxonomy=taxonomy)
+    classifier = yield from classifier_steps(total, weights, device, taxonomy=taxonomy)
     steps = analyze_slide_steps(
         slide, finder, classifier, read=read, taxonomy=taxonomy, before=before
     )
@@ -204,7 +234,7 @@ def classify_table_steps(
         if cells:
             fields.append((field, cells))
     yield Progress("loading weights", 0, len(fields))
-    # Not by `_classifier_steps`: to classify is all that was asked for, so no PyTorch is an error.
+    # Not by `classifier_steps`: to classify is all that was asked for, so no PyTorch is an error.
     classifier = load_classifier(weights)
     counted_card(weights, taxonomy)
     classified: list[Cell] = []
@@ -232,24 +262,41 @@ def analyze_steps(
     device: str = "auto",
     threshold: float | None = None,
     skip: Path | None = None,
+    film: FilmOptions | None = None,
 ) -> Steps[Analysis]:
-    """The steps of :func:`analyze`; ``skip`` is a folder that holds results, not fields."""
+    """The steps of :func:`analyze`; ``skip`` is a folder that holds results, not fields.
+
+    ``film`` says where and how whole slides are looked at.
+    """
     # Wrong paths are refused before any weights are loaded.
     slides = find_slides(paths, skip=skip)
     yield from left_out_steps(slides)
     total = sum(len(slide.fields) for slide in slides)
     finder = yield from detector_steps(detector, preset, parameters, device=device)
-    classifier = yield from _classifier_steps(total, weights, device, threshold=threshold)
+    classifier = yield from classifier_steps(total, weights, device, threshold=threshold)
     taxonomy = taxonomy_of(classifier.card) if classifier else EIGHT_CLASSES
     results: list[SlideAnalysis] = []
     occurrences: Counter[str] = Counter()
     offset = 0
-    for slide in slides:
-        result = yield from analyze_slide_steps(
-            slide, finder, classifier, taxonomy=taxonomy, offset=offset, total=total
-        )
-        results.append(replace(result, table=_with_lasting_ids(result, occurrences)))
-        offset += len(slide.fields)
+    film = film or FilmOptions()
+    used = weights if classifier else None
+    models = Models(detector, preset, parameters, used, device, threshold)
+    # Without PyTorch another cell finder takes its place, which workers would not know.
+    workers = film.workers if classifier else 1
+    with Crew(finder, classifier, models, workers) as crew:
+        for slide in slides:
+            result = yield from analyze_slide_steps(
+                slide,
+                finder,
+                classifier,
+                taxonomy=taxonomy,
+                offset=offset,
+                total=total,
+                film=film,
+                crew=crew,
+            )
+            results.append(replace(result, table=_with_lasting_ids(result, occurrences)))
+            offset += len(slide.fields)
     # The model is named even if no cell was found for it to predict.
     if classifier is None:
         return Analysis(tuple(results))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import all_or_nothing, beside, missing_folders, put_new, remove_made
-from napari_wbc.imaging.read import read_field
+from napari_wbc.imaging.read import check_readable
 from napari_wbc.measure.agreement import CONSENSUS, Agreement, agreement, annotations_of
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
@@ -105,7 +105,7 @@ def _unread_steps(analysis: Analysis) -> Steps[tuple[Failure, ...]]:
         for done, field in enumerate(failed, start=1):
             note = ""
             try:
-                read_field(field)
+                check_readable(field)
             except ReadError as error:
                 note = str(error)
                 failures.append(Failure(field.path, note))

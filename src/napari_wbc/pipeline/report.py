@@ -28,9 +28,12 @@ from napari_wbc.files.atomic import (
     write_text,
 )
 from napari_wbc.files.locks import held
+from napari_wbc.imaging.pyramid.opening import is_whole_slide, open_pyramid
+from napari_wbc.imaging.pyramid.overview import overview
 from napari_wbc.imaging.read import read_field
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
+from napari_wbc.model.geometry import BBox
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.taxonomy import Taxonomy
@@ -43,6 +46,8 @@ TABLES = ("cells.csv", "differential.csv", "fields.csv", "differential.json", "c
 """Files of a folder of results that are new together, or not at all."""
 MAX_WAIT = 60
 """Seconds that another program may take to write its results there."""
+_OVERVIEW = 4096
+"""Longer side, in pixels, of the picture of a whole slide with its cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +245,24 @@ def _with_failures(analysis: Analysis, failed: Mapping[str, Sequence[Failure]]) 
 def _write_overlay(field: _Field, read: ReadField, taxonomy: Taxonomy, path: Path) -> None:
     if field.image is None:
         raise ReadError(f"{field.fov_id}: the slide has no such image any more; put it back.")
-    write_png(path, draw_overlay(read(field.image), field.cells, taxonomy))
+    if not is_whole_slide(field.image.path):
+        write_png(path, draw_overlay(read(field.image), field.cells, taxonomy))
+        return
+    image, cells = _shrunken(field.image.path, field.cells)
+    # Of the thousands of cells of a whole slide, letters would cover each other and the slide.
+    write_png(path, draw_overlay(image, cells, taxonomy, labels=False))
+
+
+def _shrunken(path: Path, cells: Sequence[Cell]) -> tuple[npt.NDArray[np.uint8], list[Cell]]:
+    """A whole slide as a picture, and its cells there."""
+    picture = overview(path, _OVERVIEW)
+    with open_pyramid(path) as pyramid:
+        share = picture.shape[1] / pyramid.levels[0].width
+    placed: list[Cell] = []
+    for cell in cells:
+        box = BBox.around(cell.detection.bbox.corners() * share)
+        placed.append(replace(cell, detection=replace(cell.detection, bbox=box, outline=None)))
+    return picture, placed
 
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
@@ -250,11 +272,15 @@ def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
 
 
 def draw_overlay(
-    image: npt.NDArray[np.uint8], cells: Iterable[Cell], taxonomy: Taxonomy
+    image: npt.NDArray[np.uint8],
+    cells: Iterable[Cell],
+    taxonomy: Taxonomy,
+    *,
+    labels: bool = True,
 ) -> npt.NDArray[np.uint8]:
     """A copy of a field with its cells outlined in the colour of the class that they count as.
 
-    Both images are RGB of shape (height, width, 3).
+    Both images are RGB of shape (height, width, 3); ``labels`` are short names and confidences.
     """
     picture = np.ascontiguousarray(image.copy())
     # Lines and letters grow with the field, so that they are seen when it is shown as a whole.
@@ -270,7 +296,7 @@ def draw_overlay(
         cv2.polylines(picture, [points], True, (0, 0, 0), thick + 2, cv2.LINE_AA)
         cv2.polylines(picture, [points], True, _rgb(cell, taxonomy), thick, cv2.LINE_AA)
     # Labels come last: no outline of a neighbour crosses them.
-    for cell in cells:
+    for cell in cells if labels else ():
         _write_label(picture, cell, taxonomy, size, thick)
     return picture
 

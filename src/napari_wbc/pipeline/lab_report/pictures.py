@@ -14,8 +14,13 @@ import numpy.typing as npt
 from napari_wbc.errors import ReadError
 from napari_wbc.explain.canvas import overlay, painted
 from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.imaging.pyramid.opening import is_whole_slide, open_pyramid
+from napari_wbc.imaging.pyramid.overview import overview as slide_overview
+from napari_wbc.imaging.pyramid.slide_crops import slide_crops
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.geometry import BBox
 from napari_wbc.model.heat import Heat
+from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.pipeline.analysis import ReadField, SlideAnalysis
 
@@ -32,6 +37,8 @@ WIDTH = 300
 LEAST_RADIUS = 5.0
 """Pixels of a mark in the overview."""
 NO_HEAT: Mapping[str, Heat] = {}
+_SLIDE = 2 * WIDTH
+"""Longer side, in pixels, of a whole slide before it is shrunk to :data:`WIDTH`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +130,24 @@ def pictures(
     for field in analysis.slide.fields:
         if field.fov_id not in by_field and field.fov_id not in shown:
             continue
+        cells = by_field.get(field.fov_id, [])
+        boxes = [cell.detection.bbox for cell in cells]
         try:
-            image = read(field)
+            image, cut, shrunk = _cut(field, boxes, read)
         except ReadError:
             missing += 1
             continue
-        cells = by_field.get(field.fov_id, [])
-        crops |= _crops(image, cells)
-        warm = [cell for cell in cells if cell.cell_id in heats]
+        crops |= _jpegs(cells, cut)
+        # A whole slide is not read as one image, so its cells have no heat.
+        warm = [cell for cell in cells if cell.cell_id in heats and shrunk == 1]
         if warm:
             canvas = painted([heats[cell.cell_id] for cell in warm], image.shape[:2])
-            hot |= _crops(overlay(image, canvas), warm)
+            around = [cell.detection.bbox for cell in warm]
+            hot |= _jpegs(warm, cut_crops(overlay(image, canvas), around, size=SIDE, factor=FACTOR))
         if field.fov_id in shown:
             name = names.get(field.fov_id, field.fov_id)
-            overview.append(_overview(name, image, analysis.table.of_field(field.fov_id)))
+            here = analysis.table.of_field(field.fov_id)
+            overview.append(_overview(name, image, here, shrunk))
     counts: dict[str, int] = {}
     for label, n in analysis.table.label_counts.items():
         counts[taxonomy.row_of(label)] = counts.get(taxonomy.row_of(label), 0) + n
@@ -156,11 +167,22 @@ def pictures(
     return Pictures(tuple(gallery), tuple(overview), missing)
 
 
-def _crops(image: npt.NDArray[np.uint8], cells: Sequence[Cell]) -> dict[str, str]:
+def _jpegs(cells: Sequence[Cell], crops: npt.NDArray[np.generic]) -> dict[str, str]:
     """JPEGs of cells by id."""
-    boxes = [cell.detection.bbox for cell in cells]
-    cut = cut_crops(image, boxes, size=SIDE, factor=FACTOR)
-    return {cell.cell_id: _jpeg(crop) for cell, crop in zip(cells, cut, strict=True)}
+    return {cell.cell_id: _jpeg(crop) for cell, crop in zip(cells, crops, strict=True)}
+
+
+def _cut(
+    field: FieldOfView, boxes: Sequence[BBox], read: ReadField
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], float]:
+    """The image of a field, crops of its cells, and by how much the image is shrunk already."""
+    if not is_whole_slide(field.path):
+        image = read(field)
+        return image, cut_crops(image, boxes, size=SIDE, factor=FACTOR), 1.0
+    picture = slide_overview(field.path, _SLIDE)
+    with open_pyramid(field.path) as pyramid:
+        shrunk = picture.shape[1] / pyramid.levels[0].width
+    return picture, slide_crops(field.path, boxes, size=SIDE, factor=FACTOR), shrunk
 
 
 def _chosen(cells: Iterable[Cell], taxonomy: Taxonomy) -> Mapping[str, list[Cell]]:
@@ -181,7 +203,9 @@ def _fullest(analysis: SlideAnalysis) -> frozenset[str]:
     return frozenset(fields[:FIELDS])
 
 
-def _overview(name: str, image: npt.NDArray[np.uint8], cells: Iterable[Cell]) -> Overview:
+def _overview(
+    name: str, image: npt.NDArray[np.uint8], cells: Iterable[Cell], shrunk: float
+) -> Overview:
     height, width = image.shape[:2]
     shrink = WIDTH / width
     size = (WIDTH, max(1, round(height * shrink)))
@@ -191,8 +215,8 @@ def _overview(name: str, image: npt.NDArray[np.uint8], cells: Iterable[Cell]) ->
         box = cell.detection.bbox
         row, column = box.center
         # Around the cell, not on it.
-        radius = max(LEAST_RADIUS, 0.55 * max(box.height, box.width) * shrink)
-        place = (round(number * shrink, 1) for number in (column, row))
+        radius = max(LEAST_RADIUS, 0.55 * max(box.height, box.width) * shrunk * shrink)
+        place = (round(number * shrunk * shrink, 1) for number in (column, row))
         places.append((*place, round(radius, 1), cell.label))
     return Overview(_jpeg(small), name, *size, tuple(places))
 

@@ -1,0 +1,284 @@
+"""A whole slide to located and classified cells, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import shapely
+
+from napari_wbc.detect.film import WindowFinder, gather, preset_of
+from napari_wbc.detect.film_plan import Block, FilmPlan, Order, plan_steps
+from napari_wbc.detect.finders import located_by
+from napari_wbc.detect.look import Seen
+from napari_wbc.detect.tiled import Tile
+from napari_wbc.errors import WbcError
+from napari_wbc.imaging.pyramid.opening import fingerprint, open_pyramid
+from napari_wbc.imaging.pyramid.zones import zones_steps
+from napari_wbc.model.cell import Detection, Prediction
+from napari_wbc.model.failure import Failure
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.words import counted, listed
+from napari_wbc.pipeline.film.crew import Crew
+from napari_wbc.pipeline.film.kept import Kept, key_of
+from napari_wbc.pipeline.film.ordered import in_order_steps, named
+from napari_wbc.pipeline.film.tasks import Classify, Locate, checked_finder
+
+Where: TypeAlias = Literal["everywhere", "monolayer"]
+PLACES: tuple[Where, ...] = ("everywhere", "monolayer")
+"""Where cells of a film count."""
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """Where and how a whole slide is looked at.
+
+    Parameters
+    ----------
+    side : int
+        Of a tile in pixels of the slide; the cells do not depend on it.
+    order : {'meander', 'random'}
+        Of the tiles: as a person counts, or a random sample.
+    seed : int
+        Of the random order.
+    most : int, optional
+        Cells after which no more tiles are looked at; None looks at all.
+    where : {'everywhere', 'monolayer'}
+        Whether only the monolayer counts, which a coarse pass finds.
+    area : shapely.Geometry, optional
+        Region in (x, y) pixels of the slide outside which no cell counts.
+    workers : int
+        Processes that work on tiles.
+    keep : Path, optional
+        Folder where the results of tiles are kept until all is done, so that a run that was ended
+        goes on.
+    """
+
+    side: int = 2048
+    order: Order = "meander"
+    seed: int = 0
+    most: int | None = None
+    where: Where = "everywhere"
+    area: shapely.Geometry | None = field(default=None, compare=False)
+    workers: int = 1
+    keep: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.where not in PLACES:
+            raise WbcError(f"No place {self.where!r} of a film; choose {' or '.join(PLACES)}.")
+        if self.workers < 1 or self.seed < 0 or (self.most is not None and self.most < 1):
+            raise WbcError(
+                "Workers and cells are 1 or more, and a seed is 0 or more; choose other numbers."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FilmCells:
+    """What was found on a whole slide."""
+
+    cells: tuple[tuple[Detection, Prediction | None], ...]
+    failures: tuple[Failure, ...]
+    """Of the slide, if tiles could not be worked on; all others were."""
+    note: str
+    """What to tell of the run."""
+
+
+def analyze_film_steps(path: Path, name: str, crew: Crew, options: FilmOptions) -> Steps[FilmCells]:
+    """Locate and classify the cells of a whole slide.
+
+    Parameters
+    ----------
+    name : str
+        Of the slide, for the progress.
+    crew : Crew
+        Whoever works on the tiles; without a classifier the cells are located only.
+
+    Raises
+    ------
+    ReadError
+        If the slide cannot be opened.
+    WbcError
+        If the cell finder is not for whole slides, or the slide shows no red cells and does not
+        tell its pixel size, or results cannot be kept.
+    """
+    finder = checked_finder(crew.finder)
+    with open_pyramid(path) as pyramid:
+        preset = preset_of(finder)
+        plan = yield from plan_steps(pyramid, preset)
+        notes: list[str] = []
+        if options.where == "monolayer":
+            zones = yield from zones_steps(pyramid, preset.red_cell / plan.scale)
+            area = zones.area("monolayer")
+            if options.area is not None:
+                area = shapely.intersection(area, options.area)
+            options = replace(options, area=area)
+            notes.append(f"{name}: {zones.share('monolayer'):.0%} of the film is a monolayer.")
+    film = _Film(path, name, finder, crew, options, plan, fingerprint(path))
+    blocks = plan.blocks(options.side, area=options.area, order=options.order, seed=options.seed)
+    looked = yield from film.locate_steps(blocks)
+    cells = film.cells(looked.results)
+    located = yield from film.classify_steps(blocks[: looked.tiles], cells)
+    # A tile that cannot be read fails in both, for one reason.
+    errors = list(dict.fromkeys([*looked.errors, *located.errors]))
+    if looked.tiles < len(blocks):
+        tiles = counted(len(blocks), "tile")
+        notes.append(f"{name}: {looked.tiles} of {tiles} were looked at.")
+    failures: tuple[Failure, ...] = ()
+    if errors:
+        tiles = counted(len(errors), "tile")
+        message = f"{path}: {tiles} could not be worked on, all others were: {listed(errors)}."
+        failures = (Failure(path, message),)
+        notes.append(message)
+    return FilmCells(tuple(located.results), failures, " ".join(notes))
+
+
+@dataclass
+class _Done:
+    """Results of tiles in their order, and what was wrong with those that failed."""
+
+    results: list[Any]
+    errors: list[str]
+    tiles: int = 0
+
+
+@dataclass(frozen=True)
+class _Film:
+    """One slide under work."""
+
+    path: Path
+    name: str
+    finder: WindowFinder
+    crew: Crew
+    options: FilmOptions
+    plan: FilmPlan
+    mark: str
+
+    def locate_steps(self, blocks: Sequence[Block]) -> Steps[_Done]:
+        """What the tiles show, up to the one with which there are cells enough."""
+        kept = Kept(self.options.keep)
+        by = located_by(self.crew.finder)
+        keys = {
+            _place(block): key_of("locate", self.mark, by.detector, by.parameters, *self._at(block))
+            for block in blocks
+        }
+        tasks = {_place(block): Locate(self.path, self.plan, block) for block in blocks}
+        done = _Done([], [])
+        steps = in_order_steps(
+            self.crew,
+            f"{self.name}: locating",
+            [tasks[_place(block)] for block in blocks],
+            lambda task: kept.seen(keys[_place(task.block)]),
+            lambda task, seen: kept.keep_seen(keys[_place(task.block)], seen),
+        )
+        for outcome in steps:
+            if isinstance(outcome, Progress):
+                yield outcome
+                continue
+            done.tiles += 1
+            if outcome.error:
+                done.errors.append(named(outcome))
+            else:
+                done.results.append(outcome.result)
+            if self._is_enough(done.results):
+                break
+        return done
+
+    def cells(self, seen: Sequence[Seen]) -> tuple[Detection, ...]:
+        """Cells and candidates of the tiles, each once, in the region that was drawn."""
+        cells = gather(self.finder, seen, self.plan.shape).cells
+        area = self.options.area
+        if area is None or not cells:
+            return cells
+        rows, cols = np.array([cell.bbox.center for cell in cells]).T
+        inside = shapely.contains_xy(area, cols, rows)
+        return tuple(cell for cell, within in zip(cells, inside, strict=True) if within)
+
+    def _is_enough(self, seen: Sequence[Seen]) -> bool:
+        most = self.options.most
+        # Cells are put together only when there may be enough of them.
+        if most is None or sum(len(one.look.boxes) + len(one.coloured) for one in seen) < most:
+            return False
+        return sum(not cell.candidate for cell in self.cells(seen)) >= most
+
+    def classify_steps(self, blocks: Sequence[Block], cells: Sequence[Detection]) -> Steps[_Done]:
+        """Cells with their predictions; without, where there is no classifier or a tile failed."""
+        classifier = self.crew.classifier
+        if classifier is None:
+            return _Done([(cell, None) for cell in cells], [])
+        kept = Kept(self.options.keep)
+        card = classifier.card
+        tasks: list[Classify] = []
+        numbers: dict[tuple[int, int], list[int]] = {}
+        keys: dict[tuple[int, int], str] = {}
+        for block, by_window in _by_window(blocks, self.plan, cells):
+            boxes = tuple(
+                (window, tuple(cells[i].bbox for i in places)) for window, places in by_window
+            )
+            tasks.append(Classify(self.path, self.plan, block, boxes))
+            numbers[_place(block)] = [i for _, places in by_window for i in places]
+            edges = [[box.edges for box in group] for _, group in boxes]
+            model = card.sha256, card.model_id, classifier.threshold
+            keys[_place(block)] = key_of("classify", self.mark, model, edges, *self._at(block))
+        predictions: list[Prediction | None] = [None] * len(cells)
+        errors: list[str] = []
+        steps = in_order_steps(
+            self.crew,
+            f"{self.name}: classifying",
+            tasks,
+            lambda task: kept.predictions(
+                keys[_place(task.block)], classifier, len(numbers[_place(task.block)])
+            ),
+            lambda task, result: kept.keep_predictions(keys[_place(task.block)], result),
+        )
+        for outcome in steps:
+            if isinstance(outcome, Progress):
+                yield outcome
+            elif outcome.error:
+                errors.append(named(outcome))
+            else:
+                places = numbers[_place(outcome.task.block)]
+                for i, prediction in zip(places, outcome.result, strict=True):
+                    predictions[i] = prediction
+        return _Done(list(zip(cells, predictions, strict=True)), errors)
+
+    def _at(self, block: Block) -> tuple[Any, ...]:
+        """What the result of a tile depends on beside slide and models."""
+        windows = [
+            [window.top, window.left, window.bottom, window.right] for window in block.windows
+        ]
+        return repr(self.plan.scale), self.plan.window, windows
+
+
+def _place(block: Block) -> tuple[int, int]:
+    return block.row, block.col
+
+
+def _by_window(
+    blocks: Iterable[Block], plan: FilmPlan, cells: Sequence[Detection]
+) -> Iterator[tuple[Block, list[tuple[Tile, list[int]]]]]:
+    """Tiles that hold cells, and the numbers of the cells by the window whose middle is nearest."""
+    from scipy.spatial import KDTree
+
+    places = [(block, window) for block in blocks for window in block.windows]
+    if not cells or not places:
+        return
+    middles = np.array([_middle(plan.source(window)) for _, window in places])
+    centers = np.array([cell.bbox.center for cell in cells])
+    nearest = np.asarray(KDTree(middles).query(centers)[1])
+    by_place: dict[int, list[int]] = {}
+    for i, place in enumerate(nearest.tolist()):
+        by_place.setdefault(place, []).append(i)
+    by_block: dict[tuple[int, int], list[tuple[Tile, list[int]]]] = {}
+    for place in sorted(by_place):
+        block, window = places[place]
+        by_block.setdefault(_place(block), []).append((window, by_place[place]))
+    for block in dict.fromkeys(block for block, _ in places):
+        if _place(block) in by_block:
+            yield block, by_block[_place(block)]
+
+
+def _middle(part: Tile) -> tuple[float, float]:
+    return (part.top + part.bottom) / 2, (part.left + part.right) / 2
