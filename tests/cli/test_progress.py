@@ -92,5 +92,4 @@ def test_commands_print_only_through_what_cleans_texts():
         if file.name != "progress.py":
             calls = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]
             names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
-            # The command report cleans each text by itself.
-            assert not names & {"print", "escape"} or file.name == "report.py", file.name
+            assert not names & {"print", "escape"}, file.name

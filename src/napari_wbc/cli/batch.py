@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer import Argument
 
@@ -21,9 +20,9 @@ from napari_wbc.cli.options import (
     detector_in_use,
     in_use,
 )
-from napari_wbc.cli.progress import drive, end
+from napari_wbc.cli.progress import drive, end, say, shown
 from napari_wbc.files.atomic import make_folder
-from napari_wbc.model.words import counted, printable
+from napari_wbc.model.words import counted
 
 if TYPE_CHECKING:
     from napari_wbc.pipeline.batch import Batch
@@ -67,8 +66,8 @@ def batch(
     result = drive(steps, quiet=quiet, interrupted=KEPT)
     if not quiet:
         Console().print(_table(result))
-        print(f"{counted(len(result.slides), 'slide')} written to {out / 'slides.csv'}")
-        print("Open one for review: napari PROJECT.wbc")
+        say(f"{counted(len(result.slides), 'slide')} written to {out / 'slides.csv'}")
+        say("Open one for review: napari PROJECT.wbc")
     end(result.unfinished, "see slides.csv; the same command tries them again")
 
 
@@ -82,5 +81,5 @@ def _table(result: Batch) -> Table:
     for row in result.slides:
         numbers = [str(row.cells), str(row.leukocytes), str(row.candidates)]
         # rich takes a slide that is named [b] for markup.
-        table.add_row(escape(printable(row.slide)), row.state, *numbers, row.flags)
+        table.add_row(shown(row.slide), row.state, *numbers, row.flags)
     return table

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from napari_wbc.cli.options import Out, Project, Quiet, check_csv
-from napari_wbc.cli.progress import drive, note
-from napari_wbc.model.words import counted, printable
+from napari_wbc.cli.progress import drive, note, say
+from napari_wbc.model.words import counted
 
 if TYPE_CHECKING:
     from napari_wbc.pipeline.lab_report.write import Reported
@@ -147,7 +147,7 @@ def tell(reports: tuple[Reported, ...], *, quiet: bool) -> None:
         if each.broken:
             note(f"{each.report.slide}: {each.broken}")
         if not quiet:
-            print(printable(str(each.folder / "report.html")))
+            say(str(each.folder / "report.html"))
 
 
 def audit(
@@ -170,4 +170,4 @@ def audit(
     check_csv(out)
     drawn = draw_audit(project, n, seed, pool=pool)
     write_csv(out, drawn)
-    print(f"{counted(len(drawn))} to review written to {printable(str(out))}")
+    say(f"{counted(len(drawn))} to review written to {out}")
