@@ -561,7 +561,7 @@ def test_steps_are_shown(bench, slide, qtbot, wait, monkeypatch):
     bench.open_slide(slide)
     wait(bench)
     bench.analysis.run.click()
-    qtbot.waitUntil(lambda: bench.status.text() == "halfway")
+    qtbot.waitUntil(lambda: bench.jobs.bar.format() == "halfway %v / %m")
     assert (bench.jobs.bar.value(), bench.jobs.bar.maximum()) == (1, 2)
     gate.set()
     wait(bench)

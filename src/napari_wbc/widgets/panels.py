@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import napari
+from qtpy.QtCore import QObject
 
 from napari_wbc.layers.field import FieldView
 from napari_wbc.session.heats import Heats
@@ -18,6 +19,7 @@ from napari_wbc.widgets.docks import Docks
 from napari_wbc.widgets.loop.train import TrainPanel
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import TextLines, button, column, group, primary, row
+from napari_wbc.widgets.qt.messages import Messages
 from napari_wbc.widgets.qt.panel import DockPanel, guarded
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 from napari_wbc.widgets.report.report import ReportPanel
@@ -71,6 +73,7 @@ class WorkbenchPanels(DockPanel):
         self.loader = self.follower.loader
         self.heats = Heats(session)
         self.at_release(self.heats.close)
+        self.status = Messages()
         self._make_panels()
         self._lay_out()
         guard_inputs(self)
@@ -113,7 +116,6 @@ class WorkbenchPanels(DockPanel):
             Docks(self.viewer, session, self.thumbnails, self.heats, weights=weights, read=read)
         )
         self.header = self.own(SlideHeader(session, self.view))
-        self.status = TextLines(2)
 
     def _lay_out(self) -> None:
         self.tabs = StepTabs()
@@ -182,11 +184,21 @@ class WorkbenchPanels(DockPanel):
         )
 
     def _guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
-        return guarded(self.say, action)
+        return guarded(self.status.warn, action)
+
+    def _hear(self, panel: QObject) -> None:
+        """Show what a panel says, warns of and notes."""
+        for name, show in (
+            ("said", self.status.tell),
+            ("warned", self.status.warn),
+            ("noted", self.status.say),
+        ):
+            if hasattr(panel, name):
+                getattr(panel, name).connect(show)
 
     def say(self, text: str) -> None:
-        """Show one line in the status line."""
-        self.status.setText(text)
+        """Show feedback to what a person did just now."""
+        self.status.say(text)
 
 
 def user_name() -> str:

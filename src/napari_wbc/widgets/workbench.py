@@ -81,7 +81,7 @@ class Workbench(WorkbenchPanels):
         self.say("Open a folder of fields, or use the image that is open.")
         self._guarded(self._go_on)(project)
         if taken_keys:
-            self.say(f"{taken_keys} Choose another key in Classes…")
+            self.status.warn(f"{taken_keys} Choose another key in Classes…")
 
     def _go_on(self, project: OtherClasses | None) -> None:
         """Open a project, or else the slide that an earlier workbench showed."""
@@ -110,7 +110,8 @@ class Workbench(WorkbenchPanels):
         self.follower.field_shown.connect(self.explain.show_field)
         self.follower.field_shown.connect(self.analysis.preview)
         self.listen(self._on_layer, self.viewer.layers.events.inserted)
-        self.listen(self.say, self.session.refused, self.view.edited)
+        self.listen(self.status.warn, self.session.refused)
+        self.listen(self.say, self.view.edited)
         panels = (
             self.analysis,
             self.project,
@@ -120,7 +121,8 @@ class Workbench(WorkbenchPanels):
             self.train,
         )
         for panel in (*panels, self.follower, self.ranking, self.docks):
-            panel.said.connect(self.say)
+            self._hear(panel)
+        self.report.jobs.warned.connect(self.status.warn)
 
     def _connect_analysis(self) -> None:
         guarded, panel = self._guarded, self.analysis
@@ -341,7 +343,10 @@ class Workbench(WorkbenchPanels):
             text = f"{slide.name}: {counted(len(slide.fields), 'field')}"
             if n_cells:
                 text += f", {counted(n_cells)} as you left {'it' if n_cells == 1 else 'them'}"
-            self.say(f"{text}; {slide.left_out_note}" if slide.left_out else text)
+            if slide.left_out:
+                self.status.warn(f"{text}; {slide.left_out_note}")
+            else:
+                self.say(text)
         else:
             self.say("No slide is open.")
         self._open_gallery_soon()
@@ -367,7 +372,7 @@ class Workbench(WorkbenchPanels):
             if cell_id in table:
                 cells.append(table[cell_id].annotated(annotation))
         if self.session.commit(table.with_cells(cells), "consensus"):
-            self.say(
+            self.status.tell(
                 f"Consensus on {counted(len(cells))}, kept as a reading of its own. "
                 "Undo takes it back."
             )

@@ -35,7 +35,13 @@ def filled(library, weights):
 def widget(library, qtbot):
     widget = LibraryWidget(library)
     widget.heard, widget.wanted = [], []
-    widget.said.connect(widget.heard.append)
+    show = widget.message.setText
+
+    def say(text):
+        widget.heard.append(text)
+        show(text)
+
+    widget.message.setText = say
     widget.adopted.connect(widget.wanted.append)
     qtbot.addWidget(widget)
     yield widget
@@ -119,6 +125,8 @@ def test_use_and_roll_back(filled, widget, press, library):
     assert widget.wanted == [str(filled[0].path), str(filled[1].path), str(filled[0].path), "large"]
     assert [one.why for one in library.history("classifier")[:2]] == ["try tiny", "try child"]
     assert widget.why.text() == ""
+    # It is said in the dialog itself, which lies over the window.
+    assert widget.message.text() == "large is the classifier in use."
     press(widget.back)
     assert "No classifier was adopted" in widget.heard[-1]
 

@@ -94,7 +94,8 @@ def panel(qtbot, project, weights, tmp_path):
     panel.folder.setText(str(tmp_path / "set"))
     panel.split.setCurrentText("train")
     panel.heard = []
-    panel.said.connect(panel.heard.append)
+    for signal in (panel.said, panel.warned, panel.noted):
+        signal.connect(panel.heard.append)
     yield panel
     panel.release()
 

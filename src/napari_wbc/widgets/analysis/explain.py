@@ -21,7 +21,7 @@ from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.layout import button, choice, column, row
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.panel import Panel, relay
 from napari_wbc.widgets.qt.progress import JobBar
 
 PREDICTED = "the predicted class"
@@ -45,6 +45,8 @@ class ExplainPanel(Panel, QWidget):
     """
 
     said = Signal(str)
+    warned = Signal(str)
+    noted = Signal(str)
 
     def __init__(
         self, session: Session, view: FieldView, heats: Heats, weights: Callable[[], str]
@@ -78,13 +80,13 @@ class ExplainPanel(Panel, QWidget):
         self.clear = button("Clear", "Remove all heat and its layer", heats.clear)
         tip = "All cells as points; those that look alike to the network lie side by side"
         self.map = button("Feature map…", tip)
-        self.jobs = JobBar()
+        self.jobs = JobBar("Explaining")
         classes = row(_narrow("for"), self.target, _narrow("not"), self.against)
         cells = row(self.selected, self.field, self.slide, self.clear)
         method = row(self.method, self.samples)
         column(self, method, classes, cells, self.jobs, row(self.map)).addStretch()
         self.method.currentTextChanged.connect(lambda name: self.samples.setEnabled(name == "lime"))
-        self.jobs.said.connect(self.said)
+        relay(self.jobs, self)
         self.jobs.running_changed.connect(self._set_running)
         self.at_release(self.layer.close)
         self.listen(self.show_field, heats.changed)
@@ -120,12 +122,12 @@ class ExplainPanel(Panel, QWidget):
         """Explain some cells of the open slide."""
         chosen = tuple(cells)
         if not chosen:
-            self.said.emit("No cell to explain; select some, or locate them first.")
+            self.warned.emit("No cell to explain; select some, or locate them first.")
             return
         try:
             question = self.value()
         except WbcError as error:
-            self.said.emit(str(error))
+            self.warned.emit(str(error))
             return
         slide = self._session.slide
         self._finished = []

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_wbc.measure.comparison import Comparison, Outcome
 from napari_wbc.measure.comparison_plots import COLUMNS, SIGNS, side_rows, table_rows
-from napari_wbc.widgets.qt.layout import button, column, row
+from napari_wbc.widgets.qt.layout import TextLines, button, column, row
 from napari_wbc.widgets.qt.table import TextTable
 from napari_wbc.widgets.qt.thumbnails import pixmap_of
 
@@ -65,7 +65,8 @@ class ComparisonView(QWidget):
         self.adopt = button("Adopt", tip, self.adopt_chosen.emit)
         self.keep = button("Keep old", "Go on with the old model", self.keep_chosen.emit)
         texts = (self.verdict, self.why, self.sources, self.notes)
-        answers = row(QLabel("Research use only."), self.adopt, self.keep)
+        self.message = TextLines(1)
+        answers = row(self.message, QLabel("Research use only."), self.adopt, self.keep)
         column(self, *texts, self.tabs, answers, stretch=self.tabs, margin=6)
         self._refresh()
 
@@ -79,7 +80,12 @@ class ComparisonView(QWidget):
         self.picture.show_png(confusion)
         self._refresh()
 
+    def say(self, text: str) -> None:
+        """Say what is done with the new model, or why it cannot be done."""
+        self.message.setText(text)
+
     def _refresh(self) -> None:
+        self.message.setText("")
         shown = self._comparison
         self.adopt.setEnabled(shown is not None)
         self.keep.setEnabled(shown is not None)

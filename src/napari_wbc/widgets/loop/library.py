@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -27,7 +27,7 @@ from napari_wbc.weights.store import EXPORT_SUFFIX, SUFFIXES, export_model
 from napari_wbc.widgets.analysis.model import CARD_TIP, CardDialog
 from napari_wbc.widgets.qt.layout import TextLines, button, column, confirmed, plain, row
 from napari_wbc.widgets.qt.panel import guarded
-from napari_wbc.widgets.qt.worker import Job
+from napari_wbc.widgets.qt.progress import JobBar
 
 T = TypeVar("T")
 COLUMNS = ("Model", "In use", "Validation", "Since")
@@ -39,34 +39,33 @@ class LibraryWidget(QWidget):
     Cards are read here; whole weights only in a thread.
     """
 
-    said = Signal(str)
     adopted = Signal(str)
     """With the name or path of the classifier that came into use."""
 
     def __init__(self, library: Library) -> None:
         super().__init__()
         self.library = library
-        self.jobs = Job(self)
-        self._done: Callable[[Any], None] = lambda _result: None
+        self.jobs = JobBar("Models")
         self._used: tuple[Path, ...] = ()
         self.dialog = CardDialog(self)
         self.tree = QTreeWidget()
         self.tree.setAccessibleName("Models")
         self.tree.setHeaderLabels(COLUMNS)
         self.note = TextLines(2)
+        self.message = TextLines(2)
         self.why = QLineEdit()
         self.why.setPlaceholderText("Why, for the history")
         self.why.setAccessibleName("Why the model is used, for the history")
         self._build()
-        self.jobs.returned.connect(self._on_returned)
-        self.jobs.failed.connect(self.said)
-        self.jobs.finished.connect(self.refresh)
+        self.jobs.said.connect(self.say)
+        self.jobs.warned.connect(self.say)
+        self.jobs.running_changed.connect(self._on_running)
         self.tree.itemSelectionChanged.connect(self._enable)
         self.refresh()
 
     def _build(self) -> None:
         def action(text: str, tip: str, act: Callable[[], None]) -> QPushButton:
-            return button(text, tip, guarded(self.said.emit, act))
+            return button(text, tip, guarded(self.say, act))
 
         tip = "Use the selected model from now on; the one before stays"
         self.use = action("Use", tip, self._adopt)
@@ -79,12 +78,17 @@ class LibraryWidget(QWidget):
         self.remove = action("Remove", tip, self._remove)
         choose = row(self.use, self.why, self.back)
         files = row(self.card, self.export, self.bring, self.remove)
-        column(self, self.tree, self.note, choose, files, stretch=self.tree, spacing=6)
+        below = (self.note, choose, files, self.jobs, self.message)
+        column(self, self.tree, *below, stretch=self.tree, spacing=6)
 
     def showEvent(self, event: object) -> None:  # noqa: N802 (Qt's name)
         """Show the models there are by now."""
         super().showEvent(event)
         self.refresh()
+
+    def say(self, text: str) -> None:
+        """Say what was done, or what went wrong, where the person looks."""
+        self.message.setText(text)
 
     def refresh(self) -> None:
         """Read the folder again, and keep what is selected."""
@@ -167,7 +171,7 @@ class LibraryWidget(QWidget):
 
     def _on_adopted(self, model: Model) -> None:
         self.why.clear()
-        self.said.emit(f"{model.name} is the {model.kind} in use.")
+        self.say(f"{model.name} is the {model.kind} in use.")
         if model.kind == "classifier":
             self.adopted.emit(model.weights)
 
@@ -184,7 +188,7 @@ class LibraryWidget(QWidget):
         if out:
             self._start(
                 lambda: export_model(model.path, out),
-                lambda path: self.said.emit(f"{model.name} written to {path}"),
+                lambda path: self.say(f"{model.name} written to {path}"),
             )
 
     def _import(self) -> None:
@@ -194,7 +198,7 @@ class LibraryWidget(QWidget):
             self._start(lambda: self.library.add(path), self._on_imported)
 
     def _on_imported(self, model: Model) -> None:
-        self.said.emit(f"{model.name} is in your library, and not in use yet.")
+        self.say(f"{model.name} is in your library, and not in use yet.")
         self.refresh()
         self.select(model.path)
 
@@ -205,19 +209,20 @@ class LibraryWidget(QWidget):
         if names and not confirmed(self, "Remove", question):
             return
         new = self.library.remove(model, force=bool(names))
-        self.said.emit(f"{model.name} moved to {new}")
+        self.say(f"{model.name} moved to {new}")
         self.refresh()
 
     def _start(self, action: Callable[[], T], done: Callable[[T], None]) -> None:
         """Read or write whole weights in a thread."""
-        self._done = done
-        self.jobs.start(lambda: _steps(action))
-        self._enable()
+        self.jobs.start(lambda: _steps(action), done)
 
-    def _on_returned(self, result: Any) -> None:
-        self._done(result)
+    def _on_running(self, running: bool) -> None:
+        if running:
+            self._enable()
+        else:
+            self.refresh()
 
 
 def _steps(action: Callable[[], T]) -> Steps[T]:
-    yield Progress("models", 0, 1)
+    yield Progress("reading the model", 0, 0)
     return action()

@@ -35,7 +35,7 @@ from napari_wbc.widgets.loop.library import LibraryWidget
 from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import TextLines, bring_up, button, choice, column, group, row
-from napari_wbc.widgets.qt.panel import Panel, guarded
+from napari_wbc.widgets.qt.panel import Panel, guarded, relay
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.settings import settings
 from napari_wbc.widgets.qt.worker import LatestJob
@@ -88,6 +88,8 @@ class TrainPanel(Panel, QWidget):
     """
 
     said = Signal(str)
+    warned = Signal(str)
+    noted = Signal(str)
     model_wanted = Signal(str)
     """With the name or file of weights to choose."""
     detectors_changed = Signal()
@@ -118,7 +120,7 @@ class TrainPanel(Panel, QWidget):
         self._connect()
 
     def _button(self, text: str, tip: str, action: Callable[[], object]) -> QPushButton:
-        return button(text, tip, guarded(self.said.emit, action))
+        return button(text, tip, guarded(self.warned.emit, action))
 
     def _build_set(self) -> QGroupBox:
         folder = str(settings().value(SET_KEY, "") or "")
@@ -157,7 +159,7 @@ class TrainPanel(Panel, QWidget):
         self.tune = self._button("Fine-tune", TUNE_TIP, self.finetune)
         self.compare = self._button("Compare…", COMPARE_TIP, self.compare_models)
         self.browse = self._button("Models…", BROWSE_TIP, self.show_library)
-        self.jobs = JobBar()
+        self.jobs = JobBar("Training")
         self.curves = Curves()
         return group(
             "Model",
@@ -170,7 +172,7 @@ class TrainPanel(Panel, QWidget):
 
     def _connect(self) -> None:
         self.kind.currentTextChanged.connect(self._on_kind)
-        self.jobs.said.connect(self.said)
+        relay(self.jobs, self)
         self.jobs.progressed.connect(self._on_progress)
         self.jobs.running_changed.connect(self._set_running)
         self._summaries = LatestJob(self)
@@ -314,7 +316,6 @@ class TrainPanel(Panel, QWidget):
         """Browse the models."""
         if "library" not in self._dialogs:
             self.library = LibraryWidget(self.models)
-            self.library.said.connect(self.said)
             self.library.adopted.connect(self.model_wanted)
             self._dialogs["library"] = self._dialog(self.library, "Models", 720, 420)
         self.library.refresh()
@@ -402,8 +403,10 @@ class TrainPanel(Panel, QWidget):
             from napari_wbc.widgets.loop.comparison import ComparisonView
 
             self.comparison = ComparisonView()
-            self.comparison.adopt_chosen.connect(guarded(self.said.emit, self.adopt))
+            self.comparison.adopt_chosen.connect(guarded(self.comparison.say, self.adopt))
             self.comparison.keep_chosen.connect(self._keep)
+            # Its dialog lies over the window, so it also says itself what goes wrong.
+            self.jobs.warned.connect(self.comparison.say)
             title = "Old and new model"
             self._dialogs["comparison"] = self._dialog(self.comparison, title, 900, 760)
         self.comparison.show_comparison(comparison, picture)
@@ -416,6 +419,7 @@ class TrainPanel(Panel, QWidget):
         new = self._shown
         why = shown.measures.why
         library = self.models
+        self.comparison.say("Adopting the new model…")
         self.jobs.start(lambda: jobs.adopt_steps(library, new, why), self._on_adopted)
 
     def _on_adopted(self, new: str) -> None:
@@ -463,4 +467,4 @@ class TrainPanel(Panel, QWidget):
         if not running and self._then is not None:
             then = self._then
             self._then = None
-            guarded(self.said.emit, then)()
+            guarded(self.warned.emit, then)()

@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QProgressBar, QWidget
 
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.widgets.qt.activity import Activity
 from napari_wbc.widgets.qt.layout import button, column, row, show_progress
 from napari_wbc.widgets.qt.worker import Job
 
@@ -19,17 +20,28 @@ MIN_MEASURED_S = 3.0
 
 
 class JobBar(QWidget):
-    """Run a long function in a thread and show how far it is."""
+    """Run a long function in a thread and show how far it is, here and in napari's activity dock.
+
+    Parameters
+    ----------
+    title : str
+        What the dock calls it.
+    """
 
     said = Signal(str)
-    """With a line for the status line: the step, or what went wrong."""
+    """With a line on what a person did to it: that it is cancelled."""
+    warned = Signal(str)
+    """With what went wrong."""
+    noted = Signal(str)
+    """With a line worth keeping while it runs, as the measures of an epoch."""
     running_changed = Signal(bool)
     progressed = Signal(object)
     """With each Progress."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str = "Work") -> None:
         super().__init__()
         self._job = Job(self)
+        self.activity = Activity(self._job, title, self._on_cancel)
         self._done: Callable[[Any], Any] = lambda _result: None
         self._step = ""
         self._since = (0.0, 0)
@@ -73,7 +85,7 @@ class JobBar(QWidget):
 
     def _on_failed(self, text: str) -> None:
         self.ended = text
-        self.said.emit(text)
+        self.warned.emit(text)
 
     def _on_returned(self, result: Any) -> None:
         self._done(result)
@@ -82,9 +94,13 @@ class JobBar(QWidget):
         if not self.cancel_button.isEnabled():
             return
         self.progressed.emit(progress)
-        self.bar.setFormat(f"%v / %m{self._left(progress)}")
+        count = " %v / %m" if progress.total else ""
+        self.bar.setFormat(f"{progress.step}{count}{self._left(progress)}")
+        # A bar without a total moves and shows no text.
+        self.bar.setToolTip(progress.step)
         show_progress(self.bar, progress.done, progress.total)
-        self.said.emit(progress.note or progress.step)
+        if progress.note:
+            self.noted.emit(progress.note)
 
     def _left(self, progress: Progress) -> str:
         """Remaining time of the step, empty while too little of it is done for an estimate."""

@@ -35,7 +35,7 @@ SETTLED = 3
 class ReadersPanel(Panel, QWidget):
     """Compare two readings of the slide, and settle their differences."""
 
-    said = Signal(str)
+    warned = Signal(str)
     consensus_found = Signal(object)
     """With the annotations by cell id."""
     cell_chosen = Signal(str)
@@ -63,13 +63,13 @@ class ReadersPanel(Panel, QWidget):
         settle = button("Settle on", "Take the label at the right")
         settle.clicked.connect(lambda: self.settle(label.currentText()))
         tip = "Keep the common and the settled labels as a third reading"
-        write = button("Write consensus", tip, guarded(self.said.emit, self.write_consensus))
+        write = button("Write consensus", tip, guarded(self.warned.emit, self.write_consensus))
         readings = row(self.first, self.second, compare)
         answers = row(first, second), row(settle, label)
         column(self, readings, self.result, self.table, *answers, write)
         self.table.currentCellChanged.connect(self._on_row)
         self.jobs.returned.connect(self._on_compared)
-        self.jobs.failed.connect(self.said)
+        self.jobs.failed.connect(self.warned)
         self.listen(self._on_slide, session.slide_changed)
         self.listen(self._on_changed, session.changed)
         self.at_release(self.jobs.cancel)
@@ -86,11 +86,11 @@ class ReadersPanel(Panel, QWidget):
         # The comparison reads the project in a thread, so the last labels have to be in it.
         session.flush()
         if session.workspace is None:
-            self.said.emit("Readings need a project. An image that is not from a file has none.")
+            self.warned.emit("Readings need a project. An image that is not from a file has none.")
             return
         if session.reading:
             text = "A blind reading shows no other labels. Choose the first reader to compare."
-            self.said.emit(text)
+            self.warned.emit(text)
             return
         if self.jobs.running:
             return
@@ -114,7 +114,7 @@ class ReadersPanel(Panel, QWidget):
         if agreed:
             self.consensus_found.emit(agreed)
         else:
-            self.said.emit("There is no consensus yet. Compare two readings first.")
+            self.warned.emit("There is no consensus yet. Compare two readings first.")
 
     def _offer(self) -> None:
         workspace = self._session.workspace

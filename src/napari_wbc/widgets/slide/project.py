@@ -48,7 +48,7 @@ BLIND = "New blind reading…"
 class ProjectPanel(Panel, QWidget):
     """Opens projects in a thread, shows whether they are saved, and switches between readings."""
 
-    said = Signal(str)
+    warned = Signal(str)
     wanted = Signal(object)
     """With path, slide and reading of the project that a person chose."""
     opened = Signal(object)
@@ -66,7 +66,7 @@ class ProjectPanel(Panel, QWidget):
         """Whether the slide that is open is being left for another."""
         self._before: tuple[Path, str, str] | None = None
         """File, slide and reading of the project before the one that is being opened."""
-        self._failed: Callable[[str], None] = self.said.emit
+        self._failed: Callable[[str], None] = self.warned.emit
         self._anew: Callable[[], Steps[Loaded | OtherClasses]]
         """Makes a new project for the slide that is being opened."""
         self.state = QLabel()
@@ -86,7 +86,7 @@ class ProjectPanel(Panel, QWidget):
         self.jobs.failed.connect(self._on_failed)
         self.jobs.returned.connect(self._on_loaded)
         self._checks.returned.connect(self._on_checked)
-        self._checks.failed.connect(self.said)
+        self._checks.failed.connect(self.warned)
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.show_state)
         self._clock.start(STATE_EVERY_MS)
@@ -119,7 +119,7 @@ class ProjectPanel(Panel, QWidget):
         def failed(text: str) -> None:
             # Work can go on without a project; the state then reads NOT SAVED in red.
             self._resume(Loaded(slide))
-            self.said.emit(f"{text} Until then nothing is saved.")
+            self.warned.emit(f"{text} Until then nothing is saved.")
 
         def opened() -> Steps[Loaded | OtherClasses | Renamed]:
             found = yield from renamed_steps(path, slide)
@@ -261,10 +261,10 @@ class ProjectPanel(Panel, QWidget):
         if missing < len(faults):
             text += f"{' and ' if text else ''}{len(faults) - missing} are not the images they were"
         name = faults[0].path.name
-        self.said.emit(f"{text}: {name}. Choose Images moved… to say where they are.")
+        self.warned.emit(f"{text}: {name}. Choose Images moved… to say where they are.")
 
     def _on_failed_project(self, text: str) -> None:
-        self.said.emit(text)
+        self.warned.emit(text)
         self._resume(Loaded(Slide("", ())))
 
     def _ask_project(self) -> None:
@@ -279,7 +279,7 @@ class ProjectPanel(Panel, QWidget):
         try:
             open_workspace(path, read_only=True).close()
         except WorkspaceError as error:
-            self.said.emit(str(error))
+            self.warned.emit(str(error))
             if error.backup is None:
                 return
             question = (
@@ -304,7 +304,7 @@ class ProjectPanel(Panel, QWidget):
 
     def point_to(self, folder: Path) -> None:
         """Look for the slide's images in another folder."""
-        guarded(self.said.emit, self._point_to)(folder)
+        guarded(self.warned.emit, self._point_to)(folder)
 
     def _point_to(self, folder: Path) -> None:
         from napari_wbc.storage.workspace import pointed_to
@@ -324,7 +324,7 @@ class ProjectPanel(Panel, QWidget):
     def _on_reading_chosen(self, index: int) -> None:
         if self._workspace is None:
             self.reading.setCurrentIndex(0)
-            self.said.emit("A blind reading needs a project; this image is not from a file.")
+            self.warned.emit("A blind reading needs a project; this image is not from a file.")
             return
         name = "" if not index else self.reading.currentText()
         if index == self.reading.count() - 1:
@@ -332,7 +332,7 @@ class ProjectPanel(Panel, QWidget):
             name, _ = QInputDialog.getText(self, "Blind reading", question)
             name = name.strip()
         if name == FIRST:
-            self.said.emit(f"{FIRST!r} is the name of the first reading; choose another.")
+            self.warned.emit(f"{FIRST!r} is the name of the first reading; choose another.")
         elif name or not index:
             self.read_as(name)
         self._show_reading()
