@@ -174,8 +174,8 @@ def test_folder_chosen_by_button(bench, folder, wait, monkeypatch):
 def test_analyze_without_an_image(bench):
     assert not bench.analysis.run.isEnabled()
     assert "No slide is open" in bench.analysis.run.toolTip()
-    bench._use_image.click()
-    assert "No image is open" in bench.status.text()
+    assert not bench._use_image.isEnabled()
+    assert "No image is open" in bench._use_image.toolTip()
     assert not bench.busy
 
 

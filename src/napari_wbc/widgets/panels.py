@@ -84,7 +84,7 @@ class WorkbenchPanels(DockPanel):
         session = self.session
         tip = "A folder is one slide, its images are the fields"
         self._open_folder = primary(button("Open folder…", tip))
-        self._use_image = button("Use open image", "Take the selected image layer as a slide")
+        self._use_image = button("Use open image")
         self._sample = button("Open sample", "A drawn blood film, to try everything on")
         self.start = TextLines(3)
         self.start.setText(START)
@@ -111,7 +111,7 @@ class WorkbenchPanels(DockPanel):
         self.differential = self.own(Differential(session))
         self.counts = self.differential.counts
         self.report = self.own(ReportPanel(session, self.view))
-        self.export = button("Export…", EXPORT_TIP)
+        self.export = button("Export…")
         self.docks = self.own(
             Docks(self.viewer, session, self.thumbnails, self.heats, weights=weights, read=read)
         )

@@ -24,12 +24,15 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.opening import OtherClasses, add_classes
 from napari_wbc.session.session import Loaded, Session
-from napari_wbc.widgets.panels import WorkbenchPanels, user_name
-from napari_wbc.widgets.qt.layout import confirmed
+from napari_wbc.widgets.panels import EXPORT_TIP, WorkbenchPanels, user_name
+from napari_wbc.widgets.qt.layout import allow, confirmed
 from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.review import key_choice
 from napari_wbc.widgets.review.actions import ReviewActions
 
+NO_SLIDE = "No slide is open. Open one on the page Slide."
+NO_IMAGE = "No image is open. Open a folder, or drop an image into the window."
+USE_TIP = "Take the selected image layer as a slide"
 READ_EVERY_MS = 2000
 """Time between two looks at the cells layer: napari's Features table edits it without a signal."""
 
@@ -134,12 +137,25 @@ class Workbench(WorkbenchPanels):
         ):
             push.clicked.connect(guarded(partial(self._with_slide, action)))
         panel.analyzed.connect(self._on_analyzed)
-        panel.running_changed.connect(self.export.setDisabled)
+        panel.running_changed.connect(self._show_possible)
+        layers = self.viewer.layers.events
+        slide_changed = self.session.slide_changed
+        self.listen(self._show_possible, slide_changed, layers.inserted, layers.removed)
+        self._show_possible()
         self.export.clicked.connect(guarded(self._ask_export))
         self.explain.map.clicked.connect(guarded(self.docks.open_map))
         self.train.model_wanted.connect(guarded(self.model.choose))
         self.train.detectors_changed.connect(self.detector.refresh)
         self.train.project_wanted.connect(guarded(self.open_project))
+
+    def _show_possible(self, *_what: object) -> None:
+        """Enable what can be done now; a disabled button says why in its tooltip."""
+        reason = "" if self.session.slide.fields else NO_SLIDE
+        if self.analysis.jobs.running:
+            reason = "An analysis is running. Wait for it, or cancel it."
+        allow(self.export, EXPORT_TIP, reason)
+        images = any(isinstance(layer, Image) for layer in self.viewer.layers)
+        allow(self._use_image, USE_TIP, "" if images else NO_IMAGE)
 
     def _connect_review(self) -> None:
         guarded, actions, review = self._guarded, self.actions, self.review
@@ -299,7 +315,7 @@ class Workbench(WorkbenchPanels):
         active = self.viewer.layers.selection.active
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
         if not images:
-            raise WbcError("No image is open; open a folder or drop an image into the window.")
+            raise WbcError(NO_IMAGE)
         return self.open_layer(next((layer for layer in images if layer == active), images[-1]))
 
     def _open_sample(self) -> None:
@@ -313,7 +329,7 @@ class Workbench(WorkbenchPanels):
 
     def _ask_export(self) -> None:
         if not self.session.slide.fields:
-            raise WbcError("No slide is open; open a folder of fields first.")
+            raise WbcError(NO_SLIDE)
         folder = QFileDialog.getExistingDirectory(self, "Export to a folder")
         if folder:
             self.analysis.export_to(Path(folder))

@@ -237,6 +237,7 @@ class AnalysisPanel(Panel, QWidget):
         """Classify a cell that was drawn or moved, where a classifier was used already."""
         if self.session.cause == "human" and self.at_once.isChecked():
             self._await(old, new)
+        self._show_possible()
         self._waiting = {key for key in self._waiting if key in new and new[key].prediction is None}
         if self.session.redoable or not self._waiting:
             # A prediction comes and goes with its cell, and a new step would end redo.
@@ -357,10 +358,12 @@ class AnalysisPanel(Panel, QWidget):
         for push, tip in (
             (self.run, RUN_TIP),
             (self.run_field, "Locate and classify the cells of the field in view"),
-            (self.classify, "Classify the cells that were drawn or moved"),
             (self.adapt, ADAPT_TIP),
         ):
             allow(push, tip, reason)
+        if not any(cell.prediction is None for cell in self.session.table.values()):
+            reason = reason or "Every cell is classified already."
+        allow(self.classify, "Classify the cells that were drawn or moved", reason)
 
 
 def _summary(analysis: SlideAnalysis, searched: int) -> str:

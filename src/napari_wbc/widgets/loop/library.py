@@ -20,16 +20,23 @@ from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
+from napari_wbc.weights.adopted import standing
 from napari_wbc.weights.card import taxonomy_of
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.model import KINDS, Model
 from napari_wbc.weights.store import EXPORT_SUFFIX, SUFFIXES, export_model
 from napari_wbc.widgets.analysis.model import CARD_TIP, CardDialog
-from napari_wbc.widgets.qt.layout import TextLines, button, column, confirmed, plain, row
+from napari_wbc.widgets.qt.layout import TextLines, allow, button, column, confirmed, plain, row
 from napari_wbc.widgets.qt.panel import guarded
 from napari_wbc.widgets.qt.progress import JobBar
 
 T = TypeVar("T")
+USE_TIP = "Use the selected model from now on; the one before stays"
+BACK_TIP = "Return to what was in use before"
+EXPORT_TIP = "Write the selected model with its card as one file, to hand it on"
+IMPORT_TIP = "Copy a model into your library"
+REMOVE_TIP = "Move the selected model to the folder removed in your library"
+NONE_SELECTED = "No model is selected. Click one in the list."
 COLUMNS = ("Model", "In use", "Validation", "Since")
 
 
@@ -64,18 +71,15 @@ class LibraryWidget(QWidget):
         self.refresh()
 
     def _build(self) -> None:
-        def action(text: str, tip: str, act: Callable[[], None]) -> QPushButton:
-            return button(text, tip, guarded(self.say, act))
+        def action(text: str, act: Callable[[], None]) -> QPushButton:
+            return button(text, "", guarded(self.say, act))
 
-        tip = "Use the selected model from now on; the one before stays"
-        self.use = action("Use", tip, self._adopt)
-        self.back = action("Roll back", "Return to what was in use before", self._roll_back)
-        self.card = action("Card…", CARD_TIP, self._show)
-        tip = "Write the selected model with its card as one file, to hand it on"
-        self.export = action("Export…", tip, self._export)
-        self.bring = action("Import…", "Copy a model into your library", self._import)
-        tip = "Move the selected model to the folder removed in your library"
-        self.remove = action("Remove", tip, self._remove)
+        self.use = action("Use", self._adopt)
+        self.back = action("Roll back", self._roll_back)
+        self.card = action("Card…", self._show)
+        self.export = action("Export…", self._export)
+        self.bring = action("Import…", self._import)
+        self.remove = action("Remove", self._remove)
         choose = row(self.use, self.why, self.back)
         files = row(self.card, self.export, self.bring, self.remove)
         below = (self.note, choose, files, self.jobs, self.message)
@@ -136,23 +140,42 @@ class LibraryWidget(QWidget):
             self.select(chosen)
 
     def _enable(self) -> None:
-        model, free = self.value(), not self.jobs.running
-        used = model is not None and model.path in self._used
-        sound = model is not None and not model.damaged
-        for push, possible in (
-            (self.use, sound and not used),
-            (self.back, True),
-            (self.card, model is not None and model.card is not None),
-            (self.export, sound),
-            (self.bring, True),
-            (self.remove, model is not None and not model.shipped and not used),
+        """Enable what can be done with the selected model; the others say why not."""
+        model = self.value()
+        running = "A model is being read or written. Wait for it." if self.jobs.running else ""
+        chosen = "" if model else NONE_SELECTED
+        damaged = f"This model is damaged: {model.damaged}" if model and model.damaged else ""
+        used = "This model is in use." if model and model.path in self._used else ""
+        no_card = "This model has no card." if model and model.card is None else ""
+        shipped = "This model comes with the package." if model and model.shipped else ""
+        for push, tip, reason in (
+            (self.use, USE_TIP, chosen or damaged or used),
+            (self.back, BACK_TIP, self._nothing_before()),
+            (self.card, CARD_TIP, chosen or no_card),
+            (self.export, EXPORT_TIP, chosen or damaged),
+            (self.bring, IMPORT_TIP, ""),
+            (self.remove, REMOVE_TIP, chosen or shipped or used),
         ):
-            push.setEnabled(free and possible)
+            allow(push, tip, running or reason)
+
+    def _kind(self) -> str:
+        """Kind of the selected model, which *Roll back* is about."""
+        model = self.value()
+        return (model.kind if model else "") or "classifier"
+
+    def _nothing_before(self) -> str:
+        """Why one cannot roll back; empty where one can."""
+        kind = self._kind()
+        try:
+            adopted = standing(self.library.history(kind))
+        except WbcError as error:
+            return str(error)
+        return "" if adopted else f"No {kind} was adopted before; the shipped one is in use."
 
     def _chosen(self) -> Model:
         model = self.value()
         if model is None:
-            raise WbcError("No model is selected; click one in the list.")
+            raise WbcError(NONE_SELECTED)
         return model
 
     def _adopt(self) -> None:
@@ -165,8 +188,7 @@ class LibraryWidget(QWidget):
         self._start(action, self._on_adopted)
 
     def _roll_back(self) -> None:
-        model = self.value()
-        kind = (model.kind if model else "") or "classifier"
+        kind = self._kind()
         self._start(lambda: self.library.roll_back(kind), self._on_adopted)
 
     def _on_adopted(self, model: Model) -> None:

@@ -34,7 +34,16 @@ from napari_wbc.widgets.loop.curves import Curves
 from napari_wbc.widgets.loop.library import LibraryWidget
 from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import TextLines, bring_up, button, choice, column, group, row
+from napari_wbc.widgets.qt.layout import (
+    TextLines,
+    allow,
+    bring_up,
+    button,
+    choice,
+    column,
+    group,
+    row,
+)
 from napari_wbc.widgets.qt.panel import Panel, guarded, relay
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.settings import settings
@@ -61,12 +70,17 @@ KIND_TIP = (
     "classifier: continues from the chosen one and adds the classes that it lacks. "
     "detector: continues from the chosen mask-rcnn, on fields whose cells are all reviewed."
 )
+SLIDE_TIP = "Slides of the set, and their splits"
+SIDE_TIP = "What the slide is for: training, validation or test"
 MOVE_TIP = "Give the slide another split, in a new round; only if no model has used the slide"
 EXPORT_TIP = "Write the reviewed cells of this project as the next round of the set"
 IMPORT_TIP = "Import a set (COCO, VOC, YOLO, GeoJSON, CSV, folders, .zip) as a project to review"
 TUNE_TIP = "Continue training the chosen model on the set; a cancelled run resumes where it was"
 COMPARE_TIP = "Compare the old and the new model on the test slides, before you adopt one"
 BROWSE_TIP = "All models with their parents: adopt, roll back, export, import"
+NO_PROJECT = "No project is open. Open a folder of fields first."
+NO_SLIDES = "The set has no slide yet. Add reviewed cells first."
+NO_PAIR = "Fine-tune first: the new model is compared with the one that it started from."
 OLD_TIP = (
     "Training sets that the model was trained on. "
     "A part of them is used again, so that the model does not forget them."
@@ -115,6 +129,10 @@ class TrainPanel(Panel, QWidget):
         self._then: Callable[[], Any] | None = None
         """What to do when the running job has ended."""
         self._shown = ""
+        self._slide = ""
+        """Slide of the set that was chosen last."""
+        self._not_ready = ""
+        """Why no model can learn from the set; empty where one can, or nobody knows yet."""
         self._dialogs: dict[str, QDialog] = {}
         column(self, self._build_set(), self._build_model())
         self._connect()
@@ -130,7 +148,7 @@ class TrainPanel(Panel, QWidget):
         self.format = choice(FORMATS, FORMAT_TIP)
         self.split = choice((BY_SLIDE, *SPLITS), SPLIT_TIP)
         self.summary = TextLines(1)
-        self.slide = choice((), "Slides of the set, and their splits", least=10)
+        self.slide = choice((), SLIDE_TIP, least=10)
         self.side = choice(())
         for split, text in SIDES.items():
             self.side.addItem(text, split)
@@ -152,7 +170,7 @@ class TrainPanel(Panel, QWidget):
         self.old.setToolTip(OLD_TIP)
         self.add_old = self._button("+", "Add an old training set", self._ask_old)
         self.drop_old = button("-", "Remove the selected training set from the list")
-        self.drop_old.clicked.connect(lambda: self.old.takeItem(self.old.currentRow()))
+        self.drop_old.clicked.connect(self._drop_old)
         self.kind = choice(KINDS, KIND_TIP)
         self.freeze = QCheckBox("Only the last layer")
         self.freeze.setToolTip("Faster; the model forgets less and improves less")
@@ -172,6 +190,8 @@ class TrainPanel(Panel, QWidget):
 
     def _connect(self) -> None:
         self.kind.currentTextChanged.connect(self._on_kind)
+        self.listen(self._show_possible, self.session.changed, self.session.slide_changed)
+        self._show_possible()
         relay(self.jobs, self)
         self.jobs.progressed.connect(self._on_progress)
         self.jobs.running_changed.connect(self._set_running)
@@ -185,6 +205,7 @@ class TrainPanel(Panel, QWidget):
 
     def _on_kind(self, kind: str) -> None:
         self.freeze.setEnabled(kind != "detector")
+        self.show_summary()
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Show what the set holds by now."""
@@ -200,6 +221,7 @@ class TrainPanel(Panel, QWidget):
         """Continue with the old sets and the models to compare of another panel."""
         self._pair = other._pair
         self.old.addItems(other.old_sets())
+        self._show_possible()
 
     def _close_dialogs(self) -> None:
         for dialog in self._dialogs.values():
@@ -231,7 +253,7 @@ class TrainPanel(Panel, QWidget):
         written_as = self.format.currentText()
         split = self.split.currentText()
         if project is None:
-            raise WbcError("No project is open; open a folder of fields first.")
+            raise WbcError(NO_PROJECT)
         if not self.session.flush():
             raise WbcError(self.session.saved.sentence)
         reading = self.session.reading
@@ -248,13 +270,17 @@ class TrainPanel(Panel, QWidget):
     def show_summary(self) -> None:
         """Show the cells and the slides of the set, by split."""
         # Until the listed slides are those of this set.
-        self.move_slide.setEnabled(False)
+        self._slide = self.slide.currentData() or self._slide
+        self.slide.clear()
+        self._show_possible()
         try:
             folder = self._folder()
         except WbcError as error:
             self.summary.setText(str(error))
             return
-        self._summaries.request(lambda: jobs.summary_steps(folder))
+        old = self.old_sets()
+        detector = self.kind.currentText() == "detector"
+        self._summaries.request(lambda: jobs.summary_steps(folder, old, detector=detector))
 
     def move_chosen_slide(self) -> None:
         """Give a slide of the set another split."""
@@ -263,7 +289,7 @@ class TrainPanel(Panel, QWidget):
         split = self.side.currentData()
         library = self.models
         if not slide:
-            raise WbcError("The set has no slide yet; add reviewed cells first.")
+            raise WbcError(NO_SLIDES)
 
         def work() -> Steps[ExportedSet]:
             from napari_wbc.pipeline.move_slide import move_slide_steps
@@ -304,8 +330,7 @@ class TrainPanel(Panel, QWidget):
     def compare_models(self) -> None:
         """Compare the last fine-tuned model with its start, on the test cells of the sets."""
         if self._pair is None:
-            text = "Fine-tune first: the new model is compared with the one that it started from."
-            raise WbcError(text)
+            raise WbcError(NO_PAIR)
         old, new = self._pair
         sets: list[str | Path] = [self.set_folder(), *self.old_sets()]
         self.jobs.start(
@@ -337,15 +362,13 @@ class TrainPanel(Panel, QWidget):
         )
         self.show_summary()
 
-    def _on_summary(self, summary: SetSummary) -> None:
+    def _on_summary(self, read: tuple[SetSummary, str]) -> None:
+        summary, self._not_ready = read
         self.summary.setText(summary.line if summary.slides else "No cells in this set yet")
-        chosen = self.slide.currentData()
-        self.slide.clear()
         for slide in summary.slides:
             self.slide.addItem(f"{slide.name} ({slide.split}, {slide.cells})", slide.name)
-        self.slide.setCurrentIndex(max(0, self.slide.findData(chosen)))
-        for widget in (self.slide, self.side, self.move_slide):
-            widget.setEnabled(bool(summary.slides) and not self.jobs.running)
+        self.slide.setCurrentIndex(max(0, self.slide.findData(self._slide)))
+        self._show_possible()
 
     def _on_looked(self, path: Path, incoming: Incoming) -> None:
         self._then = partial(self._ask_mapping, path, incoming)
@@ -381,6 +404,7 @@ class TrainPanel(Panel, QWidget):
     def _on_tuned(self, start: str, result: tuple[Any, Model]) -> None:
         _trained, model = result
         self._pair = (start, str(model.path))
+        self._show_possible()
         self.said.emit(
             f"{model.name} is ready, and not in use yet. "
             "Next: Compare… on cells that neither model has seen."
@@ -448,6 +472,11 @@ class TrainPanel(Panel, QWidget):
         title = "An old training set"
         if folder := QFileDialog.getExistingDirectory(self, title, self.folder.text()):
             self.old.addItem(folder)
+            self.show_summary()
+
+    def _drop_old(self) -> None:
+        self.old.takeItem(self.old.currentRow())
+        self.show_summary()
 
     def _ask_import(self) -> None:
         kinds = (
@@ -460,11 +489,29 @@ class TrainPanel(Panel, QWidget):
             self.import_set(path.parent if path.suffix.lower() == ".xml" else path)
 
     def _set_running(self, running: bool) -> None:
-        for push in (self.export, self.bring, self.tune, self.compare):
-            push.setEnabled(not running)
-        for widget in (self.slide, self.side, self.move_slide):
-            widget.setEnabled(not running and self.slide.count() > 0)
+        self._show_possible()
         if not running and self._then is not None:
             then = self._then
             self._then = None
             guarded(self.warned.emit, then)()
+
+    def _show_possible(self, *_what: object) -> None:
+        """Enable what can be done now; a disabled button says why in its tooltip."""
+        running = "A job is running here. Wait for it, or cancel it." if self.jobs.running else ""
+        reviewed = any(cell.annotation is not None for cell in self.session.table.values())
+        if self._project() is None:
+            nothing = NO_PROJECT
+        else:
+            nothing = "" if reviewed else "No cell is reviewed yet. Review some on the page Review."
+        pair = "" if self._pair else NO_PAIR
+        slides = "" if self.slide.count() else NO_SLIDES
+        for widget, tip, reason in (
+            (self.export, EXPORT_TIP, nothing),
+            (self.bring, IMPORT_TIP, ""),
+            (self.tune, TUNE_TIP, self._not_ready),
+            (self.compare, COMPARE_TIP, pair),
+            (self.slide, SLIDE_TIP, slides),
+            (self.side, SIDE_TIP, slides),
+            (self.move_slide, MOVE_TIP, slides),
+        ):
+            allow(widget, tip, running or reason)

@@ -104,10 +104,13 @@ def primary(push: QPushButton) -> QPushButton:
     return push
 
 
-def allow(push: QPushButton, tip: str, reason: str = "") -> None:
+def allow(push: QWidget, tip: str, reason: str = "") -> None:
     """Enable a button, or else disable it with the reason in place of its tooltip."""
-    push.setEnabled(not reason)
-    push.setToolTip(plain(reason or tip))
+    # Each key calls this for many buttons, and Qt lays out anew what is set again.
+    if push.isEnabled() == bool(reason):
+        push.setEnabled(not reason)
+    if push.toolTip() != plain(reason or tip):
+        push.setToolTip(plain(reason or tip))
 
 
 def choice(texts: Iterable[str], tip: str = "", *, least: int = 0) -> QComboBox:

@@ -11,10 +11,11 @@ from qtpy.QtWidgets import QProgressBar, QWidget
 
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.widgets.qt.activity import Activity
-from napari_wbc.widgets.qt.layout import button, column, row, show_progress
+from napari_wbc.widgets.qt.layout import allow, button, column, row, show_progress
 from napari_wbc.widgets.qt.worker import Job
 
 T = TypeVar("T")
+NOTHING_RUNS = "Nothing is running."
 MIN_MEASURED_S = 3.0
 """Time after which a step is long enough to estimate how long it will take."""
 
@@ -51,7 +52,7 @@ class JobBar(QWidget):
         self.bar = QProgressBar()
         self.bar.setFormat("%v / %m")
         self.cancel_button = button("Cancel", "", self._on_cancel)
-        self.cancel_button.setEnabled(False)
+        self._allow_cancel(NOTHING_RUNS)
         column(self, row(self.bar, self.cancel_button))
         self._job.progressed.connect(self._on_progress)
         self._job.returned.connect(self._on_returned)
@@ -77,9 +78,12 @@ class JobBar(QWidget):
         """Ask the function to end at its next step."""
         self._job.cancel()
 
+    def _allow_cancel(self, reason: str) -> None:
+        allow(self.cancel_button, "End it at its next step; nothing is changed", reason)
+
     def _on_cancel(self) -> None:
         self.cancel()
-        self.cancel_button.setEnabled(False)
+        self._allow_cancel("It ends at its next step.")
         self.ended = "Cancelled."
         self.said.emit(self.ended)
 
@@ -115,7 +119,7 @@ class JobBar(QWidget):
         return f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
 
     def _set_running(self, running: bool) -> None:
-        self.cancel_button.setEnabled(running)
+        self._allow_cancel("" if running else NOTHING_RUNS)
         if not running:
             self._step = ""
             self.bar.setFormat("%v / %m")
