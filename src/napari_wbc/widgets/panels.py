@@ -17,7 +17,7 @@ from napari_wbc.widgets.analysis.analysis import AnalysisPanel
 from napari_wbc.widgets.analysis.explain import ExplainPanel
 from napari_wbc.widgets.docks import Docks
 from napari_wbc.widgets.loop.train import TrainPanel
-from napari_wbc.widgets.qt.input_guard import guard_inputs
+from napari_wbc.widgets.qt.input_guard import canvas_of, guard_inputs
 from napari_wbc.widgets.qt.layout import TextLines, button, column, group, primary, row
 from napari_wbc.widgets.qt.messages import Messages
 from napari_wbc.widgets.qt.panel import DockPanel, guarded
@@ -34,6 +34,7 @@ from napari_wbc.widgets.slide.follow import Follower
 from napari_wbc.widgets.slide.header import SlideHeader
 from napari_wbc.widgets.slide.place import PlaceKeeper
 from napari_wbc.widgets.slide.project import ProjectPanel
+from napari_wbc.widgets.slide.tags import Tags
 from napari_wbc.widgets.steps import StepTabs
 
 START = (
@@ -53,6 +54,9 @@ class WorkbenchPanels(DockPanel):
         self.viewer = viewer
         self.session = session
         self._window_gone = False
+        self._released = False
+        self.tags: Tags | None = None
+        """None until the panel is shown in napari's window."""
         # What comes first is released last: the project is written after the view has taken in the
         # last edits, and the view does that when no panel listens any more.
         self.project = self.own(ProjectPanel(session))
@@ -155,12 +159,20 @@ class WorkbenchPanels(DockPanel):
         layout = column(self, top, self.tabs, self.differential, self.status, spacing=4)
         layout.setContentsMargins(2, 0, 6, 0)
 
+    def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Tag the cells on the canvas, which is there as soon as the panel is docked."""
+        super().showEvent(event)
+        canvas = canvas_of(self)
+        if self.tags is None and canvas is not None and not self._released:
+            self.tags = self.own(Tags(canvas, self.session, self.view))
+
     def release(self, *, window_gone: bool = False) -> None:
         """Stop work, take the last edits in, write them, unbind keys; the second call does nothing.
 
         With ``window_gone`` the canvas may be gone too, and layers are not drawn anew.
         """
         self._window_gone = window_gone
+        self._released = True
         super().release()
 
     def _close_view(self) -> None:

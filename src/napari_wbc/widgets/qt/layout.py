@@ -223,3 +223,18 @@ def swatch(color: str) -> QIcon:
     pixmap = QPixmap(12, 12)
     pixmap.fill(QColor(color))
     return QIcon(pixmap)
+
+
+def on_color(color: str) -> str:
+    """Black or white, whichever is easier to read on a colour.
+
+    Examples
+    --------
+    >>> on_color("#f5e53b"), on_color("#277257")
+    ('black', 'white')
+    """
+    parts = QColor(color).getRgbF()[:3]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    # Black and white have the same contrast with a luminance of 0.179 (WCAG 2).
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if light > 0.179 else "white"

@@ -1,8 +1,8 @@
-"""The candidates of the field in view, outlined by dashes.
+"""Lines behind the cells of the field in view: dashes of candidates, dark casings of all others.
 
-napari's shapes have no dashed lines, so the dashes are short vectors in a layer below the cells. A
-candidate is still a shape of the cells layer, without an edge there: it is selected, moved and
-deleted as any other cell.
+napari's shapes have neither dashes nor a second edge, so both are short vectors in layers below the
+cells. A candidate is still a shape of the cells layer, without an edge there: it is selected, moved
+and deleted as any other cell. Relabelling changes no line.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import numpy.typing as npt
 from napari.components import ViewerModel
 from napari.layers import Shapes, Vectors
 
-from napari_wbc.layers.cells import vertices
+from napari_wbc.layers.cells import EDGE_WIDTH, vertices
 from napari_wbc.layers.placed import copy_transform, marked
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.session.session import Session
 
-NAME = "candidates"
+CASING = "#101010"
+"""Darker than any glass and darker than any colour of a class, by a contrast of 3 and more."""
 DASHES = 16
 """Around each candidate, with as many gaps of the same length between them."""
 
@@ -51,12 +52,36 @@ def dashes(detections: Sequence[Detection]) -> npt.NDArray[np.float64]:
     return np.concatenate(around)
 
 
-class CandidateOutlines:
-    """Shows the candidates of the field in view; without any there is no layer at first.
+def rings(detections: Sequence[Detection]) -> npt.NDArray[np.float64]:
+    """Closed lines around detections, as napari's vectors; see :func:`dashes`.
 
-    Once made, the layer stays and only its dashes change: Mesa's software OpenGL may end the
-    process where layers come and go while an image is hidden.
+    Each side is a little longer than it is, so that no gap is left at the corners.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.geometry import BBox
+    >>> rings([Detection(BBox(0, 0, 10, 10))]).shape
+    (4, 2, 2)
     """
+    around = [np.zeros((0, 2, 2))]
+    for detection in detections:
+        corners = vertices(detection)
+        sides = np.roll(corners, -1, axis=0) - corners
+        lengths = np.hypot(*sides.T)[:, None]
+        more = sides / np.maximum(lengths, 1e-6) * (EDGE_WIDTH / 2)
+        around.append(np.stack([corners - more, sides + 2 * more], axis=1))
+    return np.concatenate(around)
+
+
+class LinesBehind:
+    """Shows lines around some cells of the field in view; without any there is no layer at first.
+
+    Once made, the layer stays and only its lines change: Mesa's software OpenGL may end the process
+    where layers come and go while an image is hidden.
+    """
+
+    name = ""
+    """Of the layer, and its kind."""
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         self._viewer = viewer
@@ -83,34 +108,37 @@ class CandidateOutlines:
         self._show()
 
     def _show(self, *_what: object) -> None:
-        """Outline the candidates as they are now."""
+        """Draw the lines around the cells as they are now."""
         wanted = self._detections()
         if wanted == self._shown or self._cells is None:
             return
         if self.layer is None:
             self.layer = self._made(self._cells)
         self._shown = wanted
-        self.layer.data = dashes(wanted)
-        self.layer.edge_color = self._session.taxonomy.colors[CANDIDATE]
+        self.layer.data = self._lines(wanted)
+        self.layer.edge_color = self._color()
 
     def _detections(self) -> list[Detection]:
-        table = self._session.table
-        field = self._session.field
-        # Most slides have none, and a look at ten thousand cells takes a while.
-        if field is None or not table.label_counts[CANDIDATE]:
-            return []
-        return [cell.detection for cell in table.of_field(field.fov_id) if cell.candidate]
+        """Around which cells there are lines."""
+        raise NotImplementedError
+
+    def _lines(self, detections: Sequence[Detection]) -> npt.NDArray[np.float64]:
+        """The lines, as napari's vectors."""
+        raise NotImplementedError
+
+    def _color(self) -> str:
+        raise NotImplementedError
 
     def _made(self, cells: Shapes) -> Vectors:
         layer = Vectors(
             ndim=2,
-            name=NAME,
+            name=self.name,
             edge_width=cells.current_edge_width,
             vector_style="line",
             opacity=1,
             visible=cells.visible,
         )
-        marked(layer, "candidates")
+        marked(layer, self.name)
         copy_transform(cells, layer)
         layers = self._viewer.layers
         # A new layer becomes the active one, and the keys of the cells would be gone.
@@ -132,4 +160,43 @@ class CandidateOutlines:
             self._cells = None
             self._shown = []
             if self.layer is not None:
-                self.layer.data = dashes([])
+                self.layer.data = self._lines([])
+
+
+class CandidateOutlines(LinesBehind):
+    """Dashes around candidates."""
+
+    name = "candidates"
+
+    def _detections(self) -> list[Detection]:
+        table = self._session.table
+        field = self._session.field
+        # Most slides have none, and a look at ten thousand cells takes a while.
+        if field is None or not table.label_counts[CANDIDATE]:
+            return []
+        return [cell.detection for cell in table.of_field(field.fov_id) if cell.candidate]
+
+    def _lines(self, detections: Sequence[Detection]) -> npt.NDArray[np.float64]:
+        return dashes(detections)
+
+    def _color(self) -> str:
+        return self._session.taxonomy.colors[CANDIDATE]
+
+
+class Casings(LinesBehind):
+    """Dark lines behind the outlines of all other cells, a little wider than these."""
+
+    name = "dark edges"
+
+    def _detections(self) -> list[Detection]:
+        field = self._session.field
+        if field is None:
+            return []
+        cells = self._session.table.of_field(field.fov_id)
+        return [cell.detection for cell in cells if not cell.candidate]
+
+    def _lines(self, detections: Sequence[Detection]) -> npt.NDArray[np.float64]:
+        return rings(detections)
+
+    def _color(self) -> str:
+        return CASING
