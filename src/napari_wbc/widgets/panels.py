@@ -17,8 +17,8 @@ from napari_wbc.widgets.analysis.analysis import AnalysisPanel
 from napari_wbc.widgets.analysis.explain import ExplainPanel
 from napari_wbc.widgets.docks import Docks
 from napari_wbc.widgets.loop.train import TrainPanel
-from napari_wbc.widgets.qt.input_guard import canvas_of, guard_inputs
-from napari_wbc.widgets.qt.layout import TextLines, button, column, group, primary, row
+from napari_wbc.widgets.qt.input_guard import canvas_of, guard_inputs, order_tabs
+from napari_wbc.widgets.qt.layout import FOCUS_RINGS, TextLines, button, column, group, primary, row
 from napari_wbc.widgets.qt.messages import Messages
 from napari_wbc.widgets.qt.panel import DockPanel, guarded
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
@@ -81,6 +81,7 @@ class WorkbenchPanels(DockPanel):
         self._make_panels()
         self._lay_out()
         guard_inputs(self)
+        self.setStyleSheet(FOCUS_RINGS)
         # Qt no longer calls a method of an object that is being deleted, but it calls a lambda.
         self.destroyed.connect(lambda _self=None: self.release(window_gone=True))
 
@@ -164,6 +165,7 @@ class WorkbenchPanels(DockPanel):
         super().showEvent(event)
         canvas = canvas_of(self)
         if self.tags is None and canvas is not None and not self._released:
+            order_tabs(canvas, self.tabs.tabBar(), self)
             self.tags = self.own(Tags(canvas, self.session, self.view))
 
     def release(self, *, window_gone: bool = False) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import napari
 from napari.layers import Image
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
@@ -25,6 +24,7 @@ from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.opening import OtherClasses, add_classes
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.panels import EXPORT_TIP, WorkbenchPanels, user_name
+from napari_wbc.widgets.qt.files import ask_folder
 from napari_wbc.widgets.qt.layout import allow, confirmed
 from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.review import key_choice
@@ -323,16 +323,16 @@ class Workbench(WorkbenchPanels):
         self.viewer.open_sample("napari-wbc", "synthetic_smear")
 
     def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Open a slide: a folder of fields")
-        if folder:
+        folder = ask_folder(self, "Open a slide: a folder of fields", "slide")
+        if folder is not None:
             self.open_slide(open_slide(folder))
 
     def _ask_export(self) -> None:
         if not self.session.slide.fields:
             raise WbcError(NO_SLIDE)
-        folder = QFileDialog.getExistingDirectory(self, "Export to a folder")
-        if folder:
-            self.analysis.export_to(Path(folder))
+        folder = ask_folder(self, "Export to a folder", "export")
+        if folder is not None:
+            self.analysis.export_to(folder)
 
     def _may_leave(self, *, ask: bool = True) -> bool:
         """Take the last edits in, and ask before what could not be saved is dropped."""

@@ -133,7 +133,7 @@ def test_another_set_shows_its_own_slides(qtbot, panel, tmp_path, monkeypatch):
     done(qtbot, panel, panel.export)
     assert panel.slide.count()
     monkeypatch.setattr(
-        "napari_wbc.widgets.loop.train.QFileDialog.getExistingDirectory",
+        "napari_wbc.widgets.qt.files.QFileDialog.getExistingDirectory",
         lambda *_a: str(tmp_path / "empty"),
     )
     done(qtbot, panel, panel.choose_folder)

@@ -11,6 +11,7 @@ from napari_wbc.widgets.qt.layout import (
     choice,
     column,
     confirmed,
+    folded,
     group,
     ok_cancel,
     row,
@@ -87,3 +88,12 @@ def test_ok_and_cancel_close_the_dialog(qtbot):
     ):
         buttons.button(buttons.StandardButton[name]).click()
         assert dialog.result() == result
+
+
+def test_the_arrow_of_a_fold_is_a_letter_in_the_colour_of_the_text(qtbot):
+    fold = folded("Tuning", QLabel("inside"))
+    qtbot.addWidget(fold)
+    assert fold.toggleButton().icon().isNull()
+    assert fold.text() == "▸ Tuning"
+    fold.toggleButton().click()
+    assert fold.text() == "▾ Tuning"

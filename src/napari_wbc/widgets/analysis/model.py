@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QLabel,
     QTextBrowser,
     QWidget,
@@ -30,6 +29,7 @@ from napari_wbc.pipeline.models import (
     model_summary,
 )
 from napari_wbc.weights.card import RESEARCH_USE
+from napari_wbc.widgets.qt.files import ask_file
 from napari_wbc.widgets.qt.layout import bring_up, button, column, plain, row
 from napari_wbc.widgets.qt.panel import guarded
 from napari_wbc.widgets.qt.settings import settings
@@ -132,7 +132,7 @@ class ModelWidget(QWidget):
 
     def _ask(self) -> str:
         kind = "Model (*.safetensors)"
-        return str(QFileDialog.getOpenFileName(self, "Open a model", "", kind)[0])
+        return str(ask_file(self, "Open a model", "model", kind) or "")
 
 
 class CardDialog(QDialog):

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QLineEdit,
     QPushButton,
     QTreeWidget,
@@ -26,6 +25,7 @@ from napari_wbc.weights.library import Library
 from napari_wbc.weights.model import KINDS, Model
 from napari_wbc.weights.store import EXPORT_SUFFIX, SUFFIXES, export_model
 from napari_wbc.widgets.analysis.model import CARD_TIP, CardDialog
+from napari_wbc.widgets.qt.files import ask_file, ask_new_file
 from napari_wbc.widgets.qt.layout import TextLines, allow, button, column, confirmed, plain, row
 from napari_wbc.widgets.qt.panel import guarded
 from napari_wbc.widgets.qt.progress import JobBar
@@ -206,8 +206,8 @@ class LibraryWidget(QWidget):
         model = self._chosen()
         title = "Export a model with its card"
         kind = f"Model (*{EXPORT_SUFFIX})"
-        out = QFileDialog.getSaveFileName(self, title, f"{model.name}{EXPORT_SUFFIX}", kind)[0]
-        if out:
+        out = ask_new_file(self, title, "model export", kind, f"{model.name}{EXPORT_SUFFIX}")
+        if out is not None:
             self._start(
                 lambda: export_model(model.path, out),
                 lambda path: self.say(f"{model.name} written to {path}"),
@@ -215,8 +215,8 @@ class LibraryWidget(QWidget):
 
     def _import(self) -> None:
         kind = f"Models (*{' *'.join(SUFFIXES)})"
-        path = Path(QFileDialog.getOpenFileName(self, "Import a model", "", kind)[0])
-        if path.name:
+        path = ask_file(self, "Import a model", "model", kind)
+        if path is not None:
             self._start(lambda: self.library.add(path), self._on_imported)
 
     def _on_imported(self, model: Model) -> None:

@@ -11,11 +11,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QDialog,
-    QFileDialog,
     QGroupBox,
     QLabel,
     QLineEdit,
     QListWidget,
+    QMenu,
     QPushButton,
     QWidget,
 )
@@ -33,6 +33,7 @@ from napari_wbc.widgets.loop import jobs
 from napari_wbc.widgets.loop.curves import Curves
 from napari_wbc.widgets.loop.library import LibraryWidget
 from napari_wbc.widgets.qt.described import failed_text
+from napari_wbc.widgets.qt.files import ask_file, ask_folder
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import (
     TextLines,
@@ -154,7 +155,14 @@ class TrainPanel(Panel, QWidget):
             self.side.addItem(text, split)
         self.move_slide = self._button("Move", MOVE_TIP, self.move_chosen_slide)
         self.export = self._button("Add reviewed cells", EXPORT_TIP, self.export_project)
-        self.bring = self._button("Import…", IMPORT_TIP, self._ask_import)
+        self.bring = button("Import…", IMPORT_TIP)
+        menu = QMenu(self.bring)
+        for text, ask in (
+            ("A file of the set, or its .zip…", self._ask_import),
+            ("A folder, as of images by class…", self._ask_import_folder),
+        ):
+            menu.addAction(text).triggered.connect(guarded(self.warned.emit, ask))
+        self.bring.setMenu(menu)
         return group(
             "Training set",
             row(self.folder, self.choose_folder),
@@ -463,15 +471,17 @@ class TrainPanel(Panel, QWidget):
         return dialog
 
     def _ask_folder(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(self, "Training set", self.folder.text()):
-            self.folder.setText(folder)
+        folder = ask_folder(self, "Training set", "training set", self.folder.text())
+        if folder is not None:
+            self.folder.setText(str(folder))
             self.set_folder()
             self.show_summary()
 
     def _ask_old(self) -> None:
         title = "An old training set"
-        if folder := QFileDialog.getExistingDirectory(self, title, self.folder.text()):
-            self.old.addItem(folder)
+        folder = ask_folder(self, title, "training set", self.folder.text())
+        if folder is not None:
+            self.old.addItem(str(folder))
             self.show_summary()
 
     def _drop_old(self) -> None:
@@ -483,10 +493,14 @@ class TrainPanel(Panel, QWidget):
             "Training sets (*.zip *.json *.geojson *.csv *.tsv *.yaml *.yml *.xml);;All files (*)"
         )
         title = "Import a training set: any file of it, or its .zip"
-        name, _ = QFileDialog.getOpenFileName(self, title, "", kinds)
-        if name:
-            path = Path(name)
+        path = ask_file(self, title, "import", kinds)
+        if path is not None:
             self.import_set(path.parent if path.suffix.lower() == ".xml" else path)
+
+    def _ask_import_folder(self) -> None:
+        folder = ask_folder(self, "Import a training set: its folder", "import")
+        if folder is not None:
+            self.import_set(folder)
 
     def _set_running(self, running: bool) -> None:
         self._show_possible()

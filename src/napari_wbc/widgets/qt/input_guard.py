@@ -73,6 +73,21 @@ def focus_canvas(widget: QWidget) -> None:
         canvas.setFocus(Qt.FocusReason.OtherFocusReason)
 
 
+def order_tabs(canvas: QWidget, first: QWidget, root: QWidget) -> None:
+    """Let Tab lead from the canvas to one control of a panel, and then through the others.
+
+    Otherwise all of napari's own controls come in between. The others come as they are laid out.
+    """
+    before = canvas
+    controls = [child for child in root.findChildren(QWidget) if child is not first]
+    for control in (first, *controls):
+        # Dialogs are children of a panel too, in windows of their own.
+        here = control.window() is root.window()
+        if here and control.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            QWidget.setTabOrder(before, control)
+            before = control
+
+
 class _Guard(QObject):
     """Filters the events of the controls inside one widget."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QWidget
+from qtpy.QtWidgets import QInputDialog, QLabel, QWidget
 
 from napari_wbc.errors import WbcError, WorkspaceError
 from napari_wbc.model.progress import Steps
@@ -26,6 +26,7 @@ from napari_wbc.session.opening import (
 )
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.qt.described import FIRST
+from napari_wbc.widgets.qt.files import ask_file, ask_folder
 from napari_wbc.widgets.qt.layout import button, choice, column, confirmed, row
 from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.worker import LatestJob
@@ -268,9 +269,9 @@ class ProjectPanel(Panel, QWidget):
         self._resume(Loaded(Slide("", ())))
 
     def _ask_project(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Open a project", str(projects_folder()), FILES)
-        if name:
-            self._open_asked(Path(name))
+        path = ask_file(self, "Open a project", "project", FILES, str(projects_folder()))
+        if path is not None:
+            self._open_asked(path)
 
     def _open_asked(self, path: Path) -> None:
         """Open a project; where it is damaged, offer its backup."""
@@ -298,9 +299,9 @@ class ProjectPanel(Panel, QWidget):
         self.wanted.emit((path, "", ""))
 
     def _ask_images(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Where are the images now?")
-        if folder and self._workspace is not None:
-            self.point_to(Path(folder))
+        folder = ask_folder(self, "Where are the images now?", "images")
+        if folder is not None and self._workspace is not None:
+            self.point_to(folder)
 
     def point_to(self, folder: Path) -> None:
         """Look for the slide's images in another folder."""

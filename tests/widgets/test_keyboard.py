@@ -1,0 +1,28 @@
+"""The panel by keyboard alone, in a window that is shown."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_wbc.widgets.qt.input_guard import canvas_of
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer(show=True)
+
+
+def test_two_tabs_lead_from_the_image_to_the_first_control_of_a_page(bench, qtbot):
+    window = bench.window()
+    window.activateWindow()
+    canvas = canvas_of(bench)
+    canvas.setFocus()
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is not None)
+    page = bench.tabs.currentWidget()
+    for _ in range(2):
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+        if page.isAncestorOf(QApplication.focusWidget()):
+            break
+    assert page.isAncestorOf(QApplication.focusWidget()), QApplication.focusWidget()
