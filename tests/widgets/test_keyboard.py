@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
@@ -11,7 +12,10 @@ from napari_wbc.widgets.qt.input_guard import canvas_of
 
 @pytest.fixture
 def viewer(make_napari_viewer):
-    return make_napari_viewer(show=True)
+    viewer = make_napari_viewer(show=True)
+    # napari asks OpenGL what it can do at the first image, and needs a live canvas for that.
+    viewer.add_image(np.zeros((8, 8)))
+    return viewer
 
 
 def test_two_tabs_lead_from_the_image_to_the_first_control_of_a_page(bench, qtbot):

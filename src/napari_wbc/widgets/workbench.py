@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Image
+import numpy as np
+from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QInputDialog
 
+from napari_wbc.detect.regions import detections_of
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.placed import kind_of
+from napari_wbc.layers.planes import layer_of, planes_of
 from napari_wbc.layers.slide_layer import FIELDS_KEY, NAME_KEY, PROJECT_KEY, SAMPLE_KEY, content_of
 from napari_wbc.measure.agreement import CONSENSUS
-from napari_wbc.model.cell import Annotation
+from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
@@ -32,7 +36,10 @@ from napari_wbc.widgets.review.actions import ReviewActions
 
 NO_SLIDE = "No slide is open. Open one on the page Slide."
 NO_IMAGE = "No image is open. Open a folder, or drop an image into the window."
-USE_TIP = "Take the selected image layer as a slide"
+USE_TIP = (
+    "Take the selected image layer as a slide; of a stack, you choose the plane. "
+    "Selected labels become cells of the field."
+)
 READ_EVERY_MS = 2000
 """Time between two looks at the cells layer: napari's Features table edits it without a signal."""
 
@@ -103,7 +110,7 @@ class Workbench(WorkbenchPanels):
     def _connect_slide(self) -> None:
         guarded = self._guarded
         self._open_folder.clicked.connect(guarded(self._ask_folder))
-        self._use_image.clicked.connect(guarded(self._open_active))
+        self._use_image.clicked.connect(guarded(self._use_active))
         self._sample.clicked.connect(guarded(self._open_sample))
         self.project.opened.connect(self._on_opened)
         self.project.has_others.connect(self._on_others)
@@ -154,7 +161,7 @@ class Workbench(WorkbenchPanels):
         if self.analysis.jobs.running:
             reason = "An analysis is running. Wait for it, or cancel it."
         allow(self.export, EXPORT_TIP, reason)
-        images = any(isinstance(layer, Image) for layer in self.viewer.layers)
+        images = any(isinstance(layer, Image | Labels) for layer in self.viewer.layers)
         allow(self._use_image, USE_TIP, "" if images else NO_IMAGE)
 
     def _connect_review(self) -> None:
@@ -316,7 +323,59 @@ class Workbench(WorkbenchPanels):
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
         if not images:
             raise WbcError(NO_IMAGE)
-        return self.open_layer(next((layer for layer in images if layer == active), images[-1]))
+        layer = next((layer for layer in images if layer == active), images[-1])
+        return self.open_layer(self._one_field(layer))
+
+    def _one_field(self, layer: Image) -> Image:
+        """The layer, or else the plane or level of it that a person chooses, as a new layer."""
+        at = self.viewer.dims.current_step[-layer.ndim :]
+        planes = () if FIELDS_KEY in layer.metadata else planes_of(layer, at)
+        if not planes:
+            return layer
+        names = [plane.name for plane in planes]
+        question = f"{layer.name} holds several images. Which one is the field?"
+        name, ok = QInputDialog.getItem(self, "Use open image", question, names, 0, False)
+        if not ok:
+            return layer
+        one = layer_of(layer, planes[names.index(name)])
+        self.viewer.add_layer(one)
+        return one
+
+    def _use_active(self) -> None:
+        """Open the selected image, or take the regions of selected labels as cells."""
+        active = self.viewer.layers.selection.active
+        if isinstance(active, Labels):
+            self._take_regions(active)
+        else:
+            self._open_active()
+
+    def _take_regions(self, layer: Labels) -> None:
+        """Take the regions of a mask, as another program made it, as cells of the field in view."""
+        field, extent = self.session.field, self.view.extent
+        if field is None or extent is None:
+            raise WbcError(
+                f"{layer.name!r} holds labels and no image. Open its image as a slide first, then "
+                "select the labels again, to take their regions as cells."
+            )
+        if layer.multiscale or tuple(layer.data.shape) != tuple(extent):
+            raise WbcError(
+                f"{layer.name!r} has another size than this field, which is {extent[1]:,} x "
+                f"{extent[0]:,} pixels; its regions cannot be cells of it."
+            )
+        self.view.check_seen()
+        self.view.settle()
+        detections = detections_of(np.asarray(layer.data))
+        question = (
+            f"Take the {counted(len(detections), 'region')} of {layer.name!r} as cells of this "
+            "field? Undo takes them away."
+        )
+        if not detections:
+            raise WbcError(f"{layer.name!r} has no region that is as large as a cell.")
+        if confirmed(self, "Use labels", question):
+            cells = [Cell.new(field.fov_id, detection) for detection in detections]
+            if self.session.commit(self.session.table.with_cells(cells), "take regions"):
+                layer.visible = False
+                self.status.tell(f"{counted(len(cells))} taken from {layer.name!r}.")
 
     def _open_sample(self) -> None:
         # The new layer is opened as a slide by _on_layer.

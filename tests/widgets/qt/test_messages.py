@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
@@ -60,6 +61,8 @@ def test_a_long_message_stays_as_long_as_it_takes_to_read(make_napari_viewer, me
     from napari._qt.dialogs.qt_notification import NapariQtNotification
 
     viewer = make_napari_viewer(show=True)
+    # napari asks OpenGL what it can do at the first image, and needs a live canvas for that.
+    viewer.add_image(np.zeros((8, 8)))
     qtbot.waitExposed(viewer.window._qt_window)
     messages.warn("letters " * 20)
     try:
