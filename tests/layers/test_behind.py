@@ -145,6 +145,7 @@ def test_a_casing_is_dark_and_wider_than_its_outline_at_any_zoom(viewer, view):
     casing, cells = viewer.layers["dark edges"], viewer.layers["cells"]
     assert len(casing.data) == 4
     np.testing.assert_allclose(casing.edge_color[0], transform_color(CASING)[0])
+    assert casing.edge_width == casing_width(viewer.scene.camera.zoom)
     for zoom in (4.0, 1.0, 0.3, 0.06, 0.01):
         viewer.scene.camera.zoom = zoom
         assert (casing.edge_width, cells.current_edge_width) == (

@@ -16,6 +16,7 @@ from napari.components import ViewerModel
 from napari.layers import Shapes, Vectors
 
 from napari_wbc.layers.cells import EDGE_WIDTH, vertices
+from napari_wbc.layers.edges import keep_visible
 from napari_wbc.layers.placed import copy_transform, marked
 from napari_wbc.model.cell import Detection
 from napari_wbc.model.taxonomy import CANDIDATE
@@ -82,6 +83,8 @@ class LinesBehind:
 
     name = ""
     """Of the layer, and its kind."""
+    wider = False
+    """Whether the lines are wider than the outlines of cells."""
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         self._viewer = viewer
@@ -107,6 +110,12 @@ class LinesBehind:
         cells.events.visible.connect(self._on_visible)
         self._show()
 
+    def keep_visible(self) -> None:
+        """Make the lines as wide as they must be at the zoom of the camera."""
+        if self.layer is not None:
+            zoom = self._viewer.scene.camera.zoom
+            keep_visible(self.layer, zoom, casing=self.wider)
+
     def _show(self, *_what: object) -> None:
         """Draw the lines around the cells as they are now."""
         wanted = self._detections()
@@ -114,6 +123,7 @@ class LinesBehind:
             return
         if self.layer is None:
             self.layer = self._made(self._cells)
+            self.keep_visible()
         self._shown = wanted
         self.layer.data = self._lines(wanted)
         self.layer.edge_color = self._color()
@@ -187,6 +197,7 @@ class Casings(LinesBehind):
     """Dark lines behind the outlines of all other cells, a little wider than these."""
 
     name = "dark edges"
+    wider = True
 
     def _detections(self) -> list[Detection]:
         field = self._session.field

@@ -411,11 +411,11 @@ class FieldView:
     def _on_zoom(self, _event: Any = None) -> None:
         zoom = self.viewer.scene.camera.zoom
         cells = None if self.binding is None else self.binding.layer
-        for layer in (cells, self._candidates.layer, self._preview):
+        for layer in (cells, self._preview):
             if layer is not None:
                 keep_visible(layer, zoom)
-        if self._casings.layer is not None:
-            keep_visible(self._casings.layer, zoom, casing=True)
+        for lines in (self._casings, self._candidates):
+            lines.keep_visible()
 
     def _on_mode(self, event: Any) -> None:
         self.tool_changed.emit(str(event.source.mode))

@@ -87,6 +87,8 @@ class Docks(Panel, QObject):
             relay(self.map, self)
             self._dock(self.map, MAP)
         self._docks[MAP].show()
+        if self.map.feature_map is None and self._session.table:
+            self.map.start()
 
     def _dock(self, panel: GalleryPanel | FeatureMapPanel, name: str) -> None:
         guard_inputs(panel)

@@ -104,7 +104,7 @@ def test_the_widget_leaves_nothing_behind_in_a_viewer(viewer, library, filled, q
 def test_a_child_stands_below_its_parent(filled, widget):
     child = found(widget, "child")
     assert child.parent().text(0) == "tiny"
-    assert child.text(2) == "87.5 %"
+    assert child.text(2) == "accuracy 87.5 % of 8 cells"
     assert child.text(3).startswith("20")
     assert "&lt;b&gt;child" in child.toolTip(0)
 

@@ -87,6 +87,8 @@ class Messages(QWidget):
         notification_manager.dispatch(Notification(text, severity, actions))
         for dialog in _notifications():
             if dialog.message.text() == text:
+                # It would name a part of napari.
+                dialog.source_label.hide()
                 dialog.timer.setInterval(max(LEAST_MS, MS_A_LETTER * len(text)))
 
     def _read_all(self, _notification: object = None) -> None:

@@ -137,7 +137,7 @@ class Tags(Panel, QWidget):
         world = origin + points[..., :1] * down + points[..., 1:] * right
         row, col, zoom = camera_place(viewer)
         middle = np.array([self.height(), self.width()]) / 2
-        away: npt.NDArray[np.float64] = (world - [row, col]) * zoom / self.devicePixelRatioF()
+        away: npt.NDArray[np.float64] = (world - [row, col]) * zoom
         return middle + away
 
     def _leave(self) -> None:
