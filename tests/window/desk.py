@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QPoint, QRect, QTimer
-from qtpy.QtWidgets import QApplication, QComboBox, QMenu, QPushButton, QTabWidget, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QMenu,
+    QPushButton,
+    QTabWidget,
+    QWidget,
+)
 
 BEAT_MS = 5
 

@@ -43,7 +43,7 @@ START = (
 )
 
 
-EXPORT_TIP = "Write cells, outlines, differential and overlays to a folder"
+EXPORT_TIP = "Write cells, outlines, differential and overlays to a folder (Alt+E)"
 
 
 class WorkbenchPanels(DockPanel):

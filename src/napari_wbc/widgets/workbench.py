@@ -207,6 +207,9 @@ class Workbench(WorkbenchPanels):
             "J": guarded(actions.join),
             "Y": guarded(actions.accept_candidates),
             "F2": guarded(self.references.show_heat),
+            "Alt-A": self.analysis.run.click,
+            "Alt-R": self.queue_panel.start_button.click,
+            "Alt-E": self.export.click,
             "Delete": guarded(actions.delete),
             "Backspace": guarded(actions.delete),
         }

@@ -42,7 +42,8 @@ from napari_wbc.widgets.qt.worker import LatestJob
 SETTLED_MS = 400
 """A drawn cell is classified when its shape has not changed for this long."""
 RUN_TIP = (
-    "Locate and classify the cells of every field. Cells that you labelled, drew or moved are kept."
+    "Locate and classify the cells of every field (Alt+A). Cells that you labelled, drew or moved "
+    "are kept."
 )
 ADAPT_TIP = (
     "Adapt the classifier to the stain and camera of this slide. "

@@ -24,7 +24,7 @@ from napari_wbc.widgets.qt.layout import (
 )
 from napari_wbc.widgets.qt.panel import Panel
 
-START_TIP = "Queue the cells and show the first"
+START_TIP = "Queue the cells and show the first (Alt+R)"
 NOT_STARTED = "No cell is under review. Press Start."
 NO_CELLS = "No cells yet. Find them on the page Find, or draw them."
 EVERY_CLASS, EVERY_FIELD = "every class", "every field"
