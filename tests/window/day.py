@@ -19,6 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QApplication, QLineEdit
 from tests.window import desk
 from tests.window.walk import CELLS, Walk
 
@@ -65,7 +68,7 @@ class Day(Walk):
 
         def answer(dialog: Any) -> None:
             self._counts = False
-            line = dialog.findChild(desk.QLineEdit)
+            line = dialog.findChild(QLineEdit)
             line.setFocus()
             desk.press("ctrl+a")
             desk.xdotool("type", "--delay", 2, str(path))
@@ -91,7 +94,8 @@ class Day(Walk):
             self.tab(2)
             desk.click(bench.queue_panel.start_button)
             for _ in range(3 * CELLS):
-                desk.press("Return")
+                unsure = self.table[bench.queue.current].label == "unidentified"
+                desk.press("1" if unsure else "Return")
                 self.idle()
         assert bench.queue.current == ""
         bench.fields.setCurrentRow(0)
@@ -110,8 +114,6 @@ class Day(Walk):
         bench.actions.accept()
         out = self.folder / "report"
         out.mkdir()
-        from qtpy.QtGui import QDesktopServices
-
         QDesktopServices.openUrl = lambda _url: True
         with self.task("report"):
             self.tab(3)
@@ -141,9 +143,7 @@ class Day(Walk):
             desk.xdotool("type", name)
             desk.press("Return")
 
-        desk.QTimer.singleShot(
-            1500, lambda: answer(desk.until(desk.QApplication.activeModalWidget))
-        )
+        QTimer.singleShot(1500, lambda: answer(desk.until(QApplication.activeModalWidget)))
         desk.choose_in(self.bench.project.reading, BLIND)
 
     def teaches(self) -> None:
@@ -190,7 +190,7 @@ if __name__ == "__main__":
         day.works()
     except BaseException:  # noqa: BLE001
         traceback.print_exc()
-        desk.QApplication.primaryScreen().grabWindow(0).save(str(day.folder / "failed.png"))
+        QApplication.primaryScreen().grabWindow(0).save(str(day.folder / "failed.png"))
         sys.stdout.flush()
         os._exit(1)  # a window that is closed in the middle of a step may ask
     os._exit(0)

@@ -68,6 +68,11 @@ def test_a_long_message_stays_as_long_as_it_takes_to_read(make_napari_viewer, me
     try:
         (shown,) = NapariQtNotification._instances
         assert shown.timer.interval() == 160 * 60
+        # The same again, as by a key that is held, adds no second one.
+        messages.warn("letters " * 20)
+        assert len(NapariQtNotification._instances) == 1
+        messages.warn("another")
+        assert len(NapariQtNotification._instances) == 2
     finally:
         for dialog in list(NapariQtNotification._instances):
             dialog.close()

@@ -83,6 +83,11 @@ class Messages(QWidget):
         self.line.setText(text)
 
     def _notify(self, text: str, severity: NotificationSeverity) -> None:
+        for dialog in _notifications():
+            # A key that is pressed again and again would pile them up.
+            if dialog.message.text() == text and dialog.isVisible():
+                dialog.timer.start()
+                return
         actions = (("Read all", self._read_all),) if len(text) > ONE_LINE else ()
         notification_manager.dispatch(Notification(text, severity, actions))
         for dialog in _notifications():
