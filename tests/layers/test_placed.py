@@ -47,7 +47,7 @@ def shown():
 
 def same_place(viewer, image):
     over = [layer for layer in viewer.layers if layer is not image]
-    assert len(over) == 3
+    assert len(over) == 4
     for layer in over:
         for point in ((0.0, 0.0), (13.5, 48.0)):
             np.testing.assert_allclose(

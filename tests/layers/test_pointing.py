@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_wbc.layers.field import FieldView
-from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.session.session import Session
 
@@ -208,3 +208,21 @@ def test_a_cell_is_not_made_too_small(view, layer):
     first = next(iter(view.session.table))
     layer.data = [np.array([[30, 30], [30, 32], [32, 32], [32, 30]]), layer.data[1]]
     assert view.session.table[first].detection.bbox == BBox(20, 20, 60, 60)
+
+
+def test_the_status_bar_says_class_and_confidence_under_the_cursor(view):
+    layer, session = view.binding.layer, view.session
+    cell = next(iter(session.table.values()))
+    said = Prediction(("monocyte", "blast"), (0.9, 0.1))
+    row, col = cell.detection.bbox.center
+
+    def status():
+        return layer.get_status((row, col), world=True, dims_displayed=[0, 1])
+
+    assert status()["coordinates"].endswith(": unidentified")
+    session.commit(session.table.with_cells([cell.predicted(said)]), "classify")
+    assert status()["coordinates"].endswith(": monocyte 90 %")
+    cell = session.table[cell.cell_id]
+    session.commit(session.table.with_cells([cell.annotated(Annotation("blast"))]), "label")
+    assert status()["value"] == "blast (model: monocyte 90 %)"
+    assert "%" not in layer.get_status((1, 1), world=True, dims_displayed=[0, 1])["coordinates"]

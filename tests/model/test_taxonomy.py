@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -154,3 +155,48 @@ def test_nothing_stands_for_two_classes(other):
 def test_classes_may_have_no_key():
     keyless = (CellClass(name, name, "", "#000000") for name in "ab")
     assert Taxonomy("keyless", tuple(keyless)).keys == {"0": UNIDENTIFIED, "9": NOT_CLASSED}
+
+
+SIGHTS = {
+    "normal": np.eye(3),
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritan": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+"""What is seen without one kind of cone, in linear RGB (Machado et al. 2009, severity 1)."""
+
+
+def linear(colors):
+    """Linear RGB of colours such as #rrggbb, shape (N, 3)."""
+    rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors]) / 255
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_any_two_colours_are_told_apart_by_every_eye(sight):
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    colors = EIGHT_CLASSES.colors
+    seen = (linear(colors.values()) @ np.transpose(SIGHTS[sight])).clip(0, 1)
+    lab = rgb2lab(np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055))
+    far = deltaE_ciede2000(lab[:, None], lab[None])
+    names = list(colors)
+    close = [(names[i], names[j], far[i, j]) for i, j in np.argwhere(np.triu(far < 15, 1))]
+    assert not close
+
+
+def test_colours_of_classes_stand_out_from_a_black_casing():
+    light = linear([c.color for c in EIGHT_CLASSES.classes]) @ [0.2126, 0.7152, 0.0722]
+    assert ((light + 0.05) / 0.05 >= 3).all()

@@ -73,7 +73,7 @@ def test_a_branch_says_how_good_its_model_is_and_when_it_came(add, library):
     add(*EIGHT_CLASSES.names)
     metrics = {"lab val": {"n": 8, "accuracy": 0.875}}
     (scored,) = branches([model("a", metrics=metrics)])
-    assert scored.validation == "87.5 %"
+    assert scored.validation == "accuracy 87.5 % of 8 cells"
     tree = {branch.model.name: branch for branch in branches(library.models(), in_use(library))}
     assert tree["mine"].when[:2] == "20"
     assert tree[DEFAULT_CLASSIFIER].when == ""
@@ -84,7 +84,10 @@ def test_a_branch_says_how_good_its_model_is_and_when_it_came(add, library):
 @pytest.mark.parametrize(
     ("metrics", "text"),
     [
-        ({"a val": {"n": 10, "accuracy": 0.9}, "b test": {"n": 9, "accuracy": 0}}, "90.0 %"),
+        (
+            {"a val": {"n": 10, "accuracy": 0.9}, "b test": {"n": 9, "accuracy": 0}},
+            "accuracy 90.0 % of 10 cells",
+        ),
         ({"val_ap": 0.5}, "AP 50.0 %"),
         ({}, ""),
         ({"a val": {"n": 10}}, ""),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from qtpy.QtCore import QSettings
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtWidgets import QInputDialog, QMessageBox
 from tests.widgets.red_fields import FIELDS, Reader
 
 from napari_wbc.classify.preset import Preset
@@ -75,6 +75,8 @@ def no_question(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError(f"{title}: {text}")
 
     monkeypatch.setattr(QMessageBox, "question", asked)
+    # Which plane of a stack: none.
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *_args: ("", False))
 
 
 @pytest.fixture

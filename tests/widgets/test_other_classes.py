@@ -69,7 +69,7 @@ def test_a_class_is_added_to_the_open_project_and_cells_get_it(bench, slide, wai
     assert list(fresh.session.table) == ["c"]
     assert "hairy cell" in fresh.review.labels
     assert fresh.session.taxonomy.keys["H"] == "hairy cell"
-    assert sorted(layer.name for layer in fresh.viewer.layers) == ["cells", "slide"]
+    assert sorted(layer.name for layer in fresh.viewer.layers) == ["cells", "dark edges", "slide"]
     fresh.actions.label("hairy cell", ["c"])
     assert fresh.session.table["c"].label == "hairy cell"
     path = fresh.project.path

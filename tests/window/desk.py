@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QPoint, QRect, QTimer
-from qtpy.QtWidgets import QApplication, QComboBox, QMenu, QPushButton, QTabWidget, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QMenu,
+    QPushButton,
+    QTabWidget,
+    QWidget,
+)
 
 BEAT_MS = 5
 
@@ -173,9 +180,7 @@ class Canvas:
         world = np.array(layer.data_to_world((row, col))[-2:])
         camera = self.viewer.scene.camera
         height, width = self.native.height(), self.native.width()
-        y, x = (
-            (world - np.array(camera.center[-2:])) * camera.zoom / self.native.devicePixelRatioF()
-        )
+        y, x = (world - np.array(camera.center[-2:])) * camera.zoom
         where = self.native.mapToGlobal(QPoint(round(width / 2 + x), round(height / 2 + y)))
         return where.x(), where.y()
 

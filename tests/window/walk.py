@@ -164,7 +164,7 @@ class Walk:
         assert "slide-a" in self.bench.header.name.text()
         assert "1 of 3" in self.bench.header.name.text()
         shown = [layer.name for layer in self.viewer.layers if layer.visible]
-        assert shown == ["slide-a", "cells"], self.layers()
+        assert shown == ["slide-a", "dark edges", "cells"], self.layers()
         self.check_rows(0)
 
     def choose_folder(self, folder: Path) -> None:
@@ -365,7 +365,8 @@ class Walk:
     def opens_a_second_slide(self) -> None:
         first = self.table
         self.choose_folder(self.second)
-        assert [layer.name for layer in self.viewer.layers if layer.visible] == ["slide-b", "cells"]
+        shown = [layer.name for layer in self.viewer.layers if layer.visible]
+        assert shown == ["slide-b", "dark edges", "cells"]
         assert "slide-b" in self.bench.header.name.text()
         self.check_rows(0)
         self.press_button("Analyze slide")
@@ -373,7 +374,8 @@ class Walk:
         self.check_rows(2 * CELLS)
         self.choose_folder(self.first)
         assert dict(self.table) == dict(first)
-        assert [layer.name for layer in self.viewer.layers if layer.visible] == ["slide-a", "cells"]
+        shown = [layer.name for layer in self.viewer.layers if layer.visible]
+        assert shown == ["slide-a", "dark edges", "cells"]
 
     def closes_and_reopens_the_dock(self) -> None:
         before = dict(self.table)
@@ -383,7 +385,7 @@ class Walk:
         self.open_workbench()
         assert dict(self.table) == before
         shown = [layer.name for layer in self.viewer.layers if layer.visible]
-        assert shown == ["slide-a", "cells"], self.layers()
+        assert shown == ["slide-a", "dark edges", "cells"], self.layers()
         cell = self.cell(3)
         desk.click_at(*self.at(cell))
         desk.press("3")

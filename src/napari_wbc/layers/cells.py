@@ -32,9 +32,6 @@ EDGE_WIDTH = 3
 """Of an outline, in pixels of the field."""
 REBUILD_ABOVE = 50
 """More shapes than this to add or move, and the layer is built anew at once."""
-MAX_TEXTS = 50
-"""Cells of a field above which only colours show the labels: napari's text costs a Shapes layer
-quadratic time at every change, 40 ms for 100 cells and 1.5 s for 1,000."""
 ELLIPSE_VERTICES = 32
 DEFAULTS: dict[str, Any] = {
     "cell_id": "",
@@ -55,7 +52,6 @@ def make_layer(cells: Sequence[Cell], taxonomy: Taxonomy, **kwargs: Any) -> Shap
         face_color="transparent",
         features=_features((), taxonomy),
         feature_defaults=DEFAULTS,
-        text={"string": "{short}", "size": 11, "color": "black", "anchor": "upper_left"},
         **kwargs,
     )
     apply(layer, cells, taxonomy)
@@ -162,13 +158,11 @@ def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
     chosen = {i for i, cell in enumerate(order) if cell.cell_id in selected}
     if chosen != set(layer.selected_data):
         layer.selected_data = chosen
-    # The first text costs a frame, so there is none without cells.
-    layer.text.visible = 0 < len(cells) <= MAX_TEXTS
     dress(layer, order, taxonomy)
 
 
 def dress(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
-    """Set features, colours and text of shapes that are in the order of ``cells``."""
+    """Set features and colours of shapes that are in the order of ``cells``."""
     features = _features(cells, taxonomy)
     if not layer.features.reset_index(drop=True).equals(features):
         layer.features = features

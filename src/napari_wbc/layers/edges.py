@@ -25,9 +25,24 @@ def edge_width(scale: float) -> float:
     return width
 
 
-def keep_visible(layer: Shapes | Vectors, zoom: float) -> None:
+def casing_width(scale: float) -> float:
+    """Width of the dark line behind an outline: at least a pixel of the screen more at each side.
+
+    Examples
+    --------
+    >>> casing_width(1.0), casing_width(0.2)
+    (5.0, 28.0)
+    """
+    more = 1.0
+    while scale > 0 and more * scale < 1:
+        more *= 2
+    return edge_width(scale) + 2 * more
+
+
+def keep_visible(layer: Shapes | Vectors, zoom: float, *, casing: bool = False) -> None:
     """Make the outlines of a layer as wide as they must be at a zoom of the camera."""
-    width = edge_width(zoom * abs(float(layer.scale[-1])))
+    scale = zoom * abs(float(layer.scale[-1]))
+    width = casing_width(scale) if casing else edge_width(scale)
     if isinstance(layer, Vectors):
         if layer.edge_width != width:
             layer.edge_width = width

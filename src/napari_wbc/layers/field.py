@@ -17,13 +17,13 @@ from psygnal import Signal
 from napari_wbc.detect.base import Located
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import read_image
+from napari_wbc.layers.behind import CandidateOutlines, Casings
 from napari_wbc.layers.binding import CellsBinding
-from napari_wbc.layers.candidates import CandidateOutlines
 from napari_wbc.layers.cells import HALF, make_layer
 from napari_wbc.layers.edges import keep_visible
 from napari_wbc.layers.focus import camera_place, center_on, focus
 from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
-from napari_wbc.layers.pointing import Pointing, give_up
+from napari_wbc.layers.pointing import Pointing, give_up, tell_under_cursor
 from napari_wbc.layers.preview import make_preview, show_preview
 from napari_wbc.layers.slide_layer import (
     FIELDS_KEY,
@@ -37,7 +37,7 @@ from napari_wbc.session.session import Session
 
 KEPT_KEY = "napari-wbc kept"
 """Key of an image layer's metadata: the cells of a slide that no project keeps."""
-OVER = ("cells", "candidates", "preview", "heat")
+OVER = ("cells", "candidates", "dark edges", "preview", "heat")
 """Kinds of layers that lie over the image of a field."""
 HIDING_OPACITY = 0.5
 """Opacity from which an image hides what lies under it."""
@@ -67,6 +67,7 @@ class FieldView:
         self._pixels: dict[str, npt.NDArray[np.uint8]] = {}
         self._shown = ""
         self._extent: tuple[int, ...] | None = None
+        self._casings = Casings(viewer, session)
         self._candidates = CandidateOutlines(viewer, session)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
@@ -81,6 +82,7 @@ class FieldView:
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
         self._end_following()
+        self._casings.close()
         self._candidates.close()
         if self.binding is not None:
             self.binding.close()
@@ -211,6 +213,11 @@ class FieldView:
         layer.visible = True
         return content.slide
 
+    @property
+    def extent(self) -> tuple[int, ...] | None:
+        """Height and width of the image on screen, None before there is one."""
+        return self._extent
+
     def use_files(self) -> None:
         """Show slides from files, in the layer of the slide before if that came from files too."""
         if self._pixels:
@@ -281,9 +288,12 @@ class FieldView:
             on_transform(layer, self._on_transform)
             self.viewer.add_layer(layer)
             self._drop_cells_before()
+            self._casings.follow(layer)
             self._candidates.follow(layer)
+            tell_under_cursor(layer, self.session)
             layer.mode = "select"
         self._place(self.binding.layer)
+        self._place_behind(self.binding.layer)
         self._on_zoom()
         if self.ready:
             self.binding.extent = self._extent
@@ -378,6 +388,14 @@ class FieldView:
             layers.move(layers.index(layer), len(layers))
             layers.selection.active = layer
 
+    def _place_behind(self, cells: Shapes) -> None:
+        """Put the lines behind the cells above an image that was added after them."""
+        layers = self.viewer.layers
+        for lines in (self._casings.layer, self._candidates.layer):
+            below = self._image is not None and lines is not None
+            if below and layers.index(lines) < layers.index(self._image):
+                layers.move(layers.index(lines), layers.index(cells))
+
     def _on_removed(self, event: Any) -> None:
         layer = event.value
         if layer == self._image:
@@ -391,10 +409,13 @@ class FieldView:
             self.binding = None
 
     def _on_zoom(self, _event: Any = None) -> None:
+        zoom = self.viewer.scene.camera.zoom
         cells = None if self.binding is None else self.binding.layer
-        for layer in (cells, self._candidates.layer, self._preview):
+        for layer in (cells, self._preview):
             if layer is not None:
-                keep_visible(layer, self.viewer.scene.camera.zoom)
+                keep_visible(layer, zoom)
+        for lines in (self._casings, self._candidates):
+            lines.keep_visible()
 
     def _on_mode(self, event: Any) -> None:
         self.tool_changed.emit(str(event.source.mode))

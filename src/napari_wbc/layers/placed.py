@@ -1,6 +1,6 @@
 """Where layers lie in the world, and which of them the workbench made.
 
-Invariant: image, cells, candidates, heat and preview have one transform, that of the image.
+Invariant: image, cells, lines behind them, heat and preview have one transform, that of the image.
 """
 
 from __future__ import annotations

@@ -13,7 +13,10 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Shapes
 
+from napari_wbc.layers.cells import shape_ids
 from napari_wbc.layers.focus import camera_place, center_on
+from napari_wbc.model.cell import Cell
+from napari_wbc.session.session import Session
 
 STILL = 4.0
 """Pixels of the screen that the hand may tremble during a click."""
@@ -92,3 +95,42 @@ def give_up(layer: Shapes) -> None:
 def _place(event: Any) -> Any:
     """Where the cursor is in the world, (row, col)."""
     return np.array(event.position, dtype=float)[list(event.dims_displayed[-2:])]
+
+
+def tell_under_cursor(layer: Shapes, session: Session) -> None:
+    """Let napari's status bar say class and confidence of the cell under the cursor."""
+    plain = layer.get_status
+
+    # napari calls it from a thread of its own; the session's table never changes, it is replaced.
+    def get_status(position: Any = None, **how: Any) -> dict[str, str]:
+        status: dict[str, str] = plain(position, **how)
+        if position is None:
+            return status
+        shape, _vertex = layer.get_value(position, **how) or (None, None)
+        ids = shape_ids(layer)
+        cell = session.table.get(ids[shape]) if shape is not None and shape < len(ids) else None
+        if cell is not None:
+            status["value"] = under_cursor(cell)
+            status["coordinates"] = f"{status['coords']}: {status['value']}"
+        return status
+
+    layer.get_status = get_status
+
+
+def under_cursor(cell: Cell) -> str:
+    """Class and confidence of a cell, in one line.
+
+    Examples
+    --------
+    >>> from napari_wbc.model.cell import Detection, Prediction
+    >>> from napari_wbc.model.geometry import BBox
+    >>> cell = Cell.new("field", Detection(BBox(0, 0, 9, 9)))
+    >>> under_cursor(cell.predicted(Prediction(("monocyte", "blast"), (0.9, 0.1))))
+    'monocyte 90 %'
+    """
+    said = cell.prediction
+    if said is None:
+        return cell.label
+    if cell.annotation is None and cell.label == said.cell_class:
+        return f"{cell.label} {100 * said.confidence:.0f} %"
+    return f"{cell.label} (model: {said.cell_class} {100 * said.confidence:.0f} %)"

@@ -77,8 +77,8 @@ def content_of(layer: Image) -> LayerContent:
         return LayerContent(Slide(name, fields, left_out), {})
     if layer.multiscale or data.ndim != (3 if layer.rgb else 2):
         raise WbcError(
-            f"Layer {name!r} is not one field; "
-            "choose a layer with one 2-D image, or open its folder."
+            f"Layer {name!r} is not one field. Press Use open image to choose a plane or level of "
+            "it, or open its folder."
         )
     field = FieldOfView(name, Path(layer.source.path or name))
     pixels = stored = np.asarray(data)

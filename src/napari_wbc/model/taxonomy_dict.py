@@ -29,10 +29,10 @@ for _taxonomy in TAXONOMIES.values():
 PLACES = {"smudge cell": Place.PER_100_WBC, "artefact": Place.BESIDE, "red cell": Place.BESIDE}
 """Places of usual classes that no built-in taxonomy has; any other is a leukocyte."""
 PALETTE = (
-    *("#56b4e9", "#e69f00", "#cc79a7", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#44ffdd"),
+    *("#55c3fd", "#d59100", "#955986", "#277257", "#f5e53b", "#0d86d3", "#b83a02", "#c5fbba"),
     *("#332288", "#882255", "#999933", "#aa4499", "#117733", "#ddcc77", "#cc6677", "#88ccee"),
 )
-"""Okabe and Ito (2008), as in the eight classes, then Tol's "muted" (2021)."""
+"""As in the eight classes, then Tol's "muted" (2021)."""
 
 
 def taxonomy_of_names(name: str, names: Sequence[str]) -> Taxonomy:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_wbc.errors import WeightsError
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.models import counted_card
 from napari_wbc.weights.card import ModelCard, taxonomy_of
 from napari_wbc.weights.library import Library, adopted_classifier
@@ -98,7 +99,7 @@ def validation(card: ModelCard) -> str:
     --------
     >>> metrics = {"a val": {"n": 10, "accuracy": 0.9}, "b val": {"n": 30, "accuracy": 1.0}}
     >>> validation(ModelCard("mine", "1", "cdnn", ("x", "y"), {}, metrics=metrics))
-    '97.5 %'
+    'accuracy 97.5 % of 40 cells'
     """
     # A card may be a stranger's, with anything in its scores.
     metrics = card.metrics if isinstance(card.metrics, dict) else {}
@@ -110,7 +111,7 @@ def validation(card: ModelCard) -> str:
                 cells += scores["n"]
                 right += scores["n"] * scores["accuracy"]
         if cells:
-            return f"{100 * right / cells:.1f} %"
+            return f"accuracy {100 * right / cells:.1f} % of {counted(cells)}"
         return f"AP {100 * metrics['val_ap']:.1f} %"
     except (KeyError, TypeError, ValueError, OverflowError):
         return ""

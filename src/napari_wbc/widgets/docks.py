@@ -14,7 +14,7 @@ from napari_wbc.session.session import Session
 from napari_wbc.widgets.gallery.gallery_panel import GalleryPanel
 from napari_wbc.widgets.map.feature_map import FeatureMapPanel
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.panel import Panel, relay
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 GALLERY, MAP = "WBC gallery", "WBC feature map"
@@ -38,6 +38,7 @@ class Docks(Panel, QObject):
     key_pressed = Signal(str)
     """With a plain key as napari names it, for the selected cells."""
     said = Signal(str)
+    warned = Signal(str)
 
     def __init__(
         self,
@@ -83,9 +84,11 @@ class Docks(Panel, QObject):
             self.map = FeatureMapPanel(self._session, self._thumbnails, self._weights, self._read)
             self.map.cell_activated.connect(self.cell_activated)
             self.map.key_pressed.connect(self.key_pressed)
-            self.map.said.connect(self.said)
+            relay(self.map, self)
             self._dock(self.map, MAP)
         self._docks[MAP].show()
+        if self.map.feature_map is None and self._session.table:
+            self.map.start()
 
     def _dock(self, panel: GalleryPanel | FeatureMapPanel, name: str) -> None:
         guard_inputs(panel)

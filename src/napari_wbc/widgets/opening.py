@@ -94,7 +94,7 @@ class WorkbenchDock(DockPanel):
             self._show()
             self._soon.start()
         elif fault:
-            self.bench.say(
+            self.bench.status.warn(
                 f"PyTorch cannot be loaded: {fault}. Until you install torch and torchvision "
                 "again, both in one command, cells are located by colour and not classified."
             )
@@ -124,7 +124,7 @@ class WorkbenchDock(DockPanel):
             self._bar.hide()
             self._text.setText(f"The workbench cannot be opened: {text}. Install napari-wbc again.")
         else:
-            self.bench.say(f"Something that the workbench needs cannot be loaded: {text}.")
+            self.bench.status.warn(f"Something that the workbench needs cannot be loaded: {text}.")
 
 
 def _load_steps(modules: tuple[str, ...]) -> Steps[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import napari
+from qtpy.QtCore import QObject
 
 from napari_wbc.layers.field import FieldView
 from napari_wbc.session.heats import Heats
@@ -16,8 +17,9 @@ from napari_wbc.widgets.analysis.analysis import AnalysisPanel
 from napari_wbc.widgets.analysis.explain import ExplainPanel
 from napari_wbc.widgets.docks import Docks
 from napari_wbc.widgets.loop.train import TrainPanel
-from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import TextLines, button, column, group, primary, row
+from napari_wbc.widgets.qt.input_guard import canvas_of, guard_inputs, order_tabs
+from napari_wbc.widgets.qt.layout import FOCUS_RINGS, TextLines, button, column, group, primary, row
+from napari_wbc.widgets.qt.messages import Messages
 from napari_wbc.widgets.qt.panel import DockPanel, guarded
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 from napari_wbc.widgets.report.report import ReportPanel
@@ -32,6 +34,7 @@ from napari_wbc.widgets.slide.follow import Follower
 from napari_wbc.widgets.slide.header import SlideHeader
 from napari_wbc.widgets.slide.place import PlaceKeeper
 from napari_wbc.widgets.slide.project import ProjectPanel
+from napari_wbc.widgets.slide.tags import Tags
 from napari_wbc.widgets.steps import StepTabs
 
 START = (
@@ -40,7 +43,7 @@ START = (
 )
 
 
-EXPORT_TIP = "Write cells, outlines, differential and overlays to a folder"
+EXPORT_TIP = "Write cells, outlines, differential and overlays to a folder (Alt+E)"
 
 
 class WorkbenchPanels(DockPanel):
@@ -51,6 +54,9 @@ class WorkbenchPanels(DockPanel):
         self.viewer = viewer
         self.session = session
         self._window_gone = False
+        self._released = False
+        self.tags: Tags | None = None
+        """None until the panel is shown in napari's window."""
         # What comes first is released last: the project is written after the view has taken in the
         # last edits, and the view does that when no panel listens any more.
         self.project = self.own(ProjectPanel(session))
@@ -71,9 +77,11 @@ class WorkbenchPanels(DockPanel):
         self.loader = self.follower.loader
         self.heats = Heats(session)
         self.at_release(self.heats.close)
+        self.status = Messages()
         self._make_panels()
         self._lay_out()
         guard_inputs(self)
+        self.setStyleSheet(FOCUS_RINGS)
         # Qt no longer calls a method of an object that is being deleted, but it calls a lambda.
         self.destroyed.connect(lambda _self=None: self.release(window_gone=True))
 
@@ -81,7 +89,7 @@ class WorkbenchPanels(DockPanel):
         session = self.session
         tip = "A folder is one slide, its images are the fields"
         self._open_folder = primary(button("Open folder…", tip))
-        self._use_image = button("Use open image", "Take the selected image layer as a slide")
+        self._use_image = button("Use open image")
         self._sample = button("Open sample", "A drawn blood film, to try everything on")
         self.start = TextLines(3)
         self.start.setText(START)
@@ -108,12 +116,11 @@ class WorkbenchPanels(DockPanel):
         self.differential = self.own(Differential(session))
         self.counts = self.differential.counts
         self.report = self.own(ReportPanel(session, self.view))
-        self.export = button("Export…", EXPORT_TIP)
+        self.export = button("Export…")
         self.docks = self.own(
             Docks(self.viewer, session, self.thumbnails, self.heats, weights=weights, read=read)
         )
         self.header = self.own(SlideHeader(session, self.view))
-        self.status = TextLines(2)
 
     def _lay_out(self) -> None:
         self.tabs = StepTabs()
@@ -153,12 +160,21 @@ class WorkbenchPanels(DockPanel):
         layout = column(self, top, self.tabs, self.differential, self.status, spacing=4)
         layout.setContentsMargins(2, 0, 6, 0)
 
+    def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Tag the cells on the canvas, which is there as soon as the panel is docked."""
+        super().showEvent(event)
+        canvas = canvas_of(self)
+        if self.tags is None and canvas is not None and not self._released:
+            order_tabs(canvas, self.tabs.tabBar(), self)
+            self.tags = self.own(Tags(canvas, self.session, self.view))
+
     def release(self, *, window_gone: bool = False) -> None:
         """Stop work, take the last edits in, write them, unbind keys; the second call does nothing.
 
         With ``window_gone`` the canvas may be gone too, and layers are not drawn anew.
         """
         self._window_gone = window_gone
+        self._released = True
         super().release()
 
     def _close_view(self) -> None:
@@ -182,11 +198,21 @@ class WorkbenchPanels(DockPanel):
         )
 
     def _guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
-        return guarded(self.say, action)
+        return guarded(self.status.warn, action)
+
+    def _hear(self, panel: QObject) -> None:
+        """Show what a panel says, warns of and notes."""
+        for name, show in (
+            ("said", self.status.tell),
+            ("warned", self.status.warn),
+            ("noted", self.status.say),
+        ):
+            if hasattr(panel, name):
+                getattr(panel, name).connect(show)
 
     def say(self, text: str) -> None:
-        """Show one line in the status line."""
-        self.status.setText(text)
+        """Show feedback to what a person did just now."""
+        self.status.say(text)
 
 
 def user_name() -> str:

@@ -8,28 +8,38 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Image
+import numpy as np
+from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QInputDialog
 
+from napari_wbc.detect.regions import detections_of
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.placed import kind_of
+from napari_wbc.layers.planes import layer_of, planes_of
 from napari_wbc.layers.slide_layer import FIELDS_KEY, NAME_KEY, PROJECT_KEY, SAMPLE_KEY, content_of
 from napari_wbc.measure.agreement import CONSENSUS
-from napari_wbc.model.cell import Annotation
+from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.opening import OtherClasses, add_classes
 from napari_wbc.session.session import Loaded, Session
-from napari_wbc.widgets.panels import WorkbenchPanels, user_name
-from napari_wbc.widgets.qt.layout import confirmed
+from napari_wbc.widgets.panels import EXPORT_TIP, WorkbenchPanels, user_name
+from napari_wbc.widgets.qt.files import ask_folder
+from napari_wbc.widgets.qt.layout import allow, confirmed
 from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.review import key_choice
 from napari_wbc.widgets.review.actions import ReviewActions
 
+NO_SLIDE = "No slide is open. Open one on the page Slide."
+NO_IMAGE = "No image is open. Open a folder, or drop an image into the window."
+USE_TIP = (
+    "Take the selected image layer as a slide; of a stack, you choose the plane. "
+    "Selected labels become cells of the field."
+)
 READ_EVERY_MS = 2000
 """Time between two looks at the cells layer: napari's Features table edits it without a signal."""
 
@@ -81,7 +91,7 @@ class Workbench(WorkbenchPanels):
         self.say("Open a folder of fields, or use the image that is open.")
         self._guarded(self._go_on)(project)
         if taken_keys:
-            self.say(f"{taken_keys} Choose another key in Classes…")
+            self.status.warn(f"{taken_keys} Choose another key in Classes…")
 
     def _go_on(self, project: OtherClasses | None) -> None:
         """Open a project, or else the slide that an earlier workbench showed."""
@@ -100,7 +110,7 @@ class Workbench(WorkbenchPanels):
     def _connect_slide(self) -> None:
         guarded = self._guarded
         self._open_folder.clicked.connect(guarded(self._ask_folder))
-        self._use_image.clicked.connect(guarded(self._open_active))
+        self._use_image.clicked.connect(guarded(self._use_active))
         self._sample.clicked.connect(guarded(self._open_sample))
         self.project.opened.connect(self._on_opened)
         self.project.has_others.connect(self._on_others)
@@ -110,7 +120,8 @@ class Workbench(WorkbenchPanels):
         self.follower.field_shown.connect(self.explain.show_field)
         self.follower.field_shown.connect(self.analysis.preview)
         self.listen(self._on_layer, self.viewer.layers.events.inserted)
-        self.listen(self.say, self.session.refused, self.view.edited)
+        self.listen(self.status.warn, self.session.refused)
+        self.listen(self.say, self.view.edited)
         panels = (
             self.analysis,
             self.project,
@@ -120,7 +131,8 @@ class Workbench(WorkbenchPanels):
             self.train,
         )
         for panel in (*panels, self.follower, self.ranking, self.docks):
-            panel.said.connect(self.say)
+            self._hear(panel)
+        self.report.jobs.warned.connect(self.status.warn)
 
     def _connect_analysis(self) -> None:
         guarded, panel = self._guarded, self.analysis
@@ -132,12 +144,25 @@ class Workbench(WorkbenchPanels):
         ):
             push.clicked.connect(guarded(partial(self._with_slide, action)))
         panel.analyzed.connect(self._on_analyzed)
-        panel.running_changed.connect(self.export.setDisabled)
+        panel.running_changed.connect(self._show_possible)
+        layers = self.viewer.layers.events
+        slide_changed = self.session.slide_changed
+        self.listen(self._show_possible, slide_changed, layers.inserted, layers.removed)
+        self._show_possible()
         self.export.clicked.connect(guarded(self._ask_export))
         self.explain.map.clicked.connect(guarded(self.docks.open_map))
         self.train.model_wanted.connect(guarded(self.model.choose))
         self.train.detectors_changed.connect(self.detector.refresh)
         self.train.project_wanted.connect(guarded(self.open_project))
+
+    def _show_possible(self, *_what: object) -> None:
+        """Enable what can be done now; a disabled button says why in its tooltip."""
+        reason = "" if self.session.slide.fields else NO_SLIDE
+        if self.analysis.jobs.running:
+            reason = "An analysis is running. Wait for it, or cancel it."
+        allow(self.export, EXPORT_TIP, reason)
+        images = any(isinstance(layer, Image | Labels) for layer in self.viewer.layers)
+        allow(self._use_image, USE_TIP, "" if images else NO_IMAGE)
 
     def _connect_review(self) -> None:
         guarded, actions, review = self._guarded, self.actions, self.review
@@ -182,6 +207,9 @@ class Workbench(WorkbenchPanels):
             "J": guarded(actions.join),
             "Y": guarded(actions.accept_candidates),
             "F2": guarded(self.references.show_heat),
+            "Alt-A": self.analysis.run.click,
+            "Alt-R": self.queue_panel.start_button.click,
+            "Alt-E": self.export.click,
             "Delete": guarded(actions.delete),
             "Backspace": guarded(actions.delete),
         }
@@ -297,24 +325,76 @@ class Workbench(WorkbenchPanels):
         active = self.viewer.layers.selection.active
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
         if not images:
-            raise WbcError("No image is open; open a folder or drop an image into the window.")
-        return self.open_layer(next((layer for layer in images if layer == active), images[-1]))
+            raise WbcError(NO_IMAGE)
+        layer = next((layer for layer in images if layer == active), images[-1])
+        return self.open_layer(self._one_field(layer))
+
+    def _one_field(self, layer: Image) -> Image:
+        """The layer, or else the plane or level of it that a person chooses, as a new layer."""
+        at = self.viewer.dims.current_step[-layer.ndim :]
+        planes = () if FIELDS_KEY in layer.metadata else planes_of(layer, at)
+        if not planes:
+            return layer
+        names = [plane.name for plane in planes]
+        question = f"{layer.name} holds several images. Which one is the field?"
+        name, ok = QInputDialog.getItem(self, "Use open image", question, names, 0, False)
+        if not ok:
+            return layer
+        one = layer_of(layer, planes[names.index(name)])
+        self.viewer.add_layer(one)
+        return one
+
+    def _use_active(self) -> None:
+        """Open the selected image, or take the regions of selected labels as cells."""
+        active = self.viewer.layers.selection.active
+        if isinstance(active, Labels):
+            self._take_regions(active)
+        else:
+            self._open_active()
+
+    def _take_regions(self, layer: Labels) -> None:
+        """Take the regions of a mask, as another program made it, as cells of the field in view."""
+        field, extent = self.session.field, self.view.extent
+        if field is None or extent is None:
+            raise WbcError(
+                f"{layer.name!r} holds labels and no image. Open its image as a slide first, then "
+                "select the labels again, to take their regions as cells."
+            )
+        if layer.multiscale or tuple(layer.data.shape) != tuple(extent):
+            raise WbcError(
+                f"{layer.name!r} has another size than this field, which is {extent[1]:,} x "
+                f"{extent[0]:,} pixels; its regions cannot be cells of it."
+            )
+        self.view.check_seen()
+        self.view.settle()
+        detections = detections_of(np.asarray(layer.data))
+        question = (
+            f"Take the {counted(len(detections), 'region')} of {layer.name!r} as cells of this "
+            "field? Undo takes them away."
+        )
+        if not detections:
+            raise WbcError(f"{layer.name!r} has no region that is as large as a cell.")
+        if confirmed(self, "Use labels", question):
+            cells = [Cell.new(field.fov_id, detection) for detection in detections]
+            if self.session.commit(self.session.table.with_cells(cells), "take regions"):
+                layer.visible = False
+                self.status.tell(f"{counted(len(cells))} taken from {layer.name!r}.")
 
     def _open_sample(self) -> None:
         # The new layer is opened as a slide by _on_layer.
         self.viewer.open_sample("napari-wbc", "synthetic_smear")
 
     def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Open a slide: a folder of fields")
-        if folder:
+        folder = ask_folder(self, "Open a slide: a folder of fields", "slide")
+        if folder is not None:
             self.open_slide(open_slide(folder))
 
     def _ask_export(self) -> None:
         if not self.session.slide.fields:
-            raise WbcError("No slide is open; open a folder of fields first.")
-        folder = QFileDialog.getExistingDirectory(self, "Export to a folder")
-        if folder:
-            self.analysis.export_to(Path(folder))
+            raise WbcError(NO_SLIDE)
+        folder = ask_folder(self, "Export to a folder", "export")
+        if folder is not None:
+            self.analysis.export_to(folder)
 
     def _may_leave(self, *, ask: bool = True) -> bool:
         """Take the last edits in, and ask before what could not be saved is dropped."""
@@ -341,7 +421,10 @@ class Workbench(WorkbenchPanels):
             text = f"{slide.name}: {counted(len(slide.fields), 'field')}"
             if n_cells:
                 text += f", {counted(n_cells)} as you left {'it' if n_cells == 1 else 'them'}"
-            self.say(f"{text}; {slide.left_out_note}" if slide.left_out else text)
+            if slide.left_out:
+                self.status.warn(f"{text}; {slide.left_out_note}")
+            else:
+                self.say(text)
         else:
             self.say("No slide is open.")
         self._open_gallery_soon()
@@ -367,7 +450,7 @@ class Workbench(WorkbenchPanels):
             if cell_id in table:
                 cells.append(table[cell_id].annotated(annotation))
         if self.session.commit(table.with_cells(cells), "consensus"):
-            self.say(
+            self.status.tell(
                 f"Consensus on {counted(len(cells))}, kept as a reading of its own. "
                 "Undo takes it back."
             )

@@ -101,7 +101,7 @@ def test_cancelling_changes_nothing(opened, kept, wait, qtbot, monkeypatch, weig
 
     monkeypatch.setattr("napari_wbc.train.adapt.adapt_classifier", slow)
     opened.analysis.adapt.click()
-    qtbot.waitUntil(lambda: opened.status.text() == "adapting", timeout=20_000)
+    qtbot.waitUntil(lambda: "adapting" in opened.jobs.bar.format(), timeout=20_000)
     opened.jobs.cancel_button.click()
     wait(opened)
     assert not any(kept.iterdir())

@@ -52,7 +52,8 @@ def widget(qtbot):
 def made(qtbot):
     widget = ModelWidget(EIGHT_CLASSES)
     widget.heard = []
-    widget.said.connect(widget.heard.append)
+    widget.noted.connect(widget.heard.append)
+    widget.warned.connect(widget.heard.append)
     qtbot.addWidget(widget)
     return widget
 
@@ -300,4 +301,4 @@ def test_damaged_weights_are_told_by_the_workbench(
 def test_names_of_a_foreign_file_are_plain_text_in_the_status(bench):
     bench.say("<b>bold</b>")
     assert bench.status.text() == "<b>bold</b>"
-    assert "&lt;b&gt;" in bench.status.toolTip()
+    assert "&lt;b&gt;" in bench.status.line.toolTip()

@@ -35,7 +35,13 @@ def filled(library, weights):
 def widget(library, qtbot):
     widget = LibraryWidget(library)
     widget.heard, widget.wanted = [], []
-    widget.said.connect(widget.heard.append)
+    show = widget.message.setText
+
+    def say(text):
+        widget.heard.append(text)
+        show(text)
+
+    widget.message.setText = say
     widget.adopted.connect(widget.wanted.append)
     qtbot.addWidget(widget)
     yield widget
@@ -98,7 +104,7 @@ def test_the_widget_leaves_nothing_behind_in_a_viewer(viewer, library, filled, q
 def test_a_child_stands_below_its_parent(filled, widget):
     child = found(widget, "child")
     assert child.parent().text(0) == "tiny"
-    assert child.text(2) == "87.5 %"
+    assert child.text(2) == "accuracy 87.5 % of 8 cells"
     assert child.text(3).startswith("20")
     assert "&lt;b&gt;child" in child.toolTip(0)
 
@@ -119,8 +125,10 @@ def test_use_and_roll_back(filled, widget, press, library):
     assert widget.wanted == [str(filled[0].path), str(filled[1].path), str(filled[0].path), "large"]
     assert [one.why for one in library.history("classifier")[:2]] == ["try tiny", "try child"]
     assert widget.why.text() == ""
-    press(widget.back)
-    assert "No classifier was adopted" in widget.heard[-1]
+    # It is said in the dialog itself, which lies over the window.
+    assert widget.message.text() == "large is the classifier in use."
+    assert not widget.back.isEnabled()
+    assert "No classifier was adopted" in widget.back.toolTip()
 
 
 def test_a_detector_that_is_used_is_not_taken_for_a_classifier(widget, press, library):

@@ -94,7 +94,8 @@ def panel(qtbot, project, weights, tmp_path):
     panel.folder.setText(str(tmp_path / "set"))
     panel.split.setCurrentText("train")
     panel.heard = []
-    panel.said.connect(panel.heard.append)
+    for signal in (panel.said, panel.warned, panel.noted):
+        signal.connect(panel.heard.append)
     yield panel
     panel.release()
 
@@ -113,9 +114,8 @@ def test_without_a_project_nothing_is_exported(qtbot, weights, tmp_path):
         Library(tmp_path / "models"),
     )
     qtbot.addWidget(panel)
-    with qtbot.waitSignal(panel.said) as said:
-        panel.export.click()
-    assert "No project is open" in said.args[0]
+    assert not panel.export.isEnabled()
+    assert "No project is open" in panel.export.toolTip()
     panel.release()
 
 
@@ -133,7 +133,7 @@ def test_another_set_shows_its_own_slides(qtbot, panel, tmp_path, monkeypatch):
     done(qtbot, panel, panel.export)
     assert panel.slide.count()
     monkeypatch.setattr(
-        "napari_wbc.widgets.loop.train.QFileDialog.getExistingDirectory",
+        "napari_wbc.widgets.qt.files.QFileDialog.getExistingDirectory",
         lambda *_a: str(tmp_path / "empty"),
     )
     done(qtbot, panel, panel.choose_folder)
@@ -241,9 +241,17 @@ def test_a_cancelled_run_goes_on_where_it_was(qtbot, panel, monkeypatch):
 
 
 def test_nothing_is_compared_before_anything_is_tuned(qtbot, panel):
-    with qtbot.waitSignal(panel.said) as said:
-        panel.compare.click()
-    assert "Fine-tune first" in said.args[0]
+    assert not panel.compare.isEnabled()
+    assert "Fine-tune first" in panel.compare.toolTip()
+
+
+def test_a_set_that_teaches_nothing_says_why(qtbot, panel, tmp_path):
+    panel.show()
+    qtbot.waitUntil(lambda: not panel.tune.isEnabled())
+    assert "no such file or folder" in panel.tune.toolTip()
+    assert "no slide yet" in panel.move_slide.toolTip()
+    done(qtbot, panel, panel.export)
+    qtbot.waitUntil(lambda: panel.tune.isEnabled() and panel.move_slide.isEnabled())
 
 
 def test_compared_models_are_adopted_or_kept(qtbot, panel, tmp_path):

@@ -11,6 +11,7 @@ from napari_wbc.widgets.qt.layout import (
     choice,
     column,
     confirmed,
+    folded,
     group,
     ok_cancel,
     row,
@@ -98,3 +99,12 @@ def test_markup_in_a_question_is_shown_as_it_is(monkeypatch):
     label = QLabel(asked[1])
     assert asked[0] == "Open slide 1?"
     assert "&lt;b&gt;slide" in label.text()
+
+
+def test_the_arrow_of_a_fold_is_a_letter_in_the_colour_of_the_text(qtbot):
+    fold = folded("Tuning", QLabel("inside"))
+    qtbot.addWidget(fold)
+    assert fold.toggleButton().icon().isNull()
+    assert fold.text() == "▸ Tuning"
+    fold.toggleButton().click()
+    assert fold.text() == "▾ Tuning"

@@ -54,6 +54,9 @@ def test_cancelled_by_the_button_it_says_so(bar, qtbot):
 
 
 def test_an_error_is_told(bar, qtbot):
+    messages = []
+    bar.warned.connect(messages.append)
+
     def steps():
         yield Progress("failing", 0, 1)
         raise WbcError("No such model.")
@@ -61,6 +64,7 @@ def test_an_error_is_told(bar, qtbot):
     bar.start(steps, lambda _result: None)
     qtbot.waitUntil(lambda: not bar.running)
     assert bar.ended == "No such model."
+    assert messages == ["No such model."]
 
 
 def test_remaining_time_is_told_once_it_can_be_estimated(bar, monkeypatch):

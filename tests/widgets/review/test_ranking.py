@@ -92,6 +92,7 @@ def test_ranks_are_found_in_a_thread_and_the_queue_starts(
 ):
     said = []
     ranking.said.connect(said.append)
+    ranking.warned.connect(said.append)
     start(panel, Order.MOST_GAIN)
     assert panel.text.text() == "Computing most gain…"
     assert (queue.current, ranking.running) == ("", True)
@@ -161,6 +162,7 @@ def test_what_goes_wrong_is_said_and_not_waited_for(panel, queue, ranking, monke
     monkeypatch.setattr(module, "doubt_steps", steps)
     said = []
     ranking.said.connect(said.append)
+    ranking.warned.connect(said.append)
     start(panel, Order.DOUBTED)
     qtbot.waitUntil(lambda: not ranking.running)
     assert said[-1] == "Label more."

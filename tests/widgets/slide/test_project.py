@@ -35,7 +35,7 @@ def test_without_a_project_all_is_in_memory(panel):
 
 
 def test_a_blind_reading_needs_a_project(panel, qtbot):
-    with qtbot.waitSignal(panel.said) as signal:
+    with qtbot.waitSignal(panel.warned) as signal:
         panel.reading.activated.emit(panel.reading.count() - 1)
     assert "needs a project" in signal.args[0]
     assert panel.reading.currentText() == FIRST

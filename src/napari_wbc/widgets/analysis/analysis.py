@@ -35,14 +35,15 @@ from napari_wbc.widgets.analysis.detect import DetectorWidget
 from napari_wbc.widgets.analysis.model import ModelWidget
 from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.layout import allow, button, column, primary, row
-from napari_wbc.widgets.qt.panel import Panel, single_shot
+from napari_wbc.widgets.qt.panel import Panel, relay, single_shot
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.worker import LatestJob
 
 SETTLED_MS = 400
 """A drawn cell is classified when its shape has not changed for this long."""
 RUN_TIP = (
-    "Locate and classify the cells of every field. Cells that you labelled, drew or moved are kept."
+    "Locate and classify the cells of every field (Alt+A). Cells that you labelled, drew or moved "
+    "are kept."
 )
 ADAPT_TIP = (
     "Adapt the classifier to the stain and camera of this slide. "
@@ -56,6 +57,8 @@ class AnalysisPanel(Panel, QWidget):
     """Choose cell finder and classifier, and run them on the slide."""
 
     said = Signal(str)
+    warned = Signal(str)
+    noted = Signal(str)
     analyzed = Signal()
     running_changed = Signal(bool)
 
@@ -77,13 +80,13 @@ class AnalysisPanel(Panel, QWidget):
         self.drawn = LatestJob(self)
         self._build()
         self._settled = single_shot(self, self._classify_settled, SETTLED_MS)
-        self.jobs.said.connect(self.said)
+        relay(self.jobs, self)
         self.jobs.running_changed.connect(self._set_running)
-        self.model.said.connect(self.said)
+        relay(self.model, self)
         self.previewer.returned.connect(self._on_preview)
         self.drawn.returned.connect(self._on_drawn_classified)
         for job in (self.previewer, self.drawn):
-            job.failed.connect(self.said)
+            job.failed.connect(self.warned)
         self.detector.changed.connect(self.preview)
         self.detector.preview_toggled.connect(self.preview)
         self.listen(self._on_changed, session.changed)
@@ -105,7 +108,7 @@ class AnalysisPanel(Panel, QWidget):
         self.at_once.setToolTip(
             "Classify each cell that you draw, move or split, if the slide has predictions"
         )
-        self.jobs = JobBar()
+        self.jobs = JobBar("Analysis")
         others = row(self.run_field, self.classify, self.adapt)
         column(self, self.detector, self.model, self.run, others, self.at_once, self.jobs)
 
@@ -229,12 +232,13 @@ class AnalysisPanel(Panel, QWidget):
 
     def _on_preview(self, located: Located) -> None:
         self.view.preview(located)
-        self.said.emit(preview_text(located))
+        self.noted.emit(preview_text(located))
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         """Classify a cell that was drawn or moved, where a classifier was used already."""
         if self.session.cause == "human" and self.at_once.isChecked():
             self._await(old, new)
+        self._show_possible()
         self._waiting = {key for key in self._waiting if key in new and new[key].prediction is None}
         if self.session.redoable or not self._waiting:
             # A prediction comes and goes with its cell, and a new step would end redo.
@@ -355,10 +359,12 @@ class AnalysisPanel(Panel, QWidget):
         for push, tip in (
             (self.run, RUN_TIP),
             (self.run_field, "Locate and classify the cells of the field in view"),
-            (self.classify, "Classify the cells that were drawn or moved"),
             (self.adapt, ADAPT_TIP),
         ):
             allow(push, tip, reason)
+        if not any(cell.prediction is None for cell in self.session.table.values()):
+            reason = reason or "Every cell is classified already."
+        allow(self.classify, "Classify the cells that were drawn or moved", reason)
 
 
 def _summary(analysis: SlideAnalysis, searched: int) -> str:

@@ -20,12 +20,19 @@ from napari_wbc.pipeline.explain import Explanation, explain_cells_steps
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.described import failed_text
-from napari_wbc.widgets.qt.layout import button, choice, column, row
-from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.qt.layout import allow, button, choice, column, primary, row
+from napari_wbc.widgets.qt.panel import Panel, relay
 from napari_wbc.widgets.qt.progress import JobBar
 
 PREDICTED = "the predicted class"
 NOTHING = "nothing"
+NO_CELLS = "There are no cells yet. Find them on the page Find."
+NONE_SELECTED = "No cell is selected. Click one in the image or in the gallery."
+SELECTED_TIP = "Show where the model looks in the selected cells, wherever they lie"
+FIELD_TIP = "Show where the model looks in all cells of the field in view"
+SLIDE_TIP = "Show where the model looks in all cells of the slide"
+CLEAR_TIP = "Remove all heat and its layer"
+MAP_TIP = "All cells as points; those that look alike to the network lie side by side"
 TIPS = {
     "grad-cam": "Where the last maps of the network support the class (Grad-CAM): quick, coarse",
     "guided-grad-cam": "Grad-CAM, refined to the pixels with a gradient: quick, fine",
@@ -45,6 +52,8 @@ class ExplainPanel(Panel, QWidget):
     """
 
     said = Signal(str)
+    warned = Signal(str)
+    noted = Signal(str)
 
     def __init__(
         self, session: Session, view: FieldView, heats: Heats, weights: Callable[[], str]
@@ -71,23 +80,25 @@ class ExplainPanel(Panel, QWidget):
         self.samples.setPrefix("samples ")
         self.samples.setToolTip("LIME only: how often patches of a cell are covered at random")
         self.samples.setEnabled(False)
-        tip = "The selected cells, wherever they lie"
-        self.selected = button("Selected", tip, self.ask_selected)
-        self.field = button("This field", "All cells of the field in view", self.ask_field)
-        self.slide = button("Whole slide", "All cells of the slide", self.ask_slide)
-        self.clear = button("Clear", "Remove all heat and its layer", heats.clear)
-        tip = "All cells as points; those that look alike to the network lie side by side"
-        self.map = button("Feature map…", tip)
-        self.jobs = JobBar()
+        self.selected = primary(button("Explain selected cells", "", self.ask_selected))
+        self.field = button("Explain this field", "", self.ask_field)
+        self.slide = button("Explain whole slide", "", self.ask_slide)
+        self.clear = button("Remove heat", "", heats.clear)
+        self.map = button("Map the cells…")
+        self.jobs = JobBar("Explaining")
         classes = row(_narrow("for"), self.target, _narrow("not"), self.against)
-        cells = row(self.selected, self.field, self.slide, self.clear)
+        cells = row(self.field, self.slide)
+        others = row(self.clear, self.map)
         method = row(self.method, self.samples)
-        column(self, method, classes, cells, self.jobs, row(self.map)).addStretch()
+        column(self, method, classes, self.selected, cells, self.jobs, others).addStretch()
         self.method.currentTextChanged.connect(lambda name: self.samples.setEnabled(name == "lime"))
-        self.jobs.said.connect(self.said)
+        relay(self.jobs, self)
         self.jobs.running_changed.connect(self._set_running)
         self.at_release(self.layer.close)
         self.listen(self.show_field, heats.changed)
+        self.listen(self._show_possible, heats.changed, session.changed, session.slide_changed)
+        self.listen(self._show_possible, session.selection_changed, session.field_changed)
+        self._show_possible()
         self.at_release(self.jobs.cancel)
 
     def value(self) -> Question:
@@ -120,12 +131,12 @@ class ExplainPanel(Panel, QWidget):
         """Explain some cells of the open slide."""
         chosen = tuple(cells)
         if not chosen:
-            self.said.emit("No cell to explain; select some, or locate them first.")
+            self.warned.emit("No cell to explain; select some, or locate them first.")
             return
         try:
             question = self.value()
         except WbcError as error:
-            self.said.emit(str(error))
+            self.warned.emit(str(error))
             return
         slide = self._session.slide
         self._finished = []
@@ -166,8 +177,24 @@ class ExplainPanel(Panel, QWidget):
             if shown:
                 why = (self.jobs.ended or "Ended early").rstrip(".")
                 self.said.emit(f"{why}. Heat was found for {counted(shown)}.")
-        for ask in (self.selected, self.field, self.slide):
-            ask.setEnabled(not running)
+        self._show_possible()
+
+    def _show_possible(self, *_what: object) -> None:
+        """Enable what can be done now; a disabled button says why in its tooltip."""
+        table, field = self._session.table, self._session.field
+        selected = any(key in table for key in self._session.selection)
+        in_field = field is not None and bool(table.of_field(field.fov_id))
+        running = "Cells are being explained. Wait for it, or cancel it."
+        running = running if self.jobs.running else ""
+        none = "" if table else NO_CELLS
+        for push, tip, reason in (
+            (self.selected, SELECTED_TIP, running or none or ("" if selected else NONE_SELECTED)),
+            (self.field, FIELD_TIP, running or none or ("" if in_field else "No cell lies here.")),
+            (self.slide, SLIDE_TIP, running or none),
+            (self.clear, CLEAR_TIP, "" if len(self._heats) else "There is no heat to remove."),
+            (self.map, MAP_TIP, none),
+        ):
+            allow(push, tip, reason)
 
 
 def _narrow(text: str) -> QLabel:

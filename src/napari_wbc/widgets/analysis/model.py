@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QLabel,
     QTextBrowser,
     QWidget,
@@ -30,6 +29,7 @@ from napari_wbc.pipeline.models import (
     model_summary,
 )
 from napari_wbc.weights.card import RESEARCH_USE
+from napari_wbc.widgets.qt.files import ask_file
 from napari_wbc.widgets.qt.layout import bring_up, button, column, plain, row
 from napari_wbc.widgets.qt.panel import guarded
 from napari_wbc.widgets.qt.settings import settings
@@ -47,7 +47,8 @@ class ModelWidget(QWidget):
     The one in use is chosen first. Only cards are read here; the job that uses a model loads it.
     """
 
-    said = Signal(str)
+    noted = Signal(str)
+    warned = Signal(str)
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class ModelWidget(QWidget):
         self.combo.setAccessibleName("Model")
         policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self.combo.setSizeAdjustPolicy(policy)
-        self.card = button("Card…", CARD_TIP, guarded(self.said.emit, self.show_card))
+        self.card = button("Card…", CARD_TIP, guarded(self.warned.emit, self.show_card))
         self.dialog = CardDialog(self)
         column(self, row(QLabel("Model"), self.combo, self.card, stretch=self.combo))
         self._fill()
@@ -89,7 +90,7 @@ class ModelWidget(QWidget):
         self._fill()
         if self.dialog.isVisible():
             self.show_card()
-        self.said.emit(f"Model: {card.model_id}. Classified cells keep their predictions.")
+        self.noted.emit(f"Model: {card.model_id}. Classified cells keep their predictions.")
 
     def show_card(self) -> None:
         """Show the card of the chosen weights.
@@ -126,12 +127,12 @@ class ModelWidget(QWidget):
     def _on_activated(self, i: int) -> None:
         weights = self.combo.itemData(i) or self._ask()
         if weights:
-            guarded(self.said.emit, self.choose)(weights)
+            guarded(self.warned.emit, self.choose)(weights)
         self._show_chosen()
 
     def _ask(self) -> str:
         kind = "Model (*.safetensors)"
-        return str(QFileDialog.getOpenFileName(self, "Open a model", "", kind)[0])
+        return str(ask_file(self, "Open a model", "model", kind) or "")
 
 
 class CardDialog(QDialog):

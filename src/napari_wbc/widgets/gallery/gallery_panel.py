@@ -31,13 +31,11 @@ class GalleryPanel(DockPanel):
     def __init__(self, session: Session, thumbnails: Thumbnails, heats: Heats) -> None:
         super().__init__()
         self.gallery = self.own(Gallery(session, thumbnails, heats))
-        self.parts = choice(
-            PARTS, "Pictures of each cell. The page Improve computes heat.", least=7
-        )
+        self.parts = choice(PARTS, "Pictures of each cell. The page Improve computes heat.")
         self.parts.currentTextChanged.connect(lambda name: self.gallery.show_parts(PARTS[name]))
-        self.order = choice(ORDERS, least=9)
+        self.order = choice(ORDERS, "Which cells come first")
         self.order.currentTextChanged.connect(lambda name: self.gallery.set_order(ORDERS[name]))
-        self.which = choice(REVIEWED, least=7)
+        self.which = choice(REVIEWED, "Cells still to review, all, or reviewed cells")
         self.which.currentTextChanged.connect(self._on_which)
         larger = self._zoom_button("+", "Larger thumbnails (Ctrl and wheel)", 1)
         smaller = self._zoom_button("\N{MINUS SIGN}", "Smaller thumbnails (Ctrl and wheel)", -1)

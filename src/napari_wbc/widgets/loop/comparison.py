@@ -22,7 +22,8 @@ from qtpy.QtWidgets import (
 
 from napari_wbc.measure.comparison import Comparison, Outcome
 from napari_wbc.measure.comparison_plots import COLUMNS, SIGNS, side_rows, table_rows
-from napari_wbc.widgets.qt.layout import button, column, row
+from napari_wbc.model.words import counted
+from napari_wbc.widgets.qt.layout import TextLines, button, column, row
 from napari_wbc.widgets.qt.table import TextTable
 from napari_wbc.widgets.qt.thumbnails import pixmap_of
 
@@ -51,7 +52,8 @@ class ComparisonView(QWidget):
         self.sources = _Table(COLUMNS)
         self.sides = _Table(("all cells", "old", "new"))
         self.sources.setToolTip(
-            "Balanced accuracy. Difference and limits in percentage points; p: McNemar's exact test"
+            "Balanced accuracy: the mean over the classes. Difference and limits in percentage "
+            "points; p: McNemar's exact test"
         )
         self.picture = _Picture()
         self.fixed = _Cells()
@@ -65,7 +67,8 @@ class ComparisonView(QWidget):
         self.adopt = button("Adopt", tip, self.adopt_chosen.emit)
         self.keep = button("Keep old", "Go on with the old model", self.keep_chosen.emit)
         texts = (self.verdict, self.why, self.sources, self.notes)
-        answers = row(QLabel("Research use only."), self.adopt, self.keep)
+        self.message = TextLines(1)
+        answers = row(self.message, QLabel("Research use only."), self.adopt, self.keep)
         column(self, *texts, self.tabs, answers, stretch=self.tabs, margin=6)
         self._refresh()
 
@@ -79,7 +82,12 @@ class ComparisonView(QWidget):
         self.picture.show_png(confusion)
         self._refresh()
 
+    def say(self, text: str) -> None:
+        """Say what is done with the new model, or why it cannot be done."""
+        self.message.setText(text)
+
     def _refresh(self) -> None:
+        self.message.setText("")
         shown = self._comparison
         self.adopt.setEnabled(shown is not None)
         self.keep.setEnabled(shown is not None)
@@ -98,6 +106,8 @@ class ComparisonView(QWidget):
         self.notes.setText("\n".join(f"• {note}" for note in shown.notes))
         self.notes.setVisible(bool(shown.notes))
         self.sources.fill(table_rows(shown))
+        n = shown.measures.overall.n
+        self.sides.setHorizontalHeaderLabels([f"on {counted(n)}", "old", "new"])
         self.sides.fill(side_rows(shown))
         kinds: tuple[tuple[Outcome, _Cells], ...] = (("fixed", self.fixed), ("broken", self.broken))
         for kind, page in kinds:

@@ -56,12 +56,13 @@ def tuned_detector_steps(
     return (yield from finetune_detector_steps(sets, folder, start=start, old=old))
 
 
-def summary_steps(folder: Path) -> Steps[SetSummary]:
-    """What a set holds."""
+def summary_steps(folder: Path, old: list[str], *, detector: bool) -> Steps[tuple[SetSummary, str]]:
+    """What a set holds, and why no model can learn from it and old sets; empty where one can."""
     yield Progress("reading the set", 0, 1)
-    from napari_wbc.pipeline.set_summary import set_summary
+    from napari_wbc.pipeline.set_summary import ready_steps, set_summary
 
-    return set_summary(folder)
+    summary = set_summary(folder)
+    return summary, (yield from ready_steps([folder, *old], detector=detector))
 
 
 def adopt_steps(library: Library, model: str, why: str) -> Steps[str]:

@@ -11,11 +11,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QDialog,
-    QFileDialog,
     QGroupBox,
     QLabel,
     QLineEdit,
     QListWidget,
+    QMenu,
     QPushButton,
     QWidget,
 )
@@ -33,9 +33,19 @@ from napari_wbc.widgets.loop import jobs
 from napari_wbc.widgets.loop.curves import Curves
 from napari_wbc.widgets.loop.library import LibraryWidget
 from napari_wbc.widgets.qt.described import failed_text
+from napari_wbc.widgets.qt.files import ask_file, ask_folder
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import TextLines, bring_up, button, choice, column, group, row
-from napari_wbc.widgets.qt.panel import Panel, guarded
+from napari_wbc.widgets.qt.layout import (
+    TextLines,
+    allow,
+    bring_up,
+    button,
+    choice,
+    column,
+    group,
+    row,
+)
+from napari_wbc.widgets.qt.panel import Panel, guarded, relay
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.settings import settings
 from napari_wbc.widgets.qt.worker import LatestJob
@@ -61,12 +71,17 @@ KIND_TIP = (
     "classifier: continues from the chosen one and adds the classes that it lacks. "
     "detector: continues from the chosen mask-rcnn, on fields whose cells are all reviewed."
 )
+SLIDE_TIP = "Slides of the set, and their splits"
+SIDE_TIP = "What the slide is for: training, validation or test"
 MOVE_TIP = "Give the slide another split, in a new round; only if no model has used the slide"
 EXPORT_TIP = "Write the reviewed cells of this project as the next round of the set"
 IMPORT_TIP = "Import a set (COCO, VOC, YOLO, GeoJSON, CSV, folders, .zip) as a project to review"
 TUNE_TIP = "Continue training the chosen model on the set; a cancelled run resumes where it was"
 COMPARE_TIP = "Compare the old and the new model on the test slides, before you adopt one"
 BROWSE_TIP = "All models with their parents: adopt, roll back, export, import"
+NO_PROJECT = "No project is open. Open a folder of fields first."
+NO_SLIDES = "The set has no slide yet. Add reviewed cells first."
+NO_PAIR = "Fine-tune first: the new model is compared with the one that it started from."
 OLD_TIP = (
     "Training sets that the model was trained on. "
     "A part of them is used again, so that the model does not forget them."
@@ -88,6 +103,8 @@ class TrainPanel(Panel, QWidget):
     """
 
     said = Signal(str)
+    warned = Signal(str)
+    noted = Signal(str)
     model_wanted = Signal(str)
     """With the name or file of weights to choose."""
     detectors_changed = Signal()
@@ -113,12 +130,16 @@ class TrainPanel(Panel, QWidget):
         self._then: Callable[[], Any] | None = None
         """What to do when the running job has ended."""
         self._shown = ""
+        self._slide = ""
+        """Slide of the set that was chosen last."""
+        self._not_ready = ""
+        """Why no model can learn from the set; empty where one can, or nobody knows yet."""
         self._dialogs: dict[str, QDialog] = {}
         column(self, self._build_set(), self._build_model())
         self._connect()
 
     def _button(self, text: str, tip: str, action: Callable[[], object]) -> QPushButton:
-        return button(text, tip, guarded(self.said.emit, action))
+        return button(text, tip, guarded(self.warned.emit, action))
 
     def _build_set(self) -> QGroupBox:
         folder = str(settings().value(SET_KEY, "") or "")
@@ -128,13 +149,20 @@ class TrainPanel(Panel, QWidget):
         self.format = choice(FORMATS, FORMAT_TIP)
         self.split = choice((BY_SLIDE, *SPLITS), SPLIT_TIP)
         self.summary = TextLines(1)
-        self.slide = choice((), "Slides of the set, and their splits", least=10)
+        self.slide = choice((), SLIDE_TIP, least=10)
         self.side = choice(())
         for split, text in SIDES.items():
             self.side.addItem(text, split)
         self.move_slide = self._button("Move", MOVE_TIP, self.move_chosen_slide)
         self.export = self._button("Add reviewed cells", EXPORT_TIP, self.export_project)
-        self.bring = self._button("Import…", IMPORT_TIP, self._ask_import)
+        self.bring = button("Import…", IMPORT_TIP)
+        menu = QMenu(self.bring)
+        for text, ask in (
+            ("A file of the set, or its .zip…", self._ask_import),
+            ("A folder, as of images by class…", self._ask_import_folder),
+        ):
+            menu.addAction(text).triggered.connect(guarded(self.warned.emit, ask))
+        self.bring.setMenu(menu)
         return group(
             "Training set",
             row(self.folder, self.choose_folder),
@@ -150,14 +178,14 @@ class TrainPanel(Panel, QWidget):
         self.old.setToolTip(OLD_TIP)
         self.add_old = self._button("+", "Add an old training set", self._ask_old)
         self.drop_old = button("-", "Remove the selected training set from the list")
-        self.drop_old.clicked.connect(lambda: self.old.takeItem(self.old.currentRow()))
+        self.drop_old.clicked.connect(self._drop_old)
         self.kind = choice(KINDS, KIND_TIP)
         self.freeze = QCheckBox("Only the last layer")
         self.freeze.setToolTip("Faster; the model forgets less and improves less")
         self.tune = self._button("Fine-tune", TUNE_TIP, self.finetune)
         self.compare = self._button("Compare…", COMPARE_TIP, self.compare_models)
         self.browse = self._button("Models…", BROWSE_TIP, self.show_library)
-        self.jobs = JobBar()
+        self.jobs = JobBar("Training")
         self.curves = Curves()
         return group(
             "Model",
@@ -170,7 +198,9 @@ class TrainPanel(Panel, QWidget):
 
     def _connect(self) -> None:
         self.kind.currentTextChanged.connect(self._on_kind)
-        self.jobs.said.connect(self.said)
+        self.listen(self._show_possible, self.session.changed, self.session.slide_changed)
+        self._show_possible()
+        relay(self.jobs, self)
         self.jobs.progressed.connect(self._on_progress)
         self.jobs.running_changed.connect(self._set_running)
         self._summaries = LatestJob(self)
@@ -183,6 +213,7 @@ class TrainPanel(Panel, QWidget):
 
     def _on_kind(self, kind: str) -> None:
         self.freeze.setEnabled(kind != "detector")
+        self.show_summary()
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Show what the set holds by now."""
@@ -198,6 +229,7 @@ class TrainPanel(Panel, QWidget):
         """Continue with the old sets and the models to compare of another panel."""
         self._pair = other._pair
         self.old.addItems(other.old_sets())
+        self._show_possible()
 
     def _close_dialogs(self) -> None:
         for dialog in self._dialogs.values():
@@ -229,7 +261,7 @@ class TrainPanel(Panel, QWidget):
         written_as = self.format.currentText()
         split = self.split.currentText()
         if project is None:
-            raise WbcError("No project is open; open a folder of fields first.")
+            raise WbcError(NO_PROJECT)
         if not self.session.flush():
             raise WbcError(self.session.saved.sentence)
         reading = self.session.reading
@@ -246,13 +278,17 @@ class TrainPanel(Panel, QWidget):
     def show_summary(self) -> None:
         """Show the cells and the slides of the set, by split."""
         # Until the listed slides are those of this set.
-        self.move_slide.setEnabled(False)
+        self._slide = self.slide.currentData() or self._slide
+        self.slide.clear()
+        self._show_possible()
         try:
             folder = self._folder()
         except WbcError as error:
             self.summary.setText(str(error))
             return
-        self._summaries.request(lambda: jobs.summary_steps(folder))
+        old = self.old_sets()
+        detector = self.kind.currentText() == "detector"
+        self._summaries.request(lambda: jobs.summary_steps(folder, old, detector=detector))
 
     def move_chosen_slide(self) -> None:
         """Give a slide of the set another split."""
@@ -261,7 +297,7 @@ class TrainPanel(Panel, QWidget):
         split = self.side.currentData()
         library = self.models
         if not slide:
-            raise WbcError("The set has no slide yet; add reviewed cells first.")
+            raise WbcError(NO_SLIDES)
 
         def work() -> Steps[ExportedSet]:
             from napari_wbc.pipeline.move_slide import move_slide_steps
@@ -302,8 +338,7 @@ class TrainPanel(Panel, QWidget):
     def compare_models(self) -> None:
         """Compare the last fine-tuned model with its start, on the test cells of the sets."""
         if self._pair is None:
-            text = "Fine-tune first: the new model is compared with the one that it started from."
-            raise WbcError(text)
+            raise WbcError(NO_PAIR)
         old, new = self._pair
         sets: list[str | Path] = [self.set_folder(), *self.old_sets()]
         self.jobs.start(
@@ -314,7 +349,6 @@ class TrainPanel(Panel, QWidget):
         """Browse the models."""
         if "library" not in self._dialogs:
             self.library = LibraryWidget(self.models)
-            self.library.said.connect(self.said)
             self.library.adopted.connect(self.model_wanted)
             self._dialogs["library"] = self._dialog(self.library, "Models", 720, 420)
         self.library.refresh()
@@ -336,15 +370,13 @@ class TrainPanel(Panel, QWidget):
         )
         self.show_summary()
 
-    def _on_summary(self, summary: SetSummary) -> None:
+    def _on_summary(self, read: tuple[SetSummary, str]) -> None:
+        summary, self._not_ready = read
         self.summary.setText(summary.line if summary.slides else "No cells in this set yet")
-        chosen = self.slide.currentData()
-        self.slide.clear()
         for slide in summary.slides:
             self.slide.addItem(f"{slide.name} ({slide.split}, {slide.cells})", slide.name)
-        self.slide.setCurrentIndex(max(0, self.slide.findData(chosen)))
-        for widget in (self.slide, self.side, self.move_slide):
-            widget.setEnabled(bool(summary.slides) and not self.jobs.running)
+        self.slide.setCurrentIndex(max(0, self.slide.findData(self._slide)))
+        self._show_possible()
 
     def _on_looked(self, path: Path, incoming: Incoming) -> None:
         self._then = partial(self._ask_mapping, path, incoming)
@@ -380,6 +412,7 @@ class TrainPanel(Panel, QWidget):
     def _on_tuned(self, start: str, result: tuple[Any, Model]) -> None:
         _trained, model = result
         self._pair = (start, str(model.path))
+        self._show_possible()
         self.said.emit(
             f"{model.name} is ready, and not in use yet. "
             "Next: Compare… on cells that neither model has seen."
@@ -402,8 +435,10 @@ class TrainPanel(Panel, QWidget):
             from napari_wbc.widgets.loop.comparison import ComparisonView
 
             self.comparison = ComparisonView()
-            self.comparison.adopt_chosen.connect(guarded(self.said.emit, self.adopt))
+            self.comparison.adopt_chosen.connect(guarded(self.comparison.say, self.adopt))
             self.comparison.keep_chosen.connect(self._keep)
+            # Its dialog lies over the window, so it also says itself what goes wrong.
+            self.jobs.warned.connect(self.comparison.say)
             title = "Old and new model"
             self._dialogs["comparison"] = self._dialog(self.comparison, title, 900, 760)
         self.comparison.show_comparison(comparison, picture)
@@ -416,6 +451,7 @@ class TrainPanel(Panel, QWidget):
         new = self._shown
         why = shown.measures.why
         library = self.models
+        self.comparison.say("Adopting the new model…")
         self.jobs.start(lambda: jobs.adopt_steps(library, new, why), self._on_adopted)
 
     def _on_adopted(self, new: str) -> None:
@@ -435,32 +471,61 @@ class TrainPanel(Panel, QWidget):
         return dialog
 
     def _ask_folder(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(self, "Training set", self.folder.text()):
-            self.folder.setText(folder)
+        folder = ask_folder(self, "Training set", "training set", self.folder.text())
+        if folder is not None:
+            self.folder.setText(str(folder))
             self.set_folder()
             self.show_summary()
 
     def _ask_old(self) -> None:
         title = "An old training set"
-        if folder := QFileDialog.getExistingDirectory(self, title, self.folder.text()):
-            self.old.addItem(folder)
+        folder = ask_folder(self, title, "training set", self.folder.text())
+        if folder is not None:
+            self.old.addItem(str(folder))
+            self.show_summary()
+
+    def _drop_old(self) -> None:
+        self.old.takeItem(self.old.currentRow())
+        self.show_summary()
 
     def _ask_import(self) -> None:
         kinds = (
             "Training sets (*.zip *.json *.geojson *.csv *.tsv *.yaml *.yml *.xml);;All files (*)"
         )
         title = "Import a training set: any file of it, or its .zip"
-        name, _ = QFileDialog.getOpenFileName(self, title, "", kinds)
-        if name:
-            path = Path(name)
+        path = ask_file(self, title, "import", kinds)
+        if path is not None:
             self.import_set(path.parent if path.suffix.lower() == ".xml" else path)
 
+    def _ask_import_folder(self) -> None:
+        folder = ask_folder(self, "Import a training set: its folder", "import")
+        if folder is not None:
+            self.import_set(folder)
+
     def _set_running(self, running: bool) -> None:
-        for push in (self.export, self.bring, self.tune, self.compare):
-            push.setEnabled(not running)
-        for widget in (self.slide, self.side, self.move_slide):
-            widget.setEnabled(not running and self.slide.count() > 0)
+        self._show_possible()
         if not running and self._then is not None:
             then = self._then
             self._then = None
-            guarded(self.said.emit, then)()
+            guarded(self.warned.emit, then)()
+
+    def _show_possible(self, *_what: object) -> None:
+        """Enable what can be done now; a disabled button says why in its tooltip."""
+        running = "A job is running here. Wait for it, or cancel it." if self.jobs.running else ""
+        reviewed = any(cell.annotation is not None for cell in self.session.table.values())
+        if self._project() is None:
+            nothing = NO_PROJECT
+        else:
+            nothing = "" if reviewed else "No cell is reviewed yet. Review some on the page Review."
+        pair = "" if self._pair else NO_PAIR
+        slides = "" if self.slide.count() else NO_SLIDES
+        for widget, tip, reason in (
+            (self.export, EXPORT_TIP, nothing),
+            (self.bring, IMPORT_TIP, ""),
+            (self.tune, TUNE_TIP, self._not_ready),
+            (self.compare, COMPARE_TIP, pair),
+            (self.slide, SLIDE_TIP, slides),
+            (self.side, SIDE_TIP, slides),
+            (self.move_slide, MOVE_TIP, slides),
+        ):
+            allow(widget, tip, running or reason)

@@ -51,6 +51,7 @@ class FeatureMapPanel(DockPanel):
     """
 
     said = Signal(str)
+    warned = Signal(str)
     cell_activated = Signal(str)
     """With the id of the cell to go to."""
     key_pressed = Signal(str)
@@ -79,6 +80,7 @@ class FeatureMapPanel(DockPanel):
         """Which cells of the map are still where they were mapped."""
         self._build()
         self.jobs.said.connect(self._say)
+        self.jobs.warned.connect(self._warn)
         self.jobs.running_changed.connect(self.run.setDisabled)
         self.scatter.chosen.connect(self._on_chosen)
         self.scatter.activated.connect(lambda i: self.cell_activated.emit(self._mapped[i].cell_id))
@@ -100,7 +102,7 @@ class FeatureMapPanel(DockPanel):
         self.scatter.setToolTip(HINT)
         self.scatter.setAccessibleName("Feature map")
         self.legend = Legend()
-        self.jobs = JobBar()
+        self.jobs = JobBar("Feature map")
         self.message = TextLines(1)
         controls = row(self.method, QLabel("colour by"), self.by, self.run)
         below = (self.legend, self.jobs, self.message)
@@ -120,7 +122,7 @@ class FeatureMapPanel(DockPanel):
         slide = self._session.slide
         table = self._session.table
         if not table:
-            self._say("There are no cells to map; analyze the slide first.")
+            self._warn("There are no cells to map; analyze the slide first.")
             return
         self.jobs.start(
             lambda: feature_map_steps(slide, table, method, weights=weights, read=self._read),
@@ -205,6 +207,10 @@ class FeatureMapPanel(DockPanel):
     def _say(self, text: str) -> None:
         self.message.setText(text)
         self.said.emit(text)
+
+    def _warn(self, text: str) -> None:
+        self.message.setText(text)
+        self.warned.emit(text)
 
     def _on_mapped(self, slide: Slide, table: CellTable, feature_map: FeatureMap) -> None:
         if self._session.slide == slide:

@@ -53,14 +53,39 @@ def guard_inputs(root: QWidget) -> None:
         guard.take(widget)
 
 
+def canvas_of(widget: QWidget) -> QWidget | None:
+    """The canvas of the window that a widget is docked to, if it is napari's."""
+    parent: QWidget | None = widget
+    # A dock that floats is a window of its own, inside the window that it belongs to.
+    while parent is not None and not hasattr(parent, "centralWidget"):
+        parent = parent.parentWidget()
+    central = None if parent is None else parent.centralWidget()
+    if central is None:
+        return None
+    canvases = [child for child in central.findChildren(QWidget) if child.inherits("QOpenGLWidget")]
+    return canvases[0] if canvases else central
+
+
 def focus_canvas(widget: QWidget) -> None:
     """Give the focus to the canvas of the window that a widget is in, if it is napari's."""
-    window = widget.window()
-    central = window.centralWidget() if hasattr(window, "centralWidget") else None
-    if central is None:
-        return
-    canvases = [child for child in central.findChildren(QWidget) if child.inherits("QOpenGLWidget")]
-    (canvases[0] if canvases else central).setFocus(Qt.FocusReason.OtherFocusReason)
+    canvas = canvas_of(widget)
+    if canvas is not None:
+        canvas.setFocus(Qt.FocusReason.OtherFocusReason)
+
+
+def order_tabs(canvas: QWidget, first: QWidget, root: QWidget) -> None:
+    """Let Tab lead from the canvas to one control of a panel, and then through the others.
+
+    Otherwise all of napari's own controls come in between. The others come as they are laid out.
+    """
+    before = canvas
+    controls = [child for child in root.findChildren(QWidget) if child is not first]
+    for control in (first, *controls):
+        # Dialogs are children of a panel too, in windows of their own.
+        here = control.window() is root.window()
+        if here and control.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            QWidget.setTabOrder(before, control)
+            before = control
 
 
 class _Guard(QObject):

@@ -25,6 +25,17 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+FOLDED = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
+UNFOLDED = "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
+RING = "#2f7fe8"
+"""Colour of the line around the control that has the keys: 3:1 on napari's light and dark theme."""
+FOCUS_RINGS = f"""
+QPushButton:focus, QToolButton:focus {{ border: 2px solid {RING}; padding: 2px }}
+QComboBox:focus, QLineEdit:focus, QAbstractSpinBox:focus, QCheckBox:focus, QSlider:focus,
+QListView:focus, QTableView:focus, QTreeView:focus {{ border: 2px solid {RING} }}
+QTabBar::tab:selected:focus {{ border: 2px solid {RING} }}
+"""
+
 
 class TextLines(QWidget):
     """Plain text of a fixed number of lines.
@@ -100,14 +111,18 @@ def primary(push: QPushButton) -> QPushButton:
     """The one button of a page that goes on with the work, made to be seen first."""
     push.setStyleSheet(
         "QPushButton:enabled { background: #2467c9; color: white; font-weight: 600 }"
+        "QPushButton:focus { border: 2px solid white; padding: 2px }"
     )
     return push
 
 
-def allow(push: QPushButton, tip: str, reason: str = "") -> None:
+def allow(push: QWidget, tip: str, reason: str = "") -> None:
     """Enable a button, or else disable it with the reason in place of its tooltip."""
-    push.setEnabled(not reason)
-    push.setToolTip(plain(reason or tip))
+    # Each key calls this for many buttons, and Qt lays out anew what is set again.
+    if push.isEnabled() == bool(reason):
+        push.setEnabled(not reason)
+    if push.toolTip() != plain(reason or tip):
+        push.setToolTip(plain(reason or tip))
 
 
 def choice(texts: Iterable[str], tip: str = "", *, least: int = 0) -> QComboBox:
@@ -159,8 +174,17 @@ def group(title: str, *widgets: QWidget) -> QGroupBox:
 
 def folded(title: str, *widgets: QWidget) -> QCollapsible:
     """Widgets one below the other, hidden until a person clicks the title."""
-    fold = QCollapsible(title)
+    fold = QCollapsible()
     fold.layout().setContentsMargins(0, 0, 0, 0)
+    # Its own arrows are pictures in the colour of a light theme; letters follow any theme.
+    fold.setCollapsedIcon(QIcon())
+    fold.setExpandedIcon(QIcon())
+
+    def show_title(unfolded: bool) -> None:
+        fold.setText(f"{UNFOLDED if unfolded else FOLDED} {title}")
+
+    show_title(False)
+    fold.toggled.connect(show_title)
     # Napari colours a switch that is on, as if it were the button to press.
     fold.toggleButton().setStyleSheet("text-align: left; border: none; background: none")
     for widget in widgets:
@@ -202,6 +226,8 @@ def scrolled(inside: QWidget) -> QScrollArea:
     scroll = _Scrolled()
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QFrame.Shape.NoFrame)
+    # It scrolls to whatever inside it has the keys, and needs none itself.
+    scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     scroll.setWidget(inside)
     return scroll
@@ -222,3 +248,18 @@ def swatch(color: str) -> QIcon:
     pixmap = QPixmap(12, 12)
     pixmap.fill(QColor(color))
     return QIcon(pixmap)
+
+
+def on_color(color: str) -> str:
+    """Black or white, whichever is easier to read on a colour.
+
+    Examples
+    --------
+    >>> on_color("#f5e53b"), on_color("#277257")
+    ('black', 'white')
+    """
+    parts = QColor(color).getRgbF()[:3]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    # Black and white have the same contrast with a luminance of 0.179 (WCAG 2).
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if light > 0.179 else "white"

@@ -20,8 +20,9 @@ class Panel:
 
     Session, viewer and layers outlive the window, and a handler that they still call would touch
     widgets that Qt has deleted. So a panel connects to them by :meth:`listen` only. Connections
-    between widgets of one window need no release: they go with the widgets. Where a panel has a
-    signal ``said``, it comes with one line for the status line.
+    between widgets of one window need no release: they go with the widgets. A panel speaks by up
+    to three signals, each with one line: ``said`` with a result, ``warned`` with what went wrong
+    or cannot be done, and ``noted`` with what is only worth a look at this moment.
 
     Examples
     --------
@@ -101,8 +102,15 @@ def single_shot(parent: QObject, action: Callable[[], object], ms: int = 0) -> Q
     return timer
 
 
+def relay(source: QObject, target: QObject) -> None:
+    """Pass on what a part of a panel says, warns of and notes."""
+    for name in ("said", "warned", "noted"):
+        if hasattr(source, name):
+            getattr(source, name).connect(getattr(target, name))
+
+
 def guarded(say: Callable[[str], object], action: Callable[..., object]) -> Callable[..., None]:
-    """An action whose WbcError is said in the status line."""
+    """An action whose WbcError is said."""
 
     def act(*args: Any) -> None:
         try:

@@ -74,11 +74,11 @@ class LimitBars(QStyledItemDelegate):
         left, top, height = area.right() - SCALE, area.top() + 5, area.height() - 10
         painter.fillRect(QRect(left, area.center().y(), SCALE, 1), QColor("#80808080"))
         width = max(2, round((high - low) * SCALE / 100))
-        bar = QColor(color)
-        bar.setAlpha(150)
-        painter.fillRect(QRect(left + round(low * SCALE / 100), top, width, height), bar)
+        bar = QRect(left + round(low * SCALE / 100), top, width, height)
+        painter.fillRect(bar, QColor(color))
         share = left + round(percent * SCALE / 100) - 1
-        painter.fillRect(QRect(share, top - 2, 2, height + 4), QColor(color))
+        # In the colour of the text, since a class may be as dark as the theme.
+        painter.fillRect(QRect(share, top - 2, 2, height + 4), option.palette.text().color())
 
     def sizeHint(  # noqa: N802 (Qt's name)
         self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex

@@ -24,7 +24,8 @@ from napari_wbc.widgets.qt.layout import (
 )
 from napari_wbc.widgets.qt.panel import Panel
 
-START_TIP = "Queue the cells and show the first"
+START_TIP = "Queue the cells and show the first (Alt+R)"
+NOT_STARTED = "No cell is under review. Press Start."
 NO_CELLS = "No cells yet. Find them on the page Find, or draw them."
 EVERY_CLASS, EVERY_FIELD = "every class", "every field"
 REVIEWED: dict[str, bool | None] = {"to review": False, "all": None, "reviewed": True}
@@ -52,9 +53,9 @@ class QueuePanel(Panel, QWidget):
         self.lowest = _confidence(0.0)
         self.highest = _confidence(1.0)
         self.start_button = primary(button("Start", "", self.start))
-        self.accept = button("Accept ↵", "Accept the label (Return)", self.accept_chosen.emit)
-        self.skip = button("Skip .", "Move the cell to the end of the queue (.)", queue.skip)
-        self.back = button("Back ,", "Go to the previous cell (,)", queue.back)
+        self.accept = button("Accept ↵", "", self.accept_chosen.emit)
+        self.skip = button("Skip .", "", queue.skip)
+        self.back = button("Back ,", "", queue.back)
         self.bar = QProgressBar()
         self.text = TextLines(2)
         first = row(self.order, self.which, self.start_button)
@@ -117,9 +118,10 @@ class QueuePanel(Panel, QWidget):
         self.bar.setFormat("%v of %m reviewed" if progress.total else "no cells yet")
         allow(self.start_button, START_TIP, "" if progress.total else NO_CELLS)
         at, n = self.queue.position
-        self.accept.setEnabled(bool(self.queue.current))
-        self.skip.setEnabled(bool(self.queue.current))
-        self.back.setEnabled(at > 0)
+        idle = "" if self.queue.current else NOT_STARTED
+        allow(self.accept, "Accept the label (Return)", idle)
+        allow(self.skip, "Move the cell to the end of the queue (.)", idle)
+        allow(self.back, "Go to the previous cell (,)", "" if at > 0 else "No cell comes before.")
         if self._waits_for:
             self.text.setText(f"Computing {self._waits_for}…")
         else:

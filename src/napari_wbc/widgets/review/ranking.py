@@ -10,7 +10,6 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_wbc.model.audit import sample
-from napari_wbc.model.progress import Progress
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.analysis import ReadField
@@ -19,6 +18,7 @@ from napari_wbc.pipeline.lab_report.project import audit_key, audit_note, kept_a
 from napari_wbc.session.order import Order
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.activity import Activity
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.worker import LatestJob
 
@@ -36,7 +36,9 @@ class Ranking(Panel, QObject):
     """
 
     said = Signal(str)
-    """With a line for the status line: how far it is, or what went wrong."""
+    """With how many cells are ranked."""
+    warned = Signal(str)
+    """With what went wrong."""
     ended = Signal()
     """After the ranks were handed in, or could not be found."""
 
@@ -55,9 +57,9 @@ class Ranking(Panel, QObject):
         self._read = read
         self._asked: tuple[Order, CellTable] = Order.MOST_GAIN, CellTable()
         self._job = LatestJob(self)
-        self._job.progressed.connect(self._on_progress)
+        Activity(self._job, "Ranking", self._job.cancel)
         self._job.returned.connect(self._on_returned)
-        self._job.failed.connect(self.said)
+        self._job.failed.connect(self.warned)
         self._job.finished.connect(self._on_finished)
         self.listen(self._on_slide, session.slide_changed)
         self.at_release(self._job.cancel)
@@ -91,7 +93,7 @@ class Ranking(Panel, QObject):
             session.note(key, audit_note(audit))
             # The next start reads it from the project.
             if not session.flush():
-                self.said.emit(f"The audit is not kept: {session.saved.sentence}")
+                self.warned.emit(f"The audit is not kept: {session.saved.sentence}")
                 self.ended.emit()
                 return
         drawn = list(chain.from_iterable(sample(session.table, audit).values()))
@@ -100,9 +102,6 @@ class Ranking(Panel, QObject):
         self._queue.rank(Order.AUDIT, [drawn[place] for place in places])
         self.said.emit(f"Audit: {counted(len(drawn))}, by chance within each predicted class")
         self.ended.emit()
-
-    def _on_progress(self, progress: Progress) -> None:
-        self.said.emit(progress.note or f"{self._asked[0].capitalize()}: {progress.step}")
 
     def _on_returned(self, result: Choice | Doubted) -> None:
         order, table = self._asked

@@ -16,7 +16,7 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.described import FIRST
-from napari_wbc.widgets.qt.layout import button, choice, column, row
+from napari_wbc.widgets.qt.layout import allow, button, choice, column, row
 from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.table import TextTable
 from napari_wbc.widgets.qt.worker import Job
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Reading = dict[str, Annotation]
 """Annotations of one reader by cell id."""
+NO_PROJECT = "Readings need a project. An image that is not from a file has none."
+BLIND = "A blind reading shows no other labels. Choose the first reader to compare."
 CELL_ID = Qt.ItemDataRole.UserRole
 ROW_HEIGHT = 24
 SETTLED = 3
@@ -35,7 +37,7 @@ SETTLED = 3
 class ReadersPanel(Panel, QWidget):
     """Compare two readings of the slide, and settle their differences."""
 
-    said = Signal(str)
+    warned = Signal(str)
     consensus_found = Signal(object)
     """With the annotations by cell id."""
     cell_chosen = Signal(str)
@@ -49,7 +51,7 @@ class ReadersPanel(Panel, QWidget):
         self._choices: dict[str, str] = {}
         self.first = choice(())
         self.second = choice(())
-        compare = button("Compare", "Compare cells that both readers labelled", self.start)
+        self.compare = button("Compare", "", self.start)
         self.result = QLabel(
             "For a second reader, choose New blind reading… on the page Slide. "
             "Then compare the two readings here."
@@ -58,18 +60,23 @@ class ReadersPanel(Panel, QWidget):
         self.table = TextTable(("field", "first", "second", "settled"), ROW_HEIGHT)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         label = choice(session.taxonomy.labels)
-        first = button("First is right", "Take the first label", lambda: self.settle(column=1))
-        second = button("Second is right", "Take the second label", lambda: self.settle(column=2))
-        settle = button("Settle on", "Take the label at the right")
-        settle.clicked.connect(lambda: self.settle(label.currentText()))
-        tip = "Keep the common and the settled labels as a third reading"
-        write = button("Write consensus", tip, guarded(self.said.emit, self.write_consensus))
-        readings = row(self.first, self.second, compare)
+        first = button("First is right", "", lambda: self.settle(column=1))
+        second = button("Second is right", "", lambda: self.settle(column=2))
+        settle = button("Settle on", "", lambda: self.settle(label.currentText()))
+        self._settling = (
+            (first, "Take the first label"),
+            (second, "Take the second label"),
+            (settle, "Take the label at the right"),
+        )
+        self.write = button("Write consensus", "", guarded(self.warned.emit, self.write_consensus))
+        readings = row(self.first, self.second, self.compare)
         answers = row(first, second), row(settle, label)
-        column(self, readings, self.result, self.table, *answers, write)
+        column(self, readings, self.result, self.table, *answers, self.write)
         self.table.currentCellChanged.connect(self._on_row)
+        self.table.itemSelectionChanged.connect(self._show_possible)
+        self.jobs.finished.connect(self._show_possible)
         self.jobs.returned.connect(self._on_compared)
-        self.jobs.failed.connect(self.said)
+        self.jobs.failed.connect(self.warned)
         self.listen(self._on_slide, session.slide_changed)
         self.listen(self._on_changed, session.changed)
         self.at_release(self.jobs.cancel)
@@ -86,11 +93,10 @@ class ReadersPanel(Panel, QWidget):
         # The comparison reads the project in a thread, so the last labels have to be in it.
         session.flush()
         if session.workspace is None:
-            self.said.emit("Readings need a project. An image that is not from a file has none.")
+            self.warned.emit(NO_PROJECT)
             return
         if session.reading:
-            text = "A blind reading shows no other labels. Choose the first reader to compare."
-            self.said.emit(text)
+            self.warned.emit(BLIND)
             return
         if self.jobs.running:
             return
@@ -114,7 +120,7 @@ class ReadersPanel(Panel, QWidget):
         if agreed:
             self.consensus_found.emit(agreed)
         else:
-            self.said.emit("There is no consensus yet. Compare two readings first.")
+            self.warned.emit("There is no consensus yet. Compare two readings first.")
 
     def _offer(self) -> None:
         workspace = self._session.workspace
@@ -128,6 +134,26 @@ class ReadersPanel(Panel, QWidget):
             # The second box begins at the second reading, so that two different ones are compared.
             fallback = min(i, len(names) - 1)
             box.setCurrentIndex(names.index(before) if before in names[i:] else fallback)
+        self._show_possible()
+
+    def _show_possible(self) -> None:
+        """Enable what can be done now; a disabled button says why in its tooltip."""
+        reason = ""
+        if self._session.workspace is None:
+            reason = NO_PROJECT
+        elif self._session.reading:
+            reason = BLIND
+        elif self.first.count() < 2:
+            reason = "There is one reading only. Choose New blind reading… on the page Slide."
+        elif self.jobs.running:
+            reason = "Two readings are being compared."
+        allow(self.compare, "Compare cells that both readers labelled", reason)
+        selected = "" if self.table.selectedIndexes() else "Select a row of the table first."
+        for push, tip in self._settling:
+            allow(push, tip, selected)
+        compared = "" if any(self._readings) else "Compare two readings first."
+        tip = "Keep the common and the settled labels as a third reading"
+        allow(self.write, tip, compared)
 
     def _on_slide(self, *_slide: object) -> None:
         self._readings = ({}, {})
@@ -153,6 +179,7 @@ class ReadersPanel(Panel, QWidget):
             for j, text in enumerate((field, *labels, "")):
                 self.table.setItem(i, j, QTableWidgetItem(text))
             self.table.item(i, 0).setData(CELL_ID, cell_id)
+        self._show_possible()
 
     def _on_row(self, i: int, *_places: int) -> None:
         # -1 where the table has no row any more.

@@ -10,10 +10,18 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.qt.layout import TextLines, button, column, row, swatch
+from napari_wbc.widgets.qt.layout import TextLines, allow, button, column, row, swatch
 from napari_wbc.widgets.qt.panel import Panel
 
 LABELS_A_ROW = 3
+NO_SLIDE = "No slide is open. Open one on the page Slide."
+NONE_SELECTED = "No cell is selected. Click one, or drag a box around several."
+DRAW_TIP = "Draw a missed cell: drag a box around it"
+RESHAPE_TIP = "While on, a drag moves and reshapes cells, not the image"
+SPLIT_TIP = "Split the selected cell at its waist (K)"
+JOIN_TIP = "Join the selected cells to one (J)"
+DELETE_TIP = "Delete the selected cells (Delete)"
+CANDIDATE_TIP = "Count the selected candidates by their predictions (Y). Delete dismisses them."
 
 
 class ReviewWidget(Panel, QWidget):
@@ -37,22 +45,22 @@ class ReviewWidget(Panel, QWidget):
         self._session = session
         self._selection = TextLines(1)
         self.labels: dict[str, QPushButton] = {}
+        self._label_tips: dict[str, str] = {}
         self.keys = button("Classes…", "Choose the key of each class, or add a class")
         self.undo = button("Undo", "", self.undo_chosen.emit)
         self.redo = button("Redo", "", self.redo_chosen.emit)
-        self.draw = button("Draw", "Draw a missed cell: drag a box around it")
-        self.reshape = button("Reshape", "While on, a drag moves and reshapes cells, not the image")
+        self.draw = button("Draw")
+        self.reshape = button("Reshape")
         for toggle, chosen in ((self.draw, self.draw_chosen), (self.reshape, self.reshape_chosen)):
             toggle.setCheckable(True)
             toggle.clicked.connect(chosen)
-        split = button("Split K", "Split the selected cell at its waist", self.split_chosen.emit)
-        join = button("Join J", "Join the selected cells to one", self.join_chosen.emit)
-        delete = button("Delete", "Delete the selected cells", self.delete_chosen.emit)
-        tip = "Count the selected candidates by their predictions (Y). Delete dismisses them."
-        self.candidates = button("Accept candidate Y", tip, self.candidates_accepted.emit)
+        self.split = button("Split K", "", self.split_chosen.emit)
+        self.join = button("Join J", "", self.join_chosen.emit)
+        self.delete = button("Delete", "", self.delete_chosen.emit)
+        self.candidates = button("Accept candidate Y", "", self.candidates_accepted.emit)
         self.gallery = button("Gallery", "Show thumbnails of all cells by class, below the image")
         shapes = row(self.draw, self.reshape, self.undo, self.redo, self.keys)
-        cells = row(split, join, delete, self.gallery)
+        cells = row(self.split, self.join, self.delete, self.gallery)
         self.grid = self._label_grid()
         column(self, self._selection, shapes, cells, self.candidates)
         self.listen(self._refresh, session.changed, session.slide_changed)
@@ -79,7 +87,8 @@ class ReviewWidget(Panel, QWidget):
         for label, push in self.labels.items():
             key = keys.get(label, "")
             push.setText(f"{key}  {taxonomy.shorts[label]}".strip())
-            push.setToolTip(f"{label} (key {key})" if key else f"{label} (no key)")
+            self._label_tips[label] = f"{label} (key {key})" if key else f"{label} (no key)"
+        self._show_possible()
 
     def show_tool(self, tool: str) -> None:
         """Show on the button Draw whether a cell is to be drawn; ``tool`` is as napari names it."""
@@ -89,11 +98,30 @@ class ReviewWidget(Panel, QWidget):
         self._selection.setText(self._describe_selection())
         # Most slides have no candidates, and the panel is full.
         self.candidates.setVisible(self._session.table.label_counts[CANDIDATE] > 0)
+        self._show_possible()
         steps = (self.undo, self._session.undoable), (self.redo, self._session.redoable)
         for push, what in steps:
-            push.setEnabled(bool(what))
             verb = push.text()
-            push.setToolTip(f"{verb}: {what}" if what else f"Nothing to {verb.lower()}")
+            allow(push, f"{verb}: {what}", "" if what else f"Nothing to {verb.lower()}")
+
+    def _show_possible(self) -> None:
+        """Enable what can be done with the selected cells; the others say why not."""
+        table = self._session.table
+        chosen = [table[key] for key in self._session.selection if key in table]
+        slide = "" if self._session.slide.fields else NO_SLIDE
+        some = "" if chosen else NONE_SELECTED
+        candidates = any(cell.candidate for cell in chosen)
+        for push, tip, reason in (
+            (self.draw, DRAW_TIP, slide),
+            (self.reshape, RESHAPE_TIP, slide),
+            (self.split, SPLIT_TIP, some or ("" if len(chosen) == 1 else "Select one cell only.")),
+            (self.join, JOIN_TIP, "" if len(chosen) > 1 else "Select two cells that touch."),
+            (self.delete, DELETE_TIP, some),
+            (self.candidates, CANDIDATE_TIP, "" if candidates else "No candidate is selected."),
+        ):
+            allow(push, tip, reason)
+        for label, push in self.labels.items():
+            allow(push, self._label_tips[label], some)
 
     def _describe_selection(self) -> str:
         """The cells that a label would go to, and their labels now."""

@@ -30,6 +30,7 @@ class Follower(Panel, QObject):
     """
 
     said = Signal(str)
+    warned = Signal(str)
     cell_shown = Signal(str)
     """With the id of the cell under review or the only one selected; empty for none."""
     field_left = Signal()
@@ -154,7 +155,7 @@ class Follower(Panel, QObject):
         if field != self._session.field or self._opening():
             return
         if pixels is None:
-            self.said.emit(error)
+            self.warned.emit(error)
             self._view.blank(field)
         else:
             self._view.show(field, pixels, cells=self._view.binding is not None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QWidget
+from qtpy.QtWidgets import QInputDialog, QLabel, QWidget
 
 from napari_wbc.errors import WbcError, WorkspaceError
 from napari_wbc.model.progress import Progress, Steps
@@ -28,6 +28,7 @@ from napari_wbc.session.opening import (
 from napari_wbc.session.rescue import fits, forget, put_back, rescued_of, set_aside
 from napari_wbc.session.session import Loaded, Session, load
 from napari_wbc.widgets.qt.described import FIRST
+from napari_wbc.widgets.qt.files import ask_file, ask_folder
 from napari_wbc.widgets.qt.layout import button, choice, column, confirmed, row
 from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.worker import LatestJob
@@ -50,7 +51,7 @@ BLIND = "New blind reading…"
 class ProjectPanel(Panel, QWidget):
     """Opens projects in a thread, shows whether they are saved, and switches between readings."""
 
-    said = Signal(str)
+    warned = Signal(str)
     wanted = Signal(object)
     """With path, slide and reading of the project that a person chose."""
     opened = Signal(object)
@@ -68,7 +69,7 @@ class ProjectPanel(Panel, QWidget):
         """Whether the slide that is open is being left for another."""
         self._before: tuple[Path, str, str] | None = None
         """File, slide and reading of the project before the one that is being opened."""
-        self._failed: Callable[[str], None] = self.said.emit
+        self._failed: Callable[[str], None] = self.warned.emit
         self._anew: Callable[[], Steps[Loaded | OtherClasses]]
         """Makes a new project for the slide that is being opened."""
         self.state = QLabel()
@@ -88,7 +89,7 @@ class ProjectPanel(Panel, QWidget):
         self.jobs.failed.connect(self._on_failed)
         self.jobs.returned.connect(self._on_loaded)
         self._checks.returned.connect(self._on_checked)
-        self._checks.failed.connect(self.said)
+        self._checks.failed.connect(self.warned)
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.show_state)
         self._clock.start(STATE_EVERY_MS)
@@ -121,7 +122,7 @@ class ProjectPanel(Panel, QWidget):
         def failed(text: str) -> None:
             # Work can go on without a project; the state then reads NOT SAVED in red.
             self._resume(Loaded(slide))
-            self.said.emit(f"{text} Until then nothing is saved.")
+            self.warned.emit(f"{text} Until then nothing is saved.")
 
         def opened() -> Steps[Loaded | OtherClasses | Renamed]:
             found = yield from renamed_steps(path, slide)
@@ -308,16 +309,16 @@ class ProjectPanel(Panel, QWidget):
         if missing < len(faults):
             text += f"{' and ' if text else ''}{len(faults) - missing} are not the images they were"
         name = faults[0].path.name
-        self.said.emit(f"{text}: {name}. Choose Images moved… to say where they are.")
+        self.warned.emit(f"{text}: {name}. Choose Images moved… to say where they are.")
 
     def _on_failed_project(self, text: str) -> None:
-        self.said.emit(text)
+        self.warned.emit(text)
         self._resume(Loaded(Slide("", ())))
 
     def _ask_project(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Open a project", str(projects_folder()), FILES)
-        if name:
-            self._open_asked(Path(name))
+        path = ask_file(self, "Open a project", "project", FILES, str(projects_folder()))
+        if path is not None:
+            self._open_asked(path)
 
     def _open_asked(self, path: Path) -> None:
         """Open a project; where it is damaged, offer its backup."""
@@ -326,7 +327,7 @@ class ProjectPanel(Panel, QWidget):
         try:
             open_workspace(path, read_only=True).close()
         except WorkspaceError as error:
-            self.said.emit(str(error))
+            self.warned.emit(str(error))
             if error.backup is None:
                 return
             question = (
@@ -345,13 +346,13 @@ class ProjectPanel(Panel, QWidget):
         self.wanted.emit((path, "", ""))
 
     def _ask_images(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Where are the images now?")
-        if folder and self._workspace is not None:
-            self.point_to(Path(folder))
+        folder = ask_folder(self, "Where are the images now?", "images")
+        if folder is not None and self._workspace is not None:
+            self.point_to(folder)
 
     def point_to(self, folder: Path) -> None:
         """Look for the slide's images in another folder."""
-        guarded(self.said.emit, self._point_to)(folder)
+        guarded(self.warned.emit, self._point_to)(folder)
 
     def _point_to(self, folder: Path) -> None:
         from napari_wbc.storage.workspace import pointed_to
@@ -371,7 +372,7 @@ class ProjectPanel(Panel, QWidget):
     def _on_reading_chosen(self, index: int) -> None:
         if self._workspace is None:
             self.reading.setCurrentIndex(0)
-            self.said.emit("A blind reading needs a project; this image is not from a file.")
+            self.warned.emit("A blind reading needs a project; this image is not from a file.")
             return
         name = "" if not index else self.reading.currentText()
         if index == self.reading.count() - 1:
@@ -379,7 +380,7 @@ class ProjectPanel(Panel, QWidget):
             name, _ = QInputDialog.getText(self, "Blind reading", question)
             name = name.strip()
         if name == FIRST:
-            self.said.emit(f"{FIRST!r} is the name of the first reading; choose another.")
+            self.warned.emit(f"{FIRST!r} is the name of the first reading; choose another.")
         elif name or not index:
             self.read_as(name)
         self._show_reading()

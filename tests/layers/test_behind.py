@@ -1,4 +1,4 @@
-"""Candidates are outlined by dashes, which come and go without their layer."""
+"""Lines behind the cells: dashes of candidates and dark casings, which keep their layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from napari.components import ViewerModel
 from napari.layers import Vectors
 from napari.utils.colormaps.standardize_color import transform_color
 
-from napari_wbc.layers.candidates import DASHES, dashes
+from napari_wbc.layers.behind import CASING, DASHES, dashes, rings
+from napari_wbc.layers.edges import casing_width, edge_width
 from napari_wbc.layers.field import FieldView
 from napari_wbc.model.cell import Annotation, Cell, Detection
 from napari_wbc.model.geometry import BBox, Outline
@@ -56,7 +57,7 @@ def shown(viewer: ViewerModel) -> int:
 def test_of_no_candidates_there_is_no_layer(viewer, view):
     assert dashes([]).shape == (0, 2, 2)
     put(view, found("a", candidate=False))
-    assert layers(viewer) == ["one", "cells"]
+    assert layers(viewer) == ["one", "dark edges", "cells"]
 
 
 @pytest.mark.parametrize("outline", [None, Outline(((5, 5), (5, 25), (25, 25), (25, 5)))])
@@ -75,7 +76,7 @@ def test_dashes_and_gaps_are_alike_and_lie_on_the_outline(outline):
 def test_a_candidate_has_dashes_of_its_colour_and_no_edge_among_the_cells(viewer, view):
     view.draw()
     put(view, found("a", candidate=False), found("b", candidate=True, left=30))
-    assert layers(viewer) == ["one", "candidates", "cells"]
+    assert layers(viewer) == ["one", "dark edges", "candidates", "cells"]
     assert viewer.layers.selection.active is viewer.layers["cells"]
     assert shown(viewer) == 1
     colors = viewer.layers["candidates"].edge_color
@@ -137,3 +138,44 @@ def test_a_candidate_that_is_dragged_is_a_cell(viewer, view):
     binding.pull()
     assert view.session.table["a"].detection.drawn
     assert shown(viewer) == 0
+
+
+def test_a_casing_is_dark_and_wider_than_its_outline_at_any_zoom(viewer, view):
+    put(view, found("a", candidate=False), found("b", candidate=True, left=30))
+    casing, cells = viewer.layers["dark edges"], viewer.layers["cells"]
+    assert len(casing.data) == 4
+    np.testing.assert_allclose(casing.edge_color[0], transform_color(CASING)[0])
+    assert casing.edge_width == casing_width(viewer.scene.camera.zoom)
+    for zoom in (4.0, 1.0, 0.3, 0.06, 0.01):
+        viewer.scene.camera.zoom = zoom
+        assert (casing.edge_width, cells.current_edge_width) == (
+            casing_width(zoom),
+            edge_width(zoom),
+        )
+        # In pixels of the screen, at each side.
+        assert (casing.edge_width - cells.current_edge_width) / 2 * zoom >= 1
+
+
+def test_relabelling_draws_no_line_anew(viewer, view):
+    put(view, found("a", candidate=False))
+    lines = viewer.layers["dark edges"].data
+    put(view, view.session.table["a"].annotated(Annotation("monocyte")))
+    assert viewer.layers["dark edges"].data is lines
+
+
+def test_rings_close_without_gaps_at_the_corners():
+    assert rings([]).shape == (0, 2, 2)
+    lines = rings([Detection(BBox(5, 5, 25, 25))])
+    starts, ends = lines[:, 0], lines.sum(axis=1)
+    # Each side ends as far beyond the corner as the next one begins before it.
+    np.testing.assert_allclose(
+        np.hypot(*(ends - np.roll(starts, -1, axis=0)).T), np.hypot(1.5, 1.5)
+    )
+
+
+def test_casings_stay_above_an_image_that_comes_back(viewer, view):
+    put(view, found("a", candidate=False))
+    viewer.layers.remove(viewer.layers["one"])
+    field = view.session.field
+    view.show(field, view.read(field))
+    assert layers(viewer)[1:] == ["dark edges", "cells"]
