@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -191,6 +192,27 @@ def test_files_that_cannot_be_put_together_are_as_they_were(tmp_path, monkeypatc
     ):
         fill(new, {"a": "new", "b": "new"})
     assert read_all(tmp_path) == OLD
+
+
+def test_what_cannot_be_put_back_is_kept(tmp_path, monkeypatch):
+    fill(tmp_path, OLD)
+    real = Path.replace
+    calls = []
+
+    def broken(path, target):
+        calls.append(path)
+        if len(calls) > 1:
+            raise OSError(errno.EIO, "broken")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", broken)
+    with (
+        pytest.raises(OSError, match="broken"),
+        atomic.put_together(tmp_path, ["a", "b"]) as new,
+    ):
+        fill(new, {"a": "new", "b": "new"})
+    (kept,) = tmp_path.glob("*.kept/a")
+    assert kept.read_text() == "old"
 
 
 def test_at_no_rename_a_folder_holds_files_of_two_times(tmp_path, monkeypatch):

@@ -110,6 +110,25 @@ def test_a_damaged_mark_is_no_mark(slides, batch, worked, tmp_path):
     assert worked == ["film"]
 
 
+@pytest.mark.parametrize("gone", ["film.wbc", "cells.csv"])
+def test_a_slide_whose_results_are_gone_is_done_again(slides, batch, worked, tmp_path, gone):
+    out = tmp_path / "out"
+    batch(slides[:1], out)
+    (out / "film" / "film.wbc").unlink()
+    (out / "film" / gone).unlink(missing_ok=True)
+    del worked[:]
+    assert batch(slides[:1], out).unfinished == 0
+    assert worked == ["film"]
+
+
+def test_cells_of_two_runs_have_the_same_ids(slides, batch, tmp_path):
+    for name in ("a", "b"):
+        batch(slides[::2], tmp_path / name)
+    for slide in ("film", "fields"):
+        first, second = (pd.read_csv(tmp_path / n / slide / "cells.csv") for n in ("a", "b"))
+        assert set(first["cell_id"]) == set(second["cell_id"])
+
+
 def test_slides_not_yet_worked_on_are_waiting(slides, weights, tmp_path):
     film = FilmOptions(side=512)
     out = tmp_path / "out"

@@ -21,7 +21,8 @@ def come(tmp_path):
     def imported(*cells):
         image(tmp_path / "set", "a.png")
         categories = [{"id": 3, "name": "monocyte"}, {"id": 4, "name": "basophil"}]
-        put(tmp_path / "set", "x.json", coco(annotations=list(cells), categories=categories))
+        annotations = [one | {"id": number} for number, one in enumerate(cells, start=1)]
+        put(tmp_path / "set", "x.json", coco(annotations=annotations, categories=categories))
         steps = import_set_steps(tmp_path / "set", tmp_path / "p.wbc")
         notes = []
         try:

@@ -11,7 +11,17 @@ from rich.console import Console
 from rich.table import Table
 from typer import Option
 
-from napari_wbc.cli.film import KEPT, Cells, Region, Seed, Tiles, Where, Workers, film_options
+from napari_wbc.cli.film import (
+    KEPT,
+    Cells,
+    Region,
+    Seed,
+    Tiles,
+    Where,
+    Workers,
+    film_options,
+    less_results,
+)
 from napari_wbc.cli.options import (
     DETECTOR,
     Detector,
@@ -98,9 +108,7 @@ def analyze(
     make_folder(out)
     if project is not None and project.exists():
         raise WbcError(f"{project}: this project is there already; name another file.")
-    if len(paths) > 1 and (out / "cells.csv").is_file():
-        # The shell's slides/* names the results of the last run too.
-        paths = [path for path in paths if path.resolve() != out.resolve()]
+    paths = less_results(paths, out, "cells.csv")
     film = film_options(
         out, where=where, region=region, tiles=tiles, seed=seed, cells=cells, workers=workers
     )
@@ -123,7 +131,9 @@ def analyze(
         save_project(analysis, project)
     if report:
         tell(drive(report_steps(analysis, out / "report", settings_of()), quiet=quiet), quiet=quiet)
-    forget(film.keep)
+    # Of tiles that failed, the next run works on these alone.
+    if not analysis.failures:
+        forget(film.keep)
     if analysis.cells.empty and not quiet:
         note("No cell was found; try another --detector or --preset.")
     end(failed, f"the rest was written to {out}", total=analysis.n_fields)

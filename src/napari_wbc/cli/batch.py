@@ -9,7 +9,17 @@ from rich.console import Console
 from rich.table import Table
 from typer import Argument
 
-from napari_wbc.cli.film import KEPT, Cells, Region, Seed, Tiles, Where, Workers, film_options
+from napari_wbc.cli.film import (
+    KEPT,
+    Cells,
+    Region,
+    Seed,
+    Tiles,
+    Where,
+    Workers,
+    film_options,
+    less_results,
+)
 from napari_wbc.cli.options import (
     DETECTOR,
     Detector,
@@ -48,6 +58,7 @@ def batch(
     The same command again goes on: slides that are done are not done again, and those that failed
     are tried again.
     """
+    from napari_wbc.imaging.pyramid.opening import is_whole_slide
     from napari_wbc.pipeline.batch import batch_steps
 
     make_folder(out)
@@ -55,7 +66,7 @@ def batch(
         out, where=where, region=region, tiles=tiles, seed=seed, cells=cells, workers=workers
     )
     steps = batch_steps(
-        slides,
+        less_results(slides, out, "slides.csv"),
         out,
         detector,
         detector_in_use(detector),
@@ -67,7 +78,9 @@ def batch(
     if not quiet:
         Console().print(_table(result))
         say(f"{counted(len(result.slides), 'slide')} written to {out / 'slides.csv'}")
-        say("Open one for review: napari PROJECT.wbc")
+        # napari shows no whole slide yet.
+        if not all(map(is_whole_slide, slides)):
+            say("Open the project of one for review: napari PROJECT.wbc")
     end(result.unfinished, "see slides.csv; the same command tries them again")
 
 

@@ -30,6 +30,13 @@ Cells = Annotated[
 Workers = Annotated[int, Option(help="Processes that work on the tiles of a scanned film.")]
 
 
+def less_results(paths: list[Path], out: Path, table: str) -> list[Path]:
+    """Paths without the results of the last run, which the shell's ``slides/*`` names too."""
+    if len(paths) > 1 and (out / table).is_file():
+        return [path for path in paths if path.resolve() != out.resolve()]
+    return paths
+
+
 def film_options(
     out: Path,
     *,

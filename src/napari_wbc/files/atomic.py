@@ -185,6 +185,12 @@ def put_together(folder: Path, names: Sequence[str], gone: Sequence[str] = ()) -
             for name in names:
                 _move(new / name, folder / name, moved)
             sync(folder)
+    except BaseException:
+        # What could not be put back stays, under a name that no later run takes for its own.
+        if any(path.is_file() for path in old.rglob("*")):
+            with suppress(OSError):
+                old.rename(old.with_name(f"{old.name}.kept"))
+        raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

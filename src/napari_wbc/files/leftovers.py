@@ -76,8 +76,8 @@ def sweep_folders() -> None:
 
 
 def _is_left(path: Path, match: re.Match[str]) -> bool:
-    if match["host"] == _host() and not _runs(int(match["process"])):
-        return True
+    if match["host"] == _host() and os.name == "posix":
+        return not _runs(int(match["process"]))
     return time.time() - path.lstat().st_mtime > _OLD_S
 
 

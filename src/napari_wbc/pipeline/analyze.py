@@ -19,7 +19,7 @@ from napari_wbc.detect.base import Detector
 from napari_wbc.detect.finders import DEFAULT, located_by
 from napari_wbc.errors import ReadError, TorchMissing
 from napari_wbc.files.atomic import sha256_of
-from napari_wbc.imaging.pyramid.opening import is_whole_slide
+from napari_wbc.imaging.pyramid.opening import fingerprint, is_whole_slide
 from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.failure import Failure
@@ -295,7 +295,7 @@ def analyze_steps(
                 film=film,
                 crew=crew,
             )
-            results.append(replace(result, table=_with_lasting_ids(result, occurrences)))
+            results.append(replace(result, table=lasting_ids(result, occurrences)))
             offset += len(slide.fields)
     # The model is named even if no cell was found for it to predict.
     if classifier is None:
@@ -303,7 +303,7 @@ def analyze_steps(
     return Analysis(tuple(results), classifier.card.model_id, classifier.threshold)
 
 
-def _with_lasting_ids(result: SlideAnalysis, occurrences: Counter[str]) -> CellTable:
+def lasting_ids(result: SlideAnalysis, occurrences: Counter[str]) -> CellTable:
     """The cells with ids that follow from image and box, so that two runs compare row by row.
 
     Only here, where nobody has reviewed a cell: in a project an id is made once, and a box that is
@@ -313,8 +313,10 @@ def _with_lasting_ids(result: SlideAnalysis, occurrences: Counter[str]) -> CellT
     hashes: dict[str, str] = {}
     for fov_id in {cell.fov_id for cell in result.table.values()}:
         # Of an image that is gone by now, the cells keep the ids that they have.
-        with suppress(OSError):
-            hashes[fov_id] = sha256_of(paths[fov_id])
+        with suppress(OSError, ReadError):
+            path = paths[fov_id]
+            whole = is_whole_slide(path)
+            hashes[fov_id] = fingerprint(path, times=False) if whole else sha256_of(path)
     cells: list[Cell] = []
     for cell in result.table.values():
         if cell.fov_id not in hashes:

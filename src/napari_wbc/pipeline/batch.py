@@ -1,12 +1,14 @@
 """Many slides, one after the other: each into a folder of its own, and all in one table.
 
-Invariant: a slide is done when its ``done.json`` is there, which is written last. A slide that is
-done is not done again, and one that fails keeps no other from being done.
+Invariant: a slide is done when its ``done.json``, its tables and its project are there; the project
+comes last. A slide that is done is not done again, and one that fails keeps no other from being
+done.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,7 +30,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis, left_out_steps
-from napari_wbc.pipeline.analyze import analyze_slide_steps, classifier_steps
+from napari_wbc.pipeline.analyze import analyze_slide_steps, classifier_steps, lasting_ids
 from napari_wbc.pipeline.film.analyze import FilmOptions
 from napari_wbc.pipeline.film.crew import Crew
 from napari_wbc.pipeline.film.kept import forget, key_of
@@ -182,6 +184,7 @@ class _SlideWork:
         analyzed = yield from analyze_slide_steps(
             self.slide, self.finder, self.classifier, taxonomy=taxonomy, film=film, crew=crew
         )
+        analyzed = replace(analyzed, table=lasting_ids(analyzed, Counter()))
         analysis = Analysis((analyzed,))
         if self.classifier:
             card = self.classifier.card
@@ -190,11 +193,11 @@ class _SlideWork:
         state = _state_of(analyzed, [*analyzed.failures, *written.failures])
         # Only of a slide that is done: the next run would have to replace it, reviewed or not.
         if state.state == "done":
-            save_project(analysis, project)
             state = replace(state, project=str(project))
-            forget(film.keep)
             note = json.dumps({"key": key, **asdict(state)}, ensure_ascii=False, indent=2)
             write_text(self.folder / _DONE, f"{note}\n")
+            save_project(analysis, project)
+            forget(film.keep)
         return state
 
     def _key(self) -> str:
@@ -213,11 +216,13 @@ class _SlideWork:
     def _state(self, key: str) -> SlideState | None:
         """The state that was written when the slide was done so; None if it was not."""
         path = self.folder / _DONE
-        if not path.is_file():
+        if not (path.is_file() and (self.folder / "cells.csv").is_file()):
             return None
         try:
             said = dict(read_json(path))
-            return SlideState(**said) if said.pop("key") == key else None
+            same = said.pop("key") == key
+            state = SlideState(**said)
+            return state if same and Path(state.project).is_file() else None
         # Whatever another program wrote there, the slide is worked on.
         except (WbcError, KeyError, TypeError, ValueError):
             return None

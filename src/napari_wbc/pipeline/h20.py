@@ -16,7 +16,7 @@ from napari_wbc.model.policy import Policy
 from napari_wbc.model.table import CellTable
 from napari_wbc.pipeline.lab_report.pool import unevenness
 from napari_wbc.pipeline.project import second_reading
-from napari_wbc.storage.workspace import open_workspace
+from napari_wbc.storage.workspace import check_journal, open_workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +81,7 @@ def h20(path: str | Path, second: str = "") -> H20:
         If the project cannot be read, or has no such reading.
     """
     with closing(open_workspace(path, read_only=True)) as workspace:
+        check_journal(workspace)
         second = second_reading(workspace, second)
         taxonomy = workspace.taxonomy
         merged = Policy().taxonomy_of(taxonomy)

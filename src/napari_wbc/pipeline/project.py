@@ -62,12 +62,12 @@ def project_analysis(path: str | Path, *, reading: str = "") -> Analysis:
         no slide has such a reading.
     """
     with closing(open_workspace(path, read_only=True)) as workspace:
-        check_journal(workspace)
         return workspace_analysis(workspace, reading=reading)
 
 
 def workspace_analysis(workspace: Workspace, *, reading: str = "") -> Analysis:
     """The slides of an open project, as :func:`project_analysis`."""
+    check_journal(workspace)
     slides = workspace.slides()
     if not slides:
         raise WbcError(f"{workspace.path}: no slide in this project; choose another.")
@@ -127,6 +127,7 @@ def project_agreement(path: str | Path, first: str = "", second: str = "") -> tu
         If the project cannot be read or has no such reading.
     """
     with closing(open_workspace(path, read_only=True)) as workspace:
+        check_journal(workspace)
         second = second_reading(workspace, second)
         _check_reading(workspace, first, path)
         readers = []

@@ -67,8 +67,10 @@ def keep_steps(project: Path, slide: str, reading: str, steps: Sequence[Step]) -
         changes += [(new.cell_id, parts_of(new, old)) for old, new in step.change.changed]
         records.append({name: getattr(step, name) for name in _HEAD} | {"changes": changes})
     content = {"project": str(project), "slide": slide, "reading": reading, "steps": records}
+    # Two readings of a slide may both have steps that wait.
+    mark = hashlib.sha256(f"{slide}\n{reading}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
     for folder in _folders():
-        file = folder / f"{_key(project)}-{steps[0].seq}.json"
+        file = folder / f"{_key(project)}-{steps[0].seq}-{mark}.json"
         with suppress(WbcError):
             write_bytes(file, json.dumps(content).encode())
             return file
@@ -131,12 +133,22 @@ def put_back(workspace: Workspace, rescued: Rescued) -> None:
 
 def forget(rescued: Rescued) -> None:
     """Remove the file of steps that nobody wants any more."""
-    rescued.file.unlink(missing_ok=True)
+    # One that cannot be removed is offered again.
+    with suppress(OSError):
+        rescued.file.unlink()
 
 
 def set_aside(rescued: Rescued) -> Path:
     """Give the file of steps that do not fit any more a name by which they are not offered."""
-    return rescued.file.rename(rescued.file.with_suffix(".kept"))
+    kept = rescued.file.with_suffix(".kept")
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = rescued.file.with_suffix(f".kept-{number}")
+    # One that cannot be renamed stays, and is told again.
+    with suppress(OSError):
+        return rescued.file.rename(kept)
+    return rescued.file
 
 
 def _folders() -> tuple[Path, Path]:

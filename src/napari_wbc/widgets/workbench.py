@@ -132,7 +132,6 @@ class Workbench(WorkbenchPanels):
         )
         for panel in (*panels, self.follower, self.ranking, self.docks):
             self._hear(panel)
-        self.report.jobs.warned.connect(self.status.warn)
 
     def _connect_analysis(self) -> None:
         guarded, panel = self._guarded, self.analysis

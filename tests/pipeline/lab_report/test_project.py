@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -193,6 +194,25 @@ def test_what_was_chosen_for_a_slide_is_kept_for_the_next_report(project, tmp_pa
     notes, values = told(project, out, anew=True)
     assert (notes, values["specimen"], values["wbc_given"]) == ([], "", None)
     assert kept(project) == {}
+
+
+@pytest.mark.parametrize("sign", ["", "B"])
+def test_of_a_project_that_lost_a_cell_there_is_no_report(project, tmp_path, sign):
+    with closing(sqlite3.connect(project)) as file:
+        (cell_id,) = file.execute("SELECT min(cell_id) FROM cells").fetchone()
+        for table in ("annotations", "predictions", "cells"):
+            file.execute(f"DELETE FROM {table} WHERE cell_id = ?", (cell_id,))
+        file.commit()
+    with pytest.raises(WbcError, match="1 of its cells"):
+        run(project_report_steps(project, tmp_path / "out", FEW, sign=sign))
+    with pytest.raises(WbcError, match="1 of its cells"):
+        draw_audit(project)
+
+
+@pytest.mark.parametrize("choice", [Choice(sex="female"), Choice(age=3.0), Choice(wbc=9.0)])
+def test_whose_blood_it_is_is_not_said_of_several_slides(films, tmp_path, choice):
+    with pytest.raises(WbcError, match="of one blood"):
+        run(project_report_steps(films, tmp_path / "out", choice))
 
 
 def test_what_was_chosen_is_not_kept_of_a_report_that_failed(project, tmp_path):

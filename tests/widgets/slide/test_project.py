@@ -79,7 +79,7 @@ def test_a_project_that_lost_a_row_says_so(panel, qtbot, tmp_path):
         file.execute("DELETE FROM cells WHERE cell_id = '1'")
         file.commit()
     said = []
-    panel.said.connect(said.append)
+    panel.warned.connect(said.append)
     with qtbot.waitSignal(panel.opened, timeout=10_000):
         panel.open_project(path)
     qtbot.waitUntil(lambda: any("1 of its cells" in text for text in said), timeout=10_000)

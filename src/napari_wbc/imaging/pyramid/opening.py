@@ -108,11 +108,11 @@ def _has_openslide() -> bool:
     return True
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Path, *, times: bool = True) -> str:
     """What tells a slide from the same one changed, as hexadecimal digits.
 
-    It is over size, time of the last change, and the first and last MiB of the file (of an OME-Zarr
-    over its metadata), since to read all of a slide takes minutes.
+    It is over size, time of the last change unless ``times`` is false, and the first and last MiB
+    of the file (of an OME-Zarr over its metadata), since to read all of a slide takes minutes.
 
     Raises
     ------
@@ -124,9 +124,13 @@ def fingerprint(path: Path) -> str:
         if path.is_dir():
             for file in sorted(_metadata(path)):
                 digest.update(file.relative_to(path).as_posix().encode())
-                _add_file(digest, file)
+                _add_file(digest, file, times=times)
         else:
-            _add_file(digest, path)
+            _add_file(digest, path, times=times)
+            for file in _beside(path):
+                state = file.stat()
+                changed = state.st_mtime_ns if times else ""
+                digest.update(f"{file.name} {state.st_size} {changed}\n".encode())
     except OSError as error:
         raise ReadError(
             f"{path}: the slide cannot be read ({error.strerror or error}); check the path."
@@ -134,9 +138,19 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _add_file(digest: hashlib._Hash, path: Path) -> None:
+def _beside(path: Path) -> list[Path]:
+    """Files that hold the pixels of a slide which is named by another file: MIRAX, DICOM."""
+    suffix = path.suffix.lower()
+    if suffix == ".mrxs":
+        return sorted(file for file in path.with_suffix("").glob("*") if file.is_file())
+    if suffix == ".dcm":
+        return sorted(path.parent.glob(f"*{path.suffix}"))
+    return []
+
+
+def _add_file(digest: hashlib._Hash, path: Path, *, times: bool) -> None:
     state = path.stat()
-    digest.update(f"{state.st_size} {state.st_mtime_ns}\n".encode())
+    digest.update(f"{state.st_size} {state.st_mtime_ns if times else ''}\n".encode())
     with path.open("rb") as file:
         digest.update(file.read(_ENDS))
         file.seek(max(0, state.st_size - _ENDS))

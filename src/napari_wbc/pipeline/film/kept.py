@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_wbc import __version__
 from napari_wbc.classify.predict import Classifier
 from napari_wbc.detect.look import Look, Seen
 from napari_wbc.files.atomic import write_bytes
@@ -102,7 +103,8 @@ def forget(folder: Path | None) -> None:
 
 def key_of(*parts: Any) -> str:
     """A digest of numbers, texts, None, and lists of these."""
-    text = json.dumps([_VERSION, *parts], sort_keys=True, allow_nan=False)
+    # Another version of the program may find other cells.
+    text = json.dumps([_VERSION, __version__, *parts], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -285,8 +285,7 @@ def _quality(
     total = words(len(analysis.slide.fields), "field")
     if missing := settings.target.missing(counted):
         notes.append(f"Target not reached: {missing}.")
-    if analysis.failures:
-        notes.append(f"{len(analysis.failures)} of {total} could not be read.")
+    notes += _unread(analysis)
     candidates = sum(row.count for row in counted.beside if row.name == CANDIDATE)
     if candidates:
         notes.append(f"{words(candidates, 'candidate')} not decided, and not counted.")
@@ -304,6 +303,22 @@ def _quality(
     if percent >= MANY_UNIDENTIFIED:
         notes.append(f"{percent:.0f} % of the cells are unidentified.")
     return tuple(notes)
+
+
+def _unread(analysis: SlideAnalysis) -> Iterator[str]:
+    """Fields that could not be read, and those of which parts could not."""
+    failed = {failure.path for failure in analysis.failures}
+    # Of a scanned film a tile may fail, and the others have cells.
+    parts = [
+        field.path
+        for field in analysis.slide.fields
+        if field.path in failed and analysis.table.of_field(field.fov_id)
+    ]
+    total = words(len(analysis.slide.fields), "field")
+    if whole := len(failed) - len(set(parts)):
+        yield f"{whole} of {total} could not be read."
+    if parts:
+        yield f"Parts of {len(set(parts))} of {total} could not be read."
 
 
 def _is_of_no_class(row: Beside, analysis: SlideAnalysis) -> bool:

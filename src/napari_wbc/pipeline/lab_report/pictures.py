@@ -188,7 +188,7 @@ def _cut(
 def _chosen(cells: Iterable[Cell], taxonomy: Taxonomy) -> Mapping[str, list[Cell]]:
     """The cells of the gallery by row, in the order of the taxonomy."""
     rows: dict[str, list[Cell]] = {name: [] for name in taxonomy.labels}
-    # Ids are drawn by chance, so their order has nothing to do with the cells.
+    # Ids are drawn by chance or are digests, so their order has nothing to do with the label.
     for cell in sorted(cells, key=lambda cell: cell.cell_id):
         row = rows.setdefault(taxonomy.row_of(cell.label), [])
         if len(row) < OF_A_CLASS:

@@ -234,10 +234,11 @@ def _to_report(
         analysis = analysis_of([each for each in analysis.slides if each.slide.name == slide])
         if not analysis.slides:
             raise WbcError(f"{workspace.path}: no slide {slide!r} in this project; choose another.")
-    if len(analysis.slides) > 1 and not pool and (choice.specimen or choice.wbc):
+    of_one_blood = (choice.specimen or None, choice.wbc, choice.sex or None, choice.age)
+    if len(analysis.slides) > 1 and not pool and of_one_blood != (None,) * 4:
         raise WbcError(
-            f"{workspace.path}: has several slides. A specimen or a WBC count is of one blood: "
-            "name the slide, or pool films of one blood."
+            f"{workspace.path}: has several slides. Specimen, WBC count, sex and age are of one "
+            "blood: name the slide, or pool films of one blood."
         )
     names = [analyzed.slide.name for analyzed in analysis.slides]
     open_cells = {name: unsettled(workspace, name, reading) for name in names}

@@ -105,7 +105,8 @@ def settings_sha256(settings: Settings, taxonomy: Taxonomy) -> str:
     signature; nor do colours and keys of classes.
     """
     nothing: dict[str, Any] = dict.fromkeys(settings.shipped, ())
-    chosen = replace(settings, shipped=(), **nothing)
+    # Whether a page names slide and specimen changes nothing of what was signed.
+    chosen = replace(settings, shipped=(), masked=False, **nothing)
     rules = _unusual(asdict(chosen), asdict(Settings()))
     rules["classes"] = [[each.name, each.place.value, each.covers] for each in taxonomy.classes]
     text = json.dumps(rules, sort_keys=True)

@@ -9,7 +9,7 @@ from typing import Any
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, SpinBox
 from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
+from qtpy.QtWidgets import QInputDialog, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.layers.field import FieldView
@@ -21,8 +21,9 @@ from napari_wbc.pipeline.lab_report.project import workspace_report_steps
 from napari_wbc.pipeline.lab_report.settings import USUAL
 from napari_wbc.pipeline.lab_report.write import Reported
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.files import ask_folder
 from napari_wbc.widgets.qt.layout import allow, button, column, folded, primary, row
-from napari_wbc.widgets.qt.panel import Panel, guarded
+from napari_wbc.widgets.qt.panel import Panel, guarded, relay
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.report.rules import CountingRules
 
@@ -35,6 +36,8 @@ class ReportPanel(Panel, QWidget):
     """Write the report of the open project, or sign it."""
 
     said = Signal(str)
+    warned = Signal(str)
+    noted = Signal(str)
 
     def __init__(self, session: Session, view: FieldView) -> None:
         super().__init__()
@@ -81,7 +84,8 @@ class ReportPanel(Panel, QWidget):
         self.wbc.native.setSpecialValueText("not given")
         self.age.native.setSpecialValueText(ANYBODY)
         # As exact as what the shell takes.
-        self.wbc.native.setDecimals(3)
+        for exact in (self.wbc, self.age):
+            exact.native.setDecimals(3)
         self._fields: dict[str, Any] = {
             "specimen": self.specimen,
             "wbc": self.wbc,
@@ -95,11 +99,11 @@ class ReportPanel(Panel, QWidget):
         own = [field for name, field in self._fields.items() if name not in self.rules.fields]
         self.form = Container(widgets=(*own, self.masked, self.heat))
         self.form.margins = (0, 0, 0, 0)
-        act = partial(guarded, self.said.emit)
+        act = partial(guarded, self.warned.emit)
         self.write = primary(button("Report…", "", act(self.write_report)))
         self.sign = button("Sign…", "", act(self.sign_report))
-        self.jobs = JobBar()
-        self.jobs.said.connect(self.said)
+        self.jobs = JobBar("Report")
+        relay(self.jobs, self)
         self.jobs.running_changed.connect(self._show_possible)
         folds = folded("Counting rules", self.rules.form.native)
         column(self, self.form.native, folds, row(self.write, self.sign), self.jobs)
@@ -122,8 +126,8 @@ class ReportPanel(Panel, QWidget):
         session = self._session
         if session.workspace is None:
             raise WbcError("A report needs a project. An image that is not from a file has none.")
-        folder = QFileDialog.getExistingDirectory(self, "Write the report to a folder")
-        if not folder:
+        folder = ask_folder(self, "Write the report to a folder", "report")
+        if folder is None:
             return
         self._view.settle()
         # The report reads the project in a thread, so the last labels have to be in it.
@@ -132,7 +136,7 @@ class ReportPanel(Panel, QWidget):
         steps = partial(
             workspace_report_steps,
             session.workspace,
-            Path(folder),
+            folder,
             self.choice,
             # The form shows all that was chosen before.
             anew=True,

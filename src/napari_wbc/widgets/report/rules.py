@@ -61,5 +61,8 @@ class CountingRules:
                 tooltip="Your own CSV table; the shipped one where empty",
             ),
         }
+        # As exact as what the shell takes.
+        for name in ("within", "correct_from"):
+            self.fields[name].native.setDecimals(3)
         self.form = Container(widgets=tuple(self.fields.values()))
         self.form.margins = (0, 0, 0, 0)

@@ -161,12 +161,12 @@ class ProjectPanel(Panel, QWidget):
         self.state.setToolTip(f"{saved.why or 'Every change is written at once'}\n{where}")
 
     def may_leave(self) -> bool:
-        """Ask before what could not be saved is dropped."""
+        """Ask before a slide is left whose last changes could not be saved."""
         if self.session.flush() and (
             self.session.saved.kind != "not saved" or not self.session.worked_on
         ):
             return True
-        text = f"{self.session.saved.sentence} Drop it?"
+        text = f"{self.session.saved.sentence} Leave the slide all the same?"
         return confirmed(self, "Open another slide", text)
 
     def _start(
@@ -231,7 +231,7 @@ class ProjectPanel(Panel, QWidget):
         if rescued is None:
             return False
         if not fits(workspace, rescued):
-            self.said.emit(
+            self.warned.emit(
                 "Changes that could not be saved before do not fit this project any more; they are "
                 f"kept in {set_aside(rescued)}."
             )
@@ -300,7 +300,7 @@ class ProjectPanel(Panel, QWidget):
         if differ and self._workspace is not None:
             from napari_wbc.storage.workspace import not_of_journal
 
-            self.said.emit(str(not_of_journal(self._workspace, differ)))
+            self.warned.emit(str(not_of_journal(self._workspace, differ)))
         if not faults:
             return
         self.images.show()
