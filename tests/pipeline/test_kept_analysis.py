@@ -16,7 +16,7 @@ SLIDE = Slide("s", tuple(FieldOfView(f"s/{i}.png", Path(f"/data/{i}.png")) for i
 COUNTS = st.dictionaries(
     st.sampled_from(["red cell", "platelet"]), st.integers(0, 99), min_size=1, max_size=2
 )
-EMPTY = {"failed": {}, "blood_cells": {}, "disagreements": {}}
+EMPTY = {"failed": {}, "blood_cells": {}, "disagreements": {}, "looked_at": {}}
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4),
     lambda inner: (
@@ -34,7 +34,7 @@ json_values = st.recursive(
 @st.composite
 def analyses(draw):
     """Failed files, and blood cells and disagreements of other fields."""
-    failures, counts, disagreements = [], {}, {}
+    failures, counts, disagreements, looked_at = [], {}, {}, {}
     for field in SLIDE.fields:
         kind = draw(st.sampled_from(["failed", "counted", "neither"]))
         if kind == "failed":
@@ -43,12 +43,14 @@ def analyses(draw):
             counts[field.fov_id] = draw(COUNTS)
         if kind != "failed" and draw(st.booleans()):
             disagreements[field.fov_id] = draw(st.text(min_size=1, max_size=5))
-    return tuple(failures), counts, disagreements
+        if draw(st.booleans()):
+            looked_at[field.fov_id] = draw(st.text(min_size=1, max_size=5))
+    return tuple(failures), counts, disagreements, looked_at
 
 
 def test_nothing_is_kept_of_a_slide_without_fields():
     assert to_note(Slide("s", ()), (), {}, {}) == EMPTY
-    assert from_note(None, SLIDE) == ((), {}, {})
+    assert from_note(None, SLIDE) == ((), {}, {}, {})
     assert note_key("s") != note_key("t")
 
 
@@ -66,9 +68,11 @@ def test_of_fields_that_were_analyzed_again_the_new_is_kept_and_of_others_the_ol
     searched = [{key: value for key, value in one.items() if key in again} for one in by_field]
     fresh = to_note(part, failures, *searched)
     kept = from_note(merged_note(to_note(SLIDE, *old), again, fresh), SLIDE)
-    failures, counts, disagreements = kept
+    failures, counts, disagreements, looked_at = kept
     for field in SLIDE.fields:
-        was_failures, was_counts, was_disagreements = new if field.fov_id in again else old
+        before = new if field.fov_id in again else old
+        was_failures, was_counts, was_disagreements, was_looked_at = before
+        assert looked_at.get(field.fov_id) == was_looked_at.get(field.fov_id)
         assert disagreements.get(field.fov_id) == was_disagreements.get(field.fov_id)
         assert [f for f in failures if f.path == field.path] == [
             f for f in was_failures if f.path == field.path
@@ -79,12 +83,13 @@ def test_of_fields_that_were_analyzed_again_the_new_is_kept_and_of_others_the_ol
 def test_a_failed_file_is_found_where_its_slide_is_now():
     note = to_note(SLIDE, [Failure(SLIDE.fields[1].path, "broken")], {}, {})
     moved = Slide("s", (FieldOfView("s/1.png", Path("/elsewhere/1.png")),))
-    assert from_note(note, moved) == ((Failure(Path("/elsewhere/1.png"), "broken"),), {}, {})
+    assert from_note(note, moved) == ((Failure(Path("/elsewhere/1.png"), "broken"),), {}, {}, {})
 
 
 @given(json_values)
 def test_garbage_is_nothing(value):
-    failures, counts, disagreements = from_note(value, SLIDE)
+    failures, counts, disagreements, looked_at = from_note(value, SLIDE)
+    assert all(isinstance(text, str) and text for text in looked_at.values())
     assert all(isinstance(failure.message, str) for failure in failures)
     numbers = [n for one in counts.values() for n in one.values()]
     assert all(isinstance(n, int) and n >= 0 for n in numbers)

@@ -78,7 +78,7 @@ def training(name: str, sets: str, **defaults: tuple[str, float]) -> Callable[[F
         "epochs": number("epochs", int),
         "draws": number("draws", int, "Crops or canvases an epoch."),
         "batch_size": number("batch_size", int),
-        "learning_rate": number("learning_rate", float, "Of AdamW."),
+        "learning_rate": number("learning_rate", float, "Step size of the optimizer AdamW."),
         "precision": option(str, "32-true or bf16-mixed.", show_default="32-true"),
         "seed": option(int, "", show_default="0", min=0, max=2**31 - 1),
     }

@@ -81,7 +81,8 @@ def batch(
         # napari shows no whole slide yet.
         if not all(map(is_whole_slide, slides)):
             say("Open the project of one for review: napari PROJECT.wbc")
-    end(result.unfinished, "see slides.csv; the same command tries them again")
+    outcome = f"see {out / 'slides.csv'}; run the same command to try again"
+    end(result.unfinished, outcome, total=len(result.slides), what="slide")
 
 
 def _table(result: Batch) -> Table:

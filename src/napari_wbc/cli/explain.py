@@ -28,7 +28,12 @@ def explain(
         str, Option(help="grad-cam, guided-grad-cam, integrated-gradients, occlusion or lime.")
     ] = "grad-cam",
     target: Annotated[str, Option(help="Class asked for.", show_default="each cell's own")] = "",
-    against: Annotated[str, Option(help="Class it is set against.", show_default="none")] = "",
+    against: Annotated[
+        str,
+        Option(
+            help="Show what speaks for the class rather than for this one.", show_default="none"
+        ),
+    ] = "",
     layer: Annotated[
         list[str] | None, Option(help="Of Grad-CAM; may be repeated.", show_default="the deep ones")
     ] = None,

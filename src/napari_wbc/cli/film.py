@@ -10,7 +10,7 @@ from typer import Option
 if TYPE_CHECKING:
     from napari_wbc.pipeline.film.analyze import FilmOptions
 
-KEPT = "Interrupted; run the same command again to go on with the next tile of a scanned film."
+KEPT = "Interrupted; run the same command again. Tiles of a scanned film that are done stay done."
 Region = Annotated[
     Path | None,
     Option(help="GeoJSON of polygons on a scanned film outside which no cell counts."),

@@ -67,7 +67,7 @@ def card(name: Name) -> None:
 @models_app.command()
 def adopt(
     name: Annotated[str, Argument(help="Name of a model, see list, or a file.")],
-    why: Annotated[str, Option(help="For the history.")] = "",
+    why: Annotated[str, Option(help="Why it is adopted; kept in the history of models.")] = "",
 ) -> None:
     """Take a model into use; the one before stays, and rollback returns to it.
 
@@ -113,7 +113,9 @@ def import_model(file: Annotated[Path, Argument(help="A .wbcmodel or .safetensor
 @models_app.command()
 def remove(
     name: Name,
-    force: Annotated[bool, Option("--force", help="Though others descend from it.")] = False,
+    force: Annotated[
+        bool, Option("--force", help="Remove it though other models were trained from it.")
+    ] = False,
 ) -> None:
     """Move a model out of your library, to the folder removed in it."""
     library = Library()

@@ -53,10 +53,10 @@ def shown(text: str) -> str:
     return escape(printable(text))
 
 
-def end(failures: int, outcome: str, *, total: int | None = None) -> None:
+def end(failures: int, outcome: str, *, total: int | None = None, what: str = "file") -> None:
     """End with exit code 3 if files failed; the note says how many, and what became of the rest."""
     if failures:
-        files = counted(failures if total is None else total, "file")
+        files = counted(failures if total is None else total, what)
         note(f"{files if total is None else f'{failures} of {files}'} failed; {outcome}")
         raise typer.Exit(SOME_FILES_FAILED)
 

@@ -9,6 +9,7 @@ from typer import Option
 
 from napari_wbc.cli.options import Out, Project, Quiet, check_csv
 from napari_wbc.cli.progress import drive, note, say
+from napari_wbc.errors import WbcError
 from napari_wbc.model.words import counted
 
 if TYPE_CHECKING:
@@ -95,7 +96,9 @@ def report(
     anew: Annotated[
         bool, Option("--anew", help="Take nothing that was chosen for the slide before.")
     ] = False,
-    sign: Annotated[str, Option(help="Name of the person who signs.", show_default=False)] = "",
+    sign: Annotated[
+        str | None, Option(help="Name of the person who signs.", show_default=False)
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write the report of each slide of a project: HTML to print, JSON, CSV and FHIR.
@@ -109,6 +112,9 @@ def report(
     from napari_wbc.pipeline.lab_report.choice import Choice, absolute
     from napari_wbc.pipeline.lab_report.project import project_report_steps
 
+    # An empty variable of the shell is no name, and no wish not to sign.
+    if sign is not None and not sign.strip():
+        raise WbcError("A signature needs a name; give one after --sign.")
     choice = Choice(
         specimen,
         wbc,
@@ -133,7 +139,7 @@ def report(
         masked=masked,
         slide=slide,
         reading=reading,
-        sign=sign,
+        sign=sign or "",
         pool=pool,
     )
     tell(drive(steps, quiet=quiet), quiet=quiet)
@@ -153,8 +159,20 @@ def tell(reports: tuple[Reported, ...], *, quiet: bool) -> None:
 def audit(
     project: Project,
     out: Annotated[Path, Option(help="CSV file for the cells to review.")],
-    n: Annotated[int, Option(help="Cells of each slide.")] = 50,
-    seed: Annotated[int | None, Option(help="Of the draw.", show_default="by chance")] = None,
+    n: Annotated[
+        int | None,
+        Option(
+            help="Cells of each slide, and at least 5 of each predicted class.",
+            show_default="those of the audit it has, or 50",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        Option(
+            help="Decides which cells are drawn; a new draw takes the place of the old.",
+            show_default="the draw it has, or by chance",
+        ),
+    ] = None,
     pool: Annotated[
         bool, Option("--pool", help="One sample of all slides, for the report that pools them.")
     ] = False,

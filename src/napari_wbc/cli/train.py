@@ -44,10 +44,21 @@ def train_classifier(
     ] = None,
     start: Annotated[str | None, Option(help="Classifier to start from.")] = None,
     balance: Annotated[
-        float | None, Option(min=0, max=1, help="1: crops evenly, 0: classes.", show_default="0.5")
+        float | None,
+        Option(
+            min=0,
+            max=1,
+            help="How cells are drawn: 1 all alike, 0 all classes alike.",
+            show_default="0.5",
+        ),
     ] = None,
     matrix_rate: Annotated[
-        float | None, Option(min=0, help="Of Muon; 0: AdamW alone.", show_default="0.02")
+        float | None,
+        Option(
+            min=0,
+            help="Step size of the optimizer Muon; 0 trains by AdamW alone.",
+            show_default="0.02",
+        ),
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -79,7 +90,7 @@ def train_detector(
     backbone: Annotated[
         str | None,
         Option(
-            help="mobilenet_v3_large, resnet50 (GroupNorm), resnet50_frozen_bn or vgg16.",
+            help="efficientnet_lite0, mobilenet_v3_large, resnet50, resnet50_frozen_bn, vgg16.",
             show_default="mobilenet_v3_large",
         ),
     ] = None,

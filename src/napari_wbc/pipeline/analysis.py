@@ -48,6 +48,9 @@ class SlideAnalysis:
     disagreements: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Field to how far its cell finders disagree, in words; fields on which they agree are left
     out."""
+    looked_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Field, which is a scanned film, to the part of it that was looked at, in words; films that
+    were looked at as a whole are left out."""
     classified: bool = True
     """False if PyTorch was missing, so that cells are located only."""
     taxonomy: Taxonomy = EIGHT_CLASSES
@@ -163,7 +166,8 @@ class Analysis:
                 leukocytes = analysis.leukocytes_in(fov_id)
                 counts = analysis.blood_cells.get(fov_id)
                 candidates = sum(cell.candidate for cell in cells)
-                note = analysis.disagreements.get(fov_id, "")
+                said = (analysis.disagreements, analysis.looked_at)
+                note = " ".join(filter(None, (notes.get(fov_id, "") for notes in said)))
                 place = analysis.slide.name, fov_id
                 rows.append((*place, len(cells), leukocytes, counts, candidates, note))
         return fields_frame(rows)

@@ -85,6 +85,7 @@ def analyze_slide_steps(
     cells: list[Cell] = []
     blood_cells: dict[str, Mapping[str, int]] = {}
     disagreements: dict[str, str] = {}
+    looked_at: dict[str, str] = {}
     crew = crew or Crew(detector, classifier)
     for done, field in enumerate(slide.fields, start=offset + 1):
         note = ""
@@ -94,6 +95,7 @@ def analyze_slide_steps(
                 found = yield from analyze_film_steps(field.path, slide.name, crew, options)
                 cells += _signed(field, found.cells, searched_by)
                 failures += found.failures
+                looked_at |= {field.fov_id: found.looked_at} if found.looked_at else {}
                 note = found.note
             else:
                 image = read(field)
@@ -120,6 +122,7 @@ def analyze_slide_steps(
         tuple(failures),
         blood_cells,
         disagreements,
+        looked_at,
         classified=classifier is not None,
         taxonomy=taxonomy,
         searched_by=searched_by,
@@ -271,6 +274,8 @@ def analyze_steps(
     # Wrong paths are refused before any weights are loaded.
     slides = find_slides(paths, skip=skip)
     yield from left_out_steps(slides)
+    film = film or FilmOptions()
+    yield from film.unused_steps(slides)
     total = sum(len(slide.fields) for slide in slides)
     finder = yield from detector_steps(detector, preset, parameters, device=device)
     classifier = yield from classifier_steps(total, weights, device, threshold=threshold)
@@ -278,7 +283,6 @@ def analyze_steps(
     results: list[SlideAnalysis] = []
     occurrences: Counter[str] = Counter()
     offset = 0
-    film = film or FilmOptions()
     used = weights if classifier else None
     models = Models(detector, preset, parameters, used, device, threshold)
     # Without PyTorch another cell finder takes its place, which workers would not know.

@@ -124,12 +124,14 @@ def batch_steps(
     slides = find_slides(paths)
     make_folder(out)
     yield from left_out_steps(slides)
+    film = film or FilmOptions()
+    yield from film.unused_steps(slides)
     finder = yield from detector_steps(detector, preset, parameters, device=device)
     classifier = yield from classifier_steps(len(slides), weights, device, threshold=threshold)
-    film = film or FilmOptions()
     used = weights if classifier else None
     models = Models(detector, preset, parameters, used, device, threshold)
     states = {slide.name: SlideState(slide.name) for slide in slides}
+    _write(out, states)
     with Crew(finder, classifier, models, film.workers if classifier else 1) as crew:
         for number, slide in enumerate(slides, start=1):
             work = _SlideWork(slide, out / short_name(slide.name), finder, classifier, film)
@@ -184,6 +186,10 @@ class _SlideWork:
         analyzed = yield from analyze_slide_steps(
             self.slide, self.finder, self.classifier, taxonomy=taxonomy, film=film, crew=crew
         )
+        state = _state_of(analyzed, analyzed.failures)
+        # Tables full of zeros would look like those of a slide without cells.
+        if state.state == "failed":
+            return state
         analyzed = replace(analyzed, table=lasting_ids(analyzed, Counter()))
         analysis = Analysis((analyzed,))
         if self.classifier:
@@ -233,8 +239,10 @@ def _state_of(analyzed: SlideAnalysis, failures: Sequence[Any]) -> SlideState:
     messages = [failure.message for failure in failures]
     candidates = sum(cell.candidate for cell in cells.values())
     flags = ["stain alarm"] if analyzed.stain_alarm else []
-    if not len(cells):
+    if not len(cells) and not messages:
         flags.append("no cells")
+    if analyzed.looked_at:
+        flags.append("part of the film")
     if analyzed.disagreements:
         flags.append("cell finders disagree")
     state: State = "done"

@@ -7,6 +7,7 @@ that field only. The functions are pure; their callers read and write the note.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from napari_wbc.model.failure import Failure
@@ -15,7 +16,10 @@ from napari_wbc.model.slide import Slide
 FAILED = "failed"
 BLOOD_CELLS = "blood_cells"
 DISAGREEMENTS = "disagreements"
-PARTS = (FAILED, BLOOD_CELLS, DISAGREEMENTS)
+LOOKED_AT = "looked_at"
+WHOLE: Mapping[str, str] = MappingProxyType({})
+"""All films looked at as a whole."""
+PARTS = (FAILED, BLOOD_CELLS, DISAGREEMENTS, LOOKED_AT)
 
 
 def note_key(slide: str) -> str:
@@ -34,6 +38,7 @@ def to_note(
     failures: Iterable[Failure],
     blood_cells: Mapping[str, Mapping[str, int]],
     disagreements: Mapping[str, str],
+    looked_at: Mapping[str, str] = WHOLE,
 ) -> dict[str, Any]:
     """An analysis as a note of JSON values.
 
@@ -45,6 +50,8 @@ def to_note(
         Field to red cells and platelets, if they were counted.
     disagreements : mapping of str to str
         Field to how far its cell finders disagree; without fields on which they agree.
+    looked_at : mapping of str to str
+        Scanned film to the part of it that was looked at; without films looked at as a whole.
     """
     # By id and not by path, since the folder of a slide may move.
     fov_ids = {field.path: field.fov_id for field in slide.fields}
@@ -53,12 +60,13 @@ def to_note(
         if failure.path in fov_ids:
             failed[fov_ids[failure.path]] = failure.message
     counted = {key: dict(value) for key, value in blood_cells.items()}
-    return {FAILED: failed, BLOOD_CELLS: counted, DISAGREEMENTS: dict(disagreements)}
+    said = {DISAGREEMENTS: dict(disagreements), LOOKED_AT: dict(looked_at)}
+    return {FAILED: failed, BLOOD_CELLS: counted, **said}
 
 
 def from_note(
     value: object, slide: Slide
-) -> tuple[tuple[Failure, ...], dict[str, dict[str, int]], dict[str, str]]:
+) -> tuple[tuple[Failure, ...], dict[str, dict[str, int]], dict[str, str], dict[str, str]]:
     """What :func:`to_note` was given of these fields; entries that make no sense are left out.
 
     Parameters
@@ -71,14 +79,14 @@ def from_note(
     Examples
     --------
     >>> from_note("garbage", Slide("s", ()))
-    ((), {}, {})
+    ((), {}, {}, {})
     """
     failed = _by_field(value, FAILED)
     counted = _by_field(value, BLOOD_CELLS)
-    disagreed = _by_field(value, DISAGREEMENTS)
     failures = []
     blood_cells = {}
-    disagreements = {}
+    disagreements = _texts(value, DISAGREEMENTS, slide)
+    looked_at = _texts(value, LOOKED_AT, slide)
     # A project file may come from anywhere, and a damaged note must not keep its slides shut.
     for field in slide.fields:
         message = failed.get(field.fov_id)
@@ -87,10 +95,7 @@ def from_note(
             failures.append(Failure(field.path, message))
         if counts:
             blood_cells[field.fov_id] = counts
-        disagreement = disagreed.get(field.fov_id)
-        if isinstance(disagreement, str) and disagreement:
-            disagreements[field.fov_id] = disagreement
-    return tuple(failures), blood_cells, disagreements
+    return tuple(failures), blood_cells, disagreements, looked_at
 
 
 def merged_note(old: object, searched: Collection[str], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,6 +123,13 @@ def merged_note(old: object, searched: Collection[str], new: Mapping[str, Any]) 
 def _by_field(value: object, part: str) -> dict[str, Any]:
     entries = value.get(part) if isinstance(value, Mapping) else None
     return entries if isinstance(entries, dict) else {}
+
+
+def _texts(value: object, part: str, slide: Slide) -> dict[str, str]:
+    """The texts of a part, of the fields of a slide."""
+    entries = _by_field(value, part)
+    said = {field.fov_id: entries.get(field.fov_id) for field in slide.fields}
+    return {fov_id: text for fov_id, text in said.items() if isinstance(text, str) and text}
 
 
 def _counts(value: object) -> dict[str, int]:

@@ -209,7 +209,9 @@ def _keep(analysis: Analysis, workspace: Workspace) -> None:
         change = diff(CellTable(), result.table)
         workspace.put_slide(slide)
         workspace.write(slide.name, [Step(seq, "analyze", "model", change, when=now())])
-        note = to_note(slide, result.failures, result.blood_cells, result.disagreements)
+        note = to_note(
+            slide, result.failures, result.blood_cells, result.disagreements, result.looked_at
+        )
         workspace.put(note_key(slide.name), note)
 
 

@@ -106,6 +106,7 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
         "classes": classes,
         "beside": beside,
         **_blood_cells(slide),
+        **({"looked_at": dict(slide.looked_at)} if slide.looked_at else {}),
         "use": RESEARCH_USE,
     }
 

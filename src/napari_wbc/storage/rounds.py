@@ -39,6 +39,7 @@ from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats import image_folder
 from napari_wbc.storage.formats.manifest import read_manifest, write_manifest_steps
+from napari_wbc.storage.formats.reading import check_names
 from napari_wbc.storage.formats.registry import CROPS, FORMATS
 from napari_wbc.storage.sets import newest_round
 
@@ -77,11 +78,14 @@ def write_round_steps(
     Raises
     ------
     WbcError
-        If there is no such format, the set is being written to by another program, or it cannot be
-        written; there is no new round then.
+        If there is no such format, a name is no line of text, the set is being written to by
+        another program, or it cannot be written; there is no new round then.
     """
     if written_as not in FORMATS:
         raise WbcError(f"No format {written_as!r}; choose one of: {', '.join(FORMATS)}.")
+    # What no reader takes would shut the set, with all rounds in it.
+    for field in fields:
+        check_names(field)
     try:
         with all_or_nothing() as fresh:
             fresh.extend(missing_folders(folder))

@@ -256,7 +256,9 @@ def test_a_run_stops_when_there_are_cells_enough(slide, analyzed, whole, looks):
     cells = said(analysis)
     assert 6 <= len(cells) < len(whole)
     assert len(looks) < TILES
-    assert any(f"{len(looks)} of {TILES} tiles were looked at" in note for note in notes)
+    assert any(f"{len(looks)} of {TILES} tiles, in random order, seed 1" in note for note in notes)
+    (said_of_it,) = analysis.slides[0].looked_at.values()
+    assert said_of_it.startswith("Only a part of the film was looked at")
 
 
 def test_no_cell_counts_outside_a_region(slide, analyzed, whole):

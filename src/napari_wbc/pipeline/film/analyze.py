@@ -16,11 +16,13 @@ from napari_wbc.detect.finders import located_by
 from napari_wbc.detect.look import Seen
 from napari_wbc.detect.tiled import Tile
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.pyramid.opening import fingerprint, open_pyramid
+from napari_wbc.imaging.pyramid.base import Pyramid
+from napari_wbc.imaging.pyramid.opening import fingerprint, is_whole_slide, open_pyramid
 from napari_wbc.imaging.pyramid.zones import zones_steps
 from napari_wbc.model.cell import Detection, Prediction
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import Slide
 from napari_wbc.model.words import counted, listed
 from napari_wbc.pipeline.film.crew import Crew
 from napari_wbc.pipeline.film.kept import Kept, key_of
@@ -74,6 +76,16 @@ class FilmOptions:
                 "Workers and cells are 1 or more, and a seed is 0 or more; choose other numbers."
             )
 
+    def unused_steps(self, slides: Sequence[Slide]) -> Steps[None]:
+        """Tell, where none of the slides is a scanned film, that a choice counts for none."""
+        chosen = self.area is not None or self.most is not None
+        if not chosen and (self.where, self.order) == ("everywhere", "meander"):
+            return
+        paths = [field.path for slide in slides for field in slide.fields]
+        if not any(map(is_whole_slide, paths)):
+            note = "Region, place, tiles and cells are of scanned films; none of these is one."
+            yield Progress("slides", 0, len(slides), note)
+
 
 @dataclass(frozen=True, slots=True)
 class FilmCells:
@@ -84,6 +96,8 @@ class FilmCells:
     """Of the slide, if tiles could not be worked on; all others were."""
     note: str
     """What to tell of the run."""
+    looked_at: str = ""
+    """The part of the film that was looked at, in words; empty if it was the whole."""
 
 
 def analyze_film_steps(path: Path, name: str, crew: Crew, options: FilmOptions) -> Steps[FilmCells]:
@@ -108,14 +122,16 @@ def analyze_film_steps(path: Path, name: str, crew: Crew, options: FilmOptions) 
     with open_pyramid(path) as pyramid:
         preset = preset_of(finder)
         plan = yield from plan_steps(pyramid, preset)
-        notes: list[str] = []
+        parts: list[str] = []
+        if options.area is not None:
+            parts.append(f"a drawn region ({_share(options.area, pyramid):.0f} % of the film)")
         if options.where == "monolayer":
             zones = yield from zones_steps(pyramid, preset.red_cell / plan.scale)
             area = zones.area("monolayer")
             if options.area is not None:
                 area = shapely.intersection(area, options.area)
             options = replace(options, area=area)
-            notes.append(f"{name}: {zones.share('monolayer'):.0%} of the film is a monolayer.")
+            parts.append(f"the monolayer ({100 * zones.share('monolayer'):.0f} % of the film)")
     film = _Film(path, name, finder, crew, options, plan, fingerprint(path))
     blocks = plan.blocks(options.side, area=options.area, order=options.order, seed=options.seed)
     looked = yield from film.locate_steps(blocks)
@@ -125,14 +141,24 @@ def analyze_film_steps(path: Path, name: str, crew: Crew, options: FilmOptions) 
     errors = list(dict.fromkeys([*looked.errors, *located.errors]))
     if looked.tiles < len(blocks):
         tiles = counted(len(blocks), "tile")
-        notes.append(f"{name}: {looked.tiles} of {tiles} were looked at.")
+        order = f"in random order, seed {options.seed}" if options.order == "random" else "in order"
+        parts.append(f"{looked.tiles} of {tiles}, {order}")
+    looked_at = f"Only a part of the film was looked at: {'; '.join(parts)}." if parts else ""
+    notes = [f"{name}: {looked_at}"] if parts else []
     failures: tuple[Failure, ...] = ()
     if errors:
         tiles = counted(len(errors), "tile")
         message = f"{path}: {tiles} could not be worked on, all others were: {listed(errors)}."
         failures = (Failure(path, message),)
         notes.append(message)
-    return FilmCells(tuple(located.results), failures, " ".join(notes))
+    return FilmCells(tuple(located.results), failures, " ".join(notes), looked_at)
+
+
+def _share(area: shapely.Geometry, pyramid: Pyramid) -> float:
+    """Percent of a film that an area covers."""
+    size = pyramid.levels[0]
+    film = shapely.box(0, 0, size.width, size.height)
+    return float(100 * shapely.intersection(area, film).area / film.area)
 
 
 @dataclass

@@ -286,6 +286,7 @@ def _quality(
     if missing := settings.target.missing(counted):
         notes.append(f"Target not reached: {missing}.")
     notes += _unread(analysis)
+    notes += dict.fromkeys(analysis.looked_at.values())
     candidates = sum(row.count for row in counted.beside if row.name == CANDIDATE)
     if candidates:
         notes.append(f"{words(candidates, 'candidate')} not decided, and not counted.")

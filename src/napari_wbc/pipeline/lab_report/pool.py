@@ -36,11 +36,13 @@ def pooled(analysis: Analysis) -> tuple[Analysis, dict[str, str]]:
     parts: dict[str, str] = {}
     blood_cells: dict[str, Mapping[str, int]] = {}
     disagreements: dict[str, str] = {}
+    looked_at: dict[str, str] = {}
     for each in slides:
         cells += each.table.values()
         parts |= dict.fromkeys(each.listed_fields, each.slide.name)
         blood_cells |= each.blood_cells
         disagreements |= each.disagreements
+        looked_at |= each.looked_at
     table = CellTable(cells)
     if len(table) < len(cells):
         raise WbcError(f"{name}: two slides have the same cells; pool slides of different films.")
@@ -51,6 +53,7 @@ def pooled(analysis: Analysis) -> tuple[Analysis, dict[str, str]]:
         failures,
         blood_cells,
         disagreements,
+        looked_at,
         taxonomy=slides[0].taxonomy,
     )
     return analysis_of([whole]), parts

@@ -72,14 +72,14 @@ def new_audit(n: int = 50, seed: int | None = None) -> Audit:
 
 
 def draw_audit(
-    path: str | Path, n: int = 50, seed: int | None = None, *, pool: bool = False
+    path: str | Path, n: int | None = None, seed: int | None = None, *, pool: bool = False
 ) -> pd.DataFrame:
     """Draw an audit of each slide of a project, keep it there, and list its cells to review.
 
     Parameters
     ----------
-    n : int
-        Cells of each slide.
+    n : int, optional
+        Cells of each slide; where it is not given, those of the audit that the project has, or 50.
     pool : bool
         Whether the slides are of one blood: then one audit is drawn of all their cells, for the
         report that pools them.
@@ -95,9 +95,10 @@ def draw_audit(
     Raises
     ------
     WbcError
-        If the project cannot be written, or has no slide.
+        If the project cannot be written, or has no slide, or an audit of other cells that no seed
+        says to replace.
     """
-    audit = new_audit(n, seed)
+    audit = new_audit(50 if n is None else n, seed)
     audits: list[Audit] = []
     with closing(open_workspace(path)) as workspace:
         analysis = workspace_analysis(workspace)
@@ -107,6 +108,11 @@ def draw_audit(
             for slide in analysis.slides:
                 key = audit_key(slide.slide.name)
                 kept = kept_audit(workspace.get(key)) if seed is None else None
+                if kept and n not in (None, kept.n):
+                    raise WbcError(
+                        f"{slide.slide.name}: has an audit of {kept.n} cells. Leave out --n to go "
+                        "on with it, or give --seed to draw another in its place."
+                    )
                 audits.append(kept or audit)
                 workspace.put(key, audit_note(audits[-1]))
     frame = cells_frame([(each.slide.name, each.table) for each in analysis.slides], ())

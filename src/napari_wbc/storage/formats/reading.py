@@ -149,7 +149,7 @@ def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> Non
     """Refuse labels that are no class, and names and ids that are no line of text."""
     allowed = set(classes)
     for field in fields:
-        _check_names(field)
+        check_names(field)
         for cell in field.cells:
             if cell.label not in allowed:
                 raise WbcError(
@@ -157,7 +157,7 @@ def check_fields(fields: Sequence[LabelledField], classes: Sequence[str]) -> Non
                 )
 
 
-def _check_names(field: LabelledField) -> None:
+def check_names(field: LabelledField) -> None:
     """Refuse a field of which a name, an id or a label is no line of text."""
     try:
         check_lines(field.name, field.slide, field.fov_id)
@@ -177,7 +177,7 @@ def whole_set(place: Path, fields: Sequence[LabelledField]) -> tuple[LabelledFie
     ids = Counter[str]()
     for field in fields:
         with naming(place):
-            _check_names(field)
+            check_names(field)
             check_count(field.cells, MAX_CELLS_OF_FIELD, f"cells in {field.name}")
         names[field.name.casefold()] += 1
         ids.update(cell.cell_id for cell in field.cells)

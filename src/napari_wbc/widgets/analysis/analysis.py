@@ -335,7 +335,11 @@ class AnalysisPanel(Panel, QWidget):
     def _keep_note(self, analysis: SlideAnalysis) -> None:
         """Keep what the project has beside the cells; other fields keep theirs."""
         fresh = to_note(
-            analysis.slide, analysis.failures, analysis.blood_cells, analysis.disagreements
+            analysis.slide,
+            analysis.failures,
+            analysis.blood_cells,
+            analysis.disagreements,
+            analysis.looked_at,
         )
         searched = [field.fov_id for field in analysis.slide.fields]
         self._note = merged_note(self._kept_note(), searched, fresh)
