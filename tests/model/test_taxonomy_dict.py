@@ -168,3 +168,14 @@ def test_anything_is_a_taxonomy_or_one_clear_error(data):
     except WbcError as error:
         result = str(error)
     assert isinstance(result, Taxonomy) or "\n" not in result
+
+
+def test_built_in_classes_of_earlier_versions_have_the_colours_of_today():
+    earlier = EIGHT_CLASSES.to_dict()
+    for entry in earlier["classes"]:
+        if entry["name"] == "eosinophil":
+            entry["color"] = "#e69f00"
+    assert taxonomy_from_dict(earlier) == EIGHT_CLASSES
+    # A colour that a laboratory chose stays.
+    earlier["classes"][0]["color"] = "#123456"
+    assert taxonomy_from_dict(earlier).classes[0].color == "#123456"

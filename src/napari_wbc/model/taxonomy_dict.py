@@ -99,6 +99,21 @@ def taxonomy_from_dict(data: object) -> Taxonomy:
     return Taxonomy(name, tuple(CellClass(**plan) for plan in plans))
 
 
+_FORMER_COLORS = {
+    "neutrophil": "#56b4e9",
+    "eosinophil": "#e69f00",
+    "basophil": "#cc79a7",
+    "lymphocyte": "#009e73",
+    "monocyte": "#f0e442",
+    "immature granulocyte": "#0072b2",
+    "erythroblast": "#d55e00",
+    "platelet": "#44ffdd",
+    "mononuclear": "#009e73",
+    "polynuclear": "#56b4e9",
+}
+"""Of built-in classes in earlier versions."""
+
+
 def _plan(entry: object, where: str) -> dict[str, Any]:
     """What one entry says, checked for its form."""
     given = _fields({"name": entry} if isinstance(entry, str) else entry, FIELDS, where)
@@ -107,6 +122,9 @@ def _plan(entry: object, where: str) -> dict[str, Any]:
     for field in ("short", "key", "color"):
         if field in given:
             plan[field] = _text(given, field, where)
+    # Cards and projects have the colours of their time, which some eyes cannot tell apart.
+    if plan.get("color") == _FORMER_COLORS.get(plan["name"]):
+        plan.pop("color", None)
     if "place" in given:
         place = _text(given, "place", where)
         try:

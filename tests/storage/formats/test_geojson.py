@@ -111,7 +111,7 @@ def test_a_cell_has_its_label_colour_and_measurements():
     (feature,) = collection(cell(BBox(0, 0, 5, 5)).predicted(prediction))["features"]
     properties = feature["properties"]
     assert properties["objectType"] == "annotation"
-    assert properties["classification"] == {"name": "eosinophil", "color": [0xE6, 0x9F, 0x00]}
+    assert properties["classification"] == {"name": "eosinophil", "color": [0xD5, 0x91, 0x00]}
     assert properties["label_source"] == "prediction"
     assert properties["measurements"]["confidence"] == 0.75
     assert properties["measurements"]["p neutrophil"] == 0.25
