@@ -192,8 +192,10 @@ def put_together(folder: Path, names: Sequence[str], gone: Sequence[str] = ()) -
                 old.rename(old.with_name(f"{old.name}.kept"))
         raise
     finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
+            # One call may fail and the next not; what is left now, a later run sweeps.
+            shutil.rmtree(left, ignore_errors=True)
     # The folders of what is gone too, where nothing else is in them.
     folders = {above for name in gone for above in Path(name).parents} - {Path()}
     remove_made(sorted(map(folder.joinpath, folders)))
