@@ -178,7 +178,7 @@ def put_together(folder: Path, names: Sequence[str], gone: Sequence[str] = ()) -
         for name in names:
             sync(new / name)
         old.mkdir()
-        with _put_back(moved):
+        with put_back(moved):
             for name in (*names, *gone):
                 if (folder / name).exists():
                     _move(folder / name, old / name, moved)
@@ -193,9 +193,7 @@ def put_together(folder: Path, names: Sequence[str], gone: Sequence[str] = ()) -
         raise
     finally:
         for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
-            # One call may fail and the next not; what is left now, a later run sweeps.
-            shutil.rmtree(left, ignore_errors=True)
+            remove_folder(left)
     # The folders of what is gone too, where nothing else is in them.
     folders = {above for name in gone for above in Path(name).parents} - {Path()}
     remove_made(sorted(map(folder.joinpath, folders)))
@@ -208,7 +206,7 @@ def _move(source: Path, target: Path, moved: list[tuple[Path, Path]]) -> None:
 
 
 @contextmanager
-def _put_back(moved: Sequence[tuple[Path, Path]]) -> Iterator[None]:
+def put_back(moved: Sequence[tuple[Path, Path]]) -> Iterator[None]:
     """Undo renames, the last one first, if not all can be made."""
     try:
         yield
@@ -217,6 +215,13 @@ def _put_back(moved: Sequence[tuple[Path, Path]]) -> Iterator[None]:
             with suppress(OSError):
                 target.replace(source)
         raise
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder of ours and all in it; what cannot be removed, a later run sweeps."""
+    shutil.rmtree(path, ignore_errors=True)
+    # One call may fail and the next not.
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def make_folder(path: Path) -> Path:

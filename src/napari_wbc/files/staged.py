@@ -7,15 +7,14 @@ run clears up after it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import Timeout
 
 from napari_wbc.errors import WbcError
-from napari_wbc.files.atomic import new_folder, remove_made, sync
+from napari_wbc.files.atomic import new_folder, put_back, remove_folder, remove_made, sync
 from napari_wbc.files.locks import held
 
 _PART = ".wbc-part"
@@ -60,12 +59,12 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         with held(lock):
             # Of a program that was killed.
-            shutil.rmtree(part, ignore_errors=True)
+            remove_folder(part)
             part.mkdir()
             try:
                 yield
             finally:
-                shutil.rmtree(part, ignore_errors=True)
+                remove_folder(part)
                 # Nobody waits for it, so it may go while it is held.
                 remove_made([lock])
     except Timeout as error:
@@ -98,7 +97,7 @@ def _place(folders: Sequence[Path], is_ours: Callable[[str], bool]) -> None:
         for folder in folders:
             sync(folder)
     for folder in folders:
-        shutil.rmtree(folder / _OLD, ignore_errors=True)
+        remove_folder(folder / _OLD)
 
 
 @contextmanager
@@ -106,11 +105,9 @@ def _moved_back(folders: Sequence[Path]) -> Iterator[list[tuple[Path, Path]]]:
     """A list for the moves that are made; they are taken back if not all are made."""
     moved: list[tuple[Path, Path]] = []
     try:
-        yield moved
+        with put_back(moved):
+            yield moved
     except BaseException as error:
-        for source, target in reversed(moved):
-            with suppress(OSError):
-                target.replace(source)
         remove_made([folder / _OLD for folder in folders])
         if not isinstance(error, OSError):
             raise

@@ -277,21 +277,18 @@ def analyze_steps(
     film = film or FilmOptions()
     yield from film.unused_steps(slides)
     total = sum(len(slide.fields) for slide in slides)
-    finder = yield from detector_steps(detector, preset, parameters, device=device)
-    classifier = yield from classifier_steps(total, weights, device, threshold=threshold)
+    models = Models(detector, preset, parameters, weights, device, threshold)
+    crew = yield from crew_steps(total, models, film.workers)
+    classifier = crew.classifier
     taxonomy = taxonomy_of(classifier.card) if classifier else EIGHT_CLASSES
     results: list[SlideAnalysis] = []
     occurrences: Counter[str] = Counter()
     offset = 0
-    used = weights if classifier else None
-    models = Models(detector, preset, parameters, used, device, threshold)
-    # Without PyTorch another cell finder takes its place, which workers would not know.
-    workers = film.workers if classifier else 1
-    with Crew(finder, classifier, models, workers) as crew:
+    with crew:
         for slide in slides:
             result = yield from analyze_slide_steps(
                 slide,
-                finder,
+                crew.finder,
                 classifier,
                 taxonomy=taxonomy,
                 offset=offset,
@@ -305,6 +302,23 @@ def analyze_steps(
     if classifier is None:
         return Analysis(tuple(results))
     return Analysis(tuple(results), classifier.card.model_id, classifier.threshold)
+
+
+def crew_steps(total: int, models: Models, workers: int) -> Steps[Crew]:
+    """Load the models of an analysis of ``total`` files, for whoever works on whole slides too.
+
+    Without PyTorch there is no classifier.
+    """
+    finder = yield from detector_steps(
+        models.detector, models.preset, models.parameters, device=models.device
+    )
+    classifier = yield from classifier_steps(
+        total, models.weights or DEFAULT_CLASSIFIER, models.device, threshold=models.threshold
+    )
+    if classifier is None:
+        # Another cell finder takes the place of a network, which workers would not know.
+        return Crew(finder, None, replace(models, weights=None), 1)
+    return Crew(finder, classifier, models, workers)
 
 
 def lasting_ids(result: SlideAnalysis, occurrences: Counter[str]) -> CellTable:

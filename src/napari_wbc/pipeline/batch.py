@@ -17,8 +17,6 @@ from typing import Any, Literal
 import pandas as pd
 import shapely
 
-from napari_wbc.classify.predict import Classifier
-from napari_wbc.detect.base import Detector
 from napari_wbc.detect.finders import DEFAULT, located_by
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder, short_name, write_text
@@ -30,12 +28,11 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.pipeline.analysis import Analysis, SlideAnalysis, left_out_steps
-from napari_wbc.pipeline.analyze import analyze_slide_steps, classifier_steps, lasting_ids
+from napari_wbc.pipeline.analyze import analyze_slide_steps, crew_steps, lasting_ids
 from napari_wbc.pipeline.film.analyze import FilmOptions
 from napari_wbc.pipeline.film.crew import Crew
 from napari_wbc.pipeline.film.kept import forget, key_of
 from napari_wbc.pipeline.film.tasks import Models
-from napari_wbc.pipeline.locate import detector_steps
 from napari_wbc.pipeline.project import save_project
 from napari_wbc.pipeline.report import write_results
 from napari_wbc.storage.tables import write_csv
@@ -126,16 +123,14 @@ def batch_steps(
     yield from left_out_steps(slides)
     film = film or FilmOptions()
     yield from film.unused_steps(slides)
-    finder = yield from detector_steps(detector, preset, parameters, device=device)
-    classifier = yield from classifier_steps(len(slides), weights, device, threshold=threshold)
-    used = weights if classifier else None
-    models = Models(detector, preset, parameters, used, device, threshold)
+    models = Models(detector, preset, parameters, weights, device, threshold)
+    crew = yield from crew_steps(len(slides), models, film.workers)
     states = {slide.name: SlideState(slide.name) for slide in slides}
     _write(out, states)
-    with Crew(finder, classifier, models, film.workers if classifier else 1) as crew:
+    with crew:
         for number, slide in enumerate(slides, start=1):
-            work = _SlideWork(slide, out / short_name(slide.name), finder, classifier, film)
-            for progress in _led(work.steps(crew), states, slide.name):
+            work = _SlideWork(slide, out / short_name(slide.name), crew, film)
+            for progress in _led(work.steps(), states, slide.name):
                 step = f"slide {number} of {len(slides)}, {progress.step}"
                 yield replace(progress, step=step)
             _write(out, states)
@@ -164,11 +159,10 @@ class _SlideWork:
 
     slide: Slide
     folder: Path
-    finder: Detector
-    classifier: Classifier | None
+    crew: Crew
     film: FilmOptions
 
-    def steps(self, crew: Crew) -> Steps[SlideState]:
+    def steps(self) -> Steps[SlideState]:
         """Analyze it and write its results, or take up what is done."""
         key = self._key()
         done = self._state(key)
@@ -182,9 +176,16 @@ class _SlideWork:
                 "settings are others now; choose another folder, or move it away."
             )
         film = replace(self.film, keep=self.folder / ".tiles")
-        taxonomy = taxonomy_of(self.classifier.card) if self.classifier else EIGHT_CLASSES
+        crew = self.crew
+        classifier = crew.classifier
+        taxonomy = taxonomy_of(classifier.card) if classifier else EIGHT_CLASSES
         analyzed = yield from analyze_slide_steps(
-            self.slide, self.finder, self.classifier, taxonomy=taxonomy, film=film, crew=crew
+            self.slide,
+            crew.finder,
+            classifier,
+            taxonomy=taxonomy,
+            film=film,
+            crew=crew,
         )
         state = _state_of(analyzed, analyzed.failures)
         # Tables full of zeros would look like those of a slide without cells.
@@ -192,9 +193,9 @@ class _SlideWork:
             return state
         analyzed = replace(analyzed, table=lasting_ids(analyzed, Counter()))
         analysis = Analysis((analyzed,))
-        if self.classifier:
-            card = self.classifier.card
-            analysis = Analysis((analyzed,), card.model_id, self.classifier.threshold)
+        if classifier:
+            card = classifier.card
+            analysis = Analysis((analyzed,), card.model_id, classifier.threshold)
         written = yield from write_results(analysis, self.folder)
         state = _state_of(analyzed, [*analyzed.failures, *written.failures])
         # Only of a slide that is done: the next run would have to replace it, reviewed or not.
@@ -209,11 +210,11 @@ class _SlideWork:
     def _key(self) -> str:
         """What the results depend on."""
         marks = [fingerprint(field.path) for field in self.slide.fields]
-        by = located_by(self.finder)
+        by = located_by(self.crew.finder)
         model: list[Any] = []
-        if self.classifier:
-            card = self.classifier.card
-            model = [card.sha256, card.model_id, self.classifier.threshold]
+        if self.crew.classifier:
+            card = self.crew.classifier.card
+            model = [card.sha256, card.model_id, self.crew.classifier.threshold]
         film = self.film
         area = None if film.area is None else shapely.to_wkb(film.area, hex=True)
         where = [film.side, film.order, film.seed, film.most, film.where, area]

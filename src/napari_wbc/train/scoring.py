@@ -73,12 +73,20 @@ def inputs(data: CropSet, preset: Preset, device: torch.device) -> Iterator[torc
     """Crops as a network takes them, in batches of shape (batch, 3, size, size)."""
     import torch
 
+    for crops, red in _batches(data, preset, device):
+        yield preset.prepare(crops, red).contiguous(memory_format=torch.channels_last)
+
+
+def _batches(
+    data: CropSet, preset: Preset, device: str | torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of crops and of the red cells in their fields, as :meth:`Preset.prepare` takes."""
+    import torch
+
     crops = data.centers(preset.size)
     for start in range(0, len(crops), BATCH):
         rows = slice(start, start + BATCH)
-        red = torch.from_numpy(data.red[rows]).to(device)
-        x = preset.prepare(tensor_of(crops[rows], device), red)
-        yield x.contiguous(memory_format=torch.channels_last)
+        yield tensor_of(crops[rows], device), torch.from_numpy(data.red[rows]).to(device)
 
 
 def familiarity_steps(
@@ -150,12 +158,9 @@ def _stains(data: CropSet, preset: Preset) -> torch.Tensor:
 
     from napari_wbc.classify.stain_anchors import stains_of
 
-    crops = data.centers(preset.size)
     parts = [torch.empty(0, WIDTH)]
-    for start in range(0, len(crops), BATCH):
-        rows = slice(start, start + BATCH)
-        red = torch.from_numpy(data.red[rows])
-        parts.append(stains_of(tensor_of(crops[rows], "cpu"), red, preset.factor))
+    for crops, red in _batches(data, preset, "cpu"):
+        parts.append(stains_of(crops, red, preset.factor))
     return torch.cat(parts)
 
 
