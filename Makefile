@@ -49,9 +49,11 @@ classifier: env ## the shipped classifiers, trained anew in .cache: two hours on
 	$(BIN)/python -m pip install --quiet ".[train]"
 	$(BIN)/python benchmarks/public_sets.py
 	$(BIN)/napari-wbc train classifier --config benchmarks/configs/cdnn_base.toml --out .cache/cdnn_base --device cpu
+	$(BIN)/napari-wbc train classifier --config benchmarks/configs/cdnn_homes.toml --out .cache/cdnn_homes --device cpu
 	$(BIN)/napari-wbc train classifier --config benchmarks/configs/cdnn.toml --out .cache/cdnn --device cpu
 	$(BIN)/napari-wbc train classifier --config benchmarks/configs/large_base.toml --out .cache/large_base --device cpu
-	$(BIN)/python benchmarks/join_classifiers.py .cache/large_base/large_base.safetensors .cache/cdnn/cdnn.safetensors --out .cache/large
+	$(BIN)/napari-wbc train classifier --config benchmarks/configs/large_shapes.toml --out .cache/large_shapes --device cpu
+	$(BIN)/python benchmarks/join_classifiers.py .cache/large_shapes/large_shapes.safetensors .cache/cdnn/cdnn.safetensors --out .cache/large
 
 detector: env ## the shipped detector, trained anew in .cache: half an hour on a CPU
 	$(BIN)/python -m pip install --quiet ".[train]"

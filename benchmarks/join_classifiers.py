@@ -2,7 +2,7 @@
 
     python benchmarks/join_classifiers.py SHAPES COLOURS --out FOLDER
 
-Both are model files or names, such as ``.cache/large_base/large_base.safetensors`` and ``cdnn``.
+Both are model files or names, such as ``.cache/large_shapes/large_shapes.safetensors`` and ``cdnn``.
 Nothing is trained; validation cells set the temperature, the threshold and the limit of unlikeness.
 """
 
@@ -29,9 +29,9 @@ from napari_wbc.weights.store import save_weights
 CACHE = Path(__file__).parents[1] / ".cache"
 RECIPE = Recipe(
     name="large",
-    version="1",
+    version="2",
     architecture="duet",
-    start="large_base",
+    start="large_shapes",
     matrix_rate=0.0,
     half=True,
     foreign_threshold=0.95,
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("colours", help="classifier whose network is the CDNN")
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
-    join(chosen.shapes, chosen.colours, crops_of(CACHE / "training.csv"), chosen.out)
+    join(chosen.shapes, chosen.colours, crops_of(CACHE / "training_all.csv"), chosen.out)
 
 
 if __name__ == "__main__":

@@ -332,6 +332,39 @@ def bionet_boxes() -> dict[str, list[tuple[str, Edges]]]:
     return boxes
 
 
+def raabin(cache: Path) -> Iterator[Row]:
+    """Leukocytes of Raabin whose class was read for this project, in the split of its fields."""
+    return read_here("raabin", raabin_fields(cache))
+
+
+def bionet(cache: Path) -> Iterator[Row]:
+    """Leukocytes of Bio-net whose class was read for this project, in the split of its fields."""
+    return read_here("bionet", bionet_fields(cache))
+
+
+def bionet_cells(cache: Path) -> Iterator[Row]:
+    """Those of Bio-net to train on: its validation cells have copies among them."""
+    return (row for row in bionet(cache) if row["split"] == "train")
+
+
+def read_here(source: str, leukocytes: Iterator[Row]) -> Iterator[Row]:
+    """The boxes of a source that ``labels/read.csv`` names, with its labels."""
+    labels = {
+        (row["image"], int(row["leukocyte"])): row["label"]
+        for row in table(Path(__file__).parent / "labels" / "read.csv")
+        if row["source"] == source
+    }
+    count: Counter[str] = Counter()
+    for row in leukocytes:
+        if not row["label"]:
+            continue
+        name = row["path"].name
+        label = labels.get((name, count[name]))
+        count[name] += 1
+        if label is not None:
+            yield row | {"label": label}
+
+
 def pbc_fields(cache: Path, each: int = 120) -> Iterator[Row]:
     """PBC for a detector: the first 120 images of each class of its training archive; platelets show none."""
     taken: Counter[str] = Counter()
@@ -427,6 +460,9 @@ SETS = {
     "pbc": pbc,
     "chula": chula,
     "bccd": bccd,
+    "raabin": raabin,
+    "bionet": bionet,
+    "bionet_cells": bionet_cells,
     "seg_wbc_dataset2": seg_wbc,
     "bccd_fields": bccd_fields,
     "chula_fields": chula_fields,
@@ -436,6 +472,10 @@ SETS = {
     "pbc_fields": pbc_fields,
     "blood_fields": blood_fields,
 }
+CELLS = ("pbc", "chula", "bccd", "other_cells")
+"""What the first stages of the shipped classifiers are trained and chosen on."""
+ALL_CELLS = (*CELLS, "raabin", "bionet_cells")
+"""What their last stages are trained and chosen on."""
 FIELDS = (
     "bccd_fields",
     "chula_fields",
@@ -474,7 +514,8 @@ def write_without(laboratory: str, cache: Path) -> Path:
 
 if __name__ == "__main__":
     CACHE = Path(__file__).parents[1] / ".cache"
-    print(write_manifest(CACHE / "training.csv", ("pbc", "chula", "bccd", "other_cells"), CACHE))
+    print(write_manifest(CACHE / "training.csv", CELLS, CACHE))
+    print(write_manifest(CACHE / "training_all.csv", ALL_CELLS, CACHE))
     print(write_manifest(CACHE / "elsewhere.csv", ("seg_wbc_dataset2",), CACHE))
     print(write_manifest(CACHE / "fields.csv", FIELDS, CACHE))
     for LABORATORY in LABORATORIES:

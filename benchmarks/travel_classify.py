@@ -45,7 +45,7 @@ DRAWS = 500
 """Of cells, for the share that raises the alarm."""
 FACTOR = 1.35
 """Side of the crop around a cell that is alone in its image, as a multiple of the cell's box."""
-SOURCES = ("pbc", "chula", "bccd")
+SOURCES = ("pbc", "chula", "bccd", "raabin", "bionet")
 """Laboratories that a classifier learns from, as its card names them."""
 
 Image = npt.NDArray[np.uint8]
@@ -132,6 +132,8 @@ PLACES = (
     Place("PBC", lambda: of_rows(SETS["pbc"](CACHE), "test"), "pbc", "pbc"),
     Place("Chula", lambda: of_rows(SETS["chula"](CACHE), "test"), "chula", "chula_wbc"),
     Place("BCCD", lambda: of_rows(SETS["bccd"](CACHE), "test"), "bccd", "bccd"),
+    Place("Raabin", lambda: of_rows(SETS["raabin"](CACHE)), "raabin", "txl_pbc"),
+    Place("Bio-net", lambda: of_rows(SETS["bionet"](CACHE), "test"), "bionet", "bionet"),
     Place(
         "seg_wbc_dataset2",
         lambda: of_rows(SETS["seg_wbc_dataset2"](CACHE)),
@@ -140,7 +142,12 @@ PLACES = (
     Place("LISC", of_lisc, folder="lisc"),
     Place("jhu_apl", lambda: of_rows(jhu_apl(CACHE)), folder="jhu_apl"),
 )
-AT_HOME = tuple(replace(place, name=f"{place.name}, at home") for place in PLACES[:3])
+AT_HOME = (
+    *(replace(place, name=f"{place.name}, at home") for place in PLACES[:3]),
+    # Raabin's cells are too few for three parts.
+    Place("Raabin, validation", lambda: of_rows(SETS["raabin"](CACHE), "val"), "raabin", "txl_pbc"),
+    replace(PLACES[4], name="Bio-net, at home"),
+)
 
 
 @dataclass
@@ -292,6 +299,7 @@ def main(weights: str, left_out: Mapping[str, str], *, folder: Path, sizes: bool
             "LISC: boxes of the default cell finder around its points; a cell that it misses is wrong. jhu_apl: "
             "single cells of leukaemia patients; bands count as neutrophils, variant lymphocytes as lymphocytes; "
             "blasts, plasma cells, smudge cells and artefacts are left out.",
+            "Raabin, Bio-net: labels read for this project (benchmarks/labels).",
             f"At most {MOST} images of a set, evenly spaced.",
             f"Sizes: {SIZED} images of a set, evenly spaced, resized; the share of cells with the same answer.",
         ],
