@@ -11,6 +11,7 @@ from superqt.utils import signals_blocked
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.layout import plain
 from napari_wbc.widgets.qt.panel import Panel
 
 DISAGREED = "\N{WARNING SIGN}"
@@ -81,6 +82,7 @@ class FieldList(Panel, QListWidget):
             if disagreement:
                 text += f"   {DISAGREED}"
             item = self.item(i)
-            if item is not None and (item.text(), item.toolTip()) != (text, disagreement):
+            tip = plain(disagreement)
+            if item is not None and (item.text(), item.toolTip()) != (text, tip):
                 item.setText(text)
-                item.setToolTip(disagreement)
+                item.setToolTip(tip)
