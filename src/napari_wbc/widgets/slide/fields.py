@@ -11,7 +11,6 @@ from superqt.utils import signals_blocked
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.qt.layout import plain
 from napari_wbc.widgets.qt.panel import Panel
 
 DISAGREED = "\N{WARNING SIGN}"
@@ -82,7 +81,6 @@ class FieldList(Panel, QListWidget):
             if disagreement:
                 text += f"   {DISAGREED}"
             item = self.item(i)
-            tip = plain(disagreement)
-            if item is not None and (item.text(), item.toolTip()) != (text, tip):
+            if item is not None and (item.text(), item.toolTip()) != (text, disagreement):
                 item.setText(text)
-                item.setToolTip(tip)
+                item.setToolTip(disagreement)
