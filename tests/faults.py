@@ -23,9 +23,9 @@ import sqlite3
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,7 +45,7 @@ from napari_wbc.storage.workspace import open_workspace
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.model import model_at
 from napari_wbc.weights.registry import find_weights
-from napari_wbc.weights.store import export_model
+from napari_wbc.weights.store import export_model, load_weights, save_weights
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 KINDS = ("open", "write", "fsync", "rename", "lock", "close", "mkdir")
@@ -56,10 +56,13 @@ SQLITE = {
 }
 """What SQLite says of the same errors of the disk."""
 WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|ALTER|CREATE|PRAGMA .*=)")
+WHEN = re.compile(r"when='[^']*'")
 TIME = re.compile(rb'"when": "[^"]*"')
 OUTCOMES = ("told", "gone on", "uncaught", "half made", "silent")
 WRONG = ("uncaught", "half made", "silent")
 """What shall not happen even once."""
+SWEPT = re.compile(r"(^|/)(\.([^/]*\.)?lock|[^/]*\.part(-journal|\.lock)?|[^/]*\.wbc-journal)$")
+"""What may stay where it cannot be removed: the next program that writes there removes it."""
 
 
 def file_of(number: int) -> Path:
@@ -92,6 +95,10 @@ class Disk:
         # With EACCES some systems say that another program holds a lock, which is no fault.
         code = errno.ENOLCK if (kind, self.code) == ("lock", errno.EACCES) else self.code
         raise OSError(code, os.strerror(code), name)
+
+    def failing(self) -> AbstractContextManager[None]:
+        """Count the calls, and let one of them fail."""
+        return failing(self)
 
 
 class File:
@@ -280,6 +287,13 @@ def weights(folder: Path) -> None:
     export_model(folder / "mine.safetensors", folder / "new" / "mine.wbcmodel")
 
 
+def save(folder: Path) -> None:
+    """Save a model over another of the same name."""
+    path = folder / "mine.safetensors"
+    tensors, card = load_weights(path)
+    save_weights(path, tensors, replace(card, version="another"))
+
+
 def roll_back(folder: Path) -> None:
     Library(folder / "models").roll_back("classifier")
 
@@ -306,6 +320,7 @@ WORKS: tuple[Callable[[Path], object], ...] = (
     export_more,
     export_crops,
     weights,
+    save,
     add,
     roll_back,
     remove,
@@ -322,10 +337,19 @@ def state(folder: Path) -> dict[str, str]:
         if path.suffix == ".wbc" and not path.name.endswith(".backup.wbc"):
             with closing(open_workspace(path, read_only=True)) as opened:
                 slides = opened.slides()
-                told[name] = repr([slides, [dict(opened.table(s.name)) for s in slides]])
+                tables = [dict(opened.table(each.name)) for each in slides]
+                told[name] = WHEN.sub("", repr([slides, tables]))
         elif path.is_file():
             told[name] = sha256(TIME.sub(b"", path.read_bytes())).hexdigest()
     return told
+
+
+def without_swept(files: dict[str, str]) -> dict[str, str]:
+    """Files but for those that the next program removes, and folders that have others."""
+    kept = {name: text for name, text in files.items() if not SWEPT.search(name)}
+    holding = {str(above) for name in kept for above in Path(name).parents}
+    emptied = {str(above) for name in files.keys() - kept.keys() for above in Path(name).parents}
+    return {name: text for name, text in kept.items() if name not in emptied - holding}
 
 
 def left(before: dict[str, str], after: dict[str, str], done: dict[str, str]) -> list[str]:
@@ -351,7 +375,7 @@ def outcome(
     said = ""
     result = None
     try:
-        with failing(disk):
+        with disk.failing():
             result = work(disk.folder)
     except WbcError as error:
         said = str(error)
@@ -360,19 +384,32 @@ def outcome(
     if "\n" in said:
         return "uncaught", said
     after = state(disk.folder)
+    if 0 <= disk.at < len(disk.calls) and disk.calls[disk.at] == "unlink":
+        before, after, done = map(without_swept, (before, after, done))
     if said:
         wrong = left(before, after, done)
         return ("half made", f"{wrong} {said}") if wrong else ("told", said)
     noted = getattr(result, "failures", ()) or getattr(result, "left_out", ())
-    if after.keys() == done.keys() or noted:
-        return "gone on", str(noted)
-    return "silent", f"{sorted(after.keys() ^ done.keys())}"
+    if after.keys() != done.keys() and not noted:
+        return "silent", f"{sorted(after.keys() ^ done.keys())}"
+    lost = [name for name in before if name.endswith(".wbc") and after.get(name) != done.get(name)]
+    return ("silent", f"{lost} not as promised") if lost else ("gone on", str(noted))
 
 
 def faults(
-    work: Callable[[Path], object], base: Path, *, most: int, seed: int = 0
+    work: Callable[[Path], object],
+    base: Path,
+    *,
+    most: int,
+    seed: int = 0,
+    make: type[Disk] = Disk,
+    errors: Sequence[int] = ERRORS,
+    kind: str = "",
 ) -> tuple[Counter[tuple[str, str]], list[str]]:
-    """Outcomes of a work by kind of call, of so many cases at most; and what went wrong."""
+    """Outcomes of a work by kind of call, of so many cases at most; and what went wrong.
+
+    With ``kind`` only such calls fail.
+    """
     rng = random.Random(seed)
     counts: Counter[tuple[str, str]] = Counter()
     wrong: list[str] = []
@@ -380,15 +417,16 @@ def faults(
         folder = Path(name) / "disk"
         shutil.copytree(base, folder)
         before = state(folder)
-        whole = Disk(folder)
-        with failing(whole):
+        whole = make(folder)
+        with whole.failing():
             work(folder)
         done = state(folder)
         shutil.rmtree(folder)
-        cases = [(i, code) for i in range(len(whole.calls)) for code in ERRORS]
+        chosen = [i for i, called in enumerate(whole.calls) if kind in ("", called)]
+        cases = [(i, code) for i in chosen for code in errors]
         for at, code in rng.sample(cases, min(most, len(cases))):
             shutil.copytree(base, folder)
-            result, text = outcome(work, Disk(folder, at, code), before, done)
+            result, text = outcome(work, make(folder, at, code), before, done)
             counts[whole.calls[at], result] += 1
             if result in WRONG:
                 error = errno.errorcode[code]

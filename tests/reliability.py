@@ -1,9 +1,9 @@
 """Kill, race, fill and flip: how often is anything lost, mixed, or silently another.
 
-    python -m tests.reliability "results killed" --times 100
+    python -m tests.reliability "results are replaced, killed=100" "two make one project=20"
 
-Each trial prints a line of JSON with its tries and what failed. ``benchmarks/reliability`` runs all
-of them with more tries; ``tests/test_reliability.py`` runs a few.
+What failed is printed as JSON, by trial. ``benchmarks/reliability`` runs all of them with more
+tries; ``tests/test_reliability.py`` runs a few.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -336,35 +336,38 @@ TRIALS: dict[str, Trial] = {
 }
 
 
-def tried(name: str, times: int, seed: int = 0) -> Failures:
-    """What failed of a trial, in a process of its own since it forks."""
-    command = [sys.executable, "-m", "tests.reliability", name]
-    command += [f"--times={times}", f"--seed={seed}"]
+def tried(times: Mapping[str, int], seed: int = 0) -> dict[str, Failures]:
+    """What failed of some trials, in a process of its own since they fork."""
+    command = [sys.executable, "-m", "tests.reliability", f"--seed={seed}"]
+    command += [f"{name}={n}" for name, n in times.items()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     root = Path(__file__).parents[1]
     done = subprocess.run(
         command, cwd=root, capture_output=True, text=True, check=False, env=environment
     )
     if done.returncode:
-        raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
-    failures: Failures = json.loads(done.stdout)
+        raise RuntimeError(f"{', '.join(times)}: {done.stderr[-2000:]}")
+    failures: dict[str, Failures] = json.loads(done.stdout)
     return failures
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one trial, and print what failed as JSON."""
+    """Run trials, and print what failed as JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", nargs="?", choices=TRIALS)
-    parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("trials", nargs="*", metavar="NAME=TIMES", help=f"Names: {list(TRIALS)}.")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--inside", type=Path)
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--times", type=int, default=0, help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
-    rng = random.Random(asked.seed)
     if asked.inside is not None:
-        print(json.dumps(_inside(asked.inside, asked.times, rng)))
+        print(json.dumps(_inside(asked.inside, asked.times, random.Random(asked.seed))))
         return
-    with TemporaryDirectory() as folder:
-        print(json.dumps(TRIALS[asked.name](Path(folder), asked.times, rng)))
+    failures: dict[str, Failures] = {}
+    for trial in asked.trials:
+        name, _, times = trial.rpartition("=")
+        with TemporaryDirectory() as folder:
+            failures[name] = TRIALS[name](Path(folder), int(times), random.Random(asked.seed))
+    print(json.dumps(failures))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/reliability [--share 0.1] [--only "the disk is full"]
 
 Each row is one trial with its tries and failures; every row shall have 0. The trials are those of
-``tests/reliability.py``, ``tests/faults.py``, ``tests/storage/kill.py``, ``tests/train/kill.py`` and
+``tests/reliability.py``, ``tests/faults.py``, ``tests/calls.py``, ``tests/storage/kill.py``, ``tests/train/kill.py`` and
 ``tests/storage/workspace/crash.py``, of which ``make test`` runs a sample.
 """
 
@@ -23,6 +23,7 @@ import pandas as pd
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from tests.calls import counted, why_not  # noqa: E402
 from tests.faults import OUTCOMES, WRONG  # noqa: E402
 from tests.reliability import TRIALS, tried  # noqa: E402
 
@@ -72,6 +73,20 @@ def faults(most: int) -> tuple[int, int, str]:
     return int(counts.sum()), int(counts[list(WRONG)].sum()), remark
 
 
+def calls(most: int) -> tuple[int, int, str]:
+    """Tries, failures and a remark of a disk of which one call below Python fails."""
+    if reason := why_not():
+        return 0, 0, f"left out: {reason}"
+    found = counted(most)
+    counts = found["counts"]
+    remark = f"{counts['told']} told, {counts['gone on']} gone on"
+    return (
+        sum(counts.values()),
+        len(found["failures"]),
+        "; ".join([remark, *found["failures"]])[:200],
+    )
+
+
 def trials(share: float) -> dict[str, Callable[[], tuple[int, int, str]]]:
     """All rows by name."""
 
@@ -80,7 +95,7 @@ def trials(share: float) -> dict[str, Callable[[], tuple[int, int, str]]]:
 
     def trial(name: str) -> tuple[int, int, str]:
         n = times(TIMES[name])
-        failures = tried(name, n)
+        failures = tried({name: n})[name]
         return n, len(failures), "; ".join(failures)[:200]
 
     every: dict[str, Callable[[], tuple[int, int, str]]] = {
@@ -96,6 +111,7 @@ def trials(share: float) -> dict[str, Callable[[], tuple[int, int, str]]]:
             "tests.train.kill", times(100), ("not old nor new", "other than straight")
         ),
         "a call of the disk fails": lambda: faults(times(FAULTS)),
+        "a call below Python fails": lambda: calls(times(FAULTS)),
     }
     for name in TRIALS:
         every[name] = lambda name=name: trial(name)
@@ -125,8 +141,10 @@ def main() -> None:
             f"Every row 0: {'met' if not table['failures'].any() else 'MISSED'}.",
             "Killed is the process (SIGKILL at a random moment), not the machine.",
             "A call of the disk fails: each open, write, sync, rename, lock and close of a work, by "
-            "Python or SQLite, with ENOSPC, EIO and EACCES. The disk is full: a tmpfs that is filled "
-            "up but for 0 to 1,048,576 bytes.",
+            "Python or SQLite, with ENOSPC, EIO and EACCES. A call below Python fails: each open to "
+            "write, write (half of it is done), sync, truncate, rename, link, unlink and mkdir that "
+            "SQLite, Pillow and Python ask of the C library, with ENOSPC and EIO. The disk is full: "
+            "a tmpfs that is filled up but for 0 to 1,048,576 bytes.",
             "The planted name of a patient is looked for in tests/test_planted.py, in the sets of six "
             "formats and the output of nine commands.",
         ),

@@ -281,6 +281,26 @@ def sync(path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's bytes, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of a file's bytes, as hexadecimal digits; of a folder, over names and bytes of its files."""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for inner in _files_in(path):
+        name = os.fsencode(inner.relative_to(path).as_posix())
+        digest.update(b"%s\0%s\n" % (name, sha256_of(inner).encode()))
+    return digest.hexdigest()
+
+
+def size_and_time(path: Path) -> tuple[int, int]:
+    """Bytes of a file and when it changed, in ns; of a folder, those of all its files together."""
+    if not path.is_dir():
+        state = path.stat()
+        return state.st_size, state.st_mtime_ns
+    states = [inner.stat() for inner in _files_in(path)]
+    newest = max((state.st_mtime_ns for state in states), default=0)
+    return sum(state.st_size for state in states), newest
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from platformdirs import user_data_path
 
 from napari_wbc.errors import WbcError, WorkspaceError
-from napari_wbc.files.atomic import sha256_of
+from napari_wbc.files.atomic import sha256_of, size_and_time
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.taxonomy import Taxonomy
@@ -132,7 +132,7 @@ def _lies_in(kept: Slide, facts: Mapping[str, tuple[Any, ...]], now: Path) -> bo
         there = now / field.path.name
         size, _time, sha256 = facts.get(field.fov_id, (None, None, None))
         with suppress(OSError):
-            if there.stat().st_size == size and sha256_of(there) == sha256:
+            if size_and_time(there)[0] == size and sha256_of(there) == sha256:
                 return True
     return False
 

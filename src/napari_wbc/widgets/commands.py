@@ -5,6 +5,7 @@ Invariant: this module imports nothing that takes long; napari imports it for it
 
 from __future__ import annotations
 
+from html import unescape
 from typing import TYPE_CHECKING
 
 from napari import current_viewer
@@ -60,4 +61,5 @@ def _press(bench: Workbench, push: QPushButton) -> None:
 
 def plain_text(widget: QWidget) -> str:
     """A tooltip without the marks that keep names from being markup."""
-    return str(widget.toolTip()).removeprefix("<qt>").removesuffix("</qt>")
+    tip = str(widget.toolTip()).removeprefix("<qt>").removesuffix("</qt>")
+    return unescape(tip.replace("<br>", "\n"))

@@ -10,11 +10,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar
+from qtpy.QtWidgets import QProgressBar
 
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.device import torch_fault
-from napari_wbc.widgets.qt.layout import column
+from napari_wbc.widgets.qt.layout import column, text_label
 from napari_wbc.widgets.qt.panel import DockPanel, single_shot
 from napari_wbc.widgets.qt.responsive import open_library, open_torch
 from napari_wbc.widgets.qt.worker import Job
@@ -54,9 +54,8 @@ class WorkbenchDock(DockPanel):
         self._jobs = Job(self)
         self._jobs.returned.connect(self._on_loaded)
         self._jobs.failed.connect(self._on_failed)
-        self._text = QLabel("Opening the workbench…")
+        self._text = text_label("Opening the workbench…", wrap=True)
         self._text.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._text.setWordWrap(True)
         self._bar = QProgressBar()
         self._bar.setRange(0, 0)
         self._layout = column(self, self._text, self._bar)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from typing import Any
 
@@ -213,11 +212,3 @@ class WorkbenchPanels(DockPanel):
     def say(self, text: str) -> None:
         """Show feedback to what a person did just now."""
         self.status.say(text)
-
-
-def user_name() -> str:
-    """Who is logged in; empty where the system does not know, as in some containers."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return ""

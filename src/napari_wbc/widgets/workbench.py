@@ -27,9 +27,9 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.opening import OtherClasses, add_classes
 from napari_wbc.session.session import Loaded, Session
-from napari_wbc.widgets.panels import EXPORT_TIP, WorkbenchPanels, user_name
+from napari_wbc.widgets.panels import EXPORT_TIP, WorkbenchPanels
 from napari_wbc.widgets.qt.files import ask_folder
-from napari_wbc.widgets.qt.layout import allow, confirmed
+from napari_wbc.widgets.qt.layout import allow, confirmed, no_markup
 from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.review import key_choice
 from napari_wbc.widgets.review.actions import ReviewActions
@@ -70,7 +70,6 @@ class Workbench(WorkbenchPanels):
         session = session or Session(start_taxonomy())
         taxonomy = key_choice.with_kept_keys(session.taxonomy)
         session.taxonomy, taken_keys = key_choice.with_free_keys(taxonomy)
-        session.reader = session.reader or user_name()
         super().__init__(napari_viewer, session)
         self._consensus: dict[str, Annotation] = {}
         self._after_opening: Callable[[], Any] | None = None
@@ -336,7 +335,9 @@ class Workbench(WorkbenchPanels):
             return layer
         names = [plane.name for plane in planes]
         question = f"{layer.name} holds several images. Which one is the field?"
-        name, ok = QInputDialog.getItem(self, "Use open image", question, names, 0, False)
+        name, ok = QInputDialog.getItem(
+            self, "Use open image", no_markup(question), names, 0, False
+        )
         if not ok:
             return layer
         one = layer_of(layer, planes[names.index(name)])
@@ -413,7 +414,6 @@ class Workbench(WorkbenchPanels):
         """Go back to the place where the project was left."""
         self.thumbnails.clear()
         self.fields.flag(self.analysis.disagreements)
-        self.session.reader = loaded.reading or user_name()
         slide, n_cells = loaded.slide, len(loaded.table)
         self.start.setVisible(not slide.fields)
         if slide.fields:

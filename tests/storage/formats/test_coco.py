@@ -26,6 +26,7 @@ from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage.formats.coco import read_coco_steps, write_coco_steps
+from napari_wbc.storage.formats.coco_masks import mask_ring, read_mask
 from napari_wbc.storage.formats.reading import image_place
 
 from .strategies import at_once, labelled_fields, with_images
@@ -209,6 +210,21 @@ def test_a_mask_becomes_the_edge_of_its_pixels(mask, compressed):
     inner = [pixel for pixel in pixels if edge.covers(pixel)]
     assert len(inner) == largest
     assert edge.equals(shapely.Polygon(shapely.union_all(inner).exterior))
+
+
+@pytest.mark.parametrize("filled", [0.3, 0.5, 0.6, 0.9])
+def test_the_largest_part_of_noise_is_outlined(filled):
+    mask = np.random.default_rng(0).random((40, 50)) < filled
+    rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    told = {"size": [40, 50], "counts": rle["counts"].decode()}
+    ring = mask_ring(read_mask(told, 40, 50))
+    pixels = [shapely.box(col, row, col + 1, row + 1) for row, col in np.argwhere(mask)]
+    parts = shapely.get_parts(shapely.union_all(pixels))
+    most = max(shapely.area(parts))
+    largest = [shapely.Polygon(part.exterior) for part in parts if part.area == most]
+    assert any(shapely.Polygon(ring).equals(edge) for edge in largest)
+    # From corner to corner, with none between.
+    assert len(ring) in [len(edge.simplify(0).exterior.coords) - 1 for edge in largest]
 
 
 def test_a_mask_may_run_over_many_columns():

@@ -19,7 +19,7 @@ from napari_wbc.model.matching import counterparts
 from napari_wbc.model.progress import run
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.storage import tables
-from napari_wbc.storage.formats import coco
+from napari_wbc.storage.formats import coco, coco_masks
 from napari_wbc.storage.formats.coco import read_coco_steps
 from napari_wbc.storage.formats.manifest import (
     check_files_steps,
@@ -113,6 +113,22 @@ def test_a_file_has_so_many_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(coco, "MAX_RUNS_OF_FILE", 8)
     with pytest.raises(ReadError, match="more than 8 runs"):
         list(read_coco_steps(mask_set(tmp_path, [41, 3, 2356], n=3)))
+
+
+def test_columns_of_a_mask_count_as_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(coco, "MAX_RUNS_OF_FILE", 100)
+    # Three masks of two runs, each over 40 columns.
+    with pytest.raises(ReadError, match="more than 100 runs"):
+        list(read_coco_steps(mask_set(tmp_path, [41, 1600, 759], n=3)))
+
+
+def test_the_outline_of_a_mask_has_so_many_corners(monkeypatch):
+    monkeypatch.setattr(coco_masks, "MAX_VERTICES", 8)
+    comb = [0, 5, *[1, 1, 1, 2] * 2]
+    size = (5, 3)
+    mask = coco_masks.read_mask({"size": list(size), "counts": comb}, *size)
+    with pytest.raises(WbcError, match="more than 8 corners"):
+        coco_masks.mask_ring(mask)
 
 
 def test_cells_on_one_spot_are_refused_before_all_are_compared():

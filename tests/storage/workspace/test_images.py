@@ -55,6 +55,30 @@ def test_an_image_that_was_only_touched_is_the_same(project, slide):
     assert project.image_facts("s")["s/0.png"][1] == 1_000_000_000
 
 
+def test_an_image_may_be_a_folder(project, tmp_path):
+    """An OME-Zarr is one."""
+    image = tmp_path / "film.ome.zarr"
+    (image / "0").mkdir(parents=True)
+    (image / "zarr.json").write_text("{}")
+    chunk = image / "0" / "0.0"
+    chunk.write_bytes(b"pixels")
+    film = Slide("film", (FieldOfView("film.ome.zarr", image),))
+    project.put_slide(film)
+    for _ in range(2):
+        assert run(check_images_steps(project, film)) == ()
+    assert project.image_facts("film")["film.ome.zarr"][0] == 8
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    image.rename(moved / image.name)
+    (fault,) = run(check_images_steps(project, film))
+    assert fault.what == "missing"
+    film = pointed_to(project, film, moved)
+    assert run(check_images_steps(project, film)) == ()
+    (moved / image.name / "0" / "0.0").write_bytes(b"others")
+    (fault,) = run(check_images_steps(project, film))
+    assert fault.what == "changed"
+
+
 def test_missing_and_changed_images_are_noticed(project, slide):
     run(check_images_steps(project, slide))
     slide.fields[0].path.unlink()

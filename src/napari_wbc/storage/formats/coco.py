@@ -16,7 +16,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.files.atomic import write_text
@@ -29,6 +28,7 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.split import SPLITS
 from napari_wbc.model.training_set import LabelledField
 from napari_wbc.model.words import counted
+from napari_wbc.storage.formats.coco_masks import Mask, mask_ring, read_mask
 from napari_wbc.storage.formats.images import Images
 from napari_wbc.storage.formats.json_kinds import COCO, of_kind
 from napari_wbc.storage.formats.left_out import LeftOut, WholeSetError
@@ -50,12 +50,8 @@ from napari_wbc.storage.formats.reading import (
 )
 from napari_wbc.storage.formats.splits import split_named, split_of_place
 
-MAX_RUNS = 5000
-"""Of one mask; that of a cell has a few hundred, one of noise takes long to outline."""
-MAX_COLUMNS = 100_000
-"""That one mask goes over."""
 MAX_RUNS_OF_FILE = 5_000_000
-"""Of all masks together."""
+"""Of all masks together; each column that a mask goes over is one more."""
 
 
 def write_coco_steps(
@@ -272,8 +268,9 @@ def _fields_steps(
             complete, image.complete = image.complete, False
             segmentation = record.get("segmentation")
             if isinstance(segmentation, dict):
-                segmentation["counts"] = counts = _counts(segmentation.get("counts"))
-                runs += len(counts)
+                mask = read_mask(segmentation, *image.size)
+                record["segmentation"] = mask
+                runs += len(mask.edges) + mask.columns
             if runs > MAX_RUNS_OF_FILE:
                 raise WholeSetError(
                     f"{path}: its masks have more than {MAX_RUNS_OF_FILE:,} runs; part it into "
@@ -281,7 +278,7 @@ def _fields_steps(
                 )
             if crowd != "0":
                 raise WbcError("iscrowd is neither 0 nor 1; correct it.")
-            detection = _detection(record, *image.size)
+            detection = _detection(record)
             name = names[image.place]
             label = categories[category]
             image.cells.append(
@@ -342,8 +339,8 @@ def _categories(path: Path, data: object, left_out: LeftOut) -> dict[str, str]:
     return categories
 
 
-def _detection(record: Record, height: int, width: int) -> Detection:
-    outline = _outline(record.get("segmentation"), height, width)
+def _detection(record: Record) -> Detection:
+    outline = _outline(record.get("segmentation"))
     score = record.get("score")
     # Some programs write null or NaN where nothing was measured.
     score = 1.0 if score is None or is_nan(score) else numbers([score], "score")[0]
@@ -357,13 +354,13 @@ def _detection(record: Record, height: int, width: int) -> Detection:
     return Detection(BBox(top, left, top + high, left + wide), outline, score)
 
 
-def _outline(shape: object, height: int, width: int) -> Outline | None:
+def _outline(shape: object) -> Outline | None:
     """Outline of a segmentation: polygons or a mask; None where there is none."""
+    if isinstance(shape, Mask):
+        return outline_of([mask_ring(shape)])
     # Some tools write one empty polygon where there is none.
     if not shape or shape == [[]]:
         return None
-    if isinstance(shape, dict):
-        return outline_of([_mask_ring(shape, height, width)])
     if not isinstance(shape, list):
         raise WbcError("segmentation is neither a list of polygons nor a mask; correct it.")
     rings: list[npt.NDArray[np.float64]] = []
@@ -375,75 +372,6 @@ def _outline(shape: object, height: int, width: int) -> Outline | None:
             )
         rings.append(np.reshape(flat, (-1, 2)))
     return outline_of(rings)
-
-
-def _mask_ring(rle: Record, height: int, width: int) -> npt.NDArray[np.float64]:
-    """Pixel edges around the largest part of a mask, shape (N, 2), (x, y)."""
-    if rle.get("size") != [height, width]:
-        raise WbcError("the size of a mask is not that of its image; export it again.")
-    counts = rle["counts"]
-    if sum(counts) != height * width or min(counts) < 0:
-        raise WbcError(f"a mask of {len(counts)} runs does not fit its image; export it again.")
-    ends = np.cumsum(counts, dtype=np.int64)
-    # Runs go on in the next column, so they are cut where a column ends, from the first run of the
-    # mask to the last.
-    last = ends[len(ends) - 1 - len(ends) % 2]
-    columns = np.arange(ends[0] // height, -(-last // height))
-    if len(columns) > MAX_COLUMNS:
-        raise WbcError(f"a mask goes over {len(columns):,} columns; export a polygon.")
-    cuts = np.union1d(np.r_[0, ends], columns * height)
-    start = cuts[:-1]
-    # Every second run, from the second on, is of the mask.
-    filled = np.searchsorted(ends, start, side="right") % 2 == 1
-    left, top = np.divmod(start[filled], height)
-    bottom = top + np.diff(cuts)[filled]
-    if not len(left):
-        raise WbcError("a mask has no pixel; remove the annotation.")
-    parts = shapely.get_parts(shapely.union_all(shapely.box(left, top, left + 1, bottom)))
-    ring: npt.NDArray[np.float64] = shapely.get_coordinates(
-        max(parts, key=shapely.area).simplify(0).exterior
-    )
-    return ring
-
-
-def _counts(counts: object) -> list[int]:
-    """The lengths of the runs of a mask, as a list or in COCO's text."""
-    # A number takes up to seven characters.
-    too_many = isinstance(counts, list | str) and len(counts) > MAX_RUNS
-    if isinstance(counts, str) and len(counts) <= 7 * MAX_RUNS:
-        counts = _decoded(counts)
-        too_many = len(counts) > MAX_RUNS
-    if too_many:
-        raise WbcError(f"a mask has more than {MAX_RUNS:,} runs; export a polygon.")
-    if not isinstance(counts, list) or not set(map(type, counts)) <= {int}:
-        raise WbcError(
-            "the counts of a mask are neither a text nor whole numbers; export it again."
-        )
-    return counts
-
-
-def _decoded(text: str) -> list[int]:
-    """Run lengths from COCO's text, as ``rleFrString`` of its API reads them.
-
-    Five bits a character, the sixth says that more follow; from the fourth number on each is the
-    difference from the one before the last.
-    """
-    counts: list[int] = []
-    value = bits = 0
-    for character in text:
-        code = ord(character) - 48
-        if not 0 <= code < 64 or bits > 30:
-            raise WbcError("the counts of a mask are not as COCO writes them; export it again.")
-        value |= (code & 31) << bits
-        bits += 5
-        if not code & 32:
-            # The highest bit that was read is the sign.
-            value -= (code & 16) and 1 << bits
-            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-            value = bits = 0
-    if bits:
-        raise WbcError("the counts of a mask end in the middle of a number; export it again.")
-    return counts
 
 
 def _id(record: Record, key: str) -> str:

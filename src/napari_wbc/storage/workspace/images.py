@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_wbc.errors import WbcError
-from napari_wbc.files.atomic import sha256_of
+from napari_wbc.files.atomic import sha256_of, size_and_time
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.storage.workspace.workspace import Workspace
@@ -34,10 +34,10 @@ def check_images_steps(workspace: Workspace, slide: Slide) -> Steps[tuple[ImageF
     for i, field in enumerate(slide.fields):
         yield Progress("checking images", i, len(slide.fields), field.path.name)
         try:
-            stat = field.path.stat()
+            now = size_and_time(field.path)
             size, modified, sha256 = facts.get(field.fov_id, (None, None, None))
             # A hash is had only by reading the whole image, size and time at once.
-            if (stat.st_size, stat.st_mtime_ns) == (size, modified):
+            if now == (size, modified):
                 continue
             present = sha256_of(field.path)
         except OSError:
@@ -46,7 +46,7 @@ def check_images_steps(workspace: Workspace, slide: Slide) -> Steps[tuple[ImageF
         if sha256 not in (None, present):
             faults.append(ImageFault(field.fov_id, field.path, "changed"))
             continue
-        fact = {"size": stat.st_size, "modified": stat.st_mtime_ns, "sha256": present}
+        fact = {"size": now[0], "modified": now[1], "sha256": present}
         new.append({"key": field.fov_id, **fact})
     if new and not workspace.read_only:
         workspace.put_image_facts(new)
@@ -68,7 +68,7 @@ def pointed_to(workspace: Workspace, slide: Slide, folder: str | Path) -> Slide:
     for field in slide.fields:
         path = folder / field.path.name
         present = field
-        if path.is_file() and path != field.path:
+        if path.exists() and path != field.path:
             present = FieldOfView(field.fov_id, path)
             moved.append(present)
         fields.append(present)

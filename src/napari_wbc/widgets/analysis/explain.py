@@ -20,7 +20,7 @@ from napari_wbc.pipeline.explain import Explanation, explain_cells_steps
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.described import failed_text
-from napari_wbc.widgets.qt.layout import allow, button, choice, column, primary, row
+from napari_wbc.widgets.qt.layout import allow, button, choice, column, primary, row, text_label
 from napari_wbc.widgets.qt.panel import Panel, relay
 from napari_wbc.widgets.qt.progress import JobBar
 
@@ -199,6 +199,6 @@ class ExplainPanel(Panel, QWidget):
 
 def _narrow(text: str) -> QLabel:
     """A word that leaves the room to its neighbours."""
-    label = QLabel(text)
+    label = text_label(text)
     label.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
     return label

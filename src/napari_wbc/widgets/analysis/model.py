@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QLabel,
     QTextBrowser,
     QWidget,
 )
@@ -30,7 +29,7 @@ from napari_wbc.pipeline.models import (
 )
 from napari_wbc.weights.card import RESEARCH_USE
 from napari_wbc.widgets.qt.files import ask_file
-from napari_wbc.widgets.qt.layout import bring_up, button, column, plain, row
+from napari_wbc.widgets.qt.layout import bring_up, button, column, plain, row, text_label
 from napari_wbc.widgets.qt.panel import guarded
 from napari_wbc.widgets.qt.settings import settings
 
@@ -61,7 +60,7 @@ class ModelWidget(QWidget):
         self.combo.setSizeAdjustPolicy(policy)
         self.card = button("Card…", CARD_TIP, guarded(self.warned.emit, self.show_card))
         self.dialog = CardDialog(self)
-        column(self, row(QLabel("Model"), self.combo, self.card, stretch=self.combo))
+        column(self, row(text_label("Model"), self.combo, self.card, stretch=self.combo))
         self._fill()
         self.combo.opened.connect(self._fill)
         self.combo.activated.connect(self._on_activated)

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_wbc.measure.comparison import Comparison, Outcome
 from napari_wbc.measure.comparison_plots import COLUMNS, SIGNS, side_rows, table_rows
 from napari_wbc.model.words import counted
-from napari_wbc.widgets.qt.layout import TextLines, button, column, row
+from napari_wbc.widgets.qt.layout import TextLines, button, column, row, text_label
 from napari_wbc.widgets.qt.table import TextTable
 from napari_wbc.widgets.qt.thumbnails import pixmap_of
 
@@ -42,12 +42,10 @@ class ComparisonView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._comparison: Comparison | None = None
-        self.verdict = QLabel()
-        self.why = QLabel()
-        self.notes = QLabel()
+        self.verdict = text_label()
+        self.why = text_label(wrap=True)
+        self.notes = text_label(wrap=True)
         for label in (self.why, self.notes):
-            label.setWordWrap(True)
-            label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.sources = _Table(COLUMNS)
         self.sides = _Table(("all cells", "old", "new"))
@@ -68,7 +66,7 @@ class ComparisonView(QWidget):
         self.keep = button("Keep old", "Go on with the old model", self.keep_chosen.emit)
         texts = (self.verdict, self.why, self.sources, self.notes)
         self.message = TextLines(1)
-        answers = row(self.message, QLabel("Research use only."), self.adopt, self.keep)
+        answers = row(self.message, text_label("Research use only."), self.adopt, self.keep)
         column(self, *texts, self.tabs, answers, stretch=self.tabs, margin=6)
         self._refresh()
 

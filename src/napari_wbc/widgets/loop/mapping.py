@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QWidget
 
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.import_set import Incoming
 from napari_wbc.pipeline.merge_set import LEFT_OUT
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import column, ok_cancel, scrolled
+from napari_wbc.widgets.qt.layout import column, ok_cancel, scrolled, text_label
 
 CHOOSE = "say which…"
 LEAVE_OUT = "leave out"
@@ -38,17 +37,12 @@ class MappingDialog(QDialog):
             combo.addItem(LEAVE_OUT, LEFT_OUT)
             combo.setCurrentIndex(max(0, combo.findData(incoming.suggested[label])))
             combo.currentIndexChanged.connect(self._check)
-            # A label of a stranger's set is no markup.
-            text = QLabel(f"{label} ({n})")
-            text.setTextFormat(Qt.TextFormat.PlainText)
-            form.addRow(text, combo)
+            form.addRow(text_label(f"{label} ({n})"), combo)
             self.choices[label] = combo
         self.buttons = ok_cancel(self)
         # What was left out of the set is known before it is imported.
         said = [f"{cells} of {fields} ({content.format}).", *content.notes, "Each label becomes:"]
-        title = QLabel("\n".join(said))
-        title.setTextFormat(Qt.TextFormat.PlainText)
-        title.setWordWrap(True)
+        title = text_label("\n".join(said), wrap=True)
         column(self, title, scrolled(rows), self.buttons, margin=6)
         guard_inputs(self)
         self._check()

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QDialog,
     QGroupBox,
-    QLabel,
     QLineEdit,
     QListWidget,
     QMenu,
@@ -44,6 +43,7 @@ from napari_wbc.widgets.qt.layout import (
     column,
     group,
     row,
+    text_label,
 )
 from napari_wbc.widgets.qt.panel import Panel, guarded, relay
 from napari_wbc.widgets.qt.progress import JobBar
@@ -189,7 +189,7 @@ class TrainPanel(Panel, QWidget):
         self.curves = Curves()
         return group(
             "Model",
-            row(QLabel("Old sets"), self.old, self.add_old, self.drop_old),
+            row(text_label("Old sets"), self.old, self.add_old, self.drop_old),
             row(self.kind, self.freeze),
             row(self.tune, self.compare, self.browse),
             self.jobs,

@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel
 
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.slide import Slide
@@ -23,7 +22,7 @@ from napari_wbc.widgets.map.kinds import COLOURINGS, kind_of, kinds
 from napari_wbc.widgets.map.legend import Legend
 from napari_wbc.widgets.map.scatter import Card, Scatter
 from napari_wbc.widgets.qt.described import failed_text
-from napari_wbc.widgets.qt.layout import TextLines, button, choice, column, row
+from napari_wbc.widgets.qt.layout import TextLines, button, choice, column, row, text_label
 from napari_wbc.widgets.qt.panel import DockPanel
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
@@ -104,7 +103,7 @@ class FeatureMapPanel(DockPanel):
         self.legend = Legend()
         self.jobs = JobBar("Feature map")
         self.message = TextLines(1)
-        controls = row(self.method, QLabel("colour by"), self.by, self.run)
+        controls = row(self.method, text_label("colour by"), self.by, self.run)
         below = (self.legend, self.jobs, self.message)
         column(self, controls, self.scatter, *below, stretch=self.scatter, margin=2)
 

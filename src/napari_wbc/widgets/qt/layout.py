@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QGroupBox,
     QHBoxLayout,
+    QLabel,
     QMessageBox,
     QProgressBar,
     QPushButton,
@@ -77,6 +78,15 @@ class TextLines(QWidget):
         painter.drawText(
             self.rect(), int(Qt.AlignmentFlag.AlignTop) | int(Qt.TextFlag.TextWordWrap), self._text
         )
+
+
+def text_label(text: str = "", *, wrap: bool = False) -> QLabel:
+    """A label of plain text: names of slides, classes and files are no markup in it."""
+    made = QLabel()
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setWordWrap(wrap)
+    made.setText(text)
+    return made
 
 
 def show_progress(bar: QProgressBar, done: int, total: int) -> None:
@@ -203,9 +213,7 @@ def ok_cancel(dialog: QDialog) -> QDialogButtonBox:
 
 def confirmed(parent: QWidget, title: str, question: str) -> bool:
     """Whether a person answers a question with yes."""
-    # A name of a file or a slide in it may look like markup.
-    text = plain(question) if Qt.mightBeRichText(question) else question
-    answer = QMessageBox.question(parent, title, text)
+    answer = QMessageBox.question(parent, title, no_markup(question))
     return bool(answer == QMessageBox.StandardButton.Yes)
 
 
@@ -218,7 +226,13 @@ def bring_up(dialog: QDialog) -> None:
 
 def plain(text: str) -> str:
     """A text for a tooltip, in which names of foreign files are no markup."""
-    return f"<qt>{escape(text)}</qt>"
+    lines = escape(text).replace("\n", "<br>")
+    return f"<qt>{lines}</qt>" if text else ""
+
+
+def no_markup(text: str) -> str:
+    """A text for a dialog of Qt's own, in which a foreign name may look like markup."""
+    return plain(text) if Qt.mightBeRichText(text) else text
 
 
 def scrolled(inside: QWidget) -> QScrollArea:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QProgressBar, QWidget
 
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.widgets.qt.activity import Activity
-from napari_wbc.widgets.qt.layout import allow, button, column, row, show_progress
+from napari_wbc.widgets.qt.layout import allow, button, column, plain, row, show_progress
 from napari_wbc.widgets.qt.worker import Job
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ class JobBar(QWidget):
         count = " %v / %m" if progress.total else ""
         self.bar.setFormat(f"{progress.step}{count}{self._left(progress)}")
         # A bar without a total moves and shows no text.
-        self.bar.setToolTip(progress.step)
+        self.bar.setToolTip(plain(progress.step))
         show_progress(self.bar, progress.done, progress.total)
         if progress.note:
             self.noted.emit(progress.note)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from qtpy.QtWidgets import QDialog, QFormLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import QDialog, QFormLayout, QLineEdit, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.taxonomy_dict import grown
-from napari_wbc.widgets.qt.layout import ok_cancel
+from napari_wbc.widgets.qt.layout import ok_cancel, text_label
 from napari_wbc.widgets.qt.settings import settings
 
 TAKEN = {"J", "K", "S", "Y"}
@@ -65,15 +65,14 @@ class KeysDialog(QDialog):
         for cell_class in taxonomy.classes:
             line = QLineEdit(cell_class.key)
             line.setMaxLength(1)
-            form.addRow(cell_class.name, line)
+            form.addRow(text_label(cell_class.name), line)
             self.lines[cell_class.name] = line
         self.new = QLineEdit()
         self.new.setPlaceholderText("name")
         self.new.setToolTip("Adds a class to the open project. Fine-tuning teaches it to a model.")
         form.addRow("New class", self.new)
         hint = "Give each class one letter or digit, or none. 0, 9, J, K, S and Y are taken."
-        self.wrong = QLabel(hint)
-        self.wrong.setWordWrap(True)
+        self.wrong = text_label(hint, wrap=True)
         form.addRow(self.wrong)
         form.addRow(ok_cancel(self))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QProgressBar, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QProgressBar, QWidget
 
 from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.session.order import FIRST, RANKED, Filter, Order
@@ -21,6 +21,7 @@ from napari_wbc.widgets.qt.layout import (
     primary,
     row,
     show_progress,
+    text_label,
 )
 from napari_wbc.widgets.qt.panel import Panel
 
@@ -60,7 +61,7 @@ class QueuePanel(Panel, QWidget):
         self.text = TextLines(2)
         first = row(self.order, self.which, self.start_button)
         answers = row(self.accept, self.skip, self.back)
-        between = row(QLabel("confidence"), self.lowest, QLabel("to"), self.highest)
+        between = row(text_label("confidence"), self.lowest, text_label("to"), self.highest)
         self.only = folded("Only some cells", row(self.label, self.field), between)
         column(self, first, answers, self.bar, self.text)
         self.listen(self._refresh, queue.current_changed, session.changed)

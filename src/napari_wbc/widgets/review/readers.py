@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHeaderView, QLabel, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QHeaderView, QTableWidgetItem, QWidget
 
 from napari_wbc.measure.agreement import Agreement, agreement, annotations_of, consensus
 from napari_wbc.model.cell import Annotation
@@ -16,7 +16,7 @@ from napari_wbc.model.taxonomy import Taxonomy
 from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.described import FIRST
-from napari_wbc.widgets.qt.layout import allow, button, choice, column, row
+from napari_wbc.widgets.qt.layout import allow, button, choice, column, row, text_label
 from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.table import TextTable
 from napari_wbc.widgets.qt.worker import Job
@@ -52,11 +52,11 @@ class ReadersPanel(Panel, QWidget):
         self.first = choice(())
         self.second = choice(())
         self.compare = button("Compare", "", self.start)
-        self.result = QLabel(
+        self.result = text_label(
             "For a second reader, choose New blind reading… on the page Slide. "
-            "Then compare the two readings here."
+            "Then compare the two readings here.",
+            wrap=True,
         )
-        self.result.setWordWrap(True)
         self.table = TextTable(("field", "first", "second", "settled"), ROW_HEIGHT)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         label = choice(session.taxonomy.labels)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_wbc.layers.field import FieldView
 from napari_wbc.model.stain_alarm import stain_alarm
 from napari_wbc.session.session import Session
-from napari_wbc.widgets.qt.layout import column
+from napari_wbc.widgets.qt.layout import column, plain, text_label
 from napari_wbc.widgets.qt.panel import Panel
 
 
@@ -24,15 +23,13 @@ class SlideHeader(Panel, QWidget):
         super().__init__()
         self._session = session
         self._view = view
-        self.name = QLabel()
-        self.stain = QLabel()
-        self.warning = QLabel()
+        self.name = text_label()
+        self.stain = text_label(wrap=True)
+        self.warning = text_label(wrap=True)
         self.name.setStyleSheet("font-weight: bold")
         for warning in (self.stain, self.warning):
-            warning.setWordWrap(True)
             warning.setStyleSheet("color: #ffb000")
         for label in (self.name, self.stain, self.warning):
-            label.setTextFormat(Qt.TextFormat.PlainText)
             # A long name is cut; it does not widen the window.
             label.setMinimumWidth(1)
         column(self, self.name, self.stain, self.warning, spacing=1).setContentsMargins(6, 2, 6, 2)
@@ -55,7 +52,7 @@ class SlideHeader(Panel, QWidget):
             number = slide.fields.index(field) + 1
             text = f"{slide.name}  ·  {field.path.name}  ({number} of {len(slide.fields)})"
             self._show(self.name, text)
-        self.name.setToolTip(str(field.path) if field else "")
+        self.name.setToolTip(plain(str(field.path)) if field else "")
         self._warn(self.warning, self._view.unseen)
 
     def _warn(self, label: QLabel, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QInputDialog, QLabel, QWidget
+from qtpy.QtWidgets import QInputDialog, QWidget
 
 from napari_wbc.errors import WbcError, WorkspaceError
 from napari_wbc.model.progress import Progress, Steps
@@ -29,9 +29,10 @@ from napari_wbc.session.rescue import fits, forget, put_back, rescued_of, set_as
 from napari_wbc.session.session import Loaded, Session, load
 from napari_wbc.widgets.qt.described import FIRST
 from napari_wbc.widgets.qt.files import ask_file, ask_folder
-from napari_wbc.widgets.qt.layout import button, choice, column, confirmed, row
+from napari_wbc.widgets.qt.layout import button, choice, column, confirmed, plain, row, text_label
 from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.worker import LatestJob
+from napari_wbc.widgets.slide.reader import ReaderName
 
 if TYPE_CHECKING:
     from napari_wbc.storage.workspace import ImageFault, Workspace
@@ -72,7 +73,7 @@ class ProjectPanel(Panel, QWidget):
         self._failed: Callable[[str], None] = self.warned.emit
         self._anew: Callable[[], Steps[Loaded | OtherClasses]]
         """Makes a new project for the slide that is being opened."""
-        self.state = QLabel()
+        self.state = text_label()
         self.state.setToolTip("Every change is written to the project file at once")
         tip = "A project file (.wbc) keeps cells, labels, undo and your place"
         self.open = button("Open project…", tip, self._ask_project)
@@ -83,7 +84,9 @@ class ProjectPanel(Panel, QWidget):
         self.slides.hide()
         tip = "A second reader reviews blind: without the first reader's labels"
         self.reading = choice((FIRST, BLIND), tip)
-        column(self, row(self.open, self.reading), row(self.slides, self.images))
+        self.reader = ReaderName(session)
+        who = row(self.reading, self.reader, stretch=self.reader)
+        column(self, row(self.open, who), row(self.slides, self.images))
         self.slides.activated.connect(self._on_slide_chosen)
         self.reading.activated.connect(self._on_reading_chosen)
         self.jobs.failed.connect(self._on_failed)
@@ -158,7 +161,7 @@ class ProjectPanel(Panel, QWidget):
                 f"color: white; background: {color}; padding: 2px; border-radius: 3px"
             )
         where = self._workspace.path if self._workspace else "in memory only"
-        self.state.setToolTip(f"{saved.why or 'Every change is written at once'}\n{where}")
+        self.state.setToolTip(plain(f"{saved.why or 'Every change is written at once'}\n{where}"))
 
     def may_leave(self) -> bool:
         """Ask before a slide is left whose last changes could not be saved."""
@@ -294,6 +297,7 @@ class ProjectPanel(Panel, QWidget):
         self.reading.clear()
         self.reading.addItems([FIRST, *blind, BLIND])
         self.reading.setCurrentIndex(blind.index(now) + 1 if now else 0)
+        self.reader.read_as(now)
 
     def _on_checked(self, found: tuple[tuple[ImageFault, ...], tuple[str, ...]]) -> None:
         faults, differ = found
