@@ -84,6 +84,9 @@ def analyze(
     report: Annotated[
         bool, Option("--report", help="Also write a report of each slide, marked not reviewed.")
     ] = False,
+    heat: Annotated[
+        bool, Option("--heat", help="In the report, show where the model looked (Grad-CAM).")
+    ] = False,
     where: Where = "everywhere",
     region: Region = None,
     tiles: Tiles = "meander",
@@ -104,6 +107,8 @@ def analyze(
     from napari_wbc.pipeline.lab_report.write import report_steps
     from napari_wbc.pipeline.project import save_project
 
+    if heat and not report:
+        raise WbcError("--heat is of the report; add --report.")
     # What cannot be written is refused now, not after minutes of work.
     make_folder(out)
     if project is not None and project.exists():
@@ -130,7 +135,8 @@ def analyze(
     if project is not None:
         save_project(analysis, project)
     if report:
-        tell(drive(report_steps(analysis, out / "report", settings_of()), quiet=quiet), quiet=quiet)
+        steps = report_steps(analysis, out / "report", settings_of(), heat=heat)
+        tell(drive(steps, quiet=quiet), quiet=quiet)
     # Of tiles that failed, the next run works on these alone.
     if not analysis.failures:
         forget(film.keep)

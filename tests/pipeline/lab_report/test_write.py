@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -30,7 +31,8 @@ from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.write import FILES, report_steps
 
 SCHEMA = json.loads((DATA / "report.schema.json").read_text())
-NASTY = '../"x"\x1b[2J<b>=1+1'
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+NASTY = '../"x"\x1b[2J\x9b<b>=1+1'
 
 
 class Tags(HTMLParser):
@@ -223,11 +225,15 @@ def test_hostile_names_do_no_harm(tmp_path):
     assert "<b>=1+1" not in text
     assert "script" not in page.names
     assert "\x1b" not in text
-    assert '../"x"\\x1b[2J<b>=1+1' in page.words
+    assert '../"x"\\x1b[2J\\x9b<b>=1+1' in page.words
     with (folders[0] / "report.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert not any(value.startswith(("=", "+", "-", "@")) for row in rows for value in row.values())
-    assert "\x1b" not in (folders[0] / "fhir.json").read_text()
+    for name in FILES:
+        assert not CONTROL.search((folders[0] / name).read_text())
+    assert "\\x1b[2J" in (folders[0] / "report.csv").read_text()
+    values = json.loads((folders[0] / "report.json").read_text())
+    assert values["slide"] == NASTY
 
 
 def test_a_masked_report_names_neither_slide_nor_specimen(tmp_path):
