@@ -161,7 +161,11 @@ def _written(analysis: Analysis, out: Path, *, quiet: bool) -> int:
 def _differential_table(differential: Differential) -> Table:
     # rich takes a slide that is named [b] for markup.
     title = shown(f"{differential.slide}: {counted(differential.total, 'leukocyte')}")
-    table = Table(title=title, title_justify="left", caption="Research use only")
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption="Research use only. The model's errors are not in the limits.",
+    )
     table.add_column("class")
     for name in ("count", "%", "95 % limits"):
         table.add_column(name, justify="right")

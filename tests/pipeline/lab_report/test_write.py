@@ -157,7 +157,8 @@ def test_limits_that_leave_out_the_models_errors_are_not_printed(reviewed, tmp_p
     assert bool(with_limits) is reviewed
     assert ("worst-case" in page.words.lower()) is reviewed
     assert ('class="reach' in text) is reviewed
-    assert ("so these counts have no limits" in page.words) is not reviewed
+    assert ("how often the model errs on this slide is not known" in page.words) is not reviewed
+    assert ("95 % limits" in page.words) is reviewed
     assert "16.11" in page.words
     assert "nan" not in page.words.lower()
     bundle = json.loads((folder / "fhir.json").read_text())

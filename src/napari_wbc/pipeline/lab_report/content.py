@@ -130,10 +130,15 @@ class LabReport:
         """Why the counts have no limits, in words; empty where a person labelled all cells."""
         if not _to_review(self.counted):
             return ""
-        start = "Some labels are the model's alone, so these counts have no limits"
         if self.limits:
-            return f"{start}; those of the audit have the model's errors in them."
-        return f"{start}: its errors on this slide are not known. Review all cells, or an audit."
+            return (
+                "Some labels are the model's alone, so these counts have no limits; those of the "
+                "audit have the model's errors in them."
+            )
+        return (
+            "No limits: how often the model errs on this slide is not known. Review all cells, or "
+            "an audit."
+        )
 
     @property
     def beside(self) -> tuple[Beside, ...]:
@@ -225,7 +230,7 @@ def content(
         figures,
         alarms,
         (*_quality(analysis, counted, limits, settings, parts), *uneven),
-        _policies(counted, settings),
+        _policies(counted, limits, settings),
         tuple(dict.fromkeys(filter(None, cited))),
         _readers(table),
         _models(table),
@@ -348,22 +353,21 @@ def _is_of_no_class(row: Beside, analysis: SlideAnalysis) -> bool:
     return usual_name(row.name) != "erythroblast"
 
 
-def _policies(counted: Differential, settings: Settings) -> tuple[str, ...]:
+def _policies(
+    counted: Differential, limits: Mapping[str, Estimate], settings: Settings
+) -> tuple[str, ...]:
     policy = settings.policy
     names = [row.name for row in counted.shares]
     level = f"{100 * policy.level:g} %"
     target = words(settings.target.cells, "leukocyte")
     if settings.target.points is not None:
         target += f", limits within {settings.target.points:g} points"
-    lines = [
-        f"Counting target: {target}.",
-        f"Limits: {level}, Clopper-Pearson, "
-        + (
-            "of all classes at once (Bonferroni)."
-            if policy.simultaneous
-            else "each class by itself."
-        ),
-    ]
+    lines = [f"Counting target: {target}."]
+    if not _to_review(counted):
+        at_once = "of all classes at once (Bonferroni)" if policy.simultaneous else "of each class"
+        lines.append(f"Limits: {level}, {at_once}, Clopper-Pearson.")
+    elif limits:
+        lines.append(f"Limits of the audit: {level}, of each class.")
     if policy.bands_apart:
         lines.append("Band neutrophils are counted apart.")
     elif "neutrophil" in names or any(map(is_band, names)):

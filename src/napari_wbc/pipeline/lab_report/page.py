@@ -181,8 +181,9 @@ def _wbc_note(report: LabReport) -> str:
         return ""
     given = f"WBC given: {report.wbc_given.value:g} × 10⁹/L"
     if not report.wbc_corrected:
-        text = "" if report.unchecked else " Limits of absolute counts leave out its own error."
-        return f"{given}.{text}"
+        if report.unchecked:
+            return f"{given}."
+        return f"{given}. Limits of absolute counts leave out the analyser's own error."
     value, low, high = report.wbc.estimate
     text = f"{given}; corrected for {words(report.counted.erythroblasts, 'erythroblast')}"
     if math.isnan(low):
@@ -240,14 +241,15 @@ FIGURES = {
 }
 
 
-def _figures(report: LabReport) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = []
+def _figures(report: LabReport) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     for each in fields(report.indices):
         name, missing = FIGURES[each.name]
         estimate: Estimate | None = getattr(report.indices, each.name)
         value = missing if estimate is None else _number(estimate.value)
         limits = "" if estimate is None else _range(estimate.low, estimate.high)
-        rows.append({"name": name, "value": value, "limits": limits})
+        wide = estimate is None and not report.unchecked
+        rows.append({"name": name, "value": value, "limits": limits, "wide": wide})
     return rows
 
 
