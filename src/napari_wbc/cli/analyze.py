@@ -135,8 +135,8 @@ def analyze(
     if project is not None:
         save_project(analysis, project)
     if report:
-        steps = report_steps(analysis, out / "report", settings_of(), heat=heat)
-        tell(drive(steps, quiet=quiet), quiet=quiet)
+        reporting = report_steps(analysis, out / "report", settings_of(), heat=heat)
+        tell(drive(reporting, quiet=quiet), quiet=quiet)
     # Of tiles that failed, the next run works on these alone.
     if not analysis.failures:
         forget(film.keep)

@@ -203,7 +203,22 @@ def _compared(label: str, pairs: Sequence[Pair]) -> Methods:
         if math.isnan(ratio) or n < FEWEST_SLIDES or cells < FEWEST_CELLS:
             lines = tuple(each.without_limits for each in lines)
     within = sum(pair.is_within for pair in pairs)
-    return Methods(label, n, within, bias, low, high, ratio, *lines, correlation, _together(pairs))
+    slope, intercept, robust_slope, robust_intercept = lines
+    return Methods(
+        label,
+        n,
+        within,
+        bias,
+        low,
+        high,
+        ratio,
+        slope,
+        intercept,
+        robust_slope,
+        robust_intercept,
+        correlation,
+        _together(pairs),
+    )
 
 
 def _together(pairs: Sequence[Pair]) -> Pair:

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.labels import is_smudge, usual_name
@@ -159,7 +160,7 @@ class Differential:
     @property
     def without_limits(self) -> Differential:
         """The same counts and rates, where limits of counting alone would not hold."""
-        nothing = dict.fromkeys(_LIMITS, math.nan)
+        nothing: dict[str, Any] = dict.fromkeys(_LIMITS, math.nan)
         shares = tuple(replace(row, **nothing) for row in self.shares)
         beside: list[Beside] = []
         for row in self.beside:
