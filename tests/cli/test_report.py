@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import pytest
@@ -89,6 +90,23 @@ def test_a_slide_that_nobody_reviewed_is_marked(call, folder):
     assert "No cell was located." in page
 
 
+def test_heat_of_analyze_is_of_its_report(call, folder, monkeypatch):
+    code, _, told = call("analyze", "a.png", "--out", folder / "out", "--heat")
+    assert code == 2
+    assert "add --report" in told
+    assert not (folder / "out").exists()
+    asked = []
+    write = "napari_wbc.pipeline.lab_report.write"
+    steps = importlib.import_module(write).report_steps
+    monkeypatch.setattr(
+        f"{write}.report_steps",
+        lambda *args, **options: asked.append(options["heat"]) or steps(*args, **options),
+    )
+    options = ("--detector", "hsv", "--report", "--heat", "-q")
+    code, _, _ = call("analyze", "a.png", "--out", folder / "out", *options)
+    assert (code, asked) == (0, [True])
+
+
 def test_a_report_is_audited_and_signed(call, tmp_path):
     project = make_project(tmp_path, labels={"1.png": ["neutrophil", "lymphocyte"]})
     drawn = tmp_path / "audit.csv"
@@ -115,3 +133,18 @@ def test_a_sex_is_written_as_people_write_it(sex, call, tmp_path):
     code, _, _ = call("report", make_project(tmp_path), "--out", out, "--sex", sex, "-q")
     assert code == 0
     assert "female" in (out / "report.html").read_text()
+
+
+def test_escape_codes_in_names_reach_no_terminal(call, tmp_path):
+    project = make_project(tmp_path, "a\x1b[2J", labels={"1.png": ["blast", "neutrophil"]})
+    out = tmp_path / "out"
+    options = ("--sign", "A", "--target", "1")
+    code, printed, told = call("report", project, "--out", out, *options)
+    assert code == 0, told
+    assert "a\\x1b[2J: critical: Blasts: 1 cell" in told
+    code, again, told_again = call("report", project, "--out", out, "--sign", "A\x1b[2J")
+    assert code == 2
+    text = printed + told + again + told_again
+    assert "\x1b[2J" not in text
+    for file in out.iterdir():
+        assert "\x1b" not in file.read_text()

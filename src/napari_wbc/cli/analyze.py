@@ -84,6 +84,9 @@ def analyze(
     report: Annotated[
         bool, Option("--report", help="Also write a report of each slide, marked not reviewed.")
     ] = False,
+    heat: Annotated[
+        bool, Option("--heat", help="In the report, show where the model looked (Grad-CAM).")
+    ] = False,
     where: Where = "everywhere",
     region: Region = None,
     tiles: Tiles = "meander",
@@ -104,6 +107,8 @@ def analyze(
     from napari_wbc.pipeline.lab_report.write import report_steps
     from napari_wbc.pipeline.project import save_project
 
+    if heat and not report:
+        raise WbcError("--heat is of the report; add --report.")
     # What cannot be written is refused now, not after minutes of work.
     make_folder(out)
     if project is not None and project.exists():
@@ -130,7 +135,8 @@ def analyze(
     if project is not None:
         save_project(analysis, project)
     if report:
-        tell(drive(report_steps(analysis, out / "report", settings_of()), quiet=quiet), quiet=quiet)
+        reporting = report_steps(analysis, out / "report", settings_of(), heat=heat)
+        tell(drive(reporting, quiet=quiet), quiet=quiet)
     # Of tiles that failed, the next run works on these alone.
     if not analysis.failures:
         forget(film.keep)
@@ -155,7 +161,11 @@ def _written(analysis: Analysis, out: Path, *, quiet: bool) -> int:
 def _differential_table(differential: Differential) -> Table:
     # rich takes a slide that is named [b] for markup.
     title = shown(f"{differential.slide}: {counted(differential.total, 'leukocyte')}")
-    table = Table(title=title, title_justify="left", caption="Research use only")
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption="Research use only. The model's errors are not in the limits.",
+    )
     table.add_column("class")
     for name in ("count", "%", "95 % limits"):
         table.add_column(name, justify="right")

@@ -126,6 +126,7 @@ def verify(
     column cells says that the other method counted many more or fewer cells. Beside the CSV file
     stand one of the classes, with both lines, and a picture of the errors against the counts.
     """
+    from napari_wbc.measure.methods import FEWEST_CELLS, FEWEST_SLIDES
     from napari_wbc.measure.methods_plots import draw_methods
     from napari_wbc.measure.plots import write_figure
     from napari_wbc.pipeline.against import against as compared
@@ -155,8 +156,14 @@ def verify(
     Console().print(table)
     if any(math.isnan(each.error_ratio) for each in result.methods):
         note(
-            f"{against}: no column cells, so both methods are taken to err alike. Against an "
-            "analyser, which counts thousands of cells, such a line is too steep: add the column."
+            f"{against}: no column cells, so both methods are taken to err alike, and the lines "
+            "have no limits. Against an analyser, which counts thousands of cells, such a line is "
+            "too steep: add the column."
+        )
+    elif few := [each.label for each in result.methods if math.isnan(each.line[0].low)]:
+        note(
+            f"No limits of the line of {listed(few)}: they would not hold. Compare "
+            f"{FEWEST_SLIDES} slides or more, with {FEWEST_CELLS} or more cells of the class."
         )
     for each in result.methods:
         if each.total.may_be_asked_a_tenth:

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 from scipy.stats import norm, pearsonr
-from scipy.stats import t as student
 
 from napari_wbc.model.limits import UNDEFINED, Estimate, share
 
 Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.95
-ALIKE = 2.0
+ALIKE = 1.25
 """Ratio of error variances up to which two methods err alike, as Passing and Bablok have it."""
+FEWEST_SLIDES = 20
+FEWEST_CELLS = 100
+"""Of a class on all slides: with fewer the limits of a line hold too seldom, and are left out."""
 TENTH = 0.1
 """Of a value: the error that verifications allow a total or a common class."""
 
@@ -118,10 +121,11 @@ class Methods:
         Variance of our counting error over the other's; NaN where the other's is not known.
     slope, intercept : Estimate
         Of Deming's line, ours against the other's, by that ratio, or by 1 where it is not known;
-        undefined of less than three slides.
+        undefined of less than three slides. Limits are NaN of less than 20 slides or 100 cells of
+        the class, where the ratio is not known, and where the slides do not tell them.
     robust_slope, robust_intercept : Estimate
-        Of Passing and Bablok's line, ours against the other's; undefined as Deming's, and without
-        limits of a few slides.
+        Of Passing and Bablok's line, ours against the other's; undefined and without limits as
+        Deming's.
     correlation : float
         Pearson's; NaN where a method gives all slides one percent.
     """
@@ -161,9 +165,8 @@ def methods(pairs: Sequence[Pair]) -> tuple[Methods, ...]:
     """Compare two methods class by class, in the order in which the classes come.
 
     Bias and limits of agreement are Bland and Altman's (Lancet 327:307, 1986). Deming's line knows
-    how much each method errs by counting; its limits are a jackknife's (Linnet, Clin. Chem. 39:424,
-    1993). Passing and Bablok's (J. Clin. Chem. Clin. Biochem. 21:709, 1983) does not heed outliers,
-    and takes both methods to err alike.
+    how much each method errs by counting. Passing and Bablok's (J. Clin. Chem. Clin. Biochem.
+    21:709, 1983) does not heed outliers, and takes both methods to err alike.
 
     Examples
     --------
@@ -186,18 +189,36 @@ def _compared(label: str, pairs: Sequence[Pair]) -> Methods:
     low = high = math.nan
     if n > 1:
         spread = float(difference.std(ddof=1))
-        reach = float(student.ppf((1 + LEVEL) / 2, n - 1)) * spread / math.sqrt(n)
+        reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * spread / math.sqrt(n)
         bias = Estimate(mean, mean - reach, mean + reach)
         low, high = mean - 1.959964 * spread, mean + 1.959964 * spread
     varied = n > 1 and np.ptp(ours) > 0 and np.ptp(other) > 0
     correlation = float(pearsonr(other, ours).statistic) if varied else math.nan
     ratio = _error_ratio(pairs)
-    lines = (UNDEFINED,) * 4
+    lines: tuple[Estimate, ...] = (UNDEFINED,) * 4
     if n > 2 and varied:
         deming = _deming(other, ours, 1.0 if math.isnan(ratio) else ratio)
         lines = (*deming, *passing_bablok(other, ours))
+        cells = sum(pair.count for pair in pairs)
+        if math.isnan(ratio) or n < FEWEST_SLIDES or cells < FEWEST_CELLS:
+            lines = tuple(each.without_limits for each in lines)
     within = sum(pair.is_within for pair in pairs)
-    return Methods(label, n, within, bias, low, high, ratio, *lines, correlation, _together(pairs))
+    slope, intercept, robust_slope, robust_intercept = lines
+    return Methods(
+        label,
+        n,
+        within,
+        bias,
+        low,
+        high,
+        ratio,
+        slope,
+        intercept,
+        robust_slope,
+        robust_intercept,
+        correlation,
+        _together(pairs),
+    )
 
 
 def _together(pairs: Sequence[Pair]) -> Pair:
@@ -228,21 +249,38 @@ def _line(x: Floats, y: Floats, ratio: float) -> tuple[float, float]:
         return math.nan, math.nan
     more = yy - ratio * xx
     slope = (more + math.sqrt(more**2 + 4 * ratio * xy**2)) / (2 * xy)
-    return slope, float(y.mean() - slope * x.mean())
+    return float(slope), float(y.mean() - slope * x.mean())
 
 
 def _deming(x: Floats, y: Floats, ratio: float) -> tuple[Estimate, Estimate]:
+    """Slope and intercept of Deming's line; without limits where the cells do not tell them.
+
+    By the true slope, the distances from the line and the places along it are uncorrelated (Creasy,
+    J. R. Stat. Soc. B 18:65, 1956). The limits hold all slopes that a t-test of their products does
+    not reject: unlike a jackknife's they hold also where a few slides have most of a rare class.
+    """
     n = len(x)
-    whole = np.array(_line(x, y, ratio))
-    without = np.array([_line(np.delete(x, i), np.delete(y, i), ratio) for i in range(n)])
-    values = n * whole - (n - 1) * without
-    reach = float(student.ppf((1 + LEVEL) / 2, n - 1)) * values.std(axis=0, ddof=1) / math.sqrt(n)
-    low = whole - reach
-    high = whole + reach
-    slope, intercept = (
-        Estimate(float(whole[i]), float(low[i]), float(high[i])) for i in range(len(whole))
-    )
-    return slope, intercept
+    slope, intercept = _line(x, y, ratio)
+    nothing = Estimate(intercept, math.nan, math.nan)
+    across = x - x.mean()
+    up = y - y.mean()
+    # (up - slope * across) * (ratio * across + slope * up), by powers of the slope.
+    products = np.stack([-across * up, up**2 - ratio * across**2, ratio * across * up])
+    sums = products.sum(axis=1)
+    squares = np.zeros(5)
+    for i, j in np.ndindex(3, 3):
+        squares[i + j] += products[i] @ products[j]
+    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) ** 2
+    # Above 0 where t is beyond its limit.
+    rejected = (n - 1 + reach) * np.convolve(sums, sums) - reach * n * squares
+    if not slope > 0 or rejected[0] <= 0:
+        return Estimate(slope, math.nan, math.nan), nothing
+    roots = np.roots(rejected)
+    real = roots[np.isclose(roots.imag, 0, atol=1e-9)].real
+    low = max(real[(real > 0) & (real <= slope)], default=math.nan)
+    high = min(real[real >= slope], default=math.nan)
+    ends = (float(y.mean() - each * x.mean()) for each in (slope, high, low))
+    return Estimate(slope, float(low), float(high)), Estimate(*ends)
 
 
 def passing_bablok(x: Floats, y: Floats) -> tuple[Estimate, Estimate]:
@@ -281,7 +319,7 @@ def passing_bablok(x: Floats, y: Floats) -> tuple[Estimate, Estimate]:
     slopes = np.sort(slopes[~np.isclose(slopes, -1, rtol=1e-9)])
     count = len(slopes)
     below = int((slopes < -1).sum())
-    if not count or count + below > 2 * count - 1:
+    if not count or (count - 1) // 2 + below >= count:
         return UNDEFINED, UNDEFINED
     # Both are the middle one where the number of slopes is odd.
     middle = slopes[[(count - 1) // 2 + below, min(count // 2 + below, count - 1)]]

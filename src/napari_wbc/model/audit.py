@@ -109,10 +109,10 @@ def allocation(sizes: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
     [23, 14, 3]
     """
     drawn = np.minimum(sizes, FEWEST)
-    while drawn.sum() < min(n, sizes.sum()):
+    goal = n * sizes / max(sizes.sum(), 1)
+    for _ in range(min(n, sizes.sum()) - drawn.sum()):
         # The next cell is of the stratum that is farthest behind its share.
-        behind = np.where(drawn < sizes, n * sizes / sizes.sum() - drawn, -np.inf)
-        drawn[np.argmax(behind)] += 1
+        drawn[np.argmax(np.where(drawn < sizes, goal - drawn, -np.inf))] += 1
     return drawn
 
 

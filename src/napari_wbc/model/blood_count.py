@@ -115,6 +115,12 @@ class Indices:
     nlr: Estimate | None = None
     left_shift: Estimate | None = None
 
+    @property
+    def without_limits(self) -> Indices:
+        """The same figures, where limits of counting alone would not hold."""
+        figures = (self.immature, self.nlr, self.left_shift)
+        return Indices(*(each and each.without_limits for each in figures))
+
 
 def indices(table: CellTable, counted: Differential, taxonomy: Taxonomy, policy: Policy) -> Indices:
     """Immature granulocytes, neutrophil-to-lymphocyte ratio and left shift of a slide, with limits.

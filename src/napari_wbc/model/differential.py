@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.labels import is_smudge, usual_name
@@ -20,6 +21,7 @@ from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Place, Taxonomy
 
 DEFAULT = Policy()
+_LIMITS = ("low", "high", "together_low", "together_high", "worst_low", "worst_high")
 NO_RATE: tuple[float | None, float | None, float | None] = (None, None, None)
 
 
@@ -154,6 +156,17 @@ class Differential:
     def reviewed(self) -> int:
         """Cells that a person labelled."""
         return sum(row.reviewed for row in self.rows)
+
+    @property
+    def without_limits(self) -> Differential:
+        """The same counts and rates, where limits of counting alone would not hold."""
+        nothing: dict[str, Any] = dict.fromkeys(_LIMITS, math.nan)
+        shares = tuple(replace(row, **nothing) for row in self.shares)
+        beside: list[Beside] = []
+        for row in self.beside:
+            related = row.per_100_wbc is not None
+            beside.append(replace(row, low=math.nan, high=math.nan) if related else row)
+        return replace(self, shares=shares, beside=tuple(beside))
 
     @property
     def unidentified(self) -> int:

@@ -29,6 +29,17 @@ class Estimate(NamedTuple):
         """
         return Estimate(*(factor * number for number in self))
 
+    @property
+    def without_limits(self) -> Estimate:
+        """The value alone, where limits would not hold.
+
+        Examples
+        --------
+        >>> Estimate(0.5, 0.25, 0.75).without_limits
+        Estimate(value=0.5, low=nan, high=nan)
+        """
+        return Estimate(self.value, math.nan, math.nan)
+
 
 UNDEFINED = Estimate(math.nan, math.nan, math.nan)
 """Of nothing, where no cell was counted."""

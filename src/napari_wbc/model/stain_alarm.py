@@ -50,8 +50,8 @@ def alarm_of(predictions: Iterable[Prediction]) -> str:
         return ""
     return (
         "The stain or camera of this slide is unlike the training data (by the first "
-        f"{len(first)} cells): labels are suggestions. Review them, or label 25 cells and "
-        "fine-tune."
+        f"{len(first)} cells): the model's labels are suggestions. Review them, or label 25 cells "
+        "and fine-tune."
     )
 
 

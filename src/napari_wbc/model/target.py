@@ -6,10 +6,11 @@ Whoever stops as soon as limits are narrow must count in the order of the fields
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from napari_wbc.errors import WbcError
-from napari_wbc.model.differential import Differential
+from napari_wbc.model.limits import Estimate
 from napari_wbc.model.words import counted as words
 
 USUAL = (100, 200, 400)
@@ -45,23 +46,31 @@ class Target:
                 "50."
             )
 
-    def missing(self, counted: Differential) -> str:
-        """What a differential lacks, in words; empty if the target is reached.
+    def missing(self, total: int, limits: Mapping[str, Estimate]) -> str:
+        """What a count lacks, in words; empty if the target is reached.
+
+        Parameters
+        ----------
+        total : int
+            Leukocytes counted.
+        limits : mapping of str to Estimate
+            Percent of each class with its limits; empty where none would hold.
 
         Examples
         --------
-        >>> Target(200).missing(Differential("s", (), (), 0))
+        >>> Target(200).missing(0, {})
         '0 leukocytes of 200 counted'
         """
-        if counted.total < self.cells:
-            return f"{words(counted.total, 'leukocyte')} of {self.cells} counted"
-        if self.points is None or not counted.total:
+        if total < self.cells:
+            return f"{words(total, 'leukocyte')} of {self.cells} counted"
+        if self.points is None or not total:
             return ""
-        widest = max(counted.shares, key=lambda row: row.high - row.low)
-        half = (widest.high - widest.low) / 2
+        if not limits:
+            return "limits are known once all cells, or an audit, are reviewed"
+        widest = max(limits, key=lambda name: limits[name].high - limits[name].low)
+        half = (limits[widest].high - limits[widest].low) / 2
         if half <= self.points:
             return ""
         return (
-            f"limits of {widest.name} are {half:.1f} points to each side, the target is "
-            f"{self.points:g}"
+            f"limits of {widest} are {half:.1f} points to each side, the target is {self.points:g}"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from napari_wbc.model.cell import Cell, Prediction
 from napari_wbc.model.differential import Differential
 from napari_wbc.model.heat import Heat
 from napari_wbc.model.table import CellTable
+from napari_wbc.model.words import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,17 +194,24 @@ def fields_frame(
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table as UTF-8, whole or not at all, with formulas made harmless."""
+    """Write a table as UTF-8, whole or not at all, with formulas made harmless.
+
+    Control characters, with which a name may command a terminal that shows the file, become codes.
+    """
+    _write(path, frame, lambda text: "\t".join(map(printable, _no_formula(text).split("\t"))))
+
+
+def _write(path: Path, frame: pd.DataFrame, harmless: Callable[[str], str]) -> None:
     safe = frame.copy()
     for column in safe.select_dtypes(include=["object", "string"]):
-        safe[column] = safe[column].map(_harmless)
+        safe[column] = safe[column].map(
+            lambda value: harmless(value) if isinstance(value, str) else value
+        )
     write_text(path, safe.to_csv(index=False, lineterminator="\n"))
 
 
-def _harmless(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    marked = f"'{value}" if value.startswith(FORMULA) else value
+def _no_formula(text: str) -> str:
+    marked = f"'{text}" if text.startswith(FORMULA) else text
     # Older Pythons do not quote a carriage return, which ends a row.
     return marked.replace("\r", "\\r")
 
@@ -213,7 +221,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=list(columns), dtype=object)
-    write_csv(path, frame.map(_marked))
+    _write(path, frame.map(_marked), _no_formula)
 
 
 def _marked(value: object) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -20,15 +21,18 @@ from napari_wbc.model.cell import Annotation
 from napari_wbc.model.policy import Policy
 from napari_wbc.model.progress import run
 from napari_wbc.model.reference import Flag, Subject
+from napari_wbc.model.target import Target
 from napari_wbc.model.taxonomy import Place
 from napari_wbc.pipeline.lab_report.content import content
+from napari_wbc.pipeline.lab_report.fhir import fhir_bundle
 from napari_wbc.pipeline.lab_report.pictures import pictures
 from napari_wbc.pipeline.lab_report.reference import DATA
 from napari_wbc.pipeline.lab_report.settings import Settings
 from napari_wbc.pipeline.lab_report.write import FILES, report_steps
 
 SCHEMA = json.loads((DATA / "report.schema.json").read_text())
-NASTY = '../"x"\x1b[2J<b>=1+1'
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+NASTY = '../"x"\x1b[2J\x9b<b>=1+1'
 
 
 class Tags(HTMLParser):
@@ -126,8 +130,58 @@ def test_a_slide_that_nobody_has_reviewed_says_so(tmp_path):
     values, page, _ = of(folder)
     assert values["reviewed"] == 0
     assert "Not reviewed: every label is the model's." in page.words
-    assert "not the model's errors" in page.words
     assert "tiny 1 (0)" in page.words
+
+
+def numbers(values):
+    """Every estimate among JSON values."""
+    if isinstance(values, dict):
+        if {"low", "high"} <= values.keys() and "source" not in values:
+            yield values
+        for each in values.values():
+            yield from numbers(each)
+    elif isinstance(values, list):
+        for each in values:
+            yield from numbers(each)
+
+
+@pytest.mark.parametrize("reviewed", [True, False])
+def test_limits_that_leave_out_the_models_errors_are_not_printed(reviewed, tmp_path):
+    counts = {**ORDINARY, "erythroblast": 8, "unidentified": 4}
+    one = slide(tmp_path, counts, reviewed=reviewed)
+    (folder,) = written(tmp_path, one, wbc=WbcCount(17.4))
+    values, page, text = of(folder)
+    estimates = list(numbers({key: values[key] for key in values if key != "audit"}))
+    assert len(estimates) > 15
+    with_limits = [each for each in estimates if each["low"] is not None]
+    assert bool(with_limits) is reviewed
+    assert ("worst-case" in page.words.lower()) is reviewed
+    assert ('class="reach' in text) is reviewed
+    assert ("how often the model errs on this slide is not known" in page.words) is not reviewed
+    assert ("95 % limits" in page.words) is reviewed
+    assert "16.11" in page.words
+    assert "nan" not in page.words.lower()
+    bundle = json.loads((folder / "fhir.json").read_text())
+    components = [entry["resource"].get("component") for entry in bundle["entry"]]
+    assert any(components) is reviewed
+
+
+def test_a_complete_audit_gives_the_limits(tmp_path):
+    guessed = slide(tmp_path, {"neutrophil": 60, "monocyte": 40}, reviewed=False)
+    ids = [i for each in sample(guessed.table, Audit(40)).values() for i in each]
+    said = [guessed.table[i].annotated(Annotation(guessed.table[i].label)) for i in ids]
+    part = replace(guessed, table=guessed.table.with_cells(said))
+    wide = content(part, settings(target=Target(100, 1)), "now", audit=Audit(40))
+    assert set(wide.limits) == {line.row.name for line in wide.lines}
+    assert "those of the audit" in wide.unchecked
+    assert "limits of" in wide.quality[0]
+    none = content(part, settings(target=Target(100, 1)), "now")
+    assert not none.limits
+    assert "limits are known once" in none.quality[0]
+    notes = json.dumps(fhir_bundle(wide))
+    value, low, high = wide.limits["monocyte"]
+    assert f"By the audit: {value:.1f} % ({low:.1f} to {high:.1f})." in notes
+    assert "By the audit" not in json.dumps(fhir_bundle(none))
 
 
 @pytest.mark.parametrize(
@@ -172,11 +226,15 @@ def test_hostile_names_do_no_harm(tmp_path):
     assert "<b>=1+1" not in text
     assert "script" not in page.names
     assert "\x1b" not in text
-    assert '../"x"\\x1b[2J<b>=1+1' in page.words
+    assert '../"x"\\x1b[2J\\x9b<b>=1+1' in page.words
     with (folders[0] / "report.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert not any(value.startswith(("=", "+", "-", "@")) for row in rows for value in row.values())
-    assert "\x1b" not in (folders[0] / "fhir.json").read_text()
+    for name in FILES:
+        assert not CONTROL.search((folders[0] / name).read_text())
+    assert "\\x1b[2J" in (folders[0] / "report.csv").read_text()
+    values = json.loads((folders[0] / "report.json").read_text())
+    assert values["slide"] == NASTY
 
 
 def test_a_masked_report_names_neither_slide_nor_specimen(tmp_path):
@@ -229,7 +287,7 @@ def test_nothing_is_sure_by_labels_that_only_the_model_gave(tmp_path):
         report = content(one, settings(wbc=WbcCount(10)), "now")
         (line,) = [line for line in report.lines if line.row.name == "monocyte"]
         assert (line.percent.flag, line.absolute.flag) == (flag, flag)
-        assert report.is_of_the_model is not reviewed
+        assert bool(report.unchecked) is not reviewed
     # A complete audit may say so.
     guessed = slide(tmp_path, counts, reviewed=False)
     ids = [i for each in sample(guessed.table, Audit(60)).values() for i in each]
@@ -238,7 +296,7 @@ def test_nothing_is_sure_by_labels_that_only_the_model_gave(tmp_path):
     report = content(audited, settings(), "now", audit=Audit(60))
     (line,) = [line for line in report.lines if line.row.name == "monocyte"]
     assert line.percent.flag is Flag.ABOVE_SURELY
-    assert not report.is_of_the_model
+    assert line.percent.estimate.value == 40
 
 
 @pytest.mark.parametrize(

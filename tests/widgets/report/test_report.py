@@ -154,3 +154,31 @@ def test_two_people_sign_and_a_change_is_amended(analyzed, wait, shown, tmp_path
     analyzed.actions.label("monocyte", ids[:1])
     assert sign("A") == (2, ["A"])
     assert (tmp_path / "report" / "signed-1.json").exists()
+
+
+def test_films_of_one_blood_are_reported_as_one(analyzed, wait, shown, tmp_path):
+    panel = analyzed.report
+    assert not panel.pool.enabled
+    assert "one slide" in panel.pool.tooltip
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(np.full((48, 64, 3), 200, np.uint8)).save(other / "a.png")
+    workspace = analyzed.session.workspace
+    workspace.put_slide(open_slide(other))
+    panel._show_slide()
+    assert panel.pool.enabled
+    panel.specimen.value = "of one film"
+    panel.pool.value = True
+    # Of the pool nothing was chosen yet.
+    assert panel.specimen.value == ""
+    panel.specimen.value = "H26-1"
+    panel.write.click()
+    wait(analyzed)
+    assert shown, analyzed.status.text()
+    report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    name = f"{analyzed.session.slide.name} + other"
+    assert (report["slide"], report["specimen"]) == (name, "H26-1")
+    assert report["located"] == len(analyzed.session.table)
+    assert workspace.get(choice_key(name)) == {"specimen": "H26-1"}
+    panel.pool.value = False
+    assert panel.specimen.value == ""

@@ -104,6 +104,8 @@ class LabReport:
     cells_sha256: str
     settings_sha256: str
     settings: Settings = field(repr=False)
+    limits: Mapping[str, Estimate]
+    """Percent of each class, as all cells reviewed or a complete audit tell it; else empty."""
     audit: Audited | None = None
 
     @property
@@ -124,10 +126,19 @@ class LabReport:
         return f"{text}."
 
     @property
-    def is_of_the_model(self) -> bool:
-        """Whether the percentages rest on labels that no person has checked, by review or audit."""
-        checked = self.audit is not None and self.audit.is_complete
-        return not checked and any(row.predicted for row in self.counted.shares)
+    def unchecked(self) -> str:
+        """Why the counts have no limits, in words; empty where a person labelled all cells."""
+        if not _to_review(self.counted):
+            return ""
+        if self.limits:
+            return (
+                "Some labels are the model's alone, so these counts have no limits; those of the "
+                "audit have the model's errors in them."
+            )
+        return (
+            "No limits: how often the model errs on this slide is not known. Review all cells, or "
+            "an audit."
+        )
 
     @property
     def beside(self) -> tuple[Beside, ...]:
@@ -168,9 +179,20 @@ def content(
     counted = differential(name, table, taxonomy, policy, audited=ids)
     wbc = settings.wbc
     absolute = absolute_counts(wbc, counted, policy) if wbc else {}
+    figures = indices(table, counted, analysis.taxonomy, policy)
+    corrected = corrected_wbc(wbc, counted, policy) if wbc else None
     check = audited(table, taxonomy, policy, audit) if audit else None
-    # Limits of the model's labels leave out its errors, so nothing is sure by them.
-    to_review = sum(row.predicted for row in counted.rows if row.name != CANDIDATE)
+    limits = {row.name: Estimate(row.percent, row.low, row.high) for row in counted.shares}
+    by_audit: Mapping[str, Estimate] = {}
+    if _to_review(counted):
+        # Limits of counting leave out the model's errors, and would not hold.
+        by_audit = check.shares if check else {}
+        limits = dict(by_audit)
+        counted = counted.without_limits
+        figures = figures.without_limits
+        absolute = {name: each.without_limits for name, each in absolute.items()}
+        if corrected is not None and corrected.low < corrected.high:
+            corrected = corrected.without_limits
     lines: list[Line] = []
     for row in counted.shares:
         shown = Estimate(row.percent, row.low, row.high)
@@ -181,13 +203,10 @@ def content(
         count = None
         if row.name in absolute:
             count = _value(absolute[row.name], PER_LITRE, measure, settings)
-        if to_review:
-            percent = _unsure(percent, check.shares.get(row.name) if check else None)
-            count = count and _unsure(count)
+        if row.name in by_audit:
+            percent = _surely(percent, by_audit[row.name])
         lines.append(Line(row, percent, count))
-    corrected = (
-        _value(corrected_wbc(wbc, counted, policy), PER_LITRE, "WBC", settings) if wbc else None
-    )
+    white = _value(corrected, PER_LITRE, "WBC", settings) if corrected else None
     alarms = critical_findings(settings.findings, table, counted)
     names = field_names(analysis, settings)
     if parts and settings.masked:
@@ -196,7 +215,7 @@ def content(
         }
         parts = {fov_id: slides[each] for fov_id, each in parts.items()}
     uneven = unevenness(table, taxonomy, parts or names, "slides" if parts else "fields")
-    cited = [value.interval.source for value in _values(lines, corrected) if value.interval]
+    cited = [value.interval.source for value in _values(lines, white) if value.interval]
     cited += (each.finding.source for each in alarms)
     return LabReport(
         name,
@@ -205,13 +224,13 @@ def content(
         len(analysis.slide.fields),
         counted,
         tuple(lines),
-        corrected,
+        white,
         wbc,
         wbc is not None and is_corrected(wbc, counted, policy) and counted.erythroblasts > 0,
-        indices(table, counted, analysis.taxonomy, policy),
+        figures,
         alarms,
-        (*_quality(analysis, counted, settings, parts), *uneven),
-        _policies(counted, settings),
+        (*_quality(analysis, counted, limits, settings, parts), *uneven),
+        _policies(counted, limits, settings),
         tuple(dict.fromkeys(filter(None, cited))),
         _readers(table),
         _models(table),
@@ -220,6 +239,7 @@ def content(
         cells_sha256(table, audit),
         settings_sha256(settings, analysis.taxonomy),
         settings,
+        limits,
         check,
     )
 
@@ -261,12 +281,15 @@ def _value(estimate: Estimate, unit: str, measure: str, settings: Settings) -> V
     return Value(estimate, unit, interval, flag_of(estimate, interval))
 
 
-def _unsure(value: Value, audit: Estimate | None = None) -> Value:
-    """A value of the model's labels: what is sure of it is so by the limits of an audit."""
-    flag = value.flag.unsure
-    if audit is not None and flag_of(audit, value.interval).unsure is flag:
-        flag = flag_of(audit, value.interval)
-    return replace(value, flag=flag)
+def _surely(value: Value, audited: Estimate) -> Value:
+    """A value with its flag, sure also where the limits of an audit say the same."""
+    flag = flag_of(audited, value.interval)
+    return replace(value, flag=flag) if flag.unsure is value.flag else value
+
+
+def _to_review(counted: Differential) -> int:
+    """Cells that no person has labelled, less candidates."""
+    return sum(row.predicted for row in counted.rows if row.name != CANDIDATE)
 
 
 def _values(lines: list[Line], wbc: Value | None) -> list[Value]:
@@ -278,12 +301,13 @@ def _values(lines: list[Line], wbc: Value | None) -> list[Value]:
 def _quality(
     analysis: SlideAnalysis,
     counted: Differential,
+    limits: Mapping[str, Estimate],
     settings: Settings,
     parts: Mapping[str, str] | None,
 ) -> tuple[str, ...]:
     notes: list[str] = []
     total = words(len(analysis.slide.fields), "field")
-    if missing := settings.target.missing(counted):
+    if missing := settings.target.missing(counted.total, limits):
         notes.append(f"Target not reached: {missing}.")
     notes += _unread(analysis)
     notes += dict.fromkeys(analysis.looked_at.values())
@@ -329,22 +353,21 @@ def _is_of_no_class(row: Beside, analysis: SlideAnalysis) -> bool:
     return usual_name(row.name) != "erythroblast"
 
 
-def _policies(counted: Differential, settings: Settings) -> tuple[str, ...]:
+def _policies(
+    counted: Differential, limits: Mapping[str, Estimate], settings: Settings
+) -> tuple[str, ...]:
     policy = settings.policy
     names = [row.name for row in counted.shares]
     level = f"{100 * policy.level:g} %"
     target = words(settings.target.cells, "leukocyte")
     if settings.target.points is not None:
         target += f", limits within {settings.target.points:g} points"
-    lines = [
-        f"Counting target: {target}.",
-        f"Limits: {level}, Clopper-Pearson, "
-        + (
-            "of all classes at once (Bonferroni)."
-            if policy.simultaneous
-            else "each class by itself."
-        ),
-    ]
+    lines = [f"Counting target: {target}."]
+    if not _to_review(counted):
+        at_once = "of all classes at once (Bonferroni)" if policy.simultaneous else "of each class"
+        lines.append(f"Limits: {level}, {at_once}, Clopper-Pearson.")
+    elif limits:
+        lines.append(f"Limits of the audit: {level}, of each class.")
     if policy.bands_apart:
         lines.append("Band neutrophils are counted apart.")
     elif "neutrophil" in names or any(map(is_band, names)):

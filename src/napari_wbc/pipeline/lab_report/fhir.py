@@ -91,7 +91,7 @@ def _observations(report: LabReport, shared: dict[str, Any]) -> list[dict[str, A
     rows: list[tuple[str, str, Value, str]] = []
     for line in report.lines:
         measure = measure_of(line.row.name, report.settings.policy)
-        text = f"{line.row.count} of {report.counted.total} cells."
+        text = f"{line.row.count} of {report.counted.total} cells.{_audited(report, line.row.name)}"
         rows.append((measure, PERCENT, line.percent, text))
         if line.absolute is not None:
             rows.append((measure, PER_LITRE, line.absolute, text))
@@ -117,7 +117,9 @@ def _observation(measure: str, unit: str, value: Value, text: str) -> dict[str, 
     if math.isfinite(number):
         observation["valueQuantity"] = _quantity(number, unit)
         limits = (("lower", low), ("upper", high))
-        observation["component"] = [_limit(which, each, unit) for which, each in limits]
+        components = [_limit(which, each, unit) for which, each in limits if math.isfinite(each)]
+        if components:
+            observation["component"] = components
     else:
         observation["dataAbsentReason"] = {"text": "no leukocyte was counted"}
     if value.interval is not None:
@@ -129,8 +131,16 @@ def _observation(measure: str, unit: str, value: Value, text: str) -> dict[str, 
     return observation
 
 
+def _audited(report: LabReport, name: str) -> str:
+    """What the audit says of a class whose count has no limits, in words."""
+    if not report.unchecked or name not in report.limits:
+        return ""
+    value, low, high = report.limits[name]
+    return f" By the audit: {value:.1f} % ({low:.1f} to {high:.1f})."
+
+
 def _conclusion(report: LabReport) -> list[str]:
-    lines = [RESEARCH_USE, report.reviewed]
+    lines = list(filter(None, (RESEARCH_USE, report.reviewed, report.unchecked)))
     lines += (f"Critical: {alarm.text}." for alarm in report.critical)
     return [*lines, *report.quality]
 

@@ -150,8 +150,9 @@ def _line(name: str, count: int, percent: Value, absolute: Value | None) -> dict
         "name": name,
         "count": count,
         "percent": _percent(value),
-        "limits": f"{low:.1f} – {high:.1f}" if there else "",
-        "bar": [round(_x(each), 1) for each in (low, value, high)] if there else None,
+        "limits": f"{low:.1f} – {high:.1f}" if math.isfinite(low) else "",
+        "place": round(_x(value), 1) if there else None,
+        "reach": (round(_x(low), 1), round(_x(high), 1)) if math.isfinite(low) else None,
         "band": band,
         "interval": _interval(percent),
         "flag": str(percent.flag),
@@ -180,12 +181,15 @@ def _wbc_note(report: LabReport) -> str:
         return ""
     given = f"WBC given: {report.wbc_given.value:g} × 10⁹/L"
     if not report.wbc_corrected:
+        if report.unchecked:
+            return f"{given}."
         return f"{given}. Limits of absolute counts leave out the analyser's own error."
     value, low, high = report.wbc.estimate
-    return (
-        f"{given}; corrected for {words(report.counted.erythroblasts, 'erythroblast')}: "
-        f"{value:.2f} ({low:.2f} – {high:.2f}). Limits leave out the analyser's own error."
-    )
+    text = f"{given}; corrected for {words(report.counted.erythroblasts, 'erythroblast')}"
+    if math.isnan(low):
+        return f"{text}: {value:.2f}."
+    limits = f"{value:.2f} ({low:.2f} – {high:.2f})"
+    return f"{text}: {limits}. Limits leave out the analyser's own error."
 
 
 def _worst(report: LabReport, policy: Policy) -> str:
@@ -193,16 +197,16 @@ def _worst(report: LabReport, policy: Policy) -> str:
     unsure = report.counted.unidentified
     if policy.unidentified_counted or not unsure:
         return ""
+    share = 100 * unsure / (report.counted.total + unsure)
+    text = f"{words(unsure, 'unidentified cell')} ({share:.1f} %)."
+    if report.unchecked:
+        return text
     parts = [
         f"{row.name} {row.worst_low:.1f} – {row.worst_high:.1f}"
         for row in report.counted.shares
         if row.count
     ]
-    share = 100 * unsure / (report.counted.total + unsure)
-    return (
-        f"{words(unsure, 'unidentified cell')} ({share:.1f} %). Worst-case limits, in "
-        f"percent: {'; '.join(parts)}."
-    )
+    return f"{text} Worst-case limits, in percent: {'; '.join(parts)}."
 
 
 def _audit(report: LabReport) -> dict[str, Any] | None:
@@ -237,14 +241,15 @@ FIGURES = {
 }
 
 
-def _figures(report: LabReport) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = []
+def _figures(report: LabReport) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     for each in fields(report.indices):
         name, missing = FIGURES[each.name]
         estimate: Estimate | None = getattr(report.indices, each.name)
         value = missing if estimate is None else _number(estimate.value)
         limits = "" if estimate is None else _range(estimate.low, estimate.high)
-        rows.append({"name": name, "value": value, "limits": limits})
+        wide = estimate is None and not report.unchecked
+        rows.append({"name": name, "value": value, "limits": limits, "wide": wide})
     return rows
 
 

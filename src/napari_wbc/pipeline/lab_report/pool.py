@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from napari_wbc.errors import WbcError
@@ -30,7 +30,7 @@ def pooled(analysis: Analysis) -> tuple[Analysis, dict[str, str]]:
     slides = analysis.slides
     if not slides:
         raise WbcError("There is no slide to be pooled; name a project that has some.")
-    name = " + ".join(each.slide.name for each in slides)
+    name = pool_name([each.slide.name for each in slides])
     fields = tuple(chain.from_iterable(each.slide.fields for each in slides))
     cells: list[Cell] = []
     parts: dict[str, str] = {}
@@ -57,6 +57,11 @@ def pooled(analysis: Analysis) -> tuple[Analysis, dict[str, str]]:
         taxonomy=slides[0].taxonomy,
     )
     return analysis_of([whole]), parts
+
+
+def pool_name(slides: Sequence[str]) -> str:
+    """What a report calls several slides that are counted as one."""
+    return " + ".join(slides)
 
 
 def stain_alarms(table: CellTable, parts: Mapping[str, str]) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ def open_points(report: LabReport, unsettled: int = 0) -> tuple[str, ...]:
     audit_done = report.audit is not None and report.audit.is_complete
     if to_review and not audit_done:
         points.append(f"{counted(to_review)} not reviewed, and no complete audit")
-    if missing := report.settings.target.missing(report.counted):
+    if missing := report.settings.target.missing(report.counted.total, report.limits):
         points.append(missing)
     candidates = sum(row.count for row in rows if row.name == CANDIDATE)
     if candidates:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 FILES = ("report.html", "report.json", "report.csv", "fhir.json")
 _SIGNED = re.compile(r"signed-\d+\.json")
+_CONTROLS = re.compile("[\x7f-\x9f]")
 _PLAIN = re.compile(r"[^0-9A-Za-z_-]+")
 
 
@@ -197,7 +198,9 @@ def _signed_json(each: Reported) -> dict[str, Any] | None:
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
     text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, f"{text}\n")
+    # json leaves these control characters as they are; some terminals obey them.
+    plain = _CONTROLS.sub(lambda letter: f"\\u{ord(letter[0]):04x}", text)
+    write_text(path, f"{plain}\n")
 
 
 def _frame(report: LabReport, slide: SlideAnalysis, names: Mapping[str, str]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from napari_wbc.model.audit import MAX_CELLS
 from napari_wbc.model.blood_count import MAX_WBC
 from napari_wbc.model.reference import SEXES
 from napari_wbc.pipeline.lab_report.choice import Choice, choice_key, kept_choice
+from napari_wbc.pipeline.lab_report.pool import pool_name
 from napari_wbc.pipeline.lab_report.project import workspace_report_steps
 from napari_wbc.pipeline.lab_report.settings import USUAL
 from napari_wbc.pipeline.lab_report.write import Reported
@@ -29,6 +30,7 @@ from napari_wbc.widgets.report.rules import CountingRules
 
 WRITE_TIP = "Write the report to a folder (HTML to print, JSON, CSV, FHIR), and show it"
 SIGN_TIP = "Sign the report: a later change of a label or a setting breaks the signature visibly"
+POOL_TIP = "They are films of one blood: one report counts them all"
 ANYBODY = "not said"
 
 
@@ -75,6 +77,10 @@ class ReportPanel(Panel, QWidget):
             text="Anonymise",
             tooltip="Name neither slide nor specimen in this report",
         )
+        self.pool = CheckBox(
+            text="All slides of the project as one",
+            tooltip=POOL_TIP,
+        )
         self.heat = CheckBox(
             text="Heat",
             tooltip="Show where the model looks in the cells shown (Grad-CAM)",
@@ -97,7 +103,7 @@ class ReportPanel(Panel, QWidget):
         }
         self._start = self._values()
         own = [field for name, field in self._fields.items() if name not in self.rules.fields]
-        self.form = Container(widgets=(*own, self.masked, self.heat))
+        self.form = Container(widgets=(*own, self.masked, self.heat, self.pool))
         self.form.margins = (0, 0, 0, 0)
         act = partial(guarded, self.warned.emit)
         self.write = primary(button("Report…", "", act(self.write_report)))
@@ -108,7 +114,8 @@ class ReportPanel(Panel, QWidget):
         folds = folded("Counting rules", self.rules.form.native)
         column(self, self.form.native, folds, row(self.write, self.sign), self.jobs)
         self.listen(self._show_possible, session.slide_changed)
-        self.listen(self._show_kept, session.slide_changed)
+        self.listen(self._show_slide, session.slide_changed)
+        self.pool.changed.connect(self._show_kept)
         self.at_release(self.jobs.cancel)
         self._show_possible()
 
@@ -142,7 +149,8 @@ class ReportPanel(Panel, QWidget):
             anew=True,
             masked=self.masked.value,
             heat=self.heat.value,
-            slide=session.slide.name,
+            slide="" if self.pool.value else session.slide.name,
+            pool=self.pool.value,
             reading=session.reading,
             sign=sign,
             read=self._view.read,
@@ -158,18 +166,32 @@ class ReportPanel(Panel, QWidget):
     def _values(self) -> dict[str, object]:
         return {name: field.value for name, field in self._fields.items()}
 
-    def _show_kept(self, *_slide: object) -> None:
-        """Show what was chosen for this slide: what was for another is of another patient."""
+    def _show_slide(self, *_slide: object) -> None:
+        """A slide is anonymised or pooled by nobody yet."""
+        self.masked.value = False
+        self.pool.value = False
+        several = len(self._slides) > 1
+        self.pool.enabled = several
+        self.pool.tooltip = POOL_TIP if several else f"{POOL_TIP}. This project has one slide."
+        self._show_kept()
+
+    @property
+    def _slides(self) -> list[str]:
+        workspace = self._session.workspace
+        return [slide.name for slide in workspace.slides()] if workspace else []
+
+    def _show_kept(self, *_pool: object) -> None:
+        """Show what was chosen for what is reported: what was for another is of another patient."""
         session = self._session
-        note = session.workspace.get(choice_key(session.slide.name)) if session.workspace else None
+        name = pool_name(self._slides) if self.pool.value else session.slide.name
+        note = session.workspace.get(choice_key(name)) if session.workspace else None
         given = kept_choice(note).given
-        for name, field in self._fields.items():
+        for field_name, field in self._fields.items():
             try:
-                field.value = given.get(name, self._start[name])
+                field.value = given.get(field_name, self._start[field_name])
             # The shell takes numbers that this form has no room for.
             except ValueError:
-                field.value = self._start[name]
-        self.masked.value = False
+                field.value = self._start[field_name]
 
     def _on_written(self, reports: tuple[Reported, ...]) -> None:
         lines: list[str] = []
