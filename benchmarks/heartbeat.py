@@ -174,7 +174,7 @@ def session(home: Path, n: int) -> tuple[list[dict[str, object]], str]:  # noqa:
     heart.part(f"second analysis, {n} fields", lambda: press(bench.analysis.run))
     heart.part("first heat, Grad-CAM, whole slide", lambda: press(bench.explain.slide))
     heart.part("Grad-CAM again", lambda: press(bench.explain.slide))
-    bench.explain.method.setCurrentText("lime")
+    bench.explain.method.value = "lime"
     cells = [cell.cell_id for cell in bench.session.table.values()][:5]
     bench.session.select(cells)
     wait()

@@ -163,7 +163,7 @@ def test_work_that_is_under_way_is_ended_by_other_classes_only_after_asking(
 
 def test_the_detector_stays_as_it_was_set(bench, slide, wait, there):
     bench.detector._detector.setCurrentText("hsv")
-    next(iter(bench.detector._sliders.values())).setValue(0)
+    bench.detector.tuning[0].value = 0
     before = bench.detector.value()
     bench.open_slide(slide)
     wait(bench)

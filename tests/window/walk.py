@@ -422,9 +422,9 @@ class Walk:
         desk.click(self.bench.explain.field)
         self.idle()
         assert len(self.bench.heats) == CELLS, self.bench.status.text()
-        assert "heatmap" in self.layers()
+        assert "heatmap: Grad-CAM" in self.layers()
         desk.click(self.bench.explain.clear)
-        assert "heatmap" not in self.layers()
+        assert "heatmap: Grad-CAM" not in self.layers()
 
     def teaches_a_ninth_class(self) -> None:
         from napari_wbc.pipeline import finetune
