@@ -53,7 +53,7 @@ class FakeClassifier:
 
 
 @pytest.fixture(autouse=True)
-def settings_path(tmp_path: Path) -> Path:
+def settings_path(tmp_path: Path, plugin_settings: None) -> Path:
     """Where settings are kept: neither in the person's own nor in those of another test."""
     path = tmp_path / "settings"
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(path))

@@ -48,9 +48,10 @@ def fitted(image: RgbImage, box: BBox) -> Detection | None:
         return None
     best: Detection | None = None
     overlap = LEAST_IOU
+    corner = np.array([rows.start, cols.start])
     for cell in _FINDER.detect(part):
         assert cell.outline is not None
-        outline = Outline.from_array(cell.outline.array() + (rows.start, cols.start))
+        outline = Outline.from_array(cell.outline.array() + corner)
         iou = outline.bbox.iou(box)
         if iou >= overlap:
             overlap = iou

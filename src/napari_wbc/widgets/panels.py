@@ -22,6 +22,7 @@ from napari_wbc.widgets.qt.input_guard import canvas_of, guard_inputs, order_tab
 from napari_wbc.widgets.qt.layout import FOCUS_RINGS, TextLines, button, column, group, primary, row
 from napari_wbc.widgets.qt.messages import Messages
 from napari_wbc.widgets.qt.panel import DockPanel, guarded
+from napari_wbc.widgets.qt.preferences import preference
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 from napari_wbc.widgets.report.report import ReportPanel
 from napari_wbc.widgets.review.counts import Differential
@@ -219,7 +220,12 @@ class WorkbenchPanels(DockPanel):
 
 
 def user_name() -> str:
-    """Who is logged in; empty where the system does not know, as in some containers."""
+    """Who reads: as the preferences say, or else who is logged in.
+
+    Empty where the system does not know, as in some containers.
+    """
+    if chosen := preference("review", "reader").strip():
+        return str(chosen)
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

@@ -72,3 +72,11 @@ def test_no_outline_comes_between_while_the_next_box_is_drawn(opened, wait, dete
     wait(opened)
     (cell,) = opened.session.table.values()
     assert cell.detection.outline is not None
+
+
+def test_a_person_may_want_boxes(opened, wait, detector, monkeypatch):
+    monkeypatch.setattr("napari_wbc.widgets.analysis.fitting.preference", lambda *_names: False)
+    draw(opened, SMEAR.cells[0].bbox)
+    wait(opened)
+    (cell,) = opened.session.table.values()
+    assert cell.detection.outline is None

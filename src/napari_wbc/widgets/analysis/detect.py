@@ -13,6 +13,7 @@ from napari_wbc.detect.finders import DETECTORS, NETWORKS, parameters_of, preset
 from napari_wbc.widgets.qt.form import form, refill
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import choice, column, folded, row
+from napari_wbc.widgets.qt.preferences import preference
 
 DETECTOR_TIP = (
     "Cell finder. auto: the next two, which judge each other. mask-rcnn: a trained network. "
@@ -42,6 +43,7 @@ class DetectorWidget(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._detector = choice(DETECTORS, DETECTOR_TIP)
+        self._detector.setCurrentText(preference("find", "cell_finder"))
         self._preset = choice((), PRESET_TIP)
         self.preview = QCheckBox("Preview on this field")
         self.preview.setToolTip("Outline what would be found, while the sliders move")

@@ -13,6 +13,7 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.locate import fit_steps
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.panel import Panel, single_shot
+from napari_wbc.widgets.qt.preferences import preference
 from napari_wbc.widgets.qt.worker import LatestJob
 
 AFTER_DRAWING_MS = 100
@@ -57,6 +58,8 @@ class BoxFitter(Panel, QObject):
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         field = self._session.field
         change = diff(old, new)
+        if not preference("review", "fit_boxes"):
+            return
         # To split a cell makes boxes too, and takes the cell away.
         if self._session.cause != "human" or field is None or change.removed or change.changed:
             return
