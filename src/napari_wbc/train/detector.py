@@ -125,7 +125,7 @@ def train_detector(
         mean,
         data,
         recipe,
-        scores=scores,
+        scores={**scores, "val_fields": len(val)},
         threshold=THRESHOLD,
         epochs=len(history),
         best_epoch=len(history) - _epochs_since_best(history),

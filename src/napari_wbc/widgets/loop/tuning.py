@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QDialog, QGroupBox, QPushButton, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress
+from napari_wbc.pipeline.library import validation
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.model import Model
 from napari_wbc.widgets.loop import jobs
@@ -161,9 +162,8 @@ class TuningBox(Panel, QGroupBox):
 
     def _on_detector_tuned(self, result: tuple[Any, Model]) -> None:
         trained, model = result
-        precision = 100 * trained.card.metrics["val_ap"]
         self.said.emit(
-            f"{model.name} is ready: average precision {precision:.1f} % on the fields to check. "
+            f"{model.name} is ready: {validation(trained.card)} to check. "
             "Choose it on the page Find to try it, and adopt it in Models…"
         )
         self.detectors_changed.emit()
