@@ -22,6 +22,10 @@ from napari_wbc.model.heat import Heat, methods_of
 NAME = "heatmap"
 """Begins the name of the layer, which goes on with the method."""
 LEVELS = 64
+BAR_SIZE = (12.0, 72.0)
+"""Width and height of the bar of colours, in pixels of the screen."""
+BAR_FONT = 8.0
+"""Size of its numbers, in points."""
 
 
 def heat_colormap() -> Colormap:
@@ -69,6 +73,9 @@ class HeatmapLayer:
                 opacity=STRENGTH,
             )
             marked(self.layer, "heat")
+            # Small: it lies over a corner of the image.
+            self.layer.colorbar.size = BAR_SIZE
+            self.layer.colorbar.font_size = BAR_FONT
             self.layer.colorbar.visible = True
             copy_transform(image, self.layer)
             self.viewer.layers.insert(self.viewer.layers.index(image) + 1, self.layer)

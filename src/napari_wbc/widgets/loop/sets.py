@@ -24,7 +24,7 @@ from napari_wbc.widgets.loop.slide_table import SlideTable
 from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.files import ask_file, ask_folder
 from napari_wbc.widgets.qt.form import form
-from napari_wbc.widgets.qt.layout import TextLines, allow, button, column, row
+from napari_wbc.widgets.qt.layout import TextLines, allow, button, column, folded, row
 from napari_wbc.widgets.qt.panel import Panel, guarded
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.settings import settings
@@ -145,15 +145,15 @@ class SetsBox(Panel, QGroupBox):
         self.drop_old = button("-", "Remove the selected training set from the list")
         self.drop_old.clicked.connect(self._drop_old)
         side = form(self.side).native
+        old = row(QLabel("Old sets"), self.old, self.add_old, self.drop_old)
         column(
             self,
             row(self.folder, self.choose_folder),
-            self.options.native,
             row(self.export, self.bring, stretch=self.export),
             self.summary,
             self.slides,
             row(side, self.move_slide, stretch=side),
-            row(QLabel("Old sets"), self.old, self.add_old, self.drop_old),
+            folded("Format, new slides, old sets", self.options.native, old),
             margin=6,
         )
 

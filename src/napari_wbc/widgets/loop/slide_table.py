@@ -17,7 +17,7 @@ CLASSES, USED_BY = 3, 4
 TIP = "Slides of the set, what a model does with each, and the models that used it already"
 ROW_HEIGHT = 20
 LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-ROWS = 4
+ROWS = 3
 """Slides for which there is room; more of them scroll."""
 
 

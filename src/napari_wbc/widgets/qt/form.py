@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from magicgui.widgets import Container
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QSlider, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLabel, QSlider, QWidget
 
+DIRECT = Qt.FindChildOption.FindDirectChildrenOnly
+GROWTH = 1.25
+"""By which napari's font may be wider than the one that labels are measured in."""
 LEAST_LETTERS = 8
 """A combo box may be as narrow as so many letters, whatever its choices."""
 
@@ -42,3 +46,9 @@ def refill(made: Container[Any], *controls: Any) -> None:
                 policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
                 inner.setSizeAdjustPolicy(policy)
                 inner.setMinimumContentsLength(LEAST_LETTERS)
+    labels: list[QLabel] = []
+    for row in made.native.findChildren(QWidget, options=DIRECT):
+        labels += row.findChildren(QLabel, options=DIRECT)
+    widest = max((label.sizeHint().width() for label in labels), default=0)
+    for label in labels:
+        label.setMinimumWidth(round(GROWTH * widest))
