@@ -174,7 +174,7 @@ def session(home: Path, n: int) -> tuple[list[dict[str, object]], str]:  # noqa:
     heart.part(f"second analysis, {n} fields", lambda: press(bench.analysis.run))
     heart.part("first heat, Grad-CAM, whole slide", lambda: press(bench.explain.slide))
     heart.part("Grad-CAM again", lambda: press(bench.explain.slide))
-    bench.explain.method.setCurrentText("lime")
+    bench.explain.method.value = "lime"
     cells = [cell.cell_id for cell in bench.session.table.values()][:5]
     bench.session.select(cells)
     wait()
@@ -183,20 +183,20 @@ def session(home: Path, n: int) -> tuple[list[dict[str, object]], str]:  # noqa:
     heart.part("feature map, t-SNE", lambda: press(bench.docks.map.run))
     label_all(bench)
     panel = bench.train
-    panel.folder.setText(str(home / "set"))
-    panel.split.setCurrentText("train")
-    heart.part("export", lambda: press(panel.export))
+    panel.sets.folder.setText(str(home / "set"))
+    panel.sets.split.value = "train"
+    heart.part("export", lambda: press(panel.sets.export))
     finetune.CLASSIFIER = finetune.CLASSIFIER | {"epochs": 2, "draws": 128, "batch_size": 32}
-    heart.part("fine-tune", lambda: press(panel.tune))
+    heart.part("fine-tune", lambda: press(panel.tuning.tune))
     heart.part("second folder", lambda: (bench.open_slide(open_slide(other)), wait()))
     press(bench.analysis.run)
     label_all(bench)
-    panel.split.setCurrentText("test")
-    press(panel.export)
-    heart.part("compare", lambda: press(panel.compare))
+    panel.sets.split.value = "test"
+    press(panel.sets.export)
+    heart.part("compare", lambda: press(panel.tuning.compare))
     print(bench.status.text(), flush=True)
-    assert panel._pair is not None, bench.status.text()
-    heart.part("adopt", lambda: press(panel.comparison.adopt))
+    assert panel.tuning._pair is not None, bench.status.text()
+    heart.part("adopt", lambda: press(panel.tuning.comparison.adopt))
     bench.release()
     viewer.close()
     return heart.rows, what

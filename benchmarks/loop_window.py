@@ -26,7 +26,7 @@ from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.taxonomy import NOT_CLASSED
 from napari_wbc.session import opening
 from napari_wbc.session.order import Order
-from napari_wbc.widgets.loop import train
+from napari_wbc.widgets.loop import sets
 from napari_wbc.widgets.workbench import Workbench
 from public_sets import DATA, write_manifest
 from record import record
@@ -92,7 +92,7 @@ def main() -> None:  # noqa: PLR0915 (one session, from top to bottom)
     home = LOOP / "window" / "home"
     os.environ["NAPARI_WBC_MODELS"] = str(home / "models")
     opening.projects_folder = lambda: home / "projects"
-    train.projects_folder = opening.projects_folder
+    sets.projects_folder = opening.projects_folder
     viewer = napari.Viewer(show=False)
     window = viewer.window._qt_window
     window.resize(1600, 1150)
@@ -140,21 +140,23 @@ def main() -> None:  # noqa: PLR0915 (one session, from top to bottom)
     shoot("review")
     bench.tabs.setCurrentWidget(bench.train)
     panel = bench.train
-    panel.folder.setText(str(LOOP / "window" / "set"))
-    panel.split.setCurrentText("train")
-    panel.old.addItem(str(CACHE / "loop_base.csv"))
-    clock.part("export", lambda: press(panel.export))
-    clock.part("fine-tune", lambda: press(panel.tune))
+    panel.sets.folder.setText(str(LOOP / "window" / "set"))
+    panel.sets.split.value = "train"
+    panel.sets.old.addItem(str(CACHE / "loop_base.csv"))
+    clock.part("export", lambda: press(panel.sets.export))
+    clock.part("fine-tune", lambda: press(panel.tuning.tune))
     shoot("train")
-    panel.old.addItem(str(write_manifest(CACHE / "loop_test.csv", ("chula", "bccd", "pbc"), CACHE)))
-    panel.old.takeItem(0)
-    clock.part("compare", lambda: press(panel.compare))
-    panel._dialogs["comparison"].grab().save(str(arguments.out / "comparison.png"))
-    shown = panel.comparison.value()
-    clock.part("adopt", lambda: press(panel.comparison.adopt))
-    panel.show_library()
+    panel.sets.old.addItem(
+        str(write_manifest(CACHE / "loop_test.csv", ("chula", "bccd", "pbc"), CACHE))
+    )
+    panel.sets.old.takeItem(0)
+    clock.part("compare", lambda: press(panel.tuning.compare))
+    panel.tuning._dialogs["comparison"].grab().save(str(arguments.out / "comparison.png"))
+    shown = panel.tuning.comparison.value()
+    clock.part("adopt", lambda: press(panel.tuning.comparison.adopt))
+    panel.tuning.show_library()
     wait()
-    panel._dialogs["library"].grab().save(str(arguments.out / "models.png"))
+    panel.tuning._dialogs["library"].grab().save(str(arguments.out / "models.png"))
     clock.part("analyze by the new model", lambda: press(bench.analysis.run))
     shoot("after")
     found = {

@@ -102,8 +102,8 @@ def pages(bench: Any, shoot: Callable[..., None], wait_for: Callable[[Any], None
     bench.docks.open_map()
     wait_for(bench)
     shoot("map")
-    bench.train.show_library()
-    shoot("models", bench.train._dialogs["library"].grab)
+    bench.train.tuning.show_library()
+    shoot("models", bench.train.tuning._dialogs["library"].grab)
     bench.status.show_history()
     shoot("messages", bench.status._dialog.grab)
 

@@ -26,7 +26,7 @@ from napari_wbc.imaging.read import open_slide
 from napari_wbc.imaging.synthetic import synthetic_slide
 from napari_wbc.model.cell import Annotation
 from napari_wbc.session import opening
-from napari_wbc.widgets.loop import train
+from napari_wbc.widgets.loop import sets
 from napari_wbc.widgets.workbench import Workbench
 
 
@@ -124,26 +124,26 @@ def train_and_compare(bench, homes: Path, shoot, out: Path) -> None:
     session.commit(session.table.with_cells(said), "accept all")
     bench.docks.gallery.parent().close()
     bench.tabs.bring(panel)
-    panel.folder.setText(str(homes / "set"))
-    panel.split.setCurrentText("train")
-    for button in (panel.export, panel.tune):
+    panel.sets.folder.setText(str(homes / "set"))
+    panel.sets.split.value = "train"
+    for button in (panel.sets.export, panel.tuning.tune):
         button.click()
         wait_for(bench)
-    panel.folder.setText("my-set")
+    panel.sets.folder.setText("my-set")
     shoot("train")
-    panel.folder.setText(str(homes / "set"))
-    panel.old.addItem(str(write_manifest(homes / "test")))
-    panel.compare.click()
+    panel.sets.folder.setText(str(homes / "set"))
+    panel.sets.old.addItem(str(write_manifest(homes / "test")))
+    panel.tuning.compare.click()
     wait_for(bench)
-    panel._dialogs["comparison"].grab().save(str(out / "comparison.png"))
-    panel._dialogs["comparison"].close()
+    panel.tuning._dialogs["comparison"].grab().save(str(out / "comparison.png"))
+    panel.tuning._dialogs["comparison"].close()
 
 
 def own_homes(homes: Path) -> Path:
     """Keep projects, models and settings here, not among those of the person who runs it."""
     shutil.rmtree(homes, ignore_errors=True)
     opening.projects_folder = lambda: homes
-    train.projects_folder = opening.projects_folder
+    sets.projects_folder = opening.projects_folder
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(homes))
     os.environ["NAPARI_WBC_MODELS"] = str(homes / "models")
     return homes

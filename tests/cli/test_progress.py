@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from napari_wbc import cli
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, end, note, say, shown
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, end, note, print_table, say, shown
 from napari_wbc.model.progress import Progress
 
 
@@ -93,3 +94,25 @@ def test_commands_print_only_through_what_cleans_texts():
             calls = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]
             names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
             assert not names & {"print", "escape"}, file.name
+
+
+def test_a_table_of_80_letters_cuts_no_heading_and_no_number(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    headings = (
+        "source",
+        "cells",
+        "balanced accuracy: old",
+        "new",
+        "difference",
+        "95 % limits",
+        "fixed",
+    )
+    table = Table(*headings, "broken", "p")
+    row = ("seg_wbc_dataset2", "1715", "91.5 %", "92.9 %", "+1.4", "-0.2 to +3.1", "120", "115")
+    table.add_row(*row, "0.00031")
+    print_table(table)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" not in out
+    for word in ("difference", "accuracy:", "91.5 %", "92.9 %", "0.00031", "broken"):
+        assert word in out

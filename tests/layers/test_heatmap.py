@@ -8,10 +8,12 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_wbc.explain import canvas
-from napari_wbc.layers.heatmap import NAME, HeatmapLayer, heat_colormap
+from napari_wbc.layers.heatmap import HeatmapLayer, heat_colormap
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.heat import Heat
+
+LAYER = "heatmap: Grad-CAM"
 
 
 @pytest.fixture
@@ -40,9 +42,9 @@ def test_heat_lies_where_the_image_lies_and_below_the_cells(viewer):
     heatmap, active = HeatmapLayer(viewer), viewer.layers["cells"]
     viewer.layers.selection.active = active
     heatmap.show([heat(), heat(-4, 55)], viewer.layers["field"])
-    assert [layer.name for layer in viewer.layers] == ["field", NAME, "cells"]
+    assert [layer.name for layer in viewer.layers] == ["field", LAYER, "cells"]
     assert viewer.layers.selection.active is active
-    layer = viewer.layers[NAME]
+    layer = viewer.layers[LAYER]
     assert layer.data.shape == (40, 60)
     assert (tuple(layer.scale), tuple(layer.translate)) == ((2, 2), (5, 7))
     assert layer.data_to_world((3, 4)) == viewer.layers["field"].data_to_world((3, 4))
@@ -53,10 +55,10 @@ def test_heat_lies_where_the_image_lies_and_below_the_cells(viewer):
 def test_what_a_person_chose_for_the_layer_stays(viewer):
     heatmap = HeatmapLayer(viewer)
     heatmap.show([heat()], viewer.layers["field"])
-    layer = viewer.layers[NAME]
+    layer = viewer.layers[LAYER]
     layer.opacity, layer.blending, layer.colormap = 0.3, "additive", "magma"
     heatmap.show([heat(20, 20)], viewer.layers["field"])
-    assert viewer.layers[NAME] is layer
+    assert viewer.layers[LAYER] is layer
     assert (layer.opacity, layer.blending, layer.colormap.name) == (0.3, "additive", "magma")
     assert layer.data[20, 20] == 1
     assert layer.data[3, 4] == 0
@@ -65,11 +67,11 @@ def test_what_a_person_chose_for_the_layer_stays(viewer):
 def test_a_layer_that_was_taken_away_comes_back(viewer):
     heatmap = HeatmapLayer(viewer)
     heatmap.show([heat()], viewer.layers["field"])
-    viewer.layers.remove(NAME)
+    viewer.layers.remove(LAYER)
     heatmap.show([heat()], viewer.layers["field"])
-    assert NAME in viewer.layers
+    assert LAYER in viewer.layers
     heatmap.close()
-    viewer.layers.remove(NAME)
+    viewer.layers.remove(LAYER)
 
 
 def test_a_large_field_has_lazy_levels(viewer, monkeypatch):
@@ -77,15 +79,27 @@ def test_a_large_field_has_lazy_levels(viewer, monkeypatch):
     monkeypatch.setattr(canvas, "CHUNK", 16)
     heatmap = HeatmapLayer(viewer)
     heatmap.show([heat()], viewer.layers["field"])
-    layer = viewer.layers[NAME]
+    layer = viewer.layers[LAYER]
     assert layer.multiscale
     assert [level.shape for level in layer.data] == [(40, 60), (20, 30), (10, 15)]
     monkeypatch.setattr(canvas, "LAZY_ABOVE", 10**9)
     heatmap.show([heat()], viewer.layers["field"])
-    assert isinstance(viewer.layers[NAME], Image)
-    assert not viewer.layers[NAME].multiscale
+    assert isinstance(viewer.layers[LAYER], Image)
+    assert not viewer.layers[LAYER].multiscale
 
 
 def test_no_heat_is_transparent():
     colors = heat_colormap().map(np.array([0.0, 1.0]))
     assert colors[:, 3].tolist() == [0, 1]
+
+
+def test_the_layer_names_its_methods_and_shows_what_the_colours_mean(viewer):
+    heatmap = HeatmapLayer(viewer)
+    heatmap.show([heat()], viewer.layers["field"])
+    assert viewer.layers[LAYER].colorbar.visible
+    other = Heat(CELL, 3, 4, 8, np.eye(8, dtype=np.float32), "lime", "monocyte")
+    heatmap.show([heat(), other], viewer.layers["field"])
+    assert "heatmap: Grad-CAM, LIME" in viewer.layers
+    viewer.layers["heatmap: Grad-CAM, LIME"].name = "mine"
+    heatmap.show([heat()], viewer.layers["field"])
+    assert "mine" in viewer.layers

@@ -20,7 +20,7 @@ def test_there_is_nothing_to_tell_of_a_set_that_is_not_there_or_is_another_progr
     (tmp_path / "copied" / "round-1").mkdir(parents=True)
     for folder in (tmp_path / "nowhere", tmp_path, tmp_path / "theirs", tmp_path / "copied"):
         assert set_summary(folder) == SetSummary()
-    assert SetSummary().line == "0 cells of 0 slides: 0 train, 0 val, 0 test"
+    assert SetSummary().line == "0 cells of 0 slides: 0 to learn, 0 to check, 0 to test"
 
 
 def test_a_summary_tells_each_slide_and_looks_at_no_image(project, tmp_path, monkeypatch):
@@ -36,7 +36,7 @@ def test_a_summary_tells_each_slide_and_looks_at_no_image(project, tmp_path, mon
         ("slide", "train", 4),
     ]
     assert summary.cells == {"train": 4, "val": 0, "test": 1}
-    assert summary.line == "5 cells of 2 slides: 4 train, 0 val, 1 test"
+    assert summary.line == "5 cells of 2 slides: 4 to learn, 0 to check, 1 to test"
     (done.folder / "manifest.json").write_text("{")
     with pytest.raises(WbcError, match="not readable JSON"):
         set_summary(tmp_path / "set")

@@ -358,7 +358,7 @@ def test_the_shell_exports_shows_and_imports(project, tmp_path):
     assert "3 cells of 1 slide imported" in told
     assert "; 1 left out" in told
     assert "slide moved to test in" in called("move", tmp_path / "set", "slide", "test")
-    assert "0 train, 0 val, 4 test" in called("move", tmp_path / "one", "slide", "test")
+    assert "0 to learn, 0 to check, 4 to test" in called("move", tmp_path / "one", "slide", "test")
     with pytest.raises(WbcError, match="write LABEL=CLASS"):
         called("import", tmp_path / "set", "--project", tmp_path / "x.wbc", "--map", "basophil")
 

@@ -178,7 +178,7 @@ def test_the_card_tells_what_was_done(trained, fields):
     assert card.provenance["recipe"]["preset"]["longest"] == 96
     assert card.provenance["epochs_run"] == 2
     assert card.threshold == 0.5
-    assert set(card.metrics) == {"val_ap", "val_ap_lab", "val_ap50_lab"}
+    assert set(card.metrics) == {"val_ap", "val_ap_lab", "val_ap50_lab", "val_fields"}
     floats = sum(
         t.numel() for name, t in tensors.items() if "running" not in name and t.is_floating_point()
     )

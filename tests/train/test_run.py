@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from napari_wbc.errors import WbcError
-from napari_wbc.train.run import PRECISIONS, check_run, set_rate, update_mean
+from napari_wbc.train.run import (
+    PRECISIONS,
+    check_run,
+    epoch_progress,
+    quiet_fabric,
+    set_rate,
+    update_mean,
+)
 
 
 def state():
@@ -92,3 +99,20 @@ def test_what_names_no_file_is_refused(name):
 def test_a_precision_that_is_not_offered_is_refused(precision):
     with pytest.raises(WbcError, match="32-true, bf16-mixed"):
         check_run("a", precision)
+
+
+def test_an_epoch_is_told_in_words():
+    row = {"epoch": 2, "loss": 0.5, "train_accuracy": 0.9, "val_chula": 0.8, "val_accuracy": 0.75}
+    assert epoch_progress(row, 4, 30).note == (
+        "epoch 2 of 30: error 0.500; accuracy, cells to learn 90.0 %; "
+        "accuracy, cells to check 75.0 %"
+    )
+
+
+def test_how_lightning_computes_is_not_told(caplog, capfd):
+    from lightning_fabric import Fabric
+
+    quiet_fabric()
+    Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")

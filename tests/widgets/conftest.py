@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import napari.settings
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,8 +54,11 @@ class FakeClassifier:
 
 
 @pytest.fixture(autouse=True)
-def settings_path(tmp_path: Path) -> Path:
+def settings_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where settings are kept: neither in the person's own nor in those of another test."""
+    # napari's fixture for this would keep it from finding our plugin.
+    napari.settings._clear_plugin_settings_cache()
+    monkeypatch.setattr(napari.settings, "_CFG_PATH", str(tmp_path / "napari.yaml"))
     path = tmp_path / "settings"
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(path))
     return path

@@ -117,12 +117,12 @@ def test_a_field_that_is_new_in_the_folder_of_a_project_of_other_classes_is_show
     workspace = create_workspace(project_path(slide), FIVE_CLASSES)
     workspace.put_slide(replace(slide, fields=slide.fields[:2]))
     workspace.close()
-    bench.train.old.addItem("/some/old")
+    bench.train.sets.old.addItem("/some/old")
     bench.open_slide(slide)
     fresh = there(bench)
     assert fresh.session.taxonomy.names == FIVE_CLASSES.names
     assert fresh.session.slide.fields == slide.fields
-    assert fresh.train.old_sets() == ["/some/old"]
+    assert fresh.train.sets.old_sets() == ["/some/old"]
 
 
 def test_work_that_is_under_way_is_ended_by_other_classes_only_after_asking(
@@ -163,7 +163,7 @@ def test_work_that_is_under_way_is_ended_by_other_classes_only_after_asking(
 
 def test_the_detector_stays_as_it_was_set(bench, slide, wait, there):
     bench.detector._detector.setCurrentText("hsv")
-    next(iter(bench.detector._sliders.values())).setValue(0)
+    bench.detector.tuning[0].value = 0
     before = bench.detector.value()
     bench.open_slide(slide)
     wait(bench)

@@ -52,11 +52,11 @@ def test_buttons_follow_the_selected_cells(analyzed, qtbot, wait):
     bench.session.select((first.cell_id, second.cell_id))
     assert not review.split.isEnabled()
     assert review.join.isEnabled()
-    assert not bench.train.export.isEnabled()
+    assert not bench.train.sets.export.isEnabled()
     bench.tabs.bring(review)
     qtbot.mouseClick(review.labels["monocyte"], Qt.MouseButton.LeftButton)
     assert {cell.label for cell in bench.session.table.of_field(fov)} == {"monocyte"}
-    assert bench.train.export.isEnabled()
+    assert bench.train.sets.export.isEnabled()
     assert bench.export.isEnabled()
 
 

@@ -152,21 +152,21 @@ class Day(Walk):
 
         finetune.CLASSIFIER = finetune.CLASSIFIER | {"epochs": 1, "draws": 128, "batch_size": 32}
         train = self.bench.train
-        train.folder.setText(str(self.folder / "set"))
+        train.sets.folder.setText(str(self.folder / "set"))
         with self.task("teach the model"):
             self.tab(4)
-            desk.click(train.export)
+            desk.click(train.sets.export)
             self.idle()
-            desk.until(train.tune.isEnabled)
-            desk.click(train.tune)
+            desk.until(train.tuning.tune.isEnabled)
+            desk.click(train.tuning.tune)
             self.idle(400)
-        assert train.compare.isEnabled()
+        assert train.tuning.compare.isEnabled()
         self.write_test_set()
         with self.task("compare old and new"):
-            desk.click(train.compare)
+            desk.click(train.tuning.compare)
             self.idle(200)
-            desk.until(lambda: "comparison" in train._dialogs)
-        train._dialogs["comparison"].close()
+            desk.until(lambda: "comparison" in train.tuning._dialogs)
+        train.tuning._dialogs["comparison"].close()
 
     def write_test_set(self) -> None:
         """Cells that neither model has seen."""
@@ -179,7 +179,7 @@ class Day(Walk):
             for i in range(3):
                 pixels = np.full((80, 80, 3), 40 * i + 60, np.uint8)
                 Image.fromarray(pixels).save(test / "test" / label / f"{label}{i}.png")
-        self.bench.train.old.addItem(str(test))
+        self.bench.train.sets.old.addItem(str(test))
 
 
 if __name__ == "__main__":

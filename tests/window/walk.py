@@ -259,7 +259,7 @@ class Walk:
                 combo.setFocus()
                 desk.press("n", "m", "1", "Down", "s")
                 assert self.values() == before, f"keys changed {combo.toolTip()!r}"
-        line = self.bench.train.folder
+        line = self.bench.train.sets.folder
         text = line.text()
         desk.click(line)
         desk.press("End")
@@ -422,9 +422,9 @@ class Walk:
         desk.click(self.bench.explain.field)
         self.idle()
         assert len(self.bench.heats) == CELLS, self.bench.status.text()
-        assert "heatmap" in self.layers()
+        assert "heatmap: Grad-CAM" in self.layers()
         desk.click(self.bench.explain.clear)
-        assert "heatmap" not in self.layers()
+        assert "heatmap: Grad-CAM" not in self.layers()
 
     def teaches_a_ninth_class(self) -> None:
         from napari_wbc.pipeline import finetune
@@ -455,24 +455,26 @@ class Walk:
         self.check_rows(3 * CELLS)
         assert self.rows()["hairy cell"] == 3
         train = self.bench.train
-        train.folder.setText(str(self.folder / "set"))
-        desk.click(train.export)
+        train.sets.folder.setText(str(self.folder / "set"))
+        desk.click(train.sets.export)
         self.idle()
         assert "12 cells" in self.bench.status.text(), self.bench.status.text()
-        assert train.summary.text() == "12 cells of 1 slide: 12 train, 0 val, 0 test"
-        desk.click(train.tune)
+        assert (
+            train.sets.summary.text() == "12 cells of 1 slide: 12 to learn, 0 to check, 0 to test"
+        )
+        desk.click(train.tuning.tune)
         self.idle(300)
         assert "is ready" in self.bench.status.text(), self.bench.status.text()
-        model = next(m for m in train.models.models() if not m.shipped)
+        model = next(m for m in train.tuning.models.models() if not m.shipped)
         assert model.card.classes[-1] == "hairy cell"
-        desk.click(train.browse)
-        train.library.select(model.path)
+        desk.click(train.tuning.browse)
+        train.tuning.library.select(model.path)
         desk.wait(0.2)
-        desk.click_at(*desk.place_of(train.library.use))
+        desk.click_at(*desk.place_of(train.tuning.library.use))
         desk.until(
-            lambda: train.models.adopted("classifier").path == model.path, 20, why="adoption"
+            lambda: train.tuning.models.adopted("classifier").path == model.path, 20, why="adoption"
         )
-        train._dialogs["library"].close()
+        train.tuning._dialogs["library"].close()
         assert self.bench.model.value() == str(model.path)
         self.press_button("Analyze slide")
         self.idle()

@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
 from rich.table import Table
 from typer import Option
 
@@ -35,7 +34,7 @@ from napari_wbc.cli.options import (
     given,
     in_use,
 )
-from napari_wbc.cli.progress import drive, end, note, say, shown
+from napari_wbc.cli.progress import drive, end, note, print_table, say, shown
 from napari_wbc.cli.report import tell
 from napari_wbc.errors import WbcError
 from napari_wbc.files.atomic import make_folder
@@ -152,7 +151,7 @@ def _written(analysis: Analysis, out: Path, *, quiet: bool) -> int:
     written = drive(write_results(analysis, out), quiet=quiet)
     if not quiet:
         for slide in analysis.slides:
-            Console().print(_differential_table(slide.differential))
+            print_table(_differential_table(slide.differential))
         say(f"{counted(len(analysis.cells))} written to {out}")
     # A file may fail in the analysis and again for its overlay; it is counted once.
     return len({failure.path for failure in (*analysis.failures, *written.failures)})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
 from rich.table import Table
 from typer import Argument
 
@@ -30,7 +29,7 @@ from napari_wbc.cli.options import (
     detector_in_use,
     in_use,
 )
-from napari_wbc.cli.progress import drive, end, say, shown
+from napari_wbc.cli.progress import drive, end, print_table, say, shown
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.words import counted
 
@@ -76,7 +75,7 @@ def batch(
     )
     result = drive(steps, quiet=quiet, interrupted=KEPT)
     if not quiet:
-        Console().print(_table(result))
+        print_table(_table(result))
         say(f"{counted(len(result.slides), 'slide')} written to {out / 'slides.csv'}")
         # napari shows no whole slide yet.
         if not all(map(is_whole_slide, slides)):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from rich.table import Table
 from typer import Argument, Option
 
 from napari_wbc.cli.options import Device, Project, Quiet, Weights, check_csv, in_use
-from napari_wbc.cli.progress import drive, end, say, shown
+from napari_wbc.cli.progress import drive, end, print_table, say, shown
 from napari_wbc.model.words import counted
 
 SHOWN = 5
@@ -53,7 +52,7 @@ def choose(
             table = Table("fields worth opening first", "gain")
             for _slide, fov, gain in choice.fields[:SHOWN]:
                 table.add_row(shown(fov), f"{gain:.1f}")
-            Console().print(table)
+            print_table(table)
         say(f"{counted(len(rows))} written to {out}")
     end(len(choice.failures), "the rest was looked at")
 
@@ -92,6 +91,6 @@ def doubts(
             for cell in doubted.doubts[:SHOWN]:
                 texts = map(shown, (cell.fov, cell.label, cell.suggested))
                 table.add_row(*texts, f"{cell.doubt:.2f}")
-            Console().print(table)
+            print_table(table)
         say(f"Doubted: {len(rows)} of {counted(doubted.judged, 'label')}; written to {out}")
     end(len(doubted.failures), "the rest was looked at")

@@ -12,8 +12,9 @@ from rich.table import Table
 from typer import Option
 
 from napari_wbc.cli.options import Device, Quiet, Split, Taxonomy, Weights, in_use
-from napari_wbc.cli.progress import drive, note, say, shown
+from napari_wbc.cli.progress import drive, note, print_table, say, shown
 from napari_wbc.files.atomic import make_folder
+from napari_wbc.model.words import counted
 
 Sets = Annotated[list[Path], Option(help="Training set; may be repeated.")]
 
@@ -49,7 +50,7 @@ def evaluate(
         values = [scores.accuracy, scores.balanced_accuracy, scores.macro_f1]
         values += [scores.macro_auc, scores.calibration_error, inside]
         table.add_row(shown(source), str(scores.n), *(f"{100 * value:.1f}" for value in values))
-    Console().print(table)
+    print_table(table)
     if evaluation.left_out:
         note(f"Left out, no class of the taxonomy: {counts_text(evaluation.left_out)}")
     if evaluation.warning:
@@ -91,8 +92,9 @@ def compare(
     comparison = drive(steps, quiet=quiet)
     write_comparison(comparison, out)
     console = Console()
-    console.print(_table("Balanced accuracy", COLUMNS, table_rows(comparison)))
-    console.print(_table("All cells", ("measure", "old", "new"), side_rows(comparison)))
+    cells = counted(comparison.measures.overall.n)
+    print_table(_table("Balanced accuracy", COLUMNS, table_rows(comparison)))
+    print_table(_table(f"All {cells}", ("measure", "old", "new"), side_rows(comparison)))
     for message in comparison.notes:
         note(message)
     # The verdict is printed even if quiet: it is what the command is for.

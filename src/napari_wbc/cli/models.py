@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer import Argument, Option
 
-from napari_wbc.cli.progress import note, say, shown
+from napari_wbc.cli.progress import note, print_table, say, shown
 from napari_wbc.pipeline.library import Branch, branches, in_use
 from napari_wbc.pipeline.models import model_summary
 from napari_wbc.weights.library import Library
@@ -36,13 +35,10 @@ def models_list() -> None:
     """List all models, each below the one that it was made from."""
     library = Library()
     table = Table("model", "in use", "kind", "classes", "validation", "when", "id")
-    # What a person has to type must not be cut off.
-    for column in (table.columns[0], table.columns[-1]):
-        column.overflow = "fold"
     for branch in branches(library.models(), in_use(library)):
         table.add_row(*map(shown, _row(branch)))
     table.caption = shown(f"Your own are in {library.folder}")
-    Console().print(table)
+    print_table(table)
     for message in filter(None, map(library.note, KINDS)):
         note(message)
 
@@ -93,7 +89,7 @@ def history() -> None:
         for adoption in Library().history(kind):
             row = (adoption.when, kind, adoption.model_id, adoption.why)
             table.add_row(*map(shown, row))
-    Console().print(table)
+    print_table(table)
 
 
 @models_app.command()

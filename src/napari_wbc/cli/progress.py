@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape, render
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
+from rich.table import Table
 from rich.text import Text
 
 from napari_wbc.model.progress import Steps
@@ -23,6 +26,8 @@ from napari_wbc.model.words import counted, printable
 
 SOME_FILES_FAILED = 3
 """Exit code where some files failed and the rest was written."""
+MIN_NAME = 8
+"""Letters of the first column of a table, however narrow the terminal is."""
 RESUMED = "Interrupted; run the same command again to go on from the last epoch."
 
 T = TypeVar("T")
@@ -51,6 +56,43 @@ def say(text: str, end: str = "\n") -> None:
 def shown(text: str) -> str:
     """A text for a table of rich: no markup in brackets, and control characters as codes."""
     return escape(printable(text))
+
+
+def print_table(table: Table) -> None:
+    """Print a table on standard output, with all its words where the terminal is narrow."""
+    # Lines between columns take room that words need; two blanks are left of each.
+    table.box = SIMPLE_HEAD
+    table.padding = (0, 1, 0, 0)
+    table.show_edge = False
+    console = Console()
+    room = console.width - 2 * len(table.columns) + 1
+    for column, width in zip(table.columns, _widths(table, room), strict=True):
+        column.overflow = "fold"
+        column.width = width
+    console.print(table)
+
+
+def _widths(table: Table, room: int) -> list[int]:
+    """Letters for each column: all that it wants, or else its longest word and a share of the rest.
+
+    rich makes the widest columns narrower, whatever words are in them.
+    """
+    wanted: list[int] = []
+    words: list[int] = []
+    for column in table.columns:
+        texts = [render(str(text)).plain for text in (column.header, *column.cells)]
+        wanted.append(max(map(len, texts)))
+        # A number stays with its unit.
+        parts = re.split(r"\s+(?!%)", " ".join(texts))
+        words.append(max(map(len, parts)))
+    # A name in the first column, indented as a branch of a tree, is one word.
+    words[0] = wanted[0]
+    lacking = [most - least for most, least in zip(wanted, words, strict=True)]
+    spare = room - sum(words)
+    # A long name is folded before any number or heading is.
+    words[0] = max(MIN_NAME, words[0] + min(spare, 0))
+    share = min(1.0, max(spare, 0) / max(1, sum(lacking)))
+    return [least + int(share * more) for least, more in zip(words, lacking, strict=True)]
 
 
 def end(failures: int, outcome: str, *, total: int | None = None, what: str = "file") -> None:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer import Argument, Option
 
 from napari_wbc.cli.options import Out, Project, Quiet, check_csv
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note, say, shown
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note, print_table, say, shown
 from napari_wbc.files.atomic import make_folder
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.words import counted, listed
@@ -73,7 +72,7 @@ def agreement(
             limits = f"{agreement.kappa_low:.3f} to {agreement.kappa_high:.3f}"
         counts = str(agreement.n), str(agreement.agreed)
         table.add_row(shown(slide.slide), *counts, percent, exact, kappa, limits)
-    Console().print(table)
+    print_table(table)
 
 
 def h20(
@@ -101,7 +100,7 @@ def h20(
                 limits = _between(row.low, row.high)
                 texts = (examiner, film, row.name, str(row.count), f"{row.percent:.1f}", limits)
                 table.add_row(*(shown(text) for text in texts))
-    Console().print(table)
+    print_table(table)
     compared = result.compared
     if compared.n:
         share, low, high = compared.percent_limits
@@ -153,7 +152,7 @@ def verify(
             "–" if math.isnan(each.correlation) else f"{each.correlation:.2f}",
         )
         table.add_row(*(shown(text) for text in row))
-    Console().print(table)
+    print_table(table)
     if any(math.isnan(each.error_ratio) for each in result.methods):
         note(
             f"{against}: no column cells, so both methods are taken to err alike, and the lines "

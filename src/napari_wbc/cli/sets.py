@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer import Argument, Option
 
 from napari_wbc.cli.options import Quiet
-from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note, say, shown
+from napari_wbc.cli.progress import SOME_FILES_FAILED, drive, note, print_table, say, shown
 from napari_wbc.errors import WbcError
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.words import counted
@@ -83,7 +82,7 @@ def export_set(
     )
     exported = drive(steps, quiet=quiet)
     if not quiet:
-        Console().print(_counts(exported.cells))
+        print_table(_counts(exported.cells))
         for line in exported.left_out:
             say(f"left out: {line}")
         say(
@@ -110,7 +109,7 @@ def show(path: SetPath, *, written_as: Format = "", taxonomy: Taxonomy = None) -
     for label, n in incoming.counts.items():
         name = incoming.suggested[label]
         table.add_row(shown(label), str(n), "say which: --map" if name is None else shown(name))
-    Console().print(table)
+    print_table(table)
     say(f"{counted(incoming.counts.total())} of {counted(len(content.fields), 'field')}")
 
 

@@ -17,6 +17,7 @@ from napari_wbc.classify.modes import scores
 from napari_wbc.errors import WbcError
 from napari_wbc.explain.sight import Sight, deep_layers, map_layers, sights_of, spread, watched
 from napari_wbc.explain.superpixels import ridge, superpixels
+from napari_wbc.model.heat import TITLES
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
-METHODS = ("grad-cam", "guided-grad-cam", "integrated-gradients", "occlusion", "lime")
+METHODS = tuple(TITLES)
 GLASS = 1.6
 """What bare glass is in a prepared crop: the absence that a cell is compared with."""
 STEPS = 24

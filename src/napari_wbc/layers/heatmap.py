@@ -1,6 +1,7 @@
 """Heat of one field as an image layer between its image and its cells.
 
-The layer is napari's own: blending, colormap, opacity and contrast are chosen in its controls.
+The layer is napari's own: blending, colormap, opacity and contrast are chosen in its controls. Its
+name says the method, and its bar of colours, at the right of the image, what they mean.
 Where there is no heat it is transparent.
 """
 
@@ -16,10 +17,15 @@ from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_wbc.explain.canvas import CLEAR_BELOW, STRENGTH, levels_of
 from napari_wbc.layers.placed import copy_transform, marked
-from napari_wbc.model.heat import Heat
+from napari_wbc.model.heat import Heat, methods_of
 
 NAME = "heatmap"
+"""Begins the name of the layer, which goes on with the method."""
 LEVELS = 64
+BAR_SIZE = (12.0, 72.0)
+"""Width and height of the bar of colours, in pixels of the screen."""
+BAR_FONT = 8.0
+"""Size of its numbers, in points."""
 
 
 def heat_colormap() -> Colormap:
@@ -67,12 +73,19 @@ class HeatmapLayer:
                 opacity=STRENGTH,
             )
             marked(self.layer, "heat")
+            # Small: it lies over a corner of the image.
+            self.layer.colorbar.size = BAR_SIZE
+            self.layer.colorbar.font_size = BAR_FONT
+            self.layer.colorbar.visible = True
             copy_transform(image, self.layer)
             self.viewer.layers.insert(self.viewer.layers.index(image) + 1, self.layer)
             self.viewer.layers.selection.active = active
         else:
             self.layer.data = data
             copy_transform(image, self.layer)
+        # A name that a person gave stays.
+        if self.layer.name.startswith(NAME):
+            self.layer.name = f"{NAME}: {methods_of(heats)}"
 
     def clear(self) -> None:
         """Take the layer away."""

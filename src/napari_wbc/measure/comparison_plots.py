@@ -39,7 +39,7 @@ SIGNS = {
 COLUMNS = (
     "source",
     "cells",
-    "balanced: old",
+    "balanced accuracy: old",
     "new",
     "difference",
     "95 % limits",

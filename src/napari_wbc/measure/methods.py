@@ -17,8 +17,10 @@ Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.95
 ALIKE = 1.1
-"""Ratio of error variances up to which two methods err alike, as Passing and Bablok have it: at 1.25
-their limits hold in 88 of 100 comparisons."""
+"""Ratio of error variances up to which two methods err alike, as Passing and Bablok have it.
+
+At 1.25 their limits hold in 88 of 100 comparisons.
+"""
 FEWEST_SLIDES = 20
 FEWEST_CELLS = 100
 """Of a class on all slides: with fewer the limits of a line hold too seldom, and are left out."""

@@ -6,7 +6,9 @@ is shown.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,17 @@ from napari_wbc.model.cell import Cell
 
 OUTSIDE = 0.5
 """Share of the heat that must lie inside a cell; below it the model looks at something else."""
+
+TITLES = MappingProxyType(
+    {
+        "grad-cam": "Grad-CAM",
+        "guided-grad-cam": "Guided Grad-CAM",
+        "integrated-gradients": "Integrated gradients",
+        "occlusion": "Occlusion",
+        "lime": "LIME",
+    }
+)
+"""The methods that find heat: name in options and files to name for a person."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,3 +78,8 @@ class Heat:
     def is_of(self, cell: Cell) -> bool:
         """Whether this still answers for a cell: same place, same prediction."""
         return (cell.detection, cell.prediction) == (self.cell.detection, self.cell.prediction)
+
+
+def methods_of(heats: Iterable[Heat]) -> str:
+    """The methods of some heat as a person reads them, in order of appearance; empty for none."""
+    return ", ".join(dict.fromkeys(TITLES.get(heat.method, heat.method) for heat in heats))

@@ -6,8 +6,11 @@ Which split a slide is in, once it has one, is decided in :mod:`napari_wbc.pipel
 from __future__ import annotations
 
 import hashlib
+from types import MappingProxyType
 
 SPLITS = ("train", "val", "test")
+PURPOSES = MappingProxyType({"train": "learn", "val": "check", "test": "test"})
+"""What a model does with the cells of each split, as a person reads it."""
 BY_SLIDE = "by-slide"
 """Each slide's split is found from its name."""
 SHARES = (0.7, 0.15, 0.15)

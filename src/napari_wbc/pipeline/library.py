@@ -112,7 +112,10 @@ def validation(card: ModelCard) -> str:
                 right += scores["n"] * scores["accuracy"]
         if cells:
             return f"accuracy {100 * right / cells:.1f} % of {counted(cells)}"
-        return f"AP {100 * metrics['val_ap']:.1f} %"
+        # Cards of earlier versions do not say of how many fields.
+        fields = counted(metrics["val_fields"], "field") if "val_fields" in metrics else ""
+        average = f"average precision {100 * metrics['val_ap']:.1f} %"
+        return f"{average} of {fields}" if fields else average
     except (KeyError, TypeError, ValueError, OverflowError):
         return ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,15 @@ import numpy.typing as npt
 
 from napari_wbc.detect.base import Detector, Located
 from napari_wbc.detect.finders import DEFAULT, make_detector
+from napari_wbc.detect.fitted import fitted
 from napari_wbc.detect.hsv import HsvDetector
 from napari_wbc.detect.mask_rcnn import MaskRcnnDetector
 from napari_wbc.detect.pair import PairDetector
 from napari_wbc.errors import TorchMissing
+from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import FieldOfView
+from napari_wbc.pipeline.analysis import ReadField
 
 
 def detector_steps(
@@ -62,3 +66,21 @@ def preview_steps(
     progress = Progress("locating", 0, 1)
     yield progress
     return (yield from locate_steps(detector, image, progress))
+
+
+def fit_steps(
+    cells: Sequence[Cell], field: FieldOfView, read: ReadField
+) -> Steps[dict[str, Detection]]:
+    """Outlines of cells of a field that a person drew as mere boxes, by id.
+
+    Of a box in which no leukocyte is seen there is none; see :func:`~napari_wbc.detect.fitted`.
+    """
+    yield Progress("outlining", 0, len(cells))
+    image = read(field)
+    outlined: dict[str, Detection] = {}
+    for done, cell in enumerate(cells, start=1):
+        detection = fitted(image, cell.detection.bbox)
+        if detection is not None:
+            outlined[cell.cell_id] = detection
+        yield Progress("outlining", done, len(cells))
+    return outlined

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.model.split import SPLITS, farthest, splits_told
+from napari_wbc.model.split import PURPOSES, SPLITS, farthest, splits_told
 from napari_wbc.model.training_set import LabelledCell
 from napari_wbc.model.words import counted
 from napari_wbc.storage.formats.manifest import MANIFEST, ListedField, listed_fields
 from napari_wbc.storage.labelled_cells import read_training_set_steps
 from napari_wbc.storage.sets import newest_round
+from napari_wbc.weights.card import training_images
+from napari_wbc.weights.model import Model
 
 MIN_CELLS = 10
 """Labelled cells that training needs."""
@@ -27,8 +29,15 @@ class SetSlide:
     name: str
     """Empty for fields of which the slide is not known."""
     split: str
-    cells: int
-    """Labelled cells."""
+    labels: Mapping[str, int]
+    """Labelled cells by their label."""
+    used_by: tuple[str, ...] = ()
+    """Models that were trained or chosen on it, as far as their cards tell."""
+
+    @property
+    def cells(self) -> int:
+        """Labelled cells."""
+        return sum(self.labels.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +57,22 @@ class SetSummary:
 
         Examples
         --------
-        >>> slides = SetSlide("a", "train", 20), SetSlide("b", "test", 1)
+        >>> slides = SetSlide("a", "train", {"blast": 20}), SetSlide("b", "test", {"blast": 1})
         >>> SetSummary(Path(), slides, {"train": 20, "val": 0, "test": 1}).line
-        '21 cells of 2 slides: 20 train, 0 val, 1 test'
+        '21 cells of 2 slides: 20 to learn, 0 to check, 1 to test'
         """
         n = sum(self.cells.values())
-        splits = ", ".join(f"{self.cells[split]} {split}" for split in SPLITS)
+        splits = ", ".join(f"{self.cells[split]} to {PURPOSES[split]}" for split in SPLITS)
         return f"{counted(n, 'cell')} of {counted(len(self.slides), 'slide')}: {splits}"
 
 
-def set_summary(folder: str | Path) -> SetSummary:
+def set_summary(folder: str | Path, models: Iterable[Model] = ()) -> SetSummary:
     """Summarize a training set by the manifest of its newest round alone.
+
+    Parameters
+    ----------
+    models : iterable of Model
+        Of which those are named that used a slide.
 
     Raises
     ------
@@ -69,15 +83,23 @@ def set_summary(folder: str | Path) -> SetSummary:
     if newest is None or not (newest / MANIFEST).is_file():
         return SetSummary()
     fields, made = listed_fields(newest)
-    cells = Counter[str]()
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    images: dict[str, set[str]] = defaultdict(set)
     splits: dict[str, str] = {}
     for listed in fields:
-        cells[listed.slide] += listed.cells
+        labels[listed.slide].update(listed.labels)
+        images[listed.slide].add(listed.sha256)
         splits[listed.slide] = farthest(listed.split, splits.get(listed.slide, ""))
     # A slide keeps its own split even where each of its images keeps another.
     splits |= splits_told(made.get("slides"))
-    # A slide without a labelled cell is not listed.
-    slides = [SetSlide(name, splits[name], cells[name]) for name in sorted(+cells)]
+    used = {model.name: training_images(model.card) for model in models if model.card}
+    slides: list[SetSlide] = []
+    for name in sorted(labels):
+        own = frozenset(images[name] - {""})
+        by = tuple(model for model, known in used.items() if own & known)
+        # A slide without a labelled cell is not listed.
+        if labels[name]:
+            slides.append(SetSlide(name, splits[name], labels[name], by))
     return SetSummary(newest, tuple(slides), _cells_by_split(fields))
 
 
@@ -158,11 +180,13 @@ def _purposes_of(val: int, test: int) -> str:
 
 def _as_listed(cells: Iterable[LabelledCell]) -> list[ListedField]:
     """Fields of labelled cells as a manifest would list them."""
-    counts = Counter[tuple[Path, str, str, bool]]()
+    labels: dict[tuple[Path, str, str, bool], list[str]] = defaultdict(list)
     for cell in cells:
+        known = labels[cell.path, cell.split, cell.slide, cell.complete]
         # An image in which there is no cell comes as a cell with an empty label.
-        counts[cell.path, cell.split, cell.slide, cell.complete] += bool(cell.label)
+        if cell.label:
+            known.append(cell.label)
     return [
-        ListedField(slide, split, "", complete, n)
-        for (_path, split, slide, complete), n in counts.items()
+        ListedField(slide, split, "", complete, tuple(known))
+        for (_path, split, slide, complete), known in labels.items()
     ]

@@ -6,7 +6,7 @@ or taken out loses it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from psygnal import Signal
 
@@ -35,13 +35,16 @@ class Heats:
     def __len__(self) -> int:
         return len(self._heats)
 
+    def __iter__(self) -> Iterator[Heat]:
+        return iter(self._heats.values())
+
     def get(self, cell_id: str) -> Heat | None:
         """Heat of a cell, None for one that was not explained yet."""
         return self._heats.get(cell_id)
 
     def of_field(self, fov_id: str) -> tuple[Heat, ...]:
         """Heat of the cells of one field."""
-        return tuple(heat for heat in self._heats.values() if heat.fov_id == fov_id)
+        return tuple(heat for heat in self if heat.fov_id == fov_id)
 
     def put(self, heats: Iterable[Heat]) -> int:
         """Keep heat of cells that have not changed since; returns how many these are."""

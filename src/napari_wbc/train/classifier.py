@@ -29,7 +29,14 @@ from napari_wbc.train.checkpoint import Checkpoint
 from napari_wbc.train.curves import write_curves
 from napari_wbc.train.dataset import NO_CLASS, CropSet
 from napari_wbc.train.recipe import Recipe
-from napari_wbc.train.run import Trained, epoch_progress, epoch_seed, set_rate, update_mean
+from napari_wbc.train.run import (
+    Trained,
+    epoch_progress,
+    epoch_seed,
+    quiet_fabric,
+    set_rate,
+    update_mean,
+)
 from napari_wbc.train.scoring import extended_steps, familiarity_steps, scores_steps
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
@@ -167,6 +174,7 @@ def _prepared(recipe: Recipe, taxonomy: Taxonomy, device: str) -> tuple[_State, 
 
     # As many processes as torchrun started on this machine: one without it.
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    quiet_fabric()
     fabric = Fabric(accelerator=device, devices=devices, precision=recipe.precision)
     fabric.launch()
     torch.manual_seed(recipe.seed)

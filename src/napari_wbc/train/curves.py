@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_wbc.files.atomic import write_text
 from napari_wbc.measure.plots import write_figure
+from napari_wbc.train.run import measure_name
 
 
 def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -24,8 +25,8 @@ def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
     epochs = range(1, len(history) + 1)
     for name in [key for key in history[-1] if key != "epoch"]:
         axis = right if name.startswith("val_") or name.endswith("accuracy") else left
-        axis.plot(epochs, [epoch[name] for epoch in history], marker=".", label=name)
-    left.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+        axis.plot(epochs, [epoch[name] for epoch in history], marker=".", label=measure_name(name))
+    left.set(xlabel="epoch", ylabel="error", ylim=(0, None))
     right.set(xlabel="epoch", ylabel="accuracy or precision", ylim=(0, 1))
     for axis in (left, right):
         if axis.lines:

@@ -26,7 +26,14 @@ from napari_wbc.train.curves import write_curves
 from napari_wbc.train.detector_recipe import DetectorRecipe
 from napari_wbc.train.detector_validation import leukocyte_boxes, score_threshold, validate_steps
 from napari_wbc.train.fields import FieldSet, TrainingField, drawn_fields
-from napari_wbc.train.run import Trained, epoch_progress, epoch_seed, set_rate, update_mean
+from napari_wbc.train.run import (
+    Trained,
+    epoch_progress,
+    epoch_seed,
+    quiet_fabric,
+    set_rate,
+    update_mean,
+)
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.device import resolve_device
 from napari_wbc.weights.store import load_weights, save_weights
@@ -80,6 +87,7 @@ def train_detector(
 
     train, val = _splits(data, recipe)
     train = (*train, *drawn_fields(recipe.drawn, recipe.seed))
+    quiet_fabric()
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
     torch.manual_seed(recipe.seed)
     network, start = _started(recipe)
@@ -117,7 +125,7 @@ def train_detector(
         mean,
         data,
         recipe,
-        scores=scores,
+        scores={**scores, "val_fields": len(val)},
         threshold=THRESHOLD,
         epochs=len(history),
         best_epoch=len(history) - _epochs_since_best(history),

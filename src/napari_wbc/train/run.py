@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from napari_wbc.errors import WbcError
@@ -30,6 +32,16 @@ RUN_RANGES: Ranges = {
     "seed": (0, 2**31 - 1),
 }
 """Of every recipe."""
+
+MEASURES = MappingProxyType(
+    {
+        "loss": "error",
+        "train_accuracy": "accuracy, cells to learn",
+        "val_accuracy": "accuracy, cells to check",
+        "val_ap": "average precision, fields to check",
+    }
+)
+"""What an epoch's line says, in words: that of the whole set, and no single source's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +81,37 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return seed * 100_003 + epoch
 
 
+def measure_name(name: str) -> str:
+    """A measure of an epoch, as ``history.json`` names it, in words.
+
+    Examples
+    --------
+    >>> measure_name("train_accuracy"), measure_name("val_chula"), measure_name("loss_mask")
+    ('accuracy, cells to learn', 'to check: chula', 'error: mask')
+    """
+    if name in MEASURES:
+        return MEASURES[name]
+    for start, words in (("val_", "to check: "), ("loss_", "error: ")):
+        if name.startswith(start):
+            name = words + name.removeprefix(start)
+    return name.replace("_", " ")
+
+
 def epoch_progress(row: Mapping[str, float], steps: int, epochs: int) -> Progress:
     """The measures of a finished epoch of ``steps`` batches, as a line and as values."""
-    line = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
-    return Progress("training", int(row["epoch"]) * steps, epochs * steps, line, row)
+    epoch = int(row["epoch"])
+    parts: list[str] = []
+    for name, words in MEASURES.items():
+        if name in row:
+            value = f"{row[name]:.3f}" if name == "loss" else f"{100 * row[name]:.1f} %"
+            parts.append(f"{words} {value}")
+    line = f"epoch {epoch} of {epochs}: {'; '.join(parts)}"
+    return Progress("training", epoch * steps, epochs * steps, line, row)
+
+
+def quiet_fabric() -> None:
+    """Keep Lightning from telling how it computes, which is in the card, on the terminal."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
 def set_rate(optimizer: Any, rate: float, step: int, steps: int, epochs: int) -> None:

@@ -14,6 +14,7 @@ from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.analysis.analysis import AnalysisPanel
 from napari_wbc.widgets.analysis.explain import ExplainPanel
+from napari_wbc.widgets.analysis.fitting import BoxFitter
 from napari_wbc.widgets.docks import Docks
 from napari_wbc.widgets.loop.train import TrainPanel
 from napari_wbc.widgets.qt.input_guard import canvas_of, guard_inputs, order_tabs
@@ -94,6 +95,7 @@ class WorkbenchPanels(DockPanel):
         self.start.setText(START)
         self.fields = self.own(FieldList(session))
         self.analysis = self.own(AnalysisPanel(session, self.view))
+        self.fitter = self.own(BoxFitter(session, self.view, self))
         self.detector = self.analysis.detector
         self.model = self.analysis.model
         self.jobs = self.analysis.jobs
@@ -185,6 +187,7 @@ class WorkbenchPanels(DockPanel):
         return (
             self.follower.busy
             or self.analysis.busy
+            or self.fitter.busy
             or self.project.busy
             or self.readers.jobs.running
             or self.report.jobs.running

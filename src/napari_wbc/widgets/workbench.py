@@ -129,7 +129,7 @@ class Workbench(WorkbenchPanels):
             self.explain,
             self.train,
         )
-        for panel in (*panels, self.follower, self.ranking, self.docks):
+        for panel in (*panels, self.fitter, self.follower, self.ranking, self.docks):
             self._hear(panel)
 
     def _connect_analysis(self) -> None:

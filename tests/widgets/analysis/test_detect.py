@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtWidgets import QSlider
 
 from napari_wbc.detect.finders import parameters_of, presets_of
 from napari_wbc.widgets.analysis.detect import DetectorWidget
@@ -24,15 +25,28 @@ def test_another_preset_has_its_own_parameters(finder):
 
 
 def test_a_slider_tells_the_choice(finder, qtbot):
-    name, slider = next(iter(finder._sliders.items()))
+    slider = finder.tuning[0]
     with qtbot.waitSignal(finder.changed) as signal:
-        slider.setValue(slider.minimum())
-    assert signal.args[0].parameters[name] == slider.minimum()
+        slider.value = slider.min
+    assert signal.args[0].parameters[slider.name] == slider.min
+
+
+def test_a_slider_of_another_preset_tells_the_choice_once(finder):
+    finder._preset.setCurrentText(presets_of("hsv")[-1])
+    heard = []
+    finder.changed.connect(heard.append)
+    finder.tuning[0].value = finder.tuning[0].min
+    assert len(heard) == 1
+
+
+def test_every_slider_says_its_name_and_what_it_does(finder):
+    for parameter in parameters_of("hsv", presets_of("hsv")[0]):
+        control = finder.tuning[parameter.name].native.findChild(QSlider)
+        assert (control.accessibleName(), control.toolTip()) == (parameter.title, parameter.help)
 
 
 def test_a_new_widget_takes_the_choice_over(finder, qtbot):
-    _name, slider = next(iter(finder._sliders.items()))
-    slider.setValue(slider.minimum())
+    finder.tuning[0].value = finder.tuning[0].min
     new = DetectorWidget()
     qtbot.addWidget(new)
     new.take_over(finder)

@@ -7,13 +7,14 @@ import time
 import numpy as np
 import pytest
 
-from napari_wbc.layers.heatmap import NAME
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.heat import Heat
 from napari_wbc.model.progress import Progress
 from napari_wbc.pipeline.explain import Explanation
 from napari_wbc.widgets.gallery.tiles import CELL, HEAT, OVERLAY
+
+LAYER = "heatmap: Grad-CAM"
 
 
 @pytest.fixture
@@ -97,46 +98,50 @@ def test_heat_of_the_field_in_view_is_shown_and_follows_it(filled, asked, slide,
     assert [cell.cell_id for cell in cells] == ["c0", "c1", "c2"]
     assert (question.method, question.target, question.against) == ("grad-cam", "", "")
     assert "3 cells explained" in filled.status.text()
+    assert filled.explain.legend.text == "Grad-CAM, 3 cells"
+    assert not filled.explain.legend.isHidden()
     assert "In 1 cell most of it lies outside" in filled.status.text()
     layers = filled.viewer.layers
-    assert layers.index(filled.view.image_layer) < layers.index(layers[NAME])
-    assert layers.index(layers[NAME]) < layers.index(filled.view.binding.layer)
-    shown = layers[NAME].data.copy()
+    assert layers.index(filled.view.image_layer) < layers.index(layers[LAYER])
+    assert layers.index(layers[LAYER]) < layers.index(filled.view.binding.layer)
+    shown = layers[LAYER].data.copy()
     filled.session.show_field(slide.fields[2].fov_id)
     finished(filled, qtbot)
-    assert NAME not in layers
+    assert LAYER not in layers
     filled.session.show_field(slide.fields[0].fov_id)
     finished(filled, qtbot)
-    np.testing.assert_array_equal(layers[NAME].data, shown)
+    np.testing.assert_array_equal(layers[LAYER].data, shown)
     filled.explain.clear.click()
-    assert NAME not in layers
+    assert LAYER not in layers
+    assert filled.explain.legend.isHidden()
 
 
 def test_a_field_that_cannot_be_read_shows_no_heat_of_another(filled, asked, slide, qtbot):
     filled.explain.slide.click()
     finished(filled, qtbot)
-    assert NAME in filled.viewer.layers
+    assert LAYER in filled.viewer.layers
     slide.fields[1].path.write_bytes(b"no image")
     filled.session.show_field(slide.fields[1].fov_id)
     finished(filled, qtbot)
-    assert NAME not in filled.viewer.layers
+    assert LAYER not in filled.viewer.layers
 
 
 def test_selected_cells_are_asked_as_chosen(filled, asked, qtbot):
     filled.session.select(["c2"])
     panel = filled.explain
-    panel.method.setCurrentText("lime")
-    assert panel.samples.isEnabled()
-    panel.samples.setValue(50)
-    panel.target.setCurrentText("eosinophil")
-    panel.against.setCurrentText("neutrophil")
+    assert panel.samples.native.isHidden()
+    panel.method.value = "lime"
+    assert not panel.samples.native.isHidden()
+    panel.samples.value = 50
+    panel.target.value = "eosinophil"
+    panel.against.value = "neutrophil"
     panel.selected.click()
     finished(filled, qtbot)
     ((cells, question),) = asked
     assert [cell.cell_id for cell in cells] == ["c2"]
     assert (question.method, question.samples) == ("lime", 50)
     assert (question.target, question.against) == ("eosinophil", "neutrophil")
-    panel.against.setCurrentText("eosinophil")
+    panel.against.value = "eosinophil"
     panel.field.click()
     assert "against itself" in filled.status.text()
     assert len(asked) == 1

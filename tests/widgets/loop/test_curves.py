@@ -39,7 +39,7 @@ def test_losses_are_drawn_on_the_left_and_accuracies_on_the_right(curves):
 def test_the_last_epoch_is_told_and_a_new_run_starts_empty(curves):
     curves.add({"epoch": 0, "loss": 0.0, "val_f1": 0.25})
     curves.add({"epoch": 1, "loss": 0.0})
-    assert curves.toolTip() == "epoch: 1\nloss: 0"
+    assert curves.toolTip() == "epoch: 1\nerror: 0"
     curves.grab()
     curves.clear()
     assert not curves.history

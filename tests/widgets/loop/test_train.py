@@ -22,7 +22,7 @@ from napari_wbc.storage.sets import newest_round, read_set
 from napari_wbc.storage.workspace import create_workspace
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.store import read_card
-from napari_wbc.widgets.loop import train as module
+from napari_wbc.widgets.loop import sets as module
 from napari_wbc.widgets.loop.curves import Curves
 from napari_wbc.widgets.loop.jobs import tuned_steps
 from napari_wbc.widgets.loop.mapping import MappingDialog
@@ -91,8 +91,8 @@ def panel(qtbot, project, weights, tmp_path):
         Library(tmp_path / "models"),
     )
     qtbot.addWidget(panel)
-    panel.folder.setText(str(tmp_path / "set"))
-    panel.split.setCurrentText("train")
+    panel.sets.folder.setText(str(tmp_path / "set"))
+    panel.sets.split.value = "train"
     panel.heard = []
     for signal in (panel.said, panel.warned, panel.noted):
         signal.connect(panel.heard.append)
@@ -114,47 +114,71 @@ def test_without_a_project_nothing_is_exported(qtbot, weights, tmp_path):
         Library(tmp_path / "models"),
     )
     qtbot.addWidget(panel)
-    assert not panel.export.isEnabled()
-    assert "No project is open" in panel.export.toolTip()
+    assert not panel.sets.export.isEnabled()
+    assert "No project is open" in panel.sets.export.toolTip()
     panel.release()
 
 
 def test_the_reviewed_cells_become_a_round_in_the_chosen_format(qtbot, panel, tmp_path):
-    panel.format.setCurrentText("coco")
-    done(qtbot, panel, panel.export)
+    panel.sets.format.value = "coco"
+    done(qtbot, panel, panel.sets.export)
     content = read_set(tmp_path / "set")
     assert (content.format, sum(len(f.cells) for f in content.fields)) == ("coco", 16)
     assert any("16 new" in text for text in panel.heard)
-    done(qtbot, panel, panel.export)
+    done(qtbot, panel, panel.sets.export)
     assert newest_round(tmp_path / "set").name == "round-2"
 
 
 def test_another_set_shows_its_own_slides(qtbot, panel, tmp_path, monkeypatch):
-    done(qtbot, panel, panel.export)
-    assert panel.slide.count()
+    done(qtbot, panel, panel.sets.export)
+    assert panel.sets.slides.chosen == "slide"
     monkeypatch.setattr(
         "napari_wbc.widgets.qt.files.QFileDialog.getExistingDirectory",
         lambda *_a: str(tmp_path / "empty"),
     )
-    done(qtbot, panel, panel.choose_folder)
-    assert panel.slide.count() == 0
-    assert not panel.move_slide.isEnabled()
-    assert panel.summary.text() == "No cells in this set yet"
+    done(qtbot, panel, panel.sets.choose_folder)
+    assert panel.sets.slides.chosen == ""
+    assert panel.sets.slides.rowCount() == 0
+    assert not panel.sets.move_slide.isEnabled()
+    assert panel.sets.summary.text() == "No cells in this set yet"
+
+
+def test_the_table_tells_what_each_slide_is_for_and_who_used_it(qtbot, panel, tmp_path):
+    done(qtbot, panel, panel.sets.export)
+    table = panel.sets.slides
+
+    def row(i):
+        return [table.item(i, j).text() for j in range(table.columnCount())]
+
+    assert row(0) == ["slide", "learn", "16", "MON 8, NEU 8", ""]
+    done(qtbot, panel, panel.tuning.tune)
+    assert row(0)[-1] == "tiny-tuned"
+    panel.sets.side.value = "test"
+    done(qtbot, panel, panel.sets.move_slide)
+    assert "tiny-tuned was trained on it" in panel.heard[-1]
+    shutil.copytree(tmp_path / "set", tmp_path / "before")
+    (tmp_path / "theirs").mkdir()
+    panel.sets.old.addItems([str(tmp_path / "before"), str(tmp_path / "theirs")])
+    panel.sets.show_summary()
+    qtbot.waitUntil(lambda: not panel.busy)
+    assert [row(1)[0], row(2)] == ["before: slide", ["theirs", "", "", "", ""]]
+    table.setCurrentCell(1, 0)
+    assert table.chosen == "", "only a slide of the set itself can be moved"
 
 
 def test_a_model_is_tuned_with_its_curves_and_not_in_use_before_it_is_adopted(
     qtbot, panel, tmp_path, weights
 ):
-    done(qtbot, panel, panel.export)
+    done(qtbot, panel, panel.sets.export)
     wanted = []
     panel.model_wanted.connect(wanted.append)
-    done(qtbot, panel, panel.tune)
-    assert len(panel.curves.history) == 2, panel.heard
-    names = [m.name for m in panel.models.models() if not m.shipped]
+    done(qtbot, panel, panel.tuning.tune)
+    assert len(panel.tuning.curves.history) == 2, panel.heard
+    names = [m.name for m in panel.tuning.models.models() if not m.shipped]
     assert names == ["tiny-tuned"]
     assert not wanted
-    assert panel.models.adopted("classifier").shipped
-    assert panel._pair == (str(weights), str(panel.models.find("tiny-tuned").path))
+    assert panel.tuning.models.adopted("classifier").shipped
+    assert panel.tuning._pair == (str(weights), str(panel.tuning.models.find("tiny-tuned").path))
 
 
 def test_a_class_of_the_workbench_that_the_model_lacks_is_learnt(qtbot, panel, project):
@@ -166,17 +190,18 @@ def test_a_class_of_the_workbench_that_the_model_lacks_is_learnt(qtbot, panel, p
         session.table.with_cells([cell.annotated(Annotation("hairy cell")) for cell in fields[:4]]),
         "label",
     )
-    done(qtbot, panel, panel.export)
-    done(qtbot, panel, panel.tune)
-    assert panel.models.find("tiny-tuned").card.classes == (*EIGHT_CLASSES.names, "hairy cell"), (
-        panel.heard
-    )
+    done(qtbot, panel, panel.sets.export)
+    done(qtbot, panel, panel.tuning.tune)
+    assert panel.tuning.models.find("tiny-tuned").card.classes == (
+        *EIGHT_CLASSES.names,
+        "hairy cell",
+    ), panel.heard
 
 
 def test_a_new_class_that_is_held_out_waits(qtbot, panel, project, tmp_path):
     session, _ = project
     session.taxonomy = grown(EIGHT_CLASSES, ["hairy cell"])
-    done(qtbot, panel, panel.export)
+    done(qtbot, panel, panel.sets.export)
     place = tmp_path / "old" / "test" / "hairy_cell"
     place.mkdir(parents=True)
     Image.new("RGB", (30, 30)).save(place / "a.png")
@@ -195,8 +220,8 @@ def test_a_new_class_that_is_held_out_waits(qtbot, panel, project, tmp_path):
 
 
 def test_only_a_classifier_has_a_last_layer_to_tune(panel):
-    panel.kind.setCurrentText("detector")
-    assert not panel.freeze.isEnabled()
+    panel.tuning.kind.value = "detector"
+    assert not panel.tuning.freeze.enabled
 
 
 def test_a_detector_is_tuned_from_the_chosen_one(
@@ -213,71 +238,73 @@ def test_a_detector_is_tuned_from_the_chosen_one(
         return SimpleNamespace(weights=out / "mine.safetensors", card=card)
 
     monkeypatch.setattr(finetune_detector, "finetune_detector_steps", steps)
-    monkeypatch.setattr(panel, "_detector", lambda: str(detector_weights))
-    panel.kind.setCurrentText("detector")
+    monkeypatch.setattr(panel.tuning, "_detector", lambda: str(detector_weights))
+    panel.tuning.kind.value = "detector"
     with qtbot.waitSignal(panel.detectors_changed, timeout=20000):
-        panel.tune.click()
+        panel.tuning.tune.click()
     qtbot.waitUntil(lambda: not panel.busy)
     assert asked == [([tmp_path / "set"], str(detector_weights), [])]
-    assert panel.models.find("mine").kind == "detector"
+    assert panel.tuning.models.find("mine").kind == "detector"
     assert "average precision 75.0 %" in panel.heard[-1]
-    assert len(panel.curves.history) == 1
+    assert len(panel.tuning.curves.history) == 1
 
 
 def test_a_cancelled_run_goes_on_where_it_was(qtbot, panel, monkeypatch):
-    done(qtbot, panel, panel.export)
+    done(qtbot, panel, panel.sets.export)
     monkeypatch.setattr(finetune, "CLASSIFIER", {"epochs": 40, "draws": 16, "batch_size": 8})
-    panel.tune.click()
-    qtbot.waitUntil(lambda: len(panel.curves.history) >= 2, timeout=60000)
+    panel.tuning.tune.click()
+    qtbot.waitUntil(lambda: len(panel.tuning.curves.history) >= 2, timeout=60000)
     panel.jobs.cancel_button.click()
     qtbot.waitUntil(lambda: not panel.busy, timeout=20000)
-    assert not [m for m in panel.models.models() if not m.shipped]
-    before = len(panel.curves.history)
-    panel.tune.click()
-    qtbot.waitUntil(lambda: len(panel.curves.history) >= before, timeout=60000)
-    assert [row["epoch"] for row in panel.curves.history][:before] == list(range(1, before + 1))
+    assert not [m for m in panel.tuning.models.models() if not m.shipped]
+    before = len(panel.tuning.curves.history)
+    panel.tuning.tune.click()
+    qtbot.waitUntil(lambda: len(panel.tuning.curves.history) >= before, timeout=60000)
+    assert [row["epoch"] for row in panel.tuning.curves.history][:before] == list(
+        range(1, before + 1)
+    )
     panel.jobs.cancel_button.click()
     qtbot.waitUntil(lambda: not panel.busy, timeout=20000)
 
 
 def test_nothing_is_compared_before_anything_is_tuned(qtbot, panel):
-    assert not panel.compare.isEnabled()
-    assert "Fine-tune first" in panel.compare.toolTip()
+    assert not panel.tuning.compare.isEnabled()
+    assert "Fine-tune first" in panel.tuning.compare.toolTip()
 
 
 def test_a_set_that_teaches_nothing_says_why(qtbot, panel, tmp_path):
     panel.show()
-    qtbot.waitUntil(lambda: not panel.tune.isEnabled())
-    assert "no such file or folder" in panel.tune.toolTip()
-    assert "no slide yet" in panel.move_slide.toolTip()
-    done(qtbot, panel, panel.export)
-    qtbot.waitUntil(lambda: panel.tune.isEnabled() and panel.move_slide.isEnabled())
+    qtbot.waitUntil(lambda: not panel.tuning.tune.isEnabled())
+    assert "no such file or folder" in panel.tuning.tune.toolTip()
+    assert "no slide yet" in panel.sets.move_slide.toolTip()
+    done(qtbot, panel, panel.sets.export)
+    qtbot.waitUntil(lambda: panel.tuning.tune.isEnabled() and panel.sets.move_slide.isEnabled())
 
 
 def test_compared_models_are_adopted_or_kept(qtbot, panel, tmp_path):
-    done(qtbot, panel, panel.export)
-    done(qtbot, panel, panel.tune)
+    done(qtbot, panel, panel.sets.export)
+    done(qtbot, panel, panel.tuning.tune)
     test = tmp_path / "held"
     for label in ("neutrophil", "monocyte"):
         (test / "test" / label).mkdir(parents=True)
         for i in range(3):
             image = np.full((40, 40, 3), 30 * i + 60, np.uint8)
             Image.fromarray(image).save(test / "test" / label / f"{label}{i}.png")
-    panel.old.addItem(str(test))
-    done(qtbot, panel, panel.compare)
-    assert panel.comparison.value() is not None
+    panel.sets.old.addItem(str(test))
+    done(qtbot, panel, panel.tuning.compare)
+    assert panel.tuning.comparison.value() is not None
     wanted = []
     panel.model_wanted.connect(wanted.append)
-    panel.comparison.keep.click()
+    panel.tuning.comparison.keep.click()
     assert not wanted
-    done(qtbot, panel, panel.compare)
-    done(qtbot, panel, panel.comparison.adopt)
-    assert wanted == [str(panel.models.find("tiny-tuned").path)]
-    assert panel.models.adopted("classifier").name == "tiny-tuned"
+    done(qtbot, panel, panel.tuning.compare)
+    done(qtbot, panel, panel.tuning.comparison.adopt)
+    assert wanted == [str(panel.tuning.models.find("tiny-tuned").path)]
+    assert panel.tuning.models.adopted("classifier").name == "tiny-tuned"
 
 
 def test_an_import_shows_what_each_label_becomes_first(qtbot, panel, tmp_path, monkeypatch):
-    done(qtbot, panel, panel.export)
+    done(qtbot, panel, panel.sets.export)
     asked = []
 
     class Asked(MappingDialog):
@@ -288,7 +315,7 @@ def test_an_import_shows_what_each_label_becomes_first(qtbot, panel, tmp_path, m
 
     monkeypatch.setattr("napari_wbc.widgets.loop.mapping.MappingDialog", Asked)
     with qtbot.waitSignal(panel.project_wanted, timeout=20000) as wanted:
-        panel.import_set(tmp_path / "set")
+        panel.sets.import_set(tmp_path / "set")
     assert asked == [{"neutrophil": "neutrophil", "monocyte": "monocyte"}]
     assert wanted.args[0] == tmp_path / "home" / "projects" / "set.wbc"
     assert any("8 cells" in text for text in panel.heard)
@@ -299,7 +326,7 @@ def test_the_dialog_waits_until_every_label_has_a_class(qtbot, panel, tmp_path):
     from napari_wbc.model.progress import run
     from napari_wbc.pipeline.import_set import Incoming, look_steps
 
-    done(qtbot, panel, panel.export)
+    done(qtbot, panel, panel.sets.export)
     incoming = run(look_steps(tmp_path / "set"))
     unclear = Incoming(incoming.content, incoming.counts, {**incoming.suggested, "monocyte": None})
     dialog = MappingDialog(unclear, EIGHT_CLASSES)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from napari_wbc.model.cell import Annotation, Cell, Detection, Prediction
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.geometry import BBox
+from napari_wbc.model.heat import Heat
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
 from napari_wbc.session.session import Session
@@ -54,3 +57,9 @@ def test_failures_are_counted_by_file():
 def test_a_candidate_is_said_to_be_one():
     found = Cell.new(FIELD.fov_id, Detection(BBox(1, 1, 9, 9), candidate=True))
     assert "candidate<br>the cell finders disagree" in described(found, session())
+
+
+def test_heat_names_its_method_and_its_class():
+    cell = predicted()
+    heat = Heat(cell, 0, 0, 9, np.ones((4, 4), np.float32), "lime", "monocyte")
+    assert "heat: LIME, for monocyte" in described(cell, session(), heat)

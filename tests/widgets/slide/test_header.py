@@ -232,3 +232,22 @@ def test_a_stain_that_the_model_does_not_know_is_said(bench, slide, wait):
     bench.session.commit(CellTable(cells), "analyze", "model")
     assert "(by the first 3 cells)" in bench.header.stain.text()
     assert not bench.header.stain.isHidden()
+
+
+def test_a_label_does_not_ask_the_stain_again(bench, slide, wait, monkeypatch):
+    from napari_wbc.model.cell import Annotation
+    from napari_wbc.widgets.slide import header
+
+    bench.open_slide(slide)
+    wait(bench)
+    asked = []
+    monkeypatch.setattr(header, "stain_alarm", lambda cells: asked.append(1) or "")
+    session = bench.session
+    cell = Cell.new(slide.fields[0].fov_id, Detection(BBox(1, 1, 9, 9)))
+    session.commit(session.table.with_cells([cell]), "draw")
+    assert len(asked) == 1
+    session.commit(session.table.with_cells([cell.annotated(Annotation("monocyte"))]), "label")
+    assert len(asked) == 1
+    session.undo()
+    session.undo()
+    assert len(asked) == 2

@@ -65,14 +65,19 @@ class Manifest:
 
 
 class ListedField(NamedTuple):
-    """What a manifest says of a field, without its cells."""
+    """What a manifest says of a field, with the mere labels of its cells."""
 
     slide: str
     split: str
     sha256: str
     complete: bool
-    cells: int
-    """How many it has."""
+    labels: tuple[str, ...]
+    """Of its cells."""
+
+    @property
+    def cells(self) -> int:
+        """How many it has."""
+        return len(self.labels)
 
 
 def write_manifest_steps(
@@ -181,20 +186,21 @@ def _data(path: Path) -> Record:
 
 
 def listed_fields(root: Path) -> tuple[tuple[ListedField, ...], Record]:
-    """What ``manifest.json`` alone says of the fields, less their cells, and of their making."""
+    """What ``manifest.json`` alone says of the fields with their labels, and of their making."""
     path = Path(root) / MANIFEST
     data = _data(path)
     fields: list[ListedField] = []
     with naming(path):
         for record in items(data, "fields"):
             parts = _field_parts(record)
+            labels = [part(cell, "label", str) for cell in items(record, "cells")]
             fields.append(
                 ListedField(
                     parts["slide"],
                     parts["split"],
                     parts["sha256"],
                     parts["complete"],
-                    len(items(record, "cells")),
+                    tuple(labels),
                 )
             )
         return tuple(fields), part(data, "made", dict)

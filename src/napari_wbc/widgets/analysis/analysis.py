@@ -36,6 +36,7 @@ from napari_wbc.widgets.analysis.model import ModelWidget
 from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.layout import allow, button, column, primary, row
 from napari_wbc.widgets.qt.panel import Panel, relay, single_shot
+from napari_wbc.widgets.qt.preferences import preference
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.qt.worker import LatestJob
 
@@ -104,7 +105,7 @@ class AnalysisPanel(Panel, QWidget):
         self.run_field = button("This field")
         self.classify = button("Classify drawn")
         self.at_once = QCheckBox("Classify drawn cells at once")
-        self.at_once.setChecked(True)
+        self.at_once.setChecked(preference("review", "classify_drawn"))
         self.at_once.setToolTip(
             "Classify each cell that you draw, move or split, if the slide has predictions"
         )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
-from superqt import QLabeledDoubleSlider
+from magicgui.widgets import FloatSlider
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QWidget
 from superqt.utils import signals_blocked
 
 from napari_wbc.detect.finders import DETECTORS, NETWORKS, parameters_of, presets_of
+from napari_wbc.widgets.qt.form import form, refill
 from napari_wbc.widgets.qt.input_guard import guard_inputs
 from napari_wbc.widgets.qt.layout import choice, column, folded, row
+from napari_wbc.widgets.qt.preferences import preference
 
 DETECTOR_TIP = (
     "Cell finder. auto: the next two, which judge each other. mask-rcnn: a trained network. "
@@ -41,15 +43,13 @@ class DetectorWidget(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._detector = choice(DETECTORS, DETECTOR_TIP)
+        self._detector.setCurrentText(preference("find", "cell_finder"))
         self._preset = choice((), PRESET_TIP)
         self.preview = QCheckBox("Preview on this field")
         self.preview.setToolTip("Outline what would be found, while the sliders move")
-        self._sliders: dict[str, QLabeledDoubleSlider] = {}
-        sliders = QWidget()
-        self._form = QFormLayout(sliders)
-        self._form.setContentsMargins(0, 0, 0, 0)
-        self._form.setVerticalSpacing(1)
-        tuning = folded("Tuning", sliders)
+        self.tuning = form()
+        self.tuning.native.layout().setSpacing(1)
+        tuning = folded("Tuning", self.tuning.native)
         finder = row(self._detector, self._preset, stretch=self._preset)
         column(self, finder, tuning, self.preview, spacing=2)
         self._detector.currentTextChanged.connect(self._choose)
@@ -62,7 +62,7 @@ class DetectorWidget(QWidget):
         return DetectorChoice(
             self._detector.currentText(),
             self._preset.currentText(),
-            {name: slider.value() for name, slider in self._sliders.items()},
+            self.tuning.asdict(),
         )
 
     def take_over(self, other: DetectorWidget) -> None:
@@ -70,9 +70,7 @@ class DetectorWidget(QWidget):
         choice = other.value()
         self._detector.setCurrentText(choice.name)
         self._preset.setCurrentText(choice.preset)
-        for name, value in choice.parameters.items():
-            if name in self._sliders:
-                self._sliders[name].setValue(value)
+        self.tuning.update(choice.parameters)
 
     def weights(self) -> str:
         """Name or file of the chosen mask-rcnn model, or else of the default one.
@@ -104,21 +102,22 @@ class DetectorWidget(QWidget):
             self._preset.setCurrentText(chosen)
 
     def _fill(self, _preset: str = "") -> None:
-        for slider in self._sliders.values():
-            self._form.removeRow(slider)
-        self._sliders.clear()
+        sliders: list[FloatSlider] = []
         for parameter in parameters_of(self._detector.currentText(), self._preset.currentText()):
-            slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-            slider.setRange(parameter.low, parameter.high)
-            slider.setSingleStep(parameter.step)
-            slider.setDecimals(0 if parameter.step >= 1 else 2)
-            slider.setValue(parameter.default)
-            slider.setToolTip(parameter.help)
-            slider.valueChanged.connect(self._on_slider)
-            self._form.addRow(parameter.title, slider)
-            self._sliders[parameter.name] = slider
+            slider = FloatSlider(
+                name=parameter.name,
+                label=parameter.title,
+                min=parameter.low,
+                max=parameter.high,
+                step=parameter.step,
+                value=parameter.default,
+                tooltip=parameter.help,
+            )
+            sliders.append(slider)
+        refill(self.tuning, *sliders)
+        self.tuning.changed.connect(self._on_slider, unique=True)
         guard_inputs(self)
         self.changed.emit(self.value())
 
-    def _on_slider(self, _value: float) -> None:
+    def _on_slider(self) -> None:
         self.changed.emit(self.value())

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from magicgui.widgets import ComboBox, SpinBox
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QSizePolicy, QSpinBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_wbc.errors import WbcError
-from napari_wbc.explain.attribution import METHODS, Question
+from napari_wbc.explain.attribution import Question
 from napari_wbc.layers.field import FieldView
 from napari_wbc.layers.heatmap import HeatmapLayer
 from napari_wbc.model.cell import Cell
-from napari_wbc.model.heat import Heat
+from napari_wbc.model.heat import TITLES, Heat
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.explain import Explanation, explain_cells_steps
 from napari_wbc.session.heats import Heats
 from napari_wbc.session.session import Session
+from napari_wbc.widgets.analysis.heat_legend import HeatLegend
 from napari_wbc.widgets.qt.described import failed_text
-from napari_wbc.widgets.qt.layout import allow, button, choice, column, primary, row, text_label
+from napari_wbc.widgets.qt.form import form
+from napari_wbc.widgets.qt.layout import allow, button, column, primary, row
 from napari_wbc.widgets.qt.panel import Panel, relay
 from napari_wbc.widgets.qt.progress import JobBar
 
@@ -66,32 +69,44 @@ class ExplainPanel(Panel, QWidget):
         self.layer = HeatmapLayer(view.viewer)
         self._finished: list[Heat] = []
         """Heat of the running job, for the case that it is cancelled."""
-        names = session.taxonomy.names
-        self.method = choice(METHODS, "How heat is found", least=8)
-        for i, name in enumerate(METHODS):
-            self.method.setItemData(i, TIPS[name], Qt.ItemDataRole.ToolTipRole)
-        self.target = choice((PREDICTED, *names), "The class to explain", least=8)
-        tip = "Explain why it is the one class and not this one"
-        self.against = choice((NOTHING, *names), tip, least=8)
-        self.samples = QSpinBox()
-        self.samples.setRange(20, 5000)
-        self.samples.setSingleStep(50)
-        self.samples.setValue(200)
-        self.samples.setPrefix("samples ")
-        self.samples.setToolTip("LIME only: how often patches of a cell are covered at random")
-        self.samples.setEnabled(False)
+        self.method = ComboBox(
+            label="Method",
+            choices=[(title, name) for name, title in TITLES.items()],
+            tooltip="How heat is found",
+        )
+        for i, name in enumerate(TITLES):
+            self.method.native.setItemData(i, TIPS[name], Qt.ItemDataRole.ToolTipRole)
+        classes = [(name, name) for name in session.taxonomy.names]
+        self.target = ComboBox(
+            label="For", choices=[(PREDICTED, ""), *classes], tooltip="The class to explain"
+        )
+        self.against = ComboBox(
+            label="Not",
+            choices=[(NOTHING, ""), *classes],
+            tooltip="Explain why it is the one class and not this one",
+        )
+        self.samples = SpinBox(
+            label="Samples",
+            min=20,
+            max=5000,
+            step=50,
+            value=200,
+            tooltip="How often patches of a cell are covered at random",
+        )
+        self.options = form(self.method, self.samples, self.target, self.against)
+        self.legend = self.own(HeatLegend(heats))
         self.selected = primary(button("Explain selected cells", "", self.ask_selected))
         self.field = button("Explain this field", "", self.ask_field)
         self.slide = button("Explain whole slide", "", self.ask_slide)
         self.clear = button("Remove heat", "", heats.clear)
         self.map = button("Map the cells…")
         self.jobs = JobBar("Explaining")
-        classes = row(_narrow("for"), self.target, _narrow("not"), self.against)
         cells = row(self.field, self.slide)
         others = row(self.clear, self.map)
-        method = row(self.method, self.samples)
-        column(self, method, classes, self.selected, cells, self.jobs, others).addStretch()
-        self.method.currentTextChanged.connect(lambda name: self.samples.setEnabled(name == "lime"))
+        options = self.options.native
+        column(self, options, self.selected, cells, self.jobs, self.legend, others).addStretch()
+        self.method.changed.connect(self._show_samples)
+        self._show_samples(self.method.value)
         relay(self.jobs, self)
         self.jobs.running_changed.connect(self._set_running)
         self.at_release(self.layer.close)
@@ -109,9 +124,16 @@ class ExplainPanel(Panel, QWidget):
         WbcError
             If a class is set against itself.
         """
-        target = self.target.currentText() if self.target.currentIndex() else ""
-        against = self.against.currentText() if self.against.currentIndex() else ""
-        return Question(self.method.currentText(), target, against, samples=self.samples.value())
+        return Question(
+            self.method.value,
+            self.target.value,
+            self.against.value,
+            samples=self.samples.value,
+        )
+
+    def _show_samples(self, method: str) -> None:
+        """Ask for the number of samples where the method takes any."""
+        self.samples.visible = method == "lime"
 
     def ask_selected(self) -> None:
         """Explain the selected cells."""
@@ -195,10 +217,3 @@ class ExplainPanel(Panel, QWidget):
             (self.map, MAP_TIP, none),
         ):
             allow(push, tip, reason)
-
-
-def _narrow(text: str) -> QLabel:
-    """A word that leaves the room to its neighbours."""
-    label = text_label(text)
-    label.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
-    return label

@@ -46,6 +46,7 @@ class GalleryView(Panel, QAbstractScrollArea):
         super().__init__()
         self._session = session
         self._thumbnails = thumbnails
+        self._heats = heats
         self._tiles = Tiles(thumbnails, session.taxonomy, heats)
         self._order = "confidence"
         self._tile = 96
@@ -342,7 +343,9 @@ class GalleryView(Panel, QAbstractScrollArea):
         help_event: QHelpEvent = event
         item = self._at(help_event.pos())
         cell = self._cell_at(help_event.pos())
-        text = "" if cell is None else described(cell, self._session)
+        text = ""
+        if cell is not None:
+            text = described(cell, self._session, self._heats.get(cell.cell_id))
         if item is not None and item.nth == HEADER:
             text = "Click the triangle to hide or show these cells. Double-click to select them."
         QToolTip.showText(help_event.globalPos(), text, self)

@@ -50,8 +50,8 @@ class ComparisonView(QWidget):
         self.sources = _Table(COLUMNS)
         self.sides = _Table(("all cells", "old", "new"))
         self.sources.setToolTip(
-            "Balanced accuracy: the mean over the classes. Difference and limits in percentage "
-            "points; p: McNemar's exact test"
+            "On test cells that neither model has seen. Balanced accuracy: the mean over the "
+            "classes. Difference and limits in percentage points; p: McNemar's exact test"
         )
         self.picture = _Picture()
         self.fixed = _Cells()

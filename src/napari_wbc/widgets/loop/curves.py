@@ -9,6 +9,8 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPalette, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_wbc.train.run import measure_name
+
 COLORS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442")
 """Okabe and Ito 2008."""
 LEFT, TOP, BOTTOM, GAP = 30, 18, 16, 24
@@ -37,7 +39,7 @@ class Curves(QWidget):
     def add(self, values: Mapping[str, float]) -> None:
         """Draw one more epoch."""
         self.history.append(values)
-        lines = [f"{name.replace('_', ' ')}: {value:.4g}" for name, value in values.items()]
+        lines = [f"{measure_name(name)}: {value:.4g}" for name, value in values.items()]
         self.setToolTip("\n".join(lines))
         self.update()
 
@@ -61,7 +63,7 @@ class Curves(QWidget):
         area = QRectF(LEFT, TOP, width, self.height() - TOP - BOTTOM)
         # Losses fall from the left and accuracies rise to the top, so that the names of losses
         # have room at the top right, and those of accuracies at the bottom right.
-        self._plot(painter, area, "loss", losses, top=top or 1.0, names_at=area.top() + 4)
+        self._plot(painter, area, "error", losses, top=top or 1.0, names_at=area.top() + 4)
         area.translate(LEFT + width + GAP, 0)
         names_at = area.bottom() - 4 - LINE_HEIGHT * len(accuracies)
         self._plot(painter, area, "accuracy", accuracies, top=1.0, names_at=names_at)
@@ -93,7 +95,7 @@ class Curves(QWidget):
             painter.setPen(QPen(QColor(COLORS[i % len(COLORS)]), 2))
             self._draw_line(painter, area, name, top)
             line = QRectF(area.left() + 6, names_at + LINE_HEIGHT * i, area.width() - 10, 14)
-            painter.drawText(line, right, name.removeprefix("val_").replace("_", " "))
+            painter.drawText(line, right, measure_name(name))
 
     def _draw_line(self, painter: QPainter, area: QRectF, name: str, top: float) -> None:
         step = area.width() / max(1, len(self.history) - 1)

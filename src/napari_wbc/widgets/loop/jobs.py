@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.weights.library import Library
 from napari_wbc.weights.model import Model
@@ -56,13 +57,24 @@ def tuned_detector_steps(
     return (yield from finetune_detector_steps(sets, folder, start=start, old=old))
 
 
-def summary_steps(folder: Path, old: list[str], *, detector: bool) -> Steps[tuple[SetSummary, str]]:
-    """What a set holds, and why no model can learn from it and old sets; empty where one can."""
-    yield Progress("reading the set", 0, 1)
+def summaries_steps(
+    folder: Path, old: list[str], library: Library, *, detector: bool
+) -> Steps[tuple[dict[str, SetSummary], str]]:
+    """What sets hold, by their path, and why no model can learn from them; empty where one can."""
+    yield Progress("reading the sets", 0, 1)
     from napari_wbc.pipeline.set_summary import ready_steps, set_summary
 
-    summary = set_summary(folder)
-    return summary, (yield from ready_steps([folder, *old], detector=detector))
+    models = library.models()
+    summaries: dict[str, SetSummary] = {}
+    for path in (str(folder), *old):
+        summaries[path] = set_summary(path, models)
+        yield Progress("reading the sets", len(summaries), 1 + len(old))
+    try:
+        why = yield from ready_steps([folder, *old], detector=detector)
+    # What the other sets hold is shown all the same.
+    except WbcError as error:
+        why = str(error)
+    return summaries, why
 
 
 def adopt_steps(library: Library, model: str, why: str) -> Steps[str]:

@@ -37,7 +37,7 @@ EXPORT_TIP = "Write the selected model with its card as one file, to hand it on"
 IMPORT_TIP = "Copy a model into your library"
 REMOVE_TIP = "Move the selected model to the folder removed in your library"
 NONE_SELECTED = "No model is selected. Click one in the list."
-COLUMNS = ("Model", "In use", "Validation", "Since")
+COLUMNS = ("Model", "In use", "On cells or fields to check", "Since")
 
 
 class LibraryWidget(QWidget):

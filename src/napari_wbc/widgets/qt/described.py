@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from napari_wbc.model.cell import Cell
 from napari_wbc.model.failure import Failure
+from napari_wbc.model.heat import Heat, methods_of
 from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 
@@ -14,8 +15,8 @@ FIRST = "First reader"
 """Name on screen of the first reader's reading, whose own name is empty."""
 
 
-def described(cell: Cell, session: Session) -> str:
-    """Label, model's class, field and who said so, as rich text; names of files are escaped."""
+def described(cell: Cell, session: Session, heat: Heat | None = None) -> str:
+    """What is said of a cell and where it lies, as rich text; names of files are escaped."""
     lines = [cell.label]
     if cell.annotation is not None:
         lines.append(f"said by {cell.annotation.annotator or 'a person'}")
@@ -27,6 +28,8 @@ def described(cell: Cell, session: Session) -> str:
         lines.append(f"model: {cell.prediction.cell_class} {cell.prediction.confidence:.0%}")
         if cell.prediction.unlikeness is not None and cell.prediction.unlikeness > 1:
             lines.append("unlike the cells the model was trained on")
+    if heat is not None:
+        lines.append(f"heat: {methods_of([heat])}, for {heat.target}")
     field = next((field for field in session.slide.fields if field.fov_id == cell.fov_id), None)
     lines.append(f"field: {cell.fov_id if field is None else field.path.name}")
     return f"<p style='white-space:pre'>{'<br>'.join(map(html.escape, lines))}</p>"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_wbc.widgets.qt.preferences import preference
 from napari_wbc.widgets.qt.settings import settings
 
 
@@ -40,7 +41,10 @@ def ask_new_file(parent: QWidget, title: str, use: str, kinds: str, name: str) -
 
 
 def last_folder(use: str, start: str = "") -> str:
-    """Where a dialog begins: the folder that was chosen last, or what it lay in."""
+    """Where a dialog begins: as the preferences say, or where the folder chosen last lay."""
+    fixed = str(preference("folders", "slides")) if use == "slide" else ""
+    if fixed and Path(fixed).is_dir():
+        return fixed
     kept = str(settings().value(f"folders/{use}", "") or "")
     return kept if kept and Path(kept).is_dir() else start
 

@@ -17,7 +17,8 @@ from superqt.utils import GeneratorWorker, create_worker
 
 from napari_wbc.errors import StepFailed, WbcError
 from napari_wbc.model.progress import Progress, Steps
-from napari_wbc.weights.device import keep_triton_out, spare_a_core
+from napari_wbc.weights.device import keep_triton_out, limit_threads, spare_a_core
+from napari_wbc.widgets.qt.preferences import preference
 from napari_wbc.widgets.qt.responsive import undisturbed
 
 T = TypeVar("T")
@@ -133,7 +134,10 @@ def _guarded(steps: Callable[[], Steps[T]]) -> Steps[T]:
     # The function may import torch, with triton's LLVM. It clashes with the LLVM of Mesa, which
     # the canvas uses.
     keep_triton_out()
-    spare_a_core()
+    if threads := preference("computing", "threads"):
+        limit_threads(threads)
+    else:
+        spare_a_core()
     try:
         with undisturbed():
             return (yield from _thinned(steps()))

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, SpinBox
 from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QInputDialog, QWidget
@@ -23,6 +23,7 @@ from napari_wbc.pipeline.lab_report.settings import USUAL
 from napari_wbc.pipeline.lab_report.write import Reported
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.files import ask_folder
+from napari_wbc.widgets.qt.form import form
 from napari_wbc.widgets.qt.layout import allow, button, column, folded, primary, row
 from napari_wbc.widgets.qt.panel import Panel, guarded, relay
 from napari_wbc.widgets.qt.progress import JobBar
@@ -103,8 +104,7 @@ class ReportPanel(Panel, QWidget):
         }
         self._start = self._values()
         own = [field for name, field in self._fields.items() if name not in self.rules.fields]
-        self.form = Container(widgets=(*own, self.masked, self.heat, self.pool))
-        self.form.margins = (0, 0, 0, 0)
+        self.form = form(*own, self.masked, self.heat, self.pool)
         act = partial(guarded, self.warned.emit)
         self.write = primary(button("Report…", "", act(self.write_report)))
         self.sign = button("Sign…", "", act(self.sign_report))

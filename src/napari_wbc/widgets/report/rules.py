@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from magicgui.widgets import CheckBox, Container, FileEdit, FloatSpinBox
+from magicgui.widgets import CheckBox, FileEdit, FloatSpinBox
+
+from napari_wbc.widgets.qt.form import form
 
 
 class CountingRules:
@@ -64,5 +66,4 @@ class CountingRules:
         # As exact as what the shell takes.
         for name in ("within", "correct_from"):
             self.fields[name].native.setDecimals(3)
-        self.form = Container(widgets=tuple(self.fields.values()))
-        self.form.margins = (0, 0, 0, 0)
+        self.form = form(*self.fields.values())

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
-from napari_wbc.model.heat import Heat
+from napari_wbc.model.heat import Heat, methods_of
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.model.table import CellTable
 from napari_wbc.pipeline.analysis import ReadField
@@ -211,7 +211,15 @@ class ReferencePanel(Panel, QWidget):
         heat = self._heat()
         if self._shows_heat and heat is not None:
             paint_heat(painter, QRectF(zoomed), heat, clear=True)
+            self._paint_method(painter, area, methods_of([heat]))
         painter.restore()
+
+    def _paint_method(self, painter: QPainter, area: QRect, method: str) -> None:
+        """Name the method of the heat, at the bottom of the picture."""
+        line = area.adjusted(0, PICTURE - self.fontMetrics().lineSpacing() - 4, 0, 0)
+        painter.fillRect(line, QColor(0, 0, 0, 160))
+        painter.setPen(QColor("white"))
+        painter.drawText(line, Qt.AlignmentFlag.AlignCenter, f"Heat: {method}")
 
     def _paint_picture(self, painter: QPainter, cell: Cell, area: QRect) -> None:
         pixmap = self._thumbnails.get(cell)

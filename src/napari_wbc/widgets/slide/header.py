@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_wbc.layers.field import FieldView
 from napari_wbc.model.stain_alarm import stain_alarm
+from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import column, plain, text_label
 from napari_wbc.widgets.qt.panel import Panel
@@ -35,10 +36,21 @@ class SlideHeader(Panel, QWidget):
         column(self, self.name, self.stain, self.warning, spacing=1).setContentsMargins(6, 2, 6, 2)
         layers = view.viewer.layers.events
         self.listen(self.refresh, session.slide_changed, session.field_changed)
-        self.listen(self._refresh_stain, session.slide_changed, session.changed)
+        self.listen(self._refresh_stain, session.slide_changed)
+        self.listen(self._on_changed, session.changed)
         self.listen(self.refresh, layers.inserted, layers.removed, layers.reordered)
         self.refresh()
         self._refresh_stain()
+
+    def _on_changed(self, old: CellTable, new: CellTable) -> None:
+        # A label, which a person gives every second, changes nothing about the stain.
+        change = diff(old, new)
+        predicted = any(
+            before.prediction is not after.prediction or before.candidate != after.candidate
+            for before, after in change.changed
+        )
+        if change.added or change.removed or predicted:
+            self._refresh_stain()
 
     def _refresh_stain(self, *_what: object) -> None:
         self._warn(self.stain, stain_alarm(self._session.table.values()))
