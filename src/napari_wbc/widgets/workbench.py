@@ -31,6 +31,7 @@ from napari_wbc.widgets.panels import EXPORT_TIP, WorkbenchPanels, user_name
 from napari_wbc.widgets.qt.files import ask_folder
 from napari_wbc.widgets.qt.layout import allow, confirmed
 from napari_wbc.widgets.qt.panel import single_shot
+from napari_wbc.widgets.qt.shaders import keep_shaders
 from napari_wbc.widgets.review import key_choice
 from napari_wbc.widgets.review.actions import ReviewActions
 
@@ -71,6 +72,7 @@ class Workbench(WorkbenchPanels):
         taxonomy = key_choice.with_kept_keys(session.taxonomy)
         session.taxonomy, taken_keys = key_choice.with_free_keys(taxonomy)
         session.reader = session.reader or user_name()
+        keep_shaders()
         super().__init__(napari_viewer, session)
         self._consensus: dict[str, Annotation] = {}
         self._after_opening: Callable[[], Any] | None = None
