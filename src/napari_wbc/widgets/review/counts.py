@@ -42,7 +42,7 @@ class Differential(Panel, QWidget):
 
     def _refresh(self, *_tables: object) -> None:
         table = self._session.table
-        reviewed = sum(cell.annotation is not None for cell in table.values())
+        reviewed = sum(table.annotated_counts.values())
         total = leukocytes(table.label_counts, self._session.taxonomy)
         text = f"Differential of {counted(total, 'leukocyte')}"
         if table:
