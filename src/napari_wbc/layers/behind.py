@@ -152,8 +152,8 @@ class LinesBehind:
             opacity=1,
             visible=cells.visible,
         )
-        # Of this layer alone: napari draws each line into the thumbnail in Python, which takes 16 ms
-        # a field, and gives no way to leave that out.
+        # Of this layer alone: napari draws each line into the thumbnail in Python, which takes
+        # 16 ms a field, and gives no way to leave that out.
         layer._update_thumbnail = lambda: None
         marked(layer, self.name)
         copy_transform(cells, layer)
