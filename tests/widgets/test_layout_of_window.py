@@ -212,7 +212,7 @@ def test_all_is_whole_at_twice_the_scale():
         stderr=subprocess.STDOUT,
         check=False,
         text=True,
-        timeout=600,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout[-6000:]
     assert "8 passed" in done.stdout, done.stdout[-600:]

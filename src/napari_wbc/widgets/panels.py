@@ -160,7 +160,8 @@ class WorkbenchPanels(DockPanel):
         # As high as its text, also beside a warning of several lines.
         top.layout().setAlignment(self.project.state, Qt.AlignmentFlag.AlignTop)
         layout = column(self, top, self.tabs, self.differential, self.status, spacing=4)
-        layout.setContentsMargins(2, 0, 6, 0)
+        # napari's title of a dock lies over the first pixels below it.
+        layout.setContentsMargins(2, 4, 6, 0)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Tag the cells on the canvas, which is there as soon as the panel is docked."""
