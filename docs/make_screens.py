@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,11 @@ def take(out: Path, scale: int) -> None:
 
 def pages(bench: Any, shoot: Callable[..., None], wait_for: Callable[[Any], None]) -> None:
     """All that comes after a slide is open."""
+    from napari_wbc.pipeline.import_set import Incoming
+    from napari_wbc.storage.sets import SetContent
+    from napari_wbc.widgets.loop.mapping import MappingDialog
+    from napari_wbc.widgets.review.key_choice import KeysDialog
+
     bench.tabs.bring(bench.analysis)
     bench.analysis.run.click()
     wait_for(bench)
@@ -104,8 +110,25 @@ def pages(bench: Any, shoot: Callable[..., None], wait_for: Callable[[Any], None
     shoot("map")
     bench.train.tuning.show_library()
     shoot("models", bench.train.tuning._dialogs["library"].grab)
+    bench.train.tuning._dialogs["library"].close()
     bench.status.show_history()
     shoot("messages", bench.status._dialog.grab)
+    bench.status._dialog.close()
+    bench.model.show_card()
+    shoot("card", bench.model.dialog.grab)
+    bench.model.dialog.close()
+    keys = KeysDialog(bench.session.taxonomy, bench)
+    keys.show()
+    shoot("classes", keys.grab)
+    keys.close()
+    labels = {"NEU": "neutrophil", "dirt": None}
+    content = SetContent("their set", "coco", (), tuple(labels), {})
+    mapping = MappingDialog(
+        Incoming(content, Counter(NEU=12, dirt=3), labels), bench.session.taxonomy, bench
+    )
+    mapping.show()
+    shoot("labels", mapping.grab)
+    mapping.close()
 
 
 if __name__ == "__main__":

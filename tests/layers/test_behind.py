@@ -179,3 +179,15 @@ def test_casings_stay_above_an_image_that_comes_back(viewer, view):
     field = view.session.field
     view.show(field, view.read(field))
     assert layers(viewer)[1:] == ["dark edges", "cells"]
+
+
+def test_no_thumbnail_is_drawn_of_lines_and_new_ones_have_their_color(viewer, view, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Vectors, "_update_thumbnail", lambda layer: drawn.append(layer.name))
+    put(view, found("a", candidate=False))
+    layer = viewer.layers["dark edges"]
+    drawn.clear()
+    put(view, found("b", candidate=False, left=30))
+    assert len(layer.data) == 8
+    assert np.allclose(layer.edge_color, transform_color(CASING))
+    assert not drawn

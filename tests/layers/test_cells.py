@@ -584,3 +584,24 @@ def test_ids_are_never_minted_twice(session, layer, binding):
     ids = list(session.table)
     assert all(a != b for a, b in pairwise(sorted(ids)))
     assert shown(layer) == ids
+
+
+def test_a_layer_of_many_shapes_changes_at_once(session, layer, binding):
+    put(session, *(boxed(left=i) for i in range(60)))
+    put(session, *(boxed(left=i, fov=SECOND) for i in range(70)))
+    heard = []
+    layer.events.data.connect(lambda event: heard.append(str(event.action)))
+    session.show_field(SECOND)
+    assert layer.nshapes == 70
+    assert heard == ["adding", "added"]
+    assert layer.feature_defaults["cell_id"].tolist() == [""]
+
+
+def test_relabelling_checks_the_defaults_of_features_once(session, layer, binding):
+    first, second = put(session, boxed(), boxed(top=50))
+    set_anew = []
+    layer.events.feature_defaults.connect(set_anew.append)
+    put(session, second.annotated(Annotation("monocyte", "ada")))
+    binding.select({first.cell_id})
+    assert len(set_anew) == 1
+    assert layer.feature_defaults["cell_id"].tolist() == [""]

@@ -49,7 +49,7 @@ def test_a_table_is_a_dict_that_never_changes(table, cells, gone):
 @given(TABLES, st.lists(CELLS, max_size=8), st.lists(IDS, max_size=4), st.booleans())
 def test_counts_follow_what_changes(table, cells, gone, asked):
     if asked:  # a table goes on from the counts of the one before only where these are known
-        table.label_counts, table.annotated_counts, table.of_field("1.png")
+        table.label_counts, table.annotated_counts, table.of_field("1.png"), table.unclassified
     for now in (
         table.with_cells(cells),
         table.with_cells(cells).without(gone).with_cells(cells[:2]),
@@ -59,6 +59,7 @@ def test_counts_follow_what_changes(table, cells, gone, asked):
         assert dict(now.label_counts) == {label: labels.count(label) for label in labels}
         assert dict(now.annotated_counts) == {label: said.count(label) for label in said}
         assert now.label_counts["none such"] == 0
+        assert now.unclassified == [cell.prediction for cell in now.values()].count(None)
         for fov_id in ("1.png", "2.png"):
             assert list(now.of_field(fov_id)) == [
                 cell for cell in now.values() if cell.fov_id == fov_id

@@ -65,3 +65,7 @@ def test_the_differential_says_how_many_cells_are_reviewed(analyzed):
     assert f"1 of {n} cells reviewed" in bench.differential.summary.text()
     bench.session.undo()
     assert f"0 of {n} cells reviewed" in bench.differential.summary.text()
+
+
+def test_no_white_line_shines_through_the_corners_of_tabs(steps):
+    assert not steps.tabBar().drawBase()

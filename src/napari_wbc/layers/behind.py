@@ -64,14 +64,18 @@ def rings(detections: Sequence[Detection]) -> npt.NDArray[np.float64]:
     >>> rings([Detection(BBox(0, 0, 10, 10))]).shape
     (4, 2, 2)
     """
-    around = [np.zeros((0, 2, 2))]
-    for detection in detections:
-        corners = vertices(detection)
-        sides = np.roll(corners, -1, axis=0) - corners
-        lengths = np.hypot(*sides.T)[:, None]
-        more = sides / np.maximum(lengths, 1e-6) * (EDGE_WIDTH / 2)
-        around.append(np.stack([corners - more, sides + 2 * more], axis=1))
-    return np.concatenate(around)
+    if not detections:
+        return np.zeros((0, 2, 2))
+    around = [vertices(detection) for detection in detections]
+    corners = np.concatenate(around)
+    ends = np.cumsum([len(ring) for ring in around])
+    # The last corner of each ring leads back to its first.
+    following = np.arange(1, len(corners) + 1)
+    following[ends - 1] = np.concatenate([[0], ends[:-1]])
+    sides = corners[following] - corners
+    lengths = np.hypot(*sides.T)[:, None]
+    more = sides / np.maximum(lengths, 1e-6) * (EDGE_WIDTH / 2)
+    return np.stack([corners - more, sides + 2 * more], axis=1)
 
 
 class LinesBehind:
@@ -126,7 +130,6 @@ class LinesBehind:
             self.keep_visible()
         self._shown = wanted
         self.layer.data = self._lines(wanted)
-        self.layer.edge_color = self._color()
 
     def _detections(self) -> list[Detection]:
         """Around which cells there are lines."""
@@ -144,10 +147,14 @@ class LinesBehind:
             ndim=2,
             name=self.name,
             edge_width=cells.current_edge_width,
+            edge_color=self._color(),
             vector_style="line",
             opacity=1,
             visible=cells.visible,
         )
+        # Of this layer alone: napari draws each line into the thumbnail in Python, which takes
+        # 16 ms a field, and gives no way to leave that out.
+        layer._update_thumbnail = lambda: None
         marked(layer, self.name)
         copy_transform(cells, layer)
         layers = self._viewer.layers

@@ -10,7 +10,15 @@ from napari.layers import Shapes
 from napari.layers.base import ActionType
 from psygnal import Signal
 
-from napari_wbc.layers.cells import DEFAULTS, apply, dress, on_image, read, shape_ids, shows
+from napari_wbc.layers.cells import (
+    apply,
+    dress,
+    keep_defaults,
+    on_image,
+    read,
+    shape_ids,
+    shows,
+)
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import now
@@ -100,10 +108,10 @@ class CellsBinding:
         self._end_drawing()
         self.pull()
 
-    def push(self) -> None:
-        """Make the layer show the table."""
+    def push(self, *, anew: bool = False) -> None:
+        """Make the layer show the table; ``anew`` if it showed another field."""
         with self._quiet():
-            apply(self.layer, self._cells(), self.session.taxonomy)
+            apply(self.layer, self._cells(), self.session.taxonomy, anew=anew)
 
     def selected(self) -> tuple[str, ...]:
         """Ids of the selected cells."""
@@ -116,7 +124,7 @@ class CellsBinding:
             self.layer.selected_data = {
                 i for i, key in enumerate(shape_ids(self.layer)) if key in cell_ids
             }
-            self.layer.feature_defaults = DEFAULTS
+            keep_defaults(self.layer)
 
     def _cells(self) -> tuple[Cell, ...]:
         return self.session.table.of_field(self._fov_id)
@@ -152,9 +160,10 @@ class CellsBinding:
 
     def _on_field(self, fov_id: str) -> None:
         self.settle()
+        anew = fov_id != self._fov_id
         self._fov_id = fov_id
         self.extent = None
-        self.push()
+        self.push(anew=anew)
 
     def _on_slide(self, _slide: Slide) -> None:
         with self._quiet():

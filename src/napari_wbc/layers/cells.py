@@ -117,21 +117,25 @@ def on_image(
     return tuple(possible)
 
 
-def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
+def apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy, *, anew: bool = False) -> None:
     """Make a layer show these cells of one field, changing only what differs.
 
     Relabelling sets features and colours and rebuilds no shape. Selected cells stay selected.
+    With ``anew`` the layer has shapes of another field, of which none is looked for.
     """
     # The thumbnail shows faces, of which these shapes have none, and costs most.
     with layer.block_thumbnail_update():
-        _apply(layer, cells, taxonomy)
+        _apply(layer, cells, taxonomy, anew=anew)
 
 
-def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
+def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy, *, anew: bool) -> None:
     import pandas as pd
 
     wanted = CellTable(cells)
-    shown, selected = _shown(layer, cells)
+    shown: list[str | None] = [None] * layer.nshapes
+    selected: set[str] = set()
+    if not anew:
+        shown, selected = _shown(layer, cells)
     stale = {i for i, key in enumerate(shown) if key is None}
     in_place = list(filter(None, shown))
     missing = list(wanted.without(in_place).values())
@@ -142,7 +146,10 @@ def _apply(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
     if len(missing) > REBUILD_ABOVE:
         in_place = []
         missing = list(cells)
-        layer.data = []
+        # The new shapes follow at once. Told of an empty layer, napari would measure all layers
+        # three times in between.
+        with layer.events.blocker_all():
+            layer.data = []
     elif stale:
         layer.selected_data = stale
         layer.remove_selected()
@@ -170,7 +177,15 @@ def dress(layer: Shapes, cells: Sequence[Cell], taxonomy: Taxonomy) -> None:
         if not np.array_equal(layer.edge_color, edges):
             with layer.block_thumbnail_update():
                 layer.edge_color = edges
-    layer.feature_defaults = DEFAULTS
+    keep_defaults(layer)
+
+
+def keep_defaults(layer: Shapes) -> None:
+    """Let a shape that is drawn next show no cell; napari gives it the features of another."""
+    now = layer.feature_defaults
+    # Setting them checks all features, so only what differs is set.
+    if list(now) != list(DEFAULTS) or (now["cell_id"][0], now["label"][0]) != ("", UNIDENTIFIED):
+        layer.feature_defaults = DEFAULTS
 
 
 def shape_ids(layer: Shapes) -> list[str]:

@@ -25,7 +25,7 @@ class CellTable(Mapping[str, Cell]):
     0
     """
 
-    __slots__ = ("_annotated", "_cells", "_fields", "_labels")
+    __slots__ = ("_annotated", "_cells", "_fields", "_labels", "_unclassified")
 
     def __init__(self, cells: Iterable[Cell] = ()) -> None:
         self._cells: Mapping[str, Cell] = MappingProxyType({cell.cell_id: cell for cell in cells})
@@ -33,6 +33,7 @@ class CellTable(Mapping[str, Cell]):
         # counts.
         self._labels: Counter[str] | None = None
         self._annotated: Counter[str] | None = None
+        self._unclassified: int | None = None
         self._fields: dict[str, list[str]] | None = None
 
     def __getitem__(self, cell_id: str) -> Cell:
@@ -84,6 +85,11 @@ class CellTable(Mapping[str, Cell]):
             table._labels = _counted(self._labels, change, attrgetter("label"))
         if self._annotated is not None:
             table._annotated = _counted(self._annotated, change, _annotated)
+        if self._unclassified is not None:
+            more = sum(cell.prediction is None for cell in added)
+            more += sum(after.prediction is None for _, after in changed)
+            less = sum(before.prediction is None for before, _ in changed)
+            table._unclassified = self._unclassified + more - less
         # The lists of ids by field stay true while no cell comes, goes or changes its field.
         if not added and not moved:
             table._fields = self._fields
@@ -120,6 +126,13 @@ class CellTable(Mapping[str, Cell]):
         if self._annotated is None:
             self._annotated = Counter(filter(None, map(_annotated, self._cells.values())))
         return self._annotated
+
+    @property
+    def unclassified(self) -> int:
+        """How many cells have no prediction."""
+        if self._unclassified is None:
+            self._unclassified = sum(cell.prediction is None for cell in self._cells.values())
+        return self._unclassified
 
 
 @dataclass(frozen=True, slots=True)

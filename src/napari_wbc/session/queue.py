@@ -21,7 +21,7 @@ from napari_wbc.model.cell import Annotation, Cell
 from napari_wbc.model.limits import confidence_limits
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.step import now
-from napari_wbc.model.table import CellTable
+from napari_wbc.model.table import CellTable, diff
 from napari_wbc.model.taxonomy import UNIDENTIFIED, Place, Taxonomy
 from napari_wbc.session.order import EVERY_CELL, SAMPLES, Filter, Order, queue_of
 from napari_wbc.session.session import Session
@@ -108,7 +108,8 @@ class ReviewQueue:
         self._last: float | None = None
         self._intervals: list[float] = []
         # The whole slide in the order of the queue: sorting it at each answer would take long.
-        self._whole: tuple[Order, tuple[str, ...]] = (Order.LEAST_CERTAIN, ())
+        self._whole: tuple[CellTable, Order, tuple[str, ...]]
+        self._whole = (session.table, Order.LEAST_CERTAIN, ())
         session.changed.connect(self._on_changed)
         session.slide_changed.connect(self._on_slide)
 
@@ -246,10 +247,11 @@ class ReviewQueue:
             return True
         if self._order not in SAMPLES:
             return False
-        order, ids = self._whole
-        if order != self._order or table.keys() != set(ids):
+        before, order, ids = self._whole
+        change = diff(before, table)
+        if order != self._order or change.added or change.removed:
             ids = queue_of(table, self._session.taxonomy, self._order)
-            self._whole = (self._order, ids)
+        self._whole = (table, self._order, ids)
         return all(table[key].annotation is not None for key in ids[:reviewed])
 
     def _queue(self, order: Order, only: Filter, skipped: tuple[str, ...]) -> None:

@@ -18,8 +18,10 @@ from napari_wbc.widgets.qt.panel import Panel, relay
 from napari_wbc.widgets.qt.thumbnails import Thumbnails
 
 GALLERY, MAP = "WBC gallery", "WBC feature map"
-MIN_HEIGHTS = {GALLERY: 220, MAP: 220}
+MIN_HEIGHTS = {GALLERY: 200, MAP: 200}
 """Least height of a dock in pixels."""
+LEAST_WIDTHS = {GALLERY: 520, MAP: 360}
+"""What a dock needs at its side in pixels; panels know it only once they are shown."""
 
 
 class Docks(Panel, QObject):
@@ -77,9 +79,13 @@ class Docks(Panel, QObject):
             gallery.key_pressed.connect(self.key_pressed)
             self._dock(self.gallery, GALLERY)
         self._docks[GALLERY].show()
+        self._docks[GALLERY].raise_()
 
     def open_map(self) -> None:
-        """Show the feature map below the image, beside the gallery."""
+        """Show the feature map below the image, beside the gallery.
+
+        Where the window is too narrow for both, each is a tab.
+        """
         if self.map is None:
             self.map = FeatureMapPanel(self._session, self._thumbnails, self._weights, self._read)
             self.map.cell_activated.connect(self.cell_activated)
@@ -87,12 +93,16 @@ class Docks(Panel, QObject):
             relay(self.map, self)
             self._dock(self.map, MAP)
         self._docks[MAP].show()
+        self._docks[MAP].raise_()
         if self.map.feature_map is None and self._session.table:
             self.map.start()
 
     def _dock(self, panel: GalleryPanel | FeatureMapPanel, name: str) -> None:
         guard_inputs(panel)
-        dock = self._viewer.window.add_dock_widget(panel, name=name, area="bottom")
+        # Side by side, docks that need more width than there is would widen the window.
+        others = [dock for dock in self._docks.values() if dock.isVisible()]
+        crowded = bool(others) and others[0].width() < sum(LEAST_WIDTHS.values())
+        dock = self._viewer.window.add_dock_widget(panel, name=name, area="bottom", tabify=crowded)
         # A dock below the image ends where the workbench begins, which keeps its whole height.
         dock.parent().setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         dock.setMinimumHeight(MIN_HEIGHTS[name])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import napari
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Qt
 
 from napari_wbc.layers.field import FieldView
 from napari_wbc.session.heats import Heats
@@ -158,8 +158,11 @@ class WorkbenchPanels(DockPanel):
         self.tabs.addTab(self.improve, "Improve")
         self.tabs.setTabToolTip(self.tabs.count() - 1, "Explain the model, and make it better")
         top = row(self.header, self.project.state, stretch=self.header)
+        # As high as its text, also beside a warning of several lines.
+        top.layout().setAlignment(self.project.state, Qt.AlignmentFlag.AlignTop)
         layout = column(self, top, self.tabs, self.differential, self.status, spacing=4)
-        layout.setContentsMargins(2, 0, 6, 0)
+        # napari's title of a dock lies over the first pixels below it.
+        layout.setContentsMargins(2, 4, 6, 0)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Tag the cells on the canvas, which is there as soon as the panel is docked."""

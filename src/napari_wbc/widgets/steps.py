@@ -18,6 +18,8 @@ class StepTabs(QTabWidget):
         super().__init__()
         self._pages: list[QWidget] = []
         self.setDocumentMode(True)
+        # It would shine through the round corners of napari's tabs, white in the dark theme.
+        self.tabBar().setDrawBase(False)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.tabBar().setExpanding(True)
         self.setUsesScrollButtons(False)

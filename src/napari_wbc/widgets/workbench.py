@@ -31,6 +31,7 @@ from napari_wbc.widgets.panels import EXPORT_TIP, WorkbenchPanels
 from napari_wbc.widgets.qt.files import ask_folder
 from napari_wbc.widgets.qt.layout import allow, confirmed, no_markup
 from napari_wbc.widgets.qt.panel import single_shot
+from napari_wbc.widgets.qt.shaders import keep_shaders
 from napari_wbc.widgets.review import key_choice
 from napari_wbc.widgets.review.actions import ReviewActions
 
@@ -70,6 +71,7 @@ class Workbench(WorkbenchPanels):
         session = session or Session(start_taxonomy())
         taxonomy = key_choice.with_kept_keys(session.taxonomy)
         session.taxonomy, taken_keys = key_choice.with_free_keys(taxonomy)
+        keep_shaders()
         super().__init__(napari_viewer, session)
         self._consensus: dict[str, Annotation] = {}
         self._after_opening: Callable[[], Any] | None = None

@@ -5,13 +5,18 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import pytest
 from napari.layers import Image
+from napari.utils.theme import get_theme
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
 
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.model.cell import Cell, Detection, Prediction
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.table import CellTable
 from napari_wbc.widgets.slide import project
+from napari_wbc.widgets.slide.project import STATES
 
 
 def shown(viewer):
@@ -251,3 +256,36 @@ def test_a_label_does_not_ask_the_stain_again(bench, slide, wait, monkeypatch):
     session.undo()
     session.undo()
     assert len(asked) == 2
+
+
+def contrast(first, second):
+    """Of two colours, as WCAG 2 has it."""
+    light = []
+    for color in (first, second):
+        parts = [color.redF(), color.greenF(), color.blueF()]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_warnings_can_be_read_in_both_themes(bench, viewer, qtbot, theme):
+    window = bench.window()
+    window.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+    viewer.theme = theme
+    window.show()
+    qtbot.wait(50)
+    warning = bench.header.warning
+    background = QColor(get_theme(theme).background.as_hex())
+    color = QColor(warning.styleSheet().removeprefix("color: "))
+    assert contrast(color, background) > 4.5
+
+
+def test_nothing_is_called_saved_before_a_slide_is_open(bench, slide, wait, qtbot):
+    state = bench.project.state
+    assert state.isHidden()
+    bench.open_slide(slide)
+    wait(bench)
+    qtbot.waitUntil(lambda: not state.isHidden())
+    for _text, color in STATES.values():
+        assert contrast(QColor("white"), QColor(color)) > 4.5

@@ -367,7 +367,7 @@ class AnalysisPanel(Panel, QWidget):
             (self.adapt, ADAPT_TIP),
         ):
             allow(push, tip, reason)
-        if not any(cell.prediction is None for cell in self.session.table.values()):
+        if not self.session.table.unclassified:
             reason = reason or "Every cell is classified already."
         allow(self.classify, "Classify the cells that were drawn or moved", reason)
 

@@ -72,7 +72,7 @@ class ScatterView(QWidget):
         self._fits = True
         self.empty_text = ""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(160, 120)
+        self.setMinimumSize(160, 80)
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """A square of middle size."""

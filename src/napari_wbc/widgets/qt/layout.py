@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from html import escape
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QRect, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPixmap
 from qtpy.QtWidgets import (
     QBoxLayout,
@@ -75,9 +75,13 @@ class TextLines(QWidget):
         """Draw the text, wrapped."""
         painter = QPainter(self)
         painter.setPen(self.palette().windowText().color())
-        painter.drawText(
-            self.rect(), int(Qt.AlignmentFlag.AlignTop) | int(Qt.TextFlag.TextWordWrap), self._text
-        )
+        text = self._text
+        if self._lines == 1:
+            text = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, self.width())
+        # Never the upper edge of a line for which there is no room.
+        area = QRect(0, 0, self.width(), self._lines * self.fontMetrics().lineSpacing())
+        painter.setClipRect(area)
+        painter.drawText(area, int(Qt.AlignmentFlag.AlignTop) | int(Qt.TextFlag.TextWordWrap), text)
 
 
 def text_label(text: str = "", *, wrap: bool = False) -> QLabel:

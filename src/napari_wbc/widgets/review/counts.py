@@ -42,13 +42,22 @@ class Differential(Panel, QWidget):
 
     def _refresh(self, *_tables: object) -> None:
         table = self._session.table
-        reviewed = sum(cell.annotation is not None for cell in table.values())
+        reviewed = sum(table.annotated_counts.values())
         total = leukocytes(table.label_counts, self._session.taxonomy)
         text = f"Differential of {counted(total, 'leukocyte')}"
         if table:
             text += f"  ·  {reviewed} of {counted(len(table))} reviewed"
         self.summary.setText(text)
-        # No taller than its rows need, so that a page gets the rest of the window.
+        self._fit()
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Follow the theme, in which the header of the table has its own height."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Be no taller than the rows need, so that a page gets the rest of the window."""
+        self.counts.fit()
         self.setMaximumHeight(self.summary.sizeHint().height() + self.counts.maximumHeight() + 8)
 
 
@@ -112,6 +121,10 @@ class CountsTable(Panel, TextTable):
         header = self.horizontalHeader().sizeHint().height()
         return int(header + rows * ROW_HEIGHT + 2 * self.frameWidth())
 
+    def fit(self) -> None:
+        """Be no taller than the rows need."""
+        self.setMaximumHeight(self._height(self.rowCount()))
+
     def _refresh(self, *_tables: object) -> None:
         session = self._session
         result = differential(session.slide.name, session.table, session.taxonomy)
@@ -127,7 +140,7 @@ class CountsTable(Panel, TextTable):
                 related = f"{b.per_100_wbc:.1f} per 100"
             rows.append((b.name, str(b.count), "", related))
         self.fill(rows)
-        self.setMaximumHeight(self._height(len(rows)))
+        self.fit()
         colors = session.taxonomy.colors
         for i, s in enumerate(result.shares):
             span = (s.low, s.percent, s.high, colors[s.name]) if result.total else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_wbc.layers.field import FieldView
@@ -12,6 +13,9 @@ from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import column, plain, text_label
 from napari_wbc.widgets.qt.panel import Panel
+
+ON_DARK, ON_LIGHT = "#ffb000", "#7a4300"
+"""Colours of warnings, with a contrast of 7 and more to napari's dark and light theme."""
 
 
 class SlideHeader(Panel, QWidget):
@@ -28,8 +32,6 @@ class SlideHeader(Panel, QWidget):
         self.stain = text_label(wrap=True)
         self.warning = text_label(wrap=True)
         self.name.setStyleSheet("font-weight: bold")
-        for warning in (self.stain, self.warning):
-            warning.setStyleSheet("color: #ffb000")
         for label in (self.name, self.stain, self.warning):
             # A long name is cut; it does not widen the window.
             label.setMinimumWidth(1)
@@ -39,6 +41,7 @@ class SlideHeader(Panel, QWidget):
         self.listen(self._refresh_stain, session.slide_changed)
         self.listen(self._on_changed, session.changed)
         self.listen(self.refresh, layers.inserted, layers.removed, layers.reordered)
+        self._show_theme()
         self.refresh()
         self._refresh_stain()
 
@@ -51,6 +54,20 @@ class SlideHeader(Panel, QWidget):
         )
         if change.added or change.removed or predicted:
             self._refresh_stain()
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Warn in a colour that can be read in napari's theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange):
+            self._show_theme()
+
+    def _show_theme(self) -> None:
+        dark = self.palette().windowText().color().lightness() > 127
+        style = f"color: {ON_DARK if dark else ON_LIGHT}"
+        for warning in (self.stain, self.warning):
+            # Setting a style changes the style, which is heard here again.
+            if warning.styleSheet() != style:
+                warning.setStyleSheet(style)
 
     def _refresh_stain(self, *_what: object) -> None:
         self._warn(self.stain, stain_alarm(self._session.table.values()))

@@ -39,11 +39,12 @@ if TYPE_CHECKING:
 
 STATE_EVERY_MS = 150
 """Time between two looks at whether everything is saved."""
+# White text has a contrast of 4.5 and more on each.
 STATES = {
-    "saved": ("Saved", "#2e8b57"),
-    "saving": ("Saving…", "#b8860b"),
+    "saved": ("Saved", "#247a4b"),
+    "saving": ("Saving…", "#8a6508"),
     "not saved": ("NOT SAVED", "#d40000"),
-    "read only": ("Read only", "#b8860b"),
+    "read only": ("Read only", "#8a6508"),
 }
 FILES = "Projects (*.wbc)"
 BLIND = "New blind reading…"
@@ -160,6 +161,8 @@ class ProjectPanel(Panel, QWidget):
             self.state.setStyleSheet(
                 f"color: white; background: {color}; padding: 2px; border-radius: 3px"
             )
+        # Before a slide is open, there is nothing to save.
+        self.state.setVisible(bool(self.session.slide.fields))
         where = self._workspace.path if self._workspace else "in memory only"
         self.state.setToolTip(plain(f"{saved.why or 'Every change is written at once'}\n{where}"))
 
