@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -27,7 +29,7 @@ PROGRESS = Progress("slide", 0, 1)
 
 @pytest.fixture(scope="module")
 def scene():
-    return synthetic_scene(4000, n_fields=8, glass=0.2)
+    return synthetic_scene(2400, n_fields=8, per_field=(1, 3), glass=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +49,15 @@ def planned(finder, path):
         return run(plan_steps(pyramid, preset_of(finder)))
 
 
-def test_cells_are_the_same_for_tiles_of_any_size(scene, slide):
+@pytest.fixture(scope="module")
+def plan(slide):
+    return planned(HsvDetector(), slide)
+
+
+def test_cells_are_the_same_for_tiles_of_any_size(scene, slide, plan):
     finder = HsvDetector()
-    plan = planned(finder, slide)
     first, *others = (locate(finder, slide, plan, side) for side in SIDES)
-    assert len(first) > 30
+    assert len(first) > 20
     assert all(cells == first for cells in others)
     # Each drawn cell is found once, also across seams, of which there is one every 480 pixels.
     overlaps = iou_matrix(scene.cells(), [cell.bbox for cell in first])
@@ -59,10 +65,9 @@ def test_cells_are_the_same_for_tiles_of_any_size(scene, slide):
     assert (overlaps.max(axis=1) >= 0.5).mean() >= 0.99
 
 
-def test_the_order_of_tiles_changes_no_cell(slide):
+def test_the_order_of_tiles_changes_no_cell(slide, plan):
     finder = HsvDetector()
-    plan = planned(finder, slide)
-    part = {"area": shapely.box(0, 0, 1800, 1800)}
+    part = {"area": shapely.box(0, 0, 1200, 1200)}
     by_chance = locate(finder, slide, plan, 512, order="random", seed=3, **part)
     assert len(by_chance) > 5
     assert by_chance == locate(finder, slide, plan, 512, **part)
@@ -85,7 +90,7 @@ def test_a_slide_in_tiles_is_the_field_as_a_whole(name, tmp_path):
 
 @pytest.mark.real
 def test_real_cells_on_a_film_are_those_of_the_fields_alone(real_data, tmp_path):
-    scene = real_scene(2000, real_data, n_fields=6)
+    scene = replace(real_scene(2000, real_data, n_fields=6), shape=(1200, 1920))
     path = write_pages(tmp_path / "real.tif", scene, levels=1)
     finder = make_detector("auto", device="cpu")
     cells = locate(finder, path, planned(finder, path), 512)
