@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, repeat
@@ -59,6 +59,7 @@ def analyze_slide_steps(
     total: int = 0,
     film: FilmOptions | None = None,
     crew: Crew | None = None,
+    on_cells: Callable[[Sequence[Cell]], object] | None = None,
 ) -> Steps[SlideAnalysis]:
     """Locate and classify the cells of one slide, field by field.
 
@@ -77,6 +78,8 @@ def analyze_slide_steps(
         Where and how whole slides are looked at.
     crew : Crew, optional
         Whoever works on their tiles, with the same models; this process where None.
+    on_cells : callable, optional
+        Gets cells of whole slides while tiles are worked on; they are in the result, too.
     """
     total = total or len(slide.fields)
     # One object for all cells, so that a large table keeps the settings once.
@@ -92,8 +95,11 @@ def analyze_slide_steps(
         try:
             if is_whole_slide(field.path):
                 options = film or FilmOptions()
-                found = yield from analyze_film_steps(field.path, slide.name, crew, options)
-                cells += _signed(field, found.cells, searched_by)
+                arrived = _Arrived(field, searched_by, on_cells)
+                found = yield from analyze_film_steps(
+                    field.path, slide.name, crew, options, on_cells=on_cells and arrived.take
+                )
+                cells += arrived.signed(found.cells)
                 failures += found.failures
                 looked_at |= {field.fov_id: found.looked_at} if found.looked_at else {}
                 note = found.note
@@ -131,6 +137,34 @@ def analyze_slide_steps(
 
 _NONE: Iterator[None] = repeat(None)
 """Predictions of cells that are located only."""
+
+
+class _Arrived:
+    """Cells of a whole slide, some handed over before the others; each has one id."""
+
+    def __init__(
+        self,
+        field: FieldOfView,
+        searched_by: LocatedBy,
+        on_cells: Callable[[Sequence[Cell]], object] | None,
+    ) -> None:
+        self._field = field
+        self._searched_by = searched_by
+        self._on_cells = on_cells
+        self._cells: dict[Detection, Cell] = {}
+
+    def take(self, pairs: Sequence[tuple[Detection, Prediction | None]]) -> None:
+        """Hand cells over."""
+        cells = self.signed(pairs)
+        if self._on_cells is not None:
+            self._on_cells(cells)
+
+    def signed(self, pairs: Sequence[tuple[Detection, Prediction | None]]) -> list[Cell]:
+        """Cells in their order, those that were handed over as they were then."""
+        fresh = [pair for pair in pairs if pair[0] not in self._cells]
+        cells = _signed(self._field, fresh, self._searched_by)
+        self._cells.update(zip((pair[0] for pair in fresh), cells, strict=True))
+        return [self._cells[pair[0]] for pair in pairs]
 
 
 def _signed(
@@ -192,6 +226,8 @@ def analyze_fields_steps(
     read: ReadField = read_field,
     taxonomy: Taxonomy = EIGHT_CLASSES,
     before: Iterable[Cell] = (),
+    film: FilmOptions | None = None,
+    on_cells: Callable[[Sequence[Cell]], object] | None = None,
 ) -> Steps[SlideAnalysis]:
     """Locate and classify the cells of one slide.
 
@@ -199,7 +235,7 @@ def analyze_fields_steps(
     ----------
     detector, preset, parameters, weights, device
         As in :func:`analyze`.
-    taxonomy, before
+    taxonomy, before, film, on_cells
         As in :func:`analyze_slide_steps`.
 
     Raises
@@ -211,7 +247,14 @@ def analyze_fields_steps(
     total = len(slide.fields)
     classifier = yield from classifier_steps(total, weights, device, taxonomy=taxonomy)
     steps = analyze_slide_steps(
-        slide, finder, classifier, read=read, taxonomy=taxonomy, before=before
+        slide,
+        finder,
+        classifier,
+        read=read,
+        taxonomy=taxonomy,
+        before=before,
+        film=film,
+        on_cells=on_cells,
     )
     return (yield from steps)
 

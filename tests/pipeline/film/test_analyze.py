@@ -16,10 +16,10 @@ from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.pyramid import opening
 from napari_wbc.imaging.pyramid.tiff import TiffPyramid
 from napari_wbc.imaging.pyramid.zones import Zones
-from napari_wbc.imaging.read import read_field
+from napari_wbc.imaging.read import open_slide, read_field
 from napari_wbc.model.geometry import iou_matrix
 from napari_wbc.model.progress import run
-from napari_wbc.pipeline.analyze import analyze_steps
+from napari_wbc.pipeline.analyze import analyze_fields_steps, analyze_steps
 from napari_wbc.pipeline.film import crew as crew_module
 from napari_wbc.pipeline.film import tasks
 from napari_wbc.pipeline.film.analyze import FilmOptions, analyze_film_steps
@@ -86,6 +86,10 @@ def looks(monkeypatch):
 def said(analysis):
     """Boxes and predictions; ids are new in each run."""
     (result,) = analysis.slides
+    return said_of(result)
+
+
+def said_of(result):
     return sorted(
         (cell.detection.bbox.edges, cell.prediction and cell.prediction.probabilities)
         for cell in result.table.values()
@@ -380,3 +384,32 @@ def test_no_text_of_a_file_gets_into_results(scene, analyzed, tmp_path):
 def test_impossible_numbers_are_refused(wrong):
     with pytest.raises(WbcError, match="choose"):
         FilmOptions(**wrong)
+
+
+def test_cells_are_handed_over_while_tiles_are_worked_on(slide, whole, weights):
+    handed = []
+    at = []
+    steps = analyze_fields_steps(
+        open_slide(slide),
+        "hsv",
+        weights=weights,
+        device="cpu",
+        film=FilmOptions(side=SIDE),
+        on_cells=handed.append,
+    )
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            analysis = end.value
+            break
+        at.append((progress.done, sum(map(len, handed))))
+    for (box, shares), (expected, others) in zip(said_of(analysis), whole, strict=True):
+        assert box == expected
+        # Batches of another size round otherwise.
+        assert shares == pytest.approx(others, abs=1e-6)
+    # Before the last tile, each once, and as in the result: a review that has begun goes on.
+    cells = [cell for part in handed for cell in part]
+    assert any(n > 0 for done, n in at if done < TILES - 1)
+    assert len(cells) == len({cell.cell_id for cell in cells}) == len(whole)
+    assert all(analysis.table[cell.cell_id] == cell for cell in cells)
