@@ -9,7 +9,14 @@ import pytest
 import shapely
 from tests.slides import Scene, real_scene, synthetic_scene, write_pages
 
-from napari_wbc.detect.film import WindowFinder, gather, preset_of, see_block_steps
+from napari_wbc.detect.film import (
+    WindowFinder,
+    gather,
+    parted,
+    preset_of,
+    see_block_steps,
+    surest_first,
+)
 from napari_wbc.detect.film_plan import FilmPlan, has_contrast, plan_steps
 from napari_wbc.detect.finders import make_detector
 from napari_wbc.detect.hsv import HsvDetector
@@ -224,3 +231,23 @@ def test_an_empty_scene_has_no_cells(tmp_path):
     assert locate(HsvDetector(), path, FilmPlan((1500, 1500), 1.0, 640), 512) == ()
     with open_pyramid(path) as pyramid:
         assert pyramid.read(0, Region(0, 0, 9, 9)).shape == (9, 9, 3)
+
+
+def test_what_tiles_to_come_cannot_change_is_settled(slide, plan):
+    finder = HsvDetector()
+    blocks = plan.blocks(512)
+    settled = []
+    waiting = Seen.joined([])
+    with open_pyramid(slide) as pyramid:
+        for done, block in enumerate(blocks, start=1):
+            seen = run(see_block_steps(finder, pyramid, plan, block, PROGRESS))
+            regions = [one.region for one in blocks[done:]]
+            unseen = shapely.union_all(
+                [shapely.box(one.left, one.top, one.right, one.bottom) for one in regions]
+            )
+            ready, waiting = parted(Seen.joined([waiting, seen]), unseen)
+            settled += gather(finder, [ready], plan.shape).cells
+            if done == len(blocks) // 2:
+                assert len(settled) > 5
+    assert not waiting.coloured
+    assert surest_first(settled) == locate(finder, slide, plan, 512)

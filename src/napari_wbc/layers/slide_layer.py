@@ -88,7 +88,12 @@ def content_of(layer: Image) -> LayerContent:
     paths = layer.metadata.get(FIELDS_KEY)
     data = layer.data
     name = _slide_name(layer)
-    if paths and len(paths) == 1 and is_whole_slide(Path(paths[0])):
+    # A folder is named by itself, a file by its own name.
+    if (
+        paths
+        and len(paths) == 1
+        and (Path(paths[0]).parent.name != name or is_whole_slide(Path(paths[0])))
+    ):
         return LayerContent(Slide(name, open_slide(paths[0]).fields), {})
     if paths:
         fields = tuple(FieldOfView(f"{name}/{Path(path).name}", Path(path)) for path in paths)
