@@ -19,7 +19,8 @@ from napari_wbc.detect.base import Detector
 from napari_wbc.detect.finders import DEFAULT, located_by
 from napari_wbc.errors import ReadError, TorchMissing
 from napari_wbc.files.atomic import sha256_of
-from napari_wbc.imaging.pyramid.opening import fingerprint, is_whole_slide
+from napari_wbc.imaging.pyramid.opening import fingerprint, is_whole_slide, open_pyramid
+from napari_wbc.imaging.pyramid.slide_crops import around
 from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.failure import Failure
@@ -45,6 +46,8 @@ from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 CELLS = uuid.UUID("6f6e6c39-5d0b-4a67-9a5e-1f4c8a2b7d10")
 """Names the ids that follow from image and box; never to be changed."""
+_AROUND = 500
+"""Pixels of a whole slide to each side of a drawn cell that tell its light and stain."""
 
 
 def analyze_slide_steps(
@@ -188,6 +191,17 @@ def _classified(
     return list(map(Cell.predicted, cells, predictions))
 
 
+def _classified_on_film(path: Path, cells: Sequence[Cell], classifier: Classifier) -> list[Cell]:
+    """Cells of a whole slide with their predictions, each by what lies around it."""
+    classified = []
+    with open_pyramid(path) as pyramid:
+        for cell in cells:
+            image, box = around(pyramid, cell.detection.bbox, _AROUND)
+            (prediction,) = classifier.classify(image, [box])
+            classified.append(cell.predicted(prediction))
+    return classified
+
+
 def _surer(cell: Cell, threshold: float) -> Cell:
     """A cell that takes at least this confidence to be identified."""
     return cell if cell.prediction is None else cell.predicted(surer(cell.prediction, threshold))
@@ -288,7 +302,10 @@ def classify_table_steps(
     for done, (field, cells) in enumerate(fields, start=1):
         note = ""
         try:
-            classified += _classified(read(field), cells, classifier)
+            if is_whole_slide(field.path):
+                classified += _classified_on_film(field.path, cells, classifier)
+            else:
+                classified += _classified(read(field), cells, classifier)
         except ReadError as error:
             note = str(error)
             failures.append(Failure(field.path, note))

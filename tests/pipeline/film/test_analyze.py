@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from napari_wbc.imaging.pyramid import opening
 from napari_wbc.imaging.pyramid.tiff import TiffPyramid
 from napari_wbc.imaging.pyramid.zones import Zones
 from napari_wbc.imaging.read import open_slide, read_field
+from napari_wbc.model.cell import Cell
 from napari_wbc.model.geometry import iou_matrix
 from napari_wbc.model.progress import run
-from napari_wbc.pipeline.analyze import analyze_fields_steps, analyze_steps
+from napari_wbc.model.table import CellTable
+from napari_wbc.pipeline.analyze import analyze_fields_steps, analyze_steps, classify_table_steps
 from napari_wbc.pipeline.film import crew as crew_module
 from napari_wbc.pipeline.film import tasks
 from napari_wbc.pipeline.film.analyze import FilmOptions, analyze_film_steps
@@ -413,3 +416,16 @@ def test_cells_are_handed_over_while_tiles_are_worked_on(slide, whole, weights):
     assert any(n > 0 for done, n in at if done < TILES - 1)
     assert len(cells) == len({cell.cell_id for cell in cells}) == len(whole)
     assert all(analysis.table[cell.cell_id] == cell for cell in cells)
+
+
+def test_a_cell_drawn_on_a_film_is_classified(slide, analyzed, weights):
+    (result,) = run(analyzed(slide)).slides
+    located = next(iter(result.table.values()))
+    drawn = Cell.new(located.fov_id, replace(located.detection, drawn=True))
+    table = CellTable([drawn])
+    classified = run(classify_table_steps(result.slide, table, weights=weights))
+    assert not classified.failures
+    (cell,) = classified.cells
+    # By what lies around it, and not by its window: nearly what the film's analysis says.
+    ours, theirs = cell.prediction.probabilities, located.prediction.probabilities
+    assert ours == pytest.approx(theirs, abs=0.05)
