@@ -246,8 +246,8 @@ class FieldView:
 
     def read_shown(self, field: FieldOfView) -> Any:
         """What the viewer shows of a field, see :func:`shown_pixels`; safe in a thread."""
-        pixels = self._pixels.get(field.fov_id)
-        return shown_pixels(field.path) if pixels is None else pixels
+        film = field.fov_id not in self._pixels and is_whole_slide(field.path)
+        return shown_pixels(field.path) if film else self.read(field)
 
     @property
     def ready(self) -> bool:

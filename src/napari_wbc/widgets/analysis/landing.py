@@ -31,13 +31,15 @@ class Landing:
         self.cells: list[Cell] = []
         self._first = 0
         self._last = 0
+        self._refused = False
 
     def take(self, cells: Sequence[Cell]) -> None:
         """Take in cells of a part of a film; while a person draws, they wait for the next ones."""
         self.cells += cells
-        if not self._view.drawing:
+        # What the session refuses, as a blind reading does, is said once and not with each tile.
+        if not (self._view.drawing or self._refused):
             self._view.settle()
-            self.commit(self.cells, {cell.fov_id for cell in self.cells})
+            self._refused = not self.commit(self.cells, {cell.fov_id for cell in self.cells})
 
     def commit(self, cells: Sequence[Cell], searched: Iterable[str]) -> bool:
         """Put cells in the place of those of the searched fields that no person touched.
