@@ -247,13 +247,19 @@ def faults(folder: Path, options: argparse.Namespace) -> pd.DataFrame:
         code = None
         while code != 0:
             process = subprocess.Popen(_command(folder, film, out, what, options))
+            before = len(list(out.glob(".tiles/*")))
             code = None
             while code is None:
                 with suppress(subprocess.TimeoutExpired):
                     code = process.wait(None if what == "single run" else options.kill_every)
                 if code is not None:
                     break
-                victims = _workers_of(process.pid) if what == "workers killed" else [process.pid]
+                if what == "workers killed":
+                    victims = _workers_of(process.pid)
+                else:
+                    # Where loading takes longer than the time between kills, it would never end.
+                    went_on = len(list(out.glob(".tiles/*"))) > before
+                    victims = [process.pid] if went_on else []
                 if victims:
                     os.kill(random.choice(victims), signal.SIGKILL)
                     kills += 1
