@@ -1,22 +1,28 @@
-"""Cost of a scanned film against its area, its cells, its tiles and the workers; and its memory.
+"""Cost of a scanned film against its area, its cells, its tiles and the workers; memory, faults.
 
-    python benchmarks/scaling.py [--sides 4000 8000] [--detector auto] [--workers 1 2] [--keep DIR]
+    python benchmarks/scaling.py [--parts area tiles workers real whole-network faults]
+        [--sides 20000 60000] [--small 4000] [--glass 0.9] [--detector auto] [--keep DIR]
 
-Films of our own making, see ``tests/slides.py``, named as of a scanner so that small ones are read by
-region too, are analyzed by ``napari-wbc analyze``, each in a process
-of its own whose highest memory the system tells. Seconds of the processors count what else the machine
-does less than those of the clock.
+Films of our own making, see ``tests/slides.py``, named as of a scanner so that small ones are read
+by region too, are analyzed by ``napari-wbc analyze``, each in a process of its own whose highest
+memory the system tells. Seconds of the processors count what else the machine does less than those
+of the clock. Films are removed as soon as they are measured; with all parts it takes some 20 minutes
+on two idle cores and 2 GB of disk.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +34,12 @@ from record import record
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.slides import Scene, real_scene, synthetic_scene, write_pages
+from tests.slides import real_scene, synthetic_scene, write_pages
 
 from napari_wbc.detect.finders import make_detector
+from napari_wbc.imaging.pyramid.base import Region
+from napari_wbc.imaging.pyramid.opening import open_pyramid
 from napari_wbc.model.geometry import BBox, iou_matrix
-from napari_wbc.pipeline.film.analyze import FilmOptions
 
 _PROGRAM = """
 import sys
@@ -56,11 +63,16 @@ class Run:
     cells: list[BBox]
 
 
+def _shell(folder: Path, side: int) -> list[str]:
+    """The shell, with tiles of a side."""
+    program = folder / "program.py"
+    program.write_text(_PROGRAM)
+    return [sys.executable, str(program), str(side)]
+
+
 def run(film: Path, detector: str, *, side: int = 2048, workers: int = 1) -> Run:
     with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder, "program.py")
-        program.write_text(_PROGRAM)
-        command = [sys.executable, str(program), str(side), "analyze", str(film)]
+        command = [*_shell(Path(folder), side), "analyze", str(film)]
         command += ["--out", f"{folder}/out", "--detector", detector, "--device", "cpu"]
         command += ["--workers", str(workers), "--quiet"]
         start = time.perf_counter()
@@ -119,60 +131,232 @@ def against_fields(folder: Path, side: int, detector: str) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sides", type=int, nargs="+", default=[4000, 8000])
-    parser.add_argument("--detector", default="auto")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--keep", type=Path, help="Folder for the films, which are large.")
-    parser.add_argument("--name", default="scaling")
-    options = parser.parse_args()
-    folder = options.keep or Path(tempfile.mkdtemp())
-    folder.mkdir(parents=True, exist_ok=True)
-    sizes, tiles, crews = [], [], []
-    first: Run | None = None
-    for side in options.sides:
-        scene: Scene = synthetic_scene(side, n_fields=16, per_field=(0, 1))
+def area(folder: Path, options: argparse.Namespace) -> pd.DataFrame:
+    """Films of growing area, most of them glass, as scans are; and one that is all film."""
+    rows = []
+    for side, glass in [(options.small, 0.0), *((side, options.glass) for side in options.sides)]:
+        scene = synthetic_scene(side, n_fields=16, per_field=(0, 1), glass=glass)
         film = write_pages(folder / f"{side}.svs", scene, levels=6, compression="jpeg")
         done = run(film, options.detector)
-        first = first or done
-        sizes.append(
+        shown = side * side / 1e6 * (1 - glass)
+        rows.append(
             {
                 "side, px": side,
+                "glass, %": round(100 * glass),
                 "file, MB": round(film.stat().st_size / 1e6),
                 "cells": len(scene.cells()),
                 "found, %": round(100 * share_found(scene.cells(), done.cells), 1),
                 "memory, MB": round(done.peak_mb),
                 "seconds": round(done.seconds),
                 "processor seconds": round(done.cpu),
-                "of them a million pixels": round(done.cpu / (side * side / 1e6), 2),
+                "of them a million pixels of film": round(done.cpu / shown, 2),
             }
         )
-        print(sizes[-1], flush=True)
-    smallest = folder / f"{options.sides[0]}.svs"
-    assert first is not None
-    for side in (512, 1024, 2048):
-        done = first if side == FilmOptions().side else run(smallest, options.detector, side=side)
-        alike = same(first.cells, done.cells)
-        tiles.append({"tile, px": side, "cells": len(done.cells), "same cells": alike})
-        print(tiles[-1], flush=True)
-    for workers in options.workers:
-        done = first if workers == 1 else run(smallest, options.detector, workers=workers)
-        crews.append({"workers": workers, "seconds": round(done.seconds), "cells": len(done.cells)})
-        print(crews[-1], flush=True)
-    further = {"Tiles of other sizes": pd.DataFrame(tiles), "Workers": pd.DataFrame(crews)}
-    if DATA.is_dir():
-        real = against_fields(folder, options.sides[0], options.detector)
-        further["Real fields (Chula, test slides)"] = pd.DataFrame([real])
+        print(rows[-1], flush=True)
+        film.unlink()
+    return pd.DataFrame(rows)
+
+
+def small_films(folder: Path, options: argparse.Namespace, n: int) -> list[Path]:
+    """``n`` films of the small side, each of its own."""
+    films = []
+    for seed in range(n):
+        scene = synthetic_scene(options.small, seed=seed, n_fields=16, per_field=(0, 1))
+        films.append(write_pages(folder / f"s{seed}.svs", scene, levels=6, compression="jpeg"))
+    return films
+
+
+def tiles(folder: Path, options: argparse.Namespace) -> pd.DataFrame:
+    """The same cells for tiles of any size."""
+    (film,) = small_films(folder, options, 1)
+    runs = {side: run(film, options.detector, side=side) for side in (512, 1024, 2048)}
+    rows = []
+    for side, done in runs.items():
+        alike = same(runs[2048].cells, done.cells)
+        rows.append({"tile, px": side, "cells": len(done.cells), "same cells": alike})
+    return pd.DataFrame(rows)
+
+
+def workers(folder: Path, options: argparse.Namespace) -> pd.DataFrame:
+    """One and two workers, on one film and on four."""
+    films = small_films(folder, options, 4)
+    rows = []
+    for n in (1, 4):
+        took = {}
+        for crew in (1, 2):
+            with tempfile.TemporaryDirectory() as out:
+                command = [*_shell(folder, 2048), "batch", *map(str, films[:n])]
+                command += ["--out", out, "--detector", options.detector, "--device", "cpu"]
+                command += ["--workers", str(crew), "--quiet"]
+                start = time.perf_counter()
+                subprocess.run(command, check=True)
+                took[crew] = time.perf_counter() - start
+            times = round(took[1] / took[crew], 2)
+            rows.append({"films": n, "workers": crew, "seconds": round(took[crew]), "times": times})
+            print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
+
+
+def whole_network(folder: Path, options: argparse.Namespace) -> pd.DataFrame:
+    """Ours against torchvision's own Mask R-CNN with ResNet-50 on a sample of the same tiles.
+
+    Its weights do not matter for what it costs; its tiles are those of its usual 800 pixels.
+    """
+    import torch
+    from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
+
+    (film,) = small_films(folder, options, 1)
+    ours = run(film, options.detector)
+    torch.set_num_threads(1)
+    network = maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None).eval()
+    with open_pyramid(film) as pyramid:
+        places = np.random.default_rng(0).integers(0, options.small - 800, (6, 2)).tolist()
+        images = [pyramid.read(0, Region(y, x, y + 800, x + 800)) for y, x in places]
+    seconds = []
+    for image in images:
+        pixels = torch.from_numpy(image).permute(2, 0, 1).float() / 255
+        start = time.process_time()
+        with torch.inference_mode():
+            network([pixels])
+        seconds.append(time.process_time() - start)
+    n = (options.small / 800) ** 2
+    # The first one warms up.
+    theirs = float(np.median(seconds[1:])) * n
+    return pd.DataFrame(
+        [
+            {
+                "ours, processor seconds": round(ours.cpu),
+                "Mask R-CNN on every tile, estimated": round(theirs),
+                "tiles": round(n),
+                "times": round(theirs / ours.cpu, 1),
+            }
+        ]
+    )
+
+
+def faults(folder: Path, options: argparse.Namespace) -> pd.DataFrame:
+    """Workers that are killed through some 200 tiles, and a run that is killed again and again."""
+    side = options.faults_side
+    scene = synthetic_scene(side, n_fields=16, per_field=(0, 1))
+    film = write_pages(folder / "faults.svs", scene, levels=4, compression="jpeg")
+    rows = []
+    alone = None
+    for what in ("single run", "workers killed", "run killed"):
+        out = folder / what.replace(" ", "_")
+        kills = 0
+        code = None
+        while code != 0:
+            process = subprocess.Popen(_command(folder, film, out, what, options))
+            before = len(list(out.glob(".tiles/*")))
+            code = None
+            while code is None:
+                with suppress(subprocess.TimeoutExpired):
+                    code = process.wait(None if what == "single run" else options.kill_every)
+                if code is not None:
+                    break
+                if what == "workers killed":
+                    victims = _workers_of(process.pid)
+                else:
+                    # Where loading takes longer than the time between kills, it would never end.
+                    went_on = len(list(out.glob(".tiles/*"))) > before
+                    victims = [process.pid] if went_on else []
+                if victims:
+                    os.kill(random.choice(victims), signal.SIGKILL)
+                    kills += 1
+            if code not in (0, -signal.SIGKILL):
+                raise SystemExit(f"{what}: the analysis ended with {code}")
+        cells = pd.read_csv(out / "cells.csv").drop(columns="cell_id")
+        alone = cells if alone is None else alone
+        equal = cells.equals(alone)
+        tiles_of_film = (-(-side // 512)) ** 2
+        rows.append(
+            {
+                "run": what,
+                "tiles": tiles_of_film,
+                "kills": kills,
+                "cells": len(cells),
+                "equal": equal,
+            }
+        )
+        print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
+
+
+def _command(
+    folder: Path, film: Path, out: Path, what: str, options: argparse.Namespace
+) -> list[str]:
+    command = [*_shell(folder, 512), "analyze", str(film), "--out", str(out)]
+    command += ["--detector", options.detector, "--device", "cpu", "--quiet"]
+    return [*command, "--workers", "2"] if what == "workers killed" else command
+
+
+def _workers_of(pid: int) -> list[int]:
+    """Worker processes of a run, as Linux tells them."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    pids: list[int] = []
+    # A process may be gone by now.
+    with suppress(OSError):
+        pids += [int(child) for child in children.read_text().split() if _is_worker(child)]
+    return pids
+
+
+def _is_worker(pid: str) -> bool:
+    return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def real(folder: Path, options: argparse.Namespace) -> pd.DataFrame:
+    """Fields of Chula's test slides on a film; empty where they are not at hand."""
+    if not DATA.is_dir():
+        return pd.DataFrame()
+    return pd.DataFrame([against_fields(folder, options.small, options.detector)])
+
+
+PARTS: dict[str, tuple[str, Callable[[Path, argparse.Namespace], pd.DataFrame]]] = {
+    "area": ("Area", area),
+    "tiles": ("Tiles of other sizes", tiles),
+    "workers": ("Workers", workers),
+    "real": ("Real fields (Chula, test slides)", real),
+    "whole-network": ("Against Mask R-CNN on every tile", whole_network),
+    "faults": ("Faults", faults),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--sides", type=int, nargs="+", default=[20_000, 60_000])
+    parser.add_argument("--small", type=int, default=4000, help="Side of the film of most parts.")
+    parser.add_argument("--glass", type=float, default=0.9, help="Share of the large films.")
+    parser.add_argument("--faults-side", type=int, default=7168, help="196 tiles of 512 pixels.")
+    parser.add_argument("--kill-every", type=float, default=10.0, help="Seconds.")
+    parser.add_argument("--detector", default="auto")
+    parser.add_argument("--keep", type=Path, help="Folder for the films, which are large.")
+    parser.add_argument("--name", default="scaling")
+    options = parser.parse_args()
+    folder = options.keep or Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    results = {}
+    try:
+        for name in options.parts:
+            title, part = PARTS[name]
+            start = time.perf_counter()
+            results[title] = part(folder, options)
+            took = time.perf_counter() - start
+            print(f"{title}, {took:.0f} s\n{results[title].to_string(index=False)}\n", flush=True)
+    finally:
+        if options.keep is None:
+            shutil.rmtree(folder)
+    first, *others = results
     record(
         options.name,
         "Scanned films",
-        pd.DataFrame(sizes),
-        notes=[f"Cell finder: {options.detector}; load of the machine: {os.getloadavg()[1]:.1f}."],
-        tables=further,
+        results[first],
+        notes=[
+            f"First table: {first}. Cell finder: {options.detector}; "
+            f"load of the machine: {os.getloadavg()[1]:.1f}."
+        ],
+        tables={title: results[title] for title in others if len(results[title])},
     )
-    if options.keep is None:
-        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

@@ -63,16 +63,17 @@ class Scene:
                     cells.append(BBox(*edges.tolist()))
         return cells
 
-    def region(self, top: int, left: int, bottom: int, right: int) -> np.ndarray:
-        """Pixels of a region, which may reach over the slide's lower and right edge."""
+    def region(self, top: int, left: int, bottom: int, right: int, *, level=0) -> np.ndarray:
+        """Pixels of a region of a level, which may reach over its lower and right edge."""
         grid = _grid(self)
+        fields = _shrunken(self, level)
         pixels = np.full((bottom - top, right - left, 3), 235, np.uint8)
-        height, width = self.field_shape
+        height, width = fields[0].shape[:2]
         for row in range(top // height, min(-(-bottom // height), grid.shape[0])):
             for col in range(left // width, min(-(-right // width), grid.shape[1])):
                 if grid[row, col] < 0:
                     continue
-                field = self.fields[grid[row, col]]
+                field = fields[grid[row, col]]
                 y, x = row * height, col * width
                 low = max(y, top), max(x, left)
                 high = min(y + height, bottom), min(x + width, right)
@@ -87,6 +88,13 @@ class Scene:
     def tiles(self, level: int) -> Iterator[np.ndarray]:
         """Tiles of a level, row by row, each whole."""
         rows, cols = self.level_shape(level)
+        # Fields of whole pixels at a level are shrunken once, and not in each tile.
+        if not any(n % (1 << level) for n in self.field_shape):
+            for row in range(-(-rows // TILE)):
+                for col in range(-(-cols // TILE)):
+                    top, left = row * TILE, col * TILE
+                    yield self.region(top, left, top + TILE, left + TILE, level=level)
+            return
         step = TILE << level
         for row in range(-(-rows // TILE)):
             for col in range(-(-cols // TILE)):
@@ -97,6 +105,15 @@ class Scene:
 @lru_cache(maxsize=4)
 def _grid(scene: Scene) -> np.ndarray:
     return scene.grid
+
+
+@lru_cache(maxsize=16)
+def _shrunken(scene: Scene, level: int) -> tuple[np.ndarray, ...]:
+    if not level:
+        return scene.fields
+    height, width = scene.field_shape
+    shape = width >> level, height >> level
+    return tuple(cv2.resize(one, shape, interpolation=cv2.INTER_AREA) for one in scene.fields)
 
 
 def synthetic_scene(

@@ -8,10 +8,12 @@ from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from npe2 import PluginManager, PluginManifest
 from PIL import Image
+from tests.slides import synthetic_scene, write_ome, write_pages, write_zarr
 
 import napari_wbc
 from napari_wbc.contrib.reader import get_reader
 from napari_wbc.errors import WbcError
+from napari_wbc.imaging.pyramid import opening
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.slide_layer import FIELDS_KEY, LEFT_OUT_KEY, PROJECT_KEY, content_of
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
@@ -115,9 +117,38 @@ def test_the_command_palette_offers_no_command_that_needs_a_path():
     assert readers.isdisjoint(shown)
 
 
-def test_an_ome_zarr_is_left_to_other_plugins(tmp_path):
+def test_a_zarr_that_is_no_film_is_left_to_other_plugins(tmp_path):
     folder = tmp_path / "film.zarr"
     folder.mkdir()
     (folder / "zarr.json").write_text("{}")
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / "a.png")
     assert get_reader(str(folder)) is None
+
+
+@pytest.mark.parametrize("write", [write_pages, write_ome, write_zarr])
+def test_a_scanned_film_is_an_image_of_several_levels(tmp_path, monkeypatch, write):
+    if write is write_zarr:
+        pytest.importorskip("zarr")
+    monkeypatch.setattr(opening, "MAX_PIXELS", 200_000)
+    name = "film.zarr" if write is write_zarr else "film.tif"
+    path = write(tmp_path / name, synthetic_scene(600, n_fields=2), levels=2)
+    data, meta, _kind = read(str(path))
+    assert [level.shape for level in data] == [(600, 600, 3), (300, 300, 3)]
+    assert meta["multiscale"]
+    layer = ImageLayer(data, **meta)
+    # As in the shell, so that a project of either opens in the other.
+    assert content_of(layer).slide == open_slide(path)
+
+
+def test_another_tiff_is_a_slide_of_one_field(tmp_path):
+    path = tmp_path / "field.tif"
+    Image.fromarray(np.full((20, 24, 3), 90, np.uint8)).save(path)
+    data, meta, _kind = read(str(path))
+    assert data.shape == (20, 24, 3)
+    assert content_of(ImageLayer(data, **meta)).slide == open_slide(path)
+
+
+def test_a_damaged_film_is_one_clear_error(tmp_path):
+    (tmp_path / "bad.svs").write_bytes(b"no slide")
+    with pytest.raises(WbcError, match=r"bad\.svs"):
+        read(str(tmp_path / "bad.svs"))

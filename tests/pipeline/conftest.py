@@ -13,10 +13,28 @@ from tests.pipeline.projects import make_project
 from napari_wbc.classify.networks import build_network
 from napari_wbc.classify.preset import Preset
 from napari_wbc.model.taxonomy import EIGHT_CLASSES
+from napari_wbc.pipeline.film import analyze as film
 from napari_wbc.weights.card import ModelCard
 from napari_wbc.weights.store import save_weights
 
 LABELS = ("neutrophil", "band neutrophil", "monocyte", "platelet", "blast", "lymphocyte")
+
+
+@pytest.fixture(scope="module")
+def measured_once():
+    """Red cells are measured once a whole slide: that takes half of a run and is tested alone."""
+    plans = {}
+    plan_steps = film.plan_steps
+
+    def remembered(pyramid, preset):
+        key = pyramid.levels, preset
+        if key not in plans:
+            plans[key] = yield from plan_steps(pyramid, preset)
+        return plans[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(film, "plan_steps", remembered)
+        yield
 
 
 @pytest.fixture

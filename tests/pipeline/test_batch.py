@@ -17,6 +17,8 @@ from napari_wbc.pipeline.batch import batch_steps
 from napari_wbc.pipeline.film.analyze import FilmOptions
 from napari_wbc.pipeline.project import project_analysis
 
+pytestmark = pytest.mark.usefixtures("measured_once")
+
 
 @pytest.fixture(autouse=True)
 def _large(monkeypatch):

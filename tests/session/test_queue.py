@@ -168,6 +168,22 @@ def test_class_by_class_is_the_order_of_the_taxonomy_and_then_of_doubt():
     assert ids(cells, Order.CLASS_BY_CLASS) == "dcbeaf"
 
 
+def test_rarest_first_is_by_the_labels_of_the_slide():
+    cells = [
+        cell("a", 0.9, "monocyte"),
+        cell("b", 0.6, "neutrophil"),
+        cell("c", 0.8, "monocyte"),
+        cell("d", 0.99, "erythroblast"),
+        cell("e", 0.7, "monocyte"),
+        cell("f", 0.5, "neutrophil"),
+        cell("g", 0.55, "blast"),
+    ]
+    # A label that the taxonomy does not have comes after those as rare that it has.
+    assert ids(cells, Order.RAREST) == "dgfbeca"
+    # A filter changes nothing in how rare they are.
+    assert ids(cells, Order.RAREST, Filter(labels=frozenset({"monocyte", "blast"}))) == "geca"
+
+
 def test_field_by_field_is_one_field_after_the_other_and_not_the_surest_first():
     cells = [cell(name, field=i % 2) for i, name in enumerate("abcdefghijklmnop")]
     found = ids(cells, Order.FIELD_BY_FIELD)

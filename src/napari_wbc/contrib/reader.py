@@ -1,4 +1,4 @@
-"""A folder of images as one slide, and a project file as its first slide."""
+"""A folder of images or a scanned film as one slide, and a project file as its first slide."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.pyramid.opening import is_whole_slide
+from napari_wbc.imaging.pyramid.opening import TIFFS, is_whole_slide, open_pyramid
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.slide_layer import PROJECT_KEY, slide_layer
 from napari_wbc.model.slide import Slide
@@ -18,7 +18,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """A reader for a folder that holds images or a project file, else None.
+    """A reader for a folder of images, a scanned film or another TIFF, or a project; else None.
 
     The first field is shown; the workbench, where it is open, goes on with the whole slide.
     """
@@ -26,9 +26,17 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
         return get_reader(path[0]) if len(path) == 1 else None
     if Path(path).suffix.lower() == SUFFIX:
         return lambda _path: [_project_layer(Path(path))]
-    # An OME-Zarr is a folder that other plugins show; the window has no whole slides yet.
-    if not Path(path).is_dir() or is_whole_slide(Path(path)):
+    # Of the files only those that the manifest names; other images are for napari's own reader.
+    known = Path(path).is_dir() or Path(path).suffix.lower() in TIFFS
+    if not known and not is_whole_slide(Path(path)):
         return None
+    if Path(path).is_dir() and is_whole_slide(Path(path)):
+        # Not every Zarr is an image, and not every image is one of a film.
+        try:
+            with open_pyramid(path):
+                pass
+        except WbcError:
+            return None
     # A folder without an image may be for another plugin's reader.
     try:
         slide = open_slide(path)

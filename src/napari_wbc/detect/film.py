@@ -6,7 +6,7 @@ depend on the tiles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -120,7 +120,42 @@ def gather(finder: WindowFinder, seen: Sequence[Seen], shape: Sequence[int]) -> 
     for looks, colours in _apart(every):
         part = Seen(every.look.part(looks), tuple(every.coloured[i] for i in colours))
         cells += finder.gather([part], shape).cells
-    return Located(tuple(sorted(cells, key=_surest_first)))
+    return Located(surest_first(cells))
+
+
+def parted(seen: Seen, unseen: shapely.Geometry) -> tuple[Seen, Seen]:
+    """What is seen parted in two: what tiles to come cannot change, and all else.
+
+    Parameters
+    ----------
+    unseen : shapely.Geometry
+        In (x, y) pixels of the slide: what the tiles to come show, with their halo.
+
+    Returns
+    -------
+    Seen, Seen
+        Cells gathered of either are cells gathered of both at once.
+    """
+    edges = _edges(seen)
+    if not len(edges):
+        return seen, seen
+    boxes = _boxes(edges)
+    groups = _touching(boxes)
+    shapely.prepare(unseen)
+    open_groups = np.unique(groups[shapely.intersects(unseen, boxes)])
+    waits = np.isin(groups, open_groups)
+    n_looks = len(seen.look.boxes)
+
+    def part(chosen: npt.NDArray[np.bool_]) -> Seen:
+        places = np.flatnonzero(chosen[n_looks:])
+        return Seen(seen.look.part(chosen[:n_looks]), tuple(seen.coloured[i] for i in places))
+
+    return part(~waits), part(waits)
+
+
+def surest_first(cells: Iterable[Detection]) -> tuple[Detection, ...]:
+    """Cells in the order of :func:`gather`."""
+    return tuple(sorted(cells, key=_surest_first))
 
 
 def _surest_first(cell: Detection) -> tuple[float, float, float]:
@@ -130,12 +165,11 @@ def _surest_first(cell: Detection) -> tuple[float, float, float]:
 
 def _apart(seen: Seen) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """Places in the look and in the colours of groups of boxes, no two groups of which touch."""
-    coloured = np.array([cell.bbox.edges for cell in seen.coloured]).reshape(-1, 4)
-    edges = np.concatenate([seen.look.boxes, coloured])
+    edges = _edges(seen)
     n_looks = len(seen.look.boxes)
     if not len(edges):
         return
-    groups = _touching(edges)
+    groups = _touching(_boxes(edges))
     # Clumps in order of place, and several small ones together.
     order = np.argsort(groups, kind="stable")
     counts = np.bincount(groups)
@@ -146,10 +180,23 @@ def _apart(seen: Seen) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.in
         yield inside[inside < n_looks], inside[inside >= n_looks] - n_looks
 
 
-def _touching(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Number of the clump of each box; boxes that touch, also through others, are one clump."""
+def _edges(seen: Seen) -> npt.NDArray[np.float64]:
+    """Boxes of looks, then of colours, shape (N, 4): top, left, bottom, right."""
+    coloured = np.array([cell.bbox.edges for cell in seen.coloured]).reshape(-1, 4)
+    return np.concatenate([seen.look.boxes, coloured])
+
+
+def _boxes(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.object_]:
+    """What outlines of boxes may reach, as polygons in (x, y)."""
     top, left, bottom, right = edges.T
-    boxes = shapely.box(left - _MARGIN, top - _MARGIN, right + _MARGIN, bottom + _MARGIN)
+    boxes: npt.NDArray[np.object_] = shapely.box(
+        left - _MARGIN, top - _MARGIN, right + _MARGIN, bottom + _MARGIN
+    )
+    return boxes
+
+
+def _touching(boxes: npt.NDArray[np.object_]) -> npt.NDArray[np.intp]:
+    """Number of the clump of each box; boxes that touch, also through others, are one clump."""
     first, second = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(edges),) * 2)
+    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(boxes),) * 2)
     return np.asarray(connected_components(links, directed=False)[1], np.intp)

@@ -15,7 +15,8 @@ from napari.layers import Image, Shapes
 from psygnal import Signal
 
 from napari_wbc.detect.base import Located
-from napari_wbc.errors import WbcError
+from napari_wbc.errors import ReadError, WbcError
+from napari_wbc.imaging.pyramid.opening import is_whole_slide
 from napari_wbc.imaging.read import read_image
 from napari_wbc.layers.behind import CandidateOutlines, Casings
 from napari_wbc.layers.binding import CellsBinding
@@ -25,19 +26,21 @@ from napari_wbc.layers.focus import camera_place, center_on, focus
 from napari_wbc.layers.placed import copy_transform, kind_of, marked, on_transform
 from napari_wbc.layers.pointing import Pointing, give_up, tell_under_cursor
 from napari_wbc.layers.preview import make_preview, show_preview
+from napari_wbc.layers.region import region_layer
 from napari_wbc.layers.slide_layer import (
     FIELDS_KEY,
     NAME_KEY,
     PROJECT_KEY,
     LayerContent,
     content_of,
+    shown_pixels,
 )
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.session.session import Session
 
 KEPT_KEY = "napari-wbc kept"
 """Key of an image layer's metadata: the cells of a slide that no project keeps."""
-OVER = ("cells", "candidates", "dark edges", "preview", "heat")
+OVER = ("cells", "candidates", "dark edges", "preview", "heat", "region")
 """Kinds of layers that lie over the image of a field."""
 HIDING_OPACITY = 0.5
 """Opacity from which an image hides what lies under it."""
@@ -188,7 +191,7 @@ class FieldView:
         if not why:
             return
         if self._image is None and field is not None:
-            self.show(field, self.read(field))
+            self.show(field, self.read_shown(field))
             raise WbcError(f"{why} It is shown again; try once more.")
         cover = self.covered_by
         if cover is None:
@@ -230,9 +233,21 @@ class FieldView:
         return layer.metadata.pop(KEPT_KEY, None)
 
     def read(self, field: FieldOfView) -> npt.NDArray[np.uint8]:
-        """Pixels of a field, from memory or its file; safe in a thread."""
+        """Pixels of a field, from memory or its file; safe in a thread.
+
+        It raises ReadError if they cannot be read, or are those of a whole slide.
+        """
         pixels = self._pixels.get(field.fov_id)
+        if pixels is None and is_whole_slide(field.path):
+            raise ReadError(
+                f"{field.path.name} is a scanned film; this works on fields of a camera alone."
+            )
         return read_image(field.path) if pixels is None else pixels
+
+    def read_shown(self, field: FieldOfView) -> Any:
+        """What the viewer shows of a field, see :func:`shown_pixels`; safe in a thread."""
+        film = field.fov_id not in self._pixels and is_whole_slide(field.path)
+        return shown_pixels(field.path) if film else self.read(field)
 
     @property
     def ready(self) -> bool:
@@ -240,20 +255,30 @@ class FieldView:
         field = self.session.field
         return field is not None and self._shown == field.fov_id
 
-    def show(
-        self, field: FieldOfView, pixels: npt.NDArray[np.uint8], *, cells: bool = True
-    ) -> None:
-        """Show the image of a field, shape (height, width, 3), uint8, and its cells above it.
+    def show(self, field: FieldOfView, pixels: Any, *, cells: bool = True) -> None:
+        """Show the image of a field, as :func:`shown_pixels` gives it, and its cells above it.
 
         Without ``cells`` they come with :meth:`ensure_cells`; the first layer of shapes takes
         napari long.
         """
         self._shown = field.fov_id
-        self._extent = pixels.shape[:2]
+        levels = isinstance(pixels, tuple)
+        self._extent = (pixels[0] if levels else pixels).shape[:2]
         layer = self.image_layer
         slide = self.session.slide
+        if layer is not None and (levels or layer.multiscale):
+            if levels and layer.metadata.get(FIELDS_KEY) == [str(field.path)]:
+                # Its reader put it there, or an earlier workbench.
+                self._note_slide()
+                if cells:
+                    self.ensure_cells()
+                return
+            # napari makes no image of several levels out of one, nor the other way.
+            self.image_layer = None
+            layer = None
         if layer is None:
-            self.image_layer = Image(pixels, name=slide.name, rgb=True)
+            data = list(pixels) if levels else pixels
+            self.image_layer = Image(data, name=slide.name, rgb=True, multiscale=levels)
             if field.fov_id not in self._pixels or field.path.is_file():
                 self._note_slide()
             self.viewer.add_layer(self.image_layer)
@@ -271,7 +296,8 @@ class FieldView:
 
     def blank(self, field: FieldOfView) -> None:
         """Show nothing where the image of a field cannot be read, rather than the one before."""
-        shape = (8, 8, 3) if self.image_layer is None else self.image_layer.data.shape
+        layer = self.image_layer
+        shape = (8, 8, 3) if layer is None or layer.multiscale else layer.data.shape
         self.show(field, np.zeros(shape, dtype=np.uint8))
         self._shown = ""
 
@@ -411,7 +437,7 @@ class FieldView:
     def _on_zoom(self, _event: Any = None) -> None:
         zoom = self.viewer.scene.camera.zoom
         cells = None if self.binding is None else self.binding.layer
-        for layer in (cells, self._preview):
+        for layer in (cells, self._preview, region_layer(self.viewer)):
             if layer is not None:
                 keep_visible(layer, zoom)
         for lines in (self._casings, self._candidates):

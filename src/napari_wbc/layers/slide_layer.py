@@ -12,7 +12,8 @@ import numpy.typing as npt
 from napari.layers import Image
 
 from napari_wbc.errors import WbcError
-from napari_wbc.imaging.read import as_file_shows, read_image
+from napari_wbc.imaging.pyramid.opening import is_whole_slide
+from napari_wbc.imaging.read import as_file_shows, open_slide, read_image
 from napari_wbc.imaging.rgb import as_rgb8
 from napari_wbc.model.slide import FieldOfView, Slide
 
@@ -29,24 +30,40 @@ PROJECT_KEY = "napari-wbc project"
 """The path of the project that its slide is from."""
 
 
+def shown_pixels(path: Path) -> Any:
+    """What a viewer shows of a field: its pixels, or the levels of a whole slide as a tuple.
+
+    It raises ReadError if they cannot be read.
+    """
+    if not is_whole_slide(path):
+        return read_image(path)
+    # dask is slow to load, and only a whole slide takes it.
+    from napari_wbc.imaging.pyramid.lazy import lazy_levels
+
+    return lazy_levels(path)
+
+
 def slide_layer(
     name: str, paths: Sequence[Path], left_out: Sequence[str] = ()
-) -> tuple[npt.NDArray[np.uint8], dict[str, Any], str]:
+) -> tuple[Any, dict[str, Any], str]:
     """A slide as napari layer data: its first readable field, the others in the metadata.
 
-    It raises WbcError if no field can be read.
+    A whole slide is an image of several levels. It raises WbcError if no field can be read.
     """
     errors: list[WbcError] = []
     for path in paths:
         try:
-            pixels = read_image(path)
+            pixels = shown_pixels(path)
         except WbcError as error:
             errors.append(error)
         else:
             metadata = {FIELDS_KEY: list(map(str, paths)), NAME_KEY: name}
             if left_out:
                 metadata[LEFT_OUT_KEY] = list(left_out)
-            return pixels, {"name": name, "rgb": True, "metadata": metadata}, "image"
+            settings = {"name": name, "rgb": True, "metadata": metadata}
+            if isinstance(pixels, tuple):
+                return list(pixels), {**settings, "multiscale": True}, "image"
+            return pixels, settings, "image"
     if errors:
         raise errors[0]
     raise WbcError(f"{name}: the slide has no field; choose a folder of images.")
@@ -71,6 +88,13 @@ def content_of(layer: Image) -> LayerContent:
     paths = layer.metadata.get(FIELDS_KEY)
     data = layer.data
     name = _slide_name(layer)
+    # A folder is named by itself, a file by its own name.
+    if (
+        paths
+        and len(paths) == 1
+        and (Path(paths[0]).parent.name != name or is_whole_slide(Path(paths[0])))
+    ):
+        return LayerContent(Slide(name, open_slide(paths[0]).fields), {})
     if paths:
         fields = tuple(FieldOfView(f"{name}/{Path(path).name}", Path(path)) for path in paths)
         left_out = tuple(layer.metadata.get(LEFT_OUT_KEY, ()))

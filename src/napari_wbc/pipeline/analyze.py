@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, repeat
@@ -19,7 +19,8 @@ from napari_wbc.detect.base import Detector
 from napari_wbc.detect.finders import DEFAULT, located_by
 from napari_wbc.errors import ReadError, TorchMissing
 from napari_wbc.files.atomic import sha256_of
-from napari_wbc.imaging.pyramid.opening import fingerprint, is_whole_slide
+from napari_wbc.imaging.pyramid.opening import fingerprint, is_whole_slide, open_pyramid
+from napari_wbc.imaging.pyramid.slide_crops import around
 from napari_wbc.imaging.read import find_slides, read_field
 from napari_wbc.model.cell import Cell, Detection, LocatedBy, Prediction
 from napari_wbc.model.failure import Failure
@@ -45,6 +46,8 @@ from napari_wbc.weights.registry import DEFAULT_CLASSIFIER
 
 CELLS = uuid.UUID("6f6e6c39-5d0b-4a67-9a5e-1f4c8a2b7d10")
 """Names the ids that follow from image and box; never to be changed."""
+_AROUND = 500
+"""Pixels of a whole slide to each side of a drawn cell that tell its light and stain."""
 
 
 def analyze_slide_steps(
@@ -59,6 +62,7 @@ def analyze_slide_steps(
     total: int = 0,
     film: FilmOptions | None = None,
     crew: Crew | None = None,
+    on_cells: Callable[[Sequence[Cell]], object] | None = None,
 ) -> Steps[SlideAnalysis]:
     """Locate and classify the cells of one slide, field by field.
 
@@ -77,6 +81,8 @@ def analyze_slide_steps(
         Where and how whole slides are looked at.
     crew : Crew, optional
         Whoever works on their tiles, with the same models; this process where None.
+    on_cells : callable, optional
+        Gets cells of whole slides while tiles are worked on; they are in the result, too.
     """
     total = total or len(slide.fields)
     # One object for all cells, so that a large table keeps the settings once.
@@ -92,8 +98,11 @@ def analyze_slide_steps(
         try:
             if is_whole_slide(field.path):
                 options = film or FilmOptions()
-                found = yield from analyze_film_steps(field.path, slide.name, crew, options)
-                cells += _signed(field, found.cells, searched_by)
+                arrived = _Arrived(field, searched_by, on_cells)
+                found = yield from analyze_film_steps(
+                    field.path, slide.name, crew, options, on_cells=on_cells and arrived.take
+                )
+                cells += arrived.signed(found.cells)
                 failures += found.failures
                 looked_at |= {field.fov_id: found.looked_at} if found.looked_at else {}
                 note = found.note
@@ -133,6 +142,34 @@ _NONE: Iterator[None] = repeat(None)
 """Predictions of cells that are located only."""
 
 
+class _Arrived:
+    """Cells of a whole slide, some handed over before the others; each has one id."""
+
+    def __init__(
+        self,
+        field: FieldOfView,
+        searched_by: LocatedBy,
+        on_cells: Callable[[Sequence[Cell]], object] | None,
+    ) -> None:
+        self._field = field
+        self._searched_by = searched_by
+        self._on_cells = on_cells
+        self._cells: dict[Detection, Cell] = {}
+
+    def take(self, pairs: Sequence[tuple[Detection, Prediction | None]]) -> None:
+        """Hand cells over."""
+        cells = self.signed(pairs)
+        if self._on_cells is not None:
+            self._on_cells(cells)
+
+    def signed(self, pairs: Sequence[tuple[Detection, Prediction | None]]) -> list[Cell]:
+        """Cells in their order, those that were handed over as they were then."""
+        fresh = [pair for pair in pairs if pair[0] not in self._cells]
+        cells = _signed(self._field, fresh, self._searched_by)
+        self._cells.update(zip((pair[0] for pair in fresh), cells, strict=True))
+        return [self._cells[pair[0]] for pair in pairs]
+
+
 def _signed(
     field: FieldOfView,
     cells: Iterable[tuple[Detection, Prediction | None]],
@@ -152,6 +189,17 @@ def _classified(
     """Cells of one field with their predictions."""
     predictions = classifier.classify(image, [cell.detection.bbox for cell in cells])
     return list(map(Cell.predicted, cells, predictions))
+
+
+def _classified_on_film(path: Path, cells: Sequence[Cell], classifier: Classifier) -> list[Cell]:
+    """Cells of a whole slide with their predictions, each by what lies around it."""
+    classified = []
+    with open_pyramid(path) as pyramid:
+        for cell in cells:
+            image, box = around(pyramid, cell.detection.bbox, _AROUND)
+            (prediction,) = classifier.classify(image, [box])
+            classified.append(cell.predicted(prediction))
+    return classified
 
 
 def _surer(cell: Cell, threshold: float) -> Cell:
@@ -192,6 +240,8 @@ def analyze_fields_steps(
     read: ReadField = read_field,
     taxonomy: Taxonomy = EIGHT_CLASSES,
     before: Iterable[Cell] = (),
+    film: FilmOptions | None = None,
+    on_cells: Callable[[Sequence[Cell]], object] | None = None,
 ) -> Steps[SlideAnalysis]:
     """Locate and classify the cells of one slide.
 
@@ -199,7 +249,7 @@ def analyze_fields_steps(
     ----------
     detector, preset, parameters, weights, device
         As in :func:`analyze`.
-    taxonomy, before
+    taxonomy, before, film, on_cells
         As in :func:`analyze_slide_steps`.
 
     Raises
@@ -211,7 +261,14 @@ def analyze_fields_steps(
     total = len(slide.fields)
     classifier = yield from classifier_steps(total, weights, device, taxonomy=taxonomy)
     steps = analyze_slide_steps(
-        slide, finder, classifier, read=read, taxonomy=taxonomy, before=before
+        slide,
+        finder,
+        classifier,
+        read=read,
+        taxonomy=taxonomy,
+        before=before,
+        film=film,
+        on_cells=on_cells,
     )
     return (yield from steps)
 
@@ -245,7 +302,10 @@ def classify_table_steps(
     for done, (field, cells) in enumerate(fields, start=1):
         note = ""
         try:
-            classified += _classified(read(field), cells, classifier)
+            if is_whole_slide(field.path):
+                classified += _classified_on_film(field.path, cells, classifier)
+            else:
+                classified += _classified(read(field), cells, classifier)
         except ReadError as error:
             note = str(error)
             failures.append(Failure(field.path, note))

@@ -29,6 +29,10 @@ class Order(StrEnum):
     """
     CLASS_BY_CLASS = "class by class"
     """By label in the order of the taxonomy, least certain first within a label."""
+    RAREST = "rarest first"
+    """By how many cells of the slide have the label, fewest first: on a film, blasts and
+    erythroblasts come before the hundreds of all others. Least certain first within a label.
+    """
     FIELD_BY_FIELD = "field by field"
     """By field in the order of the table, within a field by chance."""
     RANDOM = "random"
@@ -51,6 +55,7 @@ FIRST = {
     Order.MOST_UNLIKE: "most unlike first",
     Order.DISAGREEMENTS: "disagreements only",
     Order.CLASS_BY_CLASS: "class by class",
+    Order.RAREST: "rarest first",
     Order.MOST_GAIN: "most gain first",
     Order.DOUBTED: "doubted labels only",
     Order.AUDIT: "audit only",
@@ -154,6 +159,14 @@ def _key(
         case Order.CLASS_BY_CLASS:
             rank = {label: i for i, label in enumerate(taxonomy.labels)}
             return lambda cell: (rank.get(cell.label, len(rank)), by_certainty(cell))
+        case Order.RAREST:
+            rank = {label: i for i, label in enumerate(taxonomy.labels)}
+            counts = table.label_counts
+            return lambda cell: (
+                counts[cell.label],
+                rank.get(cell.label, len(rank)),
+                by_certainty(cell),
+            )
         case Order.FIELD_BY_FIELD:
             names = dict.fromkeys(cell.fov_id for cell in table.values())
             fields = {fov: i for i, fov in enumerate(names)}

@@ -89,6 +89,7 @@ class WorkbenchPanels(DockPanel):
         session = self.session
         tip = "A folder is one slide, its images are the fields"
         self._open_folder = primary(button("Open folder…", tip))
+        self._open_film = button("Open film…", "A scanned film: a whole slide in one file")
         self._use_image = button("Use open image")
         self._sample = button("Open sample", "A drawn blood film, to try everything on")
         self.start = TextLines(3)
@@ -125,7 +126,7 @@ class WorkbenchPanels(DockPanel):
 
     def _lay_out(self) -> None:
         self.tabs = StepTabs()
-        opened = row(self._open_folder, self._use_image, self._sample)
+        opened = row(self._open_folder, self._open_film, self._use_image, self._sample)
         self.tabs.add_step(
             "1 Slide",
             "Open a slide or a project, and choose who reads",

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QInputDialog
 
 from napari_wbc.detect.regions import detections_of
 from napari_wbc.errors import WbcError
+from napari_wbc.imaging.pyramid.opening import FILM_SUFFIXES
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.placed import kind_of
 from napari_wbc.layers.planes import layer_of, planes_of
@@ -28,7 +29,7 @@ from napari_wbc.pipeline.library import start_taxonomy
 from napari_wbc.session.opening import OtherClasses, add_classes
 from napari_wbc.session.session import Loaded, Session
 from napari_wbc.widgets.panels import EXPORT_TIP, WorkbenchPanels
-from napari_wbc.widgets.qt.files import ask_folder
+from napari_wbc.widgets.qt.files import ask_file, ask_folder
 from napari_wbc.widgets.qt.layout import allow, confirmed, no_markup
 from napari_wbc.widgets.qt.panel import single_shot
 from napari_wbc.widgets.qt.shaders import keep_shaders
@@ -41,6 +42,7 @@ USE_TIP = (
     "Take the selected image layer as a slide; of a stack, you choose the plane. "
     "Selected labels become cells of the field."
 )
+FILMS = f"Scanned films ({' '.join(f'*{suffix}' for suffix in FILM_SUFFIXES)})"
 READ_EVERY_MS = 2000
 """Time between two looks at the cells layer: napari's Features table edits it without a signal."""
 
@@ -111,6 +113,7 @@ class Workbench(WorkbenchPanels):
     def _connect_slide(self) -> None:
         guarded = self._guarded
         self._open_folder.clicked.connect(guarded(self._ask_folder))
+        self._open_film.clicked.connect(guarded(self._ask_film))
         self._use_image.clicked.connect(guarded(self._use_active))
         self._sample.clicked.connect(guarded(self._open_sample))
         self.project.opened.connect(self._on_opened)
@@ -390,6 +393,11 @@ class Workbench(WorkbenchPanels):
         folder = ask_folder(self, "Open a slide: a folder of fields", "slide")
         if folder is not None:
             self.open_slide(open_slide(folder))
+
+    def _ask_film(self) -> None:
+        path = ask_file(self, "Open a scanned film", "film", FILMS)
+        if path is not None:
+            self.open_slide(open_slide(path))
 
     def _ask_export(self) -> None:
         if not self.session.slide.fields:

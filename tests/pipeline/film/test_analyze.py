@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,22 +12,27 @@ import shapely
 import tifffile
 from tests.slides import synthetic_scene, write_pages
 
+from napari_wbc.detect.finders import make_detector
 from napari_wbc.errors import ReadError, WbcError
 from napari_wbc.imaging.pyramid import opening
 from napari_wbc.imaging.pyramid.tiff import TiffPyramid
 from napari_wbc.imaging.pyramid.zones import Zones
-from napari_wbc.imaging.read import read_field
+from napari_wbc.imaging.read import open_slide, read_field
+from napari_wbc.model.cell import Cell
 from napari_wbc.model.geometry import iou_matrix
 from napari_wbc.model.progress import run
-from napari_wbc.pipeline.analyze import analyze_steps
+from napari_wbc.model.table import CellTable
+from napari_wbc.pipeline.analyze import analyze_fields_steps, analyze_steps, classify_table_steps
 from napari_wbc.pipeline.film import crew as crew_module
 from napari_wbc.pipeline.film import tasks
-from napari_wbc.pipeline.film.analyze import FilmOptions
+from napari_wbc.pipeline.film.analyze import FilmOptions, analyze_film_steps
 from napari_wbc.pipeline.film.crew import Crew
+from napari_wbc.pipeline.film.tasks import Models
 from napari_wbc.pipeline.lab_report.pictures import pictures
 from napari_wbc.pipeline.project import export_project_steps, project_analysis, save_project
 from napari_wbc.pipeline.report import write_results
 
+pytestmark = pytest.mark.usefixtures("measured_once")
 SIDE = 256
 TILES = 9
 
@@ -83,6 +89,10 @@ def looks(monkeypatch):
 def said(analysis):
     """Boxes and predictions; ids are new in each run."""
     (result,) = analysis.slides
+    return said_of(result)
+
+
+def said_of(result):
     return sorted(
         (cell.detection.bbox.edges, cell.prediction and cell.prediction.probabilities)
         for cell in result.table.values()
@@ -108,7 +118,7 @@ def test_tiles_order_and_workers_change_nothing(slide, analyzed, whole, options)
     assert said(run(analyzed(slide, **options))) == whole
 
 
-@pytest.mark.parametrize("tiles", [1, 4, 8])
+@pytest.mark.parametrize("tiles", [1, 8])
 def test_a_run_that_was_ended_goes_on(slide, analyzed, whole, looks, tmp_path, tiles):
     steps = analyzed(slide, keep=tmp_path)
     for progress in steps:
@@ -212,26 +222,54 @@ def test_a_tile_that_fails_for_good_is_listed_and_done_by_the_next_run(
     assert looks == [(1, 1)]
 
 
-def test_workers_that_are_killed_are_replaced(slide, analyzed, whole, monkeypatch):
-    crews = []
-    enter = Crew.__enter__
-    monkeypatch.setattr(Crew, "__enter__", lambda self: crews.append(self) or enter(self))
+def finished(steps, crew, kill):
+    """The result of steps during which a worker is killed whenever ``kill`` says so."""
     killed = 0
-    steps = analyzed(slide, workers=2)
     while True:
         try:
             progress = next(steps)
         except StopIteration as end:
-            analysis = end.value
-            break
-        if "locating" in progress.step and progress.done in (1, 5) and killed < 3:
-            for pid in crews[0].pids[:1]:
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
+            return end.value, killed
+        if kill(progress) and crew.pids:
+            os.kill(crew.pids[0], signal.SIGKILL)
+            killed += 1
+
+
+def test_workers_that_are_killed_again_and_again_are_replaced(slide, whole):
+    # Located only, so that no worker has to load a network.
+    models = Models("hsv", None, None, None)
+    at = iter((1, 3, 6))
+    due = [next(at)]
+
+    def kill(progress):
+        if "locating" not in progress.step or progress.done < due[0]:
+            return False
+        due[0] = next(at, TILES + 1)
+        return True
+
+    with Crew(make_detector("hsv"), None, models, workers=2) as crew:
+        steps = analyze_film_steps(slide, "film", crew, FilmOptions(side=SIDE))
+        result, killed = finished(steps, crew, kill)
     assert killed == 3
+    assert not result.failures
+    boxes = sorted(cell.bbox.edges for cell, _ in result.cells)
+    assert boxes == [edges for edges, _ in whole]
+    assert not crew.pids
+
+
+def test_a_worker_that_is_killed_while_it_classifies_is_replaced(
+    slide, analyzed, whole, monkeypatch
+):
+    crews = []
+    enter = Crew.__enter__
+    monkeypatch.setattr(Crew, "__enter__", lambda self: crews.append(self) or enter(self))
+    steps = analyzed(slide, workers=2, side=1024)
+    first = next(step for step in steps if "classifying" in step.step)
+    os.kill(crews[0].pids[0], signal.SIGKILL)
+    analysis = run(steps)
+    assert first.done == 0
     assert not analysis.failures
     assert said(analysis) == whole
-    assert not crews[0].pids
 
 
 def test_workers_that_never_live_end_the_run(slide, analyzed, monkeypatch):
@@ -349,3 +387,45 @@ def test_no_text_of_a_file_gets_into_results(scene, analyzed, tmp_path):
 def test_impossible_numbers_are_refused(wrong):
     with pytest.raises(WbcError, match="choose"):
         FilmOptions(**wrong)
+
+
+def test_cells_are_handed_over_while_tiles_are_worked_on(slide, whole, weights):
+    handed = []
+    at = []
+    steps = analyze_fields_steps(
+        open_slide(slide),
+        "hsv",
+        weights=weights,
+        device="cpu",
+        film=FilmOptions(side=SIDE),
+        on_cells=handed.append,
+    )
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            analysis = end.value
+            break
+        at.append((progress.done, sum(map(len, handed))))
+    for (box, shares), (expected, others) in zip(said_of(analysis), whole, strict=True):
+        assert box == expected
+        # Batches of another size round otherwise.
+        assert shares == pytest.approx(others, abs=1e-6)
+    # Before the last tile, each once, and as in the result: a review that has begun goes on.
+    cells = [cell for part in handed for cell in part]
+    assert any(n > 0 for done, n in at if done < TILES - 1)
+    assert len(cells) == len({cell.cell_id for cell in cells}) == len(whole)
+    assert all(analysis.table[cell.cell_id] == cell for cell in cells)
+
+
+def test_a_cell_drawn_on_a_film_is_classified(slide, analyzed, weights):
+    (result,) = run(analyzed(slide)).slides
+    located = next(iter(result.table.values()))
+    drawn = Cell.new(located.fov_id, replace(located.detection, drawn=True))
+    table = CellTable([drawn])
+    classified = run(classify_table_steps(result.slide, table, weights=weights))
+    assert not classified.failures
+    (cell,) = classified.cells
+    # By what lies around it, and not by its window: nearly what the film's analysis says.
+    ours, theirs = cell.prediction.probabilities, located.prediction.probabilities
+    assert ours == pytest.approx(theirs, abs=0.05)

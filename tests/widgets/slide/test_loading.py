@@ -15,7 +15,7 @@ from napari_wbc.widgets.slide.loading import FieldLoader
 @pytest.fixture
 def loader(reader, qtbot):
     parent = QObject()
-    loader = FieldLoader(SimpleNamespace(read=reader), parent)
+    loader = FieldLoader(SimpleNamespace(read_shown=reader), parent)
     yield loader
     loader.cancel()
     qtbot.waitUntil(lambda: not loader.running)

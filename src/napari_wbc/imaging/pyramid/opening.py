@@ -17,6 +17,9 @@ from napari_wbc.imaging.pyramid.scanners import SUFFIXES, OpenSlidePyramid
 from napari_wbc.imaging.pyramid.tiff import TiffPyramid
 from napari_wbc.model.slide import MAX_PIXELS
 
+TIFFS = (".tif", ".tiff", ".btf")
+FILM_SUFFIXES = (*TIFFS, *sorted(SUFFIXES))
+"""Of the files that may be a whole slide."""
 _ENDS = 1 << 20
 """Bytes at either end of a file that its fingerprint reads."""
 

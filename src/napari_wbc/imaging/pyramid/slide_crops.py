@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc.imaging.crop import cut_crops
-from napari_wbc.imaging.pyramid.base import Region
+from napari_wbc.imaging.pyramid.base import Pyramid, Region
 from napari_wbc.imaging.pyramid.opening import open_pyramid
 from napari_wbc.model.geometry import BBox
 
@@ -43,18 +43,36 @@ def slide_crops(
     """
     crops = np.empty((len(boxes), size, size, 3), np.uint8)
     with open_pyramid(path) as pyramid:
-        height, width = pyramid.levels[0].shape
         for crop, box in zip(crops, boxes, strict=True):
             reach = min(_AROUND * factor * max(box.height, box.width), _MOST) / 2
-            row, col = box.center
-            region = Region(
-                max(0, int(row - reach)),
-                max(0, int(col - reach)),
-                min(height, int(row + reach) + 1),
-                min(width, int(col + reach) + 1),
-            )
-            part = pyramid.read(0, region)
-            corner = np.array([region.top, region.left] * 2)
-            here = BBox(*(np.array(box.edges) - corner).tolist())
+            part, here = around(pyramid, box, reach)
             crop[:] = cut_crops(part, [here], size=size, factor=factor)[0]
     return crops
+
+
+def around(pyramid: Pyramid, box: BBox, reach: float) -> tuple[npt.NDArray[np.uint8], BBox]:
+    """What lies around a box of a slide, and the box in pixels of that.
+
+    Parameters
+    ----------
+    box : BBox
+        In pixels of the slide, in which its middle lies.
+    reach : float
+        Pixels of the slide from the middle of the box to each side.
+
+    Raises
+    ------
+    ReadError
+        If the slide cannot be read there.
+    """
+    height, width = pyramid.levels[0].shape
+    row, col = box.center
+    region = Region(
+        max(0, int(row - reach)),
+        max(0, int(col - reach)),
+        min(height, int(row + reach) + 1),
+        min(width, int(col + reach) + 1),
+    )
+    corner = np.array([region.top, region.left] * 2)
+    here = BBox(*(np.array(box.edges) - corner).tolist())
+    return pyramid.read(0, region), here

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import shapely
 
-from napari_wbc.detect.film import WindowFinder, gather, preset_of
+from napari_wbc.detect.film import WindowFinder, gather, parted, preset_of, surest_first
 from napari_wbc.detect.film_plan import Block, FilmPlan, Order, plan_steps
 from napari_wbc.detect.finders import located_by
 from napari_wbc.detect.look import Seen
@@ -30,6 +30,8 @@ from napari_wbc.pipeline.film.ordered import in_order_steps, named
 from napari_wbc.pipeline.film.tasks import Classify, Locate, checked_finder
 
 Where: TypeAlias = Literal["everywhere", "monolayer"]
+OnCells: TypeAlias = Callable[[Sequence[tuple[Detection, "Prediction | None"]]], object]
+"""Gets cells that no tile to come can change, as they are found; each once."""
 PLACES: tuple[Where, ...] = ("everywhere", "monolayer")
 """Where cells of a film count."""
 
@@ -100,7 +102,14 @@ class FilmCells:
     """The part of the film that was looked at, in words; empty if it was the whole."""
 
 
-def analyze_film_steps(path: Path, name: str, crew: Crew, options: FilmOptions) -> Steps[FilmCells]:
+def analyze_film_steps(
+    path: Path,
+    name: str,
+    crew: Crew,
+    options: FilmOptions,
+    *,
+    on_cells: OnCells | None = None,
+) -> Steps[FilmCells]:
     """Locate and classify the cells of a whole slide.
 
     Parameters
@@ -109,6 +118,9 @@ def analyze_film_steps(path: Path, name: str, crew: Crew, options: FilmOptions) 
         Of the slide, for the progress.
     crew : Crew
         Whoever works on the tiles; without a classifier the cells are located only.
+    on_cells : callable, optional
+        Gets cells while tiles are worked on; of a crew without worker processes. What it got is
+        part of the result.
 
     Raises
     ------
@@ -132,11 +144,10 @@ def analyze_film_steps(path: Path, name: str, crew: Crew, options: FilmOptions) 
                 area = shapely.intersection(area, options.area)
             options = replace(options, area=area)
             parts.append(f"the monolayer ({100 * zones.share('monolayer'):.0f} % of the film)")
-    film = _Film(path, name, finder, crew, options, plan, fingerprint(path))
+    film = _Film(path, name, finder, crew, options, plan, fingerprint(path), on_cells)
     blocks = plan.blocks(options.side, area=options.area, order=options.order, seed=options.seed)
     looked = yield from film.locate_steps(blocks)
-    cells = film.cells(looked.results)
-    located = yield from film.classify_steps(blocks[: looked.tiles], cells)
+    located = yield from film.classify_steps(blocks[: looked.tiles], film.cells(looked.results))
     # A tile that cannot be read fails in both, for one reason.
     errors = list(dict.fromkeys([*looked.errors, *located.errors]))
     if looked.tiles < len(blocks):
@@ -181,6 +192,9 @@ class _Film:
     options: FilmOptions
     plan: FilmPlan
     mark: str
+    on_cells: OnCells | None = None
+    predicted: dict[Detection, Prediction | None] = field(default_factory=dict)
+    """Cells that were handed over before all tiles were looked at."""
 
     def locate_steps(self, blocks: Sequence[Block]) -> Steps[_Done]:
         """What the tiles show, up to the one with which there are cells enough."""
@@ -192,6 +206,7 @@ class _Film:
         }
         tasks = {_place(block): Locate(self.path, self.plan, block) for block in blocks}
         done = _Done([], [])
+        waiting = Seen.joined([])
         steps = in_order_steps(
             self.crew,
             f"{self.name}: locating",
@@ -208,9 +223,27 @@ class _Film:
                 done.errors.append(named(outcome))
             else:
                 done.results.append(outcome.result)
+                waiting = Seen.joined([waiting, outcome.result])
+            if self.on_cells is not None:
+                waiting = yield from self._hand_over_steps(blocks, done.tiles, waiting)
             if self._is_enough(done.results):
                 break
         return done
+
+    def _hand_over_steps(self, blocks: Sequence[Block], done: int, waiting: Seen) -> Steps[Seen]:
+        """Hand over the cells that no tile to come can change; what is seen of all others."""
+        assert self.on_cells is not None
+        unseen = shapely.union_all([_shown(block) for block in blocks[done:]])
+        settled, waiting = parted(waiting, unseen)
+        cells = self.cells([settled])
+        if cells:
+            progress = Progress(f"{self.name}: locating", done, len(blocks))
+            located = yield from _shown_as(progress, self.classify_steps(blocks[:done], cells))
+            # A cell that could not be classified now is tried again with all others.
+            done_now = [pair for pair in located.results if pair[1] or not self.crew.classifier]
+            self.predicted.update(done_now)
+            self.on_cells(done_now)
+        return waiting
 
     def cells(self, seen: Sequence[Seen]) -> tuple[Detection, ...]:
         """Cells and candidates of the tiles, each once, in the region that was drawn."""
@@ -234,6 +267,8 @@ class _Film:
         classifier = self.crew.classifier
         if classifier is None:
             return _Done([(cell, None) for cell in cells], [])
+        before = [(cell, self.predicted[cell]) for cell in cells if cell in self.predicted]
+        cells = [cell for cell in cells if cell not in self.predicted]
         kept = Kept(self.options.keep)
         card = classifier.card
         tasks: list[Classify] = []
@@ -268,7 +303,8 @@ class _Film:
                 places = numbers[_place(outcome.task.block)]
                 for i, prediction in zip(places, outcome.result, strict=True):
                     predictions[i] = prediction
-        return _Done(list(zip(cells, predictions, strict=True)), errors)
+        located = dict([*before, *zip(cells, predictions, strict=True)])
+        return _Done([(cell, located[cell]) for cell in surest_first(located)], errors)
 
     def _at(self, block: Block) -> tuple[Any, ...]:
         """What the result of a tile depends on beside slide and models."""
@@ -276,6 +312,23 @@ class _Film:
             [window.top, window.left, window.bottom, window.right] for window in block.windows
         ]
         return repr(self.plan.scale), self.plan.window, windows
+
+
+def _shown_as(progress: Progress, steps: Steps[_Done]) -> Steps[_Done]:
+    """Steps with the progress of those between which they are made."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            done: _Done = end.value
+            return done
+        yield progress
+
+
+def _shown(block: Block) -> shapely.Geometry:
+    """What a tile shows with its halo, in (x, y)."""
+    region = block.region
+    return shapely.box(region.left, region.top, region.right, region.bottom)
 
 
 def _place(block: Block) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from napari_wbc.detect.base import Detector
 from napari_wbc.errors import WbcError
 from napari_wbc.model.progress import Progress
 from napari_wbc.pipeline.film.tasks import Bench, Models, Task
+from napari_wbc.weights.device import limit_threads
 
 TRIES = 3
 """Times that a tile is tried before it is given up and listed."""
@@ -213,12 +214,10 @@ class _Worker:
 
 def _work(pipe: Connection, models: Models) -> None:
     """Do tasks until the other end of the pipe is closed, as it is when its process ends."""
-    import torch
-
     # Ctrl-C is for the process that waits; it ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # One worker a core: more threads than cores only get in each other's way.
-    torch.set_num_threads(1)
+    limit_threads(1)
     try:
         bench = Bench.of(models)
     except WbcError as error:

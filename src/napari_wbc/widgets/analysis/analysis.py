@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from napari_wbc.detect.base import Located
 from napari_wbc.errors import AlreadySure
 from napari_wbc.layers.field import FieldView
 from napari_wbc.layers.preview import preview_text
+from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable, diff
@@ -25,13 +26,15 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
 from napari_wbc.pipeline.analysis import Classified, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.analyze import analyze_fields_steps, classify_table_steps
+from napari_wbc.pipeline.film.kept import forget
 from napari_wbc.pipeline.kept_analysis import from_note, merged_note, note_key, to_note
 from napari_wbc.pipeline.locate import preview_steps
 from napari_wbc.pipeline.report import Written, write_results
-from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
 from napari_wbc.weights.registry import models_folder
 from napari_wbc.widgets.analysis.detect import DetectorWidget
+from napari_wbc.widgets.analysis.film import FilmChoice
+from napari_wbc.widgets.analysis.landing import Landing
 from napari_wbc.widgets.analysis.model import ModelWidget
 from napari_wbc.widgets.qt.described import failed_text
 from napari_wbc.widgets.qt.layout import allow, button, column, primary, row
@@ -62,6 +65,8 @@ class AnalysisPanel(Panel, QWidget):
     noted = Signal(str)
     analyzed = Signal()
     running_changed = Signal(bool)
+    _arrived = Signal(object)
+    """From the thread of the analysis: with a slide, and cells of a scanned film."""
 
     def __init__(self, session: Session, view: FieldView) -> None:
         super().__init__()
@@ -77,6 +82,7 @@ class AnalysisPanel(Panel, QWidget):
         """Number of the step in which the last of them was drawn."""
         self._asked: tuple[frozenset[str], int] = (frozenset(), 0)
         """The two as they were when the classifier was started."""
+        self._landing = Landing(session, view)
         self.previewer = LatestJob(self)
         self.drawn = LatestJob(self)
         self._build()
@@ -84,6 +90,7 @@ class AnalysisPanel(Panel, QWidget):
         relay(self.jobs, self)
         self.jobs.running_changed.connect(self._set_running)
         relay(self.model, self)
+        self._arrived.connect(self._on_arrived)
         self.previewer.returned.connect(self._on_preview)
         self.drawn.returned.connect(self._on_drawn_classified)
         for job in (self.previewer, self.drawn):
@@ -100,6 +107,7 @@ class AnalysisPanel(Panel, QWidget):
     def _build(self) -> None:
         self.detector = DetectorWidget()
         self.model = ModelWidget(self.session.taxonomy)
+        self.film = self.own(FilmChoice(self.session, self.view))
         self.adapt = button("Adapt to this slide")
         self.run = primary(button("Analyze slide"))
         self.run_field = button("This field")
@@ -111,7 +119,9 @@ class AnalysisPanel(Panel, QWidget):
         )
         self.jobs = JobBar("Analysis")
         others = row(self.run_field, self.classify, self.adapt)
-        column(self, self.detector, self.model, self.run, others, self.at_once, self.jobs)
+        column(
+            self, self.detector, self.model, self.film, self.run, others, self.at_once, self.jobs
+        )
 
     @property
     def busy(self) -> bool:
@@ -133,6 +143,8 @@ class AnalysisPanel(Panel, QWidget):
         slide = Slide(self.session.slide.name, fields)
         searched = {field.fov_id for field in fields}
         others = [cell for cell in self.session.table.values() if cell.fov_id not in searched]
+        whole, arrived = self.session.slide, self._arrived
+        self._landing.start()
         steps = partial(
             analyze_fields_steps,
             slide,
@@ -141,8 +153,28 @@ class AnalysisPanel(Panel, QWidget):
             taxonomy=self.session.taxonomy,
             read=self.view.read,
             before=others,
+            film=self.film.value(self._tiles) if self.film.is_film else None,
+            on_cells=lambda cells: arrived.emit((whole, cells)),
         )
-        self.jobs.start(steps, partial(self._on_analyzed, self.session.slide))
+        self.jobs.start(steps, partial(self._on_analyzed, whole))
+
+    @property
+    def _tiles(self) -> Path | None:
+        """Where results of tiles are kept, so that a cancelled analysis goes on."""
+        workspace = self.session.workspace
+        return None if workspace is None else workspace.path.with_suffix(".tiles")
+
+    def _on_arrived(self, arrived: tuple[Slide, Sequence[Cell]]) -> None:
+        """Take cells in while tiles are worked on, so that the review can begin."""
+        slide, cells = arrived
+        if self.session.slide != slide or not self.jobs.running:
+            return
+        first = not self._landing.cells
+        self._landing.take(cells)
+        if first:
+            self.analyzed.emit()
+        n = counted(len(self._landing.cells))
+        self.noted.emit(f"{n} so far; the review may begin.")
 
     def analyze_slide(self) -> None:
         """Locate and classify the cells of every field."""
@@ -317,17 +349,11 @@ class AnalysisPanel(Panel, QWidget):
         # The cells of a field that could not be read stay as they are.
         failed = {failure.path for failure in analysis.failures}
         searched = [field.fov_id for field in analysis.slide.fields if field.path not in failed]
-        table = self.session.table
-        new = merged(
-            table,
-            analysis.table.values(),
-            searched,
-            rejected=self.session.rejected(),
-            annotated=self.session.annotated_elsewhere(),
-        )
         # Where the session refuses, it says why.
-        if not self.session.commit(new, "analyze", "model") and new != table:
+        if not self._landing.commit(tuple(analysis.table.values()), searched):
             return
+        if self.film.is_film and not analysis.failures:
+            forget(self._tiles)
         self._analysis = analysis
         self._keep_note(analysis)
         self.analyzed.emit()
@@ -348,8 +374,28 @@ class AnalysisPanel(Panel, QWidget):
 
     def _set_running(self, running: bool) -> None:
         self._running = running
+        if not running and self._landing.cells and self.jobs.ended:
+            self._keep_landed()
+        if not running:
+            self._landing.start()
         self._show_possible()
         self.running_changed.emit(running)
+
+    def _keep_landed(self) -> None:
+        """Say, also in the project, that an analysis ended before all of the film was looked at."""
+        cells = CellTable(self._landing.cells)
+        fov_ids = {cell.fov_id for cell in cells.values()}
+        fields = tuple(field for field in self.session.slide.fields if field.fov_id in fov_ids)
+        part = "Only a part of the film was looked at: the analysis ended early."
+        slide = Slide(self.session.slide.name, fields)
+        looked_at = dict.fromkeys(fov_ids, part)
+        self._analysis = SlideAnalysis(slide, cells, looked_at=looked_at)
+        self._keep_note(self._analysis)
+        n = counted(len(cells))
+        self.said.emit(
+            f"{self.jobs.ended.rstrip('.')}. The {n} found so far stay, and Undo takes them away. "
+            "Analyze slide goes on with the next tile."
+        )
 
     def _images(self) -> list[Image]:
         return [layer for layer in self.view.viewer.layers if isinstance(layer, Image)]

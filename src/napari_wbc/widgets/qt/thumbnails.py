@@ -20,6 +20,8 @@ from qtpy.QtGui import QColor, QImage, QPixmap
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.crop import cut_crops
+from napari_wbc.imaging.pyramid.opening import is_whole_slide
+from napari_wbc.imaging.pyramid.slide_crops import slide_crops
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
@@ -95,23 +97,38 @@ class _Cutter:
         self._read = read
         self._side = side
         self._fields: Latest[FieldOfView, tuple[Pixels | None]] = Latest(MAX_FIELDS)
+        self._films: dict[FieldOfView, bool] = {}
 
     def cut(self, batch: Sequence[_FieldBatch]) -> Steps[list[tuple[Cell, Pixels | None]]]:
         """Cut cells until the time of a batch is over; None where a field cannot be read."""
         end = time.monotonic() + MAX_BATCH_S
         cut: list[tuple[Cell, Pixels | None]] = []
         for part in batch:
-            image = None if part.field is None else self._pixels(part.field)
-            if image is None:
+            crops = self._crops(part)
+            if crops is None:
                 cut += [(cell, None) for cell in part.cells]
             else:
-                boxes = [cell.detection.bbox for cell in part.cells]
-                crops = cut_crops(image, boxes, size=self._side, factor=FACTOR)
                 cut += zip(part.cells, crops, strict=True)
             yield Progress("thumbnails", len(cut), 0)
             if time.monotonic() > end:
                 break
         return cut
+
+    def _crops(self, part: _FieldBatch) -> Pixels | None:
+        """Crops of the cells of a field, shape (N, side, side, 3); None where it is unreadable."""
+        boxes = [cell.detection.bbox for cell in part.cells]
+        if part.field is not None and self._is_film(part.field):
+            try:
+                return slide_crops(part.field.path, boxes, size=self._side, factor=FACTOR)
+            except WbcError:
+                return None
+        image = None if part.field is None else self._pixels(part.field)
+        return None if image is None else cut_crops(image, boxes, size=self._side, factor=FACTOR)
+
+    def _is_film(self, field: FieldOfView) -> bool:
+        if field not in self._films:
+            self._films[field] = is_whole_slide(field.path)
+        return self._films[field]
 
     def _pixels(self, field: FieldOfView) -> Pixels | None:
         # In a tuple, so that a field that cannot be read is cached too, not tried for each cell.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
 from napari_wbc.errors import WbcError
@@ -16,8 +14,8 @@ from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.widgets.qt.worker import LatestJob
 
-Read: TypeAlias = tuple[FieldOfView, npt.NDArray[np.uint8] | None, str]
-"""A field, its pixels or None, and the error that left it without pixels."""
+Read: TypeAlias = tuple[FieldOfView, Any, str]
+"""A field, what is shown of it or None, and the error that left it without pixels."""
 
 
 class FieldLoader(QObject):
@@ -31,7 +29,7 @@ class FieldLoader(QObject):
         self._view = view
         self._now = LatestJob(self)
         self._next = LatestJob(self)
-        self._ahead: dict[FieldOfView, npt.NDArray[np.uint8]] = {}
+        self._ahead: dict[FieldOfView, Any] = {}
         self._now.returned.connect(self.loaded)
         self._next.returned.connect(self._on_next)
 
@@ -50,14 +48,14 @@ class FieldLoader(QObject):
         """Read a field, or emit at once the one that was read ahead."""
         pixels = self._ahead.pop(field, None)
         if pixels is None:
-            self._now.request(partial(_read_steps, field, self._view.read))
+            self._now.request(partial(_read_steps, field, self._view.read_shown))
         else:
             self.loaded.emit((field, pixels, ""))
 
     def look_ahead(self, field: FieldOfView) -> None:
         """Read the field that comes next."""
         if field not in self._ahead:
-            self._next.request(partial(_read_steps, field, self._view.read))
+            self._next.request(partial(_read_steps, field, self._view.read_shown))
 
     def _on_next(self, read: Read) -> None:
         field, pixels, _ = read
@@ -65,9 +63,7 @@ class FieldLoader(QObject):
             self._ahead = {field: pixels}
 
 
-def _read_steps(
-    field: FieldOfView, read: Callable[[FieldOfView], npt.NDArray[np.uint8]]
-) -> Steps[Read]:
+def _read_steps(field: FieldOfView, read: Callable[[FieldOfView], Any]) -> Steps[Read]:
     yield Progress("reading", 0, 1)
     try:
         return field, read(field), ""

@@ -1,0 +1,76 @@
+"""Which part of a scanned film is looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtWidgets import QWidget
+
+from napari_wbc.errors import WbcError
+from napari_wbc.imaging.pyramid.opening import is_whole_slide
+from napari_wbc.layers.field import FieldView
+from napari_wbc.layers.region import clear_region, draw_region, region_of
+from napari_wbc.pipeline.film.analyze import FilmOptions
+from napari_wbc.session.session import Session
+from napari_wbc.widgets.qt.layout import button, choice, column, row
+from napari_wbc.widgets.qt.panel import Panel
+
+WHOLE, MONOLAYER, REGION = "Whole film", "Monolayer", "Drawn region"
+WHERE_TIP = (
+    "Which part of the scanned film is looked at. Monolayer: where red cells lie side by side, "
+    "which a coarse pass finds. Drawn region: the rectangles of the layer region."
+)
+
+
+class FilmChoice(Panel, QWidget):
+    """Where on a scanned film cells are looked for; hidden for fields of a camera."""
+
+    def __init__(self, session: Session, view: FieldView) -> None:
+        super().__init__()
+        self._session = session
+        self._view = view
+        self.where = choice((WHOLE, MONOLAYER, REGION), WHERE_TIP)
+        tip = "Draw rectangles on the film; only cells whose middle lies in one count"
+        self.draw = button("Draw region", tip, self._draw)
+        column(self, row(self.where, self.draw, stretch=self.where))
+        self.listen(self._on_slide, session.slide_changed)
+        self.listen(self._show, session.field_changed)
+        self._show()
+
+    def value(self, keep: Path | None) -> FilmOptions:
+        """What is chosen; results of tiles are kept in the folder ``keep``.
+
+        Raises
+        ------
+        WbcError
+            If the region is to be drawn yet.
+        """
+        chosen = self.where.currentText()
+        if chosen == MONOLAYER:
+            return FilmOptions(where="monolayer", keep=keep)
+        if chosen == WHOLE:
+            return FilmOptions(keep=keep)
+        area = region_of(self._view.viewer)
+        if area is None:
+            raise WbcError("No region is drawn. Press Draw region and drag over the film.")
+        return FilmOptions(area=area, keep=keep)
+
+    @property
+    def is_film(self) -> bool:
+        """Whether the field in view is a scanned film."""
+        field = self._session.field
+        return field is not None and is_whole_slide(field.path)
+
+    def _draw(self) -> None:
+        image = self._view.image_layer
+        if image is not None:
+            draw_region(self._view.viewer, image)
+            self.where.setCurrentText(REGION)
+
+    def _on_slide(self, _slide: object) -> None:
+        clear_region(self._view.viewer)
+        self.where.setCurrentText(WHOLE)
+        self._show()
+
+    def _show(self, *_what: object) -> None:
+        self.setVisible(self.is_film)

@@ -1,0 +1,150 @@
+"""A scanned film in the window: shown by levels, analyzed by region, reviewed meanwhile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.slides import synthetic_scene, write_pages
+from tests.widgets.conftest import FakeClassifier
+
+from napari_wbc.detect.hsv import HsvDetector
+from napari_wbc.imaging.pyramid import opening
+from napari_wbc.imaging.read import open_slide
+from napari_wbc.layers.region import region_layer
+from napari_wbc.pipeline.film import analyze as film_module
+from napari_wbc.pipeline.film.analyze import FilmOptions
+from napari_wbc.widgets.analysis.film import MONOLAYER, REGION
+
+SIDE = 900
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return synthetic_scene(SIDE, n_fields=4, per_field=(2, 3))
+
+
+@pytest.fixture
+def film(scene, tmp_path, monkeypatch):
+    """A film of 900 pixels, which is a whole slide here, in tiles of 256."""
+    monkeypatch.setattr(opening, "MAX_PIXELS", 500_000)
+    monkeypatch.setattr(film_module.FilmOptions.__init__, "__defaults__", tiles_of_256())
+    return write_pages(tmp_path / "film.tif", scene, levels=3)
+
+
+def tiles_of_256():
+    return (256, *FilmOptions.__init__.__defaults__[1:])
+
+
+@pytest.fixture
+def opened(bench, film, wait, monkeypatch):
+    monkeypatch.setattr(
+        "napari_wbc.pipeline.locate.make_detector", lambda *_args, **_kw: HsvDetector()
+    )
+    monkeypatch.setattr(FakeClassifier, "threshold", 0.0, raising=False)
+    bench.open_slide(open_slide(film))
+    wait(bench)
+    return bench
+
+
+def test_a_film_is_shown_by_levels_and_a_field_after_it(opened, slide, wait, tmp_path):
+    layer = opened.view.image_layer
+    assert layer.multiscale
+    assert [level.shape[0] for level in layer.data] == [900, 450, 225]
+    assert opened.view.extent == (SIDE, SIDE)
+    assert opened.analysis.film.isVisibleTo(opened.analysis)
+    opened.open_slide(slide)
+    wait(opened)
+    assert not opened.view.image_layer.multiscale
+    assert layer not in opened.viewer.layers
+    assert not opened.analysis.film.isVisibleTo(opened.analysis)
+
+
+def test_the_reader_s_layer_is_taken_as_it_is(bench, film, wait):
+    (layer,) = bench.viewer.open(str(film), plugin="napari-wbc")
+    wait(bench)
+    assert bench.session.slide == open_slide(film)
+    assert bench.view.image_layer == layer
+    assert [one.name for one in bench.viewer.layers] == ["film", "cells"]
+
+
+def test_cells_come_while_tiles_are_worked_on_and_a_label_stays(opened, scene, wait, qtbot):
+    session = opened.session
+    opened.analysis.run.click()
+    qtbot.waitUntil(lambda: len(session.table) > 0, timeout=60_000)
+    early = set(session.table)
+    assert opened.analysis.jobs.running
+    chosen = next(iter(early))
+    session.select([chosen])
+    opened.actions.label("monocyte")
+    wait(opened)
+    assert session.table[chosen].label == "monocyte"
+    assert early <= set(session.table)
+    assert len(session.table) >= len(scene.cells()) - 1
+    assert opened.view.binding.layer.nshapes == len(session.table)
+    assert not list(opened.project.path.parent.glob("*.tiles"))
+    # All of a run without a person in between is one step.
+    while session.undo():
+        pass
+    assert not session.table
+
+
+def test_a_cancelled_analysis_says_so_and_goes_on(opened, wait, qtbot, monkeypatch):
+    session = opened.session
+    opened.analysis.run.click()
+    qtbot.waitUntil(lambda: len(session.table) > 0, timeout=60_000)
+    opened.jobs.cancel_button.click()
+    wait(opened)
+    part = set(session.table)
+    assert part
+    (looked_at,) = opened.analysis._kept_note()["looked_at"].values()
+    assert "ended early" in looked_at
+    looks = []
+    see = film_module.Locate.steps
+    monkeypatch.setattr(
+        film_module.Locate, "steps", lambda self, *at: looks.append(self) or see(self, *at)
+    )
+    opened.analysis.run.click()
+    wait(opened)
+    tiles = len(film_module.FilmPlan((SIDE, SIDE), 1.0, 640).blocks(256))
+    assert len(looks) < tiles
+    assert len(session.table) >= len(part)
+    assert not opened.analysis._kept_note()["looked_at"]
+
+
+def test_a_drawn_region_limits_the_work(opened, wait):
+    panel = opened.analysis.film
+    panel.where.setCurrentText(REGION)
+    opened.analysis.run.click()
+    assert not opened.analysis.jobs.running
+    panel.draw.click()
+    region_layer(opened.viewer).add_rectangles(
+        np.array([[-0.5, -0.5], [-0.5, 449.5], [899.5, 449.5], [899.5, -0.5]])
+    )
+    opened.analysis.run.click()
+    wait(opened)
+    lefts = [cell.detection.bbox.center[1] for cell in opened.session.table.values()]
+    assert lefts
+    assert max(lefts) < 450
+    (looked_at,) = opened.analysis._kept_note()["looked_at"].values()
+    assert "a drawn region (50 % of the film)" in looked_at
+
+
+def test_the_monolayer_limits_the_work(opened, wait):
+    opened.analysis.film.where.setCurrentText(MONOLAYER)
+    opened.analysis.run.click()
+    wait(opened)
+    (looked_at,) = opened.analysis._kept_note()["looked_at"].values()
+    assert "the monolayer" in looked_at
+
+
+def test_thumbnails_are_cut_without_reading_the_film(opened, wait, qtbot, monkeypatch):
+    opened.analysis.run.click()
+    wait(opened)
+    monkeypatch.setattr(opened.view, "read", None)
+    cells = list(opened.session.table.values())
+    opened.thumbnails.clear()
+    opened.thumbnails.want(cells)
+    qtbot.waitUntil(lambda: all(opened.thumbnails.get(cell) for cell in cells), timeout=20_000)
+    picture = opened.thumbnails.get(cells[0]).toImage().pixelColor(48, 48)
+    # A nucleus is bluer than it is green; glass and the grey of an unreadable field are not.
+    assert picture.blue() > picture.green() + 20
