@@ -22,8 +22,8 @@ def test_the_shipped_models_are_sound_and_keep_the_ids_that_results_name():
     ids = [load_weights(find_weights(name))[1].model_id for name in shipped_weights()]
     assert ids == [
         "blood_cells 2 (75295601)",
-        "cdnn 3 (07d07df8)",
-        "large 1 (201055ed)",
+        "cdnn 4 (ab272591)",
+        "large 2 (c6a34239)",
         "mask_rcnn 3 (c26ddf5a)",
     ]
 
