@@ -218,7 +218,7 @@ def test_progress_comes_at_every_step_and_a_line_after_every_epoch(fields, tmp_p
     training = [s for s in steps if s.step == "training"]
     assert [s.done for s in training] == [1, 2, 2, 3, 4, 4]
     assert {s.total for s in steps} == {4}
-    assert ["val_ap" in s.note for s in training] == [False, False, True] * 2
+    assert ["average precision" in s.note for s in training] == [False, False, True] * 2
     assert [s.done for s in steps if s.step == "validating"] == [2, 4, 4, 4, 4]
     assert [s.done for s in steps] == sorted(s.done for s in steps)
 

@@ -10,7 +10,6 @@ from npe2 import PluginManager, PluginManifest
 
 import napari_wbc
 from napari_wbc.widgets.analysis.detect import DetectorWidget
-from napari_wbc.widgets.panels import user_name
 from napari_wbc.widgets.qt.files import last_folder
 from napari_wbc.widgets.qt.preferences import PLUGIN, defaults, preference
 
@@ -50,8 +49,6 @@ def test_without_the_plugin_there_are_the_defaults(monkeypatch):
 
 
 def test_they_act(chosen, tmp_path, qtbot):
-    chosen.review.reader = "Ada"
-    assert user_name() == "Ada"
     chosen.find.cell_finder = "hsv"
     widget = DetectorWidget()
     qtbot.addWidget(widget)
