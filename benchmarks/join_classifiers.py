@@ -35,6 +35,7 @@ RECIPE = Recipe(
     matrix_rate=0.0,
     half=True,
     foreign_threshold=0.95,
+    stains_left_out="raabin,bionet",
     preset=Preset(size=96, anchors=0.75, white=True, sure=0.9),
     # For fine-tuning: a laboratory's own stain varies less than stains do.
     augmentation=Augmentation(stain=0.25, depth=0.5, lamp=0.1, coarse=0.4, sharpen=1.0),
@@ -74,7 +75,8 @@ def join(shapes: str, colours: str, data: CropSet, out: Path) -> Path:
         },
     )
     train = data.where(data.splits == "train")
-    familiarity = run(familiarity_steps(network, train, val, RECIPE.preset))
+    left_out = RECIPE.stains_left_out
+    familiarity = run(familiarity_steps(network, train, val, RECIPE.preset, left_out))
     path = out / f"{RECIPE.name}.safetensors"
     card = save_weights(path, {**network.half().state_dict(), **familiarity.tensors()}, card)
     print(f"{path}: {card.model_id}, temperature {card.temperature}, threshold {card.threshold}")

@@ -118,7 +118,7 @@ def test_progress_comes_at_every_step_and_a_line_after_every_epoch(tmp_path):
     steps = [s for s in every if s.step == "training"]
     assert [s.done for s in steps] == [1, 2, 2, 3, 4, 4]
     assert {s.total for s in steps} == {4}
-    assert ["to check: lab" in s.note for s in steps] == [False, False, True] * 2
+    assert ["cells to check" in s.note for s in steps] == [False, False, True] * 2
     assert ["val_lab" in s.values for s in steps] == [False, False, True] * 2
 
 

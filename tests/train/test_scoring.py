@@ -12,7 +12,12 @@ from napari_wbc.classify.preset import Preset, tensor_of
 from napari_wbc.model.progress import run
 from napari_wbc.train.batches import ROOM
 from napari_wbc.train.dataset import CropSet
-from napari_wbc.train.scoring import MIN_CELLS_OF_GROUP, groups_of, scores_steps
+from napari_wbc.train.scoring import (
+    MIN_CELLS_OF_GROUP,
+    familiarity_steps,
+    groups_of,
+    scores_steps,
+)
 
 SIDE = round(16 * ROOM)
 
@@ -54,3 +59,17 @@ def test_a_group_is_a_class_of_a_laboratory_that_has_enough_cells_of_it():
     assert [len(numbers) for numbers in expected.values()] == [1, 1, 1]
     assert set.union(*expected.values()) == set(groups)
     assert set(groups[34:]) == expected["0"]
+
+
+def test_stains_of_a_source_that_is_left_out_are_not_known():
+    data = noise(80)
+    sources = np.repeat(["own", "few"], 40)
+    labels = np.arange(80) % 2
+    cells = CropSet(data.crops, data.red, labels, sources, sources, "sha")
+    network, preset = build_network("cdnn", 2), Preset(size=16, white=True, anchors=1.0)
+
+    all_of_them = run(familiarity_steps(network, cells, cells, preset))
+    own = run(familiarity_steps(network, cells, cells, preset, "few,else"))
+
+    assert (len(all_of_them.stains.means), len(own.stains.means)) == (4, 2)
+    assert torch.equal(own.means, all_of_them.means)

@@ -87,12 +87,17 @@ def test_a_core_is_left_to_the_window_unless_somebody_said_how_many(monkeypatch)
     asked = []
     monkeypatch.setattr("napari_wbc.weights.device.limit_threads", asked.append)
     monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1, 2, 3}, raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr("napari_wbc.weights.device.GIVEN_THREADS", "2,1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
     spare_a_core()
     assert asked == []
-    monkeypatch.delenv("OMP_NUM_THREADS")
+    # A limit that was taken off again is none.
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     spare_a_core()
-    assert asked == [3]
+    assert (asked, os.environ["OMP_NUM_THREADS"]) == ([2], "2,1")
+    monkeypatch.setattr("napari_wbc.weights.device.GIVEN_THREADS", "")
+    spare_a_core()
+    assert asked == [2, 3]
 
 
 def test_what_is_wrong_with_pytorch_is_told_without_loading_it(monkeypatch):

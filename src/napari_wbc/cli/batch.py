@@ -57,7 +57,6 @@ def batch(
     The same command again goes on: slides that are done are not done again, and those that failed
     are tried again.
     """
-    from napari_wbc.imaging.pyramid.opening import is_whole_slide
     from napari_wbc.pipeline.batch import batch_steps
 
     make_folder(out)
@@ -77,9 +76,7 @@ def batch(
     if not quiet:
         print_table(_table(result))
         say(f"{counted(len(result.slides), 'slide')} written to {out / 'slides.csv'}")
-        # napari shows no whole slide yet.
-        if not all(map(is_whole_slide, slides)):
-            say("Open the project of one for review: napari PROJECT.wbc")
+        say("Open the project of one for review: napari PROJECT.wbc")
     outcome = f"see {out / 'slides.csv'}; run the same command to try again"
     end(result.unfinished, outcome, total=len(result.slides), what="slide")
 

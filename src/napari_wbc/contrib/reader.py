@@ -58,4 +58,6 @@ def _project_layer(path: Path) -> LayerData:
 
 
 def _layer(slide: Slide) -> LayerData:
-    return slide_layer(slide.name, [field.path for field in slide.fields], slide.left_out)
+    paths = [field.path for field in slide.fields]
+    ids = [field.fov_id for field in slide.fields]
+    return slide_layer(slide.name, paths, slide.left_out, ids)

@@ -29,6 +29,7 @@ from napari_wbc.layers.preview import make_preview, show_preview
 from napari_wbc.layers.region import region_layer
 from napari_wbc.layers.slide_layer import (
     FIELDS_KEY,
+    IDS_KEY,
     NAME_KEY,
     PROJECT_KEY,
     LayerContent,
@@ -471,6 +472,7 @@ class FieldView:
         assert self._image is not None
         slide = self.session.slide
         self._image.metadata[FIELDS_KEY] = [str(field.path) for field in slide.fields]
+        self._image.metadata[IDS_KEY] = [field.fov_id for field in slide.fields]
         self._image.metadata[NAME_KEY] = slide.name
         workspace = self.session.workspace
         if workspace is not None:

@@ -13,7 +13,7 @@ from napari.layers import Image
 
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.pyramid.opening import is_whole_slide
-from napari_wbc.imaging.read import as_file_shows, open_slide, read_image
+from napari_wbc.imaging.read import as_file_shows, read_image
 from napari_wbc.imaging.rgb import as_rgb8
 from napari_wbc.model.slide import FieldOfView, Slide
 
@@ -26,6 +26,8 @@ LEFT_OUT_KEY = "napari-wbc left out"
 """Names of files in its folder that seem to be images and cannot be read."""
 SAMPLE_KEY = "napari-wbc sample"
 """It is a slide of one field, and is opened as soon as the workbench sees it."""
+IDS_KEY = "napari-wbc field ids"
+"""The ``fov_id`` of each of these fields."""
 PROJECT_KEY = "napari-wbc project"
 """The path of the project that its slide is from."""
 
@@ -44,11 +46,12 @@ def shown_pixels(path: Path) -> Any:
 
 
 def slide_layer(
-    name: str, paths: Sequence[Path], left_out: Sequence[str] = ()
+    name: str, paths: Sequence[Path], left_out: Sequence[str] = (), ids: Sequence[str] = ()
 ) -> tuple[Any, dict[str, Any], str]:
     """A slide as napari layer data: its first readable field, the others in the metadata.
 
-    A whole slide is an image of several levels. It raises WbcError if no field can be read.
+    ``ids`` are the ``fov_id`` of the fields, where these are not the slide's name and the file's. A
+    whole slide is an image of several levels. It raises WbcError if no field can be read.
     """
     errors: list[WbcError] = []
     for path in paths:
@@ -57,7 +60,9 @@ def slide_layer(
         except WbcError as error:
             errors.append(error)
         else:
-            metadata = {FIELDS_KEY: list(map(str, paths)), NAME_KEY: name}
+            metadata: dict[str, Any] = {FIELDS_KEY: list(map(str, paths)), NAME_KEY: name}
+            if ids:
+                metadata[IDS_KEY] = list(ids)
             if left_out:
                 metadata[LEFT_OUT_KEY] = list(left_out)
             settings = {"name": name, "rgb": True, "metadata": metadata}
@@ -88,15 +93,9 @@ def content_of(layer: Image) -> LayerContent:
     paths = layer.metadata.get(FIELDS_KEY)
     data = layer.data
     name = _slide_name(layer)
-    # A folder is named by itself, a file by its own name.
-    if (
-        paths
-        and len(paths) == 1
-        and (Path(paths[0]).parent.name != name or is_whole_slide(Path(paths[0])))
-    ):
-        return LayerContent(Slide(name, open_slide(paths[0]).fields), {})
     if paths:
-        fields = tuple(FieldOfView(f"{name}/{Path(path).name}", Path(path)) for path in paths)
+        ids = layer.metadata.get(IDS_KEY) or [f"{name}/{Path(path).name}" for path in paths]
+        fields = tuple(map(FieldOfView, ids, map(Path, paths)))
         left_out = tuple(layer.metadata.get(LEFT_OUT_KEY, ()))
         return LayerContent(Slide(name, fields, left_out), {})
     if layer.multiscale or data.ndim != (3 if layer.rgb else 2):

@@ -280,7 +280,8 @@ def _familiarity(
         )
         yield Progress("measuring the training cells", 0, 0, note)
         return None
-    return (yield from familiarity_steps(network, train, val, recipe.preset))
+    left_out = recipe.stains_left_out
+    return (yield from familiarity_steps(network, train, val, recipe.preset, left_out))
 
 
 def _grown(rows: torch.Tensor, old: tuple[str, ...], classes: tuple[str, ...]) -> torch.Tensor:

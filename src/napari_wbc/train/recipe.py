@@ -83,6 +83,9 @@ class Recipe:
     foreign_threshold : float
         Of the card: the confidence, 0 to 1, below which a cell of a stain that the model does not
         know is unidentified. Measured by leaving laboratories out.
+    stains_left_out : str
+        Sources, with commas between them, whose stains are not taken for known ones: their slides
+        raise the stain alarm. Of few cells, they would let in every stain between theirs.
     """
 
     name: str = "cdnn"
@@ -107,6 +110,7 @@ class Recipe:
     precision: str = "32-true"
     half: bool = False
     foreign_threshold: float = 0.0
+    stains_left_out: str = ""
     seed: int = 0
     preset: Preset = field(default_factory=Preset)
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -90,11 +90,12 @@ def _batches(
 
 
 def familiarity_steps(
-    network: FeatureNetwork, train: CropSet, val: CropSet, preset: Preset
+    network: FeatureNetwork, train: CropSet, val: CropSet, preset: Preset, stains_left_out: str = ""
 ) -> Steps[Familiarity]:
     """Where the features of training cells lie, with the limit that validation cells set.
 
-    Their stains are measured too, where the preset balances colours.
+    Their stains are measured too, where the preset balances colours, but for those of the sources
+    in ``stains_left_out``, which has commas between them.
     """
     import torch
 
@@ -108,17 +109,19 @@ def familiarity_steps(
     measured = Familiarity.of(torch.cat(trained), group, torch.cat(held_out), weight)
     if not preset.is_balanced:
         return measured
-    several = _of_several_classes(picked)
+    left_out = stains_left_out.split(",")
+    several = _of_several_classes(picked) & ~np.isin(picked.sources, left_out)
     if not several.any():
         return measured
     stained = picked.where(several)
+    judged = val.where(~np.isin(val.sources, left_out))
     _, laboratories = np.unique(stained.sources, return_inverse=True)
     stains = KnownStains.of(
         _stains(stained, preset),
         torch.from_numpy(stained.labels),
         torch.from_numpy(laboratories),
-        _stains(val, preset),
-        weight,
+        _stains(judged, preset),
+        torch.from_numpy(weights_by_source(judged.sources)),
     )
     return replace(measured, stains=stains)
 

@@ -74,6 +74,10 @@ def torch_fault() -> str:
     return ""
 
 
+GIVEN_THREADS = os.environ.get("OMP_NUM_THREADS", "")
+"""What somebody set before this program began; empty if nobody did."""
+
+
 def limit_threads(threads: int) -> None:
     """Let torch and OpenCV compute with so many threads, whether they are loaded now or later."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
@@ -88,7 +92,12 @@ def limit_threads(threads: int) -> None:
 
 def spare_a_core() -> None:
     """Leave one core to the window; where somebody set OMP_NUM_THREADS, that stays."""
-    if "OMP_NUM_THREADS" in os.environ:
+    if GIVEN_THREADS:
+        # One number a level of nested loops; of these there is one here.
+        first = GIVEN_THREADS.split(",")[0]
+        if os.environ.get("OMP_NUM_THREADS") != GIVEN_THREADS and first.isdecimal():
+            limit_threads(int(first))
+            os.environ["OMP_NUM_THREADS"] = GIVEN_THREADS
         return
     # In a container or a batch job the process may run on fewer cores than the machine has.
     if hasattr(os, "sched_getaffinity"):

@@ -77,7 +77,7 @@ class SetsBox(Panel, QGroupBox):
     project_wanted = Signal(object)
     """With the path of a project to open."""
     looked = Signal()
-    """After the sets were read, or another one was chosen."""
+    """After the sets were read, or could not be."""
 
     def __init__(
         self,
@@ -223,7 +223,9 @@ class SetsBox(Panel, QGroupBox):
     def _show_none(self, why: str) -> None:
         self.slides.show_sets([])
         self.summary.setText(why)
+        self.not_ready = why
         self._show_possible()
+        self.looked.emit()
 
     def _on_summaries(self, read: tuple[dict[str, SetSummary], str]) -> None:
         summaries, self.not_ready = read

@@ -66,9 +66,7 @@ class SlideTable(TextTable):
                 item = self.item(i, j)
                 item.setToolTip(plain(item.text()))
                 if j >= CLASSES:
-                    item.setTextAlignment(
-                        Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-                    )
+                    item.setTextAlignment(LEFT)
         if self._names:
             self.setCurrentCell(self._names.index(before) if before in self._names else 0, 0)
 

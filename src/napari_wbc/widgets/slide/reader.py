@@ -30,7 +30,6 @@ class ReaderName(QLineEdit):
         self.setAccessibleName("Reader")
         self.setToolTip(TIP)
         self.textEdited.connect(self._on_edited)
-        self.editingFinished.connect(self._keep)
         self.read_as("")
 
     def read_as(self, reading: str) -> None:
@@ -40,8 +39,7 @@ class ReaderName(QLineEdit):
         self.setEnabled(not reading)
 
     def _on_edited(self, text: str) -> None:
-        # At each letter: the next label may be given by a click, before the field is left.
+        # At each letter: the next label may be given by a click, and the window be closed, before
+        # the field is left.
         self._own = self._session.reader = text.strip()
-
-    def _keep(self) -> None:
         settings().setValue(READER_KEY, self._own)
