@@ -299,6 +299,19 @@ def test_the_current_cell_is_selected_in_its_field(session, queue):
     assert seen == ["b", "c"]
 
 
+def test_cells_that_come_back_are_under_review_again_where_the_queue_stood(session, queue):
+    queue.start(Order.LEAST_CERTAIN)
+    queue.next()
+    at, current = queue.position, queue.current
+    session.commit(CellTable(()), "all gone")
+    assert (queue.current, queue.done) == ("", False)
+    session.undo()
+    assert (queue.position, queue.current) == (at, current)
+    while queue.current:
+        queue.next()
+    assert queue.done
+
+
 def test_forth_and_back_stop_at_the_ends(session, queue):
     seen = shown(queue)
     queue.back()

@@ -22,8 +22,8 @@ def test_the_shipped_models_are_sound_and_keep_the_ids_that_results_name():
     ids = [load_weights(find_weights(name))[1].model_id for name in shipped_weights()]
     assert ids == [
         "blood_cells 2 (75295601)",
-        "cdnn 4 (ab272591)",
-        "large 2 (c6a34239)",
+        "cdnn 4 (460bbf78)",
+        "large 2 (a9f2e2bd)",
         "mask_rcnn 3 (c26ddf5a)",
     ]
 

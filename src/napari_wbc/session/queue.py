@@ -102,6 +102,8 @@ class ReviewQueue:
         self.current = ""
         """Id of the cell under review, empty at the end."""
         self._at = 0
+        self._lost: int | None = None
+        """Where it stood when the rest of its cells left the table; undo may bring them back."""
         self._skipped: dict[str, None] = {}
         self._ranks: dict[Order, tuple[CellTable, dict[str, int]]] = {}
         self._answers: list[tuple[Cell, Annotation]] = []
@@ -122,6 +124,11 @@ class ReviewQueue:
     def position(self) -> tuple[int, int]:
         """How many cells of the queue come before the current one, and how many it has."""
         return self._at, len(self.ids)
+
+    @property
+    def done(self) -> bool:
+        """Whether a person has come to the end, which a queue without its cells is not."""
+        return not self.current and self._lost is None
 
     @property
     def place(self) -> dict[str, Any]:
@@ -273,9 +280,10 @@ class ReviewQueue:
             raise WbcError("The review queue is at its end; start another one.")
         return self._session.table[self.current]
 
-    def _stand(self, at: int) -> None:
+    def _stand(self, at: int, *, lost: int | None = None) -> None:
         """Make the first cell from a place on that is still in the table the current one."""
         session = self._session
+        self._lost = lost
         end = len(self.ids)
         at = next((i for i in range(at, end) if self.ids[i] in session.table), end)
         current = self.ids[at] if at < end else ""
@@ -309,7 +317,9 @@ class ReviewQueue:
                 self._answers.pop()
                 self.go_to(before.cell_id)
         if self.current and self.current not in new:
-            self._stand(self._at)
+            self._stand(self._at, lost=self._at)
+        elif self._lost is not None and any(key in new for key in self.ids[self._lost :]):
+            self._stand(self._lost)
 
     def _on_slide(self, _slide: Slide) -> None:
         """Drop the queue of another slide; no new one has been asked for yet."""

@@ -91,7 +91,9 @@ class Workbench(WorkbenchPanels):
         self.at_release(self._gallery_soon.stop)
         self.at_release(self._clock.stop)
         self.at_release(self.place.keep)
-        self.say("Open a folder of fields, or use the image that is open.")
+        has_image = any(isinstance(layer, Image) for layer in napari_viewer.layers)
+        or_this = ", or use the image that is open" if has_image else ""
+        self.say(f"Open a folder of fields{or_this}.")
         self._guarded(self._go_on)(project)
         if taken_keys:
             self.status.warn(f"{taken_keys} Choose another key in Classes…")

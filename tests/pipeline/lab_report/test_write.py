@@ -280,9 +280,9 @@ def test_the_hash_is_of_the_cells_and_the_settings_and_not_of_their_order(tmp_pa
     assert content(fewer, settings(), "now").cells_sha256 != first
 
 
-def test_nothing_is_sure_by_labels_that_only_the_model_gave(tmp_path):
+def test_nothing_is_abnormal_by_labels_that_only_the_model_gave(tmp_path):
     counts = {"neutrophil": 40, "lymphocyte": 20, "monocyte": 40}
-    for reviewed, flag in ((True, Flag.ABOVE_SURELY), (False, Flag.ABOVE)):
+    for reviewed, flag in ((True, Flag.ABOVE_SURELY), (False, Flag.NONE)):
         one = slide(tmp_path, counts, reviewed=reviewed)
         report = content(one, settings(wbc=WbcCount(10)), "now")
         (line,) = [line for line in report.lines if line.row.name == "monocyte"]

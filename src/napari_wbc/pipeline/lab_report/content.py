@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -278,13 +279,19 @@ def measure_of(name: str, policy: Policy) -> str:
 
 def _value(estimate: Estimate, unit: str, measure: str, settings: Settings) -> Value:
     interval = interval_of(settings.intervals, measure, unit, settings.subject)
-    return Value(estimate, unit, interval, flag_of(estimate, interval))
+    # Counts that the model alone made have no limits, and are no reason to call a value abnormal.
+    flag = Flag.NONE if math.isnan(estimate.low) else flag_of(estimate, interval)
+    return Value(estimate, unit, interval, flag)
 
 
 def _surely(value: Value, audited: Estimate) -> Value:
-    """A value with its flag, sure also where the limits of an audit say the same."""
+    """A value with its flag, sure also where the limits of an audit say the same.
+
+    Without limits of its own it has the audit's flag.
+    """
     flag = flag_of(audited, value.interval)
-    return replace(value, flag=flag) if flag.unsure is value.flag else value
+    bare = math.isnan(value.estimate.low)
+    return replace(value, flag=flag) if bare or flag.unsure is value.flag else value
 
 
 def _to_review(counted: Differential) -> int:

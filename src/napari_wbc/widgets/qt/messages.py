@@ -95,6 +95,9 @@ class Messages(QWidget):
                 # It would name a part of napari.
                 dialog.source_label.hide()
                 dialog.timer.setInterval(max(LEAST_MS, MS_A_LETTER * len(text)))
+            elif dialog.isVisible() and not dialog.timer.isActive():
+                # napari stops it where a newer one comes, and then leaves it on screen for good.
+                dialog.timer.start()
 
     def _read_all(self, _notification: object = None) -> None:
         self.show_history()

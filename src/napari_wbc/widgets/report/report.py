@@ -16,6 +16,7 @@ from napari_wbc.layers.field import FieldView
 from napari_wbc.model.audit import MAX_CELLS
 from napari_wbc.model.blood_count import MAX_WBC
 from napari_wbc.model.reference import SEXES
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.lab_report.choice import Choice, choice_key, kept_choice
 from napari_wbc.pipeline.lab_report.pool import pool_name
 from napari_wbc.pipeline.lab_report.project import workspace_report_steps
@@ -103,6 +104,8 @@ class ReportPanel(Panel, QWidget):
             **self.rules.fields,
         }
         self._start = self._values()
+        self._signing = False
+        """Whether the report that is being written is to be signed."""
         own = [field for name, field in self._fields.items() if name not in self.rules.fields]
         self.form = form(*own, self.masked, self.heat, self.pool)
         act = partial(guarded, self.warned.emit)
@@ -140,6 +143,7 @@ class ReportPanel(Panel, QWidget):
         # The report reads the project in a thread, so the last labels have to be in it.
         if not session.flush():
             raise WbcError(session.saved.sentence)
+        self._signing = bool(sign)
         steps = partial(
             workspace_report_steps,
             session.workspace,
@@ -159,7 +163,13 @@ class ReportPanel(Panel, QWidget):
 
     def sign_report(self) -> None:
         """Ask who signs, then write the signed report."""
-        name, ok = QInputDialog.getText(self, "Sign", "Name:", text=self._session.reader)
+        table = self._session.table.values()
+        open_cells = sum(cell.annotation is None and not cell.candidate for cell in table)
+        ask = "Name:"
+        if open_cells:
+            needed = f"{counted(open_cells)} not reviewed. Signing needs all, or a complete audit."
+            ask = f"{needed}\n\n{ask}"
+        name, ok = QInputDialog.getText(self, "Sign", ask, text=self._session.reader)
         if ok and name.strip():
             self.write_report(name.strip())
 
@@ -202,7 +212,8 @@ class ReportPanel(Panel, QWidget):
             if each.broken:
                 lines.append(f"{each.report.slide}: {each.broken}")
         page = reports[0].folder / "report.html"
-        lines.append(f"The report is written: {page}")
+        signed = "signed and written" if self._signing else "written"
+        lines.append(f"The report is {signed}: {page}")
         self.said.emit(" ".join(lines))
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(page)))
 

@@ -74,6 +74,7 @@ class ReviewActions:
         chosen = self._settled(None)
         if chosen and chosen == (self._queue.current,):
             self._queue.accept(session.reader)
+            self._say(f"Accepted: {session.table[chosen[0]].label}")
             return
         when = now()
         labelled = []
@@ -140,8 +141,13 @@ class ReviewActions:
     def undo(self) -> None:
         """Take the last step back."""
         self._view.settle()
+        before = len(self._session.table)
         what = self._session.undo()
-        self._say(f"Undone: {what}" if what else "Nothing to undo.")
+        gone = before - len(self._session.table)
+        text = f"Undone: {what}" if what else "Nothing to undo."
+        if gone > 1:
+            text += f". {counted(gone)} are gone; Ctrl+Shift+Z brings them back."
+        self._say(text)
 
     def redo(self) -> None:
         """Do the step again that was taken back."""

@@ -98,7 +98,7 @@ class Follower(Panel, QObject):
         self.cell_shown.emit(cell_id)
         self._view.enlarge(cell_id)
         self._look_ahead()
-        if not cell_id and self._queue.position[1]:
+        if self._queue.done and self._queue.position[1]:
             self.said.emit("The queue is done.")
 
     def _on_chosen(self, cell_ids: tuple[str, ...]) -> None:
