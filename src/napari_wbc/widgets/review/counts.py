@@ -19,6 +19,10 @@ from napari_wbc.widgets.qt.table import TextTable
 ROW_HEIGHT = 18
 LEAST_ROWS = 5
 """Rows that stay in view in the smallest window."""
+TIP = (
+    "Click a row to select its cells. The limits are of counting alone (Clopper-Pearson): labels "
+    "that nobody has reviewed can be wrong beyond them, and a report has none for these."
+)
 COLUMNS = ("class", "n", "%", "95 % limits")
 LIMITS = 3
 """Column of the limits."""
@@ -108,7 +112,7 @@ class CountsTable(Panel, TextTable):
         self.setItemDelegateForColumn(LIMITS, LimitBars(self))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumHeight(self._height(LEAST_ROWS))
-        self.setToolTip("Click a row to select its cells. Limits: Clopper-Pearson.")
+        self.setToolTip(TIP)
         self.cellClicked.connect(self._on_clicked)
         self.listen(self._refresh, session.changed)
         self._refresh()
