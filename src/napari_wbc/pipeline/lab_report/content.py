@@ -386,8 +386,8 @@ def _policies(
     if settings.wbc and settings.wbc.corrected:
         lines.append("The analyser corrected the WBC count; it is taken as given.")
     elif settings.wbc:
-        start = f"from {policy.correct_from:g} per 100 WBC on" if policy.correct_from else "always"
-        lines.append(f"The WBC count is corrected for erythroblasts {start}.")
+        start = f" from {policy.correct_from:g} per 100 WBC on" if policy.correct_from else ""
+        lines.append(f"The analyser's WBC count is corrected here for erythroblasts{start}.")
     if settings.intervals and settings.subject.age is None:
         lines.append("Reference intervals are those of adults; no age was given.")
     return tuple(lines)

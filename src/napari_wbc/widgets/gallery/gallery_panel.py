@@ -40,7 +40,7 @@ class GalleryPanel(DockPanel):
         larger = self._zoom_button("+", "Larger thumbnails (Ctrl and wheel)", 1)
         smaller = self._zoom_button("\N{MINUS SIGN}", "Smaller thumbnails (Ctrl and wheel)", -1)
         hint = TextLines(1)
-        hint.setText("Select cells, then press the key of a class or drag them to it.")
+        hint.setText("Select, then press a class key, or drag.")
         controls = row(self.order, self.which, self.parts, larger, smaller, hint, stretch=hint)
         column(self, controls, self.gallery, stretch=self.gallery, margin=2, spacing=2)
 

@@ -56,7 +56,7 @@ class ReportPanel(Panel, QWidget):
             tooltip="White cell count of the same blood, for absolute counts",
         )
         self.corrected = CheckBox(
-            text="WBC is corrected for nucleated red cells",
+            text="WBC already corrected for nucleated red cells",
             tooltip="The analyser corrected it already; it is never corrected twice",
         )
         self.sex = ComboBox(label="Sex", choices=(ANYBODY, *SEXES))

@@ -241,4 +241,7 @@ class ReferencePanel(Panel, QWidget):
         )
         for j, cell in enumerate(likely.examples):
             left = x + BAR + GAP + j * ROW
+            # Half a cell would mislead.
+            if left + TILE > self.width():
+                break
             self._paint_picture(painter, cell, QRect(left, y, TILE, TILE))
