@@ -121,6 +121,20 @@ def test_a_cancelled_analysis_says_so_and_goes_on(opened, wait, qtbot, monkeypat
     assert not opened.analysis._kept_note()["looked_at"]
 
 
+def test_a_box_that_is_drawn_on_a_film_is_fitted(opened, scene, wait):
+    warned = []
+    opened.fitter.warned.connect(warned.append)
+    box = scene.cells()[-1]
+    corners = np.array([[box.top, box.left], [box.bottom, box.right]]) - 0.5
+    opened.viewer.layers["cells"].add(corners, shape_type="rectangle")
+    wait(opened)
+    (cell,) = opened.session.table.values()
+    assert cell.detection.outline is not None
+    assert cell.detection.drawn
+    assert cell.detection.bbox.iou(box) > 0.75
+    assert not warned
+
+
 @pytest.fixture
 def held(opened, monkeypatch, qtbot):
     """An analysis that found cells and whose next tile waits for the event."""
