@@ -15,6 +15,7 @@ from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.region import region_layer
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox
+from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.film import analyze as film_module
 from napari_wbc.pipeline.film.analyze import FilmOptions
@@ -250,6 +251,34 @@ def test_a_drawn_region_limits_the_work(opened, wait):
     assert max(lefts) < 450
     (looked_at,) = opened.analysis._kept_note()["looked_at"].values()
     assert "a drawn region (50 % of the film)" in looked_at
+
+
+@pytest.fixture
+def two(opened, scene, film, wait):
+    """A slide of two films."""
+    other = write_pages(film.with_name("other.tif"), scene, levels=3)
+    (first,) = opened.session.slide.fields
+    opened.open_slide(Slide("two", (first, FieldOfView("other.tif", other))))
+    wait(opened)
+    return opened
+
+
+def test_a_region_is_of_the_film_on_which_it_was_drawn(two, wait):
+    panel = two.analysis.film
+    panel.draw.click()
+    region_layer(two.viewer).add_rectangles(np.array([[0, 0], [0, 449], [899, 449], [899, 0]]))
+    two.analysis.run.click()
+    assert "Press This field" in two.status.text()
+    assert not two.analysis.jobs.running
+    two.session.show_field("other.tif")
+    wait(two)
+    two.analysis.run_field.click()
+    assert "No region is drawn" in two.status.text()
+    assert not two.analysis.jobs.running
+    region_layer(two.viewer).add_rectangles(np.array([[0, 0], [0, 449], [899, 449], [899, 0]]))
+    two.analysis.run_field.click()
+    wait(two)
+    assert {cell.fov_id for cell in two.session.table.values()} == {"other.tif"}
 
 
 def test_the_monolayer_limits_the_work(opened, wait):

@@ -154,7 +154,7 @@ class AnalysisPanel(Panel, QWidget):
             taxonomy=self.session.taxonomy,
             read=self.view.read,
             before=others,
-            film=self.film.value(self._tiles) if self.film.is_film else None,
+            film=self.film.value(fields, self._tiles) if self.film.is_film else None,
             on_cells=lambda cells: arrived.emit((whole, cells)),
         )
         self.jobs.start(steps, partial(self._on_analyzed, whole))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtWidgets import QWidget
@@ -10,6 +11,7 @@ from napari_wbc.errors import WbcError
 from napari_wbc.imaging.pyramid.opening import is_whole_slide
 from napari_wbc.layers.field import FieldView
 from napari_wbc.layers.region import clear_region, draw_region, region_of
+from napari_wbc.model.slide import FieldOfView
 from napari_wbc.pipeline.film.analyze import FilmOptions
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import button, choice, column, row
@@ -34,16 +36,16 @@ class FilmChoice(Panel, QWidget):
         self.draw = button("Draw region", tip, self._draw)
         column(self, row(self.where, self.draw, stretch=self.where))
         self.listen(self._on_slide, session.slide_changed)
-        self.listen(self._show, session.field_changed)
+        self.listen(self._on_field, session.field_changed)
         self._show()
 
-    def value(self, keep: Path | None) -> FilmOptions:
-        """What is chosen; results of tiles are kept in the folder ``keep``.
+    def value(self, fields: Sequence[FieldOfView], keep: Path | None) -> FilmOptions:
+        """What is chosen for films; results of tiles are kept in the folder ``keep``.
 
         Raises
         ------
         WbcError
-            If the region is to be drawn yet.
+            If the region is to be drawn yet, or was drawn on one film of several.
         """
         chosen = self.where.currentText()
         if chosen == MONOLAYER:
@@ -53,6 +55,8 @@ class FilmChoice(Panel, QWidget):
         area = region_of(self._view.viewer)
         if area is None:
             raise WbcError("No region is drawn. Press Draw region and drag over the film.")
+        if tuple(fields) != (self._session.field,):
+            raise WbcError("The region is drawn on the film in view. Press This field instead.")
         return FilmOptions(area=area, keep=keep)
 
     @property
@@ -70,6 +74,11 @@ class FilmChoice(Panel, QWidget):
     def _on_slide(self, _slide: object) -> None:
         clear_region(self._view.viewer)
         self.where.setCurrentText(WHOLE)
+        self._show()
+
+    def _on_field(self, _fov_id: str) -> None:
+        # A region is in pixels of the film on which it was drawn.
+        clear_region(self._view.viewer)
         self._show()
 
     def _show(self, *_what: object) -> None:
