@@ -20,7 +20,7 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.film import analyze as film_module
 from napari_wbc.pipeline.film.analyze import FilmOptions
 from napari_wbc.widgets.analysis import landing as landing_module
-from napari_wbc.widgets.analysis.film import MONOLAYER, REGION
+from napari_wbc.widgets.analysis.film import MONOLAYER, REGION, WHOLE
 
 SIDE = 900
 DETECTION = Detection(BBox(870, 870, 890, 890))
@@ -279,6 +279,34 @@ def test_a_region_is_of_the_film_on_which_it_was_drawn(two, wait):
     two.analysis.run_field.click()
     wait(two)
     assert {cell.fov_id for cell in two.session.table.values()} == {"other.tif"}
+
+
+def kept_tiles(bench):
+    return sorted(bench.project.path.parent.glob("*.tiles/**/*.npz"))
+
+
+def test_tiles_of_one_film_outlive_the_analysis_of_another(two, held, wait):
+    two.jobs.cancel_button.click()
+    held.set()
+    wait(two)
+    kept = kept_tiles(two)
+    assert kept
+    two.session.show_field("other.tif")
+    wait(two)
+    two.analysis.run_field.click()
+    wait(two)
+    assert kept_tiles(two) == kept
+
+
+def test_tiles_are_kept_until_the_whole_film_was_looked_at(opened, wait):
+    opened.analysis.film.where.setCurrentText(MONOLAYER)
+    opened.analysis.run.click()
+    wait(opened)
+    assert kept_tiles(opened)
+    opened.analysis.film.where.setCurrentText(WHOLE)
+    opened.analysis.run.click()
+    wait(opened)
+    assert not list(opened.project.path.parent.glob("*.tiles"))
 
 
 def test_the_monolayer_limits_the_work(opened, wait):

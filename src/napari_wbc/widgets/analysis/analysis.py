@@ -26,14 +26,13 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
 from napari_wbc.pipeline.analysis import Classified, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.analyze import analyze_fields_steps, classify_table_steps
-from napari_wbc.pipeline.film.kept import forget
 from napari_wbc.pipeline.kept_analysis import from_note, merged_note, note_key, to_note
 from napari_wbc.pipeline.locate import preview_steps
 from napari_wbc.pipeline.report import Written, write_results
 from napari_wbc.session.session import Session
 from napari_wbc.weights.registry import models_folder
 from napari_wbc.widgets.analysis.detect import DetectorWidget
-from napari_wbc.widgets.analysis.film import FilmChoice
+from napari_wbc.widgets.analysis.film import FilmChoice, forget_steps
 from napari_wbc.widgets.analysis.landing import Landing
 from napari_wbc.widgets.analysis.model import ModelWidget
 from napari_wbc.widgets.qt.described import failed_text
@@ -93,7 +92,10 @@ class AnalysisPanel(Panel, QWidget):
         self._arrived.connect(self._on_arrived)
         self.previewer.returned.connect(self._on_preview)
         self.drawn.returned.connect(self._on_drawn_classified)
-        for job in (self.previewer, self.drawn):
+        self._tidier = LatestJob(self)
+        """Removes what is not kept any more: of a large film, thousands of files."""
+        self._others = (self.previewer, self.drawn, self._tidier)
+        for job in self._others:
             job.failed.connect(self.warned)
         self.detector.changed.connect(self.preview)
         self.detector.preview_toggled.connect(self.preview)
@@ -126,7 +128,7 @@ class AnalysisPanel(Panel, QWidget):
     @property
     def busy(self) -> bool:
         """Whether anything is previewed, analyzed or classified, or about to be."""
-        running = any(job.running for job in (self.jobs, self.previewer, self.drawn))
+        running = any(job.running for job in (self.jobs, *self._others))
         return running or self._settled.isActive()
 
     def forget(self) -> None:
@@ -146,6 +148,7 @@ class AnalysisPanel(Panel, QWidget):
         searched = {field.fov_id for field in fields}
         others = [cell for cell in self.session.table.values() if cell.fov_id not in searched]
         whole, arrived = self.session.slide, self._arrived
+        film = self.film.value(fields) if self.film.is_film else None
         steps = partial(
             analyze_fields_steps,
             slide,
@@ -154,17 +157,11 @@ class AnalysisPanel(Panel, QWidget):
             taxonomy=self.session.taxonomy,
             read=self.view.read,
             before=others,
-            film=self.film.value(fields, self._tiles) if self.film.is_film else None,
+            film=film,
             on_cells=lambda cells: arrived.emit((whole, cells)),
         )
-        self.jobs.start(steps, partial(self._on_analyzed, whole))
+        self.jobs.start(steps, partial(self._on_analyzed, whole, tiles=film.keep if film else None))
         self._landing.start(whole)
-
-    @property
-    def _tiles(self) -> Path | None:
-        """Where results of tiles are kept, so that a cancelled analysis goes on."""
-        workspace = self.session.workspace
-        return None if workspace is None else workspace.path.with_suffix(".tiles")
 
     def _on_arrived(self, arrived: tuple[Slide, Sequence[Cell]]) -> None:
         """Take cells in while tiles are worked on, so that the review can begin."""
@@ -347,7 +344,9 @@ class AnalysisPanel(Panel, QWidget):
             "Research use only."
         )
 
-    def _on_analyzed(self, slide: Slide, analysis: SlideAnalysis) -> None:
+    def _on_analyzed(
+        self, slide: Slide, analysis: SlideAnalysis, *, tiles: Path | None = None
+    ) -> None:
         if self.session.slide != slide:
             return
         self.view.settle()
@@ -357,8 +356,9 @@ class AnalysisPanel(Panel, QWidget):
         # Where the session refuses, it says why.
         if not self._landing.commit(tuple(analysis.table.values()), searched):
             return
-        if self.film.is_film and not analysis.failures:
-            forget(self._tiles)
+        # Of a part, they are kept for an analysis of the whole.
+        if tiles is not None and not analysis.failures and not analysis.looked_at:
+            self._tidier.request(partial(forget_steps, tiles))
         self._analysis = analysis
         self._keep_note(analysis)
         self.analyzed.emit()
