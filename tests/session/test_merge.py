@@ -69,3 +69,9 @@ def test_a_candidate_goes_with_a_new_search_unless_it_was_accepted():
     new = [cell("new")]
     assert list(merged(CellTable([found]), new, ["1"])) == ["new"]
     assert list(merged(CellTable([found.accepted()]), new, ["1"])) == [found.cell_id]
+
+
+def test_cells_of_an_earlier_part_of_the_search_stay():
+    table = CellTable([cell("a"), cell("early")])
+    new = cell("new", left=30)
+    assert list(merged(table, [new], ["1"], landed={"early"})) == ["early", "new"]

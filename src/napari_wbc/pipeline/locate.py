@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,21 @@ import numpy.typing as npt
 
 from napari_wbc.detect.base import Detector, Located
 from napari_wbc.detect.finders import DEFAULT, make_detector
-from napari_wbc.detect.fitted import fitted
+from napari_wbc.detect.fitted import AROUND, fitted
 from napari_wbc.detect.hsv import HsvDetector
 from napari_wbc.detect.mask_rcnn import MaskRcnnDetector
 from napari_wbc.detect.pair import PairDetector
-from napari_wbc.errors import TorchMissing
+from napari_wbc.errors import ReadError, TorchMissing
+from napari_wbc.imaging.pyramid.opening import is_whole_slide, open_pyramid
+from napari_wbc.imaging.pyramid.slide_crops import around
 from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.geometry import BBox, Outline
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import FieldOfView
 from napari_wbc.pipeline.analysis import ReadField
+
+_LARGEST = 1024
+"""Pixels of a whole slide across a drawn box that is fitted: no cell is larger."""
 
 
 def detector_steps(
@@ -76,11 +84,33 @@ def fit_steps(
     Of a box in which no leukocyte is seen there is none; see :func:`~napari_wbc.detect.fitted`.
     """
     yield Progress("outlining", 0, len(cells))
-    image = read(field)
+    image = None
+    try:
+        # An open image is a field, also where it is one level of a whole slide.
+        image = read(field)
+    except ReadError:
+        if not is_whole_slide(field.path):
+            raise
     outlined: dict[str, Detection] = {}
     for done, cell in enumerate(cells, start=1):
-        detection = fitted(image, cell.detection.bbox)
+        box = cell.detection.bbox
+        detection = _fitted_on_film(field.path, box) if image is None else fitted(image, box)
         if detection is not None:
             outlined[cell.cell_id] = detection
         yield Progress("outlining", done, len(cells))
     return outlined
+
+
+def _fitted_on_film(path: Path, box: BBox) -> Detection | None:
+    """:func:`fitted` by what lies around a box of a whole slide."""
+    side = max(box.height, box.width)
+    if side > _LARGEST:
+        return None
+    with open_pyramid(path) as pyramid:
+        image, here = around(pyramid, box, (0.5 + AROUND) * side)
+    detection = fitted(image, here)
+    if detection is None or detection.outline is None:
+        return None
+    corner = np.array(box.edges[:2]) - here.edges[:2]
+    outline = Outline.from_array(detection.outline.array() + corner)
+    return replace(detection, bbox=outline.bbox, outline=outline)

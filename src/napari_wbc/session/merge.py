@@ -18,6 +18,7 @@ def merged(
     *,
     rejected: Iterable[Cell] = (),
     annotated: Collection[str] = (),
+    landed: Collection[str] = (),
 ) -> CellTable:
     """Replace the cells of fields by newly detected ones, keeping what a person touched.
 
@@ -31,6 +32,8 @@ def merged(
         Cells that a person took out.
     annotated : collection of str
         Ids of cells that somebody annotated elsewhere: in another reading of the slide.
+    landed : collection of str
+        Ids of cells that stay, since they came of an earlier part of the same search.
 
     Examples
     --------
@@ -46,7 +49,7 @@ def merged(
     for cell_id, cell in table.items():
         if cell.touched or cell_id in annotated:
             blocking[cell.fov_id].append(cell.detection.bbox)
-        elif cell.fov_id in searched:
+        elif cell.fov_id in searched and cell_id not in landed:
             gone.append(cell_id)
     # What a person took out is not to come back with a new search.
     for cell in rejected:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import numpy as np
 import pytest
 from tests.slides import synthetic_scene, write_pages
@@ -11,11 +13,18 @@ from napari_wbc.detect.hsv import HsvDetector
 from napari_wbc.imaging.pyramid import opening
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.layers.region import region_layer
+from napari_wbc.model.cell import Cell, Detection
+from napari_wbc.model.geometry import BBox
+from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.model.words import counted
 from napari_wbc.pipeline.film import analyze as film_module
 from napari_wbc.pipeline.film.analyze import FilmOptions
-from napari_wbc.widgets.analysis.film import MONOLAYER, REGION
+from napari_wbc.widgets.analysis import landing as landing_module
+from napari_wbc.widgets.analysis.film import MONOLAYER, REGION, WHOLE
 
 SIDE = 900
+DETECTION = Detection(BBox(870, 870, 890, 890))
+"""At the corner, where the film is bare."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +106,9 @@ def test_a_cancelled_analysis_says_so_and_goes_on(opened, wait, qtbot, monkeypat
     part = set(session.table)
     assert part
     (looked_at,) = opened.analysis._kept_note()["looked_at"].values()
-    assert "ended early" in looked_at
+    assert "has not been finished" in looked_at
+    assert f"kept: {counted(len(part))}. " in opened.status.text()
+    assert "goes on with the next tile" in opened.status.text()
     looks = []
     see = film_module.Locate.steps
     monkeypatch.setattr(
@@ -109,6 +120,119 @@ def test_a_cancelled_analysis_says_so_and_goes_on(opened, wait, qtbot, monkeypat
     assert len(looks) < tiles
     assert len(session.table) >= len(part)
     assert not opened.analysis._kept_note()["looked_at"]
+
+
+def test_a_box_that_is_drawn_on_a_film_is_fitted(opened, scene, wait):
+    warned = []
+    opened.fitter.warned.connect(warned.append)
+    box = scene.cells()[-1]
+    corners = np.array([[box.top, box.left], [box.bottom, box.right]]) - 0.5
+    opened.viewer.layers["cells"].add(corners, shape_type="rectangle")
+    wait(opened)
+    (cell,) = opened.session.table.values()
+    assert cell.detection.outline is not None
+    assert cell.detection.drawn
+    assert cell.detection.bbox.iou(box) > 0.75
+    assert not warned
+
+
+@pytest.fixture
+def held(opened, monkeypatch, qtbot):
+    """An analysis that found cells and whose next tile waits for the event."""
+    gate = Event()
+    see = film_module.Locate.steps
+
+    def steps(self, *at):
+        if opened.session.table:
+            gate.wait(20)
+        return see(self, *at)
+
+    monkeypatch.setattr(film_module.Locate, "steps", steps)
+    opened.analysis.run.click()
+    qtbot.waitUntil(lambda: len(opened.session.table) > 0, timeout=60_000)
+    yield gate
+    gate.set()
+
+
+def test_who_leaves_a_running_analysis_finds_its_part_noted(opened, held, film, slide, wait, qtbot):
+    opened.open_slide(slide)
+    qtbot.waitUntil(lambda: opened.session.slide == slide)
+    held.set()
+    wait(opened)
+    opened.open_slide(open_slide(film))
+    wait(opened)
+    assert opened.session.table
+    (looked_at,) = opened.analysis._kept_note()["looked_at"].values()
+    assert "has not been finished" in looked_at
+
+
+def test_a_cancelled_analysis_says_nothing_of_the_next_slide(opened, held, slide, wait, qtbot):
+    said = []
+    opened.analysis.said.connect(said.append)
+    opened.jobs.cancel_button.click()
+    opened.open_slide(slide)
+    qtbot.waitUntil(lambda: opened.session.slide == slide)
+    held.set()
+    wait(opened)
+    assert said == ["Cancelled."]
+    assert opened.analysis._kept_note() is None
+
+
+def test_cells_that_wait_are_not_said_to_be_there(opened, held, wait, monkeypatch):
+    said = []
+    session = opened.session
+    opened.analysis.noted.connect(said.append)
+    opened.analysis.said.connect(said.append)
+    n = len(session.table)
+    arrived = session.slide, [Cell.new("film.tif", DETECTION)]
+    opened.jobs.cancel_button.click()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(opened.view), "drawing", True)
+        opened.analysis._on_arrived(arrived)
+    # What the session refuses is not there, either.
+    session.reading = "blind"
+    opened.analysis._on_arrived(arrived)
+    assert said == ["Cancelled."]
+    assert len(session.table) == n
+    held.set()
+    wait(opened)
+    assert f"kept: {counted(n)}. " in said[-1]
+
+
+def test_cells_that_arrive_leave_redo_alone(opened, held, wait):
+    session = opened.session
+    session.commit(session.table.without([next(iter(session.table))]), "delete")
+    session.undo()
+    n = len(session.table)
+    landing = opened.analysis._landing
+    assert not landing.take([Cell.new("film.tif", DETECTION)])
+    assert session.redoable == "delete"
+    session.redo()
+    assert landing.take([])
+    assert len(session.table) == n
+    opened.jobs.cancel_button.click()
+    held.set()
+    wait(opened)
+
+
+def test_cells_land_once(opened, held, wait, monkeypatch):
+    given = []
+    merged = landing_module.merged
+    monkeypatch.setattr(
+        landing_module,
+        "merged",
+        lambda table, cells, *rest, **kw: (
+            given.append(list(cells)) or merged(table, cells, *rest, **kw)
+        ),
+    )
+    before = dict(opened.session.table)
+    cell = Cell.new("film.tif", DETECTION)
+    assert opened.analysis._landing.take([cell])
+    assert given == [[cell]]
+    assert dict(opened.session.table) == before | {cell.cell_id: cell}
+    opened.jobs.cancel_button.click()
+    held.set()
+    wait(opened)
 
 
 def test_a_drawn_region_limits_the_work(opened, wait):
@@ -127,6 +251,62 @@ def test_a_drawn_region_limits_the_work(opened, wait):
     assert max(lefts) < 450
     (looked_at,) = opened.analysis._kept_note()["looked_at"].values()
     assert "a drawn region (50 % of the film)" in looked_at
+
+
+@pytest.fixture
+def two(opened, scene, film, wait):
+    """A slide of two films."""
+    other = write_pages(film.with_name("other.tif"), scene, levels=3)
+    (first,) = opened.session.slide.fields
+    opened.open_slide(Slide("two", (first, FieldOfView("other.tif", other))))
+    wait(opened)
+    return opened
+
+
+def test_a_region_is_of_the_film_on_which_it_was_drawn(two, wait):
+    panel = two.analysis.film
+    panel.draw.click()
+    region_layer(two.viewer).add_rectangles(np.array([[0, 0], [0, 449], [899, 449], [899, 0]]))
+    two.analysis.run.click()
+    assert "Press This field" in two.status.text()
+    assert not two.analysis.jobs.running
+    two.session.show_field("other.tif")
+    wait(two)
+    two.analysis.run_field.click()
+    assert "No region is drawn" in two.status.text()
+    assert not two.analysis.jobs.running
+    region_layer(two.viewer).add_rectangles(np.array([[0, 0], [0, 449], [899, 449], [899, 0]]))
+    two.analysis.run_field.click()
+    wait(two)
+    assert {cell.fov_id for cell in two.session.table.values()} == {"other.tif"}
+
+
+def kept_tiles(bench):
+    return sorted(bench.project.path.parent.glob("*.tiles/**/*.npz"))
+
+
+def test_tiles_of_one_film_outlive_the_analysis_of_another(two, held, wait):
+    two.jobs.cancel_button.click()
+    held.set()
+    wait(two)
+    kept = kept_tiles(two)
+    assert kept
+    two.session.show_field("other.tif")
+    wait(two)
+    two.analysis.run_field.click()
+    wait(two)
+    assert kept_tiles(two) == kept
+
+
+def test_tiles_are_kept_until_the_whole_film_was_looked_at(opened, wait):
+    opened.analysis.film.where.setCurrentText(MONOLAYER)
+    opened.analysis.run.click()
+    wait(opened)
+    assert kept_tiles(opened)
+    opened.analysis.film.where.setCurrentText(WHOLE)
+    opened.analysis.run.click()
+    wait(opened)
+    assert not list(opened.project.path.parent.glob("*.tiles"))
 
 
 def test_the_monolayer_limits_the_work(opened, wait):

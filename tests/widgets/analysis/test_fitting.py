@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_wbc.errors import WbcError
 from napari_wbc.imaging.read import open_slide
 from napari_wbc.imaging.synthetic import synthetic_smear
+from napari_wbc.model.cell import Annotation
+from napari_wbc.model.geometry import BBox
+from napari_wbc.widgets.analysis import fitting
 
 SMEAR = synthetic_smear(3)
 
@@ -52,8 +56,6 @@ def test_a_drawn_box_is_fitted_and_undo_gives_it_back(opened, wait, detector):
 
 
 def test_a_box_without_a_cell_stays(opened, wait, detector):
-    from napari_wbc.model.geometry import BBox
-
     draw(opened, BBox(0, 0, 12, 12))
     (drawn,) = opened.session.table.values()
     wait(opened)
@@ -80,3 +82,38 @@ def test_a_person_may_want_boxes(opened, wait, detector, monkeypatch):
     wait(opened)
     (cell,) = opened.session.table.values()
     assert cell.detection.outline is None
+
+
+def test_after_a_failure_the_next_box_is_fitted_alone(opened, wait, detector, monkeypatch):
+    asked = []
+    fit = fitting.fit_steps
+
+    def fail_once(cells, *rest):
+        asked.append(len(cells))
+        if len(asked) == 1:
+            raise WbcError("The field cannot be read.")
+        return fit(cells, *rest)
+
+    monkeypatch.setattr(fitting, "fit_steps", fail_once)
+    draw(opened, BBox(0, 0, 12, 12))
+    wait(opened)
+    draw(opened, SMEAR.cells[0].bbox)
+    wait(opened)
+    assert asked == [1, 1]
+
+
+def test_an_outline_leaves_redo_alone(opened, wait, detector, qtbot):
+    session = opened.session
+    draw(opened, SMEAR.cells[0].bbox)
+    (drawn,) = session.table.values()
+    # Before the outline comes, another step is made and taken back.
+    labelled = drawn.annotated(Annotation("monocyte"))
+    session.commit(session.table.with_cells([labelled]), "label")
+    session.undo()
+    wait(opened)
+    assert session.redoable == "label"
+    assert session.table[drawn.cell_id].detection.outline is None
+    session.redo()
+    wait(opened)
+    assert session.table[drawn.cell_id].detection.outline is not None
+    assert session.table[drawn.cell_id].label == "monocyte"

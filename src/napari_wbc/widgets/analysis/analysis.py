@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,14 +26,13 @@ from napari_wbc.model.words import counted
 from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
 from napari_wbc.pipeline.analysis import Classified, SlideAnalysis, analysis_of
 from napari_wbc.pipeline.analyze import analyze_fields_steps, classify_table_steps
-from napari_wbc.pipeline.film.kept import forget
 from napari_wbc.pipeline.kept_analysis import from_note, merged_note, note_key, to_note
 from napari_wbc.pipeline.locate import preview_steps
 from napari_wbc.pipeline.report import Written, write_results
 from napari_wbc.session.session import Session
 from napari_wbc.weights.registry import models_folder
 from napari_wbc.widgets.analysis.detect import DetectorWidget
-from napari_wbc.widgets.analysis.film import FilmChoice
+from napari_wbc.widgets.analysis.film import FilmChoice, forget_steps
 from napari_wbc.widgets.analysis.landing import Landing
 from napari_wbc.widgets.analysis.model import ModelWidget
 from napari_wbc.widgets.qt.described import failed_text
@@ -93,7 +92,10 @@ class AnalysisPanel(Panel, QWidget):
         self._arrived.connect(self._on_arrived)
         self.previewer.returned.connect(self._on_preview)
         self.drawn.returned.connect(self._on_drawn_classified)
-        for job in (self.previewer, self.drawn):
+        self._tidier = LatestJob(self)
+        """Removes what is not kept any more: of a large film, thousands of files."""
+        self._others = (self.previewer, self.drawn, self._tidier)
+        for job in self._others:
             job.failed.connect(self.warned)
         self.detector.changed.connect(self.preview)
         self.detector.preview_toggled.connect(self.preview)
@@ -126,12 +128,14 @@ class AnalysisPanel(Panel, QWidget):
     @property
     def busy(self) -> bool:
         """Whether anything is previewed, analyzed or classified, or about to be."""
-        running = any(job.running for job in (self.jobs, self.previewer, self.drawn))
+        running = any(job.running for job in (self.jobs, *self._others))
         return running or self._settled.isActive()
 
     def forget(self) -> None:
         """Stop what runs and forget the results: another slide was opened."""
         self.jobs.cancel()
+        # It may go on until its next step, and what it finds is not of the slide to come.
+        self._landing.start(None)
         self.drawn.cancel()
         self._settled.stop()
         self._waiting.clear()
@@ -144,7 +148,7 @@ class AnalysisPanel(Panel, QWidget):
         searched = {field.fov_id for field in fields}
         others = [cell for cell in self.session.table.values() if cell.fov_id not in searched]
         whole, arrived = self.session.slide, self._arrived
-        self._landing.start()
+        film = self.film.value(fields) if self.film.is_film else None
         steps = partial(
             analyze_fields_steps,
             slide,
@@ -153,28 +157,26 @@ class AnalysisPanel(Panel, QWidget):
             taxonomy=self.session.taxonomy,
             read=self.view.read,
             before=others,
-            film=self.film.value(self._tiles) if self.film.is_film else None,
+            film=film,
             on_cells=lambda cells: arrived.emit((whole, cells)),
         )
-        self.jobs.start(steps, partial(self._on_analyzed, whole))
-
-    @property
-    def _tiles(self) -> Path | None:
-        """Where results of tiles are kept, so that a cancelled analysis goes on."""
-        workspace = self.session.workspace
-        return None if workspace is None else workspace.path.with_suffix(".tiles")
+        self.jobs.start(steps, partial(self._on_analyzed, whole, tiles=film.keep if film else None))
+        self._landing.start(whole)
 
     def _on_arrived(self, arrived: tuple[Slide, Sequence[Cell]]) -> None:
         """Take cells in while tiles are worked on, so that the review can begin."""
         slide, cells = arrived
-        if self.session.slide != slide or not self.jobs.running:
+        landing = self._landing
+        if slide != self.session.slide or slide != landing.slide:
             return
-        first = not self._landing.cells
-        self._landing.take(cells)
-        if first:
+        before = landing.searched
+        if not landing.take(cells):
+            return
+        if landing.searched != before:
+            self._keep_part(landing.searched)
+        if not before:
             self.analyzed.emit()
-        n = counted(len(self._landing.cells))
-        self.noted.emit(f"{n} so far; the review may begin.")
+        self.noted.emit(f"{counted(landing.count)} so far; the review may begin.")
 
     def analyze_slide(self) -> None:
         """Locate and classify the cells of every field."""
@@ -342,7 +344,9 @@ class AnalysisPanel(Panel, QWidget):
             "Research use only."
         )
 
-    def _on_analyzed(self, slide: Slide, analysis: SlideAnalysis) -> None:
+    def _on_analyzed(
+        self, slide: Slide, analysis: SlideAnalysis, *, tiles: Path | None = None
+    ) -> None:
         if self.session.slide != slide:
             return
         self.view.settle()
@@ -352,8 +356,9 @@ class AnalysisPanel(Panel, QWidget):
         # Where the session refuses, it says why.
         if not self._landing.commit(tuple(analysis.table.values()), searched):
             return
-        if self.film.is_film and not analysis.failures:
-            forget(self._tiles)
+        # Of a part, they are kept for an analysis of the whole.
+        if tiles is not None and not analysis.failures and not analysis.looked_at:
+            self._tidier.request(partial(forget_steps, tiles))
         self._analysis = analysis
         self._keep_note(analysis)
         self.analyzed.emit()
@@ -374,28 +379,35 @@ class AnalysisPanel(Panel, QWidget):
 
     def _set_running(self, running: bool) -> None:
         self._running = running
-        if not running and self._landing.cells and self.jobs.ended:
-            self._keep_landed()
         if not running:
-            self._landing.start()
+            if self._landing.slide == self.session.slide and self.jobs.ended:
+                self._say_ended()
+            self._landing.start(None)
         self._show_possible()
         self.running_changed.emit(running)
 
-    def _keep_landed(self) -> None:
-        """Say, also in the project, that an analysis ended before all of the film was looked at."""
-        cells = CellTable(self._landing.cells)
-        fov_ids = {cell.fov_id for cell in cells.values()}
+    def _keep_part(self, fov_ids: Collection[str]) -> None:
+        """Note in the project that not all of some films was looked at, until the analysis ends.
+
+        It is there already if the window is closed, or another slide opened, before that.
+        """
+        part = "Only a part of the film was looked at: its analysis has not been finished."
         fields = tuple(field for field in self.session.slide.fields if field.fov_id in fov_ids)
-        part = "Only a part of the film was looked at: the analysis ended early."
         slide = Slide(self.session.slide.name, fields)
-        looked_at = dict.fromkeys(fov_ids, part)
-        self._analysis = SlideAnalysis(slide, cells, looked_at=looked_at)
-        self._keep_note(self._analysis)
-        n = counted(len(cells))
-        self.said.emit(
-            f"{self.jobs.ended.rstrip('.')}. The {n} found so far stay, and Undo takes them away. "
-            "Analyze slide goes on with the next tile."
-        )
+        self._analysis = None
+        self._keep_note(SlideAnalysis(slide, CellTable(), looked_at=dict.fromkeys(fov_ids, part)))
+
+    def _say_ended(self) -> None:
+        """Say what stays of an analysis that ended before all of the film was looked at."""
+        self._on_arrived((self.session.slide, ()))
+        if not self._landing.count:
+            return
+        ended = self.jobs.ended.rstrip(".")
+        kept = counted(self._landing.count)
+        text = f"{ended}. Found so far and kept: {kept}. Undo takes away what was found."
+        if self.session.workspace is not None:
+            text += " Analyze slide goes on with the next tile."
+        self.said.emit(text)
 
     def _images(self) -> list[Image]:
         return [layer for layer in self.view.viewer.layers if isinstance(layer, Image)]

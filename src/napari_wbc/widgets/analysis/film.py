@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from qtpy.QtWidgets import QWidget
@@ -10,7 +14,10 @@ from napari_wbc.errors import WbcError
 from napari_wbc.imaging.pyramid.opening import is_whole_slide
 from napari_wbc.layers.field import FieldView
 from napari_wbc.layers.region import clear_region, draw_region, region_of
+from napari_wbc.model.progress import Progress, Steps
+from napari_wbc.model.slide import FieldOfView
 from napari_wbc.pipeline.film.analyze import FilmOptions
+from napari_wbc.pipeline.film.kept import forget
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import button, choice, column, row
 from napari_wbc.widgets.qt.panel import Panel
@@ -34,17 +41,18 @@ class FilmChoice(Panel, QWidget):
         self.draw = button("Draw region", tip, self._draw)
         column(self, row(self.where, self.draw, stretch=self.where))
         self.listen(self._on_slide, session.slide_changed)
-        self.listen(self._show, session.field_changed)
+        self.listen(self._on_field, session.field_changed)
         self._show()
 
-    def value(self, keep: Path | None) -> FilmOptions:
-        """What is chosen; results of tiles are kept in the folder ``keep``.
+    def value(self, fields: Sequence[FieldOfView]) -> FilmOptions:
+        """What is chosen for films, and where their tiles are kept.
 
         Raises
         ------
         WbcError
-            If the region is to be drawn yet.
+            If the region is to be drawn yet, or was drawn on one film of several.
         """
+        keep = self._tiles(fields)
         chosen = self.where.currentText()
         if chosen == MONOLAYER:
             return FilmOptions(where="monolayer", keep=keep)
@@ -53,6 +61,8 @@ class FilmChoice(Panel, QWidget):
         area = region_of(self._view.viewer)
         if area is None:
             raise WbcError("No region is drawn. Press Draw region and drag over the film.")
+        if tuple(fields) != (self._session.field,):
+            raise WbcError("The region is drawn on the film in view. Press This field instead.")
         return FilmOptions(area=area, keep=keep)
 
     @property
@@ -60,6 +70,17 @@ class FilmChoice(Panel, QWidget):
         """Whether the field in view is a scanned film."""
         field = self._session.field
         return field is not None and is_whole_slide(field.path)
+
+    def _tiles(self, fields: Sequence[FieldOfView]) -> Path | None:
+        """Where results of tiles of films are kept, so that a cancelled analysis goes on."""
+        workspace = self._session.workspace
+        if workspace is None:
+            return None
+        # For these films alone, since it is removed once they are done. By name, since the window
+        # must not wait for a film to be read; the files in it go by what the film holds.
+        films = json.dumps([self._session.slide.name, *(field.fov_id for field in fields)])
+        name = hashlib.sha256(films.encode()).hexdigest()[:16]
+        return workspace.path.with_suffix(".tiles") / name
 
     def _draw(self) -> None:
         image = self._view.image_layer
@@ -72,5 +93,19 @@ class FilmChoice(Panel, QWidget):
         self.where.setCurrentText(WHOLE)
         self._show()
 
+    def _on_field(self, _fov_id: str) -> None:
+        # A region is in pixels of the film on which it was drawn.
+        clear_region(self._view.viewer)
+        self._show()
+
     def _show(self, *_what: object) -> None:
         self.setVisible(self.is_film)
+
+
+def forget_steps(tiles: Path) -> Steps[None]:
+    """Remove what is kept of tiles, and the folder of all films if it was the last one."""
+    yield Progress("removing what is kept of tiles", 0, 1)
+    forget(tiles)
+    # The folder may not be there, or hold other films.
+    with suppress(OSError):
+        tiles.parent.rmdir()

@@ -38,7 +38,7 @@ class BoxFitter(Panel, QObject):
         self._outlined: Mapping[str, Detection] = {}
         self._job = LatestJob(self)
         self._job.returned.connect(self._on_outlined)
-        self._job.failed.connect(self.warned)
+        self._job.failed.connect(self._on_failed)
         self._soon = single_shot(self, self._take, AFTER_DRAWING_MS)
         self.listen(self._on_changed, session.changed)
         self.listen(self._forget, session.slide_changed, session.field_changed)
@@ -56,6 +56,8 @@ class BoxFitter(Panel, QObject):
         self._job.cancel()
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
+        if self._outlined:
+            self._soon.start()
         field = self._session.field
         change = diff(old, new)
         if not preference("review", "fit_boxes"):
@@ -77,11 +79,18 @@ class BoxFitter(Panel, QObject):
         self._outlined = outlined
         self._take()
 
+    def _on_failed(self, why: str) -> None:
+        # The next box that is drawn must not fail for those that are left as they are.
+        self._waiting.clear()
+        self.warned.emit(why)
+
     def _take(self) -> None:
         """Put the outlines in the place of the boxes, as soon as nothing is being drawn."""
-        binding = self._view.binding
-        if binding is not None and binding.drawing:
+        if self._view.drawing:
             self._soon.start()
+            return
+        # A new step would end redo; the next change of the table leads here again.
+        if self._session.redoable:
             return
         cells: list[Cell] = []
         for cell_id, detection in self._outlined.items():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from napari_wbc.layers.field import FieldView
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.slide import Slide
 from napari_wbc.session.merge import merged
 from napari_wbc.session.session import Session
 
@@ -17,34 +18,62 @@ class Landing:
 
     Attributes
     ----------
-    cells : list of Cell
-        Those that came before the end.
+    slide : Slide or None
+        That is analyzed; None if there is no analysis whose cells may come.
+    searched : frozenset of str
+        Ids of the fields of which cells came in before the end.
     """
 
     def __init__(self, session: Session, view: FieldView) -> None:
         self._session = session
         self._view = view
-        self.start()
+        self.start(None)
 
-    def start(self) -> None:
-        """Begin with an analysis."""
-        self.cells: list[Cell] = []
+    def start(self, slide: Slide | None) -> None:
+        """Begin with an analysis of a slide; with None, take nothing more of the last one."""
+        self.slide = slide
+        self.searched: frozenset[str] = frozenset()
+        self._landed: set[str] = set()
+        """Ids of the cells that were put into the session."""
+        self._waiting: list[Cell] = []
         self._first = 0
         self._last = 0
         self._refused = False
 
-    def take(self, cells: Sequence[Cell]) -> None:
-        """Take in cells of a part of a film; while a person draws, they wait for the next ones."""
-        self.cells += cells
-        # What the session refuses, as a blind reading does, is said once and not with each tile.
-        if not (self._view.drawing or self._refused):
-            self._view.settle()
-            self._refused = not self.commit(self.cells, {cell.fov_id for cell in self.cells})
+    @property
+    def count(self) -> int:
+        """How many of the cells that came before the end the session has now."""
+        return sum(cell_id in self._session.table for cell_id in self._landed)
 
-    def commit(self, cells: Sequence[Cell], searched: Iterable[str]) -> bool:
+    def take(self, cells: Sequence[Cell]) -> bool:
+        """Take in cells of a part of a film; returns whether the session took what came so far.
+
+        While a person draws, or could redo something, they wait for the next ones.
+        """
+        self._waiting += cells
+        # A new step would end redo. What the session refuses, as a blind reading does, is said once
+        # and not with each tile.
+        waits = self._view.drawing or self._session.redoable
+        if waits or self._refused or not self._waiting:
+            return False
+        self._view.settle()
+        fresh = self._waiting
+        searched = {cell.fov_id for cell in fresh}
+        self._refused = not self.commit(fresh, searched, landed=self._landed)
+        if self._refused:
+            return False
+        self.searched |= searched
+        self._landed.update(cell.cell_id for cell in fresh)
+        self._waiting = []
+        return True
+
+    def commit(
+        self, cells: Sequence[Cell], searched: Iterable[str], *, landed: Collection[str] = ()
+    ) -> bool:
         """Put cells in the place of those of the searched fields that no person touched.
 
-        Returns whether the session has them; where it refuses, it says why.
+        Those with the ids ``landed`` stay. Returns whether the session has the cells; where it
+        refuses, it says why.
         """
         session = self._session
         table = session.table
@@ -54,6 +83,7 @@ class Landing:
             searched,
             rejected=session.rejected(),
             annotated=session.annotated_elsewhere(),
+            landed=landed,
         )
         follows = self._first if session.last_step == self._last else 0
         if not session.commit(new, "analyze", "model", follows=follows):
