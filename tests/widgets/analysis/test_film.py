@@ -9,6 +9,7 @@ import pytest
 from tests.slides import synthetic_scene, write_pages
 from tests.widgets.conftest import FakeClassifier
 
+from napari_wbc.contrib.reader import get_reader
 from napari_wbc.detect.hsv import HsvDetector
 from napari_wbc.imaging.pyramid import opening
 from napari_wbc.imaging.read import open_slide
@@ -69,7 +70,8 @@ def test_a_film_is_shown_by_levels_and_a_field_after_it(opened, slide, wait, tmp
 
 
 def test_the_reader_s_layer_is_taken_as_it_is(bench, film, wait):
-    (layer,) = bench.viewer.open(str(film), plugin="napari-wbc")
+    pixels, meta, _kind = get_reader(str(film))(str(film))[0]
+    layer = bench.viewer.add_image(pixels, **meta)
     wait(bench)
     assert bench.session.slide == open_slide(film)
     assert bench.view.image_layer == layer
