@@ -389,14 +389,13 @@ def outcome(
     if said:
         wrong = left(before, after, done)
         return ("half made", f"{wrong} {said}") if wrong else ("told", said)
-    noted = getattr(result, "failures", ()) or getattr(result, "left_out", ())
-    if after.keys() != done.keys() and not noted:
+    # What is noted as left out is not silent.
+    if noted := getattr(result, "failures", ()) or getattr(result, "left_out", ()):
+        return "gone on", str(noted)
+    if after.keys() != done.keys():
         return "silent", f"{sorted(after.keys() ^ done.keys())}"
     lost = [name for name in before if name.endswith(".wbc") and after.get(name) != done.get(name)]
-    # What is noted as left out is not silent.
-    if noted:
-        lost = []
-    return ("silent", f"{lost} not as promised") if lost else ("gone on", str(noted))
+    return ("silent", f"{lost} not as promised") if lost else ("gone on", "")
 
 
 def faults(

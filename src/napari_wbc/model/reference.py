@@ -216,13 +216,15 @@ def interval_of(
 def flag_of(estimate: Estimate, interval: Interval | None) -> Flag:
     """Where a value lies against its interval, and whether that is sure.
 
+    Counts that the model alone made have no limits, and are no reason to call a value abnormal.
+
     Examples
     --------
     >>> interval = Interval("monocyte", "%", 4, 9)
     >>> flag_of(Estimate(11, 6, 18), interval), flag_of(Estimate(20, 13, 29), interval)
     (<Flag.ABOVE: 'above'>, <Flag.ABOVE_SURELY: 'above, surely'>)
     """
-    if interval is None or math.isnan(estimate.value):
+    if interval is None or math.isnan(estimate.low):
         return Flag.NONE
     if estimate.value > interval.high:
         return Flag.ABOVE_SURELY if estimate.low > interval.high else Flag.ABOVE

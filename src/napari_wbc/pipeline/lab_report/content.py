@@ -279,9 +279,7 @@ def measure_of(name: str, policy: Policy) -> str:
 
 def _value(estimate: Estimate, unit: str, measure: str, settings: Settings) -> Value:
     interval = interval_of(settings.intervals, measure, unit, settings.subject)
-    # Counts that the model alone made have no limits, and are no reason to call a value abnormal.
-    flag = Flag.NONE if math.isnan(estimate.low) else flag_of(estimate, interval)
-    return Value(estimate, unit, interval, flag)
+    return Value(estimate, unit, interval, flag_of(estimate, interval))
 
 
 def _surely(value: Value, audited: Estimate) -> Value:

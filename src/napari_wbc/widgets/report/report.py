@@ -104,8 +104,6 @@ class ReportPanel(Panel, QWidget):
             **self.rules.fields,
         }
         self._start = self._values()
-        self._signing = False
-        """Whether the report that is being written is to be signed."""
         own = [field for name, field in self._fields.items() if name not in self.rules.fields]
         self.form = form(*own, self.masked, self.heat, self.pool)
         act = partial(guarded, self.warned.emit)
@@ -143,7 +141,6 @@ class ReportPanel(Panel, QWidget):
         # The report reads the project in a thread, so the last labels have to be in it.
         if not session.flush():
             raise WbcError(session.saved.sentence)
-        self._signing = bool(sign)
         steps = partial(
             workspace_report_steps,
             session.workspace,
@@ -159,7 +156,7 @@ class ReportPanel(Panel, QWidget):
             sign=sign,
             read=self._view.read,
         )
-        self.jobs.start(steps, self._on_written)
+        self.jobs.start(steps, partial(self._on_written, signed=bool(sign)))
 
     def sign_report(self) -> None:
         """Ask who signs, then write the signed report."""
@@ -203,7 +200,7 @@ class ReportPanel(Panel, QWidget):
             except ValueError:
                 field.value = self._start[field_name]
 
-    def _on_written(self, reports: tuple[Reported, ...]) -> None:
+    def _on_written(self, reports: tuple[Reported, ...], *, signed: bool) -> None:
         lines: list[str] = []
         for each in reports:
             critical = "; ".join(alarm.text for alarm in each.report.critical)
@@ -212,8 +209,8 @@ class ReportPanel(Panel, QWidget):
             if each.broken:
                 lines.append(f"{each.report.slide}: {each.broken}")
         page = reports[0].folder / "report.html"
-        signed = "signed and written" if self._signing else "written"
-        lines.append(f"The report is {signed}: {page}")
+        done = "signed and written" if signed else "written"
+        lines.append(f"The report is {done}: {page}")
         self.said.emit(" ".join(lines))
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(page)))
 
