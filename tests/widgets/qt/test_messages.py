@@ -57,9 +57,13 @@ def test_a_message_that_napari_cuts_can_be_read_in_full(messages):
     assert messages._dialog.isVisible()
 
 
-def test_a_long_message_stays_as_long_as_it_takes_to_read(make_napari_viewer, messages, qtbot):
+def test_a_long_message_stays_as_long_as_it_takes_to_read(
+    make_napari_viewer, messages, qtbot, monkeypatch
+):
     from napari._qt.dialogs.qt_notification import NapariQtNotification
 
+    # napari keeps those of windows that are gone, here of the tests before.
+    monkeypatch.setattr(NapariQtNotification, "_instances", [])
     viewer = make_napari_viewer(show=True)
     # napari asks OpenGL what it can do at the first image, and needs a live canvas for that.
     viewer.add_image(np.zeros((8, 8)))
