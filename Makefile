@@ -46,7 +46,7 @@ bench: env ## on an idle machine; half an hour
 	$(BIN)/python benchmarks/fuzz.py
 
 classifier: env ## the shipped classifiers, trained anew in .cache: two hours on a CPU
-	$(BIN)/python -m pip install --quiet ".[train]"
+	$(BIN)/python -m pip install --quiet --editable ".[train]"
 	$(BIN)/python benchmarks/public_sets.py
 	$(BIN)/napari-wbc train classifier --config benchmarks/configs/cdnn_base.toml --out .cache/cdnn_base --device cpu
 	$(BIN)/napari-wbc train classifier --config benchmarks/configs/cdnn_homes.toml --out .cache/cdnn_homes --device cpu
@@ -56,7 +56,7 @@ classifier: env ## the shipped classifiers, trained anew in .cache: two hours on
 	$(BIN)/python benchmarks/join_classifiers.py .cache/large_shapes/large_shapes.safetensors .cache/cdnn/cdnn.safetensors --out .cache/large
 
 detector: env ## the shipped detector, trained anew in .cache: half an hour on a CPU
-	$(BIN)/python -m pip install --quiet ".[train]"
+	$(BIN)/python -m pip install --quiet --editable ".[train]"
 	$(BIN)/python benchmarks/public_sets.py
 	$(BIN)/napari-wbc train detector --config benchmarks/configs/mask_rcnn.toml --out .cache/mask_rcnn
 
