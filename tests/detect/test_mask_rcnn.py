@@ -271,10 +271,15 @@ def test_red_cells_are_as_wide_as_asked_at_every_magnification(size):
     assert 22 <= 67 * size * scale <= 40
 
 
-def test_a_field_is_enlarged_no_further_than_asked():
-    smear = synthetic_smear(0, n_leukocytes=0).image
-    field = cv2.resize(smear, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    assert DetectorPreset(largest=1.2).scales(field)[0] == 1.2
+def test_a_field_is_enlarged_three_times_at_most():
+    smear = synthetic_smear(0, n_leukocytes=0, shape=(1200, 1200)).image
+    field = cv2.resize(smear, None, fx=0.1, fy=0.1, interpolation=cv2.INTER_AREA)
+    assert DetectorPreset().scales(field) == (3.0,)
+
+
+def test_a_field_of_doubtful_scale_is_enlarged_twice_at_most(monkeypatch):
+    monkeypatch.setattr(mask_rcnn, "red_cell_diameters", lambda image: (60.0, 5.0))
+    assert DetectorPreset().scales(np.zeros((9, 9, 3), np.uint8)) == (0.5, 2.0)
 
 
 def test_cells_lie_in_pixels_of_the_field_when_it_is_enlarged():
@@ -289,7 +294,7 @@ def test_cells_lie_in_pixels_of_the_field_when_it_is_enlarged():
 def test_the_scale_of_older_models_is_measured_too():
     preset = {"longest": 512, "finest": 14.0, "largest": 1.5, "tile": 1280}
     card = ModelCard("older", "1", "mask-rcnn/fake", (LEUKOCYTE,), preset)
-    assert DetectorPreset.of(card) == DetectorPreset(largest=1.5, tile=1280)
+    assert DetectorPreset.of(card) == DetectorPreset(tile=1280)
 
 
 def test_the_networks_input_is_about_zero_mean():
@@ -300,7 +305,7 @@ def test_the_networks_input_is_about_zero_mean():
     torch.testing.assert_close(x[:, 0, 1], torch.tensor([1.6, -2.4, 0.0]))
 
 
-@pytest.mark.parametrize("wrong", [{"tile": 160}, {"tile": 100}, {"longest": 0}, {"largest": 0.0}])
+@pytest.mark.parametrize("wrong", [{"tile": 160}, {"tile": 100}, {"longest": 0}])
 def test_an_impossible_preset_is_refused(wrong):
     with pytest.raises(WbcError):
         DetectorPreset(**wrong)

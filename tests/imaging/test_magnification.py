@@ -18,9 +18,10 @@ def test_a_field_without_red_cells_has_no_diameter(shape):
     assert red_cell_diameters(np.full((*shape, 3), 230, np.uint8)) == ()
 
 
-@pytest.mark.parametrize("size", [0.3, 0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("size", [0.09, 0.3, 0.5, 1.0, 2.0, 4.0])
 def test_red_cells_are_measured_at_every_size(size):
-    smear = synthetic_smear(0, n_leukocytes=1).image
+    shape = (1200, 1200) if size < 0.1 else (480, 640)
+    smear = synthetic_smear(0, n_leukocytes=1, shape=shape).image
     field = cv2.resize(smear, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
     assert red_cell_diameters(field)[0] / size == pytest.approx(WIDTH, rel=0.3)
 

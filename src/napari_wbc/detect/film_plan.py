@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import shapely
 
-from napari_wbc.detect.mask_rcnn import DetectorPreset
+from napari_wbc.detect.mask_rcnn import MOST_ENLARGED, DetectorPreset
 from napari_wbc.detect.tiled import Tile, tiles_of, working_shape
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.magnification import red_cell_diameters
@@ -178,7 +178,7 @@ def plan_steps(pyramid: Pyramid, preset: DetectorPreset) -> Steps[FilmPlan]:
             f"{pyramid.path}: no red cells are seen where this slide was sampled, and it does not "
             "say its pixel size, so cells cannot be sized; choose a slide of a film."
         )
-    scale = min(preset.red_cell / diameter, preset.largest)
+    scale = min(preset.red_cell / diameter, MOST_ENLARGED)
     return FilmPlan(level.shape, scale, preset.tile)
 
 

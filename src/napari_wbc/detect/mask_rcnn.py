@@ -42,11 +42,12 @@ LEUKOCYTE = "leukocyte"
 PLATELET = "platelet"
 BLOOD_CLASSES = (LEUKOCYTE, "red cell", PLATELET)
 """Classes of a detector that also finds red cells and platelets."""
-
+MOST_ENLARGED = 3.0
+"""Factor by which a field is enlarged at most."""
+_MOST_ENLARGED_IN_DOUBT = 2.0
 
 _RANGES: Ranges = {
     "red_cell": (1, 1000),
-    "largest": (0.01, 100),
     "longest": (1, 10_000),
     "tile": (OVERLAP + 1, 10_000),
 }
@@ -60,8 +61,6 @@ class DetectorPreset:
     ----------
     red_cell : float
         Width of a red cell in the working image, in pixels, above 0.
-    largest : float
-        Most that a field is enlarged, above 0.
     longest : int
         Longer side of the working image of a field in which no red cells are seen, in pixels, 1 or
         more; a smaller field is not enlarged.
@@ -72,7 +71,6 @@ class DetectorPreset:
     """
 
     red_cell: float = 30.0
-    largest: float = 2.0
     longest: int = 512
     tile: int = 640
 
@@ -82,7 +80,8 @@ class DetectorPreset:
     @classmethod
     def of(cls, card: ModelCard) -> DetectorPreset:
         """That of a model; what older models say of the scale is left out."""
-        return cls(**{name: value for name, value in card.preset.items() if name != "finest"})
+        older = {"finest", "largest"}
+        return cls(**{name: value for name, value in card.preset.items() if name not in older})
 
     def scales(self, image: RgbImage) -> tuple[float, ...]:
         """Working pixels a pixel of the field: one, or two where it is not sure.
@@ -95,7 +94,9 @@ class DetectorPreset:
         diameters = red_cell_diameters(image)
         if not diameters:
             return (min(1.0, self.longest / max(image.shape[:2])),)
-        scales = (min(self.red_cell / diameter, self.largest) for diameter in diameters)
+        # Where it is not sure, the finer look may be at grain, and is dear.
+        most = MOST_ENLARGED if len(diameters) == 1 else _MOST_ENLARGED_IN_DOUBT
+        scales = (min(self.red_cell / diameter, most) for diameter in diameters)
         return tuple(dict.fromkeys(scales))
 
     def prepare(self, image: RgbImage) -> tuple[RgbImage, float]:

@@ -13,7 +13,7 @@ import numpy as np
 from napari_wbc.imaging.red_cells import red_cells
 from napari_wbc.imaging.stain import Rgb, field_absorbance, nucleus_map, rescaled
 
-_SCALES = (0.5, 0.25, 1.0, 0.125, 2.0, 0.0625, 0.03125)
+_SCALES = (0.5, 0.25, 1.0, 0.125, 2.0, 4.0, 0.0625, 0.03125)
 """At which a field is looked at, the likelier ones first."""
 _NARROW = 8.0
 """Diameters below this, in pixels of a window, are too narrow to measure, ..."""
@@ -53,7 +53,8 @@ def red_cell_diameters(image: Rgb) -> tuple[float, ...]:
     # cells that touch come apart.
     widths: dict[float, float] = {}
     for scale in _SCALES:
-        if scale < 0.5 and max(image.shape[:2]) * scale < _WINDOW / 4:
+        # Hardly anything shows, or, enlarged, hardly anything but grain.
+        if (scale < 0.5 or scale > 2) and max(image.shape[:2]) * min(scale, 1) < _WINDOW / 4:
             continue
         widths[scale] = _reading(image, scale)
         for far in (scale, scale / 2):
@@ -65,7 +66,8 @@ def red_cell_diameters(image: Rgb) -> tuple[float, ...]:
                 wider = [0.0]
                 if far >= 1:
                     wider += _believed(widths)
-                return tuple(dict.fromkeys((max(diameter, *wider), diameter)))
+                widest = max(diameter, *wider)
+                return (diameter,) if widest < _SAME * diameter else (widest, diameter)
     believed = _believed(widths)
     if not believed:
         return ()

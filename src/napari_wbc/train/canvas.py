@@ -18,6 +18,8 @@ from napari_wbc.detect.base import RgbImage
 from napari_wbc.train.fields import TrainingField
 from napari_wbc.train.paste import Paster, painted
 
+_MIN_VISIBLE_SHARE = 0.25
+"""Share of a cell's area that must be in a window for the cell to count."""
 _MIN_CELL_SIDE = 5.0
 """Shorter side in pixels of a cell that counts."""
 _MAX_ENLARGEMENT = 2.0
@@ -66,8 +68,6 @@ class CanvasMaker:
         Largest relative change of the light across a window, and of each channel, 0 to 1.
     degrade : float
         Share of the canvases that lose detail, by a coarser grid of pixels or by JPEG, 0 to 1.
-    visible : float
-        Share of a cell's area that must be in a window for the cell to count, 0 to 1.
     """
 
     fields: Sequence[TrainingField]
@@ -80,7 +80,6 @@ class CanvasMaker:
     paste: float = 0.0
     lamp: float = 0.0
     degrade: float = 0.0
-    visible: float = 0.25
 
     def draw(self, count: int, rng: np.random.Generator) -> Iterator[Canvas]:
         """Draw canvases; sources are drawn evenly, and the fields of a source."""
@@ -197,7 +196,7 @@ class CanvasMaker:
         mask = painted(ring, (self.size, self.size))
         shown = np.zeros_like(mask)
         shown[place] = mask[place]
-        if shown.sum() < max(1.0, self.visible * cv2.contourArea(ring.astype(np.float32))):
+        if shown.sum() < max(1.0, _MIN_VISIBLE_SHARE * cv2.contourArea(ring.astype(np.float32))):
             return None
         # A cell that the window cuts has the box of the part that shows.
         if (first < low).any() or (last > high).any():

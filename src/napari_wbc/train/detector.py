@@ -258,7 +258,7 @@ def _batches(
 
     seed = epoch_seed(recipe.seed, epoch)
     colors = torch.Generator().manual_seed(seed)
-    names = ("smallest", "largest", "typical", "mosaic", "paste", "lamp", "degrade", "visible")
+    names = ("smallest", "largest", "typical", "mosaic", "paste", "lamp", "degrade")
     maker = CanvasMaker(train, recipe.canvas, **{name: getattr(recipe, name) for name in names})
     # An incomplete last batch is dropped.
     count = recipe.draws // recipe.batch_size * recipe.batch_size

@@ -22,7 +22,6 @@ _RANGES: Ranges = {
     "paste": (0, 100),
     "lamp": (0, 1),
     "degrade": (0, 1),
-    "visible": (0, 1),
     "drawn": (0, 10_000),
 }
 
@@ -51,8 +50,7 @@ class DetectorRecipe:
         Side of a canvas in pixels.
     smallest, largest, typical : float
         Side of the cells on a canvas, in pixels; as
-        :class:`~napari_wbc.train.canvas.CanvasMaker`, as are ``paste``, ``lamp``, ``degrade``
-        and ``visible``.
+        :class:`~napari_wbc.train.canvas.CanvasMaker`, as are ``paste``, ``lamp`` and ``degrade``.
     mosaic : float
         Share of canvases with four windows.
     drawn : int
@@ -81,7 +79,6 @@ class DetectorRecipe:
     paste: float = 0.0
     lamp: float = 0.0
     degrade: float = 0.0
-    visible: float = 0.25
     drawn: int = 0
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
