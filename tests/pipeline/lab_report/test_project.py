@@ -119,6 +119,7 @@ def test_a_change_breaks_the_signature_and_signing_again_amends(project, tmp_pat
     _, values, page = report(project, out, sign="B")
     assert (values["signed"]["version"], values["signed"]["intact"]) == (2, True)
     assert "Amends version 1, signed by A" in page
+    assert "Amended report, version 2" in page
     assert "Signature broken" not in page
     assert status(out) == "amended"
     assert json.loads((out / "signed-1.json").read_text()) == first

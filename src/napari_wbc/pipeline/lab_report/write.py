@@ -203,7 +203,8 @@ def _write_report_steps(
     broken = each.broken
     signed = bool(each.versions) and not broken
     signatures = _signatures(each) if signed else ()
-    text = page(report, shown, signatures, broken=broken, models=models)
+    version = each.versions[-1].version if signed else 1
+    text = page(report, shown, signatures, version=version, broken=broken, models=models)
     write_text(folder / FILES[0], text)
     _write_json(folder / FILES[1], {**report_json(report), "signed": _signed_json(each)})
     write_csv(folder / FILES[2], _frame(report, slide, names))
