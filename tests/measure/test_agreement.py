@@ -1,4 +1,4 @@
-"""Two readers: kappa against scikit-learn, its limits against a textbook, and their consensus."""
+"""Two readers: kappa against scikit-learn, its limits by simulation, and their consensus."""
 
 from __future__ import annotations
 
@@ -61,23 +61,34 @@ def test_full_agreement_has_a_kappa_of_one():
 def test_one_cell_with_two_labels_has_a_kappa_of_zero():
     apart = compared(["monocyte"], ["basophil"])
     assert (apart.n, apart.agreed, apart.percent) == (1, 0, 0)
-    assert limits(apart) == (0, 0, 0)
+    assert limits(apart) == pytest.approx((0, 0, share(0, 1).high))
 
 
-def test_the_limits_are_those_of_fleiss_cohen_and_everitt():
-    """Two categories, 20, 5, 10 and 15 cells: the variance of their formula (13), by hand."""
+def test_the_limits_are_those_of_the_percentage_beyond_chance():
+    """Two categories, 20, 5, 10 and 15 cells: 35 of 50 agree, 25 by chance."""
     table, first, second = np.array([[20, 5], [10, 15]]), [], []
     for (i, j), count in np.ndenumerate(table):
         first += [EIGHT_CLASSES.names[i]] * count
         second += [EIGHT_CLASSES.names[j]] * count
-    p = table / table.sum()
-    rows, columns, kappa = p.sum(axis=1), p.sum(axis=0), 0.4
-    chance = rows @ columns
-    a = sum(p[i, i] * (1 - (rows[i] + columns[i]) * (1 - kappa)) ** 2 for i in range(2))
-    b = (1 - kappa) ** 2 * sum(p[i, 1 - i] * (columns[i] + rows[1 - i]) ** 2 for i in range(2))
-    variance = (a + b - (kappa - chance * (1 - kappa)) ** 2) / (1 - chance) ** 2 / table.sum()
-    reach = 1.959964 * variance**0.5
-    assert limits(compared(first, second)) == pytest.approx((kappa, kappa - reach, kappa + reach))
+    _, low, high = share(35, 50)
+    expected = (0.4, (low - 0.5) / 0.5, (high - 0.5) / 0.5)
+    assert limits(compared(first, second)) == pytest.approx(expected)
+
+
+def test_the_limits_hold_where_readers_agree_well():
+    """Two readers who differ in 2 % of cells; limits of large samples hold too seldom there."""
+    rng = np.random.default_rng(0)
+    parts = np.array([0.485, 0.485, 0.01, 0.01, 0.01])
+    chance = 0.495**2 * 2 + 0.01**2
+    pairs = [("monocyte",) * 2, ("basophil",) * 2, ("lymphocyte",) * 2]
+    pairs += [("monocyte", "basophil"), ("basophil", "monocyte")]
+    truth = (0.98 - chance) / (1 - chance)
+    held = 0
+    for counts in rng.multinomial(200, parts, size=300).tolist():
+        labels = [pair for pair, k in zip(pairs, counts, strict=True) for _ in range(k)]
+        result = compared([a for a, _ in labels], [b for _, b in labels])
+        held += result.kappa_low <= truth <= result.kappa_high
+    assert held >= 0.94 * 300
 
 
 PAIRS = st.lists(

@@ -104,7 +104,10 @@ def h20(
     compared = result.compared
     if compared.n:
         share, low, high = compared.percent_limits
-        kappa = "" if compared.kappa is None else f"; kappa {compared.kappa:.3f}"
+        kappa = ""
+        if compared.kappa is not None:
+            between = f"{compared.kappa_low:.3f} to {compared.kappa_high:.3f}"
+            kappa = f"; kappa {compared.kappa:.3f} ({between})"
         say(f"{counted(compared.n)} of both: {share:.1f} % ({low:.1f} to {high:.1f}) alike{kappa}")
     for line in result.notes:
         note(line)

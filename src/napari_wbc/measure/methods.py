@@ -285,7 +285,8 @@ def _deming(x: Floats, y: Floats, ratio: float) -> tuple[Estimate, Estimate]:
     squares = np.zeros(5)
     for i, j in np.ndindex(3, 3):
         squares[i + j] += products[i] @ products[j]
-    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) ** 2
+    # Both means are of the same slides, which takes one n-th from the spread of the products.
+    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) ** 2 * n / (n - 1)
     # Above 0 where t is beyond its limit.
     rejected = (n - 1 + reach) * np.convolve(sums, sums) - reach * n * squares
     if not slope > 0 or rejected[0] <= 0:

@@ -119,6 +119,7 @@ def test_a_change_breaks_the_signature_and_signing_again_amends(project, tmp_pat
     _, values, page = report(project, out, sign="B")
     assert (values["signed"]["version"], values["signed"]["intact"]) == (2, True)
     assert "Amends version 1, signed by A" in page
+    assert "Amended report, version 2" in page
     assert "Signature broken" not in page
     assert status(out) == "amended"
     assert json.loads((out / "signed-1.json").read_text()) == first
@@ -341,6 +342,41 @@ def ages(out):
     said |= {statuses[value["entry"][0]["resource"]["status"]] for value in bundles}
     pages = [path.read_text() for path in out.glob("*.html")]
     return said | {2 if "Amends version 1" in page else 1 for page in pages}
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_signed_report_of_another_project_is_never_replaced(project, tmp_path):
+    out = tmp_path / "out"
+    other = make_project(tmp_path, "b", labels=REVIEWED)
+    # Who has signed nothing may be replaced.
+    report(other, out)
+    report(project, out, sign="A")
+    before = files_of(out)
+    for options in ({}, {"sign": "B"}):
+        with pytest.raises(WbcError, match="this signed report is none of this slide"):
+            report(other, out, **options)
+    # Nor is the first slide's own, by a masked report, which would not have it beside.
+    with pytest.raises(WbcError, match="names the slide, and this one is masked"):
+        report(project, out, masked=True)
+    # An older copy of the project does not know the signature.
+    with closing(open_workspace(project)) as workspace:
+        kept = workspace.get(note_key("slide"))
+        workspace.put(note_key("slide"), None)
+    with pytest.raises(WbcError, match="would be lost"):
+        report(project, out)
+    assert files_of(out) == before
+    with closing(open_workspace(other)) as workspace:
+        assert workspace.get(note_key("b")) is None
+    with closing(open_workspace(project)) as workspace:
+        workspace.put(note_key("slide"), kept)
+    report(project, out, sign="B")
+    assert len(json.loads((out / "signed-1.json").read_text())["signatures"]) == 2
+    (out / "signed-1.json").write_text("[" * 100_000)
+    with pytest.raises(WbcError, match="would be lost"):
+        report(project, out)
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)

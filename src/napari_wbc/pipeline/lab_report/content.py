@@ -137,8 +137,8 @@ class LabReport:
                 "audit have the model's errors in them."
             )
         return (
-            "No limits: how often the model errs on this slide is not known. Review all cells, or "
-            "an audit."
+            "No limits and no flags: how often the model errs on this slide is not known. Review all "
+            "cells, or an audit."
         )
 
     @property
@@ -385,7 +385,7 @@ def _policies(
         lines.append("The analyser corrected the WBC count; it is taken as given.")
     elif settings.wbc:
         start = f" from {policy.correct_from:g} per 100 WBC on" if policy.correct_from else ""
-        lines.append(f"The analyser's WBC count is corrected here for erythroblasts{start}.")
+        lines.append(f"The analyser's WBC count is to be corrected for erythroblasts{start}.")
     if settings.intervals and settings.subject.age is None:
         lines.append("Reference intervals are those of adults; no age was given.")
     return tuple(lines)

@@ -38,6 +38,7 @@ def page(
     pictures: Pictures,
     signatures: Sequence[str] = (),
     *,
+    version: int = 1,
     broken: str = "",
     models: Sequence[UsedModel] = (),
 ) -> str:
@@ -47,6 +48,8 @@ def page(
     ----------
     signatures : sequence of str
         Who signed it and when, in words; lines to sign on paper where there are none.
+    version : int
+        Of the signed report; more than 1 where it amends others, which stands at the top.
     broken : str
         Why the signatures are not of this report, in words; empty if they are.
     models : sequence of UsedModel
@@ -98,6 +101,7 @@ def page(
         readers=[_reader(reader) for reader in report.readers],
         pictures=pictures,
         signatures=signatures,
+        version=version,
         broken=broken,
         models=models,
         origin=_origin(report),

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 FILES = ("report.html", "report.json", "report.csv", "fhir.json")
 _SIGNED = re.compile(r"signed-\d+\.json")
+_IDENTITY = ("version", "cells_sha256", "settings_sha256")
+"""What tells one signed version from another."""
 _CONTROLS = re.compile("[\x7f-\x9f]")
 _PLAIN = re.compile(r"[^0-9A-Za-z_-]+")
 
@@ -107,9 +109,12 @@ def write_steps(
     Raises
     ------
     WbcError
-        If something cannot be written; the files that were there are then as they were.
+        If a folder has a signed report that is none of this one's versions, or something cannot be
+        written; the files that were there are then as they were.
     """
     with staged([each.folder for each in reported], _is_ours) as place:
+        for each in reported:
+            _check_signed(each)
         for done, (each, slide) in enumerate(zip(reported, slides, strict=True)):
             yield Progress("writing reports", done, len(reported))
             yield from _write_report_steps(each, slide, part_of(each.folder), heat=heat, read=read)
@@ -124,6 +129,43 @@ def write_steps(
 
 def _is_ours(name: str) -> bool:
     return name in FILES or _SIGNED.fullmatch(name) is not None
+
+
+def _records(each: Reported) -> dict[str, dict[str, Any]]:
+    """Every version that was signed as it was, by the name of its file."""
+    records: dict[str, dict[str, Any]] = {}
+    for version, note in zip(each.versions, to_note(each.versions), strict=True):
+        # A masked report beside one that names the slide would be masked no more.
+        if version.report["slide"] == each.report.slide:
+            records[f"signed-{version.version}.json"] = note
+    return records
+
+
+def _check_signed(each: Reported) -> None:
+    """Refuse a folder with a signed report that would be lost: it is not written there again."""
+    records = _records(each)
+    for path in sorted(each.folder.iterdir()):
+        if not _SIGNED.fullmatch(path.name) or path.is_dir():
+            continue
+        if not _is_signed_as(path, records.get(path.name)):
+            why = "names the slide, and this one is masked"
+            if not each.report.settings.masked:
+                why = "is none of this slide and reader in this project"
+            raise WbcError(
+                f"{path}: this signed report {why}. It would be lost; choose another folder."
+            )
+
+
+def _is_signed_as(path: Path, record: Mapping[str, Any] | None) -> bool:
+    """Whether a file is that record of a signed version, perhaps with fewer signatures."""
+    try:
+        kept: Any = json.loads(path.read_text(encoding="utf-8"))
+        if record is None or any(kept[name] != record[name] for name in _IDENTITY):
+            return False
+        known = [dict(each) for each in record["signatures"]]
+        return all(signature in known for signature in kept["signatures"])
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return False
 
 
 def folder_of(analysis: Analysis, place: int, out: str | Path, *, masked: bool = False) -> Path:
@@ -161,16 +203,15 @@ def _write_report_steps(
     broken = each.broken
     signed = bool(each.versions) and not broken
     signatures = _signatures(each) if signed else ()
-    text = page(report, shown, signatures, broken=broken, models=models)
+    version = each.versions[-1].version if signed else 1
+    text = page(report, shown, signatures, version=version, broken=broken, models=models)
     write_text(folder / FILES[0], text)
     _write_json(folder / FILES[1], {**report_json(report), "signed": _signed_json(each)})
     write_csv(folder / FILES[2], _frame(report, slide, names))
     amended = len(each.versions) > 1
     _write_json(folder / FILES[3], fhir_bundle(report, signed=signed, amended=amended))
-    for version, note in zip(each.versions, to_note(each.versions), strict=True):
-        # A masked report beside one that names the slide would be masked no more.
-        if version.report["slide"] == report.slide:
-            _write_json(folder / f"signed-{version.version}.json", note)
+    for name, record in _records(each).items():
+        _write_json(folder / name, record)
 
 
 def _signatures(reported: Reported) -> list[str]:
