@@ -391,6 +391,11 @@ def test_candidates_are_shown_accepted_by_a_key_and_kept(
     assert doubtful.cell_id not in bench.session.table
     assert "1 against 12" in bench.fields.item(0).toolTip()
     assert bench.fields.item(1).toolTip() == ""
+    # A search finds the deleted one again; it stays away and is not counted.
+    bench.analysis.run.click()
+    wait(bench)
+    assert bench.session.table.label_counts["candidate"] == 2
+    assert "5 cells in 3 fields, 2 of them only candidates" in bench.status.text()
     bench.release()
     wait(bench)
 
