@@ -107,7 +107,7 @@ def test_closing_lets_go_of_everything(make_napari_viewer, detector, qtbot, slid
     session.undo()
     if way != "viewer":
         assert len(viewer.layers.events.inserted.callbacks) == receivers_before
-        assert [layer.name for layer in viewer.layers] == ["slide", "dark edges", "cells"]
+        assert [layer.name for layer in viewer.layers] == ["slide", "dark outlines", "cells"]
 
 
 def test_release_twice(bench):

@@ -41,7 +41,7 @@ from napari_wbc.session.session import Session
 
 KEPT_KEY = "napari-wbc kept"
 """Key of an image layer's metadata: the cells of a slide that no project keeps."""
-OVER = ("cells", "candidates", "dark edges", "preview", "heat", "region")
+OVER = ("cells", "candidates", "dark outlines", "preview", "heat", "region")
 """Kinds of layers that lie over the image of a field."""
 HIDING_OPACITY = 0.5
 """Opacity from which an image hides what lies under it."""

@@ -47,7 +47,9 @@ def test_a_slide_that_nobody_has_reviewed_is_not_signed(analyzed, wait, shown):
     assert not shown
 
 
-def test_a_reviewed_slide_is_signed_in_the_open_project(analyzed, wait, shown, tmp_path):
+def test_a_reviewed_slide_is_signed_in_the_open_project(
+    analyzed, wait, shown, tmp_path, monkeypatch
+):
     ids = list(analyzed.session.table)
     analyzed.actions.label("lymphocyte", ids)
     analyzed.report.target.value = len(ids)
@@ -56,11 +58,27 @@ def test_a_reviewed_slide_is_signed_in_the_open_project(analyzed, wait, shown, t
     assert shown, analyzed.status.text()
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "A. Reader" in page
-    # A label that changes afterwards breaks the signature.
+    assert analyzed.header.signature.isHidden()
+    # A label that changes afterwards breaks the signature, which is said at once.
     analyzed.actions.label("monocyte", ids[:1])
+    wait(analyzed)
+    assert "Changed since A. Reader signed" in analyzed.status.text()
+    assert "amended report" in analyzed.header.signature.text()
+    assert not analyzed.header.signature.isHidden()
+    analyzed.session.undo()
+    wait(analyzed)
+    assert analyzed.header.signature.isHidden()
+    analyzed.session.redo()
     analyzed.report.write.click()
     wait(analyzed)
-    assert "broken" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8").lower()
+    # What is not signed does not take the place of what is.
+    assert "it is not overwritten" in analyzed.status.text()
+    assert (tmp_path / "report" / "report.html").read_text(encoding="utf-8") == page
+    other = tmp_path / "other"
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: str(other))
+    analyzed.report.write.click()
+    wait(analyzed)
+    assert "broken" in (other / "report.html").read_text(encoding="utf-8").lower()
 
 
 def test_without_a_slide_the_buttons_say_why(bench):

@@ -47,6 +47,31 @@ def test_whoever_turns_the_page_has_done_with_the_cells_before(analyzed, wait):
     bench.follower.keys["5"]()
     assert labels(bench) == [None] * 6
     assert "Select a cell" in bench.status.text()
+    # The card stays with the cell under review, says where that is, and one button goes there.
+    assert bench.references._cell.cell_id == bench.queue.current
+    assert bench.references.caption.endswith("(not in view)")
+    assert bench.queue_panel.go_on.isEnabled()
+    bench.queue_panel.go_on.click()
+    wait(bench)
+    assert bench.session.selection == (bench.queue.current,)
+    assert bench.references.caption == bench.session.field.path.name
+    assert not bench.queue_panel.go_on.isEnabled()
+
+
+def test_a_field_that_is_turned_to_is_seen_whole_unless_the_zoom_is_kept(analyzed, wait):
+    bench = analyzed
+    camera = bench.viewer.scene.camera
+    bench.viewer.reset_view()
+    whole = camera.zoom
+    camera.zoom = 5 * whole
+    bench.fields.step(1)
+    wait(bench)
+    assert camera.zoom == pytest.approx(whole)
+    bench.keep_zoom.click()
+    camera.zoom = 5 * whole
+    bench.fields.step(1)
+    wait(bench)
+    assert camera.zoom == pytest.approx(5 * whole)
 
 
 def test_the_field_of_the_next_cell_is_read_ahead(analyzed, wait):

@@ -375,7 +375,7 @@ def test_candidates_are_shown_accepted_by_a_key_and_kept(
     wait(bench)
     said = bench.status.text()
     assert "6 cells in 3 fields, 3 of them only candidates (not counted)" in said
-    assert "cell finders disagree on 1 field" in said
+    assert "network and colour disagree on 1 field" in said
     assert not bench.review.candidates.isHidden()
     assert "1 against 12" in bench.fields.item(0).toolTip()
     assert bench.viewer.layers.selection.active.name == "cells"

@@ -107,8 +107,11 @@ def write_steps(
     Raises
     ------
     WbcError
-        If something cannot be written; the files that were there are then as they were.
+        If something cannot be written, or a signed report would be overwritten; the files that were
+        there are then as they were.
     """
+    for each in reported:
+        _check_signed(each)
     with staged([each.folder for each in reported], _is_ours) as place:
         for done, (each, slide) in enumerate(zip(reported, slides, strict=True)):
             yield Progress("writing reports", done, len(reported))
@@ -120,6 +123,27 @@ def write_steps(
             place()
         except WbcError as error:
             raise WbcError(" ".join(filter(None, (str(error), committed)))) from error
+
+
+def _check_signed(each: Reported) -> None:
+    """A signed report in the folder stays, unless this one is the same or amends it."""
+    try:
+        found = json.loads((each.folder / FILES[1]).read_text(encoding="utf-8"))
+        signed = found["signed"]
+        first, version, intact = signed["signatures"][0], signed["version"], signed["intact"]
+        name = first["name"]
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        return
+    firsts = [asdict(one.signatures[0]) for one in each.versions]
+    if not intact or (first in firsts and not each.broken):
+        return
+    raise WbcError(
+        f"{each.folder}: has a report that {name} signed (version {version}); it is not "
+        "overwritten. Choose another folder, or sign the new report to amend it."
+        if first in firsts
+        else f"{each.folder}: has a report of other cells that {name} signed (version {version}); "
+        "it is not overwritten. Choose another folder."
+    )
 
 
 def _is_ours(name: str) -> bool:

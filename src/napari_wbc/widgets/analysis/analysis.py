@@ -48,7 +48,7 @@ RUN_TIP = (
     "are kept."
 )
 ADAPT_TIP = (
-    "Adapt the classifier to the stain and camera of this slide. "
+    "Make a copy of the model that is used to the stain and camera of this slide. "
     "It needs no labels and takes minutes. "
     "A slide with fewer than 20 cells is analyzed first. The old model stays as it is. "
     "Research use only: compare the two before you trust the new one."
@@ -109,9 +109,9 @@ class AnalysisPanel(Panel, QWidget):
         self.detector = DetectorWidget()
         self.model = ModelWidget(self.session.taxonomy)
         self.film = self.own(FilmChoice(self.session, self.view))
-        self.adapt = button("Adapt to this slide")
+        self.adapt = button("Adjust to this stain")
         self.run = primary(button("Analyze slide"))
-        self.run_field = button("This field")
+        self.run_field = button("This field only")
         self.classify = button("Classify drawn")
         self.at_once = QCheckBox("Classify drawn cells at once")
         self.at_once.setChecked(preference("review", "classify_drawn"))
@@ -338,7 +338,7 @@ class AnalysisPanel(Panel, QWidget):
         self.model.choose(str(adapted.weights))
         failed = failed_text(adapted.failures, "file")
         self.said.emit(
-            f"{adapted.weights.stem} is adapted to {counted(adapted.cells)} and chosen{failed}. "
+            f"{adapted.weights.stem} is adjusted to {counted(adapted.cells)} and chosen{failed}. "
             "Next: Analyze slide again, and compare by Undo and Redo before you trust it. "
             "Research use only."
         )
@@ -438,9 +438,9 @@ def _summary(analysis: SlideAnalysis, cells: Collection[Cell], searched: int) ->
         text += f", {candidates} of them only {'candidates' if candidates > 1 else 'a candidate'}"
         text += " (not counted)"
     if analysis.disagreements:
-        text += f"; cell finders disagree on {counted(len(analysis.disagreements), 'field')}"
+        text += f"; network and colour disagree on {counted(len(analysis.disagreements), 'field')}"
     if not cells and searched:
-        text += "; try another cell finder or preset"
+        text += "; try another way to find cells"
     text += failed_text(analysis.failures, "file")
     totals: Counter[str] = Counter()
     for counts in analysis.blood_cells.values():
