@@ -124,6 +124,20 @@ def test_a_change_breaks_the_signature_and_signing_again_amends(project, tmp_pat
     assert json.loads((out / "signed-1.json").read_text()) == first
 
 
+def test_the_signed_report_of_another_slide_is_not_overwritten(project, tmp_path):
+    out = tmp_path / "out"
+    report(project, out, sign="A")
+    before = (out / "report.html").read_text(encoding="utf-8")
+    with closing(open_workspace(project)) as workspace:
+        (slide,) = workspace.slides()
+        # As of a project that never had that signature.
+        workspace.put(note_key(slide.name), [])
+    with pytest.raises(WbcError, match="which A signed; it is not overwritten"):
+        report(project, out)
+    assert (out / "report.html").read_text(encoding="utf-8") == before
+    report(project, tmp_path / "other")
+
+
 def test_other_settings_are_not_what_was_signed(project, tmp_path):
     report(project, tmp_path / "out", sign="A")
     rules = Choice(target=3, wbc=9.0)

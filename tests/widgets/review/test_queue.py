@@ -101,7 +101,7 @@ def test_filters_are_of_class_field_confidence_and_review(analyzed):
 
 def test_it_says_how_far_the_review_is(analyzed, wait):
     panel = analyzed.queue_panel
-    assert panel.text.text() == "No queue yet"
+    assert panel.text.text() == "Not started"
     panel.start()
     wait(analyzed)
     assert panel.text.text() == "Cell 1 of 6"
@@ -109,7 +109,7 @@ def test_it_says_how_far_the_review_is(analyzed, wait):
     assert panel.text.text().endswith("counts of the reviewed cells, hardest first\nBAS 1")
     for _ in range(5):
         analyzed.queue.accept("ann")
-    assert panel.text.text().startswith("Queue of 6 done")
+    assert panel.text.text().startswith("Review of 6 cells done")
     assert "95 % limits" in panel.text.text()
 
 

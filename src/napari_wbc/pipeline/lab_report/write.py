@@ -107,8 +107,8 @@ def write_steps(
     Raises
     ------
     WbcError
-        If something cannot be written, or a signed report would be overwritten; the files that were
-        there are then as they were.
+        If something cannot be written, or the signed report of another slide would be overwritten;
+        the files that were there are then as they were.
     """
     for each in reported:
         _check_signed(each)
@@ -126,24 +126,18 @@ def write_steps(
 
 
 def _check_signed(each: Reported) -> None:
-    """A signed report in the folder stays, unless this one is the same or amends it."""
+    """A signed report in the folder stays, unless its signature is kept with this one."""
     try:
         found = json.loads((each.folder / FILES[1]).read_text(encoding="utf-8"))
         signed = found["signed"]
-        first, version, intact = signed["signatures"][0], signed["version"], signed["intact"]
-        name = first["name"]
+        first, name = signed["signatures"][0], signed["signatures"][0]["name"]
     except (OSError, ValueError, TypeError, KeyError, IndexError):
         return
-    firsts = [asdict(one.signatures[0]) for one in each.versions]
-    if not intact or (first in firsts and not each.broken):
-        return
-    raise WbcError(
-        f"{each.folder}: has a report that {name} signed (version {version}); it is not "
-        "overwritten. Choose another folder, or sign the new report to amend it."
-        if first in firsts
-        else f"{each.folder}: has a report of other cells that {name} signed (version {version}); "
-        "it is not overwritten. Choose another folder."
-    )
+    if first not in [asdict(version.signatures[0]) for version in each.versions]:
+        raise WbcError(
+            f"{each.folder}: has another report, which {name} signed; it is not overwritten. "
+            "Choose another folder."
+        )
 
 
 def _is_ours(name: str) -> bool:

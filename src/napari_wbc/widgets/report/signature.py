@@ -19,7 +19,7 @@ from napari_wbc.widgets.qt.worker import LatestJob
 
 SETTLED_MS = 300
 """Cells are compared with the signed ones when they have not changed for this long."""
-AMEND = "Press Sign… on the page Report to make an amended report; the signed one is kept."
+AMEND = "Sign again on the page Report to make an amended report."
 
 
 class SignatureWatch(Panel, QObject):
@@ -87,7 +87,7 @@ class SignatureWatch(Panel, QObject):
         text = ""
         if not holds:
             name = signed.signatures[-1].name
-            text = f"Changed since {name} signed the report (version {signed.version}). {AMEND}"
+            text = f"Changed since {name} signed. {AMEND}"
         self.changed.emit(text)
         if held and not holds:
             self.warned.emit(text)
