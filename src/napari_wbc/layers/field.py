@@ -256,6 +256,11 @@ class FieldView:
         field = self.session.field
         return field is not None and self._shown == field.fov_id
 
+    @property
+    def begun(self) -> bool:
+        """Whether any field of the open slide was on screen yet."""
+        return bool(self._shown)
+
     def show(self, field: FieldOfView, pixels: Any, *, cells: bool = True) -> None:
         """Show the image of a field, as :func:`shown_pixels` gives it, and its cells above it.
 

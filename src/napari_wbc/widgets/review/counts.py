@@ -158,7 +158,8 @@ class CountsTable(Panel, TextTable):
                 related = f"{b.per_100_wbc:.1f} per 100"
             if b.count:
                 rows.append(Row((b.name, str(b.count), "", related), colors.get(b.name, "")))
-        none = [each.name for each in (*result.shares, *result.beside) if not each.count]
+        none = [s.name for s in result.shares if not s.count]
+        none += [b.name for b in result.beside if not b.count]
         if none:
             text = f"{NONE}{', '.join(none)}"
             highest = max((s.high for s in result.shares if not s.count), default=0.0)

@@ -157,8 +157,10 @@ class Follower(Panel, QObject):
             return
         assert field is not None
         self.field_left.emit()
-        # The queue tells its next cell only after it has shown the field.
-        self._turned = not self._choosing and self._queue.current == self._current
+        # The queue tells its next cell only after it has shown the field. An image that a person
+        # opens as a slide stays as it was zoomed.
+        by_queue = self._queue.current != self._current
+        self._turned = self._view.begun and not self._choosing and not by_queue
         if not self._choosing:
             # A person who turns to another field is done with the cells of the one before.
             chosen = self._session.selection
