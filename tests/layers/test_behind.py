@@ -57,7 +57,7 @@ def shown(viewer: ViewerModel) -> int:
 def test_of_no_candidates_there_is_no_layer(viewer, view):
     assert dashes([]).shape == (0, 2, 2)
     put(view, found("a", candidate=False))
-    assert layers(viewer) == ["one", "dark edges", "cells"]
+    assert layers(viewer) == ["one", "dark outlines", "cells"]
 
 
 @pytest.mark.parametrize("outline", [None, Outline(((5, 5), (5, 25), (25, 25), (25, 5)))])
@@ -76,7 +76,7 @@ def test_dashes_and_gaps_are_alike_and_lie_on_the_outline(outline):
 def test_a_candidate_has_dashes_of_its_colour_and_no_edge_among_the_cells(viewer, view):
     view.draw()
     put(view, found("a", candidate=False), found("b", candidate=True, left=30))
-    assert layers(viewer) == ["one", "dark edges", "candidates", "cells"]
+    assert layers(viewer) == ["one", "dark outlines", "candidates", "cells"]
     assert viewer.layers.selection.active is viewer.layers["cells"]
     assert shown(viewer) == 1
     colors = viewer.layers["candidates"].edge_color
@@ -142,7 +142,7 @@ def test_a_candidate_that_is_dragged_is_a_cell(viewer, view):
 
 def test_a_casing_is_dark_and_wider_than_its_outline_at_any_zoom(viewer, view):
     put(view, found("a", candidate=False), found("b", candidate=True, left=30))
-    casing, cells = viewer.layers["dark edges"], viewer.layers["cells"]
+    casing, cells = viewer.layers["dark outlines"], viewer.layers["cells"]
     assert len(casing.data) == 4
     np.testing.assert_allclose(casing.edge_color[0], transform_color(CASING)[0])
     assert casing.edge_width == casing_width(viewer.scene.camera.zoom)
@@ -158,9 +158,9 @@ def test_a_casing_is_dark_and_wider_than_its_outline_at_any_zoom(viewer, view):
 
 def test_relabelling_draws_no_line_anew(viewer, view):
     put(view, found("a", candidate=False))
-    lines = viewer.layers["dark edges"].data
+    lines = viewer.layers["dark outlines"].data
     put(view, view.session.table["a"].annotated(Annotation("monocyte")))
-    assert viewer.layers["dark edges"].data is lines
+    assert viewer.layers["dark outlines"].data is lines
 
 
 def test_rings_close_without_gaps_at_the_corners():
@@ -178,14 +178,14 @@ def test_casings_stay_above_an_image_that_comes_back(viewer, view):
     viewer.layers.remove(viewer.layers["one"])
     field = view.session.field
     view.show(field, view.read(field))
-    assert layers(viewer)[1:] == ["dark edges", "cells"]
+    assert layers(viewer)[1:] == ["dark outlines", "cells"]
 
 
 def test_no_thumbnail_is_drawn_of_lines_and_new_ones_have_their_color(viewer, view, monkeypatch):
     drawn = []
     monkeypatch.setattr(Vectors, "_update_thumbnail", lambda layer: drawn.append(layer.name))
     put(view, found("a", candidate=False))
-    layer = viewer.layers["dark edges"]
+    layer = viewer.layers["dark outlines"]
     drawn.clear()
     put(view, found("b", candidate=False, left=30))
     assert len(layer.data) == 8

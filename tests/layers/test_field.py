@@ -219,7 +219,7 @@ def test_removed_layers_come_back_with_the_next_field(viewer, view, folder):
     show(view)
     view.session.show_field("slide/0.png")
     show(view)
-    assert [layer.name for layer in viewer.layers] == ["slide", "dark edges", "cells"]
+    assert [layer.name for layer in viewer.layers] == ["slide", "dark outlines", "cells"]
     assert viewer.layers["cells"].features["cell_id"].tolist() == [cell.cell_id]
     # Those of the cells and of the lines behind, and none of the layers that were removed.
     assert len(view.session.changed) == 3
@@ -285,7 +285,7 @@ def test_close_takes_the_last_edits_in_and_lets_go(viewer, view, folder):
     viewer.layers["cells"].features.loc[0, "label"] = "basophil"
     view.close()
     assert view.session.table[cell.cell_id].label == "basophil"
-    assert [layer.name for layer in viewer.layers] == ["slide", "dark edges", "cells"]
+    assert [layer.name for layer in viewer.layers] == ["slide", "dark outlines", "cells"]
     assert len(view.session.changed) == len(view.session.field_changed) == 0
     viewer.layers.clear()
 

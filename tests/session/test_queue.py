@@ -349,7 +349,7 @@ def test_a_cell_can_be_gone_to_if_it_is_there(session, queue):
     assert (queue.current, queue.position) == ("c", (2, 4))
     session.commit(session.table.without(["d"]), "delete")
     for cell_id in ("zebra", "", "d"):
-        with pytest.raises(WbcError, match="not in the review queue"):
+        with pytest.raises(WbcError, match="not in this review"):
             queue.go_to(cell_id)
     assert queue.current == "c"
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_wbc.widgets.qt.input_guard import canvas_of
 
-NAMES = ("analyze", "start_review", "export")
+NAMES = ("analyze", "start_review", "go_on", "export")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -32,6 +32,9 @@ def test_commands_do_the_steps_of_the_open_workbench(bench, slide, wait, tmp_pat
     run("start_review")
     assert bench.queue.current
     assert bench.tabs.currentWidget().isAncestorOf(bench.queue_panel)
+    bench.session.select(())
+    run("go_on")
+    assert bench.session.selection == (bench.queue.current,)
     out = tmp_path / "out"
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: str(out))
     run("export")

@@ -125,11 +125,11 @@ def test_after_closing_and_reopening_the_slide_is_there_and_edits_reach_it(
     wait(bench)
     before = dict(bench.session.table)
     close(viewer, qtbot)
-    assert [layer.name for layer in viewer.layers] == ["slide", "dark edges", "cells"]
+    assert [layer.name for layer in viewer.layers] == ["slide", "dark outlines", "cells"]
     assert not viewer.layers["cells"].editable
     bench = open_bench()
     wait(bench)
-    assert [layer.name for layer in viewer.layers] == ["slide", "dark edges", "cells"]
+    assert [layer.name for layer in viewer.layers] == ["slide", "dark outlines", "cells"]
     assert dict(bench.session.table) == before
     assert bench.session.field.fov_id == slide.fields[1].fov_id
     cells = viewer.layers["cells"]

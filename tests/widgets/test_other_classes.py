@@ -69,7 +69,11 @@ def test_a_class_is_added_to_the_open_project_and_cells_get_it(bench, slide, wai
     assert list(fresh.session.table) == ["c"]
     assert "hairy cell" in fresh.review.labels
     assert fresh.session.taxonomy.keys["H"] == "hairy cell"
-    assert sorted(layer.name for layer in fresh.viewer.layers) == ["cells", "dark edges", "slide"]
+    assert sorted(layer.name for layer in fresh.viewer.layers) == [
+        "cells",
+        "dark outlines",
+        "slide",
+    ]
     fresh.actions.label("hairy cell", ["c"])
     assert fresh.session.table["c"].label == "hairy cell"
     path = fresh.project.path
@@ -162,7 +166,7 @@ def test_work_that_is_under_way_is_ended_by_other_classes_only_after_asking(
 
 
 def test_the_detector_stays_as_it_was_set(bench, slide, wait, there):
-    bench.detector._detector.setCurrentText("hsv")
+    bench.detector._pick("hsv")
     bench.detector.tuning[0].value = 0
     before = bench.detector.value()
     bench.open_slide(slide)

@@ -164,7 +164,7 @@ class Walk:
         assert "slide-a" in self.bench.header.name.text()
         assert "1 of 3" in self.bench.header.name.text()
         shown = [layer.name for layer in self.viewer.layers if layer.visible]
-        assert shown == ["slide-a", "dark edges", "cells"], self.layers()
+        assert shown == ["slide-a", "dark outlines", "cells"], self.layers()
         self.check_rows(0)
 
     def choose_folder(self, folder: Path) -> None:
@@ -366,7 +366,7 @@ class Walk:
         first = self.table
         self.choose_folder(self.second)
         shown = [layer.name for layer in self.viewer.layers if layer.visible]
-        assert shown == ["slide-b", "dark edges", "cells"]
+        assert shown == ["slide-b", "dark outlines", "cells"]
         assert "slide-b" in self.bench.header.name.text()
         self.check_rows(0)
         self.press_button("Analyze slide")
@@ -375,7 +375,7 @@ class Walk:
         self.choose_folder(self.first)
         assert dict(self.table) == dict(first)
         shown = [layer.name for layer in self.viewer.layers if layer.visible]
-        assert shown == ["slide-a", "dark edges", "cells"]
+        assert shown == ["slide-a", "dark outlines", "cells"]
 
     def closes_and_reopens_the_dock(self) -> None:
         before = dict(self.table)
@@ -385,7 +385,7 @@ class Walk:
         self.open_workbench()
         assert dict(self.table) == before
         shown = [layer.name for layer in self.viewer.layers if layer.visible]
-        assert shown == ["slide-a", "dark edges", "cells"], self.layers()
+        assert shown == ["slide-a", "dark outlines", "cells"], self.layers()
         cell = self.cell(3)
         desk.click_at(*self.at(cell))
         desk.press("3")

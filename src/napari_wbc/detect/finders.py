@@ -91,6 +91,10 @@ def located_by(detector: Detector) -> LocatedBy:
     return LocatedBy(detector.name)
 
 
+TITLES = {"score": "At least this sure", "overlap": "Cells may share"}
+"""Of parameters whose own names a person would stumble over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A number that a cell finder can be tuned by."""
@@ -105,7 +109,7 @@ class Parameter:
     @property
     def title(self) -> str:
         """Its name for a person."""
-        return self.name.replace("_", " ").capitalize()
+        return TITLES.get(self.name, self.name.replace("_", " ").capitalize())
 
 
 def presets_of(detector: str) -> tuple[str, ...]:
@@ -143,9 +147,9 @@ def parameters_of(detector: str, preset: str) -> tuple[Parameter, ...]:
     if detector in NETWORKS:
         # Networks of earlier versions have a threshold of their own; those of today have 0.5.
         score = read_card(find_weights(preset)).threshold
-        overlap_help = "Of two boxes that overlap more, the surer is kept."
+        overlap_help = "Of two boxes that share more of their area, only the surer is one cell."
         return (
-            Parameter("score", score, 0.05, 1.0, 0.01, "Lowest score of a cell."),
+            Parameter("score", score, 0.05, 1.0, 0.01, "Finds below this are no cells."),
             Parameter("overlap", 0.5, 0.0, 1.0, 0.05, overlap_help),
         )
     if preset not in presets_of(detector):

@@ -203,7 +203,7 @@ class CandidateOutlines(LinesBehind):
 class Casings(LinesBehind):
     """Dark lines behind the outlines of all other cells, a little wider than these."""
 
-    name = "dark edges"
+    name = "dark outlines"
     wider = True
 
     def _detections(self) -> list[Detection]:

@@ -41,7 +41,7 @@ from napari_wbc.session.session import Session
 
 KEPT_KEY = "napari-wbc kept"
 """Key of an image layer's metadata: the cells of a slide that no project keeps."""
-OVER = ("cells", "candidates", "dark edges", "preview", "heat", "region")
+OVER = ("cells", "candidates", "dark outlines", "preview", "heat", "region")
 """Kinds of layers that lie over the image of a field."""
 HIDING_OPACITY = 0.5
 """Opacity from which an image hides what lies under it."""
@@ -255,6 +255,11 @@ class FieldView:
         """Whether the image on screen is that of the field in view."""
         field = self.session.field
         return field is not None and self._shown == field.fov_id
+
+    @property
+    def begun(self) -> bool:
+        """Whether any field of the open slide was on screen yet."""
+        return bool(self._shown)
 
     def show(self, field: FieldOfView, pixels: Any, *, cells: bool = True) -> None:
         """Show the image of a field, as :func:`shown_pixels` gives it, and its cells above it.

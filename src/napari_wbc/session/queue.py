@@ -204,7 +204,7 @@ class ReviewQueue:
     def go_to(self, cell_id: str) -> None:
         """Stand at a cell of the queue; WbcError if the queue has no such cell, or it is gone."""
         if cell_id not in self._session.table or cell_id not in self.ids:
-            raise WbcError("This cell is not in the review queue; start a queue that has it.")
+            raise WbcError("This cell is not in this review; start one that has it.")
         self._stand(self.ids.index(cell_id))
 
     def accept(self, annotator: str) -> None:
@@ -277,7 +277,7 @@ class ReviewQueue:
 
     def _cell(self) -> Cell:
         if not self.current:
-            raise WbcError("The review queue is at its end; start another one.")
+            raise WbcError("The review is at its end; start another one.")
         return self._session.table[self.current]
 
     def _stand(self, at: int, *, lost: int | None = None) -> None:

@@ -26,10 +26,17 @@ def analyze() -> None:
 
 
 def start_review() -> None:
-    """Queue the cells and show the first."""
+    """Start a review, and show its first cell."""
     bench = _bench()
     if bench is not None:
         _press(bench, bench.queue_panel.start_button)
+
+
+def go_on() -> None:
+    """Return to the cell under review."""
+    bench = _bench()
+    if bench is not None:
+        _press(bench, bench.queue_panel.go_on)
 
 
 def export() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import napari
 from qtpy.QtCore import QObject, Qt
+from qtpy.QtWidgets import QCheckBox
 
 from napari_wbc.layers.field import FieldView
 from napari_wbc.session.heats import Heats
@@ -123,6 +124,10 @@ class WorkbenchPanels(DockPanel):
             Docks(self.viewer, session, self.thumbnails, self.heats, weights=weights, read=read)
         )
         self.header = self.own(SlideHeader(session, self.view))
+        self.report.signature.changed.connect(self.header.show_signature)
+        self.keep_zoom = QCheckBox("Keep the zoom from field to field")
+        self.keep_zoom.setToolTip("If not, Page Up and Page Down show the whole field")
+        self.keep_zoom.toggled.connect(self.follower.keep_zoom)
 
     def _lay_out(self) -> None:
         self.tabs = StepTabs()
@@ -134,6 +139,7 @@ class WorkbenchPanels(DockPanel):
             opened,
             self.project,
             self.fields,
+            self.keep_zoom,
             stretch=self.fields,
         )
         self.tabs.add_step("2 Find", "Locate and classify the cells", self.analysis)
@@ -195,6 +201,7 @@ class WorkbenchPanels(DockPanel):
             or self.project.busy
             or self.readers.jobs.running
             or self.report.jobs.running
+            or self.report.signature.busy
             or self.explain.jobs.running
             or self.train.busy
             or self.ranking.running

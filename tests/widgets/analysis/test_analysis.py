@@ -43,7 +43,7 @@ def made_by(bench):
 
 def test_the_button_says_what_it_does_in_plain_words(bench, viewer):
     button = bench.analysis.adapt
-    assert button.text() == "Adapt to this slide"
+    assert button.text() == "Adjust to this stain"
     assert "No slide is open" in button.toolTip()
     viewer.add_image(np.zeros((48, 64, 3), np.uint8))
     for words in ("no labels", "minutes", "Research use only", "compare"):

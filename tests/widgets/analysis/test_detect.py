@@ -13,7 +13,7 @@ from napari_wbc.widgets.analysis.detect import DetectorWidget
 def finder(qtbot):
     widget = DetectorWidget()
     qtbot.addWidget(widget)
-    widget._detector.setCurrentText("hsv")
+    widget._pick("hsv")
     return widget
 
 

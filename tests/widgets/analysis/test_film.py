@@ -270,7 +270,7 @@ def test_a_region_is_of_the_film_on_which_it_was_drawn(two, wait):
     panel.draw.click()
     region_layer(two.viewer).add_rectangles(np.array([[0, 0], [0, 449], [899, 449], [899, 0]]))
     two.analysis.run.click()
-    assert "Press This field" in two.status.text()
+    assert "Press This field only" in two.status.text()
     assert not two.analysis.jobs.running
     two.session.show_field("other.tif")
     wait(two)

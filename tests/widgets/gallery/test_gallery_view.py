@@ -64,6 +64,17 @@ class TestEmpty:
 
 
 class TestShown:
+    def test_it_begins_at_the_cell_that_is_selected(self, session, gallery, qtbot):
+        fill(session, cells(neutrophil=200))
+        session.select(["n150"])
+        other = Gallery(session, gallery._thumbnails, gallery._tiles._heats)
+        qtbot.addWidget(other)
+        other.resize(460, 500)
+        other.show()
+        seen = [anchor.cell_id for anchor in other._in_view()]
+        assert "n150" in seen
+        other.release()
+
     def test_opening_it_changes_nothing(self, session, gallery):
         fill(session, cells(neutrophil=3))
         other = Gallery(session, gallery._thumbnails, gallery._tiles._heats)

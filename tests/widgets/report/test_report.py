@@ -56,8 +56,17 @@ def test_a_reviewed_slide_is_signed_in_the_open_project(analyzed, wait, shown, t
     assert shown, analyzed.status.text()
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "A. Reader" in page
-    # A label that changes afterwards breaks the signature.
+    assert analyzed.header.signature.isHidden()
+    # A label that changes afterwards breaks the signature, which is said at once.
     analyzed.actions.label("monocyte", ids[:1])
+    wait(analyzed)
+    assert "Changed since A. Reader signed" in analyzed.status.text()
+    assert "amended report" in analyzed.header.signature.text()
+    assert not analyzed.header.signature.isHidden()
+    analyzed.session.undo()
+    wait(analyzed)
+    assert analyzed.header.signature.isHidden()
+    analyzed.session.redo()
     analyzed.report.write.click()
     wait(analyzed)
     assert "broken" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8").lower()

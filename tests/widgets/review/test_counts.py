@@ -35,7 +35,7 @@ def label(session, *labels):
 
 
 def test_without_leukocytes_there_is_no_percentage(counts, session):
-    assert row(counts, "monocyte") == ["0", "", ""]
+    assert row(counts, "leukocytes") == ["0", "", ""]
     label(session, "erythroblast")
     assert row(counts, "erythroblast") == ["1", "", ""]
     assert row(counts, "leukocytes") == ["0", "", ""]
@@ -47,17 +47,33 @@ def test_counts_follow_the_labels(counts, session):
     assert row(counts, "leukocytes") == ["4", "100", ""]
     assert row(counts, "erythroblast") == ["1", "", "25.0 per 100"]
     session.undo()
-    assert row(counts, "monocyte") == ["0", "", ""]
+    assert counts.rowCount() == 2
 
 
-def test_a_click_on_a_class_tells_its_label_and_on_the_sum_nothing(counts):
+def test_classes_without_cells_share_one_row(counts, session):
+    names = session.taxonomy.names
+    label(session, *names[:1] * 3)
+    assert counts.item(0, 0).text() == names[0]
+    last = counts.rowCount() - 1
+    text = counts.item(last, 0).text()
+    assert text.startswith("none: ")
+    assert names[1] in text
+    assert names[0] not in text
+    assert counts.columnSpan(last, 0) == 4
+    assert "up to 70.8 %" in counts.item(last, 0).toolTip()
+    label(session, *names[:2])
+    assert counts.columnSpan(1, 0) == 1
+    assert not counts.item(1, 0).toolTip()
+    assert counts.minimumHeight() == counts.maximumHeight()
+
+
+def test_a_click_on_a_class_tells_its_label_and_on_the_sum_nothing(counts, session):
+    label(session, "monocyte", "unidentified")
     clicked = []
     counts.label_clicked.connect(clicked.append)
     for i in range(counts.rowCount()):
         counts.cellClicked.emit(i, 0)
-    assert "monocyte" in clicked
-    assert "unidentified" in clicked
-    assert "leukocytes" not in clicked
+    assert clicked == ["monocyte", "unidentified"]
 
 
 def test_candidates_have_a_row_that_says_they_are_not_counted(counts, session):
@@ -71,5 +87,5 @@ def test_candidates_have_a_row_that_says_they_are_not_counted(counts, session):
     assert row(counts, "leukocytes") == ["1", "100", ""]
     clicked = []
     counts.label_clicked.connect(clicked.append)
-    counts.cellClicked.emit(counts.rowCount() - 1, 0)
+    counts.cellClicked.emit(counts.rowCount() - 2, 0)
     assert clicked == ["candidate"]

@@ -47,6 +47,31 @@ def test_whoever_turns_the_page_has_done_with_the_cells_before(analyzed, wait):
     bench.follower.keys["5"]()
     assert labels(bench) == [None] * 6
     assert "Select a cell" in bench.status.text()
+    # The card stays with the cell under review, says where that is, and one button goes there.
+    assert bench.references._cell.cell_id == bench.queue.current
+    assert bench.references.caption.endswith("(not in view)")
+    assert bench.queue_panel.go_on.isEnabled()
+    bench.queue_panel.go_on.click()
+    wait(bench)
+    assert bench.session.selection == (bench.queue.current,)
+    assert bench.references.caption == bench.session.field.path.name
+    assert not bench.queue_panel.go_on.isEnabled()
+
+
+def test_a_field_that_is_turned_to_is_seen_whole_unless_the_zoom_is_kept(analyzed, wait):
+    bench = analyzed
+    camera = bench.viewer.scene.camera
+    bench.viewer.reset_view()
+    whole = camera.zoom
+    camera.zoom = 5 * whole
+    bench.fields.step(1)
+    wait(bench)
+    assert camera.zoom == pytest.approx(whole)
+    bench.keep_zoom.click()
+    camera.zoom = 5 * whole
+    bench.fields.step(1)
+    wait(bench)
+    assert camera.zoom == pytest.approx(5 * whole)
 
 
 def test_the_field_of_the_next_cell_is_read_ahead(analyzed, wait):
@@ -76,7 +101,7 @@ def test_filters_are_of_class_field_confidence_and_review(analyzed):
 
 def test_it_says_how_far_the_review_is(analyzed, wait):
     panel = analyzed.queue_panel
-    assert panel.text.text() == "No queue yet"
+    assert panel.text.text() == "Not started"
     panel.start()
     wait(analyzed)
     assert panel.text.text() == "Cell 1 of 6"
@@ -84,7 +109,7 @@ def test_it_says_how_far_the_review_is(analyzed, wait):
     assert panel.text.text().endswith("counts of the reviewed cells, hardest first\nBAS 1")
     for _ in range(5):
         analyzed.queue.accept("ann")
-    assert panel.text.text().startswith("Queue of 6 done")
+    assert panel.text.text().startswith("Review of 6 cells done")
     assert "95 % limits" in panel.text.text()
 
 

@@ -136,7 +136,7 @@ def test_whoever_has_chosen_another_order_meanwhile_is_not_thrown_out(
     panel.order.setCurrentText(Order.CLASS_BY_CLASS)
     gain.go.set()
     qtbot.waitUntil(lambda: not ranking.running)
-    assert (queue.ids, panel.text.text()) == ((), "No queue yet")
+    assert (queue.ids, panel.text.text()) == ((), "Not started")
 
 
 def test_doubts_are_of_reviewed_cells(panel, queue, session, ranking, monkeypatch, qtbot):
@@ -166,13 +166,13 @@ def test_what_goes_wrong_is_said_and_not_waited_for(panel, queue, ranking, monke
     start(panel, Order.DOUBTED)
     qtbot.waitUntil(lambda: not ranking.running)
     assert said[-1] == "Label more."
-    assert (queue.ids, panel.text.text()) == ((), "No queue yet")
+    assert (queue.ids, panel.text.text()) == ((), "Not started")
 
 
 def test_another_slide_ends_it(panel, queue, session, ranking, gain, qtbot):
     start(panel, Order.MOST_GAIN)
     session.open(Slide("t", ()))
-    assert panel.text.text() == "No queue yet"
+    assert panel.text.text() == "Not started"
     gain.go.set()
     qtbot.waitUntil(lambda: not ranking.running)
     assert not queue.ranked(Order.MOST_GAIN)

@@ -375,7 +375,7 @@ def test_candidates_are_shown_accepted_by_a_key_and_kept(
     wait(bench)
     said = bench.status.text()
     assert "6 cells in 3 fields, 3 of them only candidates (not counted)" in said
-    assert "cell finders disagree on 1 field" in said
+    assert "network and colour disagree on 1 field" in said
     assert not bench.review.candidates.isHidden()
     assert "1 against 12" in bench.fields.item(0).toolTip()
     assert bench.viewer.layers.selection.active.name == "cells"
@@ -391,6 +391,11 @@ def test_candidates_are_shown_accepted_by_a_key_and_kept(
     assert doubtful.cell_id not in bench.session.table
     assert "1 against 12" in bench.fields.item(0).toolTip()
     assert bench.fields.item(1).toolTip() == ""
+    # A search finds the deleted one again; it stays away and is not counted.
+    bench.analysis.run.click()
+    wait(bench)
+    assert bench.session.table.label_counts["candidate"] == 2
+    assert "5 cells in 3 fields, 2 of them only candidates" in bench.status.text()
     bench.release()
     wait(bench)
 

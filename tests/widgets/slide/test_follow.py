@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject
 from napari_wbc.model.cell import Cell, Detection
 from napari_wbc.model.geometry import BBox
 from napari_wbc.model.slide import FieldOfView, Slide
+from napari_wbc.session.order import Order
 from napari_wbc.session.queue import ReviewQueue
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.slide.follow import Follower
@@ -75,6 +76,20 @@ def test_a_cell_that_is_gone_is_not_chosen(follower, session):
     follower.view.chosen = ("gone",)
     follower._on_highlight()
     assert session.selection == ()
+
+
+def test_only_a_review_that_ends_now_is_said_to_be_done(follower, session):
+    said = []
+    follower.said.connect(said.append)
+    follower.view.enlarge = lambda _cell_id: None
+    queue = follower._queue
+    queue.resume({}, ["a", "b"])
+    assert queue.done
+    assert not said
+    queue.start(Order.FIELD_BY_FIELD)
+    queue.next()
+    queue.next()
+    assert said == ["The review is done: no cell is left in it."]
 
 
 def test_only_fields_of_the_slide_are_found(follower):

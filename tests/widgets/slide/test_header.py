@@ -186,7 +186,7 @@ def test_the_slide_that_is_open_is_opened_again_without_a_question(
     bench._use_image.click()
     wait(bench)
     assert dict(bench.session.table) == before
-    assert shown(viewer) == ["one", "dark edges", "cells"]
+    assert shown(viewer) == ["one", "dark outlines", "cells"]
 
 
 def test_cells_stay_on_theirs_under_the_transform_tool(bench, viewer, slide, wait):

@@ -21,7 +21,6 @@ from napari_wbc.model.cell import Cell
 from napari_wbc.model.progress import Steps
 from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.table import CellTable, diff
-from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted
 from napari_wbc.pipeline.adapt import Adapted, adapt_slide_steps, adapted_name
 from napari_wbc.pipeline.analysis import Classified, SlideAnalysis, analysis_of
@@ -49,7 +48,7 @@ RUN_TIP = (
     "are kept."
 )
 ADAPT_TIP = (
-    "Adapt the classifier to the stain and camera of this slide. "
+    "Make a copy of the model that is used to the stain and camera of this slide. "
     "It needs no labels and takes minutes. "
     "A slide with fewer than 20 cells is analyzed first. The old model stays as it is. "
     "Research use only: compare the two before you trust the new one."
@@ -110,9 +109,9 @@ class AnalysisPanel(Panel, QWidget):
         self.detector = DetectorWidget()
         self.model = ModelWidget(self.session.taxonomy)
         self.film = self.own(FilmChoice(self.session, self.view))
-        self.adapt = button("Adapt to this slide")
+        self.adapt = button("Adjust to this stain")
         self.run = primary(button("Analyze slide"))
-        self.run_field = button("This field")
+        self.run_field = button("This field only")
         self.classify = button("Classify drawn")
         self.at_once = QCheckBox("Classify drawn cells at once")
         self.at_once.setChecked(preference("review", "classify_drawn"))
@@ -339,7 +338,7 @@ class AnalysisPanel(Panel, QWidget):
         self.model.choose(str(adapted.weights))
         failed = failed_text(adapted.failures, "file")
         self.said.emit(
-            f"{adapted.weights.stem} is adapted to {counted(adapted.cells)} and chosen{failed}. "
+            f"{adapted.weights.stem} is adjusted to {counted(adapted.cells)} and chosen{failed}. "
             "Next: Analyze slide again, and compare by Undo and Redo before you trust it. "
             "Research use only."
         )
@@ -362,7 +361,9 @@ class AnalysisPanel(Panel, QWidget):
         self._analysis = analysis
         self._keep_note(analysis)
         self.analyzed.emit()
-        self.said.emit(_summary(analysis, len(searched)))
+        # What a person deleted does not come back with a search, and is not counted as found.
+        cells = [cell for fov_id in searched for cell in self.session.table.of_field(fov_id)]
+        self.said.emit(_summary(analysis, cells, len(searched)))
 
     def _keep_note(self, analysis: SlideAnalysis) -> None:
         """Keep what the project has beside the cells; other fields keep theirs."""
@@ -430,16 +431,16 @@ class AnalysisPanel(Panel, QWidget):
         allow(self.classify, "Classify the cells that were drawn or moved", reason)
 
 
-def _summary(analysis: SlideAnalysis, searched: int) -> str:
-    """One line on what an analysis found."""
-    text = f"{counted(len(analysis.table))} in {counted(searched, 'field')}"
-    if candidates := analysis.table.label_counts[CANDIDATE]:
+def _summary(analysis: SlideAnalysis, cells: Collection[Cell], searched: int) -> str:
+    """One line on an analysis, and on the cells that the searched fields have now."""
+    text = f"{counted(len(cells))} in {counted(searched, 'field')}"
+    if candidates := sum(cell.candidate for cell in cells):
         text += f", {candidates} of them only {'candidates' if candidates > 1 else 'a candidate'}"
         text += " (not counted)"
     if analysis.disagreements:
-        text += f"; cell finders disagree on {counted(len(analysis.disagreements), 'field')}"
-    if not analysis.table and searched:
-        text += "; try another cell finder or preset"
+        text += f"; network and colour disagree on {counted(len(analysis.disagreements), 'field')}"
+    if not cells and searched:
+        text += "; try another way to find cells"
     text += failed_text(analysis.failures, "file")
     totals: Counter[str] = Counter()
     for counts in analysis.blood_cells.values():

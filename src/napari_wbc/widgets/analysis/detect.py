@@ -12,16 +12,22 @@ from superqt.utils import signals_blocked
 from napari_wbc.detect.finders import DETECTORS, NETWORKS, parameters_of, presets_of
 from napari_wbc.widgets.qt.form import form, refill
 from napari_wbc.widgets.qt.input_guard import guard_inputs
-from napari_wbc.widgets.qt.layout import choice, column, folded, row
+from napari_wbc.widgets.qt.layout import choice, column, folded, row, text_label
 from napari_wbc.widgets.qt.preferences import preference
 
+SHOWN = {
+    "auto": "network and colour (auto)",
+    "mask-rcnn": "network (mask-rcnn)",
+    "hsv": "colour (hsv)",
+}
+"""What a person reads for a cell finder."""
 DETECTOR_TIP = (
-    "Cell finder. auto: the next two, which judge each other. mask-rcnn: a trained network. "
-    "hsv: by colour, without a network."
+    "What looks for the cells: a trained network, the colour of the stain, or both, which check "
+    "each other. Colour alone needs no network."
 )
 PRESET_TIP = (
-    "auto and mask-rcnn: the model. hsv: nucleus finds whole cells, youssef-2024 is the published "
-    "recipe."
+    "With a network: which trained network. By colour alone: nucleus finds whole cells, "
+    "youssef-2024 is the published recipe."
 )
 
 
@@ -42,25 +48,30 @@ class DetectorWidget(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._detector = choice(DETECTORS, DETECTOR_TIP)
-        self._detector.setCurrentText(preference("find", "cell_finder"))
+        self._detector = choice((), DETECTOR_TIP)
+        for name in DETECTORS:
+            self._detector.addItem(SHOWN.get(name, name), name)
+        self._detector.setAccessibleName("Find cells by")
+        self._pick(preference("find", "cell_finder"))
         self._preset = choice((), PRESET_TIP)
         self.preview = QCheckBox("Preview on this field")
         self.preview.setToolTip("Outline what would be found, while the sliders move")
         self.tuning = form()
         self.tuning.native.layout().setSpacing(1)
-        tuning = folded("Tuning", self.tuning.native)
-        finder = row(self._detector, self._preset, stretch=self._preset)
+        tuning = folded("Fine settings", self.tuning.native)
+        finder = row(
+            text_label("Find cells by"), self._detector, self._preset, stretch=self._preset
+        )
         column(self, finder, tuning, self.preview, spacing=2)
         self._detector.currentTextChanged.connect(self._choose)
         self._preset.currentTextChanged.connect(self._fill)
         self.preview.toggled.connect(self.preview_toggled)
-        self._choose(self._detector.currentText())
+        self._choose()
 
     def value(self) -> DetectorChoice:
         """What is chosen."""
         return DetectorChoice(
-            self._detector.currentText(),
+            self._detector.currentData(),
             self._preset.currentText(),
             self.tuning.asdict(),
         )
@@ -68,7 +79,7 @@ class DetectorWidget(QWidget):
     def take_over(self, other: DetectorWidget) -> None:
         """Choose what is chosen in another widget."""
         choice = other.value()
-        self._detector.setCurrentText(choice.name)
+        self._pick(choice.name)
         self._preset.setCurrentText(choice.preset)
         self.tuning.update(choice.parameters)
 
@@ -90,20 +101,23 @@ class DetectorWidget(QWidget):
         if self._preset.currentText() != chosen:
             self._fill()
 
-    def _choose(self, _detector: str) -> None:
+    def _pick(self, name: str) -> None:
+        self._detector.setCurrentIndex(self._detector.findData(name))
+
+    def _choose(self, _shown: str = "") -> None:
         self._list()
         self._fill()
 
     def _list(self, chosen: str = "") -> None:
         with signals_blocked(self._preset):
             self._preset.clear()
-            self._preset.addItems(presets_of(self._detector.currentText()))
+            self._preset.addItems(presets_of(self._detector.currentData()))
             # The first stays chosen if the list lacks this one.
             self._preset.setCurrentText(chosen)
 
     def _fill(self, _preset: str = "") -> None:
         sliders: list[FloatSlider] = []
-        for parameter in parameters_of(self._detector.currentText(), self._preset.currentText()):
+        for parameter in parameters_of(self._detector.currentData(), self._preset.currentText()):
             slider = FloatSlider(
                 name=parameter.name,
                 label=parameter.title,

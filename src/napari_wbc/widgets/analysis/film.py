@@ -62,7 +62,7 @@ class FilmChoice(Panel, QWidget):
         if area is None:
             raise WbcError("No region is drawn. Press Draw region and drag over the film.")
         if tuple(fields) != (self._session.field,):
-            raise WbcError("The region is drawn on the film in view. Press This field instead.")
+            raise WbcError("The region is drawn on the film in view. Press This field only.")
         return FilmOptions(area=area, keep=keep)
 
     @property

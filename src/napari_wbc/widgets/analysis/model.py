@@ -60,7 +60,7 @@ class ModelWidget(QWidget):
         self.combo.setSizeAdjustPolicy(policy)
         self.card = button("Card…", CARD_TIP, guarded(self.warned.emit, self.show_card))
         self.dialog = CardDialog(self)
-        column(self, row(text_label("Model"), self.combo, self.card, stretch=self.combo))
+        column(self, row(text_label("Classify by"), self.combo, self.card, stretch=self.combo))
         self._fill()
         self.combo.opened.connect(self._fill)
         self.combo.activated.connect(self._on_activated)

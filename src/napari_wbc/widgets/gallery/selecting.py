@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QKeyEvent, QShowEvent
 from qtpy.QtWidgets import QAbstractSlider
 
 from napari_wbc.model.table import CellTable
@@ -72,6 +72,11 @@ class SelectingGallery(KeyTaker, GalleryView):
             self._pivot = cell_ids[0]
             self._next = ""
             self.reveal(cell_ids[0])
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 (Qt's name)
+        """Begin at the cell that was selected before the gallery was opened."""
+        super().showEvent(event)
+        self.reveal(self._current)
 
     def _select(self, cell_ids: Iterable[str], current: str = "", *, pivot: bool = True) -> None:
         """Select cells, the current one first."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 KINDS = (("classifier", "classifier"), ("cell finder", "detector"))
 KIND_TIP = (
     "classifier: continues from the chosen one and adds the classes that it lacks. "
-    "cell finder: continues from the chosen mask-rcnn, on fields whose cells are all reviewed."
+    "cell finder: continues from the chosen network, on fields whose cells are all reviewed."
 )
 TUNE_TIP = "Continue training the chosen model on the set; a cancelled run resumes where it was"
 COMPARE_TIP = "Compare the old and the new model on the test slides, before you adopt one"
@@ -77,7 +77,7 @@ class TuningBox(Panel, QGroupBox):
         self._dialogs: dict[str, QDialog] = {}
         self.kind = ComboBox(label="Train a", choices=KINDS, tooltip=KIND_TIP)
         tip = "Faster; the model forgets less and improves less"
-        self.freeze = CheckBox(text="Only the last layer", tooltip=tip)
+        self.freeze = CheckBox(text="Quick: only the last layer", tooltip=tip)
         self.options = form(self.kind, self.freeze)
         self.tune = self._button("Fine-tune", TUNE_TIP, self.finetune)
         self.compare = self._button("Compare…", COMPARE_TIP, self.compare_models)

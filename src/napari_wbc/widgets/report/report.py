@@ -29,6 +29,7 @@ from napari_wbc.widgets.qt.layout import allow, button, column, folded, primary,
 from napari_wbc.widgets.qt.panel import Panel, guarded, relay
 from napari_wbc.widgets.qt.progress import JobBar
 from napari_wbc.widgets.report.rules import CountingRules
+from napari_wbc.widgets.report.signature import SignatureWatch
 
 WRITE_TIP = "Write the report to a folder (HTML to print, JSON, CSV, FHIR), and show it"
 SIGN_TIP = "Sign the report: a later change of a label or a setting breaks the signature visibly"
@@ -84,8 +85,8 @@ class ReportPanel(Panel, QWidget):
             tooltip=POOL_TIP,
         )
         self.heat = CheckBox(
-            text="Heat",
-            tooltip="Show where the model looks in the cells shown (Grad-CAM)",
+            text="Show where the model looks (heat)",
+            tooltip="Heat over the cells on the page, by Grad-CAM",
         )
         self.rules = CountingRules()
         # The lowest value stands for none.
@@ -118,6 +119,8 @@ class ReportPanel(Panel, QWidget):
         self.listen(self._show_slide, session.slide_changed)
         self.pool.changed.connect(self._show_kept)
         self.at_release(self.jobs.cancel)
+        self.signature = self.own(SignatureWatch(session, self))
+        relay(self.signature, self)
         self._show_possible()
 
     @property
@@ -202,6 +205,7 @@ class ReportPanel(Panel, QWidget):
 
     def _on_written(self, reports: tuple[Reported, ...], *, signed: bool) -> None:
         lines: list[str] = []
+        self.signature.read()
         for each in reports:
             critical = "; ".join(alarm.text for alarm in each.report.critical)
             if critical:

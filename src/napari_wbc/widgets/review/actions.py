@@ -164,6 +164,18 @@ class ReviewActions:
             self._session.select((cell_id,))
             self._view.enlarge(cell_id)
 
+    def go_on(self) -> None:
+        """Return to the cell under review.
+
+        Raises
+        ------
+        WbcError
+            If there is none.
+        """
+        if not self._queue.current:
+            raise WbcError("No cell is under review. Press Start on the page Review.")
+        self.go_to(self._queue.current)
+
     def show_label(self, label: str) -> None:
         """Select the cells of a row of the differential, in this field or the first with any."""
         session = self._session

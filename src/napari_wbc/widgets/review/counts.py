@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QPainter
+from qtpy.QtGui import QColor, QIcon, QPainter
 from qtpy.QtWidgets import QSizePolicy, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from napari_wbc.model.differential import differential, leukocytes, row_counts
@@ -16,14 +16,16 @@ from napari_wbc.widgets.qt.layout import TextLines, column, swatch
 from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.table import TextTable
 
-ROW_HEIGHT = 18
-LEAST_ROWS = 5
-"""Rows that stay in view in the smallest window."""
+ROW_HEIGHT = 16
+MOST_ROWS = 9
+"""Rows up to which all are in view in the smallest window; of more, one scrolls."""
 TIP = (
     "Click a row to select its cells. The limits are of counting alone (Clopper-Pearson): labels "
     "that nobody has reviewed can be wrong beyond them, and a report has none for these."
 )
 COLUMNS = ("class", "n", "%", "95 % limits")
+NONE = "none: "
+"""Begins the row that names the classes without cells."""
 LIMITS = 3
 """Column of the limits."""
 SCALE = 70
@@ -100,8 +102,17 @@ class LimitBars(QStyledItemDelegate):
         return super().sizeHint(option, index) + QSize(SCALE + 4, 0)
 
 
+class Row(NamedTuple):
+    """A row of the table: its texts, and the colour and limits of its class if it has some."""
+
+    texts: tuple[str, str, str, str]
+    color: str = ""
+    span: tuple[float, float, float, str] | None = None
+    tip: str = ""
+
+
 class CountsTable(Panel, TextTable):
-    """Count, percentage and 95 % limits of each class."""
+    """Count, percentage and 95 % limits of each class with cells; one row names the others."""
 
     label_clicked = Signal(str)
     """With the label of the row that was clicked."""
@@ -111,50 +122,72 @@ class CountsTable(Panel, TextTable):
         self._session = session
         self.setItemDelegateForColumn(LIMITS, LimitBars(self))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(self._height(LEAST_ROWS))
+        self._rows: list[Row] = []
         self.setToolTip(TIP)
         self.cellClicked.connect(self._on_clicked)
         self.listen(self._refresh, session.changed)
         self._refresh()
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
-        """Room for the first rows; more where the window has it."""
-        return QSize(super().sizeHint().width(), self._height(LEAST_ROWS))
+        """Room for all rows."""
+        return QSize(super().sizeHint().width(), self._height(self.rowCount()))
 
     def _height(self, rows: int) -> int:
         header = self.horizontalHeader().sizeHint().height()
         return int(header + rows * ROW_HEIGHT + 2 * self.frameWidth())
 
     def fit(self) -> None:
-        """Be no taller than the rows need."""
+        """Be as tall as the rows need, at least for most slides."""
+        self.setMinimumHeight(self._height(min(self.rowCount(), MOST_ROWS)))
         self.setMaximumHeight(self._height(self.rowCount()))
 
     def _refresh(self, *_tables: object) -> None:
         session = self._session
         result = differential(session.slide.name, session.table, session.taxonomy)
-        rows: list[tuple[str, ...]] = []
-        # Without a leukocyte there is no percentage: it would be 0 of 0.
+        colors = session.taxonomy.colors
+        rows: list[Row] = []
         for s in result.shares:
-            numbers = (f"{s.percent:.1f}", f"{s.low:.1f} – {s.high:.1f}")
-            rows.append((s.name, str(s.count), *(numbers if result.total else ("", ""))))
-        rows.append(("leukocytes", str(result.total), "100" if result.total else "", ""))
+            if s.count:
+                texts = (s.name, str(s.count), f"{s.percent:.1f}", f"{s.low:.1f} – {s.high:.1f}")
+                span = (s.low, s.percent, s.high, colors[s.name])
+                rows.append(Row(texts, colors[s.name], span))
+        rows.append(Row(("leukocytes", str(result.total), "100" if result.total else "", "")))
         for b in result.beside:
             related = "not counted" if b.name == CANDIDATE else ""
             if b.per_100_wbc is not None and result.total:
                 related = f"{b.per_100_wbc:.1f} per 100"
-            rows.append((b.name, str(b.count), "", related))
-        self.fill(rows)
-        self.fit()
-        colors = session.taxonomy.colors
-        for i, s in enumerate(result.shares):
-            span = (s.low, s.percent, s.high, colors[s.name]) if result.total else None
-            limits: Any = self.item(i, LIMITS)
-            if limits.data(SPAN) != span:
-                limits.setData(SPAN, span)
-        for i, (name, *_numbers) in enumerate(rows):
+            if b.count:
+                rows.append(Row((b.name, str(b.count), "", related), colors.get(b.name, "")))
+        none = [s.name for s in result.shares if not s.count]
+        none += [b.name for b in result.beside if not b.count]
+        if none:
+            text = f"{NONE}{', '.join(none)}"
+            highest = max((s.high for s in result.shares if not s.count), default=0.0)
+            # Who counts none of a class has not shown that there is none.
+            may = f". Of each class up to {highest:.1f} % are possible" if result.total else ""
+            rows.append(Row((text, "0", "", ""), tip=f"{text}{may}."))
+        self._show(rows, folds=bool(none))
+
+    def _show(self, rows: list[Row], *, folds: bool) -> None:
+        """Show rows; with ``folds``, the last one is a single line of text."""
+        before, self._rows = self._rows, rows
+        self.fill([row.texts for row in rows])
+        for i, row in enumerate(rows):
+            # Qt lays out anew what is set again, and a key changes few rows.
+            if i < len(before) and row == before[i]:
+                continue
             item: Any = self.item(i, 0)
-            if name in colors and item.icon().isNull():
-                item.setIcon(swatch(colors[name]))
+            item.setIcon(swatch(row.color) if row.color else QIcon())
+            item.setToolTip(row.tip)
+            limits: Any = self.item(i, LIMITS)
+            limits.setData(SPAN, row.span)
+        last = len(rows) - 1
+        for i in range(len(rows)):
+            wanted = len(COLUMNS) if folds and i == last else 1
+            if self.columnSpan(i, 0) != wanted:
+                self.setSpan(i, 0, 1, wanted)
+        if len(before) != len(rows):
+            self.fit()
 
     def _on_clicked(self, row: int, _column: int) -> None:
         item: Any = self.item(row, 0)

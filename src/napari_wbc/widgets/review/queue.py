@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QProgressBar, QWidget
 
 from napari_wbc.model.taxonomy import CANDIDATE
+from napari_wbc.model.words import counted
 from napari_wbc.session.order import FIRST, RANKED, Filter, Order
 from napari_wbc.session.queue import Progressed, ReviewQueue
 from napari_wbc.session.session import Session
@@ -25,9 +26,23 @@ from napari_wbc.widgets.qt.layout import (
 )
 from napari_wbc.widgets.qt.panel import Panel
 
-START_TIP = "Queue the cells and show the first (Alt+R)"
+START_TIP = "Start a review of these cells, and show the first (Alt+R)"
 NOT_STARTED = "No cell is under review. Press Start."
+GO_ON_TIP = "Return to the cell under review, in whatever field it is (Alt+G)"
+THERE = "The cell under review is selected already."
 NO_CELLS = "No cells yet. Find them on the page Find, or draw them."
+ORDER_TIPS = {
+    Order.LEAST_CERTAIN: "Cells of which the model is least sure come first",
+    Order.MOST_UNLIKE: "Cells that least resemble those the model learnt from come first",
+    Order.DISAGREEMENTS: "Only cells that a person called something else than the model",
+    Order.CLASS_BY_CLASS: "One class after the other",
+    Order.RAREST: "Classes with few cells come first, such as blasts",
+    Order.FIELD_BY_FIELD: "One field after the other",
+    Order.RANDOM: "By chance, as in a manual count of the film",
+    Order.MOST_GAIN: "Cells from which the model would learn most come first",
+    Order.DOUBTED: "Only cells whose label may be a slip of the hand",
+    Order.AUDIT: "Only a random sample of each class, to check the count of the model",
+}
 EVERY_CLASS, EVERY_FIELD = "every class", "every field"
 REVIEWED: dict[str, bool | None] = {"to review": False, "all": None, "reviewed": True}
 
@@ -36,6 +51,7 @@ class QueuePanel(Panel, QWidget):
     """Start a queue, and answer: accept, skip, back."""
 
     accept_chosen = Signal()
+    go_on_chosen = Signal()
     ranks_wanted = Signal(object)
     """With the :class:`~napari_wbc.session.order.Order` whose ranks the queue needs to start."""
 
@@ -48,6 +64,8 @@ class QueuePanel(Panel, QWidget):
         fields = (EVERY_FIELD, "this field")
         # Narrower than the longest text, since they share the width of a dock.
         self.order = choice(Order, "Which cells come first", least=7)
+        for i, order in enumerate(Order):
+            self.order.setItemData(i, ORDER_TIPS[order], Qt.ItemDataRole.ToolTipRole)
         self.label = choice(labels, "Cells of one class only", least=7)
         self.field = choice(fields, "Cells of the field you see only", least=7)
         self.which = choice(REVIEWED, "Cells still to review, all, or reviewed cells", least=7)
@@ -57,16 +75,18 @@ class QueuePanel(Panel, QWidget):
         self.accept = button("Accept ↵", "", self.accept_chosen.emit)
         self.skip = button("Skip .", "", queue.skip)
         self.back = button("Back ,", "", queue.back)
+        self.go_on = button("Go on", "", self.go_on_chosen.emit)
         self.bar = QProgressBar()
         self.text = TextLines(2)
         first = row(self.order, self.which, self.start_button)
-        answers = row(self.accept, self.skip, self.back)
-        between = row(text_label("confidence"), self.lowest, text_label("to"), self.highest)
+        answers = row(self.accept, self.skip, self.back, self.go_on)
+        between = row(text_label("model sure from"), self.lowest, text_label("to"), self.highest)
         self.only = folded("Only some cells", row(self.label, self.field), between)
         column(self, first, answers, self.bar, self.text)
         self.listen(self._refresh, queue.current_changed, session.changed)
         self.listen(self._on_ranks, queue.ranks_changed)
         self.listen(self.stop_waiting, session.slide_changed)
+        self.listen(self._show_possible, session.selection_changed, session.field_changed)
         self._refresh()
 
     def value(self) -> tuple[Order, Filter]:
@@ -119,21 +139,28 @@ class QueuePanel(Panel, QWidget):
         self.bar.setFormat("%v of %m reviewed" if progress.total else "no cells yet")
         allow(self.start_button, START_TIP, "" if progress.total else NO_CELLS)
         at, n = self.queue.position
-        idle = "" if self.queue.current else NOT_STARTED
-        allow(self.accept, "Accept the label (Return)", idle)
-        allow(self.skip, "Move the cell to the end of the queue (.)", idle)
-        allow(self.back, "Go to the previous cell (,)", "" if at > 0 else "No cell comes before.")
+        self._show_possible()
         if self._waits_for:
             self.text.setText(f"Computing {self._waits_for}…")
         else:
             self.text.setText(_summary(progress, at, n, self._session.taxonomy.shorts))
 
+    def _show_possible(self, *_what: object) -> None:
+        """Enable the answers that can be given now; the others say why not."""
+        current, at = self.queue.current, self.queue.position[0]
+        idle = "" if current else NOT_STARTED
+        allow(self.accept, "Accept the label (Return)", idle)
+        allow(self.skip, "Leave this cell for the end (.)", idle)
+        allow(self.back, "Go to the previous cell (,)", "" if at > 0 else "No cell comes before.")
+        there = self._session.selection == (current,)
+        allow(self.go_on, GO_ON_TIP, idle or (THERE if there else ""))
+
 
 def _summary(progress: Progressed, at: int, n: int, shorts: Mapping[str, str]) -> str:
     """Place in the queue, time per cell, and counts with their limits where there are any."""
-    place = f"Cell {at + 1} of {n}" if at < n else f"Queue of {n} done"
+    place = f"Cell {at + 1} of {n}" if at < n else f"Review of {counted(n)} done"
     if not n:
-        place = "No queue yet"
+        place = "Not started"
         if progress.total and progress.reviewed == progress.total:
             place = "All cells are reviewed. Choose 'all' to see them again."
     parts = [place]
@@ -154,5 +181,5 @@ def _confidence(value: float) -> QDoubleSpinBox:
     box.setRange(0, 1)
     box.setSingleStep(0.05)
     box.setValue(value)
-    box.setToolTip("Cells with a confidence between these two numbers")
+    box.setToolTip("Cells of which the model is this sure, 0 to 1")
     return box

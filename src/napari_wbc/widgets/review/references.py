@@ -35,6 +35,7 @@ BAR = 96
 """Length of a bar for a probability of 1, in pixels."""
 MAX_ZOOM = 4.0
 ZOOM_STEP = 1.25
+ELSEWHERE = " (not in view)"
 RECENT = 12
 """Large pictures in memory."""
 
@@ -94,6 +95,7 @@ class ReferencePanel(Panel, QWidget):
         super().__init__()
         self._session = session
         self._thumbnails = thumbnails
+        self._fields = fields
         self._large = Thumbnails(read, fields, self, side=PICTURE, capacity=RECENT)
         self._heats = heats
         self._shows_heat = False
@@ -111,6 +113,7 @@ class ReferencePanel(Panel, QWidget):
         self.listen(self._large.clear, session.slide_changed)
         self.at_release(self._large.cancel)
         self.listen(self._refresh, session.changed, heats.changed)
+        self.listen(self._on_ready, session.field_changed)
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Room for the picture and the rows beside it."""
@@ -137,7 +140,7 @@ class ReferencePanel(Panel, QWidget):
             If no cell is under review, or no heat of it was computed yet.
         """
         if self._cell is None:
-            raise WbcError("No cell is under review. Start a queue, or click a cell.")
+            raise WbcError("No cell is under review. Press Start, or click a cell.")
         if not self._shows_heat and self._heat() is None:
             raise WbcError("This cell has no heat yet. Explain it on the page Improve.")
         self._shows_heat = not self._shows_heat
@@ -164,8 +167,16 @@ class ReferencePanel(Panel, QWidget):
         self._rows = None
         self.update()
 
-    def _on_ready(self, _cells: object) -> None:
+    def _on_ready(self, _what: object) -> None:
         self.update()
+
+    @property
+    def caption(self) -> str:
+        """The field that the cell lies in, and whether another one is in view."""
+        field = self._fields(self._cell.fov_id) if self._cell is not None else None
+        if field is None:
+            return ""
+        return field.path.name if field == self._session.field else f"{field.path.name}{ELSEWHERE}"
 
     def _likely(self) -> list[LikelyClass]:
         if self._rows is None:
@@ -201,6 +212,7 @@ class ReferencePanel(Panel, QWidget):
         # Until the large picture is made, the small one stands in for it.
         pixmap = self._large.get(cell) or self._thumbnails.get(cell)
         if pixmap is None:
+            self._paint_line(painter, area, self.caption)
             return
         side = round(PICTURE * self._zoom)
         corner = (PICTURE - side) // 2
@@ -211,15 +223,20 @@ class ReferencePanel(Panel, QWidget):
         heat = self._heat()
         if self._shows_heat and heat is not None:
             paint_heat(painter, QRectF(zoomed), heat, clear=True)
-            self._paint_method(painter, area, methods_of([heat]))
+            name = f"Heat: {methods_of([heat])}"
+            self._paint_line(painter, area, name, above=self.fontMetrics().lineSpacing() + 4)
+        self._paint_line(painter, area, self.caption)
         painter.restore()
 
-    def _paint_method(self, painter: QPainter, area: QRect, method: str) -> None:
-        """Name the method of the heat, at the bottom of the picture."""
-        line = area.adjusted(0, PICTURE - self.fontMetrics().lineSpacing() - 4, 0, 0)
+    def _paint_line(self, painter: QPainter, area: QRect, text: str, *, above: int = 0) -> None:
+        """Write a line at the bottom of the picture, or so many pixels above it."""
+        height = self.fontMetrics().lineSpacing() + 4
+        line = QRect(0, PICTURE - height - above, area.width(), height)
         painter.fillRect(line, QColor(0, 0, 0, 160))
         painter.setPen(QColor("white"))
-        painter.drawText(line, Qt.AlignmentFlag.AlignCenter, f"Heat: {method}")
+        # A number at the end of a name tells fields apart.
+        short = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, area.width() - 8)
+        painter.drawText(line, Qt.AlignmentFlag.AlignCenter, short)
 
     def _paint_picture(self, painter: QPainter, cell: Cell, area: QRect) -> None:
         pixmap = self._thumbnails.get(cell)

@@ -21,7 +21,10 @@ RESHAPE_TIP = "While on, a drag moves and reshapes cells, not the image"
 SPLIT_TIP = "Split the selected cell at its waist (K)"
 JOIN_TIP = "Join the selected cells to one (J)"
 DELETE_TIP = "Delete the selected cells (Delete)"
-CANDIDATE_TIP = "Count the selected candidates by their predictions (Y). Delete dismisses them."
+CANDIDATE_TIP = (
+    "Count the selected doubtful finds (candidates) as what the model calls them (Y). "
+    "Delete dismisses them."
+)
 
 
 class ReviewWidget(Panel, QWidget):

@@ -54,6 +54,11 @@ class Follower(Panel, QObject):
         self.loader = FieldLoader(view, self)
         self.keys: dict[str, Callable[[], Any]] = {}
         self._choosing = False
+        self._keeps_zoom = False
+        self._current = ""
+        """The cell under review, as the queue last told it."""
+        self._turned = False
+        """Whether a person turned to the field that comes into view."""
         self._soon = single_shot(self, self._finish)
         self._bound: Shapes | None = None
         self._viewer_links, self._cells_links = self.own(Panel()), self.own(Panel())
@@ -68,6 +73,10 @@ class Follower(Panel, QObject):
     def busy(self) -> bool:
         """Whether a field is being read, or its cells are about to be shown."""
         return self.loader.running or self._soon.isActive()
+
+    def keep_zoom(self, on: bool) -> None:
+        """Show a field that a person turns to at the zoom of the one before, or else as a whole."""
+        self._keeps_zoom = on
 
     def bind_keys(self, keys: dict[str, Callable[[], Any]]) -> None:
         """Bind keys on the viewer, and on the cells layer, whose own keys would come first."""
@@ -95,11 +104,13 @@ class Follower(Panel, QObject):
 
     def _on_current(self, cell_id: str) -> None:
         """Show the next cell of the queue in the middle, enlarged."""
+        before, self._current = self._current, cell_id
         self.cell_shown.emit(cell_id)
         self._view.enlarge(cell_id)
         self._look_ahead()
-        if self._queue.done and self._queue.position[1]:
-            self.said.emit("The queue is done.")
+        # A review that was done before its slide was opened again is no news.
+        if before and self._queue.done and self._queue.position[1]:
+            self.said.emit("The review is done: no cell is left in it.")
 
     def _on_chosen(self, cell_ids: tuple[str, ...]) -> None:
         """Show the field of the first selected cell, and select the cells in the viewer."""
@@ -112,6 +123,8 @@ class Follower(Panel, QObject):
                 self._view.select(cell_ids, center=cell_ids[:1] != (self._queue.current,))
         if len(cells) == 1:
             self.cell_shown.emit(cells[0].cell_id)
+        elif not cells:
+            self.cell_shown.emit(self._queue.current)
 
     def _on_highlight(self, _event: Any = None) -> None:
         """Take over a selection made in the viewer, unless it is the same in this field."""
@@ -144,6 +157,10 @@ class Follower(Panel, QObject):
             return
         assert field is not None
         self.field_left.emit()
+        # The queue tells its next cell only after it has shown the field. An image that a person
+        # opens as a slide stays as it was zoomed.
+        by_queue = self._queue.current != self._current
+        self._turned = self._view.begun and not self._choosing and not by_queue
         if not self._choosing:
             # A person who turns to another field is done with the cells of the one before.
             chosen = self._session.selection
@@ -174,7 +191,12 @@ class Follower(Panel, QObject):
         if self._place.camera is not None:
             restore_camera(self._view.viewer, self._place.camera)
             self._place.camera = None
-        else:
+            return
+        chosen = self._session.selection
+        if self._turned and not chosen:
+            if not self._keeps_zoom:
+                self._view.viewer.reset_view()
+        elif chosen[:1] in ((), (self._queue.current,)):
             self._view.enlarge(self._queue.current)
 
     def _look_ahead(self) -> None:

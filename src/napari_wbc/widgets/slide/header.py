@@ -21,7 +21,8 @@ ON_DARK, ON_LIGHT = "#ffb000", "#7a4300"
 class SlideHeader(Panel, QWidget):
     """Name of the slide and of the field in view, and warnings.
 
-    One where the model does not know the slide's stain, one where another image hides the field.
+    One where the model does not know the slide's stain, one where another image hides the field,
+    and one where cells have changed since the report was signed.
     """
 
     def __init__(self, session: Session, view: FieldView) -> None:
@@ -31,11 +32,13 @@ class SlideHeader(Panel, QWidget):
         self.name = text_label()
         self.stain = text_label(wrap=True)
         self.warning = text_label(wrap=True)
+        self.signature = text_label(wrap=True)
+        self._warnings = (self.stain, self.warning, self.signature)
         self.name.setStyleSheet("font-weight: bold")
-        for label in (self.name, self.stain, self.warning):
+        for label in (self.name, *self._warnings):
             # A long name is cut; it does not widen the window.
             label.setMinimumWidth(1)
-        column(self, self.name, self.stain, self.warning, spacing=1).setContentsMargins(6, 2, 6, 2)
+        column(self, self.name, *self._warnings, spacing=1).setContentsMargins(6, 2, 6, 2)
         layers = view.viewer.layers.events
         self.listen(self.refresh, session.slide_changed, session.field_changed)
         self.listen(self._refresh_stain, session.slide_changed)
@@ -44,6 +47,11 @@ class SlideHeader(Panel, QWidget):
         self._show_theme()
         self.refresh()
         self._refresh_stain()
+        self.show_signature("")
+
+    def show_signature(self, text: str) -> None:
+        """Show why the signed report is not of the cells as they are now; empty where it is."""
+        self._warn(self.signature, text)
 
     def _on_changed(self, old: CellTable, new: CellTable) -> None:
         # A label, which a person gives every second, changes nothing about the stain.
@@ -64,7 +72,7 @@ class SlideHeader(Panel, QWidget):
     def _show_theme(self) -> None:
         dark = self.palette().windowText().color().lightness() > 127
         style = f"color: {ON_DARK if dark else ON_LIGHT}"
-        for warning in (self.stain, self.warning):
+        for warning in self._warnings:
             # Setting a style changes the style, which is heard here again.
             if warning.styleSheet() != style:
                 warning.setStyleSheet(style)
