@@ -137,8 +137,8 @@ class LabReport:
                 "audit have the model's errors in them."
             )
         return (
-            "No limits and no flags: how often the model errs on this slide is not known. Review all "
-            "cells, or an audit."
+            "No limits and no flags: how often the model errs on this slide is not known. "
+            "Review all cells, or an audit."
         )
 
     @property
