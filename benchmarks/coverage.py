@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import numpy as np
@@ -22,7 +22,7 @@ from scipy.optimize import brentq
 
 from napari_wbc.measure import methods as counting
 from napari_wbc.measure.agreement import kappa_limits
-from napari_wbc.measure.methods import FEWEST_CELLS, FEWEST_SLIDES, Pair, methods
+from napari_wbc.measure.methods import FEWEST_CELLS, FEWEST_SLIDES, Methods, Pair, methods
 from napari_wbc.model.audit import allocation, stratified
 from napari_wbc.model.blood_count import WbcCount, absolute_counts, corrected_wbc
 from napari_wbc.model.differential import Beside, Differential, Share
@@ -158,6 +158,14 @@ def predicted(
     return {f"percent, audit of {audit}, {laboratory}": holds(limits, blood)}
 
 
+def comparison(ours: np.ndarray, other: np.ndarray, theirs: int) -> Methods:
+    """Cells of one class on slides, by our count and by the other method's."""
+    counts = zip(ours.tolist(), other.tolist(), strict=True)
+    pairs = [Pair("", "", k, OURS, 100 * m / theirs, theirs) for k, m in counts]
+    (each,) = methods(pairs)
+    return each
+
+
 def compared(
     rng: np.random.Generator, part: float, slides: int, theirs: int, comparisons: int
 ) -> dict[str, float]:
@@ -173,18 +181,18 @@ def compared(
     # Only with so many cells has a line limits; a bias always has.
     lined = np.flatnonzero(cells >= FEWEST_CELLS)[:comparisons]
     held: dict[str, list[bool]] = {"bias": [], "slope": [], "intercept": []}
-    for place in (*range(comparisons), *lined):
-        counts = zip(ours[place].tolist(), other[place].tolist(), strict=True)
-        pairs = [Pair("", "", k, OURS, 100 * m / theirs, theirs) for k, m in counts]
-        (each,) = methods(pairs)
-        slope, intercept = each.line
-        bias = len(held["bias"]) < comparisons
-        intervals = {"bias": (each.bias, 0.0)} if bias else {}
-        if not bias:
-            intervals = {"slope": (slope, 1.0), "intercept": (intercept, 0.0)}
-        for name, ((_, low, high), truth) in intervals.items():
-            if np.isfinite(low):
-                held[name].append(low <= truth <= high)
+
+    def judge(name: str, limits: Sequence[float], truth: float) -> None:
+        low, high = limits[1:]
+        if np.isfinite(low):
+            held[name].append(low <= truth <= high)
+
+    for place in range(comparisons):
+        judge("bias", comparison(ours[place], other[place], theirs).bias, 0.0)
+    for place in lined:
+        slope, intercept = comparison(ours[place], other[place], theirs).line
+        judge("slope", slope, 1.0)
+        judge("intercept", intercept, 0.0)
     return {
         f"{name}, the other counts {theirs:,}": 100 * float(np.mean(each))
         for name, each in held.items()

@@ -17,6 +17,8 @@ from napari_wbc.widgets.qt.panel import Panel
 from napari_wbc.widgets.qt.table import TextTable
 
 ROW_HEIGHT = 16
+LEAST_ROWS = 5
+"""Room that is kept on a slide with few labels, so that a new class moves nothing."""
 MOST_ROWS = 9
 """Rows up to which all are in view in the smallest window; of more, one scrolls."""
 TIP = (
@@ -130,7 +132,11 @@ class CountsTable(Panel, TextTable):
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Room for all rows."""
-        return QSize(super().sizeHint().width(), self._height(self.rowCount()))
+        return QSize(super().sizeHint().width(), self._height(self._roomy_rows))
+
+    @property
+    def _roomy_rows(self) -> int:
+        return max(self.rowCount(), LEAST_ROWS)
 
     def _height(self, rows: int) -> int:
         header = self.horizontalHeader().sizeHint().height()
@@ -138,8 +144,8 @@ class CountsTable(Panel, TextTable):
 
     def fit(self) -> None:
         """Be as tall as the rows need, at least for most slides."""
-        self.setMinimumHeight(self._height(min(self.rowCount(), MOST_ROWS)))
-        self.setMaximumHeight(self._height(self.rowCount()))
+        self.setMinimumHeight(self._height(min(self._roomy_rows, MOST_ROWS)))
+        self.setMaximumHeight(self._height(self._roomy_rows))
 
     def _refresh(self, *_tables: object) -> None:
         session = self._session
