@@ -122,9 +122,11 @@ def install(root: Path) -> None:
     """
     python, uv = str(venv_program(root, "python")), str(venv_program(root, "uv"))
     what = ["--editable", f"{root}[{EXTRAS}]"]
+    # Where Python may not keep compiled code, each process would compile torch and napari anew.
+    compiled = ["--compile-bytecode"] if sys.dont_write_bytecode else []
     say(f"installing napari-wbc[{EXTRAS}]; the first time this downloads several gigabytes")
     with_uv = Path(uv).exists() or succeeds([python, "-m", "pip", "install", "--quiet", "uv"])
-    if with_uv and succeeds([uv, "pip", "install", "--python", python, *what]):
+    if with_uv and succeeds([uv, "pip", "install", "--python", python, *compiled, *what]):
         return
     say("uv could not do it; trying pip")
     subprocess.run([python, "-m", "pip", "install", *what], check=True)

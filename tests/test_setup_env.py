@@ -53,6 +53,17 @@ def test_an_environment_without_its_python_is_made_again(checkout):
     assert setup_env.action(checkout) == "make"
 
 
+@pytest.mark.parametrize(("no_bytecode", "compiled"), [(True, True), (False, False)])
+def test_packages_are_compiled_once_where_python_keeps_nothing(
+    checkout, monkeypatch, no_bytecode, compiled
+):
+    commands = []
+    monkeypatch.setattr(setup_env.sys, "dont_write_bytecode", no_bytecode)
+    monkeypatch.setattr(setup_env, "succeeds", lambda command: commands.append(command) or True)
+    setup_env.install(checkout)
+    assert ("--compile-bytecode" in commands[-1]) is compiled
+
+
 def test_removing_a_link_keeps_what_it_leads_to(checkout, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(checkout / ".venv", target_is_directory=True)

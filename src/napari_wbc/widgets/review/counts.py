@@ -136,11 +136,13 @@ class CountsTable(Panel, TextTable):
 
     @property
     def _roomy_rows(self) -> int:
-        return max(self.rowCount(), LEAST_ROWS)
+        rows: int = self.rowCount()
+        return max(rows, LEAST_ROWS)
 
     def _height(self, rows: int) -> int:
-        header = self.horizontalHeader().sizeHint().height()
-        return int(header + rows * ROW_HEIGHT + 2 * self.frameWidth())
+        header: int = self.horizontalHeader().sizeHint().height()
+        frame: int = self.frameWidth()
+        return header + rows * ROW_HEIGHT + 2 * frame
 
     def fit(self) -> None:
         """Be as tall as the rows need, at least for most slides."""
