@@ -15,6 +15,7 @@ from napari_wbc.detect.base import Detector
 from napari_wbc.detect.mask_rcnn import (
     BLOOD_CLASSES,
     LEUKOCYTE,
+    MIRRORED,
     DetectorPreset,
     MaskRcnnDetector,
     load_mask_rcnn,
@@ -190,8 +191,8 @@ def test_of_two_boxes_of_a_class_that_overlap_the_surer_is_kept():
 
 
 def test_classes_do_not_suppress_each_other():
-    place = (10, 10, 30, 30)
-    network = Says((place, 1, 0.6), (place, 3, 0.9), ((40, 10, 50, 20), 2, 0.8))
+    place = (20, 20, 40, 40)  # in the mirrored field, which begins 10 pixels sooner
+    network = Says((place, 1, 0.6), (place, 3, 0.9), ((50, 20, 60, 30), 2, 0.8))
     found = detector(network, BLOOD_CLASSES).survey(slide(60, 80))
     assert {name: len(cells) for name, cells in found.items()} == dict.fromkeys(BLOOD_CLASSES, 1)
     assert same(found[LEUKOCYTE][0].bbox, 10, 10, 30, 30)
@@ -237,6 +238,37 @@ def test_a_cell_at_the_edge_of_the_field_is_found_though_it_is_cut():
     cells = detector(Purple(), longest=704, tile=512).detect(image)
     assert len(cells) == 4
     check(cells, image.shape)
+
+
+def test_a_red_cell_cut_by_the_edge_is_shown_whole_to_the_network():
+    class RedCells(Purple):
+        def __call__(self, images):
+            (output,) = super().__call__(images)
+            return [{**output, "labels": 2 * output["labels"]}]
+
+    network = RedCells()
+    image = slide(320, 512, [(0, 300, 15), (160, 0, 15), (319, 200, 15)])
+    cells = detector(network, BLOOD_CLASSES).survey(image)["red cell"]
+    assert network.shapes == [(3, 320 + 2 * MIRRORED, 512 + 2 * MIRRORED)]
+    check(cells, image.shape)
+    truths = [BBox(0, 285, 16, 316), BBox(145, 0, 176, 16), BBox(304, 185, 320, 216)]
+    for truth in truths:
+        assert max(truth.iou(cell.bbox) for cell in cells) > 0.85
+
+
+def test_less_of_a_red_cell_than_can_be_told_is_left_out():
+    mirrored = ((40, 0, 60, 13), 2, 0.9), ((80, 0, 100, 17), 2, 0.8)
+    cells = detector(Says(*mirrored), BLOOD_CLASSES).survey(slide(120, 160))["red cell"]
+    assert [cell.score for cell in cells] == pytest.approx([0.8])
+    assert same(cells[0].bbox, 0, 70, 7, 90)
+
+
+def test_a_part_of_a_red_cell_is_not_a_second_one():
+    whole, part, beside = (20, 20, 50, 50), (20, 34, 34, 50), (60, 20, 74, 36)
+    network = Says((whole, 2, 0.9), (part, 2, 0.8), (part, 3, 0.7), (beside, 2, 0.6))
+    found = detector(network, BLOOD_CLASSES).survey(slide(120, 160))
+    assert [cell.score for cell in found["red cell"]] == pytest.approx([0.9, 0.6])
+    assert len(found["platelet"]) == 1
 
 
 def test_the_field_is_left_alone():
@@ -419,7 +451,9 @@ def shade():
 def test_glass_is_no_leukocyte_and_may_be_a_platelet():
     field = np.full((96, 128, 3), SLIDE, np.uint8)
     field[10:30, 10:30] = PURPLE
-    boxes = (((10, 10, 30, 30), 1, 0.9), ((60, 50, 90, 80), 1, 0.9), ((60, 50, 90, 80), 3, 0.9))
+    purple = (20, 20, 40, 40)  # in the mirrored field, which begins 10 pixels sooner
+    glass = (70, 60, 100, 90)
+    boxes = ((purple, 1, 0.9), (glass, 1, 0.9), (glass, 3, 0.9))
     found = detector(Says(*boxes), classes=BLOOD_CLASSES).survey(field)
     assert {name: len(cells) for name, cells in found.items()} == {
         LEUKOCYTE: 1,

@@ -10,7 +10,7 @@ import shapely.affinity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_wbc.detect.outlines import VERTICES, mask_outline, traced
+from napari_wbc.detect.outlines import VERTICES, mask_outline, shown_part, traced
 from napari_wbc.model.geometry import BBox
 
 BOX = BBox(10, 20, 50, 100)
@@ -163,3 +163,26 @@ def test_a_trace_goes_once_around():
     points = traced(mask)
     steps = np.hypot(*np.diff(points, axis=0, append=points[:1]).T)
     assert steps.max() < 3 * steps.min()
+
+
+def test_a_mask_inside_the_field_is_shown_as_it_is():
+    mask = disc(9)
+    box = np.array([3.0, 4, 31, 32])
+    part, shown = shown_part(mask, box, (40, 40))
+    assert (part == mask).all()
+    assert (shown == box).all()
+
+
+@pytest.mark.parametrize("box", [(-14, 5, 14, 33), (26, 5, 54, 33), (5, -14, 33, 14)])
+def test_of_a_mask_over_the_edge_the_half_in_the_field_is_shown(box):
+    field = shapely.box(0, 0, 40, 40)
+    middle = np.reshape(box, (2, 2)).mean(axis=0)
+    part, shown = shown_part(disc(10), np.array(box, float), (40, 40))
+    outline = mask_outline(part, BBox(*shown))
+    half = shapely.Point(middle).buffer(10).intersection(field)
+    assert iou(polygon(outline.vertices), half) > 0.9
+
+
+def test_of_a_mask_beyond_the_edge_nothing_is_shown():
+    _, (top, _, bottom, _) = shown_part(disc(10), np.array([-30.0, 0, -2, 28]), (40, 40))
+    assert top == bottom

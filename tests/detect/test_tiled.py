@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,17 @@ def test_a_pixel_more_makes_two_tiles():
 def test_a_tile_is_a_part_of_the_image():
     tile = Tile(1, 20, 3, 50)
     assert (tile.rows, tile.cols) == (slice(1, 3), slice(20, 50))
+
+
+def test_a_tile_is_mirrored_at_the_edges_of_the_image_alone():
+    image = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    tile = Tile(0, 2, 4, 8)
+    part, corner = tile.mirrored(image[tile.rows, tile.cols], image.shape, 3)
+    assert part.shape == (4 + 3, 6 + 3, 3)
+    assert corner.tolist() == [3, 0]
+    assert (part[3:, :6] == image[:4, 2:]).all()
+    assert (part[:3] == part[5:2:-1]).all()
+    assert (part[:, 6:] == part[:, 5:2:-1]).all()
 
 
 @given(LENGTHS, LENGTHS, SIDES)

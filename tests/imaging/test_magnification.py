@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from napari_wbc.imaging import magnification
 from napari_wbc.imaging.magnification import red_cell_diameters
 from napari_wbc.imaging.synthetic import synthetic_smear
 
@@ -46,6 +47,13 @@ def test_grain_that_was_enlarged_is_not_taken_for_red_cells_alone():
     noisy = np.clip(smear + grain, 0, 255).astype(np.uint8)
     enlarged = cv2.resize(noisy, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     assert red_cell_diameters(enlarged)[0] / 4 == pytest.approx(WIDTH, rel=0.3)
+
+
+def test_what_is_too_narrow_beside_a_clump_is_grain(monkeypatch):
+    # As one field of Raabin's was measured: no two scales agree.
+    widths = {0.5: 60.4, 0.25: 24.0, 1.0: 61.0, 0.125: 16.0, 2.0: 50.2, 4.0: 26.0}
+    monkeypatch.setattr(magnification, "_reading", lambda _image, scale: widths.get(scale, 0.0))
+    assert red_cell_diameters(np.full((575, 575, 3), 230, np.uint8)) == (96.0,)
 
 
 def test_a_large_mosaic_measures_as_its_fields():

@@ -54,6 +54,34 @@ class Look:
         return Look(self.boxes[kept], self.labels[kept], self.scores[kept], self.masks[kept])
 
 
+def nested(
+    boxes: npt.NDArray[np.float64], kinds: npt.NDArray[np.int_], share: float
+) -> npt.NDArray[np.bool_]:
+    """Which boxes lie within a surer one of their kind, shape (N,).
+
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, 4)
+        (top, left, bottom, right), the surest first.
+    kinds : ndarray, shape (N,)
+        Class of each.
+    share : float
+        Of a box that lies within the other at least, 0 to 1.
+
+    Examples
+    --------
+    >>> boxes = np.array([[0, 0, 9, 9], [0, 5, 4, 9], [0, 20, 4, 24.0]])
+    >>> nested(boxes, np.array([1, 1, 1]), 0.8).tolist()
+    [False, True, False]
+    """
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    common = np.clip(high - low, 0, None).prod(axis=2)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    within = (common >= share * areas[:, None]) & (kinds[:, None] == kinds[None, :])
+    return np.asarray(np.tril(within, -1).any(axis=1))
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a cell finder sees in one window.

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_wbc.detect.base import Located, RgbImage
-from napari_wbc.detect.look import Look, Seen
-from napari_wbc.detect.outlines import mask_outline
+from napari_wbc.detect.look import Look, Seen, nested
+from napari_wbc.detect.outlines import mask_outline, shown_part
 from napari_wbc.detect.shade import is_stained
 from napari_wbc.detect.tiled import OVERLAP, Tile, tile_steps, walk_steps
 from napari_wbc.errors import WbcError, WeightsError
@@ -45,6 +45,12 @@ BLOOD_CLASSES = (LEUKOCYTE, "red cell", PLATELET)
 MOST_ENLARGED = 3.0
 """Factor by which a field is enlarged at most."""
 _MOST_ENLARGED_IN_DOUBT = 2.0
+MIRRORED = 10
+"""Width of the mirrored border of a field in which red cells are sought, in working pixels."""
+_LEAST_SHOWN = 6
+"""Height and width of a red cell at the edge of a field at least, in working pixels."""
+_NESTED = 0.8
+"""Share of a box within a surer one of its class from which it is the same red cell."""
 
 _RANGES: Ranges = {
     "red_cell": (1, 1000),
@@ -170,6 +176,10 @@ class MaskRcnnDetector:
         """Lowest score of what can be a cell."""
         return self.score
 
+    @property
+    def _seeks_red_cells(self) -> bool:
+        return len(self.classes) > 1
+
     def detect(self, image: RgbImage) -> tuple[Detection, ...]:
         """Locate the leukocytes of one field; see :meth:`Detector.detect`.
 
@@ -248,6 +258,11 @@ class MaskRcnnDetector:
         """
         import torch
 
+        corner = np.zeros(2, int)
+        # Half a red cell at the edge of a field looks like a whole one where its half is mirrored.
+        if self._seeks_red_cells:
+            work, corner = tile.mirrored(work, shape, MIRRORED)
+            hints = [BBox.around(hint.corners() + corner) for hint in hints]
         with torch.inference_mode():
             x = DetectorPreset.tensor(work).to(self.device)
             output = _judged(self.network, x, hints)
@@ -259,9 +274,12 @@ class MaskRcnnDetector:
         # torchvision counts classes from 1: 0 is the background.
         leukocytes = labels == self.classes.index(LEUKOCYTE) + 1
         possible = ~leukocytes | is_stained(work, boxes)
-        boxes = boxes + np.array([tile.top, tile.left] * 2)
+        boxes = boxes + np.tile([tile.top, tile.left] - corner, 2)
         # A cell cut by a tile's edge is whole in the neighbour, which overlaps by more than a cell.
         possible &= tile.holds(boxes, shape)
+        if self._seeks_red_cells:
+            shown = np.clip(boxes, 0, [*shape[:2], *shape[:2]])
+            possible &= (shown[:, 2:] - shown[:, :2] >= _LEAST_SHOWN).all(axis=1)
         return Look(
             boxes[possible] / scale,
             labels[possible].astype(int),
@@ -288,12 +306,12 @@ class MaskRcnnDetector:
         kinds: list[int] = []
         tensors = (torch.from_numpy(boxes).float(), torch.from_numpy(scores).float())
         for i in batched_nms(*tensors, torch.from_numpy(labels), self.overlap).tolist():
-            top, left, bottom, right = np.clip(boxes[i], 0, [*shape, *shape]).tolist()
+            mask, (top, left, bottom, right) = shown_part(masks[i], boxes[i], shape)
             # A sliver at the edge of the field shows no cell.
             if bottom - top < 1 or right - left < 1:
                 continue
             # The outline's bounds fit better than the network's box (decision record 5).
-            outline = mask_outline(masks[i], BBox(top, left, bottom, right))
+            outline = mask_outline(mask, BBox(top, left, bottom, right))
             detection = Detection(outline.bbox, outline, min(max(float(scores[i]), 0.0), 1.0))
             cells.append(detection)
             kinds.append(int(labels[i]))
@@ -302,9 +320,12 @@ class MaskRcnnDetector:
             # Two boxes of one cell may overlap by less than their outlines' bounds do.
             edges = torch.tensor([detection.bbox.edges for detection in cells]).float()
             sure = torch.tensor([detection.score for detection in cells])
-            for i in batched_nms(edges, sure, torch.tensor(kinds), self.overlap).tolist():
+            kept = batched_nms(edges, sure, torch.tensor(kinds), self.overlap).numpy()
+            if self._seeks_red_cells:
+                kept = kept[~nested(edges.double().numpy()[kept], np.array(kinds)[kept], _NESTED)]
+            for i in kept.tolist():
                 detections[self.classes[kinds[i] - 1]].append(cells[i])
-        return {name: tuple(kept) for name, kept in detections.items()}
+        return {name: tuple(cells) for name, cells in detections.items()}
 
 
 def counts_of(cells: Mapping[str, Sequence[Detection]]) -> dict[str, int] | None:

@@ -6,6 +6,8 @@ never crosses itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +86,39 @@ def mask_outline(mask: npt.NDArray[np.float32], box: BBox) -> Outline:
     radii = (np.roll(radii, 1) + 2 * radii + np.roll(radii, -1)) / 4
     ring = (center + _RAYS * np.minimum(radii, reach)[:, None] + 0.5) / shape
     return Outline.from_array(ring * [box.height, box.width] + [box.top, box.left])
+
+
+def shown_part(
+    mask: npt.NDArray[np.float32], box: Float64, shape: Sequence[int]
+) -> tuple[npt.NDArray[np.float32], Float64]:
+    """The part of a mask and of its box that a field shows.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (rows, cols), float32
+        Probability of each place of the box, 0 to 1.
+    box : ndarray, shape (4,), float64
+        (top, left, bottom, right) in pixels of the field; it may reach over the field's edges.
+    shape : sequence of int
+        Height and width of the field.
+
+    Returns
+    -------
+    mask : ndarray, shape (rows, cols), float32
+        Of the part that is shown, as large as before.
+    box : ndarray, shape (4,), float64
+        The part that is shown; one of no height or width where nothing is.
+    """
+    shown = np.clip(box, 0, [*shape[:2], *shape[:2]])
+    if (shown == box).all() or (shown[2:] <= shown[:2]).any():
+        return mask, shown
+    sides = np.array(mask.shape)
+    start = (shown[:2] - box[:2]) / (box[2:] - box[:2]) * sides
+    step = (shown[2:] - shown[:2]) / (box[2:] - box[:2])
+    rows, cols = (start[i] + (np.arange(sides[i]) + 0.5) * step[i] - 0.5 for i in range(2))
+    x, y = np.meshgrid(cols.astype(np.float32), rows.astype(np.float32))
+    part = cv2.remap(mask, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(part, np.float32), shown
 
 
 def _reach(center: Float64, high: Float64) -> Float64:

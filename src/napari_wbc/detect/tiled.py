@@ -47,6 +47,33 @@ class Tile:
         high = np.array([np.inf if end == length else end for end, length in ends]) - _MARGIN
         return np.asarray(((boxes[:, :2] >= low) & (boxes[:, 2:] <= high)).all(axis=1))
 
+    def mirrored(
+        self, part: RgbImage, shape: Sequence[int], width: int
+    ) -> tuple[RgbImage, npt.NDArray[np.int_]]:
+        """Its pixels with a mirrored border where it ends at an edge of the image.
+
+        Parameters
+        ----------
+        part : ndarray, shape (rows, cols, 3), uint8
+            Pixels of the tile.
+        shape : sequence of int
+            Height and width of the image.
+        width : int
+            Of the border, in pixels.
+
+        Returns
+        -------
+        part : ndarray, shape (rows + borders, cols + borders, 3), uint8
+        corner : ndarray, shape (2,), int
+            Where the tile begins in it: (row, col).
+        """
+        before = [0 if start else width for start in (self.top, self.left)]
+        ends = zip((self.bottom, self.right), shape[:2], strict=True)
+        after = [width if end == length else 0 for end, length in ends]
+        border = (before[0], after[0], before[1], after[1])
+        wider = np.asarray(cv2.copyMakeBorder(part, *border, cv2.BORDER_REFLECT), np.uint8)
+        return wider, np.array(before)
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""

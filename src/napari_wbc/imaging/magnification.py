@@ -23,6 +23,8 @@ _WIDE = 42.0
 """... and those above this are broken up by what is seen inside a red cell."""
 _SAME = 1.25
 """Most that a diameter differs between two scales, as a factor, if it is that of red cells."""
+_GRAIN = 8
+"""No red cell is so many times narrower than what may be a clump of them; grain is."""
 _WINDOW = 320
 """Side of a window in its own pixels."""
 _MOST_WINDOWS = 4
@@ -71,7 +73,9 @@ def red_cell_diameters(image: Rgb) -> tuple[float, ...]:
     believed = _believed(widths)
     if not believed:
         return ()
-    return tuple(dict.fromkeys((max(believed), min(believed))))
+    widest = max(believed)
+    narrowest = min(diameter for diameter in believed if diameter * _GRAIN > widest)
+    return tuple(dict.fromkeys((widest, narrowest)))
 
 
 def _believed(widths: Mapping[float, float]) -> list[float]:
