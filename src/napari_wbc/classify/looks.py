@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from napari_wbc.classify.networks.base import FeatureNetwork
 
+_TOGETHER = 32
+"""Crops that a network is given at once, where a batch has fewer."""
+
 
 def looked_at(
     network: FeatureNetwork, x: torch.Tensor, mode: str, sure: float
@@ -53,12 +56,11 @@ def looked_at(
     unsure = (torch.softmax(first, dim=1).amax(dim=1) < sure).nonzero()[:, 0]
     if not len(unsure):
         return first, features
-    # The first look is one of the eight.
-    looks = [first[unsure]]
-    for turned in orientations(x[unsure])[1:]:
-        outputs = network(turned.contiguous(memory_format=torch.channels_last))
-        looks.append(scores(outputs.float(), mode))
-    return first.index_copy(0, unsure, torch.stack(looks).mean(dim=0)), features
+    # The first look is one of the eight. The others go together, since a network is slow with few.
+    turned = torch.cat(orientations(x[unsure])[1:]).contiguous(memory_format=torch.channels_last)
+    parts = [scores(network(part).float(), mode) for part in turned.split(max(len(x), _TOGETHER))]
+    looks = torch.cat([first[unsure], *parts]).unflatten(0, (8, len(unsure)))
+    return first.index_copy(0, unsure, looks.mean(dim=0)), features
 
 
 def orientations(x: torch.Tensor) -> list[torch.Tensor]:
