@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,6 +109,17 @@ def test_smudge_cells_and_erythroblasts_are_per_100_with_limits():
         rate = row.per_100_wbc, row.low, row.high
         assert [round(number, 1) for number in rate] == [8.0, 3.4, 16.4]
     assert counted.erythroblasts == 8
+
+
+@pytest.mark.parametrize(("leukocytes", "given"), [(19, False), (20, True)])
+def test_nothing_is_per_100_of_a_few_leukocytes(leukocytes, given):
+    counted = differential(
+        "s", labelled({"neutrophil": leukocytes, "erythroblast": 1}), EIGHT_CLASSES
+    )
+    row = counted.beside[0]
+    assert row.count == 1
+    assert np.isfinite([row.per_100_wbc, row.low, row.high]).all() == given
+    assert counted.too_few != given
 
 
 def test_unidentified_cells_widen_the_worst_case_or_are_counted():

@@ -22,6 +22,8 @@ from napari_wbc.model.taxonomy import UNIDENTIFIED, Place, Taxonomy
 
 DEFAULT = Policy()
 _LIMITS = ("low", "high", "together_low", "together_high", "worst_low", "worst_high")
+FEWEST = 20
+"""Leukocytes from which on others are counted per 100 of them."""
 NO_RATE: tuple[float | None, float | None, float | None] = (None, None, None)
 
 
@@ -100,7 +102,7 @@ class Beside:
     """A count beside the differential.
 
     ``per_100_wbc`` and its limits are None where the class is not related to the leukocytes, and
-    NaN when no leukocyte was counted.
+    NaN when fewer leukocytes than :data:`FEWEST` were counted.
     """
 
     name: str
@@ -156,6 +158,12 @@ class Differential:
     def reviewed(self) -> int:
         """Cells that a person labelled."""
         return sum(row.reviewed for row in self.rows)
+
+    @property
+    def too_few(self) -> bool:
+        """Whether it has cells that are counted per 100 leukocytes, and too few of these."""
+        related = any(row.count for row in self.beside if row.per_100_wbc is not None)
+        return related and self.total < FEWEST
 
     @property
     def without_limits(self) -> Differential:
@@ -242,7 +250,9 @@ def differential(
     for name in dict.fromkeys((*related, *counts)):
         value, low, high = NO_RATE
         if name in related:
-            value, low, high = ratio(counts[name], total, policy.level).times(100)
+            # One erythroblast beside three leukocytes is not 33 per 100.
+            of = total if total >= FEWEST else 0
+            value, low, high = ratio(counts[name], of, policy.level).times(100)
         by = reviewed.get(name, 0), sampled.get(name, 0)
         beside.append(Beside(name, counts[name], value, low, high, *by))
     return Differential(slide, tuple(shares), tuple(beside), len(table), policy.level)

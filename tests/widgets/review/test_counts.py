@@ -45,9 +45,14 @@ def test_counts_follow_the_labels(counts, session):
     label(session, "monocyte", "monocyte", "basophil", "basophil", "erythroblast")
     assert row(counts, "monocyte") == ["2", "50.0", "6.8 – 93.2"]
     assert row(counts, "leukocytes") == ["4", "100", ""]
-    assert row(counts, "erythroblast") == ["1", "", "25.0 per 100"]
+    assert row(counts, "erythroblast") == ["1", "", ""]
     session.undo()
     assert counts.rowCount() == 2
+
+
+def test_erythroblasts_are_counted_per_100_of_enough_leukocytes(counts, session):
+    label(session, *["monocyte"] * 20, "erythroblast")
+    assert row(counts, "erythroblast") == ["1", "", "5.0 per 100"]
 
 
 def test_classes_without_cells_share_one_row(counts, session):

@@ -10,6 +10,7 @@ import uuid
 from functools import cache
 from typing import Any
 
+from napari_wbc.model.differential import FEWEST
 from napari_wbc.model.labels import is_smudge, usual_name
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.reference import PER_LITRE, PERCENT, Flag, Interval
@@ -121,7 +122,9 @@ def _observation(measure: str, unit: str, value: Value, text: str) -> dict[str, 
         if components:
             observation["component"] = components
     else:
-        observation["dataAbsentReason"] = {"text": "no leukocyte was counted"}
+        too_few = f"fewer than {FEWEST} leukocytes were counted"
+        reason = too_few if unit == PER_100 else "no leukocyte was counted"
+        observation["dataAbsentReason"] = {"text": reason}
     if value.interval is not None:
         observation["referenceRange"] = [_range(value.interval, unit)]
     if value.flag in _FLAGS:

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from napari_wbc import __version__
+from napari_wbc.model.differential import FEWEST
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.policy import Policy
 from napari_wbc.model.words import counted as words
@@ -77,6 +78,7 @@ def page(
         alert=report.counted.reviewed < report.counted.located,
         subject=", ".join(filter(None, (subject.sex, age))),
         level=f"{100 * policy.level:g} %",
+        fewest=FEWEST,
         width=WIDTH,
         ticks=[(round(_x(tick), 1), tick) for tick in TICKS],
         lines=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
@@ -162,7 +163,7 @@ class CountsTable(Panel, TextTable):
         rows.append(Row(("leukocytes", str(result.total), "100" if result.total else "", "")))
         for b in result.beside:
             related = "not counted" if b.name == CANDIDATE else ""
-            if b.per_100_wbc is not None and result.total:
+            if b.per_100_wbc is not None and math.isfinite(b.per_100_wbc):
                 related = f"{b.per_100_wbc:.1f} per 100"
             if b.count:
                 rows.append(Row((b.name, str(b.count), "", related), colors.get(b.name, "")))
