@@ -58,8 +58,10 @@ def looked_at(
         return first, features
     # The first look is one of the eight. The others go together, since a network is slow with few.
     turned = torch.cat(orientations(x[unsure])[1:]).contiguous(memory_format=torch.channels_last)
-    parts = [scores(network(part).float(), mode) for part in turned.split(max(len(x), _TOGETHER))]
-    looks = torch.cat([first[unsure], *parts]).unflatten(0, (8, len(unsure)))
+    together = max(len(x), _TOGETHER)
+    parts = [turned[start : start + together] for start in range(0, len(turned), together)]
+    others = [scores(network(part).float(), mode) for part in parts]
+    looks = torch.cat([first[unsure], *others]).reshape(8, len(unsure), -1)
     return first.index_copy(0, unsure, looks.mean(dim=0)), features
 
 
