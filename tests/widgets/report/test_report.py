@@ -40,11 +40,28 @@ def test_the_report_is_written_and_shown(analyzed, wait, shown, tmp_path):
     assert "The report is written" in analyzed.status.text()
 
 
-def test_a_slide_that_nobody_has_reviewed_is_not_signed(analyzed, wait, shown):
+def test_what_is_missing_is_said_before_a_name_is_asked_for(analyzed, wait, shown, monkeypatch):
+    asked = []
+    monkeypatch.setattr(QInputDialog, "getText", lambda *args, **_more: asked.append(args))
     analyzed.report.sign.click()
     wait(analyzed)
-    assert "cannot be signed yet" in analyzed.status.text()
+    text = analyzed.status.text()
+    assert "cannot be signed yet" in text
+    assert f"{len(analyzed.session.table)} cells not reviewed" in text
+    assert "of 100 counted" in text
     assert not shown
+    assert not asked
+
+
+def test_who_gives_no_name_signs_nothing(analyzed, wait, shown, monkeypatch):
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_args, **_more: ("A. Reader", False))
+    ids = list(analyzed.session.table)
+    analyzed.actions.label("lymphocyte", ids)
+    analyzed.report.target.value = len(ids)
+    analyzed.report.sign.click()
+    wait(analyzed)
+    assert not shown
+    assert not analyzed.report.jobs.running
 
 
 def test_a_reviewed_slide_is_signed_in_the_open_project(analyzed, wait, shown, tmp_path):

@@ -225,6 +225,40 @@ def workspace_report_steps(
     return tuple(reported)
 
 
+def open_points_steps(
+    workspace: Workspace,
+    choice: Choice,
+    *,
+    slide: str = "",
+    reading: str = "",
+    pool: bool = False,
+) -> Steps[tuple[str, ...]]:
+    """What is to be done before the reports of a project may be signed, in words.
+
+    Parameters
+    ----------
+    choice, slide, reading, pool
+        As for :func:`workspace_report_steps`; nothing counts that was chosen before.
+
+    Raises
+    ------
+    WbcError
+        As :func:`workspace_report_steps`.
+    """
+    settings = choice.settings()
+    analysis, open_cells, parts = _to_report(
+        workspace, choice, slide=slide, reading=reading, pool=pool
+    )
+    points: list[str] = []
+    for place, analyzed in enumerate(analysis.slides):
+        yield Progress("counting", place, len(analysis.slides))
+        name = analyzed.slide.name
+        audit = kept_audit(workspace.get(audit_key(name)))
+        report = content(analyzed, settings, made=now(), audit=audit, parts=parts)
+        points += open_points(report, open_cells[name])
+    return tuple(points)
+
+
 def _to_report(
     workspace: Workspace, choice: Choice, *, slide: str, reading: str, pool: bool
 ) -> tuple[Analysis, dict[str, int], dict[str, str] | None]:

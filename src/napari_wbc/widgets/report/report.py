@@ -16,13 +16,13 @@ from napari_wbc.layers.field import FieldView
 from napari_wbc.model.audit import MAX_CELLS
 from napari_wbc.model.blood_count import MAX_WBC
 from napari_wbc.model.reference import SEXES
-from napari_wbc.model.words import counted
 from napari_wbc.pipeline.lab_report.choice import Choice, choice_key, kept_choice
 from napari_wbc.pipeline.lab_report.pool import pool_name
-from napari_wbc.pipeline.lab_report.project import workspace_report_steps
+from napari_wbc.pipeline.lab_report.project import open_points_steps, workspace_report_steps
 from napari_wbc.pipeline.lab_report.settings import USUAL
 from napari_wbc.pipeline.lab_report.write import Reported
 from napari_wbc.session.session import Session
+from napari_wbc.storage.workspace import Workspace
 from napari_wbc.widgets.qt.files import ask_folder
 from napari_wbc.widgets.qt.form import form
 from napari_wbc.widgets.qt.layout import allow, button, column, folded, primary, row
@@ -105,6 +105,8 @@ class ReportPanel(Panel, QWidget):
             **self.rules.fields,
         }
         self._start = self._values()
+        self._may_sign = False
+        """Whether nothing is open, so that the name is asked for next."""
         own = [field for name, field in self._fields.items() if name not in self.rules.fields]
         self.form = form(*own, self.masked, self.heat, self.pool)
         act = partial(guarded, self.warned.emit)
@@ -113,6 +115,7 @@ class ReportPanel(Panel, QWidget):
         self.jobs = JobBar("Report")
         relay(self.jobs, self)
         self.jobs.running_changed.connect(self._show_possible)
+        self.jobs.running_changed.connect(self._ask_name)
         folds = folded("Counting rules", self.rules.form.native)
         column(self, self.form.native, folds, row(self.write, self.sign), self.jobs)
         self.listen(self._show_possible, session.slide_changed)
@@ -134,44 +137,64 @@ class ReportPanel(Panel, QWidget):
 
     def write_report(self, sign: str = "") -> None:
         """Ask for a folder, write the report there, and show it."""
-        session = self._session
-        if session.workspace is None:
-            raise WbcError("A report needs a project. An image that is not from a file has none.")
+        workspace = self._project()
         folder = ask_folder(self, "Write the report to a folder", "report")
         if folder is None:
             return
-        self._view.settle()
-        # The report reads the project in a thread, so the last labels have to be in it.
-        if not session.flush():
-            raise WbcError(session.saved.sentence)
+        self._save()
         steps = partial(
             workspace_report_steps,
-            session.workspace,
+            workspace,
             folder,
             self.choice,
             # The form shows all that was chosen before.
             anew=True,
             masked=self.masked.value,
             heat=self.heat.value,
-            slide="" if self.pool.value else session.slide.name,
-            pool=self.pool.value,
-            reading=session.reading,
             sign=sign,
             read=self._view.read,
+            **self._subject(),
         )
         self.jobs.start(steps, partial(self._on_written, signed=bool(sign)))
 
     def sign_report(self) -> None:
-        """Ask who signs, then write the signed report."""
-        table = self._session.table.values()
-        open_cells = sum(cell.annotation is None and not cell.candidate for cell in table)
-        ask = "Name:"
-        if open_cells:
-            needed = f"{counted(open_cells)} not reviewed. Signing needs all, or a complete audit."
-            ask = f"{needed}\n\n{ask}"
-        name, ok = QInputDialog.getText(self, "Sign", ask, text=self._session.reader)
+        """Say what is missing; if nothing is, ask who signs, then write the signed report."""
+        workspace = self._project()
+        self._save()
+        steps = partial(open_points_steps, workspace, self.choice, **self._subject())
+        self.jobs.start(steps, self._on_checked)
+
+    def _project(self) -> Workspace:
+        workspace = self._session.workspace
+        if workspace is None:
+            raise WbcError("A report needs a project. An image that is not from a file has none.")
+        return workspace
+
+    def _save(self) -> None:
+        """See that the last labels are in the project, which reports read in a thread."""
+        self._view.settle()
+        if not self._session.flush():
+            raise WbcError(self._session.saved.sentence)
+
+    def _subject(self) -> dict[str, Any]:
+        """What the report is of."""
+        pool = self.pool.value
+        slide = "" if pool else self._session.slide.name
+        return {"slide": slide, "pool": pool, "reading": self._session.reading}
+
+    def _on_checked(self, points: tuple[str, ...]) -> None:
+        self._may_sign = not points
+        if points:
+            self.warned.emit(f"The report cannot be signed yet: {'; '.join(points)}.")
+
+    def _ask_name(self, running: bool) -> None:
+        # The next job can begin only when the last one has ended.
+        if running or not self._may_sign:
+            return
+        self._may_sign = False
+        name, ok = QInputDialog.getText(self, "Sign", "Name:", text=self._session.reader)
         if ok and name.strip():
-            self.write_report(name.strip())
+            guarded(self.warned.emit, self.write_report)(name.strip())
 
     def _values(self) -> dict[str, object]:
         return {name: field.value for name, field in self._fields.items()}
