@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import random_table
 
 DRAWS = 2000
 PARTS = 20
@@ -86,6 +85,9 @@ def homogeneity(
     columns = table.sum(axis=0) > 0
     if rows.sum() < 2 or columns.sum() < 2:
         return None
+    # scipy.stats takes a second to import, and many reports compare nothing.
+    from scipy.stats import random_table
+
     used = table[np.ix_(rows, columns)]
     expected = used.sum(axis=1, keepdims=True) * used.sum(axis=0) / used.sum()
     statistic = _chi_square(used, expected)
