@@ -46,9 +46,9 @@ def test_what_was_covered_is_in_the_history(messages, qtbot):
     assert messages._dialog.findChild(QPlainTextEdit).toPlainText().endswith("Later")
 
 
-def test_a_message_that_napari_cuts_can_be_read_in_full(messages):
+def test_a_message_that_is_too_long_to_show_can_be_read_in_full(messages):
     messages.tell("short")
-    messages.warn("long " * 30)
+    messages.warn("long " * 70)
     first, second = notification_manager.records
     assert not first.actions
     ((name, read),) = second.actions
@@ -57,7 +57,7 @@ def test_a_message_that_napari_cuts_can_be_read_in_full(messages):
     assert messages._dialog.isVisible()
 
 
-def test_a_long_message_stays_as_long_as_it_takes_to_read(
+def test_a_long_message_is_whole_and_stays_as_long_as_it_takes_to_read(
     make_napari_viewer, messages, qtbot, monkeypatch
 ):
     from napari._qt.dialogs.qt_notification import NapariQtNotification
@@ -72,6 +72,9 @@ def test_a_long_message_stays_as_long_as_it_takes_to_read(
     try:
         (shown,) = NapariQtNotification._instances
         assert shown.timer.interval() == 160 * 60
+        lines = shown.height() // shown.message.fontMetrics().height()
+        assert lines > 4
+        assert shown.geometry().bottom() < viewer.window._qt_viewer.canvas.native.height()
         # The same again, as by a key that is held, adds no second one.
         messages.warn("letters " * 20)
         assert len(NapariQtNotification._instances) == 1

@@ -14,14 +14,15 @@ from napari.utils.notifications import (
     NotificationSeverity,
     notification_manager,
 )
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDialog, QPlainTextEdit, QWidget
 
 from napari_wbc.widgets.qt.layout import TextLines, bring_up, button, column, row
 
 KEPT = 500
 """Messages of the history."""
-ONE_LINE = 42
-"""Letters of a message that napari's notification shows; the rest is cut."""
+WHOLE = 300
+"""Letters of a message that a notification shows as a whole; of a longer one it shows the start."""
 MS_A_LETTER = 60
 LEAST_MS = 4000
 """Time for which napari shows any notification."""
@@ -88,12 +89,14 @@ class Messages(QWidget):
             if dialog.message.text() == text and dialog.isVisible():
                 dialog.timer.start()
                 return
-        actions = (("Read all", self._read_all),) if len(text) > ONE_LINE else ()
+        actions = (("Read all", self._read_all),) if len(text) > WHOLE else ()
         notification_manager.dispatch(Notification(text, severity, actions))
         for dialog in _notifications():
             if dialog.message.text() == text:
                 # It would name a part of napari.
                 dialog.source_label.hide()
+                if not actions:
+                    _unfold(dialog)
                 dialog.timer.setInterval(max(LEAST_MS, MS_A_LETTER * len(text)))
             elif dialog.isVisible() and not dialog.timer.isActive():
                 # napari stops it where a newer one comes, and then leaves it on screen for good.
@@ -101,6 +104,24 @@ class Messages(QWidget):
 
     def _read_all(self, _notification: object = None) -> None:
         self.show_history()
+
+
+def _unfold(dialog: Any) -> None:
+    """Show all of a notification's message, of which napari shows one line until it is unfolded."""
+    # It slides in, and would go on to its folded size.
+    dialog.geom_anim.stop()
+    dialog.layout().activate()
+    dialog.row1.activate()
+    margins = dialog.row1.contentsMargins()
+    message = dialog.message
+    needed = message.fontMetrics().boundingRect(
+        0, 0, message.width(), 0, int(Qt.TextFlag.TextWordWrap), message.text()
+    )
+    height = needed.height() + message.fontMetrics().height() + margins.top() + margins.bottom()
+    dialog.resize(dialog.width(), max(dialog.minimumHeight(), height))
+    dialog.setProperty("expanded", True)
+    dialog.style().polish(dialog.expand_button)
+    dialog.move_to_bottom_right()
 
 
 def _notifications() -> list[Any]:
