@@ -49,9 +49,8 @@ def alarm_of(predictions: Iterable[Prediction]) -> str:
     if not is_alarm(first):
         return ""
     return (
-        "The stain or camera of this slide is unlike the training data (by the first "
-        f"{len(first)} cells): the model's labels are suggestions. Review them, or label 25 cells "
-        "and fine-tune."
+        f"The model does not know this stain or camera (by the first {len(first)} cells). Review "
+        "its labels, or label 25 cells and fine-tune."
     )
 
 

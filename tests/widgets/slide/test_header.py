@@ -32,6 +32,17 @@ def test_slide_and_field_are_said(bench, slide, wait):
     assert bench.header.name.text() == "slide  ·  field-2.png  (3 of 3)"
 
 
+def test_a_blind_reader_is_named(bench, slide, wait):
+    bench.open_slide(slide)
+    wait(bench)
+    bench.project.read_as("B. Second")
+    wait(bench)
+    assert bench.header.name.text().endswith("blind reading: B. Second")
+    bench.project.read_as("")
+    wait(bench)
+    assert "reading" not in bench.header.name.text()
+
+
 def test_a_second_slide_takes_name_and_picture_of_the_first_away(
     bench, viewer, slide, folder, wait, monkeypatch
 ):

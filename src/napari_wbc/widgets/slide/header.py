@@ -8,6 +8,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_wbc.layers.field import FieldView
+from napari_wbc.measure.agreement import CONSENSUS
 from napari_wbc.model.stain_alarm import stain_alarm
 from napari_wbc.model.table import CellTable, diff
 from napari_wbc.session.session import Session
@@ -88,9 +89,17 @@ class SlideHeader(Panel, QWidget):
         else:
             number = slide.fields.index(field) + 1
             text = f"{slide.name}  ·  {field.path.name}  ({number} of {len(slide.fields)})"
-            self._show(self.name, text)
+            self._show(self.name, text + self._reader)
         self.name.setToolTip(plain(str(field.path)) if field else "")
         self._warn(self.warning, self._view.unseen)
+
+    @property
+    def _reader(self) -> str:
+        """Whose labels are shown, if they are not the first reader's."""
+        reading = self._session.reading
+        if reading == CONSENSUS:
+            return "  ·  consensus of the readers"
+        return f"  ·  blind reading: {reading}" if reading else ""
 
     def _warn(self, label: QLabel, text: str) -> None:
         self._show(label, text)
