@@ -107,3 +107,21 @@ def test_a_batch_is_one_table(call, film, tmp_path, weights):
     assert "bad.svs" in errors
     assert "3 slides written" in text
     assert pd.read_csv(out / "slides.csv")["state"].tolist() == ["done", "failed", "done"]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--scheduler", "tcp://10.0.0.5:8786"), "not encrypted"),
+        (("--scheduler", "tcp://localhost:8786", "--workers", 2), "not both"),
+        (("--allow-plain-tcp",), "of a --scheduler"),
+        (("--scheduler", "tls://lab:8786", "--tls-ca", "gone.pem"), "--tls-cert and --tls-key"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_refused_before_anything_is_made(
+    call, film, tmp_path, options, why
+):
+    code, _text, errors = call("batch", film, "--out", tmp_path / "out", *options)
+    assert code == 2
+    assert why in errors
+    assert not (tmp_path / "out").exists()

@@ -10,12 +10,18 @@ from typer import Argument
 
 from napari_wbc.cli.film import (
     KEPT,
+    AllowPlainTcp,
     Cells,
     Region,
+    Scheduler,
     Seed,
     Tiles,
+    TlsCa,
+    TlsCert,
+    TlsKey,
     Where,
     Workers,
+    cluster_of,
     film_options,
     less_results,
 )
@@ -50,6 +56,11 @@ def batch(
     seed: Seed = 0,
     cells: Cells = None,
     workers: Workers = 1,
+    scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    allow_plain_tcp: AllowPlainTcp = False,
     quiet: Quiet = False,
 ) -> None:
     """Analyze many slides, each into a folder and a project of its own, and all in slides.csv.
@@ -59,9 +70,18 @@ def batch(
     """
     from napari_wbc.pipeline.batch import batch_steps
 
+    tls = (tls_ca, tls_cert, tls_key)
+    cluster = cluster_of(scheduler, workers, tls, plain_tcp=allow_plain_tcp)
     make_folder(out)
     film = film_options(
-        out, where=where, region=region, tiles=tiles, seed=seed, cells=cells, workers=workers
+        out,
+        where=where,
+        region=region,
+        tiles=tiles,
+        seed=seed,
+        cells=cells,
+        workers=workers,
+        cluster=cluster,
     )
     steps = batch_steps(
         less_results(slides, out, "slides.csv"),

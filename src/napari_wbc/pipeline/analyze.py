@@ -37,6 +37,7 @@ from napari_wbc.pipeline.analysis import (
     left_out_steps,
 )
 from napari_wbc.pipeline.film.analyze import FilmOptions, analyze_film_steps
+from napari_wbc.pipeline.film.cluster import ClusterCrew
 from napari_wbc.pipeline.film.crew import Crew
 from napari_wbc.pipeline.film.tasks import Models
 from napari_wbc.pipeline.locate import detector_steps, locate_steps
@@ -338,7 +339,7 @@ def analyze_steps(
     yield from film.unused_steps(slides)
     total = sum(len(slide.fields) for slide in slides)
     models = Models(detector, preset, parameters, weights, device, threshold)
-    crew = yield from crew_steps(total, models, film.workers)
+    crew = yield from crew_steps(total, models, film)
     classifier = crew.classifier
     taxonomy = taxonomy_of(classifier.card) if classifier else EIGHT_CLASSES
     results: list[SlideAnalysis] = []
@@ -364,7 +365,7 @@ def analyze_steps(
     return Analysis(tuple(results), classifier.card.model_id, classifier.threshold)
 
 
-def crew_steps(total: int, models: Models, workers: int) -> Steps[Crew]:
+def crew_steps(total: int, models: Models, film: FilmOptions) -> Steps[Crew]:
     """Load the models of an analysis of ``total`` files, for whoever works on whole slides too.
 
     Without PyTorch there is no classifier.
@@ -378,7 +379,11 @@ def crew_steps(total: int, models: Models, workers: int) -> Steps[Crew]:
     if classifier is None:
         # Another cell finder takes the place of a network, which workers would not know.
         return Crew(finder, None, replace(models, weights=None), 1)
-    return Crew(finder, classifier, models, workers)
+    if film.cluster is not None:
+        crew = ClusterCrew(finder, classifier, models, film.cluster)
+        yield Progress("slides", 0, total, crew.connect())
+        return crew
+    return Crew(finder, classifier, models, film.workers)
 
 
 def lasting_ids(result: SlideAnalysis, occurrences: Counter[str]) -> CellTable:

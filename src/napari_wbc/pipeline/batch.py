@@ -124,7 +124,7 @@ def batch_steps(
     film = film or FilmOptions()
     yield from film.unused_steps(slides)
     models = Models(detector, preset, parameters, weights, device, threshold)
-    crew = yield from crew_steps(len(slides), models, film.workers)
+    crew = yield from crew_steps(len(slides), models, film)
     states = {slide.name: SlideState(slide.name) for slide in slides}
     _write(out, states)
     with crew:

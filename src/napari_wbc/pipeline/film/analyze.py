@@ -24,6 +24,7 @@ from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
 from napari_wbc.model.slide import Slide
 from napari_wbc.model.words import counted, listed
+from napari_wbc.pipeline.film.cluster import Cluster
 from napari_wbc.pipeline.film.crew import Crew
 from napari_wbc.pipeline.film.kept import Kept, key_of
 from napari_wbc.pipeline.film.ordered import in_order_steps, named
@@ -56,6 +57,8 @@ class FilmOptions:
         Region in (x, y) pixels of the slide outside which no cell counts.
     workers : int
         Processes that work on tiles.
+    cluster : Cluster, optional
+        Works on tiles in place of processes of this computer.
     keep : Path, optional
         Folder where the results of tiles are kept until all is done, so that a run that was ended
         goes on.
@@ -69,6 +72,7 @@ class FilmOptions:
     area: shapely.Geometry | None = field(default=None, compare=False)
     workers: int = 1
     keep: Path | None = None
+    cluster: Cluster | None = None
 
     def __post_init__(self) -> None:
         if self.where not in PLACES:

@@ -24,7 +24,7 @@ from napari_wbc.weights.device import limit_threads
 
 TRIES = 3
 """Times that a tile is tried before it is given up and listed."""
-_TICK = 0.2
+TICK = 0.2
 """Seconds after which whoever waits is asked whether to go on."""
 _DEATHS = 5
 """Workers that die one after the other without a result before the run is stopped."""
@@ -110,7 +110,7 @@ class Crew:
                     result = yield from _ticks(steps)
                 # One damaged tile of hundreds must not cost the others; it is listed.
                 except Exception as problem:  # noqa: BLE001
-                    error = _told(problem)
+                    error = told(problem)
                     continue
                 yield Outcome(task, result)
                 break
@@ -125,7 +125,7 @@ class Crew:
             worker.stale = worker.task is not None
         while waiting or any(worker.task and not worker.stale for worker in self._workers):
             self._hand_out(waiting)
-            ready = wait([worker.pipe for worker in self._workers if worker.task], _TICK)
+            ready = wait([worker.pipe for worker in self._workers if worker.task], TICK)
             if not ready:
                 yield None
             for worker in [worker for worker in self._workers if worker.pipe in ready]:
@@ -229,17 +229,18 @@ def _work(pipe: Connection, models: Models) -> None:
         except EOFError:
             return
         try:
-            answer = True, _result(task, bench)
+            answer = True, result_of(task, bench)
         # As in this process: the tile is tried again, then listed.
         except Exception as problem:  # noqa: BLE001
-            answer = False, _told(problem)
+            answer = False, told(problem)
         try:
             pipe.send(answer)
         except OSError:
             return
 
 
-def _result(task: Task, bench: Bench) -> Any:
+def result_of(task: Task, bench: Bench) -> Any:
+    """Do a task to its end."""
     steps = task.steps(bench, _NOTHING)
     while True:
         try:
@@ -258,7 +259,8 @@ def _ticks(steps: Any) -> Any:
         yield None
 
 
-def _told(problem: Exception) -> str:
+def told(problem: BaseException) -> str:
+    """What went wrong, in a line."""
     if isinstance(problem, WbcError):
         return str(problem)
     return f"{type(problem).__name__}: {' '.join(str(problem).split())[:160]}"
