@@ -37,6 +37,7 @@ from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted as words
 from napari_wbc.model.words import listed
 from napari_wbc.pipeline.analysis import SlideAnalysis
+from napari_wbc.pipeline.lab_report.doubtful import doubtful
 from napari_wbc.pipeline.lab_report.pool import stain_alarms, unevenness
 from napari_wbc.pipeline.lab_report.settings import Settings, settings_sha256
 from napari_wbc.storage.codec import parts_of
@@ -230,7 +231,11 @@ def content(
         wbc is not None and is_corrected(wbc, counted, policy) and counted.erythroblasts > 0,
         figures,
         alarms,
-        (*_quality(analysis, counted, limits, settings, parts), *uneven),
+        (
+            *_quality(analysis, counted, limits, settings, parts),
+            *doubtful(table, audit),
+            *uneven,
+        ),
         _policies(counted, limits, settings),
         tuple(dict.fromkeys(filter(None, cited))),
         _readers(table),
