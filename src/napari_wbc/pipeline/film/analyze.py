@@ -159,7 +159,7 @@ def analyze_film_steps(
         order = f"in random order, seed {options.seed}" if options.order == "random" else "in order"
         parts.append(f"{looked.tiles} of {tiles}, {order}")
     looked_at = f"Only a part of the film was looked at: {'; '.join(parts)}." if parts else ""
-    notes = [f"{name}: {looked_at}"] if parts else []
+    notes = [f"{name}: {note}" for note in (looked_at, plan.note) if note]
     failures: tuple[Failure, ...] = ()
     if errors:
         tiles = counted(len(errors), "tile")
