@@ -90,12 +90,12 @@ def sample(table: CellTable, audit: Audit) -> dict[str, tuple[str, ...]]:
     >>> sample(CellTable(), Audit())
     {}
     """
-    strata = _strata(table)
-    labels = sorted(strata)
-    sizes = np.array([len(strata[label]) for label in labels], dtype=np.int64)
+    by_label = strata(table)
+    labels = sorted(by_label)
+    sizes = np.array([len(by_label[label]) for label in labels], dtype=np.int64)
     drawn: dict[str, tuple[str, ...]] = {}
     for label, n in zip(labels, allocation(sizes, audit.n), strict=True):
-        ids = sorted(strata[label], key=lambda cell_id: _chance(audit.seed, cell_id))
+        ids = sorted(by_label[label], key=lambda cell_id: _chance(audit.seed, cell_id))
         drawn[label] = tuple(ids[:n])
     return drawn
 
@@ -122,7 +122,7 @@ def audited(table: CellTable, taxonomy: Taxonomy, policy: Policy, audit: Audit) 
     if policy.unidentified_counted:
         names = (*names, UNIDENTIFIED)
     drawn = sample(table, audit)
-    strata = _strata(table)
+    by_label = strata(table)
     sizes: list[int] = []
     rows: list[list[int]] = []
     counts: dict[str, int] = {}
@@ -132,11 +132,11 @@ def audited(table: CellTable, taxonomy: Taxonomy, policy: Policy, audit: Audit) 
         reviewed += len(said)
         for name in said:
             counts[name] = counts.get(name, 0) + 1
-        every = _said(table, strata[label], taxonomy)
+        every = _said(table, by_label[label], taxonomy)
         # A predicted class that is reviewed as a whole is known exactly.
-        exact = len(every) == len(strata[label])
+        exact = len(every) == len(by_label[label])
         rows.append(_by_name(every if exact else said, names))
-        sizes.append(len(strata[label]))
+        sizes.append(len(by_label[label]))
     total = sum(map(len, drawn.values()))
     shares: dict[str, Estimate] = {}
     if total and reviewed == total:
@@ -220,12 +220,13 @@ def _limit(
     return float(betaincinv(mean * cells, rest * cells, quantile))
 
 
-def _strata(table: CellTable) -> dict[str, list[str]]:
-    strata: dict[str, list[str]] = {}
+def strata(table: CellTable) -> dict[str, list[str]]:
+    """Ids of the cells of a slide by predicted label; candidates are in none."""
+    by_label: dict[str, list[str]] = {}
     for cell in table.values():
         if not cell.candidate:
-            strata.setdefault(_predicted(cell), []).append(cell.cell_id)
-    return strata
+            by_label.setdefault(_predicted(cell), []).append(cell.cell_id)
+    return by_label
 
 
 def _predicted(cell: Cell) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from enum import StrEnum
 
 from napari_wbc.errors import WbcError
 from napari_wbc.model.cell import Cell
+from napari_wbc.model.chance import chance
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import Taxonomy
 
@@ -153,7 +153,7 @@ def _key(
         Order.LEAST_CERTAIN: lambda cell: (not cell.candidate, by_certainty(cell)),
         Order.MOST_UNLIKE: lambda cell: (by_unlikeness(cell),),
         Order.DISAGREEMENTS: lambda cell: (-by_certainty(cell),),
-        Order.RANDOM: lambda cell: (_chance(cell.cell_id),),
+        Order.RANDOM: lambda cell: (chance(cell.cell_id),),
     }
     match order:
         case Order.CLASS_BY_CLASS:
@@ -171,17 +171,11 @@ def _key(
             names = dict.fromkeys(cell.fov_id for cell in table.values())
             fields = {fov: i for i, fov in enumerate(names)}
             # By chance: a cell finder may list its surest cells first.
-            return lambda cell: (fields[cell.fov_id], _chance(cell.cell_id))
+            return lambda cell: (fields[cell.fov_id], chance(cell.cell_id))
         case Order.MOST_GAIN | Order.DOUBTED | Order.AUDIT:
             return lambda cell: (ranks.get(cell.cell_id, math.inf), by_certainty(cell))
         case _:
             return of_a_cell[order]
-
-
-def _chance(cell_id: str) -> float:
-    """A number that has nothing to do with the cell, the same each time."""
-    digest = hashlib.sha256(cell_id.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big")
 
 
 def by_certainty(cell: Cell) -> float:

@@ -55,9 +55,9 @@ def test_the_stain_alarm_of_the_second_film_is_told(tmp_path):
     whole, parts = pooled(analysis(usual, foreign))
     report = content(whole.slides[0], settings(), "now", parts=parts)
     (alarm,) = [line for line in report.quality if "stain" in line]
-    assert alarm.startswith("two: The stain or camera of this slide is unlike")
+    assert alarm.startswith("two: The model does not know this stain")
     masked = content(whole.slides[0], settings(masked=True), "now", parts=parts)
-    assert any(line.startswith("slide 2: The stain") for line in masked.quality)
+    assert any(line.startswith("slide 2: The model does not know") for line in masked.quality)
 
 
 def test_fields_of_one_blood_are_not_named(tmp_path):

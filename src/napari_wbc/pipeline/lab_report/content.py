@@ -45,6 +45,7 @@ from napari_wbc.pipeline.film.regions import (
     by_region,
     monolayer_and_rest,
 )
+from napari_wbc.pipeline.lab_report.doubtful import doubtful
 from napari_wbc.pipeline.lab_report.pool import differing, stain_alarms, unevenness
 from napari_wbc.pipeline.lab_report.settings import Settings, settings_sha256
 from napari_wbc.storage.codec import parts_of
@@ -241,7 +242,12 @@ def content(
         wbc is not None and is_corrected(wbc, counted, policy) and counted.erythroblasts > 0,
         figures,
         alarms,
-        (*_quality(analysis, counted, limits, settings, parts), *uneven, *_edges(analysis)),
+        (
+            *_quality(analysis, counted, limits, settings, parts),
+            *doubtful(table, audit),
+            *uneven,
+            *_edges(analysis),
+        ),
         _policies(counted, limits, settings),
         tuple(dict.fromkeys(filter(None, cited))),
         _readers(table),

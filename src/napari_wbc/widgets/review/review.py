@@ -12,6 +12,7 @@ from napari_wbc.model.words import counted
 from napari_wbc.session.session import Session
 from napari_wbc.widgets.qt.layout import TextLines, allow, button, column, row, swatch
 from napari_wbc.widgets.qt.panel import Panel
+from napari_wbc.widgets.review.possible import PossibleClasses
 
 LABELS_A_ROW = 3
 NO_SLIDE = "No slide is open. Open one on the page Slide."
@@ -46,6 +47,7 @@ class ReviewWidget(Panel, QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
+        self._possible = PossibleClasses(session)
         self._selection = TextLines(1)
         self.labels: dict[str, QPushButton] = {}
         self._label_tips: dict[str, str] = {}
@@ -143,4 +145,6 @@ class ReviewWidget(Panel, QWidget):
             text += f", said by {annotation.annotator or 'a person'}"
         if prediction := cells[0].prediction:
             text += f"; model: {prediction.cell_class} {prediction.confidence:.0%}"
+        if possible := self._possible.text(cells[0]):
+            text += f"; possible: {possible}"
         return text
