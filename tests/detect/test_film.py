@@ -192,6 +192,32 @@ def test_the_scale_of_a_slide_without_red_cells_is_by_its_pixel_size():
         run(plan_steps(Blank(), DetectorPreset()))
 
 
+class Sparse:
+    """A slide of bare glass but for one place, whose file tells a pixel size."""
+
+    path = "sparse.tif"
+    levels = (Level(20_000, 20_000, 1.0),)
+
+    def __init__(self, film, pixel_size):
+        self.film, self.pixel_size, self.reads = film, pixel_size, 0
+
+    def read(self, level, region):
+        self.reads += 1
+        return self.film if self.reads == 1 else np.full_like(self.film, 230)
+
+
+@pytest.mark.parametrize("pixel_size", [0.06, 0.25, 1.0, None])
+def test_red_cells_go_before_the_pixel_size_of_the_file(pixel_size):
+    film = synthetic_scene(1024, n_fields=3, per_field=(1, 2)).region(0, 0, 1024, 1024)
+    preset = preset_of(HsvDetector())
+    plan = run(plan_steps(Sparse(film, pixel_size), preset))
+    assert 30 * plan.scale == pytest.approx(preset.red_cell, rel=0.2)
+    wrong = pixel_size in (0.06, 1.0)
+    assert ("which seems wrong" in plan.note) == wrong
+    if wrong:
+        assert f"{pixel_size:g} micrometres" in plan.note
+
+
 def test_bare_glass_costs_no_look(scene):
     glass = np.full((640, 640, 3), 230, np.uint8)
     assert not has_contrast(glass)

@@ -90,14 +90,15 @@ def film_options(
 ) -> FilmOptions:
     """Where and how scanned films are looked at, and a folder for what is done of them."""
     from napari_wbc.pipeline.film.analyze import FilmOptions
-    from napari_wbc.storage.area import read_area
+    from napari_wbc.storage.area import read_regions
 
+    regions = {} if region is None else read_regions(region)
     return FilmOptions(
         order=tiles,  # type: ignore[arg-type]
         seed=seed,
         most=cells,
         where=where,  # type: ignore[arg-type]
-        area=None if region is None else read_area(region),
+        regions=regions,
         workers=workers,
         keep=out / ".tiles",
         cluster=cluster,

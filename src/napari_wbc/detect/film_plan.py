@@ -30,6 +30,9 @@ RED_CELL = 7.2
 """Micrometres across a red cell on a dried film."""
 _SAMPLES = 64
 """Places of a slide where red cells are measured."""
+_FAR = 1.5
+"""Factor between red cells and a pixel size from which on these differ; people's red cells do not
+differ so much."""
 _ENOUGH = 7
 """Sure measurements after which no more are made."""
 _SAMPLE = 1024
@@ -68,11 +71,14 @@ class FilmPlan:
         Working pixels a pixel of the slide, the same everywhere.
     window : int
         Side of a window in working pixels.
+    note : str
+        How far red cells and the pixel size of the file differ, in words; empty if they agree.
     """
 
     shape: tuple[int, int]
     scale: float
     window: int
+    note: str = ""
 
     @property
     def working(self) -> tuple[int, int]:
@@ -148,7 +154,7 @@ def _meander(place: tuple[int, int]) -> tuple[int, int]:
 
 
 def plan_steps(pyramid: Pyramid, preset: DetectorPreset) -> Steps[FilmPlan]:
-    """Choose the scale of a slide, once: by its red cells at sampled places, or its pixel size.
+    """Choose the scale of a slide, once: by sampled red cells, or else its pixel size.
 
     Raises
     ------
@@ -167,8 +173,11 @@ def plan_steps(pyramid: Pyramid, preset: DetectorPreset) -> Steps[FilmPlan]:
         yield Progress("measuring red cells", done, len(samples))
         if len(diameters) == _ENOUGH:
             break
-    if len(diameters) >= 3 or (diameters and not pyramid.pixel_size):
+    note = ""
+    # Pixel sizes are often those of another objective; what is on the glass is not.
+    if diameters:
         diameter = float(np.median(diameters))
+        note = _difference(diameter, pyramid.pixel_size)
     elif pyramid.pixel_size:
         diameter = RED_CELL / pyramid.pixel_size
     elif unsure:
@@ -179,7 +188,18 @@ def plan_steps(pyramid: Pyramid, preset: DetectorPreset) -> Steps[FilmPlan]:
             "say its pixel size, so cells cannot be sized; choose a slide of a film."
         )
     scale = min(preset.red_cell / diameter, MOST_ENLARGED)
-    return FilmPlan(level.shape, scale, preset.tile)
+    return FilmPlan(level.shape, scale, preset.tile, note)
+
+
+def _difference(diameter: float, pixel_size: float | None) -> str:
+    """What to tell where red cells are far from what the pixel size of a file makes of them."""
+    told = RED_CELL / pixel_size if pixel_size else diameter
+    if 1 / _FAR < diameter / told < _FAR:
+        return ""
+    return (
+        f"Red cells are {diameter:.0f} pixels wide, but {told:.0f} by the pixel size in the file "
+        f"({pixel_size:g} micrometres), which seems wrong; cells are sized by the red cells."
+    )
 
 
 def _samples(shape: tuple[int, int]) -> Iterator[Region]:

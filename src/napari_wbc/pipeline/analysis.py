@@ -20,6 +20,7 @@ from napari_wbc.model.slide import FieldOfView, Slide
 from napari_wbc.model.stain_alarm import stain_alarm
 from napari_wbc.model.table import CellTable
 from napari_wbc.model.taxonomy import EIGHT_CLASSES, Taxonomy
+from napari_wbc.pipeline.film.regions import RegionCount, Regions, by_region
 from napari_wbc.storage.tables import cells_frame, differential_frame, fields_frame
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class SlideAnalysis:
     looked_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Field, which is a scanned film, to the part of it that was looked at, in words; films that
     were looked at as a whole are left out."""
+    regions: Regions = dataclasses.field(default_factory=dict)
+    """Field, which is a scanned film, to its regions by name; they are counted apart, too."""
     classified: bool = True
     """False if PyTorch was missing, so that cells are located only."""
     taxonomy: Taxonomy = EIGHT_CLASSES
@@ -119,6 +122,11 @@ class SlideAnalysis:
     def differential(self) -> Differential:
         """The slide's differential."""
         return differential(self.slide.name, self.table, self.taxonomy)
+
+    @property
+    def by_region(self) -> tuple[RegionCount, ...]:
+        """Differentials of the regions of its films."""
+        return by_region(self.table, self.regions, self.taxonomy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from napari_wbc.classify.predict import Classifier, load_classifier
 from napari_wbc.detect.base import Detector
@@ -93,6 +94,7 @@ def analyze_slide_steps(
     blood_cells: dict[str, Mapping[str, int]] = {}
     disagreements: dict[str, str] = {}
     looked_at: dict[str, str] = {}
+    regions: dict[str, Mapping[str, shapely.Geometry]] = {}
     crew = crew or Crew(detector, classifier)
     for done, field in enumerate(slide.fields, start=offset + 1):
         note = ""
@@ -106,6 +108,7 @@ def analyze_slide_steps(
                 cells += arrived.signed(found.cells)
                 failures += found.failures
                 looked_at |= {field.fov_id: found.looked_at} if found.looked_at else {}
+                regions |= {field.fov_id: found.regions} if found.regions else {}
                 note = found.note
             else:
                 image = read(field)
@@ -133,6 +136,7 @@ def analyze_slide_steps(
         blood_cells,
         disagreements,
         looked_at,
+        regions,
         classified=classifier is not None,
         taxonomy=taxonomy,
         searched_by=searched_by,

@@ -217,7 +217,8 @@ class _SlideWork:
             model = [card.sha256, card.model_id, self.crew.classifier.threshold]
         film = self.film
         area = None if film.area is None else shapely.to_wkb(film.area, hex=True)
-        where = [film.side, film.order, film.seed, film.most, film.where, area]
+        where: list[Any] = [film.side, film.order, film.seed, film.most, film.where, area]
+        where += [[name, shapely.to_wkb(one, hex=True)] for name, one in film.regions.items()]
         return key_of("slide", marks, by.detector, by.parameters, model, where)
 
     def _state(self, key: str) -> SlideState | None:

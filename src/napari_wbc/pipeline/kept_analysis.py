@@ -8,18 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
+
+import shapely
 
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.slide import Slide
+from napari_wbc.pipeline.film.regions import Regions
 
 FAILED = "failed"
 BLOOD_CELLS = "blood_cells"
 DISAGREEMENTS = "disagreements"
 LOOKED_AT = "looked_at"
+REGIONS = "regions"
 WHOLE: Mapping[str, str] = MappingProxyType({})
 """All films looked at as a whole."""
-PARTS = (FAILED, BLOOD_CELLS, DISAGREEMENTS, LOOKED_AT)
+NO_REGIONS: Regions = MappingProxyType({})
+PARTS = (FAILED, BLOOD_CELLS, DISAGREEMENTS, LOOKED_AT, REGIONS)
+
+
+Kept: TypeAlias = tuple[
+    tuple[Failure, ...],
+    dict[str, dict[str, int]],
+    dict[str, str],
+    dict[str, str],
+    dict[str, dict[str, shapely.Geometry]],
+]
+"""Failures, blood cells, disagreements, parts looked at, and regions."""
 
 
 def note_key(slide: str) -> str:
@@ -39,6 +54,8 @@ def to_note(
     blood_cells: Mapping[str, Mapping[str, int]],
     disagreements: Mapping[str, str],
     looked_at: Mapping[str, str] = WHOLE,
+    *,
+    regions: Regions = NO_REGIONS,
 ) -> dict[str, Any]:
     """An analysis as a note of JSON values.
 
@@ -52,6 +69,8 @@ def to_note(
         Field to how far its cell finders disagree; without fields on which they agree.
     looked_at : mapping of str to str
         Scanned film to the part of it that was looked at; without films looked at as a whole.
+    regions : mapping of str to mapping
+        Scanned film to its regions by name.
     """
     # By id and not by path, since the folder of a slide may move.
     fov_ids = {field.path: field.fov_id for field in slide.fields}
@@ -61,12 +80,13 @@ def to_note(
             failed[fov_ids[failure.path]] = failure.message
     counted = {key: dict(value) for key, value in blood_cells.items()}
     said = {DISAGREEMENTS: dict(disagreements), LOOKED_AT: dict(looked_at)}
-    return {FAILED: failed, BLOOD_CELLS: counted, **said}
+    drawn: dict[str, dict[str, str]] = {}
+    for fov_id, areas in regions.items():
+        drawn[fov_id] = {name: shapely.to_wkt(area, trim=True) for name, area in areas.items()}
+    return {FAILED: failed, BLOOD_CELLS: counted, **said, REGIONS: drawn}
 
 
-def from_note(
-    value: object, slide: Slide
-) -> tuple[tuple[Failure, ...], dict[str, dict[str, int]], dict[str, str], dict[str, str]]:
+def from_note(value: object, slide: Slide) -> Kept:
     """What :func:`to_note` was given of these fields; entries that make no sense are left out.
 
     Parameters
@@ -79,7 +99,7 @@ def from_note(
     Examples
     --------
     >>> from_note("garbage", Slide("s", ()))
-    ((), {}, {}, {})
+    ((), {}, {}, {}, {})
     """
     failed = _by_field(value, FAILED)
     counted = _by_field(value, BLOOD_CELLS)
@@ -95,7 +115,8 @@ def from_note(
             failures.append(Failure(field.path, message))
         if counts:
             blood_cells[field.fov_id] = counts
-    return tuple(failures), blood_cells, disagreements, looked_at
+    regions = _regions(value, slide)
+    return tuple(failures), blood_cells, disagreements, looked_at, regions
 
 
 def merged_note(old: object, searched: Collection[str], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,6 +151,19 @@ def _texts(value: object, part: str, slide: Slide) -> dict[str, str]:
     entries = _by_field(value, part)
     said = {field.fov_id: entries.get(field.fov_id) for field in slide.fields}
     return {fov_id: text for fov_id, text in said.items() if isinstance(text, str) and text}
+
+
+def _regions(value: object, slide: Slide) -> dict[str, dict[str, shapely.Geometry]]:
+    """The regions of the fields of a slide; what is no area is left out."""
+    entries = _by_field(value, REGIONS)
+    regions: dict[str, dict[str, shapely.Geometry]] = {}
+    for field in slide.fields:
+        named = entries.get(field.fov_id)
+        for name, text in named.items() if isinstance(named, dict) else ():
+            area = shapely.from_wkt(text, on_invalid="ignore") if isinstance(text, str) else None
+            if area is not None and area.area > 0 and area.is_valid:
+                regions.setdefault(field.fov_id, {})[name] = area
+    return regions
 
 
 def _counts(value: object) -> dict[str, int]:

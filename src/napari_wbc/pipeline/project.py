@@ -210,7 +210,12 @@ def _keep(analysis: Analysis, workspace: Workspace) -> None:
         workspace.put_slide(slide)
         workspace.write(slide.name, [Step(seq, "analyze", "model", change, when=now())])
         note = to_note(
-            slide, result.failures, result.blood_cells, result.disagreements, result.looked_at
+            slide,
+            result.failures,
+            result.blood_cells,
+            result.disagreements,
+            result.looked_at,
+            regions=result.regions,
         )
         workspace.put(note_key(slide.name), note)
 

@@ -106,9 +106,25 @@ def _slide_json(slide: SlideAnalysis, analysis: Analysis) -> dict[str, Any]:
         "classes": classes,
         "beside": beside,
         **_blood_cells(slide),
+        **_regions(slide),
         **({"looked_at": dict(slide.looked_at)} if slide.looked_at else {}),
         "use": RESEARCH_USE,
     }
+
+
+def _regions(slide: SlideAnalysis) -> dict[str, Any]:
+    """Counts by region of a scanned film; a slide without regions has none."""
+    regions: list[dict[str, Any]] = []
+    for region in slide.by_region:
+        classes: list[dict[str, Any]] = []
+        for share in region.counted.shares:
+            percent = _number(share.percent)
+            classes.append({"class": share.name, "count": share.count, "percent": percent})
+        beside = {row.name: row.count for row in region.counted.beside if row.count}
+        total = region.counted.total
+        entry = {"region": region.name, "leukocytes": total, "classes": classes, "beside": beside}
+        regions.append(entry)
+    return {"regions": regions} if regions else {}
 
 
 def _failed(failure: Failure) -> dict[str, str]:

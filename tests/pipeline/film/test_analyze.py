@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from dataclasses import replace
@@ -297,6 +298,26 @@ def test_a_run_stops_when_there_are_cells_enough(slide, analyzed, whole, looks):
     assert any(f"{len(looks)} of {TILES} tiles, in random order, seed 1" in note for note in notes)
     (said_of_it,) = analysis.slides[0].looked_at.values()
     assert said_of_it.startswith("Only a part of the film was looked at")
+
+
+def test_each_drawn_region_and_each_zone_is_counted(slide, whole, weights, tmp_path):
+    drawn = {"left": shapely.box(0, 0, 600, 1200), "all": shapely.box(0, 0, 1200, 1200)}
+    film = FilmOptions(side=SIDE, regions=drawn)
+    analysis = run(analyze_steps([slide], "hsv", weights=weights, device="cpu", film=film))
+    assert said(analysis) == whole
+    counts = {region.name: region.counted.located for region in analysis.slides[0].by_region}
+    left = [edges for edges, _ in whole if edges[1] + edges[3] < 1200]
+    assert 0 < len(left) < len(whole)
+    assert (counts["left"], counts["all"]) == (len(left), len(whole))
+    zones = [counts.get(name, 0) for name in ("monolayer", "thin part", "thick part")]
+    assert 0 < sum(zones) <= len(whole)
+    # They are in the results, and a project keeps them.
+    run(write_results(analysis, tmp_path / "out"))
+    (written,) = json.loads((tmp_path / "out" / "differential.json").read_text())
+    assert {one["region"] for one in written["regions"]} == set(counts)
+    again = project_analysis(save_project(analysis, tmp_path / "film.wbc"))
+    for name, area in analysis.slides[0].regions["film.tif"].items():
+        assert shapely.equals(again.slides[0].regions["film.tif"][name], area)
 
 
 def test_no_cell_counts_outside_a_region(slide, analyzed, whole):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -18,7 +18,7 @@ from napari_wbc.detect.tiled import Tile
 from napari_wbc.errors import WbcError
 from napari_wbc.imaging.pyramid.base import Pyramid
 from napari_wbc.imaging.pyramid.opening import fingerprint, is_whole_slide, open_pyramid
-from napari_wbc.imaging.pyramid.zones import zones_steps
+from napari_wbc.imaging.pyramid.zones import Zones, zones_steps
 from napari_wbc.model.cell import Detection, Prediction
 from napari_wbc.model.failure import Failure
 from napari_wbc.model.progress import Progress, Steps
@@ -28,6 +28,7 @@ from napari_wbc.pipeline.film.cluster import Cluster
 from napari_wbc.pipeline.film.crew import Crew
 from napari_wbc.pipeline.film.kept import Kept, key_of
 from napari_wbc.pipeline.film.ordered import in_order_steps, named
+from napari_wbc.pipeline.film.regions import inside, with_drawn, zone_areas
 from napari_wbc.pipeline.film.tasks import Classify, Locate, checked_finder
 
 Where: TypeAlias = Literal["everywhere", "monolayer"]
@@ -55,6 +56,8 @@ class FilmOptions:
         Whether only the monolayer counts, which a coarse pass finds.
     area : shapely.Geometry, optional
         Region in (x, y) pixels of the slide outside which no cell counts.
+    regions : mapping of str to shapely.Geometry
+        Drawn regions by name, each counted by itself; together they are the area if none is given.
     workers : int
         Processes that work on tiles.
     cluster : Cluster, optional
@@ -70,11 +73,14 @@ class FilmOptions:
     most: int | None = None
     where: Where = "everywhere"
     area: shapely.Geometry | None = field(default=None, compare=False)
+    regions: Mapping[str, shapely.Geometry] = field(default_factory=dict, compare=False)
     workers: int = 1
     keep: Path | None = None
     cluster: Cluster | None = None
 
     def __post_init__(self) -> None:
+        if self.regions and self.area is None:
+            object.__setattr__(self, "area", shapely.union_all(list(self.regions.values())))
         if self.where not in PLACES:
             raise WbcError(f"No place {self.where!r} of a film; choose {' or '.join(PLACES)}.")
         if self.workers < 1 or self.seed < 0 or (self.most is not None and self.most < 1):
@@ -104,6 +110,8 @@ class FilmCells:
     """What to tell of the run."""
     looked_at: str = ""
     """The part of the film that was looked at, in words; empty if it was the whole."""
+    regions: Mapping[str, shapely.Geometry] = field(default_factory=dict)
+    """Parts of the film by name, of which each is counted by itself."""
 
 
 def analyze_film_steps(
@@ -139,10 +147,11 @@ def analyze_film_steps(
         preset = preset_of(finder)
         plan = yield from plan_steps(pyramid, preset)
         parts: list[str] = []
+        zones = yield from _zones_steps(pyramid, preset.red_cell / plan.scale, options.where)
         if options.area is not None:
             parts.append(f"a drawn region ({_share(options.area, pyramid):.0f} % of the film)")
         if options.where == "monolayer":
-            zones = yield from zones_steps(pyramid, preset.red_cell / plan.scale)
+            assert zones is not None
             area = zones.area("monolayer")
             if options.area is not None:
                 area = shapely.intersection(area, options.area)
@@ -159,14 +168,26 @@ def analyze_film_steps(
         order = f"in random order, seed {options.seed}" if options.order == "random" else "in order"
         parts.append(f"{looked.tiles} of {tiles}, {order}")
     looked_at = f"Only a part of the film was looked at: {'; '.join(parts)}." if parts else ""
-    notes = [f"{name}: {looked_at}"] if parts else []
+    notes = [f"{name}: {note}" for note in (looked_at, plan.note) if note]
     failures: tuple[Failure, ...] = ()
     if errors:
         tiles = counted(len(errors), "tile")
         message = f"{path}: {tiles} could not be worked on, all others were: {listed(errors)}."
         failures = (Failure(path, message),)
         notes.append(message)
-    return FilmCells(tuple(located.results), failures, " ".join(notes), looked_at)
+    regions = with_drawn(zone_areas(zones) if zones else {}, options.regions)
+    return FilmCells(tuple(located.results), failures, " ".join(notes), looked_at, regions)
+
+
+def _zones_steps(pyramid: Pyramid, red_cell: float, where: Where) -> Steps[Zones | None]:
+    """The zones of a film; None where it shows too little, or is damaged, and can do without."""
+    try:
+        return (yield from zones_steps(pyramid, red_cell))
+    # What of it can be read is worked on all the same; the tiles tell what cannot.
+    except WbcError:
+        if where == "monolayer":
+            raise
+        return None
 
 
 def _share(area: shapely.Geometry, pyramid: Pyramid) -> float:
@@ -255,9 +276,8 @@ class _Film:
         area = self.options.area
         if area is None or not cells:
             return cells
-        rows, cols = np.array([cell.bbox.center for cell in cells]).T
-        inside = shapely.contains_xy(area, cols, rows)
-        return tuple(cell for cell, within in zip(cells, inside, strict=True) if within)
+        within = inside(cells, area)
+        return tuple(cell for cell, one in zip(cells, within, strict=True) if one)
 
     def _is_enough(self, seen: Sequence[Seen]) -> bool:
         most = self.options.most

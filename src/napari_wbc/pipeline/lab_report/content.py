@@ -37,8 +37,16 @@ from napari_wbc.model.taxonomy import CANDIDATE
 from napari_wbc.model.words import counted as words
 from napari_wbc.model.words import listed
 from napari_wbc.pipeline.analysis import SlideAnalysis
+from napari_wbc.pipeline.film.regions import (
+    MONOLAYER,
+    REST,
+    ZONE_NAMES,
+    RegionCount,
+    by_region,
+    monolayer_and_rest,
+)
 from napari_wbc.pipeline.lab_report.doubtful import doubtful
-from napari_wbc.pipeline.lab_report.pool import stain_alarms, unevenness
+from napari_wbc.pipeline.lab_report.pool import differing, stain_alarms, unevenness
 from napari_wbc.pipeline.lab_report.settings import Settings, settings_sha256
 from napari_wbc.storage.codec import parts_of
 
@@ -109,6 +117,8 @@ class LabReport:
     limits: Mapping[str, Estimate]
     """Percent of each class, as all cells reviewed or a complete audit tell it; else empty."""
     audit: Audited | None = None
+    regions: tuple[RegionCount, ...] = ()
+    """Parts of scanned films, each counted by itself."""
 
     @property
     def reviewed(self) -> str:
@@ -216,6 +226,7 @@ def content(
             each: f"slide {i}" for i, each in enumerate(dict.fromkeys(parts.values()), start=1)
         }
         parts = {fov_id: slides[each] for fov_id, each in parts.items()}
+    regions = by_region(table, analysis.regions, taxonomy, policy)
     uneven = unevenness(table, taxonomy, parts or names, "slides" if parts else "fields")
     cited = [value.interval.source for value in _values(lines, white) if value.interval]
     cited += (each.finding.source for each in alarms)
@@ -235,6 +246,7 @@ def content(
             *_quality(analysis, counted, limits, settings, parts),
             *doubtful(table, audit),
             *uneven,
+            *_edges(analysis),
         ),
         _policies(counted, limits, settings),
         tuple(dict.fromkeys(filter(None, cited))),
@@ -247,6 +259,7 @@ def content(
         settings,
         limits,
         check,
+        _named(regions, settings),
     )
 
 
@@ -361,6 +374,24 @@ def _is_of_no_class(row: Beside, analysis: SlideAnalysis) -> bool:
     if row.name in (*analysis.taxonomy.labels, CANDIDATE) or is_no_leukocyte(row.name):
         return False
     return usual_name(row.name) != "erythroblast"
+
+
+def _edges(analysis: SlideAnalysis) -> Iterator[str]:
+    """Whether the monolayer counts otherwise than the rest of a film, where large cells gather."""
+    parts = monolayer_and_rest(analysis.table, analysis.regions)
+    for text in differing(parts, analysis.taxonomy, f"{MONOLAYER} and {REST}"):
+        yield f"{text} Large cells gather at the edges of a film: see the {MONOLAYER} by itself."
+
+
+def _named(regions: tuple[RegionCount, ...], settings: Settings) -> tuple[RegionCount, ...]:
+    """Regions with their names, or with numbers where the slide is masked: people name them."""
+    if not settings.masked:
+        return regions
+    named: list[RegionCount] = []
+    for number, region in enumerate(regions, start=1):
+        known = region.name in ZONE_NAMES.values()
+        named.append(region if known else replace(region, name=f"region {number}"))
+    return tuple(named)
 
 
 def _policies(

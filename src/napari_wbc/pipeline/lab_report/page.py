@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from napari_wbc import __version__
-from napari_wbc.model.differential import FEWEST
+from napari_wbc.model.differential import FEWEST, Differential
 from napari_wbc.model.limits import Estimate
 from napari_wbc.model.policy import Policy
 from napari_wbc.model.words import counted as words
@@ -32,6 +32,8 @@ WIDTH = 130
 TICKS = (0, 5, 20, 50, 100)
 """Percent, on a scale of square roots, so that rare classes are seen."""
 NOTHING = "–"
+MOST_REGIONS = 5
+"""That fit on a page beside the whole; all are in the files of results."""
 
 
 def page(
@@ -101,6 +103,7 @@ def page(
         audit=_audit(report),
         sources=[row for row in report.counted.rows if row.count],
         readers=[_reader(reader) for reader in report.readers],
+        regions=_regions(report),
         pictures=pictures,
         signatures=signatures,
         version=version,
@@ -108,6 +111,29 @@ def page(
         models=models,
         origin=_origin(report),
     )
+
+
+def _regions(report: LabReport) -> dict[str, Any]:
+    """The whole and its regions as columns, the classes that have cells as rows."""
+    columns = [("whole", report.counted)]
+    columns += [(region.name, region.counted) for region in report.regions[:MOST_REGIONS]]
+    names = [row.name for row in report.counted.rows if row.count]
+    rows = [(name, _in_columns(name, columns)) for name in names]
+    totals = [str(counted.total) for _, counted in columns]
+    more = max(len(report.regions) - MOST_REGIONS, 0)
+    return {"names": [name for name, _ in columns], "rows": rows, "totals": totals, "more": more}
+
+
+def _in_columns(name: str, columns: Sequence[tuple[str, Differential]]) -> list[str]:
+    return [_share_of(name, counted) for _, counted in columns]
+
+
+def _share_of(name: str, counted: Differential) -> str:
+    """Cells of a class, and their share where it is in the denominator."""
+    for share in counted.shares:
+        if share.name == name:
+            return f"{share.count} ({_percent(share.percent)} %)" if counted.total else "0"
+    return str(sum(row.count for row in counted.beside if row.name == name))
 
 
 def _harmless(value: object) -> object:

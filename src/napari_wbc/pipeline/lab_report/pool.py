@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
+import shapely
+
 from napari_wbc.errors import WbcError
 from napari_wbc.measure.homogeneity import homogeneity
 from napari_wbc.model.cell import Cell
@@ -37,12 +39,14 @@ def pooled(analysis: Analysis) -> tuple[Analysis, dict[str, str]]:
     blood_cells: dict[str, Mapping[str, int]] = {}
     disagreements: dict[str, str] = {}
     looked_at: dict[str, str] = {}
+    regions: dict[str, Mapping[str, shapely.Geometry]] = {}
     for each in slides:
         cells += each.table.values()
         parts |= dict.fromkeys(each.listed_fields, each.slide.name)
         blood_cells |= each.blood_cells
         disagreements |= each.disagreements
         looked_at |= each.looked_at
+        regions |= each.regions
     table = CellTable(cells)
     if len(table) < len(cells):
         raise WbcError(f"{name}: two slides have the same cells; pool slides of different films.")
@@ -54,6 +58,7 @@ def pooled(analysis: Analysis) -> tuple[Analysis, dict[str, str]]:
         blood_cells,
         disagreements,
         looked_at,
+        regions,
         taxonomy=slides[0].taxonomy,
     )
     return analysis_of([whole]), parts
@@ -95,6 +100,13 @@ def unevenness(
     for cell in table.values():
         part = labels.setdefault(parts.get(cell.fov_id, cell.fov_id), {})
         part[cell.label] = part.get(cell.label, 0) + 1
+    return differing(labels, taxonomy, what)
+
+
+def differing(
+    labels: Mapping[str, Mapping[str, int]], taxonomy: Taxonomy, what: str
+) -> tuple[str, ...]:
+    """What says that parts differ, in words, of their cells by label; empty if nothing does."""
     rows = {part: row_counts(counts, taxonomy) for part, counts in labels.items()}
     result = homogeneity(rows, taxonomy.names_at(Place.LEUKOCYTE))
     if result is None or not result.differs:

@@ -373,6 +373,7 @@ class AnalysisPanel(Panel, QWidget):
             analysis.blood_cells,
             analysis.disagreements,
             analysis.looked_at,
+            regions=analysis.regions,
         )
         searched = [field.fov_id for field in analysis.slide.fields]
         self._note = merged_note(self._kept_note(), searched, fresh)
